@@ -1,0 +1,116 @@
+"""What an engine returns: the spikes of every layer, and why it stopped."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import SimulationError
+
+
+class ExitReason(enum.Enum):
+    """Why a simulation ended."""
+
+    QUIET = "quiet"  # no neuron can fire any more without further input
+    T_STOP = "t_stop"  # the time asked for was reached
+    INTERRUPTED = "interrupted"  # stopped by the user; everything up to `SpikeRecord.t_end` is complete
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSpikes:
+    """Spikes of one layer.
+
+    Attributes
+    ----------
+    name : str
+    size : int
+        Number of neurons of the layer.
+    times : float64 array (n,)
+        Spike times, ms, sorted by (time, neuron).
+    neurons : int32 array (n,)
+        Which neuron fired.
+    """
+
+    name: str
+    size: int
+    times: np.ndarray
+    neurons: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of spikes of each neuron, int64 array (size,)."""
+        return np.bincount(self.neurons, minlength=self.size)
+
+    def of(self, neuron: int) -> np.ndarray:
+        """Spike times of one neuron, ms, ascending."""
+        return self.times[self.neurons == neuron]
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeRecord:
+    """The outcome of one simulation; ``record["hidden"]`` gives the spikes of a layer.
+
+    Attributes
+    ----------
+    layers : dict of str to LayerSpikes
+        In the network's order; the last is the output.
+    input : LayerSpikes
+        The input spikes as the engine took them: ms, sorted by (time, input neuron).
+    t_end : float
+        Every spike up to this time (ms) is in the record; infinite when the network fell quiet.
+    exit_reason : ExitReason
+    engine, dtype : str
+        Which engine ran and in which precision the state was kept.
+    """
+
+    layers: dict[str, LayerSpikes]
+    input: LayerSpikes
+    t_end: float
+    exit_reason: ExitReason
+    engine: str
+    dtype: str
+
+    def __getitem__(self, name: str) -> LayerSpikes:
+        if name == "input":
+            return self.input
+        try:
+            return self.layers[name]
+        except KeyError:
+            raise SimulationError(f"no layer {name!r} in this record; there are {', '.join(self.layers)}") from None
+
+    @property
+    def output(self) -> LayerSpikes:
+        """Spikes of the last layer."""
+        return list(self.layers.values())[-1]
+
+    @property
+    def decision(self) -> int | None:
+        """Output neuron with the most spikes, the lowest number among equals; None if the output is silent."""
+        return decide(self.output.counts)
+
+    def summary(self) -> dict[str, Any]:
+        """Decision, output counts and spikes per layer, as plain values."""
+        return {
+            "decision": self.decision,
+            "counts": [int(n) for n in self.output.counts],
+            "layers": {name: {"spikes": len(spikes)} for name, spikes in self.layers.items()},
+        }
+
+
+class SimulationInterrupted(KeyboardInterrupt):
+    """Ctrl-C during a simulation; `record` holds what was simulated until then."""
+
+    def __init__(self, record: SpikeRecord) -> None:
+        super().__init__(f"simulation stopped by the user; complete up to {record.t_end:.6g} ms")
+        self.record = record
+
+
+def decide(counts: np.ndarray) -> int | None:
+    """Index of the largest count, the lowest among equals; None when all are 0 ("no decision")."""
+    return int(np.argmax(counts)) if counts.any() else None

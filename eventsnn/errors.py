@@ -1,0 +1,65 @@
+"""The public family of errors. Each text names what was wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+
+
+class EventSNNError(Exception):
+    """Base of every error that eventsnn raises on purpose."""
+
+
+class EventStreamError(EventSNNError, ValueError):
+    """Events break a rule of event streams (time order, sensor bounds); names the first bad event."""
+
+
+class EventFileError(EventSNNError, ValueError):
+    """A recording cannot be read or written.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    offset : int or None
+        Byte offset of the first bad byte or record, where one is known.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], problem: str, *, offset: int | None = None) -> None:
+        self.path = os.fspath(path)
+        self.offset = offset
+        where = self.path if offset is None else f"{self.path}, byte {offset}"
+        super().__init__(f"{where}: {problem}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The text is composed already; unpickling (worker processes) must not compose it again.
+        return (_rebuild_event_file_error, (self.path, self.offset, self.args[0]))
+
+
+def _rebuild_event_file_error(path: str, offset: int | None, text: str) -> EventFileError:
+    error = EventFileError.__new__(EventFileError)
+    error.path, error.offset = path, offset
+    error.args = (text,)
+    return error
+
+
+class NetworkError(EventSNNError, ValueError):
+    """A network description, its weights or its file make no sense; names the layer and the field."""
+
+
+class SimulationError(EventSNNError, ValueError):
+    """A simulation was asked for that cannot be run (input, time, engine); names the argument."""
+
+
+class TrainingError(EventSNNError, ValueError):
+    """An experiment, a training set or a checkpoint cannot be used; names the file and the field."""
+
+
+class TraceError(EventSNNError, ValueError):
+    """A trace file cannot be read, or does not hold what was asked for."""
+
+
+class MissingExtraError(EventSNNError, ImportError):
+    """An optional library is not installed; the text names the extra that brings it."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'eventsnn[{extra}]'")

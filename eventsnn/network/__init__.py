@@ -1,0 +1,7 @@
+"""What a network is: frozen descriptions and weights, no behaviour."""
+
+from eventsnn.network.layers import Connection, Dense, Input, Projection
+from eventsnn.network.network import Network
+from eventsnn.network.neurons import LIF
+
+__all__ = ["LIF", "Connection", "Dense", "Input", "Network", "Projection"]

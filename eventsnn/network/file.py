@@ -1,0 +1,101 @@
+"""One HDF5 file holds a network: its description (JSON in an attribute) and its weights.
+
+Layout: attributes ``eventsnn_network`` (layout version), ``description`` (JSON of `Network.to_table`) and
+whatever the writer adds; datasets ``weights/<key>`` of shape (post, pre).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eventsnn.errors import NetworkError
+from eventsnn.network.network import Network
+
+if TYPE_CHECKING:
+    import h5py
+
+LAYOUT_VERSION = 1
+
+
+def save_network(network: Network, path: str | os.PathLike[str], **attributes: Any) -> None:
+    """Write a network to `path`, through a temporary file, so that a killed run leaves no half-written one.
+
+    Parameters
+    ----------
+    network : Network
+    path : path
+        Usually ends in ``.h5``; an existing file is replaced.
+    **attributes
+        Further attributes of the file (text or numbers), for instance how it was trained.
+
+    Raises
+    ------
+    NetworkError
+        If the file cannot be written.
+    """
+    import h5py
+
+    target = Path(path)
+    part = target.with_name(target.name + ".part")
+    try:
+        with h5py.File(part, "w") as file:
+            write_network(file, network)
+            for name, value in attributes.items():
+                file.attrs[name] = value
+        os.replace(part, target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise NetworkError(f"{target}: cannot be written ({error})") from None
+
+
+def load_network(path: str | os.PathLike[str]) -> Network:
+    """Read a network written by `save_network`.
+
+    Raises
+    ------
+    NetworkError
+        Naming the file, and within it the layer and the field.
+    """
+    import h5py
+
+    source = Path(path)
+    if not source.is_file():
+        raise NetworkError(f"{source}: no such file")
+    try:
+        with h5py.File(source, "r") as file:
+            return read_network(file, str(source))
+    except OSError as error:
+        raise NetworkError(f"{source}: not an HDF5 file, or a damaged one ({error})") from None
+
+
+def write_network(group: h5py.Group, network: Network) -> None:
+    """Write description and weights into an open HDF5 group."""
+    group.attrs["eventsnn_network"] = LAYOUT_VERSION
+    group.attrs["description"] = json.dumps(network.to_table(), sort_keys=True)
+    folder = group.create_group("weights")
+    for key, array in network.weights.items():
+        dataset = folder.create_dataset(key, data=array)
+        dataset.attrs["axes"] = "post, pre"
+
+
+def read_network(group: h5py.Group, where: str) -> Network:
+    """Read what `write_network` wrote; `where` names the file in errors."""
+    if "eventsnn_network" not in group.attrs or "description" not in group.attrs:
+        raise NetworkError(f"{where}: holds no eventsnn network (attribute 'eventsnn_network' is missing)")
+    version = int(group.attrs["eventsnn_network"])
+    if version > LAYOUT_VERSION:
+        raise NetworkError(
+            f"{where}: written in layout {version}; this eventsnn reads up to {LAYOUT_VERSION}, install a newer one"
+        )
+    try:
+        table = json.loads(group.attrs["description"])
+        weights = {key: dataset[()] for key, dataset in group["weights"].items()}
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise NetworkError(f"{where}: description or weights are damaged ({error})") from None
+    try:
+        return Network.from_table(table, weights=weights)
+    except NetworkError as error:
+        raise NetworkError(f"{where}: {error}") from None

@@ -1,0 +1,179 @@
+"""Frozen descriptions of what a network is made of. They hold numbers and check them; nothing else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from eventsnn.errors import NetworkError
+from eventsnn.network.neurons import LIF
+
+
+def _check_count(owner: str, field: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise NetworkError(f"{owner}: {field} must be a whole number >= 1, got {value!r}")
+
+
+def _check_number(owner: str, field: str, value: object, *, minimum: float = 0.0) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or value < minimum:  # type: ignore[operator]
+        raise NetworkError(f"{owner}: {field} must be a finite number >= {minimum:g}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Input:
+    """The sensor: `width` x `height` pixels of `polarities` polarities, or `Input(78)` for 78 channels.
+
+    The input neuron of an event is ``p * width * height + y * width + x``.
+    """
+
+    width: int
+    height: int = 1
+    polarities: int = 1
+
+    def __post_init__(self) -> None:
+        for field in ("width", "height", "polarities"):
+            _check_count("input", field, getattr(self, field))
+
+    @property
+    def neurons(self) -> int:
+        """Number of input neurons."""
+        return self.width * self.height * self.polarities
+
+    @property
+    def sensor_size(self) -> tuple[int, int, int]:
+        """(width, height, polarities), as tonic writes it."""
+        return (self.width, self.height, self.polarities)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A layer of LIF neurons, each fed by every neuron of the layer before it.
+
+    Parameters
+    ----------
+    neurons : int
+        Number of neurons.
+    name : str, optional
+        Name of the layer and key of its weights; ``hidden``, ``hidden2``, ... and ``output`` by default.
+    threshold, tau_m, tau_s, refractory : float
+        See `LIF`; times in ms.
+    delay : float
+        Axonal delay of the feed-forward projection into this layer, ms, >= 0.
+    lateral_inhibition : float
+        w0 >= 0: every neuron's spike adds -w0 to the synaptic current of every other neuron of the layer, at once.
+        Not trained.
+    initial_weight : float
+        Random weights are drawn from uniform(-initial_weight, initial_weight).
+
+    Raises
+    ------
+    NetworkError
+        Naming the layer and the field.
+    """
+
+    neurons: int
+    name: str | None = None
+    threshold: float = 15.0
+    tau_m: float = 64.0
+    tau_s: float = 8.0
+    refractory: float = 2.0
+    delay: float = 0.0
+    lateral_inhibition: float = 0.0
+    initial_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        owner = f"layer {self.name!r}" if self.name else "layer"
+        if self.name is not None and (not isinstance(self.name, str) or not self.name or "/" in self.name):
+            raise NetworkError(f"layer: name must be a non-empty text without '/', got {self.name!r}")
+        _check_count(owner, "neurons", self.neurons)
+        for field in ("threshold", "tau_m", "tau_s", "refractory", "delay", "lateral_inhibition", "initial_weight"):
+            _check_number(owner, field, getattr(self, field))
+        for problem in self.lif.problems():
+            raise NetworkError(f"{owner}: {problem}")
+
+    @property
+    def lif(self) -> LIF:
+        """The neuron's parameters."""
+        return LIF(float(self.threshold), float(self.tau_m), float(self.tau_s), float(self.refractory))
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A further all-to-all projection: recurrent (source is target), feedback or skip.
+
+    Parameters
+    ----------
+    source, target : str
+        Names of layers; the source may be ``"input"``.
+    delay : float
+        Axonal delay, ms, >= 0.
+    name : str, optional
+        Key of its weights, ``"source->target"`` by default.
+    initial_weight : float
+        Random weights are drawn from uniform(-initial_weight, initial_weight).
+    """
+
+    source: str
+    target: str
+    delay: float = 0.0
+    name: str | None = None
+    initial_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        owner = f"connection {self.key!r}"
+        for field in ("source", "target", "key"):
+            value = getattr(self, field)
+            if not isinstance(value, str) or not value or "/" in value:
+                raise NetworkError(f"{owner}: {field} must be a non-empty text without '/', got {value!r}")
+        _check_number(owner, "delay", self.delay)
+        _check_number(owner, "initial_weight", self.initial_weight)
+
+    @property
+    def key(self) -> str:
+        """Key of its weights."""
+        return self.name if self.name is not None else f"{self.source}->{self.target}"
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One bundle of synapses as the engines see it; made by `Network.projections`.
+
+    Attributes
+    ----------
+    key : str
+        Key of the weights in `Network.weights`; for lateral inhibition the layer's name plus ``":lateral"``.
+    source, target : int
+        Layer numbers; the input is -1.
+    delay : float
+        Axonal delay, ms.
+    lateral : float
+        Strength of a lateral inhibition, 0 for a projection with weights of its own.
+    """
+
+    key: str
+    source: int
+    target: int
+    delay: float
+    lateral: float = 0.0
+
+
+def build_from_table(cls: type[Any], table: Any, owner: str) -> Any:
+    """Make a description from a table of a file, refusing fields that it does not have.
+
+    Raises
+    ------
+    NetworkError
+        Naming `owner`, the field and the fields there are.
+    """
+    if not isinstance(table, dict):
+        raise NetworkError(f"{owner} must be a table, got {table!r}")
+    known = [field.name for field in fields(cls)]
+    for key in table:
+        if key not in known:
+            raise NetworkError(f"{owner}: unknown field {key!r}; there are {', '.join(known)}")
+    try:
+        return cls(**table)
+    except TypeError as error:
+        raise NetworkError(f"{owner}: {error}") from None

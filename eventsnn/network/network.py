@@ -1,0 +1,258 @@
+"""Network: layers, connections and their synaptic weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import NetworkError
+from eventsnn.network.layers import Connection, Dense, Input, Projection, build_from_table
+
+INPUT = "input"
+
+
+class Network:
+    """An immutable spiking network: an input, dense layers in a chain, further connections, weights.
+
+    Parameters
+    ----------
+    input : Input
+        The sensor.
+    *layers : Dense
+        Each is fed by the one before it, the first by the input; the last is the output.
+    connections : iterable of Connection
+        Further projections: recurrent, feedback, skip.
+    weights : mapping of str to array, optional
+        Synaptic weights of every layer (key: its name) and connection (key: its `key`), each of shape
+        (post, pre), float32 or float64, finite.
+    seed : int, optional
+        Draws the weights from uniform(-initial_weight, initial_weight) as float32; 0 when neither is given.
+
+    Attributes
+    ----------
+    input : Input
+    layers : tuple of Dense
+        With their names filled in.
+    connections : tuple of Connection
+    weights : read-only mapping of str to read-only array (post, pre)
+
+    Raises
+    ------
+    NetworkError
+        Naming the layer or connection and the field.
+    """
+
+    def __init__(
+        self,
+        input: Input,
+        *layers: Dense,
+        connections: Iterable[Connection] = (),
+        weights: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if not isinstance(input, Input):
+            raise NetworkError(f"the first argument must be an Input, got {type(input).__name__}")
+        if not layers:
+            raise NetworkError("a network needs at least one layer after its input")
+        for layer in layers:
+            if not isinstance(layer, Dense):
+                raise NetworkError(f"layers must be Dense, got {type(layer).__name__}")
+        self.input = input
+        self.layers = _name_layers(layers)
+        self.connections = tuple(connections)
+        self.projections = self._list_projections()
+        shapes = self.weight_shapes()
+        if weights is None:
+            weights = self._draw_weights(0 if seed is None else seed)
+        elif seed is not None:
+            raise NetworkError("give either weights or a seed, not both")
+        self.weights: Mapping[str, np.ndarray] = MappingProxyType(_check_weights(weights, shapes))
+
+    # -- structure ---------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the layers, first to last."""
+        return tuple(str(layer.name) for layer in self.layers)
+
+    @property
+    def output(self) -> Dense:
+        """The last layer."""
+        return self.layers[-1]
+
+    def index(self, name: str) -> int:
+        """Number of the layer called `name`; -1 for the input.
+
+        Raises
+        ------
+        NetworkError
+            If there is none; the text lists the names.
+        """
+        if name == INPUT:
+            return -1
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise NetworkError(f"no layer {name!r}; there are {', '.join((INPUT, *self.names))}") from None
+
+    def __getitem__(self, name: str) -> Dense:
+        """The layer called `name`."""
+        index = self.index(name)
+        if index < 0:
+            raise NetworkError("the input is not a layer of neurons: use Network.input")
+        return self.layers[index]
+
+    @property
+    def is_recurrent(self) -> bool:
+        """True if spikes of a layer can come back to it other than by its own lateral inhibition."""
+        return any(p.source >= p.target and not p.lateral for p in self.projections)
+
+    def source_size(self, source: int) -> int:
+        """Number of neurons of layer `source`; of the input for -1."""
+        return self.input.neurons if source < 0 else self.layers[source].neurons
+
+    def weight_shapes(self) -> dict[str, tuple[int, int]]:
+        """Shape (post, pre) of the weights of every projection that has weights of its own."""
+        return {
+            p.key: (self.layers[p.target].neurons, self.source_size(p.source))
+            for p in self.projections
+            if not p.lateral
+        }
+
+    def projection_weights(self, projection: Projection) -> np.ndarray:
+        """Weights (post, pre) of a projection; for lateral inhibition the matrix -w0 off the diagonal."""
+        if not projection.lateral:
+            return self.weights[projection.key]
+        size = self.layers[projection.target].neurons
+        return np.asarray(-projection.lateral * (1.0 - np.eye(size)))
+
+    # -- the same network otherwise ----------------------------------------------------------------------------
+
+    def with_weights(self, weights: Mapping[str, Any]) -> Network:
+        """The same network with other weights."""
+        return Network(self.input, *self.layers, connections=self.connections, weights=weights)
+
+    def to_table(self) -> dict[str, Any]:
+        """The description without weights, as plain values that TOML and JSON can hold."""
+        return {
+            "input": asdict(self.input),
+            "layers": [asdict(layer) for layer in self.layers],
+            "connections": [asdict(replace(c, name=c.key)) for c in self.connections],
+        }
+
+    @classmethod
+    def from_table(
+        cls, table: Any, *, weights: Mapping[str, Any] | None = None, seed: int | None = None, where: str = "network"
+    ) -> Network:
+        """Build from what `to_table` gives, or the ``[network]`` table of an experiment file.
+
+        Raises
+        ------
+        NetworkError
+            Naming `where`, the layer and the field.
+        """
+        if not isinstance(table, dict):
+            raise NetworkError(f"{where} must be a table")
+        for key in table:
+            if key not in ("input", "layers", "connections"):
+                raise NetworkError(f"{where}: unknown field {key!r}; there are input, layers, connections")
+        for key, kind in (("input", dict), ("layers", list)):
+            if not isinstance(table.get(key), kind):
+                raise NetworkError(f"{where}: field {key!r} is missing or not a {kind.__name__}")
+        sensor = build_from_table(Input, table["input"], f"{where}.input")
+        layers = [build_from_table(Dense, t, f"{where}.layers[{n}]") for n, t in enumerate(table["layers"])]
+        more = [
+            build_from_table(Connection, t, f"{where}.connections[{n}]")
+            for n, t in enumerate(table.get("connections", []))
+        ]
+        return cls(sensor, *layers, connections=more, weights=weights, seed=seed)
+
+    def save(self, path: str | os.PathLike[str], **attributes: Any) -> None:
+        """Write description and weights to one HDF5 file; see `eventsnn.network.file.save_network`."""
+        from eventsnn.network.file import save_network
+
+        save_network(self, path, **attributes)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """Read a network written by `save`; see `eventsnn.network.file.load_network`."""
+        from eventsnn.network.file import load_network
+
+        return load_network(path)
+
+    def __repr__(self) -> str:
+        sizes = "-".join(str(n) for n in (self.input.neurons, *(layer.neurons for layer in self.layers)))
+        more = f", {len(self.connections)} further connections" if self.connections else ""
+        return f"<Network {sizes} ({', '.join(self.names)}){more}>"
+
+    # -- construction ------------------------------------------------------------------------------------------
+
+    def _list_projections(self) -> tuple[Projection, ...]:
+        found = [Projection(str(layer.name), n - 1, n, float(layer.delay)) for n, layer in enumerate(self.layers)]
+        for connection in self.connections:
+            if connection.target == INPUT:
+                raise NetworkError(f"connection {connection.key!r}: the input cannot be a target")
+            if connection.key in {p.key for p in found}:
+                raise NetworkError(f"connection {connection.key!r}: the name is taken; give it another")
+            try:
+                source, target = self.index(connection.source), self.index(connection.target)
+            except NetworkError as error:
+                raise NetworkError(f"connection {connection.key!r}: {error}") from None
+            found.append(Projection(connection.key, source, target, float(connection.delay)))
+        for n, layer in enumerate(self.layers):
+            if layer.lateral_inhibition:
+                found.append(Projection(f"{layer.name}:lateral", n, n, 0.0, float(layer.lateral_inhibition)))
+        return tuple(found)
+
+    def _draw_weights(self, seed: int) -> dict[str, np.ndarray]:
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise NetworkError(f"seed must be a whole number >= 0, got {seed!r}")
+        limits = {str(layer.name): layer.initial_weight for layer in self.layers}
+        limits |= {connection.key: connection.initial_weight for connection in self.connections}
+        weights = {}
+        for n, (key, shape) in enumerate(self.weight_shapes().items()):
+            # One generator per projection: adding a layer at the end leaves the earlier weights as they were.
+            draw = np.random.default_rng([int(seed), n]).uniform(-1.0, 1.0, shape)
+            weights[key] = (limits[key] * draw).astype(np.float32)
+        return weights
+
+
+def _name_layers(layers: tuple[Dense, ...]) -> tuple[Dense, ...]:
+    named = []
+    for n, layer in enumerate(layers):
+        name = layer.name
+        if name is None:
+            name = "output" if n == len(layers) - 1 else "hidden" if n == 0 else f"hidden{n + 1}"
+        if name == INPUT or name in {other.name for other in named}:
+            raise NetworkError(f"layer {name!r}: the name is taken; give every layer a name of its own")
+        named.append(replace(layer, name=name))
+    return tuple(named)
+
+
+def _check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, int]]) -> dict[str, np.ndarray]:
+    for key in weights:
+        if key not in shapes:
+            raise NetworkError(f"weights: no layer or connection {key!r}; there are {', '.join(shapes)}")
+    checked = {}
+    for key, shape in shapes.items():
+        if key not in weights:
+            raise NetworkError(f"weights of {key!r} are missing; give an array of shape {shape} (post, pre)")
+        array = np.asarray(weights[key])
+        if array.dtype not in (np.float32, np.float64):
+            if array.dtype.kind not in "iuf":
+                raise NetworkError(f"weights of {key!r} must be numbers, got dtype {array.dtype}")
+            array = array.astype(np.float64)
+        if array.shape != shape:
+            raise NetworkError(f"weights of {key!r} must have shape {shape} (post, pre), got {array.shape}")
+        if not np.isfinite(array).all():
+            post, pre = np.argwhere(~np.isfinite(array))[0]
+            raise NetworkError(f"weights of {key!r}: the weight of post {post}, pre {pre} is {array[post, pre]}")
+        array = np.array(array, order="C")
+        array.flags.writeable = False
+        checked[key] = array
+    return checked

@@ -1,0 +1,46 @@
+"""Parameters of the leaky integrate-and-fire neuron with exponential synapses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LIF:
+    """Leaky integrate-and-fire neuron, exponential synaptic current, reset to zero.
+
+    Between input spikes, with membrane potential u and synaptic current I (Jin, Zhang & Li 2018, eq. 1-3)::
+
+        du/dt = -u / tau_m + I / tau_s        dI/dt = -I / tau_s
+
+    An input spike adds its synaptic weight to I. When u reaches the threshold from below the neuron fires, u is
+    held at 0 for the refractory period, and I keeps integrating.
+
+    Attributes
+    ----------
+    threshold : float
+        Firing threshold of the membrane potential, > 0 (dimensionless, the unit of the weights).
+    tau_m : float
+        Membrane time constant, ms, > 0.
+    tau_s : float
+        Synaptic time constant, ms, > 0; may equal `tau_m`.
+    refractory : float
+        Refractory period, ms, >= 0.
+    """
+
+    threshold: float = 15.0
+    tau_m: float = 64.0
+    tau_s: float = 8.0
+    refractory: float = 2.0
+
+    def problems(self) -> list[str]:
+        """Texts of what is wrong with the parameters, each beginning with the field's name."""
+        found = []
+        for field in ("threshold", "tau_m", "tau_s"):
+            value = getattr(self, field)
+            if not (math.isfinite(value) and value > 0):
+                found.append(f"{field} must be a finite number > 0, got {value!r}")
+        if not (math.isfinite(self.refractory) and self.refractory >= 0):
+            found.append(f"refractory must be a finite number >= 0 ms, got {self.refractory!r}")
+        return found
