@@ -1,0 +1,84 @@
+"""Decoder and encoder of the 5-byte records of N-MNIST (`.bin`). Python twin: eventsnn/events/formats/twin.py."""
+
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t
+
+cdef enum:
+    RECORD = 5
+    OVERFLOW_ROW = 240     # y of a time-overflow marker
+    OVERFLOW_US = 1 << 13  # what a marker adds to all later times
+    LAST_TIME = (1 << 23) - 1
+
+
+# Must match eventsnn.events.stream.EVENT_DTYPE, natural alignment included.
+cdef struct Event:
+    int16_t x
+    int16_t y
+    int64_t t
+    uint8_t p
+
+
+def decode_nmnist(const uint8_t[::1] data, int width, int height, Event[::1] events):
+    """Decode whole records into `events`; return (events written, records read, status).
+
+    Status 0: all records were read. 1: record number `records read` lies outside the sensor.
+    2: that record is earlier than the event before it. `events` must have room for every record.
+    """
+    cdef Py_ssize_t records = data.shape[0] // RECORD
+    cdef Py_ssize_t record = 0, written = 0
+    cdef int64_t overflow = 0, t, t_before = 0
+    cdef uint32_t x, y
+    cdef int status = 0
+    cdef const uint8_t *bytes
+    cdef Event *event
+    if records == 0:
+        return 0, 0, 0
+    bytes = &data[0]
+    event = &events[0]
+    with nogil:
+        while record < records:
+            x = bytes[0]
+            y = bytes[1]
+            if y == OVERFLOW_ROW:
+                overflow += OVERFLOW_US
+            else:
+                t = (((bytes[2] & 0x7F) << 16) | (bytes[3] << 8) | bytes[4]) + overflow
+                if x >= <uint32_t>width or y >= <uint32_t>height:
+                    status = 1
+                    break
+                if t < t_before:
+                    status = 2
+                    break
+                t_before = t
+                event.x = <int16_t>x
+                event.y = <int16_t>y
+                event.t = t
+                event.p = bytes[2] >> 7
+                event += 1
+                written += 1
+            bytes += RECORD
+            record += 1
+    return written, record, status
+
+
+def encode_nmnist(const Event[::1] events, uint8_t[::1] out):
+    """Encode events into `out`, which must hold exactly their records and overflow markers."""
+    cdef Py_ssize_t i
+    cdef int64_t overflow = 0, t
+    cdef uint8_t *bytes
+    if out.shape[0] == 0:
+        return
+    bytes = &out[0]
+    with nogil:
+        for i in range(events.shape[0]):
+            while events[i].t - overflow > LAST_TIME:
+                bytes[0] = bytes[2] = bytes[3] = bytes[4] = 0
+                bytes[1] = OVERFLOW_ROW
+                bytes += RECORD
+                overflow += OVERFLOW_US
+            t = events[i].t - overflow
+            bytes[0] = <uint8_t>events[i].x
+            bytes[1] = <uint8_t>events[i].y
+            bytes[2] = <uint8_t>((events[i].p << 7) | (t >> 16))
+            bytes[3] = <uint8_t>(t >> 8)
+            bytes[4] = <uint8_t>t
+            bytes += RECORD

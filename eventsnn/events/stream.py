@@ -1,0 +1,308 @@
+"""An event stream: what a recording is, whichever file, data set or camera it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.errors import EventStreamError
+
+# Field names and order are tonic's. Aligned, so that a C struct of the same members describes one event.
+EVENT_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.uint8)], align=True)
+"""One event: x, y (pixels, origin top left), t (microseconds), p (polarity, 1 = brighter)."""
+
+SensorSize = tuple[int, int, int]
+"""Width, height (pixels) and number of polarities."""
+
+_LARGEST = {"x": 2**15, "y": 2**15, "p": 2**8}
+
+
+@dataclass(frozen=True, eq=False)
+class EventStream:
+    """Address events of one recording, in order of time.
+
+    Parameters
+    ----------
+    events : ndarray of shape (n,), dtype EVENT_DTYPE
+        Times are microseconds and never decrease; 0 <= x < width, 0 <= y < height, 0 <= p < polarities.
+        The stream makes this array read-only. `n` may be 0.
+    sensor_size : tuple of 3 int
+        Width, height and number of polarities of the sensor.
+
+    Raises
+    ------
+    EventStreamError
+        The events break one of these rules; the text names the first event that does.
+
+    Notes
+    -----
+    The constructor takes the array as it is. `from_arrays` and `from_structured` convert and copy.
+    """
+
+    events: np.ndarray
+    sensor_size: SensorSize
+
+    def __post_init__(self) -> None:
+        if (
+            not isinstance(self.events, np.ndarray)
+            or self.events.dtype != EVENT_DTYPE
+            or self.events.ndim != 1
+        ):
+            raise EventStreamError(
+                "events must be a one-dimensional array of EVENT_DTYPE; "
+                "use EventStream.from_structured or EventStream.from_arrays to convert"
+            )
+        object.__setattr__(self, "sensor_size", check_sensor_size(self.sensor_size))
+        _check_events(self.events, self.sensor_size)
+        self.events.flags.writeable = False
+
+    @classmethod
+    def from_arrays(
+        cls,
+        t: npt.ArrayLike,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike | None = None,
+        p: npt.ArrayLike | None = None,
+        *,
+        sensor_size: tuple[int, ...] | None = None,
+    ) -> EventStream:
+        """Build a stream from one array per field, which are copied.
+
+        Parameters
+        ----------
+        t : array_like of shape (n,)
+            Times, microseconds, whole numbers, never decreasing.
+        x, y : array_like of shape (n,)
+            Pixel addresses. Without `y` the sensor is a line of height 1 (a silicon cochlea).
+        p : array_like of shape (n,), optional
+            Polarities. Without it there is one polarity.
+        sensor_size : tuple of 3 int, optional
+            Width, height, polarities. Left out, the smallest sensor that holds the events, with 2
+            polarities when `p` is given. A sensor with one polarity keeps no `p`: it must be the same
+            for all events and becomes 0 (as in tonic's SHD, whose polarity is 1 throughout).
+
+        Raises
+        ------
+        EventStreamError
+            Arrays of different lengths, numbers that are not whole, or events that break the stream's rules.
+        """
+        columns = {"t": _whole_numbers("t", t), "x": _whole_numbers("x", x)}
+        n = len(columns["t"])
+        columns["y"] = np.zeros(n, np.int64) if y is None else _whole_numbers("y", y)
+        columns["p"] = np.zeros(n, np.int64) if p is None else _whole_numbers("p", p)
+        for name, column in columns.items():
+            if len(column) != n:
+                raise EventStreamError(f"one {name} per event is needed: {len(column)} {name} for {n} t")
+        if sensor_size is None:
+            size = _smallest_sensor(columns, polarities=1 if p is None else 2)
+        else:
+            size = check_sensor_size(sensor_size)
+        if size[2] == 1 and n > 0:
+            _check_one_polarity(columns["p"])
+            columns["p"] = np.zeros(n, np.int64)
+        _check_events(columns, size)
+        events = np.empty(n, EVENT_DTYPE)
+        for name, column in columns.items():
+            events[name] = column
+        return cls._trusted(events, size)
+
+    @classmethod
+    def from_structured(cls, array: npt.ArrayLike, sensor_size: tuple[int, ...] | None = None) -> EventStream:
+        """Build a stream from a structured array with fields t, x and perhaps y and p, as tonic gives it.
+
+        Fields are found by name; their order and dtypes do not matter, other fields are ignored. The array
+        is copied. For `sensor_size` and the errors raised see `from_arrays`.
+        """
+        events = np.asarray(array)
+        names = events.dtype.names or ()
+        if "t" not in names or "x" not in names:
+            fields = ", ".join(names) if names else f"none (dtype {events.dtype})"
+            raise EventStreamError(
+                f"a structured array with the fields t, x, [y], [p] is needed; fields here: {fields}"
+            )
+        y = events["y"] if "y" in names else None
+        p = events["p"] if "p" in names else None
+        return cls.from_arrays(events["t"], events["x"], y, p, sensor_size=sensor_size)
+
+    @classmethod
+    def _trusted(cls, events: np.ndarray, sensor_size: SensorSize) -> EventStream:
+        """Wrap events whose maker has checked them already (a file decoder, a part of a stream)."""
+        stream = object.__new__(cls)
+        events.flags.writeable = False
+        object.__setattr__(stream, "events", events)
+        object.__setattr__(stream, "sensor_size", sensor_size)
+        return stream
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        # Without copy=True the caller gets the array itself; it is read-only, so the stream stays as it is.
+        return np.array(self.events, dtype=dtype, copy=copy)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EventStream):
+            return NotImplemented
+        return self.sensor_size == other.sensor_size and np.array_equal(self.events, other.events)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # NumPy forgets the read-only flag when it pickles an array.
+        state["events"].flags.writeable = False
+        self.__dict__.update(state)
+
+    def __repr__(self) -> str:
+        width, height, polarities = self.sensor_size
+        span = "" if len(self) == 0 else f", t {self.t_first} .. {self.t_last} us"
+        return f"EventStream({len(self)} events, sensor {width} x {height} x {polarities}{span})"
+
+    @property
+    def t_first(self) -> int | None:
+        """Time of the first event, microseconds; None for an empty stream."""
+        return int(self.events["t"][0]) if len(self) else None
+
+    @property
+    def t_last(self) -> int | None:
+        """Time of the last event, microseconds; None for an empty stream."""
+        return int(self.events["t"][-1]) if len(self) else None
+
+    @property
+    def duration(self) -> int:
+        """Microseconds from the first event to the last; 0 for an empty stream."""
+        return int(self.events["t"][-1]) - int(self.events["t"][0]) if len(self) else 0
+
+    @property
+    def on_fraction(self) -> float | None:
+        """Fraction of the events with p = 1; None for an empty stream."""
+        return float(np.mean(self.events["p"] == 1)) if len(self) else None
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input addresses, width * height * polarities."""
+        width, height, polarities = self.sensor_size
+        return width * height * polarities
+
+    def window(self, t_from: float, t_until: float) -> EventStream:
+        """Events with t_from <= t < t_until (microseconds); times are kept. A view, not a copy."""
+        if not t_from <= t_until:
+            raise EventStreamError(f"a window must not end before it starts: got {t_from} .. {t_until} us")
+        first, last = np.searchsorted(self.events["t"], (t_from, t_until))
+        return EventStream._trusted(self.events[first:last], self.sensor_size)
+
+    def chunks(self, n: int) -> Iterator[EventStream]:
+        """Iterate over consecutive parts of `n` events each (the last may be shorter); views, not copies."""
+        if n < 1:
+            raise EventStreamError(f"a chunk must hold at least one event: got n={n}")
+        for start in range(0, len(self), n):
+            yield EventStream._trusted(self.events[start : start + n], self.sensor_size)
+
+    def input_indices(self) -> npt.NDArray[np.int32]:
+        """Input neuron of each event, ``p*W*H + y*W + x``; int32 of shape (n,)."""
+        width, height, _ = self.sensor_size
+        indices = self.events["p"].astype(np.int32)
+        indices *= height
+        indices += self.events["y"]
+        indices *= width
+        indices += self.events["x"]
+        return indices
+
+    def times_ms(self) -> npt.NDArray[np.float64]:
+        """Times in milliseconds, ``t / 1000``; float64 of shape (n,)."""
+        return self.events["t"] / 1000.0
+
+
+def check_sensor_size(sensor_size: object) -> SensorSize:
+    """Return `sensor_size` as a tuple of three int; raise EventStreamError if it is none.
+
+    Width and height are 1..32768 (addresses are int16), polarities 1..256, and an input index fits int32.
+    """
+    try:
+        values: tuple[Any, ...] = tuple(sensor_size)  # type: ignore[arg-type]
+        size = tuple(int(value) for value in values)
+        whole = size == values
+    except (TypeError, ValueError, OverflowError):
+        size, whole = (), False
+    if not whole or len(size) != 3 or min(size) < 1:
+        raise EventStreamError(
+            f"sensor_size must be (width, height, polarities), three positive int: got {sensor_size!r}"
+        )
+    width, height, polarities = size
+    if (
+        max(width, height) > _LARGEST["x"]
+        or polarities > _LARGEST["p"]
+        or width * height * polarities >= 2**31
+    ):
+        raise EventStreamError(
+            f"sensor_size {size} is too large: at most 32768 x 32768 pixels, 256 polarities, 2^31-1 inputs"
+        )
+    return (width, height, polarities)
+
+
+def _whole_numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return a one-dimensional int64 array, refusing fractions, NaN and what int64 cannot hold."""
+    array = np.asarray(values)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        raise EventStreamError(
+            f"{name} must be a one-dimensional array of numbers: got shape {array.shape}, dtype {array.dtype}"
+        )
+    if array.dtype.kind in "biu" and array.dtype != np.uint64:
+        return array.astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        whole = array.astype(np.int64)
+    # 2^63 is the first float or uint64 that int64 cannot hold; the cast would have wrapped it.
+    bad = (whole != array) | (array >= 2.0**63)
+    if bad.any():
+        at = int(np.argmax(bad))
+        hint = " (microseconds; multiply seconds by 1e6 and round)" if name == "t" else ""
+        raise EventStreamError(
+            f"event {at}: {name} = {array[at]} is not a whole number in the int64 range{hint}"
+        )
+    return whole
+
+
+def _smallest_sensor(columns: dict[str, npt.NDArray[np.int64]], polarities: int) -> SensorSize:
+    """Return the smallest sensor size that holds the events (at least one pixel)."""
+    largest = {name: int(columns[name].max(initial=0)) for name in "xyp"}
+    for name, value in largest.items():
+        if value >= _LARGEST[name]:
+            at = int(np.argmax(columns[name]))
+            raise EventStreamError(f"event {at}: {name} = {value} is too large; at most {_LARGEST[name] - 1}")
+    return check_sensor_size((largest["x"] + 1, largest["y"] + 1, max(polarities, largest["p"] + 1)))
+
+
+def _check_one_polarity(p: npt.NDArray[np.int64]) -> None:
+    different = p != p[0]
+    if different.any():
+        at = int(np.argmax(different))
+        raise EventStreamError(
+            f"event {at}: p = {p[at]} where event 0 has p = {p[0]}, but the sensor has one polarity; "
+            "give sensor_size with 2 polarities"
+        )
+
+
+def _check_events(columns: Mapping[str, np.ndarray] | np.ndarray, sensor_size: SensorSize) -> None:
+    """Raise EventStreamError naming the first event outside the sensor or earlier than the one before."""
+    faults: list[tuple[int, str]] = []
+    for name, bound in zip("xyp", sensor_size, strict=True):
+        values = columns[name]
+        outside = (values < 0) | (values >= bound)
+        if outside.any():
+            at = int(np.argmax(outside))
+            text = f"{name} = {values[at]} is outside 0..{bound - 1} of sensor_size {sensor_size}"
+            faults.append((at, f"{text}; give the sensor_size of the recording"))
+    t = columns["t"]
+    backwards = t[1:] < t[:-1]
+    if backwards.any():
+        at = int(np.argmax(backwards)) + 1
+        text = f"t = {t[at]} us is earlier than event {at - 1} at {t[at - 1]} us"
+        faults.append((at, f"{text}; sort the events by time first"))
+    if faults:
+        at, text = min(faults)
+        raise EventStreamError(f"event {at}: {text}")
