@@ -1,0 +1,92 @@
+"""Hypothesis strategies: input trains, neurons and small networks, awkward ones on purpose."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from eventsnn.network import LIF, Connection, Dense, Input, Network
+
+# Intervals between events, ms: ties, next to nothing, the usual, a pause in which everything decays.
+INTERVALS = st.one_of(
+    st.just(0.0),
+    st.floats(1e-9, 1e-3),
+    st.floats(0.01, 20.0),
+    st.floats(200.0, 3000.0),
+)
+
+
+@st.composite
+def trains(draw, n_inputs: int, most: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    """Input spikes: times in ms (float64, ascending) and input neurons, sorted by (time, neuron); may be empty."""
+    events = draw(st.lists(st.tuples(INTERVALS, st.integers(0, n_inputs - 1)), max_size=most))
+    times = np.cumsum([interval for interval, _ in events], dtype=np.float64)
+    indices = np.array([index for _, index in events], dtype=np.int32)
+    order = np.lexsort((indices, times))
+    return times[order], indices[order]
+
+
+@st.composite
+def lif_parameters(draw) -> LIF:
+    """A neuron; tau_m and tau_s apart in either order, close to each other, one float64 step apart, or equal."""
+    tau_s = draw(st.floats(1.0, 20.0))
+    ratio = draw(
+        st.one_of(st.floats(1.5, 10.0), st.floats(0.3, 0.8), st.floats(1 - 1e-6, 1 + 1e-6), st.just(1.0))
+    )
+    tau_m = draw(st.sampled_from([tau_s * ratio, float(np.nextafter(tau_s, 100.0))]))
+    refractory = draw(st.one_of(st.just(0.0), st.floats(0.01, 5.0)))
+    return LIF(draw(st.floats(0.5, 4.0)), tau_m, tau_s, refractory)
+
+
+def _dense(lif: LIF, neurons: int, **more) -> Dense:
+    return Dense(
+        neurons, threshold=lif.threshold, tau_m=lif.tau_m, tau_s=lif.tau_s, refractory=lif.refractory, **more
+    )
+
+
+@st.composite
+def _weights(draw, network: Network, scale: float) -> Network:
+    """`network` with normal weights around a positive mean, so that its neurons fire."""
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    weights = {}
+    for key, shape in network.weight_shapes().items():
+        weights[key] = (scale * generator.normal(0.5, 1.0, shape)).astype(dtype)
+    return network.with_weights(weights)
+
+
+@st.composite
+def chains(draw, most_layers: int = 3, most_neurons: int = 6, lateral: bool = False) -> Network:
+    """Dense layers one after another, some with delays; with `lateral`, inhibition within the last layer."""
+    depth = draw(st.integers(1, most_layers))
+    layers = []
+    for n in range(depth):
+        delay = draw(st.sampled_from([0.0, 0.0, 1.0, 2.5]))
+        inhibition = draw(st.floats(0.1, 5.0)) if lateral and n == depth - 1 else 0.0
+        neurons = draw(st.integers(2 if inhibition else 1, most_neurons))
+        layers.append(_dense(draw(lif_parameters()), neurons, delay=delay, lateral_inhibition=inhibition))
+    return draw(_weights(Network(Input(draw(st.integers(1, 5))), *layers), 6.0))
+
+
+@st.composite
+def recurrent_networks(draw, most_neurons: int = 5) -> Network:
+    """Two layers with a loop, feedback and a skip connection, each present or not, with delays.
+
+    They may go on for ever: run them with a `t_stop`.
+    """
+    first = _dense(draw(lif_parameters()), draw(st.integers(1, most_neurons)), name="first")
+    inhibition = draw(st.sampled_from([0.0, 1.5]))
+    second = _dense(
+        draw(lif_parameters()),
+        draw(st.integers(2, most_neurons)),
+        name="second",
+        lateral_inhibition=inhibition,
+    )
+    delays = st.sampled_from([0.0, 0.5, 1.0, 7.25])
+    choices = [("first", "first"), ("second", "first"), ("second", "second"), ("input", "second")]
+    chosen = draw(st.lists(st.sampled_from(choices), min_size=1, max_size=4, unique=True))
+    if all(pair == ("input", "second") for pair in chosen):
+        chosen.append(("first", "first"))
+    connections = [Connection(source, target, delay=draw(delays)) for source, target in chosen]
+    network = Network(Input(draw(st.integers(1, 4))), first, second, connections=connections)
+    return draw(_weights(network, 4.0))
