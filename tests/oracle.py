@@ -1,12 +1,13 @@
 """Arbitrary-precision spike times, straight from the definition of the neuron: the oracle of every engine.
 
-Membrane potential u and synaptic current I are propagated exactly between events (Jin, Zhang & Li 2018, eq. 1-3)::
+Membrane potential u and synaptic current I are propagated exactly between events (Jin, Zhang & Li 2018,
+eq. 1-3)::
 
     I(t+D) = I e^{-D/tau_s}        u(t+D) = u e^{-D/tau_m} + I k (e^{-D/tau_m} - e^{-D/tau_s})
 
-with k = tau_m / (tau_m - tau_s). For I > 0 the potential has at most one maximum between two events, and its place has
-a closed form; a crossing is looked for between the last event and that maximum, by bisection and then Newton's
-method. No certificate and nothing else of the engines is used. Inputs are float64 numbers, taken exactly.
+with k = tau_m / (tau_m - tau_s). For I > 0 the potential has at most one maximum between two events, and its
+place has a closed form; a crossing is looked for between the last event and that maximum, by bisection and then
+Newton's method. No certificate and nothing else of the engines is used. Inputs are float64 numbers, taken exactly.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -22,8 +23,8 @@ from mpmath import exp, inf, log, mp, mpf
 
 from eventsnn.network import LIF, Network
 
-# Digits beyond those asked for. With tau_m and tau_s one float64 step apart, k has 16 digits and u is a difference of
-# two terms of that size, whose maximum needs another 16.
+# Digits beyond those asked for. With tau_m and tau_s one float64 step apart, k has 16 digits and u is a difference
+# of two terms of that size, whose maximum needs another 16.
 GUARD_DIGITS = 50
 
 
@@ -47,7 +48,7 @@ class OracleRun:
 
 
 class Neuron:
-    """State of one LIF neuron at time `t`; potentials are 0 until `ready`, the end of the refractory period."""
+    """State of one LIF neuron at time `t`; its potential is 0 until `ready`, the end of the refractory period."""
 
     def __init__(self, lif: LIF, dps: int) -> None:
         self.threshold, self.tau_m, self.tau_s = mpf(lif.threshold), mpf(lif.tau_m), mpf(lif.tau_s)
@@ -253,7 +254,7 @@ def network_run(
             for layer, neuron in touched:
                 crossings[layer, neuron] = neurons[layer][neuron].next_crossing()
         margin = min((neuron.margin for layer in neurons for neuron in layer), default=inf)
-        gap = min((b[0] - a[0] for a, b in zip(fired, fired[1:], strict=False)), default=inf)
+        gap = min((b[0] - a[0] for a, b in pairwise(fired)), default=inf)
     layers = {name: [(t, i) for t, layer, i in fired if layer == n] for n, name in enumerate(network.names)}
     return OracleRun(layers, margin, gap)
 

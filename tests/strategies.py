@@ -18,7 +18,7 @@ INTERVALS = st.one_of(
 
 @st.composite
 def trains(draw, n_inputs: int, most: int = 30) -> tuple[np.ndarray, np.ndarray]:
-    """Input spikes: times in ms (float64, ascending) and input neurons, sorted by (time, neuron); may be empty."""
+    """Input spikes: times (ms, float64) and input neurons, sorted by (time, neuron); may be empty."""
     events = draw(st.lists(st.tuples(INTERVALS, st.integers(0, n_inputs - 1)), max_size=most))
     times = np.cumsum([interval for interval, _ in events], dtype=np.float64)
     indices = np.array([index for _, index in events], dtype=np.int32)
@@ -28,7 +28,7 @@ def trains(draw, n_inputs: int, most: int = 30) -> tuple[np.ndarray, np.ndarray]
 
 @st.composite
 def lif_parameters(draw) -> LIF:
-    """A neuron; tau_m and tau_s apart in either order, close to each other, one float64 step apart, or equal."""
+    """A neuron; tau_m and tau_s apart in either order, close, one float64 step apart, or equal."""
     tau_s = draw(st.floats(1.0, 20.0))
     ratio = draw(
         st.one_of(st.floats(1.5, 10.0), st.floats(0.3, 0.8), st.floats(1 - 1e-6, 1 + 1e-6), st.just(1.0))

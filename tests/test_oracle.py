@@ -1,4 +1,4 @@
-"""The oracle against closed forms and against the definition of the potential as a sum over all input spikes."""
+"""The oracle against closed forms, and against the potential as a sum over all input spikes."""
 
 import numpy as np
 import pytest
@@ -107,7 +107,7 @@ def test_spikes_satisfy_the_definition(lif, train):
             def potential(t, reset=reset, held=held):
                 return free(t) - (0 if reset is None else exp(-(t - reset) / tau_m) * held)
 
-            # 1e-40: at a maximum that grazes the threshold the time has only half of the digits, the potential all.
+            # 1e-40: where a maximum grazes the threshold the time has half of the digits, the potential all.
             assert abs(potential(spike) / threshold - 1) < mpf(10) ** -40
             for part in range(1, 20):
                 assert potential(start + (spike - start) * part / 20) < threshold
