@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from eventsnn.errors import SimulationError
+from eventsnn.network import Network
 
 
 class ExitReason(enum.Enum):
     """Why a simulation ended."""
 
-    QUIET = "quiet"  # no neuron can fire any more without further input
-    T_STOP = "t_stop"  # the time asked for was reached
+    QUIET = "quiet"  # ran without an end until no neuron could fire any more
+    T_STOP = "t_stop"  # ran to the time asked for
     INTERRUPTED = "interrupted"  # stopped by the user; everything up to `SpikeRecord.t_end` is complete
 
 
@@ -114,3 +116,28 @@ class SimulationInterrupted(KeyboardInterrupt):
 def decide(counts: np.ndarray) -> int | None:
     """Index of the largest count, the lowest among equals; None when all are 0 ("no decision")."""
     return int(np.argmax(counts)) if counts.any() else None
+
+
+def make_record(
+    network: Network,
+    trains: list[tuple[np.ndarray, np.ndarray]],
+    inputs: tuple[np.ndarray, np.ndarray],
+    t_end: float,
+    engine: str,
+    dtype: str,
+    *,
+    interrupted: bool = False,
+) -> SpikeRecord:
+    """A record from (times, neurons) of every layer and of the input."""
+    ended = ExitReason.QUIET if t_end == math.inf else ExitReason.T_STOP
+    return SpikeRecord(
+        layers={
+            name: LayerSpikes(name, layer.neurons, *train)
+            for name, layer, train in zip(network.names, network.layers, trains, strict=True)
+        },
+        input=LayerSpikes("input", network.input.neurons, *inputs),
+        t_end=t_end,
+        exit_reason=ExitReason.INTERRUPTED if interrupted else ended,
+        engine=engine,
+        dtype=dtype,
+    )

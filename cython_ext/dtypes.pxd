@@ -1,0 +1,17 @@
+"""Types named once.
+
+time_t   times and elapsed times, ms, float64
+real_t   membrane potential, synaptic current, weights: float32 or float64
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+ctypedef double time_t
+
+ctypedef fused real_t:
+    float
+    double
+
+# Neurons are kept in blocks of this many, padded with silent ones of zero weight.
+cdef enum:
+    WIDTH = 32

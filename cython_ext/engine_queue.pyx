@@ -1,0 +1,311 @@
+"""The event-driven engine: one priority queue of arrivals and of the layers' next spikes.
+
+Twin: eventsnn/engines/twin.py. Any graph of dense projections, each with one delay. A projection's synapses share
+that delay, so its arrivals are a FIFO: a cursor into the spikes of its source. The queue holds one entry per
+projection (its next arrival) and one per layer (its next spike, found by certificates); at equal times arrivals
+come before spikes and lower numbers before higher ones.
+"""
+
+from libc.math cimport INFINITY
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free
+
+import numpy as np
+
+from eventsnn._ext.block cimport block_search, block_step
+from eventsnn._ext.dtypes cimport WIDTH, real_t
+from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
+from eventsnn._ext.lif cimport (
+    LIF_CANDIDATE,
+    lif_after_refractory,
+    lif_fill,
+    lif_next_spike,
+    lif_respond,
+    lif_t,
+)
+from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_t
+
+BLOCK_WIDTH = WIDTH
+
+
+cdef struct layer_t:
+    lif_t lif
+    int32_t size          # neurons
+    int32_t blocks        # blocks of WIDTH neurons
+    int64_t first         # position of its first neuron in the state arrays
+    double now            # time at which its state is committed, ms
+    int32_t n_refractory  # neurons whose refractory period had not ended at `now`
+    int32_t n_candidates  # neurons with a known next spike
+    spikes_t spikes
+
+
+cdef struct projection_t:
+    int32_t source        # layer, or -1 for the input
+    int32_t target        # layer
+    double delay          # ms
+    int64_t weights       # position of its first weight; layout [block][pre][WIDTH]
+    int64_t n_pre
+    int64_t cursor        # next spike of the source to be delivered
+
+
+cdef class QueueState:
+    """A network in the middle of a simulation. Created by `eventsnn.engines.queue`, which checks everything.
+
+    Parameters
+    ----------
+    constants : float64 array (layers, 8)
+        Per layer what `lif_fill` takes.
+    sizes : int32 array (layers,)
+    graph : int64 array (projections, 4)
+        source, target, position of the weights, number of source neurons.
+    delays : float64 array (projections,), ms
+    """
+
+    cdef int32_t n_layers, n_projections
+    cdef layer_t* layers
+    cdef projection_t* projections
+    cdef heap_t heap
+    cdef readonly int64_t neurons   # padded neurons of all layers
+    cdef readonly double now        # time of the last thing that happened, ms
+
+    def __cinit__(self, const double[:, ::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
+                  const double[::1] delays):
+        cdef int32_t k
+        cdef int64_t first = 0
+        self.n_layers = <int32_t> sizes.shape[0]
+        self.n_projections = <int32_t> delays.shape[0]
+        self.layers = <layer_t*> calloc(self.n_layers, sizeof(layer_t))
+        self.projections = <projection_t*> calloc(self.n_projections, sizeof(projection_t))
+        if self.layers == NULL or self.projections == NULL:
+            raise MemoryError("no memory for the network")
+        for k in range(self.n_layers):
+            lif_fill(&self.layers[k].lif, &constants[k, 0])
+            self.layers[k].size = sizes[k]
+            self.layers[k].blocks = (sizes[k] + WIDTH - 1) // WIDTH
+            self.layers[k].first = first
+            first += self.layers[k].blocks * WIDTH
+        for k in range(self.n_projections):
+            self.projections[k].source = <int32_t> graph[k, 0]
+            self.projections[k].target = <int32_t> graph[k, 1]
+            self.projections[k].weights = graph[k, 2]
+            self.projections[k].n_pre = graph[k, 3]
+            self.projections[k].delay = delays[k]
+        self.neurons = first
+        self.now = 0.0
+        heap_create(&self.heap, self.n_projections + self.n_layers)
+
+    def __dealloc__(self):
+        cdef int32_t k
+        if self.layers != NULL:
+            for k in range(self.n_layers):
+                spikes_free(&self.layers[k].spikes)
+        free(self.layers)
+        free(self.projections)
+        heap_free(&self.heap)
+
+    def spikes(self, int32_t layer):
+        """(times float64 ms, neurons int32) fired so far by a layer, copies."""
+        cdef spikes_t* s = &self.layers[layer].spikes
+        times = np.empty(s.n, dtype=np.float64)
+        neurons = np.empty(s.n, dtype=np.int32)
+        if s.n:
+            times[:] = <double[:s.n]> s.times
+            neurons[:] = <int32_t[:s.n]> s.neurons
+        return times, neurons
+
+
+cdef struct view_t:
+    # What a chunk works on: arrays owned by Python.
+    const double* times       # input spikes, ms
+    const int32_t* indices
+    int64_t n_input
+    double* end               # end of the last refractory period, ms
+    double* next              # time of the next spike of each candidate, ms
+    int32_t* refractory       # per layer, from layer.first: the neurons in their refractory period
+    int32_t* candidates       # per layer, from layer.first: the neurons with a known next spike
+    double t_stop
+
+
+cdef double next_arrival(QueueState s, const view_t* v, int32_t p) noexcept nogil:
+    """Time of the projection's next arrival, INFINITY if none is known."""
+    cdef projection_t* q = &s.projections[p]
+    if q.source < 0:
+        return v.times[q.cursor] + q.delay if q.cursor < v.n_input else INFINITY
+    cdef spikes_t* spikes = &s.layers[q.source].spikes
+    return spikes.times[q.cursor] + q.delay if q.cursor < spikes.n else INFINITY
+
+
+cdef inline int32_t arriving_neuron(QueueState s, const view_t* v, int32_t p) noexcept nogil:
+    cdef projection_t* q = &s.projections[p]
+    return v.indices[q.cursor] if q.source < 0 else s.layers[q.source].spikes.neurons[q.cursor]
+
+
+cdef double horizon(QueueState s, const view_t* v, int32_t layer) noexcept nogil:
+    """Next known arrival at a layer: what a search for its next spike needs to cover."""
+    cdef double soonest = INFINITY, t
+    cdef int32_t p
+    for p in range(s.n_projections):
+        if s.projections[p].target == layer:
+            t = next_arrival(s, v, p)
+            if t < soonest:
+                soonest = t
+    return soonest
+
+
+cdef void add_candidates(layer_t* l, const view_t* v, const real_t* u, const real_t* i, int32_t block,
+                         double until) noexcept nogil:
+    """Find the next spike of every neuron of a block that may fire by `until`; u and i are the layer's."""
+    cdef int32_t n
+    cdef double t, reach
+    cdef double level = l.lif.threshold * LIF_CANDIDATE
+    for n in range(block * WIDTH, min((block + 1) * WIDTH, l.size)):
+        # u never rises above its positive part plus the largest response to the present current.
+        reach = max(u[n], <real_t> 0.0) + max(i[n], <real_t> 0.0) * l.lif.psp_max
+        if reach < level:
+            continue
+        t = lif_next_spike(&l.lif, u[n], i[n], l.now, v.end[l.first + n], until)
+        if t < INFINITY:
+            v.next[l.first + n] = t
+            v.candidates[l.first + l.n_candidates] = n
+            l.n_candidates += 1
+
+
+cdef double earliest(const layer_t* l, const view_t* v) noexcept nogil:
+    cdef double soonest = INFINITY
+    cdef int32_t k
+    for k in range(l.n_candidates):
+        soonest = min(soonest, v.next[l.first + v.candidates[l.first + k]])
+    return soonest
+
+
+cdef void release_refractory(layer_t* l, const view_t* v, const real_t* i, double t, real_t* released,
+                             int32_t* which, int32_t* n_which) noexcept nogil:
+    """Membrane potentials at `t` of the neurons that are, or were until then, in their refractory period."""
+    cdef int32_t k, kept = 0, n
+    cdef double end
+    n_which[0] = 0
+    for k in range(l.n_refractory):
+        n = v.refractory[l.first + k]
+        end = v.end[l.first + n]
+        which[n_which[0]] = n
+        if end >= t:
+            released[n_which[0]] = 0.0
+            v.refractory[l.first + kept] = n
+            kept += 1
+        else:
+            released[n_which[0]] = <real_t> lif_after_refractory(&l.lif, i[n], l.now, end, t)
+        n_which[0] += 1
+    l.n_refractory = kept
+
+
+cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_t* all_i, const real_t* weights,
+                  real_t* released, int32_t* which, uint8_t* found) noexcept nogil:
+    """Commit the target layer of projection `p` at its next arrival, apply that, and search for the next spike.
+
+    Further arrivals at the same instant find a layer that is there already: an elapsed time of 0 changes no bit.
+    """
+    cdef projection_t* q = &s.projections[p]
+    cdef layer_t* l = &s.layers[q.target]
+    cdef real_t* u = all_u + l.first
+    cdef real_t* i = all_i + l.first
+    cdef const real_t* row = weights + q.weights + <int64_t> arriving_neuron(s, v, p) * WIDTH
+    cdef double t = s.heap.key[p], until, da, dh, db
+    cdef real_t a, h, b, c_u = 0, c_i = 0, level = <real_t> (l.lif.threshold * LIF_CANDIDATE)
+    cdef int32_t block, n_which, k
+    q.cursor += 1
+    heap_update(&s.heap, p, next_arrival(s, v, p))
+    until = min(horizon(s, v, q.target), v.t_stop)
+    release_refractory(l, v, i, t, released, which, &n_which)
+    lif_respond(&l.lif, t - l.now, &da, &dh, &db)
+    a = <real_t> da
+    h = <real_t> dh
+    b = <real_t> db
+    if until < INFINITY:
+        c_u = <real_t> (1.0 - (until - t) / l.lif.tau_m)
+        c_i = <real_t> ((until - t) / l.lif.tau_s)
+    for block in range(l.blocks):
+        k = block * WIDTH
+        found[block] = block_step(u + k, i + k, row + k * q.n_pre, a, h, b, c_u, c_i, level)
+    for k in range(n_which):
+        u[which[k]] = released[k]
+    for k in range(n_which):
+        block = which[k] // WIDTH
+        found[block] |= block_search(u + block * WIDTH, i + block * WIDTH, c_u, c_i, level)
+    l.now = t
+    l.n_candidates = 0
+    for block in range(l.blocks):
+        if found[block] or until == INFINITY:
+            add_candidates(l, v, u, i, block, until)
+    heap_update(&s.heap, s.n_projections + q.target, earliest(l, v))
+
+
+cdef int fire(QueueState s, const view_t* v, int32_t number, const real_t* u, const real_t* i) except -1 nogil:
+    """Fire every neuron of a layer whose spike time has come, in neuron order, and look for its next spike."""
+    cdef layer_t* l = &s.layers[number]
+    cdef double t = s.heap.key[s.n_projections + number], until
+    cdef int32_t k, n, kept, p
+    until = min(horizon(s, v, number), v.t_stop)
+    for k in range(l.n_candidates):
+        n = v.candidates[l.first + k]
+        if v.next[l.first + n] == t:
+            spikes_push(&l.spikes, t, n)
+            if not v.end[l.first + n] >= l.now:
+                v.refractory[l.first + l.n_refractory] = n
+                l.n_refractory += 1
+            v.end[l.first + n] = t + l.lif.refractory
+            v.next[l.first + n] = lif_next_spike(&l.lif, u[l.first + n], i[l.first + n], l.now, v.end[l.first + n],
+                                                 until)
+    kept = 0
+    for k in range(l.n_candidates):
+        n = v.candidates[l.first + k]
+        if v.next[l.first + n] < INFINITY:
+            v.candidates[l.first + kept] = n
+            kept += 1
+    l.n_candidates = kept
+    heap_update(&s.heap, s.n_projections + number, earliest(l, v))
+    for p in range(s.n_projections):
+        if s.projections[p].source == number:
+            heap_update(&s.heap, p, next_arrival(s, v, p))
+    return 0
+
+
+def run_queue(QueueState state, const real_t[::1] weights, const double[::1] times, const int32_t[::1] indices,
+              real_t[::1] u, real_t[::1] i, double[::1] end, double[::1] next_spike, int32_t[::1] refractory,
+              int32_t[::1] candidates, double t_stop, int64_t budget):
+    """Run until nothing is left to happen by `t_stop`, or about `budget` neuron updates are spent.
+
+    All arrays but the weights and the input hold `state.neurons` items and belong to the state: pass the same ones
+    again. Returns True when done; until then, call again.
+    """
+    cdef view_t v
+    cdef int32_t top, p
+    cdef bint done = False
+    # Scratch of one delivery: what the refractory neurons of its layer become, and the blocks with candidates.
+    cdef real_t[::1] released = np.empty_like(u)
+    cdef int32_t[::1] which = np.empty_like(candidates)
+    cdef uint8_t[::1] found = np.empty(u.shape[0], dtype=np.uint8)
+    v.times = &times[0] if times.shape[0] else NULL
+    v.indices = &indices[0] if times.shape[0] else NULL
+    v.n_input = times.shape[0]
+    v.end = &end[0]
+    v.next = &next_spike[0]
+    v.refractory = &refractory[0]
+    v.candidates = &candidates[0]
+    v.t_stop = t_stop
+    with nogil:
+        for p in range(state.n_projections):
+            if state.projections[p].source < 0:
+                heap_update(&state.heap, p, next_arrival(state, &v, p))
+        while budget > 0 and not done:
+            top = heap_top(&state.heap)
+            if state.heap.key[top] > t_stop or state.heap.key[top] == INFINITY:
+                done = True
+                continue
+            state.now = state.heap.key[top]
+            if top < state.n_projections:
+                deliver(state, &v, top, &u[0], &i[0], &weights[0], &released[0], &which[0], &found[0])
+                budget -= state.layers[state.projections[top].target].blocks * WIDTH
+            else:
+                fire(state, &v, top - state.n_projections, &u[0], &i[0])
+                budget -= WIDTH
+    return done

@@ -1,0 +1,24 @@
+import numpy as np
+
+BLOCK_WIDTH: int
+
+class QueueState:
+    neurons: int
+    now: float
+    def __init__(self, constants: np.ndarray, sizes: np.ndarray, graph: np.ndarray, delays: np.ndarray) -> None: ...
+    def spikes(self, layer: int) -> tuple[np.ndarray, np.ndarray]: ...
+
+def run_queue(
+    state: QueueState,
+    weights: np.ndarray,
+    times: np.ndarray,
+    indices: np.ndarray,
+    u: np.ndarray,
+    i: np.ndarray,
+    end: np.ndarray,
+    next_spike: np.ndarray,
+    refractory: np.ndarray,
+    candidates: np.ndarray,
+    t_stop: float,
+    budget: int,
+) -> bool: ...

@@ -1,0 +1,32 @@
+"""Weights as the kernels hold them: blocks of WIDTH post-synaptic neurons, each block contiguous.
+
+The layout is [block][pre][WIDTH]: the row that one input spike adds to a block is contiguous, and a block of a
+large layer stays in the cache while a whole recording runs through it. Padding has weight 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsnn._ext.engine_queue import BLOCK_WIDTH
+
+WIDTH: int = BLOCK_WIDTH
+
+
+def block_count(neurons: int) -> int:
+    """Blocks that hold `neurons` neurons."""
+    return -(-neurons // WIDTH)
+
+
+def pack(weights: np.ndarray, out: np.ndarray) -> None:
+    """Write weights (post, pre) to `out` (blocks, pre, WIDTH), converting to its dtype."""
+    for block in range(len(out)):
+        rows = weights[block * WIDTH : (block + 1) * WIDTH]
+        out[block, :, : len(rows)] = rows.T
+        out[block, :, len(rows) :] = 0.0
+
+
+def unpack(packed: np.ndarray, post: int) -> np.ndarray:
+    """The inverse of `pack`: array (blocks, pre, WIDTH) -> (post, pre), C-contiguous, same dtype."""
+    blocks, pre, width = packed.shape
+    return np.ascontiguousarray(packed.transpose(0, 2, 1).reshape(blocks * width, pre)[:post])

@@ -1,0 +1,86 @@
+"""A network as the kernels hold it: one flat array of packed weights, and the graph that points into it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsnn._ext.engine_queue import QueueState
+from eventsnn.engines.arguments import constants_row, engine_projections
+from eventsnn.engines.blocks import WIDTH, block_count, pack, unpack
+from eventsnn.network import Network, Projection
+
+
+class PackedNetwork:
+    """Weights of all projections, packed; shared by the queue engine, the sweep engine and the trainer.
+
+    Parameters
+    ----------
+    network : Network
+    real : numpy.float32 or numpy.float64
+        Precision of weights and state.
+
+    Attributes
+    ----------
+    projections : list of Projection
+        In the order in which simultaneous deliveries are applied.
+    flat : real array
+        Everything, in that order.
+    blocks : dict of str to real array (blocks, pre, WIDTH)
+        Views into `flat` by projection key; writing to them changes the weights.
+    constants : float64 array (layers, 8)
+        What ``lif_fill`` takes.
+    """
+
+    def __init__(self, network: Network, real: type[np.floating]) -> None:
+        self.network = network
+        self.real = real
+        self.projections = engine_projections(network)
+        self.constants = np.array([constants_row(layer.lif) for layer in network.layers])
+        shapes = [
+            (block_count(network.layers[p.target].neurons), network.source_size(p.source), WIDTH)
+            for p in self.projections
+        ]
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
+        self.flat = np.empty(ends[-1], dtype=real)
+        self.offsets = {p.key: int(start) for p, start in zip(self.projections, ends, strict=False)}
+        self.blocks = {
+            p.key: self.flat[start:end].reshape(shape)
+            for p, start, end, shape in zip(self.projections, ends[:-1], ends[1:], shapes, strict=True)
+        }
+        for p in self.projections:
+            pack(network.projection_weights(p), self.blocks[p.key])
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Weights (post, pre) of every projection that has weights of its own."""
+        return {
+            p.key: unpack(self.blocks[p.key], self.network.layers[p.target].neurons)
+            for p in self.projections
+            if not p.lateral
+        }
+
+    def state(self) -> QueueState:
+        """The whole network at rest, for the queue engine."""
+        sizes = [layer.neurons for layer in self.network.layers]
+        return self._state(self.constants, sizes, [(p.source, p.target, p) for p in self.projections])
+
+    def layer_state(self, number: int) -> QueueState:
+        """One layer at rest with the connections within it; its input is what arrives from the layer before."""
+        own = [p for p in self.projections if p.target == number]
+        graph = [(0 if p.source == number else -1, 0, p) for p in own]
+        graph.sort(key=lambda row: row[0])
+        return self._state(self.constants[number : number + 1], [self.network.layers[number].neurons], graph, fed=True)
+
+    def _state(
+        self, constants: np.ndarray, sizes: list[int], graph: list[tuple[int, int, Projection]], fed: bool = False
+    ) -> QueueState:
+        rows = [
+            (source, target, self.offsets[p.key], self.network.source_size(p.source)) for source, target, p in graph
+        ]
+        # Arrivals handed to a single layer carry their delay already.
+        delays = [0.0 if fed and source < 0 else p.delay for source, _, p in graph]
+        return QueueState(
+            np.ascontiguousarray(constants),
+            np.array(sizes, dtype=np.int32),
+            np.array(rows, dtype=np.int64).reshape(-1, 4),
+            np.array(delays, dtype=np.float64),
+        )

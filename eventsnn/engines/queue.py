@@ -1,0 +1,109 @@
+"""Driver of the priority-queue engine: any graph of dense layers, lateral and recurrent connections, delays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from eventsnn._ext.engine_queue import QueueState, run_queue
+from eventsnn.engines.arguments import check_dtype, check_input
+from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
+from eventsnn.network import Network
+
+# Neuron updates between two looks at the signals: about 10 ms.
+CHUNK = 10_000_000
+
+
+def run(
+    network: Network,
+    times_ms: np.ndarray,
+    indices: np.ndarray,
+    *,
+    dtype: str = "float64",
+    t_stop: float | None = None,
+) -> SpikeRecord:
+    """Simulate a network on input spikes, exactly.
+
+    Parameters
+    ----------
+    network : Network
+    times_ms : float array (n,)
+        Times of the input spikes, ms, in any order.
+    indices : int array (n,)
+        Input neuron of each.
+    dtype : {"float64", "float32"}
+        Precision of membrane potentials, currents and weights; times are float64 always.
+    t_stop : float, optional
+        Last time to simulate, ms, included. None runs until no neuron can fire any more.
+
+    Returns
+    -------
+    SpikeRecord
+
+    Raises
+    ------
+    SimulationError
+        For bad arguments, see `check_input`.
+    SimulationInterrupted
+        On Ctrl-C, with the record up to then.
+    """
+    return run_packed(PackedNetwork(network, check_dtype(dtype)), times_ms, indices, t_stop=t_stop)
+
+
+def run_packed(
+    packed: PackedNetwork, times_ms: np.ndarray, indices: np.ndarray, *, t_stop: float | None = None
+) -> SpikeRecord:
+    """`run` for a network that is packed already."""
+    times, inputs, stop = check_input(packed.network, times_ms, indices, t_stop)
+    state = packed.state()
+    chunks = Chunks(state, packed.flat)
+
+    def record(t_end: float, interrupted: bool = False) -> SpikeRecord:
+        trains = [state.spikes(n) for n in range(len(packed.network.layers))]
+        return make_record(
+            packed.network, trains, (times, inputs), t_end, "queue", packed.flat.dtype.name, interrupted=interrupted
+        )
+
+    try:
+        while not chunks.advance(times, inputs, stop):
+            pass
+    except KeyboardInterrupt:
+        raise SimulationInterrupted(record(state.now, interrupted=True)) from None
+    return record(stop)
+
+
+class Chunks:
+    """State arrays of a simulation in progress, advanced in bounded chunks without the interpreter's lock."""
+
+    def __init__(self, state: QueueState, weights: np.ndarray) -> None:
+        size, real = state.neurons, weights.dtype
+        self.state = state
+        self.weights = weights
+        self.arrays = (
+            np.zeros(size, real),  # membrane potential
+            np.zeros(size, real),  # synaptic current
+            np.full(size, -math.inf),  # end of the last refractory period, ms
+            np.full(size, math.inf),  # next spike of each candidate, ms
+            np.zeros(size, np.int32),  # neurons in their refractory period, per layer
+            np.zeros(size, np.int32),  # candidates, per layer
+        )
+
+    def advance(self, times: np.ndarray, inputs: np.ndarray, stop: float) -> bool:
+        """Run one chunk; True when nothing is left to do by `stop`."""
+        return bool(run_queue(self.state, self.weights, times, inputs, *self.arrays, stop, CHUNK))
+
+
+def run_layer(
+    packed: PackedNetwork, number: int, times: np.ndarray, neurons: np.ndarray, stop: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spikes (times, neurons) of one layer with the connections within it, from the arrivals at it.
+
+    The arrivals must be sorted by (time, neuron); nothing is checked.
+    """
+    state = packed.layer_state(number)
+    chunks = Chunks(state, packed.flat)
+    while not chunks.advance(times, neurons, stop):
+        pass
+    return state.spikes(0)

@@ -1,0 +1,135 @@
+"""The readable engine: a priority queue of certificates in plain Python, the oracle of the compiled ones.
+
+It performs the compiled engines' floating-point operations one by one, so spike times agree to the last bit.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+
+import numpy as np
+
+from eventsnn.engines.arguments import check_input, engine_projections
+from eventsnn.engines.lif import Constants, constants, newton_step, respond
+from eventsnn.engines.record import SpikeRecord, make_record
+from eventsnn.network import Network
+
+
+class _Layer:
+    """State of a layer: committed at `now`, certificates since then."""
+
+    def __init__(self, c: Constants, size: int) -> None:
+        self.c = c
+        self.now = 0.0
+        self.u = [0.0] * size  # membrane potential; 0 while refractory
+        self.i = [0.0] * size  # synaptic current
+        self.end = [-math.inf] * size  # end of the last refractory period, ms
+        # Newton's abscissa of each certificate and whether it is a spike; the start it is counted from.
+        self.start = [0.0] * size
+        self.d = [math.inf] * size
+        self.fires = [False] * size
+        self.times: list[float] = []
+        self.neurons: list[int] = []
+
+    def advance(self, t: float) -> None:
+        """Commit the state at time `t`. A spike resets u alone, so I needs no memory of it."""
+        a, h, b = respond(self.c, t - self.now)
+        for n, (u, i, end) in enumerate(zip(self.u, self.i, self.end, strict=True)):
+            if end >= t:
+                self.u[n] = 0.0
+            elif end > self.now:
+                self.u[n] = (i * math.exp(-(end - self.now) / self.c.tau_s)) * respond(self.c, t - end)[1]
+            else:
+                self.u[n] = u * a + i * h
+            self.i[n] = i * b
+        self.now = t
+
+    def certify(self, n: int) -> None:
+        """First certificate of neuron `n` from the committed state or from the end of its refractory period."""
+        self.start[n], self.d[n] = max(self.now, self.end[n]), 0.0
+        self.refine(n)
+
+    def refine(self, n: int) -> None:
+        """Replace the certificate by a later one, or find that it is a spike."""
+        u, i = self.u[n], self.i[n]
+        if self.end[n] > self.now:
+            u, i = 0.0, i * math.exp(-(self.end[n] - self.now) / self.c.tau_s)
+        self.d[n], self.fires[n] = newton_step(self.c, u, i, self.d[n])
+
+    def next_spike(self, before: float) -> float:
+        """Time of the layer's next spike; certificates are refined until that is known, or none is < `before`."""
+        while True:
+            certificates = [start + d for start, d in zip(self.start, self.d, strict=True)]
+            t = min(certificates)
+            if t >= before:
+                return t
+            open_ones = [n for n, bound in enumerate(certificates) if bound == t and not self.fires[n]]
+            if not open_ones:
+                return t
+            for n in open_ones:
+                self.refine(n)
+
+
+def run(
+    network: Network, times_ms: np.ndarray, indices: np.ndarray, *, t_stop: float | None = None
+) -> SpikeRecord:
+    """Simulate in float64; arguments and result as `eventsnn.engines.queue.run`."""
+    times, inputs, stop = check_input(network, times_ms, indices, t_stop)
+    projections = engine_projections(network)
+    matrices = [network.projection_weights(p).astype(np.float64).T.tolist() for p in projections]
+    layers = [_Layer(constants(layer.lif), layer.neurons) for layer in network.layers]
+
+    # Deliveries: (arrival, projection, neuron of the source). Their order among equal times is intrinsic.
+    queue: list[tuple[float, int, int]] = []
+
+    def send(source: int, neuron: int, t: float) -> None:
+        for number, projection in enumerate(projections):
+            if projection.source == source:
+                heapq.heappush(queue, (t + projection.delay, number, neuron))
+
+    for t, neuron in zip(times.tolist(), inputs.tolist(), strict=True):
+        send(-1, neuron, t)
+
+    while True:
+        arrival = queue[0][0] if queue else math.inf
+        spikes = [layer.next_spike(arrival) for layer in layers]
+        spike = min(spikes)
+        if min(arrival, spike) == math.inf or min(arrival, spike) > stop:
+            break
+        if arrival <= spike:
+            _deliver(arrival, queue, projections, matrices, layers)
+        else:
+            number = spikes.index(spike)
+            for neuron in _fire(layers[number], spike):
+                send(number, neuron, spike)
+
+    trains = [(np.array(layer.times, np.float64), np.array(layer.neurons, np.int32)) for layer in layers]
+    return make_record(network, trains, (times, inputs), stop, "twin", "float64")
+
+
+def _deliver(t: float, queue: list, projections: list, matrices: list, layers: list[_Layer]) -> None:
+    """Apply everything that arrives at `t`, then give every neuron of the layers reached a new certificate."""
+    reached = set()
+    while queue and queue[0][0] == t:
+        _, number, neuron = heapq.heappop(queue)
+        layer = layers[projections[number].target]
+        if layer not in reached:
+            layer.advance(t)
+            reached.add(layer)
+        for n, weight in enumerate(matrices[number][neuron]):
+            layer.i[n] += weight
+    for layer in reached:
+        for n in range(len(layer.u)):
+            layer.certify(n)
+
+
+def _fire(layer: _Layer, t: float) -> list[int]:
+    """Fire every neuron of the layer whose spike time is `t`, in neuron order."""
+    firing = [n for n, d in enumerate(layer.d) if layer.fires[n] and layer.start[n] + d == t]
+    for n in firing:
+        layer.times.append(t)
+        layer.neurons.append(n)
+        layer.end[n] = t + layer.c.refractory
+        layer.certify(n)
+    return firing
