@@ -1,4 +1,4 @@
-"""Decoder and encoder of the 5-byte records of N-MNIST (`.bin`). Python twin: eventsnn/events/formats/twin.py."""
+"""Decoder and encoder of N-MNIST's 5-byte records. Python twin: eventsnn/events/formats/twin.py."""
 
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t
 

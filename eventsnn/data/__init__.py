@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from eventsnn.data.augment import Augmentation
+from eventsnn.data.digits import load_digits
+from eventsnn.data.idx import load_idx, read_idx
+from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
 from eventsnn.data.nmnist import NMNIST
 from eventsnn.data.source import LabelledSource
+from eventsnn.data.splits import k_fold, split_validation
+from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits
 
-__all__ = ["NMNIST", "LabelledSource"]
+__all__ = [
+    "DIGITS_CAMERA",
+    "NMNIST",
+    "Augmentation",
+    "LabelledSource",
+    "ListDataset",
+    "TonicDataset",
+    "from_tonic",
+    "k_fold",
+    "load_digits",
+    "load_idx",
+    "read_idx",
+    "split_validation",
+    "write_dataset",
+    "write_digits",
+]

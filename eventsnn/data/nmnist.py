@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.errors import EventFileError
+from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.files import read
 from eventsnn.events.formats import FORMATS
 from eventsnn.events.stream import EventStream, check_sensor_size
@@ -65,6 +65,8 @@ class NMNIST:
     ------
     EventFileError
         No such folder, no label folders, or no recordings in them.
+    TrainingError
+        `split` or `on_bad` is none of the words above.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class NMNIST:
         on_bad: OnBad = "error",
     ) -> None:
         if on_bad not in get_args(OnBad):
-            raise ValueError(f"on_bad must be one of {', '.join(get_args(OnBad))}: got {on_bad!r}")
+            raise TrainingError(f"on_bad must be one of {', '.join(get_args(OnBad))}: got {on_bad!r}")
         self.sensor_size = check_sensor_size(sensor)
         self.root = _find_root(os.fspath(root), split)
         listing = _list_recordings(self.root)
@@ -120,7 +122,7 @@ def _find_root(root: str, split: str | None) -> str:
     splits = [name for wanted in _SPLITS for name in folders if name.lower() == wanted.lower()]
     if split is not None:
         if split.lower() not in (known.lower() for known in _SPLITS):
-            raise ValueError(f"split must be one of {', '.join(_SPLITS)}: got {split!r}")
+            raise TrainingError(f"split must be one of {', '.join(_SPLITS)}: got {split!r}")
         for name in splits:
             if name.lower() == split.lower():
                 return os.path.join(root, name)
