@@ -77,10 +77,11 @@ cdef inline double lif_next_spike(const lif_t* c, double u, double i, double now
                                   double until) noexcept nogil:
     """Absolute time of the next spike of a neuron in state (u, i) committed at `now`; INFINITY if none by `until`.
 
-    `end` is the end of its refractory period: while it lies ahead, u is 0 and the search starts there.
+    `end` is the end of its refractory period: while it lies ahead, u is 0 and the search starts there. So too at
+    `end` itself: without a refractory period a neuron may fire at `now`, before its reset is committed.
     """
     cdef double d
-    if end > now:
+    if end >= now:
         if end > until:
             return INFINITY
         d = lif_next_crossing(c, 0.0, i * exp(-(end - now) / c.tau_s), until - end + LIF_LIMIT_SLACK)

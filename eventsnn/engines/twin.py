@@ -38,7 +38,7 @@ class _Layer:
         for n, (u, i, end) in enumerate(zip(self.u, self.i, self.end, strict=True)):
             if end >= t:
                 self.u[n] = 0.0
-            elif end > self.now:
+            elif end >= self.now:
                 self.u[n] = (i * math.exp(-(end - self.now) / self.c.tau_s)) * respond(self.c, t - end)[1]
             else:
                 self.u[n] = u * a + i * h
@@ -53,7 +53,7 @@ class _Layer:
     def refine(self, n: int) -> None:
         """Replace the certificate by a later one, or find that it is a spike."""
         u, i = self.u[n], self.i[n]
-        if self.end[n] > self.now:
+        if self.end[n] >= self.now:  # equal: it fired at `now` and has no refractory period
             u, i = 0.0, i * math.exp(-(self.end[n] - self.now) / self.c.tau_s)
         self.d[n], self.fires[n] = newton_step(self.c, u, i, self.d[n])
 
