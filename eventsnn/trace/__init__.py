@@ -1,0 +1,21 @@
+"""Traces: what happened in a simulation, in one HDF5 file, and why."""
+
+from __future__ import annotations
+
+from eventsnn.trace.explain import Explanation, explain, format_explanation
+from eventsnn.trace.potential import membrane_potential
+from eventsnn.trace.reader import Sample, Trace
+from eventsnn.trace.summary import format_summary, summarise
+from eventsnn.trace.writer import TraceWriter
+
+__all__ = [
+    "Explanation",
+    "Sample",
+    "Trace",
+    "TraceWriter",
+    "explain",
+    "format_explanation",
+    "format_summary",
+    "membrane_potential",
+    "summarise",
+]

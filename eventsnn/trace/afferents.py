@@ -1,0 +1,104 @@
+"""What reaches one neuron, and the share that each arriving spike has in its membrane potential.
+
+Between resets the neuron is linear (Jin, Zhang & Li 2018, eq. 1-3), so its potential is a sum over arriving
+spikes. With r the end of its last refractory period, a spike arriving at g with unit weight contributes to
+u(t) ::
+
+    eps(t - g) - e^{-(t-r)/tau_m} eps(r - g) [g <= r]
+        = eps(t - g)                              for g > r
+        = e^{-(r-g)/tau_s} eps(t - r)             for g <= r
+
+The second form is used: it is a product of positive numbers, so nothing cancels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eventsnn.engines.lif import psp
+from eventsnn.engines.record import SpikeRecord
+from eventsnn.errors import TraceError
+from eventsnn.network import LIF, Network, Projection
+from eventsnn.trace.schema import source_name
+
+
+@dataclass(frozen=True, eq=False)
+class Afferents:
+    """Spikes that reach one neuron through one projection.
+
+    Attributes
+    ----------
+    projection : Projection
+    arrivals : float64 array (n,)
+        Times of arrival (spike time plus delay), ms, ascending.
+    neurons : int array (n,)
+        Pre-synaptic neuron of each.
+    weights : float64 array (n,)
+        Synaptic weight of each.
+    """
+
+    projection: Projection
+    arrivals: np.ndarray
+    neurons: np.ndarray
+    weights: np.ndarray
+
+
+def afferents(network: Network, record: SpikeRecord, layer: int, neuron: int) -> list[Afferents]:
+    """Everything that reaches a neuron: feed-forward, lateral, recurrent; one item per projection."""
+    found = []
+    for projection in network.projections:
+        if projection.target != layer:
+            continue
+        spikes = record[source_name(network, projection)]
+        if projection.lateral:
+            weights = np.where(spikes.neurons == neuron, 0.0, -projection.lateral)
+        else:
+            weights = network.weights[projection.key][neuron, spikes.neurons].astype(np.float64)
+        found.append(Afferents(projection, spikes.times + projection.delay, spikes.neurons, weights))
+    return found
+
+
+def reset_times(spike_times: np.ndarray, lif: LIF) -> np.ndarray:
+    """End of the refractory period that precedes each spike of one neuron, ms; -inf for its first spike."""
+    resets = np.full(len(spike_times), -np.inf)
+    resets[1:] = spike_times[:-1] + lif.refractory
+    return resets
+
+
+def unit_contributions(t: float, reset: float, arrivals: np.ndarray, lif: LIF) -> np.ndarray:
+    """Share that spikes of weight 1 have in the potential at `t`.
+
+    Parameters
+    ----------
+    t : float
+        Time, ms; at or after `reset`.
+    reset : float
+        End of the last refractory period before `t`, ms; -inf when the neuron has not fired yet.
+    arrivals : float64 array (n,)
+        Times of arrival, ms, ascending. Arrivals from `t` on contribute 0.
+    lif : LIF
+
+    Returns
+    -------
+    float64 array (n,)
+    """
+    shares = psp(t - np.maximum(arrivals, reset), lif)
+    earlier = int(np.searchsorted(arrivals, reset, side="right"))
+    shares[:earlier] *= np.exp((arrivals[:earlier] - reset) / lif.tau_s)
+    return shares
+
+
+def check_exact_time(engine: str, purpose: str) -> None:
+    """Refuse spikes of the clocked engine: on its 1 ms grid the closed form does not hold.
+
+    Raises
+    ------
+    TraceError
+    """
+    if engine == "clocked":
+        raise TraceError(
+            f"{purpose} needs spikes in exact time, but these come from the 'clocked' engine, "
+            "which steps 1 ms at a time; simulate again with engine='queue'"
+        )

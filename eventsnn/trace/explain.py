@@ -1,0 +1,277 @@
+"""Why did this neuron fire? Every spike traced back, exactly, to the input events that made it.
+
+At a spike the membrane potential equals the threshold, and it is the sum of what each arriving spike
+contributes (`eventsnn.trace.afferents`, times the synaptic weight): the direct causes. A cause that is
+itself the spike of a neuron has causes in turn; it hands its contribution down to them in proportion to
+theirs. Doing so for all spikes in reverse order of time, each once, ends at input events whose
+contributions still add up to the threshold.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eventsnn.engines.record import SpikeRecord
+from eventsnn.errors import TraceError
+from eventsnn.network import Network
+from eventsnn.trace.afferents import Afferents, afferents, check_exact_time, unit_contributions
+from eventsnn.trace.reader import Trace
+from eventsnn.trace.schema import source_name
+
+EVENT = np.dtype([("t_us", "i8"), ("x", "i4"), ("y", "i4"), ("p", "i4"), ("contribution", "f8")])
+CAUSE = np.dtype([("layer", "i4"), ("neuron", "i4"), ("t_ms", "f8"), ("contribution", "f8")])
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What one spike is made of.
+
+    Attributes
+    ----------
+    layer, neuron, spike, sample
+        Which spike: number `spike` (from 0) of the neuron in the sample.
+    time_ms : float
+        When, ms since the start of the sample.
+    threshold : float
+        Threshold of the neuron, to which the contributions add up.
+    events : structured array (t_us, x, y, p, contribution)
+        Input events before the spike, by time, with their contributions to the membrane potential at the
+        spike, through all layers in between.
+    causes : structured array (layer, neuron, t_ms, contribution)
+        The direct causes that are spikes of neurons, by time; `layer` is a layer's number.
+    direct_input : float
+        What input events contribute without a neuron in between; with `causes` this too adds up to the
+        threshold.
+    layer_names : tuple of str
+    """
+
+    layer: str
+    neuron: int
+    spike: int
+    sample: int
+    time_ms: float
+    threshold: float
+    events: np.ndarray
+    causes: np.ndarray
+    direct_input: float
+    layer_names: tuple[str, ...]
+
+    @property
+    def sum(self) -> float:
+        """Sum of the events' contributions: the threshold, up to the rounding of the run's precision."""
+        return math.fsum(self.events["contribution"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The explanation as plain values that JSON can hold; keys in the class docstring's terms."""
+        events = [dict(zip(EVENT.names or (), row, strict=True)) for row in self.events.tolist()]
+        presynaptic = [
+            {"layer": self.layer_names[layer], "neuron": neuron, "t_ms": t, "contribution": contribution}
+            for layer, neuron, t, contribution in self.causes.tolist()
+        ]
+        return {
+            "layer": self.layer,
+            "neuron": self.neuron,
+            "spike": self.spike,
+            "sample": self.sample,
+            "time_ms": self.time_ms,
+            "threshold": self.threshold,
+            "sum": self.sum,
+            "direct_input": self.direct_input,
+            "events": events,
+            "presynaptic": presynaptic,
+        }
+
+
+def explain(
+    trace: str | os.PathLike[str] | Trace, *, layer: str, neuron: int, spike: int, sample: int = 0
+) -> Explanation:
+    """Attribute one spike to the input events that made it, and by how much.
+
+    Parameters
+    ----------
+    trace : path or Trace
+        A trace; spikes and network are enough, nothing more needs to be recorded.
+    layer : str
+    neuron : int
+    spike : int
+        Which of the neuron's spikes in the sample, from 0.
+    sample : int
+
+    Returns
+    -------
+    Explanation
+        The contributions add up to the threshold: to rounding for a float64 run (1e-9 relative), to about
+        1e-5 for a float32 run.
+
+    Raises
+    ------
+    TraceError
+        The file is no trace; there is no such sample, layer, neuron or spike; or the spikes come from the
+        clocked engine, to which the exact formula does not apply.
+    """
+    if not isinstance(trace, Trace):
+        with Trace(trace) as opened:
+            return explain(opened, layer=layer, neuron=neuron, spike=spike, sample=sample)
+    if layer == "input":
+        raise TraceError("an input event has no cause: give the name of a layer of neurons")
+    t = trace.spike_time(layer, neuron, spike, sample)
+    network, record = trace.network, trace.record(sample)
+    check_exact_time(record.engine, "an explanation")
+    attribution = _Attribution(network, record)
+    target = network.index(layer)
+    row = int(np.flatnonzero(record[layer].neurons == neuron)[spike])
+    direct = attribution.contributions(target, row)
+    credit, reached = attribution.to_input(target, row)
+    causes = _direct_causes(direct, record, network)
+    return Explanation(
+        layer=layer,
+        neuron=int(neuron),
+        spike=int(spike),
+        sample=int(sample),
+        time_ms=t,
+        threshold=float(network[layer].threshold),
+        events=_events(network, record, credit, reached),
+        causes=causes,
+        direct_input=math.fsum(x for a, share in direct if a.projection.source < 0 for x in share),
+        layer_names=network.names,
+    )
+
+
+class _Attribution:
+    """Passes the potential at a spike back through the network."""
+
+    def __init__(self, network: Network, record: SpikeRecord) -> None:
+        self.network = network
+        self.record = record
+        self.layers = [record[name] for name in network.names]
+
+    def contributions(self, layer: int, row: int) -> list[tuple[Afferents, np.ndarray]]:
+        """Contributions to spike `row` of a layer, per projection: of all that arrived before the spike."""
+        spikes, lif = self.layers[layer], self.network.layers[layer].lif
+        t, neuron = float(spikes.times[row]), int(spikes.neurons[row])
+        earlier = np.flatnonzero(spikes.neurons[:row] == neuron)
+        reset = float(spikes.times[earlier[-1]]) + lif.refractory if earlier.size else -math.inf
+        found = []
+        for incoming in afferents(self.network, self.record, layer, neuron):
+            before = int(np.searchsorted(incoming.arrivals, t, side="left"))
+            arrivals = incoming.arrivals[:before]
+            found.append((incoming, incoming.weights[:before] * unit_contributions(t, reset, arrivals, lif)))
+        return found
+
+    def to_input(self, layer: int, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Contribution of every input event to spike `row` of a layer, and which events could have one.
+
+        Spikes are visited in reverse order of time. Whatever a spike causes arrives later, so when it is
+        its turn all the credit it can get has come in, and it is expanded once. (Of two simultaneous spikes
+        neither contributes to the other: the post-synaptic potential begins at 0.)
+        """
+        trains = (*self.layers, self.record.input)  # the number of the input is -1: the last
+        credit = [np.zeros(len(spikes)) for spikes in trains]
+        reached = [np.zeros(len(spikes), dtype=bool) for spikes in trains]
+        start = self.contributions(layer, row)
+        credit[layer][row] = sum(float(np.sum(share)) for _, share in start)
+        reached[layer][row] = True
+        numbers = np.repeat(np.arange(len(self.layers)), [len(spikes) for spikes in self.layers])
+        rows = np.concatenate([np.arange(len(spikes)) for spikes in self.layers])
+        times = np.concatenate([spikes.times for spikes in self.layers])
+        order = np.argsort(-times, kind="stable")
+        for number, k in zip(numbers[order].tolist(), rows[order].tolist(), strict=True):
+            if not reached[number][k]:
+                continue
+            shares = start if (number, k) == (layer, row) else self.contributions(number, k)
+            # What a spike is made of adds up to its threshold, up to rounding; dividing by the sum itself
+            # keeps the total exact also for a float32 run.
+            scale = credit[number][k] / sum(float(np.sum(share)) for _, share in shares)
+            for incoming, share in shares:
+                source = incoming.projection.source
+                credit[source][: share.size] += scale * share
+                # All events that arrived are listed, but only neurons that are connected are expanded.
+                reached[source][: share.size] |= (incoming.weights[: share.size] != 0.0) | (source < 0)
+        return credit[-1], reached[-1]
+
+
+def _events(network: Network, record: SpikeRecord, credit: np.ndarray, reached: np.ndarray) -> np.ndarray:
+    used = np.flatnonzero(reached)
+    events = np.empty(used.size, EVENT)
+    width, height, _ = network.input.sensor_size
+    events["t_us"] = np.rint(record.input.times[used] * 1000.0).astype(np.int64)
+    events["p"], pixel = np.divmod(record.input.neurons[used], width * height)
+    events["y"], events["x"] = np.divmod(pixel, width)
+    events["contribution"] = credit[used]
+    return events
+
+
+def _direct_causes(
+    direct: list[tuple[Afferents, np.ndarray]], record: SpikeRecord, network: Network
+) -> np.ndarray:
+    parts = []
+    for incoming, share in direct:
+        source = incoming.projection.source
+        if source < 0:
+            continue
+        # A neuron's own spikes are arrivals of its lateral inhibition with weight 0: no cause.
+        used = np.flatnonzero(incoming.weights[: share.size] != 0.0)
+        part = np.empty(used.size, CAUSE)
+        part["layer"] = source
+        part["neuron"] = incoming.neurons[used]
+        part["t_ms"] = record[source_name(network, incoming.projection)].times[used]
+        part["contribution"] = share[used]
+        parts.append(part)
+    causes = np.concatenate(parts) if parts else np.empty(0, CAUSE)
+    return causes[np.lexsort((causes["neuron"], causes["layer"], causes["t_ms"]))]
+
+
+def format_explanation(explanation: Explanation, *, top: int = 10) -> str:
+    """The explanation as text for people: the strongest contributions, the rest summed up.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    top : int
+        How many direct causes and how many events to list.
+    """
+    e = explanation
+    lines = [
+        f"Spike {e.spike} of neuron {e.neuron} in layer {e.layer!r}, sample {e.sample}, "
+        f"at {e.time_ms:.4f} ms",
+        f"threshold {e.threshold:g}; contributions add up to {e.sum:.9g}",
+    ]
+    if e.causes.size:
+        lines += [
+            "",
+            f"Direct causes: {e.causes.size} spikes of neurons (contribution to the membrane potential)",
+        ]
+        if e.direct_input:
+            lines.append(f"  input events without a neuron in between  {e.direct_input:+.5f}")
+        name = max(len(n) for n in e.layer_names)
+        lines += [
+            f"  {e.layer_names[row['layer']]:<{name}} {row['neuron']:>6d}  at {row['t_ms']:>10.4f} ms  "
+            f"{row['contribution']:+.5f}"
+            for row in e.causes[_strongest(e.causes, top)]
+        ]
+        lines += _remainder(e.causes, top)
+    lines += [
+        "",
+        f"Input events: {e.events.size} before the spike",
+        "        t (us)     x     y  p  contribution",
+    ]
+    lines += [
+        f"  {row['t_us']:>12d} {row['x']:>5d} {row['y']:>5d} {row['p']:>2d}  {row['contribution']:+.5f}"
+        for row in e.events[_strongest(e.events, top)]
+    ]
+    lines += _remainder(e.events, top)
+    return "\n".join(lines)
+
+
+def _strongest(rows: np.ndarray, top: int) -> np.ndarray:
+    return np.argsort(-np.abs(rows["contribution"]), kind="stable")[:top]
+
+
+def _remainder(rows: np.ndarray, top: int) -> list[str]:
+    rest = np.delete(rows["contribution"], _strongest(rows, top))
+    return [f"  and {rest.size} more, together {math.fsum(rest):+.5f}"] if rest.size else []

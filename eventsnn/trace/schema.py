@@ -1,0 +1,205 @@
+"""Layout of a trace file: names, dtypes, units, chunks and compression, in one place.
+
+::
+
+    /                          @magic @version (SONATA) @eventsnn_trace @config_json @versions_json ...
+    /network                   description and weights, see `eventsnn.network.file`
+    /samples/                  one row per sample: t_start t_stop t_end label prediction epoch source ...
+    /spikes/<layer>/           timestamps node_ids (SONATA), local_ms, sample_ptr; also for the input
+    /counts/<layer>            (sample, neuron)
+    /potential/<layer>/        timestamps node_ids v kind sample_ptr                if "potential"
+    /spsp/<projection>/        post_ptr pre_node_ids value                          if "spsp"
+    /spsp_total/<projection>/  post_node_ids pre_node_ids value sample_ptr          if "spsp"
+
+A feed-forward projection bears the name of the layer it feeds, lateral inhibition ``<layer>:lateral``, a
+further connection its own key. Rows of sample s are ``[sample_ptr[s], sample_ptr[s + 1])``. SONATA asks for
+timestamps that grow through the whole file: ``timestamps = t_start[s] + local_ms``, where ``local_ms`` (ms
+since the start of the sample) has the engine's exact bits. ``/samples/complete`` is written last; only
+samples marked there count. SONATA: Dai et al., PLoS Comput. Biol. 16(2):e1007696, 2020.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from eventsnn.network import Network, Projection
+
+LAYOUT_VERSION: Final = 1
+SONATA_MAGIC: Final = 0x0A7A
+SONATA_VERSION: Final = (0, 1)
+SORTING: Final = {"none": 0, "by_id": 1, "by_time": 2}
+# Newer HDF5 formats cannot be read by libsonata and HDF5 1.10; older ones know no SWMR mode.
+LIBVER: Final = ("v110", "v110")
+PART: Final = ".part"
+
+RECORD: Final = ("spikes", "potential", "spsp")
+KIND_SAMPLE, KIND_PRE_SPIKE, KIND_POST_RESET = 0, 1, 2
+
+# A file is written in three strokes with a flush between them, so that what a reader takes for complete is.
+DATA, POINTERS, SEAL = 0, 1, 2
+
+# Chunks in rows. A chunk that is not compressed takes its full size once a row of it is written.
+CHUNK_ROWS: Final = 4096
+CHUNK_ROWS_COMPRESSED: Final = 16384
+CHUNK_POINTERS: Final = 512
+CHUNK_BYTES: Final = 2**18
+
+
+@dataclass(frozen=True)
+class Column:
+    """One growing dataset.
+
+    Attributes
+    ----------
+    path : str
+    dtype : str
+    description : str
+    units : str or None
+        Physical unit; "1" for dimensionless quantities, None for numbers that are no quantity.
+    stage : int
+        DATA, POINTERS or SEAL: the stroke in which it is written.
+    width : int
+        Second dimension; 0 for one-dimensional data.
+    compress : bool
+        gzip 1 and shuffle. What SONATA readers look at stays uncompressed: libsonata knows no filters.
+    """
+
+    path: str
+    dtype: str
+    description: str
+    units: str | None = None
+    stage: int = DATA
+    width: int = 0
+    compress: bool = False
+
+    @property
+    def is_pointer(self) -> bool:
+        """True for CSR offsets, which begin with a 0 and have one entry more than there are rows."""
+        return self.path.endswith("_ptr")
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of a chunk."""
+        if self.width:
+            return (max(1, CHUNK_BYTES // (4 * self.width)), self.width)
+        if self.stage != DATA:
+            return (CHUNK_POINTERS,)
+        return (CHUNK_ROWS_COMPRESSED if self.compress else CHUNK_ROWS,)
+
+
+SAMPLE_COLUMNS: Final = (
+    Column("/samples/t_start", "<f8", "global time of the sample's local time 0", "ms", POINTERS),
+    Column("/samples/t_stop", "<f8", "global time at which the sample ends", "ms", POINTERS),
+    Column(
+        "/samples/t_end",
+        "<f8",
+        "local time up to which all is recorded; inf: fell quiet",
+        "ms",
+        POINTERS,
+    ),
+    Column("/samples/label", "<i4", "class of the sample, -1 unknown", None, POINTERS),
+    Column("/samples/prediction", "<i4", "output neuron with the most spikes, -1 none fired", None, POINTERS),
+    Column("/samples/epoch", "<i4", "training epoch, -1 outside training", None, POINTERS),
+    Column(
+        "/samples/source",
+        "S200",
+        "where the sample came from, UTF-8",
+        None,
+        POINTERS,
+        0,
+        True,
+    ),
+    Column("/samples/engine", "S16", "engine that ran", None, POINTERS),
+    Column("/samples/dtype", "S16", "precision of the engine's state", None, POINTERS),
+    Column("/samples/exit_reason", "S16", "why the simulation ended", None, POINTERS),
+)
+COMPLETE: Final = Column("/samples/complete", "|u1", "1: all of this sample is in the file", None, SEAL)
+
+
+def spike_columns(layer: str) -> tuple[Column, ...]:
+    """Spikes of a layer or of the input, rows sorted by (time, neuron) within each sample."""
+    group = f"/spikes/{layer}"
+    return (
+        Column(f"{group}/timestamps", "<f8", "t_start of the sample + local_ms", "ms"),
+        Column(f"{group}/node_ids", "<u8", "neuron that fired"),
+        Column(f"{group}/local_ms", "<f8", "spike time in the sample, exact", "ms", compress=True),
+        _sample_ptr(group),
+    )
+
+
+def count_column(layer: str, size: int) -> Column:
+    """Spikes per neuron, one row per sample."""
+    return Column(f"/counts/{layer}", "<u4", "spikes (sample, neuron)", "1", width=size, compress=True)
+
+
+def potential_columns(layer: str) -> tuple[Column, ...]:
+    """Membrane potential of a layer's neurons, rows sorted by time within each sample."""
+    group = f"/potential/{layer}"
+    return (
+        Column(f"{group}/timestamps", "<f8", "time since the start of the sample", "ms", compress=True),
+        Column(f"{group}/node_ids", "<u4", "neuron", compress=True),
+        Column(
+            f"{group}/v",
+            "<f4",
+            "membrane potential, unit of the threshold",
+            "1",
+            compress=True,
+        ),
+        Column(
+            f"{group}/kind",
+            "|u1",
+            "0 on the grid, 1 before a reset, 2 after it",
+            compress=True,
+        ),
+        _sample_ptr(group),
+    )
+
+
+def spsp_columns(projection: str) -> tuple[Column, ...]:
+    """Spike-train level post-synaptic potentials through a projection: per spike and per pair."""
+    spike, total = f"/spsp/{projection}", f"/spsp_total/{projection}"
+    what = "without its synaptic weight"
+    return (
+        Column(f"{spike}/pre_node_ids", "<u4", "pre-synaptic, ascending within a spike", compress=True),
+        Column(f"{spike}/value", "<f4", f"share of the pre-synaptic train, {what}", "1", compress=True),
+        Column(
+            f"{spike}/post_ptr",
+            "<u8",
+            "entries of row k of the target's /spikes are [post_ptr[k], post_ptr[k + 1])",
+            stage=POINTERS,
+        ),
+        Column(f"{total}/post_node_ids", "<u4", "post-synaptic neuron, ascending", compress=True),
+        Column(f"{total}/pre_node_ids", "<u4", "pre-synaptic neuron", compress=True),
+        Column(f"{total}/value", "<f4", f"S-PSP of the sample, {what}", "1", compress=True),
+        _sample_ptr(total),
+    )
+
+
+def all_columns(network: Network, record: tuple[str, ...], potential_layers: tuple[str, ...]) -> list[Column]:
+    """Every dataset of a trace of `network` with the given record options."""
+    columns = [*SAMPLE_COLUMNS, COMPLETE]
+    for layer in ("input", *network.names):
+        columns += spike_columns(layer)
+    columns += [count_column(str(layer.name), layer.neurons) for layer in network.layers]
+    if "potential" in record:
+        for layer in potential_layers:
+            columns += potential_columns(layer)
+    if "spsp" in record:
+        for projection in network.projections:
+            columns += spsp_columns(projection.key)
+    return columns
+
+
+def source_name(network: Network, projection: Projection) -> str:
+    """Name of the layer whose spikes a projection carries."""
+    return "input" if projection.source < 0 else network.names[projection.source]
+
+
+def _sample_ptr(group: str) -> Column:
+    return Column(
+        f"{group}/sample_ptr",
+        "<u8",
+        "rows of sample s are [sample_ptr[s], sample_ptr[s + 1])",
+        stage=POINTERS,
+    )

@@ -1,0 +1,88 @@
+"""S-PSPs of one sample: how much each pre-synaptic train takes part in each post-synaptic spike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from eventsnn.engines.record import SpikeRecord
+from eventsnn.network import Network, Projection
+from eventsnn.trace.afferents import check_exact_time, reset_times, unit_contributions
+from eventsnn.trace.schema import source_name
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeShares:
+    """Entries of one post-synaptic spike: pre-synaptic neurons, ascending (uint32), and S-PSPs (float32)."""
+
+    pre: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(eq=False)
+class PairTotals:
+    """Sums over the spikes of each pair, e_{i|j}: one float64 row per post-synaptic neuron that fired."""
+
+    pre: np.ndarray
+    rows: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def add(self, post: int, values: np.ndarray) -> None:
+        """Add one spike's S-PSPs, one per neuron in `pre`."""
+        if post in self.rows:
+            self.rows[post] += values
+        else:
+            self.rows[post] = values.copy()
+
+    def coordinates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(post uint32, pre uint32, value float32) of the pairs that are not 0, by post, then pre."""
+        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        for post in sorted(self.rows):
+            value = self.rows[post].astype(np.float32)
+            used = np.flatnonzero(value)
+            found.append((np.full(used.size, post, np.uint32), self.pre[used], value[used]))
+        if not found:
+            return np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(0, np.float32)
+        posts, pres, values = (np.concatenate(part) for part in zip(*found, strict=True))
+        return posts, pres, values
+
+
+def spike_shares(
+    network: Network, record: SpikeRecord, projection: Projection, totals: PairTotals
+) -> Iterator[SpikeShares]:
+    """S-PSPs of every spike of a projection's target, in the order of its spikes; also added to `totals`.
+
+    Memory is that of one spike at a time, plus `totals`. The entries of spike f of neuron i are
+    ``V_j(t_f) - e^{-(t_f - r)/tau_m} V_j(r)`` for every j that fired before, without synaptic weights
+    (Jin, Zhang & Li 2018, eq. 6-8). The own spikes of a neuron are left out of a lateral inhibition.
+    """
+    check_exact_time(record.engine, "record 'spsp'")
+    target = record[network.names[projection.target]]
+    source = record[source_name(network, projection)]
+    lif = network.layers[projection.target].lif
+    arrivals = source.times + projection.delay
+    # Only neurons that fired can have an entry: number those.
+    positions = np.searchsorted(totals.pre, source.neurons)
+    resets = np.empty(len(target))
+    for neuron in np.unique(target.neurons):
+        own = target.neurons == neuron
+        resets[own] = reset_times(target.times[own], lif)
+    spikes = zip(target.times.tolist(), target.neurons.tolist(), resets.tolist(), strict=True)
+    for t, neuron, reset in spikes:
+        before = int(np.searchsorted(arrivals, t, side="left"))
+        shares = unit_contributions(t, reset, arrivals[:before], lif)
+        values = np.bincount(positions[:before], weights=shares, minlength=totals.pre.size)
+        values = values.astype(np.float64, copy=False)  # bincount of nothing is int
+        if projection.lateral:
+            values[totals.pre == neuron] = 0.0
+        totals.add(neuron, values)
+        single = values.astype(np.float32)
+        used = np.flatnonzero(single)
+        yield SpikeShares(totals.pre[used], single[used])
+
+
+def pair_totals(network: Network, record: SpikeRecord, projection: Projection) -> PairTotals:
+    """Empty totals for a projection, to be filled by `spike_shares`."""
+    source = record[source_name(network, projection)]
+    return PairTotals(np.unique(source.neurons).astype(np.uint32))

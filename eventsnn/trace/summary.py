@@ -1,0 +1,115 @@
+"""What a trace holds, in numbers."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from eventsnn.trace.reader import Trace
+
+
+def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
+    """Samples, activity and decisions of a trace, as plain values that JSON can hold.
+
+    Parameters
+    ----------
+    trace : path or Trace
+
+    Returns
+    -------
+    dict
+        ``file``, ``file_mb``, ``complete`` (False for a ``.part`` file), ``created``, ``seed``, ``engines``,
+        ``dtypes``, ``recorded``, ``network`` (neurons per layer, the input first), ``samples``,
+        ``duration_ms`` (of all samples), ``events`` (input spikes), ``layers``: per layer ``neurons``,
+        ``spikes``, ``spikes_per_sample``, ``rate_hz`` (per neuron, None without duration) and
+        ``silent_fraction`` (neurons that never fired, None without samples); ``decisions`` (samples per
+        output neuron), ``no_decision``, ``labelled`` and ``accuracy`` (of the labelled ones, None if there
+        are none; no decision counts as wrong).
+
+    Raises
+    ------
+    TraceError
+        The file is no trace.
+    """
+    if not isinstance(trace, Trace):
+        with Trace(trace) as opened:
+            return summarise(opened)
+    samples = trace.samples
+    duration = sum(sample.length for sample in samples)
+    labelled = [sample for sample in samples if sample.label is not None]
+    right = sum(sample.label == sample.prediction for sample in labelled)
+    decisions = [0] * trace.network.output.neurons
+    for sample in samples:
+        if sample.prediction is not None:
+            decisions[sample.prediction] += 1
+    return {
+        "file": str(trace.path),
+        "file_mb": round(trace.path.stat().st_size / 1e6, 3),
+        "complete": not trace.is_part,
+        "created": trace.created,
+        "seed": trace.seed,
+        "engines": sorted({sample.engine for sample in samples}),
+        "dtypes": sorted({sample.dtype for sample in samples}),
+        "recorded": list(trace.recorded),
+        "network": [trace.network.input.neurons, *(layer.neurons for layer in trace.network.layers)],
+        "samples": len(samples),
+        "duration_ms": duration,
+        "events": trace.n_spikes("input"),
+        "layers": {name: _activity(trace.counts(name), duration) for name in trace.network.names},
+        "decisions": decisions,
+        "no_decision": sum(sample.prediction is None for sample in samples),
+        "labelled": len(labelled),
+        "accuracy": right / len(labelled) if labelled else None,
+    }
+
+
+def _activity(counts: np.ndarray, duration_ms: float) -> dict[str, Any]:
+    """Activity of one layer from its spike counts (samples, neurons)."""
+    n_samples, neurons = counts.shape
+    spikes = int(counts.sum())
+    return {
+        "neurons": neurons,
+        "spikes": spikes,
+        "spikes_per_sample": spikes / n_samples if n_samples else None,
+        "rate_hz": spikes / neurons / (duration_ms / 1000.0) if duration_ms > 0 else None,
+        "silent_fraction": float(np.mean(counts.sum(axis=0) == 0)) if n_samples else None,
+    }
+
+
+def format_summary(summary: dict[str, Any]) -> str:
+    """What `summarise` gives, as text for people."""
+    s = summary
+    state = "" if s["complete"] else "  (not finished: the run was killed or is still going on)"
+    seed = "not given" if s["seed"] is None else s["seed"]
+    lines = [
+        f"{s['file']}  {s['file_mb']:.2f} MB{state}",
+        f"created {s['created']}, seed {seed}, "
+        f"engine {', '.join(s['engines']) or '-'}, {', '.join(s['dtypes']) or '-'}",
+        f"recorded: {', '.join(s['recorded'])}",
+        f"network {'-'.join(map(str, s['network']))}, {s['samples']} samples, "
+        f"{s['duration_ms'] / 1000.0:.3f} s in all, {s['events']} input events",
+        "",
+    ]
+    width = max(len("layer"), *(len(name) for name in s["layers"]))
+    lines.append(f"{'layer':<{width}}  neurons    spikes  per sample  rate (Hz)  silent (%)")
+    for name, layer in s["layers"].items():
+        silent = None if layer["silent_fraction"] is None else 100.0 * layer["silent_fraction"]
+        lines.append(
+            f"{name:<{width}}  {layer['neurons']:>7d}  {layer['spikes']:>8d}  "
+            f"{_number(layer['spikes_per_sample'], 10)}  {_number(layer['rate_hz'], 9)}  "
+            f"{_number(silent, 10)}"
+        )
+    decided = ", ".join(f"{neuron}: {n}" for neuron, n in enumerate(s["decisions"]) if n)
+    lines += [
+        "",
+        f"decisions (neuron: samples)  {decided or 'none'};  no decision: {s['no_decision']}",
+    ]
+    if s["labelled"]:
+        lines.append(f"accuracy {100.0 * s['accuracy']:.2f} % of {s['labelled']} labelled samples")
+    return "\n".join(lines)
+
+
+def _number(value: float | None, width: int) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.2f}"

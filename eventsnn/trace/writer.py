@@ -1,0 +1,390 @@
+"""Writes a trace that survives a kill: one HDF5 file of spikes, network and what else was asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eventsnn.engines.record import LayerSpikes, SpikeRecord
+from eventsnn.errors import TraceError
+from eventsnn.network import Network
+from eventsnn.network.file import write_network
+from eventsnn.trace import schema
+from eventsnn.trace.afferents import check_exact_time
+from eventsnn.trace.potential import replay_layer
+from eventsnn.trace.schema import Column
+from eventsnn.trace.spsp import pair_totals, spike_shares
+
+if TYPE_CHECKING:
+    import h5py
+
+# Samples, and bytes of data, kept back before they are written: small writes are what HDF5 is slow at.
+FLUSH_SAMPLES = 10
+FLUSH_BYTES = 2**24
+
+
+class TraceWriter:
+    """Appends simulations to a trace file; use it in a ``with`` statement.
+
+    The file is written as ``<path>.part`` and renamed when the ``with`` block ends. If the block is left by
+    an exception, or the program is killed, ``<path>.part`` stays: a reader opens it and finds the samples
+    that were complete (after a kill, all but at most the last 10). Readers may open it while it is written.
+    On network file systems without locks set the environment variable HDF5_USE_FILE_LOCKING=FALSE.
+
+    Parameters
+    ----------
+    path : path
+        Replaced if it exists.
+    network : Network
+        The network that the samples ran on; it is stored in the trace.
+    record : sequence of str
+        What to store: "spikes" (always stored), "potential" (membrane potentials), "spsp" (S-PSPs of every
+        spike and every pair of neurons, for every projection).
+    config : mapping, optional
+        How the run was made (engine, dtype, t_stop, ...); anything JSON can hold.
+    seed : int, optional
+    potential_step : float
+        Grid of the recorded potentials, ms, > 0.
+    potential_layers : sequence of str, optional
+        Layers whose potentials are recorded, all by default.
+
+    Raises
+    ------
+    TraceError
+        Unknown record option, a step that is not > 0, a config that JSON cannot hold, or a file that cannot
+        be written; the text says which.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        network: Network,
+        *,
+        record: Iterable[str] = ("spikes",),
+        config: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        potential_step: float = 1.0,
+        potential_layers: Iterable[str] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.network = network
+        self.record = check_record(record)
+        if not (np.isfinite(potential_step) and potential_step > 0):
+            raise TraceError(f"potential_step must be a number > 0 ms, got {potential_step!r}")
+        self._step = float(potential_step)
+        self._potential_layers = network.names if potential_layers is None else tuple(potential_layers)
+        for layer in self._potential_layers:
+            network[layer]  # raises NetworkError if there is none
+        self._part = self.path.with_name(self.path.name + schema.PART)
+        self._columns = schema.all_columns(network, self.record, self._potential_layers)
+        self._pending: dict[str, list[np.ndarray]] = {column.path: [] for column in self._columns}
+        self._pending_bytes = 0
+        self._pending_samples = 0
+        self._written = {column.path: int(column.is_pointer) for column in self._columns}  # rows in the file
+        self._rows = dict(self._written)  # rows in the file and pending
+        self._clock = 0.0
+        self._samples = 0
+        self._file: h5py.File | None = self._create(config, seed)
+
+    def __enter__(self) -> TraceWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._finish()
+
+    def close(self) -> None:
+        """Write what is pending and give the file its final name."""
+        if self._file is not None:
+            self._finish()
+            os.replace(self._part, self.path)
+
+    def _finish(self) -> None:
+        if self._file is not None:
+            try:
+                self._write_out()
+            finally:
+                self._file.close()
+                self._file = None
+
+    def append(
+        self,
+        run: SpikeRecord,
+        *,
+        source: str = "",
+        label: int = -1,
+        epoch: int = -1,
+        t_stop_ms: float | None = None,
+    ) -> int:
+        """Append one simulation.
+
+        Parameters
+        ----------
+        run : SpikeRecord
+            A run of this writer's network.
+        source : str
+            Where the sample came from, such as a file name.
+        label : int
+            Its class, -1 if unknown.
+        epoch : int
+            Training epoch, -1 outside training.
+        t_stop_ms : float, optional
+            Length of the sample, ms; by default `run.t_end`, or the last spike where that is infinite. It
+            sets the stretch of the file's global time that the sample takes, and where the potential grid
+            ends.
+
+        Returns
+        -------
+        int
+            Number of the sample in the trace.
+
+        Raises
+        ------
+        TraceError
+            The run is of another network, or what is to be recorded cannot be computed from it; the file is
+            left as it was before.
+        """
+        if self._file is None:
+            raise TraceError(f"{self.path}: the trace is closed")
+        self._check_run(run)
+        length = _length(run, t_stop_ms)
+        before = dict(self._rows)
+        try:
+            for layer in ("input", *self.network.names):
+                self._append_spikes(run[layer])
+            if "potential" in self.record:
+                self._append_potentials(run, length)
+            if "spsp" in self.record:
+                self._append_spsps(run)
+            self._append_sample(run, source, label, epoch, length)
+        except BaseException:  # Ctrl-C among others: half a sample must not stay
+            self._rewind(before)
+            raise
+        self._clock += length
+        self._samples += 1
+        self._pending_samples += 1
+        if self._pending_samples >= FLUSH_SAMPLES:
+            self._write_out()
+        return self._samples - 1
+
+    # -- what is appended --------------------------------------------------------------------------
+
+    def _check_run(self, run: SpikeRecord) -> None:
+        sizes = {str(layer.name): layer.neurons for layer in self.network.layers}
+        if {name: spikes.size for name, spikes in run.layers.items()} != sizes or (
+            run.input.size != self.network.input.neurons
+        ):
+            raise TraceError(f"{self.path}: this run is of another network than the trace's {self.network!r}")
+        for option in ("potential", "spsp"):
+            if option in self.record:
+                check_exact_time(run.engine, f"record {option!r}")
+
+    def _append_spikes(self, spikes: LayerSpikes) -> None:
+        group = f"/spikes/{spikes.name}"
+        self._put(f"{group}/timestamps", self._clock + spikes.times)
+        self._put(f"{group}/node_ids", spikes.neurons)
+        self._put(f"{group}/local_ms", spikes.times)
+        self._point(f"{group}/sample_ptr", f"{group}/timestamps")
+        if spikes.name != "input":
+            self._put(f"/counts/{spikes.name}", spikes.counts[None, :])
+
+    def _append_potentials(self, run: SpikeRecord, length: float) -> None:
+        grid = np.arange(0.0, length + 0.5 * self._step, self._step)
+        for layer in self._potential_layers:
+            potential = replay_layer(self.network, run, layer, grid[grid <= run.t_end])
+            group = f"/potential/{layer}"
+            self._put(f"{group}/timestamps", potential.times)
+            self._put(f"{group}/node_ids", potential.neurons)
+            self._put(f"{group}/v", potential.values)
+            self._put(f"{group}/kind", potential.kinds)
+            self._point(f"{group}/sample_ptr", f"{group}/v")
+
+    def _append_spsps(self, run: SpikeRecord) -> None:
+        for projection in self.network.projections:
+            group, total = f"/spsp/{projection.key}", f"/spsp_total/{projection.key}"
+            totals = pair_totals(self.network, run, projection)
+            for shares in spike_shares(self.network, run, projection, totals):
+                self._put(f"{group}/pre_node_ids", shares.pre)
+                self._put(f"{group}/value", shares.values)
+                self._point(f"{group}/post_ptr", f"{group}/value")
+            columns = ("post_node_ids", "pre_node_ids", "value")
+            for name, values in zip(columns, totals.coordinates(), strict=True):
+                self._put(f"{total}/{name}", values)
+            self._point(f"{total}/sample_ptr", f"{total}/value")
+
+    def _append_sample(self, run: SpikeRecord, source: str, label: int, epoch: int, length: float) -> None:
+        row = {
+            "t_start": self._clock,
+            "t_stop": self._clock + length,
+            "t_end": run.t_end,
+            "label": label,
+            "prediction": -1 if run.decision is None else run.decision,
+            "epoch": epoch,
+            "source": _cut_utf8(source, 200),
+            "engine": run.engine.encode(),
+            "dtype": run.dtype.encode(),
+            "exit_reason": run.exit_reason.value.encode(),
+        }
+        for name, value in row.items():
+            self._put(f"/samples/{name}", np.array([value]))
+        self._put(schema.COMPLETE.path, np.array([1]))
+
+    # -- the file ----------------------------------------------------------------------------------
+
+    def _put(self, path: str, values: np.ndarray) -> None:
+        self._pending[path].append(values)
+        self._rows[path] += len(values)
+        self._pending_bytes += values.nbytes
+        if self._pending_bytes > FLUSH_BYTES:
+            self._write_stage(schema.DATA)
+            self._pending_bytes = 0
+
+    def _point(self, pointer: str, column: str) -> None:
+        """Close a row of a CSR pointer at the present end of `column`."""
+        self._put(pointer, np.array([self._rows[column]], dtype=np.uint64))
+
+    def _rewind(self, rows: dict[str, int]) -> None:
+        """Drop everything beyond `rows`, pending or written."""
+        assert self._file is not None
+        for path, keep in rows.items():
+            parts = self._pending[path]
+            while parts and self._written[path] + sum(map(len, parts)) > keep:
+                parts.pop()
+            if self._written[path] > keep:
+                self._file[path].resize(keep, axis=0)
+                self._written[path] = keep
+        self._rows = rows
+
+    def _write_out(self) -> None:
+        """Write what is pending: data, then pointers, then the seal, each flushed before the next."""
+        assert self._file is not None
+        for stage in (schema.DATA, schema.POINTERS, schema.SEAL):
+            self._write_stage(stage)
+            self._file.flush()
+        self._pending_bytes = self._pending_samples = 0
+
+    def _write_stage(self, stage: int) -> None:
+        assert self._file is not None
+        for column in self._columns:
+            path, parts = column.path, self._pending[column.path]
+            if column.stage != stage or not parts:
+                continue
+            values = np.concatenate(parts).astype(column.dtype, copy=False)
+            end = self._written[path] + len(values)
+            try:
+                self._file[path].resize(end, axis=0)
+                self._file[path][self._written[path] :] = values
+            except OSError as error:
+                raise TraceError(f"{self._part}: cannot be written ({error})") from None
+            # Only now: an interrupted write is repeated at the same place.
+            self._written[path], self._pending[path] = end, []
+
+    def _create(self, config: Mapping[str, Any] | None, seed: int | None) -> h5py.File:
+        import h5py
+
+        try:
+            config_json = json.dumps(
+                {
+                    "record": list(self.record),
+                    "potential_step": self._step,
+                    "potential_layers": list(self._potential_layers),
+                    **(config or {}),
+                },
+                sort_keys=True,
+            )
+        except TypeError as error:
+            raise TraceError(f"{self.path}: config holds something that JSON cannot ({error})") from None
+        try:
+            file = h5py.File(self._part, "w", libver=schema.LIBVER)
+        except OSError as error:
+            raise TraceError(f"{self.path}: cannot be written ({error})") from None
+        file.attrs["magic"] = np.uint32(schema.SONATA_MAGIC)
+        file.attrs["version"] = np.array(schema.SONATA_VERSION, dtype=np.uint32)
+        file.attrs["eventsnn_trace"] = schema.LAYOUT_VERSION
+        file.attrs["config_json"] = config_json
+        file.attrs["versions_json"] = json.dumps(_versions(), sort_keys=True)
+        file.attrs["seed"] = -1 if seed is None else seed
+        file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+        write_network(file.create_group("network"), self.network)
+        for column in self._columns:
+            _create_dataset(file, column)
+        sorting = h5py.enum_dtype(schema.SORTING, basetype="u1")
+        for layer in ("input", *self.network.names):
+            group = file[f"/spikes/{layer}"]
+            group.attrs.create("sorting", schema.SORTING["by_time"], dtype=sorting)
+            group.attrs["n_nodes"] = self.network.source_size(self.network.index(layer))
+        file.swmr_mode = True  # from here on no dataset and no attribute can be added
+        return file
+
+
+def check_record(record: Iterable[str]) -> tuple[str, ...]:
+    """Record options in their usual order, "spikes" always among them.
+
+    Raises
+    ------
+    TraceError
+        Naming the option that does not exist, and those that do.
+    """
+    options = (record,) if isinstance(record, str) else tuple(record)
+    for option in options:
+        if option not in schema.RECORD:
+            raise TraceError(f"record: no option {option!r}; there are {', '.join(schema.RECORD)}")
+    return tuple(option for option in schema.RECORD if option in options or option == "spikes")
+
+
+def _create_dataset(file: h5py.File, column: Column) -> None:
+    first = 1 if column.is_pointer else 0  # CSR pointers begin with a 0
+    compression = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.compress else {}
+    width = (column.width,) if column.width else ()
+    dataset = file.create_dataset(
+        column.path,
+        shape=(first, *width),
+        maxshape=(None, *width),
+        dtype=column.dtype,
+        chunks=column.chunks,
+        **compression,
+    )
+    dataset.attrs["description"] = column.description
+    if column.units is not None:
+        dataset.attrs["units"] = column.units
+
+
+def _length(run: SpikeRecord, t_stop_ms: float | None) -> float:
+    """Length of a sample: no spike of it may lie beyond, or its timestamps would enter the next one's."""
+    last = max((spikes.times[-1] for spikes in (run.input, *run.layers.values()) if len(spikes)), default=0.0)
+    if t_stop_ms is None:
+        return float(run.t_end) if np.isfinite(run.t_end) else float(last)
+    if not np.isfinite(t_stop_ms) or t_stop_ms < last:
+        raise TraceError(f"t_stop_ms must not lie before the last spike at {last:g} ms, got {t_stop_ms!r}")
+    return float(t_stop_ms)
+
+
+def _cut_utf8(text: str, size: int) -> bytes:
+    """Encode `text`, cut to `size` bytes without splitting a character."""
+    return text.encode("utf-8")[:size].decode("utf-8", errors="ignore").encode("utf-8")
+
+
+def _versions() -> dict[str, str]:
+    import h5py
+
+    import eventsnn
+
+    return {
+        "eventsnn": str(getattr(eventsnn, "__version__", "unknown")),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "h5py": h5py.version.version,
+        "hdf5": h5py.version.hdf5_version,
+    }

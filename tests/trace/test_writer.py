@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import eventsnn.trace.writer as writer_module
+from eventsnn.engines import twin
+from eventsnn.engines.record import SpikeRecord
+from eventsnn.errors import TraceError
+from eventsnn.network import Dense, Input, Network
+from eventsnn.trace import Trace, TraceWriter
+from tests.trace.conftest import assert_same_record, busy_input
+
+
+def test_round_trip_to_the_bit(
+    trace_path: Path, network: Network, run: SpikeRecord, run2: SpikeRecord
+) -> None:
+    with Trace(trace_path) as trace:
+        assert_same_record(trace.record(0), run2)
+        assert_same_record(trace.record(1), run)
+        first, second = trace.samples
+        assert (first.source, first.label, first.epoch, first.prediction) == (
+            "second.bin",
+            2,
+            7,
+            run2.decision,
+        )
+        assert (second.source, second.label, second.epoch) == ("first.bin", None, None)
+        assert (first.t_start, first.t_stop, second.t_start, second.t_stop) == (0.0, 70.0, 70.0, 150.0)
+        np.testing.assert_array_equal(trace.counts("hidden"), [run2["hidden"].counts, run["hidden"].counts])
+        assert trace.n_spikes("input") == len(run.input) + len(run2.input)
+        assert trace.network.to_table() == network.to_table()
+        for key, weights in network.weights.items():
+            np.testing.assert_array_equal(trace.network.weights[key], weights)
+        assert trace.recorded == ("spikes", "potential", "spsp")
+        assert (trace.config["engine"], trace.config["t_stop"], trace.seed) == ("twin", 80.0, 5)
+        assert set(trace.versions) == {"eventsnn", "python", "numpy", "h5py", "hdf5"}
+
+
+def test_file_follows_sonata(trace_path: Path) -> None:
+    with h5py.File(trace_path, "r") as file:
+        assert file.attrs["magic"] == 0x0A7A
+        assert file.attrs["version"].tolist() == [0, 1]
+        for layer in ("input", "hidden", "middle", "output"):
+            group = file[f"spikes/{layer}"]
+            times = group["timestamps"]
+            assert times.attrs["units"] == "ms"
+            # libsonata has no filters: what it reads must be plain.
+            assert (times.dtype, times.compression, group["node_ids"].compression) == (np.float64, None, None)
+            assert group["node_ids"].dtype == np.uint64
+            assert (np.diff(times[()]) >= 0).all()
+            assert h5py.check_enum_dtype(group.attrs.get_id("sorting").dtype) == {
+                "none": 0,
+                "by_id": 1,
+                "by_time": 2,
+            }
+            assert group.attrs["sorting"] == 2
+
+
+def test_every_dataset_says_what_it_is(trace_path: Path) -> None:
+    quantities = ("timestamps", "local_ms", "value", "v", "t_start", "t_stop", "t_end")
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("network/"):
+            assert item.attrs["description"], name
+            if name.rpartition("/")[2] in quantities or name.startswith("counts/"):
+                assert item.attrs["units"] in ("ms", "1"), name
+
+    with h5py.File(trace_path, "r") as file:
+        file.visititems(visit)
+
+
+def test_empty_trace_and_silent_run(tmp_path: Path) -> None:
+    network = Network(Input(2), Dense(2))
+    with TraceWriter(tmp_path / "empty.h5", network):
+        pass
+    with Trace(tmp_path / "empty.h5") as trace:
+        assert (len(trace), trace.samples) == (0, ())
+        with pytest.raises(TraceError, match="no sample 0; the trace holds no complete sample"):
+            trace.record(0)
+    silent = twin.run(network, np.zeros(0), np.zeros(0, int))
+    with TraceWriter(tmp_path / "silent.h5", network, record=("spsp", "potential")) as writer:
+        writer.append(silent)
+        writer.append(silent, t_stop_ms=3.0)
+    with Trace(tmp_path / "silent.h5") as trace:
+        assert_same_record(trace.record(1), silent)
+        assert (trace.samples[1].length, trace.samples[1].prediction) == (3.0, None)
+        assert trace.potential("output", 1).times.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+        assert trace.spsp_total("output", 0)[2].size == 0
+
+
+def test_source_is_cut_between_characters(tmp_path: Path) -> None:
+    network = Network(Input(2), Dense(2))
+    with TraceWriter(tmp_path / "t.h5", network) as writer:
+        writer.append(twin.run(network, np.zeros(0), np.zeros(0, int)), source="é" * 99 + "xéé")
+    with Trace(tmp_path / "t.h5") as trace:
+        assert trace.samples[0].source == "é" * 99 + "x"  # 199 of 200 bytes; the next character has two
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"record": ("spikes", "voltage")}, "no option 'voltage'; there are spikes, potential, spsp"),
+        ({"potential_step": 0.0}, "potential_step must be a number > 0 ms, got 0.0"),
+        ({"config": {"rule": object()}}, "config holds something that JSON cannot"),
+    ],
+)
+def test_bad_arguments_leave_no_file(tmp_path: Path, network: Network, arguments: dict, text: str) -> None:
+    with pytest.raises(TraceError, match=text):
+        TraceWriter(tmp_path / "t.h5", network, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unwritable_place(tmp_path: Path, network: Network) -> None:
+    with pytest.raises(TraceError, match=r"no/such/t\.h5: cannot be written"):
+        TraceWriter(tmp_path / "no" / "such" / "t.h5", network)
+
+
+def test_bad_runs_are_refused(tmp_path: Path, network: Network, run: SpikeRecord) -> None:
+    other = twin.run(Network(Input(2), Dense(2)), np.zeros(0), np.zeros(0, int))
+    clocked = SpikeRecord(run.layers, run.input, run.t_end, run.exit_reason, "clocked", "float32")
+    with TraceWriter(tmp_path / "t.h5", network, record=("spsp",)) as writer:
+        with pytest.raises(TraceError, match="this run is of another network"):
+            writer.append(other)
+        with pytest.raises(TraceError, match=r"record 'spsp' needs spikes in exact time.*'clocked'"):
+            writer.append(clocked)
+        with pytest.raises(
+            TraceError, match=r"t_stop_ms must not lie before the last spike at .* ms, got 1\.0"
+        ):
+            writer.append(run, t_stop_ms=1.0)
+        writer.append(run)
+    with pytest.raises(TraceError, match="the trace is closed"):
+        writer.append(run)
+    with Trace(tmp_path / "t.h5") as trace:
+        assert len(trace) == 1
+        assert_same_record(trace.record(0), run)
+
+
+@pytest.mark.parametrize(
+    "limit", [2**24, 1000]
+)  # data of the failing sample still in memory, or written already
+def test_interrupted_append_leaves_no_half_sample(
+    tmp_path: Path,
+    network: Network,
+    run: SpikeRecord,
+    run2: SpikeRecord,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int,
+) -> None:
+    monkeypatch.setattr(writer_module, "FLUSH_BYTES", limit)
+    coordinates = writer_module.pair_totals
+
+    def interrupted(*arguments: object) -> object:
+        if arguments[2].key == "output":  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        return coordinates(*arguments)  # type: ignore[arg-type]
+
+    with TraceWriter(tmp_path / "t.h5", network, record=("spsp",)) as writer:
+        writer.append(run)
+        with monkeypatch.context() as patch:
+            patch.setattr(writer_module, "pair_totals", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                writer.append(run)
+        writer.append(run2)
+    with TraceWriter(tmp_path / "expected.h5", network, record=("spsp",)) as writer:
+        writer.append(run)
+        writer.append(run2)
+    with h5py.File(tmp_path / "t.h5", "r") as found, h5py.File(tmp_path / "expected.h5", "r") as expected:
+        names: list[str] = []
+        expected.visit(names.append)
+        datasets = [name for name in names if isinstance(expected[name], h5py.Dataset)]
+        assert len(datasets) > 50
+        for name in datasets:
+            np.testing.assert_array_equal(found[name][()], expected[name][()], err_msg=name)
+
+
+def test_exception_leaves_the_complete_samples(tmp_path: Path, network: Network, run: SpikeRecord) -> None:
+    path = tmp_path / "t.h5"
+
+    def fail_after_one() -> None:
+        with TraceWriter(path, network) as writer:
+            writer.append(run)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_after_one()
+    assert not path.exists()
+    with Trace(tmp_path / "t.h5.part") as trace:
+        assert trace.is_part
+        assert_same_record(trace.record(0), run)
+    with pytest.raises(
+        TraceError,
+        match=r"no such file; its run was killed or is still going on: .*t\.h5\.part holds what is complete",
+    ):
+        Trace(path)
+
+
+def test_reading_while_writing(tmp_path: Path, network: Network, run: SpikeRecord) -> None:
+    with TraceWriter(tmp_path / "t.h5", network) as writer:
+        for n in range(25):
+            writer.append(run, label=n)
+        with Trace(tmp_path / "t.h5.part") as trace:
+            assert len(trace) == 20  # written every 10 samples
+            assert trace.samples[19].label == 19
+            assert_same_record(trace.record(19), run)
+
+
+KILLED = """
+import sys
+from eventsnn.engines import twin
+from eventsnn.trace import TraceWriter
+from tests.trace.conftest import busy_input, busy_network
+network = busy_network()
+runs = [twin.run(network, *busy_input(seed, 120), t_stop=70.0) for seed in (2, 3)]
+writer = TraceWriter(sys.argv[1], network, record=("spsp", "potential"))
+print("writing", flush=True)
+while True:
+    number = writer.append(runs[0], source="a")
+    writer.append(runs[number // 2 % 2], source=str(number + 1))
+    if number == 18:
+        print("twenty", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("delay", [0.0, 0.03, 0.11])
+def test_killed_while_writing(tmp_path: Path, network: Network, run2: SpikeRecord, delay: float) -> None:
+    root = Path(__file__).parents[2]
+    path = tmp_path / "t.h5"
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path)],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        assert process.stdout.readline() == "twenty\n"
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+    other = twin.run(network, *busy_input(3, 120), t_stop=70.0)
+    with Trace(f"{path}.part") as trace:
+        assert len(trace) >= 20
+        assert len(trace) % 10 == 0
+        for sample in trace.samples:
+            even = sample.index % 2 == 0
+            assert sample.source == ("a" if even else str(sample.index))
+            expected = run2 if even or sample.index // 2 % 2 == 0 else other
+            assert_same_record(trace.record(sample.index), expected)
+            times = expected["hidden"].of(0)
+            potential = trace.potential("hidden", sample.index)
+            own = potential.neurons == 0
+            np.testing.assert_array_equal(potential.times[own & (potential.kinds == 1)], times)
+            pre, values = trace.spsp("hidden", 0, len(times) - 1, sample.index)
+            assert pre.size > 10
+            assert (values > 0).all()
