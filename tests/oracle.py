@@ -6,8 +6,9 @@ eq. 1-3)::
     I(t+D) = I e^{-D/tau_s}        u(t+D) = u e^{-D/tau_m} + I k (e^{-D/tau_m} - e^{-D/tau_s})
 
 with k = tau_m / (tau_m - tau_s). For I > 0 the potential has at most one maximum between two events, and its
-place has a closed form; a crossing is looked for between the last event and that maximum, by bisection and then
-Newton's method. No certificate and nothing else of the engines is used. Inputs are float64 numbers, taken exactly.
+place has a closed form; a crossing is looked for between the last event and that maximum, by bisection and
+then Newton's method. No certificate and nothing else of the engines is used. Inputs are float64, taken
+exactly.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from mpmath import exp, inf, log, mp, mpf
 
 from eventsnn.network import LIF, Network
 
-# Digits beyond those asked for. With tau_m and tau_s one float64 step apart, k has 16 digits and u is a difference
-# of two terms of that size, whose maximum needs another 16.
+# Digits beyond those asked for. With tau_m and tau_s one float64 step apart, k has 16 digits and u is a
+# difference of two terms of that size, whose maximum needs another 16.
 GUARD_DIGITS = 50
 
 
@@ -48,7 +49,7 @@ class OracleRun:
 
 
 class Neuron:
-    """State of one LIF neuron at time `t`; its potential is 0 until `ready`, the end of the refractory period."""
+    """State of one LIF neuron at time `t`; u is 0 until `ready`, the end of the refractory period."""
 
     def __init__(self, lif: LIF, dps: int) -> None:
         self.threshold, self.tau_m, self.tau_s = mpf(lif.threshold), mpf(lif.tau_m), mpf(lif.tau_s)

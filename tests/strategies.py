@@ -27,14 +27,16 @@ def trains(draw, n_inputs: int, most: int = 30) -> tuple[np.ndarray, np.ndarray]
 
 
 @st.composite
-def lif_parameters(draw) -> LIF:
+def lif_parameters(draw, always_refractory: bool = False) -> LIF:
     """A neuron; tau_m and tau_s apart in either order, close, one float64 step apart, or equal."""
     tau_s = draw(st.floats(1.0, 20.0))
     ratio = draw(
         st.one_of(st.floats(1.5, 10.0), st.floats(0.3, 0.8), st.floats(1 - 1e-6, 1 + 1e-6), st.just(1.0))
     )
     tau_m = draw(st.sampled_from([tau_s * ratio, float(np.nextafter(tau_s, 100.0))]))
-    refractory = draw(st.one_of(st.just(0.0), st.floats(0.01, 5.0)))
+    refractory = draw(
+        st.floats(0.5, 5.0) if always_refractory else st.one_of(st.just(0.0), st.floats(0.01, 5.0))
+    )
     return LIF(draw(st.floats(0.5, 4.0)), tau_m, tau_s, refractory)
 
 
@@ -72,12 +74,15 @@ def chains(draw, most_layers: int = 3, most_neurons: int = 6, lateral: bool = Fa
 def recurrent_networks(draw, most_neurons: int = 5) -> Network:
     """Two layers with a loop, feedback and a skip connection, each present or not, with delays.
 
-    They may go on for ever: run them with a `t_stop`.
+    They may go on for ever: run them with a `t_stop`. Their neurons have a refractory period, since without
+    one excitatory loops fire faster and faster.
     """
-    first = _dense(draw(lif_parameters()), draw(st.integers(1, most_neurons)), name="first")
+    first = _dense(
+        draw(lif_parameters(always_refractory=True)), draw(st.integers(1, most_neurons)), name="first"
+    )
     inhibition = draw(st.sampled_from([0.0, 1.5]))
     second = _dense(
-        draw(lif_parameters()),
+        draw(lif_parameters(always_refractory=True)),
         draw(st.integers(2, most_neurons)),
         name="second",
         lateral_inhibition=inhibition,
