@@ -48,6 +48,8 @@ class Explanation:
         What input events contribute without a neuron in between; with `causes` this too adds up to the
         threshold.
     layer_names : tuple of str
+    sensor_size : tuple of 3 int
+        Width, height and polarities of the sensor that the events come from.
     """
 
     layer: str
@@ -60,6 +62,7 @@ class Explanation:
     causes: np.ndarray
     direct_input: float
     layer_names: tuple[str, ...]
+    sensor_size: tuple[int, int, int]
 
     @property
     def sum(self) -> float:
@@ -139,6 +142,7 @@ def explain(
         causes=causes,
         direct_input=math.fsum(x for a, share in direct if a.projection.source < 0 for x in share),
         layer_names=network.names,
+        sensor_size=network.input.sensor_size,
     )
 
 

@@ -86,3 +86,25 @@ def pair_totals(network: Network, record: SpikeRecord, projection: Projection) -
     """Empty totals for a projection, to be filled by `spike_shares`."""
     source = record[source_name(network, projection)]
     return PairTotals(np.unique(source.neurons).astype(np.uint32))
+
+
+def neuron_spsps(network: Network, record: SpikeRecord, projection: Projection, neuron: int) -> np.ndarray:
+    """S-PSPs e_{i|j} of one post-synaptic neuron i, in full precision.
+
+    Returns
+    -------
+    float64 array (pre,)
+        Summed over the neuron's spikes in the sample, without synaptic weights.
+    """
+    check_exact_time(record.engine, "an S-PSP")
+    source = record[source_name(network, projection)]
+    lif = network.layers[projection.target].lif
+    arrivals = source.times + projection.delay
+    times = record[network.names[projection.target]].of(neuron)
+    shares = np.zeros(len(source))
+    for t, reset in zip(times.tolist(), reset_times(times, lif).tolist(), strict=True):
+        shares += unit_contributions(t, reset, arrivals, lif)
+    total = np.bincount(source.neurons, weights=shares, minlength=source.size).astype(np.float64, copy=False)
+    if projection.lateral:
+        total[neuron] = 0.0
+    return total

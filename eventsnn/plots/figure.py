@@ -1,0 +1,174 @@
+"""What all pictures share: size, colours, axes without clutter, and a safe way into a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eventsnn.errors import MissingExtraError, TraceError
+from eventsnn.trace.reader import Trace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT, DPI = 1600, 1000, 100  # pixels, pixels, pixels per inch
+FORMATS = (".png", ".pdf", ".svg")
+
+# Colours that stay apart for colour-blind readers: Okabe & Ito 2008 for roles, Tol's "muted" for neurons.
+INK, GREY, LIGHT = "#222222", "#767676", "#dddddd"
+BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
+NEURONS = (
+    "#332288",
+    "#cc6677",
+    "#117733",
+    "#ddcc77",
+    "#88ccee",
+    "#882255",
+    "#44aa99",
+    "#999933",
+    "#aa4499",
+    GREY,
+)
+POLARITIES = ("OFF (p = 0)", "ON (p = 1)")
+DIVERGING, SEQUENTIAL = "RdBu_r", "cividis"
+
+STYLE: Any = {
+    "font.size": 14,
+    "axes.titlesize": 15,
+    "axes.labelsize": 14,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 13,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+@contextmanager
+def picture(path: str | os.PathLike[str]) -> Iterator[Figure]:
+    """A figure to draw on; it is written to `path` when the block ends without an error.
+
+    The figure stands on its own (no pyplot): nothing opens a window, and no state is shared with the caller's
+    figures.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    TraceError
+        The file cannot be written, or its ending is not .png, .pdf or .svg.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in FORMATS:
+        raise TraceError(f"{target}: a picture's name must end in {', '.join(FORMATS)}")
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError:
+        raise MissingExtraError("matplotlib", "plot", "drawing a picture") from None
+    with matplotlib.rc_context(STYLE):
+        layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)  # inches
+        figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, layout=layout)
+        yield figure
+        part = target.with_name(target.name + ".part")
+        try:
+            figure.savefig(part, format=target.suffix.lower().lstrip("."))
+            os.replace(part, target)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise TraceError(f"{target}: cannot be written ({error})") from None
+
+
+@contextmanager
+def opened(trace: str | os.PathLike[str] | Trace) -> Iterator[Trace]:
+    """The trace itself, or the one at a path, closed afterwards."""
+    if isinstance(trace, Trace):
+        yield trace
+    else:
+        with Trace(trace) as reader:
+            yield reader
+
+
+def describe_sample(trace: Trace, sample: int) -> str:
+    """Heading of a picture: which sample, from where, what was decided."""
+    row = trace.samples[sample]
+    source = f" ({Path(row.source).name})" if row.source else ""
+    decision = "no decision" if row.prediction is None else f"decision {row.prediction}"
+    label = ""
+    if row.label is not None:
+        label = f", label {row.label} ({'right' if row.label == row.prediction else 'wrong'})"
+    return f"Sample {sample}{source}: {decision}{label}"
+
+
+def neuron_colour(neuron: int) -> str:
+    """Colour of an output neuron; repeats after ten."""
+    return NEURONS[neuron % len(NEURONS)]
+
+
+def polarity_name(polarity: int, polarities: int) -> str:
+    """What the panel of a polarity is called."""
+    return POLARITIES[polarity] if polarities == 2 else f"p = {polarity}"
+
+
+def draw_sensor_maps(
+    figure: Any,
+    axes: list[Axes],
+    maps: np.ndarray,
+    sensor_size: tuple[int, int, int],
+    *,
+    label: str,
+    signed: bool,
+) -> None:
+    """One map of the sensor per polarity with a common colour bar; a sensor of height 1 becomes bars.
+
+    Parameters
+    ----------
+    figure : Figure or SubFigure
+        Gets the colour bar.
+    axes : list of Axes
+        One per polarity.
+    maps : float array (polarities * height * width,)
+    sensor_size : (width, height, polarities)
+    label : str
+        Name and unit of the quantity.
+    signed : bool
+        Diverging colours around 0; otherwise from 0 up.
+    """
+    width, height, polarities = sensor_size
+    values = maps.reshape(polarities, height, width)
+    for polarity, panel in enumerate(axes):
+        if polarities > 1:
+            panel.set_title(polarity_name(polarity, polarities))
+        if height == 1:
+            colours = np.where(values[polarity, 0] < 0, BLUE, VERMILION) if signed else BLUE
+            panel.bar(np.arange(width), values[polarity, 0], width=0.9, color=colours)
+            panel.axhline(0.0, color=GREY, linewidth=0.8)
+            panel.set_xlabel("channel")
+            panel.set_ylabel(label)
+            continue
+        top = float(np.abs(values).max()) or 1.0
+        image = panel.imshow(
+            values[polarity],
+            cmap=DIVERGING if signed else SEQUENTIAL,
+            vmin=-top if signed else 0.0,
+            vmax=top,
+            interpolation="nearest",
+        )
+        panel.set_xlabel("x (pixels)")
+        panel.set_ylabel("y (pixels)")
+        panel.spines[:].set_visible(True)
+    if height > 1:
+        figure.colorbar(image, ax=axes, label=label, shrink=0.75, aspect=25)

@@ -1,0 +1,151 @@
+"""S-PSPs: how much each pre-synaptic neuron took part in a neuron's spikes over a sample."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eventsnn.engines.record import SpikeRecord
+from eventsnn.errors import TraceError
+from eventsnn.network import Network, Projection
+from eventsnn.plots.figure import (
+    BLUE,
+    DIVERGING,
+    GREY,
+    SEQUENTIAL,
+    VERMILION,
+    describe_sample,
+    draw_sensor_maps,
+    opened,
+    picture,
+)
+from eventsnn.trace.potential import check_neuron
+from eventsnn.trace.reader import Trace
+from eventsnn.trace.spsp import neuron_spsps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BARS = 40  # pre-synaptic neurons that can be told apart side by side
+
+
+def plot_spsp(
+    trace: str | os.PathLike[str] | Trace,
+    sample: int,
+    layer: str,
+    neuron: int | None,
+    path: str | os.PathLike[str],
+    *,
+    weighted: bool = True,
+) -> None:
+    """Draw the S-PSPs of the feed-forward projection into a layer.
+
+    For a layer fed by the input: a map over the sensor for one neuron, one panel per polarity. For a deeper
+    layer: bars of the strongest pre-synaptic neurons, or if `neuron` is None a heat map of all pairs.
+
+    Parameters
+    ----------
+    trace : path or Trace
+        Spikes and network are enough; the S-PSPs are computed from them.
+    sample : int
+    layer : str
+    neuron : int or None
+        Post-synaptic neuron; None for deeper layers only.
+    path : path
+        File to write, .png (1600 x 1000), .pdf or .svg.
+    weighted : bool
+        True: w e, the contributions, which add up to threshold times spike count (if nothing else feeds the
+        neuron). False: e, what the neuron saw of each train whatever its synaptic weight.
+
+    Raises
+    ------
+    TraceError
+        No such trace, sample, layer or neuron, or a file that cannot be written.
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    with opened(trace) as reader:
+        record = reader.record(sample)
+        heading = describe_sample(reader, sample)
+        network = reader.network
+        reader.spikes(layer, sample)
+    if layer == "input":
+        raise TraceError("nothing feeds the input: give the name of a layer of neurons")
+    projection = next(p for p in network.projections if p.key == layer)
+    if neuron is None and projection.source < 0:
+        raise TraceError(f"layer {layer!r} is fed by the sensor: give the neuron to draw its map")
+    if neuron is not None:
+        check_neuron(network, layer, neuron)
+    with picture(path) as figure:
+        if neuron is None:
+            _draw_pairs(figure, network, record, projection, weighted)
+            what = "Contributions to all spikes" if weighted else "S-PSPs"
+            figure.suptitle(f"{heading}\n{what} of layer {layer!r}, summed over the sample", fontsize=17)
+            return
+        values = _values(network, record, projection, neuron, weighted)
+        count, threshold = int(record[layer].counts[neuron]), network[layer].threshold
+        what = "Contributions to" if weighted else "S-PSPs in"
+        total = f": {values.sum():.4g} in all" if weighted else ""
+        about = f"{what} the {count} spikes of neuron {neuron} in {layer!r} (threshold {threshold:g}){total}"
+        figure.suptitle(f"{heading}\n{about}", fontsize=17)
+        label = _quantity(weighted)
+        if projection.source < 0:
+            axes = list(figure.subplots(1, network.input.polarities, squeeze=False)[0])
+            draw_sensor_maps(figure, axes, values, network.input.sensor_size, label=label, signed=weighted)
+        else:
+            _draw_bars(figure, values, network.names[projection.source], label)
+
+
+def _quantity(weighted: bool) -> str:
+    return "contribution w e (unit of the threshold)" if weighted else "S-PSP e (dimensionless)"
+
+
+def _values(
+    network: Network, record: SpikeRecord, projection: Projection, neuron: int, weighted: bool
+) -> np.ndarray:
+    values = neuron_spsps(network, record, projection, neuron)
+    return values * network.weights[projection.key][neuron] if weighted else values
+
+
+def _draw_bars(figure: Figure, values: np.ndarray, source: str, label: str) -> None:
+    panel = figure.subplots()
+    strongest = np.argsort(-np.abs(values), kind="stable")[:BARS]
+    strongest = strongest[values[strongest] != 0.0]
+    strongest = strongest[np.argsort(-values[strongest], kind="stable")]
+    colours = np.where(values[strongest] < 0, BLUE, VERMILION)
+    panel.bar(np.arange(strongest.size), values[strongest], color=colours, width=0.8)
+    panel.axhline(0.0, color=GREY, linewidth=0.8)
+    panel.margins(x=0.01)
+    panel.set_xticks(
+        np.arange(strongest.size), [str(j) for j in strongest], rotation=90 if strongest.size > 15 else 0
+    )
+    panel.set_xlabel(f"pre-synaptic neuron in layer {source!r}, sorted by contribution")
+    panel.set_ylabel(label)
+    others = np.count_nonzero(values) - strongest.size
+    if others:
+        rest = values.sum() - values[strongest].sum()
+        panel.set_title(f"the {strongest.size} strongest; {others} others together {rest:+.4g}", loc="left")
+
+
+def _draw_pairs(
+    figure: Figure, network: Network, record: SpikeRecord, projection: Projection, weighted: bool
+) -> None:
+    post = network.layers[projection.target]
+    matrix = np.stack([_values(network, record, projection, i, weighted) for i in range(post.neurons)])
+    panel = figure.subplots()
+    top = float(np.abs(matrix).max()) or 1.0
+    image = panel.imshow(
+        matrix,
+        aspect="auto",
+        interpolation="nearest",
+        cmap=DIVERGING if weighted else SEQUENTIAL,
+        vmin=-top if weighted else 0.0,
+        vmax=top,
+    )
+    panel.set_xlabel(f"pre-synaptic neuron in layer {network.names[projection.source]!r}")
+    panel.set_ylabel(f"post-synaptic neuron in layer {post.name!r}")
+    if post.neurons <= 30:
+        panel.set_yticks(range(post.neurons))
+    figure.colorbar(image, ax=panel, label=_quantity(weighted))
