@@ -12,6 +12,6 @@ ctypedef fused real_t:
     float
     double
 
-# Neurons are kept in blocks of this many, padded with silent ones of zero weight.
-cdef enum:
-    WIDTH = 32
+cdef extern from "block.h":
+    # Neurons are kept in blocks of this many, padded with silent ones of zero weight.
+    enum: WIDTH "BLOCK_WIDTH"

@@ -12,7 +12,7 @@ from libc.stdlib cimport calloc, free
 
 import numpy as np
 
-from eventsnn._ext.block cimport block_search, block_step
+from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
 from eventsnn._ext.lif cimport (
@@ -24,8 +24,6 @@ from eventsnn._ext.lif cimport (
     lif_t,
 )
 from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_t
-
-BLOCK_WIDTH = WIDTH
 
 
 cdef struct layer_t:
@@ -223,14 +221,14 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
     if until < INFINITY:
         c_u = <real_t> (1.0 - (until - t) / l.lif.tau_m)
         c_i = <real_t> ((until - t) / l.lif.tau_s)
-    for block in range(l.blocks):
-        k = block * WIDTH
-        found[block] = block_step(u + k, i + k, row + k * q.n_pre, a, h, b, c_u, c_i, level)
+    if real_t is float:
+        ops32.step(u, i, row, q.n_pre * WIDTH, l.blocks, a, h, b, c_u, c_i, level, found)
+    else:
+        ops64.step(u, i, row, q.n_pre * WIDTH, l.blocks, a, h, b, c_u, c_i, level, found)
     for k in range(n_which):
+        # The step took these for free neurons: correct them, and have their blocks looked at closely.
         u[which[k]] = released[k]
-    for k in range(n_which):
-        block = which[k] // WIDTH
-        found[block] |= block_search(u + block * WIDTH, i + block * WIDTH, c_u, c_i, level)
+        found[which[k] // WIDTH] = True
     l.now = t
     l.n_candidates = 0
     for block in range(l.blocks):

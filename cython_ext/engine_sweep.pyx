@@ -5,12 +5,12 @@ so a search for spikes reaches exactly to the next arrival, and a block's state 
 """
 
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 import numpy as np
 
-from eventsnn._ext.block cimport block_search, block_step
+from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
 from eventsnn._ext.lif cimport (
@@ -25,8 +25,8 @@ from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_t
 
 
 cdef enum:
-    # Columns of the table of an input train: propagators of the interval before each arrival, and the
-    # coefficients of the bound (block_search) over the interval after it.
+    # Columns of the table of an input train, as block.h has them: propagators of the interval before each arrival,
+    # and the coefficients of the bound over the interval after it.
     A = 0
     H = 1
     B = 2
@@ -42,6 +42,7 @@ cdef struct block_t:
     double end[WIDTH]          # ends of the last refractory periods, ms
     int32_t refractory[WIDTH]  # neurons whose refractory period had not ended at `now`
     int32_t n_refractory
+    double release             # the first of their ends, INFINITY if there are none
 
 
 def fill_table(const double[::1] times, const int64_t[::1] sample_ptr, const double[::1] constants,
@@ -85,16 +86,14 @@ cdef inline void sort_tail(spikes_t* s, int64_t first) noexcept nogil:
         s.neurons[j] = n
 
 
-cdef int fire_until(const lif_t* lif, block_t* k, const real_t* u, const real_t* i, int32_t first, int32_t size,
-                    double until, double t_stop, spikes_t* spikes) except -1 nogil:
-    """All spikes of a block after its committed state and before the next arrival, `until`."""
+cdef int fire_until(const lif_t* lif, block_t* k, const real_t* u, const real_t* i, real_t* keep, const real_t* hit,
+                    int32_t first, int32_t size, double until, double t_stop, spikes_t* spikes) except -1 nogil:
+    """All spikes of the neurons marked in `hit` after the committed state and before the next arrival, `until`."""
     cdef int32_t n
     cdef int64_t tail = spikes.n
-    cdef double t, reach, level = lif.threshold * LIF_CANDIDATE
+    cdef double t
     for n in range(size):
-        # u never rises above its positive part plus the largest response to the present current.
-        reach = max(u[n], <real_t> 0.0) + max(i[n], <real_t> 0.0) * lif.psp_max
-        if reach < level:
+        if not marked(hit + n):
             continue
         t = lif_next_spike(lif, u[n], i[n], k.now, k.end[n], until)
         while t < until and t <= t_stop:
@@ -102,51 +101,113 @@ cdef int fire_until(const lif_t* lif, block_t* k, const real_t* u, const real_t*
             if not k.end[n] >= k.now:
                 k.refractory[k.n_refractory] = n
                 k.n_refractory += 1
+                memset(&keep[n], 0, sizeof(real_t))
             k.end[n] = t + lif.refractory
             t = lif_next_spike(lif, u[n], i[n], k.now, k.end[n], until)
-    if spikes.n - tail > 1:
+    if spikes.n > tail:
         sort_tail(spikes, tail)
+        k.release = INFINITY
+        for n in range(k.n_refractory):
+            k.release = min(k.release, k.end[k.refractory[n]])
     return 0
 
 
-cdef int sweep_block(const lif_t* lif, block_t* k, real_t* u, real_t* i, const real_t* weights, int32_t first,
-                     int32_t size, const double* times, const int32_t* neurons, const real_t* table, int64_t n_events,
-                     double t_stop, spikes_t* spikes) except -1 nogil:
-    """One block through all arrivals of one sample."""
-    cdef real_t level = <real_t> (lif.threshold * LIF_CANDIDATE)
+cdef inline bint marked(const real_t* bits) noexcept nogil:
+    """True unless all bits of a mask are 0."""
+    if real_t is float:
+        return (<const uint32_t*> bits)[0] != 0
+    else:
+        return (<const uint64_t*> bits)[0] != 0
+
+
+cdef inline void mark_reaching(const lif_t* lif, const real_t* u, const real_t* i, real_t* hit) noexcept nogil:
+    """Mark the neurons that may fire at all without further input: u never rises above its positive part plus the
+    largest response to the present current."""
+    cdef int32_t n
+    cdef double reach, level = lif.threshold * LIF_CANDIDATE
+    for n in range(WIDTH):
+        reach = max(u[n], <real_t> 0.0) + max(i[n], <real_t> 0.0) * lif.psp_max
+        memset(&hit[n], 0xFF if reach >= level else 0, sizeof(real_t))
+
+
+cdef inline int64_t first_after(const double* times, int64_t low, int64_t high, double t) noexcept nogil:
+    """The first of the arrivals [low, high) later than `t`, else `high`."""
+    cdef int64_t middle
+    while low < high:
+        middle = (low + high) >> 1
+        if times[middle] > t:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+cdef int64_t run_to(real_t* u, real_t* i, const real_t* keep, const real_t* weights, const int32_t* neurons,
+                    const real_t* table, int64_t e, int64_t stop, real_t level, real_t* hit) noexcept nogil:
+    if real_t is float:
+        return ops32.run(u, i, keep, weights, neurons, table, e, stop, level, hit)
+    else:
+        return ops64.run(u, i, keep, weights, neurons, table, e, stop, level, hit)
+
+
+cdef void release(const lif_t* lif, block_t* k, real_t* u, real_t* i, real_t* keep, const real_t* weights,
+                  const int32_t* neurons, const real_t* table, int64_t e, double t, real_t level,
+                  real_t* hit) noexcept nogil:
+    """The arrival `e` at time `t`, before which refractory periods ended: membrane potentials from those ends on.
+
+    The neurons released are marked in `hit`, which the kernel took for silent ones.
+    """
     cdef real_t released[WIDTH]
     cdef int32_t which[WIDTH]
-    cdef const real_t* row
-    cdef int64_t e
-    cdef int32_t m, n, n_which, kept
-    cdef double t
-    cdef bint found
-    for e in range(n_events):
-        t = times[e]
-        n_which = k.n_refractory
-        kept = 0
-        for m in range(n_which):
-            n = k.refractory[m]
-            which[m] = n
-            if k.end[n] >= t:
-                released[m] = 0
-                k.refractory[kept] = n
-                kept += 1
-            else:
-                released[m] = <real_t> lif_after_refractory(lif, i[n], k.now, k.end[n], t)
-        k.n_refractory = kept
-        row = table + e * COLUMNS
-        found = block_step(u, i, weights + <int64_t> neurons[e] * WIDTH, row[A], row[H], row[B], row[C_U], row[C_I],
-                           level)
-        if n_which > 0:
-            for m in range(n_which):
-                u[which[m]] = released[m]
-            found = block_search(u, i, row[C_U], row[C_I], level)
-        k.now = t
-        if e + 1 == n_events:
-            fire_until(lif, k, u, i, first, size, INFINITY, t_stop, spikes)
-        elif found:
-            fire_until(lif, k, u, i, first, size, times[e + 1], t_stop, spikes)
+    cdef int32_t m, n, n_which = 0, kept = 0
+    for m in range(k.n_refractory):
+        n = k.refractory[m]
+        if k.end[n] >= t:
+            k.refractory[kept] = n
+            kept += 1
+        else:
+            which[n_which] = n
+            released[n_which] = <real_t> lif_after_refractory(lif, i[n], k.now, k.end[n], t)
+            n_which += 1
+    k.n_refractory = kept
+    k.release = INFINITY
+    for m in range(kept):
+        k.release = min(k.release, k.end[k.refractory[m]])
+    memset(hit, 0, WIDTH * sizeof(real_t))
+    run_to(u, i, keep, weights, neurons, table, e, e + 1, level, hit)
+    for m in range(n_which):
+        u[which[m]] = released[m]
+        memset(&keep[which[m]], 0xFF, sizeof(real_t))
+        memset(&hit[which[m]], 0xFF, sizeof(real_t))
+
+
+cdef int sweep_block(const lif_t* lif, block_t* k, real_t* u, real_t* i, real_t* keep, const real_t* weights,
+                     int32_t first, int32_t size, const double* times, const int32_t* neurons, const real_t* table,
+                     int64_t n_events, double t_stop, spikes_t* spikes) except -1 nogil:
+    """One block through all arrivals of one sample.
+
+    The kernel runs from arrival to arrival until a neuron may fire or a refractory period has ended.
+    """
+    cdef real_t level = <real_t> (lif.threshold * LIF_CANDIDATE)
+    cdef real_t hit[WIDTH]
+    cdef int64_t e = 0, stop, reached
+    while e < n_events:
+        if k.release < times[e]:
+            release(lif, k, u, i, keep, weights, neurons, table, e, times[e], level, &hit[0])
+            reached = e
+        else:
+            stop = n_events if k.release == INFINITY else first_after(times, e, n_events, k.release)
+            reached = run_to(u, i, keep, weights, neurons, table, e, stop, level, &hit[0])
+            if reached == stop and stop < n_events:
+                k.now = times[stop - 1]
+                e = stop
+                continue
+            reached = min(reached, n_events - 1)
+        k.now = times[reached]
+        e = reached + 1
+        if e == n_events:
+            mark_reaching(lif, u, i, &hit[0])
+        fire_until(lif, k, u, i, keep, &hit[0], first, size, times[e] if e < n_events else INFINITY, t_stop, spikes)
     return 0
 
 
@@ -171,6 +232,7 @@ def sweep_blocks(const real_t[:, :, ::1] weights, int32_t block_from, int32_t bl
     cdef block_t k
     cdef real_t u[WIDTH]
     cdef real_t i[WIDTH]
+    cdef real_t keep[WIDTH]  # bit masks: all ones, or 0 for a neuron in its refractory period
     cdef spikes_t spikes
     cdef int64_t n_samples = sample_ptr.shape[0] - 1, s, n_events
     cdef int32_t block, n, size
@@ -187,12 +249,14 @@ def sweep_blocks(const real_t[:, :, ::1] weights, int32_t block_from, int32_t bl
                     if n_events:
                         memset(&u[0], 0, sizeof(u))
                         memset(&i[0], 0, sizeof(i))
+                        memset(&keep[0], 0xFF, sizeof(keep))
                         k.now = 0.0
                         k.n_refractory = 0
+                        k.release = INFINITY
                         for n in range(WIDTH):
                             k.end[n] = -INFINITY
-                        sweep_block(&lif, &k, &u[0], &i[0], &weights[block, 0, 0], block * WIDTH, size,
-                                    &times[sample_ptr[s]], &neurons[sample_ptr[s]], &table[sample_ptr[s], 0],
+                        sweep_block(&lif, &k, &u[0], &i[0], &keep[0], &weights[block, 0, 0], block * WIDTH,
+                                    size, &times[sample_ptr[s]], &neurons[sample_ptr[s]], &table[sample_ptr[s], 0],
                                     n_events, t_stop, &spikes)
                     ends[(block - block_from) * n_samples + s + 1] = spikes.n
         out_times = np.empty(spikes.n, dtype=np.float64)

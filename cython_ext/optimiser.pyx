@@ -1,16 +1,9 @@
 """Weight updates, block by block, on the packed layout (blocks, pre, WIDTH). Twin: eventsnn/train/optimisers.py."""
 
-from libc.math cimport sqrt, sqrtf
 from libc.stdint cimport int32_t
 
+from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
-
-
-cdef inline real_t root(real_t x) noexcept nogil:
-    if real_t is float:
-        return sqrtf(x)
-    else:
-        return sqrt(x)
 
 
 def adam_blocks(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:, :, ::1] mean,
@@ -25,31 +18,19 @@ def adam_blocks(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:,
     to the sums over pre-synaptic neurons of the new weights and of their squares.
     """
     cdef int32_t block, n
-    cdef Py_ssize_t j
-    cdef real_t one1 = 1 - beta1, one2 = 1 - beta2, g
-    cdef real_t* w
-    cdef real_t* d
-    cdef real_t* m
-    cdef real_t* v
     with nogil:
         for block in range(block_from, block_to):
             for n in range(WIDTH):
                 row_sum[block, n] = 0.0
                 row_square[block, n] = 0.0
-            for j in range(weights.shape[1]):
-                w = &weights[block, j, 0]
-                d = &gradient[block, j, 0]
-                m = &mean[block, j, 0]
-                v = &square[block, j, 0]
-                for n in range(WIDTH):
-                    g = d[n] * scale + decay[block, n] * w[n]
-                    m[n] = m[n] * beta1 + g * one1
-                    v[n] = v[n] * beta2 + g * g * one2
-                    w[n] = w[n] - step * m[n] / (root(v[n]) + floor)
-                    d[n] = 0
-                for n in range(WIDTH):
-                    row_sum[block, n] += w[n]
-                    row_square[block, n] += <double> w[n] * w[n]
+            if real_t is float:
+                ops32.adam(&weights[block, 0, 0], &gradient[block, 0, 0], &mean[block, 0, 0], &square[block, 0, 0],
+                           weights.shape[1], scale, &decay[block, 0], step, beta1, beta2, floor, &row_sum[block, 0],
+                           &row_square[block, 0])
+            else:
+                ops64.adam(&weights[block, 0, 0], &gradient[block, 0, 0], &mean[block, 0, 0], &square[block, 0, 0],
+                           weights.shape[1], scale, &decay[block, 0], step, beta1, beta2, floor, &row_sum[block, 0],
+                           &row_square[block, 0])
 
 
 def sgd_blocks(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:, :, ::1] velocity,
@@ -57,25 +38,14 @@ def sgd_blocks(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:, 
                real_t momentum, double[:, ::1] row_sum, double[:, ::1] row_square):
     """One step of gradient descent with momentum, velocity = momentum velocity - rate g; otherwise as `adam_blocks`."""
     cdef int32_t block, n
-    cdef Py_ssize_t j
-    cdef real_t g
-    cdef real_t* w
-    cdef real_t* d
-    cdef real_t* m
     with nogil:
         for block in range(block_from, block_to):
             for n in range(WIDTH):
                 row_sum[block, n] = 0.0
                 row_square[block, n] = 0.0
-            for j in range(weights.shape[1]):
-                w = &weights[block, j, 0]
-                d = &gradient[block, j, 0]
-                m = &velocity[block, j, 0]
-                for n in range(WIDTH):
-                    g = d[n] * scale + decay[block, n] * w[n]
-                    m[n] = m[n] * momentum - rate * g
-                    w[n] = w[n] + m[n]
-                    d[n] = 0
-                for n in range(WIDTH):
-                    row_sum[block, n] += w[n]
-                    row_square[block, n] += <double> w[n] * w[n]
+            if real_t is float:
+                ops32.sgd(&weights[block, 0, 0], &gradient[block, 0, 0], &velocity[block, 0, 0], weights.shape[1],
+                          scale, &decay[block, 0], rate, momentum, &row_sum[block, 0], &row_square[block, 0])
+            else:
+                ops64.sgd(&weights[block, 0, 0], &gradient[block, 0, 0], &velocity[block, 0, 0], weights.shape[1],
+                          scale, &decay[block, 0], rate, momentum, &row_sum[block, 0], &row_square[block, 0])

@@ -14,6 +14,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memset
 
+from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport lif_fill, lif_respond, lif_t
 
@@ -62,39 +63,52 @@ cdef int64_t list_points(const lif_t* lif, const double* times, const int32_t* n
     return n
 
 
+cdef void go_back(real_t* lam, real_t* g, real_t* out, const int32_t* neurons, const real_t* table,
+                  const uint8_t* first, const real_t* silent, int64_t e, int64_t stop) noexcept nogil:
+    if real_t is float:
+        ops32.reverse(lam, g, out, neurons, table, first, silent, e, stop)
+    else:
+        ops64.reverse(lam, g, out, neurons, table, first, silent, e, stop)
+
+
+cdef inline int64_t last_until(const double* times, int64_t high, double t) noexcept nogil:
+    """The last of the arrivals [0, high] not later than `t`, else -1."""
+    cdef int64_t low = -1, middle
+    while low < high:
+        middle = (low + high + 1) >> 1
+        if times[middle] <= t:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 cdef void reverse_block(const lif_t* lif, real_t* out, const double* times, const int32_t* neurons,
-                        const uint8_t* first_of_train, const real_t* table, int64_t columns, int64_t n_events,
+                        const uint8_t* first_of_train, const real_t* table, int64_t n_events,
                         const point_t* points, int64_t n_points, const real_t* silent, bint any_silent) noexcept nogil:
-    """Add G at every arrival, and `silent` once per pre-synaptic neuron that fired, to the rows of `out`."""
+    """Add G at every arrival, and `silent` once per pre-synaptic neuron that fired, to the rows of `out`.
+
+    The kernel goes back to the next arrival with evaluation points between it and the one after.
+    """
     cdef real_t lam[WIDTH]
     cdef real_t g[WIDTH]
-    cdef real_t a, h, b
-    cdef real_t* row
-    cdef int64_t e, p = 0
+    cdef int64_t e = n_events - 1, stop, p = 0
     cdef int32_t n
     cdef double da, dh, db
     memset(&lam[0], 0, sizeof(lam))
     memset(&g[0], 0, sizeof(g))
-    for e in range(n_events - 1, -1, -1):
-        row = out + <int64_t> neurons[e] * WIDTH
-        if p > 0:
-            a = table[(e + 1) * columns]
-            h = table[(e + 1) * columns + 1]
-            b = table[(e + 1) * columns + 2]
-            for n in range(WIDTH):
-                g[n] = g[n] * b + lam[n] * h
-                lam[n] = lam[n] * a
+    if not any_silent and n_points:
+        e = last_until(times, e, points[0].time)
+    while e >= 0:
         while p < n_points and points[p].time >= times[e]:
             lif_respond(lif, points[p].time - times[e], &da, &dh, &db)
-            lam[points[p].lane] += <real_t> (points[p].weight * da)
-            g[points[p].lane] += <real_t> (points[p].weight * dh)
+            n = points[p].lane
+            lam[n] += <real_t> (points[p].weight * da)
+            g[n] += <real_t> (points[p].weight * dh)
             p += 1
-        if p > 0:
-            for n in range(WIDTH):
-                row[n] = row[n] + g[n]
-        if any_silent and first_of_train[e]:
-            for n in range(WIDTH):
-                row[n] = row[n] + silent[n]
+        stop = last_until(times, e - 1, points[p].time) if p < n_points else -1
+        go_back(&lam[0], &g[0], out, neurons, table, first_of_train, silent if any_silent else NULL, e, stop)
+        e = stop
 
 
 def mark_first(const int32_t[::1] neurons, const int64_t[::1] sample_ptr, int64_t n_pre, uint8_t[::1] first):
@@ -159,7 +173,7 @@ def reverse_blocks(real_t[:, :, ::1] out, int32_t block_from, int32_t block_to, 
                     any_silent |= silent[s, block * WIDTH + n] != 0
                 if sample_ptr[s + 1] > sample_ptr[s] and (n_points or any_silent):
                     reverse_block(&lif, &out[block, 0, 0], &times[sample_ptr[s]], &neurons[sample_ptr[s]],
-                                  &first_of_train[sample_ptr[s]], &table[sample_ptr[s], 0], table.shape[1],
+                                  &first_of_train[sample_ptr[s]], &table[sample_ptr[s], 0],
                                   sample_ptr[s + 1] - sample_ptr[s], points, n_points,
                                   &silent[s, block * WIDTH], any_silent)
         free(points)

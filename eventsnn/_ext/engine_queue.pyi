@@ -1,7 +1,5 @@
 import numpy as np
 
-BLOCK_WIDTH: int
-
 class QueueState:
     neurons: int
     now: float

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eventsnn._ext.engine_queue import BLOCK_WIDTH
-
-WIDTH: int = BLOCK_WIDTH
+from eventsnn._ext.block import WIDTH
 
 
 def block_count(neurons: int) -> int:

@@ -1,0 +1,6 @@
+WIDTH: int
+ISAS: tuple[str, ...]
+selected: str
+
+def supported() -> tuple[str, ...]: ...
+def select(name: str) -> None: ...

@@ -1,0 +1,109 @@
+"""A checkpoint holds all that training needs to go on as if it had never stopped.
+
+Random numbers are drawn from generators named by (seed, purpose, epoch, recording), so no generator state has to be
+kept: the epoch number is enough.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import TrainingError
+
+LAYOUT_VERSION = 1
+
+
+@dataclass
+class Checkpoint:
+    """State after a whole epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs done.
+    step : int
+        Optimiser steps done.
+    arrays : dict of str to array
+        Packed weights (``weights/<key>``), optimiser moments (``moment<n>/<key>``), boosting weights.
+    history : list of dict
+        Metrics of the epochs done.
+    best : dict
+        ``epoch``, ``valid_accuracy``, ``valid_loss`` of the best epoch.
+    config : dict
+        What a run must share to go on from here.
+    """
+
+    epoch: int
+    step: int
+    arrays: dict[str, np.ndarray]
+    history: list[dict[str, Any]]
+    best: dict[str, Any]
+    config: dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write through a temporary file that is on the disk before it takes the name: a kill leaves the old one."""
+    import h5py
+
+    part = path.with_name(path.name + ".part")
+    try:
+        with h5py.File(part, "w") as file:
+            file.attrs["eventsnn_checkpoint"] = LAYOUT_VERSION
+            file.attrs["epoch"] = checkpoint.epoch
+            file.attrs["step"] = checkpoint.step
+            # Texts as data sets: an attribute holds no more than 64 KiB.
+            for name in ("history", "best", "config"):
+                file[name] = json.dumps(getattr(checkpoint, name), sort_keys=True)
+            for name, array in checkpoint.arrays.items():
+                file[f"arrays/{name}"] = array
+        sync(part)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise TrainingError(f"{path}: the checkpoint cannot be written ({error})") from None
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote; TrainingError names the file and what is wrong with it."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            if int(file.attrs["eventsnn_checkpoint"]) > LAYOUT_VERSION:
+                raise TrainingError(f"{path}: written by a newer eventsnn; install that one to resume")
+            arrays: dict[str, np.ndarray] = {}
+
+            def collect(name: str, item: Any) -> None:
+                if isinstance(item, h5py.Dataset):
+                    arrays[name] = item[()]
+
+            file["arrays"].visititems(collect)
+            texts = {name: json.loads(file[name].asstr()[()]) for name in ("history", "best", "config")}
+            return Checkpoint(int(file.attrs["epoch"]), int(file.attrs["step"]), arrays, **texts)
+    except (OSError, KeyError, ValueError) as error:
+        if isinstance(error, TrainingError):
+            raise
+        raise TrainingError(f"{path}: not a checkpoint of eventsnn, or a damaged one ({error})") from None
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's contents are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    """Write JSON lines through a temporary file."""
+    part = path.with_name(path.name + ".part")
+    part.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    sync(part)
+    os.replace(part, path)

@@ -1,0 +1,144 @@
+"""Accuracy of a network on labelled recordings."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from eventsnn.data.source import LabelledSource
+from eventsnn.engines import queue, sweep
+from eventsnn.engines.arguments import check_dtype
+from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.record import decide
+from eventsnn.errors import SimulationError
+from eventsnn.network import Network
+from eventsnn.train.learner import run_forward
+from eventsnn.train.parallel import Pool
+from eventsnn.train.progress import progress_bar
+from eventsnn.train.samples import check_source, cut, read_batch
+
+BATCH = 16
+ENGINES = ("auto", "queue", "sweep")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Outcome of `evaluate`.
+
+    Attributes
+    ----------
+    n : int
+        Recordings evaluated.
+    accuracy : float
+        Fraction decided rightly; an all-silent output is "no decision" and counts as wrong.
+    no_decision : int
+        Recordings with an all-silent output.
+    confusion : list of list of int
+        [label][decision]; recordings without a decision are in no column.
+    seconds : float
+        Wall time, reading included.
+    skipped : int
+        Unreadable recordings left out.
+    """
+
+    n: int
+    accuracy: float
+    no_decision: int
+    confusion: list[list[int]]
+    seconds: float
+    skipped: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def evaluate(
+    network: Network,
+    data: LabelledSource,
+    *,
+    engine: str = "auto",
+    dtype: str = "float32",
+    threads: int | None = None,
+    progress: bool = False,
+) -> Evaluation:
+    """Simulate every recording of a data set and compare decisions with labels.
+
+    Parameters
+    ----------
+    network : Network
+    data : LabelledSource
+        For instance `eventsnn.data.NMNIST`.
+    engine : {"auto", "queue", "sweep"}
+        Both give the same spikes; see `eventsnn.simulate`.
+    dtype : {"float32", "float64"}
+        Precision of the state; training uses float32.
+    threads : int, optional
+    progress : bool
+        Show a progress bar on standard error, where that is a terminal.
+
+    Raises
+    ------
+    SimulationError, TrainingError
+        For an unknown engine, a network it cannot run, or data that do not fit the network.
+    EventFileError
+        For an unreadable recording, unless the data set is told to skip such.
+    """
+    if engine not in ENGINES:
+        raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    if network.is_recurrent:
+        raise SimulationError("a network with recurrent connections may fire for ever; evaluate needs one that ends")
+    reason = sweep.refusal(network)
+    if engine == "sweep" and reason:
+        raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
+    check_source(network, data, "the data set")
+    packed = PackedNetwork(network, check_dtype(dtype))
+    use_queue = engine == "queue" or reason is not None
+    start = time.perf_counter()
+    with Pool(threads) as pool:
+        counts, labels = count_outputs(packed, data, np.arange(len(data)), pool, use_queue=use_queue, progress=progress)
+    seconds = time.perf_counter() - start
+    return tally(counts, labels, seconds, len(data) - len(labels))
+
+
+def count_outputs(
+    packed: PackedNetwork,
+    data: LabelledSource,
+    indices: np.ndarray,
+    pool: Pool,
+    *,
+    use_queue: bool = False,
+    progress: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Output spike counts (samples, outputs) and labels of the readable recordings among `indices`."""
+    found, labels = [], []
+    with progress_bar(len(indices), "evaluating", progress) as bar:
+        for batch in pool.ahead(lambda part: read_batch(data, part, None, 0, 0), cut(indices, BATCH)):
+            if batch.samples and use_queue:
+                runs = pool.map(lambda sample: queue.run_packed(packed, *sample), batch.samples)
+                found.append(np.array([run.output.counts for run in runs]))
+            elif batch.samples:
+                found.append(run_forward(packed, batch.samples, pool).counts)
+            labels.append(batch.labels)
+            bar.update(len(batch.labels))
+    empty = np.zeros((0, packed.network.output.neurons), np.int64)
+    return np.concatenate([empty, *found]), np.concatenate([np.zeros(0, np.int64), *labels])
+
+
+def tally(counts: np.ndarray, labels: np.ndarray, seconds: float, skipped: int) -> Evaluation:
+    """Decisions against labels."""
+    outputs = counts.shape[1]
+    confusion = np.zeros((outputs, outputs), dtype=np.int64)
+    no_decision = 0
+    for row, label in zip(counts, labels.tolist(), strict=True):
+        decision = decide(row)
+        if decision is None:
+            no_decision += 1
+        else:
+            confusion[label, decision] += 1
+    n = len(labels)
+    accuracy = float(np.trace(confusion)) / n if n else 0.0
+    return Evaluation(n, accuracy, no_decision, confusion.tolist(), seconds, skipped)

@@ -1,0 +1,140 @@
+"""Experiment files: TOML that names a network, the rule, the optimiser and how long to train."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from eventsnn.data.augment import Augmentation
+from eventsnn.data.source import LabelledSource
+from eventsnn.errors import EventSNNError, NetworkError, TrainingError
+from eventsnn.learning.hm2bp import HM2BP
+from eventsnn.network import Network
+from eventsnn.train.optimisers import Optimiser
+from eventsnn.train.trainer import TrainResult, train
+
+TABLES = ("network", "rule", "optimiser", "training", "augmentation")
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """The ``[training]`` table; see `eventsnn.train.trainer.train` for the meaning of the fields."""
+
+    epochs: int = 20
+    batch_size: int = 5
+    seed: int = 1
+    valid_fraction: float = 0.1
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What an experiment file says.
+
+    Attributes
+    ----------
+    network : dict
+        The ``[network]`` table, as `Network.from_table` takes it.
+    rule : HM2BP
+    optimiser : Optimiser
+    training : TrainingOptions
+    augmentation : Augmentation or None
+    """
+
+    network: dict[str, Any]
+    rule: HM2BP = field(default_factory=HM2BP)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    augmentation: Augmentation | None = None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Experiment:
+        """Read an experiment file.
+
+        Raises
+        ------
+        TrainingError, NetworkError
+            Naming the file, the table and the field.
+        """
+        file = Path(path)
+        try:
+            table = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise TrainingError(f"{file}: cannot be read ({error.strerror})") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise TrainingError(f"{file}: is not TOML ({error})") from None
+        try:
+            return cls.from_table(table)
+        except NetworkError as error:
+            raise NetworkError(f"{file}: {error}") from None
+        except EventSNNError as error:
+            raise TrainingError(f"{file}: {error}") from None
+
+    @classmethod
+    def from_table(cls, table: dict[str, Any]) -> Experiment:
+        """From the tables of an experiment file."""
+        for name, value in table.items():
+            if name not in TABLES:
+                raise TrainingError(f"unknown table {name!r}; there are {', '.join(TABLES)}")
+            if not isinstance(value, dict):
+                raise TrainingError(f"{name} must be a table, got {value!r}")
+        if "network" not in table:
+            raise TrainingError("the table [network] is missing")
+        experiment = cls(
+            network=table["network"],
+            rule=HM2BP.from_table(table.get("rule", {})),
+            optimiser=Optimiser.from_table(table.get("optimiser", {})),
+            training=_from_table(TrainingOptions, table.get("training", {}), "training"),
+            augmentation=_from_table(Augmentation, table["augmentation"], "augmentation")
+            if "augmentation" in table
+            else None,
+        )
+        experiment.make_network()
+        return experiment
+
+    def make_network(self, seed: int | None = None) -> Network:
+        """The network with random weights drawn from `seed`, that of the file by default."""
+        return Network.from_table(self.network, seed=self.training.seed if seed is None else seed)
+
+    def run(
+        self,
+        data: LabelledSource,
+        *,
+        out: str | os.PathLike[str],
+        valid: LabelledSource | None = None,
+        valid_fraction: float | None = None,
+        epochs: int | None = None,
+        seed: int | None = None,
+        threads: int | None = None,
+        resume: bool = False,
+        progress: bool = False,
+    ) -> TrainResult:
+        """Train as the file says; the arguments override it. See `eventsnn.train.trainer.train`."""
+        given = {"valid_fraction": valid_fraction, "epochs": epochs, "seed": seed}
+        options = replace(self.training, **{name: value for name, value in given.items() if value is not None})
+        return train(
+            self.make_network(options.seed),
+            data,
+            rule=self.rule,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            seed=options.seed,
+            out=out,
+            valid=valid,
+            valid_fraction=options.valid_fraction,
+            optimiser=self.optimiser,
+            augmentation=self.augmentation,
+            threads=threads,
+            resume=resume,
+            progress=progress,
+        )
+
+
+def _from_table(cls: Any, table: dict[str, Any], name: str) -> Any:
+    known = [f.name for f in fields(cls)]
+    for key in table:
+        if key not in known:
+            raise TrainingError(f"{name}: unknown field {key!r}; there are {', '.join(known)}")
+    return cls(**table)

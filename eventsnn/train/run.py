@@ -1,0 +1,276 @@
+"""A training run in progress: its state, one epoch after the other, each ending in a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eventsnn.data.augment import Augmentation
+from eventsnn.data.source import LabelledSource
+from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.record import decide
+from eventsnn.errors import TrainingError
+from eventsnn.learning import macro
+from eventsnn.learning.hm2bp import HM2BP
+from eventsnn.network import Network
+from eventsnn.train.backward import accumulate_gradients
+from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
+from eventsnn.train.evaluate import count_outputs, tally
+from eventsnn.train.learner import block_ranges, check_rule, check_trainable, run_forward
+from eventsnn.train.optimisers import Optimiser, OptimiserState
+from eventsnn.train.parallel import Pool
+from eventsnn.train.progress import progress_bar
+from eventsnn.train.samples import Batch, cut, read_batch, shuffled
+
+
+class TrainingRun:
+    """State of a training run; see `eventsnn.train.trainer.train` for the arguments."""
+
+    def __init__(
+        self,
+        network: Network,
+        rule: HM2BP,
+        optimiser: Optimiser,
+        augmentation: Augmentation | None,
+        *,
+        batch_size: int,
+        seed: int,
+        data: LabelledSource,
+        indices: np.ndarray,
+        valid: LabelledSource | None,
+        valid_indices: np.ndarray,
+        folder: Path,
+        pool: Pool,
+        progress: bool,
+    ) -> None:
+        check_trainable(network)
+        check_rule(network, rule)
+        self.network, self.rule, self.optimiser, self.augmentation = network, rule, optimiser, augmentation
+        self.batch_size, self.seed = batch_size, seed
+        self.data, self.indices = data, indices
+        self.valid, self.valid_indices = valid, valid_indices
+        self.folder, self.pool, self.progress = folder, pool, progress
+        self.packed = PackedNetwork(network, np.float32)
+        self.states = {
+            str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
+            for layer in network.layers
+        }
+        self.boost = np.ones(len(data))
+        self.epoch = 0
+        self.step = 0
+        self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {}
+        self.config = self._config()
+
+    def run_epoch(self, epochs: int) -> None:
+        """One epoch over the training set, validation, and everything written down."""
+        start = time.perf_counter()
+        tallies = _Tallies(len(self.data))
+        rate = self.optimiser.rate(self.epoch)
+        batches = cut(shuffled(self.indices, self.seed, self.epoch), self.batch_size)
+        with progress_bar(len(self.indices), f"epoch {self.epoch + 1}/{epochs}", self.progress) as bar:
+            for batch in self.pool.ahead(self._read, batches):
+                if batch.samples:
+                    self._learn(batch, rate, tallies)
+                bar.update(len(batch.samples))
+                bar.set_postfix_str(f"loss {tallies.loss:.1f}, accuracy {tallies.accuracy:.3f}", refresh=False)
+        if not tallies.samples:
+            raise TrainingError("the training set holds no readable recording")
+        train_seconds = time.perf_counter() - start
+        if self.rule.boosting:
+            learned = tallies.learned
+            self.boost[learned] = macro.boost_weights(
+                self.boost[learned], tallies.wrong[learned], np.asarray(self.data.labels)[learned], self.rule
+            )
+        self.epoch += 1
+        line = {"epoch": self.epoch, **tallies.line(), "learning_rate": rate, **self._validate()}
+        line["train_seconds"] = train_seconds
+        line["seconds"] = time.perf_counter() - start
+        self._keep(line)
+
+    def resume(self) -> None:
+        """Go on from the folder's checkpoint, if there is one."""
+        path = self.folder / "checkpoint.h5"
+        if not path.exists():
+            return
+        saved = load_checkpoint(path)
+        for name in self.config:
+            if saved.config.get(name) != self.config[name]:
+                raise TrainingError(
+                    f"{path}: cannot resume, {name} was {_short(saved.config.get(name))} and is now "
+                    f"{_short(self.config[name])}"
+                )
+        for name, array in self._arrays().items():
+            if name not in saved.arrays or saved.arrays[name].shape != array.shape:
+                raise TrainingError(f"{path}: cannot resume, array {name!r} is missing or of another shape")
+            array[...] = saved.arrays[name]
+        self.epoch, self.step = saved.epoch, saved.step
+        self.history, self.best = saved.history, saved.best
+        # A kill may have come between the checkpoint and its line.
+        write_lines(self.folder / "metrics.jsonl", self.history)
+
+    def _read(self, indices: np.ndarray) -> Batch:
+        return read_batch(self.data, indices, self.augmentation, self.seed, self.epoch)
+
+    def _learn(self, batch: Batch, rate: float, tallies: _Tallies) -> None:
+        run = run_forward(self.packed, batch.samples, self.pool)
+        errors = accumulate_gradients(
+            self.packed, self.states, run, batch.labels, self.boost[batch.indices], self.rule, self.pool
+        )
+        self.step += 1
+        self._update(len(batch.samples), rate)
+        tallies.add(batch, run.counts, errors.loss, errors.forced, [layer.counts for layer in run.layers[:-1]])
+
+    def _update(self, samples: int, rate: float) -> None:
+        for layer in self.network.layers:
+            state = self.states[str(layer.name)]
+            decay = weight_decay(self.rule, state, self.packed.real)
+
+            def one_range(
+                span: tuple[int, int], state: OptimiserState = state, decay: np.ndarray = decay
+            ) -> None:
+                state.update(span, 1.0 / samples, decay, rate, self.step)
+
+            self.pool.map(one_range, block_ranges(len(state.weights), self.pool))
+
+    def _validate(self) -> dict[str, Any]:
+        if self.valid is None:
+            return {"valid_accuracy": None, "valid_loss": None}
+        counts, labels = count_outputs(self.packed, self.valid, self.valid_indices, self.pool, progress=self.progress)
+        if not len(labels):
+            raise TrainingError("the validation set holds no readable recording")
+        loss_of = macro.softmax_loss if self.rule.head == "softmax" else macro.count_loss
+        losses = [loss_of(row, int(label), self.rule)[0] for row, label in zip(counts, labels, strict=True)]
+        outcome = tally(counts, labels, 0.0, 0)
+        return {"valid_accuracy": outcome.accuracy, "valid_loss": float(np.mean(losses))}
+
+    def _keep(self, line: dict[str, Any]) -> None:
+        """Write the epoch down, in an order in which a kill at any moment loses nothing reported as saved."""
+        if not self.best or _is_better(line, self.best):
+            self.best = {name: line[name] for name in ("epoch", "valid_accuracy", "valid_loss")}
+            self.network.with_weights(self.packed.weights()).save(
+                self.folder / "model.h5",
+                training=json.dumps({"config": self.config, "best": self.best}, sort_keys=True),
+            )
+        self.history.append(line)
+        saved = Checkpoint(self.epoch, self.step, self._arrays(), self.history, self.best, self.config)
+        save_checkpoint(self.folder / "checkpoint.h5", saved)
+        write_lines(self.folder / "metrics.jsonl", self.history)
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {"boost": self.boost}
+        for key, state in self.states.items():
+            arrays[f"weights/{key}"] = state.weights
+            arrays[f"row_sum/{key}"] = state.row_sum
+            arrays[f"row_square/{key}"] = state.row_square
+            for n, moment in enumerate(state.moments):
+                arrays[f"moment{n}/{key}"] = moment
+        return arrays
+
+    def _config(self) -> dict[str, Any]:
+        from eventsnn import __version__
+
+        def digest(source: LabelledSource | None, indices: np.ndarray) -> int:
+            if source is None:
+                return 0
+            # Files are known by label and name: a data set may be moved between two parts of a run.
+            names = "\n".join(
+                f"{label}/{Path(path).name}" for path, label in zip(source.paths, source.labels.tolist(), strict=True)
+            )
+            return zlib.crc32(indices.astype(np.int64).tobytes(), zlib.crc32(names.encode()))
+
+        weights = {key: zlib.crc32(np.ascontiguousarray(w).tobytes()) for key, w in self.network.weights.items()}
+        config = {
+            "network": self.network.to_table(),
+            "initial_weights": weights,
+            "rule": asdict(self.rule),
+            "optimiser": self.optimiser.to_table(),
+            "augmentation": asdict(self.augmentation) if self.augmentation else None,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "training_set": digest(self.data, self.indices),
+            "validation_set": digest(self.valid, self.valid_indices),
+            "eventsnn": __version__,
+        }
+        # As a file gives it back: tuples become lists, so that comparing finds only real differences.
+        return json.loads(json.dumps(config))
+
+
+def weight_decay(rule: HM2BP, state: OptimiserState, real: type[np.floating]) -> np.ndarray:
+    """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights to the gradient."""
+    factor: np.ndarray = macro.penalty_factor(state.row_square / state.weights.shape[1], rule).astype(real)
+    return factor
+
+
+def _is_better(line: dict[str, Any], best: dict[str, Any]) -> bool:
+    """Higher validation accuracy, then lower loss; without validation the later epoch."""
+    if line["valid_accuracy"] is None:
+        return True
+    return (line["valid_accuracy"], -line["valid_loss"]) > (best["valid_accuracy"], -best["valid_loss"])
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+class _Tallies:
+    """Sums over an epoch."""
+
+    def __init__(self, n: int) -> None:
+        self.samples = 0
+        self.right = 0
+        self.no_decision = 0
+        self.forced = 0
+        self.loss_sum = 0.0
+        self.wrong = np.zeros(n, dtype=bool)
+        self.learned = np.zeros(n, dtype=bool)
+        self.hidden_spikes = 0
+        self.hidden_silent = 0
+        self.hidden_neurons = 0
+
+    def add(
+        self, batch: Batch, counts: np.ndarray, losses: np.ndarray, forced: int, hidden: list[np.ndarray]
+    ) -> None:
+        for index, label, row, loss in zip(batch.indices, batch.labels, counts, losses, strict=True):
+            decision = decide(row)
+            self.samples += 1
+            self.right += int(decision == label)
+            self.no_decision += int(decision is None)
+            self.wrong[index] = decision != label
+            self.learned[index] = True
+            self.loss_sum += float(loss)
+        self.forced += forced
+        for layer in hidden:
+            self.hidden_spikes += int(layer.sum())
+            self.hidden_silent += int((layer == 0).sum())
+            self.hidden_neurons += layer.size
+
+    @property
+    def loss(self) -> float:
+        """Mean loss so far."""
+        return self.loss_sum / max(1, self.samples)
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction decided rightly so far."""
+        return self.right / max(1, self.samples)
+
+    def line(self) -> dict[str, Any]:
+        """Metrics of the epoch; of the hidden neurons' spikes and silence where there are any."""
+        neurons = max(1, self.hidden_neurons)
+        return {
+            "samples": self.samples,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "no_decision": self.no_decision,
+            "silent_fraction": self.hidden_silent / neurons,
+            "forced_spikes": self.forced,
+            "spikes_per_neuron": self.hidden_spikes / neurons,
+        }

@@ -1,0 +1,203 @@
+"""Training: epochs over labelled recordings, validation, the best network, metrics, checkpoints."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eventsnn.data.augment import Augmentation
+from eventsnn.data.source import LabelledSource
+from eventsnn.data.splits import split_validation
+from eventsnn.errors import TrainingError
+from eventsnn.learning.hm2bp import HM2BP
+from eventsnn.network import Network
+from eventsnn.train.optimisers import Optimiser
+from eventsnn.train.parallel import Pool
+from eventsnn.train.run import TrainingRun
+from eventsnn.train.samples import check_source
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """Outcome of `train`.
+
+    Attributes
+    ----------
+    network : Network
+        The network of the best epoch by validation (of the last one without validation).
+    history : list of dict
+        Metrics per epoch, as in ``metrics.jsonl``.
+    epochs : int
+        Epochs done in all, those before a resume included.
+    best_epoch : int
+        Counted from 1.
+    valid_accuracy : float or None
+        Of the best epoch; None without validation.
+    seconds : float
+        Wall time of this call.
+    samples_per_s : float
+        Training recordings per second of training proper, over the epochs of the history.
+    peak_rss_mb : float
+        Peak resident memory of the process, MiB.
+    skipped : int
+        Unreadable recordings left out.
+    """
+
+    network: Network
+    history: list[dict[str, Any]]
+    epochs: int
+    best_epoch: int
+    valid_accuracy: float | None
+    seconds: float
+    samples_per_s: float
+    peak_rss_mb: float
+    skipped: int
+
+    def summary(self) -> dict[str, Any]:
+        """All but network and history, as plain values."""
+        return {name: value for name, value in vars(self).items() if name not in ("network", "history")}
+
+
+def train(
+    network: Network,
+    data: LabelledSource,
+    *,
+    rule: HM2BP | None = None,
+    epochs: int = 20,
+    batch_size: int = 5,
+    seed: int = 1,
+    out: str | os.PathLike[str],
+    valid: LabelledSource | None = None,
+    valid_fraction: float = 0.1,
+    optimiser: Optimiser | None = None,
+    augmentation: Augmentation | None = None,
+    threads: int | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> TrainResult:
+    """Train a network on labelled recordings with HM2-BP.
+
+    Parameters
+    ----------
+    network : Network
+        A chain of dense layers; training starts from its weights.
+    data : LabelledSource
+        For instance `eventsnn.data.NMNIST`.
+    rule : HM2BP, optional
+    epochs : int
+        Epochs in all, those before a resume included.
+    batch_size : int
+    seed : int
+        Of the validation split, the order and the augmentation. The same seed gives the same bits, whatever the
+        number of threads.
+    out : path
+        Folder for ``model.h5`` (best epoch by validation), ``metrics.jsonl`` (a line per epoch) and
+        ``checkpoint.h5`` (the state after the last whole epoch).
+
+    Other Parameters
+    ----------------
+    valid : LabelledSource, optional
+        Recordings to validate on; else `valid_fraction` of `data` is set aside, class by class (0: none).
+    optimiser : Optimiser, optional
+        Adam by default.
+    augmentation : Augmentation, optional
+        Applied to training recordings, drawn anew each epoch.
+    threads : int, optional
+    resume : bool
+        Go on from the checkpoint in `out`, with the bits of an uninterrupted run; from the start if there is none.
+    progress : bool
+        Show a progress bar on standard error, where that is a terminal.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    TrainingError
+        For arguments, data or a checkpoint that do not fit.
+    EventFileError
+        For an unreadable recording, unless the data set is told to skip such.
+    """
+    settings = {"epochs": epochs, "batch_size": batch_size}
+    for name, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise TrainingError(f"{name} must be a whole number >= 1, got {value!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise TrainingError(f"seed must be a whole number >= 0, got {seed!r}")
+    start = time.perf_counter()
+    check_source(network, data, "the training set")
+    training, validation, valid_source = _split(network, data, valid, valid_fraction, seed)
+    folder = _prepare_folder(out, resume)
+    with Pool(threads) as pool:
+        run = TrainingRun(
+            network,
+            rule or HM2BP(),
+            optimiser or Optimiser(),
+            augmentation,
+            batch_size=batch_size,
+            seed=seed,
+            data=data,
+            indices=training,
+            valid=valid_source,
+            valid_indices=validation,
+            folder=folder,
+            pool=pool,
+            progress=progress,
+        )
+        if resume:
+            run.resume()
+        while run.epoch < epochs:
+            run.run_epoch(epochs)
+    skipped = {path for source in (data, valid_source) if source is not None for path, _ in source.skipped}
+    trained = sum(line["samples"] for line in run.history)
+    spent = sum(line["train_seconds"] for line in run.history)
+    return TrainResult(
+        network=Network.load(folder / "model.h5"),
+        history=run.history,
+        epochs=run.epoch,
+        best_epoch=run.best["epoch"],
+        valid_accuracy=run.best["valid_accuracy"],
+        seconds=time.perf_counter() - start,
+        samples_per_s=trained / spent if spent else 0.0,
+        peak_rss_mb=peak_rss_mb(),
+        skipped=len(skipped),
+    )
+
+
+def _split(
+    network: Network, data: LabelledSource, valid: LabelledSource | None, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, LabelledSource | None]:
+    everything = np.arange(len(data))
+    if valid is not None:
+        check_source(network, valid, "the validation set")
+        return everything, np.arange(len(valid)), valid
+    if fraction == 0:
+        return everything, np.empty(0, np.int64), None
+    training, validation = split_validation(data.labels, fraction, seed)
+    return training, validation, data
+
+
+def _prepare_folder(out: str | os.PathLike[str], resume: bool) -> Path:
+    folder = Path(out)
+    if not resume and (folder / "checkpoint.h5").exists():
+        raise TrainingError(f"{folder}: holds a training run already; resume it or choose another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{folder}: the folder cannot be made ({error.strerror})") from None
+    return folder
+
+
+def peak_rss_mb() -> float:
+    """Peak resident memory of this process, MiB."""
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
