@@ -214,14 +214,22 @@ def test_reading_while_writing(tmp_path: Path, network: Network, run: SpikeRecor
 
 
 KILLED = """
-import sys
+import os, signal, sys
 from eventsnn.engines import twin
 from eventsnn.trace import TraceWriter
 from tests.trace.conftest import busy_input, busy_network
+path, last_stroke = sys.argv[1], int(sys.argv[2])
+strokes, write = 0, TraceWriter._write_stage
+def write_or_die(*arguments):
+    global strokes
+    strokes += 1
+    if strokes == last_stroke:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(*arguments)
+TraceWriter._write_stage = write_or_die
 network = busy_network()
 runs = [twin.run(network, *busy_input(seed, 120), t_stop=70.0) for seed in (2, 3)]
-writer = TraceWriter(sys.argv[1], network, record=("spsp", "potential"))
-print("writing", flush=True)
+writer = TraceWriter(path, network, record=("spsp", "potential"))
 while True:
     number = writer.append(runs[0], source="a")
     writer.append(runs[number // 2 % 2], source=str(number + 1))
@@ -231,26 +239,25 @@ while True:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-@pytest.mark.parametrize("delay", [0.0, 0.03, 0.11])
-def test_killed_while_writing(tmp_path: Path, network: Network, run2: SpikeRecord, delay: float) -> None:
+@pytest.mark.parametrize("last_stroke", [0, 8, 9])
+def test_killed_while_writing(tmp_path: Path, network: Network, run2: SpikeRecord, last_stroke: int) -> None:
+    """Killed at any time, or between the three strokes (data, pointers, seal) of the third ten samples."""
     root = Path(__file__).parents[2]
     path = tmp_path / "t.h5"
     environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", KILLED, str(path), str(last_stroke)]
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(path)],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "writing\n"
         assert process.stdout.readline() == "twenty\n"
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
+        if not last_stroke:
+            time.sleep(0.05)
+            process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     other = twin.run(network, *busy_input(3, 120), t_stop=70.0)
     with Trace(f"{path}.part") as trace:
-        assert len(trace) >= 20
+        assert len(trace) == 20 if last_stroke else len(trace) >= 20
         assert len(trace) % 10 == 0
         for sample in trace.samples:
             even = sample.index % 2 == 0
@@ -264,3 +271,9 @@ def test_killed_while_writing(tmp_path: Path, network: Network, run2: SpikeRecor
             pre, values = trace.spsp("hidden", 0, len(times) - 1, sample.index)
             assert pre.size > 10
             assert (values > 0).all()
+
+
+def test_writer_that_fails_before_its_first_sample_leaves_nothing(tmp_path: Path, network: Network) -> None:
+    with pytest.raises(ZeroDivisionError), TraceWriter(tmp_path / "t.h5", network):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
