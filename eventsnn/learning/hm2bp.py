@@ -1,55 +1,80 @@
-"""Options of HM2-BP, the hybrid macro/micro back-propagation of Jin, Zhang & Li (NeurIPS 2018).
-
-Every constant of the rule, including those found only in the authors' released program, is a named option.
-"""
+"""Options of the HM2-BP learning rule."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from eventsnn.errors import TrainingError
 
-HEADS = ("count", "softmax")
+Head = Literal["count", "softmax"]
+
+# Smallest value of each number, and whether it may be equal.
+_LIMITS = {
+    "margin": (0.0, True),
+    "silent_post_spsp": (0.0, True),
+    "silent_post_ratio": (0.0, True),
+    "boosting_divisor": (0.0, False),
+    "penalty_lambda": (0.0, True),
+    "penalty_beta": (0.0, True),
+    "weight_limit": (0.0, False),
+    "weight_decay": (0.0, True),
+}
+_COUNTS = {"desired": 1, "undesired": 0}
+_SWITCHES = ("effect_ratio", "force_label_spikes", "boosting")
 
 
 @dataclass(frozen=True)
 class HM2BP:
-    """Settings of the learning rule; the defaults are the authors' except where stated.
+    """Hybrid macro/micro-level back-propagation: rate-coded errors over exact spike-train level PSPs.
 
-    Attributes
+    Symbols: i post-synaptic, j pre-synaptic neuron, o spike counts, nu threshold, w weights, e_{i|j} the
+    spike-train level post-synaptic potential (S-PSP) of j on i.
+
+    Parameters
     ----------
     desired, undesired : int
-        Target spike counts of the label's output neuron and of the others.
+        Numbers of spikes wanted of the label's output neuron and of the others; `desired` >= 1.
     margin : float
-        Count errors up to this size are taken for 0.
-    head : {"count", "softmax"}
-        Error at the output: of counts with margin, or softmax over counts with cross-entropy.
+        Count errors up to this are no error; the softmax head has no margin.
     effect_ratio : bool
-        Use rho = e / o_pre in the error sent down; off means rho = 1.
+        Send errors down through ``rho = e_{i|j} / o_j``; False means rho = 1.
     silent_post_spsp : float
-        S-PSP assumed from a neuron that fired on a silent one.
+        S-PSP on a silent neuron of a neuron that fired, so that silent neurons learn.
     silent_post_ratio : float
-        What stands for e / o_post in the self term of a silent neuron.
+        What the self term of a silent neuron uses in place of ``e_{i|l} / o_i``.
     force_label_spikes : bool
-        A silent label neuron gets evenly spaced spikes, for the S-PSPs only.
+        If the label's neuron is silent, give it `desired` spikes, evenly spaced, for its S-PSPs.
     boosting : bool
-        Weigh samples that were decided wrongly more in later epochs. On in the authors' configurations, off here:
-        it did not help in our trials.
+        Weight the samples: after each epoch those that were classified wrongly gain weight. On in the
+        authors' configurations, off by default.
     boosting_divisor : float
-        Wrong samples' weights grow by exp(error rate / divisor) each epoch.
+        A wrong sample's weight is multiplied by ``exp(error of its class / boosting_divisor)``.
     penalty_lambda, penalty_beta, weight_limit : float
-        Exponential weight penalty; see `eventsnn.learning.macro.penalty_gradient`. Off by default: at the authors'
-        strength (10 and 0.01 to 0.04) exact-time training falls behind.
+        Adds ``penalty_lambda beta (w/L) exp(beta (mean_j (w_ij/L)^2 - 1))`` to the gradient, with
+        beta = `penalty_beta` and L = `weight_limit`. The authors use 10, 0.04 (0.01 for N-MNIST) and 8.
+        Off by default, since that strength costs several per cent of accuracy in exact time; choose it on a
+        validation split.
     weight_decay : float
-        Adds this multiple of the weights to the gradient.
+        Adds ``weight_decay w`` to the gradient.
+    head : {"count", "softmax"}
+        Loss over the output counts: half the sum of squared errors, or cross entropy of softmax(counts).
+
+    Raises
+    ------
+    TrainingError
+        Naming the field.
+
+    References
+    ----------
+    Y. Jin, W. Zhang, P. Li: Hybrid Macro/Micro Level Backpropagation for Training Deep Spiking Neural
+    Networks, NeurIPS 2018; constants from the authors' released program.
     """
 
     desired: int = 35
     undesired: int = 5
     margin: float = 5.0
-    head: str = "count"
     effect_ratio: bool = True
     silent_post_spsp: float = 0.1
     silent_post_ratio: float = 0.5
@@ -60,39 +85,40 @@ class HM2BP:
     penalty_beta: float = 0.01
     weight_limit: float = 8.0
     weight_decay: float = 0.0
+    head: Head = "count"
 
     def __post_init__(self) -> None:
-        if self.head not in HEADS:
-            raise TrainingError(f"rule: head must be one of {', '.join(HEADS)}, got {self.head!r}")
-        for name in ("effect_ratio", "force_label_spikes", "boosting"):
-            if not isinstance(getattr(self, name), bool):
-                raise TrainingError(f"rule: {name} must be true or false, got {getattr(self, name)!r}")
-        for name, least in (("desired", 1), ("undesired", 0)):
-            value = getattr(self, name)
+        for field, (minimum, may_equal) in _LIMITS.items():
+            value = getattr(self, field)
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or value < minimum or (value == minimum and not may_equal):
+                sign = ">=" if may_equal else ">"
+                raise TrainingError(
+                    f"rule: {field} must be a finite number {sign} {minimum:g}, got {value!r}"
+                )
+        for field, least in _COUNTS.items():
+            value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise TrainingError(f"rule: {name} must be a whole number >= {least}, got {value!r}")
-        for name in ("margin", "silent_post_spsp", "silent_post_ratio", "penalty_lambda", "penalty_beta", "weight_decay"):
-            self._check_number(name, positive=False)
-        for name in ("boosting_divisor", "weight_limit"):
-            self._check_number(name, positive=True)
-
-    def _check_number(self, name: str, *, positive: bool) -> None:
-        value = getattr(self, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or value < 0 or (positive and value == 0):
-            raise TrainingError(f"rule: {name} must be a number {'> 0' if positive else '>= 0'}, got {value!r}")
+                raise TrainingError(f"rule: {field} must be a whole number >= {least}, got {value!r}")
+        for field in _SWITCHES:
+            if not isinstance(getattr(self, field), bool):
+                raise TrainingError(f"rule: {field} must be true or false, got {getattr(self, field)!r}")
+        if self.head not in get_args(Head):
+            raise TrainingError(f"rule: head must be one of {', '.join(get_args(Head))}, got {self.head!r}")
 
     @classmethod
-    def from_table(cls, table: dict[str, Any]) -> HM2BP:
-        """From the ``[rule]`` table of an experiment file.
+    def from_table(cls, table: Any, where: str = "rule") -> HM2BP:
+        """Build from the ``[rule]`` table of an experiment file.
 
         Raises
         ------
         TrainingError
-            Naming the field: unknown (the text lists those there are) or out of range.
+            Naming `where`, the field and, for an unknown one, the fields there are.
         """
+        if not isinstance(table, dict):
+            raise TrainingError(f"{where} must be a table, got {table!r}")
         known = [field.name for field in fields(cls)]
         for key in table:
             if key not in known:
-                raise TrainingError(f"rule: unknown field {key!r}; there are {', '.join(known)}")
+                raise TrainingError(f"{where}: unknown field {key!r}; there are {', '.join(known)}")
         return cls(**table)

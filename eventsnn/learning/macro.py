@@ -1,29 +1,37 @@
-"""The macro level of HM2-BP: rate-coded errors, and what S-PSPs do to them.
+"""Macro level of HM2-BP: errors of spike counts, and how they reach the weights and the layers below.
 
-Jin, Zhang & Li, NeurIPS 2018, sections 3.2-3.4; the rules for silent neurons and the penalties are those of the
-authors' released program. Small pure functions on float64 arrays. Indices: i post-synaptic, j pre-synaptic neuron;
-o spike counts; e (post, pre) S-PSPs; nu thresholds.
+Source: Jin, Zhang & Li, NeurIPS 2018; the rules for silent neurons are those of the authors' program.
+Symbols: i post-synaptic, j pre-synaptic neuron; o spike counts; nu threshold; e of shape (post, pre) the
+S-PSPs e_{i|j} of `eventsnn.learning.micro`. Arrays are float64 unless said otherwise; counts are of any
+integer type.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from eventsnn.learning.hm2bp import HM2BP
 
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.integer]
 
-def count_loss(counts: np.ndarray, label: int, rule: HM2BP) -> tuple[float, np.ndarray]:
-    """E = 1/2 sum_i d_i^2 with d_i = o_i - y_i, taken for 0 within the margin (eq. 13).
+
+def count_loss(counts: Counts, label: int, rule: HM2BP) -> tuple[float, Floats]:
+    """Half the sum of squared count errors, errors within the margin set to 0.
 
     Parameters
     ----------
-    counts : int array (outputs,)
+    counts : int array (n,)
+        Spike counts of the output layer.
     label : int
+        Output neuron of the right class.
 
     Returns
     -------
     loss : float
-    d : float64 array (outputs,)
+    d : array (n,)
+        Derivative of the loss by each count, in spikes.
     """
     target = np.full(len(counts), float(rule.undesired))
     target[label] = rule.desired
@@ -32,114 +40,136 @@ def count_loss(counts: np.ndarray, label: int, rule: HM2BP) -> tuple[float, np.n
     return 0.5 * float(d @ d), d
 
 
-def softmax_loss(counts: np.ndarray, label: int, rule: HM2BP) -> tuple[float, np.ndarray]:
-    """Cross-entropy of softmax over the counts: loss = -log p_label, d = p - onehot; no margin."""
-    shifted = counts - counts.max()
-    log_sum = float(np.log(np.exp(shifted).sum()))
-    d = np.exp(shifted - log_sum)
+def softmax_loss(counts: Counts, label: int, rule: HM2BP) -> tuple[float, Floats]:
+    """Cross entropy of softmax(counts) with the label, no margin; arguments and result as `count_loss`."""
+    shifted = counts - np.max(counts).astype(np.float64)
+    log_p = shifted - np.log(np.exp(shifted).sum())
+    d = np.exp(log_p)
     d[label] -= 1.0
-    return log_sum - float(shifted[label]), d
+    return -float(log_p[label]), d
 
 
-def forced_spike_times(duration_ms: float, desired: int) -> np.ndarray:
-    """Spikes given to a silent label neuron for its S-PSPs: m T / desired, m = 1 .. desired; float64, ms."""
-    return np.arange(1, desired + 1) * (duration_ms / desired)
+def forced_spike_times(duration_ms: float, desired: int) -> Floats:
+    """Spikes lent to a silent label neuron: ``m T / desired`` for m = 1, ..., desired, in ms.
 
-
-def apply_silent_rule(e: np.ndarray, pre_counts: np.ndarray, post_counts: np.ndarray, rule: HM2BP) -> np.ndarray:
-    """S-PSPs (post, pre) with a small constant where the post-synaptic neuron is silent and the other fired."""
-    silent = (post_counts == 0)[:, None] & (pre_counts > 0)[None, :]
-    return np.where(silent, rule.silent_post_spsp, e)
-
-
-def effect_ratio(e: np.ndarray, pre_counts: np.ndarray, post_counts: np.ndarray, rule: HM2BP) -> np.ndarray:
-    """rho_{i|j} ~ d e_{i|j} / d o_j ~ e_{i|j} / o_j (eq. 17), 1 where either neuron is silent; (post, pre)."""
-    if not rule.effect_ratio:
-        return np.ones_like(e)
-    both = (post_counts > 0)[:, None] & (pre_counts > 0)[None, :]
-    return np.where(both, e / np.maximum(pre_counts, 1)[None, :], 1.0)
-
-
-def self_term(
-    weights: np.ndarray, e: np.ndarray, post_counts: np.ndarray, threshold: float, rule: HM2BP
-) -> np.ndarray:
-    """s_i = (1/nu_i) sum_l w_il e_{i|l} / o_i: o_i appears inside e_{i|l} too (eq. 19); float64 (post,).
-
-    It is 1 for a neuron with feed-forward input only that fired. A silent neuron has `silent_post_ratio` for e / o.
+    They enter its S-PSPs and its count there, never the loss.
     """
-    ratio = np.where((post_counts > 0)[:, None], e / np.maximum(post_counts, 1)[:, None], rule.silent_post_ratio)
+    return np.arange(1, desired + 1, dtype=np.float64) * (duration_ms / desired)
+
+
+def apply_silent_rule(e: Floats, pre_counts: Counts, post_counts: Counts, rule: HM2BP) -> Floats:
+    """S-PSPs (post, pre), those of active on silent neurons set to ``rule.silent_post_spsp``; a new array."""
+    silent_post = (np.asarray(post_counts) == 0)[:, None] & (np.asarray(pre_counts) > 0)[None, :]
+    return np.where(silent_post, rule.silent_post_spsp, e)
+
+
+def _ratio_by_pre(e: Floats, pre_counts: Counts, post_counts: Counts) -> Floats:
+    """e_{i|j} / o_j, and 1 where i or j is silent; (post, pre)."""
+    pre = np.asarray(pre_counts, dtype=np.float64)[None, :]
+    both = (np.asarray(post_counts) > 0)[:, None] & (pre > 0)
+    return np.divide(e, pre, out=np.ones_like(e), where=both)
+
+
+def effect_ratio(e: Floats, pre_counts: Counts, post_counts: Counts, rule: HM2BP) -> Floats:
+    """rho_{i|j}, (post, pre): approximates d e_{i|j} / d o_j by e_{i|j} / o_j.
+
+    1 where the pre- or the post-synaptic neuron is silent, and everywhere if ``rule.effect_ratio`` is off.
+    """
+    return _ratio_by_pre(e, pre_counts, post_counts) if rule.effect_ratio else np.ones_like(e)
+
+
+def self_term(weights: Floats, e: Floats, post_counts: Counts, threshold: float, rule: HM2BP) -> Floats:
+    """s_i = (1/nu) sum_l w_il e_{i|l} / o_i, array (post,): o_i acts on the S-PSPs too, through the resets.
+
+    For a silent neuron ``rule.silent_post_ratio`` stands for e/o, whether l fired or not. In an exact
+    feed-forward run s_i is 1, because the total PSP a_i equals nu o_i.
+    """
+    o = np.asarray(post_counts, dtype=np.float64)[:, None]
+    ratio = np.divide(e, o, out=np.full(e.shape, float(rule.silent_post_ratio)), where=o > 0)
     return (weights * ratio).sum(axis=1) / threshold
 
 
 def lateral_factor(
-    e: np.ndarray, counts: np.ndarray, active: np.ndarray, threshold: float, strength: float
-) -> np.ndarray:
-    """lambda_i = 1 / (1 - w0^2 sum_{l != i} q_il q_li), q_ab = (e_{b|a} / o_a) h_b (eq. 20-22); float64 (n,).
+    e_lateral: Floats,
+    counts: Counts,
+    fired_or_label: npt.NDArray[np.bool_],
+    threshold: float,
+    strength: float,
+) -> Floats:
+    """lambda_i = 1 / (1 - w0^2 sum_{l != i} q_il q_li), array (n,), for mutual inhibition of strength w0.
+
+    q_ab = (e_{b|a} / o_a) h_b, the quotient 1 where a or b is silent; h_b = 1/nu if b fired or is the label,
+    else 0. To be computed from the true spikes, before any are lent to a silent label neuron.
 
     Parameters
     ----------
-    e : float64 array (post, pre)
-        S-PSPs between the output neurons.
+    e_lateral : array (post, pre)
+        S-PSPs between the neurons of the layer, of undelayed spikes; the diagonal is not used.
     counts : int array (n,)
-    active : bool array (n,)
-        h_b = 1/nu for these neurons, those that fired and the label, else 0.
-    threshold : float
-    strength : float
-        w0 of the mutual inhibition.
+    fired_or_label : bool array (n,)
+    threshold, strength : float
     """
-    both = (counts > 0)[:, None] & (counts > 0)[None, :]
-    # rho (post b, pre a) as everywhere: 1 where either neuron is silent.
-    rho = np.where(both, e / np.maximum(counts, 1)[None, :], 1.0)
-    q = rho.T * np.where(active, 1.0 / threshold, 0.0)[None, :]
-    loops = q * q.T
-    np.fill_diagonal(loops, 0.0)
-    return 1.0 / (1.0 - strength**2 * loops.sum(axis=1))
+    h = np.where(fired_or_label, 1.0 / threshold, 0.0)
+    q = _ratio_by_pre(e_lateral, counts, counts).T * h[None, :]
+    loop = q * q.T
+    np.fill_diagonal(loop, 0.0)
+    return 1.0 / (1.0 - strength**2 * loop.sum(axis=1))
 
 
-def hidden_error(delta: np.ndarray, weights: np.ndarray, rho: np.ndarray, threshold_pre: float) -> np.ndarray:
-    """Error of the layer below: delta_j = (1/nu_j) sum_i delta_i w_ij rho_{i|j} (eq. 16); float64 (pre,)."""
-    return (delta @ (weights * rho)) / threshold_pre
-
-
-def weight_gradient(delta: np.ndarray, e: np.ndarray, own: np.ndarray, lateral: np.ndarray) -> np.ndarray:
-    """dE/dw_ij = delta_i e_{i|j} (1 + s_i) lambda_i (eq. 18); float64 (post, pre)."""
-    return (delta * (1.0 + own) * lateral)[:, None] * e
-
-
-def penalty_factor(mean_square: np.ndarray, rule: HM2BP) -> np.ndarray:
-    """What the weight penalties multiply the weights by to give their gradient, per post-synaptic neuron.
-
-    ``weight_decay + lam beta / L exp(beta (mean_j (w_ij/L)^2 - 1))``; `mean_square` is mean_j w_ij^2.
-    """
-    if not rule.penalty_lambda:
-        return np.full(np.shape(mean_square), rule.weight_decay)
-    scaled = np.asarray(mean_square) / rule.weight_limit**2
-    strength = rule.penalty_lambda * rule.penalty_beta / rule.weight_limit
-    return rule.weight_decay + strength * np.exp(rule.penalty_beta * (scaled - 1.0))
-
-
-def penalty_gradient(weights: np.ndarray, rule: HM2BP) -> np.ndarray:
-    """Gradient (post, pre) of the weight penalties.
-
-    The exponential one, lam beta (w/L) exp(beta (mean_j (w_ij/L)^2 - 1)), is the gradient of
-    ``lam L n / 2 exp(beta (mean_j (w_ij/L)^2 - 1))``, n the number of pre-synaptic neurons.
-    """
-    return penalty_factor((weights**2).mean(axis=1), rule)[:, None] * weights
-
-
-def boost_weights(weights: np.ndarray, wrong: np.ndarray, labels: np.ndarray, rule: HM2BP) -> np.ndarray:
-    """Sample weights for the next epoch: within class c, err_c = weight of the wrong / weight of all, and the wrong
-    ones grow by exp(err_c / divisor); float64 (samples,).
+def hidden_error(delta_post: Floats, weights: Floats, rho: Floats, threshold_pre: float) -> Floats:
+    """Error of the layer below: delta_j = (1/nu_j) sum_i delta_i w_ij rho_{i|j}, array (pre,).
 
     Parameters
     ----------
-    weights : float64 array (samples,)
+    delta_post : array (post,)
+        Of the output layer: sample weight * d / nu.
+    weights, rho : array (post, pre)
+    threshold_pre : float
+        Threshold of the layer below.
+    """
+    return delta_post @ (weights * rho) / threshold_pre
+
+
+def weight_gradient(delta: Floats, e: Floats, s: Floats, lam: Floats | float) -> Floats:
+    """dE/dw_ij = delta_i e_{i|j} (1 + s_i) lambda_i, (post, pre); `lam` is 1 without lateral inhibition."""
+    return (delta * (1.0 + s) * lam)[:, None] * e
+
+
+def penalty_factor(mean_square: Floats, rule: HM2BP) -> Floats:
+    """Multiple of the weights that is the gradient of weight penalty and weight decay, array (post,).
+
+    ``decay + lambda beta / L exp(beta (m_i / L^2 - 1))`` with `mean_square` m_i = mean_j w_ij^2.
+    """
+    excess = mean_square / rule.weight_limit**2 - 1.0
+    strength = rule.penalty_lambda * rule.penalty_beta / rule.weight_limit
+    return rule.weight_decay + strength * np.exp(rule.penalty_beta * excess)
+
+
+def penalty_gradient(weights: Floats, rule: HM2BP) -> Floats:
+    """Gradient of weight penalty and weight decay, (post, pre), to be added to the mean gradient of a batch.
+
+    The penalty's, lambda beta (w/L) exp(beta (mean_j (w_ij/L)^2 - 1)), is that of the energy
+    (lambda L n / 2) sum_i exp(beta (mean_j (w_ij/L)^2 - 1)) with n pre-synaptic neurons.
+    """
+    return penalty_factor(np.mean(weights**2, axis=1, keepdims=True), rule) * weights
+
+
+def boost_weights(
+    sample_weights: Floats, wrong: npt.NDArray[np.bool_], labels: Counts, rule: HM2BP
+) -> Floats:
+    """Weights of the samples for the next epoch, array (samples,).
+
+    With err_c the weighted fraction of wrong samples of class c, a wrong sample's weight is multiplied by
+    exp(err_c / ``rule.boosting_divisor``).
+
+    Parameters
+    ----------
+    sample_weights : array (samples,)
     wrong : bool array (samples,)
+        Which samples were classified wrongly in the epoch.
     labels : int array (samples,)
     """
-    boosted = np.array(weights, dtype=np.float64)
-    for label in np.unique(labels):
-        members = labels == label
-        error = weights[members & wrong].sum() / weights[members].sum()
-        boosted[members & wrong] *= np.exp(error / rule.boosting_divisor)
-    return boosted
+    total = np.bincount(labels, weights=sample_weights)
+    failed = np.bincount(labels, weights=np.where(wrong, sample_weights, 0.0))
+    error = np.divide(failed, total, out=np.zeros_like(total), where=total > 0)
+    return np.where(wrong, sample_weights * np.exp(error[labels] / rule.boosting_divisor), sample_weights)

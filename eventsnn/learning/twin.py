@@ -1,0 +1,179 @@
+"""The learning rule in plain Python loops over spike pairs: slow, the oracle of everything faster."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from eventsnn.engines.lif import constants, respond
+from eventsnn.engines.record import LayerSpikes, SpikeRecord
+from eventsnn.errors import TrainingError
+from eventsnn.learning.hm2bp import HM2BP
+from eventsnn.network import LIF, Network
+
+Trains = list[list[float]]  # spike times of each neuron, ms, ascending
+Matrix = list[list[float]]  # [post][pre]
+
+
+def kernel(s: float, t: float, lif: LIF) -> float:
+    """PSP at a post-synaptic spike of one arrival, `s` ms after the last reset and `t` ms after the arrival.
+
+    eps(s, t) = k e^{-max(t-s, 0)/tau_s} (e^{-min(s,t)/tau_m} - e^{-min(s,t)/tau_s}) with
+    k = tau_m / (tau_m - tau_s), the kernel of Jin, Zhang & Li (NeurIPS 2018).
+    """
+    acting = min(s, t)
+    if acting <= 0.0:
+        return 0.0
+    return math.exp(-max(t - s, 0.0) / lif.tau_s) * respond(constants(lif), acting)[1]
+
+
+def spsp_pairs(pre: Trains, post: Trains, lif: LIF) -> Matrix:
+    """S-PSPs [post][pre]: the kernel summed over all pairs of an arrival and a later post-synaptic spike."""
+    e = [[0.0] * len(pre) for _ in post]
+    for i, spikes in enumerate(post):
+        for f, spike in enumerate(spikes):
+            s = spike - (spikes[f - 1] + lif.refractory) if f else math.inf
+            for j, arrivals in enumerate(pre):
+                for arrival in arrivals:
+                    if arrival < spike:
+                        e[i][j] += kernel(s, spike - arrival, lif)
+    return e
+
+
+def trains(spikes: LayerSpikes, delay: float = 0.0) -> Trains:
+    """Spike times of every neuron of a layer, `delay` ms later."""
+    return [[t + delay for t in spikes.of(neuron).tolist()] for neuron in range(spikes.size)]
+
+
+def gradients(
+    network: Network,
+    record: SpikeRecord,
+    label: int,
+    duration_ms: float,
+    rule: HM2BP,
+    sample_weight: float = 1.0,
+) -> dict[str, np.ndarray]:
+    """Gradients of one sample for every trainable weight, without penalty and weight decay.
+
+    Parameters
+    ----------
+    network : Network
+        A chain of dense layers; the output layer may have lateral inhibition.
+    record : SpikeRecord
+        Its spikes on the sample.
+    label : int
+        Output neuron of the right class.
+    duration_ms : float
+        Length of the sample, over which spikes lent to a silent label neuron are spread.
+    rule : HM2BP
+    sample_weight : float
+        Boosting weight.
+
+    Returns
+    -------
+    dict of str to float64 array (post, pre)
+        By layer name.
+
+    Raises
+    ------
+    TrainingError
+        For a network that the rule is not defined for, or a label without an output neuron.
+    """
+    check_trainable(network, label)
+    output = network.output
+    fired = trains(record.output)
+    d = _count_errors([len(train) for train in fired], label, rule)
+    lam = _lateral_factors(fired, label, output.lif, output.lateral_inhibition)
+    delta = [sample_weight * error / output.threshold for error in d]
+    if rule.force_label_spikes and not fired[label]:
+        fired[label] = [m * (duration_ms / rule.desired) for m in range(1, rule.desired + 1)]
+
+    result = {}
+    for number in reversed(range(len(network.layers))):
+        layer, name = network.layers[number], network.names[number]
+        below = record.input if number == 0 else record[network.names[number - 1]]
+        weights = network.weights[name].astype(np.float64).tolist()
+        arrivals = trains(below, layer.delay)
+        e = spsp_pairs(arrivals, fired, layer.lif)
+        for i, j in _pairs(e):
+            if not fired[i] and arrivals[j]:
+                e[i][j] = rule.silent_post_spsp
+        gradient = np.zeros((len(fired), len(arrivals)))
+        for i, j in _pairs(e):
+            s = _self_term(weights[i], e[i], len(fired[i]), layer.threshold, rule)
+            gradient[i, j] = delta[i] * e[i][j] * (1.0 + s) * (lam[i] if layer is output else 1.0)
+        result[name] = gradient
+        if number > 0:
+            threshold = network.layers[number - 1].threshold
+            delta = _errors_below(delta, weights, e, arrivals, fired, threshold, rule)
+            fired = trains(below)
+    return {name: result[name] for name in network.names}
+
+
+def check_trainable(network: Network, label: int) -> None:
+    """Refuse networks that the rule is not defined for, and labels without an output neuron.
+
+    Raises
+    ------
+    TrainingError
+        Naming the connection, the layer or the label.
+    """
+    if network.connections:
+        key = network.connections[0].key
+        raise TrainingError(
+            f"connection {key!r}: HM2-BP trains chains of dense layers; remove the connection"
+        )
+    for layer in network.layers[:-1]:
+        if layer.lateral_inhibition:
+            raise TrainingError(
+                f"layer {layer.name!r}: HM2-BP knows lateral inhibition in the output layer only"
+            )
+    if not 0 <= label < network.output.neurons:
+        raise TrainingError(f"label {label}: the output layer has {network.output.neurons} neurons")
+
+
+def _pairs(matrix: Matrix) -> list[tuple[int, int]]:
+    return [(i, j) for i, row in enumerate(matrix) for j in range(len(row))]
+
+
+def _count_errors(counts: list[int], label: int, rule: HM2BP) -> list[float]:
+    if rule.head == "softmax":
+        powers = [math.exp(count - max(counts)) for count in counts]
+        return [power / sum(powers) - (i == label) for i, power in enumerate(powers)]
+    d = [count - (rule.desired if i == label else rule.undesired) for i, count in enumerate(counts)]
+    return [error if abs(error) > rule.margin else 0.0 for error in d]
+
+
+def _lateral_factors(fired: Trains, label: int, lif: LIF, strength: float) -> list[float]:
+    """lambda_i of an output layer, from its true spikes."""
+    n = len(fired)
+    e = spsp_pairs(fired, fired, lif)
+
+    def q(a: int, b: int) -> float:
+        rho = e[b][a] / len(fired[a]) if fired[a] and fired[b] else 1.0
+        return rho / lif.threshold if fired[b] or b == label else 0.0
+
+    loops = [sum(q(i, other) * q(other, i) for other in range(n) if other != i) for i in range(n)]
+    return [1.0 / (1.0 - strength**2 * loop) for loop in loops]
+
+
+def _self_term(weights: list[float], e: list[float], count: int, threshold: float, rule: HM2BP) -> float:
+    ratios = [value / count if count else rule.silent_post_ratio for value in e]
+    return sum(w * ratio for w, ratio in zip(weights, ratios, strict=True)) / threshold
+
+
+def _errors_below(
+    delta: list[float],
+    weights: Matrix,
+    e: Matrix,
+    pre: Trains,
+    post: Trains,
+    threshold_pre: float,
+    rule: HM2BP,
+) -> list[float]:
+    errors = [0.0] * len(pre)
+    for i, j in _pairs(e):
+        rho = e[i][j] / len(pre[j]) if rule.effect_ratio and pre[j] and post[i] else 1.0
+        errors[j] += delta[i] * weights[i][j] * rho / threshold_pre
+    return errors
