@@ -155,7 +155,8 @@ def _lateral_factors(fired: Trains, label: int, lif: LIF, strength: float) -> li
         return rho / lif.threshold if fired[b] or b == label else 0.0
 
     loops = [sum(q(i, other) * q(other, i) for other in range(n) if other != i) for i in range(n)]
-    return [1.0 / (1.0 - strength**2 * loop) for loop in loops]
+    rests = [1.0 - strength**2 * loop for loop in loops]
+    return [1.0 / rest if rest > 0.0 else 1.0 for rest in rests]
 
 
 def _self_term(weights: list[float], e: list[float], count: int, threshold: float, rule: HM2BP) -> float:

@@ -75,7 +75,7 @@ def accumulate_gradients(
         state = states[str(layer.name)]
         this = run.layers[number]
         last = number == len(network.layers) - 1
-        if number == 0 and not last and not layer.lateral_inhibition:
+        if number == 0 and not last:
             _fused_gradient(packed, state, this, delta, rule, pool)
             break
         below = run.layers[number - 1].counts if number else _input_counts(packed, this.arrivals)

@@ -70,6 +70,11 @@ def check_trainable(network: Network) -> None:
     reason = refusal(network)
     if reason:
         raise TrainingError(f"network cannot be trained: {reason}; HM2-BP here trains chains of dense layers")
+    for layer in network.layers[:-1]:
+        if layer.lateral_inhibition:
+            raise TrainingError(
+                f"layer {layer.name!r} cannot be trained: HM2-BP knows lateral inhibition in the output layer only"
+            )
 
 
 def run_forward(packed: PackedNetwork, samples: list[tuple[np.ndarray, np.ndarray]], pool: Pool) -> BatchRun:
