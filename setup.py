@@ -46,8 +46,11 @@ def stage_sources() -> list[Path]:
 def list_extensions() -> list[Extension]:
     from Cython.Build import cythonize
 
+    sources = stage_sources()
+    headers = [str(path) for path in sorted(PACKAGE.glob("*.h"))]
     extensions = [
-        Extension(f"eventsnn._ext.{path.stem}", [str(path)], extra_compile_args=FLAGS) for path in stage_sources()
+        Extension(f"eventsnn._ext.{path.stem}", [str(path)], depends=headers, extra_compile_args=FLAGS)
+        for path in sources
     ]
     return cythonize(extensions, include_path=[str(STAGE)], compiler_directives=DIRECTIVES)
 

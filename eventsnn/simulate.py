@@ -10,7 +10,7 @@ import numpy as np
 
 from eventsnn.engines import queue, sweep, twin
 from eventsnn.engines.arguments import check_dtype
-from eventsnn.engines.record import SpikeRecord
+from eventsnn.engines.record import SimulationInterrupted, SpikeRecord
 from eventsnn.errors import SimulationError
 from eventsnn.events import EventStream
 from eventsnn.network import Network
@@ -70,13 +70,22 @@ def simulate(
         raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     check_dtype(dtype)
     times, indices = to_input(network, events)
-    run = _run(network, times, indices, engine, dtype, t_stop)
-    if trace is not None:
-        from eventsnn.trace.writer import TraceWriter
+    if engine == "auto":
+        engine = "queue" if sweep.refusal(network) or len(times) > sweep.MAX_EVENTS else "sweep"
+    if trace is None:
+        return _run(network, times, indices, engine, dtype, t_stop)
+    from eventsnn.trace.writer import TraceWriter
 
-        config = {"engine": run.engine, "dtype": run.dtype, "t_stop": t_stop}
-        with TraceWriter(trace, network, record=tuple(record), config=config) as writer:
-            writer.append(run)
+    config = {"engine": engine, "dtype": dtype, "t_stop": t_stop}
+    # The file is begun before the simulation: a wrong option or an unwritable folder must not cost a run.
+    with TraceWriter(trace, network, record=tuple(record), config=config) as writer:
+        try:
+            run = _run(network, times, indices, engine, dtype, t_stop)
+        except SimulationInterrupted as stopped:
+            writer.append(stopped.record)
+            writer.close()
+            raise
+        writer.append(run)
     return run
 
 
@@ -87,8 +96,6 @@ def _run(
         if np.dtype(dtype) != np.float64:
             raise SimulationError("engine 'twin' computes in float64 only")
         return twin.run(network, times, indices, t_stop=t_stop)
-    if engine == "auto":
-        engine = "queue" if sweep.refusal(network) or len(times) > sweep.MAX_EVENTS else "sweep"
     module: Any = {"queue": queue, "sweep": sweep}[engine]
     record: SpikeRecord = module.run(network, times, indices, dtype=dtype, t_stop=t_stop)
     return record

@@ -12,8 +12,8 @@ from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.network import Network
 
-# Neuron updates between two looks at the signals: about 10 ms.
-CHUNK = 10_000_000
+# Neuron updates between two looks at the signals: a few ms.
+CHUNK = 2_000_000
 
 
 def run(
