@@ -1,8 +1,9 @@
-"""Cross-validation on the real N-MNIST recordings: every recording is tested once, by a network that never saw it.
+"""Cross-validation on the real N-MNIST recordings: every recording is tested once, by a network that never
+saw it.
 
-The settings are those of datasets/nmnist/dense.toml; they were fixed on simulated recordings of other digits. Each
-fold trains on its whole training part for the same number of epochs and is tested after the last: nothing is chosen
-by looking at a test part.
+The settings are those of datasets/nmnist/dense.toml; they were fixed on simulated recordings of other digits.
+Each fold trains on its whole training part for the same number of epochs and is tested after the last:
+nothing is chosen by looking at a test part.
 """
 
 from __future__ import annotations

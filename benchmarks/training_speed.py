@@ -1,4 +1,4 @@
-"""Training and inference on the real N-MNIST recordings, read from their files: recordings per second, peak memory."""
+"""Training and inference on the real N-MNIST recordings: recordings per second, peak memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def main() -> None:
         )
     train = [line["samples"] / line["train_seconds"] for line in fit.history]
     network = experiment.make_network()
-    infer = [len(data) / evaluate(network, data, threads=options.threads).seconds for _ in range(options.repeats)]
+    infer = [
+        len(data) / evaluate(network, data, threads=options.threads).seconds for _ in range(options.repeats)
+    ]
     print(
         json.dumps(
             {

@@ -1,4 +1,4 @@
-"""The plain-Python engine against the compiled ones on real recordings, 2312-800-10: same spikes, same times?"""
+"""The plain-Python engine against the compiled ones on real recordings: same spikes, same times?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def main() -> None:
             run = es.simulate(network, stream, engine=engine)
             for name in network.names:
                 if not np.array_equal(run[name].neurons, twin[name].neurons):
-                    raise SystemExit(f"{data.paths[index]}: engine {engine}, layer {name}: other spikes than the twin's")
+                    raise SystemExit(
+                        f"{data.paths[index]}: engine {engine}, layer {name}: other spikes than the twin's"
+                    )
                 difference = np.abs(run[name].times - twin[name].times).max(initial=0.0)
                 largest = max(largest, float(difference))
                 same_bits &= bool(difference == 0.0)

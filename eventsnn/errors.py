@@ -62,4 +62,6 @@ class MissingExtraError(EventSNNError, ImportError):
     """An optional library is not installed; the text names the extra that brings it."""
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'eventsnn[{extra}]'")
+        super().__init__(
+            f"{purpose} needs {library}, which is not installed: pip install 'eventsnn[{extra}]'"
+        )

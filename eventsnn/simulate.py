@@ -34,16 +34,16 @@ def simulate(
     ----------
     network : Network
     events : EventStream, structured array or (times_ms, indices)
-        A recording for the network's sensor; a structured array has fields t (microseconds), x, y, p as tonic's
-        do. A pair gives float times in ms and input neurons.
+        A recording for the network's sensor; a structured array has fields t (microseconds), x, y, p as
+        tonic's do. A pair gives float times in ms and input neurons.
     engine : {"auto", "queue", "sweep", "twin"}
         ``queue`` runs any network; ``sweep`` runs chains of layers, faster, to the same bits; ``twin`` is the
         readable plain-Python engine (float64 only); ``auto`` chooses between the first two.
     dtype : {"float64", "float32"}
         Precision of membrane potentials and synaptic currents.
     t_stop : float, optional
-        Last time to simulate, ms, included; None runs until no neuron can fire any more. A network with recurrent
-        connections needs it.
+        Last time to simulate, ms, included; None runs until no neuron can fire any more. A network with
+        recurrent connections needs it.
 
     Other Parameters
     ----------------
@@ -55,7 +55,8 @@ def simulate(
     Returns
     -------
     SpikeRecord
-        ``run["hidden"].times`` (float64, ms, sorted by (time, neuron)), ``.neurons``, ``.counts``; ``run.decision``.
+        ``run["hidden"].times`` (float64, ms, sorted by (time, neuron)), ``.neurons``, ``.counts``;
+        ``run.decision``.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from eventsnn.engines.lif import constants
 from eventsnn.errors import SimulationError
 from eventsnn.network import LIF, Network, Projection
 
-DTYPES = {"float32": np.float32, "float64": np.float64}
+DTYPES: dict[str, type[np.floating]] = {"float32": np.float32, "float64": np.float64}
 
 
 def check_dtype(dtype: str) -> type[np.floating]:
@@ -56,17 +56,21 @@ def check_input(
     neurons = np.asarray(indices)
     if times.ndim != 1 or neurons.shape != times.shape:
         raise SimulationError(
-            f"events: times {times.shape} and input neurons {neurons.shape} must be one-dimensional, equally long"
+            f"events: times {times.shape} and input neurons {neurons.shape} "
+            "must be one-dimensional, equally long"
         )
     if neurons.size and neurons.dtype.kind not in "iu":
         raise SimulationError(f"events: input neurons must be whole numbers, got dtype {neurons.dtype}")
     bad = np.flatnonzero(~(np.isfinite(times) & (times >= 0.0)))
     if bad.size:
-        raise SimulationError(f"events: event {bad[0]} has time {times[bad[0]]} ms; times must be finite and >= 0")
+        raise SimulationError(
+            f"events: event {bad[0]} has time {times[bad[0]]} ms; times must be finite and >= 0"
+        )
     bad = np.flatnonzero((neurons < 0) | (neurons >= network.input.neurons))
     if bad.size:
         raise SimulationError(
-            f"events: event {bad[0]} has input neuron {neurons[bad[0]]}; the network has {network.input.neurons}"
+            f"events: event {bad[0]} has input neuron {neurons[bad[0]]}; "
+            f"the network has {network.input.neurons}"
         )
     neurons = np.ascontiguousarray(neurons, dtype=np.int32)
     stop = _check_t_stop(network, t_stop)
@@ -80,7 +84,9 @@ def check_input(
 def _check_t_stop(network: Network, t_stop: float | None) -> float:
     if t_stop is None:
         if network.is_recurrent:
-            raise SimulationError("t_stop: a network with recurrent connections may fire for ever; give t_stop in ms")
+            raise SimulationError(
+                "t_stop: a network with recurrent connections may fire for ever; give t_stop in ms"
+            )
         return math.inf
     stop = float(t_stop)
     if math.isnan(stop) or stop < 0.0:

@@ -1,7 +1,7 @@
 """Weights as the kernels hold them: blocks of WIDTH post-synaptic neurons, each block contiguous.
 
-The layout is [block][pre][WIDTH]: the row that one input spike adds to a block is contiguous, and a block of a
-large layer stays in the cache while a whole recording runs through it. Padding has weight 0.
+The layout is [block][pre][WIDTH]: the row that one input spike adds to a block is contiguous, and a block of
+a large layer stays in the cache while a whole recording runs through it. Padding has weight 0.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ its docstring. D is elapsed time in ms throughout.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,16 +61,19 @@ def constants(lif: LIF) -> Constants:
     slow = max(lif.tau_m, lif.tau_s)
     bare = Constants(lif.threshold, lif.tau_m, lif.tau_s, lif.refractory, gain, rate, slow, 0.0)
     # d eps/dt = 0 at ln(tau_m / tau_s) / (1/tau_s - 1/tau_m), with limit tau for equal constants.
-    peak = math.log1p(difference / lif.tau_s) / (difference / (lif.tau_m * lif.tau_s)) if difference else slow
-    return Constants(*(getattr(bare, f) for f in bare.__dataclass_fields__ if f != "psp_max"), respond(bare, peak)[1])
+    if difference:
+        peak = math.log1p(difference / lif.tau_s) / (difference / (lif.tau_m * lif.tau_s))
+    else:
+        peak = slow
+    return replace(bare, psp_max=respond(bare, peak)[1])
 
 
 def respond(c: Constants, d: float) -> tuple[float, float, float]:
     """Propagators over `d` >= 0 ms: (a, h, b) with u(d) = u a + I h and I(d) = I b.
 
-    a = exp(-d/tau_m), b = exp(-d/tau_s), h = k (a - b) written as ``exp(-d/tau_slow) |k| (1 - exp(-d rate))``,
-    which neither cancels for time constants close to each other nor overflows; its limit for equal ones is
-    ``a d / tau_s``.
+    a = exp(-d/tau_m), b = exp(-d/tau_s), h = k (a - b) written as ``exp(-d/tau_slow) |k| (1 - exp(-d
+    rate))``, which neither cancels for time constants close to each other nor overflows; its limit for equal
+    ones is ``a d / tau_s``.
     """
     a = math.exp(-d / c.tau_m)
     b = math.exp(-d / c.tau_s)
@@ -95,9 +98,9 @@ def psp(t: np.ndarray, lif: LIF) -> np.ndarray:
 def newton_step(c: Constants, u: float, i: float, d: float) -> tuple[float, bool]:
     """One refinement of a certificate: (next abscissa, whether the neuron fires there).
 
-    While u rises it is concave (u' > 0 with u > 0 implies I > 0, so u'' = -u'/tau_m - I/tau_s^2 < 0), hence the
-    tangent at `d` meets the threshold no later than u does: the result is a rigorous lower bound of the crossing,
-    Newton's method from the left. Infinite when u stops rising below the threshold.
+    While u rises it is concave (u' > 0 with u > 0 implies I > 0, so u'' = -u'/tau_m - I/tau_s^2 < 0), hence
+    the tangent at `d` meets the threshold no later than u does: the result is a rigorous lower bound of the
+    crossing, Newton's method from the left. Infinite when u stops rising below the threshold.
     """
     if d > 0.0:
         a, h, b = respond(c, d)
@@ -114,8 +117,8 @@ def newton_step(c: Constants, u: float, i: float, d: float) -> tuple[float, bool
 def next_crossing(c: Constants, u: float, i: float, limit: float = math.inf) -> float:
     """Time until a neuron in state (u, I) without further input fires, ms; inf if it does not before `limit`.
 
-    A function of the state alone: `limit` only cuts the search short, it never changes a finite result that is
-    not above it.
+    A function of the state alone: `limit` only cuts the search short, it never changes a finite result that
+    is not above it.
     """
     d = 0.0
     for _ in range(MAX_STEPS):

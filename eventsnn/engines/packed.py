@@ -64,17 +64,24 @@ class PackedNetwork:
         return self._state(self.constants, sizes, [(p.source, p.target, p) for p in self.projections])
 
     def layer_state(self, number: int) -> QueueState:
-        """One layer at rest with the connections within it; its input is what arrives from the layer before."""
+        """One layer at rest with the connections within it; its input is what arrives at it."""
         own = [p for p in self.projections if p.target == number]
         graph = [(0 if p.source == number else -1, 0, p) for p in own]
         graph.sort(key=lambda row: row[0])
-        return self._state(self.constants[number : number + 1], [self.network.layers[number].neurons], graph, fed=True)
+        return self._state(
+            self.constants[number : number + 1], [self.network.layers[number].neurons], graph, fed=True
+        )
 
     def _state(
-        self, constants: np.ndarray, sizes: list[int], graph: list[tuple[int, int, Projection]], fed: bool = False
+        self,
+        constants: np.ndarray,
+        sizes: list[int],
+        graph: list[tuple[int, int, Projection]],
+        fed: bool = False,
     ) -> QueueState:
         rows = [
-            (source, target, self.offsets[p.key], self.network.source_size(p.source)) for source, target, p in graph
+            (source, target, self.offsets[p.key], self.network.source_size(p.source))
+            for source, target, p in graph
         ]
         # Arrivals handed to a single layer carry their delay already.
         delays = [0.0 if fed and source < 0 else p.delay for source, _, p in graph]

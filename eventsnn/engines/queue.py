@@ -1,4 +1,4 @@
-"""Driver of the priority-queue engine: any graph of dense layers, lateral and recurrent connections, delays."""
+"""Driver of the priority-queue engine: any graph of dense layers and connections, with delays."""
 
 from __future__ import annotations
 
@@ -63,7 +63,13 @@ def run_packed(
     def record(t_end: float, interrupted: bool = False) -> SpikeRecord:
         trains = [state.spikes(n) for n in range(len(packed.network.layers))]
         return make_record(
-            packed.network, trains, (times, inputs), t_end, "queue", packed.flat.dtype.name, interrupted=interrupted
+            packed.network,
+            trains,
+            (times, inputs),
+            t_end,
+            "queue",
+            packed.flat.dtype.name,
+            interrupted=interrupted,
         )
 
     try:

@@ -84,7 +84,9 @@ class SpikeRecord:
         try:
             return self.layers[name]
         except KeyError:
-            raise SimulationError(f"no layer {name!r} in this record; there are {', '.join(self.layers)}") from None
+            raise SimulationError(
+                f"no layer {name!r} in this record; there are {', '.join(self.layers)}"
+            ) from None
 
     @property
     def output(self) -> LayerSpikes:
@@ -93,7 +95,7 @@ class SpikeRecord:
 
     @property
     def decision(self) -> int | None:
-        """Output neuron with the most spikes, the lowest number among equals; None if the output is silent."""
+        """Output neuron with the most spikes, the lowest among equals; None if the output is silent."""
         return decide(self.output.counts)
 
     def summary(self) -> dict[str, Any]:

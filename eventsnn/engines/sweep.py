@@ -112,7 +112,9 @@ def run_packed(
     except KeyboardInterrupt:
         nothing = (np.empty(0), np.empty(0, np.int32))
         trains += [nothing] * (len(network.layers) - len(trains))
-        record = make_record(network, trains, (times, inputs), 0.0, "sweep", packed.flat.dtype.name, interrupted=True)
+        record = make_record(
+            network, trains, (times, inputs), 0.0, "sweep", packed.flat.dtype.name, interrupted=True
+        )
         raise SimulationInterrupted(record) from None
     return make_record(network, trains, (times, inputs), stop, "sweep", packed.flat.dtype.name)
 
@@ -129,7 +131,9 @@ def run_samples(packed: PackedNetwork, number: int, arrivals: Arrivals, stop: fl
     """Spikes of one layer for every sample, from the arrivals at it, on the calling thread."""
     layer = packed.network.layers[number]
     if layer.lateral_inhibition:
-        return Arrivals.join([run_layer(packed, number, *arrivals.sample(s), stop) for s in range(len(arrivals))])
+        return Arrivals.join(
+            [run_layer(packed, number, *arrivals.sample(s), stop) for s in range(len(arrivals))]
+        )
     weights = packed.blocks[str(layer.name)]
     table = make_table(arrivals, packed.constants[number], packed.real)
     step = max(1, CHUNK // max(1, len(arrivals.times) * weights.shape[2]))

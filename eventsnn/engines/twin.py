@@ -46,7 +46,7 @@ class _Layer:
         self.now = t
 
     def certify(self, n: int) -> None:
-        """First certificate of neuron `n` from the committed state or from the end of its refractory period."""
+        """First certificate of neuron `n`, from now or from the end of its refractory period."""
         self.start[n], self.d[n] = max(self.now, self.end[n]), 0.0
         self.refine(n)
 
@@ -58,7 +58,7 @@ class _Layer:
         self.d[n], self.fires[n] = newton_step(self.c, u, i, self.d[n])
 
     def next_spike(self, before: float) -> float:
-        """Time of the layer's next spike; certificates are refined until that is known, or none is < `before`."""
+        """Time of the next spike; certificates are refined until that is known, or none is < `before`."""
         while True:
             certificates = [start + d for start, d in zip(self.start, self.d, strict=True)]
             t = min(certificates)
@@ -109,7 +109,7 @@ def run(
 
 
 def _deliver(t: float, queue: list, projections: list, matrices: list, layers: list[_Layer]) -> None:
-    """Apply everything that arrives at `t`, then give every neuron of the layers reached a new certificate."""
+    """Apply everything that arrives at `t`; the neurons of the layers reached get new certificates."""
     reached = set()
     while queue and queue[0][0] == t:
         _, number, neuron = heapq.heappop(queue)

@@ -88,7 +88,8 @@ def read_network(group: h5py.Group, where: str) -> Network:
     version = int(group.attrs["eventsnn_network"])
     if version > LAYOUT_VERSION:
         raise NetworkError(
-            f"{where}: written in layout {version}; this eventsnn reads up to {LAYOUT_VERSION}, install a newer one"
+            f"{where}: written in layout {version}, and this eventsnn reads up to {LAYOUT_VERSION}; "
+            "install a newer one"
         )
     try:
         table = json.loads(group.attrs["description"])

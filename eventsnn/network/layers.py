@@ -62,8 +62,8 @@ class Dense:
     delay : float
         Axonal delay of the feed-forward projection into this layer, ms, >= 0.
     lateral_inhibition : float
-        w0 >= 0: every neuron's spike adds -w0 to the synaptic current of every other neuron of the layer, at once.
-        Not trained.
+        w0 >= 0: every neuron's spike adds -w0 to the synaptic current of every other neuron of the layer, at
+        once. Not trained.
     initial_weight : float
         Random weights are drawn from uniform(-initial_weight, initial_weight).
 
@@ -88,7 +88,15 @@ class Dense:
         if self.name is not None and (not isinstance(self.name, str) or not self.name or "/" in self.name):
             raise NetworkError(f"layer: name must be a non-empty text without '/', got {self.name!r}")
         _check_count(owner, "neurons", self.neurons)
-        for field in ("threshold", "tau_m", "tau_s", "refractory", "delay", "lateral_inhibition", "initial_weight"):
+        for field in (
+            "threshold",
+            "tau_m",
+            "tau_s",
+            "refractory",
+            "delay",
+            "lateral_inhibition",
+            "initial_weight",
+        ):
             _check_number(owner, field, getattr(self, field))
         for problem in self.lif.problems():
             raise NetworkError(f"{owner}: {problem}")

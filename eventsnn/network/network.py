@@ -73,7 +73,8 @@ class Network:
             raise NetworkError("give either weights or a seed, not both")
         self.weights: Mapping[str, np.ndarray] = MappingProxyType(_check_weights(weights, shapes))
 
-    # -- structure ---------------------------------------------------------------------------------------------
+    # -- structure
+    # ---------------------------------------------------------------------------------------------
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -131,7 +132,8 @@ class Network:
         size = self.layers[projection.target].neurons
         return np.asarray(-projection.lateral * (1.0 - np.eye(size)))
 
-    # -- the same network otherwise ----------------------------------------------------------------------------
+    # -- the same network otherwise
+    # ----------------------------------------------------------------------------
 
     def with_weights(self, weights: Mapping[str, Any]) -> Network:
         """The same network with other weights."""
@@ -147,7 +149,12 @@ class Network:
 
     @classmethod
     def from_table(
-        cls, table: Any, *, weights: Mapping[str, Any] | None = None, seed: int | None = None, where: str = "network"
+        cls,
+        table: Any,
+        *,
+        weights: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        where: str = "network",
     ) -> Network:
         """Build from what `to_table` gives, or the ``[network]`` table of an experiment file.
 
@@ -190,10 +197,13 @@ class Network:
         more = f", {len(self.connections)} further connections" if self.connections else ""
         return f"<Network {sizes} ({', '.join(self.names)}){more}>"
 
-    # -- construction ------------------------------------------------------------------------------------------
+    # -- construction
+    # ------------------------------------------------------------------------------------------
 
     def _list_projections(self) -> tuple[Projection, ...]:
-        found = [Projection(str(layer.name), n - 1, n, float(layer.delay)) for n, layer in enumerate(self.layers)]
+        found = [
+            Projection(str(layer.name), n - 1, n, float(layer.delay)) for n, layer in enumerate(self.layers)
+        ]
         for connection in self.connections:
             if connection.target == INPUT:
                 raise NetworkError(f"connection {connection.key!r}: the input cannot be a target")
@@ -223,7 +233,7 @@ class Network:
 
 
 def _name_layers(layers: tuple[Dense, ...]) -> tuple[Dense, ...]:
-    named = []
+    named: list[Dense] = []
     for n, layer in enumerate(layers):
         name = layer.name
         if name is None:
@@ -251,7 +261,9 @@ def _check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, int]
             raise NetworkError(f"weights of {key!r} must have shape {shape} (post, pre), got {array.shape}")
         if not np.isfinite(array).all():
             post, pre = np.argwhere(~np.isfinite(array))[0]
-            raise NetworkError(f"weights of {key!r}: the weight of post {post}, pre {pre} is {array[post, pre]}")
+            raise NetworkError(
+                f"weights of {key!r}: the weight of post {post}, pre {pre} is {array[post, pre]}"
+            )
         array = np.array(array, order="C")
         array.flags.writeable = False
         checked[key] = array

@@ -14,8 +14,8 @@ class LIF:
 
         du/dt = -u / tau_m + I / tau_s        dI/dt = -I / tau_s
 
-    An input spike adds its synaptic weight to I. When u reaches the threshold from below the neuron fires, u is
-    held at 0 for the refractory period, and I keeps integrating.
+    An input spike adds its synaptic weight to I. When u reaches the threshold from below the neuron fires, u
+    is held at 0 for the refractory period, and I keeps integrating.
 
     Attributes
     ----------

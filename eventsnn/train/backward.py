@@ -1,8 +1,9 @@
 """The backward pass of a mini-batch: errors and S-PSPs give the gradients of all synaptic weights.
 
-Formulas: Jin, Zhang & Li, NeurIPS 2018, composed as in eventsnn.learning; the oracle is `learning.twin.gradients`.
-The first hidden layer needs no S-PSP matrix: its gradient is a sum over input events (eventsnn._ext.spsp), scaled
-by the neurons' errors. Layers above it are small; theirs are formed sample by sample.
+Formulas: Jin, Zhang & Li, NeurIPS 2018, composed as in eventsnn.learning; the oracle is
+`learning.twin.gradients`. The first hidden layer needs no S-PSP matrix: its gradient is a sum over input
+events (eventsnn._ext.spsp), scaled by the neurons' errors. Layers above it are small; theirs are formed
+sample by sample.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def accumulate_gradients(
         below = run.layers[number - 1].counts if number else _input_counts(packed, this.arrivals)
         if not last:
             spikes, counts, lateral = this.spikes, this.counts, np.ones_like(delta)
-        delta = _layer_gradient(packed, number, state, this, spikes, counts, below, delta, lateral, rule, pool)
+        delta = _layer_gradient(
+            packed, number, state, this, spikes, counts, below, delta, lateral, rule, pool
+        )
     return Errors(output.loss, output.forced)
 
 
@@ -118,7 +121,9 @@ def _output_errors(
     return _Output(losses, delta, lateral, spikes, counts, forced)
 
 
-def _force(train: tuple[np.ndarray, np.ndarray], label: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _force(
+    train: tuple[np.ndarray, np.ndarray], label: int, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """A train with further spikes of neuron `label`, sorted by (time, neuron)."""
     all_times = np.concatenate([train[0], times])
     neurons = np.concatenate([train[1], np.full(len(times), label, np.int32)])

@@ -1,7 +1,7 @@
 """A checkpoint holds all that training needs to go on as if it had never stopped.
 
-Random numbers are drawn from generators named by (seed, purpose, epoch, recording), so no generator state has to be
-kept: the epoch number is enough.
+Random numbers are drawn from generators named by (seed, purpose, epoch, recording), so no generator state has
+to be kept: the epoch number is enough.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write through a temporary file that is on the disk before it takes the name: a kill leaves the old one."""
+    """Write through a temporary file, on the disk before it takes the name: a kill leaves the old one."""
     import h5py
 
     part = path.with_name(path.name + ".part")

@@ -90,7 +90,9 @@ def evaluate(
     if engine not in ENGINES:
         raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     if network.is_recurrent:
-        raise SimulationError("a network with recurrent connections may fire for ever; evaluate needs one that ends")
+        raise SimulationError(
+            "a network with recurrent connections may fire for ever; evaluate needs one that ends"
+        )
     reason = sweep.refusal(network)
     if engine == "sweep" and reason:
         raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
@@ -99,7 +101,9 @@ def evaluate(
     use_queue = engine == "queue" or reason is not None
     start = time.perf_counter()
     with Pool(threads) as pool:
-        counts, labels = count_outputs(packed, data, np.arange(len(data)), pool, use_queue=use_queue, progress=progress)
+        counts, labels = count_outputs(
+            packed, data, np.arange(len(data)), pool, use_queue=use_queue, progress=progress
+        )
     seconds = time.perf_counter() - start
     return tally(counts, labels, seconds, len(data) - len(labels))
 

@@ -112,8 +112,10 @@ class Experiment:
         progress: bool = False,
     ) -> TrainResult:
         """Train as the file says; the arguments override it. See `eventsnn.train.trainer.train`."""
-        given = {"valid_fraction": valid_fraction, "epochs": epochs, "seed": seed}
-        options = replace(self.training, **{name: value for name, value in given.items() if value is not None})
+        given: dict[str, Any] = {"valid_fraction": valid_fraction, "epochs": epochs, "seed": seed}
+        options = replace(
+            self.training, **{name: value for name, value in given.items() if value is not None}
+        )
         return train(
             self.make_network(options.seed),
             data,

@@ -1,7 +1,7 @@
 """One mini-batch, forward and backward, on packed weights: the sweep engine, then the rule, then the update.
 
-Layers are cut into blocks of neurons, samples are kept in their order, and sums run over samples in that order:
-the result is the same to the last bit for any number of threads.
+Layers are cut into blocks of neurons, samples are kept in their order, and sums run over samples in that
+order: the result is the same to the last bit for any number of threads.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def check_trainable(network: Network) -> None:
     for layer in network.layers[:-1]:
         if layer.lateral_inhibition:
             raise TrainingError(
-                f"layer {layer.name!r} cannot be trained: HM2-BP knows lateral inhibition in the output layer only"
+                f"layer {layer.name!r} cannot be trained: "
+                "HM2-BP knows lateral inhibition in the output layer only"
             )
 
 
@@ -143,13 +144,17 @@ def block_ranges(blocks: int, pool: Pool) -> list[tuple[int, int]]:
 def count_spikes(spikes: Arrivals, neurons: int) -> np.ndarray:
     """Spike counts, int64 array (samples, neurons)."""
     sample = np.repeat(np.arange(len(spikes)), np.diff(spikes.ptr))
-    return np.bincount(sample * neurons + spikes.neurons, minlength=len(spikes) * neurons).reshape(-1, neurons)
+    return np.bincount(sample * neurons + spikes.neurons, minlength=len(spikes) * neurons).reshape(
+        -1, neurons
+    )
 
 
 def order_by_block(spikes: Arrivals, neurons: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Spikes in the order block, sample, time, as ``sweep_blocks`` returns them: (times, neurons, ptr)."""
     blocks, samples = -(-neurons // WIDTH), len(spikes)
-    key = (spikes.neurons // WIDTH).astype(np.int64) * samples + np.repeat(np.arange(samples), np.diff(spikes.ptr))
+    key = (spikes.neurons // WIDTH).astype(np.int64) * samples + np.repeat(
+        np.arange(samples), np.diff(spikes.ptr)
+    )
     order = np.argsort(key, kind="stable")
     ptr = np.concatenate([[0], np.cumsum(np.bincount(key, minlength=blocks * samples))]).astype(np.int64)
     return spikes.times[order], spikes.neurons[order], ptr

@@ -53,7 +53,11 @@ class Optimiser:
         ):
             value = getattr(self, field)
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not low <= value < high or (value == 0 and field in ("learning_rate", "epsilon")):
+            if (
+                not number
+                or not low <= value < high
+                or (value == 0 and field in ("learning_rate", "epsilon"))
+            ):
                 raise TrainingError(f"optimiser: {field} must be a number > 0 and < {high}, got {value!r}")
 
     @classmethod
@@ -102,7 +106,9 @@ class OptimiserState:
         self.row_sum = wide.sum(axis=1)
         self.row_square = (wide * wide).sum(axis=1)
 
-    def update(self, blocks: tuple[int, int], scale: float, decay: np.ndarray, rate: float, step: int) -> None:
+    def update(
+        self, blocks: tuple[int, int], scale: float, decay: np.ndarray, rate: float, step: int
+    ) -> None:
         """One step on blocks [start, stop) with the gradient ``scale * gradient + decay * weights``.
 
         `decay` is a real array (blocks, WIDTH); `step` counts the steps from 1.
@@ -128,7 +134,8 @@ class OptimiserState:
         adam_blocks(
             self.weights,
             self.gradient,
-            *self.moments,
+            self.moments[0],
+            self.moments[1],
             start,
             stop,
             scale,

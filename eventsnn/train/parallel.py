@@ -1,11 +1,12 @@
-"""The only file that knows about threads. Work is cut by what it works on, never by who works: no result depends on
-their number."""
+"""The only file that knows about threads. Work is cut by what it works on, never by who works: no result
+depends on their number."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeVar
 
 from eventsnn.errors import TrainingError
@@ -82,4 +83,4 @@ def split_range(n: int, parts: int) -> list[tuple[int, int]]:
     """Cut range(n) into at most `parts` consecutive (start, stop) of nearly equal length."""
     parts = max(1, min(n, parts))
     ends = [n * k // parts for k in range(parts + 1)]
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(pairwise(ends))

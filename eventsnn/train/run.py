@@ -79,7 +79,9 @@ class TrainingRun:
                 if batch.samples:
                     self._learn(batch, rate, tallies)
                 bar.update(len(batch.samples))
-                bar.set_postfix_str(f"loss {tallies.loss:.1f}, accuracy {tallies.accuracy:.3f}", refresh=False)
+                bar.set_postfix_str(
+                    f"loss {tallies.loss:.1f}, accuracy {tallies.accuracy:.3f}", refresh=False
+                )
         if not tallies.samples:
             raise TrainingError("the training set holds no readable recording")
         train_seconds = time.perf_counter() - start
@@ -125,7 +127,9 @@ class TrainingRun:
         )
         self.step += 1
         self._update(len(batch.samples), rate)
-        tallies.add(batch, run.counts, errors.loss, errors.forced, [layer.counts for layer in run.layers[:-1]])
+        tallies.add(
+            batch, run.counts, errors.loss, errors.forced, [layer.counts for layer in run.layers[:-1]]
+        )
 
     def _update(self, samples: int, rate: float) -> None:
         for layer in self.network.layers:
@@ -142,7 +146,9 @@ class TrainingRun:
     def _validate(self) -> dict[str, Any]:
         if self.valid is None:
             return {"valid_accuracy": None, "valid_loss": None}
-        counts, labels = count_outputs(self.packed, self.valid, self.valid_indices, self.pool, progress=self.progress)
+        counts, labels = count_outputs(
+            self.packed, self.valid, self.valid_indices, self.pool, progress=self.progress
+        )
         if not len(labels):
             raise TrainingError("the validation set holds no readable recording")
         loss_of = macro.softmax_loss if self.rule.head == "softmax" else macro.count_loss
@@ -181,11 +187,14 @@ class TrainingRun:
                 return 0
             # Files are known by label and name: a data set may be moved between two parts of a run.
             names = "\n".join(
-                f"{label}/{Path(path).name}" for path, label in zip(source.paths, source.labels.tolist(), strict=True)
+                f"{label}/{Path(path).name}"
+                for path, label in zip(source.paths, source.labels.tolist(), strict=True)
             )
             return zlib.crc32(indices.astype(np.int64).tobytes(), zlib.crc32(names.encode()))
 
-        weights = {key: zlib.crc32(np.ascontiguousarray(w).tobytes()) for key, w in self.network.weights.items()}
+        weights = {
+            key: zlib.crc32(np.ascontiguousarray(w).tobytes()) for key, w in self.network.weights.items()
+        }
         config = {
             "network": self.network.to_table(),
             "initial_weights": weights,

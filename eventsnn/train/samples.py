@@ -40,7 +40,8 @@ def check_source(network: Network, data: LabelledSource, what: str) -> None:
         raise TrainingError(f"{what} holds no recordings")
     if tuple(data.sensor_size) != network.input.sensor_size:
         raise TrainingError(
-            f"{what}: its sensor is {tuple(data.sensor_size)}, the network's input {network.input.sensor_size}"
+            f"{what}: its sensor is {tuple(data.sensor_size)}, "
+            f"the network's input {network.input.sensor_size}"
         )
     largest = int(np.max(data.labels))
     if largest >= network.output.neurons:
@@ -63,7 +64,7 @@ def to_arrays(stream: EventStream) -> tuple[np.ndarray, np.ndarray]:
 def read_batch(
     data: LabelledSource, indices: np.ndarray, augmentation: Augmentation | None, seed: int, epoch: int
 ) -> Batch:
-    """Read recordings; each is augmented by a generator of its own, so that order and batches do not matter."""
+    """Read recordings; each is augmented by a generator of its own: order and batches do not matter."""
     samples, kept = [], []
     for index in indices.tolist():
         stream = data.read_or_none(index)
@@ -71,7 +72,9 @@ def read_batch(
             continue
         if augmentation is not None:
             rng = np.random.default_rng([seed, AUGMENT, epoch, index])
-            stream = EventStream(augmentation.apply(stream.events, stream.sensor_size, rng), stream.sensor_size)
+            stream = EventStream(
+                augmentation.apply(stream.events, stream.sensor_size, rng), stream.sensor_size
+            )
         samples.append(to_arrays(stream))
         kept.append(index)
     numbers = np.array(kept, dtype=np.int64)

@@ -93,8 +93,8 @@ def train(
         Epochs in all, those before a resume included.
     batch_size : int
     seed : int
-        Of the validation split, the order and the augmentation. The same seed gives the same bits, whatever the
-        number of threads.
+        Of the validation split, the order and the augmentation. The same seed gives the same bits, whatever
+        the number of threads.
     out : path
         Folder for ``model.h5`` (best epoch by validation), ``metrics.jsonl`` (a line per epoch) and
         ``checkpoint.h5`` (the state after the last whole epoch).
@@ -109,7 +109,8 @@ def train(
         Applied to training recordings, drawn anew each epoch.
     threads : int, optional
     resume : bool
-        Go on from the checkpoint in `out`, with the bits of an uninterrupted run; from the start if there is none.
+        Go on from the checkpoint in `out`, with the bits of an uninterrupted run; from the start if there is
+        none.
     progress : bool
         Show a progress bar on standard error, where that is a terminal.
 
