@@ -35,8 +35,9 @@ class TraceWriter:
     """Appends simulations to a trace file; use it in a ``with`` statement.
 
     The file is written as ``<path>.part`` and renamed when the ``with`` block ends. If the block is left by
-    an exception, or the program is killed, ``<path>.part`` stays: a reader opens it and finds the samples
-    that were complete (after a kill, all but at most the last 10). Readers may open it while it is written.
+    an exception after a sample or more, or the program is killed, ``<path>.part`` stays: a reader opens it
+    and finds the samples that were complete (after a kill, all but at most the last 10). Readers may open it
+    while it is written.
     On network file systems without locks set the environment variable HDF5_USE_FILE_LOCKING=FALSE.
 
     Parameters
@@ -104,6 +105,8 @@ class TraceWriter:
             self.close()
         else:
             self._finish()
+            if not self._samples:  # a mistake at the very start should leave nothing to clean up
+                self._part.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Write what is pending and give the file its final name."""
@@ -379,10 +382,10 @@ def _cut_utf8(text: str, size: int) -> bytes:
 def _versions() -> dict[str, str]:
     import h5py
 
-    import eventsnn
+    from eventsnn import __version__
 
     return {
-        "eventsnn": str(getattr(eventsnn, "__version__", "unknown")),
+        "eventsnn": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "h5py": h5py.version.version,

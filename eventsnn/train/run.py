@@ -16,6 +16,7 @@ from eventsnn.data.source import LabelledSource
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import decide
 from eventsnn.errors import TrainingError
+from eventsnn.interrupts import hold_interrupts
 from eventsnn.learning import macro
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
@@ -94,7 +95,8 @@ class TrainingRun:
         line = {"epoch": self.epoch, **tallies.line(), "learning_rate": rate, **self._validate()}
         line["train_seconds"] = train_seconds
         line["seconds"] = time.perf_counter() - start
-        self._keep(line)
+        with hold_interrupts():
+            self._keep(line)
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint, if there is one."""

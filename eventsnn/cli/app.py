@@ -1,0 +1,92 @@
+"""The list of commands, and what becomes of errors: one line of text and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from eventsnn import __version__
+from eventsnn.cli.common import Interrupted, note
+from eventsnn.cli.demo import demo
+from eventsnn.cli.evaluate import evaluate
+from eventsnn.cli.explain import explain
+from eventsnn.cli.info import info
+from eventsnn.cli.inspect import inspect
+from eventsnn.cli.simulate import simulate
+from eventsnn.cli.synth import synth
+from eventsnn.cli.train import train
+from eventsnn.errors import EventSNNError
+
+EXIT_FAILURE = 1
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class _InOrder(click.Group):
+    """Lists commands in the order in which a newcomer needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="eventsnn", message="%(prog)s %(version)s")
+def commands() -> None:
+    """Event-driven spiking neural networks: event files in, exact spike times out, and training on them.
+
+    \b
+    Start with:
+      eventsnn demo                 make recordings, train on them, look inside (about a minute)
+      eventsnn COMMAND --help       what a command does, with an example
+    """
+
+
+for command in (demo, info, simulate, train, evaluate, inspect, explain, synth):
+    commands.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; return the exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the program's name; ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    int
+        0 done; 1 failed; 2 wrong use; 130 stopped by Ctrl-C.
+    """
+    try:
+        return int(commands.main(arguments, prog_name="eventsnn", standalone_mode=False) or 0)
+    except Interrupted as stop:
+        note(f"eventsnn: interrupted; {stop}")
+        return EXIT_INTERRUPTED
+    except (click.Abort, KeyboardInterrupt):
+        note("eventsnn: interrupted; nothing was kept")
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except EventSNNError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        return _close_pipe()
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{where}{error.strerror or error}")
+
+
+def _fail(text: str) -> int:
+    note("eventsnn: error: " + " ".join(text.split()))
+    return EXIT_FAILURE
+
+
+def _close_pipe() -> int:
+    """Whoever read our output (``head``, say) has had enough: no error, but nothing more is to be written."""
+    import os
+    import sys
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_FAILURE

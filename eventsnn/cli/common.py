@@ -1,0 +1,117 @@
+"""What the commands share: options, output, the word for Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Existence is not checked here: a missing file is a failure (exit code 1) with a text of ours, not wrong use.
+FILE = click.Path(path_type=Path)
+
+SHOWN_SKIPPED = 5
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with a text that says what was kept. No error of eventsnn's: the command line's own."""
+
+
+class SensorSize(click.ParamType):
+    """``34x34x2``: width, height (pixels) and polarities."""
+
+    name = "WxHxP"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).lower().split("x")
+        if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+            self.fail(
+                f"{value!r} is no sensor size; write width x height x polarities, such as 34x34x2", param, ctx
+            )
+        return tuple(int(part) for part in parts)
+
+
+def json_option(command: F) -> F:
+    """``--json``."""
+    text = "Print one JSON object on standard output, everything else on standard error."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+
+
+def threads_option(command: F) -> F:
+    """``--threads``."""
+    text = "Number of threads; all processors by default. Results do not depend on it."
+    return click.option("--threads", type=click.IntRange(min=1), metavar="T", help=text)(command)
+
+
+def sensor_option(default: str) -> Callable[[F], F]:
+    """``--sensor``, for recordings whose files do not say; `default` says what is taken without it."""
+    text = f"Sensor size of recordings that do not state it, such as 34x34x2; {default} by default."
+    return click.option("--sensor", type=SensorSize(), metavar="WxHxP", help=text)
+
+
+def on_bad_option(command: F) -> F:
+    """``--on-bad``."""
+    text = "What to do about an unreadable recording: stop, or leave it out and count it."
+    return click.option(
+        "--on-bad", type=click.Choice(["error", "skip"]), default="error", show_default=True, help=text
+    )(command)
+
+
+def dtype_option(default: str) -> Callable[[F], F]:
+    """``--dtype``."""
+    text = "Precision of membrane potentials and currents; spike times are float64 always."
+    return click.option(
+        "--dtype", type=click.Choice(["float32", "float64"]), default=default, show_default=True, help=text
+    )
+
+
+def seed_option(default: int | None, text: str) -> Callable[[F], F]:
+    """``--seed``."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=default,
+        show_default=default is not None,
+        metavar="S",
+        help=text,
+    )
+
+
+def report(result: Any, text: str, as_json: bool) -> None:
+    """Print the outcome of a command: `result` as one line of JSON, or `text` for people."""
+    click.echo(json.dumps(result, allow_nan=False) if as_json else text)
+
+
+def note(text: str) -> None:
+    """Say something that is no result, on standard error."""
+    click.echo(text, err=True)
+
+
+def note_skipped(skipped: Sequence[tuple[str, str]]) -> None:
+    """List unreadable recordings that were left out; `skipped` holds (path, reason with path)."""
+    if not skipped:
+        return
+    note(f"skipped {len(skipped)} unreadable recording{'s' if len(skipped) > 1 else ''}:")
+    for _, reason in skipped[:SHOWN_SKIPPED]:
+        note(f"  {reason}")
+    if len(skipped) > SHOWN_SKIPPED:
+        note(f"  and {len(skipped) - SHOWN_SKIPPED} more")
+
+
+def format_fields(fields: Sequence[tuple[str, str]]) -> str:
+    """Lines of name and value, in two columns."""
+    width = max(len(name) for name, _ in fields)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in fields)
+
+
+def format_size(size: Sequence[int]) -> str:
+    """``34 x 34 x 2``."""
+    return " x ".join(str(n) for n in size)

@@ -1,0 +1,87 @@
+"""``eventsnn evaluate``: accuracy of a model on labelled recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eventsnn.cli.common import (
+    FILE,
+    dtype_option,
+    json_option,
+    note_skipped,
+    on_bad_option,
+    report,
+    sensor_option,
+    threads_option,
+)
+
+
+@click.command()
+@click.argument("model", type=FILE, metavar="MODEL.h5")
+@click.option("--data", type=FILE, required=True, metavar="DIR", help="Folder of <label>/<recordings>.")
+@click.option(
+    "--split",
+    type=click.Choice(["Train", "Test"], case_sensitive=False),
+    help="Which part of DIR, where it holds both.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "queue", "sweep"]),
+    default="auto",
+    show_default=True,
+    help="queue runs any network; sweep runs chains of layers, faster. Same spikes.",
+)
+@dtype_option("float32")
+@sensor_option("the model's input")
+@on_bad_option
+@threads_option
+@json_option
+def evaluate(
+    model: Path,
+    data: Path,
+    split: str | None,
+    engine: str,
+    dtype: str,
+    sensor: tuple[int, ...] | None,
+    on_bad: str,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Measure a model's accuracy on labelled recordings.
+
+    The decision is the output neuron with the most spikes; a silent output is no decision, and wrong.
+
+    \b
+    Example:
+      eventsnn evaluate run/model.h5 --data recordings/Test
+    """
+    from eventsnn.data import NMNIST
+    from eventsnn.network import Network
+    from eventsnn.train.evaluate import evaluate as count_decisions
+
+    network = Network.load(model)
+    source = NMNIST(data, split=split, sensor=sensor or network.input.sensor_size, on_bad=on_bad)  # type: ignore[arg-type]
+    outcome = count_decisions(network, source, engine=engine, dtype=dtype, threads=threads, progress=True)
+    note_skipped(source.skipped)
+    result = {**outcome.to_dict(), "model": str(model), "data": source.root, "classes": list(source.classes)}
+    report(result, format_evaluation(result), as_json)
+
+
+def format_evaluation(result: dict[str, Any]) -> str:
+    """Accuracy and confusion matrix as text; `result` holds what `Evaluation.to_dict` gives."""
+    n, seconds = result["n"], result["seconds"]
+    rate = f", {n / seconds:,.0f} recordings/s" if seconds else ""
+    lines = [
+        f"accuracy {100 * result['accuracy']:.2f} % of {n} recordings; no decision: {result['no_decision']}",
+        f"{seconds:.2f} s{rate}",
+        "",
+        "decisions (columns) for each label (rows):",
+    ]
+    confusion = result["confusion"]
+    width = max(4, 1 + max(len(str(count)) for row in confusion for count in row))
+    lines.append(" " * 6 + "".join(f"{decision:>{width}}" for decision in range(len(confusion))))
+    lines += [f"{label:>6}" + "".join(f"{n:>{width}}" for n in row) for label, row in enumerate(confusion)]
+    return "\n".join(lines)

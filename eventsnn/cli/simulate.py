@@ -1,0 +1,256 @@
+"""``eventsnn simulate``: recordings through a network."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from eventsnn.cli.common import (
+    FILE,
+    Interrupted,
+    dtype_option,
+    json_option,
+    note_skipped,
+    on_bad_option,
+    report,
+    sensor_option,
+)
+from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord
+from eventsnn.errors import EventFileError
+from eventsnn.interrupts import hold_interrupts
+from eventsnn.simulate import ENGINES
+from eventsnn.simulate import simulate as run_network
+from eventsnn.trace.schema import RECORD
+
+if TYPE_CHECKING:
+    from eventsnn.network import Network
+    from eventsnn.trace import TraceWriter
+
+
+class RecordOptions(click.ParamType):
+    """``spikes,potential,spsp`` or a part of it."""
+
+    name = "LIST"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        options = tuple(part.strip() for part in str(value).split(","))
+        for option in options:
+            if option not in RECORD:
+                self.fail(f"{option!r} cannot be recorded; there are {', '.join(RECORD)}", param, ctx)
+        return options
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to read and simulate every file."""
+
+    sensor: tuple[int, ...] | None
+    engine: str
+    dtype: str
+    t_stop: float | None
+    on_bad: str
+
+
+@click.command()
+@click.argument("model", type=FILE, metavar="MODEL.h5")
+@click.argument("files", type=FILE, metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--trace",
+    type=FILE,
+    metavar="T.h5",
+    help="Write an HDF5 trace of all files; see 'inspect' and 'explain'.",
+)
+@click.option(
+    "--record",
+    type=RecordOptions(),
+    help="What the trace holds: a comma-separated list of spikes (always there), potential, spsp.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="auto",
+    show_default=True,
+    help="queue runs any network; sweep runs chains of layers, faster; twin is plain Python. Same spikes.",
+)
+@dtype_option("float64")
+@click.option(
+    "--t-stop", type=float, metavar="MS", help="Last time to simulate; until the network is quiet by default."
+)
+@sensor_option("the model's input")
+@on_bad_option
+@json_option
+def simulate(
+    model: Path,
+    files: tuple[Path, ...],
+    trace: Path | None,
+    record: tuple[str, ...] | None,
+    engine: str,
+    dtype: str,
+    t_stop: float | None,
+    sensor: tuple[int, ...] | None,
+    on_bad: str,
+    as_json: bool,
+) -> None:
+    """Send recordings through a network, event by event.
+
+    Spike times are exact: there are no frames and no time step.
+
+    With several files --json prints a list. Ctrl-C keeps what was simulated, in the trace too.
+
+    \b
+    Example:
+      eventsnn simulate run/model.h5 Test/3/00021.bin
+      eventsnn simulate run/model.h5 Test/3/*.bin --trace t.h5 --record spikes,potential
+    """
+    from eventsnn.network import Network
+
+    if record is not None and trace is None:
+        raise click.UsageError("--record says what the trace holds: give --trace as well.")
+    if trace is not None and trace.absolute() in {path.absolute() for path in (model, *files)}:
+        raise click.UsageError(f"--trace {trace} would overwrite a file that is to be read.")
+    network = Network.load(model)
+    if on_bad == "error":
+        _check_files(files)
+    settings = Settings(sensor, engine, dtype, t_stop, on_bad)
+    results, interrupted = _simulate_all(network, files, settings, trace, record or ("spikes",))
+    note_skipped([(result["file"], result["error"]) for result in results if result["skipped"]])
+    text = _format_one(results[0]) if len(files) == 1 and results else _format_many(results)
+    report(results[0] if len(files) == 1 and results else results, text, as_json)
+    if interrupted:
+        kept = f"{len(results)} of {len(files)} recordings were simulated"
+        where = f", kept in {trace}" if trace is not None else ""
+        raise Interrupted(f"{kept}{where}")
+
+
+def _check_files(files: tuple[Path, ...]) -> None:
+    """A name that is wrong should be known before the first of many files is simulated, not after."""
+    for file in files:
+        if not file.exists():
+            raise EventFileError(file, "no such file")
+
+
+def _simulate_all(
+    network: Network, files: tuple[Path, ...], settings: Settings, trace: Path | None, record: tuple[str, ...]
+) -> tuple[list[dict[str, Any]], bool]:
+    """One result per file, and whether Ctrl-C came before the last one was through."""
+    from eventsnn.train.progress import progress_bar
+
+    results: list[dict[str, Any]] = []
+    interrupted = False
+    with ExitStack() as stack:
+        writer = (
+            stack.enter_context(_open_trace(trace, network, record, settings)) if trace is not None else None
+        )
+        bar = stack.enter_context(progress_bar(len(files), "simulating", len(files) > 1))
+        # Inside the writer's context: a trace that Ctrl-C cut short is closed like any other.
+        try:
+            for file in files:
+                _simulate_file(network, file, settings, writer, results)
+                if results[-1]["exit_reason"] == ExitReason.INTERRUPTED.value:
+                    interrupted = True
+                    break
+                bar.update(1)
+        except KeyboardInterrupt:
+            interrupted = True
+    return results, interrupted
+
+
+def _open_trace(path: Path, network: Network, record: tuple[str, ...], settings: Settings) -> TraceWriter:
+    from eventsnn.trace import TraceWriter
+
+    config = {"engine": settings.engine, "dtype": settings.dtype, "t_stop": settings.t_stop}
+    return TraceWriter(path, network, record=record, config=config)
+
+
+def _simulate_file(
+    network: Network,
+    file: Path,
+    settings: Settings,
+    writer: TraceWriter | None,
+    results: list[dict[str, Any]],
+) -> None:
+    """Append the outcome of a file to `results`, and to the trace: to both or to neither."""
+    from eventsnn.events import read
+
+    try:
+        events = read(file, sensor=settings.sensor or network.input.sensor_size)
+    except EventFileError as error:
+        if settings.on_bad == "error":
+            raise
+        nothing = dict.fromkeys(("decision", "counts", "layers", "seconds", "exit_reason"))
+        results.append({"file": str(file), **nothing, "skipped": True, "error": str(error)})
+        return
+    start = time.perf_counter()
+    try:
+        run = run_network(
+            network, events, engine=settings.engine, dtype=settings.dtype, t_stop=settings.t_stop
+        )
+    except SimulationInterrupted as stop:
+        run = stop.record
+    seconds = time.perf_counter() - start
+    with hold_interrupts():
+        if writer is not None:
+            writer.append(run, source=str(file))
+        results.append(_result(file, run, seconds))
+
+
+def _result(file: Path, run: SpikeRecord, seconds: float) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        **run.summary(),
+        "seconds": seconds,
+        "events": len(run.input),
+        "engine": run.engine,
+        "dtype": run.dtype,
+        "exit_reason": run.exit_reason.value,
+        "t_end_ms": run.t_end if math.isfinite(run.t_end) else None,
+        "skipped": False,
+    }
+
+
+def _format_one(result: dict[str, Any]) -> str:
+    if result["skipped"]:
+        return f"{result['file']}: skipped"
+    counts = "  ".join(f"{neuron}:{n}" for neuron, n in enumerate(result["counts"]) if n)
+    layers = ", ".join(f"{name} {layer['spikes']}" for name, layer in result["layers"].items())
+    return "\n".join(
+        [
+            f"{result['file']}: {_decision(result)}",
+            f"  spikes of each output neuron  {counts or 'none'}",
+            f"  spikes of each layer          {layers}",
+            f"  {result['events']} events through engine {result['engine']}, {result['dtype']}, "
+            f"in {result['seconds']:.4f} s {_ending(result)}",
+        ]
+    )
+
+
+def _format_many(results: list[dict[str, Any]]) -> str:
+    width = max((len(result["file"]) for result in results), default=0)
+    lines = []
+    for result in results:
+        if result["skipped"]:
+            lines.append(f"{result['file']:<{width}}  skipped")
+            continue
+        layers = "  ".join(f"{name} {layer['spikes']}" for name, layer in result["layers"].items())
+        lines.append(f"{result['file']:<{width}}  {_decision(result):<11}  spikes: {layers}")
+    return "\n".join(lines)
+
+
+def _decision(result: dict[str, Any]) -> str:
+    return "no decision" if result["decision"] is None else f"decision {result['decision']}"
+
+
+def _ending(result: dict[str, Any]) -> str:
+    if result["exit_reason"] == "interrupted":
+        return f"interrupted, complete up to {result['t_end_ms']:.3f} ms"
+    return "until quiet" if result["t_end_ms"] is None else f"until {result['t_end_ms']:g} ms"

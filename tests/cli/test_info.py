@@ -1,0 +1,78 @@
+"""eventsnn info"""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+import eventsnn as es
+from tests.cli.conftest import Cli, make_network
+
+
+def test_recording(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    es.write(path, es.EventStream.from_arrays([10, 20, 30, 2010], [0, 1, 2, 3], [0] * 4, [1, 0, 1, 1]))
+    result = cli("info", path, "--json").json
+    assert result == {
+        "format": "nmnist",
+        "sensor": [34, 34, 2],
+        "events": 4,
+        "t_first_us": 10,
+        "t_last_us": 2010,
+        "on_fraction": 0.75,
+        "duration_ms": 2.0,
+        "events_per_s": 2000.0,
+    }
+    text = cli("info", path).out
+    assert "34 x 34 x 2" in text
+    assert "10 .. 2,010 us (2.000 ms)" in text
+    assert "75.0 % ON" in text
+
+
+def test_sensor_is_what_the_file_does_not_say(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    es.write(path, es.EventStream.from_arrays([1], [100], [90], [1], sensor_size=(240, 180, 2)))
+    outcome = cli("info", path)
+    assert outcome.code == 1
+    assert "byte 0: record 0 has address x=100, y=90, outside the 34 x 34 sensor" in outcome.err
+    assert cli("info", path, "--sensor", "240x180x2", "--json").json["sensor"] == [240, 180, 2]
+
+
+def test_recording_without_events(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    es.write(path, es.EventStream.from_arrays([], [], [], [], sensor_size=(34, 34, 2)))
+    result = cli("info", path, "--json").json
+    assert (result["events"], result["t_first_us"], result["on_fraction"]) == (0, None, None)
+    assert "events  0" in cli("info", path).out
+
+
+def test_model(cli: Cli, model: Path) -> None:
+    result = cli("info", model, "--json").json
+    assert result["format"] == "eventsnn-model"
+    assert result["sensor"] == [6, 5, 2]
+    assert result["weights"] == {"hidden": 240, "output": 8}
+    assert [layer["neurons"] for layer in result["layers"]] == [4, 2]
+    assert "248 synaptic weights" in cli("info", model).out
+
+
+def test_trace(cli: Cli, tmp_path: Path) -> None:
+    events = (np.array([1.0, 2.0]), np.array([0, 1]))
+    es.simulate(make_network(), events, trace=tmp_path / "t.h5")
+    result = cli("info", tmp_path / "t.h5", "--json").json
+    assert (result["format"], result["samples"], result["events"]) == ("eventsnn-trace", 1, 2)
+
+
+def test_other_hdf5_files(cli: Cli, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    assert "neither a model nor a trace" in cli("info", tmp_path / "other.h5").err
+    whole = (tmp_path / "other.h5").read_bytes()
+    (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
+    assert "damaged HDF5 file" in cli("info", tmp_path / "cut.h5").err
+
+
+def test_unknown_file(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    outcome = cli("info", tmp_path / "notes.txt")
+    assert outcome.code == 1
+    assert "not a known event format; known formats: nmnist (.bin, .bs2)" in outcome.err

@@ -1,0 +1,192 @@
+"""eventsnn train and evaluate"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import eventsnn as es
+from tests.cli.conftest import SENSOR, Cli, interrupt_when, write_recordings
+
+EXPERIMENT = """
+[network]
+input = { width = 6, height = 5, polarities = 2 }
+layers = [{ neurons = 8, threshold = 5.0 }, { neurons = 2, threshold = 5.0 }]
+
+[rule]
+desired = 6
+undesired = 1
+margin = 1
+
+[optimiser]
+learning_rate = 0.02
+
+[training]
+epochs = 3
+batch_size = 2
+valid_fraction = 0.25
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    path = tmp_path / "experiment.toml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Path:
+    return write_recordings(tmp_path / "train", 8)
+
+
+def test_train_and_evaluate(
+    cli: Cli, experiment: Path, training: Path, recordings: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    outcome = cli("train", experiment, "--train", training, "--out", run, "--epochs", 12, "--json")
+    assert outcome.code == 0, outcome.err
+    result = outcome.json
+    assert {"epochs", "valid_accuracy", "seconds", "samples_per_s", "peak_rss_mb"} <= set(result)
+    assert (result["epochs"], result["skipped"], result["out"]) == (12, 0, str(run))
+    assert result["valid_accuracy"] == 1.0
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 13))
+    assert lines[0]["samples"] == 12  # a quarter of 16 is set aside
+    assert {"model.h5", "metrics.jsonl", "checkpoint.h5"} == {path.name for path in run.iterdir()}
+    assert es.Network.load(run / "model.h5").input.sensor_size == SENSOR
+
+    evaluation = cli("evaluate", run / "model.h5", "--data", recordings, "--json").json
+    assert {"n", "accuracy", "no_decision", "confusion", "seconds"} <= set(evaluation)
+    assert (evaluation["n"], evaluation["accuracy"], evaluation["skipped"]) == (6, 1.0, 0)
+    assert evaluation["confusion"] == [[3, 0], [0, 3]]
+
+
+def test_options_override_the_file(
+    cli: Cli, experiment: Path, training: Path, recordings: Path, tmp_path: Path
+) -> None:
+    options = ["--epochs", 1, "--seed", 5, "--threads", 1, "--valid", recordings]
+    outcome = cli("train", experiment, "--train", training, "--out", tmp_path / "run", *options)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("1 epoch in ")
+    (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["samples"] == 16  # with --valid nothing is set aside
+
+    options = ["--epochs", 1, "--valid-fraction", 0]
+    outcome = cli("train", experiment, "--train", training, "--out", tmp_path / "run2", *options, "--json")
+    assert outcome.json["valid_accuracy"] is None
+
+
+def test_train_takes_the_train_folder(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    write_recordings(tmp_path / "both" / "Train", 4)
+    write_recordings(tmp_path / "both" / "Test", 1)
+    outcome = cli(
+        "train", experiment, "--train", tmp_path / "both", "--out", tmp_path / "run", "--epochs", 1, "--json"
+    )
+    assert outcome.json["epochs"] == 1
+    assert f"taking the recordings in {tmp_path / 'both' / 'Train'}" in outcome.err
+
+
+def test_split_of_evaluate(cli: Cli, model: Path, tmp_path: Path) -> None:
+    write_recordings(tmp_path / "both" / "Train", 4)
+    write_recordings(tmp_path / "both" / "Test", 1)
+    outcome = cli("evaluate", model, "--data", tmp_path / "both")
+    assert outcome.code == 1
+    assert "holds Train and Test" in outcome.err
+    assert cli("evaluate", model, "--data", tmp_path / "both", "--split", "Test", "--json").json["n"] == 2
+
+
+@pytest.mark.parametrize("options", [["--engine", "queue"], ["--engine", "sweep", "--dtype", "float64"]])
+def test_evaluate_engines_agree(cli: Cli, model: Path, recordings: Path, options: list[str]) -> None:
+    result = cli("evaluate", model, "--data", recordings, *options, "--json").json
+    assert (result["n"], result["accuracy"], result["no_decision"]) == (6, 1.0, 0)
+
+
+def test_evaluate_text(cli: Cli, model: Path, recordings: Path) -> None:
+    text = cli("evaluate", model, "--data", recordings).out
+    assert "accuracy 100.00 % of 6 recordings; no decision: 0" in text
+    assert text.splitlines()[-2:] == ["     0   3   0", "     1   0   3"]
+
+
+def test_bad_recordings_are_counted(
+    cli: Cli, model: Path, experiment: Path, training: Path, tmp_path: Path
+) -> None:
+    bad = training / "1" / "00003.bin"
+    bad.write_bytes(b"123")
+    train = ["train", experiment, "--train", training, "--out", tmp_path / "run", "--epochs", 1, "--json"]
+    outcome = cli(*train)
+    assert outcome.code == 1
+    assert "00003.bin, byte 0: the last record is cut" in outcome.err
+
+    outcome = cli(*train, "--on-bad", "skip")
+    assert outcome.json["skipped"] == 1
+    assert "skipped 1 unreadable recording" in outcome.err
+
+    outcome = cli("evaluate", model, "--data", training, "--on-bad", "skip", "--json")
+    assert (outcome.json["skipped"], outcome.json["n"]) == (1, 15)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (("epochs = 3", "epoch = 3"), "training: unknown field 'epoch'"),
+        (("threshold = 5.0 }]", "thresh = 5.0 }]"), "layers[1]: unknown field 'thresh'"),
+        (("[rule]", "[rules]"), "unknown table 'rules'"),
+        (("[rule]", "[rule"), "is not TOML"),
+        (("neurons = 2", "neurons = 1"), "needs"),
+    ],
+)
+def test_bad_experiment(
+    cli: Cli, experiment: Path, training: Path, tmp_path: Path, change: tuple[str, str], text: str
+) -> None:
+    experiment.write_text(EXPERIMENT.replace(*change))
+    outcome = cli("train", experiment, "--train", training, "--out", tmp_path / "run")
+    assert outcome.code == 1
+    assert outcome.err.count("\n") == 1
+    assert text in outcome.err
+
+
+def test_run_folder_in_use(cli: Cli, experiment: Path, training: Path, tmp_path: Path) -> None:
+    train = ["train", experiment, "--train", training, "--out", tmp_path / "run", "--epochs", 1]
+    assert cli(*train).code == 0
+    outcome = cli(*train)
+    assert outcome.code == 1
+    assert "holds a training run already" in outcome.err
+
+
+def test_data_of_another_sensor(cli: Cli, experiment: Path, training: Path, tmp_path: Path) -> None:
+    options = ["--sensor", "34x34x2", "--out", tmp_path / "run"]
+    outcome = cli("train", experiment, "--train", training, *options)
+    assert outcome.code == 1
+    assert "(34, 34, 2)" in outcome.err
+    assert "(6, 5, 2)" in outcome.err
+
+
+def test_ctrl_c_keeps_the_last_epoch_and_resume_goes_on(
+    cli: Cli, experiment: Path, training: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    metrics = run / "metrics.jsonl"
+    train = ["train", experiment, "--train", training, "--out", run, "--threads", 1]
+    outcome = interrupt_when(metrics.exists, *train, "--epochs", 100_000)
+    assert outcome.code == 130
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    done = len(metrics.read_text().splitlines())
+    assert f"epoch {done} is kept in {run / 'checkpoint.h5'}; the same command with --resume" in outcome.err
+
+    resumed = cli(*train, "--epochs", done + 1, "--resume", "--json").json
+    assert resumed["epochs"] == done + 1
+    straight = [
+        "train",
+        experiment,
+        "--train",
+        training,
+        "--out",
+        tmp_path / "straight",
+        "--epochs",
+        done + 1,
+    ]
+    assert cli(*straight, "--json").json["valid_accuracy"] == resumed["valid_accuracy"]
+    first, second = (es.Network.load(folder / "model.h5").weights for folder in (run, tmp_path / "straight"))
+    assert all((first[key] == second[key]).all() for key in first)

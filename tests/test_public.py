@@ -1,0 +1,39 @@
+"""The public face: names, and what importing them costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import eventsnn
+
+HEAVY = ("h5py", "matplotlib", "scipy", "sklearn", "tonic", "torch")
+
+
+@pytest.mark.parametrize("name", eventsnn.__all__)
+def test_public_name_can_be_imported(name: str) -> None:
+    assert getattr(eventsnn, name) is not None
+
+
+def test_public_list_is_sorted_and_without_doubles() -> None:
+    assert len(set(eventsnn.__all__)) == len(eventsnn.__all__)
+
+
+def test_init_imports_nothing_but_the_public_list() -> None:
+    tree = ast.parse(Path(eventsnn.__file__).read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+        for alias in node.names
+    }
+    assert imported | {"__version__"} == set(eventsnn.__all__)
+
+
+@pytest.mark.parametrize("module", ["eventsnn", "eventsnn.cli"])
+def test_import_is_light(module: str) -> None:
+    code = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
