@@ -46,7 +46,8 @@ cdef int64_t list_points(const lif_t* lif, const double* times, const int32_t* n
         end[lane] = -1.0
     for f in range(n_spikes):
         lane = neurons[f] - first
-        if coefficient[lane] != 0:
+        # A spike within a refractory period, lent to a silent neuron, had no time to integrate: it has no S-PSP.
+        if coefficient[lane] != 0 and end[lane] <= times[f]:
             points[n].time = times[f]
             points[n].weight = coefficient[lane]
             points[n].lane = lane

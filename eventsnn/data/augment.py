@@ -43,8 +43,8 @@ class Augmentation:
             )
         for name in ("drop", "time_scale"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and 0 <= value < 1):
-                raise TrainingError(f"augmentation: {name} must be 0 or more and less than 1: got {value}")
+            if not (isinstance(value, int | float) and math.isfinite(value) and 0 <= value < 1):
+                raise TrainingError(f"augmentation: {name} must be 0 or more and less than 1: got {value!r}")
 
     def apply(self, events: np.ndarray, sensor_size: SensorSize, rng: np.random.Generator) -> np.ndarray:
         """Return changed events.

@@ -14,7 +14,7 @@ from eventsnn.errors import EventSNNError, NetworkError, TrainingError
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
 from eventsnn.train.optimisers import Optimiser
-from eventsnn.train.trainer import TrainResult, train
+from eventsnn.train.trainer import TrainResult, check_options, train
 
 TABLES = ("network", "rule", "optimiser", "training", "augmentation")
 
@@ -27,6 +27,12 @@ class TrainingOptions:
     batch_size: int = 5
     seed: int = 1
     valid_fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        try:
+            check_options(self.epochs, self.batch_size, self.seed, self.valid_fraction)
+        except TrainingError as error:
+            raise TrainingError(f"training: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -44,21 +44,20 @@ class Optimiser:
                 raise TrainingError(
                     f"optimiser: {field} must be one of {', '.join(choices)}, got {getattr(self, field)!r}"
                 )
-        for field, low, high in (
-            ("learning_rate", 0.0, math.inf),
-            ("beta1", 0.0, 1.0),
-            ("beta2", 0.0, 1.0),
-            ("epsilon", 0.0, math.inf),
-            ("momentum", 0.0, 1.0),
+        for field, may_be_zero, high in (
+            ("learning_rate", False, math.inf),
+            ("beta1", True, 1.0),
+            ("beta2", True, 1.0),
+            ("epsilon", False, math.inf),
+            ("momentum", True, 1.0),
         ):
             value = getattr(self, field)
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if (
-                not number
-                or not low <= value < high
-                or (value == 0 and field in ("learning_rate", "epsilon"))
-            ):
-                raise TrainingError(f"optimiser: {field} must be a number > 0 and < {high}, got {value!r}")
+            if not number or not 0 <= value < high or (value == 0 and not may_be_zero):
+                sign = ">=" if may_be_zero else ">"
+                raise TrainingError(
+                    f"optimiser: {field} must be a number {sign} 0 and < {high:g}, got {value!r}"
+                )
 
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> Optimiser:

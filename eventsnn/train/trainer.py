@@ -125,12 +125,9 @@ def train(
     EventFileError
         For an unreadable recording, unless the data set is told to skip such.
     """
-    settings = {"epochs": epochs, "batch_size": batch_size}
-    for name, value in settings.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise TrainingError(f"{name} must be a whole number >= 1, got {value!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise TrainingError(f"seed must be a whole number >= 0, got {seed!r}")
+    check_options(epochs, batch_size, seed, valid_fraction)
+    if optimiser is not None and not isinstance(optimiser, Optimiser):
+        raise TrainingError(f"optimiser must be an Optimiser, got {type(optimiser).__name__}")
     start = time.perf_counter()
     check_source(network, data, "the training set")
     training, validation, valid_source = _split(network, data, valid, valid_fraction, seed)
@@ -169,6 +166,16 @@ def train(
         peak_rss_mb=peak_rss_mb(),
         skipped=len(skipped),
     )
+
+
+def check_options(epochs: int, batch_size: int, seed: int, valid_fraction: float) -> None:
+    """Raise TrainingError, naming the first of the options that is of the wrong kind or out of its range."""
+    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise TrainingError(f"{name} must be a whole number >= {least}, got {value!r}")
+    number = isinstance(valid_fraction, int | float) and not isinstance(valid_fraction, bool)
+    if not number or not 0 <= valid_fraction < 1:
+        raise TrainingError(f"valid_fraction must be a number >= 0 and < 1, got {valid_fraction!r}")
 
 
 def _split(
