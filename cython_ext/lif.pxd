@@ -59,11 +59,12 @@ cdef inline double lif_next_crossing(const lif_t* c, double u0, double i0, doubl
             lif_respond(c, d, &a, &h, &b)
             u = u0 * a + i0 * h
             i = i0 * b
-        if u >= c.threshold:
+        # Also while u rises: below a flat maximum that misses by rounding alone, the next step leaps past it.
+        if u >= c.threshold * (1.0 - LIF_TOUCH):
             return d
         slope = i / c.tau_s - u / c.tau_m
         if not (i > 0.0 and slope > 0.0):
-            return d if u >= c.threshold * (1.0 - LIF_TOUCH) else INFINITY
+            return INFINITY
         step = (c.threshold - u) / slope
         d = d + step
         if step <= LIF_CONVERGED * d:

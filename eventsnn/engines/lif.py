@@ -105,11 +105,12 @@ def newton_step(c: Constants, u: float, i: float, d: float) -> tuple[float, bool
     if d > 0.0:
         a, h, b = respond(c, d)
         u, i = u * a + i * h, i * b
-    if u >= c.threshold:
+    # Also while u rises: below a flat maximum that misses by rounding alone, the next step leaps past it.
+    if u >= c.threshold * (1.0 - TOUCH):
         return d, True
     slope = i / c.tau_s - u / c.tau_m
     if not (i > 0.0 and slope > 0.0):
-        return (d, True) if u >= c.threshold * (1.0 - TOUCH) else (math.inf, False)
+        return math.inf, False
     step = (c.threshold - u) / slope
     return d + step, step <= CONVERGED * (d + step)
 
