@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 import pytest
-from mpmath import mpf
+from mpmath import mp, mpf
 
 from eventsnn.engines.record import ExitReason
 from eventsnn.errors import SimulationError
@@ -61,6 +61,20 @@ def test_a_maximum_equal_to_the_threshold_fires(engine):
     assert_exact(record.output.times, spike_times([1.0], [6.0], TOUCHING), tolerance_ms=1e-6)
 
 
+@pytest.mark.parametrize("name", NEURONS)
+def test_a_maximum_equal_to_the_threshold_but_for_its_rounding_fires(engine, name):
+    """One neuron for each of 40 weights, each with a layer of its own, its threshold the rounded maximum."""
+    neuron = NEURONS[name]
+    weights = np.random.default_rng(9).uniform(1.0, 100.0, 40)
+    _, margin = neuron_run([1.0], [1.0], LIF(1e3, neuron.tau_m, neuron.tau_s, 0.0))
+    for weight in weights:
+        with mp.workdps(50):
+            maximum = float(mpf(weight) * 1000 * (1 - margin))
+        lif = LIF(maximum, neuron.tau_m, neuron.tau_s, neuron.refractory)
+        record = drive(engine, one_layer(lif, [[weight]]), [1.0], [0])
+        assert len(record.output) == 1
+
+
 @pytest.mark.parametrize("excess", [-1e-6, -1e-9, -1e-12, 1e-12, 1e-9, 1e-6])
 def test_grazing_maxima(engine, excess):
     weight = 6.0 * (1.0 + excess)
@@ -81,8 +95,9 @@ def test_grazing_maximum_of_a_random_train(engine, name, excess):
     far = LIF(1e3, lif.tau_m, lif.tau_s, lif.refractory)
     silent, margin = neuron_run(times, weights[indices], far)
     assert silent == []
-    highest = 1000 * (1 - margin)
-    grazed = LIF(float(highest / (1 + mpf(excess))), lif.tau_m, lif.tau_s, lif.refractory)
+    with mp.workdps(50):
+        highest = 1000 * (1 - margin)
+        grazed = LIF(float(highest / (1 + mpf(excess))), lif.tau_m, lif.tau_s, lif.refractory)
     expected = spike_times(times, weights[indices], grazed)
     assert bool(expected) == (excess > 0)
     record = drive(engine, one_layer(grazed, weights[None, :]), times, indices)
