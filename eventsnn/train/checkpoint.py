@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             file.attrs["eventsnn_checkpoint"] = LAYOUT_VERSION
             file.attrs["epoch"] = checkpoint.epoch
             file.attrs["step"] = checkpoint.step
+            file.attrs["crc32"] = _checksum(checkpoint)
             # Texts as data sets: an attribute holds no more than 64 KiB.
             for name in ("history", "best", "config"):
                 file[name] = json.dumps(getattr(checkpoint, name), sort_keys=True)
@@ -85,11 +87,26 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
             file["arrays"].visititems(collect)
             texts = {name: json.loads(file[name].asstr()[()]) for name in ("history", "best", "config")}
-            return Checkpoint(int(file.attrs["epoch"]), int(file.attrs["step"]), arrays, **texts)
-    except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, TrainingError):
-            raise
+            saved = Checkpoint(int(file.attrs["epoch"]), int(file.attrs["step"]), arrays, **texts)
+            if _checksum(saved) != int(file.attrs["crc32"]):
+                raise ValueError("its checksum is wrong")
+            return saved
+    except TrainingError:
+        raise
+    # What h5py raises for a damaged file depends on where the damage is.
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path}: not a checkpoint of eventsnn, or a damaged one ({error})") from None
+
+
+def _checksum(checkpoint: Checkpoint) -> int:
+    """CRC-32 of everything in a checkpoint, so that a damaged array is not trained on."""
+    texts = [checkpoint.epoch, checkpoint.step, checkpoint.history, checkpoint.best, checkpoint.config]
+    checksum = zlib.crc32(json.dumps(texts, sort_keys=True).encode())
+    for name in sorted(checkpoint.arrays):
+        array = checkpoint.arrays[name]
+        checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+    return checksum
 
 
 def sync(path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.source import LabelledSource
-from eventsnn.errors import EventSNNError, NetworkError, TrainingError
+from eventsnn.engines.arguments import check_dtype
+from eventsnn.errors import EventSNNError, NetworkError, SimulationError, TrainingError
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
 from eventsnn.train.optimisers import Optimiser
@@ -27,11 +28,13 @@ class TrainingOptions:
     batch_size: int = 5
     seed: int = 1
     valid_fraction: float = 0.1
+    dtype: str = "float32"
 
     def __post_init__(self) -> None:
         try:
             check_options(self.epochs, self.batch_size, self.seed, self.valid_fraction)
-        except TrainingError as error:
+            check_dtype(self.dtype)
+        except (TrainingError, SimulationError) as error:
             raise TrainingError(f"training: {error}") from None
 
 
@@ -134,6 +137,7 @@ class Experiment:
             valid_fraction=options.valid_fraction,
             optimiser=self.optimiser,
             augmentation=self.augmentation,
+            dtype=options.dtype,
             threads=threads,
             resume=resume,
             progress=progress,

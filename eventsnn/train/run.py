@@ -40,6 +40,7 @@ class TrainingRun:
         optimiser: Optimiser,
         augmentation: Augmentation | None,
         *,
+        real: type[np.floating],
         batch_size: int,
         seed: int,
         data: LabelledSource,
@@ -57,7 +58,7 @@ class TrainingRun:
         self.data, self.indices = data, indices
         self.valid, self.valid_indices = valid, valid_indices
         self.folder, self.pool, self.progress = folder, pool, progress
-        self.packed = PackedNetwork(network, np.float32)
+        self.packed = PackedNetwork(network, real)
         self.states = {
             str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
             for layer in network.layers
@@ -184,15 +185,16 @@ class TrainingRun:
     def _config(self) -> dict[str, Any]:
         from eventsnn import __version__
 
-        def digest(source: LabelledSource | None, indices: np.ndarray) -> int:
+        def describe(source: LabelledSource | None, indices: np.ndarray) -> dict[str, int] | None:
             if source is None:
-                return 0
+                return None
             # Files are known by label and name: a data set may be moved between two parts of a run.
             names = "\n".join(
                 f"{label}/{Path(path).name}"
                 for path, label in zip(source.paths, source.labels.tolist(), strict=True)
             )
-            return zlib.crc32(indices.astype(np.int64).tobytes(), zlib.crc32(names.encode()))
+            checksum = zlib.crc32(indices.astype(np.int64).tobytes(), zlib.crc32(names.encode()))
+            return {"recordings": len(indices), "crc32": checksum}
 
         weights = {
             key: zlib.crc32(np.ascontiguousarray(w).tobytes()) for key, w in self.network.weights.items()
@@ -203,10 +205,11 @@ class TrainingRun:
             "rule": asdict(self.rule),
             "optimiser": self.optimiser.to_table(),
             "augmentation": asdict(self.augmentation) if self.augmentation else None,
+            "dtype": np.dtype(self.packed.real).name,
             "batch_size": self.batch_size,
             "seed": self.seed,
-            "training_set": digest(self.data, self.indices),
-            "validation_set": digest(self.valid, self.valid_indices),
+            "training_set": describe(self.data, self.indices),
+            "validation_set": describe(self.valid, self.valid_indices),
             "eventsnn": __version__,
         }
         # As a file gives it back: tuples become lists, so that comparing finds only real differences.

@@ -13,6 +13,7 @@ import numpy as np
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import split_validation
+from eventsnn.engines.arguments import check_dtype
 from eventsnn.errors import TrainingError
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
@@ -76,6 +77,7 @@ def train(
     valid_fraction: float = 0.1,
     optimiser: Optimiser | None = None,
     augmentation: Augmentation | None = None,
+    dtype: str = "float32",
     threads: int | None = None,
     resume: bool = False,
     progress: bool = False,
@@ -107,6 +109,8 @@ def train(
         Adam by default.
     augmentation : Augmentation, optional
         Applied to training recordings, drawn anew each epoch.
+    dtype : {"float32", "float64"}
+        Precision of the state, the weights and the gradients.
     threads : int, optional
     resume : bool
         Go on from the checkpoint in `out`, with the bits of an uninterrupted run; from the start if there is
@@ -122,12 +126,15 @@ def train(
     ------
     TrainingError
         For arguments, data or a checkpoint that do not fit.
+    SimulationError
+        For an unknown dtype.
     EventFileError
         For an unreadable recording, unless the data set is told to skip such.
     """
     check_options(epochs, batch_size, seed, valid_fraction)
     if optimiser is not None and not isinstance(optimiser, Optimiser):
         raise TrainingError(f"optimiser must be an Optimiser, got {type(optimiser).__name__}")
+    real = check_dtype(dtype)
     start = time.perf_counter()
     check_source(network, data, "the training set")
     training, validation, valid_source = _split(network, data, valid, valid_fraction, seed)
@@ -138,6 +145,7 @@ def train(
             rule or HM2BP(),
             optimiser or Optimiser(),
             augmentation,
+            real=real,
             batch_size=batch_size,
             seed=seed,
             data=data,
