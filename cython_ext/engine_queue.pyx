@@ -23,7 +23,7 @@ from eventsnn._ext.lif cimport (
     lif_respond,
     lif_t,
 )
-from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_t
+from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_refuse, spikes_t
 
 
 cdef struct layer_t:
@@ -253,6 +253,8 @@ cdef int fire(QueueState s, const view_t* v, int32_t number, const real_t* u, co
             v.end[l.first + n] = t + l.lif.refractory
             v.next[l.first + n] = lif_next_spike(&l.lif, u[l.first + n], i[l.first + n], l.now, v.end[l.first + n],
                                                  until)
+            if v.next[l.first + n] == t:
+                spikes_refuse(t, n)
     kept = 0
     for k in range(l.n_candidates):
         n = v.candidates[l.first + k]

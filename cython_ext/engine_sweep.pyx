@@ -21,7 +21,7 @@ from eventsnn._ext.lif cimport (
     lif_respond,
     lif_t,
 )
-from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_t
+from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_refuse, spikes_t
 
 
 cdef enum:
@@ -91,7 +91,7 @@ cdef int fire_until(const lif_t* lif, block_t* k, const real_t* u, const real_t*
     """All spikes of the neurons marked in `hit` after the committed state and before the next arrival, `until`."""
     cdef int32_t n
     cdef int64_t tail = spikes.n
-    cdef double t
+    cdef double t, last
     for n in range(size):
         if not marked(hit + n):
             continue
@@ -103,7 +103,10 @@ cdef int fire_until(const lif_t* lif, block_t* k, const real_t* u, const real_t*
                 k.n_refractory += 1
                 memset(&keep[n], 0, sizeof(real_t))
             k.end[n] = t + lif.refractory
+            last = t
             t = lif_next_spike(lif, u[n], i[n], k.now, k.end[n], until)
+            if t == last:
+                spikes_refuse(t, first + n)
     if spikes.n > tail:
         sort_tail(spikes, tail)
         k.release = INFINITY

@@ -12,6 +12,7 @@ cdef struct spikes_t:
 
 cdef int spikes_grow(spikes_t* s) except -1 nogil
 cdef void spikes_free(spikes_t* s) noexcept nogil
+cdef int spikes_refuse(double time, int32_t neuron) except -1 nogil
 
 
 cdef inline int spikes_push(spikes_t* s, double time, int32_t neuron) except -1 nogil:

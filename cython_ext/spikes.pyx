@@ -19,6 +19,12 @@ cdef int spikes_grow(spikes_t* s) except -1 nogil:
     return 0
 
 
+cdef int spikes_refuse(double time, int32_t neuron) except -1 nogil:
+    """The error of a neuron that would fire twice at one instant, and so for ever."""
+    with gil:
+        raise OverflowError(f"neuron {neuron} fires again at {time:.17g} ms, the instant it fired at")
+
+
 cdef void spikes_free(spikes_t* s) noexcept nogil:
     free(s.times)
     free(s.neurons)

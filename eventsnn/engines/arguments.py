@@ -100,6 +100,11 @@ def _is_sorted(times: np.ndarray, neurons: np.ndarray) -> bool:
     return bool((later | tied).all())
 
 
+def endless(error: OverflowError) -> SimulationError:
+    """The public error for a neuron that would fire without end at one instant."""
+    return SimulationError(f"{error}: give its layer a refractory period, or smaller weights")
+
+
 def engine_projections(network: Network) -> list[Projection]:
     """Projections in the order in which simultaneous deliveries are applied: by source layer."""
     return sorted(network.projections, key=lambda projection: projection.source)

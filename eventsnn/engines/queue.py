@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from eventsnn._ext.engine_queue import QueueState, run_queue
-from eventsnn.engines.arguments import check_dtype, check_input
+from eventsnn.engines.arguments import check_dtype, check_input, endless
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.network import Network
@@ -77,6 +77,8 @@ def run_packed(
             pass
     except KeyboardInterrupt:
         raise SimulationInterrupted(record(state.now, interrupted=True)) from None
+    except OverflowError as error:
+        raise endless(error) from None
     return record(stop)
 
 

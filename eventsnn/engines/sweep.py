@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eventsnn._ext.engine_sweep import TABLE_COLUMNS, fill_table, merge_blocks, sweep_blocks
-from eventsnn.engines.arguments import check_dtype, check_input
+from eventsnn.engines.arguments import check_dtype, check_input, endless
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.queue import run_layer
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
@@ -116,6 +116,8 @@ def run_packed(
             network, trains, (times, inputs), 0.0, "sweep", packed.flat.dtype.name, interrupted=True
         )
         raise SimulationInterrupted(record) from None
+    except OverflowError as error:
+        raise endless(error) from None
     return make_record(network, trains, (times, inputs), stop, "sweep", packed.flat.dtype.name)
 
 

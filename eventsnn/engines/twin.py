@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from eventsnn.engines.arguments import check_input, engine_projections
+from eventsnn.engines.arguments import check_input, endless, engine_projections
 from eventsnn.engines.lif import Constants, constants, newton_step, respond
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.network import Network
@@ -25,6 +25,7 @@ class _Layer:
         self.u = [0.0] * size  # membrane potential; 0 while refractory
         self.i = [0.0] * size  # synaptic current
         self.end = [-math.inf] * size  # end of the last refractory period, ms
+        self.last = [-math.inf] * size  # time of the last spike, ms
         # Newton's abscissa of each certificate and whether it is a spike; the start it is counted from.
         self.start = [0.0] * size
         self.d = [math.inf] * size
@@ -128,6 +129,9 @@ def _fire(layer: _Layer, t: float) -> list[int]:
     """Fire every neuron of the layer whose spike time is `t`, in neuron order."""
     firing = [n for n, d in enumerate(layer.d) if layer.fires[n] and layer.start[n] + d == t]
     for n in firing:
+        if layer.last[n] == t:
+            raise endless(OverflowError(f"neuron {n} fires again at {t!r} ms, the instant it fired at"))
+        layer.last[n] = t
         layer.times.append(t)
         layer.neurons.append(n)
         layer.end[n] = t + layer.c.refractory

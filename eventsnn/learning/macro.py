@@ -99,9 +99,9 @@ def lateral_factor(
     """lambda_i = 1 / (1 - w0^2 sum_{l != i} q_il q_li), array (n,), for mutual inhibition of strength w0.
 
     q_ab = (e_{b|a} / o_a) h_b, the quotient 1 where a or b is silent; h_b = 1/nu if b fired or is the label,
-    else 0. To be computed from the true spikes, before any are lent to a silent label neuron. The factor is the
-    sum of a geometric series of effects going around; where they grow on every round (denominator <= 0) there is
-    no such sum, and the factor is 1.
+    else 0. To be computed from the true spikes, before any are lent to a silent label neuron. The factor is
+    the sum of a geometric series of effects going around; where they grow on every round (denominator <= 0)
+    there is no such sum, and the factor is 1.
 
     Parameters
     ----------

@@ -312,3 +312,10 @@ def test_neurons_of_a_real_recording(engine, neuron):
         found = drive(engine, network, times, indices)["hidden"].of(neuron)
     assert len(found) > 0
     assert_exact(found, true_spikes(neuron))
+
+
+def test_firing_without_end_at_one_instant_is_refused(engine):
+    """A weight so large that, without a refractory period, the time to the next spike rounds to nothing."""
+    network = Network(Input(1), Dense(1, name="n", refractory=0.0), weights={"n": np.array([[1e20]])})
+    with pytest.raises(SimulationError, match=r"neuron 0 fires again at .* ms.*refractory period"):
+        drive(engine, network, np.array([50.0]), np.array([0]))
