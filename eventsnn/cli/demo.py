@@ -7,6 +7,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from eventsnn import __version__
 from eventsnn.cli.common import FILE, Interrupted, json_option, note, report, seed_option, threads_option
 from eventsnn.cli.explain import most_active
 from eventsnn.cli.inspect import draw_pictures
-from eventsnn.errors import EventSNNError, TrainingError
+from eventsnn.errors import EventSNNError, MissingExtraError, TrainingError
 
 if TYPE_CHECKING:
     from eventsnn.data import NMNIST
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 MARK = "demo.json"  # tells a folder of ours, which may be made anew, from anybody else's
 SMALL_LIMIT = 300  # recordings per part with --small
-SMALL_EPOCHS = 3
+SMALL_EPOCHS = 6
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def demo(out: Path, seed: int, small: bool, threads: int | None, as_json: bool) 
     from eventsnn.trace import format_explanation
 
     start = time.perf_counter()
+    _check_libraries()
     folder = Folder(out)
     folder.prepare()
     try:
@@ -120,6 +122,13 @@ def demo(out: Path, seed: int, small: bool, threads: int | None, as_json: bool) 
     folder.finish(result)
     text = f"{format_explanation(explanation, top=3)}\n\n{_closing_text(folder, result)}"
     report(result, text, as_json)
+
+
+def _check_libraries() -> None:
+    """A library that is missing should be known before the training, not after."""
+    for library, module in (("scikit-learn", "sklearn"), ("matplotlib", "matplotlib")):
+        if find_spec(module) is None:
+            raise MissingExtraError(library, "demo", "the demonstration")
 
 
 def _run(folder: Folder, seed: int, small: bool, threads: int | None) -> tuple[dict[str, Any], Explanation]:

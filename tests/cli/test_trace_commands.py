@@ -1,0 +1,123 @@
+"""eventsnn inspect and explain"""
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+import eventsnn as es
+from eventsnn.trace import TraceWriter
+from tests.cli.conftest import Cli, make_network, make_stream
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """Two recordings, of label 0 and 1."""
+    network = make_network()
+    with TraceWriter(tmp_path / "t.h5", network) as writer:
+        for label in (0, 1):
+            writer.append(es.simulate(network, make_stream(label, 7)), source=f"{label}.bin", label=label)
+    return tmp_path / "t.h5"
+
+
+def test_explain(cli: Cli, trace: Path) -> None:
+    result = cli(
+        "explain", trace, "--layer", "output", "--neuron", 1, "--spike", 0, "--sample", 1, "--json"
+    ).json
+    assert {"time_ms", "threshold", "sum", "events"} <= set(result)
+    assert set(result["events"][0]) == {"t_us", "x", "y", "p", "contribution"}
+    assert result["threshold"] == 2.0
+    # The sum is exact up to the rounding of some hundred float64 terms.
+    assert result["sum"] == pytest.approx(2.0, rel=1e-9)
+    assert math.fsum(event["contribution"] for event in result["events"]) == result["sum"]
+    assert all(event["t_us"] <= 1000 * result["time_ms"] for event in result["events"])
+    assert {event["x"] // 3 for event in result["events"]} == {1}  # label 1 is in the right half
+
+
+def test_explain_chooses_what_is_not_said(cli: Cli, trace: Path) -> None:
+    result = cli("explain", trace, "--sample", 1, "--json").json
+    assert (result["layer"], result["neuron"], result["spike"], result["sample"]) == ("output", 1, 0, 1)
+    text = cli("explain", trace, "--sample", 1, "--top", 2).out
+    assert text.startswith("Spike 0 of neuron 1 in layer 'output', sample 1, at ")
+    assert "contributions add up to 2\n" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--layer", "outptu"], "no layer 'outptu'; there are input, hidden, output"),
+        (["--neuron", "7"], "neuron"),
+        (["--neuron", "1"], "neuron 1 of 'output' stayed silent in sample 0"),
+        (["--spike", "9999"], "no spike 9999: neuron 0 of 'output' has the spikes 0.."),
+        (["--sample", "2"], "no sample 2; the trace holds the samples 0..1"),
+        (["--layer", "input"], "an input event has no cause"),
+    ],
+)
+def test_explain_says_what_there_is(cli: Cli, trace: Path, options: list[str], text: str) -> None:
+    outcome = cli("explain", trace, *options)
+    assert outcome.code == 1
+    assert text in outcome.err
+
+
+def test_explain_of_a_silent_layer(cli: Cli, tmp_path: Path) -> None:
+    nothing = es.EventStream.from_arrays([], [], [], [], sensor_size=(6, 5, 2))
+    es.simulate(make_network(), nothing, trace=tmp_path / "silent.h5")
+    outcome = cli("explain", tmp_path / "silent.h5")
+    assert outcome.code == 1
+    assert "layer 'output' stayed silent in sample 0" in outcome.err
+
+
+def test_explain_of_a_model(cli: Cli, model: Path) -> None:
+    outcome = cli("explain", model)
+    assert outcome.code == 1
+    assert "not an eventsnn trace" in outcome.err
+
+
+def test_inspect(cli: Cli, trace: Path) -> None:
+    outcome = cli("inspect", trace, "--json")
+    result = outcome.json
+    assert (result["samples"], result["accuracy"], result["decisions"]) == (2, 1.0, [1, 1])
+    names = [Path(path).name for path in result["pictures"]]
+    assert names == ["raster.png", "potential.png", "spsp.png"]
+    assert {Path(path).parent for path in result["pictures"]} == {trace.parent / "t-pictures"}
+    assert all(Path(path).read_bytes()[:8] == PNG for path in result["pictures"])
+
+
+@pytest.mark.parametrize(
+    "options", [["--layer", "hidden"], ["--layer", "hidden", "--neuron", "2"], ["--neuron", "1"]]
+)
+def test_inspect_of_a_layer_and_neuron(cli: Cli, trace: Path, tmp_path: Path, options: list[str]) -> None:
+    outcome = cli("inspect", trace, "--out", tmp_path / "deep" / "pictures", *options)
+    assert outcome.code == 0, outcome.err
+    assert "accuracy 100.00 % of 2 labelled samples" in outcome.out
+    assert len(list((tmp_path / "deep" / "pictures").glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--sample", "5"], "no sample 5"),
+        (["--layer", "nowhere"], "no layer 'nowhere'"),
+        (["--neuron", "4"], "neuron"),
+        (["--layer", "input"], "input"),
+    ],
+)
+def test_inspect_says_what_there_is(cli: Cli, trace: Path, options: list[str], text: str) -> None:
+    outcome = cli("inspect", trace, *options)
+    assert outcome.code == 1
+    assert text in outcome.err
+
+
+def test_inspect_without_matplotlib(cli: Cli, trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    outcome = cli("inspect", trace, "--json")
+    assert outcome.code == 0
+    assert outcome.json["pictures"] == []
+    assert "no pictures: drawing a picture needs matplotlib" in outcome.err
+    assert "pip install 'eventsnn[plot]'" in outcome.err
+    asked = cli("inspect", trace, "--out", trace.parent / "p")
+    assert asked.code == 1
+    assert "needs matplotlib" in asked.err

@@ -1,0 +1,87 @@
+"""README, continuous integration and the reference of experiment files say what is so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import eventsnn as es
+from eventsnn.cli.app import commands
+from eventsnn.train.experiment import TABLES, TrainingOptions
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def marked(mark: str) -> str:
+    """Contents of the fenced block of the README that follows a mark."""
+    found = re.findall(rf"<!-- {re.escape(mark)} -->\n```\w+\n(.*?)```", README, flags=re.DOTALL)
+    assert len(found) == 1, f"{len(found)} blocks marked {mark!r}"
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("mark", "install", "run"),
+    [
+        ("command: demo", 'pip install ".[demo]"', ".venv/bin/eventsnn demo"),
+        ("command: test", 'pip install -e ".[test]"', ".venv/bin/python -m pytest"),
+    ],
+)
+def test_two_commands(mark: str, install: str, run: str) -> None:
+    text = marked(mark)
+    assert text.count("\n") == 1, "one line"
+    steps = text.strip().split(" && ")
+    assert steps == ["python3 -m venv .venv", f".venv/bin/{install}", run]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra in re.findall(r"\.\[(\w+)\]", text):
+        assert extra in extras
+
+
+def test_integration_runs_the_readmes_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    (extraction,) = [line for line in script.splitlines() if line.startswith("command=")]
+    program = f'{extraction}\nprintf "%s" "$command"'
+    done = subprocess.run(["bash", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == marked("command: test").strip()
+
+
+def test_tours_name_commands_that_exist() -> None:
+    for line in marked("commands: tour").splitlines():
+        assert line.split()[:1] == ["eventsnn"]
+        assert line.split()[1] in commands.commands
+    for mark in ("code: tour", "code: train"):
+        code = marked(mark)
+        compile(code, mark, "exec")
+        for name in re.findall(r"\bes\.(\w+)", code):
+            assert name in es.__all__
+
+
+def test_linked_files_exist() -> None:
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_pictures_are_small() -> None:
+    for picture in (ROOT / "docs" / "images").iterdir():
+        assert picture.stat().st_size < 300_000, picture
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("datasets/**/*.toml")), ids=lambda path: path.name)
+def test_experiment_files_load(path: Path) -> None:
+    es.Experiment.load(path)
+
+
+def test_reference_of_experiment_files_is_complete() -> None:
+    page = (ROOT / "docs" / "experiment.md").read_text(encoding="utf-8")
+    for table in TABLES:
+        assert f"## [{table}]" in page
+    for cls in (es.Input, es.Dense, es.Connection, es.HM2BP, es.Optimiser, TrainingOptions, es.Augmentation):
+        for field in fields(cls):
+            assert re.search(rf"[`{{, ]{field.name}\b", page), f"{cls.__name__}.{field.name} is not described"
