@@ -61,7 +61,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             file.attrs["crc32"] = _checksum(checkpoint)
             # Texts as data sets: an attribute holds no more than 64 KiB.
             for name in ("history", "best", "config"):
-                file[name] = json.dumps(getattr(checkpoint, name), sort_keys=True)
+                file[name] = json.dumps(getattr(checkpoint, name))
             for name, array in checkpoint.arrays.items():
                 file[f"arrays/{name}"] = array
         sync(part)

@@ -105,12 +105,11 @@ class TrainingRun:
         if not path.exists():
             return
         saved = load_checkpoint(path)
-        for name in self.config:
-            if saved.config.get(name) != self.config[name]:
-                raise TrainingError(
-                    f"{path}: cannot resume, {name} was {_short(saved.config.get(name))} and is now "
-                    f"{_short(self.config[name])}"
-                )
+        if saved.config != self.config:
+            field, before, now = _first_difference("", saved.config, self.config)
+            raise TrainingError(
+                f"{path}: cannot resume, {field} was {_short(before)} and is now {_short(now)}"
+            )
         for name, array in self._arrays().items():
             if name not in saved.arrays or saved.arrays[name].shape != array.shape:
                 raise TrainingError(f"{path}: cannot resume, array {name!r} is missing or of another shape")
@@ -194,7 +193,7 @@ class TrainingRun:
                 for path, label in zip(source.paths, source.labels.tolist(), strict=True)
             )
             checksum = zlib.crc32(indices.astype(np.int64).tobytes(), zlib.crc32(names.encode()))
-            return {"recordings": len(indices), "crc32": checksum}
+            return {"recordings": len(indices), "names_crc32": checksum}
 
         weights = {
             key: zlib.crc32(np.ascontiguousarray(w).tobytes()) for key, w in self.network.weights.items()
@@ -227,6 +226,19 @@ def _is_better(line: dict[str, Any], best: dict[str, Any]) -> bool:
     if line["valid_accuracy"] is None:
         return True
     return (line["valid_accuracy"], -line["valid_loss"]) > (best["valid_accuracy"], -best["valid_loss"])
+
+
+def _first_difference(field: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    """(field, value before, value now) of the first leaf in which two configurations differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        dot = "." if field else ""
+        pairs = {f"{field}{dot}{key}": (before.get(key), now.get(key)) for key in now | before}
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = {f"{field}[{n}]": pair for n, pair in enumerate(zip(before, now, strict=True))}
+    else:
+        return field, before, now
+    name, (old, new) = next((name, pair) for name, pair in pairs.items() if pair[0] != pair[1])
+    return _first_difference(name, old, new)
 
 
 def _short(value: Any) -> str:
