@@ -105,7 +105,7 @@ def _checksum(checkpoint: Checkpoint) -> int:
     for name in sorted(checkpoint.arrays):
         array = checkpoint.arrays[name]
         checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(array), checksum)
+        checksum = zlib.crc32(array.tobytes(), checksum)
     return checksum
 
 
