@@ -160,19 +160,23 @@ def train(
             run.resume()
         while run.epoch < epochs:
             run.run_epoch(epochs)
-    skipped = {path for source in (data, valid_source) if source is not None for path, _ in source.skipped}
+    return _sum_up(run, time.perf_counter() - start)
+
+
+def _sum_up(run: TrainingRun, seconds: float) -> TrainResult:
+    sources = [source for source in (run.data, run.valid) if source is not None]
     trained = sum(line["samples"] for line in run.history)
     spent = sum(line["train_seconds"] for line in run.history)
     return TrainResult(
-        network=Network.load(folder / "model.h5"),
+        network=Network.load(run.folder / "model.h5"),
         history=run.history,
         epochs=run.epoch,
         best_epoch=run.best["epoch"],
         valid_accuracy=run.best["valid_accuracy"],
-        seconds=time.perf_counter() - start,
+        seconds=seconds,
         samples_per_s=trained / spent if spent else 0.0,
         peak_rss_mb=peak_rss_mb(),
-        skipped=len(skipped),
+        skipped=len({path for source in sources for path, _ in source.skipped}),
     )
 
 
