@@ -3,7 +3,9 @@ import numpy as np
 class QueueState:
     neurons: int
     now: float
-    def __init__(self, constants: np.ndarray, sizes: np.ndarray, graph: np.ndarray, delays: np.ndarray) -> None: ...
+    def __init__(
+        self, constants: np.ndarray, sizes: np.ndarray, graph: np.ndarray, delays: np.ndarray
+    ) -> None: ...
     def spikes(self, layer: int) -> tuple[np.ndarray, np.ndarray]: ...
 
 def run_queue(

@@ -2,7 +2,9 @@ import numpy as np
 
 TABLE_COLUMNS: int
 
-def fill_table(times: np.ndarray, sample_ptr: np.ndarray, constants: np.ndarray, table: np.ndarray) -> None: ...
+def fill_table(
+    times: np.ndarray, sample_ptr: np.ndarray, constants: np.ndarray, table: np.ndarray
+) -> None: ...
 def sweep_blocks(
     weights: np.ndarray,
     block_from: int,
