@@ -30,4 +30,7 @@ def select(str name):
 
 
 selected = "baseline"
-select(os.environ.get("EVENTSNN_ISA") or max(supported(), key=ISAS.index))
+try:
+    select(os.environ.get("EVENTSNN_ISA") or max(supported(), key=ISAS.index))
+except ValueError as error:
+    raise ValueError(f"environment variable EVENTSNN_ISA: {error}; unset it to have the widest one") from None

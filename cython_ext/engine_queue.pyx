@@ -26,6 +26,12 @@ from eventsnn._ext.lif cimport (
 from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_refuse, spikes_t
 
 
+cdef enum:
+    # How many neuron updates take as long as one search for a next spike, and as one look at a candidate.
+    SEARCH = 128
+    LOOK = 4
+
+
 cdef struct layer_t:
     lif_t lif
     int32_t size          # neurons
@@ -237,11 +243,15 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
     heap_update(&s.heap, s.n_projections + q.target, earliest(l, v))
 
 
-cdef int fire(QueueState s, const view_t* v, int32_t number, const real_t* u, const real_t* i) except -1 nogil:
-    """Fire every neuron of a layer whose spike time has come, in neuron order, and look for its next spike."""
+cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u, const real_t* i) except -1 nogil:
+    """Fire every neuron of a layer whose spike time has come, in neuron order, and look for its next spike.
+
+    Returns what that cost, in neuron updates.
+    """
     cdef layer_t* l = &s.layers[number]
     cdef double t = s.heap.key[s.n_projections + number], until
     cdef int32_t k, n, kept, p
+    cdef int64_t cost = WIDTH + LOOK * <int64_t> l.n_candidates, fired = l.spikes.n
     until = min(horizon(s, v, number), v.t_stop)
     for k in range(l.n_candidates):
         n = v.candidates[l.first + k]
@@ -266,7 +276,7 @@ cdef int fire(QueueState s, const view_t* v, int32_t number, const real_t* u, co
     for p in range(s.n_projections):
         if s.projections[p].source == number:
             heap_update(&s.heap, p, next_arrival(s, v, p))
-    return 0
+    return cost + SEARCH * (l.spikes.n - fired)
 
 
 def run_queue(QueueState state, const real_t[::1] weights, const double[::1] times, const int32_t[::1] indices,
@@ -278,6 +288,7 @@ def run_queue(QueueState state, const real_t[::1] weights, const double[::1] tim
     again. Returns True when done; until then, call again.
     """
     cdef view_t v
+    cdef layer_t* target
     cdef int32_t top, p
     cdef bint done = False
     # Scratch of one delivery: what the refractory neurons of its layer become, and the blocks with candidates.
@@ -304,8 +315,8 @@ def run_queue(QueueState state, const real_t[::1] weights, const double[::1] tim
             state.now = state.heap.key[top]
             if top < state.n_projections:
                 deliver(state, &v, top, &u[0], &i[0], &weights[0], &released[0], &which[0], &found[0])
-                budget -= state.layers[state.projections[top].target].blocks * WIDTH
+                target = &state.layers[state.projections[top].target]
+                budget -= target.blocks * WIDTH + SEARCH * <int64_t> target.n_candidates
             else:
-                fire(state, &v, top - state.n_projections, &u[0], &i[0])
-                budget -= WIDTH
+                budget -= fire(state, &v, top - state.n_projections, &u[0], &i[0])
     return done

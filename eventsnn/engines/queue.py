@@ -12,7 +12,7 @@ from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.network import Network
 
-# Neuron updates between two looks at the signals: a few ms.
+# Neuron updates between two looks at the signals: 5 to 80 ms.
 CHUNK = 2_000_000
 
 

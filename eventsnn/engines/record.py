@@ -18,7 +18,7 @@ class ExitReason(enum.Enum):
 
     QUIET = "quiet"  # ran without an end until no neuron could fire any more
     T_STOP = "t_stop"  # ran to the time asked for
-    INTERRUPTED = "interrupted"  # stopped by the user; everything up to `SpikeRecord.t_end` is complete
+    INTERRUPTED = "interrupted"  # stopped by the user; everything before `SpikeRecord.t_end` is complete
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,8 @@ class SpikeRecord:
     input : LayerSpikes
         The input spikes as the engine took them: ms, sorted by (time, input neuron).
     t_end : float
-        Every spike up to this time (ms) is in the record; infinite when the network fell quiet.
+        Every spike up to this time (ms) is in the record, or before it if the run was interrupted; infinite when
+        the network fell quiet.
     exit_reason : ExitReason
     engine, dtype : str
         Which engine ran and in which precision the state was kept.

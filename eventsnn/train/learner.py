@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eventsnn._ext.engine_sweep import sweep_blocks
+from eventsnn.engines.arguments import endless
 from eventsnn.engines.blocks import WIDTH
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.queue import run_layer
@@ -88,23 +89,36 @@ def run_forward(packed: PackedNetwork, samples: list[tuple[np.ndarray, np.ndarra
     samples : list of (times, inputs)
         float64 ms and int32 input neurons, sorted by (time, neuron).
     pool : Pool
+
+    Raises
+    ------
+    SimulationError
+        For a neuron that would fire without end at one instant.
     """
     durations = np.array([times[-1] if len(times) else 0.0 for times, _ in samples])
     run = BatchRun([], durations)
     spikes = Arrivals.join(samples)
-    for number, layer in enumerate(packed.network.layers):
-        arrivals = spikes.delayed(layer.delay)
-        table = make_table(arrivals, packed.constants[number], packed.real)
-        if layer.lateral_inhibition:
-            trains = pool.map(_layer_runner(packed, number, arrivals), range(len(arrivals)))
-            spikes = Arrivals.join(trains)
-            by_block = order_by_block(spikes, layer.neurons)
-        else:
-            parts = _sweep(packed, number, arrivals, table, pool)
-            spikes = merge(parts, len(arrivals))
-            by_block = join_parts(parts)
-        run.layers.append(LayerRun(arrivals, table, spikes, by_block, count_spikes(spikes, layer.neurons)))
+    try:
+        for number in range(len(packed.network.layers)):
+            run.layers.append(_run_layer(packed, number, spikes, pool))
+            spikes = run.layers[-1].spikes
+    except OverflowError as error:
+        raise endless(error) from None
     return run
+
+
+def _run_layer(packed: PackedNetwork, number: int, spikes_below: Arrivals, pool: Pool) -> LayerRun:
+    layer = packed.network.layers[number]
+    arrivals = spikes_below.delayed(layer.delay)
+    table = make_table(arrivals, packed.constants[number], packed.real)
+    if layer.lateral_inhibition:
+        spikes = Arrivals.join(pool.map(_layer_runner(packed, number, arrivals), range(len(arrivals))))
+        by_block = order_by_block(spikes, layer.neurons)
+    else:
+        parts = _sweep(packed, number, arrivals, table, pool)
+        spikes = merge(parts, len(arrivals))
+        by_block = join_parts(parts)
+    return LayerRun(arrivals, table, spikes, by_block, count_spikes(spikes, layer.neurons))
 
 
 def _layer_runner(packed: PackedNetwork, number: int, arrivals: Arrivals):  # type: ignore[no-untyped-def]

@@ -33,7 +33,7 @@ def train_on(folder: Path, epochs: int) -> None:
 
 
 def die_at_replace(folder: Path, epochs: int, number: int, after: bool) -> None:
-    """Train until the `number`-th file (from 1) is about to take its name, or has just taken it; then vanish."""
+    """Train until the `number`-th file (from 1) is about to take its name, or just took it; then vanish."""
     replace, calls = os.replace, 0
 
     def counted(source: Any, target: Any) -> None:

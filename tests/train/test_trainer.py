@@ -10,7 +10,7 @@ import pytest
 
 from eventsnn.data import NMNIST, Augmentation, ListDataset
 from eventsnn.data.splits import split_validation
-from eventsnn.errors import EventFileError, TrainingError
+from eventsnn.errors import EventFileError, NetworkError, SimulationError, TrainingError
 from eventsnn.events import EventStream
 from eventsnn.learning import macro
 from eventsnn.learning.hm2bp import HM2BP
@@ -308,6 +308,23 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path, 
         toy_train(folder, **REFUSALS[text])
     assert str(caught.value).startswith(text)
     assert not folder.exists() or not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("lateral", [0.0, 1.0])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_firing_without_end_stops_training(tmp_path, threads, lateral):
+    network = toy_network(refractory=0.0, lateral_inhibition=lateral)
+    weights = {"hidden": network.weights["hidden"], "output": np.full((CLASSES, 40), 1e20)}
+    with pytest.raises(SimulationError, match=r"neuron \d fires again at .* ms.*give its layer a refractory"):
+        toy_train(tmp_path / "run", network=network.with_weights(weights), threads=threads)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_weights_that_overflow_are_never_saved(tmp_path):
+    optimiser = Optimiser(name="sgd", learning_rate=1e38, schedule="constant")
+    with pytest.raises(NetworkError, match="the weight of post .*, pre .* is (nan|inf|-inf)"):
+        toy_train(tmp_path / "run", optimiser=optimiser)
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
