@@ -65,8 +65,8 @@ class SpikeRecord:
     input : LayerSpikes
         The input spikes as the engine took them: ms, sorted by (time, input neuron).
     t_end : float
-        Every spike up to this time (ms) is in the record, or before it if the run was interrupted; infinite when
-        the network fell quiet.
+        Every spike up to this time (ms) is in the record, or before it if the run was interrupted; infinite
+        when the network fell quiet.
     exit_reason : ExitReason
     engine, dtype : str
         Which engine ran and in which precision the state was kept.

@@ -322,7 +322,7 @@ def test_firing_without_end_stops_training(tmp_path, threads, lateral):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_weights_that_overflow_are_never_saved(tmp_path):
     optimiser = Optimiser(name="sgd", learning_rate=1e38, schedule="constant")
-    with pytest.raises(NetworkError, match="the weight of post .*, pre .* is (nan|inf|-inf)"):
+    with pytest.raises(NetworkError, match=r"the weight of post .*, pre .* is (nan|inf|-inf)"):
         toy_train(tmp_path / "run", optimiser=optimiser)
     assert not list((tmp_path / "run").iterdir())
 

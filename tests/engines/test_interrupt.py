@@ -1,0 +1,135 @@
+"""Ctrl-C during a simulation: noticed soon, and what was simulated until then is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eventsnn.engines import sweep
+from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.queue import Chunks
+from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord
+from eventsnn.network import Connection, Dense, Input, Network
+from eventsnn.simulate import simulate
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# In a process of its own: a simulation that would take minutes.
+BUSY = """
+import sys, time
+import numpy as np
+from eventsnn.engines.record import SimulationInterrupted
+from tests.engines.test_interrupt import busy_network, run_busy
+network = busy_network()
+print("ready", flush=True)
+try:
+    run_busy(network, 1e6)
+except SimulationInterrupted as stop:
+    noticed = time.time()
+    run = stop.record
+    found = {f"{name} {part}": getattr(run[name], part) for name in run.layers for part in ("times", "neurons")}
+    found |= {"noticed": noticed, "t_end": run.t_end, "reason": run.exit_reason.value, "text": str(stop)}
+    np.savez(sys.argv[1], **found)
+"""
+
+
+def busy_network(neurons: int = 600, drive: float = 5.0, refractory: float = 2.0) -> Network:
+    """Neurons that excite each other through delays, and go on for ever."""
+    rng = np.random.default_rng(4)
+    net = Network(
+        Input(5),
+        Dense(neurons, threshold=1.0, tau_m=20.0, tau_s=5.0, refractory=refractory),
+        Dense(3, threshold=1.0),
+        connections=[Connection("hidden", "hidden", delay=1.0)],
+    )
+    shapes = net.weight_shapes()
+    weights = {key: rng.normal(0.0, 1.0, shape) for key, shape in shapes.items()}
+    weights["hidden"] = drive * rng.uniform(1.0, 2.0, shapes["hidden"])
+    weights["hidden->hidden"] = rng.normal(0.01, 0.05, shapes["hidden->hidden"]).astype(np.float32)
+    return net.with_weights(weights)
+
+
+def run_busy(net: Network, t_stop: float) -> SpikeRecord:
+    return simulate(net, (np.arange(5.0), np.arange(5)), engine="queue", t_stop=t_stop)
+
+
+# Ctrl-C is looked at between chunks of the kernel, which were seen to take up to 0.08 s.
+NOTICED_S = 0.2
+# The same by the clock on the wall, on a machine whose two cores are given to ten processes.
+NOTICED_WALL_S = 5 * NOTICED_S
+
+
+@pytest.mark.parametrize(
+    ("neurons", "drive", "refractory"), [(600, 5.0, 2.0), (2000, 20.0, 2.0), (2000, 200.0, 0.0)]
+)
+def test_chunks_of_the_kernel_are_short(neurons, drive, refractory):
+    """Whatever they are busy with: arrivals, or thousands of neurons about to fire."""
+    packed = PackedNetwork(busy_network(neurons, drive, refractory), np.float64)
+    state = packed.state()
+    chunks = Chunks(state, packed.flat)
+    took = []
+    for _ in range(8):
+        start = time.thread_time()
+        done = chunks.advance(np.arange(5.0), np.arange(5, dtype=np.int32), 1e6)
+        took.append(time.thread_time() - start)
+        assert not done
+    assert len(state.spikes(0)[0]) > 1000
+    # The median: a page fault or a frequency step is not the kernel's doing.
+    assert np.median(took) < NOTICED_S
+    assert max(took) < 2 * NOTICED_S
+
+
+def test_ctrl_c_is_noticed_soon_and_keeps_the_spikes_so_far(tmp_path):
+    path = tmp_path / "stopped.npz"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", BUSY, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        sent = time.time()
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    assert process.returncode == 0
+    with np.load(path) as stopped:
+        assert 0 <= float(stopped["noticed"]) - sent < NOTICED_WALL_S
+        t_end = float(stopped["t_end"])
+        assert str(stopped["reason"]) == "interrupted"
+        assert str(stopped["text"]) == f"simulation stopped by the user; complete up to {t_end:.6g} ms"
+        whole = run_busy(busy_network(), t_end + 1.0)
+        assert len(stopped["hidden times"]) > 100
+        for name in whole.layers:
+            times, neurons = stopped[f"{name} times"], stopped[f"{name} neurons"]
+            n = len(times)
+            assert np.array_equal(times, whole[name].times[:n])
+            assert np.array_equal(neurons, whole[name].neurons[:n])
+            assert (whole[name].times[n:] >= t_end).all(), "spikes before t_end are missing"
+
+
+def test_the_sweep_engine_keeps_the_layers_it_has_finished(monkeypatch):
+    net = Network(Input(5), Dense(40, threshold=0.5), Dense(3, threshold=0.5), seed=1)
+    events = (np.arange(20.0), np.arange(20) % 5)
+    whole = simulate(net, events, engine="sweep")
+    assert min(len(whole[name]) for name in whole.layers) > 0
+    run_samples = sweep.run_samples
+
+    def stopped(packed, number, *arguments):
+        if number == 1:
+            raise KeyboardInterrupt
+        return run_samples(packed, number, *arguments)
+
+    monkeypatch.setattr(sweep, "run_samples", stopped)
+    with pytest.raises(SimulationInterrupted) as caught:
+        simulate(net, events, engine="sweep")
+    record = caught.value.record
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert (record.exit_reason, record.t_end) == (ExitReason.INTERRUPTED, 0.0)
+    assert np.array_equal(record["hidden"].times, whole["hidden"].times)
+    assert len(record["output"]) == 0
