@@ -34,8 +34,9 @@ try:
 except SimulationInterrupted as stop:
     noticed = time.time()
     run = stop.record
-    found = {f"{name} {part}": getattr(run[name], part) for name in run.layers for part in ("times", "neurons")}
-    found |= {"noticed": noticed, "t_end": run.t_end, "reason": run.exit_reason.value, "text": str(stop)}
+    found = {"noticed": noticed, "t_end": run.t_end, "reason": run.exit_reason.value, "text": str(stop)}
+    for name, spikes in run.layers.items():
+        found |= {f"{name} times": spikes.times, f"{name} neurons": spikes.neurons}
     np.savez(sys.argv[1], **found)
 """
 
