@@ -53,8 +53,8 @@ cdef inline void lif_respond(const lif_t* c, double d, double* a, double* h, dou
 cdef inline double lif_next_crossing(const lif_t* c, double u0, double i0, double limit) noexcept nogil:
     """Time until a neuron in state (u0, i0) fires, ms; INFINITY if it does not before `limit`."""
     cdef double d = 0.0, u = u0, i = i0, slope, step, a, h, b
-    cdef int _step
-    for _step in range(LIF_MAX_STEPS):
+    cdef int _n
+    for _n in range(LIF_MAX_STEPS):
         if d > 0.0:
             lif_respond(c, d, &a, &h, &b)
             u = u0 * a + i0 * h
