@@ -17,38 +17,48 @@ def python_handler() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_interrupt_waits_for_the_end_of_the_block() -> None:
-    done = []
-    with pytest.raises(KeyboardInterrupt), hold_interrupts():
-        signal.raise_signal(signal.SIGINT)
+def press_ctrl_c(times: int, done: list[str], *, nested: bool = False) -> None:
+    """Press Ctrl-C within a held block, and go on there."""
+    with hold_interrupts():
+        if nested:
+            press_ctrl_c(times, done)
+        else:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
         done.append("rest of the block")
+
+
+def test_interrupt_waits_for_the_end_of_the_block() -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        press_ctrl_c(1, done)
     assert done == ["rest of the block"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_second_interrupt_does_not_wait() -> None:
-    done = []
-    with pytest.raises(KeyboardInterrupt), hold_interrupts():
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        done.append("rest of the block")
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        press_ctrl_c(2, done)
     assert done == []
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_blocks_within_blocks() -> None:
-    done = []
-    with pytest.raises(KeyboardInterrupt), hold_interrupts():
-        with hold_interrupts():
-            signal.raise_signal(signal.SIGINT)
-        done.append("rest of the outer block")
-    assert done == ["rest of the outer block"]
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        press_ctrl_c(1, done, nested=True)
+    assert done == ["rest of the block", "rest of the block"]
 
 
 def test_error_of_the_block_comes_first() -> None:
-    with pytest.raises(ZeroDivisionError), hold_interrupts():
-        signal.raise_signal(signal.SIGINT)
-        raise ZeroDivisionError
+    def fail() -> None:
+        with hold_interrupts():
+            signal.raise_signal(signal.SIGINT)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
