@@ -160,6 +160,12 @@ class TrainingRun:
 
     def _keep(self, line: dict[str, Any]) -> None:
         """Write the epoch down, in an order in which a kill at any moment loses nothing reported as saved."""
+        for key, state in self.states.items():
+            if not np.isfinite(state.row_sum).all():
+                raise TrainingError(
+                    f"epoch {self.epoch}: the weights of {key!r} have grown out of all numbers; "
+                    "lower the learning rate. The checkpoint is that of the epoch before"
+                )
         if not self.best or _is_better(line, self.best):
             self.best = {name: line[name] for name in ("epoch", "valid_accuracy", "valid_loss")}
             self.network.with_weights(self.packed.weights()).save(
