@@ -28,6 +28,7 @@ import numpy as np
 from eventsnn.engines.record import SimulationInterrupted
 from tests.engines.test_interrupt import busy_network, run_busy
 network = busy_network()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 signal.signal(signal.SIGPROF, lambda number, frame: signal.raise_signal(signal.SIGINT))
 signal.setitimer(signal.ITIMER_PROF, 0.3)
 start = time.process_time()

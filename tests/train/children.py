@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -26,6 +27,7 @@ def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:
 
 def train_on(folder: Path, epochs: int) -> None:
     """Train, from the checkpoint if there is one; Ctrl-C ends the process with `INTERRUPTED`."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     try:
         toy_train(folder, epochs=epochs, resume=True)
     except KeyboardInterrupt:
