@@ -55,4 +55,4 @@ def list_extensions() -> list[Extension]:
     return cythonize(extensions, include_path=[str(STAGE)], compiler_directives=DIRECTIVES)
 
 
-setup(ext_modules=list_extensions())
+setup(ext_modules=list_extensions(), options={"build_ext": {"parallel": os.cpu_count()}})
