@@ -2,7 +2,7 @@
  *
  * Needs: REAL (float or double), INT (signed integer of its size), VEC_BYTES, TARGET (function attribute),
  * NAME(x) (x with a suffix of its own). No operation crosses neurons and none is contracted (-ffp-contract=off),
- * so every instruction set gives the same bits. Twin: eventsnn/engines/block_twin.py.
+ * so every instruction set gives the same bits. Twin: eventsnn/engines/twin.py, neuron by neuron.
  */
 
 typedef REAL NAME(vec) __attribute__((vector_size(VEC_BYTES)));

@@ -1,6 +1,6 @@
 """The neuron in closed form: plain-Python twin of ``cython_ext/lif.pxd``, operation for operation.
 
-Sources: Jin, Zhang & Li, NeurIPS 2018, eq. 1-3 (the neuron); the bound behind `next_crossing` is derived in
+Sources: Jin, Zhang & Li, NeurIPS 2018, eq. 1-3 (the neuron); the bound behind `newton_step` is derived in
 its docstring. D is elapsed time in ms throughout.
 """
 
@@ -18,11 +18,6 @@ from eventsnn.network.neurons import LIF
 TOUCH = 4 * 2.0**-52
 # A Newton step shorter than this fraction of the abscissa no longer moves it.
 CONVERGED = 1e-15
-# Candidates are looked for with a threshold lowered by this factor, so that rounding in the search can never
-# hide one; whether a candidate fires is decided by `next_crossing` alone.
-CANDIDATE = 1.0 - 2.0**-10
-# A bisection-like worst case (double root) halves the distance each step; 200 steps are out of reach.
-MAX_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -113,19 +108,3 @@ def newton_step(c: Constants, u: float, i: float, d: float) -> tuple[float, bool
         return math.inf, False
     step = (c.threshold - u) / slope
     return d + step, step <= CONVERGED * (d + step)
-
-
-def next_crossing(c: Constants, u: float, i: float, limit: float = math.inf) -> float:
-    """Time until a neuron in state (u, I) without further input fires, ms; inf if it does not before `limit`.
-
-    A function of the state alone: `limit` only cuts the search short, it never changes a finite result that
-    is not above it.
-    """
-    d = 0.0
-    for _ in range(MAX_STEPS):
-        d, fires = newton_step(c, u, i, d)
-        if fires:
-            return d
-        if d > limit:
-            return math.inf
-    return d

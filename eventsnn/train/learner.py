@@ -30,8 +30,8 @@ class LayerRun:
     Attributes
     ----------
     arrivals : Arrivals
-    table : real array, or None
-        See `make_table`; None for layers with lateral inhibition until the backward pass asks.
+    table : real array
+        See `make_table`.
     spikes : Arrivals
         Sorted by (time, neuron) within each sample.
     by_block : (times, neurons, ptr)
