@@ -8,15 +8,19 @@
 #include <stdint.h>
 
 #define BLOCK_WIDTH 32
-#define TABLE_COLUMNS 5 /* a, h, b of the interval before an arrival; c_u, c_i of the one after it */
+#define TABLE_COLUMNS 4 /* a, h, b of the interval before an arrival; level that a crossing in it leaves u above */
 
 #define DECLARE_OPS(REAL, ops)                                                                                       \
     typedef struct {                                                                                                 \
-        int64_t (*run)(REAL*, REAL*, const REAL*, const REAL*, const int32_t*, const REAL*, int64_t, int64_t, REAL,  \
-                       REAL*);                                                                                       \
+        int64_t (*run)(REAL*, REAL*, const REAL*, const int32_t*, const REAL*, int64_t, int64_t, int64_t, uint32_t*);\
         void (*step)(REAL*, REAL*, const REAL*, int64_t, int32_t, REAL, REAL, REAL, REAL, REAL, REAL, uint8_t*);     \
-        void (*reverse)(REAL*, REAL*, REAL*, const int32_t*, const REAL*, const uint8_t*, const REAL*, int64_t,      \
-                        int64_t);                                                                                    \
+        void (*table)(REAL*, const double*, int64_t, const double*, double);                                         \
+        void (*reverse)(REAL*, const int32_t*, const REAL*, int64_t, const int32_t*, const int32_t*, const REAL*,    \
+                        const REAL*, int64_t);                                                                       \
+        void (*add_rows)(REAL*, const int32_t*, int64_t, const REAL*);                                               \
+        void (*weigh)(const REAL*, const REAL*, int64_t, double*);                                                   \
+        void (*learn)(REAL*, REAL*, const REAL*, const REAL*, const REAL*, const REAL*, const REAL*, const REAL*,    \
+                      int64_t);                                                                                      \
         void (*adam)(REAL*, REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, REAL, REAL, double*,        \
                      double*);                                                                                       \
         void (*sgd)(REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, double*, double*);                  \

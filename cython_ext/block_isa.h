@@ -6,81 +6,70 @@
 #include <string.h>
 
 #include "block.h"
-
-#define PASTE_(a, b) a##_##b
-#define PASTE(a, b) PASTE_(a, b)
-#define OPS(isa) {PASTE(run, isa), PASTE(step, isa), PASTE(reverse, isa), PASTE(adam, isa), PASTE(sgd, isa)}
-
-/* Vectors of 16 bytes: SSE2 on x86-64, NEON on arm64, part of both baselines. */
-#define TARGET
-#define VEC_BYTES 16
-#define REAL float
-#define INT int32_t
-#define SQRT sqrtf
-#define NAME(x) PASTE(x, base32)
-#include "block_template.h"
-#undef REAL
-#undef INT
-#undef SQRT
-#undef NAME
-#define REAL double
-#define INT int64_t
-#define SQRT sqrt
-#define NAME(x) PASTE(x, base64)
-#include "block_template.h"
-#undef REAL
-#undef INT
-#undef SQRT
-#undef NAME
-#undef TARGET
-#undef VEC_BYTES
+#include "decay.h"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define EVENTSNN_X86 1
+#include <immintrin.h>
+#endif
+
+#define PASTE_(a, b) a##_##b
+#define PASTE(a, b) PASTE_(a, b)
+#define OPS(isa)                                                                                                     \
+    {                                                                                                                \
+        PASTE(run, isa), PASTE(step, isa), PASTE(table, isa), PASTE(reverse, isa), PASTE(add_rows, isa),             \
+            PASTE(weigh, isa), PASTE(learn, isa), PASTE(adam, isa), PASTE(sgd, isa)                                  \
+    }
+
+/* Vectors of 16 bytes: SSE2 on x86-64, NEON on arm64, part of both baselines. VGE gives a bit per lane. */
+#define TARGET
+#define VEC_BYTES 16
+#define NAME(x) PASTE(x, base32)
+#ifdef EVENTSNN_X86
+#define VSET(x) ((VEC)_mm_set1_ps(x))
+#define VMAX(a, b) ((VEC)_mm_max_ps((__m128)(a), (__m128)(b)))
+#define VGE(a, b) ((uint32_t)_mm_movemask_ps(_mm_cmpge_ps((__m128)(a), (__m128)(b))))
+#endif
+#include "block_float.h"
+#define NAME(x) PASTE(x, base64)
+#ifdef EVENTSNN_X86
+#define VSET(x) ((VEC)_mm_set1_pd(x))
+#define VMAX(a, b) ((VEC)_mm_max_pd((__m128d)(a), (__m128d)(b)))
+#define VGE(a, b) ((uint32_t)_mm_movemask_pd(_mm_cmpge_pd((__m128d)(a), (__m128d)(b))))
+#endif
+#include "block_double.h"
+#undef TARGET
+#undef VEC_BYTES
+
+#ifdef EVENTSNN_X86
 
 #define TARGET __attribute__((target("avx2")))
 #define VEC_BYTES 32
-#define REAL float
-#define INT int32_t
-#define SQRT sqrtf
 #define NAME(x) PASTE(x, avx2f)
-#include "block_template.h"
-#undef REAL
-#undef INT
-#undef SQRT
-#undef NAME
-#define REAL double
-#define INT int64_t
-#define SQRT sqrt
+#define VSET(x) ((VEC)_mm256_set1_ps(x))
+#define VMAX(a, b) ((VEC)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define VGE(a, b) ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(a), (__m256)(b), _CMP_GE_OQ)))
+#include "block_float.h"
 #define NAME(x) PASTE(x, avx2d)
-#include "block_template.h"
-#undef REAL
-#undef INT
-#undef SQRT
-#undef NAME
+#define VSET(x) ((VEC)_mm256_set1_pd(x))
+#define VMAX(a, b) ((VEC)_mm256_max_pd((__m256d)(a), (__m256d)(b)))
+#define VGE(a, b) ((uint32_t)_mm256_movemask_pd(_mm256_cmp_pd((__m256d)(a), (__m256d)(b), _CMP_GE_OQ)))
+#include "block_double.h"
 #undef TARGET
 #undef VEC_BYTES
 
 #define TARGET __attribute__((target("avx512f")))
 #define VEC_BYTES 64
-#define REAL float
-#define INT int32_t
-#define SQRT sqrtf
 #define NAME(x) PASTE(x, avx512f)
-#include "block_template.h"
-#undef REAL
-#undef INT
-#undef SQRT
-#undef NAME
-#define REAL double
-#define INT int64_t
-#define SQRT sqrt
+#define VSET(x) ((VEC)_mm512_set1_ps(x))
+#define VMAX(a, b) ((VEC)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define VGE(a, b) ((uint32_t)_mm512_cmp_ps_mask((__m512)(a), (__m512)(b), _CMP_GE_OQ))
+#include "block_float.h"
 #define NAME(x) PASTE(x, avx512d)
-#include "block_template.h"
-#undef REAL
-#undef INT
-#undef SQRT
-#undef NAME
+#define VSET(x) ((VEC)_mm512_set1_pd(x))
+#define VMAX(a, b) ((VEC)_mm512_max_pd((__m512d)(a), (__m512d)(b)))
+#define VGE(a, b) ((uint32_t)_mm512_cmp_pd_mask((__m512d)(a), (__m512d)(b), _CMP_GE_OQ))
+#include "block_double.h"
 #undef TARGET
 #undef VEC_BYTES
 #endif

@@ -1,54 +1,81 @@
 /* The loops over a block, written once; block_isa.h includes this file for every precision and instruction set.
  *
- * Needs: REAL (float or double), INT (signed integer of its size), VEC_BYTES, TARGET (function attribute),
- * NAME(x) (x with a suffix of its own). No operation crosses neurons and none is contracted (-ffp-contract=off),
- * so every instruction set gives the same bits. Twin: eventsnn/engines/twin.py, neuron by neuron.
+ * Needs: REAL (float or double), INT (signed integer of its size), SQRT, VEC_BYTES, TARGET (function attribute),
+ * NAME(x) (x with a suffix of its own), and optionally VSET, VMAX, VGE (set all lanes, maximum, bits of lanes with
+ * a >= b), which it takes back. No operation crosses neurons but sums whose order does not depend on the vectors,
+ * and none is contracted (-ffp-contract=off), so every instruction set gives the same bits.
+ * Twin: eventsnn/engines/twin.py, neuron by neuron; for `learn`, eventsnn/learning/macro.py.
  */
 
 typedef REAL NAME(vec) __attribute__((vector_size(VEC_BYTES)));
 typedef INT NAME(mask) __attribute__((vector_size(VEC_BYTES)));
+typedef double NAME(wide) __attribute__((vector_size(VEC_BYTES)));
 
 #define LANES ((int)(VEC_BYTES / sizeof(REAL)))
 #define VECS (BLOCK_WIDTH / LANES)
 #define VEC NAME(vec)
 #define MASK NAME(mask)
-#define SPREAD(x) ((VEC){0} + (x))
+#define WIDE NAME(wide)
+#define DOUBLES (VEC_BYTES / 8)
+/* Rows of weights are fetched this many arrivals ahead: they lie in the second cache in no order. */
+#define AHEAD 8
 
-TARGET static int NAME(any)(const MASK* m) {
-    uint64_t word[VEC_BYTES / 8], sum = 0;
-    memcpy(word, m, sizeof word);
-    for (int k = 0; k < VEC_BYTES / 8; ++k) sum |= word[k];
-    return sum != 0;
+#ifndef VSET
+TARGET static inline VEC NAME(set)(REAL x) {
+    VEC v;
+    for (int k = 0; k < LANES; ++k) v[k] = x;
+    return v;
+}
+TARGET static inline VEC NAME(max)(VEC a, VEC b) {
+    const MASK m = a >= b;
+    return (VEC)(((MASK)a & m) | ((MASK)b & ~m));
+}
+TARGET static inline uint32_t NAME(ge)(VEC a, VEC b) {
+    uint32_t bits = 0;
+    for (int k = 0; k < LANES; ++k) bits |= (uint32_t)(a[k] >= b[k]) << k;
+    return bits;
+}
+#define VSET(x) NAME(set)(x)
+#define VMAX(a, b) NAME(max)(a, b)
+#define VGE(a, b) NAME(ge)(a, b)
+#endif
+
+TARGET static inline void NAME(fetch)(const REAL* row) {
+    for (int k = 0; k < (int)(BLOCK_WIDTH * sizeof(REAL)); k += 64) __builtin_prefetch((const char*)row + k);
 }
 
-/* One block through the arrivals [e, stop): advance, deliver, search. Membrane potentials of neurons whose bits in
- * `keep` are 0 stay 0. Returns the first arrival after which a neuron may fire before the next one, else `stop`;
- * `hit` then says which neurons may, all ones for each. */
-TARGET static int64_t NAME(run)(REAL* u, REAL* i, const REAL* keep, const REAL* weights, const int32_t* neurons,
-                                const REAL* table, int64_t e, int64_t stop, REAL level, REAL* hit) {
-    VEC U[VECS], I[VECS];
-    MASK K[VECS], F[VECS];
-    const VEC L = SPREAD(level);
+/* One block through the arrivals [e, stop): advance to each, look for spikes on the way, deliver it. Returns the
+ * first arrival before which a neuron may have fired, not delivered, the state that of the arrival before, and in
+ * `hit` a bit for each such neuron; else `stop`, and if stop < n, `hit` for the interval before it. */
+TARGET static int64_t NAME(run)(REAL* u, REAL* i, const REAL* weights, const int32_t* neurons, const REAL* table,
+                                int64_t e, int64_t stop, int64_t n, uint32_t* hit) {
+    VEC U[VECS], I[VECS], P[VECS];
     memcpy(U, u, sizeof U);
     memcpy(I, i, sizeof I);
-    memcpy(K, keep, sizeof K);
+    *hit = 0;
     for (; e < stop; ++e) {
         const REAL* row = table + e * TABLE_COLUMNS;
         const REAL* w = weights + (int64_t)neurons[e] * BLOCK_WIDTH;
-        const VEC a = SPREAD(row[0]), h = SPREAD(row[1]), b = SPREAD(row[2]), cu = SPREAD(row[3]), ci = SPREAD(row[4]);
-        MASK found = {0};
+        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]), level = VSET(row[3]);
+        NAME(fetch)(weights + (int64_t)neurons[e + AHEAD < stop ? e + AHEAD : e] * BLOCK_WIDTH);
+        for (int k = 0; k < VECS; ++k) P[k] = U[k] * a + I[k] * h;
+        VEC top = P[0];
+        for (int k = 1; k < VECS; ++k) top = VMAX(top, P[k]);
+        if (__builtin_expect(VGE(top, level) != 0, 0)) {
+            for (int k = 0; k < VECS; ++k) *hit |= VGE(P[k], level) << (k * LANES);
+            break;
+        }
         for (int k = 0; k < VECS; ++k) {
             VEC W;
             memcpy(&W, w + k * LANES, sizeof W);
-            U[k] = (VEC)((MASK)(U[k] * a + I[k] * h) & K[k]);
+            U[k] = P[k];
             I[k] = I[k] * b + W;
-            F[k] = cu * U[k] + ci * I[k] >= L;
-            found |= F[k];
         }
-        if (NAME(any)(&found)) {
-            memcpy(hit, F, sizeof F);
-            break;
-        }
+    }
+    if (e == stop && stop < n) {
+        const VEC a = VSET(table[e * TABLE_COLUMNS]), h = VSET(table[e * TABLE_COLUMNS + 1]);
+        const VEC level = VSET(table[e * TABLE_COLUMNS + 3]);
+        for (int k = 0; k < VECS; ++k) *hit |= VGE(U[k] * a + I[k] * h, level) << (k * LANES);
     }
     memcpy(u, U, sizeof U);
     memcpy(i, I, sizeof I);
@@ -59,9 +86,9 @@ TARGET static int64_t NAME(run)(REAL* u, REAL* i, const REAL* keep, const REAL* 
  * time that c_u and c_i stand for. */
 TARGET static void NAME(step)(REAL* u, REAL* i, const REAL* weights, int64_t stride, int32_t blocks, REAL a_, REAL h_,
                               REAL b_, REAL cu_, REAL ci_, REAL level, uint8_t* found) {
-    const VEC a = SPREAD(a_), h = SPREAD(h_), b = SPREAD(b_), cu = SPREAD(cu_), ci = SPREAD(ci_), L = SPREAD(level);
+    const VEC a = VSET(a_), h = VSET(h_), b = VSET(b_), cu = VSET(cu_), ci = VSET(ci_), L = VSET(level);
     for (int32_t block = 0; block < blocks; ++block) {
-        MASK m = {0};
+        uint32_t bits = 0;
         for (int k = 0; k < VECS; ++k) {
             const int64_t at = (int64_t)block * BLOCK_WIDTH + k * LANES;
             VEC U, I, W, P;
@@ -70,39 +97,134 @@ TARGET static void NAME(step)(REAL* u, REAL* i, const REAL* weights, int64_t str
             memcpy(&W, weights + block * stride + k * LANES, sizeof W);
             P = U * a + I * h;
             I = I * b + W;
-            m |= cu * P + ci * I >= L;
+            bits |= VGE(cu * P + ci * I, L);
             memcpy(u + at, &P, sizeof P);
             memcpy(i + at, &I, sizeof I);
         }
-        found[block] = (uint8_t)NAME(any)(&m);
+        found[block] = bits != 0;
     }
 }
 
-/* One block in reverse time from arrival e down to `stop`: add G, and `silent` where `first` is set, to the row of
- * each arrival in (stop, e], going back to the arrival before after each. */
-TARGET static void NAME(reverse)(REAL* lam, REAL* g, REAL* out, const int32_t* neurons, const REAL* table,
-                                 const uint8_t* first, const REAL* silent, int64_t e, int64_t stop) {
-    VEC A[VECS], G[VECS], S[VECS];
-    memcpy(A, lam, sizeof A);
-    memcpy(G, g, sizeof G);
-    if (silent) memcpy(S, silent, sizeof S);
-    for (; e > stop; --e) {
+/* Rows of a table for the elapsed times d (n,): propagators as `lif_respond` gives them for the constants `c` of a
+ * neuron (lif.pxd), and `lowered`, a threshold, times a. */
+TARGET static void NAME(table)(REAL* table, const double* d, int64_t n, const double* c, double lowered) {
+    enum { CHUNK = 64 };
+    double x[3][CHUNK], e[3][CHUNK], rise[3][CHUNK];
+    const double rates[3] = {c[8], c[9], c[5]};
+    for (int64_t start = 0; start < n; start += CHUNK) {
+        const int m = n - start < CHUNK ? (int)(n - start) : CHUNK;
+        for (int q = 0; q < 3; ++q) {
+            for (int k = 0; k < CHUNK; ++k) x[q][k] = k < m ? d[start + k] * rates[q] : 0.0;
+            for (int k = 0; k < CHUNK; k += DOUBLES) {
+                WIDE y, t, kk, r, r2, r4, p, s, zero = {0};
+                uint64_t bits[DOUBLES];
+                for (int l = 0; l < (int)DOUBLES; ++l) y[l] = -(x[q][k + l] < DECAY_END ? x[q][k + l] : DECAY_END);
+                t = y * DECAY_LOG2E + DECAY_MAGIC;
+                kk = t - DECAY_MAGIC;
+                r = (y - kk * DECAY_LN2_HI) - kk * DECAY_LN2_LO;
+                r2 = r * r;
+                r4 = r2 * r2;
+                p = DECAY_SERIES(r, r2, r4);
+                memcpy(bits, &t, sizeof bits);
+                for (int l = 0; l < (int)DOUBLES; ++l) bits[l] = (bits[l] << 52) + ((uint64_t)1023 << 52);
+                memcpy(&s, bits, sizeof s);
+                r = s + s * p;
+                p = ((zero + 1.0) - s) - s * p;
+                for (int l = 0; l < (int)DOUBLES; ++l) r[l] = x[q][k + l] < DECAY_END ? r[l] : 0.0;
+                memcpy(&e[q][k], &r, sizeof r);
+                memcpy(&rise[q][k], &p, sizeof p);
+            }
+        }
+        for (int k = 0; k < m; ++k, table += TABLE_COLUMNS) {
+            const double a = e[0][k], b = e[1][k];
+            const double h = c[4] == 0.0 ? a * x[1][k] : (c[1] > c[2] ? a : b) * (c[4] * rise[2][k]);
+            table[0] = (REAL)a;
+            table[1] = (REAL)h;
+            table[2] = (REAL)b;
+            table[3] = (REAL)(lowered * a);
+        }
+    }
+}
+
+/* One block in reverse time from arrival e down to 0: add G to the row of each arrival, going back to the arrival
+ * before after each. Evaluation point p, of neuron `lane`, acts from arrival at[p] on: it adds `dp` to P and `dg` to
+ * G there; `at` descends from e or below. */
+TARGET static void NAME(reverse)(REAL* out, const int32_t* neurons, const REAL* table, int64_t e, const int32_t* at,
+                                 const int32_t* lane, const REAL* dp, const REAL* dg, int64_t points) {
+    static const struct {
+        REAL row[2 * BLOCK_WIDTH];
+    } one = {{[BLOCK_WIDTH] = 1}};
+    VEC P[VECS], G[VECS];
+    int64_t p = 0, next = points ? at[0] : -1;
+    for (int k = 0; k < VECS; ++k) P[k] = G[k] = VSET(0);
+    for (; e >= 0; --e) {
         const REAL* row = table + e * TABLE_COLUMNS;
         REAL* o = out + (int64_t)neurons[e] * BLOCK_WIDTH;
-        const VEC a = SPREAD(row[0]), h = SPREAD(row[1]), b = SPREAD(row[2]);
-        const int add = silent && first[e];
+        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
+        NAME(fetch)(out + (int64_t)neurons[e > AHEAD ? e - AHEAD : e] * BLOCK_WIDTH);
+        while (next == e) {
+            const REAL* unit = one.row + BLOCK_WIDTH - lane[p]; /* 1 for the neuron, 0 for the others */
+            const VEC x = VSET(dp[p]), y = VSET(dg[p]);
+            for (int k = 0; k < VECS; ++k) {
+                VEC which;
+                memcpy(&which, unit + k * LANES, sizeof which);
+                P[k] += which * x;
+                G[k] += which * y;
+            }
+            next = ++p < points ? at[p] : -1;
+        }
         for (int k = 0; k < VECS; ++k) {
             VEC O;
             memcpy(&O, o + k * LANES, sizeof O);
             O += G[k];
-            if (add) O += S[k];
             memcpy(o + k * LANES, &O, sizeof O);
-            G[k] = G[k] * b + A[k] * h;
-            A[k] = A[k] * a;
+            G[k] = G[k] * b + P[k] * h;
+            P[k] = P[k] * a;
         }
     }
-    memcpy(lam, A, sizeof A);
-    memcpy(g, G, sizeof G);
+}
+
+/* Add the same to several rows. */
+TARGET static void NAME(add_rows)(REAL* out, const int32_t* rows, int64_t n, const REAL* what) {
+    VEC S[VECS];
+    memcpy(S, what, sizeof S);
+    for (int64_t j = 0; j < n; ++j) {
+        REAL* o = out + (int64_t)rows[j] * BLOCK_WIDTH;
+        for (int k = 0; k < VECS; ++k) {
+            VEC O;
+            memcpy(&O, o + k * LANES, sizeof O);
+            O += S[k];
+            memcpy(o + k * LANES, &O, sizeof O);
+        }
+    }
+}
+
+/* sum[n] = sum over rows j of w_jn e_jn. */
+TARGET static void NAME(weigh)(const REAL* w, const REAL* e, int64_t rows, double* restrict sum) {
+    for (int n = 0; n < BLOCK_WIDTH; ++n) sum[n] = 0.0;
+    for (int64_t j = 0; j < rows; ++j, w += BLOCK_WIDTH, e += BLOCK_WIDTH)
+        for (int n = 0; n < BLOCK_WIDTH; ++n) sum[n] += (double)w[n] * e[n];
+}
+
+/* The rule on a block's S-PSPs e (rows, BLOCK_WIDTH), rows being pre-synaptic neurons j:
+ *   gradient_jn += e_jn factor_n                              (where there is a gradient)
+ *   below_j      = sum_n w_jn (e_jn delta_n both_n / o_j + delta_n - delta_n both_n [o_j > 0])
+ * that is, sum_n delta_n w_jn rho with rho = e/o_j where both fired, else 1; fired = delta both, inverse = 1/o_j or 0.
+ */
+TARGET static void NAME(learn)(REAL* restrict gradient, REAL* restrict below, const REAL* restrict e,
+                               const REAL* restrict w, const REAL* restrict inverse, const REAL* restrict factor,
+                               const REAL* restrict delta, const REAL* restrict fired, int64_t rows) {
+    for (int64_t j = 0; j < rows; ++j, e += BLOCK_WIDTH, w += BLOCK_WIDTH, gradient += BLOCK_WIDTH) {
+        const REAL ratio = inverse[j], present = inverse[j] != 0;
+        REAL x[BLOCK_WIDTH];
+        for (int n = 0; n < BLOCK_WIDTH; ++n) {
+            gradient[n] += e[n] * factor[n];
+            x[n] = w[n] * (e[n] * (fired[n] * ratio) + (delta[n] - fired[n] * present));
+        }
+        for (int m = BLOCK_WIDTH / 2; m > 0; m /= 2)
+            for (int n = 0; n < m; ++n) x[n] += x[n + m];
+        below[j] = x[0];
+    }
 }
 
 /* Adam on `rows` rows of a block; see optimiser.pyx. */
@@ -147,4 +269,10 @@ TARGET static void NAME(sgd)(REAL* restrict w, REAL* restrict d, REAL* restrict 
 #undef VECS
 #undef VEC
 #undef MASK
-#undef SPREAD
+#undef WIDE
+#undef DOUBLES
+#undef AHEAD
+#undef NAME
+#undef VSET
+#undef VMAX
+#undef VGE

@@ -2,71 +2,72 @@
 
 Same arithmetic as the queue engine (block.pxd, lif.pxd), hence the same bits; the whole input of the layer is known,
 so a search for spikes reaches exactly to the next arrival, and a block's state and weights stay in the cache.
+
+The vector loop (`run` in block_template.h) stops where a neuron may have fired or a refractory period has ended;
+everything else that happens between two arrivals is done here, neuron by neuron.
 """
 
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.string cimport memcpy, memset
 
-import numpy as np
-
-from eventsnn._ext.block cimport ops32, ops64
+from eventsnn._ext.arrivals cimport arrivals_after, arrivals_of, arrivals_t
+from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
-from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
 from eventsnn._ext.lif cimport (
     LIF_CANDIDATE,
+    LIF_TOUCH,
     lif_after_refractory,
     lif_fill,
     lif_next_spike,
     lif_respond,
     lif_t,
 )
-from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_refuse, spikes_t
+from eventsnn._ext.spikes cimport spikes_push, spikes_refuse, spikes_t
+from eventsnn._ext.store cimport SpikeStore
+from eventsnn._ext.turns cimport Turns, turns_take
 
+cdef extern from *:
+    """
+    #define lowest_bit(x) __builtin_ctz(x)
+    /* Membrane potential of a neuron in its refractory period: so far down that the vector loop never sees it reach
+     * the threshold. It means nothing: after the period the potential follows from the synaptic current alone. */
+    #define BURIED -1e30
+    """
+    int lowest_bit(uint32_t x) noexcept nogil
+    const double BURIED
 
 cdef enum:
-    # Columns of the table of an input train, as block.h has them: propagators of the interval before each arrival,
-    # and the coefficients of the bound over the interval after it.
-    A = 0
-    H = 1
-    B = 2
-    C_U = 3
-    C_I = 4
-    COLUMNS = 5
-
-TABLE_COLUMNS = COLUMNS
+    LEVEL = 3  # column of the table
 
 
-cdef struct block_t:
-    double now                 # time at which u and i are committed, ms
-    double end[WIDTH]          # ends of the last refractory periods, ms
-    int32_t refractory[WIDTH]  # neurons whose refractory period had not ended at `now`
-    int32_t n_refractory
-    double release             # the first of their ends, INFINITY if there are none
+cdef int64_t run_to(real_t* u, real_t* i, const real_t* weights, const int32_t* neurons, const real_t* table,
+                    int64_t e, int64_t stop, int64_t n, uint32_t* hit) noexcept nogil:
+    if real_t is float:
+        return ops32.run(u, i, weights, neurons, table, e, stop, n, hit)
+    else:
+        return ops64.run(u, i, weights, neurons, table, e, stop, n, hit)
 
 
-def fill_table(const double[::1] times, const int64_t[::1] sample_ptr, const double[::1] constants,
-               real_t[:, ::1] table):
-    """Propagators and bounds between the arrivals of each sample, shared by all blocks of a layer.
+cdef inline void step_to(real_t* u, real_t* i, const real_t* weights, int32_t neuron, const real_t* row) noexcept nogil:
+    """Advance by the propagators of `row` and deliver a spike of `neuron`, without looking for spikes."""
+    cdef real_t blind[TABLE_COLUMNS]
+    cdef uint32_t hit
+    memcpy(&blind[0], row, sizeof(blind))
+    blind[LEVEL] = <real_t> INFINITY
+    run_to(u, i, weights, &neuron, &blind[0], 0, 1, 1, &hit)
 
-    `times` (n,) ms, ascending within each sample; `sample_ptr` (samples + 1,); `table` (n, TABLE_COLUMNS) is filled.
-    """
-    cdef lif_t lif
-    cdef int64_t s, e
-    cdef double d, a, h, b
-    lif_fill(&lif, &constants[0])
-    with nogil:
-        for s in range(sample_ptr.shape[0] - 1):
-            for e in range(sample_ptr[s], sample_ptr[s + 1]):
-                d = times[e] - times[e - 1] if e > sample_ptr[s] else 0.0
-                lif_respond(&lif, d, &a, &h, &b)
-                table[e, A] = <real_t> a
-                table[e, H] = <real_t> h
-                table[e, B] = <real_t> b
-                # After the last arrival the bound is useless: the search there looks at every neuron.
-                d = times[e + 1] - times[e] if e + 1 < sample_ptr[s + 1] else 0.0
-                table[e, C_U] = <real_t> (1.0 - d / lif.tau_m)
-                table[e, C_I] = <real_t> (d / lif.tau_s)
+
+cdef inline uint32_t reaching(const lif_t* lif, const real_t* u, const real_t* i) noexcept nogil:
+    """The neurons that may fire at all without further input: u never rises above its positive part plus the
+    largest response to the present current."""
+    cdef int32_t n
+    cdef uint32_t bits = 0
+    cdef double reach, level = lif.threshold * LIF_CANDIDATE
+    for n in range(WIDTH):
+        reach = max(u[n], <real_t> 0.0) + max(i[n], <real_t> 0.0) * lif.psp_max
+        bits |= <uint32_t> (reach >= level) << n
+    return bits
 
 
 cdef inline void sort_tail(spikes_t* s, int64_t first) noexcept nogil:
@@ -86,226 +87,312 @@ cdef inline void sort_tail(spikes_t* s, int64_t first) noexcept nogil:
         s.neurons[j] = n
 
 
-cdef int fire_until(const lif_t* lif, block_t* k, const real_t* u, const real_t* i, real_t* keep, const real_t* hit,
-                    int32_t first, int32_t size, double until, double t_stop, spikes_t* spikes) except -1 nogil:
-    """All spikes of the neurons marked in `hit` after the committed state and before the next arrival, `until`."""
+cdef inline void wait(block_t* k, int32_t n, real_t* u) noexcept nogil:
+    """Neuron `n` has fired: enter it among those in their refractory period."""
+    cdef int32_t j = k.n_waiting
+    while j > 0 and k.end[k.waiting[j - 1]] > k.end[n]:
+        k.waiting[j] = k.waiting[j - 1]
+        j -= 1
+    k.waiting[j] = n
+    k.n_waiting += 1
+    k.refractory |= <uint32_t> 1 << n
+    u[n] = <real_t> BURIED
+
+
+cdef inline int32_t wake(block_t* k) noexcept nogil:
+    """The neuron whose refractory period ends first, taken from those in theirs."""
+    cdef int32_t n = k.waiting[0], j
+    k.n_waiting -= 1
+    for j in range(k.n_waiting):
+        k.waiting[j] = k.waiting[j + 1]
+    k.refractory &= ~(<uint32_t> 1 << n)
+    return n
+
+
+cdef int fire(block_t* k, real_t* u, const real_t* i, uint32_t lanes, double until) except -1 nogil:
+    """All spikes of the neurons in `lanes` after the committed state and before the next arrival, `until`."""
     cdef int32_t n
-    cdef int64_t tail = spikes.n
     cdef double t, last
-    for n in range(size):
-        if not marked(hit + n):
+    while lanes:
+        n = lowest_bit(lanes)
+        lanes &= lanes - 1
+        t = lif_next_spike(k.lif, u[n], i[n], k.now, k.end[n], until)
+        if not (t < until and t <= k.t_stop):
             continue
-        t = lif_next_spike(lif, u[n], i[n], k.now, k.end[n], until)
-        while t < until and t <= t_stop:
-            spikes_push(spikes, t, first + n)
-            if not k.end[n] >= k.now:
-                k.refractory[k.n_refractory] = n
-                k.n_refractory += 1
-                memset(&keep[n], 0, sizeof(real_t))
-            k.end[n] = t + lif.refractory
+        while t < until and t <= k.t_stop:
+            spikes_push(k.spikes, t, k.first + n)
+            k.end[n] = t + k.lif.refractory
             last = t
-            t = lif_next_spike(lif, u[n], i[n], k.now, k.end[n], until)
+            t = lif_next_spike(k.lif, u[n], i[n], k.now, k.end[n], until)
             if t == last:
-                spikes_refuse(t, first + n)
-    if spikes.n > tail:
-        sort_tail(spikes, tail)
-        k.release = INFINITY
-        for n in range(k.n_refractory):
-            k.release = min(k.release, k.end[k.refractory[n]])
+                spikes_refuse(t, k.first + n)
+        if not k.refractory >> n & 1:
+            wait(k, n, u)
     return 0
 
 
-cdef inline bint marked(const real_t* bits) noexcept nogil:
-    """True unless all bits of a mask are 0."""
-    if real_t is float:
-        return (<const uint32_t*> bits)[0] != 0
-    else:
-        return (<const uint64_t*> bits)[0] != 0
+cdef uint32_t touching(const block_t* k, const real_t* u, uint32_t lanes) noexcept nogil:
+    """Those of the neurons in `lanes`, none of them in its refractory period, whose potential is the threshold's."""
+    cdef uint32_t found = 0, bit
+    while lanes:
+        bit = lanes & -lanes
+        if u[lowest_bit(lanes)] >= k.lif.threshold * (1.0 - LIF_TOUCH):
+            found |= bit
+        lanes ^= bit
+    return found
 
 
-cdef inline void mark_reaching(const lif_t* lif, const real_t* u, const real_t* i, real_t* hit) noexcept nogil:
-    """Mark the neurons that may fire at all without further input: u never rises above its positive part plus the
-    largest response to the present current."""
+cdef uint32_t wake_until(block_t* k, real_t* u, const real_t* i, double t, double level,
+                         real_t* fresh) except? 0xFFFFFFFF nogil:
+    """The neurons whose refractory periods end before the arrival at `t`, with all spikes that they fire before it.
+
+    Returns those not in a refractory period again; `fresh` holds their membrane potentials at `t`.
+    """
+    cdef uint32_t woken = 0
     cdef int32_t n
-    cdef double reach, level = lif.threshold * LIF_CANDIDATE
-    for n in range(WIDTH):
-        reach = max(u[n], <real_t> 0.0) + max(i[n], <real_t> 0.0) * lif.psp_max
-        memset(&hit[n], 0xFF if reach >= level else 0, sizeof(real_t))
+    while k.n_waiting and k.end[k.waiting[0]] < t:
+        n = wake(k)
+        fresh[n] = <real_t> lif_after_refractory(k.lif, i[n], k.now, k.end[n], t)
+        woken |= <uint32_t> 1 << n
+        if fresh[n] >= level:
+            fire(k, u, i, <uint32_t> 1 << n, t)
+    return woken & ~k.refractory
 
 
-cdef inline int64_t first_after(const double* times, int64_t low, int64_t high, double t) noexcept nogil:
-    """The first of the arrivals [low, high) later than `t`, else `high`."""
-    cdef int64_t middle
-    while low < high:
-        middle = (low + high) >> 1
-        if times[middle] > t:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-cdef int64_t run_to(real_t* u, real_t* i, const real_t* keep, const real_t* weights, const int32_t* neurons,
-                    const real_t* table, int64_t e, int64_t stop, real_t level, real_t* hit) noexcept nogil:
-    if real_t is float:
-        return ops32.run(u, i, keep, weights, neurons, table, e, stop, level, hit)
-    else:
-        return ops64.run(u, i, keep, weights, neurons, table, e, stop, level, hit)
-
-
-cdef void release(const lif_t* lif, block_t* k, real_t* u, real_t* i, real_t* keep, const real_t* weights,
-                  const int32_t* neurons, const real_t* table, int64_t e, double t, real_t level,
-                  real_t* hit) noexcept nogil:
-    """The arrival `e` at time `t`, before which refractory periods ended: membrane potentials from those ends on.
-
-    The neurons released are marked in `hit`, which the kernel took for silent ones.
-    """
-    cdef real_t released[WIDTH]
-    cdef int32_t which[WIDTH]
-    cdef int32_t m, n, n_which = 0, kept = 0
-    for m in range(k.n_refractory):
-        n = k.refractory[m]
-        if k.end[n] >= t:
-            k.refractory[kept] = n
-            kept += 1
-        else:
-            which[n_which] = n
-            released[n_which] = <real_t> lif_after_refractory(lif, i[n], k.now, k.end[n], t)
-            n_which += 1
-    k.n_refractory = kept
-    k.release = INFINITY
-    for m in range(kept):
-        k.release = min(k.release, k.end[k.refractory[m]])
-    memset(hit, 0, WIDTH * sizeof(real_t))
-    run_to(u, i, keep, weights, neurons, table, e, e + 1, level, hit)
-    for m in range(n_which):
-        u[which[m]] = released[m]
-        memset(&keep[which[m]], 0xFF, sizeof(real_t))
-        memset(&hit[which[m]], 0xFF, sizeof(real_t))
-
-
-cdef int sweep_block(const lif_t* lif, block_t* k, real_t* u, real_t* i, real_t* keep, const real_t* weights,
-                     int32_t first, int32_t size, const double* times, const int32_t* neurons, const real_t* table,
-                     int64_t n_events, double t_stop, spikes_t* spikes) except -1 nogil:
-    """One block through all arrivals of one sample.
-
-    The kernel runs from arrival to arrival until a neuron may fire or a refractory period has ended.
-    """
-    cdef real_t level = <real_t> (lif.threshold * LIF_CANDIDATE)
-    cdef real_t hit[WIDTH]
-    cdef int64_t e = 0, stop, reached
-    while e < n_events:
-        if k.release < times[e]:
-            release(lif, k, u, i, keep, weights, neurons, table, e, times[e], level, &hit[0])
-            reached = e
-        else:
-            stop = n_events if k.release == INFINITY else first_after(times, e, n_events, k.release)
-            reached = run_to(u, i, keep, weights, neurons, table, e, stop, level, &hit[0])
-            if reached == stop and stop < n_events:
-                k.now = times[stop - 1]
-                e = stop
-                continue
-            reached = min(reached, n_events - 1)
-        k.now = times[reached]
-        e = reached + 1
-        if e == n_events:
-            mark_reaching(lif, u, i, &hit[0])
-        fire_until(lif, k, u, i, keep, &hit[0], first, size, times[e] if e < n_events else INFINITY, t_stop, spikes)
+cdef int sweep_block(block_t* k, real_t* u, real_t* i, const real_t* weights, const arrivals_t* a,
+                     const real_t* table) except -1 nogil:
+    """One block through all arrivals of one sample."""
+    cdef real_t fresh[WIDTH]
+    cdef int64_t e = 0, reached, release = a.n, tail = k.spikes.n  # spikes from `tail` on may be out of order
+    cdef uint32_t hit, lanes, woken, left
+    cdef double t
+    while e < a.n:
+        reached = run_to(u, i, weights, a.neurons, table, e, release, a.n, &hit)
+        if reached > e:
+            k.now = a.times[reached - 1]
+            e = reached
+        if e == a.n:
+            break
+        t = a.times[e]
+        lanes = hit & ~k.refractory
+        woken = 0
+        fire(k, u, i, lanes, t)
+        if k.n_waiting:
+            woken = wake_until(k, u, i, t, table[e * TABLE_COLUMNS + LEVEL], &fresh[0])
+        sort_tail(k.spikes, tail)
+        tail = k.spikes.n
+        step_to(u, i, weights, a.neurons[e], table + e * TABLE_COLUMNS)
+        k.now = t
+        e += 1
+        left = woken
+        while left:
+            u[lowest_bit(left)] = fresh[lowest_bit(left)]
+            left &= left - 1
+        # A neuron that reaches the threshold at the arrival itself fires after it.
+        lanes = touching(k, u, (lanes | woken) & ~k.refractory)
+        if lanes and e < a.n:
+            fire(k, u, i, lanes, a.times[e])
+        release = arrivals_after(a, k.end[k.waiting[0]]) if k.n_waiting else a.n
+    fire(k, u, i, reaching(k.lif, u, i), INFINITY)
+    sort_tail(k.spikes, tail)
     return 0
 
 
-def sweep_blocks(const real_t[:, :, ::1] weights, int32_t block_from, int32_t block_to, int32_t neurons_of_layer,
-                 const double[::1] constants, const double[::1] times, const int32_t[::1] neurons,
-                 const int64_t[::1] sample_ptr, const real_t[:, ::1] table, double t_stop):
-    """Spikes of the blocks [block_from, block_to) of a layer for a batch of samples.
+cdef inline uint32_t look(real_t* u, real_t* i, const real_t* weights, int32_t neuron,
+                          const real_t* row) noexcept nogil:
+    """The neurons that may fire within the interval of `row`; nothing is changed."""
+    cdef uint32_t hit
+    run_to(u, i, weights, &neuron, row, 0, 0, 1, &hit)
+    return hit
+
+
+cdef void fill_row(const lif_t* lif, double d, real_t* row) noexcept nogil:
+    """A row of the table for an interval of `d` ms."""
+    cdef double a, h, b
+    lif_respond(lif, d, &a, &h, &b)
+    row[0] = <real_t> a
+    row[1] = <real_t> h
+    row[2] = <real_t> b
+    row[LEVEL] = <real_t> (lif.threshold * LIF_CANDIDATE * a)
+
+
+cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, int32_t neuron, const real_t* row,
+                     double t) noexcept nogil:
+    """The state at `t`, after a spike of `neuron`; returns the neurons whose refractory periods ended before `t`."""
+    cdef real_t fresh[WIDTH]
+    cdef uint32_t woken = 0, left
+    cdef int32_t n
+    while k.n_waiting and k.end[k.waiting[0]] < t:
+        n = wake(k)
+        fresh[n] = <real_t> lif_after_refractory(k.lif, i[n], k.now, k.end[n], t)
+        woken |= <uint32_t> 1 << n
+    step_to(u, i, weights, neuron, row)
+    k.now = t
+    left = woken
+    while left:
+        u[lowest_bit(left)] = fresh[lowest_bit(left)]
+        left &= left - 1
+    return woken
+
+
+cdef uint32_t fire_first(block_t* k, real_t* u, const real_t* i, uint32_t lanes, double until,
+                         double* time) except? 0xFFFFFFFF nogil:
+    """The spikes of the neurons in `lanes` that come first, if before `until`: who fired, 0 for none, and when."""
+    cdef double next_spike[WIDTH]
+    cdef uint32_t left = lanes, fired = 0
+    cdef int32_t n
+    time[0] = INFINITY
+    while left:
+        n = lowest_bit(left)
+        left &= left - 1
+        next_spike[n] = lif_next_spike(k.lif, u[n], i[n], k.now, k.end[n], until)
+        time[0] = min(time[0], next_spike[n])
+    if not (time[0] < until and time[0] <= k.t_stop):
+        return 0
+    while lanes:
+        n = lowest_bit(lanes)
+        lanes &= lanes - 1
+        if next_spike[n] == time[0]:
+            spikes_push(k.spikes, time[0], k.first + n)
+            fired |= <uint32_t> 1 << n
+            k.end[n] = time[0] + k.lif.refractory
+            if lif_next_spike(k.lif, u[n], i[n], k.now, k.end[n], until) == time[0]:
+                spikes_refuse(time[0], k.first + n)
+            if k.refractory >> n & 1:
+                # It fired in this interval already: its place among those that wait has changed.
+                rejoin(k, n)
+            else:
+                wait(k, n, u)
+    return fired
+
+
+cdef void rejoin(block_t* k, int32_t n) noexcept nogil:
+    """Put neuron `n` in its place among those in their refractory period, after its end has moved on."""
+    cdef int32_t j = 0
+    while k.waiting[j] != n:
+        j += 1
+    while j + 1 < k.n_waiting and k.end[k.waiting[j + 1]] <= k.end[n]:
+        k.waiting[j] = k.waiting[j + 1]
+        j += 1
+    k.waiting[j] = n
+
+
+cdef uint32_t inhibit_until(block_t* k, real_t* u, real_t* i, const real_t* lateral, const real_t* weights,
+                            int32_t neuron, double until, uint32_t lanes, real_t* row) except? 0xFFFFFFFF nogil:
+    """Everything before the next arrival, `until`, a spike of `neuron`: each spike inhibits the others at once.
+
+    `lanes` are neurons that may fire at once; `row` is the table's for the interval, and afterwards for what is left
+    of it. Returns neurons that may have come to the threshold at `until`.
+    """
+    cdef real_t lag_row[TABLE_COLUMNS]
+    cdef uint32_t fired, waking, at_once = lanes
+    cdef int32_t j
+    cdef double t
+    while True:
+        if until < INFINITY:
+            lanes = (look(u, i, weights, neuron, row) | at_once) & ~k.refractory
+        else:
+            lanes = reaching(k.lif, u, i) & ~k.refractory
+        waking = 0
+        for j in range(k.n_waiting):
+            if k.end[k.waiting[j]] < until:
+                waking |= <uint32_t> 1 << k.waiting[j]
+        fired = fire_first(k, u, i, lanes | waking, until, &t)
+        if not fired:
+            return lanes
+        fill_row(k.lif, t - k.now, &lag_row[0])
+        at_once = lanes
+        while fired:
+            at_once |= commit(k, u, i, lateral, lowest_bit(fired), &lag_row[0], t)
+            fill_row(k.lif, 0.0, &lag_row[0])
+            fired &= fired - 1
+        at_once = touching(k, u, at_once & ~k.refractory)
+        if until < INFINITY:
+            fill_row(k.lif, until - t, row)
+
+
+cdef int sweep_lateral(block_t* k, real_t* u, real_t* i, const real_t* lateral, const real_t* weights,
+                       const arrivals_t* a, const real_t* table) except -1 nogil:
+    """As `sweep_block`, for neurons that inhibit each other: `lateral` (WIDTH, WIDTH), by source neuron."""
+    cdef real_t row[TABLE_COLUMNS]
+    cdef int64_t e = 0, reached, release = a.n
+    cdef uint32_t hit, lanes = 0
+    cdef double t
+    while e < a.n:
+        if not lanes:
+            reached = run_to(u, i, weights, a.neurons, table, e, release, a.n, &hit)
+            if reached > e:
+                k.now = a.times[reached - 1]
+                e = reached
+            if e == a.n:
+                break
+        t = a.times[e]
+        memcpy(&row[0], table + e * TABLE_COLUMNS, sizeof(row))
+        lanes = inhibit_until(k, u, i, lateral, weights, a.neurons[e], t, lanes, &row[0])
+        lanes |= commit(k, u, i, weights, a.neurons[e], &row[0], t)
+        lanes = touching(k, u, lanes & ~k.refractory)
+        e += 1
+        release = arrivals_after(a, k.end[k.waiting[0]]) if k.n_waiting else a.n
+    inhibit_until(k, u, i, lateral, weights, 0, INFINITY, 0, &row[0])
+    return 0
+
+
+def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] lateral, const double[::1] constants,
+                 const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,
+                 const int32_t[::1] grid, const double[::1] scale, const real_t[:, ::1] table, double t_stop,
+                 SpikeStore store, Turns turns, int64_t most=1 << 62):
+    """Spikes of a layer for a batch of samples, those of the units that this thread takes, `most` of them at most.
 
     Parameters
     ----------
     weights : real (blocks, pre, WIDTH)
-    times, neurons : arrivals of all samples, sample after sample; `sample_ptr` (samples + 1,) delimits them
-    table : real (n, TABLE_COLUMNS), from `fill_table`
-
-    Returns
-    -------
-    times : float64, neurons : int32, ptr : int64 ((block_to - block_from) * samples + 1,)
-        Spikes in the order block, sample, time; block b's spikes of sample s are [ptr[k], ptr[k + 1]) with
-        k = (b - block_from) * samples + s.
+    lateral : real (1, neurons, WIDTH) or (0, 0, 0)
+        Packed weights of the lateral inhibition of a layer of one block; empty if there is none.
+    times, neurons, sample_ptr
+        Arrivals of all samples, sample after sample.
+    grid, scale, table
+        From `eventsnn._ext.arrivals.fill_tables`.
+    t_stop : float
+        No spikes after it, ms.
+    store : SpikeStore
+        Takes the spikes, and knows which block and which samples make a unit.
+    turns : Turns
+        Over the units.
     """
     cdef lif_t lif
     cdef block_t k
     cdef real_t u[WIDTH]
     cdef real_t i[WIDTH]
-    cdef real_t keep[WIDTH]  # bit masks: all ones, or 0 for a neuron in its refractory period
-    cdef spikes_t spikes
-    cdef int64_t n_samples = sample_ptr.shape[0] - 1, s, n_events
-    cdef int32_t block, n, size
-    ptr = np.zeros((block_to - block_from) * n_samples + 1, dtype=np.int64)
-    cdef int64_t[::1] ends = ptr
-    memset(&spikes, 0, sizeof(spikes_t))
+    cdef arrivals_t a
+    cdef int64_t unit, s, before
+    cdef int32_t block, n, part
+    cdef bint inhibits = lateral.shape[0] > 0
     lif_fill(&lif, &constants[0])
-    try:
-        with nogil:
-            for block in range(block_from, block_to):
-                size = min(WIDTH, neurons_of_layer - block * WIDTH)
-                for s in range(n_samples):
-                    n_events = sample_ptr[s + 1] - sample_ptr[s]
-                    if n_events:
-                        memset(&u[0], 0, sizeof(u))
-                        memset(&i[0], 0, sizeof(i))
-                        memset(&keep[0], 0xFF, sizeof(keep))
-                        k.now = 0.0
-                        k.n_refractory = 0
-                        k.release = INFINITY
-                        for n in range(WIDTH):
-                            k.end[n] = -INFINITY
-                        sweep_block(&lif, &k, &u[0], &i[0], &keep[0], &weights[block, 0, 0], block * WIDTH,
-                                    size, &times[sample_ptr[s]], &neurons[sample_ptr[s]], &table[sample_ptr[s], 0],
-                                    n_events, t_stop, &spikes)
-                    ends[(block - block_from) * n_samples + s + 1] = spikes.n
-        out_times = np.empty(spikes.n, dtype=np.float64)
-        out_neurons = np.empty(spikes.n, dtype=np.int32)
-        if spikes.n:
-            out_times[:] = <double[:spikes.n]> spikes.times
-            out_neurons[:] = <int32_t[:spikes.n]> spikes.neurons
-    finally:
-        spikes_free(&spikes)
-    return out_times, out_neurons, ptr
-
-
-def merge_blocks(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] ptr, int64_t n_samples):
-    """Merge the blocks' spike trains of every sample into the order (time, neuron).
-
-    `times`, `neurons`, `ptr` as `sweep_blocks` returns them for all blocks of a layer.
-
-    Returns
-    -------
-    times : float64, neurons : int32, sample_ptr : int64 (samples + 1,)
-    """
-    cdef int32_t n_blocks = <int32_t> ((ptr.shape[0] - 1) // n_samples), block
-    cdef int64_t s, at = 0
-    cdef heap_t heap
-    out_times = np.empty(times.shape[0], dtype=np.float64)
-    out_neurons = np.empty(times.shape[0], dtype=np.int32)
-    sample_ptr = np.zeros(n_samples + 1, dtype=np.int64)
-    cdef double[::1] t = out_times
-    cdef int32_t[::1] n = out_neurons
-    cdef int64_t[::1] ends = sample_ptr
-    cdef int64_t[::1] cursor = np.zeros(n_blocks, dtype=np.int64)
-    heap_create(&heap, n_blocks)
+    k.lif = &lif
+    k.t_stop = t_stop
     with nogil:
-        for s in range(n_samples):
-            for block in range(n_blocks):
-                cursor[block] = ptr[block * n_samples + s]
-                heap_update(&heap, block, times[cursor[block]] if cursor[block] < ptr[block * n_samples + s + 1]
-                            else INFINITY)
-            while heap.key[heap_top(&heap)] < INFINITY:
-                block = heap_top(&heap)
-                t[at] = times[cursor[block]]
-                n[at] = neurons[cursor[block]]
-                at += 1
-                cursor[block] += 1
-                heap_update(&heap, block, times[cursor[block]] if cursor[block] < ptr[block * n_samples + s + 1]
-                            else INFINITY)
-            ends[s + 1] = at
-    heap_free(&heap)
-    return out_times, out_neurons, sample_ptr
+        unit = turns_take(&turns.next) if most > 0 else turns.count
+        while unit < turns.count:
+            block = <int32_t> (unit // store.parts)
+            part = <int32_t> (unit % store.parts)
+            k.first = block * WIDTH
+            k.spikes = &store.units[unit]
+            for s in range(store.first_sample(part), store.first_sample(part + 1)):
+                a = arrivals_of(times, neurons, sample_ptr, grid, scale, s)
+                before = k.spikes.n
+                if a.n:
+                    memset(&u[0], 0, sizeof(u))
+                    memset(&i[0], 0, sizeof(i))
+                    k.now = 0.0
+                    k.n_waiting = 0
+                    k.refractory = 0
+                    for n in range(WIDTH):
+                        k.end[n] = -INFINITY
+                    if inhibits:
+                        sweep_lateral(&k, &u[0], &i[0], &lateral[0, 0, 0], &weights[block, 0, 0], &a,
+                                      &table[sample_ptr[s], 0])
+                    else:
+                        sweep_block(&k, &u[0], &i[0], &weights[block, 0, 0], &a, &table[sample_ptr[s], 0])
+                store.counts[block * store.samples + s] = k.spikes.n - before
+            most -= 1
+            unit = turns_take(&turns.next) if most > 0 else turns.count

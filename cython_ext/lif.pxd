@@ -1,11 +1,15 @@
 """The neuron in closed form. Twin: eventsnn/engines/lif.py, operation for operation (same bits)."""
 
-from libc.math cimport INFINITY, exp, expm1
+from libc.math cimport INFINITY, sqrt
+
+cdef extern from "decay.h":
+    void decay(double x, double* e, double* rise) noexcept nogil
+    double decay_e(double x) noexcept nogil
 
 cdef extern from *:
     """
     #define LIF_TOUCH (4.0 * 2.220446049250313e-16)  /* relative distance that counts as touching the threshold */
-    #define LIF_CONVERGED 1e-15                      /* a Newton step below this fraction no longer moves */
+    #define LIF_CONVERGED 1e-15                      /* error of a spike time, in slower time constants */
     #define LIF_CANDIDATE (1.0 - 0.0009765625)       /* candidates are searched with a threshold lowered by 2^-10 */
     #define LIF_MAX_STEPS 200
     #define LIF_LIMIT_SLACK 1e-9                     /* ms: limits only cut a search short, generously */
@@ -26,10 +30,12 @@ cdef struct lif_t:
     double rate        # |1/tau_s - 1/tau_m|, 1/ms
     double tau_slow    # the larger time constant, ms
     double psp_max     # maximum of the unit post-synaptic potential
+    double rate_m      # 1/tau_m, 1/ms
+    double rate_s      # 1/tau_s, 1/ms
 
 
 cdef inline void lif_fill(lif_t* c, const double* row) noexcept nogil:
-    """From the eight numbers of eventsnn.engines.lif.Constants, in its order."""
+    """From the ten numbers of eventsnn.engines.lif.Constants, in its order."""
     c.threshold = row[0]
     c.tau_m = row[1]
     c.tau_s = row[2]
@@ -38,36 +44,58 @@ cdef inline void lif_fill(lif_t* c, const double* row) noexcept nogil:
     c.rate = row[5]
     c.tau_slow = row[6]
     c.psp_max = row[7]
+    c.rate_m = row[8]
+    c.rate_s = row[9]
 
 
 cdef inline void lif_respond(const lif_t* c, double d, double* a, double* h, double* b) noexcept nogil:
     """Propagators over d >= 0 ms: u(d) = u a + I h, I(d) = I b."""
-    a[0] = exp(-d / c.tau_m)
-    b[0] = exp(-d / c.tau_s)
+    cdef double unused, rise
+    decay(d * c.rate_m, a, &unused)
+    decay(d * c.rate_s, b, &unused)
     if c.gain == 0.0:
-        h[0] = a[0] * (d / c.tau_s)
+        h[0] = a[0] * (d * c.rate_s)
     else:
-        h[0] = (a[0] if c.tau_m > c.tau_s else b[0]) * (c.gain * -expm1(-d * c.rate))
+        decay(d * c.rate, &unused, &rise)
+        h[0] = (a[0] if c.tau_m > c.tau_s else b[0]) * (c.gain * rise)
 
 
 cdef inline double lif_next_crossing(const lif_t* c, double u0, double i0, double limit) noexcept nogil:
     """Time until a neuron in state (u0, i0) fires, ms; INFINITY if it does not before `limit`."""
-    cdef double d = 0.0, u = u0, i = i0, slope, step, a, h, b
+    cdef double d, u, i, slope, slope0, bend, square, step, a, h, b
+    cdef double gap = c.threshold - u0, touch = c.threshold * (1.0 - LIF_TOUCH), close = LIF_CONVERGED * c.tau_slow
+    cdef bint leapt
     cdef int _n
+    if u0 >= touch:
+        return 0.0
+    slope0 = i0 * c.rate_s - u0 * c.rate_m
+    if not (i0 > 0.0 and slope0 > 0.0):
+        return INFINITY
+    # The parabola with the state's slope and curvature; it may lie to the right of the crossing, a tangent never.
+    bend = slope0 * c.rate_m + i0 * c.rate_s * c.rate_s
+    square = slope0 * slope0 - 2.0 * bend * gap
+    leapt = square > 0.0
+    d = 2.0 * gap / (slope0 + sqrt(square)) if leapt else gap / slope0
     for _n in range(LIF_MAX_STEPS):
-        if d > 0.0:
-            lif_respond(c, d, &a, &h, &b)
-            u = u0 * a + i0 * h
-            i = i0 * b
+        lif_respond(c, d, &a, &h, &b)
+        u = u0 * a + i0 * h
+        i = i0 * b
+        slope = i * c.rate_s - u * c.rate_m
+        if leapt and not slope > 0.0:
+            # Past the maximum: start again, from the left.
+            leapt = False
+            d = gap / slope0
+            continue
         # Also while u rises: below a flat maximum that misses by rounding alone, the next step leaps past it.
-        if u >= c.threshold * (1.0 - LIF_TOUCH):
+        if u >= touch and not (leapt and u > c.threshold):
             return d
-        slope = i / c.tau_s - u / c.tau_m
-        if not (i > 0.0 and slope > 0.0):
+        if not slope > 0.0:
             return INFINITY
+        leapt = False
         step = (c.threshold - u) / slope
         d = d + step
-        if step <= LIF_CONVERGED * d:
+        # What Newton's method leaves is its step squared times half the curvature over the slope.
+        if (slope * c.rate_m + i * c.rate_s * c.rate_s) * (step * step) <= 2.0 * slope * close:
             return d
         if d > limit:
             return INFINITY
@@ -85,7 +113,7 @@ cdef inline double lif_next_spike(const lif_t* c, double u, double i, double now
     if end >= now:
         if end > until:
             return INFINITY
-        d = lif_next_crossing(c, 0.0, i * exp(-(end - now) / c.tau_s), until - end + LIF_LIMIT_SLACK)
+        d = lif_next_crossing(c, 0.0, i * decay_e((end - now) * c.rate_s), until - end + LIF_LIMIT_SLACK)
         return end + d
     return now + lif_next_crossing(c, u, i, until - now + LIF_LIMIT_SLACK)
 
@@ -94,4 +122,4 @@ cdef inline double lif_after_refractory(const lif_t* c, double i, double now, do
     """Membrane potential at `then` of a neuron whose refractory period ends at `end`, now <= end <= then."""
     cdef double a, h, b
     lif_respond(c, then - end, &a, &h, &b)
-    return (i * exp(-(end - now) / c.tau_s)) * h
+    return (i * decay_e((end - now) * c.rate_s)) * h

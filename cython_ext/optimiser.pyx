@@ -1,51 +1,85 @@
 """Weight updates, block by block, on the packed layout (blocks, pre, WIDTH). Twin: eventsnn/train/optimisers.py."""
 
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
 
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
+from eventsnn._ext.turns cimport Turns, turns_take
 
 
-def adam_blocks(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:, :, ::1] mean,
-                real_t[:, :, ::1] square, int32_t block_from, int32_t block_to, real_t scale,
-                const real_t[:, ::1] decay, real_t step, real_t beta1, real_t beta2, real_t floor,
-                double[:, ::1] row_sum, double[:, ::1] row_square):
-    """One Adam step (Kingma & Ba 2015, algorithm 1, in the form of their section 2) on the gradient
-    ``scale * gradient + decay * weights``; `gradient` is set to zero.
+cdef class Update:
+    """One step of an optimiser on all weights of a projection; made by `make_update`."""
 
-    `step` and `floor` hold the bias corrections: step = rate sqrt(1 - beta2^t) / (1 - beta1^t),
-    floor = epsilon sqrt(1 - beta2^t). `decay` is (blocks, WIDTH). `row_sum` and `row_square` (blocks, WIDTH) are set
-    to the sums over pre-synaptic neurons of the new weights and of their squares.
+    cdef void block(self, int32_t block) noexcept nogil:
+        cdef int64_t at = block * self.rows * WIDTH
+        cdef double* sums = self.row_sum + block * WIDTH
+        cdef double* squares = self.row_square + block * WIDTH
+        cdef const float* decay32 = <const float*> self.decay + block * WIDTH
+        cdef const double* decay64 = <const double*> self.decay + block * WIDTH
+        memset(sums, 0, WIDTH * sizeof(double))
+        memset(squares, 0, WIDTH * sizeof(double))
+        if self.single and self.has_square:
+            ops32.adam(<float*> self.weights + at, <float*> self.gradient + at, <float*> self.mean + at,
+                       <float*> self.square + at, self.rows, <float> self.scale, decay32, <float> self.step,
+                       <float> self.beta1, <float> self.beta2, <float> self.floor, sums, squares)
+        elif self.single:
+            ops32.sgd(<float*> self.weights + at, <float*> self.gradient + at, <float*> self.mean + at, self.rows,
+                      <float> self.scale, decay32, <float> self.step, <float> self.beta1, sums, squares)
+        elif self.has_square:
+            ops64.adam(<double*> self.weights + at, <double*> self.gradient + at, <double*> self.mean + at,
+                       <double*> self.square + at, self.rows, self.scale, decay64, self.step, self.beta1, self.beta2,
+                       self.floor, sums, squares)
+        else:
+            ops64.sgd(<double*> self.weights + at, <double*> self.gradient + at, <double*> self.mean + at, self.rows,
+                      self.scale, decay64, self.step, self.beta1, sums, squares)
+
+
+def make_update(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:, :, ::1] mean,
+                real_t[:, :, ::1] square, real_t[:, ::1] decay, double[:, ::1] row_sum, double[:, ::1] row_square,
+                double scale, double step, double beta1, double beta2, double floor):
+    """One step on the gradient ``scale * gradient + decay * weights``; the gradient is set to zero.
+
+    Adam (Kingma & Ba 2015, algorithm 1, in the form of their section 2), or with an empty `square` gradient descent
+    with momentum `beta1`: velocity = beta1 velocity - step g.
+
+    Parameters
+    ----------
+    weights, gradient, mean, square : real (blocks, pre, WIDTH)
+        `mean` holds the velocity of gradient descent; `square` is then (0, 0, 0).
+    decay : real (blocks, WIDTH)
+    row_sum, row_square : float64 (blocks, WIDTH)
+        Set to the sums over pre-synaptic neurons of the new weights and of their squares.
+    scale, step, beta1, beta2, floor : float
+        `step` and `floor` hold Adam's bias corrections: step = rate sqrt(1 - beta2^t) / (1 - beta1^t),
+        floor = epsilon sqrt(1 - beta2^t).
     """
-    cdef int32_t block, n
-    with nogil:
-        for block in range(block_from, block_to):
-            for n in range(WIDTH):
-                row_sum[block, n] = 0.0
-                row_square[block, n] = 0.0
-            if real_t is float:
-                ops32.adam(&weights[block, 0, 0], &gradient[block, 0, 0], &mean[block, 0, 0], &square[block, 0, 0],
-                           weights.shape[1], scale, &decay[block, 0], step, beta1, beta2, floor, &row_sum[block, 0],
-                           &row_square[block, 0])
-            else:
-                ops64.adam(&weights[block, 0, 0], &gradient[block, 0, 0], &mean[block, 0, 0], &square[block, 0, 0],
-                           weights.shape[1], scale, &decay[block, 0], step, beta1, beta2, floor, &row_sum[block, 0],
-                           &row_square[block, 0])
+    cdef Update u = Update()
+    u.keep = (weights, gradient, mean, square, decay, row_sum, row_square)
+    u.single = real_t is float
+    u.blocks = weights.shape[0]
+    u.rows = weights.shape[1]
+    u.weights = &weights[0, 0, 0]
+    u.gradient = &gradient[0, 0, 0]
+    u.mean = &mean[0, 0, 0]
+    u.has_square = square.shape[0] > 0
+    u.square = &square[0, 0, 0] if u.has_square else NULL
+    u.decay = &decay[0, 0]
+    u.row_sum = &row_sum[0, 0]
+    u.row_square = &row_square[0, 0]
+    u.scale = scale
+    u.step = step
+    u.beta1 = beta1
+    u.beta2 = beta2
+    u.floor = floor
+    return u
 
 
-def sgd_blocks(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:, :, ::1] velocity,
-               int32_t block_from, int32_t block_to, real_t scale, const real_t[:, ::1] decay, real_t rate,
-               real_t momentum, double[:, ::1] row_sum, double[:, ::1] row_square):
-    """One step of gradient descent with momentum, velocity = momentum velocity - rate g; otherwise as `adam_blocks`."""
-    cdef int32_t block, n
+def update_blocks(Update update, Turns turns):
+    """The step on the blocks that this thread takes."""
+    cdef int64_t block
     with nogil:
-        for block in range(block_from, block_to):
-            for n in range(WIDTH):
-                row_sum[block, n] = 0.0
-                row_square[block, n] = 0.0
-            if real_t is float:
-                ops32.sgd(&weights[block, 0, 0], &gradient[block, 0, 0], &velocity[block, 0, 0], weights.shape[1],
-                          scale, &decay[block, 0], rate, momentum, &row_sum[block, 0], &row_square[block, 0])
-            else:
-                ops64.sgd(&weights[block, 0, 0], &gradient[block, 0, 0], &velocity[block, 0, 0], weights.shape[1],
-                          scale, &decay[block, 0], rate, momentum, &row_sum[block, 0], &row_square[block, 0])
+        block = turns_take(&turns.next)
+        while block < turns.count:
+            update.block(<int32_t> block)
+            block = turns_take(&turns.next)

@@ -6,175 +6,188 @@ of the refractory period before a spike at t, the first spike apart),
 
     e_{i|j} = sum_g G_i(t_j^g),    G_i(t) = sum_{p >= t} c_p eps(p - t),
 
-and (lambda, G) obeys the forward propagators in reverse: G(t - d) = G(t) b + lambda(t) h, lambda(t - d) = lambda(t) a.
+and (P, G) with P_i(t) = sum_{p >= t} c_p e^{-(p - t)/tau_m} obeys the forward propagators in reverse:
+G(t - d) = G(t) b + P(t) h, P(t - d) = P(t) a.
 """
 
-from libc.math cimport exp
-from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport free, malloc, qsort
-from libc.string cimport memset
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport free, malloc
 
-from eventsnn._ext.block cimport ops32, ops64
+from eventsnn._ext.arrivals cimport arrivals_after, arrivals_of, arrivals_t
+from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
-from eventsnn._ext.lif cimport lif_fill, lif_respond, lif_t
+from eventsnn._ext.lif cimport decay_e
+from eventsnn._ext.optimiser cimport Update
+from eventsnn._ext.turns cimport Turns, turns_take
 
 
-cdef struct point_t:
-    double time     # evaluation point, ms
-    double weight   # its weight times the neuron's coefficient
-    int32_t lane    # neuron within the block
-    int32_t kind    # 0 spike, 1 end of a refractory period
+cdef int points_create(points_t* p, int64_t capacity) except -1 nogil:
+    cdef int64_t n = 2 * capacity + 1
+    p.capacity = capacity
+    p.own = <double*> malloc(n * sizeof(double))
+    p.tail = <double*> malloc(n * sizeof(double))
+    p.lag = <double*> malloc(n * sizeof(double))
+    p.weight = <double*> malloc(n * sizeof(double))
+    p.lane = <int32_t*> malloc(n * sizeof(int32_t))
+    p.at = <int32_t*> malloc(n * sizeof(int32_t))
+    p.rows = malloc(n * TABLE_COLUMNS * sizeof(double))
+    p.dp = malloc(n * sizeof(double))
+    p.dg = malloc(n * sizeof(double))
+    if not (p.own and p.tail and p.lag and p.weight and p.lane and p.at and p.rows and p.dp and p.dg):
+        points_free(p)
+        with gil:
+            raise MemoryError(f"no memory for the evaluation points of {capacity} spikes")
+    return 0
 
 
-cdef int later_first(const void* a, const void* b) noexcept nogil:
-    cdef const point_t* p = <const point_t*> a
-    cdef const point_t* q = <const point_t*> b
-    if p.time != q.time:
-        return -1 if p.time > q.time else 1
-    if p.lane != q.lane:
-        return -1 if p.lane < q.lane else 1
-    return p.kind - q.kind
+cdef void points_free(points_t* p) noexcept nogil:
+    free(p.own)
+    free(p.tail)
+    free(p.lag)
+    free(p.weight)
+    free(p.lane)
+    free(p.at)
+    free(p.rows)
+    free(p.dp)
+    free(p.dg)
 
 
-cdef int64_t list_points(const lif_t* lif, const double* times, const int32_t* neurons, int64_t n_spikes,
-                         int32_t first, const real_t* coefficient, point_t* points) noexcept nogil:
-    """Evaluation points of a block's spikes, latest first; neurons of coefficient 0 have none."""
+cdef void weigh_ends(const double* constants, const double* times, const int32_t* neurons, int64_t n_spikes,
+                     int32_t first, const real_t* coefficient, points_t* p) noexcept nogil:
+    """p.own[f] and p.tail[f]: weights of spike f and of the end of the refractory period after it; 0: no such point.
+
+    A spike within a refractory period, lent to a silent neuron, had no time to integrate: it has no S-PSP.
+    """
     cdef double end[WIDTH]
-    cdef int64_t f, n = 0
+    cdef int64_t last[WIDTH]
+    cdef int64_t f
     cdef int32_t lane
     for lane in range(WIDTH):
         end[lane] = -1.0
     for f in range(n_spikes):
         lane = neurons[f] - first
-        # A spike within a refractory period, lent to a silent neuron, had no time to integrate: it has no S-PSP.
+        p.tail[f] = 0.0
+        p.own[f] = 0.0
         if coefficient[lane] != 0 and end[lane] <= times[f]:
-            points[n].time = times[f]
-            points[n].weight = coefficient[lane]
-            points[n].lane = lane
-            points[n].kind = 0
-            n += 1
+            p.own[f] = coefficient[lane]
             if end[lane] >= 0.0:
-                points[n].time = end[lane]
-                points[n].weight = -coefficient[lane] * exp(-(times[f] - end[lane]) / lif.tau_m)
-                points[n].lane = lane
-                points[n].kind = 1
-                n += 1
-        end[lane] = times[f] + lif.refractory
-    qsort(points, n, sizeof(point_t), later_first)
+                p.tail[last[lane]] = -coefficient[lane] * decay_e((times[f] - end[lane]) * constants[8])
+        end[lane] = times[f] + constants[3]
+        last[lane] = f
+
+
+cdef int64_t list_points(const double* constants, const arrivals_t* a, const double* times, const int32_t* neurons,
+                         int64_t n_spikes, int32_t first, points_t* p) noexcept nogil:
+    """Both kinds of points in one list, latest first; those before all arrivals are left out."""
+    cdef int64_t f = n_spikes - 1, q = n_spikes - 1, n = 0, at
+    cdef double t, w
+    cdef int32_t lane
+    while f >= 0 or q >= 0:
+        if q < 0 or (f >= 0 and times[f] >= times[q] + constants[3]):
+            t = times[f]
+            w = p.own[f]
+            lane = neurons[f] - first
+            f -= 1
+        else:
+            t = times[q] + constants[3]
+            w = p.tail[q]
+            lane = neurons[q] - first
+            q -= 1
+        if w == 0.0:
+            continue
+        at = arrivals_after(a, t) - 1
+        if at < 0:
+            break
+        p.lag[n] = t - a.times[at]
+        p.weight[n] = w
+        p.lane[n] = lane
+        p.at[n] = <int32_t> at
+        n += 1
     return n
 
 
-cdef void go_back(real_t* lam, real_t* g, real_t* out, const int32_t* neurons, const real_t* table,
-                  const uint8_t* first, const real_t* silent, int64_t e, int64_t stop) noexcept nogil:
+cdef int64_t spsp_add(const double* constants, const arrivals_t* a, const real_t* table, const double* times,
+                      const int32_t* neurons, int64_t n_spikes, int32_t first, const real_t* coefficient,
+                      points_t* p, real_t* out) noexcept nogil:
+    """Add ``coefficient * e`` of one block in one sample to `out` (pre, WIDTH); returns the number of points."""
+    cdef int64_t n, k
+    cdef real_t* rows = <real_t*> p.rows
+    cdef real_t* dp = <real_t*> p.dp
+    cdef real_t* dg = <real_t*> p.dg
+    weigh_ends(constants, times, neurons, n_spikes, first, coefficient, p)
+    n = list_points(constants, a, times, neurons, n_spikes, first, p)
+    if n == 0:
+        return 0
     if real_t is float:
-        ops32.reverse(lam, g, out, neurons, table, first, silent, e, stop)
+        ops32.table(rows, p.lag, n, constants, 0.0)
     else:
-        ops64.reverse(lam, g, out, neurons, table, first, silent, e, stop)
+        ops64.table(rows, p.lag, n, constants, 0.0)
+    for k in range(n):
+        dp[k] = <real_t> p.weight[k] * rows[k * TABLE_COLUMNS]
+        dg[k] = <real_t> p.weight[k] * rows[k * TABLE_COLUMNS + 1]
+    if real_t is float:
+        ops32.reverse(out, a.neurons, table, p.at[0], p.at, p.lane, dp, dg, n)
+    else:
+        ops64.reverse(out, a.neurons, table, p.at[0], p.at, p.lane, dp, dg, n)
+    return n
 
 
-cdef inline int64_t last_until(const double* times, int64_t high, double t) noexcept nogil:
-    """The last of the arrivals [0, high] not later than `t`, else -1."""
-    cdef int64_t low = -1, middle
-    while low < high:
-        middle = (low + high + 1) >> 1
-        if times[middle] <= t:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-cdef void reverse_block(const lif_t* lif, real_t* out, const double* times, const int32_t* neurons,
-                        const uint8_t* first_of_train, const real_t* table, int64_t n_events,
-                        const point_t* points, int64_t n_points, const real_t* silent, bint any_silent) noexcept nogil:
-    """Add G at every arrival, and `silent` once per pre-synaptic neuron that fired, to the rows of `out`.
-
-    The kernel goes back to the next arrival with evaluation points between it and the one after.
-    """
-    cdef real_t lam[WIDTH]
-    cdef real_t g[WIDTH]
-    cdef int64_t e = n_events - 1, stop, p = 0
-    cdef int32_t n
-    cdef double da, dh, db
-    memset(&lam[0], 0, sizeof(lam))
-    memset(&g[0], 0, sizeof(g))
-    if not any_silent and n_points:
-        e = last_until(times, e, points[0].time)
-    while e >= 0:
-        while p < n_points and points[p].time >= times[e]:
-            lif_respond(lif, points[p].time - times[e], &da, &dh, &db)
-            n = points[p].lane
-            lam[n] += <real_t> (points[p].weight * da)
-            g[n] += <real_t> (points[p].weight * dh)
-            p += 1
-        stop = last_until(times, e - 1, points[p].time) if p < n_points else -1
-        go_back(&lam[0], &g[0], out, neurons, table, first_of_train, silent if any_silent else NULL, e, stop)
-        e = stop
-
-
-def mark_first(const int32_t[::1] neurons, const int64_t[::1] sample_ptr, int64_t n_pre, uint8_t[::1] first):
-    """Set first[e] to 1 where arrival e is the first of its neuron in its sample, else to 0."""
-    cdef int64_t s, e
-    cdef int64_t* seen = <int64_t*> malloc(n_pre * sizeof(int64_t))
-    if seen == NULL:
-        raise MemoryError(f"no memory for {n_pre} neurons")
-    with nogil:
-        memset(seen, 0xFF, n_pre * sizeof(int64_t))
-        for s in range(sample_ptr.shape[0] - 1):
-            for e in range(sample_ptr[s], sample_ptr[s + 1]):
-                first[e] = seen[neurons[e]] != s
-                seen[neurons[e]] = s
-        free(seen)
-
-
-def reverse_blocks(real_t[:, :, ::1] out, int32_t block_from, int32_t block_to, const double[::1] constants,
-                   const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,
-                   const uint8_t[::1] first_of_train, const real_t[:, ::1] table, const double[::1] post_times,
+def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const double[::1] times,
+                   const int32_t[::1] neurons, const int64_t[::1] sample_ptr, const int32_t[::1] grid,
+                   const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
                    const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const real_t[:, ::1] coefficient,
-                   const real_t[:, ::1] silent):
-    """Add ``coefficient * e`` of all samples, in their order, to the blocks [block_from, block_to) of `out`.
+                   const real_t[:, ::1] silent, const int32_t[::1] active, const int64_t[::1] n_active,
+                   Update update, Turns turns):
+    """Add ``coefficient * e`` of all samples, in their order, to the blocks that this thread takes, and update them.
 
     Parameters
     ----------
     out : real (blocks, pre, WIDTH)
         Gradient, or the S-PSPs themselves with coefficients of 1; added to.
-    times, neurons, sample_ptr, table
+    times, neurons, sample_ptr, grid, scale, table
         Arrivals as for `eventsnn._ext.engine_sweep.sweep_blocks`.
-    first_of_train : uint8 (n,)
-        From `mark_first`.
     post_times, post_neurons, post_ptr
-        The layer's spikes in the order block, sample, time, as `sweep_blocks` returns them for blocks
-        [block_from, block_to).
+        The layer's spikes in the order block, sample, time, as `SpikeStore.collect` returns them.
     coefficient : real (samples, blocks * WIDTH)
     silent : real (samples, blocks * WIDTH)
         Added once for every pre-synaptic neuron that fired in the sample.
+    active, n_active
+        Those neurons, from `eventsnn._ext.arrivals.list_active`.
+    update : Update or None
+        What to do with a block when its gradient is complete.
+    turns : Turns
+        Over the blocks.
     """
-    cdef lif_t lif
-    cdef int64_t n_samples = sample_ptr.shape[0] - 1, s, k, longest = 0, n_points
-    cdef int32_t block, n
-    cdef bint any_silent
-    cdef point_t* points
-    lif_fill(&lif, &constants[0])
+    cdef arrivals_t a
+    cdef int64_t n_samples = sample_ptr.shape[0] - 1, block, s, k, n, longest = 0
+    cdef points_t points
+    cdef real_t any_silent
+    cdef bint updates = update is not None
     for k in range(post_ptr.shape[0] - 1):
         longest = max(longest, post_ptr[k + 1] - post_ptr[k])
-    points = <point_t*> malloc((2 * longest + 1) * sizeof(point_t))
-    if points == NULL:
-        raise MemoryError(f"no memory for the evaluation points of {longest} spikes")
+    points_create(&points, longest)
     with nogil:
-        for block in range(block_from, block_to):
+        block = turns_take(&turns.next)
+        while block < turns.count:
             for s in range(n_samples):
-                k = (block - block_from) * n_samples + s
-                n_points = 0
-                if post_ptr[k + 1] > post_ptr[k]:
-                    n_points = list_points(&lif, &post_times[post_ptr[k]], &post_neurons[post_ptr[k]],
-                                           post_ptr[k + 1] - post_ptr[k], block * WIDTH,
-                                           &coefficient[s, block * WIDTH], points)
-                any_silent = False
-                for n in range(WIDTH):
-                    any_silent |= silent[s, block * WIDTH + n] != 0
-                if sample_ptr[s + 1] > sample_ptr[s] and (n_points or any_silent):
-                    reverse_block(&lif, &out[block, 0, 0], &times[sample_ptr[s]], &neurons[sample_ptr[s]],
-                                  &first_of_train[sample_ptr[s]], &table[sample_ptr[s], 0],
-                                  sample_ptr[s + 1] - sample_ptr[s], points, n_points,
-                                  &silent[s, block * WIDTH], any_silent)
-        free(points)
+                a = arrivals_of(times, neurons, sample_ptr, grid, scale, s)
+                k = block * n_samples + s
+                n = post_ptr[k + 1] - post_ptr[k]
+                if a.n and n:
+                    spsp_add(&constants[0], &a, &table[sample_ptr[s], 0], &post_times[post_ptr[k]],
+                             &post_neurons[post_ptr[k]], n, <int32_t> block * WIDTH, &coefficient[s, block * WIDTH],
+                             &points, &out[block, 0, 0])
+                any_silent = 0
+                for k in range(WIDTH):
+                    any_silent += silent[s, block * WIDTH + k] != 0
+                if any_silent and n_active[s]:
+                    if real_t is float:
+                        ops32.add_rows(&out[block, 0, 0], &active[sample_ptr[s]], n_active[s],
+                                       &silent[s, block * WIDTH])
+                    else:
+                        ops64.add_rows(&out[block, 0, 0], &active[sample_ptr[s]], n_active[s],
+                                       &silent[s, block * WIDTH])
+            if updates:
+                update.block(<int32_t> block)
+            block = turns_take(&turns.next)
+        points_free(&points)

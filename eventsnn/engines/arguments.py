@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 
@@ -111,8 +112,5 @@ def engine_projections(network: Network) -> list[Projection]:
 
 
 def constants_row(lif: LIF) -> np.ndarray:
-    """The numbers that ``lif_fill`` takes, float64 array (8,)."""
-    c = constants(lif)
-    return np.array(
-        [c.threshold, c.tau_m, c.tau_s, c.refractory, c.gain, c.rate, c.tau_slow, c.psp_max], dtype=np.float64
-    )
+    """The numbers that ``lif_fill`` takes, float64 array (10,)."""
+    return np.array(astuple(constants(lif)), dtype=np.float64)

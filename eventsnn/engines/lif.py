@@ -1,7 +1,7 @@
 """The neuron in closed form: plain-Python twin of ``cython_ext/lif.pxd``, operation for operation.
 
-Sources: Jin, Zhang & Li, NeurIPS 2018, eq. 1-3 (the neuron); the bound behind `newton_step` is derived in
-its docstring. D is elapsed time in ms throughout.
+Sources: Jin, Zhang & Li, NeurIPS 2018, eq. 1-3 (the neuron); the search for a crossing is derived
+in the docstring of `next_crossing`. D is elapsed time in ms throughout.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from eventsnn.engines.decay import decay
 from eventsnn.network.neurons import LIF
 
 # A maximum within this relative distance of the threshold counts as equal to it: the state itself carries
 # a rounding error of this size.
 TOUCH = 4 * 2.0**-52
-# A Newton step shorter than this fraction of the abscissa no longer moves it.
+# Error of a spike time at which Newton's method ends, in units of the slower time constant.
 CONVERGED = 1e-15
+# A double root halves the distance each step; 200 steps are out of reach.
+MAX_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Constants:
         The larger of the two time constants, ms.
     psp_max : float
         Maximum of the unit post-synaptic potential.
+    rate_m, rate_s : float
+        ``1/tau_m``, ``1/tau_s``, 1/ms.
     """
 
     threshold: float
@@ -46,6 +51,8 @@ class Constants:
     rate: float
     tau_slow: float
     psp_max: float
+    rate_m: float
+    rate_s: float
 
 
 def constants(lif: LIF) -> Constants:
@@ -54,7 +61,7 @@ def constants(lif: LIF) -> Constants:
     gain = abs(lif.tau_m / difference) if difference else 0.0
     rate = abs(difference) / (lif.tau_m * lif.tau_s)
     slow = max(lif.tau_m, lif.tau_s)
-    bare = Constants(lif.threshold, lif.tau_m, lif.tau_s, lif.refractory, gain, rate, slow, 0.0)
+    bare = Constants(lif.threshold, lif.tau_m, lif.tau_s, lif.refractory, gain, rate, slow, 0.0, 1.0 / lif.tau_m, 1.0 / lif.tau_s)
     # d eps/dt = 0 at ln(tau_m / tau_s) / (1/tau_s - 1/tau_m), with limit tau for equal constants.
     if difference:
         peak = math.log1p(difference / lif.tau_s) / (difference / (lif.tau_m * lif.tau_s))
@@ -70,12 +77,12 @@ def respond(c: Constants, d: float) -> tuple[float, float, float]:
     rate))``, which neither cancels for time constants close to each other nor overflows; its limit for equal
     ones is ``a d / tau_s``.
     """
-    a = math.exp(-d / c.tau_m)
-    b = math.exp(-d / c.tau_s)
+    a = decay(d * c.rate_m)[0]
+    b = decay(d * c.rate_s)[0]
     if c.gain == 0.0:
-        return a, a * (d / c.tau_s), b
+        return a, a * (d * c.rate_s), b
     slow = a if c.tau_m > c.tau_s else b
-    return a, slow * (c.gain * -math.expm1(-d * c.rate)), b
+    return a, slow * (c.gain * decay(d * c.rate)[1]), b
 
 
 def psp(t: np.ndarray, lif: LIF) -> np.ndarray:
@@ -90,21 +97,51 @@ def psp(t: np.ndarray, lif: LIF) -> np.ndarray:
     return np.where(t > 0.0, value, 0.0)
 
 
-def newton_step(c: Constants, u: float, i: float, d: float) -> tuple[float, bool]:
-    """One refinement of a certificate: (next abscissa, whether the neuron fires there).
+def next_crossing(c: Constants, u0: float, i0: float) -> float:
+    """Time until a neuron in state (u0, i0) without further input fires, ms; inf if it does not.
 
     While u rises it is concave (u' > 0 with u > 0 implies I > 0, so u'' = -u'/tau_m - I/tau_s^2 < 0), hence
-    the tangent at `d` meets the threshold no later than u does: the result is a rigorous lower bound of the
-    crossing, Newton's method from the left. Infinite when u stops rising below the threshold.
+    the tangent at any time meets the threshold no later than u does: Newton's method started at the left of
+    the first crossing stays there, converges monotonically and skips nothing. Started at the right of it, on
+    the rising side, its first step leads to the left. So the start may be the parabola with the state's slope
+    and curvature, which is almost right for the short intervals between events; where the threshold is beyond
+    the parabola's top, or u falls where the parabola leads, the start is the tangent.
     """
-    if d > 0.0:
+    gap, touch, close = c.threshold - u0, c.threshold * (1.0 - TOUCH), CONVERGED * c.tau_slow
+    if u0 >= touch:
+        return 0.0
+    slope0 = i0 * c.rate_s - u0 * c.rate_m
+    if not (i0 > 0.0 and slope0 > 0.0):
+        return math.inf
+    bend = slope0 * c.rate_m + i0 * c.rate_s * c.rate_s
+    square = slope0 * slope0 - 2.0 * bend * gap
+    leapt = square > 0.0
+    d = 2.0 * gap / (slope0 + math.sqrt(square)) if leapt else gap / slope0
+    for _ in range(MAX_STEPS):
         a, h, b = respond(c, d)
-        u, i = u * a + i * h, i * b
-    # Also while u rises: below a flat maximum that misses by rounding alone, the next step leaps past it.
+        u, i = u0 * a + i0 * h, i0 * b
+        slope = i * c.rate_s - u * c.rate_m
+        if leapt and not slope > 0.0:
+            leapt, d = False, gap / slope0
+            continue
+        # Also while u rises: below a flat maximum that misses by rounding alone, the next step leaps past it.
+        if u >= touch and not (leapt and u > c.threshold):
+            return d
+        if not slope > 0.0:
+            return math.inf
+        leapt = False
+        step = (c.threshold - u) / slope
+        d = d + step
+        # What Newton's method leaves is its step squared times half the curvature over the slope.
+        if (slope * c.rate_m + i * c.rate_s * c.rate_s) * (step * step) <= 2.0 * slope * close:
+            return d
+    return d
+
+
+def certificate(c: Constants, u: float, i: float) -> float:
+    """Time before which a neuron in state (u, i) without further input does not fire, ms: that of its tangent."""
     if u >= c.threshold * (1.0 - TOUCH):
-        return d, True
-    slope = i / c.tau_s - u / c.tau_m
-    if not (i > 0.0 and slope > 0.0):
-        return math.inf, False
-    step = (c.threshold - u) / slope
-    return d + step, step <= CONVERGED * (d + step)
+        return 0.0
+    slope = i * c.rate_s - u * c.rate_m
+    # A little less: rounding must never put the bound behind the crossing that `next_crossing` finds.
+    return (1.0 - 2.0**-40) * (c.threshold - u) / slope if i > 0.0 and slope > 0.0 else math.inf

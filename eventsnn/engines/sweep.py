@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from eventsnn._ext.engine_sweep import TABLE_COLUMNS, fill_table, merge_blocks, sweep_blocks
+from eventsnn._ext.arrivals import TABLE_COLUMNS, fill_tables
+from eventsnn._ext.engine_sweep import sweep_blocks
+from eventsnn._ext.store import SpikeStore, merge_trains
+from eventsnn._ext.turns import Turns
+from eventsnn.engines import queue
 from eventsnn.engines.arguments import check_dtype, check_input, endless
+from eventsnn.engines.blocks import WIDTH, block_count
 from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.queue import run_layer
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
@@ -19,6 +25,9 @@ from eventsnn.network import Network
 MAX_EVENTS = 8_000_000
 # Neuron updates per kernel call: about 10 ms.
 CHUNK = 10_000_000
+
+# Calls the work it is given once on each of some threads, and returns when all are done.
+Share: TypeAlias = "Callable[[Callable[[], None]], None]"
 
 
 @dataclass(frozen=True)
@@ -64,11 +73,63 @@ def refusal(network: Network) -> str | None:
     return None
 
 
-def make_table(arrivals: Arrivals, constants: np.ndarray, real: type[np.floating]) -> np.ndarray:
-    """Propagators and bounds between the arrivals, real array (n, TABLE_COLUMNS); see ``fill_table``."""
-    table = np.empty((len(arrivals.times), TABLE_COLUMNS), dtype=real)
-    fill_table(arrivals.times, arrivals.ptr, constants, table)
-    return table
+def call(work: Callable[[], None]) -> None:
+    """Do the work on the calling thread; what a pool of threads does instead is to call it once on each."""
+    work()
+
+
+@dataclass(frozen=True)
+class LayerInput:
+    """The arrivals at a layer and what all its blocks share about them; see ``fill_tables``.
+
+    Attributes
+    ----------
+    arrivals : Arrivals
+    table : real array (n, TABLE_COLUMNS)
+    grid : int32 array (n + samples,)
+    scale : float64 array (samples,)
+    """
+
+    arrivals: Arrivals
+    table: np.ndarray
+    grid: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(
+        cls, arrivals: Arrivals, constants: np.ndarray, real: type[np.floating], share: Share = call
+    ) -> LayerInput:
+        """For a layer whose neurons have these `constants`, in the precision `real`."""
+        n, samples = len(arrivals.times), len(arrivals)
+        table = np.empty((n, TABLE_COLUMNS), dtype=real)
+        grid, scale = np.empty(n + samples, np.int32), np.empty(samples)
+        turns = Turns(samples)
+        share(lambda: fill_tables(arrivals.times, arrivals.ptr, constants, table, grid, scale, turns))
+        return cls(arrivals, table, grid, scale)
+
+    @property
+    def parts(self) -> tuple[np.ndarray, ...]:
+        """As the kernels take them: times, neurons, ptr, grid, scale, table."""
+        a = self.arrivals
+        return a.times, a.neurons, a.ptr, self.grid, self.scale, self.table
+
+
+@dataclass(frozen=True)
+class LayerSpikes:
+    """What a layer fired.
+
+    Attributes
+    ----------
+    spikes : Arrivals
+        Sorted by (time, neuron) within each sample.
+    by_block : (times, neurons, ptr)
+        The same in the order block, sample, time; see ``SpikeStore.collect``.
+    counts : int64 array (samples, neurons)
+    """
+
+    spikes: Arrivals
+    by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
+    counts: np.ndarray
 
 
 def run(
@@ -106,9 +167,10 @@ def run_packed(
     trains: list[tuple[np.ndarray, np.ndarray]] = []
     try:
         for number, layer in enumerate(network.layers):
-            spikes = run_samples(packed, number, _until(arrivals.delayed(layer.delay), stop), stop)
-            trains.append(spikes.sample(0))
-            arrivals = spikes
+            reached = _until(arrivals.delayed(layer.delay), stop)
+            given = LayerInput.of(reached, packed.constants[number], packed.real)
+            arrivals = run_layer(packed, number, given, stop).spikes
+            trains.append(arrivals.sample(0))
     except KeyboardInterrupt:
         nothing = (np.empty(0), np.empty(0, np.int32))
         trains += [nothing] * (len(network.layers) - len(trains))
@@ -129,44 +191,74 @@ def _until(arrivals: Arrivals, stop: float) -> Arrivals:
     return Arrivals(arrivals.times[:keep], arrivals.neurons[:keep], np.array([0, keep]))
 
 
-def run_samples(packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float) -> Arrivals:
-    """Spikes of one layer for every sample, from the arrivals at it, on the calling thread."""
+def run_layer(
+    packed: PackedNetwork, number: int, given: LayerInput, stop: float, share: Share = call, threads: int = 1
+) -> LayerSpikes:
+    """Spikes of one layer for every sample of a batch.
+
+    Parameters
+    ----------
+    share : callable
+        Calls the work it is given once on each of `threads` threads.
+    """
     layer = packed.network.layers[number]
-    if layer.lateral_inhibition:
-        return Arrivals.join(
-            [run_layer(packed, number, *arrivals.sample(s), stop) for s in range(len(arrivals))]
-        )
+    arrivals = given.arrivals
+    if layer.lateral_inhibition and layer.neurons > WIDTH:
+        # Spikes inhibit other blocks at once: only the queue can tell what comes next.
+        trains = _queue_trains(packed, number, arrivals, stop, share)
+        return order_by_block(Arrivals.join(trains), layer.neurons)
     weights = packed.blocks[str(layer.name)]
-    table = make_table(arrivals, packed.constants[number], packed.real)
-    step = max(1, CHUNK // max(1, len(arrivals.times) * weights.shape[2]))
-    parts = [
-        sweep_blocks(
-            weights,
-            start,
-            min(start + step, len(weights)),
-            layer.neurons,
-            packed.constants[number],
-            arrivals.times,
-            arrivals.neurons,
-            arrivals.ptr,
-            table,
-            stop,
-        )
-        for start in range(0, len(weights), step)
-    ]
-    return merge(parts, len(arrivals))
+    blocks, samples = len(weights), len(arrivals)
+    # A few units for each thread, so that none waits long for the others; a block's weights stay in its cache.
+    store = SpikeStore(blocks, samples, 1 if threads == 1 else -(-4 * threads // blocks))
+    lateral = packed.blocks.get(f"{layer.name}:lateral", np.empty((0, 0, 0), packed.real))
+    turns = Turns(blocks * store.parts)
+    # A call ends after about `CHUNK` neuron updates, so that Ctrl-C is heard.
+    most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
+
+    def work() -> None:
+        while turns.left:
+            sweep_blocks(
+                weights, lateral, packed.constants[number], *given.parts, stop, store, turns, most
+            )
+
+    share(work)
+    return _merge(store, layer.neurons, share)
 
 
-def merge(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]], samples: int) -> Arrivals:
-    """Join what ``sweep_blocks`` returned for consecutive blocks into trains sorted by (time, neuron)."""
-    times, neurons, ptr = join_parts(parts)
-    return Arrivals(*merge_blocks(times, neurons, ptr, samples))
+def _queue_trains(
+    packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float, share: Share
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    trains: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0), np.empty(0, np.int32))] * len(arrivals)
+    turns = Turns(len(arrivals))
+
+    def work() -> None:
+        while (sample := turns.take()) >= 0:
+            trains[sample] = queue.run_layer(packed, number, *arrivals.sample(sample), stop)
+
+    share(work)
+    return trains
 
 
-def join_parts(
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What ``sweep_blocks`` would have returned for all the blocks in one call."""
-    starts = np.cumsum([0, *(len(times) for times, _, _ in parts)])
-    ptr = [np.zeros(1, np.int64), *(part[2][1:] + start for part, start in zip(parts, starts, strict=False))]
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), np.concatenate(ptr)
+def _merge(store: SpikeStore, neurons: int, share: Share) -> LayerSpikes:
+    by_block = store.collect()
+    totals = np.diff(by_block[2]).reshape(store.blocks, store.samples).sum(axis=0)
+    ptr = np.concatenate([[0], np.cumsum(totals)]).astype(np.int64)
+    merged = Arrivals(np.empty(ptr[-1]), np.empty(ptr[-1], np.int32), ptr)
+    counts = np.empty((store.samples, neurons), np.int64)
+    turns = Turns(store.samples)
+    share(lambda: merge_trains(*by_block, ptr, merged.times, merged.neurons, counts, turns))
+    return LayerSpikes(merged, by_block, counts)
+
+
+def order_by_block(spikes: Arrivals, neurons: int) -> LayerSpikes:
+    """A layer's spikes from those sorted by (time, neuron) within each sample."""
+    blocks, samples = block_count(neurons), len(spikes)
+    sample = np.repeat(np.arange(samples), np.diff(spikes.ptr))
+    key = (spikes.neurons // WIDTH).astype(np.int64) * samples + sample
+    order = np.argsort(key, kind="stable")
+    ptr = np.concatenate([[0], np.cumsum(np.bincount(key, minlength=blocks * samples))]).astype(np.int64)
+    counts = np.bincount(sample * neurons + spikes.neurons, minlength=samples * neurons)
+    return LayerSpikes(
+        spikes, (spikes.times[order], spikes.neurons[order], ptr), counts.reshape(samples, neurons)
+    )

@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from eventsnn.engines.arguments import check_input, endless, engine_projections
-from eventsnn.engines.lif import Constants, constants, newton_step, respond
+from eventsnn.engines.decay import decay
+from eventsnn.engines.lif import Constants, certificate, constants, next_crossing, respond
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.network import Network
 
@@ -26,7 +27,7 @@ class _Layer:
         self.i = [0.0] * size  # synaptic current
         self.end = [-math.inf] * size  # end of the last refractory period, ms
         self.last = [-math.inf] * size  # time of the last spike, ms
-        # Newton's abscissa of each certificate and whether it is a spike; the start it is counted from.
+        # Each certificate, whether it is a spike, and the start it is counted from.
         self.start = [0.0] * size
         self.d = [math.inf] * size
         self.fires = [False] * size
@@ -40,7 +41,7 @@ class _Layer:
             if end >= t:
                 self.u[n] = 0.0
             elif end >= self.now:
-                self.u[n] = (i * math.exp(-(end - self.now) / self.c.tau_s)) * respond(self.c, t - end)[1]
+                self.u[n] = (i * decay((end - self.now) * self.c.rate_s)[0]) * respond(self.c, t - end)[1]
             else:
                 self.u[n] = u * a + i * h
             self.i[n] = i * b
@@ -48,15 +49,19 @@ class _Layer:
 
     def certify(self, n: int) -> None:
         """First certificate of neuron `n`, from now or from the end of its refractory period."""
-        self.start[n], self.d[n] = max(self.now, self.end[n]), 0.0
-        self.refine(n)
+        self.start[n], self.fires[n] = max(self.now, self.end[n]), False
+        self.d[n] = certificate(self.c, *self.at_start(n))
 
     def refine(self, n: int) -> None:
-        """Replace the certificate by a later one, or find that it is a spike."""
-        u, i = self.u[n], self.i[n]
+        """Replace the certificate by the spike, or by none."""
+        self.fires[n] = True
+        self.d[n] = next_crossing(self.c, *self.at_start(n))
+
+    def at_start(self, n: int) -> tuple[float, float]:
+        """State of neuron `n` at the time that its certificate counts from."""
         if self.end[n] >= self.now:  # equal: it fired at `now` and has no refractory period
-            u, i = 0.0, i * math.exp(-(self.end[n] - self.now) / self.c.tau_s)
-        self.d[n], self.fires[n] = newton_step(self.c, u, i, self.d[n])
+            return 0.0, self.i[n] * decay((self.end[n] - self.now) * self.c.rate_s)[0]
+        return self.u[n], self.i[n]
 
     def next_spike(self, before: float) -> float:
         """Time of the next spike; certificates are refined until that is known, or none is < `before`."""

@@ -49,6 +49,33 @@ def softmax_loss(counts: Counts, label: int, rule: HM2BP) -> tuple[float, Floats
     return -float(log_p[label]), d
 
 
+def losses(counts: Counts, labels: Counts, rule: HM2BP) -> tuple[Floats, Floats]:
+    """`count_loss` or `softmax_loss`, whichever the rule's head is, of many samples at once.
+
+    Parameters
+    ----------
+    counts : int array (samples, n)
+    labels : int array (samples,)
+
+    Returns
+    -------
+    loss : array (samples,)
+    d : array (samples, n)
+    """
+    each = np.arange(len(counts))
+    if rule.head == "softmax":
+        shifted = counts - np.max(counts, axis=1, keepdims=True).astype(np.float64)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        d = np.exp(log_p)
+        d[each, labels] -= 1.0
+        return -log_p[each, labels], d
+    target = np.full(counts.shape, float(rule.undesired))
+    target[each, labels] = rule.desired
+    d = counts - target
+    d[np.abs(d) <= rule.margin] = 0.0
+    return 0.5 * (d * d).sum(axis=1), d
+
+
 def forced_spike_times(duration_ms: float, desired: int) -> Floats:
     """Spikes lent to a silent label neuron: ``m T / desired`` for m = 1, ..., desired, in ms.
 

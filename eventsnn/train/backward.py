@@ -2,8 +2,8 @@
 
 Formulas: Jin, Zhang & Li, NeurIPS 2018, composed as in eventsnn.learning; the oracle is
 `learning.twin.gradients`. The first hidden layer needs no S-PSP matrix: its gradient is a sum over input
-events (eventsnn._ext.spsp), scaled by the neurons' errors. Layers above it are small; theirs are formed
-sample by sample.
+events (eventsnn._ext.spsp), scaled by the neurons' errors. The layers above it are small; their matrices are
+formed block by block and sample by sample (eventsnn._ext.rule).
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eventsnn._ext.spsp import mark_first, reverse_blocks
-from eventsnn.engines.blocks import WIDTH, block_count, unpack
+from eventsnn._ext.arrivals import list_active
+from eventsnn._ext.optimiser import Update, update_blocks
+from eventsnn._ext.rule import lateral_factors, learn_blocks
+from eventsnn._ext.spsp import reverse_blocks
+from eventsnn._ext.turns import Turns
+from eventsnn.engines.blocks import WIDTH
 from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.sweep import Arrivals, make_table
+from eventsnn.engines.sweep import Arrivals, LayerInput, LayerSpikes, order_by_block
 from eventsnn.learning import macro
 from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.train.learner import BatchRun, LayerRun, block_ranges, order_by_block
+from eventsnn.train.learner import BatchRun
 from eventsnn.train.optimisers import OptimiserState
 from eventsnn.train.parallel import Pool
 
@@ -38,18 +42,6 @@ class Errors:
     forced: int
 
 
-@dataclass
-class _Output:
-    """Errors at the output neurons, and the trains that their S-PSPs are taken from."""
-
-    loss: np.ndarray
-    delta: np.ndarray
-    lateral: np.ndarray
-    spikes: Arrivals
-    counts: np.ndarray
-    forced: int
-
-
 def accumulate_gradients(
     packed: PackedNetwork,
     states: dict[str, OptimiserState],
@@ -58,6 +50,7 @@ def accumulate_gradients(
     sample_weights: np.ndarray,
     rule: HM2BP,
     pool: Pool,
+    updates: dict[str, Update] | None = None,
 ) -> Errors:
     """Add the gradients of a mini-batch, summed over its samples, to ``states[...].gradient``.
 
@@ -66,199 +59,191 @@ def accumulate_gradients(
     labels : int array (samples,)
     sample_weights : float64 array (samples,)
         Boosting weights.
+    updates : dict of str to Update, optional
+        What to do with the weights of each layer as soon as its gradient is complete, block by block.
     """
     network = packed.network
-    output = _output_errors(packed, run, labels, sample_weights, rule)
-    delta = output.delta
-    spikes, counts, lateral = output.spikes, output.counts, output.lateral
+    loss, errors = macro.losses(run.counts, labels, rule)
+    delta = sample_weights[:, None] * errors / network.output.threshold
+    lateral = _lateral_factors(packed, run, labels, delta, pool)
+    fired, forced = _lend_spikes(packed, run, labels, rule)
     for number in range(len(network.layers) - 1, -1, -1):
-        layer = network.layers[number]
-        state = states[str(layer.name)]
-        this = run.layers[number]
-        last = number == len(network.layers) - 1
-        if number == 0 and not last:
-            _fused_gradient(packed, state, this, delta, rule, pool)
+        name = str(network.layers[number].name)
+        update = updates[name] if updates else None
+        if number == 0 and len(network.layers) > 1:
+            _learn_first(packed, states[name], run.inputs[0], run.layers[0], delta, rule, pool, update)
             break
-        below = run.layers[number - 1].counts if number else _input_counts(packed, this.arrivals)
-        if not last:
-            spikes, counts, lateral = this.spikes, this.counts, np.ones_like(delta)
-        delta = _layer_gradient(
-            packed, number, state, this, spikes, counts, below, delta, lateral, rule, pool
+        delta = _learn_upper(
+            packed, number, states[name], run, fired, delta, lateral, rule, pool, update
         )
-    return Errors(output.loss, output.forced)
+        fired, lateral = run.layers[number - 1], np.ones_like(delta)
+    return Errors(loss, forced)
 
 
-def _input_counts(packed: PackedNetwork, arrivals: Arrivals) -> np.ndarray:
+def _pad(values: np.ndarray, blocks: int) -> np.ndarray:
+    """The array (samples, neurons) with zeros for the neurons that fill the last block."""
+    padded = np.zeros((len(values), blocks * WIDTH), values.dtype)
+    padded[:, : values.shape[1]] = values
+    return padded
+
+
+def _lateral_factors(
+    packed: PackedNetwork, run: BatchRun, labels: np.ndarray, delta: np.ndarray, pool: Pool
+) -> np.ndarray:
+    """Lateral factors of the output neurons (samples, outputs), from their true spikes."""
+    layer = packed.network.output
+    strength = layer.lateral_inhibition
+    top = run.layers[-1]
+    if not strength:
+        return np.ones_like(delta)
+    blocks = len(packed.blocks[str(layer.name)])
+    found = np.ones((len(delta), blocks * WIDTH))
+    own = LayerInput.of(top.spikes, packed.constants[-1], np.float64, pool.share)
+    turns = Turns(len(delta))
+    padded = _pad(delta, blocks)
+    numbers = np.ascontiguousarray(labels, np.int64)
+    pool.share(
+        lambda: lateral_factors(
+            packed.constants[-1],
+            *own.parts,
+            *top.by_block,
+            top.counts,
+            numbers,
+            padded,
+            strength,
+            found,
+            turns,
+        )
+    )
+    return found[:, : layer.neurons]
+
+
+def _lend_spikes(
+    packed: PackedNetwork, run: BatchRun, labels: np.ndarray, rule: HM2BP
+) -> tuple[LayerSpikes, int]:
+    """The output spikes that S-PSPs are taken from: silent label neurons have some lent. And how many did."""
+    top = run.layers[-1]
+    silent = top.counts[np.arange(len(labels)), labels] == 0
+    if not (rule.force_label_spikes and silent.any()):
+        return top, 0
+    trains = []
+    for sample, label in enumerate(labels.tolist()):
+        times, neurons = top.spikes.sample(sample)
+        if silent[sample]:
+            lent = macro.forced_spike_times(run.durations[sample], rule.desired)
+            times = np.concatenate([times, lent])
+            neurons = np.concatenate([neurons, np.full(len(lent), label, np.int32)])
+            order = np.lexsort((neurons, times))
+            times, neurons = times[order], neurons[order]
+        trains.append((times, neurons))
+    return order_by_block(Arrivals.join(trains), packed.network.output.neurons), int(silent.sum())
+
+
+def _count_inputs(packed: PackedNetwork, arrivals: Arrivals) -> np.ndarray:
+    """Input spike counts, int64 array (samples, inputs)."""
     n = packed.network.input.neurons
     sample = np.repeat(np.arange(len(arrivals)), np.diff(arrivals.ptr))
     return np.bincount(sample * n + arrivals.neurons, minlength=len(arrivals) * n).reshape(-1, n)
 
 
-def _output_errors(
-    packed: PackedNetwork, run: BatchRun, labels: np.ndarray, sample_weights: np.ndarray, rule: HM2BP
-) -> _Output:
-    layer = packed.network.output
-    top = run.layers[-1]
-    samples = len(labels)
-    delta = np.zeros((samples, layer.neurons))
-    lateral = np.ones_like(delta)
-    losses = np.zeros(samples)
-    loss_of = macro.softmax_loss if rule.head == "softmax" else macro.count_loss
-    trains, forced = [], 0
-    for s, label in enumerate(labels):
-        counts = top.counts[s]
-        losses[s], d = loss_of(counts, int(label), rule)
-        delta[s] = sample_weights[s] * d / layer.threshold
-        train = top.spikes.sample(s)
-        if layer.lateral_inhibition and d.any():
-            lateral[s] = _lateral_factors(packed, train, counts, int(label))
-        if rule.force_label_spikes and counts[label] == 0:
-            train = _force(train, int(label), macro.forced_spike_times(run.durations[s], rule.desired))
-            forced += 1
-        trains.append(train)
-    spikes = Arrivals.join(trains)
-    counts = np.array([np.bincount(n, minlength=layer.neurons) for _, n in trains])
-    return _Output(losses, delta, lateral, spikes, counts, forced)
-
-
-def _force(
-    train: tuple[np.ndarray, np.ndarray], label: int, times: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """A train with further spikes of neuron `label`, sorted by (time, neuron)."""
-    all_times = np.concatenate([train[0], times])
-    neurons = np.concatenate([train[1], np.full(len(times), label, np.int32)])
-    order = np.lexsort((neurons, all_times))
-    return all_times[order], neurons[order]
-
-
-def _lateral_factors(
-    packed: PackedNetwork, train: tuple[np.ndarray, np.ndarray], counts: np.ndarray, label: int
-) -> np.ndarray:
-    layer = packed.network.output
-    spikes = Arrivals.join([train])
-    constants = packed.constants[-1]
-    e = spsp_matrix(spikes, spikes, layer.neurons, layer.neurons, constants, np.float64)
-    active = counts > 0
-    active[label] = True
-    return macro.lateral_factor(e, counts, active, layer.threshold, layer.lateral_inhibition)
-
-
-def spsp_matrix(
-    arrivals: Arrivals,
-    spikes: Arrivals,
-    n_pre: int,
-    n_post: int,
-    constants: np.ndarray,
-    real: type[np.floating],
-    table: np.ndarray | None = None,
-) -> np.ndarray:
-    """S-PSPs e (post, pre), float64, of one sample: `arrivals` and `spikes` hold a single one each."""
-    if table is None:
-        table = make_table(arrivals, constants, real)
-    blocks = block_count(n_post)
-    out = np.zeros((blocks, n_pre, WIDTH), dtype=real)
-    first = np.zeros(len(arrivals.times), np.uint8)
-    ones = np.ones((1, blocks * WIDTH), dtype=real)
-    reverse_blocks(
-        out,
-        0,
-        blocks,
-        constants,
-        arrivals.times,
-        arrivals.neurons,
-        arrivals.ptr,
-        first,
-        table,
-        *order_by_block(spikes, n_post),
-        ones,
-        np.zeros_like(ones),
-    )
-    return unpack(out, n_post).astype(np.float64)
-
-
-def _layer_gradient(
+def _learn_upper(
     packed: PackedNetwork,
     number: int,
     state: OptimiserState,
-    this: LayerRun,
-    spikes: Arrivals,
-    counts: np.ndarray,
-    below: np.ndarray,
+    run: BatchRun,
+    fired: LayerSpikes,
     delta: np.ndarray,
     lateral: np.ndarray,
     rule: HM2BP,
     pool: Pool,
+    update: Update | None,
 ) -> np.ndarray:
-    """Gradient of a layer from its S-PSP matrices; returns the errors of the layer below."""
-    network = packed.network
-    layer = network.layers[number]
-    n_pre = below.shape[1]
-    weights = unpack(packed.blocks[str(layer.name)], layer.neurons).astype(np.float64)
-    threshold_below = network.layers[number - 1].threshold if number else 1.0
-
-    def one_sample(s: int) -> tuple[np.ndarray, np.ndarray] | None:
-        if not delta[s].any():
-            return None
-        part = slice(this.arrivals.ptr[s], this.arrivals.ptr[s + 1])
-        arrivals = Arrivals.join([this.arrivals.sample(s)])
-        train = Arrivals.join([spikes.sample(s)])
-        e = spsp_matrix(
-            arrivals, train, n_pre, layer.neurons, packed.constants[number], packed.real, this.table[part]
+    """Gradient of a layer from its S-PSP matrices, and its update; returns the errors of the layer below."""
+    weights = packed.blocks[str(packed.network.layers[number].name)]
+    blocks, n_pre, _ = weights.shape
+    samples = len(delta)
+    given = run.inputs[number]
+    below_counts = run.layers[number - 1].counts if number else _count_inputs(packed, given.arrivals)
+    threshold_below = packed.network.layers[number - 1].threshold if number else 1.0
+    # Threads share out the blocks, or where these are few the samples; the sums are the same.
+    by_sample = pool.threads > 1 and blocks < 2 * pool.threads
+    parts = np.zeros((samples, *weights.shape), packed.real) if by_sample else state.gradient[None]
+    below = np.zeros((1 if by_sample else blocks, samples, n_pre))
+    turns = Turns(samples if by_sample else blocks)
+    counts, errors, factors = _pad(fired.counts, blocks), _pad(delta, blocks), _pad(lateral, blocks)
+    pool.share(
+        lambda: learn_blocks(
+            weights,
+            packed.constants[number],
+            *given.parts,
+            *fired.by_block,
+            counts,
+            below_counts,
+            errors,
+            factors,
+            state.row_sum,
+            threshold_below,
+            rule.silent_post_spsp,
+            rule.silent_post_ratio,
+            rule.effect_ratio,
+            by_sample,
+            parts,
+            below,
+            turns,
         )
-        e = macro.apply_silent_rule(e, below[s], counts[s], rule)
-        own = macro.self_term(weights, e, counts[s], layer.threshold, rule)
-        gradient = macro.weight_gradient(delta[s], e, own, lateral[s])
-        rho = macro.effect_ratio(e, below[s], counts[s], rule)
-        return gradient, macro.hidden_error(delta[s], weights, rho, threshold_below)
-
-    total = np.zeros((layer.neurons, n_pre))
-    errors = np.zeros((len(delta), n_pre))
-    for s, outcome in enumerate(pool.map(one_sample, range(len(delta)))):
-        if outcome is not None:
-            total += outcome[0]
-            errors[s] = outcome[1]
-    for block in range(len(state.gradient)):
-        rows = total[block * WIDTH : (block + 1) * WIDTH]
-        state.gradient[block, :, : len(rows)] += rows.T.astype(packed.real)
-    return errors
+    )
+    if by_sample:
+        for part in parts:
+            state.gradient += part
+    total = below[0]
+    for part in below[1:]:
+        total += part
+    if update is not None:
+        turns = Turns(blocks)
+        pool.share(lambda: update_blocks(update, turns))
+    return total
 
 
-def _fused_gradient(
-    packed: PackedNetwork, state: OptimiserState, this: LayerRun, delta: np.ndarray, rule: HM2BP, pool: Pool
+def _learn_first(
+    packed: PackedNetwork,
+    state: OptimiserState,
+    given: LayerInput,
+    fired: LayerSpikes,
+    delta: np.ndarray,
+    rule: HM2BP,
+    pool: Pool,
+    update: Update | None,
 ) -> None:
-    """Gradient of the first layer, event by event, without its S-PSP matrix.
+    """Gradient of the first layer, event by event, without its S-PSP matrix, and its update.
 
     In an exact feed-forward run a_i = nu o_i, so the self term of a neuron that fired is 1.
     """
     layer = packed.network.layers[0]
-    n_pre = packed.network.input.neurons
     blocks = len(state.gradient)
     silent_own = rule.silent_post_ratio * state.row_sum.reshape(-1)[: layer.neurons] / layer.threshold
-    fired = this.counts > 0
-    coefficient = np.zeros((len(delta), blocks * WIDTH), dtype=packed.real)
-    silent = np.zeros_like(coefficient)
-    coefficient[:, : layer.neurons] = np.where(fired, 2.0 * delta, 0.0)
-    silent[:, : layer.neurons] = np.where(fired, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp)
-    first = np.empty(len(this.arrivals.times), np.uint8)
-    mark_first(this.arrivals.neurons, this.arrivals.ptr, n_pre, first)
-    times, neurons, ptr = this.by_block
-    samples = len(delta)
-
-    def one_range(span: tuple[int, int]) -> None:
-        reverse_blocks(
+    active = fired.counts > 0
+    coefficient = np.where(active, 2.0 * delta, 0.0).astype(packed.real)
+    silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(packed.real)
+    coefficient, silent = _pad(coefficient, blocks), _pad(silent, blocks)
+    arrivals = given.arrivals
+    rows, n_rows = np.empty(len(arrivals.times), np.int32), np.zeros(len(arrivals), np.int64)
+    samples, turns = Turns(len(arrivals)), Turns(blocks)
+    pool.share(
+        lambda: list_active(
+            arrivals.neurons, arrivals.ptr, packed.network.input.neurons, rows, n_rows, samples
+        )
+    )
+    pool.share(
+        lambda: reverse_blocks(
             state.gradient,
-            *span,
             packed.constants[0],
-            this.arrivals.times,
-            this.arrivals.neurons,
-            this.arrivals.ptr,
-            first,
-            this.table,
-            times,
-            neurons,
-            ptr[span[0] * samples : span[1] * samples + 1],
+            *given.parts,
+            *fired.by_block,
             coefficient,
             silent,
+            rows,
+            n_rows,
+            update,
+            turns,
         )
-
-    pool.map(one_range, block_ranges(blocks, pool))
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._ext.turns import Turns
 from eventsnn.data.source import LabelledSource
 from eventsnn.engines import queue, sweep
 from eventsnn.engines.arguments import check_dtype
@@ -122,14 +123,27 @@ def count_outputs(
     with progress_bar(len(indices), "evaluating", progress) as bar:
         for batch in pool.ahead(lambda part: read_batch(data, part, None, 0, 0), cut(indices, BATCH)):
             if batch.samples and use_queue:
-                runs = pool.map(lambda sample: queue.run_packed(packed, *sample), batch.samples)
-                found.append(np.array([run.output.counts for run in runs]))
+                found.append(_queue_counts(packed, batch.samples, pool))
             elif batch.samples:
-                found.append(run_forward(packed, batch.samples, pool).counts)
+                found.append(run_forward(packed, sweep.Arrivals.join(batch.samples), pool).counts)
             labels.append(batch.labels)
             bar.update(len(batch.labels))
     empty = np.zeros((0, packed.network.output.neurons), np.int64)
     return np.concatenate([empty, *found]), np.concatenate([np.zeros(0, np.int64), *labels])
+
+
+def _queue_counts(
+    packed: PackedNetwork, samples: list[tuple[np.ndarray, np.ndarray]], pool: Pool
+) -> np.ndarray:
+    counts = np.empty((len(samples), packed.network.output.neurons), np.int64)
+    turns = Turns(len(samples))
+
+    def work() -> None:
+        while (sample := turns.take()) >= 0:
+            counts[sample] = queue.run_packed(packed, *samples[sample]).output.counts
+
+    pool.share(work)
+    return counts
 
 
 def tally(counts: np.ndarray, labels: np.ndarray, seconds: float, skipped: int) -> Evaluation:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._ext.optimiser import adam_blocks, sgd_blocks
+from eventsnn._ext.optimiser import Update, make_update
 from eventsnn.errors import TrainingError
 from eventsnn.train.schedules import SCHEDULES
 
@@ -105,46 +105,29 @@ class OptimiserState:
         self.row_sum = wide.sum(axis=1)
         self.row_square = (wide * wide).sum(axis=1)
 
-    def update(
-        self, blocks: tuple[int, int], scale: float, decay: np.ndarray, rate: float, step: int
-    ) -> None:
-        """One step on blocks [start, stop) with the gradient ``scale * gradient + decay * weights``.
+    def update(self, scale: float, decay: np.ndarray, rate: float, step: int) -> Update:
+        """The step with the gradient ``scale * gradient + decay * weights``, to be done block by block.
 
         `decay` is a real array (blocks, WIDTH); `step` counts the steps from 1.
         """
-        start, stop = blocks
         o = self.optimiser
+        arrays = [self.weights, self.gradient, *self.moments]
         if o.name == "sgd":
-            sgd_blocks(
-                self.weights,
-                self.gradient,
-                self.moments[0],
-                start,
-                stop,
-                scale,
-                decay,
-                rate,
-                o.momentum,
-                self.row_sum,
-                self.row_square,
+            arrays.append(np.empty((0, 0, 0), self.weights.dtype))
+            return make_update(
+                *arrays, decay, self.row_sum, self.row_square, scale, rate, o.momentum, 0.0, 0.0
             )
-            return
         correction = math.sqrt(1.0 - o.beta2**step)
-        adam_blocks(
-            self.weights,
-            self.gradient,
-            self.moments[0],
-            self.moments[1],
-            start,
-            stop,
-            scale,
+        return make_update(
+            *arrays,
             decay,
+            self.row_sum,
+            self.row_square,
+            scale,
             rate * correction / (1.0 - o.beta1**step),
             o.beta1,
             o.beta2,
             o.epsilon * correction,
-            self.row_sum,
-            self.row_square,
         )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import pairwise
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from eventsnn.errors import TrainingError
@@ -45,15 +44,22 @@ class Pool:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise TrainingError(f"threads must be a whole number >= 1, got {threads!r}")
         self.threads = threads
-        self._workers = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._workers = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         # Reading ahead has a thread of its own: it must not wait behind the kernels.
         self._reader = ThreadPoolExecutor(1)
 
-    def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """``[function(item) for item in items]``, side by side."""
-        if self._workers is None:
-            return [function(item) for item in items]
-        return list(self._workers.map(function, items))
+    def share(self, work: Callable[[], None]) -> None:
+        """Call `work` once on every thread, the calling one included, and wait for all of them.
+
+        What is to be done is taken from a `Turns` by whoever is free.
+        """
+        others = [self._workers.submit(work) for _ in range(self.threads - 1)] if self._workers else []
+        try:
+            work()
+        finally:
+            wait(others)
+        for other in others:
+            other.result()
 
     def ahead(self, function: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
         """The same lazily and in order, one item read ahead in the background while the caller works."""
@@ -78,9 +84,3 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-
-def split_range(n: int, parts: int) -> list[tuple[int, int]]:
-    """Cut range(n) into at most `parts` consecutive (start, stop) of nearly equal length."""
-    parts = max(1, min(n, parts))
-    ends = [n * k // parts for k in range(parts + 1)]
-    return list(pairwise(ends))

@@ -15,6 +15,7 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.source import LabelledSource
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import decide
+from eventsnn.engines.sweep import Arrivals
 from eventsnn.errors import TrainingError
 from eventsnn.interrupts import hold_interrupts
 from eventsnn.learning import macro
@@ -23,7 +24,7 @@ from eventsnn.network import Network
 from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
 from eventsnn.train.evaluate import count_outputs, tally
-from eventsnn.train.learner import block_ranges, check_rule, check_trainable, run_forward
+from eventsnn.train.learner import check_rule, check_trainable, run_forward
 from eventsnn.train.optimisers import Optimiser, OptimiserState
 from eventsnn.train.parallel import Pool
 from eventsnn.train.progress import progress_bar
@@ -123,27 +124,27 @@ class TrainingRun:
         return read_batch(self.data, indices, self.augmentation, self.seed, self.epoch)
 
     def _learn(self, batch: Batch, rate: float, tallies: _Tallies) -> None:
-        run = run_forward(self.packed, batch.samples, self.pool)
-        errors = accumulate_gradients(
-            self.packed, self.states, run, batch.labels, self.boost[batch.indices], self.rule, self.pool
-        )
+        run = run_forward(self.packed, Arrivals.join(batch.samples), self.pool)
         self.step += 1
-        self._update(len(batch.samples), rate)
+        updates = {
+            key: state.update(
+                1.0 / len(batch.labels), weight_decay(self.rule, state, self.packed.real), rate, self.step
+            )
+            for key, state in self.states.items()
+        }
+        errors = accumulate_gradients(
+            self.packed,
+            self.states,
+            run,
+            batch.labels,
+            self.boost[batch.indices],
+            self.rule,
+            self.pool,
+            updates,
+        )
         tallies.add(
             batch, run.counts, errors.loss, errors.forced, [layer.counts for layer in run.layers[:-1]]
         )
-
-    def _update(self, samples: int, rate: float) -> None:
-        for layer in self.network.layers:
-            state = self.states[str(layer.name)]
-            decay = weight_decay(self.rule, state, self.packed.real)
-
-            def one_range(
-                span: tuple[int, int], state: OptimiserState = state, decay: np.ndarray = decay
-            ) -> None:
-                state.update(span, 1.0 / samples, decay, rate, self.step)
-
-            self.pool.map(one_range, block_ranges(len(state.weights), self.pool))
 
     def _validate(self) -> dict[str, Any]:
         if self.valid is None:
@@ -153,10 +154,9 @@ class TrainingRun:
         )
         if not len(labels):
             raise TrainingError("the validation set holds no readable recording")
-        loss_of = macro.softmax_loss if self.rule.head == "softmax" else macro.count_loss
-        losses = [loss_of(row, int(label), self.rule)[0] for row, label in zip(counts, labels, strict=True)]
         outcome = tally(counts, labels, 0.0, 0)
-        return {"valid_accuracy": outcome.accuracy, "valid_loss": float(np.mean(losses))}
+        loss = float(np.mean(macro.losses(counts, labels, self.rule)[0]))
+        return {"valid_accuracy": outcome.accuracy, "valid_loss": loss}
 
     def _keep(self, line: dict[str, Any]) -> None:
         """Write the epoch down, in an order in which a kill at any moment loses nothing reported as saved."""

@@ -118,14 +118,14 @@ def test_the_sweep_engine_keeps_the_layers_it_has_finished(monkeypatch):
     events = (np.arange(20.0), np.arange(20) % 5)
     whole = simulate(net, events, engine="sweep")
     assert min(len(whole[name]) for name in whole.layers) > 0
-    run_samples = sweep.run_samples
+    run_layer = sweep.run_layer
 
     def stopped(packed, number, *arguments):
         if number == 1:
             raise KeyboardInterrupt
-        return run_samples(packed, number, *arguments)
+        return run_layer(packed, number, *arguments)
 
-    monkeypatch.setattr(sweep, "run_samples", stopped)
+    monkeypatch.setattr(sweep, "run_layer", stopped)
     with pytest.raises(SimulationInterrupted) as caught:
         simulate(net, events, engine="sweep")
     record = caught.value.record

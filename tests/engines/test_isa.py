@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from eventsnn._ext import block
+from eventsnn._ext.optimiser import update_blocks
+from eventsnn._ext.turns import Turns
 from eventsnn.engines import queue, sweep
 from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.sweep import Arrivals
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Dense, Input, Network
 from eventsnn.train.backward import accumulate_gradients
@@ -68,13 +71,13 @@ def learn_bits(optimiser: Optimiser, real: type) -> list[bytes]:
     samples, bits = [make_train(seed) for seed in range(3)], []
     with Pool(1) as pool:
         for step in range(1, 4):
-            run = run_forward(packed, samples, pool)
+            run = run_forward(packed, Arrivals.join(samples), pool)
             accumulate_gradients(packed, states, run, np.array([0, 1, 2]), np.ones(3), HM2BP(), pool)
             for state in states.values():
                 assert np.count_nonzero(state.gradient) > 50
                 bits.append(state.gradient.tobytes())
                 decay = np.full(state.row_sum.shape, 0.01, real)
-                state.update((0, len(state.weights)), 1 / 3, decay, 1e-4, step)
+                update_blocks(state.update(1 / 3, decay, 1e-4, step), Turns(len(state.weights)))
                 arrays = (state.weights, *state.moments, state.row_sum, state.row_square)
                 bits += [array.tobytes() for array in arrays]
     return bits

@@ -7,15 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 
+from eventsnn._ext.spsp import reverse_blocks
+from eventsnn._ext.turns import Turns
 from eventsnn.engines import sweep
-from eventsnn.engines.blocks import unpack
+from eventsnn.engines.blocks import WIDTH, block_count, unpack
 from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.sweep import Arrivals
+from eventsnn.engines.sweep import Arrivals, LayerInput
 from eventsnn.learning import macro, micro
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.learning.twin import gradients
 from eventsnn.network import LIF, Dense, Input, Network
-from eventsnn.train.backward import accumulate_gradients, spsp_matrix
+from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.learner import run_forward
 from eventsnn.train.optimisers import Optimiser, OptimiserState
 from eventsnn.train.parallel import Pool
@@ -63,7 +65,7 @@ def run_batch(network, samples, labels, rule, sample_weights=None, real=np.float
     states = {name: OptimiserState(Optimiser(), packed.blocks[name]) for name in network.names}
     sample_weights = np.ones(len(samples)) if sample_weights is None else np.asarray(sample_weights)
     with Pool(threads) as pool:
-        run = run_forward(packed, samples, pool)
+        run = run_forward(packed, Arrivals.join(samples), pool)
         errors = accumulate_gradients(packed, states, run, np.asarray(labels), sample_weights, rule, pool)
     found = {name: unpack(state.gradient, network[name].neurons) for name, state in states.items()}
     return found, errors, run
@@ -252,10 +254,23 @@ def test_the_spsp_kernel_sums_over_spike_pairs(name):
         n_post, threshold=lif.threshold, tau_m=lif.tau_m, tau_s=lif.tau_s, refractory=lif.refractory
     )
     packed = PackedNetwork(Network(Input(n_pre), layer), np.float64)
-    found = spsp_matrix(pre, post, n_pre, n_post, packed.constants[0], np.float64)
+    found = spsp_matrix(packed, pre, post)
     expected = micro.spsp_direct(pre.times, pre.neurons, n_pre, post.times, post.neurons, n_post, lif)
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(found, expected, rtol=RELATIVE, atol=1e-12 * np.abs(expected).max())
+
+
+def spsp_matrix(packed, pre, post):
+    """S-PSPs (post, pre) of one sample, from the kernel."""
+    n_pre, n_post = packed.network.input.neurons, packed.network.output.neurons
+    given = LayerInput.of(pre, packed.constants[0], np.float64)
+    out = np.zeros((block_count(n_post), n_pre, WIDTH))
+    ones, none = np.ones((1, len(out) * WIDTH)), np.zeros((1, len(out) * WIDTH))
+    by_block = sweep.order_by_block(post, n_post).by_block
+    rows = np.zeros(1, np.int32), np.zeros(1, np.int64)
+    turns = Turns(len(out))
+    reverse_blocks(out, packed.constants[0], *given.parts, *by_block, ones, none, *rows, None, turns)
+    return unpack(out, n_post)
 
 
 def sorted_train(rng, n, neurons):

@@ -1,0 +1,111 @@
+"""What all blocks of a layer share about its arrivals: propagators between them, and where a time lies among them."""
+
+from libc.math cimport isfinite
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from eventsnn._ext.block cimport TABLE_COLUMNS as COLUMNS
+from eventsnn._ext.block cimport ops32, ops64
+from eventsnn._ext.dtypes cimport real_t
+from eventsnn._ext.lif cimport LIF_CANDIDATE
+from eventsnn._ext.turns cimport Turns, turns_take
+
+TABLE_COLUMNS = COLUMNS
+
+cdef enum:
+    CHUNK = 256
+
+
+cdef void fill_propagators(const double* times, int64_t n, const double* constants, real_t* table) noexcept nogil:
+    """Rows of the table for `n` arrivals; the first is taken to come after an interval of 0."""
+    cdef double lag[CHUNK]
+    cdef int64_t start = 0, k, m
+    cdef double lowered = constants[0] * LIF_CANDIDATE
+    while start < n:
+        m = min(n - start, <int64_t> CHUNK)
+        for k in range(m):
+            lag[k] = times[start + k] - times[start + k - 1] if start + k else 0.0
+        if real_t is float:
+            ops32.table(table + start * COLUMNS, lag, m, constants, lowered)
+        else:
+            ops64.table(table + start * COLUMNS, lag, m, constants, lowered)
+        start += m
+
+
+cdef double fill_grid(const double* times, int64_t n, int32_t* grid) noexcept nogil:
+    """Fill grid[0 .. n]; returns the cells per ms. See `arrivals_after`."""
+    cdef double scale
+    cdef int64_t e, k = 0, cell
+    if n == 0:
+        grid[0] = 0
+        return 0.0
+    scale = n / times[n - 1] if times[n - 1] > 0.0 else 0.0
+    if not isfinite(scale):
+        scale = 0.0
+    for e in range(n):
+        cell = min(<int64_t> (times[e] * scale), n - 1)
+        while k <= cell:
+            grid[k] = <int32_t> e
+            k += 1
+    while k <= n:
+        grid[k] = <int32_t> n
+        k += 1
+    return scale
+
+
+def fill_tables(const double[::1] times, const int64_t[::1] sample_ptr, const double[::1] constants,
+                real_t[:, ::1] table, int32_t[::1] grid, double[::1] scale, Turns turns):
+    """Tables and grids of the samples that this thread takes.
+
+    Parameters
+    ----------
+    times : float64 (n,)
+        ms, ascending within each sample; `sample_ptr` (samples + 1,) delimits the samples.
+    constants : float64 (10,)
+        What `lif_fill` takes.
+    table : real (n, TABLE_COLUMNS)
+        Filled: propagators a, h, b of the interval before each arrival, and the level that the membrane potential of
+        a neuron that fired in that interval, had it not been reset, would be above at the arrival: u falls no faster
+        than e^{-t/tau_m} after it rose through the threshold, so this is the threshold times a (and a little less).
+    grid : int32 (n + samples,), scale : float64 (samples,)
+        Filled; see arrivals.pxd.
+    turns : Turns
+        Over the samples.
+    """
+    cdef int64_t s, first, n
+    cdef const double* t = &times[0] if times.shape[0] else NULL
+    cdef real_t* rows = &table[0, 0] if times.shape[0] else NULL
+    with nogil:
+        s = turns_take(&turns.next)
+        while s < turns.count:
+            first = sample_ptr[s]
+            n = sample_ptr[s + 1] - first
+            fill_propagators(t + first, n, &constants[0], rows + first * COLUMNS)
+            scale[s] = fill_grid(t + first, n, &grid[first + s])
+            s = turns_take(&turns.next)
+
+
+def list_active(const int32_t[::1] neurons, const int64_t[::1] sample_ptr, int64_t n_pre, int32_t[::1] rows,
+                int64_t[::1] row_count, Turns turns):
+    """The source neurons that fired in each sample, each once, in the order of their first spikes.
+
+    Those of sample s are rows[sample_ptr[s] : sample_ptr[s] + row_count[s]].
+    """
+    cdef int64_t s, e, n
+    cdef uint8_t* seen = <uint8_t*> calloc(max(n_pre, 1), 1)
+    if seen == NULL:
+        raise MemoryError(f"no memory for {n_pre} neurons")
+    with nogil:
+        s = turns_take(&turns.next)
+        while s < turns.count:
+            n = 0
+            for e in range(sample_ptr[s], sample_ptr[s + 1]):
+                if not seen[neurons[e]]:
+                    seen[neurons[e]] = True
+                    rows[sample_ptr[s] + n] = neurons[e]
+                    n += 1
+            row_count[s] = n
+            memset(seen, 0, n_pre)
+            s = turns_take(&turns.next)
+        free(seen)

@@ -1,0 +1,248 @@
+"""The learning rule on whole S-PSP matrices, for the layers above the first. Twin: eventsnn/learning/macro.py."""
+
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from eventsnn._ext.arrivals cimport arrivals_of, arrivals_t
+from eventsnn._ext.block cimport ops32, ops64
+from eventsnn._ext.dtypes cimport WIDTH, real_t
+from eventsnn._ext.spsp cimport points_create, points_free, points_t, spsp_add
+from eventsnn._ext.turns cimport Turns, turns_take
+
+
+cdef struct options_t:
+    double threshold        # of the layer
+    double threshold_below  # of the layer below
+    double silent_spsp      # S-PSP of an active on a silent neuron
+    double silent_ratio     # e/o of a silent neuron in its self term
+    bint effect_ratio
+
+
+cdef struct scratch_t:
+    # Of one thread.
+    points_t points
+    void* e             # real [pre][WIDTH]
+    void* inverse       # real [pre]: 1 / count, or 0
+    void* below         # real [pre]
+    int32_t* active     # [pre]
+
+
+cdef int scratch_create(scratch_t* c, int64_t pre, int64_t longest) except -1 nogil:
+    points_create(&c.points, longest)
+    c.e = malloc(pre * WIDTH * sizeof(double))
+    c.inverse = malloc(pre * sizeof(double))
+    c.below = malloc(pre * sizeof(double))
+    c.active = <int32_t*> malloc(pre * sizeof(int32_t))
+    if not (c.e and c.inverse and c.below and c.active):
+        scratch_free(c)
+        with gil:
+            raise MemoryError(f"no memory for the S-PSPs of {pre} neurons")
+    return 0
+
+
+cdef void scratch_free(scratch_t* c) noexcept nogil:
+    points_free(&c.points)
+    free(c.e)
+    free(c.inverse)
+    free(c.below)
+    free(c.active)
+
+
+cdef void learn_one(const options_t* o, const double* constants, const arrivals_t* a, const real_t* table,
+                    const double* times, const int32_t* neurons, int64_t n_spikes, int32_t first,
+                    const int64_t* post_counts, const int64_t* pre_counts, int64_t pre, const double* delta,
+                    const double* lateral, const double* row_sum, const real_t* weights, scratch_t* c,
+                    real_t* gradient, double* below) noexcept nogil:
+    """One block in one sample: add to its gradient (pre, WIDTH) and to the errors of the layer below (pre,)."""
+    cdef real_t factor[WIDTH]
+    cdef real_t delta_of[WIDTH]
+    cdef real_t fired[WIDTH]
+    cdef real_t fill[WIDTH]  # 1 for the S-PSPs, then what stands in for those of silent neurons
+    cdef double own[WIDTH]
+    cdef double s
+    cdef real_t* e = <real_t*> c.e
+    cdef real_t* inverse = <real_t*> c.inverse
+    cdef real_t* below_of = <real_t*> c.below
+    cdef int64_t j, n, n_active = 0
+    memset(e, 0, pre * WIDTH * sizeof(real_t))
+    for n in range(WIDTH):
+        fill[n] = 1
+    if a.n and n_spikes:
+        spsp_add(constants, a, table, times, neurons, n_spikes, first, &fill[0], &c.points, e)
+    for j in range(pre):
+        inverse[j] = <real_t> (1.0 / pre_counts[j]) if pre_counts[j] and o.effect_ratio else <real_t> 0.0
+        if pre_counts[j]:
+            c.active[n_active] = <int32_t> j
+            n_active += 1
+    for n in range(WIDTH):
+        fill[n] = <real_t> (o.silent_spsp if post_counts[n] == 0 and delta[n] != 0.0 else 0.0)
+    if real_t is float:
+        ops32.add_rows(e, c.active, n_active, &fill[0])
+        ops32.weigh(weights, e, pre, &own[0])
+    else:
+        ops64.add_rows(e, c.active, n_active, &fill[0])
+        ops64.weigh(weights, e, pre, &own[0])
+    for n in range(WIDTH):
+        s = own[n] / post_counts[n] if post_counts[n] else o.silent_ratio * row_sum[n]
+        delta_of[n] = <real_t> delta[n]
+        factor[n] = <real_t> (delta[n] * (1.0 + s / o.threshold) * lateral[n])
+        fired[n] = delta_of[n] if post_counts[n] else <real_t> 0.0
+    if real_t is float:
+        ops32.learn(gradient, below_of, e, weights, inverse, &factor[0], &delta_of[0], &fired[0], pre)
+    else:
+        ops64.learn(gradient, below_of, e, weights, inverse, &factor[0], &delta_of[0], &fired[0], pre)
+    for j in range(pre):
+        below[j] += below_of[j] / o.threshold_below
+
+
+cdef bint any_error(const double* delta) noexcept nogil:
+    cdef int64_t n
+    for n in range(WIDTH):
+        if delta[n] != 0.0:
+            return True
+    return False
+
+
+def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, const double[::1] times,
+                 const int32_t[::1] neurons, const int64_t[::1] sample_ptr, const int32_t[::1] grid,
+                 const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
+                 const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const int64_t[:, ::1] post_counts,
+                 const int64_t[:, ::1] pre_counts, const double[:, ::1] delta, const double[:, ::1] lateral,
+                 const double[:, ::1] row_sum, double threshold_below, double silent_spsp, double silent_ratio,
+                 bint effect_ratio, bint by_sample, real_t[:, :, :, ::1] gradient, double[:, :, ::1] below,
+                 Turns turns):
+    """Gradients of a layer and errors of the layer below, for the units that this thread takes.
+
+    Parameters
+    ----------
+    weights : real (blocks, pre, WIDTH)
+    times, neurons, sample_ptr, grid, scale, table
+        Arrivals as for `eventsnn._ext.engine_sweep.sweep_blocks`.
+    post_times, post_neurons, post_ptr
+        The layer's spikes, those lent to silent neurons included, in the order block, sample, time.
+    post_counts : int64 (samples, blocks * WIDTH), pre_counts : int64 (samples, pre)
+    delta, lateral : float64 (samples, blocks * WIDTH)
+        Errors of the layer, 0 for padding, and lateral factors.
+    row_sum : float64 (blocks, WIDTH)
+        Sums of the weights of each neuron.
+    by_sample : bool
+        Units are samples, each adding to a gradient of its own, `gradient` (samples, blocks, pre, WIDTH), and to
+        `below` (1, samples, pre). Otherwise they are blocks, adding sample after sample to `gradient` (1, blocks, pre,
+        WIDTH) and each to errors of its own, `below` (blocks, samples, pre). Added up in their order, both give the
+        same bits.
+    turns : Turns
+        Over the units.
+    """
+    cdef options_t o
+    cdef scratch_t c
+    cdef arrivals_t a
+    cdef int64_t n_samples = sample_ptr.shape[0] - 1, blocks = weights.shape[0], pre = weights.shape[1]
+    cdef int64_t unit, s, k, longest = 0, block, inner
+    o.threshold = constants[0]
+    o.threshold_below = threshold_below
+    o.silent_spsp = silent_spsp
+    o.silent_ratio = silent_ratio
+    o.effect_ratio = effect_ratio
+    for k in range(post_ptr.shape[0] - 1):
+        longest = max(longest, post_ptr[k + 1] - post_ptr[k])
+    scratch_create(&c, pre, longest)
+    with nogil:
+        unit = turns_take(&turns.next)
+        while unit < turns.count:
+            for inner in range(blocks if by_sample else n_samples):
+                block = inner if by_sample else unit
+                s = unit if by_sample else inner
+                if not any_error(&delta[s, block * WIDTH]):
+                    continue
+                k = block * n_samples + s
+                a = arrivals_of(times, neurons, sample_ptr, grid, scale, s)
+                learn_one(&o, &constants[0], &a, &table[sample_ptr[s], 0] if a.n else NULL,
+                          &post_times[post_ptr[k]] if post_ptr[k + 1] > post_ptr[k] else NULL,
+                          &post_neurons[post_ptr[k]] if post_ptr[k + 1] > post_ptr[k] else NULL,
+                          post_ptr[k + 1] - post_ptr[k], <int32_t> block * WIDTH, &post_counts[s, block * WIDTH],
+                          &pre_counts[s, 0], pre, &delta[s, block * WIDTH], &lateral[s, block * WIDTH],
+                          &row_sum[block, 0], &weights[block, 0, 0], &c,
+                          &gradient[s if by_sample else 0, block, 0, 0], &below[0 if by_sample else block, s, 0])
+            unit = turns_take(&turns.next)
+        scratch_free(&c)
+
+
+cdef void factors_of(const double* e, int64_t size, const int64_t* counts, int64_t label, double threshold,
+                     double strength, double* lateral) noexcept nogil:
+    """lambda_i = 1 / (1 - w0^2 sum_{l != i} q_il q_li); `e` (blocks, size, WIDTH) is e_{i|l} at [i // WIDTH][l][i]."""
+    cdef int64_t i, l
+    cdef double rest, there, back
+    for i in range(size):
+        rest = 0.0
+        if counts[i] or i == label:
+            for l in range(size):
+                if l != i and (counts[l] or l == label):
+                    there = 1.0
+                    back = 1.0
+                    if counts[i] and counts[l]:
+                        there = e[((l // WIDTH) * size + i) * WIDTH + l % WIDTH] / counts[i]
+                        back = e[((i // WIDTH) * size + l) * WIDTH + i % WIDTH] / counts[l]
+                    rest += (there / threshold) * (back / threshold)
+        rest = 1.0 - strength * strength * rest
+        lateral[i] = 1.0 / rest if rest > 0.0 else 1.0
+
+
+def lateral_factors(const double[::1] constants, const double[::1] times, const int32_t[::1] neurons,
+                    const int64_t[::1] sample_ptr, const int32_t[::1] grid, const double[::1] scale,
+                    const double[:, ::1] table, const double[::1] post_times, const int32_t[::1] post_neurons,
+                    const int64_t[::1] post_ptr, const int64_t[:, ::1] counts, const int64_t[::1] labels,
+                    const double[:, ::1] delta, double strength, double[:, ::1] lateral, Turns turns):
+    """Lateral factors of the output layer, for the samples with an error that this thread takes.
+
+    Parameters
+    ----------
+    times, neurons, sample_ptr, grid, scale, table
+        The layer's own spikes as arrivals, undelayed.
+    post_times, post_neurons, post_ptr
+        The same spikes in the order block, sample, time.
+    counts : int64 (samples, neurons), labels : int64 (samples,)
+    delta : float64 (samples, blocks * WIDTH)
+    strength : float
+        w0 of `eventsnn.learning.macro.lateral_factor`.
+    lateral : float64 (samples, blocks * WIDTH)
+        Filled for the neurons of samples with an error.
+    turns : Turns
+        Over the samples.
+    """
+    cdef arrivals_t a
+    cdef points_t points
+    cdef double ones[WIDTH]
+    cdef int64_t n_samples = sample_ptr.shape[0] - 1, size = counts.shape[1], blocks = delta.shape[1] // WIDTH
+    cdef int64_t s, k, n, block, longest = 0
+    cdef bint wrong
+    cdef double* e
+    for k in range(post_ptr.shape[0] - 1):
+        longest = max(longest, post_ptr[k + 1] - post_ptr[k])
+    for n in range(WIDTH):
+        ones[n] = 1.0
+    points_create(&points, longest)
+    e = <double*> calloc(blocks * size * WIDTH, sizeof(double))
+    if e == NULL:
+        points_free(&points)
+        raise MemoryError(f"no memory for the S-PSPs of {size} neurons")
+    with nogil:
+        s = turns_take(&turns.next)
+        while s < turns.count:
+            wrong = False
+            for block in range(blocks):
+                wrong |= any_error(&delta[s, block * WIDTH])
+            if wrong:
+                memset(e, 0, blocks * size * WIDTH * sizeof(double))
+                a = arrivals_of(times, neurons, sample_ptr, grid, scale, s)
+                for block in range(blocks):
+                    k = block * n_samples + s
+                    n = post_ptr[k + 1] - post_ptr[k]
+                    if a.n and n:
+                        spsp_add(&constants[0], &a, &table[sample_ptr[s], 0], &post_times[post_ptr[k]],
+                                 &post_neurons[post_ptr[k]], n, <int32_t> block * WIDTH, &ones[0], &points,
+                                 e + block * size * WIDTH)
+                factors_of(e, size, &counts[s, 0], labels[s], constants[0], strength, &lateral[s, 0])
+            s = turns_take(&turns.next)
+        points_free(&points)
+        free(e)

@@ -1,0 +1,15 @@
+"""The spikes of a layer for a batch of samples, while several threads find them."""
+
+from libc.stdint cimport int32_t, int64_t
+
+from eventsnn._ext.spikes cimport spikes_t
+
+
+cdef class SpikeStore:
+    cdef readonly int64_t blocks, samples
+    cdef readonly int64_t parts  # into which the samples are cut; a unit of work is one block and one part
+    cdef spikes_t* units         # [blocks * parts] spikes in the order sample, time
+    cdef int64_t* counts         # [blocks * samples]
+
+    cdef inline int64_t first_sample(self, int64_t part) noexcept nogil:
+        return self.samples * part // self.parts

@@ -1,0 +1,23 @@
+import numpy as np
+
+from eventsnn._ext.turns import Turns
+
+TABLE_COLUMNS: int
+
+def fill_tables(
+    times: np.ndarray,
+    sample_ptr: np.ndarray,
+    constants: np.ndarray,
+    table: np.ndarray,
+    grid: np.ndarray,
+    scale: np.ndarray,
+    turns: Turns,
+) -> None: ...
+def list_active(
+    neurons: np.ndarray,
+    sample_ptr: np.ndarray,
+    n_pre: int,
+    rows: np.ndarray,
+    row_count: np.ndarray,
+    turns: Turns,
+) -> None: ...

@@ -1,0 +1,48 @@
+import numpy as np
+
+from eventsnn._ext.turns import Turns
+
+def learn_blocks(
+    weights: np.ndarray,
+    constants: np.ndarray,
+    times: np.ndarray,
+    neurons: np.ndarray,
+    sample_ptr: np.ndarray,
+    grid: np.ndarray,
+    scale: np.ndarray,
+    table: np.ndarray,
+    post_times: np.ndarray,
+    post_neurons: np.ndarray,
+    post_ptr: np.ndarray,
+    post_counts: np.ndarray,
+    pre_counts: np.ndarray,
+    delta: np.ndarray,
+    lateral: np.ndarray,
+    row_sum: np.ndarray,
+    threshold_below: float,
+    silent_spsp: float,
+    silent_ratio: float,
+    effect_ratio: bool,
+    by_sample: bool,
+    gradient: np.ndarray,
+    below: np.ndarray,
+    turns: Turns,
+) -> None: ...
+def lateral_factors(
+    constants: np.ndarray,
+    times: np.ndarray,
+    neurons: np.ndarray,
+    sample_ptr: np.ndarray,
+    grid: np.ndarray,
+    scale: np.ndarray,
+    table: np.ndarray,
+    post_times: np.ndarray,
+    post_neurons: np.ndarray,
+    post_ptr: np.ndarray,
+    counts: np.ndarray,
+    labels: np.ndarray,
+    delta: np.ndarray,
+    strength: float,
+    lateral: np.ndarray,
+    turns: Turns,
+) -> None: ...

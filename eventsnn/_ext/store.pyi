@@ -1,0 +1,21 @@
+import numpy as np
+
+from eventsnn._ext.turns import Turns
+
+class SpikeStore:
+    blocks: int
+    samples: int
+    parts: int
+    def __init__(self, blocks: int, samples: int, parts: int) -> None: ...
+    def collect(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+
+def merge_trains(
+    times: np.ndarray,
+    neurons: np.ndarray,
+    ptr: np.ndarray,
+    sample_ptr: np.ndarray,
+    out_times: np.ndarray,
+    out_neurons: np.ndarray,
+    counts: np.ndarray,
+    turns: Turns,
+) -> None: ...
