@@ -47,9 +47,16 @@ def list_extensions() -> list[Extension]:
     from Cython.Build import cythonize
 
     sources = stage_sources()
-    headers = [str(path) for path in sorted(PACKAGE.glob("*.h"))]
+    headers = {path.stem: str(path) for path in sorted(PACKAGE.glob("*.h"))}
+    # The loops over a block are compiled into one module; the others see their table alone.
+    shared = [headers["block"], headers["decay"]]
     extensions = [
-        Extension(f"eventsnn._ext.{path.stem}", [str(path)], depends=headers, extra_compile_args=FLAGS)
+        Extension(
+            f"eventsnn._ext.{path.stem}",
+            [str(path)],
+            depends=list(headers.values()) if path.stem == "block" else shared,
+            extra_compile_args=FLAGS,
+        )
         for path in sources
     ]
     return cythonize(extensions, include_path=[str(STAGE)], compiler_directives=DIRECTIVES)

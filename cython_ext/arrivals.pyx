@@ -62,12 +62,13 @@ def fill_tables(const double[::1] times, const int64_t[::1] sample_ptr, const do
     ----------
     times : float64 (n,)
         ms, ascending within each sample; `sample_ptr` (samples + 1,) delimits the samples.
-    constants : float64 (10,)
+    constants : float64 (11,)
         What `lif_fill` takes.
     table : real (n, TABLE_COLUMNS)
         Filled: propagators a, h, b of the interval before each arrival, and the level that the membrane potential of
-        a neuron that fired in that interval, had it not been reset, would be above at the arrival: u falls no faster
-        than e^{-t/tau_m} after it rose through the threshold, so this is the threshold times a (and a little less).
+        a neuron that fired in that interval, had it not been reset, would be above at the arrival. It fires with
+        u = nu and u' >= 0, hence I >= nu tau_s/tau_m; from there u falls fastest if it was level, so it ends at
+        nu (a + h tau_s/tau_m) or above. (And a little less, for rounding.)
     grid : int32 (n + samples,), scale : float64 (samples,)
         Filled; see arrivals.pxd.
     turns : Turns

@@ -12,7 +12,8 @@
 
 #define DECLARE_OPS(REAL, ops)                                                                                       \
     typedef struct {                                                                                                 \
-        int64_t (*run)(REAL*, REAL*, const REAL*, const int32_t*, const REAL*, int64_t, int64_t, int64_t, uint32_t*);\
+        int64_t (*run)(REAL*, REAL*, const REAL*, const int32_t*, const REAL*, int64_t, int64_t, int64_t,            \
+                       const REAL*, uint32_t*);                                                                     \
         void (*step)(REAL*, REAL*, const REAL*, int64_t, int32_t, REAL, REAL, REAL, REAL, REAL, REAL, uint8_t*);     \
         void (*table)(REAL*, const double*, int64_t, const double*, double);                                         \
         void (*reverse)(REAL*, const int32_t*, const REAL*, int64_t, const int32_t*, const int32_t*, const REAL*,    \

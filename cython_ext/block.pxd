@@ -10,7 +10,7 @@ cdef extern from "block.h":
     enum: TABLE_COLUMNS
     ctypedef struct ops32_t:
         int64_t (*run)(float*, float*, const float*, const int32_t*, const float*, int64_t, int64_t, int64_t,
-                       uint32_t*) noexcept nogil
+                       const float*, uint32_t*) noexcept nogil
         void (*step)(float*, float*, const float*, int64_t, int32_t, float, float, float, float, float, float,
                      uint8_t*) noexcept nogil
         void (*table)(float*, const double*, int64_t, const double*, double) noexcept nogil
@@ -26,7 +26,7 @@ cdef extern from "block.h":
                     double*) noexcept nogil
     ctypedef struct ops64_t:
         int64_t (*run)(double*, double*, const double*, const int32_t*, const double*, int64_t, int64_t, int64_t,
-                       uint32_t*) noexcept nogil
+                       const double*, uint32_t*) noexcept nogil
         void (*step)(double*, double*, const double*, int64_t, int32_t, double, double, double, double, double, double,
                      uint8_t*) noexcept nogil
         void (*table)(double*, const double*, int64_t, const double*, double) noexcept nogil

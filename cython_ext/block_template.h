@@ -8,14 +8,20 @@
  */
 
 typedef REAL NAME(vec) __attribute__((vector_size(VEC_BYTES)));
+/* The same anywhere in memory; copying by memcpy would go in pieces that stores still on their way cannot feed. */
+typedef REAL NAME(loose) __attribute__((vector_size(VEC_BYTES), aligned(sizeof(REAL)), may_alias));
 typedef INT NAME(mask) __attribute__((vector_size(VEC_BYTES)));
 typedef double NAME(wide) __attribute__((vector_size(VEC_BYTES)));
+typedef int64_t NAME(whole) __attribute__((vector_size(VEC_BYTES)));
 
 #define LANES ((int)(VEC_BYTES / sizeof(REAL)))
 #define VECS (BLOCK_WIDTH / LANES)
 #define VEC NAME(vec)
+#define LOAD(p) ((VEC) * (const NAME(loose)*)(p))
+#define SAVE(p, v) (*(NAME(loose)*)(p) = (v))
 #define MASK NAME(mask)
 #define WIDE NAME(wide)
+#define WHOLE NAME(whole)
 #define DOUBLES (VEC_BYTES / 8)
 /* Rows of weights are fetched this many arrivals ahead: they lie in the second cache in no order. */
 #define AHEAD 8
@@ -40,19 +46,40 @@ TARGET static inline uint32_t NAME(ge)(VEC a, VEC b) {
 #define VGE(a, b) NAME(ge)(a, b)
 #endif
 
+TARGET static inline void NAME(load)(VEC* v, const REAL* from) {
+    for (int k = 0; k < VECS; ++k) v[k] = LOAD(from + k * LANES);
+}
+TARGET static inline void NAME(save)(const VEC* v, REAL* to) {
+    for (int k = 0; k < VECS; ++k) SAVE(to + k * LANES, v[k]);
+}
+
 TARGET static inline void NAME(fetch)(const REAL* row) {
     for (int k = 0; k < (int)(BLOCK_WIDTH * sizeof(REAL)); k += 64) __builtin_prefetch((const char*)row + k);
 }
 
 /* One block through the arrivals [e, stop): advance to each, look for spikes on the way, deliver it. Returns the
  * first arrival before which a neuron may have fired, not delivered, the state that of the arrival before, and in
- * `hit` a bit for each such neuron; else `stop`, and if stop < n, `hit` for the interval before it. */
+ * `hit` a bit for each such neuron; else `stop`, and if stop < n, `hit` for the interval before it.
+ *
+ * With a `patch`, nothing is looked for before arrival e (< stop), and there the potentials of the neurons with ones
+ * in patch[BLOCK_WIDTH + n] are patch[n], which is 0 for the others. */
 TARGET static int64_t NAME(run)(REAL* u, REAL* i, const REAL* weights, const int32_t* neurons, const REAL* table,
-                                int64_t e, int64_t stop, int64_t n, uint32_t* hit) {
+                                int64_t e, int64_t stop, int64_t n, const REAL* patch, uint32_t* hit) {
     VEC U[VECS], I[VECS], P[VECS];
-    memcpy(U, u, sizeof U);
-    memcpy(I, i, sizeof I);
+    NAME(load)(U, u);
+    NAME(load)(I, i);
     *hit = 0;
+    if (patch) {
+        const REAL* row = table + e * TABLE_COLUMNS;
+        const REAL* w = weights + (int64_t)neurons[e] * BLOCK_WIDTH;
+        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
+        for (int k = 0; k < VECS; ++k) {
+            const MASK set = (MASK)LOAD(patch + BLOCK_WIDTH + k * LANES);
+            U[k] = (VEC)(((MASK)(U[k] * a + I[k] * h) & ~set) | (MASK)LOAD(patch + k * LANES));
+            I[k] = I[k] * b + LOAD(w + k * LANES);
+        }
+        ++e;
+    }
     for (; e < stop; ++e) {
         const REAL* row = table + e * TABLE_COLUMNS;
         const REAL* w = weights + (int64_t)neurons[e] * BLOCK_WIDTH;
@@ -66,10 +93,8 @@ TARGET static int64_t NAME(run)(REAL* u, REAL* i, const REAL* weights, const int
             break;
         }
         for (int k = 0; k < VECS; ++k) {
-            VEC W;
-            memcpy(&W, w + k * LANES, sizeof W);
             U[k] = P[k];
-            I[k] = I[k] * b + W;
+            I[k] = I[k] * b + LOAD(w + k * LANES);
         }
     }
     if (e == stop && stop < n) {
@@ -77,8 +102,8 @@ TARGET static int64_t NAME(run)(REAL* u, REAL* i, const REAL* weights, const int
         const VEC level = VSET(table[e * TABLE_COLUMNS + 3]);
         for (int k = 0; k < VECS; ++k) *hit |= VGE(U[k] * a + I[k] * h, level) << (k * LANES);
     }
-    memcpy(u, U, sizeof U);
-    memcpy(i, I, sizeof I);
+    NAME(save)(U, u);
+    NAME(save)(I, i);
     return e;
 }
 
@@ -91,57 +116,62 @@ TARGET static void NAME(step)(REAL* u, REAL* i, const REAL* weights, int64_t str
         uint32_t bits = 0;
         for (int k = 0; k < VECS; ++k) {
             const int64_t at = (int64_t)block * BLOCK_WIDTH + k * LANES;
-            VEC U, I, W, P;
-            memcpy(&U, u + at, sizeof U);
-            memcpy(&I, i + at, sizeof I);
-            memcpy(&W, weights + block * stride + k * LANES, sizeof W);
-            P = U * a + I * h;
-            I = I * b + W;
-            bits |= VGE(cu * P + ci * I, L);
-            memcpy(u + at, &P, sizeof P);
-            memcpy(i + at, &I, sizeof I);
+            const VEC U = LOAD(u + at), I = LOAD(i + at);
+            const VEC P = U * a + I * h, J = I * b + LOAD(weights + block * stride + k * LANES);
+            bits |= VGE(cu * P + ci * J, L);
+            SAVE(u + at, P);
+            SAVE(i + at, J);
         }
         found[block] = bits != 0;
     }
 }
 
+/* e^-x and 1 - e^-x of n values, a multiple of DOUBLES: `decay` of decay.h, operation for operation. */
+TARGET static inline void NAME(decays)(const double* x, int n, double* e, double* rise) {
+    for (int k = 0; k < n; k += DOUBLES) {
+        WIDE y, t, kk, r, r2, r4, p, s, zero = {0};
+        WHOLE bits;
+        for (int l = 0; l < (int)DOUBLES; ++l) y[l] = -(x[k + l] < DECAY_END ? x[k + l] : DECAY_END);
+        t = y * DECAY_LOG2E + DECAY_MAGIC;
+        kk = t - DECAY_MAGIC;
+        r = (y - kk * DECAY_LN2_HI) - kk * DECAY_LN2_LO;
+        r2 = r * r;
+        r4 = r2 * r2;
+        p = DECAY_SERIES(r, r2, r4);
+        bits = ((WHOLE)t << 52) + ((int64_t)1023 << 52);
+        s = (WIDE)bits;
+        r = s + s * p;
+        p = ((zero + 1.0) - s) - s * p;
+        for (int l = 0; l < (int)DOUBLES; ++l) e[k + l] = y[l] > -DECAY_END ? r[l] : 0.0;
+        for (int l = 0; l < (int)DOUBLES; ++l) rise[k + l] = p[l];
+    }
+}
+
 /* Rows of a table for the elapsed times d (n,): propagators as `lif_respond` gives them for the constants `c` of a
- * neuron (lif.pxd), and `lowered`, a threshold, times a. */
+ * neuron (lif.pxd), and the level `lowered` (a + h tau_s/tau_m), `lowered` being a threshold. */
 TARGET static void NAME(table)(REAL* table, const double* d, int64_t n, const double* c, double lowered) {
     enum { CHUNK = 64 };
-    double x[3][CHUNK], e[3][CHUNK], rise[3][CHUNK];
-    const double rates[3] = {c[8], c[9], c[5]};
+    double x[CHUNK], a[CHUNK], b[CHUNK], slower[CHUNK], rise_m[CHUNK], rise_s[CHUNK], rise[CHUNK];
     for (int64_t start = 0; start < n; start += CHUNK) {
-        const int m = n - start < CHUNK ? (int)(n - start) : CHUNK;
-        for (int q = 0; q < 3; ++q) {
-            for (int k = 0; k < CHUNK; ++k) x[q][k] = k < m ? d[start + k] * rates[q] : 0.0;
-            for (int k = 0; k < CHUNK; k += DOUBLES) {
-                WIDE y, t, kk, r, r2, r4, p, s, zero = {0};
-                uint64_t bits[DOUBLES];
-                for (int l = 0; l < (int)DOUBLES; ++l) y[l] = -(x[q][k + l] < DECAY_END ? x[q][k + l] : DECAY_END);
-                t = y * DECAY_LOG2E + DECAY_MAGIC;
-                kk = t - DECAY_MAGIC;
-                r = (y - kk * DECAY_LN2_HI) - kk * DECAY_LN2_LO;
-                r2 = r * r;
-                r4 = r2 * r2;
-                p = DECAY_SERIES(r, r2, r4);
-                memcpy(bits, &t, sizeof bits);
-                for (int l = 0; l < (int)DOUBLES; ++l) bits[l] = (bits[l] << 52) + ((uint64_t)1023 << 52);
-                memcpy(&s, bits, sizeof s);
-                r = s + s * p;
-                p = ((zero + 1.0) - s) - s * p;
-                for (int l = 0; l < (int)DOUBLES; ++l) r[l] = x[q][k + l] < DECAY_END ? r[l] : 0.0;
-                memcpy(&e[q][k], &r, sizeof r);
-                memcpy(&rise[q][k], &p, sizeof p);
-            }
+        const int m = n - start < CHUNK ? (int)(n - start) : CHUNK, padded = (m + 7) / 8 * 8;
+        for (int k = 0; k < padded; ++k) x[k] = k < m ? d[start + k] * c[8] : 0.0;
+        NAME(decays)(x, padded, a, rise_m);
+        for (int k = 0; k < padded; ++k) x[k] = k < m ? d[start + k] * c[9] : 0.0;
+        NAME(decays)(x, padded, b, rise_s);
+        if (c[10] != 0.0) {
+            for (int k = 0; k < m; ++k) rise[k] = c[10] * (rise_m[k] < 0.5 ? rise_s[k] - rise_m[k] : a[k] - b[k]);
+        } else if (c[4] == 0.0) {
+            for (int k = 0; k < m; ++k) rise[k] = a[k] * x[k];
+        } else {
+            for (int k = 0; k < padded; ++k) x[k] = k < m ? d[start + k] * c[5] : 0.0;
+            NAME(decays)(x, padded, slower, rise);
+            for (int k = 0; k < m; ++k) rise[k] = (c[1] > c[2] ? a[k] : b[k]) * (c[4] * rise[k]);
         }
         for (int k = 0; k < m; ++k, table += TABLE_COLUMNS) {
-            const double a = e[0][k], b = e[1][k];
-            const double h = c[4] == 0.0 ? a * x[1][k] : (c[1] > c[2] ? a : b) * (c[4] * rise[2][k]);
-            table[0] = (REAL)a;
-            table[1] = (REAL)h;
-            table[2] = (REAL)b;
-            table[3] = (REAL)(lowered * a);
+            table[0] = (REAL)a[k];
+            table[1] = (REAL)rise[k];
+            table[2] = (REAL)b[k];
+            table[3] = (REAL)(lowered * (a[k] + rise[k] * (c[2] * c[8])));
         }
     }
 }
@@ -166,18 +196,14 @@ TARGET static void NAME(reverse)(REAL* out, const int32_t* neurons, const REAL* 
             const REAL* unit = one.row + BLOCK_WIDTH - lane[p]; /* 1 for the neuron, 0 for the others */
             const VEC x = VSET(dp[p]), y = VSET(dg[p]);
             for (int k = 0; k < VECS; ++k) {
-                VEC which;
-                memcpy(&which, unit + k * LANES, sizeof which);
+                const VEC which = LOAD(unit + k * LANES);
                 P[k] += which * x;
                 G[k] += which * y;
             }
             next = ++p < points ? at[p] : -1;
         }
         for (int k = 0; k < VECS; ++k) {
-            VEC O;
-            memcpy(&O, o + k * LANES, sizeof O);
-            O += G[k];
-            memcpy(o + k * LANES, &O, sizeof O);
+            SAVE(o + k * LANES, LOAD(o + k * LANES) + G[k]);
             G[k] = G[k] * b + P[k] * h;
             P[k] = P[k] * a;
         }
@@ -187,15 +213,10 @@ TARGET static void NAME(reverse)(REAL* out, const int32_t* neurons, const REAL* 
 /* Add the same to several rows. */
 TARGET static void NAME(add_rows)(REAL* out, const int32_t* rows, int64_t n, const REAL* what) {
     VEC S[VECS];
-    memcpy(S, what, sizeof S);
+    NAME(load)(S, what);
     for (int64_t j = 0; j < n; ++j) {
         REAL* o = out + (int64_t)rows[j] * BLOCK_WIDTH;
-        for (int k = 0; k < VECS; ++k) {
-            VEC O;
-            memcpy(&O, o + k * LANES, sizeof O);
-            O += S[k];
-            memcpy(o + k * LANES, &O, sizeof O);
-        }
+        for (int k = 0; k < VECS; ++k) SAVE(o + k * LANES, LOAD(o + k * LANES) + S[k]);
     }
 }
 
@@ -268,8 +289,11 @@ TARGET static void NAME(sgd)(REAL* restrict w, REAL* restrict d, REAL* restrict 
 #undef LANES
 #undef VECS
 #undef VEC
+#undef LOAD
+#undef SAVE
 #undef MASK
 #undef WIDE
+#undef WHOLE
 #undef DOUBLES
 #undef AHEAD
 #undef NAME

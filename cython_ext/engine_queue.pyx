@@ -57,7 +57,7 @@ cdef class QueueState:
 
     Parameters
     ----------
-    constants : float64 array (layers, 10)
+    constants : float64 array (layers, 11)
         Per layer what `lif_fill` takes.
     sizes : int32 array (layers,)
     graph : int64 array (projections, 4)

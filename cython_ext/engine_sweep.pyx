@@ -42,20 +42,18 @@ cdef enum:
 
 
 cdef int64_t run_to(real_t* u, real_t* i, const real_t* weights, const int32_t* neurons, const real_t* table,
-                    int64_t e, int64_t stop, int64_t n, uint32_t* hit) noexcept nogil:
+                    int64_t e, int64_t stop, int64_t n, const real_t* patch, uint32_t* hit) noexcept nogil:
     if real_t is float:
-        return ops32.run(u, i, weights, neurons, table, e, stop, n, hit)
+        return ops32.run(u, i, weights, neurons, table, e, stop, n, patch, hit)
     else:
-        return ops64.run(u, i, weights, neurons, table, e, stop, n, hit)
+        return ops64.run(u, i, weights, neurons, table, e, stop, n, patch, hit)
 
 
-cdef inline void step_to(real_t* u, real_t* i, const real_t* weights, int32_t neuron, const real_t* row) noexcept nogil:
+cdef inline void step_to(real_t* u, real_t* i, const real_t* weights, int32_t neuron, const real_t* row,
+                         const real_t* patch) noexcept nogil:
     """Advance by the propagators of `row` and deliver a spike of `neuron`, without looking for spikes."""
-    cdef real_t blind[TABLE_COLUMNS]
     cdef uint32_t hit
-    memcpy(&blind[0], row, sizeof(blind))
-    blind[LEVEL] = <real_t> INFINITY
-    run_to(u, i, weights, &neuron, &blind[0], 0, 1, 1, &hit)
+    run_to(u, i, weights, &neuron, row, 0, 1, 1, patch, &hit)
 
 
 cdef inline uint32_t reaching(const lif_t* lif, const real_t* u, const real_t* i) noexcept nogil:
@@ -142,32 +140,52 @@ cdef uint32_t touching(const block_t* k, const real_t* u, uint32_t lanes) noexce
     return found
 
 
+cdef inline void set_patch(real_t* patch, int32_t n, real_t value) noexcept nogil:
+    """Make the vector loop take `value` for the potential of neuron `n` at its first arrival."""
+    patch[n] = value
+    memset(&patch[WIDTH + n], 0xFF, sizeof(real_t))
+
+
+cdef inline void clear_patch(real_t* patch, uint32_t lanes) noexcept nogil:
+    while lanes:
+        patch[lowest_bit(lanes)] = 0
+        patch[WIDTH + lowest_bit(lanes)] = 0
+        lanes &= lanes - 1
+
+
 cdef uint32_t wake_until(block_t* k, real_t* u, const real_t* i, double t, double level,
-                         real_t* fresh) except? 0xFFFFFFFF nogil:
+                         real_t* patch) except? 0xFFFFFFFF nogil:
     """The neurons whose refractory periods end before the arrival at `t`, with all spikes that they fire before it.
 
-    Returns those not in a refractory period again; `fresh` holds their membrane potentials at `t`.
+    Returns those not in a refractory period again; `patch` holds their membrane potentials at `t`.
     """
-    cdef uint32_t woken = 0
+    cdef uint32_t woken = 0, again
     cdef int32_t n
+    cdef double fresh
     while k.n_waiting and k.end[k.waiting[0]] < t:
         n = wake(k)
-        fresh[n] = <real_t> lif_after_refractory(k.lif, i[n], k.now, k.end[n], t)
+        fresh = lif_after_refractory(k.lif, i[n], k.now, k.end[n], t)
+        set_patch(patch, n, <real_t> fresh)
         woken |= <uint32_t> 1 << n
-        if fresh[n] >= level:
+        if patch[n] >= level:
             fire(k, u, i, <uint32_t> 1 << n, t)
-    return woken & ~k.refractory
+    again = woken & k.refractory
+    clear_patch(patch, again)
+    return woken ^ again
 
 
 cdef int sweep_block(block_t* k, real_t* u, real_t* i, const real_t* weights, const arrivals_t* a,
                      const real_t* table) except -1 nogil:
     """One block through all arrivals of one sample."""
-    cdef real_t fresh[WIDTH]
+    cdef real_t patch[2 * WIDTH]
     cdef int64_t e = 0, reached, release = a.n, tail = k.spikes.n  # spikes from `tail` on may be out of order
-    cdef uint32_t hit, lanes, woken, left
+    cdef uint32_t hit, lanes, woken = 0
+    cdef bint patched = False
     cdef double t
+    memset(&patch[0], 0, sizeof(patch))
     while e < a.n:
-        reached = run_to(u, i, weights, a.neurons, table, e, release, a.n, &hit)
+        reached = run_to(u, i, weights, a.neurons, table, e, release, a.n, &patch[0] if patched else NULL, &hit)
+        clear_patch(&patch[0], woken)
         if reached > e:
             k.now = a.times[reached - 1]
             e = reached
@@ -178,20 +196,21 @@ cdef int sweep_block(block_t* k, real_t* u, real_t* i, const real_t* weights, co
         woken = 0
         fire(k, u, i, lanes, t)
         if k.n_waiting:
-            woken = wake_until(k, u, i, t, table[e * TABLE_COLUMNS + LEVEL], &fresh[0])
+            woken = wake_until(k, u, i, t, table[e * TABLE_COLUMNS + LEVEL], &patch[0])
         sort_tail(k.spikes, tail)
         tail = k.spikes.n
-        step_to(u, i, weights, a.neurons[e], table + e * TABLE_COLUMNS)
-        k.now = t
-        e += 1
-        left = woken
-        while left:
-            u[lowest_bit(left)] = fresh[lowest_bit(left)]
-            left &= left - 1
-        # A neuron that reaches the threshold at the arrival itself fires after it.
-        lanes = touching(k, u, (lanes | woken) & ~k.refractory)
-        if lanes and e < a.n:
-            fire(k, u, i, lanes, a.times[e])
+        lanes &= ~k.refractory
+        patched = not lanes and not touching(k, &patch[0], woken)
+        if not patched:
+            # A neuron that reaches the threshold at the arrival itself fires after it.
+            step_to(u, i, weights, a.neurons[e], table + e * TABLE_COLUMNS, &patch[0])
+            clear_patch(&patch[0], woken)
+            k.now = t
+            e += 1
+            lanes = touching(k, u, lanes | woken)
+            woken = 0
+            if lanes and e < a.n:
+                fire(k, u, i, lanes, a.times[e])
         release = arrivals_after(a, k.end[k.waiting[0]]) if k.n_waiting else a.n
     fire(k, u, i, reaching(k.lif, u, i), INFINITY)
     sort_tail(k.spikes, tail)
@@ -202,7 +221,7 @@ cdef inline uint32_t look(real_t* u, real_t* i, const real_t* weights, int32_t n
                           const real_t* row) noexcept nogil:
     """The neurons that may fire within the interval of `row`; nothing is changed."""
     cdef uint32_t hit
-    run_to(u, i, weights, &neuron, row, 0, 0, 1, &hit)
+    run_to(u, i, weights, &neuron, row, 0, 0, 1, NULL, &hit)
     return hit
 
 
@@ -213,25 +232,22 @@ cdef void fill_row(const lif_t* lif, double d, real_t* row) noexcept nogil:
     row[0] = <real_t> a
     row[1] = <real_t> h
     row[2] = <real_t> b
-    row[LEVEL] = <real_t> (lif.threshold * LIF_CANDIDATE * a)
+    row[LEVEL] = <real_t> (lif.threshold * LIF_CANDIDATE * (a + h * (lif.tau_s * lif.rate_m)))
 
 
 cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, int32_t neuron, const real_t* row,
                      double t) noexcept nogil:
     """The state at `t`, after a spike of `neuron`; returns the neurons whose refractory periods ended before `t`."""
-    cdef real_t fresh[WIDTH]
-    cdef uint32_t woken = 0, left
+    cdef real_t patch[2 * WIDTH]
+    cdef uint32_t woken = 0
     cdef int32_t n
+    memset(&patch[0], 0, sizeof(patch))
     while k.n_waiting and k.end[k.waiting[0]] < t:
         n = wake(k)
-        fresh[n] = <real_t> lif_after_refractory(k.lif, i[n], k.now, k.end[n], t)
+        set_patch(&patch[0], n, <real_t> lif_after_refractory(k.lif, i[n], k.now, k.end[n], t))
         woken |= <uint32_t> 1 << n
-    step_to(u, i, weights, neuron, row)
+    step_to(u, i, weights, neuron, row, &patch[0])
     k.now = t
-    left = woken
-    while left:
-        u[lowest_bit(left)] = fresh[lowest_bit(left)]
-        left &= left - 1
     return woken
 
 
@@ -320,7 +336,7 @@ cdef int sweep_lateral(block_t* k, real_t* u, real_t* i, const real_t* lateral, 
     cdef double t
     while e < a.n:
         if not lanes:
-            reached = run_to(u, i, weights, a.neurons, table, e, release, a.n, &hit)
+            reached = run_to(u, i, weights, a.neurons, table, e, release, a.n, NULL, &hit)
             if reached > e:
                 k.now = a.times[reached - 1]
                 e = reached

@@ -10,7 +10,7 @@ cdef extern from *:
     """
     #define LIF_TOUCH (4.0 * 2.220446049250313e-16)  /* relative distance that counts as touching the threshold */
     #define LIF_CONVERGED 1e-15                      /* error of a spike time, in slower time constants */
-    #define LIF_CANDIDATE (1.0 - 0.0009765625)       /* candidates are searched with a threshold lowered by 2^-10 */
+    #define LIF_CANDIDATE (1.0 - 0.00006103515625)   /* candidates are searched with a threshold lowered by 2^-14 */
     #define LIF_MAX_STEPS 200
     #define LIF_LIMIT_SLACK 1e-9                     /* ms: limits only cut a search short, generously */
     """
@@ -32,10 +32,11 @@ cdef struct lif_t:
     double psp_max     # maximum of the unit post-synaptic potential
     double rate_m      # 1/tau_m, 1/ms
     double rate_s      # 1/tau_s, 1/ms
+    double apart       # tau_m / (tau_m - tau_s) if the time constants are well apart, else 0
 
 
 cdef inline void lif_fill(lif_t* c, const double* row) noexcept nogil:
-    """From the ten numbers of eventsnn.engines.lif.Constants, in its order."""
+    """From the eleven numbers of eventsnn.engines.lif.Constants, in its order."""
     c.threshold = row[0]
     c.tau_m = row[1]
     c.tau_s = row[2]
@@ -46,14 +47,17 @@ cdef inline void lif_fill(lif_t* c, const double* row) noexcept nogil:
     c.psp_max = row[7]
     c.rate_m = row[8]
     c.rate_s = row[9]
+    c.apart = row[10]
 
 
 cdef inline void lif_respond(const lif_t* c, double d, double* a, double* h, double* b) noexcept nogil:
     """Propagators over d >= 0 ms: u(d) = u a + I h, I(d) = I b."""
-    cdef double unused, rise
-    decay(d * c.rate_m, a, &unused)
-    decay(d * c.rate_s, b, &unused)
-    if c.gain == 0.0:
+    cdef double unused, rise_m, rise_s, rise
+    decay(d * c.rate_m, a, &rise_m)
+    decay(d * c.rate_s, b, &rise_s)
+    if c.apart != 0.0:
+        h[0] = c.apart * (rise_s - rise_m if rise_m < 0.5 else a[0] - b[0])
+    elif c.gain == 0.0:
         h[0] = a[0] * (d * c.rate_s)
     else:
         decay(d * c.rate, &unused, &rise)

@@ -19,6 +19,8 @@ from eventsnn.network.neurons import LIF
 TOUCH = 4 * 2.0**-52
 # Error of a spike time at which Newton's method ends, in units of the slower time constant.
 CONVERGED = 1e-15
+# Above this |k| = |tau_m / (tau_m - tau_s)| the time constants are close: differences of exponentials cancel.
+CLOSE = 64.0
 # A double root halves the distance each step; 200 steps are out of reach.
 MAX_STEPS = 200
 
@@ -41,6 +43,8 @@ class Constants:
         Maximum of the unit post-synaptic potential.
     rate_m, rate_s : float
         ``1/tau_m``, ``1/tau_s``, 1/ms.
+    apart : float
+        ``k``, or 0 where |k| > `CLOSE`.
     """
 
     threshold: float
@@ -53,6 +57,7 @@ class Constants:
     psp_max: float
     rate_m: float
     rate_s: float
+    apart: float
 
 
 def constants(lif: LIF) -> Constants:
@@ -61,7 +66,11 @@ def constants(lif: LIF) -> Constants:
     gain = abs(lif.tau_m / difference) if difference else 0.0
     rate = abs(difference) / (lif.tau_m * lif.tau_s)
     slow = max(lif.tau_m, lif.tau_s)
-    bare = Constants(lif.threshold, lif.tau_m, lif.tau_s, lif.refractory, gain, rate, slow, 0.0, 1.0 / lif.tau_m, 1.0 / lif.tau_s)
+    apart = lif.tau_m / difference if difference and gain <= CLOSE else 0.0
+    rates = (1.0 / lif.tau_m, 1.0 / lif.tau_s)
+    bare = Constants(
+        lif.threshold, lif.tau_m, lif.tau_s, lif.refractory, gain, rate, slow, 0.0, *rates, apart
+    )
     # d eps/dt = 0 at ln(tau_m / tau_s) / (1/tau_s - 1/tau_m), with limit tau for equal constants.
     if difference:
         peak = math.log1p(difference / lif.tau_s) / (difference / (lif.tau_m * lif.tau_s))
@@ -73,12 +82,14 @@ def constants(lif: LIF) -> Constants:
 def respond(c: Constants, d: float) -> tuple[float, float, float]:
     """Propagators over `d` >= 0 ms: (a, h, b) with u(d) = u a + I h and I(d) = I b.
 
-    a = exp(-d/tau_m), b = exp(-d/tau_s), h = k (a - b) written as ``exp(-d/tau_slow) |k| (1 - exp(-d
-    rate))``, which neither cancels for time constants close to each other nor overflows; its limit for equal
-    ones is ``a d / tau_s``.
+    a = e^{-d/tau_m}, b = e^{-d/tau_s}, h = k (a - b), for short times as ``k ((1 - b) - (1 - a))``, which
+    does not cancel. For time constants close to each other it is ``e^{-d/tau_slow} |k| (1 - e^{-d rate})``, which
+    neither cancels nor overflows; its limit for equal ones is ``a d / tau_s``.
     """
-    a = decay(d * c.rate_m)[0]
-    b = decay(d * c.rate_s)[0]
+    a, rise_m = decay(d * c.rate_m)
+    b, rise_s = decay(d * c.rate_s)
+    if c.apart:
+        return a, c.apart * (rise_s - rise_m if rise_m < 0.5 else a - b), b
     if c.gain == 0.0:
         return a, a * (d * c.rate_s), b
     slow = a if c.tau_m > c.tau_s else b

@@ -27,7 +27,7 @@ class PackedNetwork:
         Everything, in that order.
     blocks : dict of str to real array (blocks, pre, WIDTH)
         Views into `flat` by projection key; writing to them changes the weights.
-    constants : float64 array (layers, 10)
+    constants : float64 array (layers, 11)
         What ``lif_fill`` takes.
     """
 

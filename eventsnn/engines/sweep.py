@@ -218,9 +218,7 @@ def run_layer(
 
     def work() -> None:
         while turns.left:
-            sweep_blocks(
-                weights, lateral, packed.constants[number], *given.parts, stop, store, turns, most
-            )
+            sweep_blocks(weights, lateral, packed.constants[number], *given.parts, stop, store, turns, most)
 
     share(work)
     return _merge(store, layer.neurons, share)

@@ -73,9 +73,7 @@ def accumulate_gradients(
         if number == 0 and len(network.layers) > 1:
             _learn_first(packed, states[name], run.inputs[0], run.layers[0], delta, rule, pool, update)
             break
-        delta = _learn_upper(
-            packed, number, states[name], run, fired, delta, lateral, rule, pool, update
-        )
+        delta = _learn_upper(packed, number, states[name], run, fired, delta, lateral, rule, pool, update)
         fired, lateral = run.layers[number - 1], np.ones_like(delta)
     return Errors(loss, forced)
 

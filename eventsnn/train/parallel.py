@@ -83,4 +83,3 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from eventsnn.engines.blocks import WIDTH
-from eventsnn.errors import TrainingError
 from eventsnn._ext.optimiser import update_blocks
 from eventsnn._ext.turns import Turns
+from eventsnn.engines.blocks import WIDTH
+from eventsnn.errors import TrainingError
 from eventsnn.train.optimisers import Optimiser, OptimiserState, adam_twin, sgd_twin
 from eventsnn.train.schedules import SCHEDULES
 
