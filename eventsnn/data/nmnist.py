@@ -9,15 +9,17 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._ext.prepare import Records, read_files
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.files import read
-from eventsnn.events.formats import FORMATS
+from eventsnn.events.formats import FORMATS, NMNISTFormat
 from eventsnn.events.stream import EventStream, check_sensor_size
 
 OnBad = Literal["error", "skip"]
 
 _SPLITS = ("Train", "Test")
 _LARGEST_CLASS = 65535
+_RAW_SUFFIXES = NMNISTFormat.suffixes
 _SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 
 
@@ -109,6 +111,13 @@ class NMNIST:
             # One dict operation, hence safe from several threads; a second visit adds nothing.
             self._skipped.setdefault(index % len(self), str(error))
             return None
+
+    def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
+        """Read recordings undecoded; see `RecordSource.load`."""
+        paths = [self.paths[index] for index in indices.tolist()]
+        if self.sensor_size[2] != 2 or not all(path.lower().endswith(_RAW_SUFFIXES) for path in paths):
+            return None
+        return read_files(paths)
 
     @property
     def skipped(self) -> list[tuple[str, str]]:

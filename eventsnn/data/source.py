@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._ext.prepare import Records
 from eventsnn.events.stream import EventStream, SensorSize
 
 
@@ -47,3 +48,18 @@ class LabelledSource(Protocol):
 
     def read_or_none(self, index: int) -> EventStream | None:
         """Return recording `index`, or None if it is unreadable and the set is told to skip such ones."""
+
+
+@runtime_checkable
+class RecordSource(Protocol):
+    """A source that can also hand over recordings undecoded: the quick way into training.
+
+    Its recordings hold the same events as those of `LabelledSource.stream`.
+    """
+
+    def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
+        """Read the bytes of some recordings with the interpreter's lock released.
+
+        Safe to call from several threads. What cannot be read is noted in the result, not raised. None if
+        these recordings can only be read as streams.
+        """
