@@ -13,6 +13,7 @@ from eventsnn.cli.evaluate import evaluate
 from eventsnn.cli.explain import explain
 from eventsnn.cli.info import info
 from eventsnn.cli.inspect import inspect
+from eventsnn.cli.pack import pack
 from eventsnn.cli.simulate import simulate
 from eventsnn.cli.synth import synth
 from eventsnn.cli.train import train
@@ -41,7 +42,7 @@ def commands() -> None:
     """
 
 
-for command in (demo, info, simulate, train, evaluate, inspect, explain, synth):
+for command in (demo, info, simulate, train, evaluate, inspect, explain, synth, pack):
     commands.add_command(command)
 
 
