@@ -33,9 +33,9 @@ from eventsnn.cli.common import (
 def pack(
     folder: Path, out: Path, split: str | None, sensor: tuple[int, ...] | None, on_bad: str, as_json: bool
 ) -> None:
-    """Put a folder of recordings into one file, which train and evaluate read faster.
+    """Put a folder of recordings into one file that is read faster.
 
-    They take the file wherever they take a folder, and the results are the same to the bit. It takes 8 bytes
+    train and evaluate take the file wherever they take a folder, to the same bits. It takes 8 bytes
     an event. Ctrl-C leaves nothing half-written.
 
     \b
