@@ -44,7 +44,9 @@ from eventsnn.events.stream import EVENT_DTYPE, EventStream, SensorSize
 
 SUFFIX = ".esp"
 
-_MAGIC = b"\x89ESP\r\n\x1a\n"
+MAGIC = b"\x89ESP\r\n\x1a\n"
+"""First bytes of a packed file."""
+
 _VERSION = 1
 _HEADER = struct.Struct("<8s4I3QI")
 _CRC = struct.Struct("<I")
@@ -102,6 +104,11 @@ class Packed(FileSource):
         folders = [f"{self.root}/{name}" for name in self.classes]
         paths = [f"{folders[k]}/{name}" for k, name in zip(labels.tolist(), text["names"], strict=True)]
         super().__init__(paths, labels, on_bad)
+
+    @property
+    def events(self) -> int:
+        """Events of all recordings together."""
+        return int(self._starts[-1] - self._starts[0]) // _WORD
 
     def stream(self, index: int) -> EventStream:
         """Read recording `index`; raises EventFileError if it cannot be read."""
@@ -210,7 +217,7 @@ def _write_all(
     index = np.array([*starts, *labels], "<i8").tobytes() + text.encode()
     file.write(index)
     header = _HEADER.pack(
-        _MAGIC, _VERSION, *sensor_size, len(names), starts[-1], len(index), zlib.crc32(index)
+        MAGIC, _VERSION, *sensor_size, len(names), starts[-1], len(index), zlib.crc32(index)
     )
     file.seek(0)
     file.write(header + _CRC.pack(zlib.crc32(header)))
@@ -224,7 +231,7 @@ def _read_index(path: str, file: int) -> tuple[SensorSize, int, bytes]:
         head = os.pread(file, _HEADER.size + _CRC.size, 0)
     except OSError as error:
         raise EventFileError(path, f"cannot be read: {error.strerror or error}") from error
-    if head[: len(_MAGIC)] != _MAGIC:
+    if head[: len(MAGIC)] != MAGIC:
         raise EventFileError(path, "is no packed data set; 'eventsnn pack' makes one of a folder", offset=0)
     if len(head) < _HEADER.size + _CRC.size or zlib.crc32(head[:-4]) != _CRC.unpack(head[-4:])[0]:
         raise EventFileError(path, "the header is damaged; pack the data set again", offset=0)

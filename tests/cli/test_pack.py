@@ -48,6 +48,19 @@ def test_a_folder_and_its_file_are_the_same_to_the_bit(cli: Cli, tmp_path: Path)
     assert evaluations[0] == evaluations[1]
 
 
+def test_info(cli: Cli, recordings: Path, tmp_path: Path) -> None:
+    file = tmp_path / "set.esp"
+    assert cli("pack", recordings, "--out", file, "--sensor", "6x5x2").code == 0
+    assert cli("info", file, "--json").json == {
+        "format": "packed",
+        "sensor": list(SENSOR),
+        "recordings": 6,
+        "events": 720,
+        "classes": ["0", "1"],
+    }
+    assert cli("info", file).out.startswith(f"{file}: a packed data set\n  sensor      6 x 5 x 2")
+
+
 def test_text(cli: Cli, recordings: Path, tmp_path: Path) -> None:
     file = tmp_path / "set.esp"
     outcome = cli("pack", recordings, "--out", file, "--sensor", "6x5x2")
