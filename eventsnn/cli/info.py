@@ -20,7 +20,7 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 @sensor_option("34x34x2")
 @json_option
 def info(file: Path, sensor: tuple[int, ...] | None, as_json: bool) -> None:
-    """Say what FILE is: a recording, a model, a trace or a packed data set.
+    """Say what FILE is: recording, model, trace or packed data set.
 
     \b
     Example:

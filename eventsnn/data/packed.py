@@ -42,8 +42,6 @@ from eventsnn.data.source import FileSource, LabelledSource, OnBad, check_on_bad
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.stream import EVENT_DTYPE, EventStream, SensorSize
 
-SUFFIX = ".esp"
-
 MAGIC = b"\x89ESP\r\n\x1a\n"
 """First bytes of a packed file."""
 
