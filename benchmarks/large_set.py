@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -60,7 +61,7 @@ class Watch:
     def _run(self) -> None:
         while not self._stop.wait(0.5):
             pages = int(Path("/proc/self/statm").read_text().split()[1])
-            self.samples.append(pages * 4096 / 2**20)
+            self.samples.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
     def __enter__(self) -> Watch:
         if Path("/proc/self/statm").exists():

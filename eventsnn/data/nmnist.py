@@ -89,7 +89,10 @@ class NMNIST(FileSource):
         return read(self.paths[index], sensor=self.sensor_size)
 
     def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
-        """Read recordings undecoded; see `RecordSource.load`."""
+        """Read recordings undecoded; see `RecordSource.load`.
+
+        A subclass whose `stream` gives other events than the files must return None here.
+        """
         paths = [self.paths[index] for index in indices.tolist()]
         if self.sensor_size[2] != 2 or not all(path.lower().endswith(_RAW_SUFFIXES) for path in paths):
             return None

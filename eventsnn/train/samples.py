@@ -124,8 +124,12 @@ class Feeder:
             For an unreadable recording, unless the source is told to skip such.
         TrainingError
             The source gave events that do not fit its sensor.
+        IndexError
+            There is no recording of such a number.
         """
         numbers = np.ascontiguousarray(indices, dtype=np.int64)
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self._labels):
+            raise IndexError(f"recordings are numbered 0 .. {len(self._labels) - 1}: got {numbers.tolist()}")
         records = None if self._records is None else self._records.load(numbers)
         if records is not None:
             batch, status = self._fill(records, numbers, epoch)

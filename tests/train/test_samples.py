@@ -206,6 +206,12 @@ def test_bad_recordings_leave_no_gap(tmp_path, content, text):
         Feeder(strict, INPUTS).prepare([3], 0)
 
 
+@pytest.mark.parametrize("indices", [[3], [-1], [0, 2, 99]])
+def test_there_is_no_such_recording(indices):
+    with pytest.raises(IndexError, match=r"recordings are numbered 0 \.\. 2: got"):
+        Feeder(toy_data(3), INPUTS).prepare(indices, 0)
+
+
 def test_the_sensor_must_fit():
     with pytest.raises(TrainingError, match=r"sensor \(6, 5, 2\) has 60 inputs, the network 2312"):
         Feeder(toy_data(3), 2312)
