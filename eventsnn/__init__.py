@@ -3,9 +3,9 @@
 The names below are the public interface; module paths are not.
 """
 
-from eventsnn import data
-from eventsnn.data import Augmentation
-from eventsnn.engines.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from eventsnn.errors import (
     EventFileError,
     EventSNNError,
@@ -16,15 +16,59 @@ from eventsnn.errors import (
     TraceError,
     TrainingError,
 )
-from eventsnn.events import EventStream, SaccadeCamera, read, write
-from eventsnn.learning import HM2BP
-from eventsnn.network import LIF, Connection, Dense, Input, Network
+from eventsnn.lazy import on_demand
 from eventsnn.simulate import simulate
-from eventsnn.trace import Explanation, Trace, explain
-from eventsnn.train.evaluate import Evaluation, evaluate
-from eventsnn.train.experiment import Experiment
-from eventsnn.train.optimisers import Optimiser
-from eventsnn.train.trainer import TrainResult, train
+
+if TYPE_CHECKING:
+    from eventsnn import data
+    from eventsnn.data import Augmentation
+    from eventsnn.engines.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
+    from eventsnn.events import EventStream, SaccadeCamera, read, write
+    from eventsnn.learning import HM2BP
+    from eventsnn.network import LIF, Connection, Dense, Input, Network
+    from eventsnn.trace.explain import Explanation, explain
+    from eventsnn.trace.reader import Trace
+    from eventsnn.train.evaluate import Evaluation, evaluate
+    from eventsnn.train.experiment import Experiment
+    from eventsnn.train.optimisers import Optimiser
+    from eventsnn.train.trainer import TrainResult, train
+
+# Importing the package takes no longer than the commonest task, simulating, needs; the rest comes on demand.
+__getattr__ = on_demand(
+    __name__,
+    {
+        "data": "eventsnn.data",
+        "Augmentation": "eventsnn.data",
+        "ExitReason": "eventsnn.engines.record",
+        "LayerSpikes": "eventsnn.engines.record",
+        "SimulationInterrupted": "eventsnn.engines.record",
+        "SpikeRecord": "eventsnn.engines.record",
+        "EventStream": "eventsnn.events",
+        "SaccadeCamera": "eventsnn.events",
+        "read": "eventsnn.events",
+        "write": "eventsnn.events",
+        "HM2BP": "eventsnn.learning",
+        "LIF": "eventsnn.network",
+        "Connection": "eventsnn.network",
+        "Dense": "eventsnn.network",
+        "Input": "eventsnn.network",
+        "Network": "eventsnn.network",
+        "Explanation": "eventsnn.trace",
+        "Trace": "eventsnn.trace",
+        "explain": "eventsnn.trace",
+        "Evaluation": "eventsnn.train.evaluate",
+        "evaluate": "eventsnn.train.evaluate",
+        "Experiment": "eventsnn.train.experiment",
+        "Optimiser": "eventsnn.train.optimisers",
+        "TrainResult": "eventsnn.train.trainer",
+        "train": "eventsnn.train.trainer",
+    },
+)
+
+# The function `train` has the name of a package. Python puts a package where it is imported from when it is
+# first imported: here, once, so that it can be taken away and leave the place to the function.
+import_module("eventsnn.train")
+del globals()["train"]
 
 __version__ = "0.1.0"
 
@@ -65,3 +109,7 @@ __all__ = [
     "train",
     "write",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -18,9 +18,9 @@ ROOMS = (
 )
 
 # What the rooms beside the staircase may use, besides errors, interrupts and compiled kernels.
-SIDE = {"network": (), "events": (), "data": ("events",), "errors": (), "interrupts": ()}
+SIDE = {"network": (), "events": (), "data": ("events",), "errors": (), "interrupts": (), "lazy": ()}
 
-ANYBODY = ("errors", "interrupts", "_ext")
+ANYBODY = ("errors", "interrupts", "lazy", "_ext")
 
 
 def allowed(room: str) -> set[str]:

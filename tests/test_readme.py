@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import eventsnn as es
-from eventsnn.cli.app import commands
+from eventsnn.cli.app import COMMANDS
 from eventsnn.train.experiment import TABLES, TrainingOptions
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +53,7 @@ def test_integration_runs_the_readmes_command() -> None:
 def test_tours_name_commands_that_exist() -> None:
     for line in marked("commands: tour").splitlines():
         assert line.split()[:1] == ["eventsnn"]
-        assert line.split()[1] in commands.commands
+        assert line.split()[1] in COMMANDS
     for mark in ("code: tour", "code: train"):
         code = marked(mark)
         compile(code, mark, "exec")

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
 from eventsnn import __version__
 from eventsnn.cli.common import Interrupted, note
-from eventsnn.cli.demo import demo
-from eventsnn.cli.evaluate import evaluate
-from eventsnn.cli.explain import explain
-from eventsnn.cli.info import info
-from eventsnn.cli.inspect import inspect
-from eventsnn.cli.simulate import simulate
-from eventsnn.cli.synth import synth
-from eventsnn.cli.train import train
 from eventsnn.errors import EventSNNError
 
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
-class _InOrder(click.Group):
-    """Lists commands in the order in which a newcomer needs them."""
+# In the order in which a newcomer needs them. Command x is the function x of the module eventsnn.cli.x.
+COMMANDS = ("demo", "info", "simulate", "train", "evaluate", "inspect", "explain", "synth", "pack")
+
+
+class _OnDemand(click.Group):
+    """Imports the command that is called, and no other."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"eventsnn.cli.{cmd_name}"), cmd_name)
+        return command
 
 
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_OnDemand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="eventsnn", message="%(prog)s %(version)s")
 def commands() -> None:
     """Event-driven spiking neural networks: event files in, exact spike times out, and training on them.
@@ -39,10 +44,6 @@ def commands() -> None:
       eventsnn demo                 make recordings, train on them, look inside (about a minute)
       eventsnn COMMAND --help       what a command does, with an example
     """
-
-
-for command in (demo, info, simulate, train, evaluate, inspect, explain, synth):
-    commands.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

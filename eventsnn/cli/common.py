@@ -85,6 +85,20 @@ def seed_option(default: int | None, text: str) -> Callable[[F], F]:
     )
 
 
+def open_source(root: Path, *, sensor: tuple[int, ...], on_bad: str, split: str | None = None) -> Any:
+    """Labelled recordings: a folder of ``<label>/<recordings>``, or a file that ``eventsnn pack`` made.
+
+    `sensor` and `split` are for folders; a packed file knows its sensor.
+    """
+    from eventsnn.data import NMNIST, Packed
+
+    if not root.is_file():
+        return NMNIST(root, split=split, sensor=sensor, on_bad=on_bad)  # type: ignore[arg-type]
+    if split is not None:
+        raise click.UsageError(f"--split is for folders; {root} is a file, which holds one part only.")
+    return Packed(root, on_bad=on_bad)  # type: ignore[arg-type]
+
+
 def report(result: Any, text: str, as_json: bool) -> None:
     """Print the outcome of a command: `result` as one line of JSON, or `text` for people."""
     click.echo(json.dumps(result, allow_nan=False) if as_json else text)

@@ -13,6 +13,7 @@ from eventsnn.cli.common import (
     json_option,
     note_skipped,
     on_bad_option,
+    open_source,
     report,
     sensor_option,
     threads_option,
@@ -21,7 +22,13 @@ from eventsnn.cli.common import (
 
 @click.command()
 @click.argument("model", type=FILE, metavar="MODEL.h5")
-@click.option("--data", type=FILE, required=True, metavar="DIR", help="Folder of <label>/<recordings>.")
+@click.option(
+    "--data",
+    type=FILE,
+    required=True,
+    metavar="DIR",
+    help="Folder of <label>/<recordings>, or a file made by pack.",
+)
 @click.option(
     "--split",
     type=click.Choice(["Train", "Test"], case_sensitive=False),
@@ -58,12 +65,11 @@ def evaluate(
     Example:
       eventsnn evaluate run/model.h5 --data recordings/Test
     """
-    from eventsnn.data import NMNIST
     from eventsnn.network import Network
     from eventsnn.train.evaluate import evaluate as count_decisions
 
     network = Network.load(model)
-    source = NMNIST(data, split=split, sensor=sensor or network.input.sensor_size, on_bad=on_bad)  # type: ignore[arg-type]
+    source = open_source(data, split=split, sensor=sensor or network.input.sensor_size, on_bad=on_bad)
     outcome = count_decisions(network, source, engine=engine, dtype=dtype, threads=threads, progress=True)
     note_skipped(source.skipped)
     result = {**outcome.to_dict(), "model": str(model), "data": source.root, "classes": list(source.classes)}

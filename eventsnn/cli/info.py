@@ -20,15 +20,19 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 @sensor_option("34x34x2")
 @json_option
 def info(file: Path, sensor: tuple[int, ...] | None, as_json: bool) -> None:
-    """Say what FILE is: a recording, a model or a trace.
+    """Say what FILE is: recording, model, trace or packed data set.
 
     \b
     Example:
       eventsnn info Train/3/00008.bin
       eventsnn info run/model.h5 --json
     """
+    from eventsnn.data.packed import MAGIC
+
     if _starts_with(file, HDF5_MAGIC):
         result, text = _describe_hdf5(file)
+    elif _starts_with(file, MAGIC):
+        result, text = _describe_packed(file)
     else:
         result, text = _describe_recording(file, sensor)
     report(result, text, as_json)
@@ -67,6 +71,25 @@ def _describe_recording(file: Path, sensor: tuple[int, ...] | None) -> tuple[dic
             ("polarity", f"{100 * (stream.on_fraction or 0.0):.1f} % ON"),
         ]
     return result, f"{file}: a recording\n{format_fields(fields)}"
+
+
+def _describe_packed(file: Path) -> tuple[dict[str, Any], str]:
+    from eventsnn.data import Packed
+
+    data = Packed(file)
+    result = {
+        "format": "packed",
+        "sensor": list(data.sensor_size),
+        "recordings": len(data),
+        "events": data.events,
+        "classes": list(data.classes),
+    }
+    fields = [
+        ("sensor", f"{format_size(data.sensor_size)} (width x height x polarities)"),
+        ("recordings", f"{len(data):,}, {data.events:,} events"),
+        ("classes", str(len(data.classes))),
+    ]
+    return result, f"{file}: a packed data set\n{format_fields(fields)}"
 
 
 def _describe_hdf5(file: Path) -> tuple[dict[str, Any], str]:

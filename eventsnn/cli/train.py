@@ -15,6 +15,7 @@ from eventsnn.cli.common import (
     note,
     note_skipped,
     on_bad_option,
+    open_source,
     report,
     seed_option,
     sensor_option,
@@ -30,9 +31,9 @@ from eventsnn.cli.common import (
     type=FILE,
     required=True,
     metavar="DIR",
-    help="Folder of <label>/<recordings>, or of Train/.",
+    help="Folder of <label>/<recordings>, or of Train/; or a file made by pack.",
 )
-@click.option("--valid", type=FILE, metavar="DIR", help="Recordings to validate on.")
+@click.option("--valid", type=FILE, metavar="DIR", help="Recordings to validate on, likewise.")
 @click.option(
     "--valid-fraction",
     type=click.FloatRange(0, 1, max_open=True),
@@ -107,12 +108,10 @@ def train(
 
 def open_folder(root: Path, split: str | None, sensor: tuple[int, ...], on_bad: str) -> Any:
     """Recordings of `root`, or of the folder `split` in it where there is one; says so then."""
-    from eventsnn.data import NMNIST
-
     if split is not None and (root / split).is_dir():
         root = root / split
         note(f"taking the recordings in {root}")
-    return NMNIST(root, sensor=sensor, on_bad=on_bad)  # type: ignore[arg-type]
+    return open_source(root, sensor=sensor, on_bad=on_bad)
 
 
 def _describe_kept(out: Path) -> str:

@@ -7,6 +7,7 @@ from eventsnn.data.digits import load_digits
 from eventsnn.data.idx import load_idx, read_idx
 from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
 from eventsnn.data.nmnist import NMNIST
+from eventsnn.data.packed import Packed, pack
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import k_fold, split_validation
 from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits
@@ -17,11 +18,13 @@ __all__ = [
     "Augmentation",
     "LabelledSource",
     "ListDataset",
+    "Packed",
     "TonicDataset",
     "from_tonic",
     "k_fold",
     "load_digits",
     "load_idx",
+    "pack",
     "read_idx",
     "split_validation",
     "write_dataset",

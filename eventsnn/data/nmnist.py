@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._ext.prepare import Records, read_files
+from eventsnn.data.source import FileSource, OnBad, check_on_bad
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.files import read
-from eventsnn.events.formats import FORMATS
+from eventsnn.events.formats import FORMATS, NMNISTFormat
 from eventsnn.events.stream import EventStream, check_sensor_size
-
-OnBad = Literal["error", "skip"]
 
 _SPLITS = ("Train", "Test")
 _LARGEST_CLASS = 65535
+_RAW_SUFFIXES = NMNISTFormat.suffixes
 _SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
 
 
@@ -30,7 +30,7 @@ class _Listing:
     classes: tuple[str, ...]
 
 
-class NMNIST:
+class NMNIST(FileSource):
     """Labelled recordings in a folder of ``<label>/<recordings>``.
 
     The folder is listed once, contents are read on access: ``source[i]`` is ``(events, label)`` with a
@@ -77,43 +77,26 @@ class NMNIST:
         sensor: tuple[int, ...] = (34, 34, 2),
         on_bad: OnBad = "error",
     ) -> None:
-        if on_bad not in get_args(OnBad):
-            raise TrainingError(f"on_bad must be one of {', '.join(get_args(OnBad))}: got {on_bad!r}")
+        check_on_bad(on_bad)
         self.sensor_size = check_sensor_size(sensor)
         self.root = _find_root(os.fspath(root), split)
         listing = _list_recordings(self.root)
-        self.paths = listing.paths
-        self.labels = listing.labels
         self.classes = listing.classes
-        self.on_bad = on_bad
-        self._skipped: dict[int, str] = {}
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        # A copy, because some transforms work in place and a stream's array is read-only.
-        return self.stream(index).events.copy(), int(self.labels[index])
+        super().__init__(listing.paths, listing.labels, on_bad)
 
     def stream(self, index: int) -> EventStream:
         """Read recording `index`; raises EventFileError if it cannot be read."""
         return read(self.paths[index], sensor=self.sensor_size)
 
-    def read_or_none(self, index: int) -> EventStream | None:
-        """Read recording `index`; None, and noted in `skipped`, if it is bad and ``on_bad="skip"``."""
-        try:
-            return self.stream(index)
-        except EventFileError as error:
-            if self.on_bad == "error":
-                raise
-            # One dict operation, hence safe from several threads; a second visit adds nothing.
-            self._skipped.setdefault(index % len(self), str(error))
-            return None
+    def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
+        """Read recordings undecoded; see `RecordSource.load`.
 
-    @property
-    def skipped(self) -> list[tuple[str, str]]:
-        """(path, reason) of the bad recordings met so far, in the order of the data set."""
-        return [(self.paths[index], reason) for index, reason in sorted(self._skipped.copy().items())]
+        A subclass whose `stream` gives other events than the files must return None here.
+        """
+        paths = [self.paths[index] for index in indices.tolist()]
+        if self.sensor_size[2] != 2 or not all(path.lower().endswith(_RAW_SUFFIXES) for path in paths):
+            return None
+        return read_files(paths)
 
 
 def _find_root(root: str, split: str | None) -> str:

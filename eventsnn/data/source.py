@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._ext.prepare import Records
+from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize
+
+OnBad = Literal["error", "skip"]
 
 
 class LabelledSource(Protocol):
@@ -47,3 +52,65 @@ class LabelledSource(Protocol):
 
     def read_or_none(self, index: int) -> EventStream | None:
         """Return recording `index`, or None if it is unreadable and the set is told to skip such ones."""
+
+
+@runtime_checkable
+class RecordSource(Protocol):
+    """A source that can also hand over recordings undecoded: the quick way into training.
+
+    Its recordings hold the same events as those of `LabelledSource.stream`.
+    """
+
+    def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
+        """Read the bytes of some recordings with the interpreter's lock released.
+
+        Safe to call from several threads. What cannot be read is noted in the result, not raised. None if
+        these recordings can only be read as streams.
+        """
+
+
+def check_on_bad(on_bad: str) -> None:
+    """Raise TrainingError if `on_bad` is none of the words that it can be."""
+    if on_bad not in get_args(OnBad):
+        raise TrainingError(f"on_bad must be one of {', '.join(get_args(OnBad))}: got {on_bad!r}")
+
+
+class FileSource(ABC):
+    """What sources that read files have in common: what to do about an unreadable recording."""
+
+    def __init__(self, paths: list[str], labels: npt.NDArray[np.int64], on_bad: OnBad) -> None:
+        self.paths = paths
+        self.labels = labels
+        self.on_bad = on_bad
+        self._skipped: dict[int, str] = {}
+
+    @abstractmethod
+    def stream(self, index: int) -> EventStream:
+        """Read recording `index`; raises EventFileError if it cannot be read."""
+
+    @abstractmethod
+    def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
+        """Read recordings undecoded; see `RecordSource.load`."""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        # A copy, because some transforms work in place and a stream's array is read-only.
+        return self.stream(index).events.copy(), int(self.labels[index])
+
+    def read_or_none(self, index: int) -> EventStream | None:
+        """Read recording `index`; None, and noted in `skipped`, if it is bad and ``on_bad="skip"``."""
+        try:
+            return self.stream(index)
+        except EventFileError as error:
+            if self.on_bad == "error":
+                raise
+            # One dict operation, hence safe from several threads; a second visit adds nothing.
+            self._skipped.setdefault(index % len(self), str(error))
+            return None
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """(path, reason) of the bad recordings met so far, in the order of the data set."""
+        return [(self.paths[index], reason) for index, reason in sorted(self._skipped.copy().items())]

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from eventsnn.events.camera import NMNIST_SACCADES, Saccade, SaccadeCamera
+from typing import TYPE_CHECKING
+
 from eventsnn.events.files import detect_format, read, write
 from eventsnn.events.stream import EVENT_DTYPE, EventStream
+from eventsnn.lazy import on_demand
+
+if TYPE_CHECKING:
+    from eventsnn.events.camera import NMNIST_SACCADES, Saccade, SaccadeCamera
+
+__getattr__ = on_demand(
+    __name__, dict.fromkeys(("NMNIST_SACCADES", "Saccade", "SaccadeCamera"), "eventsnn.events.camera")
+)
 
 __all__ = [
     "EVENT_DTYPE",

@@ -19,7 +19,7 @@ from eventsnn.network import Network
 from eventsnn.train.learner import run_forward
 from eventsnn.train.parallel import Pool
 from eventsnn.train.progress import progress_bar
-from eventsnn.train.samples import check_source, cut, read_batch
+from eventsnn.train.samples import Feeder, check_source, cut
 
 BATCH = 16
 ENGINES = ("auto", "queue", "sweep")
@@ -120,8 +120,9 @@ def count_outputs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Output spike counts (samples, outputs) and labels of the readable recordings among `indices`."""
     found, labels = [], []
+    feeder = Feeder(data, packed.network.input.neurons)
     with progress_bar(len(indices), "evaluating", progress) as bar:
-        for batch in pool.ahead(lambda part: read_batch(data, part, None, 0, 0), cut(indices, BATCH)):
+        for batch in pool.ahead(lambda part: feeder.prepare(part, 0), cut(indices, BATCH)):
             if batch.samples and use_queue:
                 found.append(_queue_counts(packed, batch.samples, pool))
             elif batch.samples:

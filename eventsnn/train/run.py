@@ -28,7 +28,7 @@ from eventsnn.train.learner import check_rule, check_trainable, run_forward
 from eventsnn.train.optimisers import Optimiser, OptimiserState
 from eventsnn.train.parallel import Pool
 from eventsnn.train.progress import progress_bar
-from eventsnn.train.samples import Batch, cut, read_batch, shuffled
+from eventsnn.train.samples import Batch, Feeder, cut, shuffled
 
 
 class TrainingRun:
@@ -59,6 +59,7 @@ class TrainingRun:
         self.data, self.indices = data, indices
         self.valid, self.valid_indices = valid, valid_indices
         self.folder, self.pool, self.progress = folder, pool, progress
+        self.feeder = Feeder(data, network.input.neurons, augmentation, seed)
         self.packed = PackedNetwork(network, real)
         self.states = {
             str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
@@ -121,7 +122,7 @@ class TrainingRun:
         write_lines(self.folder / "metrics.jsonl", self.history)
 
     def _read(self, indices: np.ndarray) -> Batch:
-        return read_batch(self.data, indices, self.augmentation, self.seed, self.epoch)
+        return self.feeder.prepare(indices, self.epoch)
 
     def _learn(self, batch: Batch, rate: float, tallies: _Tallies) -> None:
         run = run_forward(self.packed, Arrivals.join(batch.samples), self.pool)

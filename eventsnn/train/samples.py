@@ -2,36 +2,172 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from eventsnn._ext import prepare as kernel
+from eventsnn.data import draws
 from eventsnn.data.augment import Augmentation
-from eventsnn.data.source import LabelledSource
+from eventsnn.data.source import LabelledSource, RecordSource
 from eventsnn.errors import TrainingError
 from eventsnn.events.stream import EventStream
 from eventsnn.network import Network
 
-# What the first number after the seed of a random generator stands for: streams never overlap.
-SHUFFLE, AUGMENT = 1, 2
+# What the first number after the seed of a random generator stands for; `draws.AUGMENT` is another.
+SHUFFLE = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Recordings of one mini-batch, the readable ones.
 
     Attributes
     ----------
-    samples : list of (times, inputs)
-        float64 ms and int32 input neurons, sorted by (time, neuron).
-    indices : int64 array
+    times : float64 array (events,)
+        ms; recording k is ``ptr[k]:ptr[k + 1]``, sorted by (time, neuron).
+    neurons : int32 array (events,)
+        Input neuron of each event.
+    ptr : int64 array (recordings + 1,)
+    indices : int64 array (recordings,)
         Their numbers in the data set.
-    labels : int64 array
+    labels : int64 array (recordings,)
     """
 
-    samples: list[tuple[np.ndarray, np.ndarray]]
+    times: np.ndarray
+    neurons: np.ndarray
+    ptr: np.ndarray
     indices: np.ndarray
     labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def samples(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(times, neurons) of each recording; views."""
+        parts = [slice(a, b) for a, b in zip(self.ptr[:-1].tolist(), self.ptr[1:].tolist(), strict=True)]
+        return [(self.times[part], self.neurons[part]) for part in parts]
+
+    @classmethod
+    def join(cls, parts: Sequence[Batch]) -> Batch:
+        """One batch of the recordings of several, at least one, in their order."""
+        starts = np.cumsum([0, *(int(part.ptr[-1]) for part in parts)])
+        ends = [part.ptr[1:] + start for part, start in zip(parts, starts.tolist(), strict=False)]
+        return cls(
+            times=np.concatenate([part.times for part in parts]),
+            neurons=np.concatenate([part.neurons for part in parts]),
+            ptr=np.concatenate([np.zeros(1, np.int64), *ends]),
+            indices=np.concatenate([part.indices for part in parts]),
+            labels=np.concatenate([part.labels for part in parts]),
+        )
+
+
+class Feeder:
+    """Turns recordings of a data set into the input of mini-batches.
+
+    Safe to use from several threads at once: reading, augmenting and sorting happen with the interpreter's
+    lock released. What becomes of a recording depends on (seed, epoch, its number) alone, not on the batch
+    it is in.
+
+    Parameters
+    ----------
+    source : LabelledSource
+    inputs : int
+        Input neurons of the network.
+    augmentation : Augmentation, optional
+    seed : int
+        Of the augmentation; see `eventsnn.data.draws`.
+
+    Raises
+    ------
+    TrainingError
+        The source's sensor has another number of inputs.
+    """
+
+    def __init__(
+        self, source: LabelledSource, inputs: int, augmentation: Augmentation | None = None, seed: int = 0
+    ) -> None:
+        width, height, polarities = self._sensor_size = source.sensor_size
+        if width * height * polarities != inputs:
+            raise TrainingError(
+                f"the recordings' sensor {self._sensor_size} has {width * height * polarities} inputs, "
+                f"the network {inputs}"
+            )
+        self._source = source
+        self._records = source if isinstance(source, RecordSource) else None
+        self._labels = np.asarray(source.labels)
+        self._seed = seed
+        change = augmentation or Augmentation()
+        self._change = (change.shift, draws.threshold(change.drop), float(change.time_scale))
+
+    def prepare(self, indices: npt.ArrayLike, epoch: int) -> Batch:
+        """The batch of these recordings, as they are in this epoch.
+
+        Parameters
+        ----------
+        indices : array_like of int, shape (n,)
+            Numbers of recordings in the data set.
+        epoch : int
+            Counted from 0; names the draws of the augmentation.
+
+        Returns
+        -------
+        Batch
+            In the order of `indices`. Unreadable recordings are left out if the source is told to skip such.
+
+        Raises
+        ------
+        EventFileError
+            For an unreadable recording, unless the source is told to skip such.
+        TrainingError
+            The source gave events that do not fit its sensor.
+        IndexError
+            There is no recording of such a number.
+        """
+        numbers = np.ascontiguousarray(indices, dtype=np.int64)
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self._labels):
+            raise IndexError(f"recordings are numbered 0 .. {len(self._labels) - 1}: got {numbers.tolist()}")
+        records = None if self._records is None else self._records.load(numbers)
+        if records is not None:
+            batch, status = self._fill(records, numbers, epoch)
+            if not status.any():
+                return batch
+        # Whatever was wrong, the source itself knows what to say about it, and whether to go on.
+        streams = {index: self._source.read_or_none(index) for index in numbers.tolist()}
+        numbers = numbers[[streams[index] is not None for index in numbers.tolist()]]
+        events = [self._checked(index, streams[index]) for index in numbers.tolist()]
+        batch, status = self._fill(kernel.from_events(events), numbers, epoch)
+        if status.any():
+            path = self._source.paths[int(numbers[np.argmax(status != 0)])]
+            raise TrainingError(f"{path}: events outside sensor {self._sensor_size} or not in order of time")
+        return batch
+
+    def prepare_part(self, index: int, epoch: int) -> Batch:
+        """The batch of one recording (or none), so that threads can share a batch; see `Batch.join`."""
+        return self.prepare([index], epoch)
+
+    def _fill(self, records: kernel.Records, numbers: np.ndarray, epoch: int) -> tuple[Batch, np.ndarray]:
+        """The batch, and what the kernel says of each recording (0: all is well)."""
+        times = np.empty(records.most_events)
+        neurons = np.empty(records.most_events, np.int32)
+        ptr, status = np.empty(len(numbers) + 1, np.int64), np.empty(len(numbers), np.int32)
+        key = draws.make_key(self._seed, draws.AUGMENT, epoch)
+        kernel.prepare(records, self._sensor_size, numbers, key, *self._change, times, neurons, ptr, status)
+        n = int(ptr[-1])
+        return Batch(times[:n], neurons[:n], ptr, numbers, self._labels[numbers]), status
+
+    def _checked(self, index: int, stream: EventStream | None) -> np.ndarray:
+        """The events of a stream; TrainingError if they are of another sensor than the source says."""
+        assert stream is not None
+        if tuple(stream.sensor_size) != self._sensor_size:
+            raise TrainingError(
+                f"{self._source.paths[index]}: its sensor is {stream.sensor_size}, "
+                f"that of the data set {self._sensor_size}"
+            )
+        return np.ascontiguousarray(stream.events)
 
 
 def check_source(network: Network, data: LabelledSource, what: str) -> None:
@@ -52,33 +188,10 @@ def check_source(network: Network, data: LabelledSource, what: str) -> None:
 
 
 def to_arrays(stream: EventStream) -> tuple[np.ndarray, np.ndarray]:
-    """(times in ms, input neurons) of a recording, sorted by (time, neuron)."""
-    inputs = stream.input_indices()
-    n = max(1, int(np.prod(stream.sensor_size)))
-    # One whole number holds both: a stable sort of an almost sorted column is quick.
-    key = np.sort(stream.events["t"] * n + inputs, kind="stable")
-    micros = key // n
-    return micros / 1000.0, (key - micros * n).astype(np.int32)
-
-
-def read_batch(
-    data: LabelledSource, indices: np.ndarray, augmentation: Augmentation | None, seed: int, epoch: int
-) -> Batch:
-    """Read recordings; each is augmented by a generator of its own: order and batches do not matter."""
-    samples, kept = [], []
-    for index in indices.tolist():
-        stream = data.read_or_none(index)
-        if stream is None:
-            continue
-        if augmentation is not None:
-            rng = np.random.default_rng([seed, AUGMENT, epoch, index])
-            stream = EventStream(
-                augmentation.apply(stream.events, stream.sensor_size, rng), stream.sensor_size
-            )
-        samples.append(to_arrays(stream))
-        kept.append(index)
-    numbers = np.array(kept, dtype=np.int64)
-    return Batch(samples, numbers, np.asarray(data.labels)[numbers])
+    """(times in ms, input neurons) of a recording, sorted by (time, neuron); twin of the kernel's order."""
+    times, inputs = stream.times_ms(), stream.input_indices()
+    order = np.lexsort((inputs, times))
+    return times[order], inputs[order]
 
 
 def shuffled(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:

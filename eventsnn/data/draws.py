@@ -1,0 +1,66 @@
+"""Random numbers that are named, not drawn in turn: a counter-based generator.
+
+The 64 bits of draw number n of a stream are SplitMix64's output for the state ``key + (n + 1) * GOLDEN``
+(Steele, Lea & Flood, Fast splittable pseudorandom number generators, OOPSLA 2014). Nothing is remembered
+between draws, so a draw depends on its name alone: not on threads, batches, or what was drawn before. A draw
+is also the key of a stream below it; the path of numbers from the seed down is the draw's name.
+
+This is the twin of what ``cython_ext/prepare.pyx`` computes: the same bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+GOLDEN = 0x9E3779B97F4A7C15
+AUGMENT = 2
+"""What the number after the seed stands for; 1 is the order of an epoch (`eventsnn.train.samples`)."""
+
+_WORD = 2**64 - 1
+_FRACTION = 2.0**-53  # a float64 has 53 bits
+
+
+def draw(key: int, number: int) -> int:
+    """Draw `number` (0 or more) of the stream `key`: 64 bits, as an int 0 .. 2^64 - 1."""
+    bits = (key + (number + 1) * GOLDEN) & _WORD
+    bits = ((bits ^ bits >> 30) * 0xBF58476D1CE4E5B9) & _WORD
+    bits = ((bits ^ bits >> 27) * 0x94D049BB133111EB) & _WORD
+    return bits ^ bits >> 31
+
+
+def draw_many(key: int, n: int) -> npt.NDArray[np.uint64]:
+    """Draws 0 .. n - 1 of the stream `key`; uint64 of shape (n,)."""
+    counter = np.arange(1, n + 1, dtype=np.uint64)
+    bits = np.uint64(key) + counter * np.uint64(GOLDEN)  # unsigned arrays wrap at 2^64
+    bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return bits ^ bits >> np.uint64(31)
+
+
+def make_key(seed: int, *path: int) -> int:
+    """Key of the stream at the end of a path of numbers (0 .. 2^64 - 1) from a seed (0 or more)."""
+    key = 0
+    while True:  # a seed may have any number of 64-bit words
+        key = draw(key, seed & _WORD)
+        seed >>= 64
+        if not seed:
+            break
+    for number in path:
+        key = draw(key, number)
+    return key
+
+
+def to_unit(bits: int) -> float:
+    """A draw as a float uniform in [0, 1): its upper 53 bits times 2^-53."""
+    return (bits >> 11) * _FRACTION
+
+
+def to_range(bits: int, n: int) -> int:
+    """A draw as an int uniform in 0 .. n - 1, n < 2^32; no number is off its chance by more than n / 2^32."""
+    return ((bits >> 32) * n) >> 32
+
+
+def threshold(probability: float) -> int:
+    """The number below which a draw's upper 53 bits lie exactly when `to_unit` is below `probability`."""
+    return int(np.ceil(probability * 2.0**53))
