@@ -83,8 +83,9 @@ def respond(c: Constants, d: float) -> tuple[float, float, float]:
     """Propagators over `d` >= 0 ms: (a, h, b) with u(d) = u a + I h and I(d) = I b.
 
     a = e^{-d/tau_m}, b = e^{-d/tau_s}, h = k (a - b), for short times as ``k ((1 - b) - (1 - a))``, which
-    does not cancel. For time constants close to each other it is ``e^{-d/tau_slow} |k| (1 - e^{-d rate})``, which
-    neither cancels nor overflows; its limit for equal ones is ``a d / tau_s``.
+    does not cancel. For time constants close to each other it is
+    ``e^{-d/tau_slow} |k| (1 - e^{-d rate})``, which neither cancels nor overflows; its limit for equal ones
+    is ``a d / tau_s``.
     """
     a, rise_m = decay(d * c.rate_m)
     b, rise_s = decay(d * c.rate_s)
@@ -150,7 +151,7 @@ def next_crossing(c: Constants, u0: float, i0: float) -> float:
 
 
 def certificate(c: Constants, u: float, i: float) -> float:
-    """Time before which a neuron in state (u, i) without further input does not fire, ms: that of its tangent."""
+    """Time before which a neuron in state (u, i) without further input does not fire, ms, by its tangent."""
     if u >= c.threshold * (1.0 - TOUCH):
         return 0.0
     slope = i * c.rate_s - u * c.rate_m

@@ -209,7 +209,7 @@ def run_layer(
         return order_by_block(Arrivals.join(trains), layer.neurons)
     weights = packed.blocks[str(layer.name)]
     blocks, samples = len(weights), len(arrivals)
-    # A few units for each thread, so that none waits long for the others; a block's weights stay in its cache.
+    # A few units for each thread, so that none waits long; a block's weights stay in its thread's cache.
     store = SpikeStore(blocks, samples, 1 if threads == 1 else -(-4 * threads // blocks))
     lateral = packed.blocks.get(f"{layer.name}:lateral", np.empty((0, 0, 0), packed.real))
     turns = Turns(blocks * store.parts)

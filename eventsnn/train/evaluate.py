@@ -126,7 +126,9 @@ def count_outputs(
             if batch.samples and use_queue:
                 found.append(_queue_counts(packed, batch.samples, pool))
             elif batch.samples:
-                found.append(run_forward(packed, sweep.Arrivals.join(batch.samples), pool).counts)
+                found.append(
+                    run_forward(packed, sweep.Arrivals(batch.times, batch.neurons, batch.ptr), pool).counts
+                )
             labels.append(batch.labels)
             bar.update(len(batch.labels))
     empty = np.zeros((0, packed.network.output.neurons), np.int64)

@@ -125,7 +125,7 @@ class TrainingRun:
         return self.feeder.prepare(indices, self.epoch)
 
     def _learn(self, batch: Batch, rate: float, tallies: _Tallies) -> None:
-        run = run_forward(self.packed, Arrivals.join(batch.samples), self.pool)
+        run = run_forward(self.packed, Arrivals(batch.times, batch.neurons, batch.ptr), self.pool)
         self.step += 1
         updates = {
             key: state.update(
