@@ -90,13 +90,14 @@ class Chunks:
         self.state = state
         self.weights = weights
         self.arrays = (
-            np.zeros(size, real),  # membrane potential
+            np.zeros(size, real),  # membrane potential, counted from the resting potential
             np.zeros(size, real),  # synaptic current
             np.full(size, -math.inf),  # end of the last refractory period, ms
             np.full(size, math.inf),  # next spike of each candidate, ms
             np.zeros(size, np.int32),  # neurons in their refractory period, per layer
             np.zeros(size, np.int32),  # candidates, per layer
         )
+        state.begin(self.arrays[0])
 
     def advance(self, times: np.ndarray, inputs: np.ndarray, stop: float) -> bool:
         """Run one chunk; True when nothing is left to do by `stop`."""
