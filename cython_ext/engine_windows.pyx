@@ -9,6 +9,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free, qsort, realloc
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -20,6 +21,11 @@ from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_refuse, spike
 cdef extern from "windows_isa.h":
     ctypedef struct arrival_t:
         double h, b, a, t
+    ctypedef struct table_t:
+        double* h
+        double* b
+        double* a
+        double* t
     ctypedef struct delivery_t:
         double weight
         int32_t target, arrival
@@ -29,10 +35,10 @@ cdef extern from "windows_isa.h":
         double per_m, per_s, k, rate
         int64_t close
     ctypedef struct windows_ops_t:
-        void (*tabulate)(const double*, int64_t, double, double, const frame_t*, arrival_t*) noexcept nogil
+        void (*tabulate)(const double*, int64_t, double, double, const frame_t*, table_t) noexcept nogil
         void (*begin)(int64_t, const double*, const double*, const arrival_t*, gathered_t*) noexcept nogil
-        void (*scatter)(const int32_t*, const double*, int64_t, int64_t, const arrival_t*, gathered_t*) noexcept nogil
-        void (*scatter_one)(const int32_t*, const double*, const int32_t*, int64_t, const arrival_t*,
+        void (*scatter)(const int32_t*, const double*, int64_t, int64_t, double, double, gathered_t*) noexcept nogil
+        void (*scatter_one)(const int32_t*, const double*, const int32_t*, int64_t, const double*, const double*,
                             gathered_t*) noexcept nogil
         int64_t (*sift)(const int32_t*, const double*, int64_t, int32_t, const uint8_t*, delivery_t*) noexcept nogil
         int64_t (*sift_one)(const int32_t*, const double*, const int32_t*, int64_t, int32_t, const uint8_t*,
@@ -45,6 +51,16 @@ cdef extern from "windows_isa.h":
 # Spikes of one window between two looks at the signals: a neuron without a refractory period may fire any number.
 cdef enum:
     PATIENCE = 65536
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define WINDOWS_PREFETCH(address) __builtin_prefetch(address)
+    #else
+    #define WINDOWS_PREFETCH(address) ((void)(address))
+    #endif
+    """
+    void WINDOWS_PREFETCH(const void* address) noexcept nogil
 
 
 cdef struct layer_t:
@@ -85,7 +101,7 @@ cdef int by_time(const void* x, const void* y) noexcept nogil:
 
 cdef struct work_t:
     # What one layer's window needs, kept from window to window.
-    arrival_t* table          # [rows] every projection's arrivals, one projection after the other
+    table_t table             # [rows] every projection's arrivals, one projection after the other
     int64_t rows
     gathered_t* gathered      # [largest layer + 1]; the last belongs to synapses that do not exist
     uint8_t* hot              # [largest layer + 1] neurons that may fire
@@ -104,6 +120,24 @@ cdef void* enlarge(void* memory, int64_t size) except NULL nogil:
         with gil:
             raise MemoryError(f"no memory for a window of the simulation: {size} bytes")
     return larger
+
+
+cdef int enlarge_table(work_t* w, int64_t rows) except -1 nogil:
+    """Make room for `rows` arrivals; what is there is kept."""
+    cdef double* memory = <double*> enlarge(NULL, 4 * rows * sizeof(double))
+    if w.rows:
+        memcpy(memory, w.table.h, w.rows * sizeof(double))
+        memcpy(memory + rows, w.table.b, w.rows * sizeof(double))
+        memcpy(memory + 2 * rows, w.table.a, w.rows * sizeof(double))
+        memcpy(memory + 3 * rows, w.table.t, w.rows * sizeof(double))
+    free(w.table.h)
+    w.table = table_t(memory, memory + rows, memory + 2 * rows, memory + 3 * rows)
+    w.rows = rows
+    return 0
+
+
+cdef inline table_t table_from(const work_t* w, int64_t row) noexcept nogil:
+    return table_t(w.table.h + row, w.table.b + row, w.table.a + row, w.table.t + row)
 
 
 cdef class WindowsState:
@@ -138,6 +172,9 @@ cdef class WindowsState:
     cdef double[::1] u, i, end      # [neurons] state at `now`; end of the last refractory period, ms
     cdef double length
     cdef readonly double now        # start of the next window, ms
+    cdef readonly int64_t updates   # neurons times windows so far
+    cdef readonly int64_t followed  # of these, how many were followed from arrival to arrival
+    cdef readonly int64_t deliveries, sifted  # synaptic events so far; of these, how many went to followed neurons
 
     def __cinit__(self, const double[:, ::1] constants, const double[:, ::1] frames, const double[::1] resets,
                   const int32_t[::1] sizes, const int64_t[:, ::1] graph, const double[::1] delays,
@@ -197,7 +234,7 @@ cdef class WindowsState:
                 spikes_free(&self.layers[k].spikes)
         free(self.layers)
         free(self.projections)
-        free(self.work.table)
+        free(self.work.table.h)
         free(self.work.gathered)
         free(self.work.hot)
         free(self.work.list)
@@ -259,15 +296,22 @@ cdef int64_t tabulate(WindowsState s, const train_t* given, int32_t number, doub
         q.row, q.arrivals = row, high - q.cursor
         row += q.arrivals
         if row > w.rows:
-            w.table = <arrival_t*> enlarge(w.table, 2 * row * sizeof(arrival_t))
-            w.rows = 2 * row
-        s.ops.tabulate(train.times + q.cursor, q.arrivals, q.delay, end, &l.frame, w.table + q.row)
+            enlarge_table(w, 2 * row)
+        s.ops.tabulate(train.times + q.cursor, q.arrivals, q.delay, end, &l.frame, table_from(w, q.row))
         if q.single:
             deliveries += q.arrivals
         else:
             for k in range(q.cursor, high):
                 deliveries += q.ptr[train.neurons[k] + 1] - q.ptr[train.neurons[k]]
     return deliveries
+
+
+cdef inline void prefetch(const projection_t* q, int64_t synapse) noexcept nogil:
+    """Have the synapses of a source neuron fetched from memory that is far away; the rest follows by itself."""
+    cdef int k
+    for k in range(4):
+        WINDOWS_PREFETCH(q.targets + synapse + 16 * k)
+        WINDOWS_PREFETCH(q.weights + synapse + 8 * k)
 
 
 cdef void scatter(WindowsState s, const train_t* given, int32_t number) noexcept nogil:
@@ -283,13 +327,16 @@ cdef void scatter(WindowsState s, const train_t* given, int32_t number) noexcept
             continue
         train = train_of(s, given, q.source)
         if q.single:
-            s.ops.scatter_one(q.targets, q.weights, train.neurons + q.cursor, q.arrivals, w.table + q.row, w.gathered)
+            s.ops.scatter_one(q.targets, q.weights, train.neurons + q.cursor, q.arrivals,
+                              w.table.h + q.row, w.table.b + q.row, w.gathered)
             continue
         for k in range(q.arrivals):
             pre = train.neurons[q.cursor + k]
             first = q.ptr[pre]
+            if k + 1 < q.arrivals:
+                prefetch(q, q.ptr[train.neurons[q.cursor + k + 1]])
             s.ops.scatter(q.targets + first, q.weights + first, q.split[pre] - first, q.ptr[pre + 1] - first,
-                          w.table + q.row + k, w.gathered)
+                          w.table.h[q.row + k], w.table.b[q.row + k], w.gathered)
 
 
 cdef int sift(WindowsState s, const train_t* given, int32_t number, int64_t n_hot, int64_t deliveries) except -1 nogil:
@@ -317,6 +364,7 @@ cdef int sift(WindowsState s, const train_t* given, int32_t number, int64_t n_ho
             first = q.ptr[pre]
             n += s.ops.sift(q.targets + first, q.weights + first, q.ptr[pre + 1] - first, <int32_t> (q.row + k), w.hot,
                             w.sifted + n)
+    s.sifted += n
     for k in range(n_hot):
         w.bucket[w.list[k]] = 0
     for k in range(n):
@@ -332,16 +380,16 @@ cdef int sift(WindowsState s, const train_t* given, int32_t number, int64_t n_ho
     return 0
 
 
-cdef inline void order(delivery_t* d, int64_t n, const arrival_t* table) noexcept nogil:
+cdef inline void order(delivery_t* d, int64_t n, const double* times) noexcept nogil:
     """Sort a neuron's deliveries by time; equal ones keep their order. Few, and nearly sorted already."""
     cdef int64_t k, place
     cdef delivery_t x
     cdef double t
     for k in range(1, n):
         x = d[k]
-        t = table[x.arrival].t
+        t = times[x.arrival]
         place = k
-        while place > 0 and table[d[place - 1].arrival].t > t:
+        while place > 0 and times[d[place - 1].arrival] > t:
             d[place] = d[place - 1]
             place -= 1
         d[place] = x
@@ -379,20 +427,21 @@ cdef int follow(WindowsState s, layer_t* l, int32_t n, const arrival_t* start, d
     u and i are what its potential and current amount to at the end of the window: arrivals add to them, and nothing
     else changes them but a reset.
     """
-    cdef const arrival_t* table = s.work.table
+    cdef table_t table = s.work.table
     cdef arrival_t here = start[0]
     cdef double u = s.u[l.first + n] * here.a + s.i[l.first + n] * here.h, i = s.i[l.first + n] * here.b
     cdef double refractory = s.end[l.first + n], current, later, t, last = -INFINITY
     cdef bint held = refractory >= here.t
     cdef int64_t k = 0
-    order(d, count, table)
+    cdef int32_t row
+    order(d, count, table.t)
     while True:
-        later = table[d[k].arrival].t if k < count else end
+        later = table.t[d[k].arrival] if k < count else end
         while True:
             if held:
                 if refractory >= later:
                     break
-                s.ops.tabulate(&refractory, 1, 0.0, end, &l.frame, &here)
+                s.ops.tabulate(&refractory, 1, 0.0, end, &l.frame, table_t(&here.h, &here.b, &here.a, &here.t))
                 u = l.reset * here.a + (i / here.b) * here.h
                 held = False
             if not may_fire(l, u, i, &here, later - here.t):
@@ -408,8 +457,9 @@ cdef int follow(WindowsState s, layer_t* l, int32_t n, const arrival_t* start, d
             last, refractory, held = t, t + l.lif.refractory, True
         if k == count:
             break
-        here = table[d[k].arrival]
-        while k < count and table[d[k].arrival].t == later:
+        row = d[k].arrival
+        here = arrival_t(table.h[row], table.b[row], table.a[row], later)
+        while k < count and table.t[d[k].arrival] == later:
             u += d[k].weight * here.h
             i += d[k].weight * here.b
             k += 1
@@ -429,13 +479,16 @@ cdef int64_t run_layer(WindowsState s, const train_t* given, int32_t number, dou
     cdef arrival_t start
     cdef int64_t deliveries = tabulate(s, given, number, end), n_hot, k, first = 0
     cdef int32_t n, p
-    s.ops.tabulate(&s.now, 1, 0.0, end, &l.frame, &start)
+    s.ops.tabulate(&s.now, 1, 0.0, end, &l.frame, table_t(&start.h, &start.b, &start.a, &start.t))
     s.ops.begin(l.size, u, i, &start, w.gathered)
     w.hot[l.size] = 0
     scatter(s, given, number)
     n_hot = s.ops.finish(l.size, u, i, &s.end[0] + l.first, w.gathered, l.lif.threshold * LIF_CANDIDATE, s.now, end,
                          l.reset, w.hot, w.list)
     w.n_fired = 0
+    s.updates += l.size
+    s.followed += n_hot
+    s.deliveries += deliveries
     if n_hot:
         sift(s, given, number, n_hot, deliveries)
         for k in range(n_hot):

@@ -12,6 +12,11 @@ typedef struct {
     double t; /* time of the arrival, ms */
 } arrival_t;
 
+/* Many of them, an array for each field. */
+typedef struct {
+    double *h, *b, *a, *t;
+} table_t;
+
 /* A synapse whose post-synaptic neuron is looked at closely. */
 typedef struct {
     double weight;
@@ -37,10 +42,11 @@ typedef struct {
 } frame_t;
 
 typedef struct {
-    void (*tabulate)(const double*, int64_t, double, double, const frame_t*, arrival_t*);
+    void (*tabulate)(const double*, int64_t, double, double, const frame_t*, table_t);
     void (*begin)(int64_t, const double*, const double*, const arrival_t*, gathered_t*);
-    void (*scatter)(const int32_t*, const double*, int64_t, int64_t, const arrival_t*, gathered_t*);
-    void (*scatter_one)(const int32_t*, const double*, const int32_t*, int64_t, const arrival_t*, gathered_t*);
+    void (*scatter)(const int32_t*, const double*, int64_t, int64_t, double, double, gathered_t*);
+    void (*scatter_one)(const int32_t*, const double*, const int32_t*, int64_t, const double*, const double*,
+                        gathered_t*);
     int64_t (*sift)(const int32_t*, const double*, int64_t, int32_t, const uint8_t*, delivery_t*);
     int64_t (*sift_one)(const int32_t*, const double*, const int32_t*, int64_t, int32_t, const uint8_t*, delivery_t*);
     int64_t (*finish)(int64_t, double*, double*, const double*, const gathered_t*, double, double, double, double,

@@ -4,7 +4,7 @@
  * operations in the same order whatever the vectors' width. Twin: eventsnn/engines/windows_twin.py.
  */
 
-#define TABLE_BLOCK 64
+#define SIFT_BLOCK 256
 
 typedef double NAME(vec4) __attribute__((vector_size(32), aligned(8), may_alias));
 
@@ -39,28 +39,26 @@ TARGET static inline double NAME(phi)(double z) {
 }
 
 /* Arrivals of spikes at `times` + `delay` in a window that ends at `end`. */
-TARGET static void NAME(tabulate)(const double* times, int64_t n, double delay, double end, const frame_t* f,
-                                  arrival_t* out) {
-    double d[TABLE_BLOCK], h[TABLE_BLOCK], a[TABLE_BLOCK], b[TABLE_BLOCK], t[TABLE_BLOCK];
+TARGET static void NAME(tabulate)(const double* restrict times, int64_t n, double delay, double end,
+                                  const frame_t* f, table_t out) {
+    double *restrict h = out.h, *restrict b = out.b, *restrict a = out.a, *restrict t = out.t;
     const double per_m = f->per_m, per_s = f->per_s, k = f->k, rate = f->rate;
-    for (int64_t start = 0; start < n; start += TABLE_BLOCK) {
-        const int64_t left = n - start;
-        const int size = left < TABLE_BLOCK ? (int)left : TABLE_BLOCK;
-        for (int j = 0; j < size; ++j) t[j] = times[start + j] + delay;
-        for (int j = size; j < TABLE_BLOCK; ++j) t[j] = end;
-        for (int j = 0; j < TABLE_BLOCK; ++j) d[j] = end - t[j];
-        for (int j = 0; j < TABLE_BLOCK; ++j) a[j] = NAME(exp_short)(d[j] * per_m);
-        for (int j = 0; j < TABLE_BLOCK; ++j) b[j] = NAME(exp_short)(d[j] * per_s);
-        if (f->close)
-            for (int j = 0; j < TABLE_BLOCK; ++j) h[j] = a[j] * (d[j] * -per_s) * NAME(phi)(d[j] * -rate);
-        else
-            for (int j = 0; j < TABLE_BLOCK; ++j) h[j] = k * (a[j] - b[j]);
-        for (int j = 0; j < size; ++j) {
-            arrival_t* r = out + start + j;
-            r->h = h[j];
-            r->b = b[j];
-            r->a = a[j];
-            r->t = t[j];
+    if (f->close) {
+        for (int64_t j = 0; j < n; ++j) {
+            const double arrival = times[j] + delay, d = end - arrival, decayed = NAME(exp_short)(d * per_m);
+            t[j] = arrival;
+            a[j] = decayed;
+            b[j] = NAME(exp_short)(d * per_s);
+            h[j] = decayed * (d * -per_s) * NAME(phi)(d * -rate);
+        }
+    } else {
+        for (int64_t j = 0; j < n; ++j) {
+            const double arrival = times[j] + delay, d = end - arrival;
+            const double slow = NAME(exp_short)(d * per_m), fast = NAME(exp_short)(d * per_s);
+            t[j] = arrival;
+            a[j] = slow;
+            b[j] = fast;
+            h[j] = k * (slow - fast);
         }
     }
 }
@@ -78,8 +76,8 @@ TARGET static void NAME(begin)(int64_t n, const double* u, const double* i, cons
 
 /* One arrival at its `n` targets; the first `positive` weights are >= 0, the others < 0. */
 TARGET static void NAME(scatter)(const int32_t* targets, const double* weights, int64_t positive, int64_t n,
-                                 const arrival_t* r, gathered_t* out) {
-    const NAME(vec4) up = {r->h, r->b, r->h, 0.0}, down = {r->h, r->b, 0.0, 0.0};
+                                 double h, double b, gathered_t* out) {
+    const NAME(vec4) up = {h, b, h, 0.0}, down = {h, b, 0.0, 0.0};
     int64_t k = 0;
     for (; k < positive; ++k) *(NAME(vec4)*)(out + targets[k]) += weights[k] * up;
     for (; k < n; ++k) *(NAME(vec4)*)(out + targets[k]) += weights[k] * down;
@@ -88,9 +86,9 @@ TARGET static void NAME(scatter)(const int32_t* targets, const double* weights, 
 /* `n` arrivals from the neurons `sources`, each of which has one target at most: `targets` and `weights` by source.
  * A source without a target has one neuron beyond the last and weight 0. */
 TARGET static void NAME(scatter_one)(const int32_t* targets, const double* weights, const int32_t* sources, int64_t n,
-                                     const arrival_t* r, gathered_t* out) {
+                                     const double* h, const double* b, gathered_t* out) {
     for (int64_t k = 0; k < n; ++k) {
-        const double w = weights[sources[k]], x = w * r[k].h, y = w * r[k].b;
+        const double w = weights[sources[k]], x = w * h[k], y = w * b[k];
         gathered_t* o = out + targets[sources[k]];
         o->u += x;
         o->i += y;
@@ -98,31 +96,49 @@ TARGET static void NAME(scatter_one)(const int32_t* targets, const double* weigh
     }
 }
 
-/* Copies the synapses of one arrival whose target is hot; returns how many. Writes one place beyond them. */
+/* Copies the synapses of one arrival whose target is hot; returns how many. */
 TARGET static int64_t NAME(sift)(const int32_t* targets, const double* weights, int64_t n, int32_t arrival,
                                  const uint8_t* hot, delivery_t* out) {
-    int64_t found = 0;
-    for (int64_t k = 0; k < n; ++k) {
-        out[found].weight = weights[k];
-        out[found].target = targets[k];
-        out[found].arrival = arrival;
-        found += hot[targets[k]];
+    int32_t places[SIFT_BLOCK];
+    delivery_t* const first = out;
+    for (int64_t start = 0; start < n; start += SIFT_BLOCK) {
+        const int size = n - start < SIFT_BLOCK ? (int)(n - start) : SIFT_BLOCK;
+        const int32_t* t = targets + start;
+        int found = 0;
+        /* Few are hot: without a branch, and with one small store for each that is not. */
+        for (int k = 0; k < size; ++k) {
+            places[found] = k;
+            found += hot[t[k]];
+        }
+        for (int k = 0; k < found; ++k, ++out) {
+            out->weight = weights[start + places[k]];
+            out->target = t[places[k]];
+            out->arrival = arrival;
+        }
     }
-    return found;
+    return out - first;
 }
 
 /* The same for `n` arrivals, numbered from `arrival` on, from neurons with one target at most. */
 TARGET static int64_t NAME(sift_one)(const int32_t* targets, const double* weights, const int32_t* sources, int64_t n,
                                      int32_t arrival, const uint8_t* hot, delivery_t* out) {
-    int64_t found = 0;
-    for (int64_t k = 0; k < n; ++k) {
-        const int32_t target = targets[sources[k]];
-        out[found].weight = weights[sources[k]];
-        out[found].target = target;
-        out[found].arrival = arrival + (int32_t)k;
-        found += hot[target];
+    int32_t places[SIFT_BLOCK];
+    delivery_t* const first = out;
+    for (int64_t start = 0; start < n; start += SIFT_BLOCK) {
+        const int size = n - start < SIFT_BLOCK ? (int)(n - start) : SIFT_BLOCK;
+        const int32_t* s = sources + start;
+        int found = 0;
+        for (int k = 0; k < size; ++k) {
+            places[found] = k;
+            found += hot[targets[s[k]]];
+        }
+        for (int k = 0; k < found; ++k, ++out) {
+            out->weight = weights[s[places[k]]];
+            out->target = targets[s[places[k]]];
+            out->arrival = arrival + (int32_t)(start + places[k]);
+        }
     }
-    return found;
+    return out - first;
 }
 
 /* Commits every neuron that cannot fire in the window [start, end); lists the others and marks them in `hot`. */
@@ -142,4 +158,4 @@ TARGET static int64_t NAME(finish)(int64_t n, double* u, double* i, const double
     return found;
 }
 
-#undef TABLE_BLOCK
+#undef SIFT_BLOCK

@@ -10,7 +10,7 @@ import numpy as np
 from eventsnn._ext.engine_windows import WindowsState, run_windows
 from eventsnn.engines.arguments import check_input, constants_row, endless, engine_projections
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
-from eventsnn.engines.windows_twin import Frame, shortest_loop
+from eventsnn.engines.windows_twin import Frame, window_length
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
 from eventsnn.network.sparse import is_sparse
@@ -44,7 +44,7 @@ def run(
     Arguments, result and errors as `eventsnn.engines.queue.run`, in whose name the record is made.
     """
     times, inputs, stop = check_input(network, times_ms, indices, t_stop)
-    length = shortest_loop(network)
+    length = window_length(network)
     last = max(float(times[-1]) if times.size else 0.0, stop if stop < math.inf else 0.0)
     if last + length == last:
         raise SimulationError(
@@ -104,21 +104,24 @@ def _list_synapses(
 ) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(single, ptr, split, targets, weights) of a projection, as ``WindowsState`` takes them."""
     if is_sparse(weights):
-        post = np.repeat(np.arange(neurons, dtype=np.int32), np.diff(weights.indptr))
-        pre, values = weights.indices, weights.data.astype(np.float64)
+        columns = weights.tocsc()
+        columns.eliminate_zeros()
+        post, values, ptr = columns.indices, columns.data, columns.indptr
     else:
-        post, pre = np.nonzero(weights)
-        values = weights[post, pre].astype(np.float64)
-    n_pre = weights.shape[1]
-    there = values != 0.0
-    post, pre, values = post[there].astype(np.int32), pre[there], values[there]
-    counts = np.bincount(pre, minlength=n_pre)
+        pre, post = np.nonzero(weights.T)
+        values, ptr = weights[post, pre], np.searchsorted(pre, np.arange(weights.shape[1] + 1))
+    post, values = post.astype(np.int32), values.astype(np.float64)
+    counts, n_pre = np.diff(ptr), weights.shape[1]
+    pre = np.repeat(np.arange(n_pre), counts)
     if counts.max(initial=0) <= 1:
         targets, flat = np.full(n_pre, neurons, np.int32), np.zeros(n_pre)
         targets[pre], flat[pre] = post, values
         nothing = np.empty(0, np.int64)
         return True, nothing, nothing, targets, flat
-    order = np.lexsort((values < 0.0, pre))
-    ptr = np.concatenate([[0], np.cumsum(counts)])
-    split = np.append(ptr[:-1] + np.bincount(pre[values >= 0.0], minlength=n_pre), 0)
-    return False, ptr, split, post[order], values[order]
+    below = values < 0.0
+    # Where every source neuron is excitatory or inhibitory, this is so already.
+    if (below[:-1] & ~below[1:] & (pre[:-1] == pre[1:])).any():
+        order = np.lexsort((below, pre))
+        post, values = post[order], values[order]
+    split = np.append(ptr[1:] - np.bincount(pre[below], minlength=n_pre), 0)
+    return False, ptr.astype(np.int64), split.astype(np.int64), post, values

@@ -18,7 +18,7 @@ from tests.engines.helpers import NEURONS, assert_layer_exact, assert_same_bits
 from tests.oracle import network_run
 from tests.strategies import sparse_networks, trains
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
