@@ -117,7 +117,9 @@ def run_ours(s: Setting, duration: float, seed: int) -> tuple[dict[str, float], 
     return seconds, record
 
 
-def build_nest(s: Setting, model: str, h: float, duration: float, seed: int, source: str, record: bool) -> Any:
+def build_nest(
+    s: Setting, model: str, h: float, duration: float, seed: int, source: str, record: bool
+) -> Any:
     """Set NEST up. With C_m = tau_s pF a weight of w pA is our weight w, and I_e gives the resting potential."""
     import nest
 
@@ -148,7 +150,9 @@ def build_nest(s: Setting, model: str, h: float, duration: float, seed: int, sou
         {"synapse_model": "static_synapse", "weight": weights.data, "delay": delays},
     )
     if source == "poisson":
-        generators = nest.Create("poisson_generator_ps", s.neurons, params={"rate": 1000.0 * s.input_rate_khz})
+        generators = nest.Create(
+            "poisson_generator_ps", s.neurons, params={"rate": 1000.0 * s.input_rate_khz}
+        )
     else:
         times, targets = draw_trains(s, duration, seed)
         order = np.argsort(targets, kind="stable")
@@ -197,12 +201,18 @@ def compare_spikes(s: Setting, h: float, duration: float, seed: int) -> dict[str
     keep = times <= duration - h
     ours = record.times <= duration - h
     same = np.array_equal(
-        np.bincount(neurons[keep], minlength=s.neurons), np.bincount(record.neurons[ours], minlength=s.neurons)
+        np.bincount(neurons[keep], minlength=s.neurons),
+        np.bincount(record.neurons[ours], minlength=s.neurons),
     )
     found = {"ms": duration, "spikes": int(ours.sum()), "nest_spikes": int(keep.sum()), "same_counts": same}
     if same:
-        a, b = np.lexsort((record.times[ours], record.neurons[ours])), np.lexsort((times[keep], neurons[keep]))
-        found["largest_difference_ms"] = float(np.abs(record.times[ours][a] - times[keep][b]).max(initial=0.0))
+        a, b = (
+            np.lexsort((record.times[ours], record.neurons[ours])),
+            np.lexsort((times[keep], neurons[keep])),
+        )
+        found["largest_difference_ms"] = float(
+            np.abs(record.times[ours][a] - times[keep][b]).max(initial=0.0)
+        )
     return found
 
 
@@ -283,7 +293,9 @@ def compare(s: Setting, options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Run what was asked for and print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--neurons", type=int, default=2000)
     parser.add_argument("--inputs", type=int, default=200, help="recurrent inputs of each neuron")
     parser.add_argument("--duration", type=float, default=500.0, help="ms")

@@ -70,9 +70,7 @@ class PackedNetwork:
         own = [p for p in self.projections if p.target == number]
         graph = [(0 if p.source == number else -1, 0, p) for p in own]
         graph.sort(key=lambda row: row[0])
-        return self._state(
-            slice(number, number + 1), [self.network.layers[number].neurons], graph, fed=True
-        )
+        return self._state(slice(number, number + 1), [self.network.layers[number].neurons], graph, fed=True)
 
     def _state(
         self,

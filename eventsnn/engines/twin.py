@@ -91,7 +91,8 @@ def run(
     projections = engine_projections(network)
     matrices = [network.projection_weights(p).astype(np.float64).T.tolist() for p in projections]
     layers = [
-        _Layer(constants(layer.lif.from_rest), float(layer.resting), layer.neurons) for layer in network.layers
+        _Layer(constants(layer.lif.from_rest), float(layer.resting), layer.neurons)
+        for layer in network.layers
     ]
 
     # Deliveries: (arrival, projection, neuron of the source). Their order among equal times is intrinsic.

@@ -99,9 +99,7 @@ def make_state(network: Network, length: float) -> WindowsState:
     )
 
 
-def _list_synapses(
-    weights: Any, neurons: int
-) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _list_synapses(weights: Any, neurons: int) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(single, ptr, split, targets, weights) of a projection, as ``WindowsState`` takes them."""
     if is_sparse(weights):
         columns = weights.tocsc()

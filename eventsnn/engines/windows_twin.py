@@ -24,7 +24,7 @@ from eventsnn.network import LIF, Network, Projection
 GAIN_LIMIT = 64.0
 # Of a time constant: a window's length at most. In longer ones more neurons seem to come near their threshold, shorter
 # ones are more; measured. Anything up to 1 would be right.
-FRACTION = 0.375
+FRACTION = 0.25
 # As LIF_CANDIDATE and LIF_MAX_STEPS of lif.pxd.
 CANDIDATE = 1.0 - 2.0**-10
 MAX_STEPS = 200

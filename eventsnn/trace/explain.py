@@ -269,7 +269,9 @@ def format_explanation(explanation: Explanation, *, top: int = 10) -> str:
         f"threshold {e.threshold:g}; contributions add up to {e.sum:.9g}",
     ]
     if e.resting:
-        lines.append(f"of which the resting potential {e.direct_resting:+.5f}, through all layers {e.resting:+.5f}")
+        lines.append(
+            f"of which the resting potential {e.direct_resting:+.5f}, through all layers {e.resting:+.5f}"
+        )
     if e.causes.size:
         lines += [
             "",
