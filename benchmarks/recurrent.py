@@ -1,11 +1,14 @@
 """Recurrent sparse networks: speed and spike times against NEST's precise-spike models and Brian2.
 
-The network: leaky integrate-and-fire neurons, four fifths of them excitatory, a fixed number of random inputs each,
-delays of 1.5 ms, exponential synaptic currents; a constant current and a Poisson train of 2 kHz per neuron. Only
+The network: leaky integrate-and-fire neurons, four fifths of them excitatory, a fixed number of random
+inputs each,
+delays of 1.5 ms, exponential synaptic currents; a constant current and a Poisson train of 2 kHz per neuron.
+Only
 simulating is timed, in CPU seconds of one thread, not building. Given to eventsnn and NEST: the same explicit
-Poisson trains (NEST: one `spike_train_injector` per neuron), with the cost of sending and delivering them. Brian2
-draws its own numbers on its 0.1 ms grid (`PoissonInput`), which is cheaper for it. `--nest-input poisson` lets NEST
-draw its own, too (`poisson_generator_ps`).
+Poisson trains (NEST: one `spike_train_injector` per neuron), with the cost of sending and delivering them.
+Brian2
+draws its own numbers on its 0.1 ms grid (`PoissonInput`), which is cheaper for it. `--nest-input poisson`
+lets NEST draw its own, too (`poisson_generator_ps`).
 
     python benchmarks/recurrent.py --nest --brian2-python VENV/bin/python
     python benchmarks/recurrent.py --neurons 10000 --inputs 100
@@ -120,7 +123,7 @@ def run_ours(s: Setting, duration: float, seed: int) -> tuple[dict[str, float], 
 def build_nest(
     s: Setting, model: str, h: float, duration: float, seed: int, source: str, record: bool
 ) -> Any:
-    """Set NEST up. With C_m = tau_s pF a weight of w pA is our weight w, and I_e gives the resting potential."""
+    """Set NEST up: with C_m = tau_s pF a weight of w pA is our weight w; I_e gives the resting potential."""
     import nest
 
     nest.set_verbosity("M_ERROR")

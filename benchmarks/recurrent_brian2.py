@@ -1,4 +1,4 @@
-"""The network of recurrent.py in Brian2's C++ standalone mode, on its grid of 0.1 ms; started by recurrent.py."""
+"""The network of recurrent.py in Brian2's C++ standalone mode, on its 0.1 ms grid; it starts this."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def main() -> None:
     names |= {"resting": s["resting"], "threshold": s["threshold"]}
     group = b2.NeuronGroup(
         s["neurons"],
-        "dv/dt = (resting - v)/tau_m + current/tau_s : 1 (unless refractory)\ndcurrent/dt = -current/tau_s : 1",
+        "dv/dt = (resting - v)/tau_m + current/tau_s : 1 (unless refractory)\n"
+        "dcurrent/dt = -current/tau_s : 1",
         threshold="v > threshold",
         reset="v = 0",
         refractory=names["refractory"],

@@ -14,7 +14,7 @@ from libc.string cimport memcpy
 import numpy as np
 
 from eventsnn._ext import block
-from eventsnn._ext.lif cimport LIF_CANDIDATE, lif_fill, lif_next_crossing, lif_respond, lif_t
+from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_LIMIT_SLACK, lif_fill, lif_next_crossing, lif_respond, lif_t
 from eventsnn._ext.lif_rest cimport rest_after_refractory
 from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_refuse, spikes_t
 
@@ -145,7 +145,7 @@ cdef class WindowsState:
 
     Parameters
     ----------
-    constants : float64 array (layers, 8)
+    constants : float64 array (layers, 10)
         Per layer what `lif_fill` takes; potentials are counted from rest.
     frames : float64 array (layers, 5)
         Per layer the numbers of `frame_t`, see `eventsnn.engines.windows_twin.Frame`.
@@ -447,7 +447,8 @@ cdef int follow(WindowsState s, layer_t* l, int32_t n, const arrival_t* start, d
             if not may_fire(l, u, i, &here, later - here.t):
                 break
             current = i / here.b
-            t = here.t + lif_next_crossing(&l.lif, (u - current * here.h) / here.a, current, later - here.t)
+            t = here.t + lif_next_crossing(&l.lif, (u - current * here.h) / here.a, current,
+                                           later - here.t + LIF_LIMIT_SLACK)
             if not t < later:
                 break
             if t == last:

@@ -5,7 +5,8 @@ eq. 1-3)::
 
     I(t+D) = I e^{-D/tau_s}        u(t+D) = u e^{-D/tau_m} + I k (e^{-D/tau_m} - e^{-D/tau_s})
 
-with k = tau_m / (tau_m - tau_s); u is counted from the resting potential throughout. For I > 0 the potential has at most one maximum between two events, and its
+with k = tau_m / (tau_m - tau_s); u is counted from the resting potential throughout. For I > 0 the
+potential has at most one maximum between two events, and its
 place has a closed form; a crossing is looked for between the last event and that maximum, by bisection and
 then Newton's method. No certificate and nothing else of the engines is used. Inputs are float64, taken
 exactly.

@@ -109,9 +109,10 @@ def _sparse(values: np.ndarray) -> csr_array:
 def sparse_networks(draw, most_neurons: int = 6) -> Network:
     """One to three layers with loops that take time, sparse weights with zeros, resting potentials.
 
-    Several neurons, inputs and delays are equal, so that arrivals and spikes coincide. They may go on for ever: run
-    them with a `t_stop`. Neurons without a refractory period are in networks without loops only, since excitatory
-    loops of them fire faster and faster.
+    Several neurons, inputs and delays are equal, so that arrivals and spikes coincide. They may go on for
+    ever: run
+    them with a `t_stop`. Neurons without a refractory period are in networks without loops only, since
+    excitatory loops of them fire faster and faster.
     """
     depth, loops = draw(st.integers(1, 3)), draw(st.booleans())
     names = [f"layer{n}" for n in range(depth)]

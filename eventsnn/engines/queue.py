@@ -30,8 +30,8 @@ def run(
 ) -> SpikeRecord:
     """Simulate a network on input spikes, exactly.
 
-    Sparse networks are run by the windowed schedule (`eventsnn.engines.windows`), in float64 whatever `dtype`, unless
-    they hold a loop that takes (next to) no time: then their weights are made dense.
+    Sparse networks are run by the windowed schedule (`eventsnn.engines.windows`), in float64 whatever
+    `dtype`, unless they hold a loop that takes (next to) no time: then their weights are made dense.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def check_dense_size(network: Network, real: type[np.floating], reason: str) -> 
     need = sum(post * pre for post, pre in network.weight_shapes().values()) * np.dtype(real).itemsize
     if need > DENSE_LIMIT:
         raise SimulationError(
-            f"{reason}; without that the sparse weights of {', '.join(network.sparse_keys)} would do, but with it all "
-            f"weights must be made dense, and {need / 2**30:.1f} GiB are more than {DENSE_LIMIT / 2**30:g}"
+            f"{reason}; without that the sparse weights of {', '.join(network.sparse_keys)} would do, but with it "
+            f"all weights must be made dense, and {need / 2**30:.1f} GiB are more than {DENSE_LIMIT / 2**30:g}"
         )
 
 

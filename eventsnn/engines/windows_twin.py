@@ -1,8 +1,11 @@
 """The windowed schedule in plain Python: twin of ``cython_ext/engine_windows.pyx``, operation for operation.
 
-A window is no longer than the shortest delay that leads back, so all arrivals in it are known when it begins (those
-from a lower layer, when that layer is done), and its neurons do not depend on each other. Everything is seen from the
-window's end, ``d`` ms ahead: an arrival of weight w amounts to ``w h(d)`` in the membrane potential there and to
+A window is no longer than the shortest delay that leads back, so all arrivals in it are known when it
+begins (those
+from a lower layer, when that layer is done), and its neurons do not depend on each other. Everything is
+seen from the
+window's end, ``d`` ms ahead: an arrival of weight w amounts to ``w h(d)`` in the membrane potential there
+and to
 ``w exp(-d/tau_s)`` in the synaptic current, whatever the neuron; the two factors are computed once per spike.
 docs/exact.md, "A window at once", derives it.
 """
@@ -16,18 +19,18 @@ from typing import NamedTuple
 import numpy as np
 
 from eventsnn.engines.arguments import check_input, endless, engine_projections
-from eventsnn.engines.lif import Constants, constants, newton_step, respond
+from eventsnn.engines.decay import decay
+from eventsnn.engines.lif import Constants, constants, next_crossing, respond
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.network import LIF, Network, Projection
 
 # k (a - b) loses digits as k grows; beyond this the product form is used.
 GAIN_LIMIT = 64.0
-# Of a time constant: a window's length at most. In longer ones more neurons seem to come near their threshold, shorter
-# ones are more; measured. Anything up to 1 would be right.
+# Of a time constant: a window's length at most. In longer ones more neurons seem to come near their
+# threshold, shorter ones are more; measured. Anything up to 1 would be right.
 FRACTION = 0.25
-# As LIF_CANDIDATE and LIF_MAX_STEPS of lif.pxd.
+# As LIF_CANDIDATE of lif.pxd.
 CANDIDATE = 1.0 - 2.0**-10
-MAX_STEPS = 200
 
 # exp(r - 1/2) for |r| <= 1/2, by Chebyshev interpolation; highest power first.
 EXP = (
@@ -57,7 +60,7 @@ def _horner(coefficients: tuple[float, ...], x: float) -> float:
 
 
 class Frame(NamedTuple):
-    """Constants of a layer's propagators: -1/tau_m, -1/tau_s, k, 1/tau_s - 1/tau_m (all per ms), and `close`."""
+    """Constants of a layer's propagators: -1/tau_m, -1/tau_s, k, 1/tau_s - 1/tau_m (per ms), `close`."""
 
     per_m: float
     per_s: float
@@ -93,18 +96,6 @@ def tabulate(f: Frame, t: float, end: float) -> Arrival:
     return Arrival(h, b, a, t)
 
 
-def next_crossing(c: Constants, u: float, i: float, limit: float) -> float:
-    """``lif_next_crossing``: time until a neuron in state (u, i) fires, infinite if it does not before `limit`."""
-    d = 0.0
-    for _ in range(MAX_STEPS):
-        d, fires = newton_step(c, u, i, d)
-        if fires:
-            return d
-        if d > limit:
-            return math.inf
-    return d
-
-
 @dataclass
 class _Projection:
     source: int
@@ -126,7 +117,7 @@ class _Layer:
 
 
 def window_length(network: Network) -> float:
-    """Length of a window, ms: at most the shortest delay that leads back and `FRACTION` of any time constant."""
+    """Length of a window, ms: the shortest delay that leads back, or `FRACTION` of a time constant."""
     back = [p.delay for p in network.projections if p.source >= p.target]
     taus = [tau for layer in network.layers for tau in (layer.tau_m, layer.tau_s)]
     return float(min([*back, FRACTION * min(taus)]))
@@ -152,7 +143,7 @@ def run(
     length, now = window_length(network), 0.0
     while True:
         end = now + length
-        soonest = min((_next_arrival(p, layers, given) for layer in layers for p in layer.projections))
+        soonest = min(_next_arrival(p, layers, given) for layer in layers for p in layer.projections)
         if soonest >= end and all(_is_quiet(layer) for layer in layers):
             if soonest > stop or soonest == math.inf:
                 break
@@ -212,7 +203,7 @@ def _leap(layer: _Layer, now: float, t: float) -> None:
             layer.u[n] = layer.reset
         elif end >= now:
             since, driven, _ = respond(layer.c, t - end)
-            at_end = i * math.exp(-(end - now) / layer.c.tau_s)
+            at_end = i * decay((end - now) * layer.c.rate_s)[0]
             layer.u[n] = layer.reset * since + at_end * driven
         else:
             layer.u[n] = u * a + i * h
@@ -269,8 +260,8 @@ def _follow(
 ) -> list[float]:
     """One neuron through its deliveries of the window, in order of time; its spikes.
 
-    u and i are what potential and current amount to at the end of the window: arrivals add to them, and nothing
-    else changes them but a reset.
+    u and i are what potential and current amount to at the end of the window: arrivals add to them, and
+    nothing else changes them but a reset.
     """
     u, i = layer.u[n] * start.a + layer.i[n] * start.h, layer.i[n] * start.b
     here, refractory = start, layer.end[n]
@@ -289,7 +280,7 @@ def _follow(
             if not _may_fire(layer, u, i, here, later - here.t):
                 break
             current = i / here.b
-            t = here.t + next_crossing(layer.c, (u - current * here.h) / here.a, current, later - here.t)
+            t = here.t + next_crossing(layer.c, (u - current * here.h) / here.a, current)
             if not t < later:
                 break
             if fired and t == fired[-1]:

@@ -1,8 +1,10 @@
 """One HDF5 file holds a network: its description (JSON in an attribute) and its weights.
 
 Layout: attributes ``eventsnn_network`` (layout version), ``description`` (JSON of `Network.to_table`) and
-whatever the writer adds; datasets ``weights/<key>`` of shape (post, pre). Sparse weights are a group ``weights/<key>``
-instead, with the attributes ``format`` ("csr") and ``shape`` and the datasets ``data``, ``indices``, ``indptr``.
+whatever the writer adds; datasets ``weights/<key>`` of shape (post, pre). Sparse weights are a group
+``weights/<key>``
+instead, with the attributes ``format`` ("csr") and ``shape`` and the datasets ``data``, ``indices``,
+``indptr``.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ class Dense:
         Resting potential, below the threshold: what the membrane potential tends to without input. A constant
         current of strength J, in the unit of synaptic current, is a resting potential of J tau_m / tau_s.
     probability : float
-        Of each synapse of the feed-forward projection to exist when weights are drawn at random, 0 < probability
-        <= 1; below 1 they are sparse. Weights that are given may be sparse in any case.
+        Of each synapse of the feed-forward projection to exist when weights are drawn at random, 0 <
+        probability <= 1; below 1 they are sparse. Weights that are given may be sparse in any case.
 
     Raises
     ------
@@ -145,7 +145,8 @@ class Connection:
     initial_weight : float
         Random weights are drawn from uniform(-initial_weight, initial_weight).
     probability : float
-        Of each synapse to exist when weights are drawn at random, 0 < probability <= 1; below 1 they are sparse.
+        Of each synapse to exist when weights are drawn at random, 0 < probability <= 1; below 1 they are
+        sparse.
     """
 
     source: str

@@ -32,8 +32,8 @@ class Network:
         Synaptic weights of every layer (key: its name) and connection (key: its `key`), each of shape
         (post, pre), float32 or float64, finite. May be scipy sparse arrays or matrices.
     seed : int, optional
-        Draws the weights from uniform(-initial_weight, initial_weight) as float32; 0 when neither is given. Where
-        a layer's or connection's `probability` is below 1, as a sparse array.
+        Draws the weights from uniform(-initial_weight, initial_weight) as float32; 0 when neither is given.
+        Where a layer's or connection's `probability` is below 1, as a sparse array.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ class Network:
         return tuple(key for key, weights in self.weights.items() if is_sparse(weights))
 
     def projection_weights(self, projection: Projection) -> np.ndarray:
-        """Weights (post, pre) of a projection, dense; for lateral inhibition the matrix -w0 off the diagonal."""
+        """Weights (post, pre) of a projection, dense; of lateral inhibition -w0 off the diagonal."""
         if not projection.lateral:
             weights = self.weights[projection.key]
             return np.asarray(weights.toarray() if is_sparse(weights) else weights)

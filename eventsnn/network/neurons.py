@@ -50,8 +50,8 @@ class LIF:
             found.append(f"resting must be a finite number, got {self.resting!r}")
         elif not found and self.resting >= self.threshold:
             found.append(
-                f"resting must be below the threshold {self.threshold!r}, got {self.resting!r}: the neuron would "
-                "fire for ever without any input; give it a stronger input instead"
+                f"resting must be below the threshold {self.threshold!r}, got {self.resting!r}: the neuron "
+                "would fire for ever without any input; give it a stronger input instead"
             )
         return found
 

@@ -8,7 +8,8 @@ u(t) ::
         = eps(t - g)                              for g > r
         = e^{-(r-g)/tau_s} eps(t - r)             for g <= r
 
-The second form is used: it is a product of positive numbers, so nothing cancels. A resting potential contributes
+The second form is used: it is a product of positive numbers, so nothing cancels. A resting potential
+contributes
 
     resting (1 - e^{-(t-r)/tau_m})
 

@@ -51,8 +51,8 @@ class Explanation:
     causes : structured array (layer, neuron, t_ms, contribution)
         The direct causes that are spikes of neurons, by time; `layer` is a layer's number.
     direct_input : float
-        What input events contribute without a neuron in between; with `causes` and `direct_resting` this too adds
-        up to the threshold.
+        What input events contribute without a neuron in between; with `causes` and `direct_resting` this
+        too adds up to the threshold.
     direct_resting : float
         What the neuron's own resting potential contributes.
     resting : float
@@ -172,7 +172,7 @@ class _Attribution:
         self.layers = [record[name] for name in network.names]
 
     def contributions(self, layer: int, row: int) -> tuple[list[tuple[Afferents, np.ndarray]], float]:
-        """Contributions to spike `row` of a layer: per projection of all that arrived before, and of resting."""
+        """Contributions to spike `row` of a layer: per projection of what arrived before; of resting."""
         spikes, lif = self.layers[layer], self.network.layers[layer].lif
         t, neuron = float(spikes.times[row]), int(spikes.neurons[row])
         earlier = np.flatnonzero(spikes.neurons[:row] == neuron)
@@ -185,7 +185,8 @@ class _Attribution:
         return found, float(resting_contribution(t, reset, lif))
 
     def to_input(self, layer: int, row: int) -> tuple[np.ndarray, np.ndarray, float]:
-        """Contribution of every input event to spike `row` of a layer, which events could have one, and resting.
+        """Contribution of every input event to spike `row` of a layer, which events could have one, and
+        resting.
 
         Spikes are visited in reverse order of time. Whatever a spike causes arrives later, so when it is
         its turn all the credit it can get has come in, and it is expanded once. (Of two simultaneous spikes

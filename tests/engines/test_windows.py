@@ -32,7 +32,8 @@ def run_or_refuse(module, *arguments, **more) -> SpikeRecord | str:
     try:
         return module.run(*arguments, **more)
     except SimulationError as error:
-        assert "fires again" in str(error)
+        if "fires again" not in str(error):
+            raise
         return str(error)
 
 
@@ -98,7 +99,7 @@ def test_as_the_queue_of_certificates(monkeypatch):
     monkeypatch.setattr(windows, "refusal", lambda network: "a test wants it dense")
     dense = queue.run(network, *train, t_stop=40.0)
     assert record.engine == dense.engine == "queue"
-    assert min(len(record["n"]), len(record.output)) > 50
+    assert min(len(record["n"]), len(record.output)) > 10
     assert_close(record, dense)
     assert not np.array_equal(record["n"].times, dense["n"].times), "both ran the same way"
 
