@@ -75,8 +75,9 @@ def check_dense_size(network: Network, real: type[np.floating], reason: str) -> 
     need = sum(post * pre for post, pre in network.weight_shapes().values()) * np.dtype(real).itemsize
     if need > DENSE_LIMIT:
         raise SimulationError(
-            f"{reason}; without that the sparse weights of {', '.join(network.sparse_keys)} would do, but with it "
-            f"all weights must be made dense, and {need / 2**30:.1f} GiB are more than {DENSE_LIMIT / 2**30:g}"
+            f"{reason}; without that the sparse weights of {', '.join(network.sparse_keys)} would do, "
+            f"but with it all weights must be made dense, and {need / 2**30:.1f} GiB are more than "
+            f"{DENSE_LIMIT / 2**30:g}"
         )
 
 
