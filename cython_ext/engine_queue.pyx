@@ -17,12 +17,11 @@ from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
 from eventsnn._ext.lif cimport (
     LIF_CANDIDATE,
-    lif_after_refractory,
     lif_fill,
-    lif_next_spike,
     lif_respond,
     lif_t,
 )
+from eventsnn._ext.lif_rest cimport rest_after_refractory, rest_next_spike
 from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_refuse, spikes_t
 
 
@@ -34,6 +33,7 @@ cdef enum:
 
 cdef struct layer_t:
     lif_t lif
+    double reset          # reset value of the membrane potential, counted from the resting potential like all others
     int32_t size          # neurons
     int32_t blocks        # blocks of WIDTH neurons
     int64_t first         # position of its first neuron in the state arrays
@@ -63,6 +63,8 @@ cdef class QueueState:
     graph : int64 array (projections, 4)
         source, target, position of the weights, number of source neurons.
     delays : float64 array (projections,), ms
+    resets : float64 array (layers,)
+        Reset value of the membrane potential. It and all others are counted from the resting potential.
     """
 
     cdef int32_t n_layers, n_projections
@@ -73,7 +75,7 @@ cdef class QueueState:
     cdef readonly double now        # time of the last thing that happened, ms
 
     def __cinit__(self, const double[:, ::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
-                  const double[::1] delays):
+                  const double[::1] delays, const double[::1] resets):
         cdef int32_t k
         cdef int64_t first = 0
         self.n_layers = <int32_t> sizes.shape[0]
@@ -84,6 +86,7 @@ cdef class QueueState:
             raise MemoryError("no memory for the network")
         for k in range(self.n_layers):
             lif_fill(&self.layers[k].lif, &constants[k, 0])
+            self.layers[k].reset = resets[k]
             self.layers[k].size = sizes[k]
             self.layers[k].blocks = (sizes[k] + WIDTH - 1) // WIDTH
             self.layers[k].first = first
@@ -106,6 +109,13 @@ cdef class QueueState:
         free(self.layers)
         free(self.projections)
         heap_free(&self.heap)
+
+    def begin(self, real_t[::1] u):
+        """Fill in the membrane potentials at the start: the reset values; padding neurons stay as they are."""
+        cdef int32_t k, n
+        for k in range(self.n_layers):
+            for n in range(self.layers[k].size):
+                u[self.layers[k].first + n] = <real_t> self.layers[k].reset
 
     def spikes(self, int32_t layer):
         """(times float64 ms, neurons int32) fired so far by a layer, copies."""
@@ -167,7 +177,7 @@ cdef void add_candidates(layer_t* l, const view_t* v, const real_t* u, const rea
         reach = max(u[n], <real_t> 0.0) + max(i[n], <real_t> 0.0) * l.lif.psp_max
         if reach < level:
             continue
-        t = lif_next_spike(&l.lif, u[n], i[n], l.now, v.end[l.first + n], until)
+        t = rest_next_spike(&l.lif, l.reset, u[n], i[n], l.now, v.end[l.first + n], until)
         if t < INFINITY:
             v.next[l.first + n] = t
             v.candidates[l.first + l.n_candidates] = n
@@ -193,11 +203,11 @@ cdef void release_refractory(layer_t* l, const view_t* v, const real_t* i, doubl
         end = v.end[l.first + n]
         which[n_which[0]] = n
         if end >= t:
-            released[n_which[0]] = 0.0
+            released[n_which[0]] = <real_t> l.reset
             v.refractory[l.first + kept] = n
             kept += 1
         else:
-            released[n_which[0]] = <real_t> lif_after_refractory(&l.lif, i[n], l.now, end, t)
+            released[n_which[0]] = <real_t> rest_after_refractory(&l.lif, l.reset, i[n], l.now, end, t)
         n_which[0] += 1
     l.n_refractory = kept
 
@@ -261,8 +271,8 @@ cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u
                 v.refractory[l.first + l.n_refractory] = n
                 l.n_refractory += 1
             v.end[l.first + n] = t + l.lif.refractory
-            v.next[l.first + n] = lif_next_spike(&l.lif, u[l.first + n], i[l.first + n], l.now, v.end[l.first + n],
-                                                 until)
+            v.next[l.first + n] = rest_next_spike(&l.lif, l.reset, u[l.first + n], i[l.first + n], l.now,
+                                                  v.end[l.first + n], until)
             if v.next[l.first + n] == t:
                 spikes_refuse(t, n)
     kept = 0

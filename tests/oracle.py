@@ -5,7 +5,8 @@ eq. 1-3)::
 
     I(t+D) = I e^{-D/tau_s}        u(t+D) = u e^{-D/tau_m} + I k (e^{-D/tau_m} - e^{-D/tau_s})
 
-with k = tau_m / (tau_m - tau_s). For I > 0 the potential has at most one maximum between two events, and its
+with k = tau_m / (tau_m - tau_s); u is counted from the resting potential throughout. For I > 0 the
+potential has at most one maximum between two events, and its
 place has a closed form; a crossing is looked for between the last event and that maximum, by bisection and
 then Newton's method. No certificate and nothing else of the engines is used. Inputs are float64, taken
 exactly.
@@ -53,11 +54,14 @@ class Neuron:
 
     def __init__(self, lif: LIF, dps: int) -> None:
         self.threshold, self.tau_m, self.tau_s = mpf(lif.threshold), mpf(lif.tau_m), mpf(lif.tau_s)
+        self.threshold -= mpf(lif.resting)
+        self.reset = -mpf(lif.resting)
         self.refractory = mpf(lif.refractory)
         self.equal = self.tau_m == self.tau_s
         self.k = None if self.equal else self.tau_m / (self.tau_m - self.tau_s)
-        self.t = self.ready = -inf
-        self.u = self.current = mpf(0)
+        self.t = mpf(0) if lif.resting else -inf
+        self.ready = -inf
+        self.u, self.current = self.reset, mpf(0)
         self.margin = inf  # smallest relative distance of a maximum to the threshold so far
         self.resolution = mpf(10) ** -dps
 
@@ -81,7 +85,7 @@ class Neuron:
             return self.u, self.current
         current = self.current * exp(-(t - self.t) / self.tau_s)
         if t <= self.ready:
-            return mpf(0), current
+            return self.reset, current
         start = max(self.t, self.ready)
         at_start = self.current * exp(-(start - self.t) / self.tau_s)
         return self.potential(self.u, at_start, t - start), current
@@ -99,7 +103,7 @@ class Neuron:
     def fire(self, t: Any) -> None:
         """Reset at the spike time `t`."""
         self.advance(t)
-        self.u = mpf(0)
+        self.u = self.reset
         self.ready = t + self.refractory
 
     def next_crossing(self, before: Any = inf) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from eventsnn.network import LIF, Connection, Dense, Input, Network
 
@@ -95,3 +96,46 @@ def recurrent_networks(draw, most_neurons: int = 5) -> Network:
     connections = [Connection(source, target, delay=draw(delays)) for source, target in chosen]
     network = Network(Input(draw(st.integers(1, 4))), first, second, connections=connections)
     return draw(_weights(network, 4.0))
+
+
+def _sparse(values: np.ndarray) -> csr_array:
+    """Sparse weights, some of whose synapses are there and have weight 0."""
+    there = (values != 0.0) | (np.indices(values.shape).sum(axis=0) % 2 == 0)
+    rows, columns = np.nonzero(there)
+    return csr_array((values[there], (rows, columns)), shape=values.shape)
+
+
+@st.composite
+def sparse_networks(draw, most_neurons: int = 6) -> Network:
+    """One to three layers with loops that take time, sparse weights with zeros, resting potentials.
+
+    Several neurons, inputs and delays are equal, so that arrivals and spikes coincide. They may go on for
+    ever: run
+    them with a `t_stop`. Neurons without a refractory period are in networks without loops only, since
+    excitatory loops of them fire faster and faster.
+    """
+    depth, loops = draw(st.integers(1, 3)), draw(st.booleans())
+    names = [f"layer{n}" for n in range(depth)]
+    layers = []
+    for name in names:
+        lif = draw(lif_parameters(always_refractory=loops))
+        resting = draw(st.one_of(st.just(0.0), st.floats(-2.0, 0.99))) * lif.threshold
+        delay = draw(st.sampled_from([0.0, 0.0, 0.4, 2.5]))
+        neurons = draw(st.integers(1, most_neurons))
+        layers.append(_dense(lif, neurons, name=name, delay=delay, resting=resting))
+    # Of the order of a time constant, or longer: windows are as long as the shortest of them all.
+    delays = st.sampled_from([0.5, 0.5, 1.0, 7.25])
+    places = [(a, b) for a in range(-1, depth) for b in range(depth) if loops or a < b]
+    chosen = draw(st.lists(st.sampled_from(places), min_size=int(loops), max_size=4, unique=True))
+    connections = [
+        Connection(("input", *names)[a + 1], names[b], delay=draw(delays if a >= b else st.just(0.0)))
+        for a, b in chosen
+    ]
+    network = Network(Input(draw(st.integers(1, 4))), *layers, connections=connections)
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    weights: dict = {}
+    for n, (key, shape) in enumerate(network.weight_shapes().items()):
+        values = np.round(4.0 * generator.normal(0.4, 1.0, shape) * (generator.random(shape) < 0.6), 1)
+        # The first is sparse, the others one or the other.
+        weights[key] = _sparse(values) if n == 0 or draw(st.booleans()) else values
+    return network.with_weights(weights)

@@ -4,8 +4,14 @@ class QueueState:
     neurons: int
     now: float
     def __init__(
-        self, constants: np.ndarray, sizes: np.ndarray, graph: np.ndarray, delays: np.ndarray
+        self,
+        constants: np.ndarray,
+        sizes: np.ndarray,
+        graph: np.ndarray,
+        delays: np.ndarray,
+        resets: np.ndarray,
     ) -> None: ...
+    def begin(self, u: np.ndarray) -> None: ...
     def spikes(self, layer: int) -> tuple[np.ndarray, np.ndarray]: ...
 
 def run_queue(

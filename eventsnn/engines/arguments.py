@@ -112,5 +112,5 @@ def engine_projections(network: Network) -> list[Projection]:
 
 
 def constants_row(lif: LIF) -> np.ndarray:
-    """The numbers that ``lif_fill`` takes, float64 array (11,)."""
-    return np.array(astuple(constants(lif)), dtype=np.float64)
+    """The numbers that ``lif_fill`` takes, float64 array (11,); potentials are counted from rest."""
+    return np.array(astuple(constants(lif.from_rest)), dtype=np.float64)

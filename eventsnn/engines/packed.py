@@ -36,6 +36,7 @@ class PackedNetwork:
         self.real = real
         self.projections = engine_projections(network)
         self.constants = np.array([constants_row(layer.lif) for layer in network.layers])
+        self.resets = np.array([-float(layer.resting) for layer in network.layers])
         shapes = [
             (block_count(network.layers[p.target].neurons), network.source_size(p.source), WIDTH)
             for p in self.projections
@@ -61,20 +62,19 @@ class PackedNetwork:
     def state(self) -> QueueState:
         """The whole network at rest, for the queue engine."""
         sizes = [layer.neurons for layer in self.network.layers]
-        return self._state(self.constants, sizes, [(p.source, p.target, p) for p in self.projections])
+        graph = [(p.source, p.target, p) for p in self.projections]
+        return self._state(slice(None), sizes, graph)
 
     def layer_state(self, number: int) -> QueueState:
         """One layer at rest with the connections within it; its input is what arrives at it."""
         own = [p for p in self.projections if p.target == number]
         graph = [(0 if p.source == number else -1, 0, p) for p in own]
         graph.sort(key=lambda row: row[0])
-        return self._state(
-            self.constants[number : number + 1], [self.network.layers[number].neurons], graph, fed=True
-        )
+        return self._state(slice(number, number + 1), [self.network.layers[number].neurons], graph, fed=True)
 
     def _state(
         self,
-        constants: np.ndarray,
+        layers: slice,
         sizes: list[int],
         graph: list[tuple[int, int, Projection]],
         fed: bool = False,
@@ -86,8 +86,9 @@ class PackedNetwork:
         # Arrivals handed to a single layer carry their delay already.
         delays = [0.0 if fed and source < 0 else p.delay for source, _, p in graph]
         return QueueState(
-            np.ascontiguousarray(constants),
+            np.ascontiguousarray(self.constants[layers]),
             np.array(sizes, dtype=np.int32),
             np.array(rows, dtype=np.int64).reshape(-1, 4),
             np.array(delays, dtype=np.float64),
+            self.resets[layers],
         )

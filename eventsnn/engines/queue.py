@@ -7,13 +7,17 @@ import math
 import numpy as np
 
 from eventsnn._ext.engine_queue import QueueState, run_queue
+from eventsnn.engines import windows
 from eventsnn.engines.arguments import check_dtype, check_input, endless
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
+from eventsnn.errors import SimulationError
 from eventsnn.network import Network
 
 # Neuron updates between two looks at the signals: 5 to 80 ms.
 CHUNK = 2_000_000
+# Sparse weights are made dense up to this size, where the windowed schedule does not take the network.
+DENSE_LIMIT = 2 << 30
 
 
 def run(
@@ -25,6 +29,9 @@ def run(
     t_stop: float | None = None,
 ) -> SpikeRecord:
     """Simulate a network on input spikes, exactly.
+
+    Sparse networks are run by the windowed schedule (`eventsnn.engines.windows`), in float64 whatever
+    `dtype`, unless they hold a loop that takes (next to) no time: then their weights are made dense.
 
     Parameters
     ----------
@@ -45,11 +52,33 @@ def run(
     Raises
     ------
     SimulationError
-        For bad arguments, see `check_input`.
+        For bad arguments, see `check_input`; for sparse weights that must be made dense and do not fit.
     SimulationInterrupted
         On Ctrl-C, with the record up to then.
     """
-    return run_packed(PackedNetwork(network, check_dtype(dtype)), times_ms, indices, t_stop=t_stop)
+    real = check_dtype(dtype)
+    if network.sparse_keys:
+        reason = windows.refusal(network)
+        if reason is None:
+            return windows.run(network, times_ms, indices, t_stop=t_stop)
+        check_dense_size(network, real, reason)
+    return run_packed(PackedNetwork(network, real), times_ms, indices, t_stop=t_stop)
+
+
+def check_dense_size(network: Network, real: type[np.floating], reason: str) -> None:
+    """Refuse sparse weights that would need more than `DENSE_LIMIT` bytes when made dense, for a `reason`.
+
+    Raises
+    ------
+    SimulationError
+    """
+    need = sum(post * pre for post, pre in network.weight_shapes().values()) * np.dtype(real).itemsize
+    if need > DENSE_LIMIT:
+        raise SimulationError(
+            f"{reason}; without that the sparse weights of {', '.join(network.sparse_keys)} would do, "
+            f"but with it all weights must be made dense, and {need / 2**30:.1f} GiB are more than "
+            f"{DENSE_LIMIT / 2**30:g}"
+        )
 
 
 def run_packed(
@@ -90,13 +119,14 @@ class Chunks:
         self.state = state
         self.weights = weights
         self.arrays = (
-            np.zeros(size, real),  # membrane potential
+            np.zeros(size, real),  # membrane potential, counted from the resting potential
             np.zeros(size, real),  # synaptic current
             np.full(size, -math.inf),  # end of the last refractory period, ms
             np.full(size, math.inf),  # next spike of each candidate, ms
             np.zeros(size, np.int32),  # neurons in their refractory period, per layer
             np.zeros(size, np.int32),  # candidates, per layer
         )
+        state.begin(self.arrays[0])
 
     def advance(self, times: np.ndarray, inputs: np.ndarray, stop: float) -> bool:
         """Run one chunk; True when nothing is left to do by `stop`."""

@@ -70,6 +70,11 @@ def refusal(network: Network) -> str | None:
     """Why the sweep engine cannot run a network; None if it can."""
     if network.connections:
         return f"connection {network.connections[0].key!r} makes the network more than a chain of layers"
+    for key in network.sparse_keys:
+        return f"the weights of {key!r} are sparse"
+    for layer in network.layers:
+        if layer.resting:
+            return f"layer {layer.name!r} has a resting potential"
     return None
 
 

@@ -18,12 +18,16 @@ from eventsnn.network import Network
 
 
 class _Layer:
-    """State of a layer: committed at `now`, certificates since then."""
+    """State of a layer: committed at `now`, certificates since then.
 
-    def __init__(self, c: Constants, size: int) -> None:
+    Potentials are counted from the resting potential: threshold - resting in `c`, reset to -resting.
+    """
+
+    def __init__(self, c: Constants, resting: float, size: int) -> None:
         self.c = c
+        self.reset = -resting
         self.now = 0.0
-        self.u = [0.0] * size  # membrane potential; 0 while refractory
+        self.u = [self.reset] * size  # membrane potential; at the reset value while refractory
         self.i = [0.0] * size  # synaptic current
         self.end = [-math.inf] * size  # end of the last refractory period, ms
         self.last = [-math.inf] * size  # time of the last spike, ms
@@ -39,9 +43,11 @@ class _Layer:
         a, h, b = respond(self.c, t - self.now)
         for n, (u, i, end) in enumerate(zip(self.u, self.i, self.end, strict=True)):
             if end >= t:
-                self.u[n] = 0.0
+                self.u[n] = self.reset
             elif end >= self.now:
-                self.u[n] = (i * decay((end - self.now) * self.c.rate_s)[0]) * respond(self.c, t - end)[1]
+                since, driven, _ = respond(self.c, t - end)
+                at_end = i * decay((end - self.now) * self.c.rate_s)[0]
+                self.u[n] = self.reset * since + at_end * driven
             else:
                 self.u[n] = u * a + i * h
             self.i[n] = i * b
@@ -60,7 +66,7 @@ class _Layer:
     def at_start(self, n: int) -> tuple[float, float]:
         """State of neuron `n` at the time that its certificate counts from."""
         if self.end[n] >= self.now:  # equal: it fired at `now` and has no refractory period
-            return 0.0, self.i[n] * decay((self.end[n] - self.now) * self.c.rate_s)[0]
+            return self.reset, self.i[n] * decay((self.end[n] - self.now) * self.c.rate_s)[0]
         return self.u[n], self.i[n]
 
     def next_spike(self, before: float) -> float:
@@ -84,7 +90,10 @@ def run(
     times, inputs, stop = check_input(network, times_ms, indices, t_stop)
     projections = engine_projections(network)
     matrices = [network.projection_weights(p).astype(np.float64).T.tolist() for p in projections]
-    layers = [_Layer(constants(layer.lif), layer.neurons) for layer in network.layers]
+    layers = [
+        _Layer(constants(layer.lif.from_rest), float(layer.resting), layer.neurons)
+        for layer in network.layers
+    ]
 
     # Deliveries: (arrival, projection, neuron of the source). Their order among equal times is intrinsic.
     queue: list[tuple[float, int, int]] = []

@@ -1,7 +1,10 @@
 """One HDF5 file holds a network: its description (JSON in an attribute) and its weights.
 
 Layout: attributes ``eventsnn_network`` (layout version), ``description`` (JSON of `Network.to_table`) and
-whatever the writer adds; datasets ``weights/<key>`` of shape (post, pre).
+whatever the writer adds; datasets ``weights/<key>`` of shape (post, pre). Sparse weights are a group
+``weights/<key>``
+instead, with the attributes ``format`` ("csr") and ``shape`` and the datasets ``data``, ``indices``,
+``indptr``.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventsnn.errors import NetworkError
 from eventsnn.network.network import Network
+from eventsnn.network.sparse import is_sparse, read_sparse, write_sparse
 
 if TYPE_CHECKING:
     import h5py
@@ -77,8 +81,11 @@ def write_network(group: h5py.Group, network: Network) -> None:
     group.attrs["description"] = json.dumps(network.to_table(), sort_keys=True)
     folder = group.create_group("weights")
     for key, array in network.weights.items():
-        dataset = folder.create_dataset(key, data=array)
-        dataset.attrs["axes"] = "post, pre"
+        if is_sparse(array):
+            write_sparse(folder, key, array)
+        else:
+            dataset = folder.create_dataset(key, data=array)
+            dataset.attrs["axes"] = "post, pre"
 
 
 def read_network(group: h5py.Group, where: str) -> Network:
@@ -93,8 +100,11 @@ def read_network(group: h5py.Group, where: str) -> Network:
         )
     try:
         table = json.loads(group.attrs["description"])
-        weights = {key: dataset[()] for key, dataset in group["weights"].items()}
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        weights = {
+            key: read_sparse(item) if "format" in item.attrs else item[()]
+            for key, item in group["weights"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, json.JSONDecodeError) as error:
         raise NetworkError(f"{where}: description or weights are damaged ({error})") from None
     try:
         return Network.from_table(table, weights=weights)

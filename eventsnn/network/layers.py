@@ -18,7 +18,14 @@ def _check_count(owner: str, field: str, value: object) -> None:
 def _check_number(owner: str, field: str, value: object, *, minimum: float = 0.0) -> None:
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not good or value < minimum:  # type: ignore[operator]
-        raise NetworkError(f"{owner}: {field} must be a finite number >= {minimum:g}, got {value!r}")
+        bound = f" >= {minimum:g}" if minimum > -math.inf else ""
+        raise NetworkError(f"{owner}: {field} must be a finite number{bound}, got {value!r}")
+
+
+def _check_probability(owner: str, value: object) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0.0 < value <= 1.0
+    if not good:
+        raise NetworkError(f"{owner}: probability must be a number > 0 and <= 1, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,12 @@ class Dense:
         once. Not trained.
     initial_weight : float
         Random weights are drawn from uniform(-initial_weight, initial_weight).
+    resting : float
+        Resting potential, below the threshold: what the membrane potential tends to without input. A constant
+        current of strength J, in the unit of synaptic current, is a resting potential of J tau_m / tau_s.
+    probability : float
+        Of each synapse of the feed-forward projection to exist when weights are drawn at random, 0 <
+        probability <= 1; below 1 they are sparse. Weights that are given may be sparse in any case.
 
     Raises
     ------
@@ -82,6 +95,8 @@ class Dense:
     delay: float = 0.0
     lateral_inhibition: float = 0.0
     initial_weight: float = 1.0
+    resting: float = 0.0
+    probability: float = 1.0
 
     def __post_init__(self) -> None:
         owner = f"layer {self.name!r}" if self.name else "layer"
@@ -98,18 +113,26 @@ class Dense:
             "initial_weight",
         ):
             _check_number(owner, field, getattr(self, field))
+        _check_probability(owner, self.probability)
+        _check_number(owner, "resting", self.resting, minimum=-math.inf)
         for problem in self.lif.problems():
             raise NetworkError(f"{owner}: {problem}")
 
     @property
     def lif(self) -> LIF:
         """The neuron's parameters."""
-        return LIF(float(self.threshold), float(self.tau_m), float(self.tau_s), float(self.refractory))
+        return LIF(
+            float(self.threshold),
+            float(self.tau_m),
+            float(self.tau_s),
+            float(self.refractory),
+            float(self.resting),
+        )
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A further all-to-all projection: recurrent (source is target), feedback or skip.
+    """A further projection, all-to-all or sparse: recurrent (source is target), feedback or skip.
 
     Parameters
     ----------
@@ -121,6 +144,9 @@ class Connection:
         Key of its weights, ``"source->target"`` by default.
     initial_weight : float
         Random weights are drawn from uniform(-initial_weight, initial_weight).
+    probability : float
+        Of each synapse to exist when weights are drawn at random, 0 < probability <= 1; below 1 they are
+        sparse.
     """
 
     source: str
@@ -128,6 +154,7 @@ class Connection:
     delay: float = 0.0
     name: str | None = None
     initial_weight: float = 1.0
+    probability: float = 1.0
 
     def __post_init__(self) -> None:
         owner = f"connection {self.key!r}"
@@ -137,6 +164,7 @@ class Connection:
                 raise NetworkError(f"{owner}: {field} must be a non-empty text without '/', got {value!r}")
         _check_number(owner, "delay", self.delay)
         _check_number(owner, "initial_weight", self.initial_weight)
+        _check_probability(owner, self.probability)
 
     @property
     def key(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from eventsnn.errors import NetworkError
 from eventsnn.network.layers import Connection, Dense, Input, Projection, build_from_table
+from eventsnn.network.sparse import check_sparse, draw_sparse, is_sparse, row_of
 
 INPUT = "input"
 
@@ -29,9 +30,10 @@ class Network:
         Further projections: recurrent, feedback, skip.
     weights : mapping of str to array, optional
         Synaptic weights of every layer (key: its name) and connection (key: its `key`), each of shape
-        (post, pre), float32 or float64, finite.
+        (post, pre), float32 or float64, finite. May be scipy sparse arrays or matrices.
     seed : int, optional
         Draws the weights from uniform(-initial_weight, initial_weight) as float32; 0 when neither is given.
+        Where a layer's or connection's `probability` is below 1, as a sparse array.
 
     Attributes
     ----------
@@ -40,6 +42,7 @@ class Network:
         With their names filled in.
     connections : tuple of Connection
     weights : read-only mapping of str to read-only array (post, pre)
+        ``scipy.sparse.csr_array`` where they are sparse.
 
     Raises
     ------
@@ -71,7 +74,7 @@ class Network:
             weights = self._draw_weights(0 if seed is None else seed)
         elif seed is not None:
             raise NetworkError("give either weights or a seed, not both")
-        self.weights: Mapping[str, np.ndarray] = MappingProxyType(_check_weights(weights, shapes))
+        self.weights: Mapping[str, Any] = MappingProxyType(_check_weights(weights, shapes))
 
     # -- structure
     # ---------------------------------------------------------------------------------------------
@@ -125,12 +128,27 @@ class Network:
             if not p.lateral
         }
 
+    @property
+    def sparse_keys(self) -> tuple[str, ...]:
+        """Keys of the layers and connections whose weights are sparse."""
+        return tuple(key for key, weights in self.weights.items() if is_sparse(weights))
+
     def projection_weights(self, projection: Projection) -> np.ndarray:
-        """Weights (post, pre) of a projection; for lateral inhibition the matrix -w0 off the diagonal."""
+        """Weights (post, pre) of a projection, dense; of lateral inhibition -w0 off the diagonal."""
         if not projection.lateral:
-            return self.weights[projection.key]
+            weights = self.weights[projection.key]
+            return np.asarray(weights.toarray() if is_sparse(weights) else weights)
         size = self.layers[projection.target].neurons
         return np.asarray(-projection.lateral * (1.0 - np.eye(size)))
+
+    def afferent_weights(self, projection: Projection, neuron: int) -> np.ndarray:
+        """Weights from all neurons of a projection's source to one of its target, float64 array (pre,)."""
+        if projection.lateral:
+            row = np.full(self.layers[projection.target].neurons, -projection.lateral)
+            row[neuron] = 0.0
+            return row
+        weights = self.weights[projection.key]
+        return row_of(weights, neuron) if is_sparse(weights) else np.asarray(weights[neuron], np.float64)
 
     # -- the same network otherwise
     # ----------------------------------------------------------------------------
@@ -219,16 +237,21 @@ class Network:
                 found.append(Projection(f"{layer.name}:lateral", n, n, 0.0, float(layer.lateral_inhibition)))
         return tuple(found)
 
-    def _draw_weights(self, seed: int) -> dict[str, np.ndarray]:
+    def _draw_weights(self, seed: int) -> dict[str, Any]:
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise NetworkError(f"seed must be a whole number >= 0, got {seed!r}")
         limits = {str(layer.name): layer.initial_weight for layer in self.layers}
         limits |= {connection.key: connection.initial_weight for connection in self.connections}
-        weights = {}
+        chances = {str(layer.name): layer.probability for layer in self.layers}
+        chances |= {connection.key: connection.probability for connection in self.connections}
+        weights: dict[str, Any] = {}
         for n, (key, shape) in enumerate(self.weight_shapes().items()):
             # One generator per projection: adding a layer at the end leaves the earlier weights as they were.
-            draw = np.random.default_rng([int(seed), n]).uniform(-1.0, 1.0, shape)
-            weights[key] = (limits[key] * draw).astype(np.float32)
+            generator = np.random.default_rng([int(seed), n])
+            if chances[key] < 1.0:
+                weights[key] = draw_sparse(generator, shape, chances[key], limits[key])
+            else:
+                weights[key] = (limits[key] * generator.uniform(-1.0, 1.0, shape)).astype(np.float32)
         return weights
 
 
@@ -244,14 +267,17 @@ def _name_layers(layers: tuple[Dense, ...]) -> tuple[Dense, ...]:
     return tuple(named)
 
 
-def _check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, int]]) -> dict[str, np.ndarray]:
+def _check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, int]]) -> dict[str, Any]:
     for key in weights:
         if key not in shapes:
             raise NetworkError(f"weights: no layer or connection {key!r}; there are {', '.join(shapes)}")
-    checked = {}
+    checked: dict[str, Any] = {}
     for key, shape in shapes.items():
         if key not in weights:
             raise NetworkError(f"weights of {key!r} are missing; give an array of shape {shape} (post, pre)")
+        if is_sparse(weights[key]):
+            checked[key] = check_sparse(key, weights[key], shape)
+            continue
         array = np.asarray(weights[key])
         if array.dtype not in (np.float32, np.float64):
             if array.dtype.kind not in "iuf":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -12,10 +12,10 @@ class LIF:
 
     Between input spikes, with membrane potential u and synaptic current I (Jin, Zhang & Li 2018, eq. 1-3)::
 
-        du/dt = -u / tau_m + I / tau_s        dI/dt = -I / tau_s
+        du/dt = (resting - u) / tau_m + I / tau_s        dI/dt = -I / tau_s
 
     An input spike adds its synaptic weight to I. When u reaches the threshold from below the neuron fires, u
-    is held at 0 for the refractory period, and I keeps integrating.
+    is held at 0 for the refractory period, and I keeps integrating. u begins at 0, too, at time 0.
 
     Attributes
     ----------
@@ -27,12 +27,15 @@ class LIF:
         Synaptic time constant, ms, > 0; may equal `tau_m`.
     refractory : float
         Refractory period, ms, >= 0.
+    resting : float
+        Resting potential, to which u tends without input; below the threshold.
     """
 
     threshold: float = 15.0
     tau_m: float = 64.0
     tau_s: float = 8.0
     refractory: float = 2.0
+    resting: float = 0.0
 
     def problems(self) -> list[str]:
         """Texts of what is wrong with the parameters, each beginning with the field's name."""
@@ -43,4 +46,20 @@ class LIF:
                 found.append(f"{field} must be a finite number > 0, got {value!r}")
         if not (math.isfinite(self.refractory) and self.refractory >= 0):
             found.append(f"refractory must be a finite number >= 0 ms, got {self.refractory!r}")
+        if not math.isfinite(self.resting):
+            found.append(f"resting must be a finite number, got {self.resting!r}")
+        elif not found and self.resting >= self.threshold:
+            found.append(
+                f"resting must be below the threshold {self.threshold!r}, got {self.resting!r}: the neuron "
+                "would fire for ever without any input; give it a stronger input instead"
+            )
         return found
+
+    @property
+    def from_rest(self) -> LIF:
+        """The same neuron with potentials counted from the resting potential, which is 0 then.
+
+        v = u - resting obeys the equation without a resting potential; it is reset to -resting, and fires at
+        threshold - resting.
+        """
+        return replace(self, threshold=self.threshold - self.resting, resting=0.0) if self.resting else self

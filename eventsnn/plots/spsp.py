@@ -106,7 +106,7 @@ def _values(
     network: Network, record: SpikeRecord, projection: Projection, neuron: int, weighted: bool
 ) -> np.ndarray:
     values = neuron_spsps(network, record, projection, neuron)
-    return values * network.weights[projection.key][neuron] if weighted else values
+    return values * network.afferent_weights(projection, neuron) if weighted else values
 
 
 def _draw_bars(figure: Figure, values: np.ndarray, source: str, label: str) -> None:

@@ -8,7 +8,12 @@ u(t) ::
         = eps(t - g)                              for g > r
         = e^{-(r-g)/tau_s} eps(t - r)             for g <= r
 
-The second form is used: it is a product of positive numbers, so nothing cancels.
+The second form is used: it is a product of positive numbers, so nothing cancels. A resting potential
+contributes
+
+    resting (1 - e^{-(t-r)/tau_m})
+
+with r = 0 before the first spike: the potential begins at 0, too.
 """
 
 from __future__ import annotations
@@ -52,10 +57,7 @@ def afferents(network: Network, record: SpikeRecord, layer: int, neuron: int) ->
         if projection.target != layer:
             continue
         spikes = record[source_name(network, projection)]
-        if projection.lateral:
-            weights = np.where(spikes.neurons == neuron, 0.0, -projection.lateral)
-        else:
-            weights = network.weights[projection.key][neuron, spikes.neurons].astype(np.float64)
+        weights = network.afferent_weights(projection, neuron)[spikes.neurons]
         found.append(Afferents(projection, spikes.times + projection.delay, spikes.neurons, weights))
     return found
 
@@ -88,6 +90,12 @@ def unit_contributions(t: float, reset: float, arrivals: np.ndarray, lif: LIF) -
     earlier = int(np.searchsorted(arrivals, reset, side="right"))
     shares[:earlier] *= np.exp((arrivals[:earlier] - reset) / lif.tau_s)
     return shares
+
+
+def resting_contribution(t: np.ndarray | float, reset: float, lif: LIF) -> np.ndarray:
+    """Share that the resting potential has in the potential at `t` (ms, any shape); `reset` as above."""
+    elapsed = np.maximum(np.asarray(t, dtype=np.float64) - max(reset, 0.0), 0.0)
+    return np.asarray(lif.resting * -np.expm1(-elapsed / lif.tau_m))
 
 
 def check_exact_time(engine: str, purpose: str) -> None:

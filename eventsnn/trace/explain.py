@@ -19,7 +19,13 @@ import numpy as np
 from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
 from eventsnn.network import Network
-from eventsnn.trace.afferents import Afferents, afferents, check_exact_time, unit_contributions
+from eventsnn.trace.afferents import (
+    Afferents,
+    afferents,
+    check_exact_time,
+    resting_contribution,
+    unit_contributions,
+)
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.schema import source_name
 
@@ -45,8 +51,13 @@ class Explanation:
     causes : structured array (layer, neuron, t_ms, contribution)
         The direct causes that are spikes of neurons, by time; `layer` is a layer's number.
     direct_input : float
-        What input events contribute without a neuron in between; with `causes` this too adds up to the
-        threshold.
+        What input events contribute without a neuron in between; with `causes` and `direct_resting` this
+        too adds up to the threshold.
+    direct_resting : float
+        What the neuron's own resting potential contributes.
+    resting : float
+        The same through all layers in between: what the resting potentials of all neurons that took part
+        contribute. With `events` it adds up to the threshold.
     layer_names : tuple of str
     sensor_size : tuple of 3 int
         Width, height and polarities of the sensor that the events come from.
@@ -61,13 +72,15 @@ class Explanation:
     events: np.ndarray
     causes: np.ndarray
     direct_input: float
+    direct_resting: float
+    resting: float
     layer_names: tuple[str, ...]
     sensor_size: tuple[int, int, int]
 
     @property
     def sum(self) -> float:
-        """Sum of the events' contributions: the threshold, up to the rounding of the run's precision."""
-        return math.fsum(self.events["contribution"])
+        """Sum of all contributions, of events and resting potentials: the threshold, up to rounding."""
+        return math.fsum([self.resting, *self.events["contribution"]])
 
     def to_dict(self) -> dict[str, Any]:
         """The explanation as plain values that JSON can hold; keys in the class docstring's terms."""
@@ -85,6 +98,8 @@ class Explanation:
             "threshold": self.threshold,
             "sum": self.sum,
             "direct_input": self.direct_input,
+            "direct_resting": self.direct_resting,
+            "resting": self.resting,
             "events": events,
             "presynaptic": presynaptic,
         }
@@ -128,8 +143,8 @@ def explain(
     attribution = _Attribution(network, record)
     target = network.index(layer)
     row = int(np.flatnonzero(record[layer].neurons == neuron)[spike])
-    direct = attribution.contributions(target, row)
-    credit, reached = attribution.to_input(target, row)
+    direct, direct_resting = attribution.contributions(target, row)
+    credit, reached, resting = attribution.to_input(target, row)
     causes = _direct_causes(direct, record, network)
     return Explanation(
         layer=layer,
@@ -141,6 +156,8 @@ def explain(
         events=_events(network, record, credit, reached),
         causes=causes,
         direct_input=math.fsum(x for a, share in direct if a.projection.source < 0 for x in share),
+        direct_resting=direct_resting,
+        resting=resting,
         layer_names=network.names,
         sensor_size=network.input.sensor_size,
     )
@@ -154,8 +171,8 @@ class _Attribution:
         self.record = record
         self.layers = [record[name] for name in network.names]
 
-    def contributions(self, layer: int, row: int) -> list[tuple[Afferents, np.ndarray]]:
-        """Contributions to spike `row` of a layer, per projection: of all that arrived before the spike."""
+    def contributions(self, layer: int, row: int) -> tuple[list[tuple[Afferents, np.ndarray]], float]:
+        """Contributions to spike `row` of a layer: per projection of what arrived before; of resting."""
         spikes, lif = self.layers[layer], self.network.layers[layer].lif
         t, neuron = float(spikes.times[row]), int(spikes.neurons[row])
         earlier = np.flatnonzero(spikes.neurons[:row] == neuron)
@@ -165,10 +182,11 @@ class _Attribution:
             before = int(np.searchsorted(incoming.arrivals, t, side="left"))
             arrivals = incoming.arrivals[:before]
             found.append((incoming, incoming.weights[:before] * unit_contributions(t, reset, arrivals, lif)))
-        return found
+        return found, float(resting_contribution(t, reset, lif))
 
-    def to_input(self, layer: int, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Contribution of every input event to spike `row` of a layer, and which events could have one.
+    def to_input(self, layer: int, row: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """Contribution of every input event to spike `row` of a layer, which events could have one, and
+        resting.
 
         Spikes are visited in reverse order of time. Whatever a spike causes arrives later, so when it is
         its turn all the credit it can get has come in, and it is expanded once. (Of two simultaneous spikes
@@ -178,7 +196,8 @@ class _Attribution:
         credit = [np.zeros(len(spikes)) for spikes in trains]
         reached = [np.zeros(len(spikes), dtype=bool) for spikes in trains]
         start = self.contributions(layer, row)
-        credit[layer][row] = sum(float(np.sum(share)) for _, share in start)
+        credit[layer][row] = _total(start)
+        resting = 0.0
         reached[layer][row] = True
         numbers = np.repeat(np.arange(len(self.layers)), [len(spikes) for spikes in self.layers])
         rows = np.concatenate([np.arange(len(spikes)) for spikes in self.layers])
@@ -190,13 +209,18 @@ class _Attribution:
             shares = start if (number, k) == (layer, row) else self.contributions(number, k)
             # What a spike is made of adds up to its threshold, up to rounding; dividing by the sum itself
             # keeps the total exact also for a float32 run.
-            scale = credit[number][k] / sum(float(np.sum(share)) for _, share in shares)
-            for incoming, share in shares:
+            scale = credit[number][k] / _total(shares)
+            resting += scale * shares[1]
+            for incoming, share in shares[0]:
                 source = incoming.projection.source
                 credit[source][: share.size] += scale * share
                 # All events that arrived are listed, but only neurons that are connected are expanded.
                 reached[source][: share.size] |= (incoming.weights[: share.size] != 0.0) | (source < 0)
-        return credit[-1], reached[-1]
+        return credit[-1], reached[-1], resting
+
+
+def _total(shares: tuple[list[tuple[Afferents, np.ndarray]], float]) -> float:
+    return sum(float(np.sum(share)) for _, share in shares[0]) + shares[1]
 
 
 def _events(network: Network, record: SpikeRecord, credit: np.ndarray, reached: np.ndarray) -> np.ndarray:
@@ -245,6 +269,10 @@ def format_explanation(explanation: Explanation, *, top: int = 10) -> str:
         f"at {e.time_ms:.4f} ms",
         f"threshold {e.threshold:g}; contributions add up to {e.sum:.9g}",
     ]
+    if e.resting:
+        lines.append(
+            f"of which the resting potential {e.direct_resting:+.5f}, through all layers {e.resting:+.5f}"
+        )
     if e.causes.size:
         lines += [
             "",

@@ -10,7 +10,7 @@ from eventsnn.engines.lif import psp
 from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
 from eventsnn.network import LIF, Network
-from eventsnn.trace.afferents import afferents, check_exact_time, unit_contributions
+from eventsnn.trace.afferents import afferents, check_exact_time, resting_contribution, unit_contributions
 from eventsnn.trace.schema import KIND_POST_RESET, KIND_PRE_SPIKE, KIND_SAMPLE, source_name
 
 # Times worked on at once: what arrived before a block is summed once, what arrives within it for every time.
@@ -75,6 +75,7 @@ def membrane_potential(
         for first in range(0, epoch.size, BLOCK):
             rows = epoch[first : first + BLOCK]
             potential[rows] = _free_potential(times[rows], resets[rows[0]], arrivals, weights, lif)
+            potential[rows] += resting_contribution(times[rows], resets[rows[0]], lif)
     return potential
 
 
@@ -131,9 +132,9 @@ class _LayerState:
         self.i = np.zeros(size)
         self.free = np.ones(size)  # 0 while refractory
 
-    def advance(self, a: float, h: float, b: float) -> None:
+    def advance(self, a: float, h: float, b: float, rest: float) -> None:
         """Apply the propagators of an interval in which nothing happens."""
-        self.u = (self.u * a + self.i * h) * self.free
+        self.u = (self.u * a + self.i * h + rest) * self.free
         self.i *= b
 
 
@@ -156,11 +157,13 @@ def replay_layer(network: Network, record: SpikeRecord, layer: str, grid_ms: np.
     spikes = record[layer]
     ends = spikes.times + lif.refractory
     instants = np.unique(np.concatenate([deliveries[0], grid_ms, spikes.times, ends]))
-    lengths = np.diff(instants, prepend=instants[:1])
+    # The potentials leave 0 for their resting potential at time 0, before anything happens.
+    lengths = np.diff(instants, prepend=np.minimum(instants[:1], 0.0))
     propagators = zip(
         np.exp(-lengths / lif.tau_m).tolist(),
         psp(lengths, lif).tolist(),
         np.exp(-lengths / lif.tau_s).tolist(),
+        (lif.resting * -np.expm1(-lengths / lif.tau_m)).tolist(),
         strict=True,
     )
     delivered = _group(instants, deliveries[0])

@@ -1,0 +1,584 @@
+"""The windowed schedule of the event-driven engine: sparse networks, a window of time at once.
+
+Twin: eventsnn/engines/windows_twin.py. No projection that leads back has a delay shorter than a window, so all
+arrivals of a window are known when their layer's turn comes, and its neurons do not depend on each other within it.
+Nothing is rounded to a grid. docs/exact.md says why this is exact.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport INFINITY
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free, qsort, realloc
+from libc.string cimport memcpy
+
+import numpy as np
+
+from eventsnn._ext import block
+from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_LIMIT_SLACK, lif_fill, lif_next_crossing, lif_respond, lif_t
+from eventsnn._ext.lif_rest cimport rest_after_refractory
+from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_refuse, spikes_t
+
+cdef extern from "windows_isa.h":
+    ctypedef struct arrival_t:
+        double h, b, a, t
+    ctypedef struct table_t:
+        double* h
+        double* b
+        double* a
+        double* t
+    ctypedef struct delivery_t:
+        double weight
+        int32_t target, arrival
+    ctypedef struct gathered_t:
+        double u, i, reach, unused
+    ctypedef struct frame_t:
+        double per_m, per_s, k, rate
+        int64_t close
+    ctypedef struct windows_ops_t:
+        void (*tabulate)(const double*, int64_t, double, double, const frame_t*, table_t) noexcept nogil
+        void (*begin)(int64_t, const double*, const double*, const arrival_t*, gathered_t*) noexcept nogil
+        void (*scatter)(const int32_t*, const double*, int64_t, int64_t, double, double, gathered_t*) noexcept nogil
+        void (*scatter_one)(const int32_t*, const double*, const int32_t*, int64_t, const double*, const double*,
+                            gathered_t*) noexcept nogil
+        int64_t (*sift)(const int32_t*, const double*, int64_t, int32_t, const uint8_t*, delivery_t*) noexcept nogil
+        int64_t (*sift_one)(const int32_t*, const double*, const int32_t*, int64_t, int32_t, const uint8_t*,
+                            delivery_t*) noexcept nogil
+        int64_t (*finish)(int64_t, double*, double*, const double*, const gathered_t*, double, double, double, double,
+                          uint8_t*, int32_t*) noexcept nogil
+    windows_ops_t windows_ops(int isa) noexcept nogil
+
+
+# Spikes of one window between two looks at the signals: a neuron without a refractory period may fire any number.
+cdef enum:
+    PATIENCE = 65536
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define WINDOWS_PREFETCH(address) __builtin_prefetch(address)
+    #else
+    #define WINDOWS_PREFETCH(address) ((void)(address))
+    #endif
+    """
+    void WINDOWS_PREFETCH(const void* address) noexcept nogil
+
+
+cdef struct layer_t:
+    lif_t lif
+    frame_t frame
+    double reset          # reset value of the membrane potential, counted from rest like all others
+    int32_t size          # neurons
+    int64_t first         # position of its first neuron in the state arrays
+    spikes_t spikes
+
+
+cdef struct projection_t:
+    int32_t source        # layer, or -1 for the input
+    int32_t target        # layer
+    double delay          # ms
+    bint single           # every source neuron has one target at most
+    const int64_t* ptr    # [n_pre + 1] first synapse of each source neuron, from `targets`; not if single
+    const int64_t* split  # [n_pre] its first synapse with a weight < 0; not if single
+    const int32_t* targets
+    const double* weights
+    int64_t cursor        # next spike of the source to be delivered
+    int64_t arrivals      # in the window
+    int64_t row           # of the first of them in the table
+
+
+cdef struct fired_t:
+    double time
+    int32_t neuron
+
+
+cdef int by_time(const void* x, const void* y) noexcept nogil:
+    cdef const fired_t* a = <const fired_t*> x
+    cdef const fired_t* b = <const fired_t*> y
+    if a.time != b.time:
+        return -1 if a.time < b.time else 1
+    return -1 if a.neuron < b.neuron else 1 if a.neuron > b.neuron else 0
+
+
+cdef struct work_t:
+    # What one layer's window needs, kept from window to window.
+    table_t table             # [rows] every projection's arrivals, one projection after the other
+    int64_t rows
+    gathered_t* gathered      # [largest layer + 1]; the last belongs to synapses that do not exist
+    uint8_t* hot              # [largest layer + 1] neurons that may fire
+    int32_t* list             # [largest layer + 1] the same as a list
+    int64_t* bucket           # [largest layer + 1] end of each hot neuron's deliveries in `sorted`
+    delivery_t* sifted        # [room] deliveries to hot neurons, as they come
+    delivery_t* sorted        # [room] by neuron
+    int64_t room
+    fired_t* fired            # [fired_room] spikes of the window
+    int64_t n_fired, fired_room
+
+
+cdef void* enlarge(void* memory, int64_t size) except NULL nogil:
+    cdef void* larger = realloc(memory, size)
+    if larger == NULL:
+        with gil:
+            raise MemoryError(f"no memory for a window of the simulation: {size} bytes")
+    return larger
+
+
+cdef int enlarge_table(work_t* w, int64_t rows) except -1 nogil:
+    """Make room for `rows` arrivals; what is there is kept."""
+    cdef double* memory = <double*> enlarge(NULL, 4 * rows * sizeof(double))
+    if w.rows:
+        memcpy(memory, w.table.h, w.rows * sizeof(double))
+        memcpy(memory + rows, w.table.b, w.rows * sizeof(double))
+        memcpy(memory + 2 * rows, w.table.a, w.rows * sizeof(double))
+        memcpy(memory + 3 * rows, w.table.t, w.rows * sizeof(double))
+    free(w.table.h)
+    w.table = table_t(memory, memory + rows, memory + 2 * rows, memory + 3 * rows)
+    w.rows = rows
+    return 0
+
+
+cdef inline table_t table_from(const work_t* w, int64_t row) noexcept nogil:
+    return table_t(w.table.h + row, w.table.b + row, w.table.a + row, w.table.t + row)
+
+
+cdef class WindowsState:
+    """A network in the middle of a simulation. Created by `eventsnn.engines.windows`, which checks everything.
+
+    Parameters
+    ----------
+    constants : float64 array (layers, 10)
+        Per layer what `lif_fill` takes; potentials are counted from rest.
+    frames : float64 array (layers, 5)
+        Per layer the numbers of `frame_t`, see `eventsnn.engines.windows_twin.Frame`.
+    resets : float64 array (layers,)
+    sizes : int32 array (layers,)
+    graph : int64 array (projections, 5)
+        source, target, single, place in `ptr` and `split`, place in `targets` and `weights`.
+    delays : float64 array (projections,), ms
+    ptr, split : int64 arrays
+        Of every projection that is not single, its n_pre + 1 items; one item of `split` is not used.
+    targets : int32 array, weights : float64 array
+        Synapses, by source neuron; within one, weights >= 0 first. Of single ones one per source neuron, with
+        weight 0 to the neuron beyond the last where it has none.
+    length : float
+        Of a window, ms; at most the shortest delay that leads back and every time constant.
+    """
+
+    cdef int32_t n_layers, n_projections, largest
+    cdef layer_t* layers
+    cdef projection_t* projections
+    cdef work_t work
+    cdef windows_ops_t ops
+    cdef object arrays              # keeps the memory of the synapses
+    cdef double[::1] u, i, end      # [neurons] state at `now`; end of the last refractory period, ms
+    cdef double length
+    cdef readonly double now        # start of the next window, ms
+    cdef readonly int64_t updates   # neurons times windows so far
+    cdef readonly int64_t followed  # of these, how many were followed from arrival to arrival
+    cdef readonly int64_t deliveries, sifted  # synaptic events so far; of these, how many went to followed neurons
+
+    def __cinit__(self, const double[:, ::1] constants, const double[:, ::1] frames, const double[::1] resets,
+                  const int32_t[::1] sizes, const int64_t[:, ::1] graph, const double[::1] delays,
+                  const int64_t[::1] ptr, const int64_t[::1] split, const int32_t[::1] targets,
+                  const double[::1] weights, double length):
+        cdef int32_t k
+        cdef int64_t first = 0
+        cdef layer_t* l
+        cdef projection_t* q
+        self.arrays = (ptr, split, targets, weights)
+        self.ops = windows_ops(block.ISAS.index(block.selected))
+        self.length = length
+        self.now = 0.0
+        self.n_layers = <int32_t> sizes.shape[0]
+        self.n_projections = <int32_t> delays.shape[0]
+        self.layers = <layer_t*> calloc(self.n_layers, sizeof(layer_t))
+        self.projections = <projection_t*> calloc(self.n_projections, sizeof(projection_t))
+        if self.layers == NULL or self.projections == NULL:
+            raise MemoryError("no memory for the network")
+        for k in range(self.n_layers):
+            l = &self.layers[k]
+            lif_fill(&l.lif, &constants[k, 0])
+            l.frame = frame_t(frames[k, 0], frames[k, 1], frames[k, 2], frames[k, 3], frames[k, 4] != 0.0)
+            l.reset = resets[k]
+            l.size = sizes[k]
+            l.first = first
+            first += sizes[k]
+            self.largest = max(self.largest, sizes[k])
+        for k in range(self.n_projections):
+            q = &self.projections[k]
+            q.source = <int32_t> graph[k, 0]
+            q.target = <int32_t> graph[k, 1]
+            q.single = graph[k, 2] != 0
+            q.ptr = &ptr[0] + graph[k, 3]
+            q.split = &split[0] + graph[k, 3]
+            q.targets = &targets[0] + graph[k, 4]
+            q.weights = &weights[0] + graph[k, 4]
+            q.delay = delays[k]
+        self.u, self.i, self.end = np.empty(first), np.zeros(first), np.full(first, -np.inf)
+        for k in range(self.n_layers):
+            self.u[self.layers[k].first : self.layers[k].first + self.layers[k].size] = resets[k]
+        self.make_room()
+
+    cdef int make_room(self) except -1:
+        cdef work_t* w = &self.work
+        cdef int64_t n = self.largest + 1
+        w.gathered = <gathered_t*> enlarge(NULL, n * sizeof(gathered_t))
+        w.hot = <uint8_t*> enlarge(NULL, n * sizeof(uint8_t))
+        w.list = <int32_t*> enlarge(NULL, n * sizeof(int32_t))
+        w.bucket = <int64_t*> enlarge(NULL, n * sizeof(int64_t))
+        return 0
+
+    def __dealloc__(self):
+        cdef int32_t k
+        if self.layers != NULL:
+            for k in range(self.n_layers):
+                spikes_free(&self.layers[k].spikes)
+        free(self.layers)
+        free(self.projections)
+        free(self.work.table.h)
+        free(self.work.gathered)
+        free(self.work.hot)
+        free(self.work.list)
+        free(self.work.bucket)
+        free(self.work.sifted)
+        free(self.work.sorted)
+        free(self.work.fired)
+
+    def spikes(self, int32_t layer):
+        """(times float64 ms, neurons int32) fired so far by a layer, copies."""
+        cdef spikes_t* s = &self.layers[layer].spikes
+        times = np.empty(s.n, dtype=np.float64)
+        neurons = np.empty(s.n, dtype=np.int32)
+        if s.n:
+            times[:] = <double[:s.n]> s.times
+            neurons[:] = <int32_t[:s.n]> s.neurons
+        return times, neurons
+
+
+cdef struct train_t:
+    # Spikes of a source.
+    const double* times
+    const int32_t* neurons
+    int64_t n
+
+
+cdef inline train_t train_of(WindowsState s, const train_t* given, int32_t source) noexcept nogil:
+    if source < 0:
+        return given[0]
+    cdef spikes_t* spikes = &s.layers[source].spikes
+    return train_t(spikes.times, spikes.neurons, spikes.n)
+
+
+cdef int64_t tabulate(WindowsState s, const train_t* given, int32_t number, double end) except -1 nogil:
+    """Fill the table with a layer's arrivals before `end`; returns the number of deliveries."""
+    cdef layer_t* l = &s.layers[number]
+    cdef work_t* w = &s.work
+    cdef projection_t* q
+    cdef train_t train
+    cdef int64_t row = 0, low, high, step, middle, deliveries = 0, k
+    cdef int32_t p
+    for p in range(s.n_projections):
+        q = &s.projections[p]
+        if q.target != number:
+            continue
+        train = train_of(s, given, q.source)
+        # The first spike that arrives at `end` or later lies in (low, high]: steps that double, then halves.
+        low, step = q.cursor - 1, 1
+        high = min(low + step, train.n)
+        while high < train.n and train.times[high] + q.delay < end:
+            low, step = high, 2 * step
+            high = min(low + step, train.n)
+        while high - low > 1:
+            middle = low + (high - low) // 2
+            if train.times[middle] + q.delay < end:
+                low = middle
+            else:
+                high = middle
+        q.row, q.arrivals = row, high - q.cursor
+        row += q.arrivals
+        if row > w.rows:
+            enlarge_table(w, 2 * row)
+        s.ops.tabulate(train.times + q.cursor, q.arrivals, q.delay, end, &l.frame, table_from(w, q.row))
+        if q.single:
+            deliveries += q.arrivals
+        else:
+            for k in range(q.cursor, high):
+                deliveries += q.ptr[train.neurons[k] + 1] - q.ptr[train.neurons[k]]
+    return deliveries
+
+
+cdef inline void prefetch(const projection_t* q, int64_t synapse) noexcept nogil:
+    """Have the synapses of a source neuron fetched from memory that is far away; the rest follows by itself."""
+    cdef int k
+    for k in range(4):
+        WINDOWS_PREFETCH(q.targets + synapse + 16 * k)
+        WINDOWS_PREFETCH(q.weights + synapse + 8 * k)
+
+
+cdef void scatter(WindowsState s, const train_t* given, int32_t number) noexcept nogil:
+    """Add what arrives at a layer to what its neurons gather."""
+    cdef work_t* w = &s.work
+    cdef projection_t* q
+    cdef train_t train
+    cdef int32_t p, pre
+    cdef int64_t k, first
+    for p in range(s.n_projections):
+        q = &s.projections[p]
+        if q.target != number or not q.arrivals:
+            continue
+        train = train_of(s, given, q.source)
+        if q.single:
+            s.ops.scatter_one(q.targets, q.weights, train.neurons + q.cursor, q.arrivals,
+                              w.table.h + q.row, w.table.b + q.row, w.gathered)
+            continue
+        for k in range(q.arrivals):
+            pre = train.neurons[q.cursor + k]
+            first = q.ptr[pre]
+            if k + 1 < q.arrivals:
+                prefetch(q, q.ptr[train.neurons[q.cursor + k + 1]])
+            s.ops.scatter(q.targets + first, q.weights + first, q.split[pre] - first, q.ptr[pre + 1] - first,
+                          w.table.h[q.row + k], w.table.b[q.row + k], w.gathered)
+
+
+cdef int sift(WindowsState s, const train_t* given, int32_t number, int64_t n_hot, int64_t deliveries) except -1 nogil:
+    """Sort the deliveries to hot neurons by neuron; `bucket` becomes the end of each one's."""
+    cdef work_t* w = &s.work
+    cdef projection_t* q
+    cdef train_t train
+    cdef int32_t p, pre
+    cdef int64_t k, n = 0, first, count
+    if deliveries + 1 > w.room:
+        w.sifted = <delivery_t*> enlarge(w.sifted, 2 * (deliveries + 1) * sizeof(delivery_t))
+        w.sorted = <delivery_t*> enlarge(w.sorted, 2 * (deliveries + 1) * sizeof(delivery_t))
+        w.room = 2 * (deliveries + 1)
+    for p in range(s.n_projections):
+        q = &s.projections[p]
+        if q.target != number or not q.arrivals:
+            continue
+        train = train_of(s, given, q.source)
+        if q.single:
+            n += s.ops.sift_one(q.targets, q.weights, train.neurons + q.cursor, q.arrivals, <int32_t> q.row, w.hot,
+                                w.sifted + n)
+            continue
+        for k in range(q.arrivals):
+            pre = train.neurons[q.cursor + k]
+            first = q.ptr[pre]
+            n += s.ops.sift(q.targets + first, q.weights + first, q.ptr[pre + 1] - first, <int32_t> (q.row + k), w.hot,
+                            w.sifted + n)
+    s.sifted += n
+    for k in range(n_hot):
+        w.bucket[w.list[k]] = 0
+    for k in range(n):
+        w.bucket[w.sifted[k].target] += 1
+    first = 0
+    for k in range(n_hot):
+        count = w.bucket[w.list[k]]
+        w.bucket[w.list[k]] = first
+        first += count
+    for k in range(n):
+        w.sorted[w.bucket[w.sifted[k].target]] = w.sifted[k]
+        w.bucket[w.sifted[k].target] += 1
+    return 0
+
+
+cdef inline void order(delivery_t* d, int64_t n, const double* times) noexcept nogil:
+    """Sort a neuron's deliveries by time; equal ones keep their order. Few, and nearly sorted already."""
+    cdef int64_t k, place
+    cdef delivery_t x
+    cdef double t
+    for k in range(1, n):
+        x = d[k]
+        t = times[x.arrival]
+        place = k
+        while place > 0 and times[d[place - 1].arrival] > t:
+            d[place] = d[place - 1]
+            place -= 1
+        d[place] = x
+
+
+cdef int note(work_t* w, double t, int32_t neuron) except -1 nogil:
+    """Add a spike to those of the window."""
+    if w.n_fired == w.fired_room:
+        w.fired = <fired_t*> enlarge(w.fired, (2 * w.fired_room + 256) * sizeof(fired_t))
+        w.fired_room = 2 * w.fired_room + 256
+    w.fired[w.n_fired].time = t
+    w.fired[w.n_fired].neuron = neuron
+    w.n_fired += 1
+    if w.n_fired % PATIENCE == 0:
+        with gil:
+            PyErr_CheckSignals()
+    return 0
+
+
+cdef inline bint may_fire(const layer_t* l, double u, double i, const arrival_t* here, double gap) noexcept nogil:
+    """Whether a neuron may reach the threshold within `gap` ms of `here`; u and i are seen from the window's end.
+
+    The tangent bounds the potential from above. Times a b > 0, which makes it a test without divisions.
+    """
+    cdef double level = l.lif.threshold * LIF_CANDIDATE * (here.a * here.b), now = u * here.b - i * here.h
+    return now >= level or (
+        i > 0.0 and now * (1.0 + gap * l.frame.per_m) - (i * here.a) * (gap * l.frame.per_s) >= level
+    )
+
+
+cdef int follow(WindowsState s, layer_t* l, int32_t n, const arrival_t* start, double end, delivery_t* d, int64_t count,
+                double t_stop) except -1 nogil:
+    """One neuron through its `count` deliveries of a window, in order of time; its spikes up to `t_stop` are noted.
+
+    u and i are what its potential and current amount to at the end of the window: arrivals add to them, and nothing
+    else changes them but a reset.
+    """
+    cdef table_t table = s.work.table
+    cdef arrival_t here = start[0]
+    cdef double u = s.u[l.first + n] * here.a + s.i[l.first + n] * here.h, i = s.i[l.first + n] * here.b
+    cdef double refractory = s.end[l.first + n], current, later, t, last = -INFINITY
+    cdef bint held = refractory >= here.t
+    cdef int64_t k = 0
+    cdef int32_t row
+    order(d, count, table.t)
+    while True:
+        later = table.t[d[k].arrival] if k < count else end
+        while True:
+            if held:
+                if refractory >= later:
+                    break
+                s.ops.tabulate(&refractory, 1, 0.0, end, &l.frame, table_t(&here.h, &here.b, &here.a, &here.t))
+                u = l.reset * here.a + (i / here.b) * here.h
+                held = False
+            if not may_fire(l, u, i, &here, later - here.t):
+                break
+            current = i / here.b
+            t = here.t + lif_next_crossing(&l.lif, (u - current * here.h) / here.a, current,
+                                           later - here.t + LIF_LIMIT_SLACK)
+            if not t < later:
+                break
+            if t == last:
+                spikes_refuse(t, n)
+            if t <= t_stop:
+                note(&s.work, t, n)
+            last, refractory, held = t, t + l.lif.refractory, True
+        if k == count:
+            break
+        row = d[k].arrival
+        here = arrival_t(table.h[row], table.b[row], table.a[row], later)
+        while k < count and table.t[d[k].arrival] == later:
+            u += d[k].weight * here.h
+            i += d[k].weight * here.b
+            k += 1
+    s.u[l.first + n] = l.reset if held else u
+    s.i[l.first + n] = i
+    s.end[l.first + n] = refractory
+    return 0
+
+
+cdef int64_t run_layer(WindowsState s, const train_t* given, int32_t number, double end,
+                       double t_stop) except -1 nogil:
+    """One layer through the window from `now` to `end`; returns what it cost, in deliveries."""
+    cdef layer_t* l = &s.layers[number]
+    cdef work_t* w = &s.work
+    cdef double* u = &s.u[0] + l.first
+    cdef double* i = &s.i[0] + l.first
+    cdef arrival_t start
+    cdef int64_t deliveries = tabulate(s, given, number, end), n_hot, k, first = 0
+    cdef int32_t n, p
+    s.ops.tabulate(&s.now, 1, 0.0, end, &l.frame, table_t(&start.h, &start.b, &start.a, &start.t))
+    s.ops.begin(l.size, u, i, &start, w.gathered)
+    w.hot[l.size] = 0
+    scatter(s, given, number)
+    n_hot = s.ops.finish(l.size, u, i, &s.end[0] + l.first, w.gathered, l.lif.threshold * LIF_CANDIDATE, s.now, end,
+                         l.reset, w.hot, w.list)
+    w.n_fired = 0
+    s.updates += l.size
+    s.followed += n_hot
+    s.deliveries += deliveries
+    if n_hot:
+        sift(s, given, number, n_hot, deliveries)
+        for k in range(n_hot):
+            n = w.list[k]
+            follow(s, l, n, &start, end, w.sorted + first, w.bucket[n] - first, t_stop)
+            first = w.bucket[n]
+        qsort(w.fired, w.n_fired, sizeof(fired_t), by_time)
+        for k in range(w.n_fired):
+            spikes_push(&l.spikes, w.fired[k].time, w.fired[k].neuron)
+    for p in range(s.n_projections):
+        if s.projections[p].target == number:
+            s.projections[p].cursor += s.projections[p].arrivals
+    return deliveries + l.size
+
+
+cdef double next_arrival(WindowsState s, const train_t* given) noexcept nogil:
+    """Time of the next known arrival anywhere, INFINITY if there is none."""
+    cdef double soonest = INFINITY
+    cdef train_t train
+    cdef int32_t p
+    for p in range(s.n_projections):
+        train = train_of(s, given, s.projections[p].source)
+        if s.projections[p].cursor < train.n:
+            soonest = min(soonest, train.times[s.projections[p].cursor] + s.projections[p].delay)
+    return soonest
+
+
+cdef bint is_quiet(WindowsState s) noexcept nogil:
+    """True if no neuron can fire without further input."""
+    cdef layer_t* l
+    cdef double level
+    cdef int32_t k
+    cdef int64_t n
+    for k in range(s.n_layers):
+        l = &s.layers[k]
+        level = l.lif.threshold * LIF_CANDIDATE
+        for n in range(l.first, l.first + l.size):
+            if max(s.u[n], 0.0) + max(s.i[n], 0.0) * l.lif.psp_max >= level:
+                return False
+    return True
+
+
+cdef void leap(WindowsState s, double t) noexcept nogil:
+    """Bring a quiet network to time `t`."""
+    cdef layer_t* l
+    cdef double a, h, b
+    cdef int32_t k
+    cdef int64_t n
+    for k in range(s.n_layers):
+        l = &s.layers[k]
+        lif_respond(&l.lif, t - s.now, &a, &h, &b)
+        for n in range(l.first, l.first + l.size):
+            if s.end[n] >= t:
+                s.u[n] = l.reset
+            elif s.end[n] >= s.now:
+                s.u[n] = rest_after_refractory(&l.lif, l.reset, s.i[n], s.now, s.end[n], t)
+            else:
+                s.u[n] = s.u[n] * a + s.i[n] * h
+            s.i[n] *= b
+    s.now = t
+
+
+def run_windows(WindowsState state, const double[::1] times, const int32_t[::1] indices, double t_stop,
+                int64_t budget):
+    """Run until nothing is left to happen by `t_stop`, or about `budget` deliveries are made.
+
+    The input spikes, sorted by (time, neuron), are the state's: pass the same ones again. Returns True when done;
+    until then, call again. A window is never left half done, but for the signals' and memory errors' sake: after
+    those the state is of no more use, and what was fired before `now` is complete.
+    """
+    cdef train_t given = train_t(NULL, NULL, times.shape[0])
+    cdef double soonest, end
+    cdef int32_t k
+    cdef bint done = False
+    if times.shape[0]:
+        given.times, given.neurons = &times[0], &indices[0]
+    with nogil:
+        while budget > 0 and not done:
+            end = state.now + state.length
+            soonest = next_arrival(state, &given)
+            if soonest >= end and is_quiet(state):
+                if soonest > t_stop or soonest == INFINITY:
+                    done = True
+                else:
+                    leap(state, soonest)
+                    budget -= state.u.shape[0]
+                continue
+            for k in range(state.n_layers):
+                budget -= run_layer(state, &given, k, end, t_stop)
+            state.now = end
+            done = end > t_stop
+    return done
