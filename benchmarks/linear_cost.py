@@ -28,7 +28,7 @@ class Size:
 
     events: int = 2000
     hidden: int = 400
-    samples: int = 64
+    samples: int = 128
 
 
 def make(size: Size, path: Path) -> None:
