@@ -1,8 +1,9 @@
 """Accuracy on held-out recordings against core seconds of training, one core, several seeds.
 
-1000 real N-MNIST recordings: a stratified 200 are held out, another 200 for every seed, which also draws the
-initial weights and the order. Seconds are processor time of training with everything it needs (reading, binning,
-augmenting, batches); testing and writing files are not counted. At a checkpoint the last state reached by then is tested.
+1000 real N-MNIST recordings: a stratified 200 are held out, another 200 for every seed, which also draws
+the initial weights and the order. Seconds are processor time of training with everything it needs (reading,
+binning, augmenting, batches); testing and writing files are not counted. At a checkpoint the last state
+reached by then is tested.
 
 A line of JSON per (contender, seed, checkpoint) goes to `--lines`; what is there already is not done again.
 
@@ -18,16 +19,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-
-import eventsnn as es
 from common import EXPERIMENT, comparison, emit, find_nmnist, missing_row, options, row, stopwatch, use_cores
 from contenders import EVENT_LOOP
-from eventsnn.data import split_validation
 from jobs import Job, binned
 from workers import Missing, Worker
+
+import eventsnn as es
+from eventsnn.data import split_validation
 
 CHECKPOINTS = (10, 30, 60, 120, 300, 600)  # s of processor time
 OURS = "eventsnn"
@@ -59,7 +60,7 @@ class Curve:
 class Learner:
     """What all share: the split of a seed, and `run`."""
 
-    batches: dict[str, list[int]] = {}
+    batches: ClassVar[dict[str, list[int]]] = {}
 
     def setup(self, job: Job) -> dict[str, Any]:
         self.job = job
@@ -150,7 +151,9 @@ class Rival(Learner):
     def run(self, checkpoints: list[float]) -> dict[str, Any]:
         start = time.process_time()
         training = self.part(self.training)
-        self.binned = {id(training): binned([training.stream(i) for i in range(len(training))], self.job.bins)}
+        self.binned = {
+            id(training): binned([training.stream(i) for i in range(len(training))], self.job.bins)
+        }
         spent = time.process_time() - start
         held_out = self.part(self.held_out)
         self.binned[id(held_out)] = binned([held_out.stream(i) for i in range(len(held_out))], self.job.bins)
@@ -249,7 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             new = [{"contender": name, "seed": seed, **point} for point in answer["points"]]
             new = [point for point in new if point["checkpoint"] not in done]
             if "training_loss" in answer:
-                notes.append(f"{name}, seed {seed}: mean training loss at the end {answer['training_loss']:.3f}")
+                notes.append(
+                    f"{name}, seed {seed}: mean training loss at the end {answer['training_loss']:.3f}"
+                )
             points += new
             if given.lines is not None:
                 with given.lines.open("a") as file:

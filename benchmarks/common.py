@@ -40,7 +40,7 @@ def find_nmnist() -> Path:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, instruction set in use, and how busy the machine was when asked (load of 1 minute)."""
+    """Processor, cores, instruction set in use, and the load (1 minute) when asked."""
     from eventsnn._ext.block import selected
 
     model = platform.processor() or platform.machine()

@@ -1,7 +1,7 @@
 """Everybody who runs a `Job`, behind one interface; each in its own process, see workers.py.
 
-`infer` and `train` return the samples done and the seconds they took. Libraries are imported in `setup`, so that
-one that is not installed is a reason, not a crash.
+`infer` and `train` return the samples done and the seconds they took. Libraries are imported in `setup`, so
+that one that is not installed is a reason, not a crash.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import importlib
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-
-import eventsnn as es
 from common import stopwatch
 from jobs import Job, binned
+
+import eventsnn as es
 
 
 class Contender(Protocol):
@@ -33,7 +33,7 @@ class Eventsnn:
     """This project, through its public interface. `files`: reading the recordings is part of the time."""
 
     # evaluate() has one batch size of its own.
-    batches: dict[str, list[int]] = {"infer": [16], "train": [16]}
+    batches: ClassVar[dict[str, list[int]]] = {"infer": [16], "train": [16]}
 
     def __init__(self, *, files: bool) -> None:
         self.files = files
@@ -86,7 +86,7 @@ class Eventsnn:
 class EventLoop:
     """rivals/event_torch.py on batches already binned and sorted in memory."""
 
-    batches: dict[str, list[int]] = {"infer": [32, 16, 64], "train": [64, 32, 16]}
+    batches: ClassVar[dict[str, list[int]]] = {"infer": [32, 16, 64], "train": [64, 32, 16]}
 
     def setup(self, job: Job) -> dict[str, Any]:
         self.module = importlib.import_module("rivals.event_torch")
@@ -141,7 +141,7 @@ class Library:
     At most two dense batches are held: one of 64 is 187 MB.
     """
 
-    batches: dict[str, list[int]] = {"infer": [64, 16], "train": [64, 16]}
+    batches: ClassVar[dict[str, list[int]]] = {"infer": [64, 16], "train": [64, 16]}
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,8 +1,9 @@
 """Exact simulation, recording by recording: 2312-800-10 in double precision against NEST's precise neuron.
 
-NEST: `iaf_psc_exp_ps_lossless`, resolution 1 ms, one spike generator per input, 330 ms per recording; setting the
-generators' times and making the connections is not counted. Ours: `eventsnn.simulate`, everything it does.
-Seconds of processor time, the same core, taking turns. Delays of NEST (1 ms per layer) are taken off its spike times.
+NEST: `iaf_psc_exp_ps_lossless`, resolution 1 ms, one spike generator per input, 330 ms per recording;
+setting the generators' times and making the connections is not counted. Ours: `eventsnn.simulate`,
+everything it does. Seconds of processor time, the same core, taking turns. Delays of NEST (1 ms per layer)
+are taken off its spike times.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import importlib
 import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-
-import eventsnn as es
 from common import comparison, emit, find_nmnist, missing_row, options, row, stopwatch, use_cores
 from jobs import Job
 from workers import Missing, Worker
+
+import eventsnn as es
 
 DURATION = 330.0  # ms simulated by NEST per recording
 DELAY = SHIFT = 1.0  # ms; NEST's least delay is its resolution, and inputs must not come before it
@@ -29,7 +30,7 @@ OURS, NEST = "eventsnn, float64", "NEST iaf_psc_exp_ps_lossless"
 class Ours:
     """eventsnn.simulate, float64."""
 
-    batches: dict[str, list[int]] = {}
+    batches: ClassVar[dict[str, list[int]]] = {}
 
     def setup(self, job: Job) -> dict[str, Any]:
         self.network, self.data = job.network(), job.recordings()
@@ -39,14 +40,16 @@ class Ours:
         stream = self.data.stream(index)
         with stopwatch() as took:
             run = es.simulate(self.network, stream)
-        spikes = {name: [run[name].neurons.tolist(), run[name].times.tolist()] for name in ("hidden", "output")}
+        spikes = {
+            name: [run[name].neurons.tolist(), run[name].times.tolist()] for name in ("hidden", "output")
+        }
         return {"cpu": took[0].cpu, "wall": took[0].wall, "events": len(stream), "spikes": spikes}
 
 
 class NestPrecise:
     """The same network in NEST."""
 
-    batches: dict[str, list[int]] = {}
+    batches: ClassVar[dict[str, list[int]]] = {}
 
     def setup(self, job: Job) -> dict[str, Any]:
         self.nest = nest = importlib.import_module("nest")
@@ -106,7 +109,7 @@ CONTENDERS = {OURS: Ours, NEST: NestPrecise}
 
 
 def differences(ours: Any, theirs: Any, t_end: float) -> dict[str, float]:
-    """Spikes before `t_end` (ms): largest difference in time, and neurons with different numbers of spikes."""
+    """Spikes before `t_end` (ms): largest difference in time, neurons with different numbers of spikes."""
     compared, largest, unequal = 0, 0.0, 0
     trains = []
     for neurons, times in (ours, theirs):
@@ -131,9 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     milliseconds: dict[str, list[float]] = {OURS: [], NEST: []}
     notes, missing, compared = [], [], []
     with ExitStack() as stack:
-        workers = {
-            name: stack.enter_context(Worker(name, "exact_nest")) for name in (OURS, NEST)
-        }
+        workers = {name: stack.enter_context(Worker(name, "exact_nest")) for name in (OURS, NEST)}
         for name in list(workers):
             try:
                 workers[name].ask("setup", **job.to_dict())

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import spread
 
 import eventsnn as es
-from common import spread
 
 
 @dataclass(frozen=True)

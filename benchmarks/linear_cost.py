@@ -1,7 +1,9 @@
-"""Cost against size: events, hidden neurons and samples, each doubled twice; it should grow no faster than they.
+"""Cost against size: events, hidden neurons and samples, each doubled twice; it should grow no faster than
+they.
 
-Synthetic recordings: events uniform over a 34 x 34 x 2 sensor and 300 ms. Seconds of processor time of `evaluate`
-and of one epoch of `train`, one thread. Exponent: slope of log(seconds) over log(size) by least squares; 1 is linear.
+Synthetic recordings: events uniform over a 34 x 34 x 2 sensor and 300 ms. Seconds of processor time of
+`evaluate` and of one epoch of `train`, one thread. Exponent: slope of log(seconds) over log(size) by least
+squares; 1 is linear.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-import eventsnn as es
 from common import comparison, emit, options, row, use_cores
 from contenders import OURS
 from jobs import Job, write_trains
 from workers import Worker
+
+import eventsnn as es
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 slope = float(np.polyfit(np.log(sizes), np.log(curve["seconds"]), 1)[0])
                 curves.append({**curve, "exponent": slope})
                 compared.append(comparison(f"exponent of {name}, {what}", slope, 1.1, at_least=False))
-    emit("linear_cost", rows=rows, comparisons=compared, curves=curves, base=json.loads(json.dumps(vars(base))))
+    emit(
+        "linear_cost", rows=rows, comparisons=compared, curves=curves, base=json.loads(json.dumps(vars(base)))
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Training of 784-800-10 on MNIST images, Bernoulli coding, 400 ms, on 2 cores: images per second of wall time.
+"""Training of 784-800-10 on MNIST images, Bernoulli coding, 400 ms, on 2 cores: images per second of wall
+time.
 
 A pixel spikes in each millisecond with probability pixel / (255 * 5.5), as the authors of HM2-BP have it. The
 spikes are drawn beforehand, for everybody.
@@ -12,12 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-
-import eventsnn as es
 from common import comparison, emit, find_data, options, spread, use_cores
 from contenders import EVENT_LOOP, OURS
 from jobs import Job, write_trains
 from speed import add_peaks, hire, race
+
+import eventsnn as es
 
 DURATION = 400  # ms
 RATE = 1 / (255 * 5.5)  # per ms and unit of grey

@@ -1,14 +1,14 @@
 """How far from the machine's limits: rates of this core, and the share of them that the sweeps reach.
 
-Measured here, by a small C file compiled at run time for the instruction set in use: float32 multiply-adds per
-second (fused, and as separate operations, which is what bit-equal results allow), and reading from each cache and
-from memory. Counted: what one event costs one neuron.
+Measured here, by a small C file compiled at run time for the instruction set in use: float32 multiply-adds
+per second (fused, and as separate operations, which is what bit-equal results allow), and reading from each
+cache and from memory. Counted: what one event costs one neuron.
 
     forward sweep    3 multiplications, 2 additions, 1 comparison, 4 bytes of weight
     reverse sweep    3 multiplications, 2 additions, 8 bytes (gradient read and written)
 
-The limit is the slower of arithmetic and traffic, per recording; the share is the limit over the measured time.
-Needs a C compiler that knows vector types (GCC, Clang).
+The limit is the slower of arithmetic and traffic, per recording; the share is the limit over the measured
+time. Needs a C compiler that knows vector types (GCC, Clang).
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from common import comparison, describe_machine, emit, find_nmnist, options, row, use_cores
 from contenders import OURS
 from jobs import Job
@@ -56,7 +55,7 @@ class Rates:
 
 
 def compile_c(folder: Path, instruction_set: str, contract: str) -> tuple[ctypes.CDLL, int]:
-    """The C file as a library, and the bytes of one of its vectors. `contract`: "fast" fuses, "off" does not."""
+    """The C file as a library, and the bytes of a vector. `contract`: "fast" fuses, "off" does not."""
     flags, width = FLAGS.get(instruction_set, ([], 16))
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
     source, target = Path(__file__).with_suffix(".c"), folder / f"roofline_{contract}.so"
@@ -143,9 +142,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             took = [1e3 * a["cpu"] / a["samples"] for a in answers]
             rows.append(row(OURS[0], what, "ms of processor time per recording", took, limit_ms=milliseconds))
             share = milliseconds / rows[-1]["median"]
-            note = f"{milliseconds:.3f} ms of {rows[-1]['median']:.3f} ms, everything around the sweeps included"
+            note = (
+                f"{milliseconds:.3f} ms of {rows[-1]['median']:.3f} ms, everything around the sweeps included"
+            )
             compared.append(comparison(f"share of the roofline, {what}", share, None, note=note))
-    notes = [f"{events:.0f} events a recording, {job.hidden} neurons; output layer and Adam are not in the limit"]
+    notes = [
+        f"{events:.0f} events a recording, {job.hidden} neurons; output layer and Adam are not in the limit"
+    ]
     emit("roofline", rows=rows, comparisons=compared, limits=limit, notes=notes)
 
 

@@ -1,9 +1,10 @@
 """Training and inference of 2312-800-10 on real N-MNIST recordings, everybody on the same one core.
 
-Repeats take turns (ours, a rival, the next rival, ours again ...), rates are medians of samples per second of
-processor time, each contender at its best batch size. Rivals get their batches binned in memory; ours is given
-the recordings in memory, and, apart, their files. "trained" are the weights that eventsnn reaches in a few epochs,
-given to everybody; accuracy there is on those same recordings and says only that it is the same network.
+Repeats take turns (ours, a rival, the next rival, ours again ...), rates are medians of samples per second
+of processor time, each contender at its best batch size. Rivals get their batches binned in memory; ours is
+given the recordings in memory, and, apart, their files. "trained" are the weights that eventsnn reaches in
+a few epochs, given to everybody; accuracy there is on those same recordings and says only that it is the
+same network.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import comparison, emit, find_nmnist, missing_row, options, row, use_cores
+from common import comparison, emit, find_nmnist, missing_row, options, row, spread, use_cores
 from contenders import CONTENDERS, EVENT_LOOP, LIBRARY_NAMES, OURS
 from jobs import Job
 from workers import Missing, Worker
+
+import eventsnn as es
 
 BARS = {
     ("train", "library"): 12.0,
@@ -109,7 +112,9 @@ def ratios(rows: list[dict[str, Any]], workload: str, what: str) -> list[dict[st
         found.append(comparison(f"{workload}: eventsnn / {best}", rates[OURS[0]] / rates[best], bar))
     if EVENT_LOOP in rates:
         bar = BARS[what, "loop"]
-        found.append(comparison(f"{workload}: eventsnn / event loop", rates[OURS[0]] / rates[EVENT_LOOP], bar))
+        found.append(
+            comparison(f"{workload}: eventsnn / event loop", rates[OURS[0]] / rates[EVENT_LOOP], bar)
+        )
     return found
 
 
@@ -157,9 +162,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def link_subset(data: Path, samples: int, target: Path) -> Path:
     """A folder of links to `samples` recordings, spread evenly over those of `data`."""
-    import eventsnn as es
-    from common import spread
-
     source = es.data.NMNIST(data)
     for index in spread(samples, len(source)):
         file = Path(source.paths[index]).resolve()

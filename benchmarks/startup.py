@@ -9,8 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import eventsnn as es
 from common import comparison, emit, find_nmnist, options, row
+
+import eventsnn as es
 
 IMPORT = "import eventsnn"
 BARS = {"import": 0.25, "simulate": 0.5}
@@ -34,8 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         commands = {
             "python alone": [sys.executable, "-c", "pass"],
             "import": [sys.executable, "-c", IMPORT],
-            "simulate": [sys.executable, "-m", "eventsnn", "simulate", str(model), data.paths[0]]
-            + ["--trace", str(trace)],
+            "simulate": [
+                *(sys.executable, "-m", "eventsnn", "simulate"),
+                *(str(model), data.paths[0], "--trace", str(trace)),
+            ],
         }
         found: dict[str, list[float]] = {name: [] for name in commands}
         for repeat in range(given.repeats + 1):

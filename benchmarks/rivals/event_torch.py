@@ -2,11 +2,12 @@
 
 Per bin the synaptic input of the hidden layer is a sum of weight rows over the events of the bin
 (`embedding_bag`); the leaky integrate-and-fire loop is three operations a step, in place; hidden spikes are
-few, so they go on as events too; the backward pass is written out (surrogate gradient: a box around the threshold,
-reset detached) and the gradient of the weights is again a sum over events. No autograd, no dense input.
-`loss_by_autograd` is the same model in plain PyTorch, to check the gradients against.
+few, so they go on as events too; the backward pass is written out (surrogate gradient: a box around the
+threshold, reset detached) and the gradient of the weights is again a sum over events. No autograd, no dense
+input. `loss_by_autograd` is the same model in plain PyTorch, to check the gradients against.
 
-A layer, per bin, with the sign of everything turned round, so that `torch.threshold` is firing and reset in one:
+A layer, per bin, with the sign of everything turned round, so that `torch.threshold` is firing and reset in
+one:
     I = a_s I + x,    u = a_m v + I,    s = (u <= -1),    v = u (1 - s)
 Weights are those of eventsnn divided by -tau_s times the threshold.
 """
@@ -113,7 +114,7 @@ class EventTorch:
         return self._kept[name]
 
     def _integrate(self, x: torch.Tensor, u: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor]) -> None:
-        """Potentials before reset of the steps of `x` into `u` (may be `x`); `state` is (I, v), carried on."""
+        """Potentials before reset of the steps of `x` into `u` (or `x`); `state` is (I, v), carried on."""
         current, v = state
         for x_t, u_t in zip(x.unbind(0), u.unbind(0), strict=True):
             torch.add(x_t, current, alpha=self.a_s, out=current)
@@ -121,7 +122,7 @@ class EventTorch:
             torch.threshold(u_t, -1.0, 0.0, out=v)
 
     def _forward(self, batch: Batch, keep: bool) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-        """Potentials of both layers (steps, batch, neurons), and hidden spikes as places in the flat first."""
+        """Potentials of both layers (steps, batch, neurons); hidden spikes as places in the flat first."""
         hidden, outputs = self.w2.shape
         state = (torch.zeros(batch.size, hidden), torch.zeros(batch.size, hidden))
         kept = self._buffer("u1", batch.bins, batch.size, hidden) if keep else torch.empty(0)
@@ -149,9 +150,10 @@ class EventTorch:
         return (self._forward(batch, keep=False)[1] <= -1).sum(0)
 
     def _differentiate(self, u: torch.Tensor, errors: Iterator[torch.Tensor]) -> None:
-        """Replace potentials by gradients with respect to the layer's input; `errors`: of the spikes, last first.
+        """Replace potentials by gradients with respect to the layer's input.
 
-        Errors come divided by -2 BOX, the height of the box and the sign of the model.
+        `errors` are those of the spikes, last step first. They come divided by -2 BOX: the
+        height of the box and the sign of the model.
         """
         shape = u.shape[1:]
         g_u, g_next, boxed, passed = (torch.zeros(shape) for _ in range(4))
@@ -211,7 +213,7 @@ class _Fire(torch.autograd.Function):
 
 
 def loss_by_autograd(net: EventTorch, dense: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The same loss in plain PyTorch from counts of events (steps, batch, inputs): the reference for gradients."""
+    """The same loss in plain PyTorch, from counts of events (steps, batch, inputs)."""
     signal = dense
     for w in (net.w1, net.w2):
         current = v = torch.zeros(signal.shape[1], w.shape[1], dtype=signal.dtype)

@@ -1,9 +1,9 @@
 """snnTorch, SpikingJelly and Norse in their best form for this network.
 
-All steps of the first linear map are one matrix product; time is a loop of our own over `unbind`, as indexing x[t] in
-it (what SpikingJelly's and Norse's multi-step layers do) makes the backward pass quadratic in the steps.
-Thresholds are 1; weights are scaled so that all of them are the same network, up to what a library fixes: Norse
-integrates by Euler, each has the surrogate gradient it has by default.
+All steps of the first linear map are one matrix product; time is a loop of our own over `unbind`, as
+indexing x[t] in it (what SpikingJelly's and Norse's multi-step layers do) makes the backward pass quadratic
+in the steps. Thresholds are 1; weights are scaled so that all of them are the same network, up to what a
+library fixes: Norse integrates by Euler, each has the surrogate gradient it has by default.
 """
 
 from __future__ import annotations
