@@ -21,7 +21,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = ROOT / "datasets" / "nmnist" / "dense.toml"
 LIBRARIES = (
-    *("eventsnn", "numpy", "scipy", "torch", "snntorch", "spikingjelly", "norse"),
+    *("numpy", "scipy", "torch", "snntorch", "spikingjelly", "norse"),
     *("nest-simulator", "brian2"),
 )
 
@@ -62,7 +62,10 @@ def describe_machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of the libraries compared; "not installed" where there is none."""
-    found = {}
+    import eventsnn
+
+    # Run from a checkout it is not installed, but there.
+    found = {"eventsnn": eventsnn.__version__}
     for name in LIBRARIES:
         try:
             found[name] = importlib.metadata.version(name)

@@ -2,7 +2,7 @@
 
     python benchmarks/run.py --out results             all parts; hours, mostly the accuracy curves
     python benchmarks/run.py --quick                   every part in a small form: minutes
-    python benchmarks/run.py --only speed,roofline     some parts
+    python benchmarks/run.py --only speed,roofline     some parts; what the folder has of others stays
 
 Each part is a script of its own, with --quick and --repeats, that prints one JSON object; it runs as a
 child of this process and its contenders as children of it, one at a time. Writes results.json, results.md
@@ -102,6 +102,14 @@ def choose(text: str | None) -> list[str]:
     return names
 
 
+def earlier_parts(file: Path, quick: bool) -> dict[str, Any]:
+    """Parts measured before into the same folder, in the same form: --only adds to them."""
+    if not file.exists():
+        return {}
+    earlier = json.loads(file.read_text())
+    return dict(earlier["parts"]) if earlier["quick"] == quick else {}
+
+
 def save(results: dict[str, Any], folder: Path) -> None:
     """results.json, results.md and, with matplotlib, pictures."""
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -134,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "machine": describe_machine(),
         "versions": versions(),
-        "parts": {},
+        "parts": earlier_parts(given.out / "results.json", given.quick),
     }
     for name in names:
         print(f"{name}: {PARTS[name]}", file=sys.stderr, flush=True)
@@ -145,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results["parts"][name]["seconds"] = time.perf_counter() - start
         save(results, given.out)
     print((given.out / "results.md").read_text())
-    if any(part.get("status") == "failed" for part in results["parts"].values()):
+    if any(results["parts"][name].get("status") == "failed" for name in names):
         sys.exit(1)
 
 

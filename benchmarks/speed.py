@@ -85,6 +85,7 @@ def race(
             f"samples/s of {'processor' if clock == 'cpu' else 'wall'} time",
             [a["samples"] / a[clock] for a in found],
             rate_wall=[a["samples"] / a["wall"] for a in found],
+            rate_cpu=[a["samples"] / a["cpu"] for a in found],
             samples=found[0]["samples"],
             batch=best[name],
             accuracy=found[-1].get("accuracy"),

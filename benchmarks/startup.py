@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -17,11 +18,12 @@ IMPORT = "import eventsnn"
 BARS = {"import": 0.25, "simulate": 0.5}
 
 
-def seconds(command: list[str]) -> float:
-    """Wall time of a command that must succeed."""
-    start = time.perf_counter()
+def seconds(command: list[str]) -> tuple[float, float]:
+    """Wall time and processor time of a command that must succeed."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,14 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 *(str(model), data.paths[0], "--trace", str(trace)),
             ],
         }
-        found: dict[str, list[float]] = {name: [] for name in commands}
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         for repeat in range(given.repeats + 1):
             for name, command in commands.items():
                 took = seconds(command)
                 if repeat:  # the first one fills the caches
                     found[name].append(took)
-    rows = [row("eventsnn", name, "s of wall time", repeats) for name, repeats in found.items()]
-    medians = {r["workload"]: r["median"] for r in rows}
+    rows = [
+        row("eventsnn", name, f"s of {clock} time", [took[k] for took in repeats])
+        for name, repeats in found.items()
+        for k, clock in enumerate(("wall", "processor"))
+    ]
+    medians = {r["workload"]: r["median"] for r in rows if "wall" in r["unit"]}
     compared = [
         comparison(f"{name}, seconds with the interpreter's start", medians[name], bar, at_least=False)
         for name, bar in BARS.items()

@@ -97,7 +97,7 @@ class EventTorch:
         thresholds: Sequence[float],
         tau_m: float = 64.0,
         tau_s: float = 8.0,
-        learning_rate: float = 3e-4,
+        learning_rate: float = 3e-5,
     ) -> None:
         scaled = [np.asarray(w).T / (-tau_s * nu) for w, nu in zip(weights, thresholds, strict=True)]
         self.w1, self.w2 = (

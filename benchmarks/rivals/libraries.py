@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-LEARNING_RATES = {"snnTorch": 1.2e-4, "SpikingJelly": 1.2e-4, "Norse": 1.2e-4}
+LEARNING_RATES = {"snnTorch": 3e-5, "SpikingJelly": 3e-5, "Norse": 3e-5}
 
 
 class Net(torch.nn.Module):
