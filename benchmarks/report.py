@@ -103,7 +103,7 @@ def draw(results: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def draw_rates(parts: dict[str, Any]) -> Any:
-    """Bars of samples per second, on a logarithmic axis."""
+    """Bars of samples per second, from zero."""
     from matplotlib.figure import Figure
 
     found = []
@@ -123,13 +123,13 @@ def draw_rates(parts: dict[str, Any]) -> Any:
         medians = [r["median"] for r in rows]
         errors = [[r["median"] - r["min"] for r in rows], [r["max"] - r["median"] for r in rows]]
         ax.barh([r["contender"] for r in rows], medians, color=colours, xerr=errors, ecolor="#555555")
+        end = max(r["max"] for r in rows)
         for y, r in enumerate(rows):
-            ax.text(r["max"] * 1.08, y, number(r["median"]), va="center", fontsize=9)
-        ax.set_xscale("log")
-        ax.set_xlim(min(medians) / 3, max(r["max"] for r in rows) * 2)
+            ax.text(r["max"] + end / 60, y, number(r["median"]), va="center", fontsize=9)
+        ax.set_xlim(0, 1.12 * end)
         ax.set_title(f"{title}, {rows[0]['unit']}", loc="left", fontsize=10)
         ax.spines[["top", "right"]].set_visible(False)
-    figure.subplots_adjust(hspace=0.9 if len(found) > 1 else 0.2)
+    figure.subplots_adjust(hspace=0.55 if len(found) > 1 else 0.2)
     return figure
 
 
@@ -150,7 +150,7 @@ def draw_curves(parts: dict[str, Any]) -> Any:
             ax.plot(c["sizes"], c["seconds"], "o-", color=colour, label=label)
             ax.plot([0, c["sizes"][-1]], [0, c["seconds"][-1]], ":", color=colour, linewidth=1)
         ax.set_xlim(0)
-        ax.set_ylim(0)
+        ax.set_ylim(0, 1.3 * ax.get_ylim()[1])
         ax.set_xlabel({"events": "events per recording", "hidden": "hidden neurons"}.get(name, "recordings"))
         ax.legend(fontsize=7, frameon=False, loc="upper left")
         ax.spines[["top", "right"]].set_visible(False)
