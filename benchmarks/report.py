@@ -186,6 +186,6 @@ def draw_accuracy(parts: dict[str, Any]) -> Any:
     ax.minorticks_off()
     ax.set_xlabel("core seconds of training")
     ax.set_ylabel("accuracy on held-out recordings, %")
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     ax.spines[["top", "right"]].set_visible(False)
     return figure
