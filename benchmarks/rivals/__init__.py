@@ -1,0 +1,1 @@
+"""Rivals that need the extra `bench`."""

@@ -1,0 +1,110 @@
+"""A contender in a process of its own: one JSON object a line each way, so that repeats can take turns.
+
+Only one worker works at a time; the others wait for a line. Peak memory is that of the process.
+Run by hand: `python benchmarks/workers.py NAME`, then lines such as {"do": "infer", "batch": 16}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+class Missing(Exception):
+    """A contender that cannot be had here; the text says why."""
+
+
+class Worker:
+    """The parent's end."""
+
+    def __init__(self, name: str, module: str = "contenders") -> None:
+        self.name = name
+        folder = Path(__file__).resolve().parent
+        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, name, module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+
+    def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
+        """Send a request and wait for the answer; Missing or RuntimeError if the worker says so."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise RuntimeError(f"{self.name}: the process ended with status {self.process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        if "missing" in answer:
+            raise Missing(answer["missing"])
+        if "error" in answer:
+            raise RuntimeError(f"{self.name}: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        """End the process and wait for it."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def serve(name: str, module: str) -> None:
+    """The child's end: answer until standard input closes."""
+    # Libraries print what they like; the pipe is for answers only.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    import importlib
+
+    from jobs import Job
+
+    contender = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        what = request.pop("do")
+        try:
+            if what == "setup":
+                contender = importlib.import_module(module).CONTENDERS[name]()
+                answer = contender.setup(Job(**request))
+                answer["batches"] = contender.batches
+            elif what == "peak":
+                answer = {"peak_mib": _peak_mib()}
+            else:
+                answer = getattr(contender, what)(**request)
+        except ImportError as error:
+            answer = {"missing": f"{type(error).__name__}: {error}"}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _peak_mib() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+if __name__ == "__main__":
+    serve(*sys.argv[1:3])

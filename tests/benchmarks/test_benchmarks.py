@@ -1,0 +1,161 @@
+"""The benchmarks run: parts import, a tiny run prints what it promises, a missing rival is no crash."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eventsnn as es
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks/ is not part of an installation")
+ROW = {"contender", "workload", "unit", "median", "min", "max", "repeats"}
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """Import from benchmarks/, which is a folder of scripts."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Six tiny recordings of two classes."""
+    rng = np.random.default_rng(1)
+    for label in (0, 1):
+        folder = tmp_path / "Train" / str(label)
+        folder.mkdir(parents=True)
+        for number in range(3):
+            x, y = rng.integers(0, 34, (2, 300))
+            t = np.sort(rng.integers(0, 100_000, 300))
+            stream = es.EventStream.from_arrays(t, x, y, rng.integers(0, 2, 300), sensor_size=(34, 34, 2))
+            es.write(folder / f"{label}{number:04}.bin", stream)
+    return tmp_path
+
+
+def last_line(*arguments: str) -> dict:
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_part_imports_and_has_a_main(modules):
+    for name in modules("run").PARTS:
+        if (FOLDER / f"{name}.py").exists():
+            assert callable(modules(name).main)
+
+
+def test_speed_of_ours_prints_the_promised_keys(recordings):
+    result = last_line(
+        *(str(FOLDER / "speed.py"), "--quick", "--repeats", "2", "--data", str(recordings)),
+        *("--samples", "6", "--hidden", "16", "--only", "eventsnn", "eventsnn, from files"),
+    )
+    assert set(result) >= {"part", "rows", "missing", "comparisons", "notes", "machine"}
+    assert [row["contender"] for row in result["rows"]] == ["eventsnn", "eventsnn, from files"] * 3
+    for row in result["rows"]:
+        assert set(row) >= ROW | {"rate_wall", "batch", "samples"}
+        assert row["samples"] == 6
+        assert len(row["repeats"]) == 2
+        assert row["min"] > 0
+    assert {row["peak_mib"] > 0 for row in result["rows"] if row["workload"] == "training"} == {True}
+
+
+def test_a_missing_rival_is_reported_and_the_others_go_on(recordings, tmp_path, monkeypatch):
+    # A folder in front of the path whose torch cannot be imported.
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "torch.py").write_text("raise ImportError('no torch here')\n")
+    path = [str(tmp_path / "broken"), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path).rstrip(os.pathsep))
+    result = last_line(
+        *(str(FOLDER / "speed.py"), "--quick", "--repeats", "1", "--data", str(recordings)),
+        *("--samples", "6", "--hidden", "16", "--only", "eventsnn", "Norse", "PyTorch, event-sparse loop"),
+    )
+    assert {m["contender"]: m["status"] for m in result["missing"]} == {
+        "PyTorch, event-sparse loop": "not installed",
+        "Norse": "not installed",
+    }
+    assert all("no torch here" in m["reason"] for m in result["missing"])
+    assert {row["contender"] for row in result["rows"]} == {"eventsnn"}
+
+
+def test_driver_writes_json_table_and_survives_a_failing_part(modules, tmp_path, monkeypatch):
+    run = modules("run")
+    monkeypatch.setattr(run, "PARTS", {"gone": "not there", "speed": "fails: no data"})
+    monkeypatch.delenv("EVENTSNN_DATA", raising=False)
+    with pytest.raises(SystemExit):
+        run.main(["--quick", "--out", str(tmp_path / "out")])
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["parts"]["gone"]["status"] == "not there"
+    assert results["parts"]["speed"]["status"] == "failed"
+    assert "failed" in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_report_shows_rows_missing_rivals_and_pictures(modules, tmp_path):
+    common, report = modules("common"), modules("report")
+    rows = [common.row(name, "training", "samples/s", [1.0, 2.0]) for name in ("eventsnn", "Norse")]
+    curve = {"axis": "events", "what": "train", "sizes": [1, 2, 4], "seconds": [1, 2, 4], "exponent": 1.0}
+    points = [{"contender": "eventsnn", "checkpoint": c, "mean": 9.0, "min": 8, "max": 9} for c in (10, 30)]
+    results = {
+        **{"quick": True, "repeats": 2, "machine": common.describe_machine(), "versions": common.versions()},
+        "parts": {
+            "speed": {
+                "rows": rows,
+                "missing": [common.missing_row("snnTorch", "no module")],
+                "comparisons": [common.comparison("a ratio", 2.0, 3.0)],
+            },
+            "linear_cost": {"curves": [curve]},
+            "accuracy": {"rows": [{**rows[0], **point} for point in points]},
+        },
+    }
+    text = report.markdown(results)
+    assert "| not installed | snnTorch | no module" in text
+    assert "| a ratio | 2 | >= 3 | no |" in text
+    drawn = report.draw(results, tmp_path)
+    assert [path.name for path in drawn] == ["rates.png", "linear_cost.png", "accuracy.png"]
+    assert all(path.stat().st_size > 1000 for path in drawn)
+
+
+def test_hand_written_gradients_agree_with_autograd(modules):
+    torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[bench]'")
+    module = modules("rivals.event_torch")
+    rng = np.random.default_rng(2)
+    bins, n_inputs, size = 70, 30, 3
+    recordings = [
+        (
+            np.sort(rng.integers(0, bins, 400)).astype(np.int32),
+            rng.integers(0, n_inputs, 400).astype(np.int32),
+        )
+        for _ in range(size)
+    ]
+    weights = [rng.uniform(-1, 1, (20, n_inputs)), rng.uniform(-1, 1, (4, 20))]
+    net = module.EventTorch(weights, [5.0, 5.0])
+    batch = module.make_batch(recordings, [0, 1, 3], bins, n_inputs)
+    dense = np.zeros((bins, size, n_inputs), np.float32)
+    for k, (step, neuron) in enumerate(recordings):
+        np.add.at(dense, (step, k, neuron), 1)
+    loss = module.loss_by_autograd(net, torch.from_numpy(dense), batch.labels)
+    loss.backward()
+    expected = [p.grad.clone() for p in (net.w1, net.w2)]
+    assert net.gradients(batch) == pytest.approx(float(loss.detach()), rel=1e-6)
+    for parameter, gradient in zip((net.w1, net.w2), expected, strict=True):
+        assert gradient.norm() > 0
+        # float32; sums in another order, some hundred terms.
+        assert torch.allclose(parameter.grad, gradient, rtol=1e-3, atol=1e-5 * float(gradient.abs().max()))
+
+
+def test_accuracy_curve_tests_once_where_checkpoints_are_passed_together(modules):
+    tests = []
+    curve = modules("accuracy").Curve([1, 2, 5], lambda: tests.append(1) or 0.5)
+    assert curve.pass_to(0.5, 0)
+    assert curve.pass_to(3.0, 1)
+    assert not curve.pass_to(6.0, 2, 4.0)
+    assert [(p["checkpoint"], p["seconds"]) for p in curve.points] == [(1, 3.0), (2, 3.0), (5, 4.0)]
+    assert len(tests) == 2
