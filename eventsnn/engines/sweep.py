@@ -26,6 +26,7 @@ MAX_EVENTS = 8_000_000
 # Neuron updates per kernel call: about 10 ms.
 CHUNK = 10_000_000
 
+Parts: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 # Calls the work it is given once on each of some threads, and returns when all are done.
 Share: TypeAlias = "Callable[[Callable[[], None]], None]"
 
@@ -113,7 +114,7 @@ class LayerInput:
         return cls(arrivals, table, grid, scale)
 
     @property
-    def parts(self) -> tuple[np.ndarray, ...]:
+    def parts(self) -> Parts:
         """As the kernels take them: times, neurons, ptr, grid, scale, table."""
         a = self.arrivals
         return a.times, a.neurons, a.ptr, self.grid, self.scale, self.table

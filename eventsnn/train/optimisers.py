@@ -111,21 +111,19 @@ class OptimiserState:
         `decay` is a real array (blocks, WIDTH); `step` counts the steps from 1.
         """
         o = self.optimiser
-        arrays = [self.weights, self.gradient, *self.moments]
-        if o.name == "sgd":
-            arrays.append(np.empty((0, 0, 0), self.weights.dtype))
-            return make_update(
-                *arrays, decay, self.row_sum, self.row_square, scale, rate, o.momentum, 0.0, 0.0
-            )
+        adam = o.name == "adam"
         correction = math.sqrt(1.0 - o.beta2**step)
         return make_update(
-            *arrays,
+            self.weights,
+            self.gradient,
+            self.moments[0],
+            self.moments[1] if adam else np.empty((0, 0, 0), self.weights.dtype),
             decay,
             self.row_sum,
             self.row_square,
             scale,
-            rate * correction / (1.0 - o.beta1**step),
-            o.beta1,
+            rate * correction / (1.0 - o.beta1**step) if adam else rate,
+            o.beta1 if adam else o.momentum,
             o.beta2,
             o.epsilon * correction,
         )
