@@ -39,6 +39,18 @@ def test_softmax_loss_of_large_counts_does_not_overflow():
     assert d.tolist() == [1.0, -1.0]
 
 
+@pytest.mark.parametrize("head", ["count", "softmax"])
+def test_losses_of_many_samples_are_those_of_each(head):
+    rule = HM2BP(desired=10, undesired=2, margin=1.0, head=head)
+    counts, labels = np.array([[7, 3, 0, 9], [1, 10, 2, 2], [0, 0, 0, 0]]), np.array([0, 1, 3])
+    loss, d = macro.losses(counts, labels, rule)
+    one = macro.softmax_loss if head == "softmax" else macro.count_loss
+    for row, label, found, errors in zip(counts, labels.tolist(), loss, d, strict=True):
+        expected, expected_errors = one(row, label, rule)
+        assert found == pytest.approx(expected, rel=1e-14)
+        np.testing.assert_allclose(errors, expected_errors, rtol=1e-14)
+
+
 def test_forced_spikes_are_evenly_spaced_up_to_the_end():
     assert macro.forced_spike_times(300.0, 4).tolist() == [75.0, 150.0, 225.0, 300.0]
     assert len(macro.forced_spike_times(310.0, 35)) == 35
