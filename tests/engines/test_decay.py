@@ -1,4 +1,4 @@
-"""The exponentials of our own: right to the last places, the same bits in the vector loop that fills tables."""
+"""Exponentials of our own: right to the last places, the same bits in the vector loop that fills tables."""
 
 import math
 import random
