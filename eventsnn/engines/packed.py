@@ -92,3 +92,19 @@ class PackedNetwork:
             np.array(delays, dtype=np.float64),
             self.resets[layers],
         )
+
+
+_last: PackedNetwork | None = None
+
+
+def pack_once(network: Network, real: type[np.floating]) -> PackedNetwork:
+    """The network packed, for reading only; the last one asked for is kept.
+
+    Packing takes as long as simulating a short recording, and recordings come one after the other through the
+    same network. Its weights cannot change under us: a network's arrays are read-only.
+    """
+    global _last
+    kept = _last
+    if kept is None or kept.network is not network or kept.real is not real:
+        kept = _last = PackedNetwork(network, real)
+    return kept

@@ -9,7 +9,7 @@ import numpy as np
 from eventsnn._ext.engine_queue import QueueState, run_queue
 from eventsnn.engines import windows
 from eventsnn.engines.arguments import check_dtype, check_input, endless
-from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.packed import PackedNetwork, pack_once
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
@@ -62,7 +62,7 @@ def run(
         if reason is None:
             return windows.run(network, times_ms, indices, t_stop=t_stop)
         check_dense_size(network, real, reason)
-    return run_packed(PackedNetwork(network, real), times_ms, indices, t_stop=t_stop)
+    return run_packed(pack_once(network, real), times_ms, indices, t_stop=t_stop)
 
 
 def check_dense_size(network: Network, real: type[np.floating], reason: str) -> None:

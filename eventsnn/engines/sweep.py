@@ -16,7 +16,7 @@ from eventsnn._ext.turns import Turns
 from eventsnn.engines import queue
 from eventsnn.engines.arguments import check_dtype, check_input, endless
 from eventsnn.engines.blocks import WIDTH, block_count
-from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.packed import PackedNetwork, pack_once
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
@@ -156,7 +156,7 @@ def run(
     reason = refusal(network)
     if reason:
         raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
-    return run_packed(PackedNetwork(network, check_dtype(dtype)), times_ms, indices, t_stop=t_stop)
+    return run_packed(pack_once(network, check_dtype(dtype)), times_ms, indices, t_stop=t_stop)
 
 
 def run_packed(
