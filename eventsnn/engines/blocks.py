@@ -16,6 +16,15 @@ def block_count(neurons: int) -> int:
     return -(-neurons // WIDTH)
 
 
+def aligned_zeros(shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarray:
+    """Zeros that begin at a line of the cache (64 bytes), as rows of blocks must to lie in two lines, not three."""
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(size + 63, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
 def pack(weights: np.ndarray, out: np.ndarray) -> None:
     """Write weights (post, pre) to `out` (blocks, pre, WIDTH), converting to its dtype."""
     for block in range(len(out)):

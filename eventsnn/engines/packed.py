@@ -6,7 +6,7 @@ import numpy as np
 
 from eventsnn._ext.engine_queue import QueueState
 from eventsnn.engines.arguments import constants_row, engine_projections
-from eventsnn.engines.blocks import WIDTH, block_count, pack, unpack
+from eventsnn.engines.blocks import WIDTH, aligned_zeros, block_count, pack, unpack
 from eventsnn.network import Network, Projection
 
 
@@ -42,7 +42,7 @@ class PackedNetwork:
             for p in self.projections
         ]
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
-        self.flat = np.empty(ends[-1], dtype=real)
+        self.flat = aligned_zeros((int(ends[-1]),), real)
         self.offsets = {p.key: int(start) for p, start in zip(self.projections, ends, strict=False)}
         self.blocks = {
             p.key: self.flat[start:end].reshape(shape)

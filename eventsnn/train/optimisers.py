@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._ext.optimiser import Update, make_update
+from eventsnn.engines.blocks import aligned_zeros
 from eventsnn.errors import TrainingError
 from eventsnn.train.schedules import SCHEDULES
 
@@ -99,8 +100,9 @@ class OptimiserState:
     def __init__(self, optimiser: Optimiser, weights: np.ndarray) -> None:
         self.optimiser = optimiser
         self.weights = weights
-        self.gradient = np.zeros_like(weights)
-        self.moments = [np.zeros_like(weights) for _ in range(2 if optimiser.name == "adam" else 1)]
+        self.gradient, *self.moments = (
+            aligned_zeros(weights.shape, weights.dtype) for _ in range(3 if optimiser.name == "adam" else 2)
+        )
         wide = weights.astype(np.float64)
         self.row_sum = wide.sum(axis=1)
         self.row_square = (wide * wide).sum(axis=1)
