@@ -49,7 +49,7 @@ def list_extensions() -> list[Extension]:
     sources = stage_sources()
     headers = {path.stem: str(path) for path in sorted(PACKAGE.glob("*.h"))}
     # The loops over a block are compiled into one module; the others see their table alone.
-    shared = [headers["block"], headers["decay"]]
+    shared = [headers[name] for name in ("block", "decay", "lif", "spikes", "sweep")]
     extensions = [
         Extension(
             f"eventsnn._ext.{path.stem}",

@@ -8,10 +8,15 @@ from libc.string cimport memset
 from eventsnn._ext.block cimport TABLE_COLUMNS as COLUMNS
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport real_t
-from eventsnn._ext.lif cimport LIF_CANDIDATE
+from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_TOUCH
+from eventsnn._ext.sweep cimport event_t
 from eventsnn._ext.turns cimport Turns, turns_take
 
+import numpy as np
+
 TABLE_COLUMNS = COLUMNS
+CANDIDATE, TOUCH = LIF_CANDIDATE, LIF_TOUCH  # for the test that the twins have the same
+EVENT = np.dtype([("time", np.float64), ("neuron", np.int32), ("release", np.int32)])
 
 cdef enum:
     CHUNK = 256
@@ -54,16 +59,32 @@ cdef double fill_grid(const double* times, int64_t n, int32_t* grid) noexcept no
     return scale
 
 
-def fill_tables(const double[::1] times, const int64_t[::1] sample_ptr, const double[::1] constants,
-                real_t[:, ::1] table, int32_t[::1] grid, double[::1] scale, Turns turns):
+cdef void fill_events(const double* times, const int32_t* neurons, int64_t n, double refractory,
+                      const int32_t* grid, double scale, event_t* events) noexcept nogil:
+    cdef int64_t e
+    cdef double cell
+    for e in range(n):
+        cell = min((times[e] + refractory) * scale, <double> (n - 1))
+        events[e].time = times[e]
+        events[e].neuron = neurons[e]
+        events[e].release = grid[<int64_t> cell]
+
+
+def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,
+                const double[::1] constants, event_t[::1] events, real_t[:, ::1] table, int32_t[::1] grid,
+                double[::1] scale, Turns turns):
     """Tables and grids of the samples that this thread takes.
 
     Parameters
     ----------
     times : float64 (n,)
         ms, ascending within each sample; `sample_ptr` (samples + 1,) delimits the samples.
+    neurons : int32 (n,)
+        Source neuron of each.
     constants : float64 (11,)
         What `lif_fill` takes.
+    events : EVENT (n,)
+        Filled: the arrivals as a sweep reads them; see sweep.h.
     table : real (n, TABLE_COLUMNS)
         Filled: propagators a, h, b of the interval before each arrival, and the level that the membrane potential of
         a neuron that fired in that interval, had it not been reset, would be above at the arrival. It fires with
@@ -84,6 +105,8 @@ def fill_tables(const double[::1] times, const int64_t[::1] sample_ptr, const do
             n = sample_ptr[s + 1] - first
             fill_propagators(t + first, n, &constants[0], rows + first * COLUMNS)
             scale[s] = fill_grid(t + first, n, &grid[first + s])
+            if n:
+                fill_events(t + first, &neurons[first], n, constants[3], &grid[first + s], scale[s], &events[first])
             s = turns_take(&turns.next)
 
 

@@ -10,10 +10,13 @@
 #define BLOCK_WIDTH 32
 #define TABLE_COLUMNS 4 /* a, h, b of the interval before an arrival; level that a crossing in it leaves u above */
 
+struct event_s;
+struct block_s;
+
 #define DECLARE_OPS(REAL, ops)                                                                                       \
     typedef struct {                                                                                                 \
-        int64_t (*run)(REAL*, REAL*, const REAL*, const int32_t*, const REAL*, int64_t, int64_t, int64_t,            \
-                       const REAL*, uint32_t*);                                                                     \
+        int64_t (*run)(REAL*, REAL*, const REAL*, const struct event_s*, const REAL*, int64_t, int64_t, int64_t);    \
+        int (*sweep)(struct block_s*, const REAL*, const REAL*);                                                     \
         void (*step)(REAL*, REAL*, const REAL*, int64_t, int32_t, REAL, REAL, REAL, REAL, REAL, REAL, uint8_t*);     \
         void (*table)(REAL*, const double*, int64_t, const double*, double);                                         \
         void (*reverse)(REAL*, const int32_t*, const REAL*, int64_t, const int32_t*, const int32_t*, const REAL*,    \

@@ -7,18 +7,24 @@
 
 #include "block.h"
 #include "decay.h"
+#include "sweep.h"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define EVENTSNN_X86 1
 #include <immintrin.h>
 #endif
 
+#if defined(__GNUC__) || defined(__clang__)
+#define KEEP_APART __attribute__((noinline))
+#else
+#define KEEP_APART
+#endif
 #define PASTE_(a, b) a##_##b
 #define PASTE(a, b) PASTE_(a, b)
 #define OPS(isa)                                                                                                     \
     {                                                                                                                \
-        PASTE(run, isa), PASTE(step, isa), PASTE(table, isa), PASTE(reverse, isa), PASTE(add_rows, isa),             \
-            PASTE(weigh, isa), PASTE(learn, isa), PASTE(adam, isa), PASTE(sgd, isa)                                  \
+        PASTE(run, isa), PASTE(sweep, isa), PASTE(step, isa), PASTE(table, isa), PASTE(reverse, isa),                \
+            PASTE(add_rows, isa), PASTE(weigh, isa), PASTE(learn, isa), PASTE(adam, isa), PASTE(sgd, isa)            \
     }
 
 /* Vectors of 16 bytes: SSE2 on x86-64, NEON on arm64, part of both baselines. VGE gives a bit per lane. */

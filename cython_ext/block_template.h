@@ -57,56 +57,6 @@ TARGET static inline void NAME(fetch)(const REAL* row) {
     for (int k = 0; k < (int)(BLOCK_WIDTH * sizeof(REAL)); k += 64) __builtin_prefetch((const char*)row + k);
 }
 
-/* One block through the arrivals [e, stop): advance to each, look for spikes on the way, deliver it. Returns the
- * first arrival before which a neuron may have fired, not delivered, the state that of the arrival before, and in
- * `hit` a bit for each such neuron; else `stop`, and if stop < n, `hit` for the interval before it.
- *
- * With a `patch`, nothing is looked for before arrival e (< stop), and there the potentials of the neurons with ones
- * in patch[BLOCK_WIDTH + n] are patch[n], which is 0 for the others. */
-TARGET static int64_t NAME(run)(REAL* u, REAL* i, const REAL* weights, const int32_t* neurons, const REAL* table,
-                                int64_t e, int64_t stop, int64_t n, const REAL* patch, uint32_t* hit) {
-    VEC U[VECS], I[VECS], P[VECS];
-    NAME(load)(U, u);
-    NAME(load)(I, i);
-    *hit = 0;
-    if (patch) {
-        const REAL* row = table + e * TABLE_COLUMNS;
-        const REAL* w = weights + (int64_t)neurons[e] * BLOCK_WIDTH;
-        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
-        for (int k = 0; k < VECS; ++k) {
-            const MASK set = (MASK)LOAD(patch + BLOCK_WIDTH + k * LANES);
-            U[k] = (VEC)(((MASK)(U[k] * a + I[k] * h) & ~set) | (MASK)LOAD(patch + k * LANES));
-            I[k] = I[k] * b + LOAD(w + k * LANES);
-        }
-        ++e;
-    }
-    for (; e < stop; ++e) {
-        const REAL* row = table + e * TABLE_COLUMNS;
-        const REAL* w = weights + (int64_t)neurons[e] * BLOCK_WIDTH;
-        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]), level = VSET(row[3]);
-        NAME(fetch)(weights + (int64_t)neurons[e + AHEAD < stop ? e + AHEAD : e] * BLOCK_WIDTH);
-        for (int k = 0; k < VECS; ++k) P[k] = U[k] * a + I[k] * h;
-        VEC top = P[0];
-        for (int k = 1; k < VECS; ++k) top = VMAX(top, P[k]);
-        if (__builtin_expect(VGE(top, level) != 0, 0)) {
-            for (int k = 0; k < VECS; ++k) *hit |= VGE(P[k], level) << (k * LANES);
-            break;
-        }
-        for (int k = 0; k < VECS; ++k) {
-            U[k] = P[k];
-            I[k] = I[k] * b + LOAD(w + k * LANES);
-        }
-    }
-    if (e == stop && stop < n) {
-        const VEC a = VSET(table[e * TABLE_COLUMNS]), h = VSET(table[e * TABLE_COLUMNS + 1]);
-        const VEC level = VSET(table[e * TABLE_COLUMNS + 3]);
-        for (int k = 0; k < VECS; ++k) *hit |= VGE(U[k] * a + I[k] * h, level) << (k * LANES);
-    }
-    NAME(save)(U, u);
-    NAME(save)(I, i);
-    return e;
-}
-
 /* All blocks of a layer through one arrival: advance, deliver, and found[block] = some neuron may fire before the
  * time that c_u and c_i stand for. */
 TARGET static void NAME(step)(REAL* u, REAL* i, const REAL* weights, int64_t stride, int32_t blocks, REAL a_, REAL h_,
@@ -148,7 +98,7 @@ TARGET static inline void NAME(decays)(const double* x, int n, double* e, double
 }
 
 /* Rows of a table for the elapsed times d (n,): propagators as `lif_respond` gives them for the constants `c` of a
- * neuron (lif.pxd), and the level `lowered` (a + h tau_s/tau_m), `lowered` being a threshold. */
+ * neuron (lif.h), and the level `lowered` (a + h tau_s/tau_m), `lowered` being a threshold. */
 TARGET static void NAME(table)(REAL* table, const double* d, int64_t n, const double* c, double lowered) {
     enum { CHUNK = 64 };
     double x[CHUNK], a[CHUNK], b[CHUNK], slower[CHUNK], rise_m[CHUNK], rise_s[CHUNK], rise[CHUNK];
@@ -285,6 +235,8 @@ TARGET static void NAME(sgd)(REAL* restrict w, REAL* restrict d, REAL* restrict 
         }
     }
 }
+
+#include "sweep_template.h"
 
 #undef LANES
 #undef VECS

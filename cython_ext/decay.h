@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define DECAY_END 700.0
+#define DECAY_SHORT 0.34                         /* below it, x rounds to 0 times ln 2 */
 #define DECAY_LOG2E 1.44269504088896338700e+00
 #define DECAY_MAGIC 6755399441055744.0           /* 1.5 * 2^52: adding it rounds to a whole number */
 #define DECAY_LN2_HI 6.93147180369123816490e-01  /* its low 32 bits are 0: k LN2_HI is exact */
@@ -35,6 +36,14 @@
                    ((r4) * (r4)) * ((DECAY_C10 + DECAY_C11 * (r)) + (r2) * (DECAY_C12 + DECAY_C13 * (r)))))
 
 static inline void decay(double x, double* e, double* rise) {
+    if (x < DECAY_SHORT) {
+        /* k is 0: the same operations, less those that change nothing. */
+        const double r = -x, r2 = r * r, r4 = r2 * r2;
+        const double p = DECAY_SERIES(r, r2, r4);
+        *e = 1.0 + p;
+        *rise = 0.0 - p;
+        return;
+    }
     const double y = -(x < DECAY_END ? x : DECAY_END);
     const double t = y * DECAY_LOG2E + DECAY_MAGIC;
     const double k = t - DECAY_MAGIC;

@@ -18,11 +18,12 @@ from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top,
 from eventsnn._ext.lif cimport (
     LIF_CANDIDATE,
     lif_fill,
+    lif_reach,
     lif_respond,
     lif_t,
 )
 from eventsnn._ext.lif_rest cimport rest_after_refractory, rest_next_spike
-from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_refuse, spikes_t
+from eventsnn._ext.spikes cimport spikes_arrays, spikes_free, spikes_push, spikes_refuse, spikes_t
 
 
 cdef enum:
@@ -119,13 +120,7 @@ cdef class QueueState:
 
     def spikes(self, int32_t layer):
         """(times float64 ms, neurons int32) fired so far by a layer, copies."""
-        cdef spikes_t* s = &self.layers[layer].spikes
-        times = np.empty(s.n, dtype=np.float64)
-        neurons = np.empty(s.n, dtype=np.int32)
-        if s.n:
-            times[:] = <double[:s.n]> s.times
-            neurons[:] = <int32_t[:s.n]> s.neurons
-        return times, neurons
+        return spikes_arrays(&self.layers[layer].spikes)
 
 
 cdef struct view_t:
@@ -170,12 +165,9 @@ cdef void add_candidates(layer_t* l, const view_t* v, const real_t* u, const rea
                          double until) noexcept nogil:
     """Find the next spike of every neuron of a block that may fire by `until`; u and i are the layer's."""
     cdef int32_t n
-    cdef double t, reach
-    cdef double level = l.lif.threshold * LIF_CANDIDATE
+    cdef double t, level = l.lif.threshold * LIF_CANDIDATE
     for n in range(block * WIDTH, min((block + 1) * WIDTH, l.size)):
-        # u never rises above its positive part plus the largest response to the present current.
-        reach = max(u[n], <real_t> 0.0) + max(i[n], <real_t> 0.0) * l.lif.psp_max
-        if reach < level:
+        if lif_reach(&l.lif, u[n], i[n]) < level:
             continue
         t = rest_next_spike(&l.lif, l.reset, u[n], i[n], l.now, v.end[l.first + n], until)
         if t < INFINITY:

@@ -14,9 +14,9 @@ from libc.string cimport memcpy
 import numpy as np
 
 from eventsnn._ext import block
-from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_LIMIT_SLACK, lif_fill, lif_next_crossing, lif_respond, lif_t
+from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_LIMIT_SLACK, lif_fill, lif_next_crossing, lif_reach, lif_respond, lif_t
 from eventsnn._ext.lif_rest cimport rest_after_refractory
-from eventsnn._ext.spikes cimport spikes_free, spikes_push, spikes_refuse, spikes_t
+from eventsnn._ext.spikes cimport spikes_arrays, spikes_free, spikes_push, spikes_refuse, spikes_t
 
 cdef extern from "windows_isa.h":
     ctypedef struct arrival_t:
@@ -245,13 +245,7 @@ cdef class WindowsState:
 
     def spikes(self, int32_t layer):
         """(times float64 ms, neurons int32) fired so far by a layer, copies."""
-        cdef spikes_t* s = &self.layers[layer].spikes
-        times = np.empty(s.n, dtype=np.float64)
-        neurons = np.empty(s.n, dtype=np.int32)
-        if s.n:
-            times[:] = <double[:s.n]> s.times
-            neurons[:] = <int32_t[:s.n]> s.neurons
-        return times, neurons
+        return spikes_arrays(&self.layers[layer].spikes)
 
 
 cdef struct train_t:
@@ -527,7 +521,7 @@ cdef bint is_quiet(WindowsState s) noexcept nogil:
         l = &s.layers[k]
         level = l.lif.threshold * LIF_CANDIDATE
         for n in range(l.first, l.first + l.size):
-            if max(s.u[n], 0.0) + max(s.i[n], 0.0) * l.lif.psp_max >= level:
+            if lif_reach(&l.lif, s.u[n], s.i[n]) >= level:
                 return False
     return True
 

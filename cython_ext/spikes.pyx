@@ -1,22 +1,14 @@
 """A growing list of spikes in C memory; see spikes.pxd."""
 
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
+
+import numpy as np
 
 
-cdef int spikes_grow(spikes_t* s) except -1 nogil:
-    cdef int64_t capacity = 256 if s.capacity == 0 else 2 * s.capacity
-    cdef double* times = <double*> realloc(s.times, capacity * sizeof(double))
-    if times != NULL:
-        s.times = times
-    cdef int32_t* neurons = <int32_t*> realloc(s.neurons, capacity * sizeof(int32_t))
-    if neurons != NULL:
-        s.neurons = neurons
-    if times == NULL or neurons == NULL:
-        with gil:
-            raise MemoryError(f"no memory for {capacity} spikes")
-    s.capacity = capacity
-    return 0
+cdef int spikes_no_memory(int64_t held) except -1 nogil:
+    with gil:
+        raise MemoryError(f"no memory for more than {held} spikes")
 
 
 cdef int spikes_refuse(double time, int32_t neuron) except -1 nogil:
@@ -25,10 +17,12 @@ cdef int spikes_refuse(double time, int32_t neuron) except -1 nogil:
         raise OverflowError(f"neuron {neuron} fires again at {time:.17g} ms, the instant it fired at")
 
 
-cdef void spikes_free(spikes_t* s) noexcept nogil:
-    free(s.times)
-    free(s.neurons)
-    s.times = NULL
-    s.neurons = NULL
-    s.n = 0
-    s.capacity = 0
+cdef tuple spikes_arrays(const spikes_t* s):
+    """(times, neurons) as new arrays, float64 and int32 (n,)."""
+    times, neurons = np.empty(s.n), np.empty(s.n, np.int32)
+    cdef double[::1] t = times
+    cdef int32_t[::1] k = neurons
+    if s.n:
+        memcpy(&t[0], s.times, s.n * sizeof(double))
+        memcpy(&k[0], s.neurons, s.n * sizeof(int32_t))
+    return times, neurons

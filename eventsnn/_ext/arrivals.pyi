@@ -2,12 +2,17 @@ import numpy as np
 
 from eventsnn._ext.turns import Turns
 
+CANDIDATE: float
+TOUCH: float
+EVENT: np.dtype
 TABLE_COLUMNS: int
 
 def fill_tables(
     times: np.ndarray,
+    neurons: np.ndarray,
     sample_ptr: np.ndarray,
     constants: np.ndarray,
+    events: np.ndarray,
     table: np.ndarray,
     grid: np.ndarray,
     scale: np.ndarray,

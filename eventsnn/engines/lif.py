@@ -1,4 +1,4 @@
-"""The neuron in closed form: plain-Python twin of ``cython_ext/lif.pxd``, operation for operation.
+"""The neuron in closed form: plain-Python twin of ``cython_ext/lif.h``, operation for operation.
 
 Sources: Jin, Zhang & Li, NeurIPS 2018, eq. 1-3 (the neuron); the search for a crossing is derived
 in the docstring of `next_crossing`. D is elapsed time in ms throughout.
@@ -19,8 +19,13 @@ from eventsnn.network.neurons import LIF
 TOUCH = 4 * 2.0**-52
 # Error of a spike time at which Newton's method ends, in units of the slower time constant.
 CONVERGED = 1e-15
+# Candidates are searched with a threshold lowered by this factor.
+CANDIDATE = 1.0 - 2.0**-14
 # Above this |k| = |tau_m / (tau_m - tau_s)| the time constants are close: differences of exponentials cancel.
 CLOSE = 64.0
+# Where threshold minus potential, times curvature, over slope squared is below this, the parabola's root is
+# taken as a series: 1/2, 1/2, 5/8 are the coefficients of 2 / (1 + sqrt(1 - 2 x)).
+SHORT = 0.0625
 # A double root halves the distance each step; 200 steps are out of reach.
 MAX_STEPS = 200
 
@@ -116,7 +121,8 @@ def next_crossing(c: Constants, u0: float, i0: float) -> float:
     the tangent at any time meets the threshold no later than u does: Newton's method started at the left of
     the first crossing stays there, converges monotonically and skips nothing. Started at the right of it, on
     the rising side, its first step leads to the left. So the start may be the parabola with the state's slope
-    and curvature, which is almost right for the short intervals between events; where the threshold is beyond
+    and curvature, which is almost right for the short intervals between events; where its root has a short
+    series, that, with the third derivative's share, so that one step is enough. Where the threshold is beyond
     the parabola's top, or u falls where the parabola leads, the start is the tangent.
     """
     gap, touch, close = c.threshold - u0, c.threshold * (1.0 - TOUCH), CONVERGED * c.tau_slow
@@ -126,9 +132,18 @@ def next_crossing(c: Constants, u0: float, i0: float) -> float:
     if not (i0 > 0.0 and slope0 > 0.0):
         return math.inf
     bend = slope0 * c.rate_m + i0 * c.rate_s * c.rate_s
-    square = slope0 * slope0 - 2.0 * bend * gap
-    leapt = square > 0.0
-    d = 2.0 * gap / (slope0 + math.sqrt(square)) if leapt else gap / slope0
+    inverse = 1.0 / slope0
+    d = gap * inverse
+    curved, leapt = bend * d * inverse, True
+    if curved < SHORT:
+        third = bend * c.rate_m + i0 * c.rate_s * c.rate_s * c.rate_s
+        d = d * (1.0 + curved * (0.5 + curved * (0.5 + curved * 0.625)))
+        d = d - third * inverse * (1.0 / 6.0) * (d * d * d)
+    else:
+        square = slope0 * slope0 - 2.0 * bend * gap
+        leapt = square > 0.0
+        if leapt:
+            d = 2.0 * gap / (slope0 + math.sqrt(square))
     for _ in range(MAX_STEPS):
         a, h, b = respond(c, d)
         u, i = u0 * a + i0 * h, i0 * b

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from eventsnn._ext.arrivals import TABLE_COLUMNS, fill_tables
+from eventsnn._ext.arrivals import EVENT, TABLE_COLUMNS, fill_tables
 from eventsnn._ext.engine_sweep import sweep_blocks
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.turns import Turns
@@ -91,12 +91,14 @@ class LayerInput:
     Attributes
     ----------
     arrivals : Arrivals
+    events : EVENT array (n,)
     table : real array (n, TABLE_COLUMNS)
     grid : int32 array (n + samples,)
     scale : float64 array (samples,)
     """
 
     arrivals: Arrivals
+    events: np.ndarray
     table: np.ndarray
     grid: np.ndarray
     scale: np.ndarray
@@ -109,13 +111,17 @@ class LayerInput:
         n, samples = len(arrivals.times), len(arrivals)
         table = np.empty((n, TABLE_COLUMNS), dtype=real)
         grid, scale = np.empty(n + samples, np.int32), np.empty(samples)
-        turns = Turns(samples)
-        share(lambda: fill_tables(arrivals.times, arrivals.ptr, constants, table, grid, scale, turns))
-        return cls(arrivals, table, grid, scale)
+        events, turns = np.empty(n, EVENT), Turns(samples)
+        share(
+            lambda: fill_tables(
+                arrivals.times, arrivals.neurons, arrivals.ptr, constants, events, table, grid, scale, turns
+            )
+        )
+        return cls(arrivals, events, table, grid, scale)
 
     @property
     def parts(self) -> Parts:
-        """As the kernels take them: times, neurons, ptr, grid, scale, table."""
+        """As the kernels that go back in time take them: times, neurons, ptr, grid, scale, table."""
         a = self.arrivals
         return a.times, a.neurons, a.ptr, self.grid, self.scale, self.table
 
@@ -224,7 +230,18 @@ def run_layer(
 
     def work() -> None:
         while turns.left:
-            sweep_blocks(weights, lateral, packed.constants[number], *given.parts, stop, store, turns, most)
+            sweep_blocks(
+                weights,
+                lateral,
+                packed.constants[number],
+                given.events,
+                arrivals.ptr,
+                given.table,
+                stop,
+                store,
+                turns,
+                most,
+            )
 
     share(work)
     return _merge(store, layer.neurons, share)

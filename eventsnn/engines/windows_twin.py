@@ -20,7 +20,7 @@ import numpy as np
 
 from eventsnn.engines.arguments import check_input, endless, engine_projections
 from eventsnn.engines.decay import decay
-from eventsnn.engines.lif import Constants, constants, next_crossing, respond
+from eventsnn.engines.lif import CANDIDATE, Constants, constants, next_crossing, respond
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.network import LIF, Network, Projection
 
@@ -29,8 +29,6 @@ GAIN_LIMIT = 64.0
 # Of a time constant: a window's length at most. In longer ones more neurons seem to come near their
 # threshold, shorter ones are more; measured. Anything up to 1 would be right.
 FRACTION = 0.25
-# As LIF_CANDIDATE of lif.pxd.
-CANDIDATE = 1.0 - 2.0**-10
 
 # exp(r - 1/2) for |r| <= 1/2, by Chebyshev interpolation; highest power first.
 EXP = (

@@ -1,0 +1,61 @@
+/* A growing list of spikes in C memory. */
+#ifndef EVENTSNN_SPIKES_H
+#define EVENTSNN_SPIKES_H
+
+#include <stdint.h>
+#include <stdlib.h>
+
+typedef struct {
+    int64_t n;        /* spikes held */
+    int64_t capacity; /* spikes there is room for */
+    double* times;    /* [n] ms, ascending */
+    int32_t* neurons; /* [n] */
+} spikes_t;
+
+/* Make room for more; -1 if there is no memory, with what is held left as it is. */
+static inline int spikes_extend(spikes_t* s) {
+    const int64_t capacity = s->capacity == 0 ? 256 : 2 * s->capacity;
+    double* times = (double*)realloc(s->times, (size_t)capacity * sizeof(double));
+    int32_t* neurons;
+    if (times == NULL) return -1;
+    s->times = times;
+    neurons = (int32_t*)realloc(s->neurons, (size_t)capacity * sizeof(int32_t));
+    if (neurons == NULL) return -1;
+    s->neurons = neurons;
+    s->capacity = capacity;
+    return 0;
+}
+
+/* -1 if there is no memory for it. */
+static inline int spikes_append(spikes_t* s, double time, int32_t neuron) {
+    if (s->n == s->capacity && spikes_extend(s) < 0) return -1;
+    s->times[s->n] = time;
+    s->neurons[s->n++] = neuron;
+    return 0;
+}
+
+/* Order the spikes from `first` on by (time, neuron); there are rarely more than a few. */
+static inline void spikes_sort_tail(spikes_t* s, int64_t first) {
+    for (int64_t k = first + 1; k < s->n; ++k) {
+        const double t = s->times[k];
+        const int32_t n = s->neurons[k];
+        int64_t j = k;
+        while (j > first && (s->times[j - 1] > t || (s->times[j - 1] == t && s->neurons[j - 1] > n))) {
+            s->times[j] = s->times[j - 1];
+            s->neurons[j] = s->neurons[j - 1];
+            --j;
+        }
+        s->times[j] = t;
+        s->neurons[j] = n;
+    }
+}
+
+static inline void spikes_free(spikes_t* s) {
+    free(s->times);
+    free(s->neurons);
+    s->times = NULL;
+    s->neurons = NULL;
+    s->n = s->capacity = 0;
+}
+
+#endif

@@ -1,0 +1,103 @@
+/* One block of a feed-forward layer on its way through the arrivals of a sample: what is known of its neurons besides
+ * their membrane potentials and synaptic currents. */
+#ifndef EVENTSNN_SWEEP_H
+#define EVENTSNN_SWEEP_H
+
+#include <stdint.h>
+
+#include "block.h"
+#include "lif.h"
+#include "spikes.h"
+
+/* An arrival of a sample, as a sweep reads it. */
+typedef struct event_s {
+    double time;     /* ms, ascending */
+    int32_t neuron;  /* its source neuron */
+    int32_t release; /* none before this one is later than the refractory period of a neuron that fired at `time` */
+} event_t;
+
+typedef struct block_s {
+    const lif_t* lif;
+    const event_t* events;        /* [n] the sample's arrivals */
+    int64_t n;
+    int64_t next;                 /* the first arrival that is not committed */
+    double now;                   /* time at which potentials and currents are committed, ms */
+    double t_stop;                /* ms */
+    int32_t first;                /* number of its first neuron in the layer */
+    double end[BLOCK_WIDTH];      /* ends of the last refractory periods, ms */
+    int32_t release[BLOCK_WIDTH]; /* an arrival not later than the first after `end` */
+    uint32_t refractory;          /* bits of the neurons whose refractory period had not ended at `now` */
+    int32_t waiting[BLOCK_WIDTH]; /* the same neurons, by the ends of their refractory periods */
+    int32_t n_waiting;
+    spikes_t* spikes;
+} block_t;
+
+/* What a sweep returns. */
+enum { SWEEP_DONE = 0, SWEEP_NO_MEMORY = -1, SWEEP_ENDLESS = -2 /* the last neuron in `spikes` fires for ever */ };
+
+/* Membrane potential of a neuron in its refractory period: so far down that the vector loop never sees it reach the
+ * threshold. It means nothing: after the period the potential follows from the synaptic current alone. */
+#define BURIED -1e30
+
+static inline int lowest_bit(uint32_t x) {
+#if defined(__GNUC__) || defined(__clang__)
+    return __builtin_ctz(x);
+#else
+    int n = 0;
+    while (!(x >> n & 1)) ++n;
+    return n;
+#endif
+}
+
+static inline void block_rest(block_t* k) {
+    k->now = 0.0;
+    k->next = 0;
+    k->n_waiting = 0;
+    k->refractory = 0;
+    for (int n = 0; n < BLOCK_WIDTH; ++n) k->end[n] = -INFINITY;
+}
+
+/* Neuron n fires at t, `now` or later. */
+static inline int block_fire(block_t* k, int32_t n, double t) {
+    k->end[n] = t + k->lif->refractory;
+    k->release[n] = k->next ? k->events[k->next - 1].release : 0;
+    return spikes_append(k->spikes, t, k->first + n);
+}
+
+/* Neuron n has fired: enter it among those in their refractory period. */
+static inline void block_wait(block_t* k, int32_t n) {
+    int32_t j = k->n_waiting++;
+    for (; j > 0 && k->end[k->waiting[j - 1]] > k->end[n]; --j) k->waiting[j] = k->waiting[j - 1];
+    k->waiting[j] = n;
+    k->refractory |= (uint32_t)1 << n;
+}
+
+/* The neuron whose refractory period ends first, taken from those in theirs. */
+static inline int32_t block_wake(block_t* k) {
+    const int32_t n = k->waiting[0];
+    --k->n_waiting;
+    for (int32_t j = 0; j < k->n_waiting; ++j) k->waiting[j] = k->waiting[j + 1];
+    k->refractory &= ~((uint32_t)1 << n);
+    return n;
+}
+
+/* Put neuron n in its place among those in their refractory period, after its end has moved on. */
+static inline void block_rejoin(block_t* k, int32_t n) {
+    int32_t j = 0;
+    while (k->waiting[j] != n) ++j;
+    for (; j + 1 < k->n_waiting && k->end[k->waiting[j + 1]] <= k->end[n]; ++j) k->waiting[j] = k->waiting[j + 1];
+    k->waiting[j] = n;
+}
+
+/* The first arrival after the end of a refractory period, else n. */
+static inline int64_t block_release(block_t* k) {
+    int64_t e;
+    int32_t n;
+    if (!k->n_waiting) return k->n;
+    n = k->waiting[0];
+    for (e = k->release[n]; e < k->n && k->events[e].time <= k->end[n];) ++e;
+    k->release[n] = (int32_t)e;
+    return e;
+}
+
+#endif

@@ -1,0 +1,35 @@
+"""One block of a feed-forward layer on its way through the arrivals of a sample; see sweep.h."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+from eventsnn._ext.lif cimport lif_t
+from eventsnn._ext.spikes cimport spikes_t
+
+cdef extern from "sweep.h":
+    ctypedef struct event_t:
+        double time
+        int32_t neuron
+        int32_t release
+    ctypedef struct block_t:
+        const lif_t* lif
+        const event_t* events
+        int64_t n
+        int64_t next
+        double now
+        double t_stop
+        int32_t first
+        double* end
+        uint32_t refractory
+        int32_t* waiting
+        int32_t n_waiting
+        spikes_t* spikes
+    const int SWEEP_DONE
+    const int SWEEP_NO_MEMORY
+    const double BURIED
+    int lowest_bit(uint32_t x) noexcept nogil
+    void block_rest(block_t* k) noexcept nogil
+    int block_fire(block_t* k, int32_t n, double t) noexcept nogil
+    void block_wait(block_t* k, int32_t n) noexcept nogil
+    int32_t block_wake(block_t* k) noexcept nogil
+    void block_rejoin(block_t* k, int32_t n) noexcept nogil
+    int64_t block_release(block_t* k) noexcept nogil

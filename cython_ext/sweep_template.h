@@ -1,0 +1,159 @@
+/* The sweep of one block through a sample, a part of block_template.h.
+ *
+ * A vector loop, `run`, advances potentials and currents from arrival to arrival until a neuron may have fired before
+ * one or a refractory period has ended; what happens in that interval is done neuron by neuron and put back into the
+ * lanes it concerns. State is stored and loaded in whole vectors: a vector load waits long for stores of single lanes.
+ * Twin: eventsnn/engines/twin.py.
+ */
+
+/* One block through the arrivals [e, stop): advance to each, look for spikes on the way, deliver it. Returns the
+ * first arrival before which a neuron may have fired, not delivered, the state that of the arrival before; else
+ * `stop`. Not inlined, so that the state is kept in registers. n: arrivals there are, for fetching ahead. */
+TARGET KEEP_APART static int64_t NAME(run)(REAL* u, REAL* i, const REAL* weights, const event_t* events,
+                                           const REAL* table, int64_t e, int64_t stop, int64_t n) {
+    VEC U[VECS], I[VECS], P[VECS];
+    NAME(load)(U, u);
+    NAME(load)(I, i);
+    for (; e < stop; ++e) {
+        const REAL* row = table + e * TABLE_COLUMNS;
+        const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;
+        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]), level = VSET(row[3]);
+        NAME(fetch)(weights + (int64_t)events[e + AHEAD < n ? e + AHEAD : e].neuron * BLOCK_WIDTH);
+        for (int k = 0; k < VECS; ++k) P[k] = U[k] * a + I[k] * h;
+        VEC top = P[0];
+        for (int k = 1; k < VECS; ++k) top = VMAX(top, P[k]);
+        if (__builtin_expect(VGE(top, level) != 0, 0)) break;
+        for (int k = 0; k < VECS; ++k) {
+            U[k] = P[k];
+            I[k] = I[k] * b + LOAD(w + k * LANES);
+        }
+    }
+    NAME(save)(U, u);
+    NAME(save)(I, i);
+    return e;
+}
+
+/* The neurons that may fire within the interval of `row`, in P their potentials at its end. */
+TARGET static inline uint32_t NAME(look)(const REAL* u, const REAL* i, const REAL* row, VEC* P) {
+    const VEC a = VSET(row[0]), h = VSET(row[1]), level = VSET(row[3]);
+    uint32_t hit = 0;
+    for (int k = 0; k < VECS; ++k) {
+        P[k] = LOAD(u + k * LANES) * a + LOAD(i + k * LANES) * h;
+        hit |= VGE(P[k], level) << (k * LANES);
+    }
+    return hit;
+}
+
+/* Put x into the lane of neuron n. */
+TARGET static inline void NAME(put)(VEC* v, int n, REAL x) {
+    static const struct {
+        INT row[2 * BLOCK_WIDTH];
+    } one = {{[BLOCK_WIDTH] = -1}};
+    const INT* row = one.row + BLOCK_WIDTH - n;
+    for (int k = 0; k < VECS; ++k) {
+        MASK which;
+        memcpy(&which, row + k * LANES, sizeof which);
+        v[k] = (VEC)(((MASK)v[k] & ~which) | ((MASK)VSET(x) & which));
+    }
+}
+
+/* All spikes of neuron n, in state (u, i) at k->now, before `until`. Returns 1 if it fired, 0 if not, < 0 for an
+ * error. */
+TARGET static int NAME(fire)(block_t* k, int32_t n, double u, double i, double until) {
+    double t, last = -INFINITY;
+    while ((t = lif_next_spike(k->lif, u, i, k->now, k->end[n], until)) < until && t <= k->t_stop) {
+        if (t == last) return SWEEP_ENDLESS;
+        if (block_fire(k, n, t) < 0) return SWEEP_NO_MEMORY;
+        if (k->end[n] > until) break;
+        last = t;
+    }
+    if (last == -INFINITY && !(t < until && t <= k->t_stop)) return 0;
+    if (!(k->refractory >> n & 1)) block_wait(k, n);
+    return 1;
+}
+
+/* The spikes of the neurons in `lanes`, in states u and i at k->now, before `until`; takes those that fired out of
+ * `lanes` and buries them in V. */
+TARGET static int NAME(fire_lanes)(block_t* k, uint32_t* lanes, const REAL* u, const REAL* i, double until, VEC* V) {
+    for (uint32_t left = *lanes; left; left &= left - 1) {
+        const int n = lowest_bit(left);
+        const int fired = NAME(fire)(k, n, u[n], i[n], until);
+        if (fired < 0) return fired;
+        if (fired) {
+            NAME(put)(V, n, (REAL)BURIED);
+            *lanes &= ~((uint32_t)1 << n);
+        }
+    }
+    return SWEEP_DONE;
+}
+
+/* Those of the neurons in `lanes` whose potential is the threshold's. */
+TARGET static uint32_t NAME(touching)(const block_t* k, uint32_t lanes, const VEC* V) {
+    REAL u[BLOCK_WIDTH];
+    uint32_t found = 0;
+    NAME(save)(V, u);
+    for (; lanes; lanes &= lanes - 1)
+        if (u[lowest_bit(lanes)] >= k->lif->threshold * (1.0 - LIF_TOUCH)) found |= lanes & -lanes;
+    return found;
+}
+
+/* The interval before the arrival at `until`: P are the potentials at its end if nothing happened, `hit` the neurons
+ * that may have fired; sets right what is otherwise. Afterwards *hit are neurons that may fire at `until` itself. */
+TARGET static int NAME(interval)(block_t* k, const REAL* u, const REAL* i, double until, REAL level, VEC* P,
+                                 uint32_t* hit) {
+    int status;
+    *hit &= ~k->refractory;
+    if (*hit && (status = NAME(fire_lanes)(k, hit, u, i, until, P)) < 0) return status;
+    while (k->n_waiting && k->end[k->waiting[0]] < until) {
+        const int n = block_wake(k);
+        const REAL fresh = (REAL)lif_after_refractory(k->lif, i[n], k->now, k->end[n], until);
+        const uint32_t bit = (uint32_t)1 << n;
+        NAME(put)(P, n, fresh);
+        if (fresh >= level) {
+            *hit |= bit;
+            uint32_t again = bit;
+            if ((status = NAME(fire_lanes)(k, &again, u, i, until, P)) < 0) return status;
+            if (!again) *hit &= ~bit;
+        }
+    }
+    if (*hit) *hit = NAME(touching)(k, *hit, P);
+    return SWEEP_DONE;
+}
+
+/* One block at rest through all arrivals of its sample, and on until it is silent. */
+TARGET static int NAME(sweep)(block_t* k, const REAL* weights, const REAL* table) {
+    const event_t* events = k->events;
+    const int64_t n = k->n;
+    int64_t e, tail = k->spikes->n; /* spikes from `tail` on may be out of order */
+    REAL u[BLOCK_WIDTH] = {0}, i[BLOCK_WIDTH] = {0};
+    VEC P[VECS];
+    uint32_t hit;
+    int status;
+    while ((e = NAME(run)(u, i, weights, events, table, k->next, block_release(k), n)) < n) {
+        const REAL* row = table + e * TABLE_COLUMNS;
+        const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;
+        k->now = e ? events[e - 1].time : 0.0;
+        k->next = e;
+        hit = NAME(look)(u, i, row, P);
+        if ((status = NAME(interval)(k, u, i, events[e].time, row[3], P, &hit)) < 0) return status;
+        spikes_sort_tail(k->spikes, tail);
+        tail = k->spikes->n;
+        NAME(save)(P, u);
+        for (int v = 0; v < VECS; ++v)
+            SAVE(i + v * LANES, LOAD(i + v * LANES) * VSET(row[2]) + LOAD(w + v * LANES));
+        k->next = e + 1;
+        if (__builtin_expect(hit != 0 && e + 1 < n, 0)) {
+            /* A neuron that reaches the threshold at the arrival itself fires after it. */
+            k->now = events[e].time;
+            if ((status = NAME(fire_lanes)(k, &hit, u, i, events[e + 1].time, P)) < 0) return status;
+            NAME(save)(P, u);
+        }
+    }
+    k->now = n ? events[n - 1].time : 0.0;
+    k->next = n;
+    for (int m = 0; m < BLOCK_WIDTH; ++m)
+        if (lif_reach(k->lif, u[m], i[m]) >= k->lif->threshold * LIF_CANDIDATE)
+            if ((status = NAME(fire)(k, m, u[m], i[m], INFINITY)) < 0) return status;
+    spikes_sort_tail(k->spikes, tail);
+    return SWEEP_DONE;
+}
