@@ -15,14 +15,19 @@ cdef inline int64_t arrivals_after(const arrivals_t* a, double t) noexcept nogil
     """The first arrival later than `t`, else n; t >= 0. One cell of the grid holds one arrival on average."""
     cdef double cell = t * a.scale
     cdef int64_t low, high, middle
+    if a.n == 0:
+        return 0
     if not cell < a.n - 1:
-        low = a.grid[max(a.n - 1, 0)]
+        low = a.grid[a.n - 1]
         high = a.n
     else:
         low = a.grid[<int64_t> cell]
         high = a.grid[<int64_t> cell + 1]
-    # An arrival and `t` are put into cells by the same operations, so that rounding cannot part them.
-    while low < high:
+    # An arrival and `t` are put into cells by the same operations, so that rounding cannot part them. Most cells hold
+    # less than three: two steps that no branch hangs on, for which way one went could not be foretold.
+    low += (low < high) & (a.times[low - (low == a.n)] <= t)
+    low += (low < high) & (a.times[low - (low == a.n)] <= t)
+    while low < high and a.times[low] <= t:
         middle = (low + high) >> 1
         if a.times[middle] > t:
             high = middle

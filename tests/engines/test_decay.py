@@ -7,6 +7,8 @@ import mpmath
 import numpy as np
 import pytest
 
+from eventsnn._ext import arrivals
+from eventsnn.engines import lif as twin
 from eventsnn.engines.arguments import constants_row
 from eventsnn.engines.decay import END, decay
 from eventsnn.engines.lif import constants, next_crossing, respond
@@ -28,6 +30,11 @@ def test_decay_against_forty_digits():
 def test_decay_at_its_ends():
     assert decay(0.0) == (1.0, 0.0)
     assert decay(END) == decay(1e300) == decay(math.inf) == (0.0, 1.0)
+
+
+def test_the_kernels_have_the_twin_s_tolerances():
+    assert arrivals.CANDIDATE == twin.CANDIDATE
+    assert arrivals.TOUCH == twin.TOUCH
 
 
 @pytest.mark.parametrize("name", NEURONS)
