@@ -68,6 +68,8 @@ cdef void fill_events(const double* times, const int32_t* neurons, int64_t n, do
         events[e].time = times[e]
         events[e].neuron = neurons[e]
         events[e].release = grid[<int64_t> cell]
+        if e and times[e] == times[e - 1]:
+            events[e].release = ~events[e].release
 
 
 def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,

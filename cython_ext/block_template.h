@@ -68,7 +68,8 @@ TARGET static void NAME(step)(REAL* u, REAL* i, const REAL* weights, int64_t str
             const int64_t at = (int64_t)block * BLOCK_WIDTH + k * LANES;
             const VEC U = LOAD(u + at), I = LOAD(i + at);
             const VEC P = U * a + I * h, J = I * b + LOAD(weights + block * stride + k * LANES);
-            bits |= VGE(cu * P + ci * J, L);
+            /* The potential's tangent is highest at one end of the time looked at. */
+            bits |= VGE(VMAX(P, cu * P + ci * J), L);
             SAVE(u + at, P);
             SAVE(i + at, J);
         }

@@ -13,7 +13,8 @@
 typedef struct event_s {
     double time;     /* ms, ascending */
     int32_t neuron;  /* its source neuron */
-    int32_t release; /* none before this one is later than the refractory period of a neuron that fired at `time` */
+    int32_t release; /* none before this one is later than the refractory period of a neuron that fired at `time`;
+                        ~release < 0 for an arrival at the same time as the one before */
 } event_t;
 
 typedef struct block_s {
@@ -61,6 +62,7 @@ static inline void block_rest(block_t* k) {
 static inline int block_fire(block_t* k, int32_t n, double t) {
     k->end[n] = t + k->lif->refractory;
     k->release[n] = k->next ? k->events[k->next - 1].release : 0;
+    if (k->release[n] < 0) k->release[n] = ~k->release[n];
     return spikes_append(k->spikes, t, k->first + n);
 }
 

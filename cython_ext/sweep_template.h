@@ -17,8 +17,13 @@ TARGET KEEP_APART static int64_t NAME(run)(REAL* u, REAL* i, const REAL* weights
     for (; e < stop; ++e) {
         const REAL* row = table + e * TABLE_COLUMNS;
         const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;
-        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]), level = VSET(row[3]);
         NAME(fetch)(weights + (int64_t)events[e + AHEAD < n ? e + AHEAD : e].neuron * BLOCK_WIDTH);
+        if (events[e].release < 0) {
+            /* At the instant of the arrival before: no time to fire in. */
+            for (int k = 0; k < VECS; ++k) I[k] += LOAD(w + k * LANES);
+            continue;
+        }
+        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]), level = VSET(row[3]);
         for (int k = 0; k < VECS; ++k) P[k] = U[k] * a + I[k] * h;
         VEC top = P[0];
         for (int k = 1; k < VECS; ++k) top = VMAX(top, P[k]);
@@ -142,10 +147,15 @@ TARGET static int NAME(sweep)(block_t* k, const REAL* weights, const REAL* table
         for (int v = 0; v < VECS; ++v)
             SAVE(i + v * LANES, LOAD(i + v * LANES) * VSET(row[2]) + LOAD(w + v * LANES));
         k->next = e + 1;
-        if (__builtin_expect(hit != 0 && e + 1 < n, 0)) {
-            /* A neuron that reaches the threshold at the arrival itself fires after it. */
+        if (__builtin_expect(hit != 0, 0)) {
+            /* A neuron that reaches the threshold at the arrival itself fires after it, and those at its instant. */
+            for (; k->next < n && events[k->next].time == events[e].time; ++k->next) {
+                w = weights + (int64_t)events[k->next].neuron * BLOCK_WIDTH;
+                for (int v = 0; v < VECS; ++v) SAVE(i + v * LANES, LOAD(i + v * LANES) + LOAD(w + v * LANES));
+            }
+            if (k->next == n) break;
             k->now = events[e].time;
-            if ((status = NAME(fire_lanes)(k, &hit, u, i, events[e + 1].time, P)) < 0) return status;
+            if ((status = NAME(fire_lanes)(k, &hit, u, i, events[k->next].time, P)) < 0) return status;
             NAME(save)(P, u);
         }
     }

@@ -1,12 +1,15 @@
 """Whatever the network and the input, the engines give the same bits; small ones fire as the oracle does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from eventsnn.network import Dense, Input, Network
-from tests.engines.helpers import assert_layer_exact, assert_same_bits, drive
+from eventsnn.engines.lif import constants, respond
+from eventsnn.network import LIF, Dense, Input, Network
+from tests.engines.helpers import assert_layer_exact, assert_same_bits, drive, one_layer
 from tests.oracle import network_run
 from tests.strategies import chains, recurrent_networks, trains
 
@@ -52,6 +55,25 @@ def test_t_stop_cuts_a_run_and_changes_nothing_before(simulation, t_stop):
             keep = whole[name].times <= t_stop
             assert np.array_equal(cut[name].times, whole[name].times[keep])
             assert np.array_equal(cut[name].neurons, whole[name].neurons[keep])
+
+
+def test_a_threshold_met_at_arrivals_of_one_instant_gives_the_same_bits():
+    """The potential at the second arrival is the threshold, to the last bit: the spike comes there, or just before."""
+    rng = np.random.default_rng(5)
+    lif = LIF(1.0, 64.0, 8.0, 2.0)
+    at_the_arrival = 0
+    for _ in range(300):
+        t, weight = float(rng.uniform(0.01, 10.0)), float(rng.uniform(5.0, 50.0))
+        level = weight * respond(constants(lif), t)[1]
+        inhibition, together = float(rng.uniform(-400.0, 0.0)), int(rng.integers(1, 4))
+        times = np.array([0.0, *[t] * together, t + rng.uniform(0.0, 3.0), t + 30.0, t + 60.0])
+        sources = np.array([0, *[1] * together, 0, 0, 0])
+        network = one_layer(replace(lif, threshold=level), [[weight, inhibition]])
+        twin = drive("twin", network, times, sources)
+        assert_same_bits(twin, drive("queue", network, times, sources))
+        assert_same_bits(twin, drive("sweep", network, times, sources))
+        at_the_arrival += int(twin["output"].times[0] == t)
+    assert at_the_arrival > 30
 
 
 @quick
