@@ -34,7 +34,9 @@ from eventsnn._ext.sweep cimport (
     block_rest,
     block_t,
     block_wait,
+    block_waiting,
     block_wake,
+    block_wakes,
     event_t,
     lowest_bit,
 )
@@ -112,7 +114,7 @@ cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, in
     cdef event_t source
     cdef uint32_t woken = 0, left
     cdef int32_t n
-    while k.n_waiting and k.end[k.waiting[0]] < t:
+    while block_wakes(k, t):
         n = block_wake(k)
         fresh[n] = <real_t> lif_after_refractory(k.lif, i[n], k.now, k.end[n], t)
         woken |= <uint32_t> 1 << n
@@ -180,8 +182,8 @@ cdef uint32_t inhibit_until(block_t* k, real_t* u, real_t* i, const real_t* late
             lanes = reaching(k.lif, u, i) & ~k.refractory
         waking = 0
         for j in range(k.n_waiting):
-            if k.end[k.waiting[j]] < until:
-                waking |= <uint32_t> 1 << k.waiting[j]
+            if k.end[block_waiting(k, j)] < until:
+                waking |= <uint32_t> 1 << block_waiting(k, j)
         fired = fire_first(k, u, i, lanes | waking, until, &t)
         if not fired:
             return lanes

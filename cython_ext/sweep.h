@@ -28,7 +28,8 @@ typedef struct block_s {
     double end[BLOCK_WIDTH];      /* ends of the last refractory periods, ms */
     int32_t release[BLOCK_WIDTH]; /* an arrival not later than the first after `end` */
     uint32_t refractory;          /* bits of the neurons whose refractory period had not ended at `now` */
-    int32_t waiting[BLOCK_WIDTH]; /* the same neurons, by the ends of their refractory periods */
+    int32_t ring[2 * BLOCK_WIDTH]; /* the same neurons by the ends of their refractory periods, in a ring */
+    int32_t first_waiting;         /* where the first of them is */
     int32_t n_waiting;
     spikes_t* spikes;
 } block_t;
@@ -53,6 +54,7 @@ static inline int lowest_bit(uint32_t x) {
 static inline void block_rest(block_t* k) {
     k->now = 0.0;
     k->next = 0;
+    k->first_waiting = 0;
     k->n_waiting = 0;
     k->refractory = 0;
     for (int n = 0; n < BLOCK_WIDTH; ++n) k->end[n] = -INFINITY;
@@ -66,19 +68,24 @@ static inline int block_fire(block_t* k, int32_t n, double t) {
     return spikes_append(k->spikes, t, k->first + n);
 }
 
+/* Neuron j of those in their refractory period, in the order of their ends. */
+#define WAITING(k, j) ((k)->ring[((k)->first_waiting + (j)) & (2 * BLOCK_WIDTH - 1)])
+
+static inline int32_t block_waiting(const block_t* k, int32_t j) { return WAITING(k, j); }
+
 /* Neuron n has fired: enter it among those in their refractory period. */
 static inline void block_wait(block_t* k, int32_t n) {
     int32_t j = k->n_waiting++;
-    for (; j > 0 && k->end[k->waiting[j - 1]] > k->end[n]; --j) k->waiting[j] = k->waiting[j - 1];
-    k->waiting[j] = n;
+    for (; j > 0 && k->end[WAITING(k, j - 1)] > k->end[n]; --j) WAITING(k, j) = WAITING(k, j - 1);
+    WAITING(k, j) = n;
     k->refractory |= (uint32_t)1 << n;
 }
 
 /* The neuron whose refractory period ends first, taken from those in theirs. */
 static inline int32_t block_wake(block_t* k) {
-    const int32_t n = k->waiting[0];
+    const int32_t n = WAITING(k, 0);
+    ++k->first_waiting;
     --k->n_waiting;
-    for (int32_t j = 0; j < k->n_waiting; ++j) k->waiting[j] = k->waiting[j + 1];
     k->refractory &= ~((uint32_t)1 << n);
     return n;
 }
@@ -86,18 +93,27 @@ static inline int32_t block_wake(block_t* k) {
 /* Put neuron n in its place among those in their refractory period, after its end has moved on. */
 static inline void block_rejoin(block_t* k, int32_t n) {
     int32_t j = 0;
-    while (k->waiting[j] != n) ++j;
-    for (; j + 1 < k->n_waiting && k->end[k->waiting[j + 1]] <= k->end[n]; ++j) k->waiting[j] = k->waiting[j + 1];
-    k->waiting[j] = n;
+    while (WAITING(k, j) != n) ++j;
+    for (; j + 1 < k->n_waiting && k->end[WAITING(k, j + 1)] <= k->end[n]; ++j) WAITING(k, j) = WAITING(k, j + 1);
+    WAITING(k, j) = n;
 }
+
+/* True if a refractory period ends before t. */
+static inline int block_wakes(const block_t* k, double t) { return k->n_waiting && k->end[WAITING(k, 0)] < t; }
 
 /* The first arrival after the end of a refractory period, else n. */
 static inline int64_t block_release(block_t* k) {
     int64_t e;
     int32_t n;
+    double end;
     if (!k->n_waiting) return k->n;
-    n = k->waiting[0];
-    for (e = k->release[n]; e < k->n && k->events[e].time <= k->end[n];) ++e;
+    n = WAITING(k, 0);
+    end = k->end[n];
+    e = k->release[n];
+    /* Two steps that no branch hangs on: it could not be foretold. */
+    e += (e < k->n) & (k->events[e - (e == k->n)].time <= end);
+    e += (e < k->n) & (k->events[e - (e == k->n)].time <= end);
+    while (e < k->n && k->events[e].time <= end) ++e;
     k->release[n] = (int32_t)e;
     return e;
 }

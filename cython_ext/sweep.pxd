@@ -20,7 +20,6 @@ cdef extern from "sweep.h":
         int32_t first
         double* end
         uint32_t refractory
-        int32_t* waiting
         int32_t n_waiting
         spikes_t* spikes
     const int SWEEP_DONE
@@ -29,6 +28,8 @@ cdef extern from "sweep.h":
     int lowest_bit(uint32_t x) noexcept nogil
     void block_rest(block_t* k) noexcept nogil
     int block_fire(block_t* k, int32_t n, double t) noexcept nogil
+    int32_t block_waiting(const block_t* k, int32_t j) noexcept nogil
+    bint block_wakes(const block_t* k, double t) noexcept nogil
     void block_wait(block_t* k, int32_t n) noexcept nogil
     int32_t block_wake(block_t* k) noexcept nogil
     void block_rejoin(block_t* k, int32_t n) noexcept nogil

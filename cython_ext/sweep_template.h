@@ -109,7 +109,7 @@ TARGET static int NAME(interval)(block_t* k, const REAL* u, const REAL* i, doubl
     int status;
     *hit &= ~k->refractory;
     if (*hit && (status = NAME(fire_lanes)(k, hit, u, i, until, P)) < 0) return status;
-    while (k->n_waiting && k->end[k->waiting[0]] < until) {
+    while (block_wakes(k, until)) {
         const int n = block_wake(k);
         const REAL fresh = (REAL)lif_after_refractory(k->lif, i[n], k->now, k->end[n], until);
         const uint32_t bit = (uint32_t)1 << n;
