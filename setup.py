@@ -48,13 +48,13 @@ def list_extensions() -> list[Extension]:
 
     sources = stage_sources()
     headers = {path.stem: str(path) for path in sorted(PACKAGE.glob("*.h"))}
-    # The loops over a block are compiled into one module; the others see their table alone.
-    shared = [headers[name] for name in ("block", "decay", "lif", "spikes", "sweep")]
+    # The loops over blocks and windows are compiled into one module each; the others see their tables alone.
+    shared = [headers[name] for name in ("block", "decay", "lif", "spikes", "sweep", "windows")]
     extensions = [
         Extension(
             f"eventsnn._ext.{path.stem}",
             [str(path)],
-            depends=list(headers.values()) if path.stem == "block" else shared,
+            depends=list(headers.values()) if path.stem in ("block", "windows_state") else shared,
             extra_compile_args=FLAGS,
         )
         for path in sources

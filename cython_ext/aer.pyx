@@ -1,20 +1,6 @@
 """Decoder and encoder of N-MNIST's 5-byte records. Python twin: eventsnn/events/formats/twin.py."""
 
-from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t
-
-cdef enum:
-    RECORD = 5
-    OVERFLOW_ROW = 240     # y of a time-overflow marker
-    OVERFLOW_US = 1 << 13  # what a marker adds to all later times
-    LAST_TIME = (1 << 23) - 1
-
-
-# Must match eventsnn.events.stream.EVENT_DTYPE, natural alignment included.
-cdef struct Event:
-    int16_t x
-    int16_t y
-    int64_t t
-    uint8_t p
+from libc.stdint cimport int64_t, uint8_t
 
 
 def decode_nmnist(const uint8_t[::1] data, int width, int height, Event[::1] events):
@@ -25,38 +11,23 @@ def decode_nmnist(const uint8_t[::1] data, int width, int height, Event[::1] eve
     """
     cdef Py_ssize_t records = data.shape[0] // RECORD
     cdef Py_ssize_t record = 0, written = 0
-    cdef int64_t overflow = 0, t, t_before = 0
-    cdef uint32_t x, y
-    cdef int status = 0
-    cdef const uint8_t *bytes
-    cdef Event *event
+    cdef Clock clock = Clock(0, 0)
+    cdef Found found = MARKER
+    cdef const uint8_t* bytes
+    cdef Event* event
     if records == 0:
         return 0, 0, 0
     bytes = &data[0]
     event = &events[0]
     with nogil:
         while record < records:
-            x = bytes[0]
-            y = bytes[1]
-            if y == OVERFLOW_ROW:
-                overflow += OVERFLOW_US
-            else:
-                t = (((bytes[2] & 0x7F) << 16) | (bytes[3] << 8) | bytes[4]) + overflow
-                if x >= <uint32_t>width or y >= <uint32_t>height:
-                    status = 1
-                    break
-                if t < t_before:
-                    status = 2
-                    break
-                t_before = t
-                event.x = <int16_t>x
-                event.y = <int16_t>y
-                event.t = t
-                event.p = bytes[2] >> 7
-                event += 1
-                written += 1
+            found = read_nmnist(bytes, width, height, &clock, event + written)
+            if found > EVENT:
+                break
+            written += found == EVENT
             bytes += RECORD
             record += 1
+    status = 1 if found == OUTSIDE else 2 if found == BACKWARDS else 0
     return written, record, status
 
 

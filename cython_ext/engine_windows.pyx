@@ -7,46 +7,25 @@ Nothing is rounded to a grid. docs/exact.md says why this is exact.
 
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport calloc, free, qsort, realloc
-from libc.string cimport memcpy
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport qsort
 
-import numpy as np
-
-from eventsnn._ext import block
-from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_LIMIT_SLACK, lif_fill, lif_next_crossing, lif_reach, lif_respond, lif_t
+from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_LIMIT_SLACK, lif_next_crossing, lif_reach, lif_respond
 from eventsnn._ext.lif_rest cimport rest_after_refractory
-from eventsnn._ext.spikes cimport spikes_arrays, spikes_free, spikes_push, spikes_refuse, spikes_t
-
-cdef extern from "windows_isa.h":
-    ctypedef struct arrival_t:
-        double h, b, a, t
-    ctypedef struct table_t:
-        double* h
-        double* b
-        double* a
-        double* t
-    ctypedef struct delivery_t:
-        double weight
-        int32_t target, arrival
-    ctypedef struct gathered_t:
-        double u, i, reach, unused
-    ctypedef struct frame_t:
-        double per_m, per_s, k, rate
-        int64_t close
-    ctypedef struct windows_ops_t:
-        void (*tabulate)(const double*, int64_t, double, double, const frame_t*, table_t) noexcept nogil
-        void (*begin)(int64_t, const double*, const double*, const arrival_t*, gathered_t*) noexcept nogil
-        void (*scatter)(const int32_t*, const double*, int64_t, int64_t, double, double, gathered_t*) noexcept nogil
-        void (*scatter_one)(const int32_t*, const double*, const int32_t*, int64_t, const double*, const double*,
-                            gathered_t*) noexcept nogil
-        int64_t (*sift)(const int32_t*, const double*, int64_t, int32_t, const uint8_t*, delivery_t*) noexcept nogil
-        int64_t (*sift_one)(const int32_t*, const double*, const int32_t*, int64_t, int32_t, const uint8_t*,
-                            delivery_t*) noexcept nogil
-        int64_t (*finish)(int64_t, double*, double*, const double*, const gathered_t*, double, double, double, double,
-                          uint8_t*, int32_t*) noexcept nogil
-    windows_ops_t windows_ops(int isa) noexcept nogil
-
+from eventsnn._ext.spikes cimport spikes_push, spikes_refuse, spikes_t
+from eventsnn._ext.windows_state cimport (
+    WindowsState,
+    arrival_t,
+    delivery_t,
+    enlarge,
+    enlarge_table,
+    fired_t,
+    layer_t,
+    projection_t,
+    table_from,
+    table_t,
+    work_t,
+)
 
 # Spikes of one window between two looks at the signals: a neuron without a refractory period may fire any number.
 cdef enum:
@@ -63,189 +42,12 @@ cdef extern from *:
     void WINDOWS_PREFETCH(const void* address) noexcept nogil
 
 
-cdef struct layer_t:
-    lif_t lif
-    frame_t frame
-    double reset          # reset value of the membrane potential, counted from rest like all others
-    int32_t size          # neurons
-    int64_t first         # position of its first neuron in the state arrays
-    spikes_t spikes
-
-
-cdef struct projection_t:
-    int32_t source        # layer, or -1 for the input
-    int32_t target        # layer
-    double delay          # ms
-    bint single           # every source neuron has one target at most
-    const int64_t* ptr    # [n_pre + 1] first synapse of each source neuron, from `targets`; not if single
-    const int64_t* split  # [n_pre] its first synapse with a weight < 0; not if single
-    const int32_t* targets
-    const double* weights
-    int64_t cursor        # next spike of the source to be delivered
-    int64_t arrivals      # in the window
-    int64_t row           # of the first of them in the table
-
-
-cdef struct fired_t:
-    double time
-    int32_t neuron
-
-
 cdef int by_time(const void* x, const void* y) noexcept nogil:
     cdef const fired_t* a = <const fired_t*> x
     cdef const fired_t* b = <const fired_t*> y
     if a.time != b.time:
         return -1 if a.time < b.time else 1
     return -1 if a.neuron < b.neuron else 1 if a.neuron > b.neuron else 0
-
-
-cdef struct work_t:
-    # What one layer's window needs, kept from window to window.
-    table_t table             # [rows] every projection's arrivals, one projection after the other
-    int64_t rows
-    gathered_t* gathered      # [largest layer + 1]; the last belongs to synapses that do not exist
-    uint8_t* hot              # [largest layer + 1] neurons that may fire
-    int32_t* list             # [largest layer + 1] the same as a list
-    int64_t* bucket           # [largest layer + 1] end of each hot neuron's deliveries in `sorted`
-    delivery_t* sifted        # [room] deliveries to hot neurons, as they come
-    delivery_t* sorted        # [room] by neuron
-    int64_t room
-    fired_t* fired            # [fired_room] spikes of the window
-    int64_t n_fired, fired_room
-
-
-cdef void* enlarge(void* memory, int64_t size) except NULL nogil:
-    cdef void* larger = realloc(memory, size)
-    if larger == NULL:
-        with gil:
-            raise MemoryError(f"no memory for a window of the simulation: {size} bytes")
-    return larger
-
-
-cdef int enlarge_table(work_t* w, int64_t rows) except -1 nogil:
-    """Make room for `rows` arrivals; what is there is kept."""
-    cdef double* memory = <double*> enlarge(NULL, 4 * rows * sizeof(double))
-    if w.rows:
-        memcpy(memory, w.table.h, w.rows * sizeof(double))
-        memcpy(memory + rows, w.table.b, w.rows * sizeof(double))
-        memcpy(memory + 2 * rows, w.table.a, w.rows * sizeof(double))
-        memcpy(memory + 3 * rows, w.table.t, w.rows * sizeof(double))
-    free(w.table.h)
-    w.table = table_t(memory, memory + rows, memory + 2 * rows, memory + 3 * rows)
-    w.rows = rows
-    return 0
-
-
-cdef inline table_t table_from(const work_t* w, int64_t row) noexcept nogil:
-    return table_t(w.table.h + row, w.table.b + row, w.table.a + row, w.table.t + row)
-
-
-cdef class WindowsState:
-    """A network in the middle of a simulation. Created by `eventsnn.engines.windows`, which checks everything.
-
-    Parameters
-    ----------
-    constants : float64 array (layers, 10)
-        Per layer what `lif_fill` takes; potentials are counted from rest.
-    frames : float64 array (layers, 5)
-        Per layer the numbers of `frame_t`, see `eventsnn.engines.windows_twin.Frame`.
-    resets : float64 array (layers,)
-    sizes : int32 array (layers,)
-    graph : int64 array (projections, 5)
-        source, target, single, place in `ptr` and `split`, place in `targets` and `weights`.
-    delays : float64 array (projections,), ms
-    ptr, split : int64 arrays
-        Of every projection that is not single, its n_pre + 1 items; one item of `split` is not used.
-    targets : int32 array, weights : float64 array
-        Synapses, by source neuron; within one, weights >= 0 first. Of single ones one per source neuron, with
-        weight 0 to the neuron beyond the last where it has none.
-    length : float
-        Of a window, ms; at most the shortest delay that leads back and every time constant.
-    """
-
-    cdef int32_t n_layers, n_projections, largest
-    cdef layer_t* layers
-    cdef projection_t* projections
-    cdef work_t work
-    cdef windows_ops_t ops
-    cdef object arrays              # keeps the memory of the synapses
-    cdef double[::1] u, i, end      # [neurons] state at `now`; end of the last refractory period, ms
-    cdef double length
-    cdef readonly double now        # start of the next window, ms
-    cdef readonly int64_t updates   # neurons times windows so far
-    cdef readonly int64_t followed  # of these, how many were followed from arrival to arrival
-    cdef readonly int64_t deliveries, sifted  # synaptic events so far; of these, how many went to followed neurons
-
-    def __cinit__(self, const double[:, ::1] constants, const double[:, ::1] frames, const double[::1] resets,
-                  const int32_t[::1] sizes, const int64_t[:, ::1] graph, const double[::1] delays,
-                  const int64_t[::1] ptr, const int64_t[::1] split, const int32_t[::1] targets,
-                  const double[::1] weights, double length):
-        cdef int32_t k
-        cdef int64_t first = 0
-        cdef layer_t* l
-        cdef projection_t* q
-        self.arrays = (ptr, split, targets, weights)
-        self.ops = windows_ops(block.ISAS.index(block.selected))
-        self.length = length
-        self.now = 0.0
-        self.n_layers = <int32_t> sizes.shape[0]
-        self.n_projections = <int32_t> delays.shape[0]
-        self.layers = <layer_t*> calloc(self.n_layers, sizeof(layer_t))
-        self.projections = <projection_t*> calloc(self.n_projections, sizeof(projection_t))
-        if self.layers == NULL or self.projections == NULL:
-            raise MemoryError("no memory for the network")
-        for k in range(self.n_layers):
-            l = &self.layers[k]
-            lif_fill(&l.lif, &constants[k, 0])
-            l.frame = frame_t(frames[k, 0], frames[k, 1], frames[k, 2], frames[k, 3], frames[k, 4] != 0.0)
-            l.reset = resets[k]
-            l.size = sizes[k]
-            l.first = first
-            first += sizes[k]
-            self.largest = max(self.largest, sizes[k])
-        for k in range(self.n_projections):
-            q = &self.projections[k]
-            q.source = <int32_t> graph[k, 0]
-            q.target = <int32_t> graph[k, 1]
-            q.single = graph[k, 2] != 0
-            q.ptr = &ptr[0] + graph[k, 3]
-            q.split = &split[0] + graph[k, 3]
-            q.targets = &targets[0] + graph[k, 4]
-            q.weights = &weights[0] + graph[k, 4]
-            q.delay = delays[k]
-        self.u, self.i, self.end = np.empty(first), np.zeros(first), np.full(first, -np.inf)
-        for k in range(self.n_layers):
-            self.u[self.layers[k].first : self.layers[k].first + self.layers[k].size] = resets[k]
-        self.make_room()
-
-    cdef int make_room(self) except -1:
-        cdef work_t* w = &self.work
-        cdef int64_t n = self.largest + 1
-        w.gathered = <gathered_t*> enlarge(NULL, n * sizeof(gathered_t))
-        w.hot = <uint8_t*> enlarge(NULL, n * sizeof(uint8_t))
-        w.list = <int32_t*> enlarge(NULL, n * sizeof(int32_t))
-        w.bucket = <int64_t*> enlarge(NULL, n * sizeof(int64_t))
-        return 0
-
-    def __dealloc__(self):
-        cdef int32_t k
-        if self.layers != NULL:
-            for k in range(self.n_layers):
-                spikes_free(&self.layers[k].spikes)
-        free(self.layers)
-        free(self.projections)
-        free(self.work.table.h)
-        free(self.work.gathered)
-        free(self.work.hot)
-        free(self.work.list)
-        free(self.work.bucket)
-        free(self.work.sifted)
-        free(self.work.sorted)
-        free(self.work.fired)
-
-    def spikes(self, int32_t layer):
-        """(times float64 ms, neurons int32) fired so far by a layer, copies."""
-        return spikes_arrays(&self.layers[layer].spikes)
 
 
 cdef struct train_t:

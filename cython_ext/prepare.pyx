@@ -5,23 +5,15 @@ Twins: eventsnn/data/draws.py (random numbers), eventsnn/data/augment.py (change
 """
 
 from libc.math cimport fabs, rint
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, qsort, realloc
-from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
-from posix.stat cimport fstat, struct_stat
-from posix.unistd cimport close, pread
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdlib cimport qsort
 
-import os
+from eventsnn._ext cimport aer
+from eventsnn._ext.aer cimport RECORD, Clock, Event, Found, read_nmnist
+from eventsnn._ext.records cimport NMNIST, WORDS, Records, record_size
 
 cdef enum:
-    OVERFLOW_ROW = 240     # see aer.pyx
-    OVERFLOW_US = 1 << 13
     SHORT_RUN = 24         # simultaneous events up to which insertion beats qsort
-
-cdef enum Kind:
-    NMNIST                 # 5-byte records, see aer.pyx
-    WORDS                  # 8 bytes, from the lowest bit: x, y, p, t; each address as wide as the sensor needs
-    EVENTS                 # eventsnn.events.stream.EVENT_DTYPE
 
 cdef enum Status:
     DONE
@@ -35,13 +27,6 @@ cdef enum Purpose:         # draws of a recording, see eventsnn/data/augment.py
     SHIFT_Y
     TIME
     DROP
-
-# Must match eventsnn.events.stream.EVENT_DTYPE, natural alignment included.
-cdef struct Event:
-    int16_t x
-    int16_t y
-    int64_t t
-    uint8_t p
 
 cdef struct Sensor:
     int64_t width, height, polarities
@@ -62,145 +47,6 @@ cdef struct Work:
     double* times
     int32_t* neurons
     Py_ssize_t n                    # events written
-
-
-cdef class Records:
-    """Bytes of several recordings of one kind, read ahead of their preparation."""
-
-    cdef Kind kind
-    cdef Py_ssize_t n
-    cdef const uint8_t** start      # [n] into `owned`, or into the buffers of `keep`
-    cdef Py_ssize_t* size           # [n] bytes; negative: unreadable
-    cdef uint8_t* owned
-    cdef Py_ssize_t room            # bytes of `owned`
-    cdef object keep
-
-    def __cinit__(self, Kind kind, Py_ssize_t n):
-        self.kind, self.n = kind, n
-        self.start = <const uint8_t**> malloc((n + 1) * sizeof(uint8_t*))
-        self.size = <Py_ssize_t*> malloc((n + 1) * sizeof(Py_ssize_t))
-        if self.start == NULL or self.size == NULL:
-            raise MemoryError(f"no memory for {n} recordings")
-
-    def __dealloc__(self):
-        free(self.start)
-        free(self.size)
-        free(self.owned)
-
-    def __len__(self):
-        return self.n
-
-    @property
-    def most_events(self):
-        """Events that there are at most."""
-        cdef Py_ssize_t k, total = 0, width = record_size(self.kind)
-        for k in range(self.n):
-            total += max(self.size[k], 0) // width
-        return total
-
-
-cdef inline Py_ssize_t record_size(Kind kind) noexcept nogil:
-    if kind == NMNIST:
-        return 5
-    return 8 if kind == WORDS else sizeof(Event)
-
-
-cdef int make_room(Records records, Py_ssize_t size) except -1 nogil:
-    """Have `owned` hold at least `size` bytes."""
-    cdef uint8_t* grown
-    if size <= records.room:
-        return 0
-    size = max(size, 2 * records.room)
-    grown = <uint8_t*> realloc(records.owned, size)
-    if grown == NULL:
-        with gil:
-            raise MemoryError(f"no memory for {size} bytes of recordings")
-    records.owned, records.room = grown, size
-    return 0
-
-
-cdef Py_ssize_t read_at(int file, uint8_t* out, Py_ssize_t size, int64_t offset) noexcept nogil:
-    """Read up to `size` bytes; return how many there were, -1 if reading failed."""
-    cdef Py_ssize_t done = 0, got
-    while done < size:
-        got = pread(file, out + done, size - done, offset + done)
-        if got < 0:
-            return -1
-        if got == 0:
-            break
-        done += got
-    return done
-
-
-cdef void point(Records records) noexcept nogil:
-    """Point to recordings that lie one after the other in `owned`."""
-    cdef Py_ssize_t k, at = 0
-    for k in range(records.n):
-        records.start[k] = records.owned + at
-        at += max(records.size[k], 0)
-
-
-def read_files(list paths):
-    """Bytes of N-MNIST files as Records; those that cannot be read are noted as such."""
-    cdef list names = [os.fsencode(path) for path in paths]
-    cdef Records records = Records(NMNIST, len(names))
-    cdef const char** name = <const char**> malloc((len(names) + 1) * sizeof(char*))
-    cdef Py_ssize_t k, at = 0
-    cdef int file
-    cdef struct_stat about
-    if name == NULL:
-        raise MemoryError(f"no memory for {len(names)} names")
-    try:
-        for k in range(records.n):
-            name[k] = <bytes> names[k]
-        with nogil:
-            for k in range(records.n):
-                records.size[k] = -1
-                file = open(name[k], O_RDONLY | O_CLOEXEC)
-                if file < 0:
-                    continue
-                try:
-                    if fstat(file, &about) == 0:
-                        make_room(records, at + about.st_size)
-                        records.size[k] = read_at(file, records.owned + at, about.st_size, 0)
-                finally:
-                    close(file)
-                at += max(records.size[k], 0)
-            point(records)
-    finally:
-        free(name)
-    return records
-
-
-def read_words(int file, const int64_t[::1] first, const int64_t[::1] last):
-    """Bytes first..last of an open file for each recording, as Records of 8-byte words."""
-    cdef Records records = Records(WORDS, first.shape[0])
-    cdef Py_ssize_t k, at = 0
-    with nogil:
-        for k in range(records.n):
-            at += last[k] - first[k]
-        make_room(records, at)
-        at = 0
-        for k in range(records.n):
-            records.size[k] = read_at(file, records.owned + at, last[k] - first[k], first[k])
-            if records.size[k] != last[k] - first[k]:
-                records.size[k] = -1
-            at += max(records.size[k], 0)
-        point(records)
-    return records
-
-
-def from_events(list arrays):
-    """Records of arrays of EVENT_DTYPE, C-contiguous, which are kept alive but not copied."""
-    cdef Records records = Records(EVENTS, len(arrays))
-    cdef const Event[::1] events
-    cdef Py_ssize_t k
-    records.keep = list(arrays)
-    for k in range(records.n):
-        events = arrays[k]
-        records.size[k] = events.shape[0] * <Py_ssize_t> sizeof(Event)
-        records.start[k] = <const uint8_t*> &events[0] if events.shape[0] else NULL
-    return records
 
 
 cdef inline uint64_t draw(uint64_t key, uint64_t number) noexcept nogil:
@@ -230,23 +76,17 @@ cdef inline void place(Work* work, const Sensor* sensor, int64_t x, int64_t y, i
 
 
 cdef Status place_nmnist(const uint8_t* bytes, Py_ssize_t n, const Sensor* sensor, Work* work) noexcept nogil:
-    cdef int64_t t, before = 0, overflow = 0
-    cdef const uint8_t* end = bytes + 5 * n
-    cdef uint32_t x, y
+    cdef Clock clock = Clock(0, 0)
+    cdef const uint8_t* end = bytes + RECORD * n
+    cdef Event event
+    cdef Found found
     while bytes < end:
-        x = bytes[0]
-        y = bytes[1]
-        if y == OVERFLOW_ROW:
-            overflow += OVERFLOW_US
-        else:
-            t = (((bytes[2] & 0x7F) << 16) | (bytes[3] << 8) | bytes[4]) + overflow
-            if x >= sensor.width or y >= sensor.height:
-                return OUTSIDE
-            if t < before:
-                return BACKWARDS
-            before = t
-            place(work, sensor, x, y, bytes[2] >> 7, t)
-        bytes += 5
+        found = read_nmnist(bytes, sensor.width, sensor.height, &clock, &event)
+        if found == aer.EVENT:
+            place(work, sensor, event.x, event.y, event.p, event.t)
+        elif found != aer.MARKER:
+            return OUTSIDE if found == aer.OUTSIDE else BACKWARDS
+        bytes += RECORD
     return DONE
 
 

@@ -1,4 +1,4 @@
-/* The loops of the windowed schedule, one copy per instruction set. Included by engine_windows.pyx alone. */
+/* The loops of the windowed schedule, one copy per instruction set. Included by windows_state.pyx alone. */
 #ifndef EVENTSNN_WINDOWS_ISA_H
 #define EVENTSNN_WINDOWS_ISA_H
 

@@ -1,22 +1,6 @@
 import numpy as np
 
-class WindowsState:
-    now: float
-    def __init__(
-        self,
-        constants: np.ndarray,
-        frames: np.ndarray,
-        resets: np.ndarray,
-        sizes: np.ndarray,
-        graph: np.ndarray,
-        delays: np.ndarray,
-        ptr: np.ndarray,
-        split: np.ndarray,
-        targets: np.ndarray,
-        weights: np.ndarray,
-        length: float,
-    ) -> None: ...
-    def spikes(self, layer: int) -> tuple[np.ndarray, np.ndarray]: ...
+from eventsnn._ext.windows_state import WindowsState
 
 def run_windows(
     state: WindowsState, times: np.ndarray, indices: np.ndarray, t_stop: float, budget: int

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._ext.prepare import Records, read_files
+from eventsnn._ext.records import Records, read_files
 from eventsnn.data.source import FileSource, OnBad, check_on_bad
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.files import read

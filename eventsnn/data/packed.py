@@ -37,7 +37,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._ext.prepare import Records, read_words
+from eventsnn._ext.records import Records, read_words
 from eventsnn.data.source import FileSource, LabelledSource, OnBad, check_on_bad
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.stream import EVENT_DTYPE, EventStream, SensorSize

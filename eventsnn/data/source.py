@@ -9,7 +9,7 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._ext.prepare import Records
+from eventsnn._ext.records import Records
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize
 

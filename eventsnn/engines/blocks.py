@@ -17,7 +17,7 @@ def block_count(neurons: int) -> int:
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarray:
-    """Zeros from a line of the cache (64 bytes) on, as rows of blocks must lie to touch no more lines than needed."""
+    """Zeros that begin at a line of the cache (64 bytes): rows of blocks then lie in two lines, not three."""
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
     raw = np.zeros(size + 63, np.uint8)

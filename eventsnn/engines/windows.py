@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._ext.engine_windows import WindowsState, run_windows
+from eventsnn._ext.engine_windows import run_windows
+from eventsnn._ext.windows_state import WindowsState
 from eventsnn.engines.arguments import check_input, constants_row, endless, engine_projections
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.engines.windows_twin import Frame, window_length

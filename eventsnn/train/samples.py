@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext import prepare as kernel
+from eventsnn._ext.records import Records, from_events
 from eventsnn.data import draws
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.source import LabelledSource, RecordSource
@@ -139,7 +140,7 @@ class Feeder:
         streams = {index: self._source.read_or_none(index) for index in numbers.tolist()}
         numbers = numbers[[streams[index] is not None for index in numbers.tolist()]]
         events = [self._checked(index, streams[index]) for index in numbers.tolist()]
-        batch, status = self._fill(kernel.from_events(events), numbers, epoch)
+        batch, status = self._fill(from_events(events), numbers, epoch)
         if status.any():
             path = self._source.paths[int(numbers[np.argmax(status != 0)])]
             raise TrainingError(f"{path}: events outside sensor {self._sensor_size} or not in order of time")
@@ -149,7 +150,7 @@ class Feeder:
         """The batch of one recording (or none), so that threads can share a batch; see `Batch.join`."""
         return self.prepare([index], epoch)
 
-    def _fill(self, records: kernel.Records, numbers: np.ndarray, epoch: int) -> tuple[Batch, np.ndarray]:
+    def _fill(self, records: Records, numbers: np.ndarray, epoch: int) -> tuple[Batch, np.ndarray]:
         """The batch, and what the kernel says of each recording (0: all is well)."""
         times = np.empty(records.most_events)
         neurons = np.empty(records.most_events, np.int32)

@@ -1,0 +1,102 @@
+"""A network in the middle of a simulation in windows, and what the schedule (engine_windows.pyx) works with."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from eventsnn._ext.lif cimport lif_t
+from eventsnn._ext.spikes cimport spikes_t
+
+cdef extern from "windows.h":
+    ctypedef struct arrival_t:
+        double h, b, a, t
+    ctypedef struct table_t:
+        double* h
+        double* b
+        double* a
+        double* t
+    ctypedef struct delivery_t:
+        double weight
+        int32_t target, arrival
+    ctypedef struct gathered_t:
+        double u, i, reach, unused
+    ctypedef struct frame_t:
+        double per_m, per_s, k, rate
+        int64_t close
+    ctypedef struct windows_ops_t:
+        void (*tabulate)(const double*, int64_t, double, double, const frame_t*, table_t) noexcept nogil
+        void (*begin)(int64_t, const double*, const double*, const arrival_t*, gathered_t*) noexcept nogil
+        void (*scatter)(const int32_t*, const double*, int64_t, int64_t, double, double, gathered_t*) noexcept nogil
+        void (*scatter_one)(const int32_t*, const double*, const int32_t*, int64_t, const double*, const double*,
+                            gathered_t*) noexcept nogil
+        int64_t (*sift)(const int32_t*, const double*, int64_t, int32_t, const uint8_t*, delivery_t*) noexcept nogil
+        int64_t (*sift_one)(const int32_t*, const double*, const int32_t*, int64_t, int32_t, const uint8_t*,
+                            delivery_t*) noexcept nogil
+        int64_t (*finish)(int64_t, double*, double*, const double*, const gathered_t*, double, double, double, double,
+                          uint8_t*, int32_t*) noexcept nogil
+
+
+cdef struct layer_t:
+    lif_t lif
+    frame_t frame
+    double reset          # reset value of the membrane potential, counted from rest like all others
+    int32_t size          # neurons
+    int64_t first         # position of its first neuron in the state arrays
+    spikes_t spikes
+
+
+cdef struct projection_t:
+    int32_t source        # layer, or -1 for the input
+    int32_t target        # layer
+    double delay          # ms
+    bint single           # every source neuron has one target at most
+    const int64_t* ptr    # [n_pre + 1] first synapse of each source neuron, from `targets`; not if single
+    const int64_t* split  # [n_pre] its first synapse with a weight < 0; not if single
+    const int32_t* targets
+    const double* weights
+    int64_t cursor        # next spike of the source to be delivered
+    int64_t arrivals      # in the window
+    int64_t row           # of the first of them in the table
+
+
+cdef struct fired_t:
+    double time
+    int32_t neuron
+
+
+cdef struct work_t:
+    # What one layer's window needs, kept from window to window.
+    table_t table             # [rows] every projection's arrivals, one projection after the other
+    int64_t rows
+    gathered_t* gathered      # [largest layer + 1]; the last belongs to synapses that do not exist
+    uint8_t* hot              # [largest layer + 1] neurons that may fire
+    int32_t* list             # [largest layer + 1] the same as a list
+    int64_t* bucket           # [largest layer + 1] end of each hot neuron's deliveries in `sorted`
+    delivery_t* sifted        # [room] deliveries to hot neurons, as they come
+    delivery_t* sorted        # [room] by neuron
+    int64_t room
+    fired_t* fired            # [fired_room] spikes of the window
+    int64_t n_fired, fired_room
+
+
+cdef void* enlarge(void* memory, int64_t size) except NULL nogil
+cdef int enlarge_table(work_t* w, int64_t rows) except -1 nogil
+
+
+cdef inline table_t table_from(const work_t* w, int64_t row) noexcept nogil:
+    return table_t(w.table.h + row, w.table.b + row, w.table.a + row, w.table.t + row)
+
+
+cdef class WindowsState:
+    cdef int32_t n_layers, n_projections, largest
+    cdef layer_t* layers
+    cdef projection_t* projections
+    cdef work_t work
+    cdef windows_ops_t ops
+    cdef object arrays              # keeps the memory of the synapses
+    cdef double[::1] u, i, end      # [neurons] state at `now`; end of the last refractory period, ms
+    cdef double length
+    cdef readonly double now        # start of the next window, ms
+    cdef readonly int64_t updates   # neurons times windows so far
+    cdef readonly int64_t followed  # of these, how many were followed from arrival to arrival
+    cdef readonly int64_t deliveries, sifted  # synaptic events so far; of these, how many went to followed neurons
+
+    cdef int make_room(self) except -1

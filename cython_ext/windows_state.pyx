@@ -1,0 +1,131 @@
+"""A network in the middle of a simulation in windows; see engine_windows.pyx."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy
+
+import numpy as np
+
+from eventsnn._ext import block
+from eventsnn._ext.lif cimport lif_fill
+from eventsnn._ext.spikes cimport spikes_arrays, spikes_free
+
+cdef extern from "windows_isa.h":
+    windows_ops_t windows_ops(int isa) noexcept nogil
+
+
+cdef void* enlarge(void* memory, int64_t size) except NULL nogil:
+    cdef void* larger = realloc(memory, size)
+    if larger == NULL:
+        with gil:
+            raise MemoryError(f"no memory for a window of the simulation: {size} bytes")
+    return larger
+
+
+cdef int enlarge_table(work_t* w, int64_t rows) except -1 nogil:
+    """Make room for `rows` arrivals; what is there is kept."""
+    cdef double* memory = <double*> enlarge(NULL, 4 * rows * sizeof(double))
+    if w.rows:
+        memcpy(memory, w.table.h, w.rows * sizeof(double))
+        memcpy(memory + rows, w.table.b, w.rows * sizeof(double))
+        memcpy(memory + 2 * rows, w.table.a, w.rows * sizeof(double))
+        memcpy(memory + 3 * rows, w.table.t, w.rows * sizeof(double))
+    free(w.table.h)
+    w.table = table_t(memory, memory + rows, memory + 2 * rows, memory + 3 * rows)
+    w.rows = rows
+    return 0
+
+
+cdef class WindowsState:
+    """A network in the middle of a simulation. Created by `eventsnn.engines.windows`, which checks everything.
+
+    Parameters
+    ----------
+    constants : float64 array (layers, 10)
+        Per layer what `lif_fill` takes; potentials are counted from rest.
+    frames : float64 array (layers, 5)
+        Per layer the numbers of `frame_t`, see `eventsnn.engines.windows_twin.Frame`.
+    resets : float64 array (layers,)
+    sizes : int32 array (layers,)
+    graph : int64 array (projections, 5)
+        source, target, single, place in `ptr` and `split`, place in `targets` and `weights`.
+    delays : float64 array (projections,), ms
+    ptr, split : int64 arrays
+        Of every projection that is not single, its n_pre + 1 items; one item of `split` is not used.
+    targets : int32 array, weights : float64 array
+        Synapses, by source neuron; within one, weights >= 0 first. Of single ones one per source neuron, with
+        weight 0 to the neuron beyond the last where it has none.
+    length : float
+        Of a window, ms; at most the shortest delay that leads back and every time constant.
+    """
+
+    def __cinit__(self, const double[:, ::1] constants, const double[:, ::1] frames, const double[::1] resets,
+                  const int32_t[::1] sizes, const int64_t[:, ::1] graph, const double[::1] delays,
+                  const int64_t[::1] ptr, const int64_t[::1] split, const int32_t[::1] targets,
+                  const double[::1] weights, double length):
+        cdef int32_t k
+        cdef int64_t first = 0
+        cdef layer_t* l
+        cdef projection_t* q
+        self.arrays = (ptr, split, targets, weights)
+        self.ops = windows_ops(block.ISAS.index(block.selected))
+        self.length = length
+        self.now = 0.0
+        self.n_layers = <int32_t> sizes.shape[0]
+        self.n_projections = <int32_t> delays.shape[0]
+        self.layers = <layer_t*> calloc(self.n_layers, sizeof(layer_t))
+        self.projections = <projection_t*> calloc(self.n_projections, sizeof(projection_t))
+        if self.layers == NULL or self.projections == NULL:
+            raise MemoryError("no memory for the network")
+        for k in range(self.n_layers):
+            l = &self.layers[k]
+            lif_fill(&l.lif, &constants[k, 0])
+            l.frame = frame_t(frames[k, 0], frames[k, 1], frames[k, 2], frames[k, 3], frames[k, 4] != 0.0)
+            l.reset = resets[k]
+            l.size = sizes[k]
+            l.first = first
+            first += sizes[k]
+            self.largest = max(self.largest, sizes[k])
+        for k in range(self.n_projections):
+            q = &self.projections[k]
+            q.source = <int32_t> graph[k, 0]
+            q.target = <int32_t> graph[k, 1]
+            q.single = graph[k, 2] != 0
+            q.ptr = &ptr[0] + graph[k, 3]
+            q.split = &split[0] + graph[k, 3]
+            q.targets = &targets[0] + graph[k, 4]
+            q.weights = &weights[0] + graph[k, 4]
+            q.delay = delays[k]
+        self.u, self.i, self.end = np.empty(first), np.zeros(first), np.full(first, -np.inf)
+        for k in range(self.n_layers):
+            self.u[self.layers[k].first : self.layers[k].first + self.layers[k].size] = resets[k]
+        self.make_room()
+
+    cdef int make_room(self) except -1:
+        cdef work_t* w = &self.work
+        cdef int64_t n = self.largest + 1
+        w.gathered = <gathered_t*> enlarge(NULL, n * sizeof(gathered_t))
+        w.hot = <uint8_t*> enlarge(NULL, n * sizeof(uint8_t))
+        w.list = <int32_t*> enlarge(NULL, n * sizeof(int32_t))
+        w.bucket = <int64_t*> enlarge(NULL, n * sizeof(int64_t))
+        return 0
+
+    def __dealloc__(self):
+        cdef int32_t k
+        if self.layers != NULL:
+            for k in range(self.n_layers):
+                spikes_free(&self.layers[k].spikes)
+        free(self.layers)
+        free(self.projections)
+        free(self.work.table.h)
+        free(self.work.gathered)
+        free(self.work.hot)
+        free(self.work.list)
+        free(self.work.bucket)
+        free(self.work.sifted)
+        free(self.work.sorted)
+        free(self.work.fired)
+
+    def spikes(self, int32_t layer):
+        """(times float64 ms, neurons int32) fired so far by a layer, copies."""
+        return spikes_arrays(&self.layers[layer].spikes)
