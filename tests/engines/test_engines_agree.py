@@ -58,7 +58,7 @@ def test_t_stop_cuts_a_run_and_changes_nothing_before(simulation, t_stop):
 
 
 def test_a_threshold_met_at_arrivals_of_one_instant_gives_the_same_bits():
-    """At the second arrival the potential is the threshold to the last bit: the spike comes then or just before."""
+    """At the second arrival the potential is the threshold to the last bit: a spike then, or just before."""
     rng = np.random.default_rng(5)
     lif = LIF(1.0, 64.0, 8.0, 2.0)
     at_the_arrival = 0
