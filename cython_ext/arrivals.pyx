@@ -9,13 +9,14 @@ from eventsnn._ext.block cimport TABLE_COLUMNS as COLUMNS
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport real_t
 from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_TOUCH
-from eventsnn._ext.sweep cimport event_t
+from eventsnn._ext.sweep cimport SWEEP_AHEAD, event_t
 from eventsnn._ext.turns cimport Turns, turns_take
 
 import numpy as np
 
 TABLE_COLUMNS = COLUMNS
 CANDIDATE, TOUCH = LIF_CANDIDATE, LIF_TOUCH  # for the test that the twins have the same
+AHEAD = SWEEP_AHEAD
 EVENT = np.dtype([("time", np.float64), ("neuron", np.int32), ("release", np.int32)])
 
 cdef enum:
@@ -85,8 +86,8 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
         Source neuron of each.
     constants : float64 (11,)
         What `lif_fill` takes.
-    events : EVENT (n,)
-        Filled: the arrivals as a sweep reads them; see sweep.h.
+    events : EVENT (n + AHEAD,)
+        Filled: the arrivals as a sweep reads them; see sweep.h. The last AHEAD are to be zeros.
     table : real (n, TABLE_COLUMNS)
         Filled: propagators a, h, b of the interval before each arrival, and the level that the membrane potential of
         a neuron that fired in that interval, had it not been reset, would be above at the arrival. It fires with

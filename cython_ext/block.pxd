@@ -11,7 +11,7 @@ from eventsnn._ext.sweep cimport block_t, event_t
 cdef extern from "block.h":
     enum: TABLE_COLUMNS
     ctypedef struct ops32_t:
-        int64_t (*run)(float*, float*, const float*, const event_t*, const float*, int64_t, int64_t,
+        int64_t (*run)(float*, float*, const float*, const event_t*, const float*, int64_t,
                        int64_t) noexcept nogil
         int (*sweep)(block_t*, const float*, const float*) noexcept nogil
         void (*step)(float*, float*, const float*, int64_t, int32_t, float, float, float, float, float, float,
@@ -28,7 +28,7 @@ cdef extern from "block.h":
         void (*sgd)(float*, float*, float*, int64_t, float, const float*, float, float, double*,
                     double*) noexcept nogil
     ctypedef struct ops64_t:
-        int64_t (*run)(double*, double*, const double*, const event_t*, const double*, int64_t, int64_t,
+        int64_t (*run)(double*, double*, const double*, const event_t*, const double*, int64_t,
                        int64_t) noexcept nogil
         int (*sweep)(block_t*, const double*, const double*) noexcept nogil
         void (*step)(double*, double*, const double*, int64_t, int32_t, double, double, double, double, double, double,

@@ -26,6 +26,7 @@ from eventsnn._ext.spikes cimport spikes_no_memory, spikes_refuse
 from eventsnn._ext.store cimport SpikeStore
 from eventsnn._ext.sweep cimport (
     BURIED,
+    SWEEP_AHEAD,
     SWEEP_DONE,
     SWEEP_NO_MEMORY,
     block_fire,
@@ -62,11 +63,11 @@ cdef int sweep_block(block_t* k, const real_t* weights, const real_t* table) exc
 
 
 cdef int64_t run_to(real_t* u, real_t* i, const real_t* weights, const event_t* events, const real_t* table,
-                    int64_t e, int64_t stop, int64_t n) noexcept nogil:
+                    int64_t e, int64_t stop) noexcept nogil:
     if real_t is float:
-        return ops32.run(u, i, weights, events, table, e, stop, n)
+        return ops32.run(u, i, weights, events, table, e, stop)
     else:
-        return ops64.run(u, i, weights, events, table, e, stop, n)
+        return ops64.run(u, i, weights, events, table, e, stop)
 
 
 cdef inline uint32_t look(const real_t* u, const real_t* i, const real_t* row) noexcept nogil:
@@ -111,7 +112,7 @@ cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, in
     """The state at `t`, after a spike of `neuron`; returns the neurons whose refractory periods ended before `t`."""
     cdef real_t fresh[WIDTH]
     cdef real_t step[TABLE_COLUMNS]
-    cdef event_t source
+    cdef event_t source[1 + SWEEP_AHEAD]
     cdef uint32_t woken = 0, left
     cdef int32_t n
     while block_wakes(k, t):
@@ -121,8 +122,9 @@ cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, in
     # A level nobody reaches: no neuron is to hold the step up.
     memcpy(&step[0], row, sizeof(step))
     step[LEVEL] = <real_t> INFINITY
-    source.neuron = neuron
-    run_to(u, i, weights, &source, &step[0], 0, 1, 1)
+    for n in range(1 + SWEEP_AHEAD):
+        source[n] = event_t(t, neuron, 0)
+    run_to(u, i, weights, &source[0], &step[0], 0, 1)
     left = woken
     while left:
         n = lowest_bit(left)
@@ -211,7 +213,7 @@ cdef int sweep_lateral(block_t* k, const real_t* lateral, const real_t* weights,
     memset(&i[0], 0, sizeof(i))
     while k.next < k.n:
         if not lanes:
-            reached = run_to(&u[0], &i[0], weights, k.events, table, k.next, block_release(k), k.n)
+            reached = run_to(&u[0], &i[0], weights, k.events, table, k.next, block_release(k))
             if reached > k.next:
                 k.now = k.events[reached - 1].time
                 k.next = reached

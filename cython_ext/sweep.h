@@ -9,7 +9,10 @@
 #include "lif.h"
 #include "spikes.h"
 
-/* An arrival of a sample, as a sweep reads it. */
+/* Rows of weights are fetched this many arrivals ahead: they lie in the second cache in no order. */
+#define SWEEP_AHEAD 8
+
+/* An arrival of a sample, as a sweep reads it. SWEEP_AHEAD others, of any valid neurons, must follow the last. */
 typedef struct event_s {
     double time;     /* ms, ascending */
     int32_t neuron;  /* its source neuron */

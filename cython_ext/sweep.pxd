@@ -6,6 +6,7 @@ from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.spikes cimport spikes_t
 
 cdef extern from "sweep.h":
+    enum: SWEEP_AHEAD
     ctypedef struct event_t:
         double time
         int32_t neuron

@@ -6,37 +6,52 @@
  * Twin: eventsnn/engines/twin.py.
  */
 
+/* Advance to arrival e and deliver it, FROM and TO being the potentials before and after; out of the loop if a neuron
+ * may have fired on the way, with nothing changed. */
+#define STEP(FROM, TO)                                                                                               \
+    do {                                                                                                             \
+        const REAL* row = table + e * TABLE_COLUMNS;                                                                 \
+        const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;                                           \
+        NAME(fetch)(weights + (int64_t)events[e + SWEEP_AHEAD].neuron * BLOCK_WIDTH);                                \
+        if (events[e].release < 0) {                                                                                 \
+            /* At the instant of the arrival before: no time to fire in. */                                          \
+            for (int k = 0; k < VECS; ++k) {                                                                         \
+                TO[k] = FROM[k];                                                                                     \
+                I[k] += LOAD(w + k * LANES);                                                                         \
+            }                                                                                                        \
+        } else {                                                                                                     \
+            const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);                                          \
+            for (int k = 0; k < VECS; ++k) TO[k] = FROM[k] * a + I[k] * h;                                           \
+            VEC top = TO[0];                                                                                         \
+            for (int k = 1; k < VECS; ++k) top = VMAX(top, TO[k]);                                                   \
+            if (__builtin_expect(VGE(top, VSET(row[3])) != 0, 0)) goto FROM##_stays;                                 \
+            for (int k = 0; k < VECS; ++k) I[k] = I[k] * b + LOAD(w + k * LANES);                                    \
+        }                                                                                                            \
+        if (++e == stop) goto TO##_stays;                                                                            \
+    } while (0)
+
 /* One block through the arrivals [e, stop): advance to each, look for spikes on the way, deliver it. Returns the
  * first arrival before which a neuron may have fired, not delivered, the state that of the arrival before; else
- * `stop`. Not inlined, so that the state is kept in registers. n: arrivals there are, for fetching ahead. */
+ * `stop`. Not inlined, so that the state is kept in registers, and two steps to a turn, so that it need not be copied
+ * from one register to another. */
 TARGET KEEP_APART static int64_t NAME(run)(REAL* u, REAL* i, const REAL* weights, const event_t* events,
-                                           const REAL* table, int64_t e, int64_t stop, int64_t n) {
-    VEC U[VECS], I[VECS], P[VECS];
+                                           const REAL* table, int64_t e, int64_t stop) {
+    VEC U[VECS], V[VECS], I[VECS];
+    if (e == stop) return e;
     NAME(load)(U, u);
     NAME(load)(I, i);
-    for (; e < stop; ++e) {
-        const REAL* row = table + e * TABLE_COLUMNS;
-        const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;
-        NAME(fetch)(weights + (int64_t)events[e + AHEAD < n ? e + AHEAD : e].neuron * BLOCK_WIDTH);
-        if (events[e].release < 0) {
-            /* At the instant of the arrival before: no time to fire in. */
-            for (int k = 0; k < VECS; ++k) I[k] += LOAD(w + k * LANES);
-            continue;
-        }
-        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]), level = VSET(row[3]);
-        for (int k = 0; k < VECS; ++k) P[k] = U[k] * a + I[k] * h;
-        VEC top = P[0];
-        for (int k = 1; k < VECS; ++k) top = VMAX(top, P[k]);
-        if (__builtin_expect(VGE(top, level) != 0, 0)) break;
-        for (int k = 0; k < VECS; ++k) {
-            U[k] = P[k];
-            I[k] = I[k] * b + LOAD(w + k * LANES);
-        }
+    for (;;) {
+        STEP(U, V);
+        STEP(V, U);
     }
+V_stays:
+    for (int k = 0; k < VECS; ++k) U[k] = V[k];
+U_stays:
     NAME(save)(U, u);
     NAME(save)(I, i);
     return e;
 }
+#undef STEP
 
 /* The neurons that may fire within the interval of `row`, in P their potentials at its end. */
 TARGET static inline uint32_t NAME(look)(const REAL* u, const REAL* i, const REAL* row, VEC* P) {
@@ -134,7 +149,7 @@ TARGET static int NAME(sweep)(block_t* k, const REAL* weights, const REAL* table
     VEC P[VECS];
     uint32_t hit;
     int status;
-    while ((e = NAME(run)(u, i, weights, events, table, k->next, block_release(k), n)) < n) {
+    while ((e = NAME(run)(u, i, weights, events, table, k->next, block_release(k))) < n) {
         const REAL* row = table + e * TABLE_COLUMNS;
         const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;
         k->now = e ? events[e - 1].time : 0.0;

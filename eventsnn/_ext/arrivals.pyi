@@ -2,6 +2,7 @@ import numpy as np
 
 from eventsnn._ext.turns import Turns
 
+AHEAD: int
 CANDIDATE: float
 TOUCH: float
 EVENT: np.dtype

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from eventsnn._ext.arrivals import EVENT, TABLE_COLUMNS, fill_tables
+from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables
 from eventsnn._ext.engine_sweep import sweep_blocks
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.turns import Turns
@@ -91,7 +91,7 @@ class LayerInput:
     Attributes
     ----------
     arrivals : Arrivals
-    events : EVENT array (n,)
+    events : EVENT array (n + AHEAD,)
     table : real array (n, TABLE_COLUMNS)
     grid : int32 array (n + samples,)
     scale : float64 array (samples,)
@@ -111,7 +111,8 @@ class LayerInput:
         n, samples = len(arrivals.times), len(arrivals)
         table = np.empty((n, TABLE_COLUMNS), dtype=real)
         grid, scale = np.empty(n + samples, np.int32), np.empty(samples)
-        events, turns = np.empty(n, EVENT), Turns(samples)
+        events, turns = np.empty(n + AHEAD, EVENT), Turns(samples)
+        events[n:] = 0
         share(
             lambda: fill_tables(
                 arrivals.times, arrivals.neurons, arrivals.ptr, constants, events, table, grid, scale, turns
