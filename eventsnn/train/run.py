@@ -31,6 +31,11 @@ from eventsnn.train.progress import progress_bar
 from eventsnn.train.samples import Batch, Feeder, cut, shuffled
 
 
+# Raised whenever a change gives runs other bits (the solver, the draws, the order of sums): what was begun before
+# it cannot be continued to the same result.
+BITS = 2
+
+
 class TrainingRun:
     """State of a training run; see `eventsnn.train.trainer.train` for the arguments."""
 
@@ -217,6 +222,7 @@ class TrainingRun:
             "training_set": describe(self.data, self.indices),
             "validation_set": describe(self.valid, self.valid_indices),
             "eventsnn": __version__,
+            "bits": BITS,
         }
         # As a file gives it back: tuples become lists, so that comparing finds only real differences.
         return json.loads(json.dumps(config))
