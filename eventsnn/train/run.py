@@ -30,7 +30,7 @@ from eventsnn.train.parallel import Pool
 from eventsnn.train.progress import progress_bar
 from eventsnn.train.samples import Batch, Feeder, cut, shuffled
 
-# Raised whenever a change gives runs other bits (solver, draws, order of sums): what was begun before it cannot
+# Raised whenever a change gives runs other bits (solver, draws, order of sums): what was begun before cannot
 # be continued to the same result.
 BITS = 2
 
