@@ -139,10 +139,9 @@ class Rival(Learner):
         if rng is not None and self.augmented:
             change, size = self.experiment.augmentation, data.sensor_size
             assert change is not None
-            streams = [
-                es.EventStream.from_structured(change.apply(data.stream(i).events, size, rng), size)
-                for i in which
-            ]
+            epoch = int(rng.integers(2**31))
+            changed = [change.apply(data.stream(i).events, size, self.job.seed, epoch, int(i)) for i in which]
+            streams = [es.EventStream.from_structured(events, size) for events in changed]
             events = binned(streams, self.job.bins)
         else:
             events = [self.binned[id(data)][i] for i in which]
@@ -246,8 +245,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 try:
                     worker.ask("setup", **job.to_dict())
                     answer = worker.ask("run", checkpoints=checkpoints)
-                except (Missing, RuntimeError) as reason:
+                except Missing as reason:
                     missing.append(missing_row(name, str(reason)))
+                    continue
+                except RuntimeError as reason:
+                    missing.append(missing_row(name, str(reason), status="failed"))
                     continue
             new = [{"contender": name, "seed": seed, **point} for point in answer["points"]]
             new = [point for point in new if point["checkpoint"] not in done]
