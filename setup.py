@@ -49,7 +49,7 @@ def list_extensions() -> list[Extension]:
     sources = stage_sources()
     headers = {path.stem: str(path) for path in sorted(PACKAGE.glob("*.h"))}
     # The loops over blocks and windows are compiled into one module each; the others see their tables alone.
-    shared = [headers[name] for name in ("block", "decay", "lif", "spikes", "sweep", "windows")]
+    shared = [headers[name] for name in ("block", "decay", "inline", "lif", "spikes", "sweep", "windows")]
     extensions = [
         Extension(
             f"eventsnn._ext.{path.stem}",

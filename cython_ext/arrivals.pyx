@@ -42,21 +42,19 @@ cdef void fill_propagators(const double* times, int64_t n, const double* constan
 cdef double fill_grid(const double* times, int64_t n, int32_t* grid) noexcept nogil:
     """Fill grid[0 .. n]; returns the cells per ms. See `arrivals_after`."""
     cdef double scale
-    cdef int64_t e, k = 0, cell
+    cdef int64_t e, k
     if n == 0:
         grid[0] = 0
         return 0.0
     scale = n / times[n - 1] if times[n - 1] > 0.0 else 0.0
     if not isfinite(scale):
         scale = 0.0
+    # Count, then add up: no branch hangs on how the arrivals fall into cells.
+    memset(grid, 0, (n + 1) * sizeof(int32_t))
     for e in range(n):
-        cell = min(<int64_t> (times[e] * scale), n - 1)
-        while k <= cell:
-            grid[k] = <int32_t> e
-            k += 1
-    while k <= n:
-        grid[k] = <int32_t> n
-        k += 1
+        grid[1 + min(<int64_t> (times[e] * scale), n - 1)] += 1
+    for k in range(n):
+        grid[k + 1] += grid[k]
     return scale
 
 

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "inline.h"
+
 #define DECAY_END 700.0
 #define DECAY_SHORT 0.34                         /* below it, x rounds to 0 times ln 2 */
 #define DECAY_LOG2E 1.44269504088896338700e+00
@@ -35,7 +37,7 @@
                     (r4) * ((DECAY_C6 + DECAY_C7 * (r)) + (r2) * (DECAY_C8 + DECAY_C9 * (r)))) +                  \
                    ((r4) * (r4)) * ((DECAY_C10 + DECAY_C11 * (r)) + (r2) * (DECAY_C12 + DECAY_C13 * (r)))))
 
-static inline void decay(double x, double* e, double* rise) {
+static INLINE void decay(double x, double* e, double* rise) {
     if (x < DECAY_SHORT) {
         /* k is 0: the same operations, less those that change nothing. */
         const double r = -x, r2 = r * r, r4 = r2 * r2;
@@ -59,7 +61,7 @@ static inline void decay(double x, double* e, double* rise) {
     *rise = (1.0 - scale) - scale * p;
 }
 
-static inline double decay_e(double x) {
+static INLINE double decay_e(double x) {
     double e, rise;
     decay(x, &e, &rise);
     return e;

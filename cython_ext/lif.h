@@ -27,13 +27,13 @@ typedef struct {
 } lif_t;
 
 /* From the eleven numbers of eventsnn.engines.lif.Constants, in its order. */
-static inline void lif_fill(lif_t* c, const double* row) {
+static INLINE void lif_fill(lif_t* c, const double* row) {
     const lif_t filled = {row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10]};
     *c = filled;
 }
 
 /* Propagators over d >= 0 ms: u(d) = u a + I h, I(d) = I b. */
-static inline void lif_respond(const lif_t* c, double d, double* a, double* h, double* b) {
+static INLINE void lif_respond(const lif_t* c, double d, double* a, double* h, double* b) {
     double unused, rise_m, rise_s, rise;
     decay(d * c->rate_m, a, &rise_m);
     decay(d * c->rate_s, b, &rise_s);
@@ -49,12 +49,12 @@ static inline void lif_respond(const lif_t* c, double d, double* a, double* h, d
 
 /* What the membrane potential of a neuron in state (u, i) never rises above without further input: its positive part
  * plus the largest response to the present current. */
-static inline double lif_reach(const lif_t* c, double u, double i) {
+static INLINE double lif_reach(const lif_t* c, double u, double i) {
     return (u > 0.0 ? u : 0.0) + (i > 0.0 ? i : 0.0) * c->psp_max;
 }
 
 /* Time until a neuron in state (u0, i0) fires, ms; INFINITY if it does not before `limit`. */
-static inline double lif_next_crossing(const lif_t* c, double u0, double i0, double limit) {
+static INLINE double lif_next_crossing(const lif_t* c, double u0, double i0, double limit) {
     const double gap = c->threshold - u0, touch = c->threshold * (1.0 - LIF_TOUCH);
     const double close = LIF_CONVERGED * c->tau_slow;
     double d, slope0, inverse, bend, third, curved, square;
@@ -108,7 +108,7 @@ static inline double lif_next_crossing(const lif_t* c, double u0, double i0, dou
  *
  * `end` is the end of its refractory period: while it lies ahead, u is 0 and the search starts there. So too at
  * `end` itself: without a refractory period a neuron may fire at `now`, before its reset is committed. */
-static inline double lif_next_spike(const lif_t* c, double u, double i, double now, double end, double until) {
+static INLINE double lif_next_spike(const lif_t* c, double u, double i, double now, double end, double until) {
     if (end >= now) {
         if (end > until) return INFINITY;
         u = 0.0;
@@ -119,7 +119,7 @@ static inline double lif_next_spike(const lif_t* c, double u, double i, double n
 }
 
 /* Membrane potential at `then` of a neuron whose refractory period ends at `end`, now <= end <= then. */
-static inline double lif_after_refractory(const lif_t* c, double i, double now, double end, double then) {
+static INLINE double lif_after_refractory(const lif_t* c, double i, double now, double end, double then) {
     double a, h, b;
     lif_respond(c, then - end, &a, &h, &b);
     return (i * decay_e((end - now) * c->rate_s)) * h;

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "inline.h"
+
 typedef struct {
     int64_t n;        /* spikes held */
     int64_t capacity; /* spikes there is room for */
@@ -27,7 +29,7 @@ static inline int spikes_extend(spikes_t* s) {
 }
 
 /* -1 if there is no memory for it. */
-static inline int spikes_append(spikes_t* s, double time, int32_t neuron) {
+static INLINE int spikes_append(spikes_t* s, double time, int32_t neuron) {
     if (s->n == s->capacity && spikes_extend(s) < 0) return -1;
     s->times[s->n] = time;
     s->neurons[s->n++] = neuron;
@@ -35,7 +37,7 @@ static inline int spikes_append(spikes_t* s, double time, int32_t neuron) {
 }
 
 /* Order the spikes from `first` on by (time, neuron); there are rarely more than a few. */
-static inline void spikes_sort_tail(spikes_t* s, int64_t first) {
+static INLINE void spikes_sort_tail(spikes_t* s, int64_t first) {
     for (int64_t k = first + 1; k < s->n; ++k) {
         const double t = s->times[k];
         const int32_t n = s->neurons[k];

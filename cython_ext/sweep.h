@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "block.h"
+#include "inline.h"
 #include "lif.h"
 #include "spikes.h"
 
@@ -44,7 +45,7 @@ enum { SWEEP_DONE = 0, SWEEP_NO_MEMORY = -1, SWEEP_ENDLESS = -2 /* the last neur
  * threshold. It means nothing: after the period the potential follows from the synaptic current alone. */
 #define BURIED -1e30
 
-static inline int lowest_bit(uint32_t x) {
+static INLINE int lowest_bit(uint32_t x) {
 #if defined(__GNUC__) || defined(__clang__)
     return __builtin_ctz(x);
 #else
@@ -54,7 +55,7 @@ static inline int lowest_bit(uint32_t x) {
 #endif
 }
 
-static inline void block_rest(block_t* k) {
+static INLINE void block_rest(block_t* k) {
     k->now = 0.0;
     k->next = 0;
     k->first_waiting = 0;
@@ -64,7 +65,7 @@ static inline void block_rest(block_t* k) {
 }
 
 /* Neuron n fires at t, `now` or later. */
-static inline int block_fire(block_t* k, int32_t n, double t) {
+static INLINE int block_fire(block_t* k, int32_t n, double t) {
     k->end[n] = t + k->lif->refractory;
     k->release[n] = k->next ? k->events[k->next - 1].release : 0;
     if (k->release[n] < 0) k->release[n] = ~k->release[n];
@@ -74,10 +75,10 @@ static inline int block_fire(block_t* k, int32_t n, double t) {
 /* Neuron j of those in their refractory period, in the order of their ends. */
 #define WAITING(k, j) ((k)->ring[((k)->first_waiting + (j)) & (2 * BLOCK_WIDTH - 1)])
 
-static inline int32_t block_waiting(const block_t* k, int32_t j) { return WAITING(k, j); }
+static INLINE int32_t block_waiting(const block_t* k, int32_t j) { return WAITING(k, j); }
 
 /* Neuron n has fired: enter it among those in their refractory period. */
-static inline void block_wait(block_t* k, int32_t n) {
+static INLINE void block_wait(block_t* k, int32_t n) {
     int32_t j = k->n_waiting++;
     for (; j > 0 && k->end[WAITING(k, j - 1)] > k->end[n]; --j) WAITING(k, j) = WAITING(k, j - 1);
     WAITING(k, j) = n;
@@ -85,7 +86,7 @@ static inline void block_wait(block_t* k, int32_t n) {
 }
 
 /* The neuron whose refractory period ends first, taken from those in theirs. */
-static inline int32_t block_wake(block_t* k) {
+static INLINE int32_t block_wake(block_t* k) {
     const int32_t n = WAITING(k, 0);
     ++k->first_waiting;
     --k->n_waiting;
@@ -94,7 +95,7 @@ static inline int32_t block_wake(block_t* k) {
 }
 
 /* Put neuron n in its place among those in their refractory period, after its end has moved on. */
-static inline void block_rejoin(block_t* k, int32_t n) {
+static INLINE void block_rejoin(block_t* k, int32_t n) {
     int32_t j = 0;
     while (WAITING(k, j) != n) ++j;
     for (; j + 1 < k->n_waiting && k->end[WAITING(k, j + 1)] <= k->end[n]; ++j) WAITING(k, j) = WAITING(k, j + 1);
@@ -102,10 +103,10 @@ static inline void block_rejoin(block_t* k, int32_t n) {
 }
 
 /* True if a refractory period ends before t. */
-static inline int block_wakes(const block_t* k, double t) { return k->n_waiting && k->end[WAITING(k, 0)] < t; }
+static INLINE int block_wakes(const block_t* k, double t) { return k->n_waiting && k->end[WAITING(k, 0)] < t; }
 
 /* The first arrival after the end of a refractory period, else n. */
-static inline int64_t block_release(block_t* k) {
+static INLINE int64_t block_release(block_t* k) {
     int64_t e;
     int32_t n;
     double end;
