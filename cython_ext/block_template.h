@@ -153,8 +153,9 @@ TARGET static void NAME(reverse)(REAL* out, const int32_t* neurons, const REAL* 
             }
             next = ++p < points ? at[p] : -1;
         }
+        for (int k = 0; k < VECS; ++k) SAVE(o + k * LANES, LOAD(o + k * LANES) + G[k]);
+        if (row[1] == 0) continue; /* at the instant of the arrival before: nothing to go back over */
         for (int k = 0; k < VECS; ++k) {
-            SAVE(o + k * LANES, LOAD(o + k * LANES) + G[k]);
             G[k] = G[k] * b + P[k] * h;
             P[k] = P[k] * a;
         }
