@@ -121,6 +121,11 @@ def decide(counts: np.ndarray) -> int | None:
     return int(np.argmax(counts)) if counts.any() else None
 
 
+def decide_all(counts: np.ndarray) -> np.ndarray:
+    """`decide` for every row of int array (samples, outputs): int64 array (samples,), -1 for no decision."""
+    return np.where(counts.any(axis=1), np.argmax(counts, axis=1), -1)
+
+
 def make_record(
     network: Network,
     trains: list[tuple[np.ndarray, np.ndarray]],

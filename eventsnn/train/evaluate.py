@@ -13,7 +13,7 @@ from eventsnn.data.source import LabelledSource
 from eventsnn.engines import queue, sweep
 from eventsnn.engines.arguments import check_dtype
 from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.record import decide
+from eventsnn.engines.record import decide_all
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
 from eventsnn.train.learner import run_forward
@@ -153,13 +153,10 @@ def tally(counts: np.ndarray, labels: np.ndarray, seconds: float, skipped: int) 
     """Decisions against labels."""
     outputs = counts.shape[1]
     confusion = np.zeros((outputs, outputs), dtype=np.int64)
-    no_decision = 0
-    for row, label in zip(counts, labels.tolist(), strict=True):
-        decision = decide(row)
-        if decision is None:
-            no_decision += 1
-        else:
-            confusion[label, decision] += 1
+    decisions = decide_all(counts)
+    decided = decisions >= 0
+    np.add.at(confusion, (labels[decided], decisions[decided]), 1)
+    no_decision = int(len(labels) - decided.sum())
     n = len(labels)
     accuracy = float(np.trace(confusion)) / n if n else 0.0
     return Evaluation(n, accuracy, no_decision, confusion.tolist(), seconds, skipped)

@@ -14,7 +14,7 @@ import numpy as np
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.source import LabelledSource
 from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.record import decide
+from eventsnn.engines.record import decide_all
 from eventsnn.engines.sweep import Arrivals
 from eventsnn.errors import TrainingError
 from eventsnn.interrupts import hold_interrupts
@@ -276,14 +276,13 @@ class _Tallies:
     def add(
         self, batch: Batch, counts: np.ndarray, losses: np.ndarray, forced: int, hidden: list[np.ndarray]
     ) -> None:
-        for index, label, row, loss in zip(batch.indices, batch.labels, counts, losses, strict=True):
-            decision = decide(row)
-            self.samples += 1
-            self.right += int(decision == label)
-            self.no_decision += int(decision is None)
-            self.wrong[index] = decision != label
-            self.learned[index] = True
-            self.loss_sum += float(loss)
+        wrong = decide_all(counts) != batch.labels
+        self.samples += len(wrong)
+        self.right += int(len(wrong) - wrong.sum())
+        self.no_decision += int((counts.max(axis=1) == 0).sum())
+        self.wrong[batch.indices] = wrong
+        self.learned[batch.indices] = True
+        self.loss_sum = sum(losses.tolist(), self.loss_sum)  # one after the other: same bits for any batches
         self.forced += forced
         for layer in hidden:
             self.hidden_spikes += int(layer.sum())

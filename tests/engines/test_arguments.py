@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eventsnn.engines.arguments import check_dtype, check_input
-from eventsnn.engines.record import ExitReason, LayerSpikes, SpikeRecord, decide
+from eventsnn.engines.record import ExitReason, LayerSpikes, SpikeRecord, decide, decide_all
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
 from eventsnn.network import LIF, Connection, Dense, Input, Network
@@ -219,3 +219,5 @@ def test_decisions(counts, decision):
     found = decide(np.array(counts))
     assert found == decision
     assert found is None or type(found) is int
+    together = decide_all(np.array([counts, [1, 0, 0]]))
+    assert together.tolist() == [-1 if decision is None else decision, 0]
