@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from eventsnn.engines.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
     from eventsnn.events import EventStream, SaccadeCamera, read, write
     from eventsnn.learning import HM2BP
-    from eventsnn.network import LIF, Connection, Dense, Input, Network
+    from eventsnn.network import LIF, Connection, Conv, Dense, Input, Network, Pool
     from eventsnn.trace.explain import Explanation, explain
     from eventsnn.trace.reader import Trace
     from eventsnn.train.evaluate import Evaluation, evaluate
@@ -50,9 +50,11 @@ __getattr__ = on_demand(
         "HM2BP": "eventsnn.learning",
         "LIF": "eventsnn.network",
         "Connection": "eventsnn.network",
+        "Conv": "eventsnn.network",
         "Dense": "eventsnn.network",
         "Input": "eventsnn.network",
         "Network": "eventsnn.network",
+        "Pool": "eventsnn.network",
         "Explanation": "eventsnn.trace",
         "Trace": "eventsnn.trace",
         "explain": "eventsnn.trace",
@@ -77,6 +79,7 @@ __all__ = [
     "LIF",
     "Augmentation",
     "Connection",
+    "Conv",
     "Dense",
     "Evaluation",
     "EventFileError",
@@ -92,6 +95,7 @@ __all__ = [
     "Network",
     "NetworkError",
     "Optimiser",
+    "Pool",
     "SaccadeCamera",
     "SimulationError",
     "SimulationInterrupted",

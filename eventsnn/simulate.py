@@ -96,7 +96,9 @@ def _run(
     if engine == "twin":
         if np.dtype(dtype) != np.float64:
             raise SimulationError("engine 'twin' computes in float64 only")
-        return twin.run(network, times, indices, t_stop=t_stop)
+        return twin.run(network.lowered, times, indices, t_stop=t_stop)
+    if engine == "queue":
+        network = network.lowered
     module: Any = {"queue": queue, "sweep": sweep}[engine]
     record: SpikeRecord = module.run(network, times, indices, dtype=dtype, t_stop=t_stop)
     return record

@@ -7,7 +7,8 @@ import numpy as np
 from eventsnn._ext.engine_queue import QueueState
 from eventsnn.engines.arguments import constants_row, engine_projections
 from eventsnn.engines.blocks import WIDTH, aligned_zeros, block_count, pack, unpack
-from eventsnn.network import Network, Projection
+from eventsnn.network import Conv, Network, Pool, Projection
+from eventsnn.network.spatial import patch_weights
 
 
 class PackedNetwork:
@@ -37,10 +38,7 @@ class PackedNetwork:
         self.projections = engine_projections(network)
         self.constants = np.array([constants_row(layer.lif) for layer in network.layers])
         self.resets = np.array([-float(layer.resting) for layer in network.layers])
-        shapes = [
-            (block_count(network.layers[p.target].neurons), network.source_size(p.source), WIDTH)
-            for p in self.projections
-        ]
+        shapes = [self._packed_shape(p) for p in self.projections]
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
         self.flat = aligned_zeros((int(ends[-1]),), real)
         self.offsets = {p.key: int(start) for p, start in zip(self.projections, ends, strict=False)}
@@ -49,15 +47,27 @@ class PackedNetwork:
             for p, start, end, shape in zip(self.projections, ends[:-1], ends[1:], shapes, strict=True)
         }
         for p in self.projections:
-            pack(network.projection_weights(p), self.blocks[p.key])
+            layer = network.layers[p.target]
+            if isinstance(layer, Conv | Pool):
+                pack(patch_weights(layer, network.weights.get(p.key)), self.blocks[p.key])
+            else:
+                pack(network.projection_weights(p), self.blocks[p.key])
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights (post, pre) of every projection that has weights of its own."""
         return {
-            p.key: unpack(self.blocks[p.key], self.network.layers[p.target].neurons)
-            for p in self.projections
-            if not p.lateral
+            key: unpack(self.blocks[key], shape[0]).reshape(shape)
+            for key, shape in self.network.weight_shapes().items()
         }
+
+    def _packed_shape(self, p: Projection) -> tuple[int, int, int]:
+        """(blocks, pre, WIDTH); of a spatial layer for one position, as all share their weights."""
+        layer = self.network.layers[p.target]
+        if isinstance(layer, Conv | Pool):
+            post, pre = layer.shape[0], layer.geometry.source[0] * layer.geometry.area
+        else:
+            post, pre = layer.neurons, self.network.source_size(p.source)
+        return block_count(post), pre, WIDTH
 
     def state(self) -> QueueState:
         """The whole network at rest, for the queue engine."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables
 from eventsnn._ext.engine_sweep import sweep_blocks
+from eventsnn._ext.patches import count_patches, fill_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.turns import Turns
 from eventsnn.engines import queue
@@ -19,7 +20,8 @@ from eventsnn.engines.blocks import WIDTH, block_count
 from eventsnn.engines.packed import PackedNetwork, pack_once
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.errors import SimulationError
-from eventsnn.network import Network
+from eventsnn.network import Conv, Dense, Network, Pool
+from eventsnn.network.spatial import Geometry
 
 # A kernel call runs one block through all input spikes at the least; more would keep Ctrl-C waiting too long.
 MAX_EVENTS = 8_000_000
@@ -69,8 +71,15 @@ class Arrivals:
 
 def refusal(network: Network) -> str | None:
     """Why the sweep engine cannot run a network; None if it can."""
+    if network.is_spatial and network.connections:
+        return "it has both connections and spatial layers"
     if network.connections:
         return f"connection {network.connections[0].key!r} makes the network more than a chain of layers"
+    dense = False
+    for layer in network.layers:
+        if dense and isinstance(layer, Conv | Pool):
+            return f"the spatial layer {layer.name!r} comes after a dense one"
+        dense = dense or isinstance(layer, Dense)
     for key in network.sparse_keys:
         return f"the weights of {key!r} are sparse"
     for layer in network.layers:
@@ -181,6 +190,11 @@ def run_packed(
     try:
         for number, layer in enumerate(network.layers):
             reached = _until(arrivals.delayed(layer.delay), stop)
+            if isinstance(layer, Conv | Pool):
+                fired = run_patches(packed, number, *reached.sample(0), stop)
+                arrivals = Arrivals.join([(fired.times, fired.neurons)])
+                trains.append(arrivals.sample(0))
+                continue
             given = LayerInput.of(reached, packed.constants[number], packed.real)
             arrivals = run_layer(packed, number, given, stop).spikes
             trains.append(arrivals.sample(0))
@@ -220,10 +234,20 @@ def run_layer(
         # Spikes inhibit other blocks at once: only the queue can tell what comes next.
         trains = _queue_trains(packed, number, arrivals, stop, share)
         return order_by_block(Arrivals.join(trains), layer.neurons)
-    weights = packed.blocks[str(layer.name)]
-    blocks, samples = len(weights), len(arrivals)
     # A few units for each thread, so that none waits long; a block's weights stay in its thread's cache.
-    store = SpikeStore(blocks, samples, 1 if threads == 1 else -(-4 * threads // blocks))
+    blocks = len(packed.blocks[str(layer.name)])
+    parts = 1 if threads == 1 else -(-4 * threads // blocks)
+    return _merge(_sweep_all(packed, number, given, stop, share, parts), layer.neurons, share)
+
+
+def _sweep_all(
+    packed: PackedNetwork, number: int, given: LayerInput, stop: float, share: Share, parts: int
+) -> SpikeStore:
+    """All blocks of a layer through all samples."""
+    layer, arrivals = packed.network.layers[number], given.arrivals
+    weights = packed.blocks[str(layer.name)]
+    blocks = len(weights)
+    store = SpikeStore(blocks, len(arrivals), parts)
     lateral = packed.blocks.get(f"{layer.name}:lateral", np.empty((0, 0, 0), packed.real))
     turns = Turns(blocks * store.parts)
     # A call ends after about `CHUNK` neuron updates, so that Ctrl-C is heard.
@@ -245,7 +269,68 @@ def run_layer(
             )
 
     share(work)
-    return _merge(store, layer.neurons, share)
+    return store
+
+
+@dataclass(frozen=True)
+class PatchRun:
+    """What a spatial layer did in one sample; every position of it counts as a sample of a dense layer.
+
+    Attributes
+    ----------
+    given : LayerInput
+        What arrived, position by position.
+    by_block : (times, neurons, ptr)
+        Spikes in the order block, position, time; the neurons are channels.
+    counts : int64 array (positions, channels)
+    times : float64 array (n,), ms; neurons : int32 array (n,)
+        The layer's spikes, sorted by (time, neuron).
+    """
+
+    given: LayerInput
+    by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
+    counts: np.ndarray
+    times: np.ndarray
+    neurons: np.ndarray
+
+
+def expand(geometry: Geometry, times: np.ndarray, neurons: np.ndarray) -> Arrivals:
+    """The spikes that fall into each patch, a sample for each; source neurons are channel * area + place.
+
+    Its twin stands in the tests: a loop over events and patches.
+    """
+    cell_ptr, patch, offset = geometry.table
+    ptr = np.empty(geometry.patches + 1, np.int64)
+    count_patches(neurons, cell_ptr, patch, ptr)
+    found = Arrivals(np.empty(ptr[-1]), np.empty(ptr[-1], np.int32), ptr)
+    cursor = ptr[:-1].copy()
+    fill_patches(times, neurons, cell_ptr, patch, offset, geometry.area, cursor, found.times, found.neurons)
+    return found
+
+
+def run_patches(
+    packed: PackedNetwork, number: int, times: np.ndarray, neurons: np.ndarray, stop: float
+) -> PatchRun:
+    """Spikes of a convolution or pooling layer in one sample, on the calling thread."""
+    layer = packed.network.layers[number]
+    assert isinstance(layer, Conv | Pool)
+    patches, (channels, _, _) = layer.geometry.patches, layer.shape
+    arrivals = expand(layer.geometry, times, neurons)
+    given = LayerInput.of(arrivals, packed.constants[number], packed.real)
+    by_block = _sweep_all(packed, number, given, stop, call, 1).collect()
+    fired, channel, ptr = by_block
+    position = np.repeat(np.arange(len(ptr) - 1) % patches, np.diff(ptr))
+    own = (channel * patches + position).astype(np.int32)
+    total = np.array([0, len(fired)], np.int64)
+    merged_times, merged = np.empty(len(fired)), np.empty(len(fired), np.int32)
+    counts = np.empty((1, layer.neurons), np.int64)
+    merge_trains(fired, own, ptr, total, merged_times, merged, counts, Turns(1))
+    # Trains were merged by position; neurons that fire at one instant are to stand in their own order.
+    if (np.diff(merged_times) == 0.0).any():
+        order = np.lexsort((merged, merged_times))
+        merged_times, merged = merged_times[order], merged[order]
+    by_position = np.ascontiguousarray(counts.reshape(channels, patches).T)
+    return PatchRun(given, by_block, by_position, merged_times, merged)
 
 
 def _queue_trains(

@@ -3,5 +3,6 @@
 from eventsnn.network.layers import Connection, Dense, Input, Projection
 from eventsnn.network.network import Network
 from eventsnn.network.neurons import LIF
+from eventsnn.network.spatial import Conv, Pool
 
-__all__ = ["LIF", "Connection", "Dense", "Input", "Network", "Projection"]
+__all__ = ["LIF", "Connection", "Conv", "Dense", "Input", "Network", "Pool", "Projection"]

@@ -85,7 +85,7 @@ def write_network(group: h5py.Group, network: Network) -> None:
             write_sparse(folder, key, array)
         else:
             dataset = folder.create_dataset(key, data=array)
-            dataset.attrs["axes"] = "post, pre"
+            dataset.attrs["axes"] = "post, pre" if array.ndim == 2 else "channels, source channels, y, x"
 
 
 def read_network(group: h5py.Group, where: str) -> Network:

@@ -10,12 +10,14 @@ from eventsnn.errors import NetworkError
 from eventsnn.network.neurons import LIF
 
 
-def _check_count(owner: str, field: str, value: object) -> None:
+def check_count(owner: str, field: str, value: object) -> None:
+    """Raise NetworkError unless `value` is a whole number >= 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise NetworkError(f"{owner}: {field} must be a whole number >= 1, got {value!r}")
 
 
-def _check_number(owner: str, field: str, value: object, *, minimum: float = 0.0) -> None:
+def check_number(owner: str, field: str, value: object, *, minimum: float = 0.0) -> None:
+    """Raise NetworkError unless `value` is a finite number >= `minimum`."""
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not good or value < minimum:  # type: ignore[operator]
         bound = f" >= {minimum:g}" if minimum > -math.inf else ""
@@ -41,7 +43,7 @@ class Input:
 
     def __post_init__(self) -> None:
         for field in ("width", "height", "polarities"):
-            _check_count("input", field, getattr(self, field))
+            check_count("input", field, getattr(self, field))
 
     @property
     def neurons(self) -> int:
@@ -54,8 +56,47 @@ class Input:
         return (self.width, self.height, self.polarities)
 
 
+class LifLayer:
+    """What all layers of LIF neurons have in common."""
+
+    name: str | None
+    threshold: float
+    tau_m: float
+    tau_s: float
+    refractory: float
+    delay: float
+    lateral_inhibition: float = 0.0
+    resting: float = 0.0
+    probability: float = 1.0
+
+    @property
+    def owner(self) -> str:
+        """The layer, as error texts call it."""
+        return f"layer {self.name!r}" if self.name else "layer"
+
+    @property
+    def lif(self) -> LIF:
+        """The neuron's parameters."""
+        return LIF(
+            float(self.threshold),
+            float(self.tau_m),
+            float(self.tau_s),
+            float(self.refractory),
+            float(self.resting),
+        )
+
+    def check_lif(self) -> None:
+        """Raise NetworkError for a name or a constant of the neuron that cannot be."""
+        if self.name is not None and (not isinstance(self.name, str) or not self.name or "/" in self.name):
+            raise NetworkError(f"layer: name must be a non-empty text without '/', got {self.name!r}")
+        for field in ("threshold", "tau_m", "tau_s", "refractory", "delay"):
+            check_number(self.owner, field, getattr(self, field))
+        for problem in self.lif.problems():
+            raise NetworkError(f"{self.owner}: {problem}")
+
+
 @dataclass(frozen=True)
-class Dense:
+class Dense(LifLayer):
     """A layer of LIF neurons, each fed by every neuron of the layer before it.
 
     Parameters
@@ -99,35 +140,12 @@ class Dense:
     probability: float = 1.0
 
     def __post_init__(self) -> None:
-        owner = f"layer {self.name!r}" if self.name else "layer"
-        if self.name is not None and (not isinstance(self.name, str) or not self.name or "/" in self.name):
-            raise NetworkError(f"layer: name must be a non-empty text without '/', got {self.name!r}")
-        _check_count(owner, "neurons", self.neurons)
-        for field in (
-            "threshold",
-            "tau_m",
-            "tau_s",
-            "refractory",
-            "delay",
-            "lateral_inhibition",
-            "initial_weight",
-        ):
-            _check_number(owner, field, getattr(self, field))
-        _check_probability(owner, self.probability)
-        _check_number(owner, "resting", self.resting, minimum=-math.inf)
-        for problem in self.lif.problems():
-            raise NetworkError(f"{owner}: {problem}")
-
-    @property
-    def lif(self) -> LIF:
-        """The neuron's parameters."""
-        return LIF(
-            float(self.threshold),
-            float(self.tau_m),
-            float(self.tau_s),
-            float(self.refractory),
-            float(self.resting),
-        )
+        check_count(self.owner, "neurons", self.neurons)
+        check_number(self.owner, "lateral_inhibition", self.lateral_inhibition)
+        check_number(self.owner, "initial_weight", self.initial_weight)
+        _check_probability(self.owner, self.probability)
+        check_number(self.owner, "resting", self.resting, minimum=-math.inf)
+        self.check_lif()
 
 
 @dataclass(frozen=True)
@@ -162,8 +180,8 @@ class Connection:
             value = getattr(self, field)
             if not isinstance(value, str) or not value or "/" in value:
                 raise NetworkError(f"{owner}: {field} must be a non-empty text without '/', got {value!r}")
-        _check_number(owner, "delay", self.delay)
-        _check_number(owner, "initial_weight", self.initial_weight)
+        check_number(owner, "delay", self.delay)
+        check_number(owner, "initial_weight", self.initial_weight)
         _check_probability(owner, self.probability)
 
     @property

@@ -5,32 +5,37 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from eventsnn.errors import NetworkError
 from eventsnn.network.layers import Connection, Dense, Input, Projection, build_from_table
 from eventsnn.network.sparse import check_sparse, draw_sparse, is_sparse, row_of
+from eventsnn.network.spatial import Conv, Pool, Shape, fit_source, lower_weights
 
 INPUT = "input"
+KINDS: dict[str, type[Dense | Conv | Pool]] = {"dense": Dense, "conv": Conv, "pool": Pool}
+Layer: TypeAlias = Dense | Conv | Pool
 
 
 class Network:
-    """An immutable spiking network: an input, dense layers in a chain, further connections, weights.
+    """An immutable spiking network: an input, layers in a chain, further connections, weights.
 
     Parameters
     ----------
     input : Input
         The sensor.
-    *layers : Dense
+    *layers : Dense, Conv or Pool
         Each is fed by the one before it, the first by the input; the last is the output.
     connections : iterable of Connection
         Further projections: recurrent, feedback, skip.
     weights : mapping of str to array, optional
         Synaptic weights of every layer (key: its name) and connection (key: its `key`), each of shape
-        (post, pre), float32 or float64, finite. May be scipy sparse arrays or matrices.
+        (post, pre), float32 or float64, finite; of a `Conv` (channels, source channels, y, x). May be scipy
+        sparse arrays or matrices, but for a `Conv`. A `Pool` has none.
     seed : int, optional
         Draws the weights from uniform(-initial_weight, initial_weight) as float32; 0 when neither is given.
         Where a layer's or connection's `probability` is below 1, as a sparse array.
@@ -38,8 +43,8 @@ class Network:
     Attributes
     ----------
     input : Input
-    layers : tuple of Dense
-        With their names filled in.
+    layers : tuple of Dense, Conv or Pool
+        With their names and the shapes of their sources filled in.
     connections : tuple of Connection
     weights : read-only mapping of str to read-only array (post, pre)
         ``scipy.sparse.csr_array`` where they are sparse.
@@ -53,7 +58,7 @@ class Network:
     def __init__(
         self,
         input: Input,
-        *layers: Dense,
+        *layers: Layer,
         connections: Iterable[Connection] = (),
         weights: Mapping[str, Any] | None = None,
         seed: int | None = None,
@@ -63,10 +68,10 @@ class Network:
         if not layers:
             raise NetworkError("a network needs at least one layer after its input")
         for layer in layers:
-            if not isinstance(layer, Dense):
-                raise NetworkError(f"layers must be Dense, got {type(layer).__name__}")
+            if not isinstance(layer, Dense | Conv | Pool):
+                raise NetworkError(f"layers must be Dense, Conv or Pool, got {type(layer).__name__}")
         self.input = input
-        self.layers = _name_layers(layers)
+        self.layers = _fit_layers(input, _name_layers(layers))
         self.connections = tuple(connections)
         self.projections = self._list_projections()
         shapes = self.weight_shapes()
@@ -85,7 +90,7 @@ class Network:
         return tuple(str(layer.name) for layer in self.layers)
 
     @property
-    def output(self) -> Dense:
+    def output(self) -> Layer:
         """The last layer."""
         return self.layers[-1]
 
@@ -104,7 +109,7 @@ class Network:
         except ValueError:
             raise NetworkError(f"no layer {name!r}; there are {', '.join((INPUT, *self.names))}") from None
 
-    def __getitem__(self, name: str) -> Dense:
+    def __getitem__(self, name: str) -> Layer:
         """The layer called `name`."""
         index = self.index(name)
         if index < 0:
@@ -120,13 +125,37 @@ class Network:
         """Number of neurons of layer `source`; of the input for -1."""
         return self.input.neurons if source < 0 else self.layers[source].neurons
 
-    def weight_shapes(self) -> dict[str, tuple[int, int]]:
-        """Shape (post, pre) of the weights of every projection that has weights of its own."""
-        return {
-            p.key: (self.layers[p.target].neurons, self.source_size(p.source))
-            for p in self.projections
-            if not p.lateral
-        }
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of the weights of every projection that has some: (post, pre), or those of a `Conv`."""
+        found: dict[str, tuple[int, ...]] = {}
+        for p in self.projections:
+            target = self.layers[p.target]
+            if isinstance(target, Conv) and p.key == target.name:
+                found[p.key] = target.weight_shape
+            elif not p.lateral and not (isinstance(target, Pool) and p.key == target.name):
+                found[p.key] = (target.neurons, self.source_size(p.source))
+        return found
+
+    @property
+    def is_spatial(self) -> bool:
+        """True if it has convolution or pooling layers."""
+        return any(not isinstance(layer, Dense) for layer in self.layers)
+
+    @cached_property
+    def lowered(self) -> Network:
+        """The same network of dense layers alone, weights of the spatial ones written out, sparse."""
+        if not self.is_spatial:
+            return self
+        weights = dict(self.weights)
+        layers = []
+        for layer in self.layers:
+            if isinstance(layer, Dense):
+                layers.append(layer)
+                continue
+            weights[str(layer.name)] = lower_weights(layer, self.weights.get(str(layer.name)))
+            common = {field: getattr(layer, field) for field in ("name", "threshold", "tau_m", "tau_s")}
+            layers.append(Dense(layer.neurons, refractory=layer.refractory, delay=layer.delay, **common))
+        return Network(self.input, *layers, connections=self.connections, weights=weights)
 
     @property
     def sparse_keys(self) -> tuple[str, ...]:
@@ -136,7 +165,7 @@ class Network:
     def projection_weights(self, projection: Projection) -> np.ndarray:
         """Weights (post, pre) of a projection, dense; of lateral inhibition -w0 off the diagonal."""
         if not projection.lateral:
-            weights = self.weights[projection.key]
+            weights = self.lowered.weights[projection.key]
             return np.asarray(weights.toarray() if is_sparse(weights) else weights)
         size = self.layers[projection.target].neurons
         return np.asarray(-projection.lateral * (1.0 - np.eye(size)))
@@ -147,7 +176,7 @@ class Network:
             row = np.full(self.layers[projection.target].neurons, -projection.lateral)
             row[neuron] = 0.0
             return row
-        weights = self.weights[projection.key]
+        weights = self.lowered.weights[projection.key]
         return row_of(weights, neuron) if is_sparse(weights) else np.asarray(weights[neuron], np.float64)
 
     # -- the same network otherwise
@@ -161,7 +190,7 @@ class Network:
         """The description without weights, as plain values that TOML and JSON can hold."""
         return {
             "input": asdict(self.input),
-            "layers": [asdict(layer) for layer in self.layers],
+            "layers": [_layer_to_table(layer) for layer in self.layers],
             "connections": [asdict(replace(c, name=c.key)) for c in self.connections],
         }
 
@@ -190,7 +219,7 @@ class Network:
             if not isinstance(table.get(key), kind):
                 raise NetworkError(f"{where}: field {key!r} is missing or not a {kind.__name__}")
         sensor = build_from_table(Input, table["input"], f"{where}.input")
-        layers = [build_from_table(Dense, t, f"{where}.layers[{n}]") for n, t in enumerate(table["layers"])]
+        layers = [_layer_from_table(t, f"{where}.layers[{n}]") for n, t in enumerate(table["layers"])]
         more = [
             build_from_table(Connection, t, f"{where}.connections[{n}]")
             for n, t in enumerate(table.get("connections", []))
@@ -240,7 +269,7 @@ class Network:
     def _draw_weights(self, seed: int) -> dict[str, Any]:
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
             raise NetworkError(f"seed must be a whole number >= 0, got {seed!r}")
-        limits = {str(layer.name): layer.initial_weight for layer in self.layers}
+        limits = {str(x.name): x.initial_weight for x in self.layers if not isinstance(x, Pool)}
         limits |= {connection.key: connection.initial_weight for connection in self.connections}
         chances = {str(layer.name): layer.probability for layer in self.layers}
         chances |= {connection.key: connection.probability for connection in self.connections}
@@ -249,34 +278,75 @@ class Network:
             # One generator per projection: adding a layer at the end leaves the earlier weights as they were.
             generator = np.random.default_rng([int(seed), n])
             if chances[key] < 1.0:
-                weights[key] = draw_sparse(generator, shape, chances[key], limits[key])
+                weights[key] = draw_sparse(generator, (shape[0], shape[1]), chances[key], limits[key])
             else:
                 weights[key] = (limits[key] * generator.uniform(-1.0, 1.0, shape)).astype(np.float32)
         return weights
 
 
-def _name_layers(layers: tuple[Dense, ...]) -> tuple[Dense, ...]:
-    named: list[Dense] = []
+def _name_layers(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    named: list[Layer] = []
+    stems = {Dense: "hidden", Conv: "conv", Pool: "pool"}
     for n, layer in enumerate(layers):
         name = layer.name
         if name is None:
-            name = "output" if n == len(layers) - 1 else "hidden" if n == 0 else f"hidden{n + 1}"
+            of_kind = sum(type(other) is type(layer) for other in layers[:n])
+            name = f"{stems[type(layer)]}{of_kind + 1 if of_kind else ''}"
+            if n == len(layers) - 1:
+                name = "output"
         if name == INPUT or name in {other.name for other in named}:
             raise NetworkError(f"layer {name!r}: the name is taken; give every layer a name of its own")
         named.append(replace(layer, name=name))
     return tuple(named)
 
 
-def _check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, int]]) -> dict[str, Any]:
+def _fit_layers(input: Input, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """The layers, spatial ones with the shape of their source."""
+    fitted: list[Layer] = []
+    shape: Shape = (input.polarities, input.height, input.width)
+    for layer in layers:
+        if isinstance(layer, Dense):
+            shape = (layer.neurons, 1, 1)
+            fitted.append(layer)
+        else:
+            fitted.append(fit_source(layer, shape, str(fitted[-1].name) if fitted else INPUT))
+            shape = fitted[-1].shape  # type: ignore[union-attr]
+    return tuple(fitted)
+
+
+def _layer_to_table(layer: Layer) -> dict[str, Any]:
+    table = asdict(layer)
+    table.pop("source_shape", None)
+    kind = next(name for name, cls in KINDS.items() if type(layer) is cls)
+    # Files of dense networks stay as they were before there were other kinds.
+    return table if kind == "dense" else {"type": kind, **table}
+
+
+def _layer_from_table(table: Any, owner: str) -> Layer:
+    if isinstance(table, dict) and "type" in table:
+        kind = table["type"]
+        if kind not in KINDS:
+            raise NetworkError(f"{owner}: type must be one of {', '.join(KINDS)}, got {kind!r}")
+        if "source_shape" in table:
+            raise NetworkError(f"{owner}: unknown field 'source_shape'; it follows from the layer before")
+        table = {field: value for field, value in table.items() if field != "type"}
+        layer: Layer = build_from_table(KINDS[kind], table, owner)
+        return layer
+    dense: Layer = build_from_table(Dense, table, owner)
+    return dense
+
+
+def _check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
     for key in weights:
         if key not in shapes:
             raise NetworkError(f"weights: no layer or connection {key!r}; there are {', '.join(shapes)}")
     checked: dict[str, Any] = {}
     for key, shape in shapes.items():
+        axes = "(post, pre)" if len(shape) == 2 else "(channels, source channels, y, x)"
         if key not in weights:
-            raise NetworkError(f"weights of {key!r} are missing; give an array of shape {shape} (post, pre)")
-        if is_sparse(weights[key]):
-            checked[key] = check_sparse(key, weights[key], shape)
+            raise NetworkError(f"weights of {key!r} are missing; give an array of shape {shape} {axes}")
+        if is_sparse(weights[key]) and len(shape) == 2:
+            checked[key] = check_sparse(key, weights[key], (shape[0], shape[1]))
             continue
         array = np.asarray(weights[key])
         if array.dtype not in (np.float32, np.float64):
@@ -284,12 +354,13 @@ def _check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, int]
                 raise NetworkError(f"weights of {key!r} must be numbers, got dtype {array.dtype}")
             array = array.astype(np.float64)
         if array.shape != shape:
-            raise NetworkError(f"weights of {key!r} must have shape {shape} (post, pre), got {array.shape}")
+            raise NetworkError(f"weights of {key!r} must have shape {shape} {axes}, got {array.shape}")
         if not np.isfinite(array).all():
-            post, pre = np.argwhere(~np.isfinite(array))[0]
-            raise NetworkError(
-                f"weights of {key!r}: the weight of post {post}, pre {pre} is {array[post, pre]}"
+            where = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
+            place = ", ".join(
+                f"{axis.strip('() ')} {n}" for axis, n in zip(axes.split(","), where, strict=True)
             )
+            raise NetworkError(f"weights of {key!r}: the weight of {place} is {array[where]}")
         array = np.array(array, order="C")
         array.flags.writeable = False
         checked[key] = array

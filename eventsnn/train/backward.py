@@ -25,6 +25,7 @@ from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.train.learner import BatchRun
 from eventsnn.train.optimisers import OptimiserState
 from eventsnn.train.parallel import Pool
+from eventsnn.train.spatial import count_spatial, learn_spatial, pad
 
 
 @dataclass
@@ -67,7 +68,8 @@ def accumulate_gradients(
     delta = sample_weights[:, None] * errors / network.output.threshold
     lateral = _lateral_factors(packed, run, labels, delta, pool)
     fired, forced = _lend_spikes(packed, run, labels, rule)
-    for number in range(len(network.layers) - 1, -1, -1):
+    spatial = count_spatial(network)
+    for number in range(len(network.layers) - 1, spatial - 1, -1):
         name = str(network.layers[number].name)
         update = updates[name] if updates else None
         if number == 0 and len(network.layers) > 1:
@@ -75,14 +77,9 @@ def accumulate_gradients(
             break
         delta = _learn_upper(packed, number, states[name], run, fired, delta, lateral, rule, pool, update)
         fired, lateral = run.layers[number - 1], np.ones_like(delta)
+    if spatial:
+        learn_spatial(packed, states, run.spatial, run.samples, delta, rule, pool, updates)
     return Errors(loss, forced)
-
-
-def _pad(values: np.ndarray, blocks: int) -> np.ndarray:
-    """The array (samples, neurons) with zeros for the neurons that fill the last block."""
-    padded = np.zeros((len(values), blocks * WIDTH), values.dtype)
-    padded[:, : values.shape[1]] = values
-    return padded
 
 
 def _lateral_factors(
@@ -98,7 +95,7 @@ def _lateral_factors(
     found = np.ones((len(delta), blocks * WIDTH))
     own = LayerInput.of(top.spikes, packed.constants[-1], np.float64, pool.share)
     turns = Turns(len(delta))
-    padded = _pad(delta, blocks)
+    padded = pad(delta, blocks)
     numbers = np.ascontiguousarray(labels, np.int64)
     pool.share(
         lambda: lateral_factors(
@@ -168,7 +165,7 @@ def _learn_upper(
     parts = np.zeros((samples, *weights.shape), packed.real) if by_sample else state.gradient[None]
     below = np.zeros((1 if by_sample else blocks, samples, n_pre))
     turns = Turns(samples if by_sample else blocks)
-    counts, errors, factors = _pad(fired.counts, blocks), _pad(delta, blocks), _pad(lateral, blocks)
+    counts, errors, factors = pad(fired.counts, blocks), pad(delta, blocks), pad(lateral, blocks)
     pool.share(
         lambda: learn_blocks(
             weights,
@@ -222,7 +219,7 @@ def _learn_first(
     active = fired.counts > 0
     coefficient = np.where(active, 2.0 * delta, 0.0).astype(packed.real)
     silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(packed.real)
-    coefficient, silent = _pad(coefficient, blocks), _pad(silent, blocks)
+    coefficient, silent = pad(coefficient, blocks), pad(silent, blocks)
     arrivals = given.arrivals
     rows, n_rows = np.empty(len(arrivals.times), np.int32), np.zeros(len(arrivals), np.int64)
     samples, turns = Turns(len(arrivals)), Turns(blocks)

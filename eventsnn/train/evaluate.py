@@ -98,8 +98,8 @@ def evaluate(
     if engine == "sweep" and reason:
         raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
     check_source(network, data, "the data set")
-    packed = PackedNetwork(network, check_dtype(dtype))
     use_queue = engine == "queue" or reason is not None
+    packed = PackedNetwork(network.lowered if use_queue else network, check_dtype(dtype))
     start = time.perf_counter()
     with Pool(threads) as pool:
         counts, labels = count_outputs(

@@ -13,11 +13,12 @@ import numpy as np
 
 from eventsnn.engines.arguments import endless
 from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.sweep import Arrivals, LayerInput, LayerSpikes, refusal, run_layer
+from eventsnn.engines.sweep import Arrivals, LayerInput, LayerSpikes, PatchRun, refusal, run_layer
 from eventsnn.errors import TrainingError
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
 from eventsnn.train.parallel import Pool
+from eventsnn.train.spatial import count_spatial, run_spatial
 
 
 @dataclass
@@ -26,17 +27,23 @@ class BatchRun:
 
     Attributes
     ----------
-    inputs : list of LayerInput
-        What arrived at each layer.
+    samples : Arrivals
+        The mini-batch itself.
+    inputs : dict of int to LayerInput
+        What arrived at each dense layer, by its number.
     layers : list of LayerSpikes
-        What each fired.
+        What each layer fired; of a spatial layer without its spikes by block.
+    spatial : list of lists of PatchRun
+        For each sample, the runs of the spatial layers.
     durations : float64 array (samples,)
         Time of each sample's last input event, ms.
     """
 
-    inputs: list[LayerInput]
+    samples: Arrivals
+    inputs: dict[int, LayerInput]
     layers: list[LayerSpikes]
     durations: np.ndarray
+    spatial: list[list[PatchRun]]
 
     @property
     def counts(self) -> np.ndarray:
@@ -48,7 +55,12 @@ def check_trainable(network: Network) -> None:
     """Raise TrainingError, saying why, for a network that HM2-BP as built here cannot train."""
     reason = refusal(network)
     if reason:
-        raise TrainingError(f"network cannot be trained: {reason}; HM2-BP here trains chains of dense layers")
+        raise TrainingError(
+            f"network cannot be trained: {reason}; "
+            "HM2-BP here trains chains of convolution, pooling and dense layers"
+        )
+    if count_spatial(network) == len(network.layers):
+        raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
     for layer in network.layers[:-1]:
         if layer.lateral_inhibition:
             raise TrainingError(
@@ -76,19 +88,35 @@ def run_forward(packed: PackedNetwork, samples: Arrivals, pool: Pool) -> BatchRu
     ends = samples.ptr[1:]
     empty = samples.ptr[:-1] == ends
     durations = np.where(empty, 0.0, samples.times[ends - 1]) if len(samples.times) else np.zeros(len(ends))
-    run = BatchRun([], [], durations)
+    run = BatchRun(samples, {}, [], durations, [])
     spikes = samples
     try:
+        if packed.network.is_spatial:
+            spikes = _run_spatial(packed, run, pool)
         for number, layer in enumerate(packed.network.layers):
+            if number < len(run.layers):
+                continue
             arrivals = spikes.delayed(layer.delay)
             given = LayerInput.of(arrivals, packed.constants[number], packed.real, pool.share)
             fired = run_layer(packed, number, given, math.inf, pool.share, pool.threads)
-            run.inputs.append(given)
+            run.inputs[number] = given
             run.layers.append(fired)
             spikes = fired.spikes
     except OverflowError as error:
         raise endless(error) from None
     return run
+
+
+def _run_spatial(packed: PackedNetwork, run: BatchRun, pool: Pool) -> Arrivals:
+    """The spatial layers, entered into `run`; returns what the last of them fired."""
+    run.spatial = run_spatial(packed, run.samples, pool)
+    nothing = (np.empty(0), np.empty(0, np.int32), np.zeros(1, np.int64))
+    for number in range(count_spatial(packed.network)):
+        own = [runs[number] for runs in run.spatial]
+        spikes = Arrivals.join([(each.times, each.neurons) for each in own])
+        counts = np.stack([each.counts.T.ravel() for each in own])
+        run.layers.append(LayerSpikes(spikes, nothing, counts))
+    return run.layers[-1].spikes
 
 
 def check_rule(network: Network, rule: HM2BP) -> None:

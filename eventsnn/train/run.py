@@ -68,6 +68,7 @@ class TrainingRun:
         self.states = {
             str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
             for layer in network.layers
+            if str(layer.name) in network.weights
         }
         self.boost = np.ones(len(data))
         self.epoch = 0

@@ -1,0 +1,189 @@
+"""Convolution and pooling layers in a mini-batch: sample by sample, each position a sample of a dense layer.
+
+Source: Jin, Zhang & Li, NeurIPS 2018, and the authors' program for what it leaves open. Weights are shared:
+gradients are summed over positions, while S-PSPs and self terms belong to a position; a pooling layer hands
+down its error times rho divided by the window's area, and by no threshold. Samples are shared out among
+threads and their gradients added up in their order: the result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from eventsnn._ext.arrivals import list_active
+from eventsnn._ext.optimiser import Update, update_blocks
+from eventsnn._ext.rule import learn_blocks
+from eventsnn._ext.spsp import reverse_blocks
+from eventsnn._ext.turns import Turns
+from eventsnn.engines.blocks import WIDTH
+from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.sweep import Arrivals, PatchRun, run_patches
+from eventsnn.learning.hm2bp import HM2BP
+from eventsnn.network import Conv, Network, Pool
+from eventsnn.train.optimisers import OptimiserState
+from eventsnn.train.parallel import Pool as Threads
+
+
+def count_spatial(network: Network) -> int:
+    """Number of spatial layers, all of which come first."""
+    return sum(isinstance(layer, Conv | Pool) for layer in network.layers)
+
+
+def run_spatial(packed: PackedNetwork, samples: Arrivals, threads: Threads) -> list[list[PatchRun]]:
+    """The spatial layers on every sample: a list per sample, one run per layer."""
+    number = count_spatial(packed.network)
+    runs: list[list[PatchRun]] = [[] for _ in range(len(samples))]
+    turns = Turns(len(samples))
+
+    def work() -> None:
+        while (sample := turns.take()) >= 0:
+            times, neurons = samples.sample(sample)
+            for n in range(number):
+                run = run_patches(packed, n, times + packed.network.layers[n].delay, neurons, math.inf)
+                runs[sample].append(run)
+                times, neurons = run.times, run.neurons
+
+    threads.share(work)
+    return runs
+
+
+def pad(values: np.ndarray, blocks: int) -> np.ndarray:
+    """The array (samples, neurons) with zeros for the neurons that fill the last block."""
+    padded = np.zeros((len(values), blocks * WIDTH), values.dtype)
+    padded[:, : values.shape[1]] = values
+    return padded
+
+
+def learn_spatial(
+    packed: PackedNetwork,
+    states: dict[str, OptimiserState],
+    runs: list[list[PatchRun]],
+    samples: Arrivals,
+    delta: np.ndarray,
+    rule: HM2BP,
+    threads: Threads,
+    updates: dict[str, Update] | None,
+) -> None:
+    """Gradients of all convolutions, from the errors `delta` (samples, neurons) of the last spatial layer."""
+    gradients: list[dict[str, np.ndarray]] = [{} for _ in runs]
+    turns = Turns(len(runs))
+
+    def work() -> None:
+        while (sample := turns.take()) >= 0:
+            gradients[sample] = _learn_sample(
+                packed, states, runs[sample], samples.sample(sample)[1], delta[sample], rule
+            )
+
+    threads.share(work)
+    for own in gradients:
+        for name, gradient in own.items():
+            states[name].gradient += gradient
+    for name in {name for own in gradients for name in own} if updates else ():
+        assert updates is not None
+        update_blocks(updates[name], Turns(len(states[name].gradient)))
+
+
+def _learn_sample(
+    packed: PackedNetwork,
+    states: dict[str, OptimiserState],
+    runs: list[PatchRun],
+    inputs: np.ndarray,
+    delta: np.ndarray,
+    rule: HM2BP,
+) -> dict[str, np.ndarray]:
+    """One sample from the last spatial layer down; gradients (blocks, pre, WIDTH) by layer."""
+    gradients: dict[str, np.ndarray] = {}
+    for number in range(len(runs) - 1, -1, -1):
+        layer = packed.network.layers[number]
+        assert isinstance(layer, Conv | Pool)
+        gradient = np.zeros_like(packed.blocks[str(layer.name)])
+        by_position = np.ascontiguousarray(delta.reshape(layer.shape[0], -1).T)
+        if number == 0:
+            if isinstance(layer, Conv):
+                _learn_first(packed, layer, states[str(layer.name)], runs[0], by_position, rule, gradient)
+                gradients[str(layer.name)] = gradient
+            break
+        source = runs[number - 1].counts.T.ravel() if number else np.bincount(inputs)
+        delta = _learn_upper(packed, number, states, runs[number], source, by_position, rule, gradient)
+        if isinstance(layer, Conv):
+            gradients[str(layer.name)] = gradient
+    return gradients
+
+
+def _learn_first(
+    packed: PackedNetwork,
+    layer: Conv,
+    state: OptimiserState,
+    run: PatchRun,
+    delta: np.ndarray,
+    rule: HM2BP,
+    gradient: np.ndarray,
+) -> None:
+    """Add the gradient of the first layer: no S-PSP matrix, and the self term of a neuron that fired is 1."""
+    blocks, arrivals = len(gradient), run.given.arrivals
+    silent_own = rule.silent_post_ratio * state.row_sum.reshape(-1)[: layer.shape[0]] / layer.threshold
+    active = run.counts > 0
+    coefficient = np.where(active, 2.0 * delta, 0.0).astype(packed.real)
+    silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(packed.real)
+    rows, n_rows = np.empty(len(arrivals.times), np.int32), np.zeros(len(arrivals), np.int64)
+    list_active(arrivals.neurons, arrivals.ptr, gradient.shape[1], rows, n_rows, Turns(len(arrivals)))
+    reverse_blocks(
+        gradient,
+        packed.constants[0],
+        *run.given.parts,
+        *run.by_block,
+        pad(coefficient, blocks),
+        pad(silent, blocks),
+        rows,
+        n_rows,
+        None,
+        Turns(blocks),
+    )
+
+
+def _learn_upper(
+    packed: PackedNetwork,
+    number: int,
+    states: dict[str, OptimiserState],
+    run: PatchRun,
+    source_counts: np.ndarray,
+    delta: np.ndarray,
+    rule: HM2BP,
+    gradient: np.ndarray,
+) -> np.ndarray:
+    """Add the gradient of a layer to `gradient`; returns the errors of the layer below (its neurons,)."""
+    layer = packed.network.layers[number]
+    assert isinstance(layer, Conv | Pool)
+    geometry, weights = layer.geometry, packed.blocks[str(layer.name)]
+    blocks, pre, _ = weights.shape
+    inside = geometry.rows >= 0
+    counts = np.where(inside, source_counts[geometry.rows], 0)
+    if isinstance(layer, Conv):
+        row_sum, divisor = states[str(layer.name)].row_sum, float(packed.network.layers[number - 1].threshold)
+    else:
+        row_sum, divisor = np.full((blocks, WIDTH), float(geometry.area)), float(geometry.area)
+    below = np.zeros((blocks, len(delta), pre))
+    errors = pad(delta, blocks)
+    learn_blocks(
+        weights,
+        packed.constants[number],
+        *run.given.parts,
+        *run.by_block,
+        pad(run.counts, blocks),
+        counts,
+        errors,
+        np.ones_like(errors),
+        row_sum,
+        divisor,
+        rule.silent_post_spsp,
+        rule.silent_post_ratio,
+        rule.effect_ratio,
+        False,
+        gradient[None],
+        below,
+        Turns(blocks),
+    )
+    total = below.sum(axis=0)
+    return np.bincount(geometry.rows[inside], weights=total[inside], minlength=len(source_counts))
