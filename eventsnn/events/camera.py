@@ -77,20 +77,20 @@ class SaccadeCamera:
 
     width: int = 34
     height: int = 34
-    scale: float = 1.0087
-    offset_px: tuple[float, float] = (-2.216, -1.736)
+    scale: float = 1.0089
+    offset_px: tuple[float, float] = (-2.244, -1.760)
     motion: MotionPath = NMNIST_MOTION
-    black_level: float = 0.2718
-    blur_px: float = 0.6093
-    threshold_on: float = 0.1911
-    threshold_off: float = 0.1882
+    black_level: float = 0.243
+    blur_px: float = 0.57
+    threshold_on: float = 0.209
+    threshold_off: float = 0.2055
     mismatch: float = 0.03
     pattern_seed: int = 0
-    refractory_ms: float = 1.862
-    low_pass_ms: float = 1.328
-    noise_hz: float = 0.389
-    noise_bias: float = 0.95
-    noise_spread: float = 0.68
+    refractory_ms: float = 2.133
+    low_pass_ms: float = 0.437
+    noise_hz: float = 0.388
+    noise_bias: float = 0.952
+    noise_spread: float = 0.683
     duration_ms: float = 310.0
     step_ms: float = 1.0
 
