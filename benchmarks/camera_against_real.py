@@ -110,7 +110,7 @@ def main() -> None:
     use_cores(1)
     digits = load_real_digits()
     if given.quick:
-        digits = digits.part(np.arange(40))
+        digits = digits.part(np.arange(min(40, len(digits.numbers))))
     simulated, speed = record(digits, given.seed)
     speeds = [speed, *(record(digits, given.seed)[1] for _ in range(given.repeats - 1))]
 

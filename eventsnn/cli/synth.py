@@ -158,7 +158,7 @@ def _record_folder(source: Path, out: Path, wanted: Wanted) -> tuple[int, Saccad
 
     splits: Any = ("train", "test") if wanted.split is None else (wanted.split,)
     left_out = [] if wanted.leave_out is None else _numbers_in(wanted.leave_out)
-    shapes = [load_idx(source, split)[0].shape for split in splits]
+    shapes = [load_idx(source, split, transpose=wanted.transpose)[0].shape for split in splits]
     camera = _adapt(SaccadeCamera(), wanted, shapes[0][1:], MNIST_SIZE)
     most = sum(min(shape[0], wanted.limit or shape[0]) for shape in shapes)
     with progress_bar(most, "recording", True) as bar:
