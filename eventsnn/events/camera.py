@@ -124,6 +124,8 @@ class SaccadeCamera:
     def record(self, image: npt.ArrayLike, rng: np.random.Generator) -> EventStream:
         """Record an image that moves as `motion` says, for `duration_ms`.
 
+        Memory: about 16 bytes for each pixel of the sensor and step of the motion.
+
         Parameters
         ----------
         image : array_like of shape (h, w), dtype uint8 or float
