@@ -1,6 +1,31 @@
 """Pixels of the simulated event camera. Python twin: eventsnn/events/camera_twin.py."""
 
+from libc.math cimport exp
 from libc.stdint cimport int32_t, int64_t, uint8_t
+
+
+def low_pass(const float[:, ::1] light, const double[::1] times_us, double tau_us,
+             double[::1] state, float[:, ::1] seen):
+    """Let the light pass a first-order low-pass of time constant `tau_us` (us, > 0) into `seen`.
+
+    `light` and `seen` (steps, pixels); the light is linear between the `times_us` (steps), and `seen` exact at
+    them: tau seen' = light - seen, seen = light at first. `state` (pixels) is scratch.
+    """
+    cdef Py_ssize_t k, i
+    cdef double dt, kept, mean, of_start, of_end
+    with nogil:
+        for i in range(light.shape[1]):
+            state[i] = light[0, i]
+            seen[0, i] = light[0, i]
+        for k in range(light.shape[0] - 1):
+            dt = times_us[k + 1] - times_us[k]
+            kept = exp(-dt / tau_us)
+            mean = tau_us / dt * (1.0 - kept)
+            of_start = mean - kept
+            of_end = 1.0 - mean
+            for i in range(light.shape[1]):
+                state[i] = kept * state[i] + of_start * light[k, i] + of_end * light[k + 1, i]
+                seen[k + 1, i] = <float>state[i]
 
 
 def detect_changes(const float[:, ::1] light, const double[::1] times_us,

@@ -11,3 +11,6 @@ def detect_changes(
     t: np.ndarray,
     p: np.ndarray,
 ) -> int: ...
+def low_pass(
+    light: np.ndarray, times_us: np.ndarray, tau_us: float, state: np.ndarray, seen: np.ndarray
+) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from eventsnn.errors import EventFileError
 if TYPE_CHECKING:
     import numpy as np
 
-    from eventsnn.events import SaccadeCamera
+    from eventsnn.events import MotionPath, SaccadeCamera
 
 DIGITS = "digits"
 
+MNIST_SIZE = (28, 28)
 # In N-MNIST an image of 28 x 28 pixels is seen by a sensor of 34 x 34: the rest is room for the saccades.
 IMAGE_SHARE = 28 / 34
 
@@ -28,82 +29,228 @@ IMAGE_SHARE = 28 / 34
     "--images",
     required=True,
     metavar="SOURCE",
-    help="'digits' (scikit-learn's), an .npz file with arrays images and labels, or an IDX file of images.",
+    help="A folder of IDX files (MNIST's, EMNIST's), one IDX file of images, an .npz file with arrays images "
+    "and labels, or 'digits' (scikit-learn's).",
 )
-@click.option("--labels", type=FILE, metavar="FILE", help="IDX file of labels, for an IDX file of images.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N images only.")
+@click.option("--labels", type=FILE, metavar="FILE", help="IDX file of labels, for one IDX file of images.")
+@click.option("--split", type=click.Choice(["train", "test"]), help="One part of a folder only.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N images (of a part) only.")
+@click.option(
+    "--leave-out",
+    type=FILE,
+    metavar="DIR",
+    help="Leave out the images whose numbers are names of recordings in DIR, as N-MNIST names them.",
+)
+@click.option(
+    "--transpose/--no-transpose",
+    default=None,
+    help="Exchange rows and columns of IDX images; by default those of files named emnist*, which need it.",
+)
+@click.option(
+    "--motion",
+    type=FILE,
+    metavar="FILE",
+    help="Let the images move otherwise than N-MNIST's: lines of time (ms, from 0), dx, dy (pixels), "
+    "with commas.",
+)
 @click.option("--width", type=click.IntRange(8, 256), metavar="W", help="Width of the sensor, pixels.")
 @click.option("--height", type=click.IntRange(8, 240), metavar="H", help="Height of the sensor, pixels.")
+@click.option("--resume", is_flag=True, help="Go on with OUT where an earlier run was stopped.")
 @seed_option(0, "Seed of the background events.")
 @threads_option
 @json_option
-def synth(
-    out: Path,
-    images: str,
-    labels: Path | None,
-    limit: int | None,
-    width: int | None,
-    height: int | None,
-    seed: int,
-    threads: int | None,
-    as_json: bool,
-) -> None:
+def synth(out: Path, images: str, as_json: bool, **chosen: Any) -> None:
     """Turn images into recordings of a simulated event camera.
 
     The camera looks at each image with three saccades, as N-MNIST was made. Writes OUT/<label>/<number>.bin
-    in N-MNIST's format; for 'digits' OUT/Train and OUT/Test. The sensor is 34 x 34 pixels
+    in N-MNIST's format; for a folder and for 'digits' OUT/Train and OUT/Test. The sensor is 34 x 34 pixels
     (20 x 20 for 'digits') unless --width and --height say otherwise; the images are scaled to fit.
 
     \b
     Example:
+      eventsnn synth recordings --images mnist
       eventsnn synth recordings --images digits
       eventsnn synth recordings --images train-images-idx3-ubyte --labels train-labels-idx1-ubyte
     """
-    from eventsnn.data.digits import load_digits
-    from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits
-    from eventsnn.events import SaccadeCamera
-    from eventsnn.train.progress import progress_bar
-
-    is_idx = images != DIGITS and Path(images).suffix != ".npz"
-    if is_idx != (labels is not None):
-        raise click.UsageError(
-            "An IDX file of images needs --labels."
-            if is_idx
-            else "--labels goes with an IDX file of images only."
-        )
-    if images == DIGITS:
-        digits = load_digits()
-        camera = _resize(DIGITS_CAMERA, width, height, digits.images.shape[1:])
-        n = sum(len(part[:limit]) for part in (digits.train, digits.test))
-        with progress_bar(n, "recording", True) as bar:
-            write_digits(out, camera, seed, limit, progress=bar.update, threads=threads)
+    wanted = Wanted(**chosen)
+    source = Path(images)
+    kind = _kind_of(images)
+    _check_use(kind, wanted)
+    if kind == DIGITS:
+        n, camera = _record_digits(out, wanted)
+    elif kind == "folder":
+        n, camera = _record_folder(source, out, wanted)
     else:
-        pictures, classes = _read_npz(Path(images)) if labels is None else _read_idx(Path(images), labels)
-        pictures, classes = pictures[:limit], classes[:limit]
-        camera = _resize(SaccadeCamera(), width or 34, height or 34, pictures.shape[1:])
-        n = len(pictures)
-        with progress_bar(n, "recording", True) as bar:
-            write_dataset(
-                pictures, classes, out, camera=camera, seed=seed, progress=bar.update, threads=threads
-            )
+        n, camera = _record_file(source, out, wanted)
     result = {"out": str(out), "recordings": n, "sensor": list(camera.sensor_size)}
     text = f"{n} recordings in {out}, sensor {format_size(camera.sensor_size)}"
-    if camera.sensor_size != SaccadeCamera().sensor_size:
+    if camera.sensor_size != (34, 34, 2):
         text += (
             "\nTheir files do not state it: commands that read them take it from the model, or from --sensor."
         )
     report(result, text, as_json)
 
 
-def _resize(
-    camera: SaccadeCamera, width: int | None, height: int | None, image: tuple[int, ...]
+@dataclass(frozen=True)
+class Wanted:
+    """The options that say how to record."""
+
+    labels: Path | None
+    split: str | None
+    limit: int | None
+    leave_out: Path | None
+    transpose: bool | None
+    motion: Path | None
+    width: int | None
+    height: int | None
+    resume: bool
+    seed: int
+    threads: int | None
+
+
+def _kind_of(images: str) -> str:
+    if images == DIGITS:
+        return DIGITS
+    path = Path(images)
+    return "folder" if path.is_dir() else "npz" if path.suffix == ".npz" else "idx"
+
+
+def _check_use(kind: str, wanted: Wanted) -> None:
+    """Refuse options that do not go with the kind of images."""
+    if kind == "idx" and wanted.labels is None:
+        raise click.UsageError("An IDX file of images needs --labels.")
+    if kind != "idx" and wanted.labels is not None:
+        raise click.UsageError("--labels goes with an IDX file of images only.")
+    if kind not in ("idx", "folder") and wanted.transpose is not None:
+        raise click.UsageError("--transpose goes with IDX files only.")
+    if kind != "folder" and (wanted.split is not None or wanted.leave_out is not None):
+        raise click.UsageError("--split and --leave-out go with a folder of IDX files only.")
+    if wanted.leave_out is not None and wanted.split is None:
+        raise click.UsageError("--leave-out needs --split: its numbers are those of one part.")
+
+
+def _record_digits(out: Path, wanted: Wanted) -> tuple[int, SaccadeCamera]:
+    from eventsnn.data.digits import load_digits
+    from eventsnn.data.synth import DIGITS_CAMERA, write_digits
+    from eventsnn.train.progress import progress_bar
+
+    digits = load_digits()
+    camera = _adapt(DIGITS_CAMERA, wanted, digits.images.shape[1:], (8, 8))
+    n = sum(len(part[: wanted.limit]) for part in (digits.train, digits.test))
+    with progress_bar(n, "recording", True) as bar:
+        write_digits(
+            out,
+            camera,
+            wanted.seed,
+            wanted.limit,
+            progress=bar.update,
+            threads=wanted.threads,
+            resume=wanted.resume,
+        )
+    return n, camera
+
+
+def _record_folder(source: Path, out: Path, wanted: Wanted) -> tuple[int, SaccadeCamera]:
+    from eventsnn.data.idx import load_idx
+    from eventsnn.data.synth import write_idx_folder
+    from eventsnn.events.camera import SaccadeCamera
+    from eventsnn.train.progress import progress_bar
+
+    splits: Any = ("train", "test") if wanted.split is None else (wanted.split,)
+    left_out = [] if wanted.leave_out is None else _numbers_in(wanted.leave_out)
+    shapes = [load_idx(source, split, transpose=wanted.transpose)[0].shape for split in splits]
+    camera = _adapt(SaccadeCamera(), wanted, shapes[0][1:], MNIST_SIZE)
+    most = sum(min(shape[0], wanted.limit or shape[0]) for shape in shapes)
+    with progress_bar(most, "recording", True) as bar:
+        n = write_idx_folder(
+            source,
+            out,
+            camera=camera,
+            seed=wanted.seed,
+            splits=splits,
+            limit=wanted.limit,
+            leave_out=left_out,
+            transpose=wanted.transpose,
+            progress=bar.update,
+            threads=wanted.threads,
+            resume=wanted.resume,
+        )
+    return n, camera
+
+
+def _record_file(source: Path, out: Path, wanted: Wanted) -> tuple[int, SaccadeCamera]:
+    from eventsnn.data.synth import write_dataset
+    from eventsnn.events.camera import SaccadeCamera
+    from eventsnn.train.progress import progress_bar
+
+    if wanted.labels is None:
+        pictures, classes = _read_npz(source)
+    else:
+        pictures, classes = _read_idx(source, wanted.labels, wanted.transpose)
+    pictures, classes = pictures[: wanted.limit], classes[: wanted.limit]
+    camera = _adapt(SaccadeCamera(), wanted, pictures.shape[1:], MNIST_SIZE)
+    with progress_bar(len(pictures), "recording", True) as bar:
+        write_dataset(
+            pictures,
+            classes,
+            out,
+            camera=camera,
+            seed=wanted.seed,
+            progress=bar.update,
+            threads=wanted.threads,
+            resume=wanted.resume,
+        )
+    return len(pictures), camera
+
+
+def _adapt(
+    camera: SaccadeCamera, wanted: Wanted, image: tuple[int, ...], made_for: tuple[int, int]
 ) -> SaccadeCamera:
-    """The camera with another sensor, and the image scaled to it; as it is if neither is given."""
-    if width is None and height is None:
+    """The camera for these images, with the motion and the sensor that are wanted.
+
+    For images of the size `made_for` and its own sensor its scale stays; others are scaled to fit.
+    """
+    if wanted.motion is not None:
+        path = _read_motion(wanted.motion)
+        if not path.times_ms[-1] > 0:
+            raise EventFileError(wanted.motion, "a motion needs two points or more")
+        camera = replace(camera, motion=path, offset_px=(0.0, 0.0), duration_ms=path.times_ms[-1])
+    width, height = wanted.width or camera.width, wanted.height or camera.height
+    if (width, height, *image) == (camera.width, camera.height, *made_for):
         return camera
-    width, height = width or camera.width, height or camera.height
     scale = IMAGE_SHARE * min(width / image[1], height / image[0])
     return replace(camera, width=width, height=height, scale=scale)
+
+
+def _numbers_in(folder: Path) -> list[int]:
+    """Numbers that name the recordings of a folder of label folders."""
+    from eventsnn.data import NMNIST
+
+    stems = [Path(path).stem for path in NMNIST(folder).paths]
+    unclear = [stem for stem in stems if not stem.isdecimal()]
+    if unclear:
+        raise EventFileError(folder, f"recordings must be named by numbers, as N-MNIST's are: {unclear[0]}")
+    return [int(stem) for stem in stems]
+
+
+def _read_motion(path: Path) -> MotionPath:
+    import numpy as np
+
+    from eventsnn.errors import SimulationError
+    from eventsnn.events.motion import MotionPath
+
+    try:
+        columns = np.loadtxt(path, delimiter=",", ndmin=2)
+    except FileNotFoundError:
+        raise EventFileError(path, "no such file") from None
+    except (OSError, ValueError) as error:
+        raise EventFileError(path, f"cannot be read as lines of time, dx, dy ({error})") from error
+    if columns.shape[1:] != (3,):
+        raise EventFileError(path, f"three columns are needed (time, dx, dy): got {columns.shape[1]}")
+    try:
+        return MotionPath(*columns.T)
+    except SimulationError as error:
+        raise EventFileError(path, str(error)) from None
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -124,10 +271,13 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise EventFileError(path, f"cannot be read as .npz ({error})") from None
 
 
-def _read_idx(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
-    from eventsnn.data.idx import read_idx
+def _read_idx(images: Path, labels: Path, transpose: bool | None) -> tuple[np.ndarray, np.ndarray]:
+    from eventsnn.data.idx import is_transposed, read_idx
 
-    return _check(images, read_idx(images), read_idx(labels))
+    pictures, classes = _check(images, read_idx(images), read_idx(labels))
+    if is_transposed(images) if transpose is None else transpose:
+        pictures = pictures.transpose(0, 2, 1)
+    return pictures, classes
 
 
 def _check(path: Path, images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:

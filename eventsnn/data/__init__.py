@@ -10,7 +10,7 @@ from eventsnn.data.nmnist import NMNIST
 from eventsnn.data.packed import Packed, pack
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import k_fold, split_validation
-from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits
+from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits, write_idx_folder
 
 __all__ = [
     "DIGITS_CAMERA",
@@ -29,4 +29,5 @@ __all__ = [
     "split_validation",
     "write_dataset",
     "write_digits",
+    "write_idx_folder",
 ]

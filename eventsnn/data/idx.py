@@ -72,7 +72,7 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
 
 
 def load_idx(
-    folder: str | os.PathLike[str], split: Split
+    folder: str | os.PathLike[str], split: Split, *, transpose: bool | None = None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Read the images and labels of MNIST, EMNIST or Fashion-MNIST from a folder.
 
@@ -83,6 +83,9 @@ def load_idx(
         ``test-images``) and ``t10k-labels`` (``test-labels``), as these data sets name them; gzipped or not.
     split : {"train", "test"}
         Which of the two.
+    transpose : bool, optional
+        Exchange rows and columns. EMNIST's IDX files hold each image transposed; left out, those whose name
+        begins with ``emnist`` are put upright.
 
     Returns
     -------
@@ -105,7 +108,14 @@ def load_idx(
         raise EventFileError(images_path, f"images have three dimensions; the file has shape {images.shape}")
     if labels.shape != (len(images),):
         raise EventFileError(labels_path, f"labels of shape {labels.shape} for {len(images)} images")
+    if is_transposed(images_path) if transpose is None else transpose:
+        images = np.ascontiguousarray(images.transpose(0, 2, 1))
     return images, labels.astype(np.int64)
+
+
+def is_transposed(path: str | os.PathLike[str]) -> bool:
+    """Whether the images of an IDX file lie on their side, by its name: EMNIST's do."""
+    return Path(path).name.lower().startswith("emnist")
 
 
 def _find_file(folder: str | os.PathLike[str], split: Split, what: str) -> Path:

@@ -1,22 +1,51 @@
-"""Data sets made with the simulated event camera."""
+"""Data sets made with the simulated event camera.
+
+Beside the label folders stands ``synth.json``: what the recordings were made of and with. A set that was
+begun is gone on with only if all of that is still the same.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn import __version__
 from eventsnn.data.digits import load_digits
+from eventsnn.data.idx import Split, load_idx
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.camera import SaccadeCamera
 from eventsnn.events.files import write
+from eventsnn.events.formats.base import read_bytes, write_bytes
+from eventsnn.events.motion import MotionPath
+from eventsnn.events.nmnist_motion import NMNIST_SACCADES
 
-DIGITS_CAMERA = SaccadeCamera(width=20, height=20, scale=2.0, threshold_on=0.27, threshold_off=0.28)
-"""Shows the 8 x 8 digits of scikit-learn, blown up to 16 x 16 pixels.
+PLAN = "synth.json"
+
+DIGITS_CAMERA = SaccadeCamera(
+    width=20,
+    height=20,
+    scale=2.0,
+    offset_px=(-2.1, -1.5),
+    motion=MotionPath.minimum_jerk(NMNIST_SACCADES),
+    black_level=0.25,
+    blur_px=0.6,
+    threshold_on=0.27,
+    threshold_off=0.28,
+    low_pass_ms=0.0,
+    refractory_ms=1.7,
+    noise_hz=0.28,
+    noise_bias=0.0,
+    noise_spread=0.0,
+)
+"""Shows the 8 x 8 digits of scikit-learn, blown up to 16 x 16 pixels, in three plain saccades.
 
 Less sensitive than the camera of N-MNIST: about 1400 events per digit are enough to tell them apart.
 """
@@ -32,6 +61,7 @@ def write_dataset(
     names: Sequence[str] | None = None,
     progress: Callable[[int], object] | None = None,
     threads: int | None = None,
+    resume: bool = False,
 ) -> None:
     """Record images with a simulated camera into a folder of ``<label>/<name>.bin``.
 
@@ -42,7 +72,7 @@ def write_dataset(
     labels : array_like of int, shape (n,)
         Class numbers, 0 or more.
     out : path
-        Folder to make; it must not exist or be empty.
+        Folder to make; it must not exist or be empty, unless `resume`. No recording in it is ever incomplete.
     camera : SaccadeCamera
         The camera.
     seed : int
@@ -53,11 +83,14 @@ def write_dataset(
         Called with 1 after each recording, in order (``tqdm.update``).
     threads : int, optional
         Number of threads; left out, one per processor.
+    resume : bool
+        Go on with a folder that an earlier call, with the same images, camera and seed, did not finish:
+        recordings that are there are kept. Where nothing was begun, begin.
 
     Raises
     ------
     EventFileError
-        `out` is in use or cannot be written.
+        `out` is in use or cannot be written, or was begun with something else.
     TrainingError
         Images, labels and names do not go together, or the seed is negative.
     SimulationError
@@ -69,11 +102,14 @@ def write_dataset(
     stems = [f"{index + 1:05d}" for index in range(len(pictures))] if names is None else list(names)
     if len(stems) != len(pictures):
         raise TrainingError(f"{len(stems)} names for {len(pictures)} images")
-    folder = _make_folders(out, numbers)
+    folder = _make_folders(out, numbers, _make_plan(pictures, numbers, stems, camera, seed), resume)
 
     def record(index: int) -> None:
+        path = folder / str(numbers[index]) / f"{stems[index]}.bin"
+        if resume and path.exists():
+            return
         stream = camera.record(pictures[index], np.random.default_rng([seed, index]))
-        write(folder / str(numbers[index]) / f"{stems[index]}.bin", stream, format="nmnist")
+        write(path, stream, format="nmnist")
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         try:
@@ -93,6 +129,7 @@ def write_digits(
     limit: int | None = None,
     progress: Callable[[int], object] | None = None,
     threads: int | None = None,
+    resume: bool = False,
 ) -> None:
     """Record scikit-learn's digits into ``out/Train`` and ``out/Test``.
 
@@ -106,7 +143,7 @@ def write_digits(
         Seed of the background events.
     limit : int, optional
         At most this many recordings of each part, the first ones.
-    progress, threads
+    progress, threads, resume
         See `write_dataset`; there are up to 1438 recordings for training and 359 for the test.
 
     Raises
@@ -130,7 +167,81 @@ def write_digits(
             names=[f"{index + 1:05d}" for index in chosen],
             progress=progress,
             threads=threads,
+            resume=resume,
         )
+
+
+def write_idx_folder(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    camera: SaccadeCamera,
+    seed: int,
+    splits: Sequence[Split] = ("train", "test"),
+    limit: int | None = None,
+    leave_out: Sequence[int] = (),
+    transpose: bool | None = None,
+    progress: Callable[[int], object] | None = None,
+    threads: int | None = None,
+    resume: bool = False,
+) -> int:
+    """Record MNIST, EMNIST or another data set of IDX files into ``out/Train`` and ``out/Test``.
+
+    Files are named as N-MNIST's, by the number of the image in its part, from 1: ``Train/5/00001.bin``.
+
+    Parameters
+    ----------
+    source : path
+        Folder of IDX files; see `load_idx`.
+    out : path
+        Folder to make.
+    camera : SaccadeCamera
+        The camera.
+    seed : int
+        Seed of the background events.
+    splits : sequence of {"train", "test"}
+        Which parts.
+    limit : int, optional
+        At most this many recordings of each part, the first ones.
+    leave_out : sequence of int
+        Numbers, from 1, of images not to record; for one part only.
+    transpose : bool, optional
+        Exchange the images' rows and columns; left out, EMNIST's are put upright. See `load_idx`.
+    progress, threads, resume
+        See `write_dataset`.
+
+    Returns
+    -------
+    int
+        Number of recordings.
+
+    Raises
+    ------
+    EventFileError, TrainingError
+        See `load_idx` and `write_dataset`; or `leave_out` goes with two parts.
+    """
+    if limit is not None and limit < 1:
+        raise TrainingError(f"limit must be at least 1: got {limit}")
+    if len(leave_out) and len(splits) > 1:
+        raise TrainingError("leave_out numbers the images of one part; choose one in splits")
+    parts = []
+    for split in splits:  # read all before anything is written: the second may be missing
+        images, labels = load_idx(source, split, transpose=transpose)
+        kept = np.setdiff1d(np.arange(len(images)), np.asarray(leave_out, np.int64) - 1)[:limit]
+        parts.append((split, kept, images[kept], labels[kept]))
+    for split, kept, images, labels in parts:
+        write_dataset(
+            images,
+            labels,
+            Path(out, split.capitalize()),
+            camera=camera,
+            seed=2 * seed + (split == "test"),  # the two parts are not to share their noise
+            names=[f"{index + 1:05d}" for index in kept],
+            progress=progress,
+            threads=threads,
+            resume=resume,
+        )
+    return sum(len(kept) for _, kept, _, _ in parts)
 
 
 def _check_samples(images: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -145,15 +256,39 @@ def _check_samples(images: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.nda
     return pictures, numbers
 
 
-def _make_folders(out: str | os.PathLike[str], labels: np.ndarray) -> Path:
-    """Make `out` and its label folders; refuse to mix with what is there already."""
+def _make_plan(
+    images: np.ndarray, labels: np.ndarray, names: list[str], camera: SaccadeCamera, seed: int
+) -> bytes:
+    """What the recordings follow from, as JSON."""
+    content = hashlib.sha256(images.tobytes())
+    content.update(f"{images.dtype}{images.shape}{labels.tolist()}{names}".encode())
+    plan = {
+        "made_by": f"eventsnn {__version__}",
+        "recordings": len(images),
+        "images_sha256": content.hexdigest(),
+        "seed": seed,
+        "camera": asdict(camera),
+    }
+    return json.dumps(plan, indent=1).encode() + b"\n"
+
+
+def _make_folders(out: str | os.PathLike[str], labels: np.ndarray, plan: bytes, resume: bool) -> Path:
+    """Make `out`, its plan and its label folders; refuse to mix with what is there already."""
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if resume and (folder / PLAN).exists():
+            if read_bytes(folder / PLAN) != plan:
+                raise EventFileError(
+                    out, f"was begun with other images, camera, seed or version: compare {PLAN} in it"
+                )
+            for rest in folder.glob("*/*.part"):  # files that a killed run had not finished
+                rest.unlink()
+        elif any(folder.iterdir()):
             raise EventFileError(out, "the folder is not empty; remove it or name another")
+        write_bytes(folder / PLAN, plan)
         for label in np.unique(labels):
-            (folder / str(label)).mkdir()
+            (folder / str(label)).mkdir(exist_ok=True)
     except OSError as error:
         raise EventFileError(out, f"cannot be made: {error.strerror or error}") from error
     return folder

@@ -9,16 +9,27 @@ from eventsnn.events.stream import EVENT_DTYPE, EventStream
 from eventsnn.lazy import on_demand
 
 if TYPE_CHECKING:
-    from eventsnn.events.camera import NMNIST_SACCADES, Saccade, SaccadeCamera
+    from eventsnn.events.camera import SaccadeCamera
+    from eventsnn.events.motion import MotionPath, Saccade
+    from eventsnn.events.nmnist_motion import NMNIST_MOTION, NMNIST_SACCADES
 
 __getattr__ = on_demand(
-    __name__, dict.fromkeys(("NMNIST_SACCADES", "Saccade", "SaccadeCamera"), "eventsnn.events.camera")
+    __name__,
+    {
+        "SaccadeCamera": "eventsnn.events.camera",
+        "MotionPath": "eventsnn.events.motion",
+        "Saccade": "eventsnn.events.motion",
+        "NMNIST_MOTION": "eventsnn.events.nmnist_motion",
+        "NMNIST_SACCADES": "eventsnn.events.nmnist_motion",
+    },
 )
 
 __all__ = [
     "EVENT_DTYPE",
+    "NMNIST_MOTION",
     "NMNIST_SACCADES",
     "EventStream",
+    "MotionPath",
     "Saccade",
     "SaccadeCamera",
     "detect_format",

@@ -1,14 +1,15 @@
-"""A simulated event camera that looks at a still image with three saccades, as in the making of N-MNIST.
+"""A simulated event camera: it looks at an image that moves, as in the making of N-MNIST, or at frames.
 
-The image stands as a dark digit on a bright screen. Three minimum-jerk movements carry it over the sensor; a
-pixel emits an event whenever its log intensity has moved by its contrast threshold.
+The image stands as dark ink on a bright screen and moves over the sensor, by default in N-MNIST's three
+saccades. A pixel emits an event whenever its log intensity has moved by its contrast threshold.
 
 Orchard, Jayawant, Cohen, Thakor (2015). Converting static image datasets to spiking neuromorphic datasets
-using saccades. Frontiers in Neuroscience 9:437. The movements are fits to recordings of N-MNIST, not the
-settings of that paper's motors.
+using saccades. Frontiers in Neuroscience 9:437. All constants are fits to recordings of N-MNIST
+(benchmarks/fit_camera.py), not the settings of that paper's motors.
 
-Flash, Hogan (1985). The coordination of arm movements: an experimentally confirmed mathematical model.
-Journal of Neuroscience 5:1688 (minimum jerk).
+Lichtsteiner, Posch, Delbruck (2008). A 128x128 120 dB 15 us latency asynchronous temporal contrast vision
+sensor. IEEE Journal of Solid-State Circuits 43:566 (the pixel: low-pass, thresholds, mismatch, refractory
+period; background events are ON events, by leakage).
 """
 
 from __future__ import annotations
@@ -22,40 +23,16 @@ import numpy.typing as npt
 
 from eventsnn._ext import camera as kernel
 from eventsnn.errors import SimulationError
+from eventsnn.events.motion import MotionPath
+from eventsnn.events.nmnist_motion import NMNIST_MOTION
 from eventsnn.events.stream import EVENT_DTYPE, EventStream, check_sensor_size
 
 _SMALLEST_THRESHOLD = 0.01  # log intensity; a mismatched pixel is not to fire at every flicker
 
 
 @dataclass(frozen=True)
-class Saccade:
-    """One movement of the image over the sensor.
-
-    Parameters
-    ----------
-    start_ms, duration_ms : float
-        When it begins, and how long it takes, milliseconds.
-    dx_px, dy_px : float
-        Where the image has moved when it ends, sensor pixels to the right and downwards.
-    """
-
-    start_ms: float
-    duration_ms: float
-    dx_px: float
-    dy_px: float
-
-
-NMNIST_SACCADES = (
-    Saccade(3.64, 87.01, 1.692, 5.456),
-    Saccade(102.95, 92.40, 2.735, -5.880),
-    Saccade(207.16, 95.59, -5.542, -0.247),
-)
-"""Minimum-jerk movements fitted to 112 recordings of N-MNIST."""
-
-
-@dataclass(frozen=True)
 class SaccadeCamera:
-    """An event camera in front of a screen, moved by saccades. The defaults imitate N-MNIST.
+    """An event camera in front of a screen on which an image moves. The defaults imitate N-MNIST.
 
     Parameters
     ----------
@@ -65,8 +42,8 @@ class SaccadeCamera:
         Sensor pixels per image pixel.
     offset_px : tuple of 2 float
         Where the image's centre stands at first, relative to the sensor's centre: pixels to the right, down.
-    saccades : tuple of Saccade
-        The movements, one after the other.
+    motion : MotionPath
+        How the image moves from there.
     black_level : float
         Luminance of a black image on the screen relative to a white one (ambient light), 0 < level < 1.
     blur_px : float
@@ -79,8 +56,14 @@ class SaccadeCamera:
         Seed of that pattern.
     refractory_ms : float
         Least time between two events of a pixel, milliseconds. A change of that time is reported at its end.
+    low_pass_ms : float
+        Time constant of the pixel's response to light, first order, milliseconds; 0: it follows at once.
     noise_hz : float
-        Rate of background events per pixel, of either polarity.
+        Mean rate of background events per pixel, hertz.
+    noise_bias : float
+        0: background events are ON or OFF with equal chance; 1: all are ON, which leaking pixels make.
+    noise_spread : float
+        Standard deviation over the pixels of the logarithm of that rate. A fixed pattern of the camera.
     duration_ms : float
         Length of the recording (of its background events), milliseconds.
     step_ms : float
@@ -94,17 +77,20 @@ class SaccadeCamera:
 
     width: int = 34
     height: int = 34
-    scale: float = 1.0
-    offset_px: tuple[float, float] = (-2.1, -1.5)
-    saccades: tuple[Saccade, ...] = NMNIST_SACCADES
-    black_level: float = 0.25
-    blur_px: float = 0.6
-    threshold_on: float = 0.18
-    threshold_off: float = 0.185
+    scale: float = 1.0089
+    offset_px: tuple[float, float] = (-2.244, -1.760)
+    motion: MotionPath = NMNIST_MOTION
+    black_level: float = 0.243
+    blur_px: float = 0.57
+    threshold_on: float = 0.209
+    threshold_off: float = 0.2055
     mismatch: float = 0.03
     pattern_seed: int = 0
-    refractory_ms: float = 1.7
-    noise_hz: float = 0.28
+    refractory_ms: float = 2.133
+    low_pass_ms: float = 0.437
+    noise_hz: float = 0.388
+    noise_bias: float = 0.952
+    noise_spread: float = 0.683
     duration_ms: float = 310.0
     step_ms: float = 1.0
 
@@ -113,7 +99,7 @@ class SaccadeCamera:
         for name in ("scale", "blur_px", "threshold_on", "threshold_off", "duration_ms", "step_ms"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SimulationError(f"SaccadeCamera: {name} must be positive: got {getattr(self, name)}")
-        for name in ("mismatch", "refractory_ms", "noise_hz"):
+        for name in ("mismatch", "refractory_ms", "low_pass_ms", "noise_hz", "noise_spread"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise SimulationError(
                     f"SaccadeCamera: {name} must not be negative: got {getattr(self, name)}"
@@ -122,16 +108,12 @@ class SaccadeCamera:
             raise SimulationError(
                 f"SaccadeCamera: black_level must lie between 0 and 1: got {self.black_level}"
             )
-        end = 0.0
-        for saccade in self.saccades:
-            if saccade.start_ms < end or not saccade.duration_ms > 0:
-                raise SimulationError(
-                    f"SaccadeCamera: saccades must follow one another: {saccade} starts before {end} ms"
-                )
-            end = saccade.start_ms + saccade.duration_ms
-        if self.duration_ms < end:
+        if not 0 <= self.noise_bias <= 1:
+            raise SimulationError(f"SaccadeCamera: noise_bias must lie in 0 .. 1: got {self.noise_bias}")
+        if self.duration_ms < self.motion.times_ms[-1]:
             raise SimulationError(
-                f"SaccadeCamera: duration_ms = {self.duration_ms} is before the last saccade's end, {end}"
+                f"SaccadeCamera: duration_ms = {self.duration_ms} is before the motion's last point, "
+                f"{self.motion.times_ms[-1]} ms"
             )
 
     @property
@@ -140,37 +122,94 @@ class SaccadeCamera:
         return (self.width, self.height, 2)
 
     def record(self, image: npt.ArrayLike, rng: np.random.Generator) -> EventStream:
-        """Record an image.
+        """Record an image that moves as `motion` says, for `duration_ms`.
+
+        Memory: about 16 bytes for each pixel of the sensor and step of the motion.
 
         Parameters
         ----------
-        image : array_like of shape (h, w), dtype uint8
-            Ink: 0 is the bright screen, 255 the darkest part of the digit (as MNIST has it).
+        image : array_like of shape (h, w), dtype uint8 or float
+            Ink: 0 is the bright screen; 255 (uint8) or 1.0 (float) the darkest part of the digit, as MNIST
+            has it. Of a photograph pass its negative.
         rng : numpy.random.Generator
             Draws the background events.
 
         Returns
         -------
         EventStream
-            Of sensor (width, height, 2), sorted by time, then pixel.
+            Of sensor (width, height, 2), sorted by time, then pixel; times in microseconds.
 
         Raises
         ------
         SimulationError
-            The image is not a two-dimensional array of uint8.
+            The image is not a two-dimensional array of uint8, or of floats in 0 .. 1.
         """
-        ink = np.asarray(image)
-        if ink.ndim != 2 or ink.size == 0 or ink.dtype != np.uint8:
-            raise SimulationError(
-                f"an image must be 2-D, dtype uint8: got shape {ink.shape}, dtype {ink.dtype}"
-            )
+        ink = _check_ink(image, 2)
         view = _view(self, *ink.shape)
         # Separable blur and position: one small matrix product per step and axis.
-        dark = np.matmul(np.matmul(view.rows, ink.astype(np.float32)), view.columns)
+        dark = np.matmul(np.matmul(view.rows, ink), view.columns)
+        return self._expose(dark, view.times_us, self.duration_ms, rng)
+
+    def record_frames(
+        self, frames: npt.ArrayLike, times_ms: npt.ArrayLike, rng: np.random.Generator
+    ) -> EventStream:
+        """Record a sequence of frames; the light of each pixel goes straight from frame to frame.
+
+        What moves, moves in the frames: `motion` and `duration_ms` are not used. The recording lasts from
+        the first frame to the last. Give frames so close that edges move by a pixel or less in between.
+        Memory: about 16 bytes for each frame and pixel of the sensor.
+
+        Parameters
+        ----------
+        frames : array_like of shape (n, h, w), dtype uint8 or float, n >= 2
+            Ink, as in `record`.
+        times_ms : array_like of float, shape (n,)
+            Times of the frames, milliseconds; the first is 0, each is later than the one before.
+        rng : numpy.random.Generator
+            Draws the background events.
+
+        Returns
+        -------
+        EventStream
+            Of sensor (width, height, 2), sorted by time, then pixel; times in microseconds.
+
+        Raises
+        ------
+        SimulationError
+            Frames or times are not as above.
+        """
+        ink = _check_ink(frames, 3)
+        try:
+            times = np.asarray(times_ms, np.float64)
+        except (TypeError, ValueError):
+            raise SimulationError("times_ms must be numbers, one per frame") from None
+        if len(ink) < 2 or times.shape != ink.shape[:1]:
+            raise SimulationError(
+                f"two frames or more are needed, and one time each: got {len(ink)} frames, "
+                f"times of shape {times.shape}"
+            )
+        if times[0] != 0 or not (np.diff(times) > 0).all() or not np.isfinite(times[-1]):
+            raise SimulationError("times_ms must begin with 0 and increase from frame to frame")
+        x, y = self.offset_px
+        rows = _placement(self.height, ink.shape[1], self.scale, self.blur_px, np.array([y]))[0]
+        columns = _placement(self.width, ink.shape[2], self.scale, self.blur_px, np.array([x]))[0]
+        dark = np.matmul(np.matmul(rows, ink), columns.T)
+        return self._expose(dark, 1000.0 * times, float(times[-1]), rng)
+
+    def _expose(
+        self, dark: np.ndarray, times_us: np.ndarray, duration_ms: float, rng: np.random.Generator
+    ) -> EventStream:
+        """Turn the ink (steps, height, width) that stands before each pixel into a recording."""
         light = 1.0 - dark * np.float32((1.0 - self.black_level) / 255.0)
-        light = light.reshape(len(view.times_us), -1)
-        pixels, t, p = _detect(light, view, self.refractory_ms * 1000.0)
-        noise_pixels, noise_t, noise_p = self._draw_noise(rng)
+        light = light.reshape(len(times_us), -1)
+        if self.low_pass_ms > 0:
+            seen = np.empty_like(light)
+            state = np.empty(light.shape[1])
+            kernel.low_pass(light, times_us, 1000.0 * self.low_pass_ms, state, seen)
+            light = seen
+        pattern = _pattern(self)
+        pixels, t, p = _detect(light, times_us, pattern, self.refractory_ms * 1000.0)
+        noise_pixels, noise_t, noise_p = self._draw_noise(pattern, duration_ms, rng)
         pixels = np.concatenate((pixels, noise_pixels))
         t = np.concatenate((t, noise_t))
         p = np.concatenate((p, noise_p))
@@ -182,13 +221,20 @@ class SaccadeCamera:
         events["y"], events["x"] = np.divmod(pixels[order], self.width)
         return EventStream._trusted(events, self.sensor_size)
 
-    def _draw_noise(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _draw_noise(
+        self, pattern: _Pattern, duration_ms: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Draw pixels, times (us) and polarities of the background events."""
         n_pixels = self.width * self.height
-        n = rng.poisson(self.noise_hz * self.duration_ms / 1000.0 * n_pixels)
-        pixels = rng.integers(n_pixels, size=n, dtype=np.int32)
-        t = rng.integers(max(int(self.duration_ms * 1000.0), 1), size=n)
-        return pixels, t, rng.integers(2, size=n, dtype=np.uint8)
+        n = rng.poisson(self.noise_hz * duration_ms / 1000.0 * n_pixels)
+        even = rng.integers(n_pixels, size=n, dtype=np.int32)
+        t = rng.integers(max(int(duration_ms * 1000.0), 1), size=n)
+        p = rng.integers(2, size=n, dtype=np.uint8)
+        # Bent afterwards, so that a camera without pattern and bias draws nothing that it does not need.
+        p |= rng.random(n) < self.noise_bias
+        within = (even + rng.random(n)) / n_pixels
+        pixels = np.searchsorted(pattern.noise_share, within, side="right")
+        return np.minimum(pixels, n_pixels - 1).astype(np.int32), t, p
 
 
 @dataclass(frozen=True)
@@ -196,48 +242,60 @@ class _View:
     """What recording any image of one size needs; all arrays are shared and read only.
 
     `times_us` (steps) float64; `rows` (steps, height, h) and `columns` (steps, w, width) float32 blur and
-    place the image; `rise` and `fall` (pixels) float64 are the factors of light that make an event.
+    place the image.
     """
 
     times_us: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """How the pixels of a camera differ; all arrays (pixels) float64, shared and read only.
+
+    `rise` and `fall` are the factors of light that make an event, `noise_share` the share of the background
+    events that come from this pixel and those before it.
+    """
+
     rise: np.ndarray
     fall: np.ndarray
+    noise_share: np.ndarray
 
 
 @lru_cache(maxsize=4)
 def _view(camera: SaccadeCamera, image_height: int, image_width: int) -> _View:
-    times_us, dx, dy = _trajectory(camera)
+    times_us, dx, dy = camera.motion.sample(camera.duration_ms, camera.step_ms)
     x, y = camera.offset_px
     rows = _placement(camera.height, image_height, camera.scale, camera.blur_px, y + dy)
     columns = _placement(camera.width, image_width, camera.scale, camera.blur_px, x + dx)
+    return _View(times_us, rows, np.ascontiguousarray(columns.transpose(0, 2, 1)))
+
+
+@lru_cache(maxsize=4)
+def _pattern(camera: SaccadeCamera) -> _Pattern:
     rng = np.random.default_rng(camera.pattern_seed)
     spread = 1.0 + camera.mismatch * rng.standard_normal((2, camera.width * camera.height))
     on = np.maximum(camera.threshold_on * spread[0], _SMALLEST_THRESHOLD)
     off = np.maximum(camera.threshold_off * spread[1], _SMALLEST_THRESHOLD)
-    columns = np.ascontiguousarray(columns.transpose(0, 2, 1))
-    return _View(times_us, rows, columns, np.exp(on), np.exp(-off))
+    rate = np.exp(camera.noise_spread * rng.standard_normal(camera.width * camera.height))
+    share = np.cumsum(rate)
+    return _Pattern(np.exp(on), np.exp(-off), share / share[-1])
 
 
-def _trajectory(camera: SaccadeCamera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return sample times (us) and the displacement in x and y (pixels) at them.
-
-    Only movements are sampled, and the end of the recording; in between nothing changes.
-    """
-    times, dx, dy = [np.zeros(1)], [np.zeros(1)], [np.zeros(1)]
-    for saccade in camera.saccades:
-        u = np.linspace(0.0, 1.0, math.ceil(saccade.duration_ms / camera.step_ms) + 1)
-        path = u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
-        times.append(1000.0 * (saccade.start_ms + saccade.duration_ms * u))
-        dx.append(dx[-1][-1] + saccade.dx_px * path)
-        dy.append(dy[-1][-1] + saccade.dy_px * path)
-    times.append(np.array([1000.0 * camera.duration_ms]))
-    dx.append(dx[-1][-1:])
-    dy.append(dy[-1][-1:])
-    joined = np.concatenate(times)
-    keep = np.concatenate(([True], np.diff(joined) > 0))
-    return joined[keep], np.concatenate(dx)[keep], np.concatenate(dy)[keep]
+def _check_ink(image: npt.ArrayLike, n_dimensions: int) -> np.ndarray:
+    """Return ink as float32 in 0 .. 255."""
+    ink = np.asarray(image)
+    what = "an image must be 2-D" if n_dimensions == 2 else "frames must be 3-D (frame, row, column)"
+    if ink.ndim != n_dimensions or ink.size == 0 or not (ink.dtype == np.uint8 or ink.dtype.kind == "f"):
+        raise SimulationError(
+            f"{what}, dtype uint8 or float, one channel: got shape {ink.shape}, dtype {ink.dtype}"
+        )
+    if ink.dtype == np.uint8:
+        return ink.astype(np.float32)
+    if not (ink.min() >= 0 and ink.max() <= 1):  # also refuses NaN
+        raise SimulationError(f"ink as float must lie in 0 .. 1: got {ink.min()} .. {ink.max()}")
+    return ink.astype(np.float32) * np.float32(255.0)
 
 
 def _placement(sensor: int, image: int, scale: float, blur: float, shift: np.ndarray) -> np.ndarray:
@@ -246,15 +304,17 @@ def _placement(sensor: int, image: int, scale: float, blur: float, shift: np.nda
     An image pixel is a square of `scale` sensor pixels; its weight is its share of the Gaussian of standard
     deviation `blur` around the sensor pixel's centre: a difference of error functions over its two edges.
     """
+    from scipy.special import erf  # here, for it takes its time and `import eventsnn` does not need it
+
     edges = (sensor - image * scale) / 2.0 + scale * np.arange(image + 1)
     centres = np.arange(sensor) + 0.5
     distance = shift[:, None, None] + edges - centres[:, None]
-    below = np.frompyfunc(math.erf, 1, 1)(distance / (blur * math.sqrt(2.0))).astype(np.float64)
+    below = erf(distance / (blur * math.sqrt(2.0)))
     return (np.diff(below, axis=2) / 2.0).astype(np.float32)
 
 
 def _detect(
-    light: np.ndarray, view: _View, refractory_us: float
+    light: np.ndarray, times_us: np.ndarray, pattern: _Pattern, refractory_us: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return pixels, times (us) and polarities of the events that the light makes."""
     n_pixels = light.shape[1]
@@ -265,7 +325,7 @@ def _detect(
         t = np.empty(capacity, np.int64)
         p = np.empty(capacity, np.uint8)
         n = kernel.detect_changes(
-            light, view.times_us, view.rise, view.fall, refractory_us, state, pixels, t, p
+            light, times_us, pattern.rise, pattern.fall, refractory_us, state, pixels, t, p
         )
         if n <= capacity:
             return pixels[:n], t[:n], p[:n]

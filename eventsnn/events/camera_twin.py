@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+
+def low_pass(light: np.ndarray, times_us: np.ndarray, tau_us: float) -> np.ndarray:
+    """Return the light (steps, pixels) after a first-order low-pass; float32, arguments as in the kernel.
+
+    Within a step the light is light0 + slope t, so that
+    seen(t) = light(t) - slope tau + (seen0 - light0 + slope tau) exp(-t / tau).
+    """
+    seen = light.copy()
+    for pixel in range(light.shape[1]):
+        value = float(light[0, pixel])
+        for k, dt in enumerate(np.diff(times_us)):
+            light0, light1 = float(light[k, pixel]), float(light[k + 1, pixel])
+            lag = (light1 - light0) / dt * tau_us
+            value = light1 - lag + (value - light0 + lag) * math.exp(-dt / tau_us)
+            seen[k + 1, pixel] = value
+    return seen
 
 
 def detect_changes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -159,3 +160,67 @@ def test_accuracy_curve_tests_once_where_checkpoints_are_passed_together(modules
     assert not curve.pass_to(6.0, 2, 4.0)
     assert [(p["checkpoint"], p["seconds"]) for p in curve.points] == [(1, 3.0), (2, 3.0), (5, 4.0)]
     assert len(tests) == 2
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """A folder of data sets: ten images in MNIST's form, and "real" recordings of them, by a quick camera."""
+    rng = np.random.default_rng(2)
+    images = np.zeros((10, 28, 28), np.uint8)
+    for image in images:
+        x, y = rng.integers(4, 16, 2)
+        image[y : y + rng.integers(3, 9), x : x + rng.integers(3, 9)] = 255
+    labels = np.arange(10, dtype=np.uint8)
+    (tmp_path / "mnist").mkdir()
+    for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+        header = struct.pack(f">2xBB{array.ndim}I", 8, array.ndim, *array.shape)
+        (tmp_path / "mnist" / f"train-{name}-ubyte").write_bytes(header + array.tobytes())
+    es.data.write_idx_folder(
+        tmp_path / "mnist", tmp_path / "nmnist-1k", camera=es.SaccadeCamera(), seed=7, splits=["train"]
+    )
+    return tmp_path
+
+
+def test_camera_against_recordings_of_its_own(digits, monkeypatch):
+    monkeypatch.setenv("EVENTSNN_DATA", str(digits))
+    result = last_line(str(FOLDER / "camera_against_real.py"), "--quick", "--repeats", "1")
+    assert set(result["rows"][0]) >= ROW
+    figures = result["figures"]
+    assert [figures[part]["recordings"] for part in ("check", "fit", "all")] == [5, 5, 10]
+    # The "real" recordings are the camera's own, with other noise.
+    assert figures["all"]["rate_correlation"] > 0.99
+    assert figures["all"]["active_pixels_off_by"] < 0.05
+    assert {row["name"] for row in result["comparisons"]} >= {"map_correlation, check", "digits/s"}
+
+
+def test_comparison_of_recordings_tells_them_apart(digits, modules, monkeypatch):
+    monkeypatch.setenv("EVENTSNN_DATA", str(digits))
+    streams = modules("real_digits").load_real_digits().streams
+    compare = modules("camera_against_real").compare
+    same = compare(streams, streams)
+    for name in ("count_correlation", "rate_correlation", "map_correlation", "map_correlation_by_polarity"):
+        assert same[name] == pytest.approx(1.0)
+    assert same["active_pixels_off_by"] == 0.0
+    other = compare(streams, streams[::-1])
+    assert other["map_correlation"] < 0.7
+    assert other["count_correlation"] < 0.9
+
+
+def test_fit_of_the_camera_is_best_at_the_truth(digits, modules, monkeypatch):
+    monkeypatch.setenv("EVENTSNN_DATA", str(digits))
+    fit, real = modules("fit_camera"), modules("real_digits").load_real_digits()
+    free = fit.to_free(es.SaccadeCamera())
+    np.testing.assert_allclose(fit.to_free(fit.to_camera(free)), free)
+    assert fit.load_start(None).tolist() == free.tolist()
+    at_truth = fit.misfit(free, real)
+    for k, step in (
+        (10, 0.5),
+        (fit.N + 20, 0.5),
+        (2 * fit.N, 0.2),
+        (2 * fit.N + 2, 0.3),
+        (len(free) - 2, 0.05),
+    ):
+        moved = free.copy()
+        moved[k] += step
+        assert fit.misfit(moved, real) > at_truth
+    assert 0.1 < fit.fit_noise(free, real)["noise_hz"] < 1.0  # 0.388, from ten recordings

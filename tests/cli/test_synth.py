@@ -49,6 +49,71 @@ def test_idx(cli: Cli, tmp_path: Path, images: np.ndarray) -> None:
     assert again.stream(0) == streams[1]  # chance depends on seed and image alone
 
 
+@pytest.fixture
+def folder(tmp_path: Path, images: np.ndarray) -> Path:
+    """IDX files of three images to train on and one to test on."""
+    path = tmp_path / "idx"
+    path.mkdir()
+    for mark, rows in (("train", slice(0, 3)), ("t10k", slice(0, 1))):
+        write_idx(path / f"{mark}-images-idx3-ubyte.gz", images[rows])
+        write_idx(path / f"{mark}-labels-idx1-ubyte.gz", np.array([7, 2, 7])[rows])
+    return path
+
+
+def test_folder_of_idx_files(cli: Cli, tmp_path: Path, folder: Path) -> None:
+    result = cli("synth", tmp_path / "out", "--images", folder, "--json").json
+    assert (result["recordings"], result["sensor"]) == (4, [34, 34, 2])
+    train = es.data.NMNIST(tmp_path / "out", split="Train")
+    assert [Path(path).name for path in train.paths] == ["00002.bin", "00001.bin", "00003.bin"]
+    assert len(es.data.NMNIST(tmp_path / "out", split="Test")) == 1
+
+    # The same again goes on with it (and has nothing to do); other than that it is refused.
+    assert cli("synth", tmp_path / "out", "--images", folder).code == 1
+    assert cli("synth", tmp_path / "out", "--images", folder, "--resume").code == 0
+    outcome = cli("synth", tmp_path / "out", "--images", folder, "--resume", "--seed", 5)
+    assert (outcome.code, "other images, camera, seed" in outcome.err) == (1, True)
+
+    # Numbers that name recordings elsewhere are left out.
+    (tmp_path / "real" / "7").mkdir(parents=True)
+    (tmp_path / "real" / "7" / "00001.bin").write_bytes(Path(train.paths[1]).read_bytes())
+    options = ["--images", folder, "--split", "train", "--leave-out", tmp_path / "real"]
+    assert cli("synth", tmp_path / "rest", *options, "--json").json["recordings"] == 2
+    rest = es.data.NMNIST(tmp_path / "rest")
+    assert sorted(Path(path).name for path in rest.paths) == ["00002.bin", "00003.bin"]
+
+
+def test_motion_of_ones_own(cli: Cli, tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "path.csv").write_text("# ms, px, px\n0,0,0\n50,4,0\n80,4,0\n")
+    options = ["--images", folder, "--split", "test", "--motion", tmp_path / "path.csv"]
+    assert cli("synth", tmp_path / "out", *options).code == 0
+    events = es.data.NMNIST(tmp_path / "out").stream(0).events
+    assert len(events) > 200
+    assert events["t"].max() < 80_000
+    for text, problem in (
+        ("0,0\n1,1\n", "three columns are needed (time, dx, dy): got 2"),
+        ("a,b,c\n", "cannot be read as lines of time, dx, dy"),
+        ("5,0,0\n6,1,1\n", "times_ms must begin with 0"),
+        ("0,0,0\n", "a motion needs two points or more"),
+    ):
+        (tmp_path / "path.csv").write_text(text)
+        outcome = cli("synth", tmp_path / "bad", *options)
+        assert (outcome.code, problem in outcome.err) == (1, True), outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--images", "digits", "--transpose"], "--transpose goes with IDX files only"),
+        (["--images", "a.npz", "--split", "train"], "go with a folder of IDX files only"),
+        (["--images", "FOLDER", "--leave-out", "d"], "--leave-out needs --split"),
+        (["--images", "FOLDER", "--labels", "l"], "--labels goes with an IDX file of images only"),
+    ],
+)
+def test_wrong_use(cli: Cli, tmp_path: Path, folder: Path, options: list[str], text: str) -> None:
+    outcome = cli("synth", tmp_path / "out", *(str(folder) if part == "FOLDER" else part for part in options))
+    assert (outcome.code, text in outcome.err) == (2, True), outcome.err
+
+
 def test_npz_with_another_sensor(cli: Cli, tmp_path: Path, images: np.ndarray) -> None:
     np.savez(tmp_path / "bars.npz", images=images, labels=[0, 1, 2])
     outcome = cli("synth", tmp_path / "out", "--images", tmp_path / "bars.npz", "--width", 20, "--height", 24)

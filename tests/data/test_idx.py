@@ -28,7 +28,10 @@ def test_images_and_labels_plain_and_gzipped(tmp_path):
     np.testing.assert_array_equal(images, IMAGES)
     assert labels.tolist() == [7, 1]
     assert labels.dtype == np.int64
-    assert load_idx(tmp_path, "test")[0].shape == (1, 3, 4)
+    # EMNIST's images are stored transposed; they are put upright unless that is turned off.
+    np.testing.assert_array_equal(load_idx(tmp_path, "test")[0], IMAGES[:1].transpose(0, 2, 1))
+    np.testing.assert_array_equal(load_idx(tmp_path, "test", transpose=False)[0], IMAGES[:1])
+    np.testing.assert_array_equal(load_idx(tmp_path, "train", transpose=True)[0], IMAGES.transpose(0, 2, 1))
     # The same file gzipped as well is no contradiction; another data set's is.
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(IMAGES)))
     np.testing.assert_array_equal(load_idx(tmp_path, "train")[0], IMAGES)

@@ -61,6 +61,14 @@ def test_the_shipped_experiment_is_the_published_network():
     assert_same_weights(network, experiment.make_network(experiment.training.seed))
 
 
+def test_the_transfer_experiment_is_the_same_network():
+    dense, transfer = Experiment.load(DENSE), Experiment.load(DENSE.with_name("transfer.toml"))
+    assert_same_weights(dense.make_network(), transfer.make_network())
+    assert (transfer.rule, transfer.optimiser) == (dense.rule, dense.optimiser)
+    # Of the 11,000 recordings that its commands make, 10,000 train.
+    assert round(transfer.training.valid_fraction * 11_000) == 1000
+
+
 def test_defaults(tmp_path):
     experiment = Experiment.load(write(tmp_path, TOY.split("[rule]")[0]))
     assert experiment.rule == HM2BP()
