@@ -46,7 +46,9 @@ def encode(
     on_bad: str,
     as_json: bool,
 ) -> None:
-    """Turn a folder of spoken words (.wav) into spikes that train and evaluate read.
+    """Turn a folder of spoken words (.wav) into spikes.
+
+    Writes one file, which train and evaluate take wherever they take a folder of recordings.
 
     Each sound goes through Lyon's cochlea (78 channels, frames of 10 ms) and Ben's spiker algorithm. Sample
     rates of 8, 12.5, 16 and 20 kHz are known; class and speaker come from the file names. Nothing is drawn:
