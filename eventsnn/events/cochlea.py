@@ -23,6 +23,9 @@ _PREEMPHASIS_HZ = 300.0
 # The zeros of a stage lie this many steps above its poles, and are this much sharper.
 _ZERO_OFFSET = 1.5
 _ZERO_SHARPNESS = 5.0
+SAMPLES_AT_ONCE = 2**17
+"""Samples that the kernel works on without a break, about a tenth of a second."""
+
 # Gain control, slow to fast: the level that a stage holds, and its time constant in s.
 _TARGETS = (0.0032, 0.0016, 0.0008, 0.0004)
 _TAUS = (0.64, 0.16, 0.04, 0.01)
@@ -127,7 +130,14 @@ class Cochlea:
         sections, gains, smooth = self.sections(), self.gains(), self.smoothing()
         out = np.empty((len(sound) // int(self.decimation), self.channels))
         state = np.zeros((5 + len(gains), len(sections)))
-        kernel.cochleagram(sound, sections, gains, smooth, int(self.decimation), self.differ, state, out)
+        # In parts, between which Ctrl-C is heard; the state goes from one to the next.
+        step = int(self.decimation)
+        part = max(1, SAMPLES_AT_ONCE // step)
+        for first in range(0, len(out), part):
+            piece = sound[first * step : (first + part) * step]
+            kernel.cochleagram(
+                piece, sections, gains, smooth, step, self.differ, state, out[first : first + part]
+            )
         return out
 
     def sections(self) -> Floats:

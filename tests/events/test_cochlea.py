@@ -79,6 +79,19 @@ def test_kernel_gives_the_bits_of_the_twin_at_full_size() -> None:
     np.testing.assert_array_equal(ours, cochlea_twin.cochleagram(Cochlea(), sound))
 
 
+@pytest.mark.parametrize("at_once", [1, 80, 161, 400])
+def test_parts_make_no_difference(monkeypatch, at_once: int) -> None:
+    sound = make_sound(4, 1000)
+    whole = Cochlea()(sound)
+    monkeypatch.setattr("eventsnn.events.cochlea.SAMPLES_AT_ONCE", at_once)
+    np.testing.assert_array_equal(Cochlea()(sound), whole)
+
+
+def test_a_sound_shorter_than_a_frame_is_silence() -> None:
+    assert Cochlea()(np.ones(79)).shape == (0, 78)
+    assert len(SpeechEncoder().encode(np.ones(79))) == 0
+
+
 @pytest.mark.parametrize("differ", [True, False])
 @pytest.mark.parametrize("gain_control", [True, False])
 @pytest.mark.parametrize(

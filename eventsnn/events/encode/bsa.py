@@ -76,8 +76,8 @@ class BSA:
                 f"bsa: threshold must be a number from 0 to {most:g} in {self.form} form: got {value!r}"
             )
         taps = check_signal(self.kernel, 1)
-        if not len(taps):
-            raise SimulationError("bsa: the kernel is empty")
+        if not taps.any():
+            raise SimulationError("bsa: the kernel needs at least one value other than 0")
         object.__setattr__(self, "kernel", tuple(taps.tolist()))
         check_step("bsa", self.step_us)
 

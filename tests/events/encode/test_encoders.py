@@ -215,6 +215,7 @@ def test_delta_by_hand() -> None:
         (lambda: BSA(threshold=-1.0), "threshold"),
         (lambda: BSA(1.5, "multiplicative"), "threshold"),
         (lambda: BSA(kernel=()), "kernel"),
+        (lambda: BSA(kernel=(0.0, 0.0)), "kernel"),
         (lambda: BSA(step_us=True), "step_us"),
         (lambda: Delta(0.0), "threshold"),
         (lambda: Bernoulli().encode([2.0], 1), "divide bytes by 255"),
