@@ -9,16 +9,19 @@ from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
 from eventsnn.data.nmnist import NMNIST
 from eventsnn.data.packed import Packed, pack
 from eventsnn.data.source import LabelledSource
+from eventsnn.data.speech import CORPORA, Speech
 from eventsnn.data.splits import k_fold, split_validation
 from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits, write_idx_folder
 
 __all__ = [
+    "CORPORA",
     "DIGITS_CAMERA",
     "NMNIST",
     "Augmentation",
     "LabelledSource",
     "ListDataset",
     "Packed",
+    "Speech",
     "TonicDataset",
     "from_tonic",
     "k_fold",

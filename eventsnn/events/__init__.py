@@ -1,4 +1,4 @@
-"""Event streams: what a recording is, the files it comes from, and a camera that makes one."""
+"""Event streams: what a recording is, the files it comes from, a camera and encoders that make one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from eventsnn.events.stream import EVENT_DTYPE, EventStream
 from eventsnn.lazy import on_demand
 
 if TYPE_CHECKING:
+    from eventsnn.events.audio import Sound, read_sound
     from eventsnn.events.camera import SaccadeCamera
+    from eventsnn.events.cochlea import Cochlea
+    from eventsnn.events.encode import BSA, Bernoulli, Delta, Latency, Poisson
     from eventsnn.events.motion import MotionPath, Saccade
     from eventsnn.events.nmnist_motion import NMNIST_MOTION, NMNIST_SACCADES
+    from eventsnn.events.speech import SpeechEncoder
 
 __getattr__ = on_demand(
     __name__,
@@ -21,18 +25,31 @@ __getattr__ = on_demand(
         "Saccade": "eventsnn.events.motion",
         "NMNIST_MOTION": "eventsnn.events.nmnist_motion",
         "NMNIST_SACCADES": "eventsnn.events.nmnist_motion",
+        **dict.fromkeys(("Sound", "read_sound"), "eventsnn.events.audio"),
+        **dict.fromkeys(("BSA", "Bernoulli", "Delta", "Latency", "Poisson"), "eventsnn.events.encode"),
+        "Cochlea": "eventsnn.events.cochlea",
+        "SpeechEncoder": "eventsnn.events.speech",
     },
 )
 
 __all__ = [
+    "BSA",
     "EVENT_DTYPE",
     "NMNIST_MOTION",
     "NMNIST_SACCADES",
+    "Bernoulli",
+    "Cochlea",
+    "Delta",
     "EventStream",
+    "Latency",
     "MotionPath",
+    "Poisson",
     "Saccade",
     "SaccadeCamera",
+    "Sound",
+    "SpeechEncoder",
     "detect_format",
     "read",
+    "read_sound",
     "write",
 ]

@@ -110,8 +110,10 @@ def test_adam_by_hand():
 
 
 def test_schedules():
-    assert SCHEDULES.keys() == {"inverse_sqrt", "constant"}
+    assert SCHEDULES.keys() == {"inverse_sqrt", "exponential", "constant"}
     assert [Optimiser(learning_rate=0.5).rate(epoch) for epoch in (0, 1, 4)] == [0.5, 0.5, 0.25]
+    falling = Optimiser(learning_rate=0.5, schedule="exponential")
+    assert [falling.rate(epoch) for epoch in (0, 1, 3)] == pytest.approx([0.5, 0.45, 0.3645], rel=1e-15)
     assert [Optimiser(learning_rate=0.5, schedule="constant").rate(epoch) for epoch in (0, 4)] == [0.5, 0.5]
 
 
@@ -119,7 +121,7 @@ def test_schedules():
     ("field", "value", "text"),
     [
         ("name", "rmsprop", "name must be one of adam, sgd, got 'rmsprop'"),
-        ("schedule", "cosine", "schedule must be one of inverse_sqrt, constant, got 'cosine'"),
+        ("schedule", "cosine", "schedule must be one of inverse_sqrt, exponential, constant, got 'cosine'"),
         ("learning_rate", 0.0, "learning_rate must be a number > 0 and < inf, got 0.0"),
         ("learning_rate", float("nan"), "learning_rate must be a number > 0 and < inf, got nan"),
         ("learning_rate", float("inf"), "learning_rate must be a number > 0 and < inf, got inf"),

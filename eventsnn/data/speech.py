@@ -1,0 +1,251 @@
+"""Corpora of spoken words: folders of sound files, turned into recordings of spikes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn._ext.records import Records
+from eventsnn.data.source import FileSource, OnBad, check_on_bad
+from eventsnn.errors import EventFileError, SimulationError, TrainingError
+from eventsnn.events.audio import read_sound
+from eventsnn.events.speech import SpeechEncoder
+from eventsnn.events.stream import EventStream
+
+Part = Literal["train", "test"]
+
+_SUFFIX = ".wav"
+_DIGITS = tuple("0123456789")
+_LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_FIRST_TRAINING_TAKE = 5
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One spoken word.
+
+    Attributes
+    ----------
+    path : str
+        The sound file.
+    word : str
+        What was said, the name of the class.
+    speaker : str
+        Who said it.
+    part : {"train", "test"}
+        Which half of the corpus' own division it belongs to.
+    """
+
+    path: str
+    word: str
+    speaker: str
+    part: Part
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """How a corpus names its files.
+
+    Attributes
+    ----------
+    name : str
+    pattern : str
+        A name without suffix, as a regular expression with the groups word, speaker and take.
+    words : tuple of str
+        The classes, in their order; files of other words are left out.
+    example : str
+        A file name, for error messages.
+    """
+
+    name: str
+    pattern: str
+    words: tuple[str, ...]
+    example: str
+
+    def parse(self, path: Path) -> Utterance | None:
+        """What a file's name says; None if it is not of this corpus, or none of its `words`."""
+        match = re.fullmatch(self.pattern, path.stem, flags=re.IGNORECASE)
+        if match is None:
+            return None
+        word = match["word"].upper()
+        if self.name != "fsdd":
+            # A digit is '00' .. '09', a letter '0A' .. '0Z'.
+            word = word.removeprefix("0")
+        if word not in self.words:
+            return None
+        if self.name == "fsdd":
+            part: Part = "test" if int(match["take"]) < _FIRST_TRAINING_TAKE else "train"
+        else:
+            part = "train" if match["take"].lower() == "se" else "test"
+        return Utterance(os.fspath(path), word, match["speaker"].lower(), part)
+
+
+_TI46 = r"(?P<word>[0-9A-Z]{2})(?P<speaker>[fm][1-8])(?P<take>se|s[1-8])t[0-9A-Z]"
+
+CORPORA = {
+    corpus.name: corpus
+    for corpus in (
+        # <digit>_<speaker>_<take>; takes 0 .. 4 are for the test (the data set's own division since 2020).
+        Corpus("fsdd", r"(?P<word>\d)_(?P<speaker>[^_]+)_(?P<take>\d+)", _DIGITS, "7_jackson_32.wav"),
+        # Word, speaker, session, token, two characters each; session 'se' (enrolment) is for training.
+        Corpus("ti46-digits", _TI46, _DIGITS, "07f1set0.wav"),
+        Corpus("ti46-letters", _TI46, _LETTERS, "0Gm3s1t0.wav"),
+    )
+}
+"""The corpora that are known, by name."""
+
+
+class Speech(FileSource):
+    """Spoken words in sound files, encoded when they are read; a `LabelledSource`.
+
+    Encoding takes longer than reading what is encoded already: write the set once with `pack` (or
+    ``eventsnn encode``) and train on that.
+
+    Parameters
+    ----------
+    root : path
+        Folder of sound files, at any depth.
+    corpus : {"fsdd", "ti46-digits", "ti46-letters"}
+        How they are named; see `CORPORA`.
+    part : {"train", "test"}, optional
+        A part of the corpus' own division; left out, both.
+    speakers, without : collection of str, optional
+        These speakers only; not these. Names as in the files, lower case.
+    encoder : SpeechEncoder, optional
+        Left out, `SpeechEncoder.for_rate` of the first file.
+    on_bad : {"error", "skip"}
+        What `read_or_none` does with an unreadable recording, see `NMNIST`.
+
+    Attributes
+    ----------
+    utterances : list of Utterance
+        By class, then speaker, then file name.
+    paths, labels, classes, sensor_size
+        As `LabelledSource` has them; a line of channels, one polarity.
+    encoder : SpeechEncoder
+
+    Raises
+    ------
+    EventFileError
+        No such folder, no files of this corpus in it, or its first file cannot be read.
+    TrainingError
+        A word for `corpus`, `part` or `on_bad` that is none of those above, or an unknown speaker.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        corpus: str = "fsdd",
+        *,
+        part: Part | None = None,
+        speakers: Collection[str] | None = None,
+        without: Collection[str] = (),
+        encoder: SpeechEncoder | None = None,
+        on_bad: OnBad = "error",
+    ) -> None:
+        check_on_bad(on_bad)
+        if corpus not in CORPORA:
+            raise TrainingError(f"corpus must be one of {', '.join(CORPORA)}: got {corpus!r}")
+        if part is not None and part not in get_args(Part):
+            raise TrainingError(f"part must be one of {', '.join(get_args(Part))}: got {part!r}")
+        self.root = os.fspath(root)
+        kind = CORPORA[corpus]
+        found = list_utterances(root, kind)
+        known = {utterance.speaker for utterance in found}
+        for name in (*(speakers or ()), *without):
+            if name not in known:
+                raise TrainingError(
+                    f"no speaker {name!r} in {self.root}; there are {', '.join(sorted(known))}"
+                )
+        self.utterances = [
+            u
+            for u in found
+            if part in (None, u.part)
+            and (speakers is None or u.speaker in speakers)
+            and u.speaker not in without
+        ]
+        if not self.utterances:
+            raise EventFileError(root, "no sound file is left by this choice of part and speakers")
+        self.classes = kind.words
+        labels = np.array([kind.words.index(u.word) for u in self.utterances], np.int64)
+        super().__init__([u.path for u in self.utterances], labels, on_bad)
+        self.encoder = encoder or SpeechEncoder.for_rate(self._first_rate())
+        self.sensor_size = (self.encoder.channels, 1, 1)
+
+    def stream(self, index: int) -> EventStream:
+        """Read and encode recording `index`.
+
+        Raises
+        ------
+        EventFileError
+            It cannot be read, or has another sample rate than the encoder.
+        """
+        path = self.paths[index]
+        sound = read_sound(path)
+        if sound.rate != self.encoder.cochlea.sample_rate:
+            raise EventFileError(
+                path,
+                f"has {sound.rate} samples a second, and the encoder is for "
+                f"{self.encoder.cochlea.sample_rate:g}; resample it",
+            )
+        return self.encoder.encode(sound.samples)
+
+    def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
+        """None: sounds have to be encoded."""
+        return None
+
+    def _first_rate(self) -> int:
+        """Sample rate of the first readable file."""
+        problem: Exception | None = None
+        for path in self.paths:
+            try:
+                rate = read_sound(path).rate
+                SpeechEncoder.for_rate(rate)
+                return rate
+            except EventFileError as error:
+                if self.on_bad == "error":
+                    raise
+                problem = error
+            except SimulationError as error:
+                raise EventFileError(path, str(error)) from None
+        raise EventFileError(self.root, f"no file of it can be read; the last: {problem}")
+
+
+def list_utterances(root: str | os.PathLike[str], corpus: Corpus) -> list[Utterance]:
+    """Sound files of a corpus in a folder and the folders below it, by class, speaker, file name.
+
+    Raises
+    ------
+    EventFileError
+        No such folder, it cannot be listed, two files have the same name, or none is of the corpus.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        problem = "is a file; a folder of sound files is needed" if folder.exists() else "no such folder"
+        raise EventFileError(root, problem)
+    try:
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == _SUFFIX)
+    except OSError as error:
+        raise EventFileError(root, f"cannot be listed: {error.strerror or error}") from error
+    found = [utterance for path in files if (utterance := corpus.parse(path)) is not None]
+    if not found:
+        raise EventFileError(
+            root,
+            f"no files of {corpus.name} among its {len(files)} {_SUFFIX} files; "
+            f"they are named such as {corpus.example}",
+        )
+    names: dict[str, str] = {}
+    for utterance in found:
+        name = Path(utterance.path).name.lower()
+        if name in names:
+            raise EventFileError(utterance.path, f"is there twice, also as {names[name]}; keep one copy")
+        names[name] = utterance.path
+    order = {word: number for number, word in enumerate(corpus.words)}
+    return sorted(found, key=lambda u: (order[u.word], u.speaker, Path(u.path).name))

@@ -1,0 +1,42 @@
+"""Spikes on a grid of steps: between an array of them and an event stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.errors import SimulationError
+from eventsnn.events.stream import EVENT_DTYPE, EventStream
+
+
+def check_step(encoder: str, step_us: Any) -> None:
+    """Raise SimulationError unless `step_us` is a whole number of microseconds, 1 or more."""
+    if isinstance(step_us, bool) or not isinstance(step_us, int) or step_us < 1:
+        raise SimulationError(f"{encoder}: step_us must be whole microseconds, 1 or more: got {step_us!r}")
+
+
+def from_raster(spikes: npt.NDArray[Any], step_us: int) -> EventStream:
+    """Events of spikes (channels, steps), in order of time, then channel; sensor (channels, 1, 1).
+
+    The spike of step i has the time ``(i + 1) * step_us``, the end of the step.
+    """
+    steps, channels = np.nonzero(spikes.T)
+    events = np.zeros(len(steps), EVENT_DTYPE)
+    events["t"] = (steps + 1) * step_us
+    events["x"] = channels
+    return EventStream(events, (len(spikes), 1, 1))
+
+
+def to_raster(stream: EventStream, step_us: int, steps: int) -> npt.NDArray[np.float64]:
+    """Number of spikes in each step (inputs, steps), the inverse of `from_raster`."""
+    step, beside = np.divmod(stream.events["t"], step_us)
+    if beside.any() or (len(step) and not 1 <= step[0] <= step[-1] <= steps):
+        raise SimulationError(
+            f"these events are not at the ends of {steps} steps of {step_us} us; "
+            "decode with the steps and the step_us that they were encoded with"
+        )
+    raster = np.zeros((stream.n_inputs, steps))
+    np.add.at(raster, (stream.input_indices(), step - 1), 1.0)
+    return raster

@@ -1,0 +1,54 @@
+"""What the encoders of still values (images) share: checks, and the way to a stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.errors import SimulationError
+from eventsnn.events.stream import EVENT_DTYPE, EventStream, SensorSize, check_sensor_size
+
+_MOST_DIMENSIONS = 3
+
+
+def check_values(encoder: str, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return values as float64; raise SimulationError unless 0 .. 1, with one to three dimensions."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf" or not 1 <= array.ndim <= _MOST_DIMENSIONS or array.size == 0:
+        raise SimulationError(
+            f"{encoder}: values must be numbers of shape (n,), (height, width) or "
+            "(polarities, height, width): "
+            f"got shape {array.shape}, dtype {array.dtype}"
+        )
+    numbers = array.astype(np.float64)
+    if not ((numbers >= 0) & (numbers <= 1)).all():
+        raise SimulationError(
+            f"{encoder}: values must lie in 0 .. 1 (divide bytes by 255): "
+            f"got {numbers.min():g} .. {numbers.max():g}"
+        )
+    return numbers
+
+
+def make_sensor(array: npt.NDArray[np.float64]) -> SensorSize:
+    """Width, height, polarities of an array of values."""
+    polarities, height, width = (1,) * (_MOST_DIMENSIONS - array.ndim) + array.shape
+    return check_sensor_size((width, height, polarities))
+
+
+def check_seed(seed: int, index: int) -> np.random.Generator:
+    """The generator of sample `index` under `seed`; raise SimulationError if one is negative."""
+    if min(seed, index) < 0:
+        raise SimulationError(f"seed and index must be 0 or more: got {seed} and {index}")
+    return np.random.default_rng([seed, index])
+
+
+def to_stream(times: npt.NDArray[np.int64], places: npt.NDArray[np.int64], sensor: SensorSize) -> EventStream:
+    """Events of spikes at `times` (microseconds) of inputs `places`, sorted by (time, input)."""
+    order = np.lexsort((places, times))
+    width, height, _ = sensor
+    events = np.zeros(len(order), EVENT_DTYPE)
+    events["t"] = times[order]
+    events["x"] = places[order] % width
+    events["y"] = places[order] // width % height
+    events["p"] = places[order] // (width * height)
+    return EventStream(events, sensor)
