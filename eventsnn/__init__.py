@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eventsnn.errors import (
     EventFileError,
+    EventFileWarning,
     EventSNNError,
     EventStreamError,
     MissingExtraError,
@@ -80,6 +81,7 @@ __all__ = [
     "Dense",
     "Evaluation",
     "EventFileError",
+    "EventFileWarning",
     "EventSNNError",
     "EventStream",
     "EventStreamError",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventsnn.events.files import detect_format, read, write
+from eventsnn.events.files import detect_format, read, write, write_parts
+from eventsnn.events.recording import Recording, open_events
 from eventsnn.events.stream import EVENT_DTYPE, EventStream
 from eventsnn.lazy import on_demand
 
@@ -19,9 +20,12 @@ __all__ = [
     "EVENT_DTYPE",
     "NMNIST_SACCADES",
     "EventStream",
+    "Recording",
     "Saccade",
     "SaccadeCamera",
     "detect_format",
+    "open_events",
     "read",
     "write",
+    "write_parts",
 ]

@@ -34,7 +34,7 @@ def test_sensor_is_what_the_file_does_not_say(cli: Cli, tmp_path: Path) -> None:
     es.write(path, es.EventStream.from_arrays([1], [100], [90], [1], sensor_size=(240, 180, 2)))
     outcome = cli("info", path)
     assert outcome.code == 1
-    assert "byte 0: record 0 has address x=100, y=90, outside the 34 x 34 sensor" in outcome.err
+    assert "byte 0: an event at x=100, y=90 is outside the 34 x 34 sensor" in outcome.err
     assert cli("info", path, "--sensor", "240x180x2", "--json").json["sensor"] == [240, 180, 2]
 
 
