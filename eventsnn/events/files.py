@@ -120,5 +120,5 @@ def write_parts(
 
 
 def detect_format(path: str | os.PathLike[str]) -> str:
-    """Return the name of the format of a file; raise EventFileError if none or several fit, or it is unreadable."""
+    """Return the name of the format of a file; raise EventFileError if none or several fit."""
     return find_format(path).name
