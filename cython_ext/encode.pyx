@@ -68,8 +68,8 @@ def encode_evt2(const Event[::1] events, int64_t high, uint8_t[::1] out):
 def encode_evt3(const Event[::1] events, int64_t before, int64_t row, uint8_t[::1] out, Py_ssize_t start):
     """EVT3 without vectors; `before` is the time written last (us, -1: none), `row` the y (-1: none).
 
-    Encodes from event `start` on, until the next might not fit into `out`. Long silences are filled with high bits
-    of time, one for every 2^22 us, so that a reader can count the wraps. Returns (bytes written, time, y, next event).
+    Encodes from event `start` on, until the next might not fit into `out`. Every high bits of time are written,
+    as cameras do, so that any reader can count the wraps. Returns (bytes written, time, y, next event).
     """
     cdef uint8_t* b = &out[0]
     cdef uint8_t* end = b + out.shape[0]
@@ -84,8 +84,8 @@ def encode_evt3(const Event[::1] events, int64_t before, int64_t row, uint8_t[::
                 before = 0
                 continue
             if t >> 12 != before >> 12:
-                if t - before > 1 << 22:
-                    before = ((before >> 12) + (1 << 10)) << 12
+                if t >> 12 != (before >> 12) + 1:
+                    before = ((before >> 12) + 1) << 12
                     b = put16(b, 0x8000 | <uint32_t> (before >> 12 & 0xFFF))
                     continue
                 b = put16(b, 0x8000 | <uint32_t> (t >> 12 & 0xFFF))

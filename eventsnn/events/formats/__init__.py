@@ -9,14 +9,19 @@ from eventsnn.errors import EventFileError
 from eventsnn.events.formats.aedat2 import AEDAT1, AEDAT2_DAVIS, AEDAT2_DVS128
 from eventsnn.events.formats.aedat3 import AEDAT3Encoder, AEDAT3Format
 from eventsnn.events.formats.aedat4 import AEDAT4Format
+from eventsnn.events.formats.arrays import NPY, NPZ, NPZEncoder
 from eventsnn.events.formats.atis import ATISFormat
 from eventsnn.events.formats.base import Encoder, EventFormat, Match, OnBad, Options, PartFile, read_bytes
 from eventsnn.events.formats.dat import DATEncoder, DATFormat
 from eventsnn.events.formats.event_stream import ESEncoder, ESFormat
 from eventsnn.events.formats.evt2 import EVT2Encoder, EVT2Format, EVT21Format
 from eventsnn.events.formats.evt3 import EVT3Encoder, EVT3Format
+from eventsnn.events.formats.hdf5 import DSEC, PROPHESEE, SHD
 from eventsnn.events.formats.nmnist import NMNISTEncoder, NMNISTFormat
+from eventsnn.events.formats.rosbag import RosbagFormat
 from eventsnn.events.formats.slayer import BS1Format
+from eventsnn.events.formats.stmnist import STMNISTFormat
+from eventsnn.events.formats.text import TextEncoder, TextFormat
 from eventsnn.events.stream import SensorSize
 
 FORMATS: tuple[EventFormat, ...] = (
@@ -34,6 +39,14 @@ FORMATS: tuple[EventFormat, ...] = (
     EVT21Format("evt21-swapped", swapped=True),
     EVT3Format(),
     ESFormat(),
+    STMNISTFormat(),
+    SHD,
+    DSEC,
+    PROPHESEE,
+    RosbagFormat(),
+    TextFormat(),
+    NPY,
+    NPZ,
 )
 """All formats that can be read."""
 
@@ -44,6 +57,8 @@ ENCODERS: dict[str, Callable[[str | os.PathLike[str], SensorSize], Encoder]] = {
     "evt3": EVT3Encoder,
     "es": ESEncoder,
     "aedat3": AEDAT3Encoder,
+    "csv": TextEncoder,
+    "npz": NPZEncoder,
 }
 """Formats that can be written, by name."""
 

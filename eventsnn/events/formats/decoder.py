@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -89,7 +90,7 @@ class Decoder:
                 path, f"this format has 2 polarities; sensor {options.sensor} says {options.sensor[2]}"
             )
         self.path = path
-        self.sensor = options.sensor
+        self._sensor = options.sensor
         self._options = options
         self._read_header = read_header
         self._layout: Layout | None = None
@@ -97,6 +98,11 @@ class Decoder:
         self._rest = b""
         self._offset = 0  # in the file, of the first byte of `rest`
         self._cut = 0
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Known as soon as the header is complete; None if neither header nor caller says."""
+        return self._sensor
 
     @property
     def started(self) -> bool:
@@ -180,7 +186,7 @@ class Decoder:
             return np.empty(0, EVENT_DTYPE)
         self._layout = layout
         self._offset = layout.header
-        self.sensor = self.sensor or layout.sensor
+        self._sensor = self._sensor or layout.sensor
         width, height = self.sensor[:2] if self.sensor else layout.limit
         for name, value in (
             *(("width", width), ("height", height)),
@@ -226,10 +232,34 @@ class Decoder:
         return f"no record of this format starts with the bytes {record[:8].hex(' ')}; {layout.hint}"
 
 
+class ByteDecoder(Protocol):
+    """What `FileReader` needs of a decoder."""
+
+    path: str | os.PathLike[str]
+
+    @property
+    def started(self) -> bool:
+        """Whether the header is complete."""
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities."""
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+
+    def feed(self, data: bytes | memoryview) -> np.ndarray:
+        """Events of the bytes that follow."""
+
+    def finish(self) -> np.ndarray:
+        """There are no more bytes."""
+
+
 class FileReader:
     """A file of bytes, read block by block through a `Decoder`; see `eventsnn.events.formats.base.Reader`."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: ByteDecoder) -> None:
         self._decoder = decoder
         self._file = open_file(decoder.path)
         self._ended = False

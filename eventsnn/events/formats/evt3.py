@@ -28,8 +28,8 @@ from eventsnn.events.formats.evt2 import read_header
 from eventsnn.events.formats.prophesee import is_raw
 from eventsnn.events.stream import SensorSize
 
-# Silence is bridged by 2 bytes for every 4.2 s; this is 4.9 days of it.
-_LONGEST_GAP = 10**5 * 2**22
+# Silence takes 2 bytes for every 4096 us; this is 11 hours of it.
+_LONGEST_GAP = 10**7 * 2**12
 _ROOM = 1 << 16
 
 
