@@ -18,7 +18,7 @@ EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 # In the order in which a newcomer needs them. Command x is the function x of the module eventsnn.cli.x.
-COMMANDS = ("demo", "info", "simulate", "train", "evaluate", "inspect", "explain", "synth", "pack")
+COMMANDS = ("demo", "info", "simulate", "train", "evaluate", "inspect", "explain", "synth", "pack", "convert")
 
 
 class _OnDemand(click.Group):
