@@ -272,6 +272,13 @@ def test_numpy_files(tmp_path: Path) -> None:
         read(tmp_path / "c.npy")
 
 
+def test_times_whose_differences_would_overflow_are_refused(tmp_path: Path) -> None:
+    for t in (-(2**62), 2**63 - 1):
+        np.savez(tmp_path / "a.npz", t=[t], x=[0])
+        with pytest.raises(EventFileError, match=f"t = {t} is too large"):
+            read(tmp_path / "a.npz")
+
+
 def test_shd(tmp_path: Path) -> None:
     path = tmp_path / "shd.h5"
     times = [np.array([0.1, 0.5, 0.9], np.float16), np.array([0.25], np.float16)]

@@ -18,6 +18,7 @@ import numpy as np
 
 from eventsnn.errors import EventFileError, MissingExtraError
 from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
+from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.formats.gate import Gate
 from eventsnn.events.stream import SensorSize
 
@@ -91,7 +92,9 @@ class AEDAT4Reader:
                 return
             if "events" in packet:
                 events = packet["events"]
-                yield self._gate.admit(events["t"], events["x"], events["y"], events["on"])
+                yield self._gate.admit(
+                    to_whole(self._path, "t", events["t"]), events["x"], events["y"], events["on"]
+                )
 
     def close(self) -> None:
         """Close the file."""

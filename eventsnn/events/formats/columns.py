@@ -73,8 +73,10 @@ def to_whole(path: str | os.PathLike[str], name: str, values: np.ndarray, scale:
     if values.dtype.kind not in "biuf":
         raise EventFileError(path, f"{name} is of dtype {values.dtype}; numbers are needed")
     if values.dtype.kind in "biu" and scale == 1.0:
-        if values.dtype == np.uint64 and (values >= 2**62).any():
-            raise EventFileError(path, f"{name} = {values.max()} is too large")
+        # Differences of numbers of this size still fit.
+        if values.dtype.itemsize == 8 and len(values) and (values.max() >= 2**62 or values.min() <= -(2**62)):
+            at = int(np.argmax((values >= 2**62) | (values <= -(2**62))))
+            raise EventFileError(path, f"{name} = {values[at]} is too large")
         return values.astype(np.int64)
     numbers = values.astype(np.float64) * scale
     bad = ~(np.abs(numbers) < 2.0**62)

@@ -158,7 +158,8 @@ class HDF5Reader:
         if len({len(t), len(x), len(y), len(p)}) != 1:
             raise EventFileError(self._path, "its columns are of different lengths")
         if self._known is DSEC and "t_offset" in self._file:
-            t = t + int(self._file["t_offset"][()])
+            offset = to_whole(self._path, "t_offset", np.atleast_1d(self._file["t_offset"][()]))
+            t = to_whole(self._path, "t", t + offset[0])
         return t, x, y, p
 
     def close(self) -> None:
