@@ -1,7 +1,8 @@
 """Million events decoded per second on one core, from files, part by part, beside other libraries.
 
 Each file holds the same synthetic events (1280 x 720, 1 million a second; 240 x 180 for N-MNIST's layout)
-and is in the page cache. Everybody's events are consumed as they come and counted. Libraries: pip install ".[dev]".
+and is in the page cache. Everybody's events are consumed as they come and counted; rates are by processor
+time. Libraries: pip install ".[dev]".
 """
 
 from __future__ import annotations
