@@ -1,34 +1,6 @@
-"""Decoder and encoder of N-MNIST's 5-byte records. Python twin: eventsnn/events/formats/twin.py."""
+"""Encoder of N-MNIST's 5-byte records. Python twin: eventsnn/events/formats/twin_records.py."""
 
 from libc.stdint cimport int64_t, uint8_t
-
-
-def decode_nmnist(const uint8_t[::1] data, int width, int height, Event[::1] events):
-    """Decode whole records into `events`; return (events written, records read, status).
-
-    Status 0: all records were read. 1: record number `records read` lies outside the sensor.
-    2: that record is earlier than the event before it. `events` must have room for every record.
-    """
-    cdef Py_ssize_t records = data.shape[0] // RECORD
-    cdef Py_ssize_t record = 0, written = 0
-    cdef Clock clock = Clock(0, 0)
-    cdef Found found = MARKER
-    cdef const uint8_t* bytes
-    cdef Event* event
-    if records == 0:
-        return 0, 0, 0
-    bytes = &data[0]
-    event = &events[0]
-    with nogil:
-        while record < records:
-            found = read_nmnist(bytes, width, height, &clock, event + written)
-            if found > EVENT:
-                break
-            written += found == EVENT
-            bytes += RECORD
-            record += 1
-    status = 1 if found == OUTSIDE else 2 if found == BACKWARDS else 0
-    return written, record, status
 
 
 def encode_nmnist(const Event[::1] events, uint8_t[::1] out):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eventsnn.errors import (
     EventFileError,
+    EventFileWarning,
     EventSNNError,
     EventStreamError,
     MissingExtraError,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from eventsnn import data
     from eventsnn.data import Augmentation
     from eventsnn.engines.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
-    from eventsnn.events import EventStream, SaccadeCamera, read, write
+    from eventsnn.events import EventStream, SaccadeCamera, open_events, read, write
     from eventsnn.learning import HM2BP
     from eventsnn.network import LIF, Connection, Conv, Dense, Input, Network, Pool
     from eventsnn.trace.explain import Explanation, explain
@@ -45,6 +46,7 @@ __getattr__ = on_demand(
         "SpikeRecord": "eventsnn.engines.record",
         "EventStream": "eventsnn.events",
         "SaccadeCamera": "eventsnn.events",
+        "open_events": "eventsnn.events",
         "read": "eventsnn.events",
         "write": "eventsnn.events",
         "HM2BP": "eventsnn.learning",
@@ -83,6 +85,7 @@ __all__ = [
     "Dense",
     "Evaluation",
     "EventFileError",
+    "EventFileWarning",
     "EventSNNError",
     "EventStream",
     "EventStreamError",
@@ -108,6 +111,7 @@ __all__ = [
     "data",
     "evaluate",
     "explain",
+    "open_events",
     "read",
     "simulate",
     "train",

@@ -42,6 +42,10 @@ def _rebuild_event_file_error(path: str, offset: int | None, text: str) -> Event
     return error
 
 
+class EventFileWarning(UserWarning):
+    """Something of a recording was left out or changed in reading it; says what, and where."""
+
+
 class NetworkError(EventSNNError, ValueError):
     """A network description, its weights or its file make no sense; names the layer and the field."""
 

@@ -1,6 +1,3 @@
 import numpy as np
 
-def decode_nmnist(
-    data: bytes | np.ndarray, width: int, height: int, events: np.ndarray
-) -> tuple[int, int, int]: ...
 def encode_nmnist(events: np.ndarray, out: np.ndarray) -> None: ...

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TextIO
 
 import click
 
 from eventsnn import __version__
 from eventsnn.cli.common import Interrupted, note
-from eventsnn.errors import EventSNNError
+from eventsnn.errors import EventFileWarning, EventSNNError
 
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 # In the order in which a newcomer needs them. Command x is the function x of the module eventsnn.cli.x.
-COMMANDS = ("demo", "info", "simulate", "train", "evaluate", "inspect", "explain", "synth", "encode", "pack")
+COMMANDS = (
+    "demo",
+    "info",
+    "simulate",
+    "train",
+    "evaluate",
+    "inspect",
+    "explain",
+    "synth",
+    "encode",
+    "pack",
+    "convert",
+)
 
 
 class _OnDemand(click.Group):
@@ -59,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 done; 1 failed; 2 wrong use; 130 stopped by Ctrl-C.
     """
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("always", EventFileWarning)
     try:
         return int(commands.main(arguments, prog_name="eventsnn", standalone_mode=False) or 0)
     except Interrupted as stop:
@@ -77,6 +93,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(f"{where}{error.strerror or error}")
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning about a recording in one line; others as Python shows them."""
+    if issubclass(category, EventFileWarning):
+        note(f"eventsnn: warning: {message}")
+    else:
+        note(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def _fail(text: str) -> int:

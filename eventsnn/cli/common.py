@@ -65,6 +65,39 @@ def on_bad_option(command: F) -> F:
     )(command)
 
 
+def format_option(command: F) -> F:
+    """``--format``."""
+    text = "File format of the recording, where the file does not say; docs/formats.md has the names."
+    return click.option("--format", "file_format", metavar="FORMAT", help=text)(command)
+
+
+def bad_events_option(command: F) -> F:
+    """``--on-bad``, for single events."""
+    text = (
+        "What to do about an event outside the sensor or earlier than the one before it: stop, leave it out, "
+    )
+    text += "or move it to the nearest pixel and the time before."
+    return click.option(
+        "--on-bad",
+        type=click.Choice(["error", "skip", "clamp"]),
+        default="error",
+        show_default=True,
+        help=text,
+    )(command)
+
+
+def columns_option(command: F) -> F:
+    """``--columns``."""
+    text = "Order and units of the columns of a table without names."
+    return click.option("--columns", metavar="'t[s],x,y,p'", help=text)(command)
+
+
+def sample_option(command: F) -> F:
+    """``--sample``, of files that hold several recordings."""
+    text = "Number of the recording, in files that hold several (SHD)."
+    return click.option("--sample", type=click.IntRange(min=0), metavar="N", help=text)(command)
+
+
 def dtype_option(default: str) -> Callable[[F], F]:
     """``--dtype``."""
     text = "Precision of membrane potentials and currents; spike times are float64 always."

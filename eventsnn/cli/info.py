@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn.cli.common import FILE, format_fields, format_size, json_option, report, sensor_option
+from eventsnn.cli.common import (
+    FILE,
+    columns_option,
+    format_fields,
+    format_option,
+    format_size,
+    json_option,
+    report,
+    sample_option,
+    sensor_option,
+)
 
 if TYPE_CHECKING:
     from eventsnn.network import Network
@@ -17,24 +27,50 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 @click.command()
 @click.argument("file", type=FILE)
-@sensor_option("34x34x2")
+@sensor_option("what is usual for the format (34x34x2 for .bin)")
+@format_option
+@columns_option
+@sample_option
+@click.option(
+    "--plot", type=FILE, metavar="PICTURE", help="Draw where and when the events are (.png, .svg, .pdf)."
+)
 @json_option
-def info(file: Path, sensor: tuple[int, ...] | None, as_json: bool) -> None:
+def info(
+    file: Path,
+    sensor: tuple[int, ...] | None,
+    file_format: str | None,
+    columns: str | None,
+    sample: int | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
     """Say what FILE is: recording, model, trace or packed data set.
+
+    A recording is read to its end, in bounded memory; what is odd about it is counted, not fatal.
 
     \b
     Example:
       eventsnn info Train/3/00008.bin
+      eventsnn info camera.raw --plot camera.png
       eventsnn info run/model.h5 --json
     """
     from eventsnn.data.packed import MAGIC
 
-    if _starts_with(file, HDF5_MAGIC):
-        result, text = _describe_hdf5(file)
-    elif _starts_with(file, MAGIC):
-        result, text = _describe_packed(file)
+    kind = "recording"
+    if file_format is None and _starts_with(file, MAGIC):
+        kind = "packed"
+    elif file_format is None and _starts_with(file, HDF5_MAGIC) and not _holds_recording(file):
+        kind = "hdf5"
+    if kind != "recording":
+        if plot is not None:
+            raise click.UsageError(f"--plot is for recordings; {file} is none.")
+        result, text = _describe_packed(file) if kind == "packed" else _describe_hdf5(file)
     else:
-        result, text = _describe_recording(file, sensor)
+        from eventsnn.cli.describe import describe_recording
+
+        result, text = describe_recording(
+            file, plot, sensor=sensor, format=file_format, columns=columns, sample=sample
+        )
     report(result, text, as_json)
 
 
@@ -44,33 +80,15 @@ def _starts_with(file: Path, magic: bytes) -> bool:
     return read_bytes(file, len(magic)) == magic
 
 
-def _describe_recording(file: Path, sensor: tuple[int, ...] | None) -> tuple[dict[str, Any], str]:
-    from eventsnn.events import detect_format, read
+def _holds_recording(file: Path) -> bool:
+    from eventsnn.errors import EventFileError
+    from eventsnn.events import detect_format
 
-    stream = read(file, sensor=sensor)
-    seconds = stream.duration / 1e6
-    result = {
-        "format": detect_format(file),
-        "sensor": list(stream.sensor_size),
-        "events": len(stream),
-        "t_first_us": stream.t_first,
-        "t_last_us": stream.t_last,
-        "on_fraction": stream.on_fraction,
-        "duration_ms": stream.duration / 1e3,
-        "events_per_s": len(stream) / seconds if seconds else None,
-    }
-    fields = [
-        ("format", str(result["format"])),
-        ("sensor", f"{format_size(stream.sensor_size)} (width x height x polarities)"),
-        ("events", f"{len(stream):,}"),
-    ]
-    if len(stream):
-        fields += [
-            ("time", f"{stream.t_first:,} .. {stream.t_last:,} us ({stream.duration / 1e3:.3f} ms)"),
-            ("rate", f"{len(stream) / seconds:,.0f} events/s" if seconds else "-"),
-            ("polarity", f"{100 * (stream.on_fraction or 0.0):.1f} % ON"),
-        ]
-    return result, f"{file}: a recording\n{format_fields(fields)}"
+    try:
+        detect_format(file)
+    except EventFileError:
+        return False
+    return True
 
 
 def _describe_packed(file: Path) -> tuple[dict[str, Any], str]:
@@ -112,7 +130,10 @@ def _describe_hdf5(file: Path) -> tuple[dict[str, Any], str]:
         return _describe_network(file, Network.load(file))
     if "eventsnn_checkpoint" in kinds:
         raise EventFileError(file, "a checkpoint of a training run; the model is model.h5 in the same folder")
-    raise EventFileError(file, "an HDF5 file, but neither a model nor a trace of eventsnn")
+    raise EventFileError(
+        file,
+        "an HDF5 file, but neither a model nor a trace of eventsnn, nor a known recording",
+    )
 
 
 def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str]:

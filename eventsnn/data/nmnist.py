@@ -12,13 +12,18 @@ from eventsnn._ext.records import Records, read_files
 from eventsnn.data.source import FileSource, OnBad, check_on_bad
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.files import read
-from eventsnn.events.formats import FORMATS, NMNISTFormat
+from eventsnn.events.formats import FORMATS
+from eventsnn.events.formats.nmnist import NMNISTFormat
 from eventsnn.events.stream import EventStream, check_sensor_size
 
 _SPLITS = ("Train", "Test")
 _LARGEST_CLASS = 65535
 _RAW_SUFFIXES = NMNISTFormat.suffixes
-_SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes)
+# Texts lie about in folders of recordings, and an HDF5 file holds several.
+_NO_SAMPLES = (".txt", ".h5", ".hdf5")
+_SUFFIXES = tuple(
+    dict.fromkeys(suffix for known in FORMATS for suffix in known.suffixes if suffix not in _NO_SAMPLES)
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ class NMNIST(FileSource):
 
     def stream(self, index: int) -> EventStream:
         """Read recording `index`; raises EventFileError if it cannot be read."""
-        return read(self.paths[index], sensor=self.sensor_size)
+        # In training, a cut file is more likely a failed copy than the end of a recording.
+        return read(self.paths[index], sensor=self.sensor_size, on_cut="error")
 
     def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
         """Read recordings undecoded; see `RecordSource.load`.

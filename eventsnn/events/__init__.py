@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eventsnn.events.files import detect_format, read, write
 from eventsnn.events.stream import EVENT_DTYPE, EventStream
 from eventsnn.lazy import on_demand
 
@@ -13,10 +12,13 @@ if TYPE_CHECKING:
     from eventsnn.events.camera import SaccadeCamera
     from eventsnn.events.cochlea import Cochlea
     from eventsnn.events.encode import BSA, Bernoulli, Delta, Latency, Poisson
+    from eventsnn.events.files import detect_format, read, write, write_parts
     from eventsnn.events.motion import MotionPath, Saccade
     from eventsnn.events.nmnist_motion import NMNIST_MOTION, NMNIST_SACCADES
+    from eventsnn.events.recording import Recording, open_events
     from eventsnn.events.speech import SpeechEncoder
 
+# The file formats are many, and simulating events from memory needs none.
 __getattr__ = on_demand(
     __name__,
     {
@@ -29,6 +31,8 @@ __getattr__ = on_demand(
         **dict.fromkeys(("BSA", "Bernoulli", "Delta", "Latency", "Poisson"), "eventsnn.events.encode"),
         "Cochlea": "eventsnn.events.cochlea",
         "SpeechEncoder": "eventsnn.events.speech",
+        **dict.fromkeys(("detect_format", "read", "write", "write_parts"), "eventsnn.events.files"),
+        **dict.fromkeys(("Recording", "open_events"), "eventsnn.events.recording"),
     },
 )
 
@@ -44,12 +48,15 @@ __all__ = [
     "Latency",
     "MotionPath",
     "Poisson",
+    "Recording",
     "Saccade",
     "SaccadeCamera",
     "Sound",
     "SpeechEncoder",
     "detect_format",
+    "open_events",
     "read",
     "read_sound",
     "write",
+    "write_parts",
 ]

@@ -11,7 +11,19 @@ import eventsnn
 from eventsnn.cli.app import commands
 from tests.cli.conftest import Cli
 
-COMMANDS = ("demo", "info", "simulate", "train", "evaluate", "inspect", "explain", "synth", "encode", "pack")
+COMMANDS = (
+    "demo",
+    "info",
+    "simulate",
+    "train",
+    "evaluate",
+    "inspect",
+    "explain",
+    "synth",
+    "encode",
+    "pack",
+    "convert",
+)
 
 
 def test_commands_are_listed_in_order(cli: Cli) -> None:

@@ -22,6 +22,8 @@ def test_recording(cli: Cli, tmp_path: Path) -> None:
         "on_fraction": 0.75,
         "duration_ms": 2.0,
         "events_per_s": 2000.0,
+        "active_pixels": 4,
+        "anomalies": {"outside": 0, "backwards": 0, "ignored": 0, "cut_bytes": 0},
     }
     text = cli("info", path).out
     assert "34 x 34 x 2" in text
@@ -29,12 +31,35 @@ def test_recording(cli: Cli, tmp_path: Path) -> None:
     assert "75.0 % ON" in text
 
 
+def test_anomalies_and_picture(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(bytes([1, 2, 0, 0, 9, 40, 2, 0, 0, 9, 3, 3, 0, 0, 5, 7]))
+    outcome = cli("info", path, "--json", "--plot", tmp_path / "a.png")
+    assert outcome.json["anomalies"] == {"outside": 1, "backwards": 1, "ignored": 0, "cut_bytes": 1}
+    assert outcome.json["events"] == 1
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert "1 events earlier than the one before" in cli("info", path).out
+    assert cli("info", path, "--plot", tmp_path / "a.xyz").code == 1
+
+
+def test_long_recordings_are_summed_up_in_few_steps(tmp_path: Path) -> None:
+    from eventsnn.cli.describe import _Summary
+
+    summary = _Summary((5, 6))
+    for start in (0, 10**6, 10**12):
+        t = np.arange(start, start + 1000, 7)
+        summary.add(es.EventStream.from_arrays(t, t % 6, t % 5, t % 2, sensor_size=(6, 5, 2)))
+    assert len(summary.rate) == 400
+    assert summary.rate.sum() == summary.map.sum() == summary.n == 3 * 143
+    assert 200 <= (summary.last - 0) // summary.step < 400
+
+
 def test_sensor_is_what_the_file_does_not_say(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     es.write(path, es.EventStream.from_arrays([1], [100], [90], [1], sensor_size=(240, 180, 2)))
     outcome = cli("info", path)
-    assert outcome.code == 1
-    assert "byte 0: record 0 has address x=100, y=90, outside the 34 x 34 sensor" in outcome.err
+    assert outcome.code == 0
+    assert "1 events outside the sensor (pass its size with --sensor) (left out)" in outcome.out
     assert cli("info", path, "--sensor", "240x180x2", "--json").json["sensor"] == [240, 180, 2]
 
 
@@ -73,6 +98,8 @@ def test_other_hdf5_files(cli: Cli, tmp_path: Path) -> None:
 
 def test_unknown_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    outcome = cli("info", tmp_path / "notes.txt")
+    assert "the columns have no names" in cli("info", tmp_path / "notes.txt").err
+    (tmp_path / "notes.md").write_text("hello")
+    outcome = cli("info", tmp_path / "notes.md")
     assert outcome.code == 1
     assert "not a known event format; known formats: nmnist (.bin, .bs2)" in outcome.err

@@ -76,23 +76,33 @@ def test_sensor_that_is_not_the_models(cli: Cli, model: Path, recordings: Path, 
 
 
 def test_bad_recordings(cli: Cli, model: Path, recordings: Path, tmp_path: Path) -> None:
-    good, bad = recordings / "0" / "00000.bin", tmp_path / "cut.bin"
-    bad.write_bytes(good.read_bytes()[:-2])
+    good, bad = recordings / "0" / "00000.bin", tmp_path / "bad.bin"
+    bad.write_bytes(good.read_bytes() + bytes([6, 0, 0, 0, 9]))
     outcome = cli("simulate", model, good, bad, "--json")
     assert outcome.code == 1
     assert outcome.out == ""
-    assert "cut.bin, byte 595: the last record is cut" in outcome.err
+    assert "bad.bin, byte 600: an event at x=6, y=0 is outside the 6 x 5 sensor" in outcome.err
 
     outcome = cli("simulate", model, good, bad, "--json", "--on-bad", "skip", "--trace", tmp_path / "t.h5")
     assert outcome.code == 0
     first, second = outcome.json
     assert (first["skipped"], second["skipped"]) == (False, True)
-    assert "the last record is cut" in second["error"]
+    assert "outside the 6 x 5 sensor" in second["error"]
     assert second["decision"] is None
     assert "skipped 1 unreadable recording" in outcome.err
     with Trace(tmp_path / "t.h5") as trace:
         assert len(trace) == 1
     assert cli("simulate", model, bad, "--on-bad", "skip").out == f"{bad}: skipped\n"
+
+
+def test_a_cut_recording_loses_its_cut_record_and_says_so(
+    cli: Cli, model: Path, recordings: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.bin"
+    cut.write_bytes((recordings / "0" / "00000.bin").read_bytes()[:-2])
+    outcome = cli("simulate", model, cut, "--json")
+    assert outcome.code == 0
+    assert f"eventsnn: warning: {cut}, byte 595: the last record is cut: 3 of 5 bytes" in outcome.err
 
 
 def test_ctrl_c_between_files_keeps_the_trace(model: Path, recordings: Path, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_labels_stay_with_their_recordings():
         (b"123", r"00004\.bin, byte 0: the last record is cut"),
         (b"", r"00004\.bin, byte 0: the file is empty"),
         (bytes([0, 0, 0, 0, 9, 0, 0, 0, 0, 8]), r"00004\.bin, byte 5: time runs backwards"),
-        (bytes([6, 0, 0, 0, 9]), r"00004\.bin, byte 0: record 0 has address x=6, y=0"),
+        (bytes([6, 0, 0, 0, 9]), r"00004\.bin, byte 0: an event at x=6, y=0"),
         (None, r"00004\.bin: no such file"),
     ],
 )

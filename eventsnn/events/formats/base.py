@@ -2,13 +2,103 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
-from eventsnn.errors import EventFileError
-from eventsnn.events.stream import EventStream
+import numpy as np
+
+from eventsnn.errors import EventFileError, EventStreamError
+from eventsnn.events.stream import SensorSize
+
+OnBad = Literal["error", "skip", "clamp"]
+"""What to do about an event outside the sensor, or earlier than the one before it."""
+
+BLOCK_BYTES = 1 << 17
+"""How much of a file is read at a time. What it decodes to stays in the second-level cache."""
+
+
+class Match(enum.IntEnum):
+    """How sure a format is that a file is its own."""
+
+    NO = 0
+    NAME = 1
+    """The file's name says so; the format has no mark of its own."""
+    CONTENT = 2
+    """The first bytes say so."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may say about a recording. Formats ignore what does not concern them.
+
+    Parameters
+    ----------
+    sensor : tuple of 3 int, optional
+        Width, height, polarities; stands above what the file says.
+    on_bad : {"error", "skip", "clamp"}
+        What to do about bad events; see `eventsnn.events.read`.
+    on_cut : {"warn", "error"}
+        What to do about a record that is cut at the end of the file.
+    columns : str, optional
+        Order and units of the columns of a table of text or of an array, such as ``"t[s],x,y,p"``.
+    sample : int, optional
+        Number of a recording in a file that holds several.
+    """
+
+    sensor: SensorSize | None = None
+    on_bad: OnBad = "error"
+    on_cut: Literal["warn", "error"] = "warn"
+    columns: str | None = None
+    sample: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.on_bad not in get_args(OnBad):
+            raise EventStreamError(f"on_bad must be one of {', '.join(get_args(OnBad))}: got {self.on_bad!r}")
+
+
+@dataclass
+class Anomalies:
+    """What was odd about a recording so far.
+
+    Attributes
+    ----------
+    outside, backwards : int
+        Events outside the sensor, and events earlier than the one before; left out or clamped.
+    ignored : int
+        Records that are no events of the sensor: triggers, frames, events before the first time.
+    cut_bytes : int
+        Bytes of a record cut at the end of the file, left out.
+    """
+
+    outside: int = 0
+    backwards: int = 0
+    ignored: int = 0
+    cut_bytes: int = 0
+
+
+class Reader(Protocol):
+    """A recording that is open: an iterator over arrays of EVENT_DTYPE, all events checked.
+
+    Iterating raises EventFileError where the file is damaged.
+    """
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities; None where neither file nor caller says."""
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
+
+    def close(self) -> None:
+        """Close the file."""
 
 
 class EventFormat(Protocol):
@@ -22,14 +112,49 @@ class EventFormat(Protocol):
     def suffixes(self) -> tuple[str, ...]:
         """File name endings, lower case, with the dot."""
 
-    def sniff(self, head: bytes, path: str) -> bool:
-        """Tell from the first 64 bytes and the path whether a file is in this format."""
+    def sniff(self, head: bytes, path: str) -> Match:
+        """Tell from the first bytes (`HEAD_BYTES`, or the whole file) and the path whose file it is."""
 
-    def read(self, path: str | os.PathLike[str], sensor: tuple[int, ...] | None = None) -> EventStream:
-        """Read a recording; raise EventFileError with the byte offset of what is wrong."""
+    def open(self, path: str | os.PathLike[str], options: Options) -> Reader:
+        """Open a recording; raise EventFileError with the byte offset of what is wrong."""
 
-    def write(self, path: str | os.PathLike[str], stream: EventStream) -> None:
-        """Write a recording whole or not at all; raise EventFileError if the format cannot hold it."""
+
+class Encoder(Protocol):
+    """Makes the bytes of a file from events, part by part.
+
+    Raises EventFileError where the format cannot hold the events.
+    """
+
+    def start(self) -> bytes:
+        """Header."""
+
+    def feed(self, events: np.ndarray) -> bytes | memoryview:
+        """Bytes of events that follow those before; dtype EVENT_DTYPE, shape (n,)."""
+
+    def finish(self) -> bytes | memoryview:
+        """Bytes after the last event."""
+
+
+def suffix_match(path: str, suffixes: tuple[str, ...]) -> Match:
+    """NAME if the path ends in one of the suffixes."""
+    return Match.NAME if path.lower().endswith(suffixes) else Match.NO
+
+
+def open_file(path: str | os.PathLike[str]) -> int:
+    """Open a file for reading; return its descriptor; raise EventFileError if that fails."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return descriptor
+
+
+def read_block(path: str | os.PathLike[str], descriptor: int, size: int) -> bytes:
+    """Up to `size` bytes of an open file, empty at its end; raise EventFileError if reading fails."""
+    try:
+        return os.read(descriptor, size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def read_bytes(path: str | os.PathLike[str], size: int = -1) -> bytes:
@@ -37,22 +162,50 @@ def read_bytes(path: str | os.PathLike[str], size: int = -1) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read(size)
-    except FileNotFoundError:
-        raise EventFileError(path, "no such file") from None
-    except IsADirectoryError:
-        raise EventFileError(path, "is a folder; a recording is a file") from None
     except OSError as error:
-        raise EventFileError(path, f"cannot be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
-    """Write a file under a temporary name and rename it, so that no half-written file is ever seen."""
-    target = Path(path)
-    # The process and thread in the name keep two writers of one path apart.
-    part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise EventFileError(path, f"cannot be written: {error.strerror or error}") from error
+def _unreadable(path: str | os.PathLike[str], error: OSError) -> EventFileError:
+    if isinstance(error, FileNotFoundError):
+        return EventFileError(path, "no such file")
+    if isinstance(error, IsADirectoryError):
+        return EventFileError(path, "is a folder; a recording is a file")
+    return EventFileError(path, f"cannot be read: {error.strerror or error}")
+
+
+class PartFile:
+    """A file that is written under a temporary name and renamed when whole, or leaves nothing behind."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path
+        target = Path(path)
+        # The process and thread in the name keep two writers of one path apart.
+        self._part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
+
+    def __enter__(self) -> PartFile:
+        try:
+            self._file = self._part.open("wb")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append bytes; raise EventFileError if that fails."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._file.close()
+            if kind is None:
+                os.replace(self._part, self.path)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            self._part.unlink(missing_ok=True)
+
+    def _unwritable(self, error: OSError) -> EventFileError:
+        return EventFileError(self.path, f"cannot be written: {error.strerror or error}")

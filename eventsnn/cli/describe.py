@@ -1,0 +1,106 @@
+"""What ``eventsnn info`` says about a recording, gathered part by part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eventsnn.cli.common import format_fields, format_size
+from eventsnn.events import EventStream, open_events
+from eventsnn.events.formats.base import Anomalies
+
+_BINS = 200
+
+
+@dataclass
+class _Summary:
+    """Counts of the parts so far; `rate` has one entry per `step` microseconds since the first event."""
+
+    shape: tuple[int, int]
+    map: np.ndarray = field(init=False)
+    rate: np.ndarray = field(default_factory=lambda: np.zeros(2 * _BINS, np.int64))
+    step: int = 1
+    n: int = 0
+    on: int = 0
+    first: int | None = None
+    last: int = 0
+
+    def __post_init__(self) -> None:
+        self.map = np.zeros(self.shape, np.int64)
+
+    def add(self, part: EventStream) -> None:
+        """Count the events of a part."""
+        events = part.events
+        if self.first is None:
+            self.first = int(events["t"][0])
+        self.n += len(events)
+        self.on += int(np.count_nonzero(events["p"]))
+        self.last = int(events["t"][-1])
+        height, width = self.shape
+        pixels = events["y"].astype(np.int64) * width + events["x"]
+        self.map += np.bincount(pixels, minlength=height * width).reshape(self.shape)
+        # The whole recording keeps between _BINS and 2 _BINS steps, however long it becomes.
+        while (self.last - self.first) // self.step >= 2 * _BINS:
+            self.rate = np.concatenate((self.rate.reshape(-1, 2).sum(axis=1), np.zeros(_BINS, np.int64)))
+            self.step *= 2
+        steps = (events["t"] - self.first) // self.step
+        self.rate += np.bincount(steps, minlength=2 * _BINS)
+
+
+def describe_recording(file: Path, plot: Path | None, **options: Any) -> tuple[dict[str, Any], str]:
+    """(result, text) of a recording; options as of `open_events`. Draws `plot` if it is given."""
+    with open_events(file, on_bad="skip", **options) as recording:
+        width, height, _ = recording.sensor_size
+        summary = _Summary((height, width))
+        for part in recording:
+            summary.add(part)
+    first = summary.first
+    last = None if first is None else summary.last
+    duration = summary.last - (first or 0) if first is not None else 0
+    rate = summary.n / duration * 1e6 if duration else None
+    result = {
+        "format": recording.format,
+        "sensor": list(recording.sensor_size),
+        "events": summary.n,
+        "t_first_us": first,
+        "t_last_us": last,
+        "on_fraction": summary.on / summary.n if summary.n else None,
+        "duration_ms": duration / 1e3,
+        "events_per_s": rate,
+        "active_pixels": int(np.count_nonzero(summary.map)),
+        "anomalies": vars(recording.anomalies),
+    }
+    fields = [
+        ("format", recording.format),
+        ("sensor", f"{format_size(recording.sensor_size)} (width x height x polarities)"),
+        ("events", f"{summary.n:,}"),
+    ]
+    if first is not None:
+        fields += [
+            ("time", f"{first:,} .. {last:,} us ({duration / 1e3:.3f} ms)"),
+            ("rate", f"{rate:,.0f} events/s" if rate else "-"),
+            ("polarity", f"{100 * summary.on / summary.n:.1f} % ON"),
+            ("pixels", f"{result['active_pixels']:,} of {width * height:,} have events"),
+        ]
+    fields.append(("odd", _describe_anomalies(recording.anomalies)))
+    if plot is not None:
+        from eventsnn.plots import plot_recording
+
+        plot_recording(plot, summary.map, summary.rate, summary.step / 1e3, title=file.name)
+        fields.append(("picture", str(plot)))
+    return result, f"{file}: a recording\n{format_fields(fields)}"
+
+
+def _describe_anomalies(odd: Anomalies) -> str:
+    """The counts that are not 0, in words."""
+    words = {
+        "outside": "events outside the sensor (pass its size with --sensor)",
+        "backwards": "events earlier than the one before",
+        "ignored": "records that are no events",
+        "cut_bytes": "bytes of a cut record at the end",
+    }
+    found = [f"{count:,} {words[name]}" for name, count in vars(odd).items() if count]
+    return ", ".join(found) + " (left out)" if found else "nothing"

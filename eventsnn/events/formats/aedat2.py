@@ -1,0 +1,116 @@
+"""jAER's AEDAT 1 and 2 (``.aedat``): DVS128 and DAVIS.
+
+Lines that begin with ``#`` (the first is ``#!AER-DAT1.0`` or ``#!AER-DAT2.0``), then big-endian records:
+address (16 bits in version 1, 32 in version 2) and time in microseconds (32 bits). What an address means
+depends on the chip, which a header line may name:
+
+DVS128: bit 0 polarity (0 is ON), bits 1-7 x, 8-14 y; bit 15 or 31 marks other events.
+DAVIS: bit 11 polarity (1 is ON), bits 12-21 x, 22-30 y; bit 31 or 10 marks frames, the inertial sensor and
+external inputs.
+
+jAER counts x from the right and y from the bottom; here both are turned round. Times wrap at 2^32; a fall
+by more than half of that is counted as a wrap.
+
+iniVation, AEDAT file formats; the extractors of jAER's classes DVS128 and DavisBaseCamera.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from eventsnn._ext import decode_records
+from eventsnn.errors import EventFileError
+from eventsnn.events.formats.base import Match, Options
+from eventsnn.events.formats.decoder import Decoder, FileReader, Layout
+from eventsnn.events.stream import SensorSize
+
+_MAGIC = re.compile(rb"#!AER-DAT([0-9])\.[0-9]")
+_ADDRESS_BYTES, _CHIP = 2, 3  # positions in the kernel's state
+_DVS128, _DAVIS = 0, 1
+_LONGEST_LINE = 1 << 16
+_DAVIS_SIZES = (
+    ("346", (346, 260, 2)),
+    ("240", (240, 180, 2)),
+    ("640", (640, 480, 2)),
+    ("208", (208, 192, 2)),
+)
+
+
+def parse_hash_header(head: bytes, whole: bool) -> int | None:
+    """Number of bytes of the lines that begin with ``#``; None if more bytes are needed."""
+    at = 0
+    while head[at : at + 1] == b"#":
+        end = head.find(b"\n", at, at + _LONGEST_LINE)
+        if end < 0:
+            return at if whole or len(head) - at > _LONGEST_LINE else None
+        at = end + 1
+    return at if whole or at < len(head) else None
+
+
+def aedat_version(head: bytes) -> int | None:
+    """Major version that the first line says, None if it is no such line."""
+    found = _MAGIC.match(head)
+    return int(found[1]) if found else None
+
+
+def chip_of(header: bytes) -> tuple[int | None, SensorSize | None]:
+    """The chip that the header lines name (DVS128, DAVIS or None), and its size if known."""
+    text = header.decode("latin-1").lower()
+    named = re.findall(r"aechip:\s*(\S+)", text) or re.findall(r"hardwareinterface:\s*(.+)", text)
+    text = " ".join(named)
+    if "davis" in text or "sbret" in text:
+        sizes = [size for mark, size in _DAVIS_SIZES if mark in text]
+        return _DAVIS, sizes[0] if sizes else ((240, 180, 2) if "sbret10" in text else None)
+    if "dvs128" in text or "tmpdiff128" in text:
+        return _DVS128, (128, 128, 2)
+    return None, None
+
+
+@dataclass(frozen=True)
+class JAERFormat:
+    """Reader of AEDAT 1 or 2 of one chip."""
+
+    name: str
+    version: int
+    chip: int
+    suffixes: tuple[str, ...] = (".aedat",)
+
+    def sniff(self, head: bytes, path: str) -> Match:
+        """By the first line, and the chip that a later one names; if none does, both chips may be meant."""
+        if aedat_version(head) != self.version:
+            return Match.NO
+        chip, _ = chip_of(head[: parse_hash_header(head, True)])
+        return Match.CONTENT if chip in (None, self.chip) else Match.NO
+
+    def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
+        """A decoder to be fed with bytes."""
+
+        def read_header(head: bytes, whole: bool) -> Layout | None:
+            size = parse_hash_header(head, whole)
+            return None if size is None else self._read(path, head[:size], options)
+
+        return Decoder(path, read_header, options)
+
+    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
+        """Open a recording."""
+        return FileReader(self.decoder(path, options))
+
+    def _read(self, path: str | os.PathLike[str], header: bytes, options: Options) -> Layout:
+        sensor = options.sensor or ((128, 128, 2) if self.chip == _DVS128 else chip_of(header)[1])
+        if sensor is None:
+            raise EventFileError(
+                path,
+                "the header does not say which DAVIS this is, and pixels are counted from its far corner; "
+                "pass its size, e.g. sensor=(346, 260, 2) or (240, 180, 2)",
+                offset=0,
+            )
+        address = 2 if self.version == 1 else 4
+        own = {_ADDRESS_BYTES: address, _CHIP: self.chip}
+        return Layout(decode_records.decode_jaer, address + 4, len(header), sensor, sensor[:2], own)
+
+
+AEDAT1 = JAERFormat("aedat1", 1, _DVS128)
+AEDAT2_DVS128 = JAERFormat("aedat2-dvs128", 2, _DVS128)
+AEDAT2_DAVIS = JAERFormat("aedat2-davis", 2, _DAVIS)

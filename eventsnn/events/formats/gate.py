@@ -1,0 +1,110 @@
+"""The check of events that come as arrays: NumPy's twin of ``put`` in cython_ext/decode.pxd."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.errors import EventFileError
+from eventsnn.events.formats.base import Anomalies, Options
+from eventsnn.events.stream import EVENT_DTYPE, SensorSize
+
+_LARGEST = 2**15
+_NO_TIME = -(2**63)
+
+
+class Gate:
+    """Lets the good events of a recording pass, and does to the bad ones what the options say.
+
+    Parameters
+    ----------
+    path : path
+        Named in errors.
+    options : Options
+        `sensor` stands above the next parameter.
+    sensor : tuple of 3 int, optional
+        What the file says.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], options: Options, sensor: SensorSize | None) -> None:
+        self._path = path
+        self._policy = options.on_bad
+        self.sensor = options.sensor or sensor
+        self.anomalies = Anomalies()
+        self._before = _NO_TIME
+        self._count = 0
+
+    def admit(
+        self, t: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, p: npt.ArrayLike, unit: str = "event"
+    ) -> np.ndarray:
+        """Events that follow those before.
+
+        Parameters
+        ----------
+        t, x, y, p : array_like of shape (n,)
+            Whole numbers; times in microseconds. `p` above 0 is 1, else 0; always 0 for one polarity.
+        unit : str
+            What the numbers in errors count.
+
+        Returns
+        -------
+        ndarray of shape (m,), dtype EVENT_DTYPE
+            With ``on_bad="skip"`` there may be fewer than n.
+
+        Raises
+        ------
+        EventFileError
+            A bad event, with ``on_bad="error"``; names its number.
+        """
+        columns = [np.asarray(column).astype(np.int64) for column in (t, x, y, p)]
+        width, height = self.sensor[:2] if self.sensor else (_LARGEST, _LARGEST)
+        inside = (columns[1] >= 0) & (columns[1] < width) & (columns[2] >= 0) & (columns[2] < height)
+        if not inside.all():
+            columns, inside = self._mend_addresses(columns, inside, width, height, unit)
+        times = columns[0]
+        latest = np.maximum.accumulate(np.concatenate(([self._before], times)))[:-1]
+        late = times < latest
+        if late.any():
+            columns = self._mend_times(columns, late, latest, inside, unit)
+        n = len(columns[0])
+        events = np.empty(n, EVENT_DTYPE)
+        events["t"], events["x"], events["y"] = columns[:3]
+        events["p"] = 0 if self.sensor is not None and self.sensor[2] == 1 else columns[3] > 0
+        self._count += len(times)
+        if n:
+            self._before = int(events["t"][-1])
+        return events
+
+    def _mend_addresses(
+        self, columns: list[np.ndarray], inside: np.ndarray, width: int, height: int, unit: str
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        if self._policy == "error":
+            at = int(np.argmin(inside))
+            raise EventFileError(
+                self._path,
+                f"{unit} {self._count + at} at x={columns[1][at]}, y={columns[2][at]} is outside the "
+                f"{width} x {height} sensor; for another sensor pass its size",
+            )
+        self.anomalies.outside += int((~inside).sum())
+        if self._policy == "skip":
+            return [column[inside] for column in columns], np.ones(int(inside.sum()), bool)
+        columns[1], columns[2] = columns[1].clip(0, width - 1), columns[2].clip(0, height - 1)
+        return columns, inside
+
+    def _mend_times(
+        self, columns: list[np.ndarray], late: np.ndarray, latest: np.ndarray, inside: np.ndarray, unit: str
+    ) -> list[np.ndarray]:
+        if self._policy == "error":
+            at = int(np.argmax(late))
+            raise EventFileError(
+                self._path,
+                f"time runs backwards: {unit} {self._count + at} at {columns[0][at]} us is earlier than the "
+                f"one before, at {latest[at]} us (on_bad='skip' leaves such events out)",
+            )
+        # An event that is outside too has been counted.
+        self.anomalies.backwards += int((late & inside).sum())
+        if self._policy == "skip":
+            return [column[~late] for column in columns]
+        return [np.maximum(columns[0], latest), *columns[1:]]

@@ -1,0 +1,176 @@
+"""HDF5 files of events (``.h5``, ``.hdf5``): SHD and SSC, DSEC, Prophesee's where h5py can read them.
+
+SHD, SSC: ``spikes/times`` (seconds, float16 or 32), ``spikes/units``; 700 channels of a cochlea, one
+polarity. A file holds thousands of recordings, ``sample=`` says which. Times are multiplied in double
+precision and rounded to microseconds; half precision itself has steps of 0.24 ms from 0.25 s, 0.49 ms from
+0.5 s, 0.98 ms from 1 s on.
+
+DSEC: ``events/{x, y, t, p}`` and ``t_offset``, which is added to t (microseconds); compressed with Blosc
+(extra ``dsec``); 640 x 480 unless the caller says.
+
+Prophesee: ``CD/events`` {x, y, p, t}; compressed with ECF, for which a plugin of HDF5 is needed
+(HDF5_PLUGIN_PATH).
+
+Cramer, Stradmann, Schemmel, Zenke (2022). The Heidelberg spiking data sets. IEEE TNNLS 33:2744. Gehrig,
+Aarents, Gehrig, Scaramuzza (2021). DSEC: a stereo event camera dataset. IEEE RA-L 6:4947.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import EventFileError, MissingExtraError
+from eventsnn.events.formats.base import Anomalies, Match, Options
+from eventsnn.events.formats.columns import to_whole
+from eventsnn.events.formats.gate import Gate
+from eventsnn.events.stream import SensorSize
+
+_MAGIC = b"\x89HDF\r\n\x1a\n"
+_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class HDF5Format:
+    """Reader of one layout of HDF5 files, told by a data set in it."""
+
+    name: str
+    mark: str
+    sensor: SensorSize | None
+    suffixes: tuple[str, ...] = (".h5", ".hdf5")
+
+    def sniff(self, head: bytes, path: str) -> Match:
+        """By the magic number, and whether the file holds the data set `mark`."""
+        if not head.startswith(_MAGIC):
+            return Match.NO
+        import h5py
+
+        try:
+            with h5py.File(path, "r") as file:
+                return Match.CONTENT if isinstance(file.get(self.mark), h5py.Dataset) else Match.NO
+        except Exception:  # damaged; whoever opens it says how
+            return Match.NO
+
+    def open(self, path: str | os.PathLike[str], options: Options) -> HDF5Reader:
+        """Open a recording."""
+        return HDF5Reader(path, self, options)
+
+
+SHD = HDF5Format("shd", "spikes/units", (700, 1, 1))
+DSEC = HDF5Format("dsec", "events/x", (640, 480, 2))
+PROPHESEE = HDF5Format("prophesee-h5", "CD/events", None, (".hdf5", ".h5"))
+
+
+class HDF5Reader:
+    """See `eventsnn.events.formats.base.Reader`."""
+
+    def __init__(self, path: str | os.PathLike[str], known: HDF5Format, options: Options) -> None:
+        import h5py
+
+        self._path, self._known = path, known
+        self._file: Any = None
+        self._file = self._guard(lambda: h5py.File(path, "r"))
+        self._gate = Gate(path, options, known.sensor)
+        try:
+            self._sample = self._guard(lambda: self._find_sample(options.sample)) if known is SHD else 0
+            if not isinstance(self._guard(lambda: self._file.get(known.mark)), h5py.Dataset):
+                raise EventFileError(path, f"holds no data set {known.mark}: not of format {known.name}")
+        except BaseException:
+            self.close()
+            raise
+
+    def _guard(self, function: Any) -> Any:
+        """What h5py throws at damaged files is an EventFileError."""
+        try:
+            return function()
+        except (EventFileError, MissingExtraError):
+            raise
+        except FileNotFoundError:
+            raise EventFileError(self._path, "no such file") from None
+        except OSError as error:
+            text = str(error)
+            if "filter" in text and self._known is DSEC:
+                raise MissingExtraError("hdf5plugin", "dsec", "reading DSEC's compressed files") from None
+            if "filter" in text:
+                raise EventFileError(
+                    self._path,
+                    f"compressed with a filter that HDF5 does not find ({text}); set HDF5_PLUGIN_PATH",
+                ) from None
+            raise EventFileError(self._path, f"damaged HDF5 file ({text})") from None
+        except Exception as error:
+            raise EventFileError(self._path, f"damaged or unexpected HDF5 file ({error})") from None
+
+    def _find_sample(self, sample: int | None) -> int:
+        n = len(self._file["spikes/times"])
+        if n != len(self._file["spikes/units"]):
+            raise EventFileError(
+                self._path, f"{n} spikes/times, {len(self._file['spikes/units'])} spikes/units"
+            )
+        if sample is None and n != 1:
+            raise EventFileError(self._path, f"holds {n} recordings; pass sample=0 .. {n - 1} (--sample)")
+        if not 0 <= (sample or 0) < n:
+            raise EventFileError(self._path, f"holds {n} recordings: there is no sample {sample}")
+        return sample or 0
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities; None where neither file nor caller says."""
+        return self._gate.sensor
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+        return self._gate.anomalies
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if self._known is SHD:
+            t, x = self._guard(
+                lambda: (self._file["spikes/times"][self._sample], self._file["spikes/units"][self._sample])
+            )
+            if len(t) != len(x):
+                raise EventFileError(self._path, f"sample {self._sample}: {len(t)} times for {len(x)} units")
+            nothing = np.zeros(len(t), np.int64)
+            yield self._gate.admit(
+                to_whole(self._path, "t", t.astype(np.float64), 1e6),
+                to_whole(self._path, "x", x),
+                nothing,
+                nothing,
+            )
+            return
+        if self._known is DSEC:
+            _load_filters()
+        n = self._guard(lambda: len(self._file[self._known.mark]))
+        for start in range(0, n, _ROWS):
+            rows = self._guard(lambda first=start: self._read_rows(slice(first, first + _ROWS)))
+            yield self._gate.admit(*rows)
+
+    def _read_rows(self, rows: slice) -> tuple[np.ndarray, ...]:
+        """t, x, y, p of some rows."""
+        source = self._file["events"] if self._known is DSEC else self._file["CD/events"][rows]
+        columns = {
+            name: np.asarray(source[name][rows] if self._known is DSEC else source[name]) for name in "txyp"
+        }
+        t, x, y, p = (to_whole(self._path, name, columns[name]) for name in "txyp")
+        if len({len(t), len(x), len(y), len(p)}) != 1:
+            raise EventFileError(self._path, "its columns are of different lengths")
+        if self._known is DSEC and "t_offset" in self._file:
+            offset = to_whole(self._path, "t_offset", np.atleast_1d(self._file["t_offset"][()]))
+            t = to_whole(self._path, "t", t + offset[0])
+        return t, x, y, p
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _load_filters() -> None:
+    """Make Blosc known to HDF5 where the extra is installed; files without compression need none."""
+    import contextlib
+
+    with contextlib.suppress(ImportError):
+        import hdf5plugin  # noqa: F401

@@ -1,0 +1,119 @@
+"""Bags of ROS 1 (``.bag``) with messages dvs_msgs/EventArray, through the library rosbags (extra ``ros``).
+
+A message: header (sequence number, time, name of the frame), height, width, number of events (32 bits
+each), and 13 bytes an event: x, y (16 bits), seconds, nanoseconds (32 bits each), polarity. Times are
+rounded down to microseconds, usually since 1970, and do not wrap.
+
+Mueggler et al. (2017). The event-camera dataset and simulator. IJRR 36:142 (and dvs_msgs of rpg_dvs_ros).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import EventFileError, MissingExtraError
+from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
+from eventsnn.events.formats.gate import Gate
+from eventsnn.events.stream import SensorSize, check_sensor_size
+
+_MAGIC = b"#ROSBAG V2.0"
+_EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "u1")])
+_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
+
+
+@dataclass(frozen=True)
+class RosbagFormat:
+    """Reader of bags of ROS 1."""
+
+    name: str = "rosbag"
+    suffixes: tuple[str, ...] = (".bag",)
+
+    def sniff(self, head: bytes, path: str) -> Match:
+        """By the first line."""
+        return Match.CONTENT if head.startswith(_MAGIC) else Match.NO
+
+    def open(self, path: str | os.PathLike[str], options: Options) -> RosbagReader:
+        """Open a recording; raises MissingExtraError without the library."""
+        return RosbagReader(path, options)
+
+
+class RosbagReader:
+    """See `eventsnn.events.formats.base.Reader`."""
+
+    def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
+        try:
+            from rosbags.rosbag1 import Reader
+        except ImportError:
+            raise MissingExtraError("rosbags", "ros", "reading bags of ROS 1") from None
+        if not read_bytes(path, len(_MAGIC)).startswith(_MAGIC):
+            raise EventFileError(path, "does not begin with '#ROSBAG V2.0'", offset=0)
+        self._path = path
+        self._bag: Any = self._call(Reader, path)
+        self._call(self._bag.open)
+        try:
+            self._connections = [c for c in self._bag.connections if c.msgtype in _TYPES]
+            topics = sorted({c.topic for c in self._connections})
+            if len(topics) != 1:
+                found = ", ".join(topics) or ", ".join(sorted({c.msgtype for c in self._bag.connections}))
+                raise EventFileError(path, f"holds {len(topics)} topics of events, one is needed: {found}")
+            self._messages = self._raw_messages()
+            self._first = next(self._messages, None)
+            sensor = None if self._first is None else self._first[0]
+            self._gate = Gate(path, options, sensor)
+        except BaseException:
+            self.close()
+            raise
+
+    def _call(self, function: Any, *arguments: Any) -> Any:
+        """Call the library; whatever it throws at a damaged file is an EventFileError."""
+        try:
+            return function(*arguments)
+        except StopIteration:
+            raise
+        except Exception as error:
+            raise EventFileError(self._path, f"damaged bag ({type(error).__name__}: {error})") from None
+
+    def _raw_messages(self) -> Iterator[tuple[SensorSize, np.ndarray]]:
+        messages = self._bag.messages(connections=self._connections)
+        while True:
+            try:
+                _, _, data = self._call(next, messages)
+            except StopIteration:
+                return
+            yield self._call(_parse_message, bytes(data))
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities."""
+        return self._gate.sensor
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+        return self._gate.anomalies
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        message = self._first
+        while message is not None:
+            events = message[1]
+            t = events["s"].astype(np.int64) * 1_000_000 + events["ns"] // 1000
+            yield self._gate.admit(t, events["x"], events["y"], events["p"])
+            message = next(self._messages, None)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._bag.close()
+
+
+def _parse_message(data: bytes) -> tuple[SensorSize, np.ndarray]:
+    """Sensor and events of a message in ROS 1's serialisation."""
+    (name,) = struct.unpack_from("<I", data, 12)
+    height, width, n = struct.unpack_from("<III", data, 16 + name)
+    events = np.frombuffer(data, _EVENT, n, 28 + name)
+    return check_sensor_size((width, height, 2)), events

@@ -1,0 +1,84 @@
+"""ST-MNIST (``.mat``): digits written on a tactile sensor of 10 x 10 taxels.
+
+A MATLAB file with one array ``spiketrain`` of shape (101, n): 100 rows of taxels (1 ON, -1 OFF, 0 nothing),
+row by row, and in the last row the times in seconds. Times are rounded to microseconds and do not wrap.
+Read whole.
+
+See, Lim, Li, Yao, Wen, Soh, Tee (2020). ST-MNIST: the spiking tactile MNIST neuromorphic dataset.
+arXiv:2005.04319.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from eventsnn.errors import EventFileError
+from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
+from eventsnn.events.formats.columns import to_whole
+from eventsnn.events.formats.gate import Gate
+from eventsnn.events.stream import SensorSize
+
+_SENSOR = (10, 10, 2)
+_TAXELS = 100
+
+
+@dataclass(frozen=True)
+class STMNISTFormat:
+    """Reader of ST-MNIST."""
+
+    name: str = "st-mnist"
+    suffixes: tuple[str, ...] = (".mat",)
+
+    def sniff(self, head: bytes, path: str) -> Match:
+        """By MATLAB's magic text and the suffix."""
+        fits = head.startswith(b"MATLAB 5.0") and path.lower().endswith(self.suffixes)
+        return Match.CONTENT if fits else Match.NO
+
+    def open(self, path: str | os.PathLike[str], options: Options) -> STMNISTReader:
+        """Open a recording."""
+        return STMNISTReader(path, options)
+
+
+class STMNISTReader:
+    """See `eventsnn.events.formats.base.Reader`."""
+
+    def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
+        import scipy.io
+
+        read_bytes(path, 1)
+        try:
+            table = scipy.io.loadmat(os.fspath(path), variable_names=["spiketrain"]).get("spiketrain")
+        except Exception as error:
+            raise EventFileError(path, f"damaged MATLAB file ({error})") from None
+        if not isinstance(table, np.ndarray) or table.ndim != 2 or len(table) != _TAXELS + 1:
+            shape = getattr(table, "shape", None)
+            raise EventFileError(path, f"needs an array 'spiketrain' of shape (101, n); it has {shape}")
+        if table.dtype.kind not in "biuf":
+            raise EventFileError(path, f"'spiketrain' is of dtype {table.dtype}; numbers are needed")
+        self._path, self._table = path, table
+        self._gate = Gate(path, options, _SENSOR)
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities."""
+        return self._gate.sensor
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+        return self._gate.anomalies
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        t = to_whole(self._path, "t", self._table[_TAXELS], 1e6)
+        # Transposed, so that events of one column stay together and columns in order.
+        column, taxel = np.nonzero(self._table[:_TAXELS].T)
+        values = self._table[taxel, column]
+        y, x = np.divmod(taxel, _SENSOR[0])
+        yield self._gate.admit(t[column], x, y, values > 0)
+
+    def close(self) -> None:
+        """Nothing is open."""

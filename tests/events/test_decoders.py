@@ -1,0 +1,97 @@
+"""Every decoder of bytes against its twin, cut at random places, with every policy."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventsnn.errors import EventFileError, EventFileWarning
+from eventsnn.events import EVENT_DTYPE
+from eventsnn.events.formats import FORMATS, Options, find_format
+from eventsnn.events.formats.twin_records import Judge
+from tests.events.streams_of_bytes import CASES, HEIGHT, WIDTH, Case
+
+SENSOR = (WIDTH, HEIGHT, 2)
+
+
+def decode(case: Case, data: bytes, cuts: list[int], on_bad: str = "error") -> tuple[np.ndarray, Any, str]:
+    """Events, anomalies and the first error of a decoder fed with pieces."""
+    known = find_format("a file", case.format)
+    decoder = known.decoder("a file", Options(SENSOR, on_bad))  # type: ignore[attr-defined]
+    parts = [np.empty(0, EVENT_DTYPE)]
+    borders = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    error = ""
+    try:
+        for first, last in pairwise(borders):
+            parts.append(decoder.feed(data[first:last]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EventFileWarning)
+            parts.append(decoder.finish())
+    except EventFileError as caught:
+        error = str(caught)
+    return np.concatenate(parts), decoder.anomalies, error
+
+
+WORDS = {"more": "", "outside": "outside the 40 x 30", "backwards": "runs backwards", "damaged": "byte"}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@given(data=st.data())
+def test_decodes_as_twin_however_it_is_cut(case: Case, data: st.DataObject) -> None:
+    body = b"".join(data.draw(st.lists(case.record, max_size=12)))
+    body = body[: len(body) - data.draw(st.sampled_from([0, 0, 0, 1, 3]))]
+    on_bad = data.draw(st.sampled_from(["error", "skip", "clamp"]))
+    cuts = data.draw(st.lists(st.integers(0, len(case.header) + len(body)), max_size=5))
+    judge = Judge(WIDTH, HEIGHT, on_bad)
+    expected = judge.run(case.twin(body, judge))
+    whole = case.header + body
+    if not whole:
+        return
+    events, anomalies, error = decode(case, whole, cuts, on_bad)
+    assert (WORDS[judge.status] in error) if judge.status != "more" else (error == "")
+    if error:
+        # Parts before the error have been handed over, the one with it has not.
+        np.testing.assert_array_equal(events, expected[: len(events)])
+        return
+    np.testing.assert_array_equal(events, expected)
+    assert (anomalies.outside, anomalies.backwards) == (judge.outside, judge.backwards)
+    assert anomalies.ignored == judge.ignored
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.size > 1], ids=str)
+def test_a_cut_tail_loses_the_cut_record_and_says_so(case: Case) -> None:
+    decoder = find_format("a.x", case.format).decoder("a.x", Options(SENSOR))  # type: ignore[attr-defined]
+    decoder.feed(case.header + bytes(case.size - 1))
+    with pytest.warns(
+        EventFileWarning, match=f"byte {len(case.header)}: the last record is cut: {case.size - 1} of"
+    ):
+        assert len(decoder.finish()) == 0
+    assert decoder.anomalies.cut_bytes == case.size - 1
+    strict = find_format("a.x", case.format).decoder("a.x", Options(SENSOR, on_cut="error"))  # type: ignore[attr-defined]
+    strict.feed(case.header + bytes(case.size - 1))
+    with pytest.raises(EventFileError, match="is the file complete") as caught:
+        strict.finish()
+    assert caught.value.offset == len(case.header)
+
+
+def test_every_decoder_has_a_case() -> None:
+    fed = {known.name for known in FORMATS if type(known).__dict__.get("decoder")}
+    assert fed == {case.format for case in CASES}
+
+
+def test_errors_name_the_byte_after_any_number_of_blocks() -> None:
+    case = next(case for case in CASES if case.format == "evt2")
+    good = (8 << 28).to_bytes(4, "little") * 1000
+    data = case.header + good + (5 << 28).to_bytes(4, "little")
+    for cuts in ([], [7, 99], list(range(0, len(data), 13))):
+        _, _, error = decode(case, data, cuts)
+        assert (
+            f"byte {len(case.header) + 4000}: no record of this format starts with the bytes 00 00 00 50"
+            in error
+        )
