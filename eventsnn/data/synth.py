@@ -23,7 +23,7 @@ from eventsnn.data.idx import Split, load_idx
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.camera import SaccadeCamera
 from eventsnn.events.files import write
-from eventsnn.events.formats.base import read_bytes, write_bytes
+from eventsnn.events.formats.base import PartFile, read_bytes
 from eventsnn.events.motion import MotionPath
 from eventsnn.events.nmnist_motion import NMNIST_SACCADES
 
@@ -286,7 +286,8 @@ def _make_folders(out: str | os.PathLike[str], labels: np.ndarray, plan: bytes, 
                 rest.unlink()
         elif any(folder.iterdir()):
             raise EventFileError(out, "the folder is not empty; remove it or name another")
-        write_bytes(folder / PLAN, plan)
+        with PartFile(folder / PLAN) as file:
+            file.write(plan)
         for label in np.unique(labels):
             (folder / str(label)).mkdir(exist_ok=True)
     except OSError as error:
