@@ -87,29 +87,36 @@ cdef Result atis(const uint8_t* data, Py_ssize_t size, State* state, Event* even
     return Result(at, n)
 
 
-cdef Result dat(const uint8_t* data, Py_ssize_t size, State* state, Event* events, Py_ssize_t room) noexcept nogil:
-    """own: [0] wraps so far, us; [1] counter before; [2] bits of x and y; 14, or 9 and 8 before version 2."""
+cdef inline Result dat_words(const uint8_t* data, Py_ssize_t size, State* state, Event* events, Py_ssize_t room,
+                             int x_bits, int y_bits) noexcept nogil:
+    """Inlined for each pair of widths, so that shifts are by constants."""
     cdef State s = state[0]
     cdef Py_ssize_t at = 0, n = 0
-    cdef int64_t t
+    cdef int64_t base = s.own[0], before = s.own[1], t
     cdef uint32_t word
     cdef int found
-    cdef int x_bits = 14 if s.own[2] == 14 else 9
-    cdef int y_bits = 14 if s.own[2] == 14 else 8
-    cdef uint32_t x_mask = (1 << x_bits) - 1, y_mask = (1 << y_bits) - 1
     while at + 8 <= size:
         if n == room:
             s.status = FULL
             break
-        t = unwrap(little32(data + at), &s.own[1], &s.own[0], <int64_t> 1 << 32)
+        t = unwrap(little32(data + at), &before, &base, <int64_t> 1 << 32)
         word = little32(data + at + 4)
-        found = put(&s, events + n, word & x_mask, word >> x_bits & y_mask, t, word >> (x_bits + y_bits) & 1)
+        found = put(&s, events + n, word & ((1 << x_bits) - 1), word >> x_bits & ((1 << y_bits) - 1), t,
+                    word >> (x_bits + y_bits) & 1)
         if found < 0:
             break
         n += found
         at += 8
+    s.own[0], s.own[1] = base, before
     state[0] = s
     return Result(at, n)
+
+
+cdef Result dat(const uint8_t* data, Py_ssize_t size, State* state, Event* events, Py_ssize_t room) noexcept nogil:
+    """own: [0] wraps so far, us; [1] counter before; [2] bits of x and y; 14, or 9 and 8 before version 2."""
+    if state.own[2] == 14:
+        return dat_words(data, size, state, events, room, 14, 14)
+    return dat_words(data, size, state, events, room, 9, 8)
 
 
 cdef Result jaer(const uint8_t* data, Py_ssize_t size, State* state, Event* events, Py_ssize_t room) noexcept nogil:

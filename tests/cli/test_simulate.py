@@ -135,7 +135,7 @@ def test_ctrl_c_within_a_recording_keeps_the_partial_record(tmp_path: Path) -> N
     slow.save(tmp_path / "slow.h5")
     arguments = ["simulate", tmp_path / "slow.h5", tmp_path / "long.bin", "--engine", "queue", "--json"]
     part = tmp_path / "t.h5.part"
-    outcome = interrupt_when(part.exists, *arguments, "--trace", tmp_path / "t.h5", delay=1.0)
+    outcome = interrupt_when(part.exists, *arguments, "--trace", tmp_path / "t.h5", delay=3.0)
     assert outcome.code == 130
     assert outcome.json["exit_reason"] == "interrupted"
     with Trace(tmp_path / "t.h5") as trace:
