@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from eventsnn.errors import EventFileError, EventFileWarning, MissingExtraError
 from eventsnn.events import EVENT_DTYPE, EventStream, detect_format, open_events, read, write, write_parts
 from eventsnn.events.formats import ENCODERS, FORMATS
+from eventsnn.events.formats.aedat2 import parse_hash_header
 from tests.events.helpers import random_stream, streams
 from tests.events.streams_of_bytes import CASES
 from tests.real_data import real_data
@@ -419,3 +420,13 @@ def test_headers_that_are_wrong(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(EventFileError, match=text):
             read(path, format=name)
+
+
+def test_a_first_record_that_begins_like_a_header_line() -> None:
+    """Its address begins with the byte of '#'; the line that it seems to begin has control characters."""
+    header = b"#!AER-DAT2.0\r\n# made by hand\r\n"
+    record = (140 << 22 | 5 << 12).to_bytes(4, "big") + (7).to_bytes(4, "big")
+    assert record[:1] == b"#"
+    assert parse_hash_header(header + record, True) == len(header)
+    assert parse_hash_header(header + record + b"\n", False) == len(header)
+    assert parse_hash_header(header + b"# unfinished", False) is None

@@ -30,6 +30,7 @@ _MAGIC = re.compile(rb"#!AER-DAT([0-9])\.[0-9]")
 _ADDRESS_BYTES, _CHIP = 2, 3  # positions in the kernel's state
 _DVS128, _DAVIS = 0, 1
 _LONGEST_LINE = 1 << 16
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _DAVIS_SIZES = (
     ("346", (346, 260, 2)),
     ("240", (240, 180, 2)),
@@ -39,10 +40,15 @@ _DAVIS_SIZES = (
 
 
 def parse_hash_header(head: bytes, whole: bool) -> int | None:
-    """Number of bytes of the lines that begin with ``#``; None if more bytes are needed."""
+    """Number of bytes of the lines that begin with ``#``; None if more bytes are needed.
+
+    The first record may begin with the byte of ``#`` too: a line with control characters is no line.
+    """
     at = 0
     while head[at : at + 1] == b"#":
         end = head.find(b"\n", at, at + _LONGEST_LINE)
+        if _CONTROL.search(head, at, end if end >= 0 else at + _LONGEST_LINE):
+            return at
         if end < 0:
             return at if whole or len(head) - at > _LONGEST_LINE else None
         at = end + 1
