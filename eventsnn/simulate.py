@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn.engines import queue, sweep, twin
+from eventsnn.engines import clocked, queue, sweep, twin
 from eventsnn.engines.arguments import check_dtype
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord
 from eventsnn.errors import SimulationError
 from eventsnn.events import EventStream
 from eventsnn.network import Network
 
-ENGINES = ("auto", "queue", "sweep", "twin")
+ENGINES = ("auto", "queue", "sweep", "twin", "clocked")
 
 
 def simulate(
@@ -36,9 +36,10 @@ def simulate(
     events : EventStream, structured array or (times_ms, indices)
         A recording for the network's sensor; a structured array has fields t (microseconds), x, y, p as
         tonic's do. A pair gives float times in ms and input neurons.
-    engine : {"auto", "queue", "sweep", "twin"}
+    engine : {"auto", "queue", "sweep", "twin", "clocked"}
         ``queue`` runs any network; ``sweep`` runs chains of layers, faster, to the same bits; ``twin`` is the
-        readable plain-Python engine (float64 only); ``auto`` chooses between the first two.
+        readable plain-Python engine (float64 only); ``auto`` chooses between the first two. ``clocked`` is
+        not exact: it takes steps of 1 ms as the authors of HM2-BP do (float32 only, needs `t_stop`).
     dtype : {"float64", "float32"}
         Precision of membrane potentials and synaptic currents.
     t_stop : float, optional
@@ -97,6 +98,10 @@ def _run(
         if np.dtype(dtype) != np.float64:
             raise SimulationError("engine 'twin' computes in float64 only")
         return twin.run(network.lowered, times, indices, t_stop=t_stop)
+    if engine == "clocked":
+        if np.dtype(dtype) != np.float32:
+            raise SimulationError("engine 'clocked' computes in float32 only")
+        return clocked.run(network, times, indices, t_stop=t_stop)
     if engine == "queue":
         network = network.lowered
     module: Any = {"queue": queue, "sweep": sweep}[engine]
