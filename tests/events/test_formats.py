@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from eventsnn.errors import EventFileError, EventFileWarning, MissingExtraError
 from eventsnn.events import EVENT_DTYPE, EventStream, detect_format, open_events, read, write, write_parts
 from eventsnn.events.formats import ENCODERS, FORMATS
-from eventsnn.events.formats.aedat2 import parse_hash_header
 from tests.events.helpers import random_stream, streams
 from tests.events.streams_of_bytes import CASES
 from tests.real_data import real_data
@@ -175,21 +174,6 @@ def test_the_halves_of_evt21_are_told_apart(tmp_path: Path) -> None:
     path.write_bytes(b"% format EVT21;endianness=little;height=320;width=320\n% end\n")
     assert detect_format(path) == "evt21"
     assert read(path).sensor_size == (320, 320, 2)
-
-
-def test_chips_of_aedat2_are_told_apart(tmp_path: Path) -> None:
-    path = tmp_path / "a.aedat"
-    path.write_bytes(b"#!AER-DAT2.0\r\n" + bytes(8))
-    with pytest.raises(EventFileError, match="aedat2-dvs128 or aedat2-davis"):
-        read(path)
-    with pytest.raises(EventFileError, match="does not say which DAVIS"):
-        read(path, format="aedat2-davis")
-    path.write_bytes(b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.Davis346blue\r\n" + bytes(8))
-    assert detect_format(path) == "aedat2-davis"
-    stream = read(path)
-    assert (stream.sensor_size, stream.events[0].tolist()) == ((346, 260, 2), (345, 259, 0, 0))
-    path.write_bytes(b"#!AER-DAT2.0\r\n# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128\r\n" + bytes(8))
-    assert read(path).events[0].tolist() == (127, 127, 0, 1)
 
 
 def test_policies(tmp_path: Path) -> None:
@@ -420,13 +404,3 @@ def test_headers_that_are_wrong(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(EventFileError, match=text):
             read(path, format=name)
-
-
-def test_a_first_record_that_begins_like_a_header_line() -> None:
-    """Its address begins with the byte of '#'; the line that it seems to begin has control characters."""
-    header = b"#!AER-DAT2.0\r\n# made by hand\r\n"
-    record = (140 << 22 | 5 << 12).to_bytes(4, "big") + (7).to_bytes(4, "big")
-    assert record[:1] == b"#"
-    assert parse_hash_header(header + record, True) == len(header)
-    assert parse_hash_header(header + record + b"\n", False) == len(header)
-    assert parse_hash_header(header + b"# unfinished", False) is None
