@@ -37,3 +37,10 @@ def unpack(packed: np.ndarray, post: int) -> np.ndarray:
     """The inverse of `pack`: array (blocks, pre, WIDTH) -> (post, pre), C-contiguous, same dtype."""
     blocks, pre, width = packed.shape
     return np.ascontiguousarray(packed.transpose(0, 2, 1).reshape(blocks * width, pre)[:post])
+
+
+def pad(values: np.ndarray, blocks: int) -> np.ndarray:
+    """The array (samples, neurons) with zeros for the neurons that fill the last block."""
+    padded = np.zeros((len(values), blocks * WIDTH), values.dtype)
+    padded[:, : values.shape[1]] = values
+    return padded

@@ -71,8 +71,6 @@ class Arrivals:
 
 def refusal(network: Network) -> str | None:
     """Why the sweep engine cannot run a network; None if it can."""
-    if network.is_spatial and network.connections:
-        return "it has both connections and spatial layers"
     if network.connections:
         return f"connection {network.connections[0].key!r} makes the network more than a chain of layers"
     dense = False

@@ -12,20 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eventsnn._ext.arrivals import list_active
 from eventsnn._ext.optimiser import Update, update_blocks
 from eventsnn._ext.rule import lateral_factors, learn_blocks
-from eventsnn._ext.spsp import reverse_blocks
 from eventsnn._ext.turns import Turns
-from eventsnn.engines.blocks import WIDTH
+from eventsnn.engines.blocks import WIDTH, pad
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.sweep import Arrivals, LayerInput, LayerSpikes, order_by_block
 from eventsnn.learning import macro
 from eventsnn.learning.hm2bp import HM2BP
+from eventsnn.train.first_layer import learn_first
 from eventsnn.train.learner import BatchRun
 from eventsnn.train.optimisers import OptimiserState
 from eventsnn.train.parallel import Pool
-from eventsnn.train.spatial import count_spatial, learn_spatial, pad
+from eventsnn.train.spatial import count_spatial, learn_spatial
 
 
 @dataclass
@@ -73,7 +72,19 @@ def accumulate_gradients(
         name = str(network.layers[number].name)
         update = updates[name] if updates else None
         if number == 0 and len(network.layers) > 1:
-            _learn_first(packed, states[name], run.inputs[0], run.layers[0], delta, rule, pool, update)
+            first = run.layers[0]
+            learn_first(
+                states[name].gradient,
+                packed.constants[0],
+                states[name].row_sum,
+                run.inputs[0],
+                first.by_block,
+                first.counts,
+                delta,
+                rule,
+                pool.share,
+                update,
+            )
             break
         delta = _learn_upper(packed, number, states[name], run, fired, delta, lateral, rule, pool, update)
         fired, lateral = run.layers[number - 1], np.ones_like(delta)
@@ -197,48 +208,3 @@ def _learn_upper(
         turns = Turns(blocks)
         pool.share(lambda: update_blocks(update, turns))
     return total
-
-
-def _learn_first(
-    packed: PackedNetwork,
-    state: OptimiserState,
-    given: LayerInput,
-    fired: LayerSpikes,
-    delta: np.ndarray,
-    rule: HM2BP,
-    pool: Pool,
-    update: Update | None,
-) -> None:
-    """Gradient of the first layer, event by event, without its S-PSP matrix, and its update.
-
-    In an exact feed-forward run a_i = nu o_i, so the self term of a neuron that fired is 1.
-    """
-    layer = packed.network.layers[0]
-    blocks = len(state.gradient)
-    silent_own = rule.silent_post_ratio * state.row_sum.reshape(-1)[: layer.neurons] / layer.threshold
-    active = fired.counts > 0
-    coefficient = np.where(active, 2.0 * delta, 0.0).astype(packed.real)
-    silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(packed.real)
-    coefficient, silent = pad(coefficient, blocks), pad(silent, blocks)
-    arrivals = given.arrivals
-    rows, n_rows = np.empty(len(arrivals.times), np.int32), np.zeros(len(arrivals), np.int64)
-    samples, turns = Turns(len(arrivals)), Turns(blocks)
-    pool.share(
-        lambda: list_active(
-            arrivals.neurons, arrivals.ptr, packed.network.input.neurons, rows, n_rows, samples
-        )
-    )
-    pool.share(
-        lambda: reverse_blocks(
-            state.gradient,
-            packed.constants[0],
-            *given.parts,
-            *fired.by_block,
-            coefficient,
-            silent,
-            rows,
-            n_rows,
-            update,
-            turns,
-        )
-    )

@@ -12,16 +12,15 @@ import math
 
 import numpy as np
 
-from eventsnn._ext.arrivals import list_active
 from eventsnn._ext.optimiser import Update, update_blocks
 from eventsnn._ext.rule import learn_blocks
-from eventsnn._ext.spsp import reverse_blocks
 from eventsnn._ext.turns import Turns
-from eventsnn.engines.blocks import WIDTH
+from eventsnn.engines.blocks import WIDTH, pad
 from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.sweep import Arrivals, PatchRun, run_patches
+from eventsnn.engines.sweep import Arrivals, PatchRun, call, run_patches
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Conv, Network, Pool
+from eventsnn.train.first_layer import learn_first
 from eventsnn.train.optimisers import OptimiserState
 from eventsnn.train.parallel import Pool as Threads
 
@@ -47,13 +46,6 @@ def run_spatial(packed: PackedNetwork, samples: Arrivals, threads: Threads) -> l
 
     threads.share(work)
     return runs
-
-
-def pad(values: np.ndarray, blocks: int) -> np.ndarray:
-    """The array (samples, neurons) with zeros for the neurons that fill the last block."""
-    padded = np.zeros((len(values), blocks * WIDTH), values.dtype)
-    padded[:, : values.shape[1]] = values
-    return padded
 
 
 def learn_spatial(
@@ -102,7 +94,17 @@ def _learn_sample(
         by_position = np.ascontiguousarray(delta.reshape(layer.shape[0], -1).T)
         if number == 0:
             if isinstance(layer, Conv):
-                _learn_first(packed, layer, states[str(layer.name)], runs[0], by_position, rule, gradient)
+                learn_first(
+                    gradient,
+                    packed.constants[0],
+                    states[str(layer.name)].row_sum,
+                    runs[0].given,
+                    runs[0].by_block,
+                    runs[0].counts,
+                    by_position,
+                    rule,
+                    call,
+                )
                 gradients[str(layer.name)] = gradient
             break
         source = runs[number - 1].counts.T.ravel() if number else np.bincount(inputs)
@@ -110,37 +112,6 @@ def _learn_sample(
         if isinstance(layer, Conv):
             gradients[str(layer.name)] = gradient
     return gradients
-
-
-def _learn_first(
-    packed: PackedNetwork,
-    layer: Conv,
-    state: OptimiserState,
-    run: PatchRun,
-    delta: np.ndarray,
-    rule: HM2BP,
-    gradient: np.ndarray,
-) -> None:
-    """Add the gradient of the first layer: no S-PSP matrix, and the self term of a neuron that fired is 1."""
-    blocks, arrivals = len(gradient), run.given.arrivals
-    silent_own = rule.silent_post_ratio * state.row_sum.reshape(-1)[: layer.shape[0]] / layer.threshold
-    active = run.counts > 0
-    coefficient = np.where(active, 2.0 * delta, 0.0).astype(packed.real)
-    silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(packed.real)
-    rows, n_rows = np.empty(len(arrivals.times), np.int32), np.zeros(len(arrivals), np.int64)
-    list_active(arrivals.neurons, arrivals.ptr, gradient.shape[1], rows, n_rows, Turns(len(arrivals)))
-    reverse_blocks(
-        gradient,
-        packed.constants[0],
-        *run.given.parts,
-        *run.by_block,
-        pad(coefficient, blocks),
-        pad(silent, blocks),
-        rows,
-        n_rows,
-        None,
-        Turns(blocks),
-    )
 
 
 def _learn_upper(

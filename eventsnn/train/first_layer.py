@@ -1,0 +1,67 @@
+"""The gradient of the first layer, event by event, without its S-PSP matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsnn._ext.arrivals import list_active
+from eventsnn._ext.optimiser import Update
+from eventsnn._ext.spsp import reverse_blocks
+from eventsnn._ext.turns import Turns
+from eventsnn.engines.blocks import pad
+from eventsnn.engines.sweep import LayerInput, Share
+from eventsnn.learning.hm2bp import HM2BP
+
+
+def learn_first(
+    gradient: np.ndarray,
+    constants: np.ndarray,
+    row_sum: np.ndarray,
+    given: LayerInput,
+    by_block: tuple[np.ndarray, np.ndarray, np.ndarray],
+    counts: np.ndarray,
+    delta: np.ndarray,
+    rule: HM2BP,
+    share: Share,
+    update: Update | None = None,
+) -> None:
+    """Add to a gradient and, where an update is given, apply it block by block.
+
+    In an exact feed-forward run a_i = nu o_i, so the self term of a neuron that fired is 1.
+
+    Parameters
+    ----------
+    gradient : real array (blocks, pre, WIDTH)
+    constants : float64 array (11,)
+        Of the layer's neurons.
+    row_sum : float64 array (blocks, WIDTH)
+        Sums of the weights of each neuron.
+    given, by_block, counts
+        What arrived and what the layer fired; counts is int64 (samples, neurons).
+    delta : float64 array (samples, neurons)
+        Errors of the layer.
+    """
+    blocks, real, threshold = len(gradient), gradient.dtype, constants[0]
+    silent_own = rule.silent_post_ratio * row_sum.reshape(-1)[: counts.shape[1]] / threshold
+    active = counts > 0
+    coefficient = np.where(active, 2.0 * delta, 0.0).astype(real)
+    silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(real)
+    coefficient, silent = pad(coefficient, blocks), pad(silent, blocks)
+    arrivals = given.arrivals
+    rows, n_rows = np.empty(len(arrivals.times), np.int32), np.zeros(len(arrivals), np.int64)
+    samples, turns = Turns(len(arrivals)), Turns(blocks)
+    share(lambda: list_active(arrivals.neurons, arrivals.ptr, gradient.shape[1], rows, n_rows, samples))
+    share(
+        lambda: reverse_blocks(
+            gradient,
+            constants,
+            *given.parts,
+            *by_block,
+            coefficient,
+            silent,
+            rows,
+            n_rows,
+            update,
+            turns,
+        )
+    )
