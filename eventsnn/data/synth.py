@@ -26,6 +26,7 @@ from eventsnn.events.files import write
 from eventsnn.events.formats.base import PartFile, read_bytes
 from eventsnn.events.motion import MotionPath
 from eventsnn.events.nmnist_motion import NMNIST_SACCADES
+from eventsnn.interrupts import hold_interrupts
 
 PLAN = "synth.json"
 
@@ -113,7 +114,10 @@ def write_dataset(
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         try:
-            for _ in pool.map(record, range(len(pictures))):
+            # Ctrl-C within `submit` can leave a lock of the pool taken for ever: it waits until all is handed in.
+            with hold_interrupts():
+                results = pool.map(record, range(len(pictures)))
+            for _ in results:
                 if progress is not None:
                     progress(1)
         except BaseException:
