@@ -114,7 +114,7 @@ def write_dataset(
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         try:
-            # Ctrl-C within `submit` can leave a lock of the pool taken for ever: it waits until all is handed in.
+            # Ctrl-C within `submit` can leave a lock of the pool taken for ever: it waits for its end.
             with hold_interrupts():
                 results = pool.map(record, range(len(pictures)))
             for _ in results:
