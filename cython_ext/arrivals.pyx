@@ -1,9 +1,9 @@
 """What all blocks of a layer share about its arrivals: propagators between them, and where a time lies among them."""
 
 from libc.math cimport isfinite
-from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
 
 from eventsnn._ext.block cimport TABLE_COLUMNS as COLUMNS
 from eventsnn._ext.block cimport ops32, ops64
@@ -23,19 +23,37 @@ cdef enum:
     CHUNK = 256
 
 
+cdef void fill_rows(const double* lag, int64_t n, const double* constants, real_t* table) noexcept nogil:
+    if real_t is float:
+        ops32.table(table, lag, n, constants, constants[0] * LIF_CANDIDATE)
+    else:
+        ops64.table(table, lag, n, constants, constants[0] * LIF_CANDIDATE)
+
+
 cdef void fill_propagators(const double* times, int64_t n, const double* constants, real_t* table) noexcept nogil:
     """Rows of the table for `n` arrivals; the first is taken to come after an interval of 0."""
     cdef double lag[CHUNK]
-    cdef int64_t start = 0, k, m
-    cdef double lowered = constants[0] * LIF_CANDIDATE
+    cdef double distinct[CHUNK]  # what differs from the last one, ties apart
+    cdef real_t row[CHUNK * COLUMNS]
+    cdef int32_t place[CHUNK]
+    cdef int64_t start = 0, k, m, found
     while start < n:
         m = min(n - start, <int64_t> CHUNK)
+        found = 1
+        distinct[0] = 0.0
         for k in range(m):
             lag[k] = times[start + k] - times[start + k - 1] if start + k else 0.0
-        if real_t is float:
-            ops32.table(table + start * COLUMNS, lag, m, constants, lowered)
+            if found < CHUNK and lag[k] != 0.0 and lag[k] != distinct[found - 1]:
+                distinct[found] = lag[k]
+                found += 1
+            place[k] = <int32_t> (found - 1) if lag[k] != 0.0 else 0
+        if 2 * found > m:
+            fill_rows(lag, m, constants, table + start * COLUMNS)
         else:
-            ops64.table(table + start * COLUMNS, lag, m, constants, lowered)
+            # On a grid most intervals are its step or 0.
+            fill_rows(distinct, found, constants, row)
+            for k in range(m):
+                memcpy(table + (start + k) * COLUMNS, row + place[k] * COLUMNS, COLUMNS * sizeof(real_t))
         start += m
 
 
@@ -111,26 +129,76 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
             s = turns_take(&turns.next)
 
 
-def list_active(const int32_t[::1] neurons, const int64_t[::1] sample_ptr, int64_t n_pre, int32_t[::1] rows,
-                int64_t[::1] row_count, Turns turns):
-    """The source neurons that fired in each sample, each once, in the order of their first spikes.
+cdef int64_t number_times(const double* times, int64_t n, int32_t* number, int32_t* last) noexcept nogil:
+    """number[e]: which time arrival e has, counted from 0; last[k]: the last arrival at time k. Returns how many."""
+    cdef int64_t e, k = 0
+    for e in range(n):
+        k += e > 0 and times[e] != times[e - 1]
+        number[e] = <int32_t> k
+        last[k] = <int32_t> e
+    return k + 1 if n else 0
 
-    Those of sample s are rows[sample_ptr[s] : sample_ptr[s] + row_count[s]].
+
+def list_rows(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr, int64_t n_pre,
+              int32_t[::1] rows, int64_t[::1] n_rows, int32_t[::1] ends, int32_t[::1] when, int32_t[::1] last,
+              int64_t[::1] n_times, Turns turns):
+    """The source neurons that fired in each sample; where many fire at the same time, also which times are whose.
+
+    What belongs to sample s stands from sample_ptr[s] on.
+
+    Parameters
+    ----------
+    times, neurons, sample_ptr
+        Arrivals as in `fill_tables`.
+    n_pre : int
+        Source neurons.
+    rows : int32 (n,), n_rows : int64 (samples,)
+        Filled: the neurons that fired, ascending, and how many.
+    n_times : int64 (samples,)
+        Filled: how many times there are if those are half as many as the arrivals at most; else 0, and the sample's
+        `ends`, `when` and `last` mean nothing.
+    ends, when, last : int32 (n,)
+        Filled: see `rows_t` in block.h.
+    turns : Turns
+        Over the samples.
     """
-    cdef int64_t s, e, n
-    cdef uint8_t* seen = <uint8_t*> calloc(max(n_pre, 1), 1)
-    if seen == NULL:
+    cdef int64_t s, e, j, n, first, size
+    cdef int32_t* end = <int32_t*> calloc(n_pre + 1, sizeof(int32_t))
+    cdef int32_t* number = <int32_t*> malloc((<int64_t> neurons.shape[0] + 1) * sizeof(int32_t))
+    if end == NULL or number == NULL:
+        free(end)
+        free(number)
         raise MemoryError(f"no memory for {n_pre} neurons")
     with nogil:
         s = turns_take(&turns.next)
         while s < turns.count:
+            first = sample_ptr[s]
+            size = sample_ptr[s + 1] - first
             n = 0
-            for e in range(sample_ptr[s], sample_ptr[s + 1]):
-                if not seen[neurons[e]]:
-                    seen[neurons[e]] = True
-                    rows[sample_ptr[s] + n] = neurons[e]
-                    n += 1
-            row_count[s] = n
-            memset(seen, 0, n_pre)
+            n_times[s] = 0
+            if size:
+                memset(end, 0, n_pre * sizeof(int32_t))
+                for e in range(size):
+                    end[neurons[first + e]] += 1
+                e = 0
+                for j in range(n_pre):
+                    if end[j]:
+                        rows[first + n] = <int32_t> j
+                        n += 1
+                    e += end[j]
+                    end[j] = <int32_t> e
+                n_times[s] = number_times(&times[first], size, number, &last[first])
+                if 2 * n_times[s] > size:
+                    n_times[s] = 0
+                else:
+                    for j in range(n):
+                        ends[first + j] = end[rows[first + j]]
+                    # From the last place of each on, so that the latest comes first.
+                    for j in range(size):
+                        e = neurons[first + j]
+                        end[e] -= 1
+                        when[first + end[e]] = number[j]
+            n_rows[s] = n
             s = turns_take(&turns.next)
-        free(seen)
+        free(end)
+        free(number)

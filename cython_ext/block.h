@@ -13,14 +13,26 @@
 struct event_s;
 struct block_s;
 
+/* Arrivals of which many come at the same time: the times there are, and by source neuron which of them are its own. */
+typedef struct {
+    int64_t n_times;     /* 0: not made */
+    const int32_t* last; /* [n_times] the last arrival at each */
+    int64_t n_rows;
+    const int32_t* rows; /* [n_rows] the source neurons that fired, ascending */
+    const int32_t* ends; /* [n_rows] where each one's numbers end in `when` */
+    const int32_t* when; /* numbers of its times, the latest first */
+} rows_t;
+
 #define DECLARE_OPS(REAL, ops)                                                                                       \
     typedef struct {                                                                                                 \
         int64_t (*run)(REAL*, REAL*, const REAL*, const struct event_s*, const REAL*, int64_t, int64_t);             \
         int (*sweep)(struct block_s*, const REAL*, const REAL*);                                                     \
         void (*step)(REAL*, REAL*, const REAL*, int64_t, int32_t, REAL, REAL, REAL, REAL, REAL, REAL, uint8_t*);     \
         void (*table)(REAL*, const double*, int64_t, const double*, double);                                         \
-        void (*reverse)(REAL*, const int32_t*, const REAL*, int64_t, const int32_t*, const int32_t*, const REAL*,    \
-                        const REAL*, int64_t);                                                                       \
+        void (*reverse)(REAL*, const int32_t*, const REAL*, const int32_t*, const int32_t*, const REAL*,             \
+                        const REAL*);                                                                                \
+        void (*reverse_rows)(REAL*, const rows_t*, const REAL*, const int32_t*, const int32_t*, const REAL*,         \
+                             const REAL*, REAL*);                                                                    \
         void (*add_rows)(REAL*, const int32_t*, int64_t, const REAL*);                                               \
         void (*weigh)(const REAL*, const REAL*, int64_t, double*);                                                   \
         void (*learn)(REAL*, REAL*, const REAL*, const REAL*, const REAL*, const REAL*, const REAL*, const REAL*,    \

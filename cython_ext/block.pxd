@@ -10,6 +10,13 @@ from eventsnn._ext.sweep cimport block_t, event_t
 
 cdef extern from "block.h":
     enum: TABLE_COLUMNS
+    ctypedef struct rows_t:
+        int64_t n_times
+        const int32_t* last
+        int64_t n_rows
+        const int32_t* rows
+        const int32_t* ends
+        const int32_t* when
     ctypedef struct ops32_t:
         int64_t (*run)(float*, float*, const float*, const event_t*, const float*, int64_t,
                        int64_t) noexcept nogil
@@ -17,8 +24,10 @@ cdef extern from "block.h":
         void (*step)(float*, float*, const float*, int64_t, int32_t, float, float, float, float, float, float,
                      uint8_t*) noexcept nogil
         void (*table)(float*, const double*, int64_t, const double*, double) noexcept nogil
-        void (*reverse)(float*, const int32_t*, const float*, int64_t, const int32_t*, const int32_t*, const float*,
-                        const float*, int64_t) noexcept nogil
+        void (*reverse)(float*, const int32_t*, const float*, const int32_t*, const int32_t*, const float*,
+                        const float*) noexcept nogil
+        void (*reverse_rows)(float*, const rows_t*, const float*, const int32_t*, const int32_t*, const float*,
+                             const float*, float*) noexcept nogil
         void (*add_rows)(float*, const int32_t*, int64_t, const float*) noexcept nogil
         void (*weigh)(const float*, const float*, int64_t, double*) noexcept nogil
         void (*learn)(float*, float*, const float*, const float*, const float*, const float*, const float*,
@@ -34,8 +43,10 @@ cdef extern from "block.h":
         void (*step)(double*, double*, const double*, int64_t, int32_t, double, double, double, double, double, double,
                      uint8_t*) noexcept nogil
         void (*table)(double*, const double*, int64_t, const double*, double) noexcept nogil
-        void (*reverse)(double*, const int32_t*, const double*, int64_t, const int32_t*, const int32_t*, const double*,
-                        const double*, int64_t) noexcept nogil
+        void (*reverse)(double*, const int32_t*, const double*, const int32_t*, const int32_t*, const double*,
+                        const double*) noexcept nogil
+        void (*reverse_rows)(double*, const rows_t*, const double*, const int32_t*, const int32_t*, const double*,
+                             const double*, double*) noexcept nogil
         void (*add_rows)(double*, const int32_t*, int64_t, const double*) noexcept nogil
         void (*weigh)(const double*, const double*, int64_t, double*) noexcept nogil
         void (*learn)(double*, double*, const double*, const double*, const double*, const double*, const double*,

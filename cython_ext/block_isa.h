@@ -24,7 +24,8 @@
 #define OPS(isa)                                                                                                     \
     {                                                                                                                \
         PASTE(run, isa), PASTE(sweep, isa), PASTE(step, isa), PASTE(table, isa), PASTE(reverse, isa),                \
-            PASTE(add_rows, isa), PASTE(weigh, isa), PASTE(learn, isa), PASTE(adam, isa), PASTE(sgd, isa)            \
+            PASTE(reverse_rows, isa), PASTE(add_rows, isa), PASTE(weigh, isa), PASTE(learn, isa), PASTE(adam, isa),  \
+            PASTE(sgd, isa)                                                                                          \
     }
 
 /* Vectors of 16 bytes: SSE2 on x86-64, NEON on arm64, part of both baselines. VGE gives a bit per lane. */

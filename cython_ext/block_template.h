@@ -127,38 +127,76 @@ TARGET static void NAME(table)(REAL* table, const double* d, int64_t n, const do
     }
 }
 
-/* One block in reverse time from arrival e down to 0: add G to the row of each arrival, going back to the arrival
- * before after each. Evaluation point p, of neuron `lane`, acts from arrival at[p] on: it adds `dp` to P and `dg` to
- * G there; `at` descends from e or below. */
-TARGET static void NAME(reverse)(REAL* out, const int32_t* neurons, const REAL* table, int64_t e, const int32_t* at,
-                                 const int32_t* lane, const REAL* dp, const REAL* dg, int64_t points) {
+/* The evaluation points from p on that act from arrival e on: each, of neuron `lane`, adds `dp` to P and `dg` to G
+ * there; `at` ends with -1. Returns the first that acts earlier. */
+TARGET static inline int64_t NAME(add_points)(VEC* P, VEC* G, int64_t p, const int32_t* at, int64_t e,
+                                              const int32_t* lane, const REAL* dp, const REAL* dg) {
     static const struct {
         REAL row[2 * BLOCK_WIDTH];
     } one = {{[BLOCK_WIDTH] = 1}};
+    for (; at[p] == e; ++p) {
+        const REAL* unit = one.row + BLOCK_WIDTH - lane[p]; /* 1 for the neuron, 0 for the others */
+        const VEC x = VSET(dp[p]), y = VSET(dg[p]);
+        for (int k = 0; k < VECS; ++k) {
+            const VEC which = LOAD(unit + k * LANES);
+            P[k] += which * x;
+            G[k] += which * y;
+        }
+    }
+    return p;
+}
+
+/* One block in reverse time from the latest point's arrival down to 0: add G to the row of each arrival, going back to
+ * the arrival before after each. */
+TARGET static void NAME(reverse)(REAL* out, const int32_t* neurons, const REAL* table, const int32_t* at,
+                                 const int32_t* lane, const REAL* dp, const REAL* dg) {
     VEC P[VECS], G[VECS];
-    int64_t p = 0, next = points ? at[0] : -1;
+    int64_t p = 0;
     for (int k = 0; k < VECS; ++k) P[k] = G[k] = VSET(0);
-    for (; e >= 0; --e) {
+    for (int64_t e = at[0]; e >= 0; --e) {
         const REAL* row = table + e * TABLE_COLUMNS;
         REAL* o = out + (int64_t)neurons[e] * BLOCK_WIDTH;
         const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
         NAME(fetch)(out + (int64_t)neurons[e > AHEAD ? e - AHEAD : e] * BLOCK_WIDTH);
-        while (next == e) {
-            const REAL* unit = one.row + BLOCK_WIDTH - lane[p]; /* 1 for the neuron, 0 for the others */
-            const VEC x = VSET(dp[p]), y = VSET(dg[p]);
-            for (int k = 0; k < VECS; ++k) {
-                const VEC which = LOAD(unit + k * LANES);
-                P[k] += which * x;
-                G[k] += which * y;
-            }
-            next = ++p < points ? at[p] : -1;
-        }
+        p = NAME(add_points)(P, G, p, at, e, lane, dp, dg);
         for (int k = 0; k < VECS; ++k) SAVE(o + k * LANES, LOAD(o + k * LANES) + G[k]);
         if (row[1] == 0) continue; /* at the instant of the arrival before: nothing to go back over */
         for (int k = 0; k < VECS; ++k) {
             G[k] = G[k] * b + P[k] * h;
             P[k] = P[k] * a;
         }
+    }
+}
+
+/* The same where many arrivals come at the same time: G once for each time, kept in `g` (times, BLOCK_WIDTH), then
+ * added row by row, in each the latest first: the same sums in the same order. */
+TARGET static void NAME(reverse_rows)(REAL* out, const rows_t* r, const REAL* table, const int32_t* at,
+                                      const int32_t* lane, const REAL* dp, const REAL* dg, REAL* g) {
+    VEC P[VECS], G[VECS];
+    int64_t p = 0, top = r->n_times - 1, from = 0;
+    while (r->last[top] > at[0]) --top;
+    for (int k = 0; k < VECS; ++k) P[k] = G[k] = VSET(0);
+    for (int64_t t = top; t >= 0; --t) {
+        const REAL* row = table + (t ? r->last[t - 1] + 1 : 0) * TABLE_COLUMNS;
+        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
+        p = NAME(add_points)(P, G, p, at, r->last[t], lane, dp, dg);
+        NAME(save)(G, g + t * BLOCK_WIDTH);
+        if (row[1] == 0) continue;
+        for (int k = 0; k < VECS; ++k) {
+            G[k] = G[k] * b + P[k] * h;
+            P[k] = P[k] * a;
+        }
+    }
+    for (int64_t j = 0; j < r->n_rows; ++j) {
+        REAL* o = out + (int64_t)r->rows[j] * BLOCK_WIDTH;
+        const int64_t end = r->ends[j];
+        while (from < end && r->when[from] > top) ++from;
+        NAME(load)(G, o);
+        for (; from < end; ++from) {
+            const REAL* add = g + (int64_t)r->when[from] * BLOCK_WIDTH;
+            for (int k = 0; k < VECS; ++k) G[k] += LOAD(add + k * LANES);
+        }
+        NAME(save)(G, o);
     }
 }
 

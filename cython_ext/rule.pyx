@@ -29,7 +29,7 @@ cdef struct scratch_t:
 
 
 cdef int scratch_create(scratch_t* c, int64_t pre, int64_t longest) except -1 nogil:
-    points_create(&c.points, longest)
+    points_create(&c.points, longest, 0)
     c.e = malloc(pre * WIDTH * sizeof(double))
     c.inverse = malloc(pre * sizeof(double))
     c.below = malloc(pre * sizeof(double))
@@ -69,7 +69,7 @@ cdef void learn_one(const options_t* o, const double* constants, const arrivals_
     for n in range(WIDTH):
         fill[n] = 1
     if a.n and n_spikes:
-        spsp_add(constants, a, table, times, neurons, n_spikes, first, &fill[0], &c.points, e)
+        spsp_add(constants, a, table, times, neurons, n_spikes, first, &fill[0], &c.points, NULL, e)
     for j in range(pre):
         inverse[j] = <real_t> (1.0 / pre_counts[j]) if pre_counts[j] and o.effect_ratio else <real_t> 0.0
         if pre_counts[j]:
@@ -221,7 +221,7 @@ def lateral_factors(const double[::1] constants, const double[::1] times, const 
         longest = max(longest, post_ptr[k + 1] - post_ptr[k])
     for n in range(WIDTH):
         ones[n] = 1.0
-    points_create(&points, longest)
+    points_create(&points, longest, 0)
     e = <double*> calloc(blocks * size * WIDTH, sizeof(double))
     if e == NULL:
         points_free(&points)
@@ -240,7 +240,7 @@ def lateral_factors(const double[::1] constants, const double[::1] times, const 
                     n = post_ptr[k + 1] - post_ptr[k]
                     if a.n and n:
                         spsp_add(&constants[0], &a, &table[sample_ptr[s], 0], &post_times[post_ptr[k]],
-                                 &post_neurons[post_ptr[k]], n, <int32_t> block * WIDTH, &ones[0], &points,
+                                 &post_neurons[post_ptr[k]], n, <int32_t> block * WIDTH, &ones[0], &points, NULL,
                                  e + block * size * WIDTH)
                 factors_of(e, size, &counts[s, 0], labels[s], constants[0], strength, &lateral[s, 0])
             s = turns_take(&turns.next)

@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t
 
 from eventsnn._ext.arrivals cimport arrivals_t
+from eventsnn._ext.block cimport rows_t
 from eventsnn._ext.dtypes cimport real_t
 
 
@@ -18,10 +19,11 @@ cdef struct points_t:
     void* rows          # real [2 capacity][TABLE_COLUMNS]
     void* dp            # real [2 capacity] what the point adds there
     void* dg
+    void* g             # real [times of a rows_t][WIDTH]
 
 
-cdef int points_create(points_t* p, int64_t capacity) except -1 nogil
+cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 nogil
 cdef void points_free(points_t* p) noexcept nogil
 cdef int64_t spsp_add(const double* constants, const arrivals_t* a, const real_t* table, const double* times,
                       const int32_t* neurons, int64_t n_spikes, int32_t first, const real_t* coefficient,
-                      points_t* p, real_t* out) noexcept nogil
+                      points_t* p, const rows_t* by_row, real_t* out) noexcept nogil

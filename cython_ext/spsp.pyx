@@ -14,14 +14,15 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 
 from eventsnn._ext.arrivals cimport arrivals_after, arrivals_of, arrivals_t
-from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64
+from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64, rows_t
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport decay_e
 from eventsnn._ext.optimiser cimport Update
 from eventsnn._ext.turns cimport Turns, turns_take
 
 
-cdef int points_create(points_t* p, int64_t capacity) except -1 nogil:
+cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 nogil:
+    """Room for the points of `capacity` spikes, and for as many `times` of arrivals as any `rows_t` holds."""
     cdef int64_t n = 2 * capacity + 1
     p.capacity = capacity
     p.own = <double*> malloc(n * sizeof(double))
@@ -33,7 +34,8 @@ cdef int points_create(points_t* p, int64_t capacity) except -1 nogil:
     p.rows = malloc(n * TABLE_COLUMNS * sizeof(double))
     p.dp = malloc(n * sizeof(double))
     p.dg = malloc(n * sizeof(double))
-    if not (p.own and p.tail and p.lag and p.weight and p.lane and p.at and p.rows and p.dp and p.dg):
+    p.g = malloc(max(times, 1) * WIDTH * sizeof(double))
+    if not (p.own and p.tail and p.lag and p.weight and p.lane and p.at and p.rows and p.dp and p.dg and p.g):
         points_free(p)
         with gil:
             raise MemoryError(f"no memory for the evaluation points of {capacity} spikes")
@@ -50,6 +52,7 @@ cdef void points_free(points_t* p) noexcept nogil:
     free(p.rows)
     free(p.dp)
     free(p.dg)
+    free(p.g)
 
 
 cdef void weigh_ends(const double* constants, const double* times, const int32_t* neurons, int64_t n_spikes,
@@ -103,12 +106,13 @@ cdef int64_t list_points(const double* constants, const arrivals_t* a, const dou
         p.lane[n] = lane
         p.at[n] = <int32_t> at
         n += 1
+    p.at[n] = -1
     return n
 
 
 cdef int64_t spsp_add(const double* constants, const arrivals_t* a, const real_t* table, const double* times,
                       const int32_t* neurons, int64_t n_spikes, int32_t first, const real_t* coefficient,
-                      points_t* p, real_t* out) noexcept nogil:
+                      points_t* p, const rows_t* by_row, real_t* out) noexcept nogil:
     """Add ``coefficient * e`` of one block in one sample to `out` (pre, WIDTH); returns the number of points."""
     cdef int64_t n, k
     cdef real_t* rows = <real_t*> p.rows
@@ -125,10 +129,15 @@ cdef int64_t spsp_add(const double* constants, const arrivals_t* a, const real_t
     for k in range(n):
         dp[k] = <real_t> p.weight[k] * rows[k * TABLE_COLUMNS]
         dg[k] = <real_t> p.weight[k] * rows[k * TABLE_COLUMNS + 1]
-    if real_t is float:
-        ops32.reverse(out, a.neurons, table, p.at[0], p.at, p.lane, dp, dg, n)
+    if by_row != NULL and by_row.n_times:
+        if real_t is float:
+            ops32.reverse_rows(out, by_row, table, p.at, p.lane, dp, dg, <real_t*> p.g)
+        else:
+            ops64.reverse_rows(out, by_row, table, p.at, p.lane, dp, dg, <real_t*> p.g)
+    elif real_t is float:
+        ops32.reverse(out, a.neurons, table, p.at, p.lane, dp, dg)
     else:
-        ops64.reverse(out, a.neurons, table, p.at[0], p.at, p.lane, dp, dg, n)
+        ops64.reverse(out, a.neurons, table, p.at, p.lane, dp, dg)
     return n
 
 
@@ -136,8 +145,9 @@ def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const dou
                    const int32_t[::1] neurons, const int64_t[::1] sample_ptr, const int32_t[::1] grid,
                    const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
                    const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const real_t[:, ::1] coefficient,
-                   const real_t[:, ::1] silent, const int32_t[::1] active, const int64_t[::1] n_active,
-                   Update update, Turns turns):
+                   const real_t[:, ::1] silent, const int32_t[::1] rows, const int64_t[::1] n_rows,
+                   const int32_t[::1] ends, const int32_t[::1] when, const int32_t[::1] last,
+                   const int64_t[::1] n_times, Update update, Turns turns):
     """Add ``coefficient * e`` of all samples, in their order, to the blocks that this thread takes, and update them.
 
     Parameters
@@ -151,21 +161,24 @@ def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const dou
     coefficient : real (samples, blocks * WIDTH)
     silent : real (samples, blocks * WIDTH)
         Added once for every pre-synaptic neuron that fired in the sample.
-    active, n_active
-        Those neurons, from `eventsnn._ext.arrivals.list_active`.
+    rows, n_rows, ends, when, last, n_times
+        Those neurons, and the times of arrivals where many come at once, from `eventsnn._ext.arrivals.list_rows`.
     update : Update or None
         What to do with a block when its gradient is complete.
     turns : Turns
         Over the blocks.
     """
     cdef arrivals_t a
-    cdef int64_t n_samples = sample_ptr.shape[0] - 1, block, s, k, n, longest = 0
+    cdef rows_t by_row
+    cdef int64_t n_samples = sample_ptr.shape[0] - 1, block, s, k, n, first, longest = 0, most_times = 0
     cdef points_t points
     cdef real_t any_silent
     cdef bint updates = update is not None
     for k in range(post_ptr.shape[0] - 1):
         longest = max(longest, post_ptr[k + 1] - post_ptr[k])
-    points_create(&points, longest)
+    for s in range(n_samples):
+        most_times = max(most_times, n_times[s])
+    points_create(&points, longest, most_times)
     with nogil:
         block = turns_take(&turns.next)
         while block < turns.count:
@@ -174,19 +187,19 @@ def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const dou
                 k = block * n_samples + s
                 n = post_ptr[k + 1] - post_ptr[k]
                 if a.n and n:
-                    spsp_add(&constants[0], &a, &table[sample_ptr[s], 0], &post_times[post_ptr[k]],
+                    first = sample_ptr[s]
+                    by_row = rows_t(n_times[s], &last[first], n_rows[s], &rows[first], &ends[first], &when[first])
+                    spsp_add(&constants[0], &a, &table[first, 0], &post_times[post_ptr[k]],
                              &post_neurons[post_ptr[k]], n, <int32_t> block * WIDTH, &coefficient[s, block * WIDTH],
-                             &points, &out[block, 0, 0])
+                             &points, &by_row, &out[block, 0, 0])
                 any_silent = 0
                 for k in range(WIDTH):
                     any_silent += silent[s, block * WIDTH + k] != 0
-                if any_silent and n_active[s]:
+                if any_silent and n_rows[s]:
                     if real_t is float:
-                        ops32.add_rows(&out[block, 0, 0], &active[sample_ptr[s]], n_active[s],
-                                       &silent[s, block * WIDTH])
+                        ops32.add_rows(&out[block, 0, 0], &rows[sample_ptr[s]], n_rows[s], &silent[s, block * WIDTH])
                     else:
-                        ops64.add_rows(&out[block, 0, 0], &active[sample_ptr[s]], n_active[s],
-                                       &silent[s, block * WIDTH])
+                        ops64.add_rows(&out[block, 0, 0], &rows[sample_ptr[s]], n_rows[s], &silent[s, block * WIDTH])
             if updates:
                 update.block(<int32_t> block)
             block = turns_take(&turns.next)

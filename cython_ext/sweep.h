@@ -117,6 +117,7 @@ static INLINE int64_t block_release(block_t* k) {
     /* Two steps that no branch hangs on: it could not be foretold. */
     e += (e < k->n) & (k->events[e - (e == k->n)].time <= end);
     e += (e < k->n) & (k->events[e - (e == k->n)].time <= end);
+    while (e + 8 < k->n && k->events[e + 8].time <= end) e += 8; /* many at a time */
     while (e < k->n && k->events[e].time <= end) ++e;
     k->release[n] = (int32_t)e;
     return e;

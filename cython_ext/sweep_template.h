@@ -10,23 +10,22 @@
  * may have fired on the way, with nothing changed. */
 #define STEP(FROM, TO)                                                                                               \
     do {                                                                                                             \
+        while (events[e].release < 0) {                                                                              \
+            /* At the instant of the arrival before: no time to fire in. */                                          \
+            const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;                                       \
+            NAME(fetch)(weights + (int64_t)events[e + SWEEP_AHEAD].neuron * BLOCK_WIDTH);                            \
+            for (int k = 0; k < VECS; ++k) I[k] += LOAD(w + k * LANES);                                              \
+            if (++e == stop) goto FROM##_stays;                                                                      \
+        }                                                                                                            \
         const REAL* row = table + e * TABLE_COLUMNS;                                                                 \
         const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;                                           \
+        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);                                              \
         NAME(fetch)(weights + (int64_t)events[e + SWEEP_AHEAD].neuron * BLOCK_WIDTH);                                \
-        if (events[e].release < 0) {                                                                                 \
-            /* At the instant of the arrival before: no time to fire in. */                                          \
-            for (int k = 0; k < VECS; ++k) {                                                                         \
-                TO[k] = FROM[k];                                                                                     \
-                I[k] += LOAD(w + k * LANES);                                                                         \
-            }                                                                                                        \
-        } else {                                                                                                     \
-            const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);                                          \
-            for (int k = 0; k < VECS; ++k) TO[k] = FROM[k] * a + I[k] * h;                                           \
-            VEC top = TO[0];                                                                                         \
-            for (int k = 1; k < VECS; ++k) top = VMAX(top, TO[k]);                                                   \
-            if (__builtin_expect(VGE(top, VSET(row[3])) != 0, 0)) goto FROM##_stays;                                 \
-            for (int k = 0; k < VECS; ++k) I[k] = I[k] * b + LOAD(w + k * LANES);                                    \
-        }                                                                                                            \
+        for (int k = 0; k < VECS; ++k) TO[k] = FROM[k] * a + I[k] * h;                                               \
+        VEC top = TO[0];                                                                                             \
+        for (int k = 1; k < VECS; ++k) top = VMAX(top, TO[k]);                                                       \
+        if (__builtin_expect(VGE(top, VSET(row[3])) != 0, 0)) goto FROM##_stays;                                     \
+        for (int k = 0; k < VECS; ++k) I[k] = I[k] * b + LOAD(w + k * LANES);                                        \
         if (++e == stop) goto TO##_stays;                                                                            \
     } while (0)
 

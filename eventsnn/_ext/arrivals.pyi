@@ -19,11 +19,16 @@ def fill_tables(
     scale: np.ndarray,
     turns: Turns,
 ) -> None: ...
-def list_active(
+def list_rows(
+    times: np.ndarray,
     neurons: np.ndarray,
     sample_ptr: np.ndarray,
     n_pre: int,
     rows: np.ndarray,
-    row_count: np.ndarray,
+    n_rows: np.ndarray,
+    ends: np.ndarray,
+    when: np.ndarray,
+    last: np.ndarray,
+    n_times: np.ndarray,
     turns: Turns,
 ) -> None: ...

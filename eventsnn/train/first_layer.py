@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
-from eventsnn._ext.arrivals import list_active
+from eventsnn._ext.arrivals import list_rows
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.spsp import reverse_blocks
 from eventsnn._ext.turns import Turns
 from eventsnn.engines.blocks import pad
-from eventsnn.engines.sweep import LayerInput, Share
+from eventsnn.engines.sweep import Arrivals, LayerInput, Share
 from eventsnn.learning.hm2bp import HM2BP
+
+# rows, n_rows, ends, when, last, n_times of ``list_rows``.
+Rows: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def learn_first(
@@ -48,9 +53,7 @@ def learn_first(
     silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(real)
     coefficient, silent = pad(coefficient, blocks), pad(silent, blocks)
     arrivals = given.arrivals
-    rows, n_rows = np.empty(len(arrivals.times), np.int32), np.zeros(len(arrivals), np.int64)
-    samples, turns = Turns(len(arrivals)), Turns(blocks)
-    share(lambda: list_active(arrivals.neurons, arrivals.ptr, gradient.shape[1], rows, n_rows, samples))
+    rows, turns = by_row(arrivals, gradient.shape[1], share), Turns(blocks)
     share(
         lambda: reverse_blocks(
             gradient,
@@ -59,9 +62,18 @@ def learn_first(
             *by_block,
             coefficient,
             silent,
-            rows,
-            n_rows,
+            *rows,
             update,
             turns,
         )
     )
+
+
+def by_row(arrivals: Arrivals, n_pre: int, share: Share) -> Rows:
+    """What `reverse_blocks` takes about the source neurons of the arrivals; see ``list_rows``."""
+    n, samples = len(arrivals.times), len(arrivals)
+    rows, ends, when, last = (np.empty(n, np.int32) for _ in range(4))
+    found = rows, np.empty(samples, np.int64), ends, when, last, np.empty(samples, np.int64)
+    turns = Turns(samples)
+    share(lambda: list_rows(arrivals.times, arrivals.neurons, arrivals.ptr, n_pre, *found, turns))
+    return found

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from eventsnn._ext.memory import keep_freed
 from eventsnn.errors import TrainingError
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Pool:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise TrainingError(f"threads must be a whole number >= 1, got {threads!r}")
         self.threads = threads
+        keep_freed()
         self._workers = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         # Reading ahead has a thread of its own: it must not wait behind the kernels.
         self._reader = ThreadPoolExecutor(1)

@@ -18,6 +18,7 @@ from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.learning.twin import gradients
 from eventsnn.network import LIF, Dense, Input, Network
 from eventsnn.train.backward import accumulate_gradients
+from eventsnn.train.first_layer import by_row
 from eventsnn.train.learner import run_forward
 from eventsnn.train.optimisers import Optimiser, OptimiserState
 from eventsnn.train.parallel import Pool
@@ -247,7 +248,7 @@ def test_the_spsp_kernel_sums_over_spike_pairs(name):
     lif = LIFS[name]
     rng = np.random.default_rng(7)
     n_pre, n_post = 9, 45
-    pre = Arrivals.join([sorted_train(rng, 80, n_pre)])
+    pre = Arrivals.join([sorted_train(rng, 300, n_pre)])
     post = Arrivals.join([sorted_train(rng, 200, n_post)])
     assert np.isin(post.times, pre.times).any()
     layer = Dense(
@@ -255,22 +256,54 @@ def test_the_spsp_kernel_sums_over_spike_pairs(name):
     )
     packed = PackedNetwork(Network(Input(n_pre), layer), np.float64)
     found = spsp_matrix(packed, pre, post)
+    assert (by_row(pre, n_pre, sweep.call)[-1] > 0).all(), "the example should hold few times"
+    np.testing.assert_array_equal(found, spsp_matrix(packed, pre, post, rows=False))
     expected = micro.spsp_direct(pre.times, pre.neurons, n_pre, post.times, post.neurons, n_post, lif)
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(found, expected, rtol=RELATIVE, atol=1e-12 * np.abs(expected).max())
 
 
-def spsp_matrix(packed, pre, post):
-    """S-PSPs (post, pre) of one sample, from the kernel."""
+def spsp_matrix(packed, pre, post, rows=True):
+    """S-PSPs (post, pre) of one sample, from the kernel; `rows`: row by row where many arrive at a time."""
     n_pre, n_post = packed.network.input.neurons, packed.network.output.neurons
     given = LayerInput.of(pre, packed.constants[0], np.float64)
     out = np.zeros((block_count(n_post), n_pre, WIDTH))
     ones, none = np.ones((1, len(out) * WIDTH)), np.zeros((1, len(out) * WIDTH))
     by_block = sweep.order_by_block(post, n_post).by_block
-    rows = np.zeros(1, np.int32), np.zeros(1, np.int64)
+    lists = by_row(pre, n_pre, sweep.call)
+    if not rows:
+        lists[-1][:] = 0
     turns = Turns(len(out))
-    reverse_blocks(out, packed.constants[0], *given.parts, *by_block, ones, none, *rows, None, turns)
+    reverse_blocks(out, packed.constants[0], *given.parts, *by_block, ones, none, *lists, None, turns)
     return unpack(out, n_post)
+
+
+def test_the_rows_of_a_batch():
+    """Against loops; a sample with few times, one with many, one without spikes."""
+    rng = np.random.default_rng(3)
+    alone = np.sort(rng.uniform(0.0, 9.0, 40)), rng.integers(0, 9, 40).astype(np.int32)
+    arrivals = Arrivals.join([sorted_train(rng, 300, 9), alone, (np.empty(0), np.empty(0, np.int32))])
+    rows, n_rows, ends, when, last, n_times = by_row(arrivals, 9, sweep.call)
+    for s in range(3):
+        times, neurons = arrivals.sample(s)
+        first = arrivals.ptr[s]
+        distinct = sorted(set(times.tolist()))
+        assert rows[first : first + n_rows[s]].tolist() == sorted(set(neurons.tolist()))
+        assert n_times[s] == (len(distinct) if 2 * len(distinct) <= len(times) else 0)
+        start = 0
+        for j, neuron in enumerate(rows[first : first + n_rows[s]].tolist() if n_times[s] else []):
+            end = ends[first + j]
+            own = [
+                distinct.index(t)
+                for t, n in zip(times.tolist(), neurons.tolist(), strict=True)
+                if n == neuron
+            ]
+            assert when[first + start : first + end].tolist() == own[::-1]
+            start = end
+        for k in range(n_times[s]):
+            assert last[first + k] == max(np.flatnonzero(times == distinct[k]))
+    assert n_times[0] > 0
+    assert n_times[1:].tolist() == [0, 0]
 
 
 def sorted_train(rng, n, neurons):
