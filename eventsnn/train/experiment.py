@@ -12,12 +12,13 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.source import LabelledSource
 from eventsnn.engines.arguments import check_dtype
 from eventsnn.errors import EventSNNError, NetworkError, SimulationError, TrainingError
+from eventsnn.events.encode import Bernoulli
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
 from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.trainer import TrainResult, check_options, train
 
-TABLES = ("network", "rule", "optimiser", "training", "augmentation")
+TABLES = ("network", "rule", "optimiser", "training", "augmentation", "coding")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Experiment:
     optimiser : Optimiser
     training : TrainingOptions
     augmentation : Augmentation or None
+    coding : Bernoulli or None
+        How images become spikes; for whoever opens the data, `run` takes it as it is.
     """
 
     network: dict[str, Any]
@@ -57,6 +60,7 @@ class Experiment:
     optimiser: Optimiser = field(default_factory=Optimiser)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     augmentation: Augmentation | None = None
+    coding: Bernoulli | None = None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Experiment:
@@ -99,6 +103,7 @@ class Experiment:
             augmentation=_from_table(Augmentation, table["augmentation"], "augmentation")
             if "augmentation" in table
             else None,
+            coding=_from_table(Bernoulli, table["coding"], "coding") if "coding" in table else None,
         )
         experiment.make_network()
         return experiment

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn.data.augment import Augmentation
-from eventsnn.data.source import LabelledSource
+from eventsnn.data.source import CodedSource, LabelledSource
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import decide_all
 from eventsnn.engines.sweep import Arrivals
@@ -196,7 +196,7 @@ class TrainingRun:
     def _config(self) -> dict[str, Any]:
         from eventsnn import __version__
 
-        def describe(source: LabelledSource | None, indices: np.ndarray) -> dict[str, int] | None:
+        def describe(source: LabelledSource | None, indices: np.ndarray) -> dict[str, Any] | None:
             if source is None:
                 return None
             # Files are known by label and name: a data set may be moved between two parts of a run.
@@ -205,7 +205,8 @@ class TrainingRun:
                 for path, label in zip(source.paths, source.labels.tolist(), strict=True)
             )
             checksum = zlib.crc32(indices.astype(np.int64).tobytes(), zlib.crc32(names.encode()))
-            return {"recordings": len(indices), "names_crc32": checksum}
+            facts = source.facts() if isinstance(source, CodedSource) else {}
+            return {"recordings": len(indices), "names_crc32": checksum, **facts}
 
         weights = {
             key: zlib.crc32(np.ascontiguousarray(w).tobytes()) for key, w in self.network.weights.items()
