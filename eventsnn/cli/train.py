@@ -26,6 +26,23 @@ from eventsnn.cli.common import (
 )
 
 
+class AugmentOption(click.ParamType):
+    """``elastic=34``: a name and a number; whether there is such a field is the experiment's to say."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        name, _, number = str(value).partition("=")
+        try:
+            return name.strip(), int(number) if number.strip().isdecimal() else float(number)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no augmentation; write a name and a number, such as elastic=34", param, ctx
+            )
+
+
 @click.command()
 @click.argument("experiment", type=FILE, metavar="EXPERIMENT.toml")
 @click.option(
@@ -55,6 +72,14 @@ from eventsnn.cli.common import (
 )
 @seed_option(None, "Instead of the experiment's: of weights, validation, order, augmentation and coding.")
 @click.option(
+    "--augment",
+    type=AugmentOption(),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Instead of the experiment's, may be repeated: shift, drop, time_scale; of images also elastic, "
+    "smoothing, scale, rotation.",
+)
+@click.option(
     "--resume", is_flag=True, help="Go on from RUN's checkpoint, to the bits of an uninterrupted run."
 )
 @sensor_option("the network's input")
@@ -71,6 +96,7 @@ def train(
     out: Path,
     epochs: int | None,
     seed: int | None,
+    augment: tuple[tuple[str, float], ...],
     resume: bool,
     sensor: tuple[int, ...] | None,
     on_bad: str,
@@ -87,13 +113,13 @@ def train(
     Example:
       eventsnn train datasets/nmnist/dense.toml --train N-MNIST/Train --out runs/first
       eventsnn train datasets/nmnist/dense.toml --train N-MNIST/Train --out runs/first --resume --epochs 40
-      eventsnn train datasets/mnist/dense.toml --train mnist --out runs/images
+      eventsnn train datasets/mnist/dense.toml --train mnist --out runs/images --augment rotation=10
     """
     from eventsnn.train.experiment import Experiment
 
     if valid is not None and valid_fraction is not None:
         raise click.UsageError("Give --valid or --valid-fraction, not both.")
-    plan = Experiment.load(experiment)
+    plan = Experiment.load(experiment).augmented(dict(augment))
     size = sensor or plan.make_network().input.sensor_size
     coding = {"coder": plan.coding, "seed": plan.training.seed if seed is None else seed}
     data = open_images(training, split=split, otherwise="train", limit=limit, **coding)

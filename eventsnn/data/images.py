@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from eventsnn._ext.coding import code_images
 from eventsnn._ext.records import Records
-from eventsnn.data.draws import CODE, draw, draw_many, make_key, threshold
+from eventsnn.data.distort import Distortion
+from eventsnn.data.draws import CODE, DISTORT, draw, draw_many, make_key, threshold
 from eventsnn.data.idx import Split, find_idx, read_labelled
 from eventsnn.data.packed import field_bits
 from eventsnn.errors import TrainingError
@@ -150,20 +151,30 @@ class Images:
         """Draw the spikes of image `index` in epoch 0; never None."""
         return self.stream(index)
 
-    def code(self, indices: npt.NDArray[np.int64], epoch: int) -> Records:
+    def distorted(
+        self, indices: npt.NDArray[np.int64], epoch: int, distortion: Distortion | None
+    ) -> npt.NDArray[np.uint8]:
+        """Some images as training sees them in an epoch, before they are coded; uint8 (n, height, width)."""
+        pixels = self.images[indices]
+        return pixels if distortion is None else distortion.apply(pixels, self._keys(DISTORT, indices, epoch))
+
+    def code(
+        self, indices: npt.NDArray[np.int64], epoch: int, distortion: Distortion | None = None
+    ) -> Records:
         """Draw the spikes of some images in an epoch; see `CodedSource.code`."""
-        key = make_key(self.seed, CODE, epoch)
-        keys = np.array([draw(key, index) for index in indices.tolist()], np.uint64)
-        pixels = self.images[indices].reshape(len(indices), -1)
         return code_images(
-            pixels,
+            self.distorted(indices, epoch, distortion).reshape(len(indices), -1),
             self._address,
             self._address_bits,
-            keys,
+            self._keys(CODE, indices, epoch),
             self._limits,
             self.coder.steps,
             self.coder.step_us,
         )
+
+    def _keys(self, purpose: int, indices: npt.NDArray[np.int64], epoch: int) -> npt.NDArray[np.uint64]:
+        key = make_key(self.seed, purpose, epoch)
+        return np.array([draw(key, index) for index in indices.tolist()], np.uint64)
 
     def facts(self) -> dict[str, Any]:
         """What a training run must find unchanged when it is resumed."""

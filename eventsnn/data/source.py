@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.records import Records
+from eventsnn.data.distort import Distortion
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize
 
@@ -73,11 +74,13 @@ class RecordSource(Protocol):
 class CodedSource(Protocol):
     """A source whose recordings are drawn at random, anew in every epoch."""
 
-    def code(self, indices: npt.NDArray[np.int64], epoch: int) -> Records:
+    def code(
+        self, indices: npt.NDArray[np.int64], epoch: int, distortion: Distortion | None = None
+    ) -> Records:
         """Draw some recordings of an epoch (counted from 0) with the interpreter's lock released.
 
-        Safe to call from several threads. The same number and epoch give the same recording; those of epoch
-        0 are the ones of `LabelledSource.stream`.
+        Safe to call from several threads. The same number, epoch and distortion give the same recording;
+        those of epoch 0 without distortion are the ones of `LabelledSource.stream`.
         """
 
     def facts(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn.data.augment import Augmentation
+from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import decide_all
@@ -44,6 +45,7 @@ class TrainingRun:
         rule: HM2BP,
         optimiser: Optimiser,
         augmentation: Augmentation | None,
+        distortion: Distortion | None,
         *,
         real: type[np.floating],
         batch_size: int,
@@ -59,11 +61,12 @@ class TrainingRun:
         check_trainable(network)
         check_rule(network, rule)
         self.network, self.rule, self.optimiser, self.augmentation = network, rule, optimiser, augmentation
+        self.distortion = distortion
         self.batch_size, self.seed = batch_size, seed
         self.data, self.indices = data, indices
         self.valid, self.valid_indices = valid, valid_indices
         self.folder, self.pool, self.progress = folder, pool, progress
-        self.feeder = Feeder(data, network.input.neurons, augmentation, seed)
+        self.feeder = Feeder(data, network.input.neurons, augmentation, seed, distortion)
         self.packed = PackedNetwork(network, real)
         self.states = {
             str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
@@ -225,6 +228,8 @@ class TrainingRun:
             "eventsnn": __version__,
             "bits": BITS,
         }
+        if self.distortion is not None:
+            config["distortion"] = asdict(self.distortion)
         # As a file gives it back: tuples become lists, so that comparing finds only real differences.
         return json.loads(json.dumps(config))
 

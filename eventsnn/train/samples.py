@@ -12,6 +12,7 @@ from eventsnn._ext import prepare as kernel
 from eventsnn._ext.records import Records, from_events
 from eventsnn.data import draws
 from eventsnn.data.augment import Augmentation
+from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, RecordSource
 from eventsnn.errors import TrainingError
 from eventsnn.events.stream import EventStream
@@ -81,15 +82,22 @@ class Feeder:
     augmentation : Augmentation, optional
     seed : int
         Of the augmentation; see `eventsnn.data.draws`.
+    distortion : Distortion, optional
+        Of images, before they are coded.
 
     Raises
     ------
     TrainingError
-        The source's sensor has another number of inputs.
+        The source's sensor has another number of inputs, or there is a distortion and nothing to distort.
     """
 
     def __init__(
-        self, source: LabelledSource, inputs: int, augmentation: Augmentation | None = None, seed: int = 0
+        self,
+        source: LabelledSource,
+        inputs: int,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        distortion: Distortion | None = None,
     ) -> None:
         width, height, polarities = self._sensor_size = source.sensor_size
         if width * height * polarities != inputs:
@@ -97,7 +105,9 @@ class Feeder:
                 f"the recordings' sensor {self._sensor_size} has {width * height * polarities} inputs, "
                 f"the network {inputs}"
             )
-        self._source = source
+        if distortion is not None and not isinstance(source, CodedSource):
+            raise TrainingError("a distortion is for images, and the data set holds recordings")
+        self._source, self._distortion = source, distortion
         self._records = source if isinstance(source, RecordSource) else None
         self._labels = np.asarray(source.labels)
         self._seed = seed
@@ -153,7 +163,7 @@ class Feeder:
     def _load(self, numbers: np.ndarray, epoch: int) -> Records | None:
         """The recordings undecoded, if the source can hand them over so."""
         if isinstance(self._source, CodedSource):
-            return self._source.code(numbers, epoch)
+            return self._source.code(numbers, epoch, self._distortion)
         return None if self._records is None else self._records.load(numbers)
 
     def _fill(self, records: Records, numbers: np.ndarray, epoch: int) -> tuple[Batch, np.ndarray]:

@@ -94,6 +94,35 @@ def test_epochs_are_drawn_anew_and_resume_to_the_same_bits(
     assert "cannot resume, training_set.coder.scale was 0.3 and is now 0.2" in outcome.err
 
 
+def test_augment_options(cli: Cli, experiment: Path, folder: Path, recordings: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ["train", experiment, "--train", folder, "--epochs", 1, "--out", run]
+    outcome = cli(*options, "--augment", "elastic=8", "--augment", "shift=1", "--threads", 2)
+    assert outcome.code == 0, outcome.err
+    with h5py.File(run / "model.h5") as file:
+        config = json.loads(file.attrs["training"])["config"]
+    assert config["distortion"] == {"elastic": 8, "smoothing": 4.0, "scale": 0.0, "rotation": 0.0}
+    assert config["augmentation"]["shift"] == 1
+    # The same, from the file, on another number of threads.
+    experiment.write_text(EXPERIMENT + "[augmentation]\nshift = 1\n[distortion]\nelastic = 8\n")
+    again = ["train", experiment, "--train", folder, "--epochs", 1, "--out", tmp_path / "again"]
+    assert cli(*again, "--threads", 1).code == 0
+    assert (tmp_path / "again" / "model.h5").read_bytes() == (run / "model.h5").read_bytes()
+
+    outcome = cli(*options, "--augment", "elastics=8")
+    assert outcome.code == 1
+    assert "no augmentation 'elastics'; there are shift, drop, time_scale, elastic" in outcome.err
+    outcome = cli(*options, "--augment", "elastic")
+    assert (outcome.code, "such as elastic=34" in outcome.err) == (2, True)
+    experiment.write_text(
+        EXPERIMENT.replace("width = 6, height = 4", "width = 6, height = 5, polarities = 2")
+    )
+    outcome = cli(
+        "train", experiment, "--train", recordings, "--out", tmp_path / "r", "--augment", "scale=0.1"
+    )
+    assert "a distortion is for images, and the data set holds recordings" in outcome.err
+
+
 def test_validation_set_is_named_by_its_file(
     cli: Cli, experiment: Path, folder: Path, tmp_path: Path
 ) -> None:
