@@ -3,8 +3,8 @@ saw it.
 
 As it stands the settings are those of datasets/nmnist/dense.toml, which were fixed on simulated recordings of
 other digits; each fold trains on its whole training part for the same number of epochs and is tested after
-the last. With --choose each fold chooses augmentation and number of epochs among `CANDIDATES` and `STAGES` by
-itself: every candidate trains on three quarters of the fold's training part and is validated on the fourth;
+the last. With --choose each fold chooses schedule, augmentation and number of epochs among `CANDIDATES` and
+`STAGES` by itself: every candidate trains on three quarters of the fold's training part and is validated on the fourth;
 the best then trains anew on the whole part and is tested once. Nothing is chosen by looking at a test part.
 """
 
@@ -25,14 +25,18 @@ from eventsnn.data import NMNIST, Augmentation, ListDataset
 from eventsnn.data.splits import k_fold, split_validation
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.experiment import Experiment
+from eventsnn.train.optimisers import Optimiser
 
-CANDIDATES: dict[str, Augmentation] = {
-    "none": Augmentation(),
-    "shift 1, drop 0.1, time 0.1": Augmentation(shift=1, drop=0.1, time_scale=0.1),
-    "shift 2, drop 0.1, time 0.1": Augmentation(shift=2, drop=0.1, time_scale=0.1),
-    "shift 2, drop 0.3, time 0.2": Augmentation(shift=2, drop=0.3, time_scale=0.2),
+MILD = Augmentation(shift=1, drop=0.1, time_scale=0.1)
+ANNEALED = Optimiser(learning_rate=0.01, schedule="exponential")
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "as it stands": {},
+    "exponential schedule": {"optimiser": ANNEALED, "augmentation": MILD},
+    "exponential schedule, shift 2": {"optimiser": ANNEALED, "augmentation": replace(MILD, shift=2)},
 }
-STAGES = (20, 60)
+"""What replaces parts of the experiment."""
+
+STAGES = (30,)
 """Numbers of epochs to choose from; a stage is judged by the mean of its last `LAST` validations."""
 
 LAST = 5
@@ -71,8 +75,8 @@ def choose(
     """
     learn, judge = split_validation(labels, INNER_FRACTION, options.seed)
     scores: dict[str, list[float]] = {}
-    for name, augmentation in CANDIDATES.items():
-        changed = replace(experiment, augmentation=augmentation)
+    for name, parts in CANDIDATES.items():
+        changed = replace(experiment, **parts)
         result = fit(changed, part(learn), options.stages[-1], options, valid=part(judge))
         curve = [line["valid_accuracy"] for line in result.history]
         scores[name] = [float(np.mean(curve[max(0, stage - LAST) : stage])) for stage in options.stages]
@@ -96,7 +100,7 @@ def run_fold(
         name, epochs, scores = choose(
             experiment, lambda indices: take(data, training[indices]), labels, options
         )
-        experiment = replace(experiment, augmentation=CANDIDATES[name])
+        experiment = replace(experiment, **CANDIDATES[name])
         chosen = {"chosen": name, "stages": list(options.stages), "validation": scores}
     result = fit(experiment, take(data, training), epochs, options)
     score = evaluate(result.network, take(data, testing), threads=options.threads)
@@ -119,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", type=Path, default=EXPERIMENT)
     parser.add_argument("--epochs", type=int, default=20, help="without --choose")
-    parser.add_argument("--choose", action="store_true", help="augmentation and epochs, in each fold apart")
+    parser.add_argument("--choose", action="store_true", help="settings, in each fold apart")
     parser.add_argument("--stages", type=int, nargs="+", default=STAGES, help="epochs to choose from")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)

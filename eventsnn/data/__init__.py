@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.digits import load_digits
+from eventsnn.data.fetch import PUBLIC_SETS, fetch
 from eventsnn.data.idx import load_idx, read_idx
 from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
 from eventsnn.data.nmnist import NMNIST
@@ -17,12 +18,14 @@ __all__ = [
     "CORPORA",
     "DIGITS_CAMERA",
     "NMNIST",
+    "PUBLIC_SETS",
     "Augmentation",
     "LabelledSource",
     "ListDataset",
     "Packed",
     "Speech",
     "TonicDataset",
+    "fetch",
     "from_tonic",
     "k_fold",
     "load_digits",

@@ -132,7 +132,7 @@ class AEDAT4Reader:
 def _find_packets(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     """Where the packets begin and end, and the size of the file; EventFileError if its header is cut.
 
-    The header is a table of FlatBuffers after its size (u32). Its second field, if it has one, is the place of a
+    The header is a table of FlatBuffers after its size (u32). Its second field, if there, is the place of a
     table of all packets, which ends the file (iniVation, AEDAT 4, "IOHeader").
     """
     size = os.stat(path).st_size
