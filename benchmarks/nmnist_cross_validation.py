@@ -4,8 +4,9 @@ saw it.
 As it stands the settings are those of datasets/nmnist/dense.toml, which were fixed on simulated recordings of
 other digits; each fold trains on its whole training part for the same number of epochs and is tested after
 the last. With --choose each fold chooses schedule, augmentation and number of epochs among `CANDIDATES` and
-`STAGES` by itself: every candidate trains on three quarters of the fold's training part and is validated on the fourth;
-the best then trains anew on the whole part and is tested once. Nothing is chosen by looking at a test part.
+`STAGES` by itself: every candidate trains on three quarters of the fold's training part and is validated on
+the fourth; the best then trains anew on the whole part and is tested once. Nothing is chosen by looking at a
+test part.
 """
 
 from __future__ import annotations

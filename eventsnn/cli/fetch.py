@@ -20,7 +20,7 @@ from eventsnn.errors import FetchError
 )
 @json_option
 def fetch(name: str | None, to: Path, as_json: bool) -> None:
-    """Download the public data set NAME and pack it for training; without NAME, list what there is.
+    """Download a public data set; without NAME, list them.
 
     The download is tonic's. DIR/NAME gets a file for each part, such as train.esp, which train and evaluate
     take. What was interrupted goes on with the same command. Where the download fails, what to do by hand
