@@ -1,6 +1,6 @@
 """Conventional networks on the real N-MNIST recordings: a CNN on accumulated frames, a GRU on binned events.
 
-The folds are those of nmnist_cross_validation.py. Each fold chooses among a model's `CANDIDATES` by itself, on
+The folds are those of nmnist_cross_validation.py. A fold chooses among a model's `CANDIDATES` by itself, on
 a quarter of its training part (the same for both models and for ours with --choose), trains the winner anew
 on the whole training part, and is tested once. Recordings are augmented as ours are, with the same draws.
 PyTorch, one thread. Operations are multiplications and additions of one forward pass, counted from the
@@ -95,7 +95,7 @@ MODELS: dict[str, Callable[[Settings], nn.Module]] = {"cnn": FrameCNN, "gru": Bi
 
 
 def accumulate(events: np.ndarray, bins: int) -> np.ndarray:
-    """log(1 + events) per bin, polarity and pixel, float32 (bins, 2, 34, 34); late ones are in the last bin."""
+    """log(1 + events) per bin, polarity and pixel, float32 (bins, 2, 34, 34); late ones are in the last."""
     at = np.clip(events["t"] * bins // LENGTH_US, 0, bins - 1)
     index = ((at * POLARITIES + events["p"]) * SIDE + events["y"]) * SIDE + events["x"]
     counts = np.bincount(index, minlength=bins * POLARITIES * SIDE * SIDE)
