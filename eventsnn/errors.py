@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 
 class EventSNNError(Exception):
@@ -56,6 +57,20 @@ class SimulationError(EventSNNError, ValueError):
 
 class TrainingError(EventSNNError, ValueError):
     """An experiment, a training set or a checkpoint cannot be used; names the file and the field."""
+
+
+class FetchError(EventSNNError):
+    """A public data set cannot be downloaded; the text says why.
+
+    Attributes
+    ----------
+    steps : list of str
+        What to do by hand instead, where that is known.
+    """
+
+    def __init__(self, problem: str, steps: Sequence[str] = ()) -> None:
+        super().__init__(problem)
+        self.steps = list(steps)
 
 
 class TraceError(EventSNNError, ValueError):

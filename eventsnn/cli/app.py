@@ -26,6 +26,7 @@ COMMANDS = (
     "evaluate",
     "inspect",
     "explain",
+    "fetch",
     "synth",
     "encode",
     "pack",

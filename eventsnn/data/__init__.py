@@ -5,6 +5,7 @@ from __future__ import annotations
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.digits import load_digits
 from eventsnn.data.distort import Distortion
+from eventsnn.data.fetch import PUBLIC_SETS, fetch
 from eventsnn.data.idx import load_idx, read_idx
 from eventsnn.data.images import Images
 from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
@@ -19,6 +20,7 @@ __all__ = [
     "CORPORA",
     "DIGITS_CAMERA",
     "NMNIST",
+    "PUBLIC_SETS",
     "Augmentation",
     "Distortion",
     "Images",
@@ -27,6 +29,7 @@ __all__ = [
     "Packed",
     "Speech",
     "TonicDataset",
+    "fetch",
     "from_tonic",
     "k_fold",
     "load_digits",

@@ -151,6 +151,11 @@ def from_tonic(dataset: EventTargetSequence, sensor_size: tuple[int, ...] | None
     return TonicDataset(dataset, size)
 
 
+def as_source(data: Any) -> Any:
+    """A labelled source as it is; anything else as tonic's data sets are, through `from_tonic`."""
+    return data if hasattr(data, "read_or_none") else from_tonic(data)
+
+
 def _targets(dataset: EventTargetSequence) -> np.ndarray:
     """Return the target of every sample, numbers or names."""
     transformed = any(getattr(dataset, name, None) is not None for name in ("target_transform", "transforms"))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._ext.turns import Turns
+from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
 from eventsnn.engines import queue, sweep
 from eventsnn.engines.arguments import check_dtype
@@ -59,7 +60,7 @@ class Evaluation:
 
 def evaluate(
     network: Network,
-    data: LabelledSource,
+    data: LabelledSource | EventTargetSequence,
     *,
     engine: str = "auto",
     dtype: str = "float32",
@@ -72,7 +73,7 @@ def evaluate(
     ----------
     network : Network
     data : LabelledSource
-        For instance `eventsnn.data.NMNIST`.
+        For instance `eventsnn.data.NMNIST`; or a data set of tonic's, see `eventsnn.data.from_tonic`.
     engine : {"auto", "queue", "sweep"}
         Both give the same spikes; see `eventsnn.simulate`.
     dtype : {"float32", "float64"}
@@ -97,16 +98,17 @@ def evaluate(
     reason = sweep.refusal(network)
     if engine == "sweep" and reason:
         raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
-    check_source(network, data, "the data set")
+    source = as_source(data)
+    check_source(network, source, "the data set")
     use_queue = engine == "queue" or reason is not None
     packed = PackedNetwork(network.lowered if use_queue else network, check_dtype(dtype))
     start = time.perf_counter()
     with Pool(threads) as pool:
         counts, labels = count_outputs(
-            packed, data, np.arange(len(data)), pool, use_queue=use_queue, progress=progress
+            packed, source, np.arange(len(source)), pool, use_queue=use_queue, progress=progress
         )
     seconds = time.perf_counter() - start
-    return tally(counts, labels, seconds, len(data) - len(labels))
+    return tally(counts, labels, seconds, len(source) - len(labels))
 
 
 def count_outputs(

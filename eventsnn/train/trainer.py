@@ -12,6 +12,7 @@ import numpy as np
 
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
+from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import split_validation
 from eventsnn.engines.arguments import check_dtype
@@ -67,14 +68,14 @@ class TrainResult:
 
 def train(
     network: Network,
-    data: LabelledSource,
+    data: LabelledSource | EventTargetSequence,
     *,
     rule: HM2BP | None = None,
     epochs: int = 20,
     batch_size: int = 5,
     seed: int = 1,
     out: str | os.PathLike[str],
-    valid: LabelledSource | None = None,
+    valid: LabelledSource | EventTargetSequence | None = None,
     valid_fraction: float = 0.1,
     optimiser: Optimiser | None = None,
     augmentation: Augmentation | None = None,
@@ -91,7 +92,7 @@ def train(
     network : Network
         A chain of dense layers; training starts from its weights.
     data : LabelledSource
-        For instance `eventsnn.data.NMNIST`.
+        For instance `eventsnn.data.NMNIST`; or a data set of tonic's, see `eventsnn.data.from_tonic`.
     rule : HM2BP, optional
     epochs : int
         Epochs in all, those before a resume included.
@@ -140,8 +141,10 @@ def train(
         raise TrainingError(f"optimiser must be an Optimiser, got {type(optimiser).__name__}")
     real = check_dtype(dtype)
     start = time.perf_counter()
-    check_source(network, data, "the training set")
-    training, validation, valid_source = _split(network, data, valid, valid_fraction, seed)
+    source = as_source(data)
+    check_source(network, source, "the training set")
+    others = None if valid is None else as_source(valid)
+    training, validation, valid_source = _split(network, source, others, valid_fraction, seed)
     folder = _prepare_folder(out, resume)
     with Pool(threads) as pool:
         run = TrainingRun(
@@ -153,7 +156,7 @@ def train(
             real=real,
             batch_size=batch_size,
             seed=seed,
-            data=data,
+            data=source,
             indices=training,
             valid=valid_source,
             valid_indices=validation,

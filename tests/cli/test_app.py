@@ -19,6 +19,7 @@ COMMANDS = (
     "evaluate",
     "inspect",
     "explain",
+    "fetch",
     "synth",
     "encode",
     "pack",

@@ -4,25 +4,32 @@
 must be of one camera. Times are microseconds (64 bits, usually since 1970) and do not wrap; y = 0 is on
 top.
 
+The library takes memory for a header or packet of whatever size the file states, 4 GB if need be, and ends
+the interpreter where there is not so much. So sizes are checked against the file before it is asked.
+
 iniVation, AEDAT file formats, version 4.0.
 """
 
 from __future__ import annotations
 
 import os
+import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from eventsnn.errors import EventFileError, MissingExtraError
-from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
+from eventsnn.errors import EventFileError, EventFileWarning, MissingExtraError
+from eventsnn.events.formats.base import Anomalies, Match, Options, open_file, read_block, read_bytes
 from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.formats.gate import Gate
 from eventsnn.events.stream import SensorSize
 
 _MAGIC = b"#!AER-DAT4.0"
+_FIRST_LINE = len(_MAGIC) + 2
+_PACKET = struct.Struct("<ii")  # stream, bytes that follow
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ class AEDAT4Reader:
             raise MissingExtraError("aedat", "aedat", "reading AEDAT 4 files") from None
         if not read_bytes(path, len(_MAGIC)).startswith(_MAGIC):
             raise EventFileError(path, "does not begin with '#!AER-DAT4.0'", offset=0)
-        self._path = path
+        self._path, self._on_cut = path, options.on_cut
+        self._at, self._end, self._size = _find_packets(path)
         self._decoder = self._call(lambda: aedat.Decoder(os.fspath(path)))
         streams = self._call(self._decoder.id_to_stream)
         sizes = {
@@ -85,7 +93,7 @@ class AEDAT4Reader:
         return self._gate.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        while True:
+        while self._packet_is_whole():
             try:
                 packet = self._call(next, self._decoder)
             except StopIteration:
@@ -96,6 +104,61 @@ class AEDAT4Reader:
                     to_whole(self._path, "t", events["t"]), events["x"], events["y"], events["on"]
                 )
 
+    def _packet_is_whole(self) -> bool:
+        """Whether another packet follows; one that is cut is left out, with a warning, or an error."""
+        if self._at >= self._end:
+            return False
+        head = _read_at(self._path, self._at, _PACKET.size)
+        size = _PACKET.unpack(head)[1] if len(head) == _PACKET.size else 0
+        if size < 0:
+            raise EventFileError(self._path, f"a packet of {size} bytes", offset=self._at)
+        if len(head) == _PACKET.size and self._at + _PACKET.size + size <= self._size:
+            self._at += _PACKET.size + size
+            return True
+        text = f"the last packet is cut: {self._size - self._at} of {_PACKET.size + size} bytes"
+        if self._on_cut == "error":
+            raise EventFileError(self._path, f"{text}; copy the file again", offset=self._at)
+        self._gate.anomalies.cut_bytes = self._size - self._at
+        warnings.warn(
+            f"{os.fspath(self._path)}, byte {self._at}: {text}, and left out", EventFileWarning, stacklevel=2
+        )
+        return False
+
     def close(self) -> None:
         """Close the file."""
         self._decoder = None
+
+
+def _find_packets(path: str | os.PathLike[str]) -> tuple[int, int, int]:
+    """Where the packets begin and end, and the size of the file; EventFileError if its header is cut.
+
+    The header is a table of FlatBuffers after its size (u32). Its second field, if there, is the place of a
+    table of all packets, which ends the file (iniVation, AEDAT 4, "IOHeader").
+    """
+    size = os.stat(path).st_size
+    head = _read_at(path, _FIRST_LINE, 4)
+    length = int.from_bytes(head, "little")
+    start = _FIRST_LINE + 4 + length
+    if len(head) < 4 or start > size:
+        raise EventFileError(
+            path, f"the header has {length} bytes and the file {size}: damaged or cut", offset=_FIRST_LINE
+        )
+    header = _read_at(path, _FIRST_LINE + 4, length)
+    try:
+        (root,) = struct.unpack_from("<I", header)
+        fields = root - struct.unpack_from("<i", header, root)[0]
+        (_, field) = struct.unpack_from("<HH", header, fields + 4)
+        (table,) = struct.unpack_from("<q", header, root + field) if field else (-1,)
+    except struct.error:
+        raise EventFileError(path, "the header is damaged", offset=_FIRST_LINE + 4) from None
+    return start, table if start <= table <= size else size, size
+
+
+def _read_at(path: str | os.PathLike[str], start: int, size: int) -> bytes:
+    """Up to `size` bytes of a file from a place on."""
+    descriptor = open_file(path)
+    try:
+        os.lseek(descriptor, start, os.SEEK_SET)
+        return read_block(path, descriptor, size)
+    finally:
+        os.close(descriptor)

@@ -93,12 +93,13 @@ class HDF5Reader:
             raise EventFileError(self._path, "no such file") from None
         except OSError as error:
             text = str(error)
-            if "filter" in text and self._known is DSEC:
+            if "filter" in text and self._known is DSEC and not _load_filters():
                 raise MissingExtraError("hdf5plugin", "dsec", "reading DSEC's compressed files") from None
             if "filter" in text:
                 raise EventFileError(
                     self._path,
-                    f"compressed with a filter that HDF5 does not find ({text}); set HDF5_PLUGIN_PATH",
+                    f"damaged, or compressed with a filter that HDF5 does not find ({text}); "
+                    "set HDF5_PLUGIN_PATH",
                 ) from None
             raise EventFileError(self._path, f"damaged HDF5 file ({text})") from None
         except Exception as error:
@@ -168,9 +169,10 @@ class HDF5Reader:
             self._file.close()
 
 
-def _load_filters() -> None:
+def _load_filters() -> bool:
     """Make Blosc known to HDF5 where the extra is installed; files without compression need none."""
-    import contextlib
-
-    with contextlib.suppress(ImportError):
+    try:
         import hdf5plugin  # noqa: F401
+    except ImportError:
+        return False
+    return True

@@ -20,6 +20,7 @@ from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
 from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.formats.gate import Gate
+from eventsnn.events.formats.matlab import MatlabError, read_matrix
 from eventsnn.events.stream import SensorSize
 
 _SENSOR = (10, 10, 2)
@@ -47,18 +48,15 @@ class STMNISTReader:
     """See `eventsnn.events.formats.base.Reader`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
-        import scipy.io
-
-        read_bytes(path, 1)
         try:
-            table = scipy.io.loadmat(os.fspath(path), variable_names=["spiketrain"]).get("spiketrain")
-        except Exception as error:
+            table = read_matrix(read_bytes(path), "spiketrain")
+        except MatlabError as error:
             raise EventFileError(path, f"damaged MATLAB file ({error})") from None
-        if not isinstance(table, np.ndarray) or table.ndim != 2 or len(table) != _TAXELS + 1:
-            shape = getattr(table, "shape", None)
-            raise EventFileError(path, f"needs an array 'spiketrain' of shape (101, n); it has {shape}")
-        if table.dtype.kind not in "biuf":
-            raise EventFileError(path, f"'spiketrain' is of dtype {table.dtype}; numbers are needed")
+        if table is None or table.ndim != 2 or len(table) != _TAXELS + 1:
+            found = "none" if table is None else f"one of shape {table.shape}"
+            raise EventFileError(
+                path, f"needs an array 'spiketrain' of numbers, shape (101, n); it has {found}"
+            )
         self._path, self._table = path, table
         self._gate = Gate(path, options, _SENSOR)
 
