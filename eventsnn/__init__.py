@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from eventsnn.engines.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
     from eventsnn.events import EventStream, SaccadeCamera, open_events, read, write
     from eventsnn.learning import HM2BP
-    from eventsnn.network import LIF, Connection, Conv, Dense, Input, Network, Pool
+    from eventsnn.network import LIF, Connection, Conv, Dense, Input, Network, Pool, Reservoir
     from eventsnn.trace.explain import Explanation, explain
     from eventsnn.trace.reader import Trace
     from eventsnn.train.evaluate import Evaluation, evaluate
@@ -58,6 +58,7 @@ __getattr__ = on_demand(
         "Input": "eventsnn.network",
         "Network": "eventsnn.network",
         "Pool": "eventsnn.network",
+        "Reservoir": "eventsnn.network",
         "Explanation": "eventsnn.trace",
         "Trace": "eventsnn.trace",
         "explain": "eventsnn.trace",
@@ -101,6 +102,7 @@ __all__ = [
     "NetworkError",
     "Optimiser",
     "Pool",
+    "Reservoir",
     "SaccadeCamera",
     "SimulationError",
     "SimulationInterrupted",

@@ -20,7 +20,7 @@ from eventsnn.engines.blocks import WIDTH, block_count
 from eventsnn.engines.packed import PackedNetwork, pack_once
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.errors import SimulationError
-from eventsnn.network import Conv, Dense, Input, Network, Pool
+from eventsnn.network import Conv, Dense, Input, Network, Pool, Reservoir
 from eventsnn.network.spatial import Geometry
 
 # A kernel call runs one block through all input spikes at the least; more would keep Ctrl-C waiting too long.
@@ -58,6 +58,14 @@ class Arrivals:
 
     def __len__(self) -> int:
         return len(self.ptr) - 1
+
+    @property
+    def last_times(self) -> np.ndarray:
+        """Time of each sample's last spike, ms, 0 for none; float64 array (samples,)."""
+        ends = self.ptr[1:]
+        if not len(self.times):
+            return np.zeros(len(ends))
+        return np.where(self.ptr[:-1] == ends, 0.0, self.times[ends - 1])
 
     def sample(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(times, neurons) of one sample, views."""
@@ -99,6 +107,8 @@ def refusal(network: Network) -> str | None:
         return f"connection {network.connections[0].key!r} makes the network more than a chain of layers"
     dense = False
     for layer in network.layers:
+        if isinstance(layer, Reservoir):
+            return f"layer {layer.name!r} is a reservoir"
         if dense and isinstance(layer, Conv | Pool):
             return f"the spatial layer {layer.name!r} comes after a dense one"
         dense = dense or isinstance(layer, Dense)

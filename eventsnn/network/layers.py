@@ -245,7 +245,7 @@ def build_from_table(cls: type[Any], table: Any, owner: str) -> Any:
     """
     if not isinstance(table, dict):
         raise NetworkError(f"{owner} must be a table, got {table!r}")
-    known = [field.name for field in fields(cls)]
+    known = [field.name for field in fields(cls) if field.init]
     for key in table:
         if key not in known:
             raise NetworkError(f"{owner}: unknown field {key!r}; there are {', '.join(known)}")

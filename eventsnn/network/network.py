@@ -13,11 +13,18 @@ import numpy as np
 
 from eventsnn.errors import NetworkError
 from eventsnn.network.layers import BIAS, Connection, Dense, Input, Projection, build_from_table
-from eventsnn.network.sparse import check_sparse, draw_sparse, is_sparse, row_of
+from eventsnn.network.reservoir import Reservoir, draw_reservoir
+from eventsnn.network.sparse import draw_sparse, is_sparse, row_of
 from eventsnn.network.spatial import Conv, Pool, Shape, fit_source, lower_weights
+from eventsnn.network.weights import check_weights
 
 INPUT = "input"
-KINDS: dict[str, type[Dense | Conv | Pool]] = {"dense": Dense, "conv": Conv, "pool": Pool}
+KINDS: dict[str, type[Dense | Conv | Pool]] = {
+    "dense": Dense,
+    "conv": Conv,
+    "pool": Pool,
+    "reservoir": Reservoir,
+}
 Layer: TypeAlias = Dense | Conv | Pool
 
 
@@ -28,7 +35,7 @@ class Network:
     ----------
     input : Input
         The sensor.
-    *layers : Dense, Conv or Pool
+    *layers : Dense, Conv, Pool or Reservoir
         Each is fed by the one before it, the first by the input; the last is the output.
     connections : iterable of Connection
         Further projections: recurrent, feedback, skip.
@@ -43,7 +50,7 @@ class Network:
     Attributes
     ----------
     input : Input
-    layers : tuple of Dense, Conv or Pool
+    layers : tuple of Dense, Conv, Pool or Reservoir
         With their names and the shapes of their sources filled in.
     connections : tuple of Connection
     weights : read-only mapping of str to read-only array (post, pre)
@@ -69,7 +76,9 @@ class Network:
             raise NetworkError("a network needs at least one layer after its input")
         for layer in layers:
             if not isinstance(layer, Dense | Conv | Pool):
-                raise NetworkError(f"layers must be Dense, Conv or Pool, got {type(layer).__name__}")
+                raise NetworkError(
+                    f"layers must be Dense, Conv, Pool or Reservoir, got {type(layer).__name__}"
+                )
         self.input = input
         self.layers = _fit_layers(input, _name_layers(layers))
         self.connections = tuple(connections)
@@ -79,7 +88,7 @@ class Network:
             weights = self._draw_weights(0 if seed is None else seed)
         elif seed is not None:
             raise NetworkError("give either weights or a seed, not both")
-        self.weights: Mapping[str, Any] = MappingProxyType(_check_weights(weights, shapes))
+        self.weights: Mapping[str, Any] = MappingProxyType(check_weights(weights, shapes))
 
     # -- structure
     # ---------------------------------------------------------------------------------------------
@@ -283,6 +292,8 @@ class Network:
                         f"input: bias_interval is for networks of dense layers, and {layer.name!r} is none"
                     )
                 found.append(Projection(f"{layer.name}:bias", BIAS, n, float(layer.delay)))
+            if isinstance(layer, Reservoir):
+                found.append(Projection(layer.recurrent_key, n, n, float(layer.recurrent_delay)))
             if layer.lateral_inhibition:
                 found.append(Projection(f"{layer.name}:lateral", n, n, 0.0, float(layer.lateral_inhibition)))
         return tuple(found)
@@ -294,11 +305,14 @@ class Network:
         limits |= {connection.key: connection.initial_weight for connection in self.connections}
         chances = {str(layer.name): layer.probability for layer in self.layers}
         chances |= {connection.key: connection.probability for connection in self.connections}
+        reservoirs = {x.recurrent_key: x for x in self.layers if isinstance(x, Reservoir)}
         weights: dict[str, Any] = {}
         for n, (key, shape) in enumerate(self.weight_shapes().items()):
             # One generator per projection: adding a layer at the end leaves the earlier weights as they were.
             generator = np.random.default_rng([int(seed), n])
-            if chances[key] < 1.0:
+            if key in reservoirs:
+                weights[key] = draw_reservoir(reservoirs[key], generator)
+            elif chances[key] < 1.0:
                 weights[key] = draw_sparse(generator, (shape[0], shape[1]), chances[key], limits[key])
             else:
                 weights[key] = (limits[key] * generator.uniform(-1.0, 1.0, shape)).astype(np.float32)
@@ -307,7 +321,7 @@ class Network:
 
 def _name_layers(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     named: list[Layer] = []
-    stems = {Dense: "hidden", Conv: "conv", Pool: "pool"}
+    stems = {Dense: "hidden", Conv: "conv", Pool: "pool", Reservoir: "reservoir"}
     for n, layer in enumerate(layers):
         name = layer.name
         if name is None:
@@ -345,6 +359,8 @@ def _input_to_table(sensor: Input) -> dict[str, Any]:
 def _layer_to_table(layer: Layer) -> dict[str, Any]:
     table = asdict(layer)
     table.pop("source_shape", None)
+    if isinstance(layer, Reservoir):
+        del table["neurons"]
     kind = next(name for name, cls in KINDS.items() if type(layer) is cls)
     # Files of dense networks stay as they were before there were other kinds.
     return table if kind == "dense" else {"type": kind, **table}
@@ -362,34 +378,3 @@ def _layer_from_table(table: Any, owner: str) -> Layer:
         return layer
     dense: Layer = build_from_table(Dense, table, owner)
     return dense
-
-
-def _check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    for key in weights:
-        if key not in shapes:
-            raise NetworkError(f"weights: no layer or connection {key!r}; there are {', '.join(shapes)}")
-    checked: dict[str, Any] = {}
-    for key, shape in shapes.items():
-        axes = "(post, pre)" if len(shape) == 2 else "(channels, source channels, y, x)"
-        if key not in weights:
-            raise NetworkError(f"weights of {key!r} are missing; give an array of shape {shape} {axes}")
-        if is_sparse(weights[key]) and len(shape) == 2:
-            checked[key] = check_sparse(key, weights[key], (shape[0], shape[1]))
-            continue
-        array = np.asarray(weights[key])
-        if array.dtype not in (np.float32, np.float64):
-            if array.dtype.kind not in "iuf":
-                raise NetworkError(f"weights of {key!r} must be numbers, got dtype {array.dtype}")
-            array = array.astype(np.float64)
-        if array.shape != shape:
-            raise NetworkError(f"weights of {key!r} must have shape {shape} {axes}, got {array.shape}")
-        if not np.isfinite(array).all():
-            where = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
-            place = ", ".join(
-                f"{axis.strip('() ')} {n}" for axis, n in zip(axes.split(","), where, strict=True)
-            )
-            raise NetworkError(f"weights of {key!r}: the weight of {place} is {array[where]}")
-        array = np.array(array, order="C")
-        array.flags.writeable = False
-        checked[key] = array
-    return checked

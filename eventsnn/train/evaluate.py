@@ -17,6 +17,7 @@ from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import decide_all
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
+from eventsnn.train.front import Front, split_front
 from eventsnn.train.learner import run_forward
 from eventsnn.train.parallel import Pool
 from eventsnn.train.progress import progress_bar
@@ -91,6 +92,7 @@ def evaluate(
     """
     if engine not in ENGINES:
         raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    whole, (front, network) = network, split_front(network)
     if network.is_recurrent:
         raise SimulationError(
             "a network with recurrent connections may fire for ever; evaluate needs one that ends"
@@ -99,13 +101,21 @@ def evaluate(
     if engine == "sweep" and reason:
         raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
     source = as_source(data)
-    check_source(network, source, "the data set")
+    check_source(whole, source, "the data set")
     use_queue = engine == "queue" or reason is not None
+    if use_queue and front and network.input.has_bias:
+        raise SimulationError("engine 'queue' knows no biases above a reservoir; use engine='auto'")
     packed = PackedNetwork(network.lowered if use_queue else network, check_dtype(dtype))
     start = time.perf_counter()
     with Pool(threads) as pool:
         counts, labels = count_outputs(
-            packed, source, np.arange(len(source)), pool, use_queue=use_queue, progress=progress
+            packed,
+            source,
+            np.arange(len(source)),
+            pool,
+            front=front,
+            use_queue=use_queue,
+            progress=progress,
         )
     seconds = time.perf_counter() - start
     return tally(counts, labels, seconds, len(source) - len(labels))
@@ -117,35 +127,33 @@ def count_outputs(
     indices: np.ndarray,
     pool: Pool,
     *,
+    front: Front | None = None,
     use_queue: bool = False,
     progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Output spike counts (samples, outputs) and labels of the readable recordings among `indices`."""
     found, labels = [], []
-    feeder = Feeder(data, packed.network.input.neurons)
+    feeder = Feeder(data, (front.network if front else packed.network).input.neurons)
     with progress_bar(len(indices), "evaluating", progress) as bar:
         for batch in pool.ahead(lambda part: feeder.prepare(part, 0), cut(indices, BATCH)):
-            if batch.samples and use_queue:
-                found.append(_queue_counts(packed, batch.samples, pool))
-            elif batch.samples:
-                found.append(
-                    run_forward(packed, sweep.Arrivals(batch.times, batch.neurons, batch.ptr), pool).counts
-                )
+            samples = sweep.Arrivals(batch.times, batch.neurons, batch.ptr)
+            if len(batch) and use_queue:
+                found.append(_queue_counts(packed, front.spikes(samples, pool) if front else samples, pool))
+            elif len(batch):
+                found.append(run_forward(packed, samples, pool, front).counts)
             labels.append(batch.labels)
             bar.update(len(batch.labels))
     empty = np.zeros((0, packed.network.output.neurons), np.int64)
     return np.concatenate([empty, *found]), np.concatenate([np.zeros(0, np.int64), *labels])
 
 
-def _queue_counts(
-    packed: PackedNetwork, samples: list[tuple[np.ndarray, np.ndarray]], pool: Pool
-) -> np.ndarray:
+def _queue_counts(packed: PackedNetwork, samples: sweep.Arrivals, pool: Pool) -> np.ndarray:
     counts = np.empty((len(samples), packed.network.output.neurons), np.int64)
     turns = Turns(len(samples))
 
     def work() -> None:
         while (sample := turns.take()) >= 0:
-            counts[sample] = queue.run_packed(packed, *samples[sample]).output.counts
+            counts[sample] = queue.run_packed(packed, *samples.sample(sample)).output.counts
 
     pool.share(work)
     return counts

@@ -17,6 +17,7 @@ from eventsnn.engines.sweep import Arrivals, LayerInput, LayerSpikes, PatchRun, 
 from eventsnn.errors import TrainingError
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
+from eventsnn.train.front import Front
 from eventsnn.train.parallel import Pool
 from eventsnn.train.spatial import count_spatial, run_spatial
 
@@ -28,7 +29,7 @@ class BatchRun:
     Attributes
     ----------
     samples : Arrivals
-        The mini-batch itself.
+        The mini-batch itself, or what its front made of it.
     inputs : dict of int to LayerInput
         What arrived at each dense layer, by its number.
     layers : list of LayerSpikes
@@ -69,7 +70,7 @@ def check_trainable(network: Network) -> None:
             )
 
 
-def run_forward(packed: PackedNetwork, samples: Arrivals, pool: Pool) -> BatchRun:
+def run_forward(packed: PackedNetwork, samples: Arrivals, pool: Pool, front: Front | None = None) -> BatchRun:
     """Spikes of every layer for a mini-batch.
 
     Parameters
@@ -79,15 +80,17 @@ def run_forward(packed: PackedNetwork, samples: Arrivals, pool: Pool) -> BatchRu
     samples : Arrivals
         Input spikes, sorted by (time, neuron) within each sample.
     pool : Pool
+    front : Front, optional
+        What the input spikes go through first.
 
     Raises
     ------
     SimulationError
         For a neuron that would fire without end at one instant.
     """
-    ends = samples.ptr[1:]
-    empty = samples.ptr[:-1] == ends
-    durations = np.where(empty, 0.0, samples.times[ends - 1]) if len(samples.times) else np.zeros(len(ends))
+    durations = samples.last_times
+    if front is not None:
+        samples = front.spikes(samples, pool)
     run = BatchRun(samples, {}, [], durations, [])
     spikes = samples
     try:

@@ -25,6 +25,7 @@ from eventsnn.network import Network
 from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
 from eventsnn.train.evaluate import count_outputs, tally
+from eventsnn.train.front import split_front
 from eventsnn.train.learner import check_rule, check_trainable, run_forward
 from eventsnn.train.optimisers import Optimiser, OptimiserState
 from eventsnn.train.parallel import Pool
@@ -58,8 +59,9 @@ class TrainingRun:
         pool: Pool,
         progress: bool,
     ) -> None:
-        check_trainable(network)
-        check_rule(network, rule)
+        self.front, chain = split_front(network)
+        check_trainable(chain)
+        check_rule(chain, rule)
         self.network, self.rule, self.optimiser, self.augmentation = network, rule, optimiser, augmentation
         self.distortion = distortion
         self.batch_size, self.seed = batch_size, seed
@@ -67,11 +69,11 @@ class TrainingRun:
         self.valid, self.valid_indices = valid, valid_indices
         self.folder, self.pool, self.progress = folder, pool, progress
         self.feeder = Feeder(data, network.input.neurons, augmentation, seed, distortion)
-        self.packed = PackedNetwork(network, real)
+        self.packed = PackedNetwork(chain, real)
         self.states = {
             str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
-            for layer in network.layers
-            if str(layer.name) in network.weights
+            for layer in chain.layers
+            if str(layer.name) in chain.weights
         }
         self.boost = np.ones(len(data))
         self.epoch = 0
@@ -133,7 +135,7 @@ class TrainingRun:
         return self.feeder.prepare(indices, self.epoch)
 
     def _learn(self, batch: Batch, rate: float, tallies: _Tallies) -> None:
-        run = run_forward(self.packed, Arrivals(batch.times, batch.neurons, batch.ptr), self.pool)
+        run = run_forward(self.packed, Arrivals(batch.times, batch.neurons, batch.ptr), self.pool, self.front)
         self.step += 1
         updates = {
             key: state.update(
@@ -159,7 +161,12 @@ class TrainingRun:
         if self.valid is None:
             return {"valid_accuracy": None, "valid_loss": None}
         counts, labels = count_outputs(
-            self.packed, self.valid, self.valid_indices, self.pool, progress=self.progress
+            self.packed,
+            self.valid,
+            self.valid_indices,
+            self.pool,
+            front=self.front,
+            progress=self.progress,
         )
         if not len(labels):
             raise TrainingError("the validation set holds no readable recording")
@@ -177,7 +184,7 @@ class TrainingRun:
                 )
         if not self.best or _is_better(line, self.best):
             self.best = {name: line[name] for name in ("epoch", "valid_accuracy", "valid_loss")}
-            self.network.with_weights(self.packed.weights()).save(
+            self.network.with_weights({**self.network.weights, **self.packed.weights()}).save(
                 self.folder / "model.h5",
                 training=json.dumps({"config": self.config, "best": self.best}, sort_keys=True),
             )

@@ -1,0 +1,81 @@
+"""The part of a network that is not trained: everything up to its last reservoir."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsnn._ext.turns import Turns
+from eventsnn.engines import queue
+from eventsnn.engines.sweep import Arrivals
+from eventsnn.errors import TrainingError
+from eventsnn.network import Input, Network, Reservoir
+from eventsnn.train.parallel import Pool
+
+
+class Front:
+    """Layers whose spikes are the input of those that are trained.
+
+    Spikes of a reservoir may bring about others for ever: each sample ends with its last input event.
+
+    Attributes
+    ----------
+    network : Network
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def spikes(self, samples: Arrivals, pool: Pool) -> Arrivals:
+        """Spikes of the last layer for every sample, sorted by (time, neuron) within each.
+
+        Raises
+        ------
+        SimulationError
+            For a neuron that would fire without end at one instant.
+        """
+        nothing = (np.empty(0), np.empty(0, np.int32))
+        trains, turns, ends = [nothing] * len(samples), Turns(len(samples)), samples.last_times.tolist()
+
+        def work() -> None:
+            while (sample := turns.take()) >= 0:
+                record = queue.run(self.network, *samples.sample(sample), t_stop=ends[sample])
+                trains[sample] = record.output.times, record.output.neurons
+
+        pool.share(work)
+        return Arrivals.join(trains)
+
+
+def split_front(network: Network) -> tuple[Front | None, Network]:
+    """The layers up to the last reservoir, if there is one, and the chain of the others.
+
+    Raises
+    ------
+    TrainingError
+        Where the two cannot be told apart: connections besides those of reservoirs, no layer after the last.
+    """
+    number = 1 + max((n for n, x in enumerate(network.layers) if isinstance(x, Reservoir)), default=-1)
+    if not number:
+        return None, network
+    if network.connections:
+        raise TrainingError(
+            f"a network with a reservoir must be a chain of layers, and connection "
+            f"{network.connections[0].key!r} makes it more than that"
+        )
+    if number == len(network.layers):
+        raise TrainingError(
+            f"layer {network.output.name!r}: nothing in a reservoir is trained, and it is the last layer; "
+            "add a dense one"
+        )
+    weights, last = network.weights, network.layers[number - 1]
+    names = [str(layer.name) for layer in network.layers[number:]]
+    front = Network(
+        network.input,
+        *network.layers[:number],
+        weights={key: w for key, w in weights.items() if key not in names},
+    )
+    chain = Network(
+        Input(last.neurons, bias_interval=network.input.bias_interval),
+        *network.layers[number:],
+        weights={key: weights[key] for key in names if key in weights},
+    )
+    return Front(front), chain
