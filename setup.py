@@ -20,6 +20,9 @@ DEBUG = os.environ.get("EVENTSNN_DEBUG", "") == "1"
 # Contraction off: a fused multiply-add chosen by the compiler would make results depend on the build.
 FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
 
+# Modules that hold loops compiled for each instruction set.
+WITH_LOOPS = ("block", "engine_clocked", "windows_state")
+
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": DEBUG,
@@ -48,13 +51,13 @@ def list_extensions() -> list[Extension]:
 
     sources = stage_sources()
     headers = {path.stem: str(path) for path in sorted(PACKAGE.glob("*.h"))}
-    # The loops over blocks and windows are compiled into one module each; the others see their tables alone.
+    # Loops are compiled into one module each; the others see their tables alone.
     shared = [headers[name] for name in ("block", "decay", "inline", "lif", "spikes", "sweep", "windows")]
     extensions = [
         Extension(
             f"eventsnn._ext.{path.stem}",
             [str(path)],
-            depends=list(headers.values()) if path.stem in ("block", "windows_state") else shared,
+            depends=list(headers.values()) if path.stem in WITH_LOOPS else shared,
             extra_compile_args=FLAGS,
         )
         for path in sources

@@ -1,8 +1,8 @@
-"""The clocked reference: 1 ms steps in float32, as the authors of HM2-BP compute (numpy, no compiled kernel).
+"""The clocked reference: 1 ms steps in float32, as the authors of HM2-BP compute.
 
-Within step t, for every layer: ``v -= v/tau_m; I -= I/tau_s; I += sum w s(t-1); v += I/tau_s``, then v = 0
-while refractory, then a spike where ``v > theta``. A spike needs one step to the next layer. Times are
-counted in steps of 1 ms; nothing happens in step 0.
+What a step does is written down in `eventsnn.engines.clocked_twin`, which gives the same spikes; here layers
+are laid out for the kernel ``cython_ext/engine_clocked.pyx``: position by position, the channels of each
+together, so that a spike adds whole rows of weights.
 
 Reference: Jin, Zhang & Li, "Hybrid Macro/Micro Level Backpropagation for Training Deep Spiking Neural
 Networks", NeurIPS 2018, and the program released with it.
@@ -10,49 +10,175 @@ Networks", NeurIPS 2018, and the program released with it.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedRun
 from eventsnn.engines.arguments import check_input
+from eventsnn.engines.blocks import WIDTH, aligned_zeros, block_count, pack
+from eventsnn.engines.clocked_twin import SLACK
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.errors import SimulationError
-from eventsnn.network import Conv, Dense, Network
+from eventsnn.network import Conv, Dense, Network, Pool
 
-SLACK = 1e-6  # what the authors take off the threshold of all layers but convolutions
+_NONE = np.empty(0, np.int32)
 
 
-class _Layer:
-    """State of one layer: float32 potential and current, whole steps of refractory time left."""
+class Layout:
+    """How the kernel numbers the neurons of a layer or of the input.
 
-    def __init__(self, layer: Dense, weights: Any, slack: float) -> None:
-        self.weights = weights.astype(np.float32)
-        self.theta = np.float32(layer.threshold - slack)
-        self.tau_m, self.tau_s = np.float32(layer.tau_m), np.float32(layer.tau_s)
-        self.lateral = np.float32(layer.lateral_inhibition)
-        self.refractory = round(layer.refractory)
-        self.v = np.zeros(layer.neurons, np.float32)
-        self.current = np.zeros(layer.neurons, np.float32)
-        self.wait = np.zeros(layer.neurons, np.int32)
-        self.spikes = np.zeros(layer.neurons, np.float32)
+    Parameters
+    ----------
+    channels, cells : int
+        Neuron ``channel * cells + cell`` of the network has the number ``cell * width + channel`` here.
+    width : int
+        At least `channels`.
+    """
 
-    def step(self, arriving: np.ndarray) -> np.ndarray:
-        """One step; `arriving` and the result are 0/1 float32 arrays of the spikes of one step."""
-        self.v -= self.v / self.tau_m
-        self.current -= self.current / self.tau_s
-        if arriving.any():
-            self.current += self.weights @ arriving
-        if self.lateral and self.spikes.any():
-            self.current -= self.lateral * (self.spikes.sum() - self.spikes)
-        self.v += self.current / self.tau_s
-        waiting = self.wait > 0
-        self.v[waiting] = 0.0
-        self.wait[waiting] -= 1
-        fired = self.v > self.theta
-        self.v[fired] = 0.0
-        self.wait[fired] = self.refractory
-        self.spikes = fired.astype(np.float32)
-        return self.spikes
+    def __init__(self, channels: int, cells: int, width: int) -> None:
+        self.channels, self.cells, self.width = channels, cells, width
+        self.size = cells * width
+        cell, channel = np.divmod(np.arange(self.size), width)
+        self.neurons = channels * cells
+        self.ids = np.ascontiguousarray(
+            np.arange(self.size).reshape(cells, width)[:, :channels].T.ravel(), np.int32
+        )
+        self.names = np.where(channel < channels, channel * cells + cell, -1).astype(np.int32)
+
+    @classmethod
+    def of(cls, layer: Dense | Conv | Pool) -> Layout:
+        """That of a layer."""
+        if isinstance(layer, Dense):
+            # Blocks of neurons are positions to the loops; one cell to whoever reads the spikes.
+            return cls(layer.neurons, 1, block_count(layer.neurons) * WIDTH)
+        channels = layer.shape[0]
+        return cls(channels, layer.geometry.patches, -(-channels // LANES) * LANES)
+
+
+class ClockedNetwork:
+    """A network as the clocked kernel holds it.
+
+    Parameters
+    ----------
+    network : Network
+        One that `refusal` has nothing against.
+    blocks : dict of str to float32 array (blocks, pre, WIDTH), optional
+        Packed weights, those of `PackedNetwork`; dense layers read them in place, convolutions when `refresh`
+        is called. The network's own by default.
+
+    Attributes
+    ----------
+    layers : list of ClockedLayer
+    layouts : list of Layout
+        Of the input and of each layer.
+    kernels : dict of str to float32 array (rows, width)
+        Weights of the convolutions as the kernel reads them, rows in the order place in the patch, channel.
+    """
+
+    def __init__(self, network: Network, blocks: dict[str, np.ndarray] | None = None) -> None:
+        self.network = network
+        self.blocks = blocks
+        i = network.input
+        self.layouts = [Layout(i.polarities, i.width * i.height, i.polarities)]
+        self.kernels: dict[str, np.ndarray] = {}
+        self.layers: list[ClockedLayer] = []
+        for layer in network.layers:
+            layout = Layout.of(layer)
+            make = self._dense if isinstance(layer, Dense) else self._spatial
+            self.layers.append(make(layer, layout, self.layouts[-1]))
+            self.layouts.append(layout)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the weights of convolutions from the blocks."""
+        for layer in self.network.layers:
+            if isinstance(layer, Conv):
+                self.kernels[str(layer.name)][:, : layer.channels] = self._shared(layer)
+
+    def _shared(self, layer: Conv) -> np.ndarray:
+        """Weights (rows, channels) of a convolution, rows as in `kernels`."""
+        channels, sources = layer.channels, layer.weight_shape[1]
+        if self.blocks is None:
+            flat = self.network.weights[str(layer.name)].reshape(channels, -1).T
+        else:
+            flat = np.concatenate(list(self.blocks[str(layer.name)]), axis=1)[:, :channels]
+        return np.asarray(flat.reshape(sources, -1, channels).transpose(1, 0, 2).reshape(-1, channels))
+
+    def to_blocks(self, layer: Conv, rows: np.ndarray) -> np.ndarray:
+        """Rows as in `kernels` in the layout (blocks, pre, WIDTH) of packed weights."""
+        channels, sources = layer.channels, layer.weight_shape[1]
+        flat = rows[:, :channels].reshape(-1, sources, channels).transpose(2, 1, 0).reshape(channels, -1)
+        packed = np.zeros((block_count(channels), flat.shape[1], WIDTH), np.float32)
+        pack(flat, packed)
+        return packed
+
+    def run(self, times: np.ndarray, neurons: np.ndarray, steps: int) -> ClockedRun:
+        """One sample: float64 times in ms, sorted, below `steps`; int32 input neurons."""
+        i = self.network.input
+        return ClockedRun(self.layers, times, neurons, i.width * i.height, i.polarities, steps)
+
+    def counts(self, run: ClockedRun, number: int) -> np.ndarray:
+        """Spikes of each neuron of a layer (0: the input), int32 array (neurons,)."""
+        return np.asarray(run.counts(number)[self.layouts[number].ids])
+
+    def train(self, run: ClockedRun, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """(times in ms, neurons) of a layer, sorted by both."""
+        steps, ids = run.fired(number)
+        neurons = self.layouts[number].names[ids]
+        order = np.lexsort((neurons, steps))
+        return steps[order].astype(np.float64), neurons[order]
+
+    def _dense(self, layer: Dense, layout: Layout, source: Layout) -> ClockedLayer:
+        blocks = block_count(layer.neurons)
+        if self.blocks is None:
+            weights = aligned_zeros((blocks, source.neurons, WIDTH), np.float32)
+            pack(_full(self.network.weights[str(layer.name)]), weights)
+        else:
+            weights = self.blocks[str(layer.name)]
+        numbers = [KINDS["dense"], blocks, WIDTH, layer.neurons, source.neurons, 1, source.width]
+        return ClockedLayer(
+            np.array([*numbers, source.channels, source.size]),
+            *_constants(layer),
+            _NONE,
+            _NONE,
+            _NONE,
+            _NONE,
+            source.names,
+            source.ids,
+            weights.reshape(-1),
+        )
+
+    def _spatial(self, layer: Conv | Pool, layout: Layout, source: Layout) -> ClockedLayer:
+        geometry, kind = layer.geometry, "conv" if isinstance(layer, Conv) else "pool"
+        weights = np.empty(0, np.float32)
+        rows = geometry.area * source.channels
+        if isinstance(layer, Conv):
+            kernel = self.kernels[str(layer.name)] = aligned_zeros((rows, layout.width), np.float32)
+            weights = kernel.reshape(-1)
+        numbers = [KINDS[kind], layout.cells, layout.width, layout.channels, rows, geometry.area]
+        return ClockedLayer(
+            np.array([*numbers, source.width, source.channels, source.size]),
+            *_constants(layer),
+            *geometry.table,
+            np.ascontiguousarray(geometry.cells.ravel(), np.int32),
+            _NONE,
+            _NONE,
+            weights,
+        )
+
+
+def _full(weights: Any) -> np.ndarray:
+    return np.asarray(weights.toarray() if hasattr(weights, "toarray") else weights)
+
+
+def _constants(layer: Dense | Conv | Pool) -> tuple[np.ndarray, int, bool]:
+    slack = 0.0 if isinstance(layer, Conv) else SLACK
+    numbers = [layer.threshold - slack, layer.tau_m, layer.tau_s, layer.lateral_inhibition]
+    # Dividing by a power of two is multiplying by its inverse: the kernel is then much faster.
+    exact = all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (layer.tau_m, layer.tau_s))
+    return np.array(numbers, np.float32), round(layer.refractory), exact
 
 
 def run(
@@ -90,32 +216,32 @@ def run(
     if t_stop is None:
         raise SimulationError("t_stop: engine 'clocked' needs the last step in ms")
     times, neurons, stop = check_input(network, times_ms, indices, t_stop)
-    steps = int(stop) + 1
-    source = np.zeros((steps, network.input.neurons), np.float32)
-    source[times.astype(np.int64), neurons] = 1.0
-    trains = []
-    lowered = network.lowered
-    for name, layer, described in zip(lowered.names, lowered.layers, network.layers, strict=True):
-        assert isinstance(layer, Dense)
-        state = _Layer(layer, lowered.weights[name], 0.0 if isinstance(described, Conv) else SLACK)
-        spikes = np.zeros((steps, layer.neurons), np.float32)
-        for t in range(1, steps):
-            spikes[t] = state.step(source[t - 1])
-        when, who = np.nonzero(spikes)
-        trains.append((when.astype(np.float64), who.astype(np.int32)))
-        source = spikes
+    if not stop < MOST_STEPS:
+        raise SimulationError(f"t_stop: engine 'clocked' takes up to {MOST_STEPS} steps of 1 ms, got {stop:g}")
+    clock = ClockedNetwork(network)
+    found = clock.run(times, neurons, int(stop) + 1)
+    trains = [clock.train(found, number + 1) for number in range(len(network.layers))]
     return make_record(network, trains, (times, neurons), stop, "clocked", "float32")
+
+
+MOST_STEPS = 1_000_000
 
 
 def refusal(network: Network) -> str | None:
     """Why the clock cannot run this network; None if it can."""
     if network.connections:
         return "only chains of layers, no further connections"
+    dense = False
     for layer in network.layers:
+        if dense and isinstance(layer, Conv | Pool):
+            return f"the spatial layer {layer.name!r} comes after a dense one"
+        dense = dense or isinstance(layer, Dense)
         if layer.delay:
             return f"layer {layer.name!r}: a delay of {layer.delay:g} ms; only 0 is possible"
         if layer.resting:
             return f"layer {layer.name!r}: a resting potential of {layer.resting:g}; only 0 is possible"
         if layer.refractory != round(layer.refractory):
             return f"layer {layer.name!r}: refractory must be whole ms, got {layer.refractory:g}"
+        if layer.threshold <= SLACK:
+            return f"layer {layer.name!r}: threshold must be above {SLACK:g}, got {layer.threshold:g}"
     return None

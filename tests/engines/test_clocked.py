@@ -1,73 +1,43 @@
 """The clocked engine: against steps written out by hand, and against every golden spike of the authors."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import eventsnn as es
-from eventsnn.engines import clocked
+from eventsnn.engines import clocked, clocked_twin
+from tests.engines.clocked_golden import SHAPES, STEPS, golden_network, read_spikes
 from tests.real_data import real_data
 
-STEPS = 450
-SHAPES = {"conv1": (5, 24, 24), "pool1": (5, 12, 12), "conv2": (3, 8, 8), "pool2": (3, 4, 4)}
+
+def run_kernel(network: es.Network, times: np.ndarray, neurons: np.ndarray, steps: int) -> list:
+    run = clocked.run(network, times, neurons, t_stop=steps - 1)
+    return [(run[name].times, run[name].neurons) for name in network.names]
 
 
-def read_spikes(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    table = np.loadtxt(path, dtype=np.int64, ndmin=2)
-    table = table[table[:, 0] >= 0]
-    return table[:, 1].astype(float), table[:, 0]
-
-
-def read_dense(path: Path, pre: int, post: int) -> np.ndarray:
-    weights = np.zeros((post, pre), np.float32)
-    for line in path.read_text().splitlines():
-        _, source, target, value = line.split()
-        weights[int(target.rsplit("_", 1)[1]), int(source.rsplit("_", 1)[1])] = float(value)
-    return weights
-
-
-def golden_network(folder: Path, suffix: str) -> es.Network:
-    def kernels(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        flat = np.loadtxt(folder / "weights" / f"{name}_info{suffix}.txt", dtype=np.float32).ravel()
-        return flat[: int(np.prod(shape))].reshape(shape)
-
-    weights = {
-        "conv1": kernels("conv1", (5, 1, 5, 5)),
-        "conv2": kernels("conv2", (3, 5, 5, 5)),
-        "hidden": read_dense(folder / "weights" / f"hidden_info{suffix}.txt", 48, 100),
-        "output": read_dense(folder / "weights" / f"output_info{suffix}.txt", 100, 10),
-    }
-    return es.Network(
-        es.Input(28, 28),
-        es.Conv(5, 5, name="conv1", threshold=5.0),
-        es.Pool(2, name="pool1", threshold=2.0),
-        es.Conv(3, 5, name="conv2", threshold=5.0),
-        es.Pool(2, name="pool2", threshold=2.0),
-        es.Dense(100, name="hidden", threshold=10.0),
-        es.Dense(10, name="output", threshold=5.0, lateral_inhibition=1.0),
-        weights=weights,
-    )
+@pytest.fixture(params=["kernel", "twin"])
+def simulate(request: pytest.FixtureRequest):
+    """Trains of all layers: (network, times, neurons, steps) -> [(times, neurons)]."""
+    return run_kernel if request.param == "kernel" else clocked_twin.run
 
 
 @pytest.mark.parametrize(("phase", "suffix"), [("train", ""), ("test", "_trained")])
-def test_every_golden_spike_of_the_authors(phase: str, suffix: str) -> None:
+def test_every_golden_spike_of_the_authors(simulate, phase: str, suffix: str) -> None:
     folder = real_data("golden", "cnn_mnist")
     network = golden_network(folder, suffix)
     times, neurons = read_spikes(folder / "input_spikes_0_5.dat")
-    run = clocked.run(network, times, neurons, t_stop=STEPS - 1)
+    trains = dict(zip(network.names, simulate(network, times, neurons, STEPS), strict=True))
     for name, shape in SHAPES.items():
         dump = np.loadtxt(folder / "spikes" / name / phase / f"{name}_1.dat", dtype=np.int8).ravel()
         grid = dump.reshape(shape[0], STEPS, -1).transpose(1, 0, 2).reshape(STEPS, -1)
         when, who = np.nonzero(grid)
         assert len(when) > 0
-        np.testing.assert_array_equal(run[name].times, when)
-        np.testing.assert_array_equal(run[name].neurons, who)
+        np.testing.assert_array_equal(trains[name][0], when)
+        np.testing.assert_array_equal(trains[name][1], who)
     for name in ("hidden", "output"):
         when, who = read_spikes(folder / "spikes" / name / phase / f"{name}.dat")
         order = np.lexsort((who, when))
-        np.testing.assert_array_equal(run[name].times, when[order])
-        np.testing.assert_array_equal(run[name].neurons, who[order])
+        np.testing.assert_array_equal(trains[name][0], when[order])
+        np.testing.assert_array_equal(trains[name][1], who[order])
 
 
 def test_steps_written_out_by_hand() -> None:

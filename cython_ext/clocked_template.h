@@ -1,0 +1,142 @@
+/* The loops of the clocked engine, written once; clocked_isa.h includes this file for every instruction set.
+ *
+ * Needs TARGET (function attribute), NAME(x) (x with a suffix of its own) and WIDE (lanes of a step: 4, 8 or 16). Sums
+ * across neurons run in CLOCK_LANES lanes everywhere and nothing is contracted: every instruction set gives the same
+ * bits. Twins: eventsnn/engines/clocked_twin.py, eventsnn/learning/clocked_twin.py.
+ */
+
+typedef float NAME(lanes) __attribute__((vector_size(4 * CLOCK_LANES), aligned(4), may_alias));
+typedef float NAME(wide) __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
+typedef int32_t NAME(mask) __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
+#define LANES NAME(lanes)
+#define AT(p, k) (*(LANES*)((p) + (k) * CLOCK_LANES))
+#define READ(p, k) (*(const LANES*)((p) + (k) * CLOCK_LANES))
+
+TARGET static INLINE void NAME(add_row)(float* to, const float* row, int32_t vectors) {
+    for (int32_t k = 0; k < vectors; ++k) AT(to, k) += READ(row, k);
+}
+
+/* One spike after the other into all patches that its cell is in; `vectors` is known when this is compiled. */
+TARGET static INLINE void NAME(convolve)(const clocked_layer_t* l, float* current, const int32_t* ids, int64_t n,
+                                         int32_t vectors) {
+    const int32_t width = l->width, channels = l->source_channels;
+    for (int64_t s = 0; s < n; ++s) {
+        const int32_t cell = ids[s] / l->source_width, channel = ids[s] - cell * l->source_width;
+        const int32_t end = l->ptr[cell + 1];
+        for (int32_t k = l->ptr[cell]; k < end; ++k)
+            NAME(add_row)(current + (int64_t)l->patch[k] * width,
+                          l->weights + ((int64_t)l->offset[k] * channels + channel) * width, vectors);
+    }
+}
+
+/* Adds the weights of the spikes `ids` to the currents. */
+TARGET static void NAME(deliver)(const clocked_layer_t* l, float* current, const int32_t* ids, int64_t n) {
+    const int32_t width = l->width, vectors = width / CLOCK_LANES;
+    if (l->kind == CLOCK_CONV) {
+        if (vectors == 1) NAME(convolve)(l, current, ids, n, 1);
+        else if (vectors == 2) NAME(convolve)(l, current, ids, n, 2);
+        else if (vectors == 4) NAME(convolve)(l, current, ids, n, 4);
+        else if (vectors == 5) NAME(convolve)(l, current, ids, n, 5);
+        else NAME(convolve)(l, current, ids, n, vectors);
+    } else if (l->kind == CLOCK_POOL) {
+        for (int64_t s = 0; s < n; ++s) {
+            const int32_t cell = ids[s] / l->source_width, channel = ids[s] - cell * l->source_width;
+            for (int32_t k = l->ptr[cell]; k < l->ptr[cell + 1]; ++k)
+                current[(int64_t)l->patch[k] * width + channel] += 1.0f;
+        }
+    } else {
+        const int64_t block = (int64_t)l->rows * width;
+        for (int64_t s = 0; s < n; ++s) {
+            const float* row = l->weights + (int64_t)l->row_of[ids[s]] * width;
+            for (int32_t p = 0; p < l->positions; ++p, row += block)
+                NAME(add_row)(current + (int64_t)p * width, row, 32 / CLOCK_LANES);
+        }
+    }
+}
+
+/* One step of all neurons after what arrives; the decay of I that opens the next step closes this one. Writes the
+ * neurons that fire to `ids`; returns how many. */
+TARGET static INLINE int64_t NAME(update)(const clocked_layer_t* l, clocked_state_t* s, int64_t size, int32_t t,
+                                          int32_t* ids, int exact) {
+    const float tau_m = l->tau_m, tau_s = l->tau_s, per_m = 1.0f / tau_m, per_s = 1.0f / tau_s;
+    const float threshold = l->threshold;
+    int64_t found = 0;
+    for (int64_t k = 0; k < size; k += WIDE) {
+        NAME(wide)* const vp = (NAME(wide)*)(s->v + k);
+        NAME(wide)* const ip = (NAME(wide)*)(s->current + k);
+        const NAME(wide) i = *ip, rise = exact ? i * per_s : i / tau_s;
+        NAME(wide) v = *vp;
+        v -= exact ? v * per_m : v / tau_m;
+        v += rise;
+        *ip = i - rise;
+        const NAME(mask) awake = *(NAME(mask)*)(s->until + k) < t;
+        v = (NAME(wide))((NAME(mask))v & awake);
+        const NAME(mask) fired = v > threshold;
+        *vp = (NAME(wide))((NAME(mask))v & ~fired);
+        uint32_t bits = ANY_BITS(fired);
+        while (bits) {
+            const int64_t id = k + __builtin_ctz(bits);
+            bits &= bits - 1;
+            s->until[id] = t + l->refractory;
+            ids[found++] = (int32_t)id;
+        }
+    }
+    return found;
+}
+
+TARGET static int64_t NAME(step)(const clocked_layer_t* l, clocked_state_t* s, int64_t size, int32_t t, int32_t* ids) {
+    return l->exact ? NAME(update)(l, s, size, t, ids, 1) : NAME(update)(l, s, size, t, ids, 0);
+}
+
+/* G = m + y for the steps from `from` down to `to`, both included, m and y decaying before each. */
+TARGET static void NAME(kernel)(float* g, int64_t from, int64_t to, int32_t width, const float* decay, float* m,
+                                float* y) {
+    const int32_t vectors = width / CLOCK_LANES;
+    for (int32_t k = 0; k < vectors; ++k) {
+        LANES a = AT(m, k), b = AT(y, k);
+        for (int64_t t = from; t >= to; --t) {
+            a *= decay[0];
+            b *= decay[1];
+            AT(g + t * width, k) = a + b;
+        }
+        AT(m, k) = a;
+        AT(y, k) = b;
+    }
+}
+
+/* S-PSPs of one source neuron on a position: the sum of G over its spikes. */
+TARGET static void NAME(sum)(const float* g, int32_t width, const int32_t* times, int64_t n, float* e) {
+    const int32_t vectors = width / CLOCK_LANES;
+    for (int32_t k = 0; k < vectors; ++k) {
+        LANES total = READ(g + (int64_t)times[0] * width, k);
+        for (int64_t s = 1; s < n; ++s) total += READ(g + (int64_t)times[s] * width, k);
+        AT(e, k) = total;
+    }
+}
+
+TARGET static void NAME(weigh)(const float* e, const float* weights, int32_t width, float* s) {
+    for (int32_t k = 0; k < width / CLOCK_LANES; ++k) AT(s, k) += READ(e, k) * READ(weights, k);
+}
+
+/* Adds one row to the gradient; returns the error that the row's source neuron gets, before any divisor. */
+TARGET static float NAME(learn)(const clocked_rule_t* r, const float* e, const float* weights,
+                                const float* coefficient, int32_t width, int32_t spikes, float* gradient) {
+    LANES below = {0};
+    const float inverse = spikes ? 1.0f / (float)spikes : 0.0f;
+    for (int32_t k = 0; k < width / CLOCK_LANES; ++k) {
+        const LANES down = READ(r->delta, k) * READ(weights, k), silent = READ(r->silent, k);
+        if (!spikes) {
+            below += down;
+            continue;
+        }
+        const LANES own = READ(e, k);
+        if (gradient) AT(gradient, k) += READ(coefficient, k) * (own + silent * r->silent_spsp);
+        if (r->ratio) below += down * (own * inverse + silent);
+        else below += down;
+    }
+    return ((below[0] + below[4]) + (below[2] + below[6])) + ((below[1] + below[5]) + (below[3] + below[7]));
+}
+
+#undef LANES
+#undef AT
+#undef READ

@@ -1,0 +1,262 @@
+"""The clocked engine: one sample through all layers, in steps of 1 ms. Twin: eventsnn/engines/clocked_twin.py.
+
+Layer by layer, since a spike needs a step to the next: each layer runs through all steps with its state in the cache.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+from eventsnn._ext import block
+
+cdef extern from "clocked_isa.h":
+    clocked_ops_t clocked_ops(int isa) noexcept nogil
+
+LANES = CLOCK_LANES
+KINDS = {"dense": CLOCK_DENSE, "conv": CLOCK_CONV, "pool": CLOCK_POOL}
+cdef int64_t GROUP = 16    # states are kept in multiples of it: the widest vector
+
+
+cdef clocked_ops_t current_ops():
+    return clocked_ops(block.ISAS.index(block.selected))
+
+
+cdef class ClockedLayer:
+    """What the kernel needs of a layer; made by `eventsnn.engines.clocked`, which checks everything.
+
+    Parameters
+    ----------
+    numbers : int64 array (9,)
+        kind, positions, width, channels, rows, area, source_width, source_channels, source_size; see clocked.h.
+    constants : float32 array (4,)
+        Threshold, tau_m, tau_s, strength of lateral inhibition.
+    refractory : int
+        Steps.
+    exact : bool
+        Both time constants are powers of two, so that multiplying by the inverse divides exactly.
+    ptr, patch, offset, cells : int32 arrays
+        Of a spatial layer.
+    row_of, id_of : int32 arrays
+        Of a dense layer.
+    weights : float32 array
+        Flat; read at every run, so that changing it in place changes the layer.
+    """
+
+    def __cinit__(self, const int64_t[::1] numbers, const float[::1] constants, int32_t refractory, bint exact,
+                  const int32_t[::1] ptr, const int32_t[::1] patch, const int32_t[::1] offset,
+                  const int32_t[::1] cells, const int32_t[::1] row_of, const int32_t[::1] id_of,
+                  const float[::1] weights):
+        cdef clocked_layer_t* c = &self.c
+        self.keep = (ptr, patch, offset, cells, row_of, id_of, weights)
+        c.kind, c.positions, c.width, c.channels = numbers[0], numbers[1], numbers[2], numbers[3]
+        c.rows, c.area, c.source_width, c.source_channels = numbers[4], numbers[5], numbers[6], numbers[7]
+        c.source_size = numbers[8]
+        c.ptr = &ptr[0] if ptr.shape[0] else NULL
+        c.patch = &patch[0] if patch.shape[0] else NULL
+        c.offset = &offset[0] if offset.shape[0] else NULL
+        c.cells = &cells[0] if cells.shape[0] else NULL
+        c.row_of = &row_of[0] if row_of.shape[0] else NULL
+        c.id_of = &id_of[0] if id_of.shape[0] else NULL
+        c.weights = &weights[0] if weights.shape[0] else NULL
+        c.threshold, c.tau_m, c.tau_s, c.lateral = constants[0], constants[1], constants[2], constants[3]
+        c.refractory = refractory
+        c.exact = exact
+
+    @property
+    def size(self):
+        """Neurons with padding."""
+        return <int64_t> self.c.positions * self.c.width
+
+
+cdef int fail(int64_t size) except -1 nogil:
+    with gil:
+        raise MemoryError(f"no memory for the clocked engine: {size} bytes")
+
+
+cdef int make_room(clocked_spikes_t* s, int64_t n) except -1 nogil:
+    """Room for `n` spikes in all."""
+    cdef int32_t* larger
+    if n <= s.room:
+        return 0
+    s.room = n + n // 2
+    larger = <int32_t*> realloc(s.ids, s.room * sizeof(int32_t))
+    if larger == NULL:
+        return fail(s.room * sizeof(int32_t))
+    s.ids = larger
+    return 0
+
+
+cdef int order_by_neuron(clocked_spikes_t* s, int32_t steps) except -1 nogil:
+    """Fill `times` and `ptr` from `ids` and `step_ptr`."""
+    cdef int64_t n = s.step_ptr[steps], k
+    cdef int32_t t
+    s.ptr = <int32_t*> calloc(s.size + 2, sizeof(int32_t))
+    s.times = <int32_t*> malloc((n + 1) * sizeof(int32_t))
+    if s.ptr == NULL or s.times == NULL:
+        return fail((s.size + n) * sizeof(int32_t))
+    for k in range(n):
+        s.ptr[s.ids[k] + 2] += 1
+    for k in range(s.size):
+        s.ptr[k + 2] += s.ptr[k + 1]
+    for t in range(steps):
+        for k in range(s.step_ptr[t], s.step_ptr[t + 1]):
+            s.times[s.ptr[s.ids[k] + 1]] = t
+            s.ptr[s.ids[k] + 1] += 1
+    return 0
+
+
+cdef void inhibit(const clocked_layer_t* l, clocked_state_t* s, const int32_t* ids, int64_t n) noexcept nogil:
+    """The spikes of the step before on all others of the layer."""
+    cdef int64_t k
+    for k in range(n):
+        s.own[ids[k]] = 1
+    for k in range(l.channels):
+        s.current[k] -= l.lateral * <float> (n - s.own[k])
+    for k in range(n):
+        s.own[ids[k]] = 0
+
+
+cdef int run_steps(clocked_ops_t* ops, const clocked_layer_t* l, clocked_state_t* state, int64_t size,
+                   const clocked_spikes_t* given, clocked_spikes_t* fired, int32_t steps) except -1 nogil:
+    cdef int32_t t
+    cdef int64_t n = 0, before
+    fired.step_ptr[0] = 0
+    if steps > 0:
+        fired.step_ptr[1] = 0
+    for t in range(1, steps):
+        before = given.step_ptr[t - 1]
+        ops.deliver(l, state.current, given.ids + before, given.step_ptr[t] - before)
+        if l.lateral != 0.0 and fired.step_ptr[t] > fired.step_ptr[t - 1]:
+            inhibit(l, state, fired.ids + fired.step_ptr[t - 1], fired.step_ptr[t] - fired.step_ptr[t - 1])
+        make_room(fired, n + size)
+        n += ops.step(l, state, size, t, fired.ids + n)
+        fired.step_ptr[t + 1] = <int32_t> n
+    return 0
+
+
+cdef int run_one(clocked_ops_t* ops, const clocked_layer_t* l, const clocked_spikes_t* given,
+                 clocked_spikes_t* fired, int32_t steps) except -1 nogil:
+    """A layer from rest through all steps."""
+    cdef int64_t size = (<int64_t> l.positions * l.width + GROUP - 1) // GROUP * GROUP
+    cdef char* memory = <char*> calloc(size, 13)
+    cdef clocked_state_t state
+    if memory == NULL:
+        return fail(size * 13)
+    state.v = <float*> memory
+    state.current = <float*> (memory + 4 * size)
+    state.until = <int32_t*> (memory + 8 * size)
+    state.own = <uint8_t*> (memory + 12 * size)
+    fired.size = <int64_t> l.positions * l.width
+    fired.step_ptr = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
+    try:
+        if fired.step_ptr == NULL:
+            fail(steps * sizeof(int32_t))
+        run_steps(ops, l, &state, size, given, fired, steps)
+        order_by_neuron(fired, steps)
+    finally:
+        free(memory)
+    return 0
+
+
+cdef int take_input(clocked_spikes_t* s, const double* times, const int32_t* neurons, int64_t n, int32_t area,
+                    int32_t polarities, int32_t steps) except -1 nogil:
+    """Input spikes as spikes of a layer: by step, then pixel, then polarity, each once."""
+    cdef int64_t k = 0, m = 0, start, j
+    cdef int32_t t, id
+    make_room(s, n + 1)
+    s.size = <int64_t> area * polarities
+    s.step_ptr = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
+    if s.step_ptr == NULL:
+        return fail(steps * sizeof(int32_t))
+    for t in range(steps):
+        start = s.step_ptr[t] = <int32_t> m
+        while k < n and <int64_t> times[k] == t:
+            id = neurons[k] % area * polarities + neurons[k] // area
+            k += 1
+            j = m
+            while j > start and s.ids[j - 1] > id:
+                j -= 1
+            if j > start and s.ids[j - 1] == id:
+                continue
+            if j < m:
+                for start in range(m, j, -1):
+                    s.ids[start] = s.ids[start - 1]
+                start = s.step_ptr[t]
+            s.ids[j] = id
+            m += 1
+    s.step_ptr[steps] = <int32_t> m
+    return order_by_neuron(s, steps)
+
+
+cdef class ClockedRun:
+    """The spikes of a sample in all layers, number 0 being the input.
+
+    Parameters
+    ----------
+    layers : list of ClockedLayer
+    times : float64 array (n,), ms
+    neurons : int32 array (n,)
+        Input spikes, sorted by time, none at or after `steps`.
+    area, polarities : int
+        Pixels of the input, and their polarities.
+    steps : int
+        Steps 0, 1, ..., steps - 1 are computed.
+    """
+
+    def __cinit__(self, list layers, const double[::1] times, const int32_t[::1] neurons, int32_t area,
+                  int32_t polarities, int32_t steps):
+        cdef int32_t k, n = len(layers)
+        cdef clocked_ops_t ops = current_ops()
+        cdef const clocked_layer_t** each = <const clocked_layer_t**> malloc((n + 1) * sizeof(void*))
+        self.steps, self.count = steps, n + 1
+        self.spikes = <clocked_spikes_t*> calloc(n + 1, sizeof(clocked_spikes_t))
+        if self.spikes == NULL or each == NULL:
+            free(each)
+            raise MemoryError("no memory for the clocked engine")
+        for k in range(n):
+            each[k] = &(<ClockedLayer> layers[k]).c
+        try:
+            with nogil:
+                take_input(self.spikes, &times[0] if times.shape[0] else NULL,
+                           &neurons[0] if times.shape[0] else NULL, times.shape[0], area, polarities, steps)
+                for k in range(n):
+                    run_one(&ops, each[k], self.spikes + k, self.spikes + k + 1, steps)
+        finally:
+            free(each)
+
+    def __dealloc__(self):
+        cdef int32_t k
+        if self.spikes != NULL:
+            for k in range(self.count):
+                free(self.spikes[k].ids)
+                free(self.spikes[k].step_ptr)
+                free(self.spikes[k].times)
+                free(self.spikes[k].ptr)
+        free(self.spikes)
+
+    def counts(self, int32_t number):
+        """Spikes of each neuron, padding included, int32 array (size,)."""
+        cdef clocked_spikes_t* s = &self.spikes[number]
+        found = np.empty(s.size, np.int32)
+        cdef int32_t[::1] view = found
+        cdef int64_t k
+        for k in range(s.size):
+            view[k] = s.ptr[k + 1] - s.ptr[k]
+        return found
+
+    def fired(self, int32_t number):
+        """(steps, neurons as numbered here), int32 arrays, sorted by both."""
+        cdef clocked_spikes_t* s = &self.spikes[number]
+        cdef int64_t n = s.step_ptr[self.steps]
+        cdef int32_t t
+        ids = np.empty(n, np.int32)
+        cdef int32_t[::1] view = ids
+        if n:
+            memcpy(&view[0], s.ids, n * sizeof(int32_t))
+        bounds = np.empty(self.steps + 1, np.int32)
+        cdef int32_t[::1] ends = bounds
+        for t in range(self.steps + 1):
+            ends[t] = s.step_ptr[t]
+        return np.repeat(np.arange(self.steps, dtype=np.int32), np.diff(bounds)), ids

@@ -1,0 +1,36 @@
+import numpy as np
+
+LANES: int
+KINDS: dict[str, int]
+
+class ClockedLayer:
+    def __init__(
+        self,
+        numbers: np.ndarray,
+        constants: np.ndarray,
+        refractory: int,
+        exact: bool,
+        ptr: np.ndarray,
+        patch: np.ndarray,
+        offset: np.ndarray,
+        cells: np.ndarray,
+        row_of: np.ndarray,
+        id_of: np.ndarray,
+        weights: np.ndarray,
+    ) -> None: ...
+    @property
+    def size(self) -> int: ...
+
+class ClockedRun:
+    steps: int
+    def __init__(
+        self,
+        layers: list[ClockedLayer],
+        times: np.ndarray,
+        neurons: np.ndarray,
+        area: int,
+        polarities: int,
+        steps: int,
+    ) -> None: ...
+    def counts(self, number: int) -> np.ndarray: ...
+    def fired(self, number: int) -> tuple[np.ndarray, np.ndarray]: ...
