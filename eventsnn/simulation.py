@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eventsnn.engines import streaming
 from eventsnn.engines.arguments import check_dtype, check_input, check_t_stop, endless, is_sorted
 from eventsnn.engines.record import ExitReason, SpikeRecord, decide, make_record
-from eventsnn.engines.streaming import State, Stream, Train
+from eventsnn.engines.streaming import Stream, Train
 from eventsnn.engines.twin import TwinStream
 from eventsnn.errors import SimulationError
 from eventsnn.events import EventStream
 from eventsnn.network import Network
 from eventsnn.simulate import to_input
+
+if TYPE_CHECKING:
+    from eventsnn.simulation_state import SavedState
 
 ENGINES = ("auto", "queue", "sweep", "twin")
 # Neuron updates in one go of a first layer: some 20 ms, and arrays of a few MB.
@@ -47,7 +50,7 @@ class Simulation:
     engine, dtype : str
         What runs.
     t_complete : float
-        ms; every spike before it has been returned, and no event before it is taken any more.
+        ms; every spike before it has been returned, none at it or later, and no event before it is taken any more.
     events : int
         Events taken.
     counts : dict of str to int64 array (neurons,)
@@ -87,7 +90,8 @@ class Simulation:
         )
         widest = max(layer.neurons for layer in network.layers)
         self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
-        self._held: Train = (np.empty(0), np.empty(0, np.int32))
+        self._held: Train = (np.empty(0), np.empty(0, np.int32))  # at the last instant
+        self._early: list[Train] = [(np.empty(0), np.empty(0, np.int32))] * len(network.layers)
         self._ended: str | None = None
         self.t_complete = 0.0
         self.events = 0
@@ -112,8 +116,7 @@ class Simulation:
         Returns
         -------
         SpikeRecord
-            Spikes that no earlier call has returned, `input` among them; `exit_reason` is PART and `t_end` the new
-            `t_complete`.
+            Those from the `t_complete` before up to the new one, which is its `t_end`; `exit_reason` is PART.
 
         Raises
         ------
@@ -160,6 +163,11 @@ class Simulation:
         return part
 
     @property
+    def held(self) -> int:
+        """How many of the events taken are at `t_complete`, and wait for more at that instant."""
+        return len(self._held[0])
+
+    @property
     def decision(self) -> int | None:
         """Output neuron with the most spikes so far, the lowest among equals; None while the output is silent."""
         return decide(self.counts[self.network.names[-1]])
@@ -180,7 +188,7 @@ class Simulation:
         from eventsnn.simulation_state import save_state
 
         self._check_open()
-        save_state(path, self, self._stream.save(), self._held, notes)
+        save_state(path, self, self._stream.save(), [self._held, *self._early], notes)
 
     @classmethod
     def resume(
@@ -196,16 +204,20 @@ class Simulation:
         from eventsnn.simulation_state import load_state
 
         saved = load_state(path, network)
+        return cls.take_up(saved, network, t_stop=t_stop)
+
+    @classmethod
+    def take_up(cls, saved: SavedState, network: Network, *, t_stop: float | None = None) -> Simulation:
+        """`resume` from what `eventsnn.simulation_state.load_state` has read."""
         run = cls(network, engine=saved.engine, dtype=saved.dtype, t_stop=t_stop)
-        run.restore(saved.state, saved.held, saved.t_complete, saved.events, saved.counts)
+        run.restore(saved)
         return run
 
-    def restore(
-        self, state: State, held: Train, t_complete: float, events: int, counts: dict[str, np.ndarray]
-    ) -> None:
-        """Take over what `resume` has read."""
-        self._stream.restore(state)
-        self._held, self.t_complete, self.events, self.counts = held, t_complete, events, counts
+    def restore(self, saved: SavedState) -> None:
+        """Take over what `eventsnn.simulation_state.load_state` has read."""
+        self._stream.restore(saved.state)
+        self._held, *self._early = saved.trains
+        self.t_complete, self.events, self.counts = saved.t_complete, saved.events, saved.counts
 
     def _check_open(self) -> None:
         if self._ended is not None:
@@ -222,15 +234,19 @@ class Simulation:
             raise endless(error) from None
         self._ended = None
         self.t_complete = horizon
-        trains = [
-            (np.concatenate([t for t, _ in layer]), np.concatenate([n for _, n in layer]))
-            for layer in zip(*parts, strict=True)
-        ]
-        for (times, neurons), name in zip(trains, self.network.names, strict=True):
-            del times
+        trains = [self._collect(n, list(layer), horizon) for n, layer in enumerate(zip(*parts, strict=True))]
+        for (_, neurons), name in zip(trains, self.network.names, strict=True):
             self.counts[name] += np.bincount(neurons, minlength=len(self.counts[name]))
         end = horizon if reason is ExitReason.PART else self._stop
         return make_record(self.network, trains, given, end, self.engine, self.dtype, reason=reason)
+
+    def _collect(self, number: int, parts: list[Train], horizon: float) -> Train:
+        """Spikes of a layer before the horizon; behind a delay later ones are known, which wait for their turn."""
+        parts = [self._early[number], *parts]
+        times, neurons = np.concatenate([t for t, _ in parts]), np.concatenate([n for _, n in parts])
+        ready = len(times) if horizon == math.inf else int(np.searchsorted(times, horizon))
+        self._early[number] = times[ready:].copy(), neurons[ready:].copy()
+        return times[:ready], neurons[:ready]
 
     def _cut(self, given: Train, horizon: float) -> list[tuple[Train, float]]:
         """Parts of bounded size, none of which ends within an instant, and their horizons."""

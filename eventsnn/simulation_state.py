@@ -25,14 +25,17 @@ LAYOUT = 1
 
 @dataclass(frozen=True)
 class SavedState:
-    """What `load_state` returns; see `Simulation` for the attributes of the same names."""
+    """What `load_state` returns; see `Simulation` for the attributes of the same names.
+
+    `trains` are the input spikes that wait for more at their instant, and spikes of each layer beyond `t_complete`.
+    """
 
     engine: str
     dtype: str
     t_complete: float
     events: int
     counts: dict[str, np.ndarray]
-    held: Train
+    trains: list[Train]
     state: State
     notes: dict[str, Any]
 
@@ -49,7 +52,7 @@ def digest(network: Network) -> str:
 
 
 def save_state(
-    path: str | os.PathLike[str], run: Simulation, state: State, held: Train, notes: dict[str, Any]
+    path: str | os.PathLike[str], run: Simulation, state: State, trains: list[Train], notes: dict[str, Any]
 ) -> None:
     """Write the state of a simulation under a temporary name, then give it its own.
 
@@ -69,7 +72,8 @@ def save_state(
     }
     arrays: dict[str, Any] = {f"state/{name}": array for name, array in state.items()}
     arrays |= {f"counts/{name}": counts for name, counts in run.counts.items()}
-    arrays |= {"held/times": held[0], "held/neurons": held[1]}
+    for number, (times, neurons) in enumerate(trains):
+        arrays |= {f"times/{number}": times, f"neurons/{number}": neurons}
     part = Path(path).with_name(Path(path).name + ".part")
     try:
         with open(part, "wb") as file:
@@ -105,7 +109,7 @@ def load_state(path: str | os.PathLike[str], network: Network) -> SavedState:
             f"{name}: the state is one of another network, or of this one with other weights; "
             "give the model that it was saved with"
         )
-    groups: dict[str, State] = {"state": {}, "counts": {}, "held": {}}
+    groups: dict[str, State] = {"state": {}, "counts": {}, "times": {}, "neurons": {}}
     for key, array in arrays.items():
         group, _, rest = key.partition("/")
         groups[group][rest] = array
@@ -115,7 +119,7 @@ def load_state(path: str | os.PathLike[str], network: Network) -> SavedState:
         float(head["t_complete"]),
         int(head["events"]),
         groups["counts"],
-        (groups["held"]["times"], groups["held"]["neurons"]),
+        [(times, groups["neurons"][number]) for number, times in groups["times"].items()],
         groups["state"],
         head["notes"],
     )

@@ -64,6 +64,7 @@ def assert_parts_are(parts: list[SpikeRecord], whole: SpikeRecord) -> None:
         for n, part in enumerate(parts[:-1]):
             later = np.concatenate([p[name].times for p in parts[n + 1 :]])
             assert (later >= part.t_end).all()
+            assert (part[name].times < part.t_end).all()
     assert np.array_equal(np.concatenate([p.input.times for p in parts]), whole.input.times)
     assert np.array_equal(np.concatenate([p.input.neurons for p in parts]), whole.input.neurons)
     assert all(part.exit_reason is ExitReason.PART for part in parts[:-1])
