@@ -30,8 +30,9 @@ cdef void fill_rows(const double* lag, int64_t n, const double* constants, real_
         ops64.table(table, lag, n, constants, constants[0] * LIF_CANDIDATE)
 
 
-cdef void fill_propagators(const double* times, int64_t n, const double* constants, real_t* table) noexcept nogil:
-    """Rows of the table for `n` arrivals; the first is taken to come after an interval of 0."""
+cdef void fill_propagators(const double* times, int64_t n, const double* constants, double since,
+                           real_t* table) noexcept nogil:
+    """Rows of the table for `n` arrivals, the first of them after an interval that began at `since`."""
     cdef double lag[CHUNK]
     cdef double distinct[CHUNK]  # what differs from the last one, ties apart
     cdef real_t row[CHUNK * COLUMNS]
@@ -42,7 +43,7 @@ cdef void fill_propagators(const double* times, int64_t n, const double* constan
         found = 1
         distinct[0] = 0.0
         for k in range(m):
-            lag[k] = times[start + k] - times[start + k - 1] if start + k else 0.0
+            lag[k] = times[start + k] - (times[start + k - 1] if start + k else since)
             if found < CHUNK and lag[k] != 0.0 and lag[k] != distinct[found - 1]:
                 distinct[found] = lag[k]
                 found += 1
@@ -57,31 +58,31 @@ cdef void fill_propagators(const double* times, int64_t n, const double* constan
         start += m
 
 
-cdef double fill_grid(const double* times, int64_t n, int32_t* grid) noexcept nogil:
-    """Fill grid[0 .. n]; returns the cells per ms. See `arrivals_after`."""
+cdef double fill_grid(const double* times, int64_t n, double origin, int32_t* grid) noexcept nogil:
+    """Fill grid[0 .. n], which begins at `origin`; returns the cells per ms. See `arrivals_after`."""
     cdef double scale
     cdef int64_t e, k
     if n == 0:
         grid[0] = 0
         return 0.0
-    scale = n / times[n - 1] if times[n - 1] > 0.0 else 0.0
+    scale = n / (times[n - 1] - origin) if times[n - 1] > origin else 0.0
     if not isfinite(scale):
         scale = 0.0
     # Count, then add up: no branch hangs on how the arrivals fall into cells.
     memset(grid, 0, (n + 1) * sizeof(int32_t))
     for e in range(n):
-        grid[1 + min(<int64_t> (times[e] * scale), n - 1)] += 1
+        grid[1 + min(<int64_t> ((times[e] - origin) * scale), n - 1)] += 1
     for k in range(n):
         grid[k + 1] += grid[k]
     return scale
 
 
 cdef void fill_events(const double* times, const int32_t* neurons, int64_t n, double refractory,
-                      const int32_t* grid, double scale, event_t* events) noexcept nogil:
+                      const int32_t* grid, double scale, double origin, event_t* events) noexcept nogil:
     cdef int64_t e
     cdef double cell
     for e in range(n):
-        cell = min((times[e] + refractory) * scale, <double> (n - 1))
+        cell = min((times[e] + refractory - origin) * scale, <double> (n - 1))
         events[e].time = times[e]
         events[e].neuron = neurons[e]
         events[e].release = grid[<int64_t> cell]
@@ -91,7 +92,7 @@ cdef void fill_events(const double* times, const int32_t* neurons, int64_t n, do
 
 def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,
                 const double[::1] constants, event_t[::1] events, real_t[:, ::1] table, int32_t[::1] grid,
-                double[::1] scale, Turns turns):
+                double[::1] scale, Turns turns, const double[::1] since=None):
     """Tables and grids of the samples that this thread takes.
 
     Parameters
@@ -111,10 +112,14 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
         nu (a + h tau_s/tau_m) or above. (And a little less, for rounding.)
     grid : int32 (n + samples,), scale : float64 (samples,)
         Filled; see arrivals.pxd.
+    since : float64 (samples,), optional
+        For samples that go on: the time (ms) that the interval before the first arrival began at, from which the grid
+        is counted too. Without it that interval is 0 and the grid begins at 0.
     turns : Turns
         Over the samples.
     """
     cdef int64_t s, first, n
+    cdef double origin = 0.0
     cdef const double* t = &times[0] if times.shape[0] else NULL
     cdef real_t* rows = &table[0, 0] if times.shape[0] else NULL
     with nogil:
@@ -122,10 +127,15 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
         while s < turns.count:
             first = sample_ptr[s]
             n = sample_ptr[s + 1] - first
-            fill_propagators(t + first, n, &constants[0], rows + first * COLUMNS)
-            scale[s] = fill_grid(t + first, n, &grid[first + s])
+            if since is not None:
+                origin = since[s]
             if n:
-                fill_events(t + first, &neurons[first], n, constants[3], &grid[first + s], scale[s], &events[first])
+                fill_propagators(t + first, n, &constants[0], t[first] if since is None else origin,
+                                 rows + first * COLUMNS)
+            scale[s] = fill_grid(t + first, n, origin, &grid[first + s])
+            if n:
+                fill_events(t + first, &neurons[first], n, constants[3], &grid[first + s], scale[s], origin,
+                            &events[first])
             s = turns_take(&turns.next)
 
 

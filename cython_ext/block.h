@@ -26,7 +26,7 @@ typedef struct {
 #define DECLARE_OPS(REAL, ops)                                                                                       \
     typedef struct {                                                                                                 \
         int64_t (*run)(REAL*, REAL*, const REAL*, const struct event_s*, const REAL*, int64_t, int64_t);             \
-        int (*sweep)(struct block_s*, const REAL*, const REAL*);                                                     \
+        int (*sweep)(struct block_s*, REAL*, REAL*, const REAL*, const REAL*);                                       \
         void (*step)(REAL*, REAL*, const REAL*, int64_t, int32_t, REAL, REAL, REAL, REAL, REAL, REAL, uint8_t*);     \
         void (*table)(REAL*, const double*, int64_t, const double*, double);                                         \
         void (*reverse)(REAL*, const int32_t*, const REAL*, const int32_t*, const int32_t*, const REAL*,             \

@@ -20,7 +20,7 @@ cdef extern from "block.h":
     ctypedef struct ops32_t:
         int64_t (*run)(float*, float*, const float*, const event_t*, const float*, int64_t,
                        int64_t) noexcept nogil
-        int (*sweep)(block_t*, const float*, const float*) noexcept nogil
+        int (*sweep)(block_t*, float*, float*, const float*, const float*) noexcept nogil
         void (*step)(float*, float*, const float*, int64_t, int32_t, float, float, float, float, float, float,
                      uint8_t*) noexcept nogil
         void (*table)(float*, const double*, int64_t, const double*, double) noexcept nogil
@@ -39,7 +39,7 @@ cdef extern from "block.h":
     ctypedef struct ops64_t:
         int64_t (*run)(double*, double*, const double*, const event_t*, const double*, int64_t,
                        int64_t) noexcept nogil
-        int (*sweep)(block_t*, const double*, const double*) noexcept nogil
+        int (*sweep)(block_t*, double*, double*, const double*, const double*) noexcept nogil
         void (*step)(double*, double*, const double*, int64_t, int32_t, double, double, double, double, double, double,
                      uint8_t*) noexcept nogil
         void (*table)(double*, const double*, int64_t, const double*, double) noexcept nogil

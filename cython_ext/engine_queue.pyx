@@ -7,7 +7,7 @@ come before spikes and lower numbers before higher ones.
 """
 
 from libc.math cimport INFINITY
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
 import numpy as np
@@ -23,7 +23,7 @@ from eventsnn._ext.lif cimport (
     lif_t,
 )
 from eventsnn._ext.lif_rest cimport rest_after_refractory, rest_next_spike
-from eventsnn._ext.spikes cimport spikes_arrays, spikes_free, spikes_push, spikes_refuse, spikes_t
+from eventsnn._ext.spikes cimport spikes_arrays, spikes_drop, spikes_free, spikes_push, spikes_refuse, spikes_t
 
 
 cdef enum:
@@ -43,6 +43,7 @@ cdef struct layer_t:
     int32_t n_refractory  # neurons whose refractory period had not ended at `now`
     int32_t n_candidates  # neurons with a known next spike
     spikes_t spikes
+    int64_t taken         # of them, by `QueueState.take`
 
 
 cdef struct projection_t:
@@ -122,6 +123,59 @@ cdef class QueueState:
         for k in range(self.n_layers):
             for n in range(self.layers[k].size):
                 u[self.layers[k].first + n] = <real_t> self.layers[k].reset
+
+    def take(self, int32_t layer):
+        """(times, neurons) that a layer has fired since it was last asked; those that have arrived everywhere are
+        dropped."""
+        cdef layer_t* l = &self.layers[layer]
+        cdef int64_t drop = l.spikes.n
+        cdef int32_t p
+        times, neurons = spikes_arrays(&l.spikes)
+        fresh = times[l.taken:], neurons[l.taken:]
+        for p in range(self.n_projections):
+            if self.projections[p].source == layer:
+                drop = min(drop, self.projections[p].cursor)
+        for p in range(self.n_projections):
+            if self.projections[p].source == layer:
+                self.projections[p].cursor -= drop
+        spikes_drop(&l.spikes, drop)
+        l.taken = l.spikes.n
+        return fresh
+
+    def drop_input(self):
+        """Forget the input spikes that have arrived everywhere; returns how many, to be left out from now on."""
+        cdef int64_t drop = INT64_MAX
+        cdef int32_t p
+        for p in range(self.n_projections):
+            if self.projections[p].source < 0:
+                drop = min(drop, self.projections[p].cursor)
+        for p in range(self.n_projections):
+            if self.projections[p].source < 0:
+                self.projections[p].cursor -= drop
+        return drop
+
+    def save(self):
+        """What `restore` takes, between two parts of a run, all spikes being taken: times of the layers' states (ms),
+        numbers of their refractory neurons, the projections' cursors, and for each layer the spikes still under way."""
+        cdef int32_t k
+        now = np.array([self.layers[k].now for k in range(self.n_layers)], np.float64)
+        refractory = np.array([self.layers[k].n_refractory for k in range(self.n_layers)], np.int32)
+        cursors = np.array([self.projections[k].cursor for k in range(self.n_projections)], np.int64)
+        return now, refractory, cursors, [spikes_arrays(&self.layers[k].spikes) for k in range(self.n_layers)]
+
+    def restore(self, const double[::1] now, const int32_t[::1] refractory, const int64_t[::1] cursors, list spikes):
+        """Go on from what `save` returned; search before anything is run."""
+        cdef int32_t k
+        cdef int64_t n
+        for k in range(self.n_layers):
+            self.layers[k].now = now[k]
+            self.layers[k].n_refractory = refractory[k]
+            spikes_drop(&self.layers[k].spikes, self.layers[k].spikes.n)
+            for n in range(len(spikes[k][0])):
+                spikes_push(&self.layers[k].spikes, spikes[k][0][n], spikes[k][1][n])
+            self.layers[k].taken = self.layers[k].spikes.n
+        for k in range(self.n_projections):
+            self.projections[k].cursor = cursors[k]
 
     def spikes(self, int32_t layer):
         """(times float64 ms, neurons int32) fired so far by a layer, copies."""
@@ -288,6 +342,34 @@ cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u
         if s.projections[p].source == number:
             heap_update(&s.heap, p, next_arrival(s, v, p))
     return cost + SEARCH * (l.spikes.n - fired)
+
+
+def search_queue(QueueState state, const double[::1] times, const int32_t[::1] indices, const real_t[::1] u,
+                 const real_t[::1] i, double[::1] end, double[::1] next_spike, int32_t[::1] refractory,
+                 int32_t[::1] candidates, double t_stop):
+    """Before `run_queue` goes on with more input and a later `t_stop`: look for the spikes that may come by then."""
+    cdef view_t v
+    cdef layer_t* l
+    cdef int32_t k, block
+    cdef double until
+    v.times = &times[0] if times.shape[0] else NULL
+    v.indices = &indices[0] if times.shape[0] else NULL
+    v.n_input = times.shape[0]
+    v.end = &end[0]
+    v.next = &next_spike[0]
+    v.refractory = &refractory[0]
+    v.candidates = &candidates[0]
+    v.t_stop = t_stop
+    with nogil:
+        for k in range(state.n_projections):
+            heap_update(&state.heap, k, next_arrival(state, &v, k))
+        for k in range(state.n_layers):
+            l = &state.layers[k]
+            l.n_candidates = 0
+            until = min(horizon(state, &v, k), t_stop)
+            for block in range(l.blocks):
+                add_candidates(l, &v, &u[l.first], &i[l.first], block, until)
+            heap_update(&state.heap, state.n_projections + k, earliest(l, &v))
 
 
 def run_queue(QueueState state, const real_t[::1] weights, const double[::1] times, const int32_t[::1] indices,

@@ -33,6 +33,7 @@ from eventsnn._ext.sweep cimport (
     block_rejoin,
     block_release,
     block_rest,
+    block_resume,
     block_t,
     block_wait,
     block_waiting,
@@ -48,13 +49,13 @@ cdef enum:
     LEVEL = 3  # column of the table
 
 
-cdef int sweep_block(block_t* k, const real_t* weights, const real_t* table) except -1 nogil:
+cdef int sweep_block(block_t* k, real_t* u, real_t* i, const real_t* weights, const real_t* table) except -1 nogil:
     """One block, its neurons independent of each other, through all arrivals of its sample."""
     cdef int status
     if real_t is float:
-        status = ops32.sweep(k, weights, table)
+        status = ops32.sweep(k, u, i, weights, table)
     else:
-        status = ops64.sweep(k, weights, table)
+        status = ops64.sweep(k, u, i, weights, table)
     if status == SWEEP_NO_MEMORY:
         spikes_no_memory(k.spikes.n)
     if status != SWEEP_DONE:
@@ -200,20 +201,16 @@ cdef uint32_t inhibit_until(block_t* k, real_t* u, real_t* i, const real_t* late
             fill_row(k.lif, until - t, row)
 
 
-cdef int sweep_lateral(block_t* k, const real_t* lateral, const real_t* weights,
+cdef int sweep_lateral(block_t* k, real_t* u, real_t* i, const real_t* lateral, const real_t* weights,
                        const real_t* table) except -1 nogil:
     """As `sweep_block`, for neurons that inhibit each other: `lateral` (WIDTH, WIDTH), by source neuron."""
-    cdef real_t u[WIDTH]
-    cdef real_t i[WIDTH]
     cdef real_t row[TABLE_COLUMNS]
     cdef int64_t reached
     cdef uint32_t lanes = 0
     cdef double t
-    memset(&u[0], 0, sizeof(u))
-    memset(&i[0], 0, sizeof(i))
     while k.next < k.n:
         if not lanes:
-            reached = run_to(&u[0], &i[0], weights, k.events, table, k.next, block_release(k))
+            reached = run_to(u, i, weights, k.events, table, k.next, block_release(k))
             if reached > k.next:
                 k.now = k.events[reached - 1].time
                 k.next = reached
@@ -221,17 +218,20 @@ cdef int sweep_lateral(block_t* k, const real_t* lateral, const real_t* weights,
                 break
         t = k.events[k.next].time
         memcpy(&row[0], table + k.next * TABLE_COLUMNS, sizeof(row))
-        lanes = inhibit_until(k, &u[0], &i[0], lateral, t, lanes, &row[0])
-        lanes |= commit(k, &u[0], &i[0], weights, k.events[k.next].neuron, &row[0], t)
-        lanes = touching(k, &u[0], lanes & ~k.refractory)
+        lanes = inhibit_until(k, u, i, lateral, t, lanes, &row[0])
+        lanes |= commit(k, u, i, weights, k.events[k.next].neuron, &row[0], t)
+        lanes = touching(k, u, lanes & ~k.refractory)
         k.next += 1
-    inhibit_until(k, &u[0], &i[0], lateral, INFINITY, 0, &row[0])
+    if k.until < INFINITY:
+        fill_row(k.lif, k.until - k.now, &row[0])
+    inhibit_until(k, u, i, lateral, k.until, lanes, &row[0])
     return 0
 
 
 def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] lateral, const double[::1] constants,
                  const event_t[::1] events, const int64_t[::1] sample_ptr, const real_t[:, ::1] table, double t_stop,
-                 SpikeStore store, Turns turns, int64_t most=1 << 62):
+                 SpikeStore store, Turns turns, int64_t most=1 << 62, real_t[:, :, ::1] u=None, real_t[:, :, ::1] i=None,
+                 double[:, :, ::1] end=None, double[:, ::1] now=None, double until=INFINITY):
     """Spikes of a layer for a batch of samples, those of the units that this thread takes, `most` of them at most.
 
     Parameters
@@ -249,12 +249,22 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
         Takes the spikes, and knows which block and which samples make a unit.
     turns : Turns
         Over the units.
+    u, i : real (blocks, samples, WIDTH), end : float64 (blocks, samples, WIDTH), now : float64 (blocks, samples)
+        The state that each sample begins in, and afterwards the state at its last arrival: membrane potentials (those
+        of neurons in their refractory period mean nothing), synaptic currents, ends of the last refractory periods
+        and the time (ms) of all that. Without them every sample begins at rest.
+    until : float
+        With them: no spikes at this time (ms) or later, which must be later than the arrivals.
     """
     cdef lif_t lif
     cdef block_t k
     cdef int64_t unit, s, before
     cdef int32_t block, part
-    cdef bint inhibits = lateral.shape[0] > 0
+    cdef const real_t* row
+    cdef bint inhibits = lateral.shape[0] > 0, resumes = u is not None
+    cdef real_t rest[2 * WIDTH]
+    cdef real_t* own_u = &rest[0]
+    cdef real_t* own_i = &rest[WIDTH]
     lif_fill(&lif, &constants[0])
     k.lif = &lif
     k.t_stop = t_stop
@@ -268,13 +278,24 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
             for s in range(store.first_sample(part), store.first_sample(part + 1)):
                 before = k.spikes.n
                 k.n = sample_ptr[s + 1] - sample_ptr[s]
-                if k.n:
-                    k.events = &events[sample_ptr[s]]
+                k.events = &events[sample_ptr[s]]
+                if resumes:
+                    own_u = &u[block, s, 0]
+                    own_i = &i[block, s, 0]
+                    memcpy(&k.end[0], &end[block, s, 0], WIDTH * sizeof(double))
+                    block_resume(&k, now[block, s], until)
+                else:
+                    memset(&rest[0], 0, sizeof(rest))
                     block_rest(&k)
+                if k.n or resumes:
+                    row = &table[sample_ptr[s], 0] if k.n else NULL
                     if inhibits:
-                        sweep_lateral(&k, &lateral[0, 0, 0], &weights[block, 0, 0], &table[sample_ptr[s], 0])
+                        sweep_lateral(&k, own_u, own_i, &lateral[0, 0, 0], &weights[block, 0, 0], row)
                     else:
-                        sweep_block(&k, &weights[block, 0, 0], &table[sample_ptr[s], 0])
+                        sweep_block(&k, own_u, own_i, &weights[block, 0, 0], row)
+                if resumes:
+                    memcpy(&end[block, s, 0], &k.end[0], WIDTH * sizeof(double))
+                    now[block, s] = k.now
                 store.counts[block * store.samples + s] = k.spikes.n - before
             most -= 1
             unit = turns_take(&turns.next) if most > 0 else turns.count

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "inline.h"
 
@@ -50,6 +51,14 @@ static INLINE void spikes_sort_tail(spikes_t* s, int64_t first) {
         s->times[j] = t;
         s->neurons[j] = n;
     }
+}
+
+/* Drop the first of them. */
+static inline void spikes_drop(spikes_t* s, int64_t first) {
+    s->n -= first;
+    if (first == 0 || s->n == 0) return;
+    memmove(s->times, s->times + first, (size_t)s->n * sizeof(double));
+    memmove(s->neurons, s->neurons + first, (size_t)s->n * sizeof(int32_t));
 }
 
 static inline void spikes_free(spikes_t* s) {

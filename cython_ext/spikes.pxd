@@ -10,6 +10,7 @@ cdef extern from "spikes.h":
         int32_t* neurons
     int spikes_append(spikes_t* s, double time, int32_t neuron) noexcept nogil
     void spikes_sort_tail(spikes_t* s, int64_t first) noexcept nogil
+    void spikes_drop(spikes_t* s, int64_t first) noexcept nogil
     void spikes_free(spikes_t* s) noexcept nogil
 
 

@@ -75,6 +75,7 @@ cdef struct trains_t:
     int64_t stride
     int32_t n
     int64_t spikes
+    double first      # time of the first spike, ms
 
 
 cdef int64_t fill_buckets(const trains_t* b, int32_t* count, double scale) noexcept nogil:
@@ -83,7 +84,7 @@ cdef int64_t fill_buckets(const trains_t* b, int32_t* count, double scale) noexc
     memset(count, 0, (b.spikes + 1) * sizeof(int32_t))
     for q in range(b.n):
         for f in range(b.start[q * b.stride], b.start[q * b.stride + 1]):
-            cell = min(<int64_t> (b.times[f] * scale), b.spikes - 1)
+            cell = min(<int64_t> ((b.times[f] - b.first) * scale), b.spikes - 1)
             count[cell + 1] += 1
     for q in range(b.spikes):
         crowd = max(crowd, <int64_t> count[q + 1])
@@ -98,7 +99,7 @@ cdef void merge_buckets(const trains_t* b, int32_t* count, double scale, double*
     cdef int32_t n
     for q in range(b.n):
         for f in range(b.start[q * b.stride], b.start[q * b.stride + 1]):
-            cell = min(<int64_t> (b.times[f] * scale), b.spikes - 1)
+            cell = min(<int64_t> ((b.times[f] - b.first) * scale), b.spikes - 1)
             out_t[count[cell]] = b.times[f]
             out_n[count[cell]] = b.neurons[f]
             count[cell] += 1
@@ -168,11 +169,13 @@ def merge_trains(const double[::1] times, const int32_t[::1] neurons, const int6
                 b.stride = n_samples
                 b.n = blocks
                 latest = 0.0
+                b.first = INFINITY
                 for k in range(blocks):
                     if ptr[k * n_samples + s + 1] > ptr[k * n_samples + s]:
                         latest = max(latest, times[ptr[k * n_samples + s + 1] - 1])
+                        b.first = min(b.first, times[ptr[k * n_samples + s]])
                 # The product must not overflow; a scale of 0 puts all into one bucket.
-                scale = b.spikes / latest if latest > 1e-200 else 0.0
+                scale = b.spikes / (latest - b.first) if latest - b.first > 1e-200 else 0.0
                 if fill_buckets(&b, &count[0], scale) <= CROWD:
                     merge_buckets(&b, &count[0], scale, &out_times[sample_ptr[s]], &out_neurons[sample_ptr[s]])
                 else:

@@ -28,6 +28,7 @@ typedef struct block_s {
     int64_t next;                 /* the first arrival that is not committed */
     double now;                   /* time at which potentials and currents are committed, ms */
     double t_stop;                /* ms */
+    double until;                 /* spikes after the last arrival are looked for before this time, ms */
     int32_t first;                /* number of its first neuron in the layer */
     double end[BLOCK_WIDTH];      /* ends of the last refractory periods, ms */
     int32_t release[BLOCK_WIDTH]; /* an arrival not later than the first after `end` */
@@ -57,6 +58,7 @@ static INLINE int lowest_bit(uint32_t x) {
 
 static INLINE void block_rest(block_t* k) {
     k->now = 0.0;
+    k->until = INFINITY;
     k->next = 0;
     k->first_waiting = 0;
     k->n_waiting = 0;
@@ -83,6 +85,20 @@ static INLINE void block_wait(block_t* k, int32_t n) {
     for (; j > 0 && k->end[WAITING(k, j - 1)] > k->end[n]; --j) WAITING(k, j) = WAITING(k, j - 1);
     WAITING(k, j) = n;
     k->refractory |= (uint32_t)1 << n;
+}
+
+/* A block whose state was committed at `now`, `end` being filled in: the neurons in their refractory period follow. */
+static INLINE void block_resume(block_t* k, double now, double until) {
+    k->now = now;
+    k->until = until;
+    k->next = 0;
+    k->first_waiting = 0;
+    k->n_waiting = 0;
+    k->refractory = 0;
+    for (int n = 0; n < BLOCK_WIDTH; ++n) {
+        k->release[n] = 0;
+        if (k->end[n] >= now) block_wait(k, n);
+    }
 }
 
 /* The neuron whose refractory period ends first, taken from those in theirs. */

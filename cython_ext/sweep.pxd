@@ -18,6 +18,7 @@ cdef extern from "sweep.h":
         int64_t next
         double now
         double t_stop
+        double until
         int32_t first
         double* end
         uint32_t refractory
@@ -28,6 +29,7 @@ cdef extern from "sweep.h":
     const double BURIED
     int lowest_bit(uint32_t x) noexcept nogil
     void block_rest(block_t* k) noexcept nogil
+    void block_resume(block_t* k, double now, double until) noexcept nogil
     int block_fire(block_t* k, int32_t n, double t) noexcept nogil
     int32_t block_waiting(const block_t* k, int32_t j) noexcept nogil
     bint block_wakes(const block_t* k, double t) noexcept nogil

@@ -139,19 +139,19 @@ TARGET static int NAME(interval)(block_t* k, const REAL* u, const REAL* i, doubl
     return SWEEP_DONE;
 }
 
-/* One block at rest through all arrivals of its sample, and on until it is silent. */
-TARGET static int NAME(sweep)(block_t* k, const REAL* weights, const REAL* table) {
+/* One block in state (u, i) through all arrivals of its sample, and on to k->until; the state stays that of the last
+ * arrival. What it fires before `until` does not depend on where a train of arrivals is cut. */
+TARGET static int NAME(sweep)(block_t* k, REAL* u, REAL* i, const REAL* weights, const REAL* table) {
     const event_t* events = k->events;
     const int64_t n = k->n;
     int64_t e, tail = k->spikes->n; /* spikes from `tail` on may be out of order */
-    REAL u[BLOCK_WIDTH] = {0}, i[BLOCK_WIDTH] = {0};
     VEC P[VECS];
     uint32_t hit;
     int status;
-    while ((e = NAME(run)(u, i, weights, events, table, k->next, block_release(k))) < n) {
+    while (n && (e = NAME(run)(u, i, weights, events, table, k->next, block_release(k))) < n) {
         const REAL* row = table + e * TABLE_COLUMNS;
         const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;
-        k->now = e ? events[e - 1].time : 0.0;
+        if (e) k->now = events[e - 1].time;
         k->next = e;
         hit = NAME(look)(u, i, row, P);
         if ((status = NAME(interval)(k, u, i, events[e].time, row[3], P, &hit)) < 0) return status;
@@ -173,11 +173,14 @@ TARGET static int NAME(sweep)(block_t* k, const REAL* weights, const REAL* table
             NAME(save)(P, u);
         }
     }
-    k->now = n ? events[n - 1].time : 0.0;
+    if (n) k->now = events[n - 1].time;
     k->next = n;
     for (int m = 0; m < BLOCK_WIDTH; ++m)
         if (lif_reach(k->lif, u[m], i[m]) >= k->lif->threshold * LIF_CANDIDATE)
-            if ((status = NAME(fire)(k, m, u[m], i[m], INFINITY)) < 0) return status;
+            if ((status = NAME(fire)(k, m, u[m], i[m], k->until)) != 0) {
+                if (status < 0) return status;
+                u[m] = (REAL)BURIED;
+            }
     spikes_sort_tail(k->spikes, tail);
     return SWEEP_DONE;
 }

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from eventsnn.network import LIF, Connection, Conv, Dense, Input, Network, Pool, Reservoir
     from eventsnn.trace.explain import Explanation, explain
     from eventsnn.trace.reader import Trace
+    from eventsnn.simulation import Simulation
     from eventsnn.train.evaluate import Evaluation, evaluate
     from eventsnn.train.experiment import Experiment
     from eventsnn.train.optimisers import Optimiser
@@ -62,6 +63,7 @@ __getattr__ = on_demand(
         "Explanation": "eventsnn.trace",
         "Trace": "eventsnn.trace",
         "explain": "eventsnn.trace",
+        "Simulation": "eventsnn.simulation",
         "Evaluation": "eventsnn.train.evaluate",
         "evaluate": "eventsnn.train.evaluate",
         "Experiment": "eventsnn.train.experiment",
@@ -104,6 +106,7 @@ __all__ = [
     "Pool",
     "Reservoir",
     "SaccadeCamera",
+    "Simulation",
     "SimulationError",
     "SimulationInterrupted",
     "SpikeRecord",

@@ -18,6 +18,7 @@ def fill_tables(
     grid: np.ndarray,
     scale: np.ndarray,
     turns: Turns,
+    since: np.ndarray | None = ...,
 ) -> None: ...
 def list_rows(
     times: np.ndarray,

@@ -13,8 +13,32 @@ class QueueState:
         bias: np.ndarray,
     ) -> None: ...
     def begin(self, u: np.ndarray) -> None: ...
+    def take(self, layer: int) -> tuple[np.ndarray, np.ndarray]: ...
+    def drop_input(self) -> int: ...
+    def save(
+        self,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]: ...
+    def restore(
+        self,
+        now: np.ndarray,
+        refractory: np.ndarray,
+        cursors: np.ndarray,
+        spikes: list[tuple[np.ndarray, np.ndarray]],
+    ) -> None: ...
     def spikes(self, layer: int) -> tuple[np.ndarray, np.ndarray]: ...
 
+def search_queue(
+    state: QueueState,
+    times: np.ndarray,
+    indices: np.ndarray,
+    u: np.ndarray,
+    i: np.ndarray,
+    end: np.ndarray,
+    next_spike: np.ndarray,
+    refractory: np.ndarray,
+    candidates: np.ndarray,
+    t_stop: float,
+) -> None: ...
 def run_queue(
     state: QueueState,
     weights: np.ndarray,

@@ -14,4 +14,9 @@ def sweep_blocks(
     store: SpikeStore,
     turns: Turns,
     most: int = ...,
+    u: np.ndarray | None = ...,
+    i: np.ndarray | None = ...,
+    end: np.ndarray | None = ...,
+    now: np.ndarray | None = ...,
+    until: float = ...,
 ) -> None: ...

@@ -75,8 +75,8 @@ def check_input(
             f"the network has {network.input.neurons}"
         )
     neurons = np.ascontiguousarray(neurons, dtype=np.int32)
-    stop = _check_t_stop(network, t_stop)
-    if not _is_sorted(times, neurons):
+    stop = check_t_stop(network, t_stop)
+    if not is_sorted(times, neurons):
         order = np.lexsort((neurons, times))
         times, neurons = times[order], neurons[order]
     keep = int(np.searchsorted(times, stop, side="right"))
@@ -101,7 +101,8 @@ def check_bias(network: Network, times_ms: np.ndarray, stop: float) -> np.ndarra
     return times[times <= stop]
 
 
-def _check_t_stop(network: Network, t_stop: float | None) -> float:
+def check_t_stop(network: Network, t_stop: float | None) -> float:
+    """`t_stop` as a float, infinite for None; SimulationError if it is no time, or needed and missing."""
     if t_stop is None:
         if network.is_recurrent:
             raise SimulationError(
@@ -114,7 +115,8 @@ def _check_t_stop(network: Network, t_stop: float | None) -> float:
     return stop
 
 
-def _is_sorted(times: np.ndarray, neurons: np.ndarray) -> bool:
+def is_sorted(times: np.ndarray, neurons: np.ndarray) -> bool:
+    """True if in the order (time, neuron)."""
     later = times[1:] > times[:-1]
     tied = (times[1:] == times[:-1]) & (neurons[1:] >= neurons[:-1])
     return bool((later | tied).all())

@@ -18,6 +18,7 @@ class ExitReason(enum.Enum):
 
     QUIET = "quiet"  # ran without an end until no neuron could fire any more
     T_STOP = "t_stop"  # ran to the time asked for
+    PART = "part"  # a part of a run that goes on; everything before `SpikeRecord.t_end` is complete
     INTERRUPTED = "interrupted"  # stopped by the user; everything before `SpikeRecord.t_end` is complete
 
 
@@ -66,7 +67,7 @@ class SpikeRecord:
         The input spikes as the engine took them: ms, sorted by (time, input neuron).
     t_end : float
         Every spike up to this time (ms) is in the record, or before it if the run was interrupted; infinite
-        when the network fell quiet.
+        when the network fell quiet. Of a part of a run: every spike before it is in this part or an earlier one.
     exit_reason : ExitReason
     engine, dtype : str
         Which engine ran and in which precision the state was kept.
@@ -135,6 +136,7 @@ def make_record(
     dtype: str,
     *,
     interrupted: bool = False,
+    reason: ExitReason | None = None,
 ) -> SpikeRecord:
     """A record from (times, neurons) of every layer and of the input."""
     ended = ExitReason.QUIET if t_end == math.inf else ExitReason.T_STOP
@@ -145,7 +147,7 @@ def make_record(
         },
         input=LayerSpikes("input", network.input.neurons, *inputs),
         t_end=t_end,
-        exit_reason=ExitReason.INTERRUPTED if interrupted else ended,
+        exit_reason=reason or (ExitReason.INTERRUPTED if interrupted else ended),
         engine=engine,
         dtype=dtype,
     )

@@ -3,102 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
-from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables
 from eventsnn._ext.engine_sweep import sweep_blocks
 from eventsnn._ext.patches import count_patches, fill_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.turns import Turns
 from eventsnn.engines import queue
-from eventsnn.engines.arguments import bias_times, check_dtype, check_input, endless
+from eventsnn.engines.arguments import check_dtype, check_input, endless
+from eventsnn.engines.arrivals import Arrivals, Carried, LayerInput, Share, call
 from eventsnn.engines.blocks import WIDTH, block_count
 from eventsnn.engines.packed import PackedNetwork, pack_once
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.errors import SimulationError
-from eventsnn.network import Conv, Dense, Input, Network, Pool, Reservoir
+from eventsnn.network import Conv, Dense, Network, Pool, Reservoir
 from eventsnn.network.spatial import Geometry
 
 # A kernel call runs one block through all input spikes at the least; more would keep Ctrl-C waiting too long.
 MAX_EVENTS = 8_000_000
 # Neuron updates per kernel call: about 10 ms.
 CHUNK = 10_000_000
-
-Parts: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-# Calls the work it is given once on each of some threads, and returns when all are done.
-Share: TypeAlias = "Callable[[Callable[[], None]], None]"
-
-
-@dataclass(frozen=True)
-class Arrivals:
-    """Spikes arriving at a layer, sample after sample, each sorted by (time, neuron).
-
-    Attributes
-    ----------
-    times : float64 array (n,), ms
-    neurons : int32 array (n,)
-        Source neuron of each.
-    ptr : int64 array (samples + 1,)
-        Sample s is [ptr[s], ptr[s + 1]).
-    """
-
-    times: np.ndarray
-    neurons: np.ndarray
-    ptr: np.ndarray
-
-    @classmethod
-    def join(cls, samples: list[tuple[np.ndarray, np.ndarray]]) -> Arrivals:
-        """From (times, neurons) of each sample."""
-        ptr = np.cumsum([0, *(len(times) for times, _ in samples)], dtype=np.int64)
-        return cls(np.concatenate([t for t, _ in samples]), np.concatenate([n for _, n in samples]), ptr)
-
-    def __len__(self) -> int:
-        return len(self.ptr) - 1
-
-    @property
-    def last_times(self) -> np.ndarray:
-        """Time of each sample's last spike, ms, 0 for none; float64 array (samples,)."""
-        ends = self.ptr[1:]
-        if not len(self.times):
-            return np.zeros(len(ends))
-        return np.where(self.ptr[:-1] == ends, 0.0, self.times[ends - 1])
-
-    def sample(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """(times, neurons) of one sample, views."""
-        part = slice(self.ptr[number], self.ptr[number + 1])
-        return self.times[part], self.neurons[part]
-
-    def with_bias(self, sensor: Input, neurons: int, last_events: np.ndarray, delay: float) -> Arrivals:
-        """With the arrivals of the bias neuron's spikes, as source neuron `neurons`, the first free number.
-
-        Parameters
-        ----------
-        last_events : float64 array (samples,)
-            Time of each recording's last event, ms; see `bias_times`.
-        """
-        if not sensor.has_bias:
-            return self
-        trains = [bias_times(sensor, last) + delay for last in last_events.tolist()]
-        # At equal times the bias comes last, as its number is the largest.
-        at = [
-            start + np.searchsorted(self.times[start:end], train, side="right")
-            for start, end, train in zip(self.ptr[:-1], self.ptr[1:], trains, strict=True)
-        ]
-        place = np.concatenate(at)
-        added = np.cumsum([0, *(len(train) for train in trains)])
-        return Arrivals(
-            np.insert(self.times, place, np.concatenate(trains)),
-            np.insert(self.neurons, place, np.int32(neurons)),
-            self.ptr + added,
-        )
-
-    def delayed(self, delay: float) -> Arrivals:
-        """The same spikes `delay` ms later."""
-        return Arrivals(self.times + delay, self.neurons, self.ptr) if delay else self
 
 
 def refusal(network: Network) -> str | None:
@@ -118,54 +44,6 @@ def refusal(network: Network) -> str | None:
         if layer.resting:
             return f"layer {layer.name!r} has a resting potential"
     return None
-
-
-def call(work: Callable[[], None]) -> None:
-    """Do the work on the calling thread; what a pool of threads does instead is to call it once on each."""
-    work()
-
-
-@dataclass(frozen=True)
-class LayerInput:
-    """The arrivals at a layer and what all its blocks share about them; see ``fill_tables``.
-
-    Attributes
-    ----------
-    arrivals : Arrivals
-    events : EVENT array (n + AHEAD,)
-    table : real array (n, TABLE_COLUMNS)
-    grid : int32 array (n + samples,)
-    scale : float64 array (samples,)
-    """
-
-    arrivals: Arrivals
-    events: np.ndarray
-    table: np.ndarray
-    grid: np.ndarray
-    scale: np.ndarray
-
-    @classmethod
-    def of(
-        cls, arrivals: Arrivals, constants: np.ndarray, real: type[np.floating], share: Share = call
-    ) -> LayerInput:
-        """For a layer whose neurons have these `constants`, in the precision `real`."""
-        n, samples = len(arrivals.times), len(arrivals)
-        table = np.empty((n, TABLE_COLUMNS), dtype=real)
-        grid, scale = np.empty(n + samples, np.int32), np.empty(samples)
-        events, turns = np.empty(n + AHEAD, EVENT), Turns(samples)
-        events[n:] = 0
-        share(
-            lambda: fill_tables(
-                arrivals.times, arrivals.neurons, arrivals.ptr, constants, events, table, grid, scale, turns
-            )
-        )
-        return cls(arrivals, events, table, grid, scale)
-
-    @property
-    def parts(self) -> Parts:
-        """As the kernels that go back in time take them: times, neurons, ptr, grid, scale, table."""
-        a = self.arrivals
-        return a.times, a.neurons, a.ptr, self.grid, self.scale, self.table
 
 
 @dataclass(frozen=True)
@@ -272,13 +150,23 @@ def run_layer(
     # A few units for each thread, so that none waits long; a block's weights stay in its thread's cache.
     blocks = len(packed.blocks[str(layer.name)])
     parts = 1 if threads == 1 else -(-4 * threads // blocks)
-    return _merge(_sweep_all(packed, number, given, stop, share, parts), layer.neurons, share)
+    return merge(sweep_all(packed, number, given, stop, share, parts), layer.neurons, share)
 
 
-def _sweep_all(
-    packed: PackedNetwork, number: int, given: LayerInput, stop: float, share: Share, parts: int
+def sweep_all(
+    packed: PackedNetwork,
+    number: int,
+    given: LayerInput,
+    stop: float,
+    share: Share = call,
+    parts: int = 1,
+    carried: Carried | None = None,
+    until: float = math.inf,
 ) -> SpikeStore:
-    """All blocks of a layer through all samples."""
+    """All blocks of a layer through all samples, from rest or from the state `carried` on.
+
+    `until` is, for the latter, the time up to which spikes can be known: none at it or later.
+    """
     layer, arrivals = packed.network.layers[number], given.arrivals
     weights = packed.blocks[str(layer.name)]
     blocks = len(weights)
@@ -287,6 +175,7 @@ def _sweep_all(
     turns = Turns(blocks * store.parts)
     # A call ends after about `CHUNK` neuron updates, so that Ctrl-C is heard.
     most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
+    state = (None, None, None, None) if carried is None else (carried.u, carried.i, carried.end, carried.now)
 
     def work() -> None:
         while turns.left:
@@ -301,6 +190,8 @@ def _sweep_all(
                 store,
                 turns,
                 most,
+                *state,
+                until,
             )
 
     share(work)
@@ -349,10 +240,17 @@ def run_patches(
     """Spikes of a convolution or pooling layer in one sample, on the calling thread."""
     layer = packed.network.layers[number]
     assert isinstance(layer, Conv | Pool)
-    patches, (channels, _, _) = layer.geometry.patches, layer.shape
     arrivals = expand(layer.geometry, times, neurons)
     given = LayerInput.of(arrivals, packed.constants[number], packed.real)
-    by_block = _sweep_all(packed, number, given, stop, call, 1).collect()
+    by_block = sweep_all(packed, number, given, stop).collect()
+    return merge_patches(layer, given, by_block)
+
+
+def merge_patches(
+    layer: Conv | Pool, given: LayerInput, by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> PatchRun:
+    """The spikes of a spatial layer, from those of its positions as ``SpikeStore.collect`` gives them."""
+    patches, (channels, _, _) = layer.geometry.patches, layer.shape
     fired, channel, ptr = by_block
     position = np.repeat(np.arange(len(ptr) - 1) % patches, np.diff(ptr))
     own = (channel * patches + position).astype(np.int32)
@@ -382,7 +280,7 @@ def _queue_trains(
     return trains
 
 
-def _merge(store: SpikeStore, neurons: int, share: Share) -> LayerSpikes:
+def merge(store: SpikeStore, neurons: int, share: Share) -> LayerSpikes:
     by_block = store.collect()
     totals = np.diff(by_block[2]).reshape(store.blocks, store.samples).sum(axis=0)
     ptr = np.concatenate([[0], np.cumsum(totals)]).astype(np.int64)

@@ -24,6 +24,8 @@ class _Layer:
     Potentials are counted from the resting potential: threshold - resting in `c`, reset to -resting.
     """
 
+    STATE = ("now", "u", "i", "end", "last", "start", "d", "fires")
+
     def __init__(self, c: Constants, resting: float, size: int) -> None:
         self.c = c
         self.reset = -resting
@@ -38,6 +40,12 @@ class _Layer:
         self.fires = [False] * size
         self.times: list[float] = []
         self.neurons: list[int] = []
+
+    def take(self) -> tuple[np.ndarray, np.ndarray]:
+        """(times, neurons) fired since it was last asked."""
+        fired = np.array(self.times, np.float64), np.array(self.neurons, np.int32)
+        self.times, self.neurons = [], []
+        return fired
 
     def advance(self, t: float) -> None:
         """Commit the state at time `t`. A spike resets u alone, so I needs no memory of it."""
@@ -84,46 +92,78 @@ class _Layer:
                 self.refine(n)
 
 
+class TwinStream:
+    """A network in the middle of a simulation, its input given in parts; see `eventsnn.engines.streaming.Stream`."""
+
+    def __init__(self, network: Network) -> None:
+        self.projections = engine_projections(network)
+        self.matrices = [
+            network.projection_weights(p).astype(np.float64).T.tolist() for p in self.projections
+        ]
+        self.layers = [
+            _Layer(constants(layer.lif.from_rest), float(layer.resting), layer.neurons)
+            for layer in network.layers
+        ]
+        # Deliveries: (arrival, projection, neuron of the source). Their order among equal times is intrinsic.
+        self.queue: list[tuple[float, int, int]] = []
+
+    def advance(
+        self,
+        given: tuple[np.ndarray, np.ndarray],
+        horizon: float,
+        stop: float,
+        bias: np.ndarray | None = None,
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Take input spikes, and those of the bias neuron, and go on to `horizon`.
+
+        Returns what every layer fired, (times, neurons).
+        """
+        for t in [] if bias is None else bias.tolist():
+            self._send(BIAS, 0, t)
+        for t, neuron in zip(given[0].tolist(), given[1].tolist(), strict=True):
+            self._send(-1, neuron, t)
+        while True:
+            arrival = self.queue[0][0] if self.queue else math.inf
+            spikes = [layer.next_spike(arrival) for layer in self.layers]
+            spike = min(spikes)
+            soonest = min(arrival, spike)
+            if soonest == math.inf or soonest >= horizon or soonest > stop:
+                break
+            if arrival <= spike:
+                _deliver(arrival, self.queue, self.projections, self.matrices, self.layers)
+            else:
+                number = spikes.index(spike)
+                for neuron in _fire(self.layers[number], spike):
+                    self._send(number, neuron, spike)
+        return [layer.take() for layer in self.layers]
+
+    def _send(self, source: int, neuron: int, t: float) -> None:
+        for number, projection in enumerate(self.projections):
+            if projection.source == source:
+                heapq.heappush(self.queue, (t + projection.delay, number, neuron))
+
+    def save(self) -> dict[str, np.ndarray]:
+        """The state, as arrays."""
+        state = {"queue": np.array(sorted(self.queue), np.float64).reshape(-1, 3)}
+        for number, layer in enumerate(self.layers):
+            state |= {f"{number}/{name}": np.array(getattr(layer, name)) for name in _Layer.STATE}
+        return state
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Take over a state that `save` returned for the same network."""
+        self.queue = [(t, int(number), int(neuron)) for t, number, neuron in state["queue"].tolist()]
+        for number, layer in enumerate(self.layers):
+            for name in _Layer.STATE:
+                setattr(layer, name, state[f"{number}/{name}"].tolist())
+
+
 def run(
     network: Network, times_ms: np.ndarray, indices: np.ndarray, *, t_stop: float | None = None
 ) -> SpikeRecord:
     """Simulate in float64; arguments and result as `eventsnn.engines.queue.run`."""
     times, inputs, stop = check_input(network, times_ms, indices, t_stop)
-    projections = engine_projections(network)
-    matrices = [network.projection_weights(p).astype(np.float64).T.tolist() for p in projections]
-    layers = [
-        _Layer(constants(layer.lif.from_rest), float(layer.resting), layer.neurons)
-        for layer in network.layers
-    ]
-
-    # Deliveries: (arrival, projection, neuron of the source). Their order among equal times is intrinsic.
-    queue: list[tuple[float, int, int]] = []
-
-    def send(source: int, neuron: int, t: float) -> None:
-        for number, projection in enumerate(projections):
-            if projection.source == source:
-                heapq.heappush(queue, (t + projection.delay, number, neuron))
-
-    for t, neuron in zip(times.tolist(), inputs.tolist(), strict=True):
-        send(-1, neuron, t)
-
-    for t in check_bias(network, times_ms, stop).tolist():
-        send(BIAS, 0, t)
-
-    while True:
-        arrival = queue[0][0] if queue else math.inf
-        spikes = [layer.next_spike(arrival) for layer in layers]
-        spike = min(spikes)
-        if min(arrival, spike) == math.inf or min(arrival, spike) > stop:
-            break
-        if arrival <= spike:
-            _deliver(arrival, queue, projections, matrices, layers)
-        else:
-            number = spikes.index(spike)
-            for neuron in _fire(layers[number], spike):
-                send(number, neuron, spike)
-
-    trains = [(np.array(layer.times, np.float64), np.array(layer.neurons, np.int32)) for layer in layers]
+    bias = check_bias(network, times_ms, stop)
+    trains = TwinStream(network).advance((times, inputs), math.inf, stop, bias)
     return make_record(network, trains, (times, inputs), stop, "twin", "float64")
 
 

@@ -149,7 +149,9 @@ def test_files_and_tables(tmp_path):
     table = {"input": {"width": 9, "height": 9}, "layers": [{"type": "conv", "channels": 2, "kernel": 3}]}
     assert Network.from_table(table).layers[0].shape == (2, 7, 7)
     table["layers"][0]["type"] = "cnov"
-    with pytest.raises(NetworkError, match=r"layers\[0\]: type must be one of dense, conv, pool, reservoir, got 'cnov'"):
+    with pytest.raises(
+        NetworkError, match=r"layers\[0\]: type must be one of dense, conv, pool, reservoir, got 'cnov'"
+    ):
         Network.from_table(table)
 
 

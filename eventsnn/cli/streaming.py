@@ -1,0 +1,289 @@
+"""Recordings of any length and live input through a network, for ``eventsnn simulate``."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eventsnn.cli.common import Interrupted, note
+from eventsnn.engines.record import SpikeRecord
+from eventsnn.errors import SimulationError
+from eventsnn.events import EventStream, open_events
+from eventsnn.events.ahead import Ahead
+from eventsnn.events.formats.base import OnBad, Options
+from eventsnn.events.live import ByteSource, Live, UDPSource
+from eventsnn.events.region import Region
+from eventsnn.events.stream import SensorSize, check_sensor_size
+from eventsnn.interrupts import hold_interrupts
+from eventsnn.network import Network
+from eventsnn.simulation import Simulation
+from eventsnn.simulation_state import SavedState, load_state
+from eventsnn.trace.spike_text import SpikeText
+
+UDP = "udp://"
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """What the options of ``eventsnn simulate`` say about a run in parts; times in ms, `save_every` in s."""
+
+    sensor: tuple[int, ...] | None
+    file_format: str | None
+    bad_events: OnBad
+    engine: str
+    dtype: str
+    t_stop: float | None
+    region: Region
+    spikes: str | None = None
+    save_state: Path | None = None
+    save_every: float = 30.0
+    resume_from: Path | None = None
+    live: bool = False
+    patience: float | None = None
+    idle: float | None = None
+
+
+class Run:
+    """One run: its simulation, where its spikes go, what was left out."""
+
+    def __init__(self, network: Network, settings: StreamSettings) -> None:
+        self.network, self.settings = network, settings
+        saved = None if settings.resume_from is None else load_state(settings.resume_from, network)
+        if saved is None:
+            self.simulation = Simulation(
+                network, engine=settings.engine, dtype=settings.dtype, t_stop=settings.t_stop
+            )
+        else:
+            _check_same_region(settings, saved)
+            self.simulation = Simulation.take_up(saved, network, t_stop=settings.t_stop)
+        self.resumed_at = self.simulation.t_complete if saved else -math.inf
+        self.to_skip = self.simulation.held
+        self.late = 0
+        self.spikes = (
+            None if settings.spikes is None else SpikeText(settings.spikes, keep=_kept(settings, saved))
+        )
+        self._last_save = time.monotonic()
+
+    def take(self, part: EventStream) -> None:
+        """Events of the region through the network, their spikes to where they go."""
+        part = self._new_ones(part)
+        if self.settings.live:
+            early = int(np.searchsorted(part.times_ms(), self.simulation.t_complete))
+            self.late += early
+            part = EventStream._trusted(part.events[early:], part.sensor_size)
+        if len(part):
+            self._write(self.simulation.feed(part))
+
+    def pass_time(self, until: float) -> None:
+        """No event before `until` (ms) will come any more."""
+        if until > self.simulation.t_complete:
+            empty = np.empty(0), np.empty(0, np.int32)
+            self._write(self.simulation.feed(empty, until=until))
+
+    def finish(self) -> None:
+        """The input has ended: the spikes that are still to come."""
+        self._write(self.simulation.finish())
+
+    def save(self) -> None:
+        """Spikes to the disk, then the state that goes on behind them; says so."""
+        path, run = self.settings.save_state, self.simulation
+        assert path is not None
+        notes: dict[str, Any] = {"region": _region_note(self.settings.region)}
+        if self.spikes is not None:
+            notes["spikes"] = {"path": str(Path(self.spikes.path).absolute()), "bytes": self.spikes.sync()}
+        run.save(path, **notes)
+        self._last_save = time.monotonic()
+        note(f"saved in {path}: {run.events} events, complete up to {run.t_complete:.3f} ms")
+
+    def save_if_due(self) -> None:
+        """Save if the last time was `save_every` seconds ago."""
+        if self.settings.save_state and time.monotonic() - self._last_save >= self.settings.save_every:
+            self.save()
+
+    def _new_ones(self, part: EventStream) -> EventStream:
+        """Without the events that the run that was saved has taken: those before its end, and some at it."""
+        if self.resumed_at == -math.inf:
+            return part
+        first, last = np.searchsorted(
+            part.times_ms(), [self.resumed_at, np.nextafter(self.resumed_at, np.inf)]
+        )
+        known = min(self.to_skip, int(last - first))
+        self.to_skip -= known
+        if last < len(part):
+            self.resumed_at = -math.inf
+        return EventStream._trusted(part.events[first + known :], part.sensor_size)
+
+    def _write(self, part: SpikeRecord) -> None:
+        if self.spikes is not None:
+            self.spikes.append(part)
+
+
+def _region_note(region: Region) -> dict[str, Any]:
+    return {"crop": None if region.crop is None else list(region.crop), "downsample": region.downsample}
+
+
+def _check_same_region(settings: StreamSettings, saved: SavedState) -> None:
+    """What a run goes on with must lie on the sensor that it began with."""
+    before, now = saved.notes.get("region"), _region_note(settings.region)
+    if before is not None and before != now:
+        raise SimulationError(
+            f"{settings.resume_from}: the state was saved with crop {before['crop']} and downsample "
+            f"{before['downsample']}; give the same --crop and --downsample"
+        )
+
+
+def _kept(settings: StreamSettings, saved: SavedState | None) -> int | None:
+    """Bytes of the table of spikes that the saved run has written, if this run goes on with the same file."""
+    known = saved.notes.get("spikes") if saved else None
+    if known is None or settings.spikes in (None, "-"):
+        return None
+    return int(known["bytes"]) if str(Path(str(settings.spikes)).absolute()) == known["path"] else None
+
+
+def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[str, Any]:
+    """Run a recording or a live source to its end; returns the result as ``--json`` prints it.
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C, with what was kept in its text, after that was reported.
+    """
+    start = time.perf_counter()
+    with ExitStack() as stack:
+        # Everything that can be wrong with the arguments comes before the files that are written.
+        if settings.live:
+            source: Any = stack.enter_context(closing(_open_live(network, file, settings)))
+        else:
+            source = stack.enter_context(
+                open_events(
+                    file,
+                    sensor=_sensor(network, settings),
+                    format=settings.file_format,
+                    on_bad=settings.bad_events,
+                )
+            )
+            _check_sensor(network, settings.region.sensor(source.sensor_size))
+        run = Run(network, settings)
+        if run.spikes is not None:
+            stack.callback(run.spikes.close)
+        interrupted = _run(run, _live_parts(run, source) if settings.live else source)
+        dropped = source.dropped if settings.live else 0
+        odd = asdict(source.anomalies)
+    seconds = time.perf_counter() - start
+    return _result(file, run, seconds, interrupted) | {"late": run.late, "dropped": dropped, "anomalies": odd}
+
+
+def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
+    """All parts through the network; True if Ctrl-C came before the end. A number is a time that has passed, ms."""
+    settings = run.settings
+    interrupted = False
+    try:
+        with Ahead(parts) as ahead:
+            for part in ahead:
+                ended = False
+                with hold_interrupts():
+                    if isinstance(part, EventStream):
+                        ended = bool(len(part)) and part.events["t"][-1] / 1000.0 >= settings.region.t_until
+                        run.take(settings.region.cut(part))
+                    else:
+                        run.pass_time(part)
+                    run.save_if_due()
+                if ended or run.simulation.t_complete > (settings.t_stop or math.inf):
+                    break
+    except KeyboardInterrupt:
+        interrupted = True
+    with hold_interrupts():
+        if settings.save_state is not None:
+            if not interrupted and settings.region.t_until < math.inf:
+                run.pass_time(settings.region.t_until)
+            run.save()
+        elif not interrupted:
+            run.finish()
+    return interrupted
+
+
+def _sensor(network: Network, settings: StreamSettings) -> SensorSize | None:
+    """The recording's sensor, as far as the command line says."""
+    whole = settings.region.crop is None and settings.region.downsample == 1
+    if settings.sensor is not None:
+        return check_sensor_size(settings.sensor)
+    return network.input.sensor_size if whole else None
+
+
+def _check_sensor(network: Network, size: SensorSize) -> None:
+    want = network.input
+    if size != want.sensor_size:
+        raise SimulationError(
+            f"events: what is kept of the recording is {size[0]} x {size[1]} x {size[2]}, "
+            f"the network's input is {want.width} x {want.height} x {want.polarities}; see --crop, --downsample"
+        )
+
+
+def _open_live(network: Network, file: str, settings: StreamSettings) -> Live:
+    sensor = _sensor(network, settings)
+    if file.startswith(UDP):
+        if sensor is None:
+            raise SimulationError(f"{file}: datagrams do not say how large the sensor is; give --sensor")
+        _check_sensor(network, settings.region.sensor(sensor))
+        host, _, port = file[len(UDP) :].rpartition(":")
+        if not port.isdecimal():
+            raise SimulationError(f"{file}: no port; write udp://127.0.0.1:PORT")
+        source = UDPSource(int(port), sensor, host=host or "127.0.0.1", idle=settings.idle)
+        note(f"listening on {source.name}")
+        return source
+    options = Options(sensor, settings.bad_events)
+    return ByteSource(file, options, format=settings.file_format, idle=settings.idle)
+
+
+def _live_parts(run: Run, source: Live) -> Iterator[EventStream | float]:
+    """Parts of a live source; where it pauses, how far its time must have come, less the patience."""
+    patience = run.settings.patience
+    if patience is None and isinstance(source, UDPSource):
+        patience = 10.0
+    checked = False
+    last_ms, last_wall = -1.0, 0.0
+    for events in source:
+        if len(events):
+            assert source.sensor is not None
+            if not checked:
+                _check_sensor(run.network, run.settings.region.sensor(source.sensor))
+                checked = True
+            if events["t"][-1] / 1000.0 >= last_ms:
+                last_ms, last_wall = float(events["t"][-1]) / 1000.0, time.monotonic()
+            yield EventStream._trusted(events, source.sensor)
+        elif patience is not None and last_ms >= 0.0:
+            passed = last_ms + (time.monotonic() - last_wall) * 1000.0 - patience
+            if passed > last_ms:
+                yield passed
+
+
+def _result(file: str, run: Run, seconds: float, interrupted: bool) -> dict[str, Any]:
+    simulation, saved = run.simulation, run.settings.save_state is not None
+    reason = (
+        "interrupted" if interrupted else "part" if saved else "t_stop" if run.settings.t_stop else "quiet"
+    )
+    t_end = {"quiet": None, "t_stop": run.settings.t_stop}.get(reason, simulation.t_complete)
+    return {
+        "file": file,
+        **simulation.summary(),
+        "seconds": seconds,
+        "events": simulation.events,
+        "engine": simulation.engine,
+        "dtype": simulation.dtype,
+        "exit_reason": reason,
+        "t_end_ms": t_end,
+        "skipped": False,
+    }
+
+
+def kept_text(result: dict[str, Any], settings: StreamSettings) -> Interrupted:
+    """The word for Ctrl-C."""
+    kept = f"{result['events']} events were simulated, complete up to {result['t_end_ms']:.3f} ms"
+    return Interrupted(f"{kept}, kept in {settings.save_state}" if settings.save_state else kept)

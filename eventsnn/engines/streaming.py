@@ -1,0 +1,231 @@
+"""Engines whose input comes in parts: the same spikes as in one run, to the last bit, however the input is cut.
+
+Twin: `eventsnn.engines.twin.TwinStream`. A part of a run goes up to a *horizon*, a time before which all input is
+known. Up to there a layer's spikes are certain; a spike time is computed from the state at the last arrival, which the
+horizon leaves as it is, so that where a part ends changes no bit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+
+from eventsnn._ext.engine_queue import QueueState, search_queue
+from eventsnn.engines import queue, sweep, windows
+from eventsnn.engines.arrivals import Arrivals, Carried, LayerInput, call
+from eventsnn.engines.blocks import WIDTH
+from eventsnn.engines.packed import PackedNetwork
+from eventsnn.errors import SimulationError
+from eventsnn.network import Conv, Network, Pool
+
+Train = tuple[np.ndarray, np.ndarray]
+"""(times float64 ms, neurons int32), sorted by (time, neuron)."""
+State = dict[str, np.ndarray]
+
+
+class Stream(Protocol):
+    """A network in the middle of a simulation."""
+
+    def advance(self, given: Train, horizon: float, stop: float) -> list[Train]:
+        """Take input spikes and go on to `horizon`; return what every layer is now known to have fired.
+
+        Parameters
+        ----------
+        given : (times, neurons)
+            Input spikes from the horizon before up to this one, which is later than all of them.
+        horizon : float
+            ms; no input spike before it will come any more. Infinite: on until the network is quiet.
+        stop : float
+            Last time to simulate, ms, included.
+
+        Raises
+        ------
+        OverflowError
+            A neuron fires for ever at one instant.
+        """
+
+    def save(self) -> State:
+        """The state, as arrays."""
+
+    def restore(self, state: State) -> None:
+        """Take over a state that `save` returned for the same network; KeyError or ValueError if it is none."""
+
+
+class QueueStream:
+    """The queue engine, part by part.
+
+    Parameters
+    ----------
+    state : QueueState
+        At rest; of a whole network or of one layer.
+    weights : real array
+        The packed network's.
+    layers : int
+        How many the state has.
+    """
+
+    def __init__(self, state: QueueState, weights: np.ndarray, layers: int) -> None:
+        self._state, self._layers = state, layers
+        self._chunks = queue.Chunks(state, weights)
+        self._given: Train = (np.empty(0), np.empty(0, np.int32))
+
+    def advance(self, given: Train, horizon: float, stop: float) -> list[Train]:
+        """See `Stream`."""
+        times, inputs = (np.concatenate(pair) for pair in zip(self._given, given, strict=True))
+        # What happens at the horizon itself is left to the next part: more may arrive at that instant.
+        stop = min(stop, float(np.nextafter(horizon, -math.inf)) if horizon < math.inf else math.inf)
+        search_queue(self._state, times, inputs, *self._chunks.arrays, stop)
+        while not self._chunks.advance(times, inputs, stop):
+            pass
+        done = self._state.drop_input()
+        self._given = times[done:].copy(), inputs[done:].copy()
+        return [self._state.take(layer) for layer in range(self._layers)]
+
+    def save(self) -> State:
+        """See `Stream`."""
+        now, n_refractory, cursors, spikes = self._state.save()
+        u, i, end, _, refractory, _ = self._chunks.arrays
+        parts = {"u": u, "i": i, "end": end, "refractory": refractory, "now": now, "cursors": cursors}
+        state = {name: array.copy() for name, array in parts.items()} | {"n_refractory": n_refractory}
+        for number, (times, neurons) in enumerate([self._given, *spikes]):
+            state[f"times{number}"], state[f"neurons{number}"] = times, neurons
+        return state
+
+    def restore(self, state: State) -> None:
+        """See `Stream`."""
+        u, i, end, _, refractory, _ = self._chunks.arrays
+        for name, array in (("u", u), ("i", i), ("end", end), ("refractory", refractory)):
+            array[...] = state[name]
+        trains = [(state[f"times{n}"], state[f"neurons{n}"]) for n in range(self._layers + 1)]
+        self._given = trains[0]
+        self._state.restore(state["now"], state["n_refractory"], state["cursors"], trains[1:])
+
+
+class _SweptLayer:
+    """A layer that the sweep takes from part to part: one sample if dense, one for each position if spatial."""
+
+    def __init__(self, packed: PackedNetwork, number: int) -> None:
+        self._packed, self._number = packed, number
+        self._layer = packed.network.layers[number]
+        samples = self._layer.geometry.patches if isinstance(self._layer, Conv | Pool) else 1
+        self._carried = Carried.rest(len(packed.blocks[str(self._layer.name)]), samples, packed.real)
+
+    def advance(self, given: Train, horizon: float, stop: float) -> list[Train]:
+        """See `Stream`."""
+        layer, packed, number = self._layer, self._packed, self._number
+        if isinstance(layer, Conv | Pool):
+            arrivals = sweep.expand(layer.geometry, *given)
+        else:
+            arrivals = Arrivals.join([given])
+        since = self._carried.now[0].copy()
+        ready = LayerInput.of(arrivals, packed.constants[number], packed.real, since=since)
+        store = sweep.sweep_all(packed, number, ready, stop, carried=self._carried, until=horizon)
+        if isinstance(layer, Conv | Pool):
+            fired = sweep.merge_patches(layer, ready, store.collect())
+            return [(fired.times, fired.neurons)]
+        return [sweep.merge(store, layer.neurons, call).spikes.sample(0)]
+
+    def save(self) -> State:
+        """See `Stream`."""
+        c = self._carried
+        return {"u": c.u.copy(), "i": c.i.copy(), "end": c.end.copy(), "now": c.now.copy()}
+
+    def restore(self, state: State) -> None:
+        """See `Stream`."""
+        for name in ("u", "i", "end", "now"):
+            getattr(self._carried, name)[...] = state[name]
+
+
+class SweepStream:
+    """The sweep engine, part by part: layer after layer, each up to its own horizon."""
+
+    def __init__(self, packed: PackedNetwork) -> None:
+        self._packed = packed
+        self._layers: list[Stream] = [_layer_stream(packed, n) for n in range(len(packed.network.layers))]
+        self._held: list[Train] = [(np.empty(0), np.empty(0, np.int32)) for _ in self._layers]
+
+    def advance(self, given: Train, horizon: float, stop: float) -> list[Train]:
+        """See `Stream`."""
+        trains = []
+        for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
+            horizon = horizon + layer.delay
+            given = self._hold(
+                number, (given[0] + layer.delay if layer.delay else given[0], given[1]), horizon
+            )
+            keep = int(np.searchsorted(given[0], stop, side="right"))
+            given = stream.advance((given[0][:keep], given[1][:keep]), horizon, stop)[0]
+            trains.append(given)
+        return trains
+
+    def _hold(self, number: int, arriving: Train, horizon: float) -> Train:
+        """Keep back what the delay, rounded, puts at the horizon itself: more may arrive at that instant."""
+        times, neurons = (np.concatenate(pair) for pair in zip(self._held[number], arriving, strict=True))
+        ready = int(np.searchsorted(times, horizon)) if horizon < math.inf else len(times)
+        self._held[number] = times[ready:].copy(), neurons[ready:].copy()
+        return times[:ready], neurons[:ready]
+
+    def save(self) -> State:
+        """See `Stream`."""
+        state: State = {}
+        for number, (stream, held) in enumerate(zip(self._layers, self._held, strict=True)):
+            parts = stream.save() | {"held_times": held[0], "held_neurons": held[1]}
+            state |= {f"{number}/{name}": array for name, array in parts.items()}
+        return state
+
+    def restore(self, state: State) -> None:
+        """See `Stream`."""
+        for number, stream in enumerate(self._layers):
+            start = f"{number}/"
+            own = {name[len(start) :]: array for name, array in state.items() if name.startswith(start)}
+            self._held[number] = own.pop("held_times"), own.pop("held_neurons")
+            stream.restore(own)
+
+
+def _layer_stream(packed: PackedNetwork, number: int) -> Stream:
+    layer = packed.network.layers[number]
+    if layer.lateral_inhibition and layer.neurons > WIDTH:
+        return QueueStream(packed.layer_state(number), packed.flat, 1)
+    return _SweptLayer(packed, number)
+
+
+def refusal(network: Network) -> str | None:
+    """Why no compiled engine can take a network's input in parts; None if one can."""
+    if network.sparse_keys and windows.refusal(network) is None:
+        return (
+            f"the weights of {network.sparse_keys[0]!r} are sparse, and the schedule for sparse weights takes its "
+            "input at once; make the weights dense (.toarray()) to stream, or simulate the recording whole"
+        )
+    return None
+
+
+def choose(network: Network, engine: str) -> str:
+    """The engine to stream with, ``sweep`` or ``queue``, where `engine` may be ``auto``.
+
+    Raises
+    ------
+    SimulationError
+        If there is none that can.
+    """
+    if engine == "sweep" or engine == "auto":
+        reason = sweep.refusal(network)
+        if reason is None:
+            return "sweep"
+        if engine == "sweep":
+            raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
+    reason = refusal(network.lowered)
+    if reason is not None:
+        raise SimulationError(f"engine 'queue' cannot run this network in parts: {reason}")
+    return "queue"
+
+
+def make_stream(network: Network, engine: str, real: type[np.floating]) -> Stream:
+    """A network at rest, for an engine that `choose` returned."""
+    if engine == "sweep":
+        return SweepStream(PackedNetwork(network, real))
+    network = network.lowered
+    if network.sparse_keys:
+        queue.check_dense_size(network, real, windows.refusal(network) or "")
+    packed = PackedNetwork(network, real)
+    return QueueStream(packed.state(), packed.flat, len(network.layers))

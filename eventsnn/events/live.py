@@ -1,0 +1,235 @@
+"""Events that are still coming: a file that grows, standard input, datagrams.
+
+A source gives arrays of EVENT_DTYPE, sorted by time, and an empty one every few milliseconds while nothing comes, so
+that whoever listens can look at the clock.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from eventsnn.errors import EventFileError, EventStreamError
+from eventsnn.events.formats import EventFormat, find_format
+from eventsnn.events.formats.base import BLOCK_BYTES, Anomalies, Options, open_file, read_block
+from eventsnn.events.formats.decoder import ByteDecoder
+from eventsnn.events.stream import EVENT_DTYPE, EventStream, SensorSize
+
+POLL_S = 0.002
+"""How long a source waits before it looks again."""
+
+MAGIC = b"eventsnn"
+HEADER = struct.Struct("<8sQ")
+RECORD = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1"), ("pad", "V3")])
+"""An event of a datagram, laid out as those of AEDAT 4."""
+MOST_RECORDS = 4000
+"""Events of one datagram, which may hold 65,507 bytes."""
+_NOTHING = np.empty(0, EVENT_DTYPE)
+
+
+class Live(Protocol):
+    """A source of events that are still coming."""
+
+    name: str
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities; None where that is not known (yet)."""
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+
+    @property
+    def dropped(self) -> int:
+        """Events that were sent and did not arrive."""
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
+
+    def close(self) -> None:
+        """Take no more."""
+
+
+class ByteSource:
+    """Bytes of a recording that somebody else is still writing: a growing file, or standard input.
+
+    Parameters
+    ----------
+    path : path
+        A file, or ``-`` for standard input, which ends where its writer closes it.
+    options : Options
+    format : str, optional
+        Name of the format; a file that has begun may tell it.
+    idle : float, optional
+        A file ends when it has not grown for this many seconds; None waits for ever.
+    """
+
+    dropped = 0
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        options: Options,
+        *,
+        format: str | None = None,
+        idle: float | None = None,
+    ) -> None:
+        self._stdin = os.fspath(path) == "-"
+        self.name = "standard input" if self._stdin else os.fspath(path)
+        if self._stdin and format is None:
+            raise EventFileError(self.name, "its format cannot be told; pass format=... (--format)")
+        self._decoder = _byte_decoder(find_format(self.name, format), self.name, options)
+        self._file = sys.stdin.fileno() if self._stdin else open_file(path)
+        self._idle = idle
+        self._open = True
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities; None until the header is complete."""
+        return self._decoder.sensor
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+        return self._decoder.anomalies
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        since = time.monotonic()
+        while self._open:
+            if self._stdin and not select.select([self._file], [], [], POLL_S)[0]:
+                yield _NOTHING
+                continue
+            block = read_block(self.name, self._file, BLOCK_BYTES)
+            if block:
+                since = time.monotonic()
+                yield self._decoder.feed(block)
+            elif self._stdin or (self._idle is not None and time.monotonic() - since >= self._idle):
+                yield self._decoder.finish()
+                return
+            else:
+                time.sleep(POLL_S)
+                yield _NOTHING
+
+    def close(self) -> None:
+        """Take no more."""
+        self._open = False
+        if not self._stdin:
+            os.close(self._file)
+
+
+def _byte_decoder(known: EventFormat, name: str, options: Options) -> ByteDecoder:
+    make = getattr(known, "decoder", None)
+    if make is None:
+        raise EventFileError(name, f"a file of format {known.name!r} cannot be read while it is written")
+    decoder: ByteDecoder = make(name, options)
+    return decoder
+
+
+class UDPSource:
+    """Datagrams of events on a port of this machine.
+
+    A datagram is 16 bytes, ``eventsnn`` and the number of events sent before it (u64), then 16 bytes for each event:
+    t (i64, microseconds), x, y (i16), p (u8), 3 unused; little-endian. `send_events` makes them. The numbers tell how
+    many events were lost on the way; a number of 0 begins a new count.
+
+    Parameters
+    ----------
+    port : int
+        0 takes any free one.
+    sensor : tuple of 3 int
+        Events outside are left out and counted (`anomalies.outside`).
+    host : str
+        Loopback by default: nothing from outside the machine is heard.
+    idle : float, optional
+        It ends when nothing has come for this many seconds; None waits for ever.
+
+    Raises
+    ------
+    EventStreamError
+        If the port cannot be had.
+    """
+
+    def __init__(
+        self, port: int, sensor: SensorSize, *, host: str = "127.0.0.1", idle: float | None = None
+    ) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        try:
+            self._socket.bind((host, port))
+        except (OSError, OverflowError) as error:
+            self._socket.close()
+            raise EventStreamError(f"UDP port {port} of {host} cannot be had: {error}") from None
+        self._socket.settimeout(POLL_S)
+        self.port = int(self._socket.getsockname()[1])
+        self.name = f"udp://{host}:{self.port}"
+        self.sensor = sensor
+        self.anomalies = Anomalies()
+        self.dropped = 0
+        self._expected = 0
+        self._idle = idle
+        self._open = True
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        since = time.monotonic()
+        while self._open:
+            try:
+                data = self._socket.recv(1 << 16)
+            except TimeoutError:
+                if self._idle is not None and time.monotonic() - since >= self._idle:
+                    return
+                yield _NOTHING
+                continue
+            except OSError:
+                return  # closed
+            since = time.monotonic()
+            yield self.decode(data)
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """Events of a datagram, sorted by time; one that is none of ours is counted in `anomalies.ignored`."""
+        if len(data) < HEADER.size or (len(data) - HEADER.size) % RECORD.itemsize or data[:8] != MAGIC:
+            self.anomalies.ignored += 1
+            return _NOTHING
+        _, number = HEADER.unpack_from(data)
+        records = np.frombuffer(data, RECORD, offset=HEADER.size)
+        if number > self._expected:
+            self.dropped += number - self._expected
+        self._expected = number + len(records)
+        width, height, polarities = self.sensor
+        x, y, p = records["x"], records["y"], records["p"]
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (p < polarities) & (records["t"] >= 0)
+        self.anomalies.outside += int((~inside).sum())
+        records = records[inside]
+        events = np.empty(len(records), EVENT_DTYPE)
+        for name in EVENT_DTYPE.names or ():
+            events[name] = records[name]
+        return events[np.argsort(events["t"], kind="stable")]
+
+    def close(self) -> None:
+        """Take no more."""
+        self._open = False
+        self._socket.close()
+
+
+def send_events(target: tuple[str, int], events: EventStream, *, sent: int = 0, size: int = 500) -> int:
+    """Send events to a `UDPSource` at (host, port), `size` in a datagram.
+
+    `sent` is how many were sent before; returns how many have been by now.
+    """
+    if not 1 <= size <= MOST_RECORDS:
+        raise EventStreamError(f"size must be 1 .. {MOST_RECORDS} events, got {size!r}")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
+        for part in events.chunks(size):
+            records = np.zeros(len(part), RECORD)
+            for name in EVENT_DTYPE.names or ():
+                records[name] = part.events[name]
+            port.sendto(HEADER.pack(MAGIC, sent) + records.tobytes(), target)
+            sent += len(part)
+    return sent

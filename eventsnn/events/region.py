@@ -1,0 +1,85 @@
+"""A part of a recording: a region of its sensor, coarser pixels, a span of time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from eventsnn.errors import EventStreamError
+from eventsnn.events.stream import EventStream, SensorSize
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is kept of a recording, and on what sensor it then lies.
+
+    Parameters
+    ----------
+    crop : (x0, y0, x1, y1), optional
+        Pixels x0 <= x < x1, y0 <= y < y1 are kept and counted from (x0, y0).
+    downsample : int
+        After that, squares of this many pixels a side become one pixel; every event is kept.
+    t_from, t_until : float
+        ms; events with t_from <= t < t_until are kept, their times unchanged.
+
+    Raises
+    ------
+    EventStreamError
+        Naming the parameter that makes no sense.
+    """
+
+    crop: tuple[int, int, int, int] | None = None
+    downsample: int = 1
+    t_from: float = 0.0
+    t_until: float = math.inf
+
+    def __post_init__(self) -> None:
+        if self.crop is not None:
+            x0, y0, x1, y1 = self.crop
+            if not (0 <= x0 < x1 and 0 <= y0 < y1):
+                raise EventStreamError(
+                    f"crop must be x0,y0,x1,y1 with 0 <= x0 < x1 and 0 <= y0 < y1, got {self.crop}"
+                )
+        if self.downsample < 1:
+            raise EventStreamError(f"downsample must be a whole number >= 1, got {self.downsample!r}")
+        if not (0.0 <= self.t_from < self.t_until):
+            raise EventStreamError(
+                f"from and until must be times with 0 <= from < until, got {self.t_from} and {self.t_until} ms"
+            )
+
+    def sensor(self, size: SensorSize) -> SensorSize:
+        """The sensor that the events of a sensor of `size` then lie on.
+
+        Raises EventStreamError if the crop reaches beyond it.
+        """
+        width, height, polarities = size
+        if self.crop is not None:
+            x0, y0, x1, y1 = self.crop
+            if x1 > width or y1 > height:
+                raise EventStreamError(
+                    f"crop {x0},{y0},{x1},{y1} reaches beyond the {width} x {height} sensor"
+                )
+            width, height = x1 - x0, y1 - y0
+        n = self.downsample
+        return -(-width // n), -(-height // n), polarities
+
+    def cut(self, part: EventStream) -> EventStream:
+        """Those events of a stream that are kept, on the new sensor."""
+        events = part.events
+        if self.t_from > 0.0 or self.t_until < math.inf:
+            times = part.times_ms()
+            first, last = np.searchsorted(times, [self.t_from, self.t_until])
+            events = events[first:last]
+        if self.crop is not None:
+            x0, y0, x1, y1 = self.crop
+            x, y = events["x"], events["y"]
+            events = events[(x >= x0) & (x < x1) & (y >= y0) & (y < y1)]
+            events["x"] -= x0
+            events["y"] -= y0
+        if self.downsample > 1:
+            events = events.copy()
+            events["x"] //= self.downsample
+            events["y"] //= self.downsample
+        return EventStream._trusted(events, self.sensor(part.sensor_size))

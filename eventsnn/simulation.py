@@ -1,0 +1,267 @@
+"""A simulation whose events come in parts: recordings of any length, live input, runs that go on later."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eventsnn.engines import streaming
+from eventsnn.engines.arguments import check_dtype, check_input, check_t_stop, endless, is_sorted
+from eventsnn.engines.record import ExitReason, SpikeRecord, decide, make_record
+from eventsnn.engines.streaming import Stream, Train
+from eventsnn.engines.twin import TwinStream
+from eventsnn.errors import SimulationError
+from eventsnn.events import EventStream
+from eventsnn.network import Network
+from eventsnn.simulate import to_input
+
+if TYPE_CHECKING:
+    from eventsnn.simulation_state import SavedState
+
+ENGINES = ("auto", "queue", "sweep", "twin")
+# Neuron updates in one go of a first layer: some 20 ms, and arrays of a few MB.
+PART_UPDATES = 1 << 24
+MOST_EVENTS, FEWEST_EVENTS = 1 << 15, 256
+
+
+class Simulation:
+    """A network in the middle of a simulation: feed it events as they come, get the spikes that are certain.
+
+    Memory does not grow with the length of the run. However the events are cut into parts, the spikes are those of
+    one `simulate` over all of them, to the last bit.
+
+    Parameters
+    ----------
+    network : Network
+        Dense weights, or a loop that takes no time; sparse networks take their input at once.
+    engine : {"auto", "queue", "sweep", "twin"}
+        As for `simulate`.
+    dtype : {"float64", "float32"}
+        Precision of membrane potentials and synaptic currents.
+    t_stop : float, optional
+        Last time to simulate, ms, included. A network with recurrent connections needs it to `finish`.
+
+    Attributes
+    ----------
+    network : Network
+    engine, dtype : str
+        What runs.
+    t_complete : float
+        ms; every spike before it has been returned, none at it or later, and no event before it is taken any more.
+    events : int
+        Events taken.
+    counts : dict of str to int64 array (neurons,)
+        Spikes of every layer so far.
+
+    Raises
+    ------
+    SimulationError
+        Naming the argument, or what of the network cannot be simulated in parts.
+
+    Examples
+    --------
+    >>> run = Simulation(network)                                       # doctest: +SKIP
+    >>> with open_events("long.raw") as recording:                      # doctest: +SKIP
+    ...     for part in recording:
+    ...         print(run.feed(part)["output"].times)
+    >>> run.finish().decision                                           # doctest: +SKIP
+    """
+
+    def __init__(
+        self, network: Network, *, engine: str = "auto", dtype: str = "float64", t_stop: float | None = None
+    ) -> None:
+        real = check_dtype(dtype)
+        if engine not in ENGINES:
+            raise SimulationError(f"engine must be one of {', '.join(ENGINES)} in parts, got {engine!r}")
+        if engine == "twin" and real is not np.float64:
+            raise SimulationError("engine 'twin' computes in float64 only")
+        self.network, self.dtype = network, np.dtype(real).name
+        self.t_stop = t_stop
+        # A stop that is missing is a matter for `finish`.
+        self._stop = math.inf if t_stop is None else check_t_stop(network, t_stop)
+        self.engine = engine if engine == "twin" else streaming.choose(network, engine)
+        self._stream: Stream = (
+            TwinStream(network.lowered)
+            if self.engine == "twin"
+            else streaming.make_stream(network, self.engine, real)
+        )
+        widest = max(layer.neurons for layer in network.layers)
+        self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
+        self._held: Train = (np.empty(0), np.empty(0, np.int32))  # at the last instant
+        self._early: list[Train] = [(np.empty(0), np.empty(0, np.int32))] * len(network.layers)
+        self._ended: str | None = None
+        self.t_complete = 0.0
+        self.events = 0
+        self.counts = {str(layer.name): np.zeros(layer.neurons, np.int64) for layer in network.layers}
+
+    def feed(
+        self,
+        events: EventStream | np.ndarray | tuple[np.ndarray, np.ndarray],
+        *,
+        until: float | None = None,
+    ) -> SpikeRecord:
+        """Take the events that follow those before, and return the spikes that are certain now.
+
+        Parameters
+        ----------
+        events : EventStream, structured array or (times_ms, indices)
+            As for `simulate`; none earlier than `t_complete`. Events at the very last instant wait for the next
+            call, as more may come at that instant.
+        until : float, optional
+            ms: no event before this time will come any more. Without it, none before the last event.
+
+        Returns
+        -------
+        SpikeRecord
+            Those from the `t_complete` before up to the new one, which is its `t_end`; `exit_reason` is PART.
+
+        Raises
+        ------
+        SimulationError
+            For events that do not fit the network or come too late; the simulation is as it was before.
+        """
+        self._check_open()
+        times, inputs, _ = check_input(self.network, *to_input(self.network, events), math.inf)
+        if len(times) and times[0] < self.t_complete:
+            raise SimulationError(
+                f"events: one at {times[0]:.6f} ms comes after {self.t_complete:.6f} ms were simulated; "
+                "feed events in order of time"
+            )
+        horizon = max(self.t_complete, float(times[-1]) if len(times) else 0.0)
+        if until is not None:
+            if not (math.isfinite(until) and until >= 0.0):
+                raise SimulationError(f"until must be a time >= 0 ms, got {until!r}")
+            horizon = max(horizon, float(until))
+        self.events += len(times)
+        times, inputs = (np.concatenate(pair) for pair in zip(self._held, (times, inputs), strict=True))
+        if not is_sorted(times, inputs):
+            order = np.lexsort((inputs, times))
+            times, inputs = times[order], inputs[order]
+        ready = int(np.searchsorted(times, horizon))
+        self._held = times[ready:].copy(), inputs[ready:].copy()
+        return self._advance((times[:ready], inputs[:ready]), horizon, ExitReason.PART)
+
+    def finish(self) -> SpikeRecord:
+        """There are no more events: simulate up to `t_stop`, or until the network is quiet.
+
+        Returns the spikes that no `feed` has returned. Nothing can be fed afterwards.
+
+        Raises
+        ------
+        SimulationError
+            If the network is recurrent and there is no `t_stop`.
+        """
+        self._check_open()
+        check_t_stop(self.network, self.t_stop)
+        held, self._held = self._held, (np.empty(0), np.empty(0, np.int32))
+        quiet = self._stop == math.inf
+        part = self._advance(held, math.inf, ExitReason.QUIET if quiet else ExitReason.T_STOP)
+        self._ended = "it is finished"
+        return part
+
+    @property
+    def held(self) -> int:
+        """How many of the events taken are at `t_complete`, and wait for more at that instant."""
+        return len(self._held[0])
+
+    @property
+    def decision(self) -> int | None:
+        """Output neuron with the most spikes so far, the lowest among equals; None while the output is silent."""
+        return decide(self.counts[self.network.names[-1]])
+
+    def summary(self) -> dict[str, Any]:
+        """As `SpikeRecord.summary`, of all spikes so far."""
+        return {
+            "decision": self.decision,
+            "counts": [int(n) for n in self.counts[self.network.names[-1]]],
+            "layers": {name: {"spikes": int(counts.sum())} for name, counts in self.counts.items()},
+        }
+
+    def save(self, path: str | os.PathLike[str], **notes: Any) -> None:
+        """Write the state to a file, from which `resume` goes on; the file appears complete or not at all.
+
+        `notes` is whatever JSON can hold; `eventsnn.simulation_state.load_state` returns it.
+        """
+        from eventsnn.simulation_state import save_state
+
+        self._check_open()
+        save_state(path, self, self._stream.save(), [self._held, *self._early], notes)
+
+    @classmethod
+    def resume(
+        cls, path: str | os.PathLike[str], network: Network, *, t_stop: float | None = None
+    ) -> Simulation:
+        """Go on from a saved state: with the same spikes, to the last bit, as if the run had not stopped.
+
+        Raises
+        ------
+        SimulationError
+            The file cannot be read or is of another network; names the file.
+        """
+        from eventsnn.simulation_state import load_state
+
+        saved = load_state(path, network)
+        return cls.take_up(saved, network, t_stop=t_stop)
+
+    @classmethod
+    def take_up(cls, saved: SavedState, network: Network, *, t_stop: float | None = None) -> Simulation:
+        """`resume` from what `eventsnn.simulation_state.load_state` has read."""
+        run = cls(network, engine=saved.engine, dtype=saved.dtype, t_stop=t_stop)
+        run.restore(saved)
+        return run
+
+    def restore(self, saved: SavedState) -> None:
+        """Take over what `eventsnn.simulation_state.load_state` has read."""
+        self._stream.restore(saved.state)
+        self._held, *self._early = saved.trains
+        self.t_complete, self.events, self.counts = saved.t_complete, saved.events, saved.counts
+
+    def _check_open(self) -> None:
+        if self._ended is not None:
+            raise SimulationError(f"the simulation cannot go on: {self._ended}; begin a new one")
+
+    def _advance(self, given: Train, horizon: float, reason: ExitReason) -> SpikeRecord:
+        parts: list[list[Train]] = []
+        # Until all is done there is no way back: Ctrl-C in between, say, leaves layers at different times.
+        self._ended = "it was broken off in the middle of a part"
+        try:
+            for part, border in self._cut(given, horizon):
+                parts.append(self._stream.advance(part, border, self._stop))
+        except OverflowError as error:
+            raise endless(error) from None
+        self._ended = None
+        self.t_complete = horizon
+        trains = [self._collect(n, list(layer), horizon) for n, layer in enumerate(zip(*parts, strict=True))]
+        for (_, neurons), name in zip(trains, self.network.names, strict=True):
+            self.counts[name] += np.bincount(neurons, minlength=len(self.counts[name]))
+        end = horizon if reason is ExitReason.PART else self._stop
+        return make_record(self.network, trains, given, end, self.engine, self.dtype, reason=reason)
+
+    def _collect(self, number: int, parts: list[Train], horizon: float) -> Train:
+        """Spikes of a layer before the horizon; behind a delay later ones are known, which wait for their turn."""
+        parts = [self._early[number], *parts]
+        times, neurons = np.concatenate([t for t, _ in parts]), np.concatenate([n for _, n in parts])
+        ready = len(times) if horizon == math.inf else int(np.searchsorted(times, horizon))
+        self._early[number] = times[ready:].copy(), neurons[ready:].copy()
+        return times[:ready], neurons[:ready]
+
+    def _cut(self, given: Train, horizon: float) -> list[tuple[Train, float]]:
+        """Parts of bounded size, none of which ends within an instant, and their horizons."""
+        times, inputs = given
+        parts: list[tuple[Train, float]] = []
+        start = 0
+        while len(times) - start > self._part:
+            border = float(times[start + self._part])
+            end = int(np.searchsorted(times, border))
+            if end <= start:  # so many at one instant
+                end = int(np.searchsorted(times, border, side="right"))
+                if end == len(times):
+                    break
+                border = float(times[end])
+            parts.append(((times[start:end], inputs[start:end]), border))
+            start = end
+        parts.append(((times[start:], inputs[start:]), horizon))
+        return parts

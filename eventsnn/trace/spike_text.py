@@ -1,0 +1,97 @@
+"""Spikes as lines of text, written as they come: what has been written stays, however the program ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import BinaryIO
+
+import numpy as np
+
+from eventsnn.engines.record import SpikeRecord
+from eventsnn.errors import TraceError
+
+HEADER = b"time_ms,layer,neuron\n"
+
+
+class SpikeText:
+    """A table of spikes, one a line: ``time_ms,layer,neuron``, sorted by (time, layer, neuron).
+
+    Times are written with all their digits: reading them back gives the same bits. The file depends on the spikes
+    alone, not on the parts they came in.
+
+    Parameters
+    ----------
+    path : path
+        Replaced if it exists; ``-`` for standard output.
+    keep : int, optional
+        Go on behind the first `keep` bytes of the file, which were written by an earlier run.
+
+    Raises
+    ------
+    TraceError
+        The file cannot be written, or is shorter than `keep`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, keep: int | None = None) -> None:
+        self.path = os.fspath(path)
+        self.spikes = 0
+        self._file: BinaryIO
+        if self.path == "-":
+            self._file = sys.stdout.buffer
+        else:
+            self._file = self._open(keep)
+        if not keep:
+            self._write(HEADER)
+
+    def _open(self, keep: int | None) -> BinaryIO:
+        try:
+            if not keep:
+                return open(self.path, "wb")
+            size = os.path.getsize(self.path)
+            if size < keep:
+                raise TraceError(
+                    f"{self.path}: holds {size} bytes, fewer than the {keep} that were written when the state was "
+                    "saved; put the file back, or give another name"
+                )
+            file = open(self.path, "r+b")
+            file.truncate(keep)
+            file.seek(keep)
+            return file
+        except OSError as error:
+            raise TraceError(f"{self.path}: cannot be written ({error})") from None
+
+    def append(self, part: SpikeRecord) -> None:
+        """Write the spikes of a part; the system has them when this returns."""
+        names = list(part.layers)
+        times = np.concatenate([part[name].times for name in names])
+        layers = np.repeat(np.arange(len(names)), [len(part[name]) for name in names])
+        neurons = np.concatenate([part[name].neurons for name in names])
+        order = np.lexsort((neurons, layers, times))
+        rows = zip(times[order].tolist(), layers[order].tolist(), neurons[order].tolist(), strict=True)
+        self._write("".join([f"{t!r},{names[layer]},{n}\n" for t, layer, n in rows]).encode())
+        self.spikes += len(times)
+
+    def sync(self) -> int:
+        """Have everything on the disk; returns the file's length in bytes, 0 for standard output."""
+        if self.path == "-":
+            return 0
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise TraceError(f"{self.path}: cannot be written ({error})") from None
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.path != "-":
+            self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+            self._file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise TraceError(f"{self.path}: cannot be written ({error})") from None
