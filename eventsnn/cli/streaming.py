@@ -66,9 +66,7 @@ class Run:
         self.resumed_at = self.simulation.t_complete if saved else -math.inf
         self.to_skip = self.simulation.held
         self.late = 0
-        self.spikes = (
-            None if settings.spikes is None else SpikeText(settings.spikes, keep=_kept(settings, saved))
-        )
+        self.spikes = None if settings.spikes is None else SpikeText(settings.spikes, keep=_kept(settings, saved))
         self._last_save = time.monotonic()
 
     def take(self, part: EventStream) -> None:
@@ -111,9 +109,7 @@ class Run:
         """Without the events that the run that was saved has taken: those before its end, and some at it."""
         if self.resumed_at == -math.inf:
             return part
-        first, last = np.searchsorted(
-            part.times_ms(), [self.resumed_at, np.nextafter(self.resumed_at, np.inf)]
-        )
+        first, last = np.searchsorted(part.times_ms(), [self.resumed_at, np.nextafter(self.resumed_at, np.inf)])
         known = min(self.to_skip, int(last - first))
         self.to_skip -= known
         if last < len(part):
@@ -163,10 +159,7 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
         else:
             source = stack.enter_context(
                 open_events(
-                    file,
-                    sensor=_sensor(network, settings),
-                    format=settings.file_format,
-                    on_bad=settings.bad_events,
+                    file, sensor=_sensor(network, settings), format=settings.file_format, on_bad=settings.bad_events
                 )
             )
             _check_sensor(network, settings.region.sensor(source.sensor_size))
@@ -266,9 +259,7 @@ def _live_parts(run: Run, source: Live) -> Iterator[EventStream | float]:
 
 def _result(file: str, run: Run, seconds: float, interrupted: bool) -> dict[str, Any]:
     simulation, saved = run.simulation, run.settings.save_state is not None
-    reason = (
-        "interrupted" if interrupted else "part" if saved else "t_stop" if run.settings.t_stop else "quiet"
-    )
+    reason = "interrupted" if interrupted else "part" if saved else "t_stop" if run.settings.t_stop else "quiet"
     t_end = {"quiet": None, "t_stop": run.settings.t_stop}.get(reason, simulation.t_complete)
     return {
         "file": file,

@@ -217,9 +217,7 @@ def run(
         raise SimulationError("t_stop: engine 'clocked' needs the last step in ms")
     times, neurons, stop = check_input(network, times_ms, indices, t_stop)
     if not stop < MOST_STEPS:
-        raise SimulationError(
-            f"t_stop: engine 'clocked' takes up to {MOST_STEPS} steps of 1 ms, got {stop:g}"
-        )
+        raise SimulationError(f"t_stop: engine 'clocked' takes up to {MOST_STEPS} steps of 1 ms, got {stop:g}")
     clock = ClockedNetwork(network)
     found = clock.run(times, neurons, int(stop) + 1)
     trains = [clock.train(found, number + 1) for number in range(len(network.layers))]

@@ -151,9 +151,7 @@ class SweepStream:
         trains = []
         for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
             horizon = horizon + layer.delay
-            given = self._hold(
-                number, (given[0] + layer.delay if layer.delay else given[0], given[1]), horizon
-            )
+            given = self._hold(number, (given[0] + layer.delay if layer.delay else given[0], given[1]), horizon)
             keep = int(np.searchsorted(given[0], stop, side="right"))
             given = stream.advance((given[0][:keep], given[1][:keep]), horizon, stop)[0]
             trains.append(given)

@@ -58,9 +58,7 @@ class Region:
         if self.crop is not None:
             x0, y0, x1, y1 = self.crop
             if x1 > width or y1 > height:
-                raise EventStreamError(
-                    f"crop {x0},{y0},{x1},{y1} reaches beyond the {width} x {height} sensor"
-                )
+                raise EventStreamError(f"crop {x0},{y0},{x1},{y1} reaches beyond the {width} x {height} sensor")
             width, height = x1 - x0, y1 - y0
         n = self.downsample
         return -(-width // n), -(-height // n), polarities
