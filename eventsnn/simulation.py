@@ -78,6 +78,11 @@ class Simulation:
             raise SimulationError(f"engine must be one of {', '.join(ENGINES)} in parts, got {engine!r}")
         if engine == "twin" and real is not np.float64:
             raise SimulationError("engine 'twin' computes in float64 only")
+        if network.input.has_bias:
+            # They act until the last event, and which one that is is known too late.
+            raise SimulationError(
+                "a network with biases cannot be run in parts; simulate the recording whole"
+            )
         self.network, self.dtype = network, np.dtype(real).name
         self.t_stop = t_stop
         # A stop that is missing is a matter for `finish`.

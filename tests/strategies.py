@@ -59,7 +59,9 @@ def _weights(draw, network: Network, scale: float) -> Network:
 
 
 @st.composite
-def chains(draw, most_layers: int = 3, most_neurons: int = 6, lateral: bool = False) -> Network:
+def chains(
+    draw, most_layers: int = 3, most_neurons: int = 6, lateral: bool = False, biases: bool = True
+) -> Network:
     """Dense layers one after another, some with delays; with `lateral`, inhibition within the last layer."""
     depth = draw(st.integers(1, most_layers))
     layers = []
@@ -69,7 +71,7 @@ def chains(draw, most_layers: int = 3, most_neurons: int = 6, lateral: bool = Fa
         neurons = draw(st.integers(2 if inhibition else 1, most_neurons))
         layers.append(_dense(draw(lif_parameters()), neurons, delay=delay, lateral_inhibition=inhibition))
     # Recordings may take a minute: a short interval would make the bias neuron outfire all others.
-    bias = draw(st.sampled_from([0.0, 0.0, 700.0]))
+    bias = draw(st.sampled_from([0.0, 0.0, 700.0])) if biases else 0.0
     return draw(_weights(Network(Input(draw(st.integers(1, 5)), bias_interval=bias), *layers), 6.0))
 
 

@@ -21,7 +21,7 @@ from eventsnn.engines.blocks import WIDTH, aligned_zeros, block_count, pack
 from eventsnn.engines.clocked_twin import SLACK
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.errors import SimulationError
-from eventsnn.network import Conv, Dense, Network, Pool
+from eventsnn.network import Conv, Dense, Network, Pool, Reservoir
 
 _NONE = np.empty(0, np.int32)
 
@@ -217,7 +217,9 @@ def run(
         raise SimulationError("t_stop: engine 'clocked' needs the last step in ms")
     times, neurons, stop = check_input(network, times_ms, indices, t_stop)
     if not stop < MOST_STEPS:
-        raise SimulationError(f"t_stop: engine 'clocked' takes up to {MOST_STEPS} steps of 1 ms, got {stop:g}")
+        raise SimulationError(
+            f"t_stop: engine 'clocked' takes up to {MOST_STEPS} steps of 1 ms, got {stop:g}"
+        )
     clock = ClockedNetwork(network)
     found = clock.run(times, neurons, int(stop) + 1)
     trains = [clock.train(found, number + 1) for number in range(len(network.layers))]
@@ -233,6 +235,8 @@ def refusal(network: Network) -> str | None:
         return "only chains of layers, no further connections"
     dense = False
     for layer in network.layers:
+        if isinstance(layer, Reservoir):
+            return f"layer {layer.name!r} is a reservoir"
         if dense and isinstance(layer, Conv | Pool):
             return f"the spatial layer {layer.name!r} comes after a dense one"
         dense = dense or isinstance(layer, Dense)

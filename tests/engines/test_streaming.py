@@ -73,7 +73,7 @@ def assert_parts_are(parts: list[SpikeRecord], whole: SpikeRecord) -> None:
 
 @pytest.mark.parametrize("engine", ["twin", "queue", "sweep"])
 @quick
-@given(cut_simulations(chains()))
+@given(cut_simulations(chains(biases=False)))
 def test_chains_in_parts_give_the_bits_of_one_run(engine, simulation):
     network, times, indices, parts = simulation
     whole = es.simulate(network, (times, indices), engine="twin")
@@ -82,7 +82,7 @@ def test_chains_in_parts_give_the_bits_of_one_run(engine, simulation):
 
 @pytest.mark.parametrize("engine", ["twin", "queue", "sweep"])
 @quick
-@given(cut_simulations(chains(most_layers=2, lateral=True)))
+@given(cut_simulations(chains(most_layers=2, lateral=True, biases=False)))
 def test_lateral_inhibition_in_parts_gives_the_bits_of_one_run(engine, simulation):
     network, times, indices, parts = simulation
     whole = es.simulate(network, (times, indices), engine="twin")
@@ -105,7 +105,7 @@ def test_recurrent_networks_in_parts_give_the_bits_of_one_run(engine, simulation
 
 @pytest.mark.parametrize("engine", ["twin", "queue", "sweep"])
 @settings(quick, max_examples=15)
-@given(cut_simulations(chains(lateral=True)))
+@given(cut_simulations(chains(lateral=True, biases=False)))
 def test_a_run_that_is_saved_and_taken_up_again_gives_the_bits_of_one_run(tmp_path_factory, engine, simulation):
     network, times, indices, parts = simulation
     path = tmp_path_factory.mktemp("state") / "run.npz"
@@ -255,6 +255,11 @@ def test_a_recurrent_network_needs_an_end_only_to_finish():
     run.feed(([1.0], [0]), until=20.0)
     with pytest.raises(SimulationError, match="give t_stop"):
         run.finish()
+
+
+def test_networks_with_biases_say_that_they_cannot_be_streamed():
+    with pytest.raises(SimulationError, match="biases cannot be run in parts"):
+        Simulation(Network(Input(2, bias_interval=5.0), Dense(2)))
 
 
 def test_sparse_networks_say_that_they_cannot_be_streamed():
