@@ -92,11 +92,13 @@ class _Layer:
 
 
 class TwinStream:
-    """A network in the middle of a simulation, its input given in parts; see `eventsnn.engines.streaming.Stream`."""
+    """A network in the middle of a simulation; see `eventsnn.engines.streaming.Stream`."""
 
     def __init__(self, network: Network) -> None:
         self.projections = engine_projections(network)
-        self.matrices = [network.projection_weights(p).astype(np.float64).T.tolist() for p in self.projections]
+        self.matrices = [
+            network.projection_weights(p).astype(np.float64).T.tolist() for p in self.projections
+        ]
         self.layers = [
             _Layer(constants(layer.lif.from_rest), float(layer.resting), layer.neurons)
             for layer in network.layers
