@@ -230,8 +230,8 @@ cdef int sweep_lateral(block_t* k, real_t* u, real_t* i, const real_t* lateral, 
 
 def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] lateral, const double[::1] constants,
                  const event_t[::1] events, const int64_t[::1] sample_ptr, const real_t[:, ::1] table, double t_stop,
-                 SpikeStore store, Turns turns, int64_t most=1 << 62, real_t[:, :, ::1] u=None, real_t[:, :, ::1] i=None,
-                 double[:, :, ::1] end=None, double[:, ::1] now=None, double until=INFINITY):
+                 SpikeStore store, Turns turns, int64_t most=1 << 62, real_t[:, :, ::1] u=None,
+                 real_t[:, :, ::1] i=None, double[:, :, ::1] end=None, double[:, ::1] now=None, double until=INFINITY):
     """Spikes of a layer for a batch of samples, those of the units that this thread takes, `most` of them at most.
 
     Parameters

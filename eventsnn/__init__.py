@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from eventsnn.events import EventStream, SaccadeCamera, open_events, read, write
     from eventsnn.learning import HM2BP
     from eventsnn.network import LIF, Connection, Conv, Dense, Input, Network, Pool, Reservoir
+    from eventsnn.simulation import Simulation
     from eventsnn.trace.explain import Explanation, explain
     from eventsnn.trace.reader import Trace
-    from eventsnn.simulation import Simulation
     from eventsnn.train.evaluate import Evaluation, evaluate
     from eventsnn.train.experiment import Experiment
     from eventsnn.train.optimisers import Optimiser

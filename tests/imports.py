@@ -10,6 +10,7 @@ ROOMS = (
     ("cli",),
     ("plots",),
     ("train",),
+    ("simulation",),
     ("simulate",),
     ("trace",),
     ("learning",),

@@ -21,6 +21,7 @@ from eventsnn.cli.common import (
     report,
     sensor_option,
 )
+from eventsnn.cli.stream_options import stream_one, stream_options, wants_stream
 from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord
 from eventsnn.errors import EventFileError
 from eventsnn.interrupts import hold_interrupts
@@ -88,6 +89,7 @@ class Settings:
 )
 @sensor_option("the model's input")
 @on_bad_option
+@stream_options
 @json_option
 def simulate(
     model: Path,
@@ -100,6 +102,7 @@ def simulate(
     sensor: tuple[int, ...] | None,
     on_bad: str,
     as_json: bool,
+    **stream: Any,
 ) -> None:
     """Send recordings through a network, event by event.
 
@@ -107,13 +110,24 @@ def simulate(
 
     With several files --json prints a list. Ctrl-C keeps what was simulated, in the trace too.
 
+    One long recording is simulated in parts, in memory that does not grow with its length
+    (docs/streaming.md): its spikes go to --spikes as they come, and --save-state, --resume-from stop and go
+    on. With --live, FILE is a file that grows, - (standard input) or udp://127.0.0.1:PORT.
+
     \b
     Example:
       eventsnn simulate run/model.h5 Test/3/00021.bin
       eventsnn simulate run/model.h5 Test/3/*.bin --trace t.h5 --record spikes,potential
+      eventsnn simulate run/model.h5 hour.raw --crop 300,200,368,268 --downsample 2 --spikes s.csv
     """
     from eventsnn.network import Network
 
+    if wants_stream(files, stream, trace):
+        result, stop = stream_one(model, files, trace, stream, (sensor, engine, dtype, t_stop, on_bad))
+        report(result, _format_one(result), as_json and stream["spikes"] != "-")
+        if stop is not None:
+            raise stop
+        return
     if record is not None and trace is None:
         raise click.UsageError("--record says what the trace holds: give --trace as well.")
     if trace is not None and trace.absolute() in {path.absolute() for path in (model, *files)}:

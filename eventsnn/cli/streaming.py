@@ -23,8 +23,7 @@ from eventsnn.events.region import Region
 from eventsnn.events.stream import SensorSize, check_sensor_size
 from eventsnn.interrupts import hold_interrupts
 from eventsnn.network import Network
-from eventsnn.simulation import Simulation
-from eventsnn.simulation_state import SavedState, load_state
+from eventsnn.simulation import SavedState, Simulation, load_state
 from eventsnn.trace.spike_text import SpikeText
 
 UDP = "udp://"
@@ -66,7 +65,9 @@ class Run:
         self.resumed_at = self.simulation.t_complete if saved else -math.inf
         self.to_skip = self.simulation.held
         self.late = 0
-        self.spikes = None if settings.spikes is None else SpikeText(settings.spikes, keep=_kept(settings, saved))
+        self.spikes = (
+            None if settings.spikes is None else SpikeText(settings.spikes, keep=_kept(settings, saved))
+        )
         self._last_save = time.monotonic()
 
     def take(self, part: EventStream) -> None:
@@ -109,7 +110,9 @@ class Run:
         """Without the events that the run that was saved has taken: those before its end, and some at it."""
         if self.resumed_at == -math.inf:
             return part
-        first, last = np.searchsorted(part.times_ms(), [self.resumed_at, np.nextafter(self.resumed_at, np.inf)])
+        first, last = np.searchsorted(
+            part.times_ms(), [self.resumed_at, np.nextafter(self.resumed_at, np.inf)]
+        )
         known = min(self.to_skip, int(last - first))
         self.to_skip -= known
         if last < len(part):
@@ -159,7 +162,10 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
         else:
             source = stack.enter_context(
                 open_events(
-                    file, sensor=_sensor(network, settings), format=settings.file_format, on_bad=settings.bad_events
+                    file,
+                    sensor=_sensor(network, settings),
+                    format=settings.file_format,
+                    on_bad=settings.bad_events,
                 )
             )
             _check_sensor(network, settings.region.sensor(source.sensor_size))
@@ -174,7 +180,7 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
 
 
 def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
-    """All parts through the network; True if Ctrl-C came before the end. A number is a time that has passed, ms."""
+    """All parts through the network; True if Ctrl-C came before the end. A number is a time passed, ms."""
     settings = run.settings
     interrupted = False
     try:
@@ -215,7 +221,8 @@ def _check_sensor(network: Network, size: SensorSize) -> None:
     if size != want.sensor_size:
         raise SimulationError(
             f"events: what is kept of the recording is {size[0]} x {size[1]} x {size[2]}, "
-            f"the network's input is {want.width} x {want.height} x {want.polarities}; see --crop, --downsample"
+            f"the network's input is {want.width} x {want.height} x {want.polarities}; "
+            "see --crop, --downsample"
         )
 
 
@@ -236,7 +243,7 @@ def _open_live(network: Network, file: str, settings: StreamSettings) -> Live:
 
 
 def _live_parts(run: Run, source: Live) -> Iterator[EventStream | float]:
-    """Parts of a live source; where it pauses, how far its time must have come, less the patience."""
+    """Parts of a live source; where it pauses, how far its time must have come by now (0: no idea)."""
     patience = run.settings.patience
     if patience is None and isinstance(source, UDPSource):
         patience = 10.0
@@ -252,14 +259,16 @@ def _live_parts(run: Run, source: Live) -> Iterator[EventStream | float]:
                 last_ms, last_wall = float(events["t"][-1]) / 1000.0, time.monotonic()
             yield EventStream._trusted(events, source.sensor)
         elif patience is not None and last_ms >= 0.0:
-            passed = last_ms + (time.monotonic() - last_wall) * 1000.0 - patience
-            if passed > last_ms:
-                yield passed
+            yield max(0.0, last_ms + (time.monotonic() - last_wall) * 1000.0 - patience)
+        else:
+            yield 0.0
 
 
 def _result(file: str, run: Run, seconds: float, interrupted: bool) -> dict[str, Any]:
     simulation, saved = run.simulation, run.settings.save_state is not None
-    reason = "interrupted" if interrupted else "part" if saved else "t_stop" if run.settings.t_stop else "quiet"
+    reason = (
+        "interrupted" if interrupted else "part" if saved else "t_stop" if run.settings.t_stop else "quiet"
+    )
     t_end = {"quiet": None, "t_stop": run.settings.t_stop}.get(reason, simulation.t_complete)
     return {
         "file": file,

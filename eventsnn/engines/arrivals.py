@@ -1,4 +1,4 @@
-"""What arrives at a layer, and the state that a layer is in between two parts of a run: arrays for the sweep."""
+"""What arrives at a layer, and the state that a layer is in between two parts of a run, for the sweep."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ class SpikeRecord:
         The input spikes as the engine took them: ms, sorted by (time, input neuron).
     t_end : float
         Every spike up to this time (ms) is in the record, or before it if the run was interrupted; infinite
-        when the network fell quiet. Of a part of a run: every spike before it is in this part or an earlier one.
+        when the network fell quiet. Of a part of a run: every spike before it is in this part or an earlier
+        one.
     exit_reason : ExitReason
     engine, dtype : str
         Which engine ran and in which precision the state was kept.

@@ -1,8 +1,9 @@
-"""Engines whose input comes in parts: the same spikes as in one run, to the last bit, however the input is cut.
+"""Engines whose input comes in parts: the same spikes as in one run, to the last bit, however the input is
+cut.
 
-Twin: `eventsnn.engines.twin.TwinStream`. A part of a run goes up to a *horizon*, a time before which all input is
-known. Up to there a layer's spikes are certain; a spike time is computed from the state at the last arrival, which the
-horizon leaves as it is, so that where a part ends changes no bit.
+Twin: `eventsnn.engines.twin.TwinStream`. A part of a run goes up to a *horizon*, a time before which all
+input is known. Up to there a layer's spikes are certain; a spike time is computed from the state at the last
+arrival, which the horizon leaves as it is, so that where a part ends changes no bit.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Stream(Protocol):
         """The state, as arrays."""
 
     def restore(self, state: State) -> None:
-        """Take over a state that `save` returned for the same network; KeyError or ValueError if it is none."""
+        """Take over a state that `save` returned for the same network."""
 
 
 class QueueStream:
@@ -104,7 +105,7 @@ class QueueStream:
 
 
 class _SweptLayer:
-    """A layer that the sweep takes from part to part: one sample if dense, one for each position if spatial."""
+    """A layer that the sweep takes from part to part: one sample, or one for each position if spatial."""
 
     def __init__(self, packed: PackedNetwork, number: int) -> None:
         self._packed, self._number = packed, number
@@ -151,7 +152,9 @@ class SweepStream:
         trains = []
         for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
             horizon = horizon + layer.delay
-            given = self._hold(number, (given[0] + layer.delay if layer.delay else given[0], given[1]), horizon)
+            given = self._hold(
+                number, (given[0] + layer.delay if layer.delay else given[0], given[1]), horizon
+            )
             keep = int(np.searchsorted(given[0], stop, side="right"))
             given = stream.advance((given[0][:keep], given[1][:keep]), horizon, stop)[0]
             trains.append(given)
@@ -192,8 +195,9 @@ def refusal(network: Network) -> str | None:
     """Why no compiled engine can take a network's input in parts; None if one can."""
     if network.sparse_keys and windows.refusal(network) is None:
         return (
-            f"the weights of {network.sparse_keys[0]!r} are sparse, and the schedule for sparse weights takes its "
-            "input at once; make the weights dense (.toarray()) to stream, or simulate the recording whole"
+            f"the weights of {network.sparse_keys[0]!r} are sparse, and the schedule for sparse weights "
+            "takes its input at once; make the weights dense (.toarray()) to stream, or simulate the "
+            "recording whole"
         )
     return None
 

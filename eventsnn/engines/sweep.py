@@ -175,7 +175,7 @@ def sweep_all(
     turns = Turns(blocks * store.parts)
     # A call ends after about `CHUNK` neuron updates, so that Ctrl-C is heard.
     most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
-    state = (None, None, None, None) if carried is None else (carried.u, carried.i, carried.end, carried.now)
+    state = {} if carried is None else {name: getattr(carried, name) for name in ("u", "i", "end", "now")}
 
     def work() -> None:
         while turns.left:
@@ -190,8 +190,8 @@ def sweep_all(
                 store,
                 turns,
                 most,
-                *state,
-                until,
+                **state,
+                until=until,
             )
 
     share(work)

@@ -93,7 +93,7 @@ class _Layer:
 
 
 class TwinStream:
-    """A network in the middle of a simulation, its input given in parts; see `eventsnn.engines.streaming.Stream`."""
+    """A network in the middle of a simulation; see `eventsnn.engines.streaming.Stream`."""
 
     def __init__(self, network: Network) -> None:
         self.projections = engine_projections(network)

@@ -15,8 +15,8 @@ DEPTH = 8
 class Ahead(Generic[T]):
     """Items of an iterable, made in a thread up to `depth` ahead; use it in a ``with`` statement.
 
-    Decoders and engines release the interpreter's lock, so both work at once. What the iterable raises is raised
-    here, in its turn.
+    Decoders and engines release the interpreter's lock, so both work at once. What the iterable raises is
+    raised here, in its turn.
     """
 
     def __init__(self, items: Iterable[T], depth: int = DEPTH) -> None:

@@ -1,7 +1,7 @@
 """Events that are still coming: a file that grows, standard input, datagrams.
 
-A source gives arrays of EVENT_DTYPE, sorted by time, and an empty one every few milliseconds while nothing comes, so
-that whoever listens can look at the clock.
+A source gives arrays of EVENT_DTYPE, sorted by time, and an empty one every few milliseconds while nothing
+comes, so that whoever listens can look at the clock.
 """
 
 from __future__ import annotations
@@ -136,9 +136,9 @@ def _byte_decoder(known: EventFormat, name: str, options: Options) -> ByteDecode
 class UDPSource:
     """Datagrams of events on a port of this machine.
 
-    A datagram is 16 bytes, ``eventsnn`` and the number of events sent before it (u64), then 16 bytes for each event:
-    t (i64, microseconds), x, y (i16), p (u8), 3 unused; little-endian. `send_events` makes them. The numbers tell how
-    many events were lost on the way; a number of 0 begins a new count.
+    A datagram is 16 bytes, ``eventsnn`` and the number of events sent before it (u64), then 16 bytes for each
+    event: t (i64, microseconds), x, y (i16), p (u8), 3 unused; little-endian. `send_events` makes them. The
+    numbers tell how many events were lost on the way; a number of 0 begins a new count.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class UDPSource:
             yield self.decode(data)
 
     def decode(self, data: bytes) -> np.ndarray:
-        """Events of a datagram, sorted by time; one that is none of ours is counted in `anomalies.ignored`."""
+        """Events of a datagram, sorted by time; what is none of ours is counted in `anomalies.ignored`."""
         if len(data) < HEADER.size or (len(data) - HEADER.size) % RECORD.itemsize or data[:8] != MAGIC:
             self.anomalies.ignored += 1
             return _NOTHING

@@ -46,7 +46,8 @@ class Region:
             raise EventStreamError(f"downsample must be a whole number >= 1, got {self.downsample!r}")
         if not (0.0 <= self.t_from < self.t_until):
             raise EventStreamError(
-                f"from and until must be times with 0 <= from < until, got {self.t_from} and {self.t_until} ms"
+                "from and until must be times with 0 <= from < until, "
+                f"got {self.t_from} and {self.t_until} ms"
             )
 
     def sensor(self, size: SensorSize) -> SensorSize:
@@ -58,7 +59,9 @@ class Region:
         if self.crop is not None:
             x0, y0, x1, y1 = self.crop
             if x1 > width or y1 > height:
-                raise EventStreamError(f"crop {x0},{y0},{x1},{y1} reaches beyond the {width} x {height} sensor")
+                raise EventStreamError(
+                    f"crop {x0},{y0},{x1},{y1} reaches beyond the {width} x {height} sensor"
+                )
             width, height = x1 - x0, y1 - y0
         n = self.downsample
         return -(-width // n), -(-height // n), polarities

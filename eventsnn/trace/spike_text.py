@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -17,8 +18,8 @@ HEADER = b"time_ms,layer,neuron\n"
 class SpikeText:
     """A table of spikes, one a line: ``time_ms,layer,neuron``, sorted by (time, layer, neuron).
 
-    Times are written with all their digits: reading them back gives the same bits. The file depends on the spikes
-    alone, not on the parts they came in.
+    Times are written with all their digits: reading them back gives the same bits. The file depends on the
+    spikes alone, not on the parts they came in.
 
     Parameters
     ----------
@@ -47,17 +48,15 @@ class SpikeText:
     def _open(self, keep: int | None) -> BinaryIO:
         try:
             if not keep:
-                return open(self.path, "wb")
+                return Path(self.path).open("wb")
             size = os.path.getsize(self.path)
             if size < keep:
                 raise TraceError(
-                    f"{self.path}: holds {size} bytes, fewer than the {keep} that were written when the state was "
-                    "saved; put the file back, or give another name"
+                    f"{self.path}: holds {size} bytes, fewer than the {keep} written when the state "
+                    "was saved; put the file back, or give another name"
                 )
-            file = open(self.path, "r+b")
-            file.truncate(keep)
-            file.seek(keep)
-            return file
+            os.truncate(self.path, keep)
+            return Path(self.path).open("ab")
         except OSError as error:
             raise TraceError(f"{self.path}: cannot be written ({error})") from None
 

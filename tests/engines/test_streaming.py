@@ -1,4 +1,4 @@
-"""However its input is cut, and wherever it is saved and taken up again, a simulation gives the bits of one run."""
+"""However its input is cut, wherever it is saved and taken up: a simulation gives the bits of one run."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def test_recurrent_networks_in_parts_give_the_bits_of_one_run(engine, simulation
 @pytest.mark.parametrize("engine", ["twin", "queue", "sweep"])
 @settings(quick, max_examples=15)
 @given(cut_simulations(chains(lateral=True, biases=False)))
-def test_a_run_that_is_saved_and_taken_up_again_gives_the_bits_of_one_run(tmp_path_factory, engine, simulation):
+def test_a_run_that_is_saved_and_taken_up_again_gives_the_bits_of_one_run(
+    tmp_path_factory, engine, simulation
+):
     network, times, indices, parts = simulation
     path = tmp_path_factory.mktemp("state") / "run.npz"
     whole = es.simulate(network, (times, indices), engine="twin")
@@ -146,7 +148,9 @@ def spatial_network() -> Network:
 
 
 def wide_lateral_network() -> Network:
-    return Network(Input(30), Dense(70, threshold=2.0, lateral_inhibition=0.05), Dense(5, threshold=1.0), seed=4)
+    return Network(
+        Input(30), Dense(70, threshold=2.0, lateral_inhibition=0.05), Dense(5, threshold=1.0), seed=4
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -165,8 +169,8 @@ def test_larger_networks_in_parts(make, dtype, seed, tmp_path):
 
 
 def test_parts_of_bounded_size_are_made_of_what_is_fed_at_once(monkeypatch):
-    monkeypatch.setattr("eventsnn.simulation.MOST_EVENTS", 16)
-    monkeypatch.setattr("eventsnn.simulation.FEWEST_EVENTS", 1)
+    monkeypatch.setattr("eventsnn.simulation.parts.MOST_EVENTS", 16)
+    monkeypatch.setattr("eventsnn.simulation.parts.FEWEST_EVENTS", 1)
     network = Network(Input(20), Dense(40, threshold=2.0), Dense(5, threshold=1.0), seed=1)
     times, indices = busy(20, 500, 1)
     times[100:180] = times[100]  # more at one instant than a part holds
@@ -248,9 +252,7 @@ def test_a_run_that_failed_cannot_go_on(engine):
 
 
 def test_a_recurrent_network_needs_an_end_only_to_finish():
-    network = Network(
-        Input(2), Dense(2, name="a"), connections=[es.Connection("a", "a", delay=1.0)], seed=1
-    )
+    network = Network(Input(2), Dense(2, name="a"), connections=[es.Connection("a", "a", delay=1.0)], seed=1)
     run = Simulation(network)
     run.feed(([1.0], [0]), until=20.0)
     with pytest.raises(SimulationError, match="give t_stop"):
@@ -264,7 +266,9 @@ def test_networks_with_biases_say_that_they_cannot_be_streamed():
 
 def test_sparse_networks_say_that_they_cannot_be_streamed():
     network = Network(Input(2), Dense(2), weights={"output": csr_array(np.eye(2))})
-    with pytest.raises(SimulationError, match="sparse, and the schedule for sparse weights takes its input at once"):
+    with pytest.raises(
+        SimulationError, match="sparse, and the schedule for sparse weights takes its input at once"
+    ):
         Simulation(network)
 
 

@@ -19,7 +19,7 @@ from eventsnn.network import Network
 from eventsnn.simulate import to_input
 
 if TYPE_CHECKING:
-    from eventsnn.simulation_state import SavedState
+    from eventsnn.simulation.state import SavedState
 
 ENGINES = ("auto", "queue", "sweep", "twin")
 # Neuron updates in one go of a first layer: some 20 ms, and arrays of a few MB.
@@ -30,8 +30,8 @@ MOST_EVENTS, FEWEST_EVENTS = 1 << 15, 256
 class Simulation:
     """A network in the middle of a simulation: feed it events as they come, get the spikes that are certain.
 
-    Memory does not grow with the length of the run. However the events are cut into parts, the spikes are those of
-    one `simulate` over all of them, to the last bit.
+    Memory does not grow with the length of the run. However the events are cut into parts, the spikes are
+    those of one `simulate` over all of them, to the last bit.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ class Simulation:
     engine, dtype : str
         What runs.
     t_complete : float
-        ms; every spike before it has been returned, none at it or later, and no event before it is taken any more.
+        ms; every spike before it has been returned, none at it or later, and no event before it is taken any
+        more.
     events : int
         Events taken.
     counts : dict of str to int64 array (neurons,)
@@ -113,8 +114,8 @@ class Simulation:
         Parameters
         ----------
         events : EventStream, structured array or (times_ms, indices)
-            As for `simulate`; none earlier than `t_complete`. Events at the very last instant wait for the next
-            call, as more may come at that instant.
+            As for `simulate`; none earlier than `t_complete`. Events at the very last instant wait for the
+            next call, as more may come at that instant.
         until : float, optional
             ms: no event before this time will come any more. Without it, none before the last event.
 
@@ -174,7 +175,7 @@ class Simulation:
 
     @property
     def decision(self) -> int | None:
-        """Output neuron with the most spikes so far, the lowest among equals; None while the output is silent."""
+        """Output neuron with the most spikes so far, the lowest among equals; None while it is silent."""
         return decide(self.counts[self.network.names[-1]])
 
     def summary(self) -> dict[str, Any]:
@@ -188,9 +189,9 @@ class Simulation:
     def save(self, path: str | os.PathLike[str], **notes: Any) -> None:
         """Write the state to a file, from which `resume` goes on; the file appears complete or not at all.
 
-        `notes` is whatever JSON can hold; `eventsnn.simulation_state.load_state` returns it.
+        `notes` is whatever JSON can hold; `eventsnn.simulation.state.load_state` returns it.
         """
-        from eventsnn.simulation_state import save_state
+        from eventsnn.simulation.state import save_state
 
         self._check_open()
         save_state(path, self, self._stream.save(), [self._held, *self._early], notes)
@@ -206,20 +207,20 @@ class Simulation:
         SimulationError
             The file cannot be read or is of another network; names the file.
         """
-        from eventsnn.simulation_state import load_state
+        from eventsnn.simulation.state import load_state
 
         saved = load_state(path, network)
         return cls.take_up(saved, network, t_stop=t_stop)
 
     @classmethod
     def take_up(cls, saved: SavedState, network: Network, *, t_stop: float | None = None) -> Simulation:
-        """`resume` from what `eventsnn.simulation_state.load_state` has read."""
+        """`resume` from what `eventsnn.simulation.state.load_state` has read."""
         run = cls(network, engine=saved.engine, dtype=saved.dtype, t_stop=t_stop)
         run.restore(saved)
         return run
 
     def restore(self, saved: SavedState) -> None:
-        """Take over what `eventsnn.simulation_state.load_state` has read."""
+        """Take over what `eventsnn.simulation.state.load_state` has read."""
         self._stream.restore(saved.state)
         self._held, *self._early = saved.trains
         self.t_complete, self.events, self.counts = saved.t_complete, saved.events, saved.counts
@@ -246,7 +247,7 @@ class Simulation:
         return make_record(self.network, trains, given, end, self.engine, self.dtype, reason=reason)
 
     def _collect(self, number: int, parts: list[Train], horizon: float) -> Train:
-        """Spikes of a layer before the horizon; behind a delay later ones are known, which wait for their turn."""
+        """Spikes of a layer before the horizon; later ones, known behind a delay, wait for their turn."""
         parts = [self._early[number], *parts]
         times, neurons = np.concatenate([t for t, _ in parts]), np.concatenate([n for _, n in parts])
         ready = len(times) if horizon == math.inf else int(np.searchsorted(times, horizon))

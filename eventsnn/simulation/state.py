@@ -18,7 +18,7 @@ from eventsnn.network import Network
 from eventsnn.network.sparse import is_sparse
 
 if TYPE_CHECKING:
-    from eventsnn.simulation import Simulation
+    from eventsnn.simulation.parts import Simulation
 
 LAYOUT = 1
 
@@ -27,7 +27,8 @@ LAYOUT = 1
 class SavedState:
     """What `load_state` returns; see `Simulation` for the attributes of the same names.
 
-    `trains` are the input spikes that wait for more at their instant, and spikes of each layer beyond `t_complete`.
+    `trains` are the input spikes that wait for more at their instant, and spikes of each layer beyond
+    `t_complete`.
     """
 
     engine: str
