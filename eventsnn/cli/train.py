@@ -142,10 +142,10 @@ def train(
             progress=True,
         )
     except KeyboardInterrupt:
-        raise Interrupted(_describe_kept(out)) from None
-    finally:
         if (out / "checkpoint.h5").exists():
             _write_command(out)
+        raise Interrupted(_describe_kept(out)) from None
+    _write_command(out)
     note_skipped([*data.skipped, *(valid_data.skipped if valid_data is not None else [])])
     result = {**outcome.summary(), "weights": weights, "out": str(out)}
     biases = ", biases included" if network.input.has_bias else ""

@@ -60,6 +60,11 @@ def test_train_and_evaluate(
     command = (run / "command.txt").read_text()
     assert command == "eventsnn train experiment.toml --train train --epochs 12\n"  # no places, no --json
 
+    # A command that is refused leaves the folder as it is.
+    outcome = cli("train", experiment, "--train", training, "--out", run, "--epochs", 13)
+    assert outcome.code == 1
+    assert (run / "command.txt").read_text() == command
+
     evaluation = cli("evaluate", run / "model.h5", "--data", recordings, "--json").json
     assert {"n", "accuracy", "no_decision", "confusion", "seconds"} <= set(evaluation)
     assert (evaluation["n"], evaluation["accuracy"], evaluation["skipped"]) == (6, 1.0, 0)
