@@ -127,7 +127,9 @@ def test_a_run_goes_on_where_it_stopped(
     cli: Cli, model: Path, long: Path, table: bytes, tmp_path: Path, until: str
 ) -> None:
     spikes, state = tmp_path / "s.csv", tmp_path / "s.npz"
-    first = cli("simulate", model, long, "--spikes", spikes, "--until", until, "--save-state", state, "--json")
+    first = cli(
+        "simulate", model, long, "--spikes", spikes, "--until", until, "--save-state", state, "--json"
+    )
     assert first.json["exit_reason"] == "part"
     assert first.json["t_end_ms"] == float(until)
     assert f"saved in {state}" in first.err
@@ -279,7 +281,10 @@ def test_wrong_use(cli: Cli, model: Path, long: Path, arguments: tuple[str, ...]
         (("FILE", "--resume-from", "none.npz"), "none.npz: the state cannot be read"),
         (("FILE", "--resume-from", "FILE"), "no saved state of a simulation"),
         (("FILE", "--spikes", "no folder/x.csv"), "cannot be written"),
-        (("FILE", "--spikes", "x.csv", "--engine", "clocked"), "engine must be one of auto, queue, sweep, twin"),
+        (
+            ("FILE", "--spikes", "x.csv", "--engine", "clocked"),
+            "engine must be one of auto, queue, sweep, twin",
+        ),
         (("udp://127.0.0.1:port", "--live"), "no port; write udp://127.0.0.1:PORT"),
         (("-", "--live"), "standard input: its format cannot be told"),
     ],
@@ -309,3 +314,41 @@ def test_a_state_goes_on_with_its_region_only(cli: Cli, model: Path, long: Path,
     )
     assert outcome.code == 1
     assert "saved with crop None and downsample 1; give the same" in outcome.err
+
+
+@pytest.fixture
+def recurrent(tmp_path: Path) -> Path:
+    """A model that may fire for ever."""
+    network = es.Network(
+        es.Input(*SENSOR),
+        es.Dense(4, name="a", threshold=2.0),
+        connections=[es.Connection("a", "a", delay=1.0)],
+        seed=1,
+    )
+    network.save(tmp_path / "recurrent.h5")
+    return tmp_path / "recurrent.h5"
+
+
+def test_a_run_without_an_end_is_refused_before_it_begins(
+    cli: Cli, recurrent: Path, long: Path, tmp_path: Path
+) -> None:
+    outcome = cli("simulate", recurrent, long, "--spikes", tmp_path / "s.csv")
+    assert outcome.code == 1
+    assert "give t_stop" in outcome.err
+    assert not (tmp_path / "s.csv").exists()
+    result = cli(
+        "simulate", recurrent, long, "--spikes", tmp_path / "s.csv", "--t-stop", "300", "--json"
+    ).json
+    assert (result["exit_reason"], result["t_end_ms"]) == ("t_stop", 300.0)
+    whole = cli("simulate", recurrent, long, "--t-stop", "300", "--json").json
+    assert result["counts"] == whole["counts"]
+
+
+def test_live_input_of_a_network_without_an_end_ends_with_the_input(recurrent: Path, long: Path) -> None:
+    with long.open("rb") as data:
+        child = Child("simulate", recurrent, "-", "--live", "--format", "nmnist", "--json", stdin=data)
+        code, out = child.end()
+    assert code == 0
+    result = json.loads(out)
+    assert result["exit_reason"] == "part"
+    assert result["t_end_ms"] == make_long().t_last / 1000.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import threading
@@ -40,7 +41,7 @@ def test_a_growing_file_gives_its_events_whatever_the_pieces(tmp_path, name):
 
     def grow() -> None:
         with path.open("ab", buffering=0) as file:
-            for start, end in zip(cuts[:-1], cuts[1:], strict=True):
+            for start, end in itertools.pairwise(cuts):
                 file.write(data[start:end])
                 time.sleep(0.02)
 

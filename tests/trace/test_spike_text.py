@@ -9,7 +9,9 @@ from eventsnn.trace.spike_text import HEADER, SpikeText
 
 
 def make_network() -> es.Network:
-    return es.Network(es.Input(20), es.Dense(30, threshold=2.0, delay=0.7), es.Dense(5, threshold=1.0), seed=1)
+    return es.Network(
+        es.Input(20), es.Dense(30, threshold=2.0, delay=0.7), es.Dense(5, threshold=1.0), seed=1
+    )
 
 
 def make_input() -> tuple[np.ndarray, np.ndarray]:
