@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from eventsnn.cli.common import (
     Interrupted,
     dtype_option,
     json_option,
+    note,
     note_skipped,
     on_bad_option,
     report,
@@ -124,7 +126,10 @@ def simulate(
 
     if wants_stream(files, stream, trace):
         result, stop = stream_one(model, files, trace, stream, (sensor, engine, dtype, t_stop, on_bad))
-        report(result, _format_one(result), as_json and stream["spikes"] != "-")
+        if stream["spikes"] == "-":  # standard output belongs to the spikes
+            note(json.dumps(result, allow_nan=False) if as_json else _format_one(result))
+        else:
+            report(result, _format_one(result), as_json)
         if stop is not None:
             raise stop
         return

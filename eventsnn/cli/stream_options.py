@@ -105,6 +105,9 @@ def wants_stream(files: tuple[Path, ...], options: dict[str, Any], trace: Path |
     Raises click.UsageError where options do not go together.
     """
     if not options["live"]:
+        for file in map(str, files):
+            if file == "-" or file.startswith("udp:/"):
+                raise click.UsageError(f"{file} is a live source: give --live.")
         for name in ("patience", "idle"):
             if options[name] is not None:
                 raise click.UsageError(f"--{name} is for --live.")
@@ -141,14 +144,12 @@ def stream_one(
     if file.startswith("udp:/") and not file.startswith(UDP):
         file = UDP + file[len("udp:/") :]  # a path has lost a slash
     for name in ("spikes", "save_state"):
-        if options[name] is not None and Path(options[name]).absolute() in {
+        if options[name] not in (None, "-") and Path(options[name]).absolute() in {
             path.absolute() for path in (model, *files)
         }:
             raise click.UsageError(
                 f"--{name.replace('_', '-')} {options[name]} would overwrite a file to be read."
             )
-    if not options["live"] and (file == "-" or file.startswith(UDP)):
-        raise click.UsageError(f"{file} is a live source: give --live.")
     until = math.inf if options["t_until"] is None else options["t_until"]
     region = Region(options["crop"], options["downsample"] or 1, options["t_from"] or 0.0, until)
     settings = StreamSettings(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -10,13 +11,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from eventsnn.cli.common import Interrupted, note
+from eventsnn.engines.arguments import check_t_stop
 from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import SimulationError
 from eventsnn.events import EventStream, open_events
-from eventsnn.events.ahead import Ahead
+from eventsnn.events.ahead import DEPTH, Ahead
 from eventsnn.events.formats.base import OnBad, Options
 from eventsnn.events.live import ByteSource, Live, UDPSource
 from eventsnn.events.region import Region
@@ -27,6 +30,8 @@ from eventsnn.simulation import SavedState, Simulation, load_state
 from eventsnn.trace.spike_text import SpikeText
 
 UDP = "udp://"
+# Parts that live input may be ahead: what waits longer is taken together.
+LIVE_DEPTH = 1
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,11 @@ class Run:
         self.resumed_at = self.simulation.t_complete if saved else -math.inf
         self.to_skip = self.simulation.held
         self.late = 0
+        self.finished = False
         self.spikes = (
             None if settings.spikes is None else SpikeText(settings.spikes, keep=_kept(settings, saved))
         )
-        self._last_save = time.monotonic()
+        self._last_save = self._last_word = time.monotonic()
 
     def take(self, part: EventStream) -> None:
         """Events of the region through the network, their spikes to where they go."""
@@ -87,8 +93,10 @@ class Run:
             self._write(self.simulation.feed(empty, until=until))
 
     def finish(self) -> None:
-        """The input has ended: the spikes that are still to come."""
-        self._write(self.simulation.finish())
+        """The input has ended: the spikes that are still to come, unless they may never end."""
+        if self.settings.t_stop is not None or not self.network.is_recurrent:
+            self._write(self.simulation.finish())
+            self.finished = True
 
     def save(self) -> None:
         """Spikes to the disk, then the state that goes on behind them; says so."""
@@ -105,6 +113,13 @@ class Run:
         """Save if the last time was `save_every` seconds ago."""
         if self.settings.save_state and time.monotonic() - self._last_save >= self.settings.save_every:
             self.save()
+
+    def say_how_far(self) -> None:
+        """Twice a second, to people who watch."""
+        if sys.stderr.isatty() and time.monotonic() - self._last_word >= 0.5:
+            self._last_word = time.monotonic()
+            run = self.simulation
+            click.echo(f"\r{run.events} events, {run.t_complete / 1000.0:.3f} s ", nl=False, err=True)
 
     def _new_ones(self, part: EventStream) -> EventStream:
         """Without the events that the run that was saved has taken: those before its end, and some at it."""
@@ -157,6 +172,8 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
     start = time.perf_counter()
     with ExitStack() as stack:
         # Everything that can be wrong with the arguments comes before the files that are written.
+        if not settings.live and settings.save_state is None:
+            check_t_stop(network, settings.t_stop)
         if settings.live:
             source: Any = stack.enter_context(closing(_open_live(network, file, settings)))
         else:
@@ -184,7 +201,7 @@ def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
     settings = run.settings
     interrupted = False
     try:
-        with Ahead(parts) as ahead:
+        with Ahead(parts, LIVE_DEPTH if settings.live else DEPTH) as ahead:
             for part in ahead:
                 ended = False
                 with hold_interrupts():
@@ -194,6 +211,7 @@ def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
                     else:
                         run.pass_time(part)
                     run.save_if_due()
+                    run.say_how_far()
                 if ended or run.simulation.t_complete > (settings.t_stop or math.inf):
                     break
     except KeyboardInterrupt:
@@ -265,11 +283,13 @@ def _live_parts(run: Run, source: Live) -> Iterator[EventStream | float]:
 
 
 def _result(file: str, run: Run, seconds: float, interrupted: bool) -> dict[str, Any]:
-    simulation, saved = run.simulation, run.settings.save_state is not None
-    reason = (
-        "interrupted" if interrupted else "part" if saved else "t_stop" if run.settings.t_stop else "quiet"
-    )
-    t_end = {"quiet": None, "t_stop": run.settings.t_stop}.get(reason, simulation.t_complete)
+    simulation = run.simulation
+    t_end: float | None
+    if interrupted or not run.finished:
+        reason, t_end = "interrupted" if interrupted else "part", simulation.t_complete
+    else:
+        t_end = run.settings.t_stop
+        reason = "quiet" if t_end is None else "t_stop"
     return {
         "file": file,
         **simulation.summary(),

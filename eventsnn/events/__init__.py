@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from eventsnn.events.cochlea import Cochlea
     from eventsnn.events.encode import BSA, Bernoulli, Delta, Latency, Poisson
     from eventsnn.events.files import detect_format, read, write, write_parts
+    from eventsnn.events.live import UDPSource, send_events
     from eventsnn.events.motion import MotionPath, Saccade
     from eventsnn.events.nmnist_motion import NMNIST_MOTION, NMNIST_SACCADES
     from eventsnn.events.recording import Recording, open_events
+    from eventsnn.events.region import Region
     from eventsnn.events.speech import SpeechEncoder
 
 # The file formats are many, and simulating events from memory needs none.
@@ -33,6 +35,8 @@ __getattr__ = on_demand(
         "SpeechEncoder": "eventsnn.events.speech",
         **dict.fromkeys(("detect_format", "read", "write", "write_parts"), "eventsnn.events.files"),
         **dict.fromkeys(("Recording", "open_events"), "eventsnn.events.recording"),
+        "Region": "eventsnn.events.region",
+        **dict.fromkeys(("UDPSource", "send_events"), "eventsnn.events.live"),
     },
 )
 
@@ -49,14 +53,17 @@ __all__ = [
     "MotionPath",
     "Poisson",
     "Recording",
+    "Region",
     "Saccade",
     "SaccadeCamera",
     "Sound",
     "SpeechEncoder",
+    "UDPSource",
     "detect_format",
     "open_events",
     "read",
     "read_sound",
+    "send_events",
     "write",
     "write_parts",
 ]

@@ -32,6 +32,8 @@ RECORD = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1"), ("pad"
 """An event of a datagram, laid out as those of AEDAT 4."""
 MOST_RECORDS = 4000
 """Events of one datagram, which may hold 65,507 bytes."""
+MOST_DATAGRAMS = 64
+"""How many are taken at a time."""
 _NOTHING = np.empty(0, EVENT_DTYPE)
 
 
@@ -190,7 +192,18 @@ class UDPSource:
             except OSError:
                 return  # closed
             since = time.monotonic()
-            yield self.decode(data)
+            yield self._decode_all(data)
+
+    def _decode_all(self, data: bytes) -> np.ndarray:
+        """Events of a datagram and of those that wait behind it: whoever is slow takes more at a time."""
+        parts = [self.decode(data)]
+        while len(parts) < MOST_DATAGRAMS:
+            try:
+                parts.append(self.decode(self._socket.recv(1 << 16, socket.MSG_DONTWAIT)))
+            except OSError:  # no more, or closed
+                break
+        events = np.concatenate(parts)
+        return events[np.argsort(events["t"], kind="stable")]
 
     def decode(self, data: bytes) -> np.ndarray:
         """Events of a datagram, sorted by time; what is none of ours is counted in `anomalies.ignored`."""

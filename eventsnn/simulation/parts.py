@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eventsnn.engines import streaming
-from eventsnn.engines.arguments import check_dtype, check_input, check_t_stop, endless, is_sorted
+from eventsnn.engines.arguments import check_dtype, check_input, check_t_stop, endless, in_order
 from eventsnn.engines.record import ExitReason, SpikeRecord, decide, make_record
 from eventsnn.engines.streaming import Stream, Train
 from eventsnn.engines.twin import TwinStream
@@ -143,9 +143,7 @@ class Simulation:
             horizon = max(horizon, float(until))
         self.events += len(times)
         times, inputs = (np.concatenate(pair) for pair in zip(self._held, (times, inputs), strict=True))
-        if not is_sorted(times, inputs):
-            order = np.lexsort((inputs, times))
-            times, inputs = times[order], inputs[order]
+        times, inputs = in_order(times, inputs)
         ready = int(np.searchsorted(times, horizon))
         self._held = times[ready:].copy(), inputs[ready:].copy()
         return self._advance((times[:ready], inputs[:ready]), horizon, ExitReason.PART)

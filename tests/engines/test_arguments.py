@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from eventsnn.engines.arguments import check_dtype, check_input
+from eventsnn.engines.arguments import check_dtype, check_input, in_order
 from eventsnn.engines.record import ExitReason, LayerSpikes, SpikeRecord, decide, decide_all
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
@@ -221,3 +221,19 @@ def test_decisions(counts, decision):
     assert found is None or type(found) is int
     together = decide_all(np.array([counts, [1, 0, 0]]))
     assert together.tolist() == [-1 if decision is None else decision, 0]
+
+
+def test_in_order_is_the_order_of_time_and_neuron():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        n = int(rng.integers(0, 12))
+        times, neurons = rng.integers(0, 6, n) * 1.0, rng.integers(0, 5, n).astype(np.int32)
+        if rng.random() < 0.7:
+            times.sort()
+        before = times.copy(), neurons.copy()
+        order = np.lexsort((neurons, times))
+        found = in_order(times, neurons)
+        assert np.array_equal(found[0], times[order])
+        assert np.array_equal(found[1], neurons[order])
+        assert np.array_equal(times, before[0])  # the caller's arrays stay as they are
+        assert np.array_equal(neurons, before[1])
