@@ -10,6 +10,7 @@ from libc.stdlib cimport qsort
 
 from eventsnn._ext cimport aer
 from eventsnn._ext.aer cimport RECORD, Clock, Event, Found, read_nmnist
+from eventsnn._ext.draws cimport draw
 from eventsnn._ext.records cimport NMNIST, WORDS, Records, record_size
 
 cdef enum:
@@ -47,14 +48,6 @@ cdef struct Work:
     double* times
     int32_t* neurons
     Py_ssize_t n                    # events written
-
-
-cdef inline uint64_t draw(uint64_t key, uint64_t number) noexcept nogil:
-    """See eventsnn/data/draws.py."""
-    cdef uint64_t bits = key + (number + 1) * <uint64_t> 0x9E3779B97F4A7C15
-    bits = (bits ^ (bits >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
-    bits = (bits ^ (bits >> 27)) * <uint64_t> 0x94D049BB133111EB
-    return bits ^ (bits >> 31)
 
 
 cdef inline int64_t draw_shift(uint64_t bits, int64_t shift, int64_t size) noexcept nogil:

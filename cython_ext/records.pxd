@@ -24,3 +24,8 @@ cdef inline Py_ssize_t record_size(Kind kind) noexcept nogil:
     if kind == NMNIST:
         return RECORD
     return 8 if kind == WORDS else sizeof(Event)
+
+
+cdef int make_room(Records records, Py_ssize_t size) except -1 nogil
+
+cdef void point(Records records) noexcept nogil

@@ -118,18 +118,49 @@ def seed_option(default: int | None, text: str) -> Callable[[F], F]:
     )
 
 
+def split_option(text: str) -> Callable[[F], F]:
+    """``--split``."""
+    choice = click.Choice(["train", "test"], case_sensitive=False)
+    return click.option("--split", type=choice, help=text)
+
+
+def limit_option(command: F) -> F:
+    """``--limit``."""
+    text = "Of images: the first N only."
+    return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
+
+
 def open_source(root: Path, *, sensor: tuple[int, ...], on_bad: str, split: str | None = None) -> Any:
     """Labelled recordings: a folder of ``<label>/<recordings>``, or a file that ``eventsnn pack`` made.
 
-    `sensor` and `split` are for folders; a packed file knows its sensor.
+    `sensor` and `split` ("train" or "test") are for folders; a packed file knows its sensor.
     """
     from eventsnn.data import NMNIST, Packed
 
     if not root.is_file():
-        return NMNIST(root, split=split, sensor=sensor, on_bad=on_bad)  # type: ignore[arg-type]
+        folder = None if split is None else split.capitalize()
+        return NMNIST(root, split=folder, sensor=sensor, on_bad=on_bad)  # type: ignore[arg-type]
     if split is not None:
         raise click.UsageError(f"--split is for folders; {root} is a file, which holds one part only.")
     return Packed(root, on_bad=on_bad)  # type: ignore[arg-type]
+
+
+def open_images(root: Path, *, split: str | None, otherwise: str, limit: int | None, **given: Any) -> Any:
+    """Labelled images of IDX files, or None if `root` is something else, for which `limit` is refused.
+
+    `split` is that of a folder, `otherwise` what it is when None; `given` goes to `Images.open`.
+    """
+    from eventsnn.data.images import Images, is_idx
+
+    if not is_idx(root):
+        if limit is not None:
+            raise click.UsageError(f"--limit is for images, and {root} holds none (no IDX file).")
+        return None
+    if root.is_file() and split is not None:
+        raise click.UsageError(f"--split is for folders; {root} is a file, which holds one part only.")
+    if root.is_dir() and split is None:
+        note(f"taking the {otherwise} images in {root}")
+    return Images.open(root, split or otherwise, limit=limit, **given)
 
 
 def report(result: Any, text: str, as_json: bool) -> None:

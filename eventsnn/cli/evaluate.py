@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ from eventsnn.cli.common import (
     FILE,
     dtype_option,
     json_option,
+    limit_option,
     note_skipped,
     on_bad_option,
+    open_images,
     open_source,
     report,
+    seed_option,
     sensor_option,
+    split_option,
     threads_option,
 )
 
@@ -27,13 +32,11 @@ from eventsnn.cli.common import (
     type=FILE,
     required=True,
     metavar="DIR",
-    help="Folder of <label>/<recordings>, or a file made by pack.",
+    help="Folder of <label>/<recordings>, a file made by pack, a folder of IDX images, or one IDX file.",
 )
-@click.option(
-    "--split",
-    type=click.Choice(["Train", "Test"], case_sensitive=False),
-    help="Which part of DIR, where it holds both.",
-)
+@split_option("Which part of DIR, where it holds both; of images the test images by default.")
+@limit_option
+@seed_option(1, "Of the coding of images.")
 @click.option(
     "--engine",
     type=click.Choice(["auto", "queue", "sweep"]),
@@ -50,6 +53,8 @@ def evaluate(
     model: Path,
     data: Path,
     split: str | None,
+    limit: int | None,
+    seed: int,
     engine: str,
     dtype: str,
     sensor: tuple[int, ...] | None,
@@ -59,21 +64,36 @@ def evaluate(
 ) -> None:
     """Measure a model's accuracy on labelled recordings.
 
-    The decision is the output neuron with the most spikes; a silent output is no decision, and wrong.
+    The decision is the output neuron with the most spikes; a silent output is no decision, and wrong. Images
+    are coded as the model was trained with them.
 
     \b
     Example:
       eventsnn evaluate run/model.h5 --data recordings/Test
+      eventsnn evaluate run/model.h5 --data mnist --split test
     """
     from eventsnn.network import Network
     from eventsnn.train.evaluate import evaluate as count_decisions
 
     network = Network.load(model)
-    source = open_source(data, split=split, sensor=sensor or network.input.sensor_size, on_bad=on_bad)
+    coder = read_coder(model)
+    source = open_images(data, split=split, otherwise="test", limit=limit, coder=coder, seed=seed)
+    if source is None:
+        source = open_source(data, split=split, sensor=sensor or network.input.sensor_size, on_bad=on_bad)
     outcome = count_decisions(network, source, engine=engine, dtype=dtype, threads=threads, progress=True)
     note_skipped(source.skipped)
     result = {**outcome.to_dict(), "model": str(model), "data": source.root, "classes": list(source.classes)}
     report(result, format_evaluation(result), as_json)
+
+
+def read_coder(model: Path) -> Any:
+    """The `Bernoulli` with which a model was trained on images; None if it was not."""
+    from eventsnn.events.encode import Bernoulli
+    from eventsnn.network.file import read_attribute
+
+    training = json.loads(read_attribute(model, "training") or "{}")
+    coder = (training.get("config", {}).get("training_set") or {}).get("coder")
+    return None if coder is None else Bernoulli(**coder)
 
 
 def format_evaluation(result: dict[str, Any]) -> str:

@@ -16,17 +16,14 @@ from eventsnn.cli.common import (
     open_source,
     report,
     sensor_option,
+    split_option,
 )
 
 
 @click.command()
 @click.argument("folder", type=FILE, metavar="DIR")
 @click.option("--out", type=FILE, required=True, metavar="SET.esp", help="File to write.")
-@click.option(
-    "--split",
-    type=click.Choice(["Train", "Test"], case_sensitive=False),
-    help="Which part of DIR, where it holds both.",
-)
+@split_option("Which part of DIR, where it holds both.")
 @sensor_option("34x34x2")
 @on_bad_option
 @json_option

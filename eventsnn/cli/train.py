@@ -12,15 +12,35 @@ from eventsnn.cli.common import (
     FILE,
     Interrupted,
     json_option,
+    limit_option,
     note,
     note_skipped,
     on_bad_option,
+    open_images,
     open_source,
     report,
     seed_option,
     sensor_option,
+    split_option,
     threads_option,
 )
+
+
+class AugmentOption(click.ParamType):
+    """``elastic=34``: a name and a number; whether there is such a field is the experiment's to say."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        name, _, number = str(value).partition("=")
+        try:
+            return name.strip(), int(number) if number.strip().isdecimal() else float(number)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no augmentation; write a name and a number, such as elastic=34", param, ctx
+            )
 
 
 @click.command()
@@ -31,22 +51,34 @@ from eventsnn.cli.common import (
     type=FILE,
     required=True,
     metavar="DIR",
-    help="Folder of <label>/<recordings>, or of Train/; or a file made by pack.",
+    help="Folder of <label>/<recordings>, or of Train/; a file made by pack; a folder of IDX images, or one.",
 )
-@click.option("--valid", type=FILE, metavar="DIR", help="Recordings to validate on, likewise.")
+@click.option(
+    "--valid", type=FILE, metavar="DIR", help="Recordings to validate on, likewise; of images the IDX file."
+)
 @click.option(
     "--valid-fraction",
     type=click.FloatRange(0, 1, max_open=True),
     metavar="F",
     help="Without --valid: part of the training recordings to set aside, class by class; 0 for none.",
 )
+@split_option("Of a folder of IDX files: which images to train on; train by default.")
+@limit_option
 @click.option(
     "--out", type=FILE, required=True, metavar="RUN", help="Folder for model, metrics and checkpoint."
 )
 @click.option(
     "--epochs", type=click.IntRange(min=1), metavar="N", help="Instead of the experiment's; in all."
 )
-@seed_option(None, "Instead of the experiment's: of weights, validation split, order and augmentation.")
+@seed_option(None, "Instead of the experiment's: of weights, validation, order, augmentation and coding.")
+@click.option(
+    "--augment",
+    type=AugmentOption(),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Instead of the experiment's, may be repeated: shift, drop, time_scale; of images also elastic, "
+    "smoothing, scale, rotation.",
+)
 @click.option(
     "--resume", is_flag=True, help="Go on from RUN's checkpoint, to the bits of an uninterrupted run."
 )
@@ -59,9 +91,12 @@ def train(
     training: Path,
     valid: Path | None,
     valid_fraction: float | None,
+    split: str | None,
+    limit: int | None,
     out: Path,
     epochs: int | None,
     seed: int | None,
+    augment: tuple[tuple[str, float], ...],
     resume: bool,
     sensor: tuple[int, ...] | None,
     on_bad: str,
@@ -78,15 +113,19 @@ def train(
     Example:
       eventsnn train datasets/nmnist/dense.toml --train N-MNIST/Train --out runs/first
       eventsnn train datasets/nmnist/dense.toml --train N-MNIST/Train --out runs/first --resume --epochs 40
+      eventsnn train datasets/mnist/dense.toml --train mnist --out runs/images --augment rotation=10
     """
     from eventsnn.train.experiment import Experiment
 
     if valid is not None and valid_fraction is not None:
         raise click.UsageError("Give --valid or --valid-fraction, not both.")
-    plan = Experiment.load(experiment)
+    plan = Experiment.load(experiment).augmented(dict(augment))
     size = sensor or plan.make_network().input.sensor_size
-    data = open_folder(training, "Train", size, on_bad)
-    valid_data = None if valid is None else open_folder(valid, None, size, on_bad)
+    coding = {"coder": plan.coding, "seed": plan.training.seed if seed is None else seed}
+    data = open_images(training, split=split, otherwise="train", limit=limit, **coding)
+    if data is None:
+        data = open_folder(training, split, size, on_bad)
+    valid_data = None if valid is None else open_validation(valid, size, on_bad, coding)
     try:
         outcome = plan.run(
             data,
@@ -107,11 +146,27 @@ def train(
 
 
 def open_folder(root: Path, split: str | None, sensor: tuple[int, ...], on_bad: str) -> Any:
-    """Recordings of `root`, or of the folder `split` in it where there is one; says so then."""
-    if split is not None and (root / split).is_dir():
-        root = root / split
+    """Recordings of `root`, or of the folder `split` in it (None: ``Train``, if there is one; says so)."""
+    if split is None and (root / "Train").is_dir():
+        root = root / "Train"
         note(f"taking the recordings in {root}")
-    return open_source(root, sensor=sensor, on_bad=on_bad)
+    return open_source(root, sensor=sensor, on_bad=on_bad, split=split)
+
+
+def open_validation(root: Path, sensor: tuple[int, ...], on_bad: str, coding: dict[str, Any]) -> Any:
+    """Recordings or images to validate on.
+
+    Which images of a folder is for the caller to say: no guess shall make a test set a validation set.
+    """
+    from eventsnn.data.images import is_idx
+
+    if root.is_dir() and is_idx(root):
+        raise click.UsageError(
+            f"--valid: {root} is a folder of images; name the IDX file of the images, "
+            "or set training images aside with --valid-fraction."
+        )
+    images = open_images(root, split=None, otherwise="train", limit=None, **coding)
+    return images or open_source(root, sensor=sensor, on_bad=on_bad)
 
 
 def _describe_kept(out: Path) -> str:

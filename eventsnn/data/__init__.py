@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.digits import load_digits
+from eventsnn.data.distort import Distortion
 from eventsnn.data.fetch import PUBLIC_SETS, fetch
 from eventsnn.data.idx import load_idx, read_idx
+from eventsnn.data.images import Images
 from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
 from eventsnn.data.nmnist import NMNIST
 from eventsnn.data.packed import Packed, pack
@@ -20,6 +22,8 @@ __all__ = [
     "NMNIST",
     "PUBLIC_SETS",
     "Augmentation",
+    "Distortion",
+    "Images",
     "LabelledSource",
     "ListDataset",
     "Packed",

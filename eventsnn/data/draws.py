@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 GOLDEN = 0x9E3779B97F4A7C15
-AUGMENT = 2
+AUGMENT, CODE, DISTORT = 2, 3, 4
 """What the number after the seed stands for; 1 is the order of an epoch (`eventsnn.train.samples`)."""
 
 _WORD = 2**64 - 1
@@ -29,10 +29,11 @@ def draw(key: int, number: int) -> int:
     return bits ^ bits >> 31
 
 
-def draw_many(key: int, n: int) -> npt.NDArray[np.uint64]:
-    """Draws 0 .. n - 1 of the stream `key`; uint64 of shape (n,)."""
+def draw_many(key: int | npt.NDArray[np.uint64], n: int) -> npt.NDArray[np.uint64]:
+    """Draws 0 .. n - 1 of the stream `key`; uint64 of shape (n,), of several streams (keys, n)."""
     counter = np.arange(1, n + 1, dtype=np.uint64)
-    bits = np.uint64(key) + counter * np.uint64(GOLDEN)  # unsigned arrays wrap at 2^64
+    # Unsigned arrays wrap at 2^64.
+    bits = np.asarray(key, np.uint64)[..., None] + counter * np.uint64(GOLDEN)
     bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return bits ^ bits >> np.uint64(31)
@@ -54,6 +55,11 @@ def make_key(seed: int, *path: int) -> int:
 def to_unit(bits: int) -> float:
     """A draw as a float uniform in [0, 1): its upper 53 bits times 2^-53."""
     return (bits >> 11) * _FRACTION
+
+
+def to_unit_many(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """`to_unit` of an array of draws."""
+    return (bits >> np.uint64(11)).astype(np.float64) * _FRACTION
 
 
 def to_range(bits: int, n: int) -> int:

@@ -101,8 +101,37 @@ def load_idx(
     """
     if split not in get_args(Split):
         raise TrainingError(f"split must be one of {', '.join(get_args(Split))}: got {split!r}")
-    images_path = _find_file(folder, split, "images")
-    labels_path = _find_file(folder, split, "labels")
+    return read_labelled(*find_idx(folder, split), transpose=transpose)
+
+
+def find_idx(path: str | os.PathLike[str], split: Split) -> tuple[Path, Path]:
+    """The files of images and labels: those of a split of a folder, or the given one and that beside it.
+
+    Raises
+    ------
+    EventFileError
+        A file is missing or ambiguous.
+    """
+    place = Path(path)
+    if not place.is_file():
+        return _find_file(place, split, "images"), _find_file(place, split, "labels")
+    if "images" not in place.name:
+        raise EventFileError(
+            place,
+            "the file of the images is wanted; its name contains 'images', that of the labels 'labels'",
+        )
+    name = place.name.replace("images", "labels").replace("idx3", "idx1")
+    names = [name, name.removesuffix(".gz") if name.endswith(".gz") else name + ".gz"]
+    for candidate in names:
+        if place.with_name(candidate).is_file():
+            return place, place.with_name(candidate)
+    raise EventFileError(place, f"its labels are missing: no file {' or '.join(names)} beside it")
+
+
+def read_labelled(
+    images_path: Path, labels_path: Path, *, transpose: bool | None = None
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Read a file of images and that of their labels; see `load_idx`."""
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.ndim != 3:
         raise EventFileError(images_path, f"images have three dimensions; the file has shape {images.shape}")

@@ -254,7 +254,7 @@ def to_words(
     events: np.ndarray, sensor_size: SensorSize, out: str | os.PathLike[str] = "", name: str = ""
 ) -> npt.NDArray[np.uint64]:
     """Events as 64-bit words; EventFileError, naming `out` and `name`, if one does not hold their times."""
-    x_bits, y_bits, p_bits = _field_bits(sensor_size)
+    x_bits, y_bits, p_bits = field_bits(sensor_size)
     address = x_bits + y_bits + p_bits
     latest = 2 ** (64 - address) - 1
     if len(events) and not (events["t"][0] >= 0 and events["t"][-1] <= latest):
@@ -274,14 +274,14 @@ def from_words(words: npt.NDArray[np.uint64], sensor_size: SensorSize) -> np.nda
     """Events of 64-bit words, not checked; twin of ``place_words`` in ``cython_ext/prepare.pyx``."""
     events = np.empty(len(words), EVENT_DTYPE)
     shift = 0
-    for name, bits in zip("xyp", _field_bits(sensor_size), strict=True):
+    for name, bits in zip("xyp", field_bits(sensor_size), strict=True):
         events[name] = words >> np.uint64(shift) & np.uint64(2**bits - 1)
         shift += bits
     events["t"] = words >> np.uint64(shift)
     return events
 
 
-def _field_bits(sensor_size: SensorSize) -> tuple[int, int, int]:
+def field_bits(sensor_size: SensorSize) -> tuple[int, int, int]:
     """Bits of x, y and p in a word."""
     width, height, polarities = sensor_size
     return (width - 1).bit_length(), (height - 1).bit_length(), (polarities - 1).bit_length()

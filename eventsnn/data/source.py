@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.records import Records
+from eventsnn.data.distort import Distortion
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize
 
@@ -67,6 +68,23 @@ class RecordSource(Protocol):
         Safe to call from several threads. What cannot be read is noted in the result, not raised. None if
         these recordings can only be read as streams.
         """
+
+
+@runtime_checkable
+class CodedSource(Protocol):
+    """A source whose recordings are drawn at random, anew in every epoch."""
+
+    def code(
+        self, indices: npt.NDArray[np.int64], epoch: int, distortion: Distortion | None = None
+    ) -> Records:
+        """Draw some recordings of an epoch (counted from 0) with the interpreter's lock released.
+
+        Safe to call from several threads. The same number, epoch and distortion give the same recording;
+        those of epoch 0 without distortion are the ones of `LabelledSource.stream`.
+        """
+
+    def facts(self) -> dict[str, Any]:
+        """What the draws depend on, as plain values: a resumed run must find it unchanged."""
 
 
 def check_on_bad(on_bad: str) -> None:

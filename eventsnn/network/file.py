@@ -75,6 +75,15 @@ def load_network(path: str | os.PathLike[str]) -> Network:
         raise NetworkError(f"{source}: not an HDF5 file, or a damaged one ({error})") from None
 
 
+def read_attribute(path: str | os.PathLike[str], name: str) -> str | None:
+    """An attribute that `save_network` was given, of a file known to hold a network; None if absent."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        value = file.attrs.get(name)
+    return None if value is None else str(value)
+
+
 def write_network(group: h5py.Group, network: Network) -> None:
     """Write description and weights into an open HDF5 group."""
     group.attrs["eventsnn_network"] = LAYOUT_VERSION

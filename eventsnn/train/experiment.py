@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from eventsnn.data.augment import Augmentation
+from eventsnn.data.distort import Distortion
 from eventsnn.data.source import LabelledSource
 from eventsnn.engines.arguments import check_dtype
 from eventsnn.errors import EventSNNError, NetworkError, SimulationError, TrainingError
+from eventsnn.events.encode import Bernoulli
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
 from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.trainer import TrainResult, check_options, train
 
-TABLES = ("network", "rule", "optimiser", "training", "augmentation")
+TABLES = ("network", "rule", "optimiser", "training", "augmentation", "distortion", "coding")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class Experiment:
     optimiser : Optimiser
     training : TrainingOptions
     augmentation : Augmentation or None
+    distortion : Distortion or None
+    coding : Bernoulli or None
+        How images become spikes; for whoever opens the data, `run` takes it as it is.
     """
 
     network: dict[str, Any]
@@ -57,6 +63,8 @@ class Experiment:
     optimiser: Optimiser = field(default_factory=Optimiser)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     augmentation: Augmentation | None = None
+    distortion: Distortion | None = None
+    coding: Bernoulli | None = None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Experiment:
@@ -99,9 +107,36 @@ class Experiment:
             augmentation=_from_table(Augmentation, table["augmentation"], "augmentation")
             if "augmentation" in table
             else None,
+            distortion=_from_table(Distortion, table["distortion"], "distortion")
+            if "distortion" in table
+            else None,
+            coding=_from_table(Bernoulli, table["coding"], "coding") if "coding" in table else None,
         )
         experiment.make_network()
         return experiment
+
+    def augmented(self, changes: Mapping[str, float]) -> Experiment:
+        """The same with other augmentation: fields of `Augmentation` and `Distortion`, by their names.
+
+        Raises
+        ------
+        TrainingError
+            There is no such field, or its value is out of range.
+        """
+        parts: dict[str, Any] = {}
+        kinds: tuple[tuple[str, Any, Any], ...] = (
+            ("augmentation", Augmentation, self.augmentation),
+            ("distortion", Distortion, self.distortion),
+        )
+        for part, cls, given in kinds:
+            own = {f.name: changes[f.name] for f in fields(cls) if f.name in changes}
+            if own:
+                parts[part] = cls(**((asdict(given) if given else {}) | own))
+        known = [f.name for _, cls, _ in kinds for f in fields(cls)]
+        for name in changes:
+            if name not in known:
+                raise TrainingError(f"no augmentation {name!r}; there are {', '.join(known)}")
+        return replace(self, **parts)
 
     def make_network(self, seed: int | None = None) -> Network:
         """The network with random weights drawn from `seed`, that of the file by default."""
@@ -137,6 +172,7 @@ class Experiment:
             valid_fraction=options.valid_fraction,
             optimiser=self.optimiser,
             augmentation=self.augmentation,
+            distortion=self.distortion,
             dtype=options.dtype,
             threads=threads,
             resume=resume,

@@ -25,6 +25,8 @@ class Optimiser:
         Base rate, > 0.
     schedule : str
         Key of `SCHEDULES`.
+    decay : float
+        Of the schedule ``"exponential"``: the rate is multiplied by this after each epoch; above 0, below 1.
     beta1, beta2, epsilon : float
         Adam's constants.
     momentum : float
@@ -34,6 +36,7 @@ class Optimiser:
     name: str = "adam"
     learning_rate: float = 0.001
     schedule: str = "inverse_sqrt"
+    decay: float = 0.9
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -47,6 +50,7 @@ class Optimiser:
                 )
         for field, may_be_zero, high in (
             ("learning_rate", False, math.inf),
+            ("decay", False, 1.0),
             ("beta1", True, 1.0),
             ("beta2", True, 1.0),
             ("epsilon", False, math.inf),
@@ -75,7 +79,7 @@ class Optimiser:
 
     def rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0."""
-        return self.learning_rate * SCHEDULES[self.schedule](epoch)
+        return self.learning_rate * SCHEDULES[self.schedule](epoch, self.decay)
 
 
 class OptimiserState:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from eventsnn.data.augment import Augmentation
-from eventsnn.data.source import LabelledSource
+from eventsnn.data.distort import Distortion
+from eventsnn.data.source import CodedSource, LabelledSource
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import decide_all
 from eventsnn.engines.sweep import Arrivals
@@ -44,6 +45,7 @@ class TrainingRun:
         rule: HM2BP,
         optimiser: Optimiser,
         augmentation: Augmentation | None,
+        distortion: Distortion | None,
         *,
         real: type[np.floating],
         batch_size: int,
@@ -59,11 +61,12 @@ class TrainingRun:
         check_trainable(network)
         check_rule(network, rule)
         self.network, self.rule, self.optimiser, self.augmentation = network, rule, optimiser, augmentation
+        self.distortion = distortion
         self.batch_size, self.seed = batch_size, seed
         self.data, self.indices = data, indices
         self.valid, self.valid_indices = valid, valid_indices
         self.folder, self.pool, self.progress = folder, pool, progress
-        self.feeder = Feeder(data, network.input.neurons, augmentation, seed)
+        self.feeder = Feeder(data, network.input.neurons, augmentation, seed, distortion)
         self.packed = PackedNetwork(network, real)
         self.states = {
             str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
@@ -196,7 +199,7 @@ class TrainingRun:
     def _config(self) -> dict[str, Any]:
         from eventsnn import __version__
 
-        def describe(source: LabelledSource | None, indices: np.ndarray) -> dict[str, int] | None:
+        def describe(source: LabelledSource | None, indices: np.ndarray) -> dict[str, Any] | None:
             if source is None:
                 return None
             # Files are known by label and name: a data set may be moved between two parts of a run.
@@ -205,7 +208,8 @@ class TrainingRun:
                 for path, label in zip(source.paths, source.labels.tolist(), strict=True)
             )
             checksum = zlib.crc32(indices.astype(np.int64).tobytes(), zlib.crc32(names.encode()))
-            return {"recordings": len(indices), "names_crc32": checksum}
+            facts = source.facts() if isinstance(source, CodedSource) else {}
+            return {"recordings": len(indices), "names_crc32": checksum, **facts}
 
         weights = {
             key: zlib.crc32(np.ascontiguousarray(w).tobytes()) for key, w in self.network.weights.items()
@@ -224,6 +228,8 @@ class TrainingRun:
             "eventsnn": __version__,
             "bits": BITS,
         }
+        if self.distortion is not None:
+            config["distortion"] = asdict(self.distortion)
         # As a file gives it back: tuples become lists, so that comparing finds only real differences.
         return json.loads(json.dumps(config))
 

@@ -12,7 +12,8 @@ from eventsnn._ext import prepare as kernel
 from eventsnn._ext.records import Records, from_events
 from eventsnn.data import draws
 from eventsnn.data.augment import Augmentation
-from eventsnn.data.source import LabelledSource, RecordSource
+from eventsnn.data.distort import Distortion
+from eventsnn.data.source import CodedSource, LabelledSource, RecordSource
 from eventsnn.errors import TrainingError
 from eventsnn.events.stream import EventStream
 from eventsnn.network import Network
@@ -81,15 +82,22 @@ class Feeder:
     augmentation : Augmentation, optional
     seed : int
         Of the augmentation; see `eventsnn.data.draws`.
+    distortion : Distortion, optional
+        Of images, before they are coded.
 
     Raises
     ------
     TrainingError
-        The source's sensor has another number of inputs.
+        The source's sensor has another number of inputs, or there is a distortion and nothing to distort.
     """
 
     def __init__(
-        self, source: LabelledSource, inputs: int, augmentation: Augmentation | None = None, seed: int = 0
+        self,
+        source: LabelledSource,
+        inputs: int,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        distortion: Distortion | None = None,
     ) -> None:
         width, height, polarities = self._sensor_size = source.sensor_size
         if width * height * polarities != inputs:
@@ -97,7 +105,9 @@ class Feeder:
                 f"the recordings' sensor {self._sensor_size} has {width * height * polarities} inputs, "
                 f"the network {inputs}"
             )
-        self._source = source
+        if distortion is not None and not isinstance(source, CodedSource):
+            raise TrainingError("a distortion is for images, and the data set holds recordings")
+        self._source, self._distortion = source, distortion
         self._records = source if isinstance(source, RecordSource) else None
         self._labels = np.asarray(source.labels)
         self._seed = seed
@@ -112,7 +122,7 @@ class Feeder:
         indices : array_like of int, shape (n,)
             Numbers of recordings in the data set.
         epoch : int
-            Counted from 0; names the draws of the augmentation.
+            Counted from 0; names the draws of the augmentation and of a `CodedSource`.
 
         Returns
         -------
@@ -131,7 +141,7 @@ class Feeder:
         numbers = np.ascontiguousarray(indices, dtype=np.int64)
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self._labels):
             raise IndexError(f"recordings are numbered 0 .. {len(self._labels) - 1}: got {numbers.tolist()}")
-        records = None if self._records is None else self._records.load(numbers)
+        records = self._load(numbers, epoch)
         if records is not None:
             batch, status = self._fill(records, numbers, epoch)
             if not status.any():
@@ -149,6 +159,12 @@ class Feeder:
     def prepare_part(self, index: int, epoch: int) -> Batch:
         """The batch of one recording (or none), so that threads can share a batch; see `Batch.join`."""
         return self.prepare([index], epoch)
+
+    def _load(self, numbers: np.ndarray, epoch: int) -> Records | None:
+        """The recordings undecoded, if the source can hand them over so."""
+        if isinstance(self._source, CodedSource):
+            return self._source.code(numbers, epoch, self._distortion)
+        return None if self._records is None else self._records.load(numbers)
 
     def _fill(self, records: Records, numbers: np.ndarray, epoch: int) -> tuple[Batch, np.ndarray]:
         """The batch, and what the kernel says of each recording (0: all is well)."""

@@ -1,13 +1,13 @@
-"""Learning-rate schedules: the factor on the base rate in each epoch, counted from 0."""
+"""Learning-rate schedules: the factor on the base rate in each epoch, counted from 0, for a given decay."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-SCHEDULES: dict[str, Callable[[int], float]] = {
+SCHEDULES: dict[str, Callable[[int, float], float]] = {
     # hm2bp's released program: rate / sqrt(max(1, epoch)).
-    "inverse_sqrt": lambda epoch: 1.0 / math.sqrt(max(1, epoch)),
-    "exponential": lambda epoch: 0.9**epoch,
-    "constant": lambda epoch: 1.0,
+    "inverse_sqrt": lambda epoch, decay: 1.0 / math.sqrt(max(1, epoch)),
+    "exponential": lambda epoch, decay: decay**epoch,
+    "constant": lambda epoch, decay: 1.0,
 }

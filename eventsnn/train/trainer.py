@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn.data.augment import Augmentation
+from eventsnn.data.distort import Distortion
 from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import split_validation
@@ -78,6 +79,7 @@ def train(
     valid_fraction: float = 0.1,
     optimiser: Optimiser | None = None,
     augmentation: Augmentation | None = None,
+    distortion: Distortion | None = None,
     dtype: str = "float32",
     threads: int | None = None,
     resume: bool = False,
@@ -110,6 +112,8 @@ def train(
         Adam by default.
     augmentation : Augmentation, optional
         Applied to training recordings, drawn anew each epoch.
+    distortion : Distortion, optional
+        Applied to training images (`eventsnn.data.Images`) before they are coded, drawn anew each epoch.
     dtype : {"float32", "float64"}
         Precision of the state, the weights and the gradients.
     threads : int, optional
@@ -148,6 +152,7 @@ def train(
             rule or HM2BP(),
             optimiser or Optimiser(),
             augmentation,
+            distortion,
             real=real,
             batch_size=batch_size,
             seed=seed,

@@ -1,0 +1,113 @@
+"""Random elastic, scaling and turning of images, so that training sees more of them than there are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.data.draws import draw_many, to_unit_many
+from eventsnn.errors import TrainingError
+
+ROTATION, SCALE_X, SCALE_Y, FIELD = range(4)
+"""Draws of an image, by number: what each decides; those from FIELD on are its elastic field."""
+
+_HALF_TURN = 180.0
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """A random elastic field, scale and rotation per image, drawn anew in every epoch.
+
+    Pixel p of the result shows the original at ``c + S R (p - c) + d(p)``: c is the centre, R a rotation, S a
+    diagonal matrix, d the elastic field, the values between pixels are interpolated linearly, those beyond
+    the border are 0. d is a field of numbers uniform in -1..1, one per pixel and axis, smoothed by a Gaussian
+    of unit sum and standard deviation `smoothing`, times `elastic`.
+
+    Parameters
+    ----------
+    elastic : float
+        Strength of the elastic field, pixels; 0 for none. Away from the border the displacement along an axis
+        has a standard deviation of about ``0.163 elastic / smoothing`` pixels.
+    smoothing : float
+        Standard deviation of the Gaussian, pixels, above 0; cut at 2.5 of them.
+    scale : float
+        Largest change of size: a factor per axis, uniform in 1 - scale .. 1 + scale; 0 <= scale < 1.
+    rotation : float
+        Largest angle, degrees, 0 .. 180: uniform in -rotation .. rotation.
+
+    Raises
+    ------
+    TrainingError
+        A parameter is out of its range.
+
+    References
+    ----------
+    P. Simard, D. Steinkraus, J. Platt: Best practices for convolutional neural networks applied to visual
+    document analysis, ICDAR 2003 (elastic 34, smoothing 4). The HM2-BP authors' 3.4 with a 21 x 21 Gaussian
+    of standard deviation 4 is the same strength if their Gaussian sums to sqrt(2 pi) 4 = 10.03, as in the
+    program that theirs derives from; they scale by 12 % and rotate by 12 degrees.
+    """
+
+    elastic: float = 0.0
+    smoothing: float = 4.0
+    scale: float = 0.0
+    rotation: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, range_, holds in (
+            ("elastic", "0 or more", lambda value: 0 <= value < math.inf),
+            ("smoothing", "above 0", lambda value: 0 < value < math.inf),
+            ("scale", "0 or more and below 1", lambda value: 0 <= value < 1),
+            ("rotation", "0 or more and at most 180", lambda value: 0 <= value <= _HALF_TURN),
+        ):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and holds(value)):
+                raise TrainingError(f"distortion: {name} must be {range_}: got {value!r}")
+
+    def apply(self, images: npt.NDArray[np.uint8], keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+        """Return changed images.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (n, height, width)
+            Left as they are.
+        keys : ndarray of uint64, shape (n,)
+            Of the draws of each image, see `eventsnn.data.draws`: its change depends on this alone.
+
+        Returns
+        -------
+        ndarray of uint8, shape (n, height, width)
+        """
+        from scipy.ndimage import gaussian_filter1d, map_coordinates
+
+        n, height, width = images.shape
+        units = 2.0 * to_unit_many(draw_many(keys, FIELD + 2 * height * width)) - 1.0
+        places = self._turn(units, height, width)
+        if self.elastic:
+            field = units[:, FIELD:].reshape(n, 2, height, width)
+            for axis in (2, 3):
+                field = gaussian_filter1d(field, self.smoothing, axis, mode="constant", truncate=2.5)
+            places += self.elastic * field
+        changed = np.empty((n, height, width))
+        for image, place, out in zip(images, places, changed, strict=True):
+            map_coordinates(image, place, out, order=1, mode="constant", prefilter=False)
+        return np.rint(changed).astype(np.uint8)
+
+    def _turn(self, units: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Where each pixel's value comes from, before the elastic field; (n, 2, height, width), y first."""
+        angle = np.deg2rad(self.rotation) * units[:, ROTATION, None, None]
+        y = np.arange(height)[:, None] - (height - 1) / 2
+        x = np.arange(width)[None, :] - (width - 1) / 2
+        sine, cosine = np.sin(angle), np.cos(angle)
+        scale = [1.0 + self.scale * units[:, k, None, None] for k in (SCALE_Y, SCALE_X)]
+        return np.stack(
+            [
+                scale[0] * (cosine * y - sine * x) + (height - 1) / 2,
+                scale[1] * (sine * y + cosine * x) + (width - 1) / 2,
+            ],
+            axis=1,
+        )

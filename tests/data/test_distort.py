@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from eventsnn.data import Distortion, Images
+from eventsnn.data.draws import DISTORT, draw, draw_many, make_key, to_unit, to_unit_many
+from eventsnn.errors import TrainingError
+from eventsnn.train.samples import Feeder
+
+RNG = np.random.default_rng(2)
+PIXELS = RNG.integers(0, 256, (5, 9, 8), dtype=np.uint8)
+FULL = Distortion(elastic=20.0, smoothing=3.0, scale=0.2, rotation=15.0)
+
+
+def distort_twin(image: np.ndarray, change: Distortion, key: int) -> np.ndarray:
+    """The formula of `Distortion`, pixel by pixel, with an explicit Gaussian."""
+    height, width = image.shape
+    unit = [2.0 * to_unit(draw(key, k)) - 1.0 for k in range(3 + 2 * height * width)]
+    angle = np.deg2rad(change.rotation) * unit[0]
+    scale_x, scale_y = 1.0 + change.scale * unit[1], 1.0 + change.scale * unit[2]
+    radius = int(2.5 * change.smoothing + 0.5)
+    gauss = np.array([np.exp(-0.5 * (k / change.smoothing) ** 2) for k in range(-radius, radius + 1)])
+    gauss /= gauss.sum()
+    noise = np.array(unit[3:]).reshape(2, height, width)
+    out = np.empty((height, width))
+    for y in range(height):
+        for x in range(width):
+            d = np.zeros(2)
+            for j in range(max(0, y - radius), min(height, y + radius + 1)):
+                for i in range(max(0, x - radius), min(width, x + radius + 1)):
+                    d += gauss[j - y + radius] * gauss[i - x + radius] * noise[:, j, i]
+            v, u = y - (height - 1) / 2, x - (width - 1) / 2
+            at_y = (
+                scale_y * (np.cos(angle) * v - np.sin(angle) * u) + (height - 1) / 2 + change.elastic * d[0]
+            )
+            at_x = scale_x * (np.sin(angle) * v + np.cos(angle) * u) + (width - 1) / 2 + change.elastic * d[1]
+            out[y, x] = bilinear(image, at_y, at_x)
+    return out
+
+
+def bilinear(image: np.ndarray, y: float, x: float) -> float:
+    """Linear interpolation, 0 outside; the outermost half pixels are outside, too, as scipy has it."""
+    height, width = image.shape
+    if not (0 <= y <= height - 1 and 0 <= x <= width - 1):
+        return 0.0
+    j, i = min(int(y), height - 2), min(int(x), width - 2)
+    fy, fx = y - j, x - i
+    corner = image[j : j + 2, i : i + 2].astype(float)
+    return float(np.array([1 - fy, fy]) @ corner @ np.array([1 - fx, fx]))
+
+
+@pytest.mark.parametrize(
+    "change", [FULL, Distortion(rotation=30.0), Distortion(scale=0.3), Distortion(elastic=40)]
+)
+def test_formula(change: Distortion) -> None:
+    keys = np.array([make_key(7, DISTORT, 0, k) for k in range(3)], np.uint64)
+    changed = change.apply(PIXELS[:3], keys)
+    for k in range(3):
+        expected = distort_twin(PIXELS[k], change, int(keys[k]))
+        # Rounded to whole grey values; the last bit of a sine may turn a rounding.
+        assert np.abs(changed[k] - expected).max() <= 0.5 + 1e-6
+
+
+def test_nothing_asked_for_changes_nothing() -> None:
+    keys = np.arange(5, dtype=np.uint64)
+    np.testing.assert_array_equal(Distortion().apply(PIXELS, keys), PIXELS)
+
+
+def test_a_half_turn() -> None:
+    keys = np.array([next(k for k in range(10_000) if to_unit(draw(k, 0)) > 0.9999)], np.uint64)
+    turned = Distortion(rotation=180.0).apply(PIXELS[:1], keys)[0]
+    inside = (slice(1, -1), slice(1, -1))  # an angle just short of it leaves the border to rounding
+    np.testing.assert_allclose(turned[inside], PIXELS[0, ::-1, ::-1][inside], rtol=0, atol=2)
+
+
+def test_each_image_and_epoch_has_its_own_field_and_batches_do_not_matter() -> None:
+    images = Images(np.repeat(PIXELS[:1], 5, axis=0), [0, 1, 0, 1, 0], seed=4)
+    every = np.arange(5)
+    first = images.distorted(every, 0, FULL)
+    assert len({image.tobytes() for image in [*first, *images.distorted(every, 1, FULL)]}) == 10
+    for k in range(5):
+        np.testing.assert_array_equal(images.distorted(np.array([k]), 0, FULL)[0], first[k])
+    other = Images(images.images, images.labels, seed=5)
+    assert not np.array_equal(other.distorted(every, 0, FULL), first)
+
+
+def test_training_sees_distorted_images() -> None:
+    images = Images(PIXELS, [0, 1, 0, 1, 0], seed=4)
+    plain = Feeder(images, 72).prepare([3], 2)
+    changed = Feeder(images, 72, distortion=FULL).prepare([3], 2)
+    seen = Images(images.distorted(np.arange(5), 2, FULL), images.labels, seed=4)
+    expected = Feeder(seen, 72).prepare([3], 2)
+    np.testing.assert_array_equal(changed.neurons, expected.neurons)
+    assert not np.array_equal(changed.neurons, plain.neurons)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"elastic": -1.0}, "distortion: elastic must be 0 or more: got -1.0"),
+        ({"elastic": float("inf")}, "elastic must be 0 or more"),
+        ({"smoothing": 0.0}, "smoothing must be above 0: got 0.0"),
+        ({"scale": 1.0}, "scale must be 0 or more and below 1: got 1.0"),
+        ({"rotation": 181.0}, "rotation must be 0 or more and at most 180"),
+        ({"rotation": True}, "rotation must be"),
+    ],
+)
+def test_refuses(given, text) -> None:
+    with pytest.raises(TrainingError, match=text):
+        Distortion(**given)
+
+
+def test_many_draws() -> None:
+    keys = np.array([3, 2**64 - 1], np.uint64)
+    many = draw_many(keys, 4)
+    assert many.tolist() == [[draw(int(key), k) for k in range(4)] for key in keys]
+    assert to_unit_many(many)[1, 2] == to_unit(int(many[1, 2]))
