@@ -42,6 +42,8 @@ SLOWEST = 20.0
 MOST_MEMORY = 4 << 30
 """Bytes of address space of a process of the harness."""
 
+ROOT = Path(__file__).resolve().parents[2]
+
 LIBRARIES = {"aedat4": "aedat", "rosbag": "rosbags"}
 """Formats that cannot be tried without a library."""
 
@@ -200,6 +202,7 @@ def fuzz(name: str, seconds: float, seed: str, keep: Path) -> dict[str, Any]:
             ]
             done = subprocess.run(
                 [sys.executable, "-X", "faulthandler", "-m", "tests.events.fuzzing", *arguments],
+                cwd=ROOT,
                 capture_output=True,
                 text=True,
             )
@@ -243,5 +246,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.chdir(Path(__file__).resolve().parents[2])
     sys.exit(main())
