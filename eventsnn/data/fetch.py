@@ -149,7 +149,13 @@ def fetch(
             source = _open_part(known, part, folder, show)
             with show(f"packing {part}", len(source)) as advance:
                 pack(source, target, progress=advance)
-        last = Packed(target)
+        found = Packed(target)
+        named = last is not None and not all(name.isdecimal() for name in found.classes)
+        if named and last is not None and found.classes != last.classes:
+            raise FetchError(
+                f"{target} has other classes than the parts before it; it cannot be a test of them"
+            )
+        last = found
         files[part], counts[part] = str(target), len(last)
     assert last is not None
     return Fetched(known.name, str(folder), files, counts, last.sensor_size, len(last.classes))
