@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from common import EXPERIMENT, describe_machine, find_nmnist
 
+from eventsnn import Dense, Network, simulate
 from eventsnn.data import NMNIST, Augmentation, ListDataset
 from eventsnn.data.splits import k_fold, split_validation
 from eventsnn.train.evaluate import evaluate
@@ -86,6 +88,23 @@ def choose(
     return name, options.stages[int(np.argmax(scores[name]))], scores
 
 
+def synaptic_operations(network: Network, data: ListDataset, most: int = 50) -> float | None:
+    """Weights added per recording, the mean of the first `most`: each event and spike times its targets.
+
+    None for networks that are no chain of dense layers.
+    """
+    if not all(isinstance(layer, Dense) for layer in network.layers):
+        return None
+    total = 0
+    for index in range(min(most, len(data))):
+        arriving = len(data.stream(index))
+        run = simulate(network, data.stream(index), dtype="float32")
+        for layer in network.layers:
+            total += arriving * layer.neurons
+            arriving = int(run[str(layer.name)].counts.sum())
+    return total / min(most, len(data))
+
+
 def run_fold(
     number: int,
     data: NMNIST,
@@ -104,7 +123,10 @@ def run_fold(
         experiment = replace(experiment, **CANDIDATES[name])
         chosen = {"chosen": name, "stages": list(options.stages), "validation": scores}
     result = fit(experiment, take(data, training), epochs, options)
-    score = evaluate(result.network, take(data, testing), threads=options.threads)
+    tested = take(data, testing)
+    start = time.process_time()
+    score = evaluate(result.network, tested, threads=options.threads)
+    seconds = time.process_time() - start
     return {
         "fold": number,
         "trained_on": len(training),
@@ -115,6 +137,9 @@ def run_fold(
         "seconds_per_epoch": float(np.mean([line["train_seconds"] for line in result.history])),
         "samples_per_s": result.samples_per_s,
         "peak_rss_mb": result.peak_rss_mb,
+        "parameters": sum(weights.size for weights in result.network.weights.values()),
+        "synaptic_operations": synaptic_operations(result.network, tested),
+        "cpu_ms_per_recording": 1e3 * seconds / len(tested),
         **chosen,
     }
 

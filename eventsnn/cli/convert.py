@@ -48,6 +48,7 @@ def convert(
     \b
     Example:
       eventsnn convert camera.raw camera.es
+      eventsnn convert camera.raw camera.h5
       eventsnn convert events.txt events.raw --columns "t[s],x,y,p" --sensor 240x180x2 --to evt3
     """
     from eventsnn.events import open_events, write_parts

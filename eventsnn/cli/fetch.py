@@ -42,7 +42,7 @@ def fetch(name: str | None, to: Path, as_json: bool) -> None:
         return
     start, folder = time.perf_counter(), to / find_set(name).name
     try:
-        got = fetch_set(name, to, progress=_show_packing)
+        got = fetch_set(name, to, progress=_show)
     except KeyboardInterrupt:
         raise Interrupted(f"what is whole is kept in {folder}; the same command goes on") from None
     except FetchError as error:
@@ -58,9 +58,9 @@ def fetch(name: str | None, to: Path, as_json: bool) -> None:
 
 
 @contextmanager
-def _show_packing(part: str, n: int) -> Iterator[Callable[[int], object]]:
-    """A progress bar over the recordings of a part."""
+def _show(what: str, n: int) -> Iterator[Callable[[int], object]]:
+    """A progress bar over recordings."""
     from eventsnn.train.progress import progress_bar
 
-    with progress_bar(n, f"packing {part}", True) as bar:
+    with progress_bar(n, what, True) as bar:
         yield bar.update

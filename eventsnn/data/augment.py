@@ -1,28 +1,37 @@
 """Small random changes to recordings, so that training sees more than it has.
 
-Training itself uses the kernel ``cython_ext/prepare.pyx``; `Augmentation.apply` is its twin, to the bit.
+Shift, drop and time_scale are done in training by the kernel ``cython_ext/prepare.pyx``; `Augmentation.apply`
+is its twin, to the bit. What comes before them (`Augmentation.prepare`) is NumPy for both.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from eventsnn.data.draws import AUGMENT, draw, draw_many, make_key, threshold, to_range, to_unit
+from eventsnn.data.transforms import Transforms, check_transforms
 from eventsnn.errors import TrainingError
 from eventsnn.events.stream import SensorSize
 
-SHIFT_X, SHIFT_Y, TIME, DROP = range(4)
-"""Draws of a recording, by number: what each decides. That of DROP is the key of one draw per event."""
+SHIFT_X, SHIFT_Y, TIME, DROP, JITTER, FLIP, TRANSFORMS = range(7)
+"""Draws of a recording, by number: what each decides. DROP's and JITTER's are keys of one draw per event."""
 
 _LARGEST_SHIFT = 2**15
+_LARGEST_JITTER = 1e6
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random shift, loss of events and stretching of time, drawn anew for every recording and epoch.
+    """Random changes of recordings, drawn anew for every recording and epoch.
+
+    In this order: `transforms`, `jitter`, `flip`, `shift`, `drop`, `time_scale`.
 
     All draws are independent and named by (seed, epoch, recording, purpose, event): see
     `eventsnn.data.draws`. Events are numbered from 0 in the order of the recording, before any is dropped.
@@ -37,6 +46,15 @@ class Augmentation:
     time_scale : float
         All times are multiplied by a factor uniform in 1 - time_scale .. 1 + time_scale (one per recording),
         0 <= time_scale < 1, and rounded to whole microseconds, ties to even.
+    jitter : float
+        Standard deviation, microseconds, of what is added to the time of each event: a sum of four uniform
+        numbers, near to a Gaussian and at most 3.5 standard deviations. No time becomes less than 0; events
+        are sorted again.
+    flip : float
+        Probability of a recording to have ON and OFF exchanged, 0 .. 1.
+    transforms : sequence of dict
+        Transforms of tonic with their arguments, ``{"name": "SpatialJitter", "var_x": 0.5, "var_y": 0.5}``;
+        see `eventsnn.data.transforms`.
 
     Raises
     ------
@@ -47,6 +65,9 @@ class Augmentation:
     shift: int = 0
     drop: float = 0.0
     time_scale: float = 0.0
+    jitter: float = 0.0
+    flip: float = 0.0
+    transforms: Sequence[Mapping[str, Any]] = field(default=(), hash=False)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.shift, int) and 0 <= self.shift <= _LARGEST_SHIFT):
@@ -58,6 +79,37 @@ class Augmentation:
             value = getattr(self, name)
             if not (isinstance(value, int | float) and math.isfinite(value) and 0 <= value < 1):
                 raise TrainingError(f"augmentation: {name} must be 0 or more and less than 1: got {value!r}")
+        for name, largest in (("jitter", _LARGEST_JITTER), ("flip", 1)):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 <= value <= largest):
+                raise TrainingError(f"augmentation: {name} must be between 0 and {largest}: got {value!r}")
+        check_transforms(self.transforms)
+        # Plain lists and dicts compare equal to what a checkpoint gives back.
+        object.__setattr__(self, "transforms", [dict(given) for given in self.transforms])
+
+    def make_transforms(self, sensor_size: SensorSize) -> Transforms:
+        """The `transforms` for a sensor; TrainingError if there is no such transform."""
+        return _find_transforms(json.dumps(self.transforms), sensor_size)
+
+    @property
+    def prepares(self) -> bool:
+        """Whether `prepare` changes anything."""
+        return bool(self.jitter or self.flip or self.transforms)
+
+    def prepare(
+        self, events: np.ndarray, sensor_size: SensorSize, seed: int, epoch: int = 0, index: int = 0
+    ) -> np.ndarray:
+        """What `apply` does before the shift: `transforms`, `jitter`, `flip`. Same arguments, same errors."""
+        key = make_key(seed, AUGMENT, epoch, index)
+        changed = events
+        if self.transforms:
+            changed = self.make_transforms(sensor_size)(changed, draw(key, TRANSFORMS))
+        if self.jitter and len(changed):
+            changed = _shake(changed, self.jitter, draw(key, JITTER))
+        if sensor_size[2] == 2 and (draw(key, FLIP) >> 11) < threshold(self.flip):
+            changed = changed.copy()
+            changed["p"] = 1 - changed["p"]
+        return changed
 
     def apply(
         self, events: np.ndarray, sensor_size: SensorSize, seed: int, epoch: int = 0, index: int = 0
@@ -77,7 +129,13 @@ class Augmentation:
         -------
         structured ndarray of shape (m,), m <= n
             Same dtype, still sorted by t.
+
+        Raises
+        ------
+        TrainingError
+            A transform of tonic's cannot be made, or fails.
         """
+        events = self.prepare(events, sensor_size, seed, epoch, index)
         key = make_key(seed, AUGMENT, epoch, index)
         keep = np.ones(len(events), bool)
         moved = {}
@@ -98,3 +156,24 @@ class Augmentation:
     def _shift(self, size: int, bits: int) -> int:
         """Pixels by which an axis of `size` pixels is shifted under a draw."""
         return to_range(bits, 2 * self.shift + 1) - self.shift if size > 1 else 0
+
+
+def _shake(events: np.ndarray, deviation: float, key: int) -> np.ndarray:
+    """Events with a random number added to each time, sorted anew; simultaneous ones keep their order.
+
+    A draw has four parts of 16 bits; the sum of four uniform numbers of variance 1/12 has the variance 1/3
+    (Irwin 1927, Hall 1927). Whole numbers up to the last step: the same bits on every machine.
+    """
+    bits = draw_many(key, len(events))
+    parts = [(bits >> np.uint64(16 * k) & np.uint64(0xFFFF)).astype(np.int64) for k in range(4)]
+    deviates = (sum(parts) - 2 * 65535) * (math.sqrt(3.0) / 65536.0)
+    changed = events.copy()
+    moved = events["t"] + np.rint(deviation * deviates).astype(np.int64)
+    changed["t"] = np.maximum(moved, min(0, int(events["t"][0])))
+    return changed[np.argsort(changed["t"], kind="stable")]
+
+
+@lru_cache(maxsize=8)
+def _find_transforms(text: str, sensor_size: SensorSize) -> Transforms:
+    """The transforms of an augmentation, given as JSON, made once."""
+    return Transforms(json.loads(text), sensor_size)

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ MARK = "unfinished"
 
 LATEST_START_US = 1_000_000
 """Recordings that begin later than this, or before 0, are shifted to begin at 0: theirs is another clock."""
+
+Progress = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], object]]]
 
 _ARCHIVES = (".zip", ".gz", ".tar", ".tgz")
 _HALVES = {"train": {"train": True}, "test": {"train": False}}
@@ -107,7 +109,7 @@ def fetch(
     name: str,
     to: str | os.PathLike[str] = "data",
     *,
-    progress: Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], object]]] | None = None,
+    progress: Progress | None = None,
 ) -> Fetched:
     """Download a public data set through tonic and pack its parts for training.
 
@@ -120,8 +122,8 @@ def fetch(
     to : path
         Folder of data sets; this one gets ``to/NAME``.
     progress : callable, optional
-        Called with a part and its number of recordings; gives a context whose value is called with 1 after
-        each recording.
+        Called with what is done and the number of recordings; gives a context whose value is called with 1
+        after each recording.
 
     Returns
     -------
@@ -143,22 +145,34 @@ def fetch(
     for part in known.parts:
         target = folder / f"{part}.esp"
         if not target.exists():
-            source = _open_part(known, part, folder)
-            bar = contextlib.nullcontext(None) if progress is None else progress(part, len(source))
-            with bar as advance:
+            show = progress or _show_nothing
+            source = _open_part(known, part, folder, show)
+            with show(f"packing {part}", len(source)) as advance:
                 pack(source, target, progress=advance)
-        last = Packed(target)
+        found = Packed(target)
+        named = last is not None and not all(name.isdecimal() for name in found.classes)
+        if named and last is not None and found.classes != last.classes:
+            raise FetchError(
+                f"{target} has other classes than the parts before it; it cannot be a test of them"
+            )
+        last = found
         files[part], counts[part] = str(target), len(last)
     assert last is not None
     return Fetched(known.name, str(folder), files, counts, last.sensor_size, len(last.classes))
 
 
 class _Tidy:
-    """tonic's samples in order of time, beginning near 0."""
+    """tonic's samples in order of time, beginning near 0, and all targets, also where tonic has no list."""
 
-    def __init__(self, dataset: EventTargetSequence) -> None:
+    def __init__(self, dataset: EventTargetSequence, part: str, show: Progress) -> None:
         self._dataset = dataset
         self.targets = getattr(dataset, "targets", None)
+        if self.targets is None or len(self.targets) != len(dataset):
+            self.targets = []
+            with show(f"labels of {part}", len(dataset)) as advance:
+                for index in range(len(dataset)):
+                    self.targets.append(dataset[index][1])
+                    advance(1)
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -175,7 +189,12 @@ class _Tidy:
         return events, target
 
 
-def _open_part(known: PublicSet, part: str, folder: Path) -> TonicDataset:
+@contextlib.contextmanager
+def _show_nothing(what: str, n: int) -> Iterator[Callable[[int], object]]:
+    yield lambda done: None
+
+
+def _open_part(known: PublicSet, part: str, folder: Path, show: Progress) -> TonicDataset:
     """The part as tonic has it, downloaded if it is not there yet."""
     try:
         from tonic import datasets
@@ -206,7 +225,7 @@ def _open_part(known: PublicSet, part: str, folder: Path) -> TonicDataset:
             steps=_say_by_hand(known, cls, part, folder, location),
         ) from error
     mark.unlink()
-    return from_tonic(_Tidy(dataset), known.sensor or dataset.sensor_size)
+    return from_tonic(_Tidy(dataset, part, show), known.sensor or dataset.sensor_size)
 
 
 def _remove_unfinished(cls: Any, location: Path) -> None:

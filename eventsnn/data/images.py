@@ -20,10 +20,10 @@ from eventsnn._ext.records import Records
 from eventsnn.data.distort import Distortion
 from eventsnn.data.draws import CODE, DISTORT, draw, draw_many, make_key, threshold
 from eventsnn.data.idx import Split, find_idx, read_labelled
-from eventsnn.data.packed import field_bits
 from eventsnn.errors import TrainingError
 from eventsnn.events.encode import Bernoulli
 from eventsnn.events.stream import EventStream
+from eventsnn.events.words import field_bits
 
 _VALUES = 256
 

@@ -88,7 +88,8 @@ class Feeder:
     Raises
     ------
     TrainingError
-        The source's sensor has another number of inputs, or there is a distortion and nothing to distort.
+        The source's sensor has another number of inputs, there is a distortion and nothing to distort, or an
+        augmentation that the source or tonic does not allow.
     """
 
     def __init__(
@@ -113,6 +114,13 @@ class Feeder:
         self._seed = seed
         change = augmentation or Augmentation()
         self._change = (change.shift, draws.threshold(change.drop), float(change.time_scale))
+        self._early = change if change.prepares else None
+        if change.transforms:
+            change.make_transforms(self._sensor_size)  # what is wrong with them is said before training
+        if change.prepares and isinstance(source, CodedSource):
+            raise TrainingError(
+                "jitter, flip and transforms are for recordings, and the data set holds images"
+            )
 
     def prepare(self, indices: npt.ArrayLike, epoch: int) -> Batch:
         """The batch of these recordings, as they are in this epoch.
@@ -141,7 +149,8 @@ class Feeder:
         numbers = np.ascontiguousarray(indices, dtype=np.int64)
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self._labels):
             raise IndexError(f"recordings are numbered 0 .. {len(self._labels) - 1}: got {numbers.tolist()}")
-        records = self._load(numbers, epoch)
+        # What comes before the kernel's changes needs events, not bytes.
+        records = None if self._early else self._load(numbers, epoch)
         if records is not None:
             batch, status = self._fill(records, numbers, epoch)
             if not status.any():
@@ -149,7 +158,7 @@ class Feeder:
         # Whatever was wrong, the source itself knows what to say about it, and whether to go on.
         streams = {index: self._source.read_or_none(index) for index in numbers.tolist()}
         numbers = numbers[[streams[index] is not None for index in numbers.tolist()]]
-        events = [self._checked(index, streams[index]) for index in numbers.tolist()]
+        events = [self._checked(index, streams[index], epoch) for index in numbers.tolist()]
         batch, status = self._fill(from_events(events), numbers, epoch)
         if status.any():
             path = self._source.paths[int(numbers[np.argmax(status != 0)])]
@@ -176,15 +185,18 @@ class Feeder:
         n = int(ptr[-1])
         return Batch(times[:n], neurons[:n], ptr, numbers, self._labels[numbers]), status
 
-    def _checked(self, index: int, stream: EventStream | None) -> np.ndarray:
-        """The events of a stream; TrainingError if they are of another sensor than the source says."""
+    def _checked(self, index: int, stream: EventStream | None, epoch: int) -> np.ndarray:
+        """The events of a stream, prepared; TrainingError if its sensor is not that of the source."""
         assert stream is not None
         if tuple(stream.sensor_size) != self._sensor_size:
             raise TrainingError(
                 f"{self._source.paths[index]}: its sensor is {stream.sensor_size}, "
                 f"that of the data set {self._sensor_size}"
             )
-        return np.ascontiguousarray(stream.events)
+        events = stream.events
+        if self._early is not None:
+            events = self._early.prepare(events, self._sensor_size, self._seed, epoch, index)
+        return np.ascontiguousarray(events)
 
 
 def check_source(network: Network, data: LabelledSource, what: str) -> None:

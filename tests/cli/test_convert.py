@@ -11,7 +11,8 @@ from tests.events.helpers import random_stream
 
 
 @pytest.mark.parametrize(
-    ("target", "name"), [("a.es", "es"), ("a.csv", "csv"), ("a.aedat", "aedat3"), ("a.npz", "npz")]
+    ("target", "name"),
+    [("a.es", "es"), ("a.csv", "csv"), ("a.aedat", "aedat3"), ("a.npz", "npz"), ("a.h5", "packed-h5")],
 )
 def test_convert(cli: Cli, tmp_path: Path, target: str, name: str) -> None:
     stream = random_stream(500)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventsnn.data import NMNIST, Augmentation, ListDataset, Packed, pack
-from eventsnn.data.packed import from_words, to_words
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events import EVENT_DTYPE, EventStream
+from eventsnn.events.words import from_words, to_words
 from eventsnn.train.samples import Feeder
 from tests.events.helpers import random_stream
 from tests.real_data import real_data

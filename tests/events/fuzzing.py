@@ -35,12 +35,14 @@ from tests.events.streams_of_bytes import CASES
 
 SENSOR = (40, 30, 2)
 NAMES = [known.name for known in FORMATS]
-HDF5 = ("shd", "dsec", "prophesee-h5")
+HDF5 = ("shd", "dsec", "prophesee-h5", "packed-h5")
 SLOWEST = 20.0
 """Seconds for one file of some kilobytes, beyond which a reader hangs."""
 
 MOST_MEMORY = 4 << 30
 """Bytes of address space of a process of the harness."""
+
+ROOT = Path(__file__).resolve().parents[2]
 
 LIBRARIES = {"aedat4": "aedat", "rosbag": "rosbags"}
 """Formats that cannot be tried without a library."""
@@ -56,7 +58,7 @@ def seeds(name: str, folder: Path) -> list[bytes]:
     if name in ENCODERS:
         write(folder / "seed", random_stream(300, sensor_size=SENSOR), format=name)
         found.append((folder / "seed").read_bytes())
-    if name in HDF5:
+    if name in HDF5 and name not in ENCODERS:
         found += [
             _hdf5_seed(name, events, folder / "seed.h5", **more) for more in ({}, {"compression": "gzip"})
         ]
@@ -200,6 +202,7 @@ def fuzz(name: str, seconds: float, seed: str, keep: Path) -> dict[str, Any]:
             ]
             done = subprocess.run(
                 [sys.executable, "-X", "faulthandler", "-m", "tests.events.fuzzing", *arguments],
+                cwd=ROOT,
                 capture_output=True,
                 text=True,
             )
@@ -243,5 +246,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.chdir(Path(__file__).resolve().parents[2])
     sys.exit(main())

@@ -125,7 +125,8 @@ REFUSALS = {
     "training: seed must be a whole number >= 0, got -1": "[training]\nseed = -1",
     "training: valid_fraction must be a number >= 0 and < 1, got 'x'": "[training]\nvalid_fraction = 'x'",
     "training: valid_fraction must be a number >= 0 and < 1, got nan": "[training]\nvalid_fraction = nan",
-    "augmentation: unknown field 'flip'; there are shift, drop, time_scale": "[augmentation]\nflip = true",
+    "augmentation: unknown field 'twist'; there are shift, drop, time_scale, "
+    "jitter, flip, transforms": "[augmentation]\ntwist = true",
     "augmentation: drop must be 0 or more and less than 1: got 'x'": "[augmentation]\ndrop = 'x'",
     "augmentation: shift must be a whole number of pixels, 0 or more: got -1": "[augmentation]\nshift = -1",
 }

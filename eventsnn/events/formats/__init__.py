@@ -18,6 +18,7 @@ from eventsnn.events.formats.evt2 import EVT2Encoder, EVT2Format, EVT21Format
 from eventsnn.events.formats.evt3 import EVT3Encoder, EVT3Format
 from eventsnn.events.formats.hdf5 import DSEC, PROPHESEE, SHD
 from eventsnn.events.formats.nmnist import NMNISTEncoder, NMNISTFormat
+from eventsnn.events.formats.packed_h5 import PackedHDF5Encoder, PackedHDF5Format
 from eventsnn.events.formats.rosbag import RosbagFormat
 from eventsnn.events.formats.slayer import BS1Format
 from eventsnn.events.formats.stmnist import STMNISTFormat
@@ -43,6 +44,7 @@ FORMATS: tuple[EventFormat, ...] = (
     SHD,
     DSEC,
     PROPHESEE,
+    PackedHDF5Format(),
     RosbagFormat(),
     TextFormat(),
     NPY,
@@ -59,6 +61,7 @@ ENCODERS: dict[str, Callable[[str | os.PathLike[str], SensorSize], Encoder]] = {
     "aedat3": AEDAT3Encoder,
     "csv": TextEncoder,
     "npz": NPZEncoder,
+    "packed-h5": PackedHDF5Encoder,
 }
 """Formats that can be written, by name."""
 

@@ -18,7 +18,7 @@ Aarents, Gehrig, Scaramuzza (2021). DSEC: a stereo event camera dataset. IEEE RA
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,15 +45,7 @@ class HDF5Format:
 
     def sniff(self, head: bytes, path: str) -> Match:
         """By the magic number, and whether the file holds the data set `mark`."""
-        if not head.startswith(_MAGIC):
-            return Match.NO
-        import h5py
-
-        try:
-            with h5py.File(path, "r") as file:
-                return Match.CONTENT if isinstance(file.get(self.mark), h5py.Dataset) else Match.NO
-        except Exception:  # damaged; whoever opens it says how
-            return Match.NO
+        return holds(head, path, self.mark)
 
     def open(self, path: str | os.PathLike[str], options: Options) -> HDF5Reader:
         """Open a recording."""
@@ -73,37 +65,18 @@ class HDF5Reader:
 
         self._path, self._known = path, known
         self._file: Any = None
-        self._file = self._guard(lambda: h5py.File(path, "r"))
+        self._file = self._call(lambda: h5py.File(path, "r"))
         self._gate = Gate(path, options, known.sensor)
         try:
-            self._sample = self._guard(lambda: self._find_sample(options.sample)) if known is SHD else 0
-            if not isinstance(self._guard(lambda: self._file.get(known.mark)), h5py.Dataset):
+            self._sample = self._call(lambda: self._find_sample(options.sample)) if known is SHD else 0
+            if not isinstance(self._call(lambda: self._file.get(known.mark)), h5py.Dataset):
                 raise EventFileError(path, f"holds no data set {known.mark}: not of format {known.name}")
         except BaseException:
             self.close()
             raise
 
-    def _guard(self, function: Any) -> Any:
-        """What h5py throws at damaged files is an EventFileError."""
-        try:
-            return function()
-        except (EventFileError, MissingExtraError):
-            raise
-        except FileNotFoundError:
-            raise EventFileError(self._path, "no such file") from None
-        except OSError as error:
-            text = str(error)
-            if "filter" in text and self._known is DSEC and not _load_filters():
-                raise MissingExtraError("hdf5plugin", "dsec", "reading DSEC's compressed files") from None
-            if "filter" in text:
-                raise EventFileError(
-                    self._path,
-                    f"damaged, or compressed with a filter that HDF5 does not find ({text}); "
-                    "set HDF5_PLUGIN_PATH",
-                ) from None
-            raise EventFileError(self._path, f"damaged HDF5 file ({text})") from None
-        except Exception as error:
-            raise EventFileError(self._path, f"damaged or unexpected HDF5 file ({error})") from None
+    def _call(self, function: Any) -> Any:
+        return call_h5py(self._path, function, blosc=self._known is DSEC)
 
     def _find_sample(self, sample: int | None) -> int:
         n = len(self._file["spikes/times"])
@@ -129,7 +102,7 @@ class HDF5Reader:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         if self._known is SHD:
-            t, x = self._guard(
+            t, x = self._call(
                 lambda: (self._file["spikes/times"][self._sample], self._file["spikes/units"][self._sample])
             )
             if len(t) != len(x):
@@ -144,9 +117,9 @@ class HDF5Reader:
             return
         if self._known is DSEC:
             _load_filters()
-        n = self._guard(lambda: len(self._file[self._known.mark]))
+        n = self._call(lambda: len(self._file[self._known.mark]))
         for start in range(0, n, _ROWS):
-            rows = self._guard(lambda first=start: self._read_rows(slice(first, first + _ROWS)))
+            rows = self._call(lambda first=start: self._read_rows(slice(first, first + _ROWS)))
             yield self._gate.admit(*rows)
 
     def _read_rows(self, rows: slice) -> tuple[np.ndarray, ...]:
@@ -167,6 +140,45 @@ class HDF5Reader:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+def holds(head: bytes, path: str, name: str) -> Match:
+    """Whether a file, whose first bytes are `head`, is one of HDF5 with a data set of this name."""
+    if not head.startswith(_MAGIC):
+        return Match.NO
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return Match.CONTENT if isinstance(file.get(name), h5py.Dataset) else Match.NO
+    except Exception:  # damaged; whoever opens it says how
+        return Match.NO
+
+
+def call_h5py(path: str | os.PathLike[str], function: Callable[[], Any], *, blosc: bool = False) -> Any:
+    """Call a function: what h5py throws at damaged files is an EventFileError.
+
+    `blosc` says that the file's format wants that filter, which comes with an extra (MissingExtraError).
+    """
+    try:
+        return function()
+    except (EventFileError, MissingExtraError):
+        raise
+    except FileNotFoundError:
+        raise EventFileError(path, "no such file") from None
+    except OSError as error:
+        text = str(error)
+        if "filter" in text and blosc and not _load_filters():
+            raise MissingExtraError("hdf5plugin", "dsec", "reading DSEC's compressed files") from None
+        if "filter" in text:
+            raise EventFileError(
+                path,
+                f"damaged, or compressed with a filter that HDF5 does not find ({text}); "
+                "set HDF5_PLUGIN_PATH",
+            ) from None
+        raise EventFileError(path, f"damaged HDF5 file ({text})") from None
+    except Exception as error:
+        raise EventFileError(path, f"damaged or unexpected HDF5 file ({error})") from None
 
 
 def _load_filters() -> bool:

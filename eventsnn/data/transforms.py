@@ -1,0 +1,112 @@
+"""tonic's transforms as part of an augmentation: the same changes whatever the threads.
+
+They draw from NumPy's global generator, which has one state for all threads. So they run one by one, behind a
+lock, with the generator seeded by the draw that names seed, epoch and recording; its state is put back
+afterwards. (A program that draws from it in another thread meanwhile would disturb both.)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import TrainingError
+from eventsnn.events.stream import EVENT_DTYPE, SensorSize
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def check_transforms(transforms: Any) -> None:
+    """Raise TrainingError unless `transforms` is a list of tables with a name, as `[augmentation]` has it."""
+    if not isinstance(transforms, Sequence) or not all(
+        isinstance(given, Mapping) and isinstance(given.get("name"), str) for given in transforms
+    ):
+        raise TrainingError(
+            "augmentation: transforms must be a list of tables such as "
+            f'{{ name = "SpatialJitter", var_x = 0.5 }}: got {transforms!r}'
+        )
+
+
+class Transforms:
+    """Some of tonic's transforms, one after the other.
+
+    Parameters
+    ----------
+    transforms : sequence of mapping
+        ``name``, a class of ``tonic.transforms``, and its arguments; ``sensor_size`` is filled in.
+    sensor_size : tuple of 3 int
+        Width, height, polarities.
+
+    Raises
+    ------
+    TrainingError
+        tonic is not installed, there is no such transform, or it does not take such arguments.
+    """
+
+    def __init__(self, transforms: Sequence[Mapping[str, Any]], sensor_size: SensorSize) -> None:
+        check_transforms(transforms)
+        self._sensor_size = sensor_size
+        self._steps = [(str(given["name"]), _make(given, sensor_size)) for given in transforms]
+
+    def __call__(self, events: np.ndarray, bits: int) -> np.ndarray:
+        """Changed events under a draw of 64 bits, inside the sensor and in order of time.
+
+        `events` stay as they are. Events that leave the sensor, or are before 0, are dropped; simultaneous
+        ones keep their order.
+        """
+        changed = events.copy()
+        with _ONE_AT_A_TIME:
+            state = np.random.get_state()  # noqa: NPY002 (tonic draws from it)
+            np.random.seed([bits & 0xFFFFFFFF, bits >> 32])  # noqa: NPY002
+            try:
+                for name, step in self._steps:
+                    changed = _run(name, step, changed)
+            finally:
+                np.random.set_state(state)  # noqa: NPY002
+        keep = changed["t"] >= 0
+        for field, size in zip("xyp", self._sensor_size, strict=True):
+            keep &= (changed[field] >= 0) & (changed[field] < size)
+        changed = changed[keep]
+        return changed[np.argsort(changed["t"], kind="stable")].astype(EVENT_DTYPE, copy=False)
+
+
+def _make(given: Mapping[str, Any], sensor_size: SensorSize) -> Callable[[np.ndarray], np.ndarray]:
+    """The transform that a table describes."""
+    try:
+        from tonic import transforms
+    except ImportError:
+        raise TrainingError(
+            f"augmentation: {given['name']} needs tonic, which is not installed: pip install tonic"
+        ) from None
+    cls = getattr(transforms, given["name"], None)
+    if not is_dataclass(cls):
+        raise TrainingError(f"augmentation: tonic has no transform {given['name']!r}")
+    arguments = {key: value for key, value in given.items() if key != "name"}
+    if any(field.name == "sensor_size" for field in fields(cls)):
+        arguments.setdefault("sensor_size", sensor_size)
+    try:
+        made: Callable[[np.ndarray], np.ndarray] = cls(**arguments)  # type: ignore[assignment, operator]
+    except (TypeError, AssertionError) as error:
+        raise TrainingError(f"augmentation: transform {given['name']}: {error}") from None
+    return made
+
+
+def _run(name: str, step: Callable[[np.ndarray], np.ndarray], events: np.ndarray) -> np.ndarray:
+    """One step; TrainingError if it fails, or its result is no array of events."""
+    try:
+        changed = step(events)
+    except Exception as error:
+        raise TrainingError(
+            f"augmentation: transform {name} failed ({type(error).__name__}: {error})"
+        ) from error
+    if (
+        not isinstance(changed, np.ndarray)
+        or changed.dtype.names is None
+        or set("xytp") - {*changed.dtype.names}
+    ):
+        raise TrainingError(f"augmentation: transform {name} does not give events; choose one that does")
+    return changed

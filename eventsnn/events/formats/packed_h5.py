@@ -1,0 +1,183 @@
+"""Our packed HDF5 (``.h5``): one recording, compressed, in bounded memory, that any HDF5 tool opens.
+
+Data set ``eventsnn/words``: uint64 (n,), each an event as `eventsnn.events.words` has it, in chunks of
+65536, with HDF5's shuffle and gzip filters. Its attributes: ``version`` (1), ``sensor_size`` (width, height,
+polarities: the widths of the fields follow from it) and ``t_offset``, microseconds to be added to all times.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import EventFileError, EventStreamError
+from eventsnn.events.formats.base import Anomalies, Match, Options
+from eventsnn.events.formats.gate import Gate
+from eventsnn.events.formats.hdf5 import call_h5py, holds
+from eventsnn.events.stream import EVENT_DTYPE, SensorSize, check_sensor_size
+from eventsnn.events.words import from_words, to_words
+from eventsnn.interrupts import hold_interrupts
+
+WORDS = "eventsnn/words"
+VERSION = 1
+_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class PackedHDF5Format:
+    """Reader of our packed HDF5."""
+
+    name: str = "packed-h5"
+    suffixes: tuple[str, ...] = (".h5", ".hdf5")
+
+    def sniff(self, head: bytes, path: str) -> Match:
+        """By the magic number, and whether the file holds our data set."""
+        return holds(head, path, WORDS)
+
+    def open(self, path: str | os.PathLike[str], options: Options) -> PackedHDF5Reader:
+        """Open a recording."""
+        return PackedHDF5Reader(path, options)
+
+
+class PackedHDF5Reader:
+    """See `eventsnn.events.formats.base.Reader`."""
+
+    def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
+        import h5py
+
+        self._path = path
+        self._file: Any = call_h5py(path, lambda: h5py.File(path, "r"))
+        try:
+            self._words = call_h5py(path, lambda: self._file.get(WORDS))
+            if not isinstance(self._words, h5py.Dataset):
+                raise EventFileError(path, f"holds no data set {WORDS}: not of format packed-h5")
+            self._own, self._offset = call_h5py(path, self._read_attributes)
+        except BaseException:
+            self.close()
+            raise
+        self._gate = Gate(path, options, self._own)
+
+    def _read_attributes(self) -> tuple[SensorSize, int]:
+        """Sensor and time offset, after all checks of them and of the data set."""
+        attributes = self._words.attrs
+        version = int(attributes["version"])
+        if not 1 <= version <= VERSION:
+            raise EventFileError(
+                self._path,
+                f"is of version {version}, this eventsnn reads up to {VERSION}; install a newer one",
+            )
+        if self._words.dtype != np.dtype("u8") or self._words.ndim != 1:
+            raise EventFileError(
+                self._path, f"{WORDS} is of dtype {self._words.dtype}, shape {self._words.shape}; damaged"
+            )
+        try:
+            sensor = check_sensor_size(tuple(int(n) for n in attributes["sensor_size"]))
+        except EventStreamError as error:
+            raise EventFileError(self._path, f"attribute sensor_size: {error}") from None
+        offset = int(attributes["t_offset"])
+        if not -(2**61) < offset < 2**61:
+            raise EventFileError(self._path, f"attribute t_offset is {offset}; damaged")
+        return sensor, offset
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities."""
+        return self._gate.sensor
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+        return self._gate.anomalies
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self._words), _ROWS):
+            words = call_h5py(self._path, partial(self._words.__getitem__, slice(start, start + _ROWS)))
+            events = from_words(words, self._own)
+            if len(events) and int(events["t"].max()) >= 2**62:
+                raise EventFileError(self._path, f"t = {events['t'].max()} is too large; damaged")
+            yield self._gate.admit(events["t"] + self._offset, events["x"], events["y"], events["p"])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class PackedHDF5Encoder:
+    """Writer of our packed HDF5.
+
+    HDF5 goes back and forth in its file, so it is written to a nameless temporary file beside the target, of
+    which `finish` gives the bytes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:
+        self._path, self._sensor = path, sensor
+        self._rest = np.empty(0, EVENT_DTYPE)
+        self._offset: int | None = None
+        self._written = 0
+
+    def start(self) -> bytes:
+        """Nothing: the bytes come at the end."""
+        import h5py
+
+        try:
+            self._temporary = tempfile.TemporaryFile(dir=Path(self._path).parent)  # noqa: SIM115
+        except OSError as error:
+            raise EventFileError(self._path, f"cannot be written: {error.strerror or error}") from error
+        with hold_interrupts():
+            self._file: Any = h5py.File(self._temporary, "w")
+            self._words: Any = self._file.create_dataset(
+                WORDS,
+                (0,),
+                np.dtype("<u8"),
+                maxshape=(None,),
+                chunks=(_ROWS,),
+                shuffle=True,
+                compression="gzip",
+                compression_opts=1,
+                track_times=False,
+            )
+            self._words.attrs["version"] = VERSION
+            self._words.attrs["sensor_size"] = np.array(self._sensor, np.int64)
+        return b""
+
+    def feed(self, events: np.ndarray) -> bytes:
+        """Nothing yet."""
+        if self._offset is None and len(events):
+            self._offset = int(events["t"][0])
+        self._rest = np.concatenate([self._rest, events])
+        while len(self._rest) >= _ROWS:
+            self._append(self._rest[:_ROWS])
+            self._rest = self._rest[_ROWS:]
+        return b""
+
+    def finish(self) -> memoryview:
+        """The file."""
+        if len(self._rest):
+            self._append(self._rest)
+        with hold_interrupts():
+            self._words.attrs["t_offset"] = np.int64(self._offset or 0)
+            self._file.close()
+        self._temporary.flush()
+        # Pages of a map are given back when memory is short; the file may be larger than memory.
+        return memoryview(mmap.mmap(self._temporary.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def _append(self, events: np.ndarray) -> None:
+        """Write a whole chunk, or the last one: so the file does not depend on how its events came."""
+        shifted = events.copy()
+        shifted["t"] -= self._offset
+        words = to_words(shifted, self._sensor, self._path, Path(self._path).name)
+        with hold_interrupts():
+            try:
+                self._words.resize((self._written + len(words),))
+                self._words[self._written :] = words
+            except OSError as error:
+                raise EventFileError(self._path, f"cannot be written: {error}") from error
+        self._written += len(words)
