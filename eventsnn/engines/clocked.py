@@ -86,8 +86,11 @@ class ClockedNetwork:
         self.layers: list[ClockedLayer] = []
         for layer in network.layers:
             layout = Layout.of(layer)
-            make = self._dense if isinstance(layer, Dense) else self._spatial
-            self.layers.append(make(layer, layout, self.layouts[-1]))
+            source = self.layouts[-1]
+            if isinstance(layer, Dense):
+                self.layers.append(self._dense(layer, source))
+            else:
+                self.layers.append(self._spatial(layer, layout, source))
             self.layouts.append(layout)
         self.refresh()
 
@@ -130,7 +133,7 @@ class ClockedNetwork:
         order = np.lexsort((neurons, steps))
         return steps[order].astype(np.float64), neurons[order]
 
-    def _dense(self, layer: Dense, layout: Layout, source: Layout) -> ClockedLayer:
+    def _dense(self, layer: Dense, source: Layout) -> ClockedLayer:
         blocks = block_count(layer.neurons)
         if self.blocks is None:
             weights = aligned_zeros((blocks, source.neurons, WIDTH), np.float32)
@@ -217,7 +220,9 @@ def run(
         raise SimulationError("t_stop: engine 'clocked' needs the last step in ms")
     times, neurons, stop = check_input(network, times_ms, indices, t_stop)
     if not stop < MOST_STEPS:
-        raise SimulationError(f"t_stop: engine 'clocked' takes up to {MOST_STEPS} steps of 1 ms, got {stop:g}")
+        raise SimulationError(
+            f"t_stop: engine 'clocked' takes up to {MOST_STEPS} steps of 1 ms, got {stop:g}"
+        )
     clock = ClockedNetwork(network)
     found = clock.run(times, neurons, int(stop) + 1)
     trains = [clock.train(found, number + 1) for number in range(len(network.layers))]
