@@ -27,6 +27,7 @@ from eventsnn._ext.spikes cimport spikes_arrays, spikes_free, spikes_push, spike
 
 
 cdef enum:
+    BIAS = -2             # eventsnn/network/layers.py
     # How many neuron updates take as long as one search for a next spike, and as one look at a candidate.
     SEARCH = 128
     LOOK = 4
@@ -45,7 +46,7 @@ cdef struct layer_t:
 
 
 cdef struct projection_t:
-    int32_t source        # layer, or -1 for the input
+    int32_t source        # layer, -1 for the input, BIAS for the bias neuron
     int32_t target        # layer
     double delay          # ms
     int64_t weights       # position of its first weight; layout [block][pre][WIDTH]
@@ -66,6 +67,8 @@ cdef class QueueState:
     delays : float64 array (projections,), ms
     resets : float64 array (layers,)
         Reset value of the membrane potential. It and all others are counted from the resting potential.
+    bias : float64 array (n,), ms
+        Spikes of the bias neuron, ascending.
     """
 
     cdef int32_t n_layers, n_projections
@@ -74,9 +77,10 @@ cdef class QueueState:
     cdef heap_t heap
     cdef readonly int64_t neurons   # padded neurons of all layers
     cdef readonly double now        # time of the last thing that happened, ms
+    cdef const double[::1] bias
 
     def __cinit__(self, const double[:, ::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
-                  const double[::1] delays, const double[::1] resets):
+                  const double[::1] delays, const double[::1] resets, const double[::1] bias):
         cdef int32_t k
         cdef int64_t first = 0
         self.n_layers = <int32_t> sizes.shape[0]
@@ -99,6 +103,7 @@ cdef class QueueState:
             self.projections[k].n_pre = graph[k, 3]
             self.projections[k].delay = delays[k]
         self.neurons = first
+        self.bias = bias
         self.now = 0.0
         heap_create(&self.heap, self.n_projections + self.n_layers)
 
@@ -138,6 +143,8 @@ cdef struct view_t:
 cdef double next_arrival(QueueState s, const view_t* v, int32_t p) noexcept nogil:
     """Time of the projection's next arrival, INFINITY if none is known."""
     cdef projection_t* q = &s.projections[p]
+    if q.source == BIAS:
+        return s.bias[q.cursor] + q.delay if q.cursor < s.bias.shape[0] else INFINITY
     if q.source < 0:
         return v.times[q.cursor] + q.delay if q.cursor < v.n_input else INFINITY
     cdef spikes_t* spikes = &s.layers[q.source].spikes
@@ -146,6 +153,8 @@ cdef double next_arrival(QueueState s, const view_t* v, int32_t p) noexcept nogi
 
 cdef inline int32_t arriving_neuron(QueueState s, const view_t* v, int32_t p) noexcept nogil:
     cdef projection_t* q = &s.projections[p]
+    if q.source == BIAS:
+        return 0
     return v.indices[q.cursor] if q.source < 0 else s.layers[q.source].spikes.neurons[q.cursor]
 
 

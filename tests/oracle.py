@@ -24,6 +24,7 @@ from typing import Any
 from mpmath import exp, inf, log, mp, mpf
 
 from eventsnn.network import LIF, Network
+from eventsnn.network.layers import BIAS
 
 # Digits beyond those asked for. With tau_m and tau_s one float64 step apart, k has 16 digits and u is a
 # difference of two terms of that size, whose maximum needs another 16.
@@ -233,8 +234,14 @@ def network_run(
                 if source == layer:
                     heapq.heappush(deliveries, (t + delay, number, neuron))
 
+        last = 0.0
         for t, index in zip(times_ms, indices, strict=True):
             emit(mpf(float(t)), -1, int(index))
+            last = max(last, float(t))
+        k = 1
+        while network.input.bias_interval and k * network.input.bias_interval <= last:
+            emit(mpf(k * network.input.bias_interval), BIAS, 0)  # rounded as times of events are
+            k += 1
         while True:
             arrival = deliveries[0][0] if deliveries else inf
             crossing = min(crossings.values(), default=inf)

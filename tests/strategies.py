@@ -68,7 +68,9 @@ def chains(draw, most_layers: int = 3, most_neurons: int = 6, lateral: bool = Fa
         inhibition = draw(st.floats(0.1, 5.0)) if lateral and n == depth - 1 else 0.0
         neurons = draw(st.integers(2 if inhibition else 1, most_neurons))
         layers.append(_dense(draw(lif_parameters()), neurons, delay=delay, lateral_inhibition=inhibition))
-    return draw(_weights(Network(Input(draw(st.integers(1, 5))), *layers), 6.0))
+    # Recordings may take a minute: a short interval would make the bias neuron outfire all others.
+    bias = draw(st.sampled_from([0.0, 0.0, 700.0]))
+    return draw(_weights(Network(Input(draw(st.integers(1, 5)), bias_interval=bias), *layers), 6.0))
 
 
 @st.composite

@@ -12,6 +12,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.cli.app import COMMANDS
+from eventsnn.events.encode import Bernoulli
 from eventsnn.train.experiment import TABLES, TrainingOptions
 
 ROOT = Path(__file__).parents[1]
@@ -78,10 +79,22 @@ def test_experiment_files_load(path: Path) -> None:
     es.Experiment.load(path)
 
 
+IMAGES = (es.data.Distortion, Bernoulli)
+
+
 def test_reference_of_experiment_files_is_complete() -> None:
     page = (ROOT / "docs" / "experiment.md").read_text(encoding="utf-8")
     for table in TABLES:
         assert f"## [{table}]" in page
-    for cls in (es.Input, es.Dense, es.Connection, es.HM2BP, es.Optimiser, TrainingOptions, es.Augmentation):
+    for cls in (
+        es.Input,
+        es.Dense,
+        es.Connection,
+        es.HM2BP,
+        es.Optimiser,
+        TrainingOptions,
+        es.Augmentation,
+        *IMAGES,
+    ):
         for field in fields(cls):
             assert re.search(rf"[`{{, ]{field.name}\b", page), f"{cls.__name__}.{field.name} is not described"

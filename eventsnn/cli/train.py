@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,9 @@ def train(
     if valid is not None and valid_fraction is not None:
         raise click.UsageError("Give --valid or --valid-fraction, not both.")
     plan = Experiment.load(experiment).augmented(dict(augment))
-    size = sensor or plan.make_network().input.sensor_size
+    network = plan.make_network()
+    weights = sum(array.size for array in network.weights.values())
+    size = sensor or network.input.sensor_size
     coding = {"coder": plan.coding, "seed": plan.training.seed if seed is None else seed}
     data = open_images(training, split=split, otherwise="train", limit=limit, **coding)
     if data is None:
@@ -146,10 +149,15 @@ def train(
             progress=True,
         )
     except KeyboardInterrupt:
+        if (out / "checkpoint.h5").exists():
+            _write_command(out)
         raise Interrupted(_describe_kept(out)) from None
+    _write_command(out)
     note_skipped([*data.skipped, *(valid_data.skipped if valid_data is not None else [])])
-    result = {**outcome.summary(), "out": str(out)}
-    report(result, format_training(result), as_json)
+    result = {**outcome.summary(), "weights": weights, "out": str(out)}
+    biases = ", biases included" if network.input.has_bias else ""
+    text = f"{network!r}, {weights:,} synaptic weights{biases}\n{format_training(result)}"
+    report(result, text, as_json)
 
 
 def open_folder(root: Path, split: str | None, sensor: tuple[int, ...], on_bad: str) -> Any:
@@ -174,6 +182,24 @@ def open_validation(root: Path, sensor: tuple[int, ...], on_bad: str, coding: di
         )
     images = open_images(root, split=None, otherwise="train", limit=None, **coding)
     return images or open_source(root, sensor=sensor, on_bad=on_bad)
+
+
+def _write_command(out: Path) -> None:
+    """Note in the run's folder how it is made again, without places of files and what changes no result."""
+    from eventsnn.train.checkpoint import replace_text
+
+    parameters = click.get_current_context().params
+    experiment = parameters["experiment"]
+    words = ["eventsnn", "train", experiment.name if experiment.is_absolute() else experiment.as_posix()]
+    for name in ("training", "valid", "split", "limit", "valid_fraction", "epochs", "seed", "sensor"):
+        value = parameters[name]
+        if value is not None:
+            text = "x".join(map(str, value)) if name == "sensor" else value
+            text = text.name if isinstance(text, Path) else text
+            words += [f"--{'train' if name == 'training' else name.replace('_', '-')}", str(text)]
+    for name, value in parameters["augment"]:
+        words += ["--augment", f"{name}={value}"]
+    replace_text(out / "command.txt", shlex.join(words) + "\n")
 
 
 def _describe_kept(out: Path) -> str:

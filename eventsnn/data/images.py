@@ -186,7 +186,8 @@ def is_idx(path: str | os.PathLike[str]) -> bool:
     place = Path(path)
     try:
         if place.is_dir():
-            return any("-images" in name for name in os.listdir(place))
+            with os.scandir(place) as entries:
+                return any("-images" in entry.name and entry.is_file() for entry in entries)
         with open(place, "rb") as file:
             start = file.read(3)
     except OSError:

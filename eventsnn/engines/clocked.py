@@ -236,6 +236,8 @@ def refusal(network: Network) -> str | None:
     """Why the clock cannot run this network; None if it can."""
     if network.connections:
         return "only chains of layers, no further connections"
+    if network.input.has_bias:
+        return "the network has biases"
     dense = False
     for layer in network.layers:
         if dense and isinstance(layer, Conv | Pool):

@@ -8,6 +8,7 @@ from eventsnn._ext.engine_queue import QueueState
 from eventsnn.engines.arguments import constants_row, engine_projections
 from eventsnn.engines.blocks import WIDTH, aligned_zeros, block_count, pack, unpack
 from eventsnn.network import Conv, Network, Pool, Projection
+from eventsnn.network.layers import BIAS
 from eventsnn.network.spatial import patch_weights
 
 
@@ -38,20 +39,26 @@ class PackedNetwork:
         self.projections = engine_projections(network)
         self.constants = np.array([constants_row(layer.lif) for layer in network.layers])
         self.resets = np.array([-float(layer.resting) for layer in network.layers])
-        shapes = [self._packed_shape(p) for p in self.projections]
+        own = [p for p in self.projections if p.source != BIAS]
+        shapes = [self._packed_shape(p) for p in own]
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
         self.flat = aligned_zeros((int(ends[-1]),), real)
-        self.offsets = {p.key: int(start) for p, start in zip(self.projections, ends, strict=False)}
+        self.offsets = {p.key: int(start) for p, start in zip(own, ends, strict=False)}
         self.blocks = {
             p.key: self.flat[start:end].reshape(shape)
-            for p, start, end, shape in zip(self.projections, ends[:-1], ends[1:], shapes, strict=True)
+            for p, start, end, shape in zip(own, ends[:-1], ends[1:], shapes, strict=True)
         }
-        for p in self.projections:
+        for p in own:
             layer = network.layers[p.target]
             if isinstance(layer, Conv | Pool):
                 pack(patch_weights(layer, network.weights.get(p.key)), self.blocks[p.key])
             else:
-                pack(network.projection_weights(p), self.blocks[p.key])
+                pack(_with_biases(network, p), self.blocks[p.key])
+        for p in self.projections:
+            if p.source == BIAS:
+                # Their weights are the last row of the layer's own, see `_state`.
+                name = str(network.layers[p.target].name)
+                self.offsets[p.key] = self.offsets[name] + (self.blocks[name].shape[1] - 1) * WIDTH
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights (post, pre) of every projection that has weights of its own."""
@@ -66,18 +73,19 @@ class PackedNetwork:
         if isinstance(layer, Conv | Pool):
             post, pre = layer.shape[0], layer.geometry.source[0] * layer.geometry.area
         else:
-            post, pre = layer.neurons, self.network.source_size(p.source)
+            bias = self.network.input.has_bias and p.key == layer.name
+            post, pre = layer.neurons, self.network.source_size(p.source) + bias
         return block_count(post), pre, WIDTH
 
-    def state(self) -> QueueState:
-        """The whole network at rest, for the queue engine."""
+    def state(self, bias: np.ndarray | None = None) -> QueueState:
+        """The whole network at rest, for the queue engine; `bias` are the bias neuron's spikes, ms."""
         sizes = [layer.neurons for layer in self.network.layers]
         graph = [(p.source, p.target, p) for p in self.projections]
-        return self._state(slice(None), sizes, graph)
+        return self._state(slice(None), sizes, graph, bias)
 
     def layer_state(self, number: int) -> QueueState:
-        """One layer at rest with the connections within it; its input is what arrives at it."""
-        own = [p for p in self.projections if p.target == number]
+        """One layer at rest with the connections within it; its input is what arrives, bias included."""
+        own = [p for p in self.projections if p.target == number and p.source != BIAS]
         graph = [(0 if p.source == number else -1, 0, p) for p in own]
         graph.sort(key=lambda row: row[0])
         return self._state(slice(number, number + 1), [self.network.layers[number].neurons], graph, fed=True)
@@ -87,12 +95,10 @@ class PackedNetwork:
         layers: slice,
         sizes: list[int],
         graph: list[tuple[int, int, Projection]],
+        bias: np.ndarray | None = None,
         fed: bool = False,
     ) -> QueueState:
-        rows = [
-            (source, target, self.offsets[p.key], self.network.source_size(p.source))
-            for source, target, p in graph
-        ]
+        rows = [(source, target, self.offsets[p.key], self._rows(p)) for source, target, p in graph]
         # Arrivals handed to a single layer carry their delay already.
         delays = [0.0 if fed and source < 0 else p.delay for source, _, p in graph]
         return QueueState(
@@ -101,7 +107,22 @@ class PackedNetwork:
             np.array(rows, dtype=np.int64).reshape(-1, 4),
             np.array(delays, dtype=np.float64),
             self.resets[layers],
+            np.empty(0) if bias is None else bias,
         )
+
+    def _rows(self, p: Projection) -> int:
+        """Rows of weights in a block of a projection: its source neurons, and that of the bias."""
+        key = str(self.network.layers[p.target].name) if p.source == BIAS else p.key
+        return int(self.blocks[key].shape[1])
+
+
+def _with_biases(network: Network, p: Projection) -> np.ndarray:
+    """Weights (post, pre) of a projection, the column of the biases included where it has one."""
+    weights = network.projection_weights(p)
+    if not (network.input.has_bias and p.key == network.layers[p.target].name):
+        return weights
+    bias = next(q for q in network.projections if q.source == BIAS and q.target == p.target)
+    return np.hstack([weights, network.projection_weights(bias)])
 
 
 _last: PackedNetwork | None = None

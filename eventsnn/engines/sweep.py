@@ -15,12 +15,12 @@ from eventsnn._ext.patches import count_patches, fill_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.turns import Turns
 from eventsnn.engines import queue
-from eventsnn.engines.arguments import check_dtype, check_input, endless
+from eventsnn.engines.arguments import bias_times, check_dtype, check_input, endless
 from eventsnn.engines.blocks import WIDTH, block_count
 from eventsnn.engines.packed import PackedNetwork, pack_once
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.errors import SimulationError
-from eventsnn.network import Conv, Dense, Network, Pool
+from eventsnn.network import Conv, Dense, Input, Network, Pool
 from eventsnn.network.spatial import Geometry
 
 # A kernel call runs one block through all input spikes at the least; more would keep Ctrl-C waiting too long.
@@ -63,6 +63,30 @@ class Arrivals:
         """(times, neurons) of one sample, views."""
         part = slice(self.ptr[number], self.ptr[number + 1])
         return self.times[part], self.neurons[part]
+
+    def with_bias(self, sensor: Input, neurons: int, last_events: np.ndarray, delay: float) -> Arrivals:
+        """With the arrivals of the bias neuron's spikes, as source neuron `neurons`, the first free number.
+
+        Parameters
+        ----------
+        last_events : float64 array (samples,)
+            Time of each recording's last event, ms; see `bias_times`.
+        """
+        if not sensor.has_bias:
+            return self
+        trains = [bias_times(sensor, last) + delay for last in last_events.tolist()]
+        # At equal times the bias comes last, as its number is the largest.
+        at = [
+            start + np.searchsorted(self.times[start:end], train, side="right")
+            for start, end, train in zip(self.ptr[:-1], self.ptr[1:], trains, strict=True)
+        ]
+        place = np.concatenate(at)
+        added = np.cumsum([0, *(len(train) for train in trains)])
+        return Arrivals(
+            np.insert(self.times, place, np.concatenate(trains)),
+            np.insert(self.neurons, place, np.int32(neurons)),
+            self.ptr + added,
+        )
 
     def delayed(self, delay: float) -> Arrivals:
         """The same spikes `delay` ms later."""
@@ -184,10 +208,13 @@ def run_packed(
             f"engine 'sweep' takes up to {MAX_EVENTS} events at once, got {len(times)}; use engine='queue'"
         )
     arrivals = Arrivals.join([(times, inputs)])
+    last = np.array([np.max(times_ms, initial=0.0)])
     trains: list[tuple[np.ndarray, np.ndarray]] = []
     try:
         for number, layer in enumerate(network.layers):
-            reached = _until(arrivals.delayed(layer.delay), stop)
+            size = network.source_size(number - 1)
+            reached = arrivals.delayed(layer.delay).with_bias(network.input, size, last, layer.delay)
+            reached = _until(reached, stop)
             if isinstance(layer, Conv | Pool):
                 fired = run_patches(packed, number, *reached.sample(0), stop)
                 arrivals = Arrivals.join([(fired.times, fired.neurons)])

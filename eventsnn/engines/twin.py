@@ -10,11 +10,12 @@ import math
 
 import numpy as np
 
-from eventsnn.engines.arguments import check_input, endless, engine_projections
+from eventsnn.engines.arguments import check_bias, check_input, endless, engine_projections
 from eventsnn.engines.decay import decay
 from eventsnn.engines.lif import Constants, certificate, constants, next_crossing, respond
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.network import Network
+from eventsnn.network.layers import BIAS
 
 
 class _Layer:
@@ -105,6 +106,9 @@ def run(
 
     for t, neuron in zip(times.tolist(), inputs.tolist(), strict=True):
         send(-1, neuron, t)
+
+    for t in check_bias(network, times_ms, stop).tolist():
+        send(BIAS, 0, t)
 
     while True:
         arrival = queue[0][0] if queue else math.inf

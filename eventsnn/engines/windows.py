@@ -27,6 +27,8 @@ def refusal(network: Network) -> str | None:
     for layer in network.layers:
         if layer.lateral_inhibition:
             return f"layer {layer.name!r} has lateral inhibition, which takes no time"
+    if network.input.has_bias:
+        return "the network has biases"
     shortest = SHORTEST * min(tau for layer in network.layers for tau in (layer.tau_m, layer.tau_s))
     for p in network.projections:
         if p.source >= p.target and p.delay < shortest:

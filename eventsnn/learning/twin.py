@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn.engines.arguments import bias_times
 from eventsnn.engines.lif import constants, respond
 from eventsnn.engines.record import LayerSpikes, SpikeRecord
 from eventsnn.errors import TrainingError
@@ -82,7 +83,7 @@ def gradients(
     Returns
     -------
     dict of str to float64 array (post, pre)
-        By layer name.
+        By layer name; with biases their column is the last.
 
     Raises
     ------
@@ -106,6 +107,9 @@ def gradients(
         below = record.input if number == 0 else record[network.names[number - 1]]
         weights = network.weights[name].astype(np.float64).tolist()
         arrivals = trains(below, layer.delay)
+        if network.input.has_bias:
+            last = float(np.max(record.input.times, initial=0.0))
+            arrivals.append([t + layer.delay for t in bias_times(network.input, last).tolist()])
         e = spsp(arrivals, fired, layer.lif)
         for i, j in _pairs(e):
             if not fired[i] and arrivals[j]:
@@ -117,7 +121,7 @@ def gradients(
         result[name] = gradient
         if number > 0:
             threshold = network.layers[number - 1].threshold
-            delta = _errors_below(delta, weights, e, arrivals, fired, threshold, rule)
+            delta = _errors_below(delta, weights, e, arrivals, fired, threshold, rule)[: below.size]
             fired = trains(below)
     return {name: result[name] for name in network.names}
 

@@ -35,15 +35,30 @@ class Input:
     """The sensor: `width` x `height` pixels of `polarities` polarities, or `Input(78)` for 78 channels.
 
     The input neuron of an event is ``p * width * height + y * width + x``.
+
+    Parameters
+    ----------
+    width, height, polarities : int
+    bias_interval : float
+        If above 0, every layer has biases: synapses from one more neuron, the bias neuron, which fires every
+        so many ms, for the first time after one interval, until the last event of the recording. Their
+        weights are the last column of each layer's. 0 for none.
     """
 
     width: int
     height: int = 1
     polarities: int = 1
+    bias_interval: float = 0.0
 
     def __post_init__(self) -> None:
         for field in ("width", "height", "polarities"):
             check_count("input", field, getattr(self, field))
+        check_number("input", "bias_interval", self.bias_interval)
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether the layers have biases."""
+        return self.bias_interval > 0.0
 
     @property
     def neurons(self) -> int:
@@ -190,6 +205,10 @@ class Connection:
         return self.name if self.name is not None else f"{self.source}->{self.target}"
 
 
+BIAS = -2
+"""What `Projection.source` is for the bias neuron."""
+
+
 @dataclass(frozen=True)
 class Projection:
     """One bundle of synapses as the engines see it; made by `Network.projections`.
@@ -199,11 +218,14 @@ class Projection:
     key : str
         Key of the weights in `Network.weights`; for lateral inhibition the layer's name plus ``":lateral"``.
     source, target : int
-        Layer numbers; the input is -1.
+        Layer numbers; the input is -1, the bias neuron `BIAS`.
     delay : float
         Axonal delay, ms.
     lateral : float
         Strength of a lateral inhibition, 0 for a projection with weights of its own.
+
+    A projection from `BIAS` has the last column of the weights of its layer; its key is the layer's name
+    plus ``":bias"``.
     """
 
     key: str

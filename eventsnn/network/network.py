@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from eventsnn.errors import NetworkError
-from eventsnn.network.layers import Connection, Dense, Input, Projection, build_from_table
+from eventsnn.network.layers import BIAS, Connection, Dense, Input, Projection, build_from_table
 from eventsnn.network.sparse import check_sparse, draw_sparse, is_sparse, row_of
 from eventsnn.network.spatial import Conv, Pool, Shape, fit_source, lower_weights
 
@@ -122,18 +122,26 @@ class Network:
         return any(p.source >= p.target and not p.lateral for p in self.projections)
 
     def source_size(self, source: int) -> int:
-        """Number of neurons of layer `source`; of the input for -1."""
+        """Number of neurons of layer `source`; of the input for -1, 1 for the bias neuron."""
+        if source == BIAS:
+            return 1
         return self.input.neurons if source < 0 else self.layers[source].neurons
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of the weights of every projection that has some: (post, pre), or those of a `Conv`."""
+        """Shape of the weights of every projection that has some: (post, pre), or those of a `Conv`.
+
+        Those of the biases are the last column of their layer's.
+        """
         found: dict[str, tuple[int, ...]] = {}
         for p in self.projections:
             target = self.layers[p.target]
             if isinstance(target, Conv) and p.key == target.name:
                 found[p.key] = target.weight_shape
-            elif not p.lateral and not (isinstance(target, Pool) and p.key == target.name):
-                found[p.key] = (target.neurons, self.source_size(p.source))
+            elif (
+                p.source != BIAS and not p.lateral and not (isinstance(target, Pool) and p.key == target.name)
+            ):
+                bias = self.input.has_bias and p.key == target.name
+                found[p.key] = (target.neurons, self.source_size(p.source) + bias)
         return found
 
     @property
@@ -165,8 +173,10 @@ class Network:
     def projection_weights(self, projection: Projection) -> np.ndarray:
         """Weights (post, pre) of a projection, dense; of lateral inhibition -w0 off the diagonal."""
         if not projection.lateral:
-            weights = self.lowered.weights[projection.key]
-            return np.asarray(weights.toarray() if is_sparse(weights) else weights)
+            weights = self.lowered.weights[self._weight_key(projection)]
+            array = np.asarray(weights.toarray() if is_sparse(weights) else weights)
+            size = self.source_size(projection.source)
+            return array[:, -1:] if projection.source == BIAS else array[:, :size]
         size = self.layers[projection.target].neurons
         return np.asarray(-projection.lateral * (1.0 - np.eye(size)))
 
@@ -176,8 +186,13 @@ class Network:
             row = np.full(self.layers[projection.target].neurons, -projection.lateral)
             row[neuron] = 0.0
             return row
-        weights = self.lowered.weights[projection.key]
-        return row_of(weights, neuron) if is_sparse(weights) else np.asarray(weights[neuron], np.float64)
+        weights = self.lowered.weights[self._weight_key(projection)]
+        row = row_of(weights, neuron) if is_sparse(weights) else np.asarray(weights[neuron], np.float64)
+        return row[-1:] if projection.source == BIAS else row[: self.source_size(projection.source)]
+
+    def _weight_key(self, projection: Projection) -> str:
+        """Key of the weights of a projection that is not lateral."""
+        return self.names[projection.target] if projection.source == BIAS else projection.key
 
     # -- the same network otherwise
     # ----------------------------------------------------------------------------
@@ -189,7 +204,7 @@ class Network:
     def to_table(self) -> dict[str, Any]:
         """The description without weights, as plain values that TOML and JSON can hold."""
         return {
-            "input": asdict(self.input),
+            "input": _input_to_table(self.input),
             "layers": [_layer_to_table(layer) for layer in self.layers],
             "connections": [asdict(replace(c, name=c.key)) for c in self.connections],
         }
@@ -262,6 +277,12 @@ class Network:
                 raise NetworkError(f"connection {connection.key!r}: {error}") from None
             found.append(Projection(connection.key, source, target, float(connection.delay)))
         for n, layer in enumerate(self.layers):
+            if self.input.has_bias:
+                if not isinstance(layer, Dense):
+                    raise NetworkError(
+                        f"input: bias_interval is for networks of dense layers, and {layer.name!r} is none"
+                    )
+                found.append(Projection(f"{layer.name}:bias", BIAS, n, float(layer.delay)))
             if layer.lateral_inhibition:
                 found.append(Projection(f"{layer.name}:lateral", n, n, 0.0, float(layer.lateral_inhibition)))
         return tuple(found)
@@ -312,6 +333,13 @@ def _fit_layers(input: Input, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
             fitted.append(fit_source(layer, shape, str(fitted[-1].name) if fitted else INPUT))
             shape = fitted[-1].shape  # type: ignore[union-attr]
     return tuple(fitted)
+
+
+def _input_to_table(sensor: Input) -> dict[str, Any]:
+    table = asdict(sensor)
+    if not sensor.has_bias:  # files of networks without stay as they were before there were biases
+        del table["bias_interval"]
+    return table
 
 
 def _layer_to_table(layer: Layer) -> dict[str, Any]:

@@ -60,8 +60,8 @@ class TraceWriter:
     Raises
     ------
     TraceError
-        Unknown record option, a step that is not > 0, a config that JSON cannot hold, or a file that cannot
-        be written; the text says which.
+        A network with biases, an unknown record option, a step that is not > 0, a config that JSON cannot
+        hold, or a file that cannot be written; the text says which.
     """
 
     def __init__(
@@ -75,6 +75,8 @@ class TraceWriter:
         potential_step: float = 1.0,
         potential_layers: Iterable[str] | None = None,
     ) -> None:
+        if network.input.has_bias:
+            raise TraceError(f"{path}: networks with biases cannot be traced yet; simulate without a trace")
         self.path = Path(path)
         self.network = network
         self.record = check_record(record)

@@ -145,9 +145,8 @@ def _lend_spikes(
     return order_by_block(Arrivals.join(trains), packed.network.output.neurons), int(silent.sum())
 
 
-def _count_inputs(packed: PackedNetwork, arrivals: Arrivals) -> np.ndarray:
-    """Input spike counts, int64 array (samples, inputs)."""
-    n = packed.network.input.neurons
+def _count_arrivals(arrivals: Arrivals, n: int) -> np.ndarray:
+    """Spikes of each of `n` source neurons, int64 array (samples, n)."""
     sample = np.repeat(np.arange(len(arrivals)), np.diff(arrivals.ptr))
     return np.bincount(sample * n + arrivals.neurons, minlength=len(arrivals) * n).reshape(-1, n)
 
@@ -169,7 +168,9 @@ def _learn_upper(
     blocks, n_pre, _ = weights.shape
     samples = len(delta)
     given = run.inputs[number]
-    below_counts = run.layers[number - 1].counts if number else _count_inputs(packed, given.arrivals)
+    biased = packed.network.input.has_bias
+    counted = number == 0 or biased  # the bias neuron is no neuron of the layer below
+    below_counts = _count_arrivals(given.arrivals, n_pre) if counted else run.layers[number - 1].counts
     threshold_below = packed.network.layers[number - 1].threshold if number else 1.0
     # Threads share out the blocks, or where these are few the samples; the sums are the same.
     by_sample = pool.threads > 1 and blocks < 2 * pool.threads
@@ -207,4 +208,4 @@ def _learn_upper(
     if update is not None:
         turns = Turns(blocks)
         pool.share(lambda: update_blocks(update, turns))
-    return total
+    return total[:, :-1] if biased else total

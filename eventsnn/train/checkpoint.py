@@ -120,7 +120,12 @@ def sync(path: Path) -> None:
 
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
     """Write JSON lines through a temporary file."""
+    replace_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file through a temporary one: it appears complete or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    part.write_text(text)
     sync(part)
     os.replace(part, path)

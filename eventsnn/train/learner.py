@@ -96,7 +96,8 @@ def run_forward(packed: PackedNetwork, samples: Arrivals, pool: Pool) -> BatchRu
         for number, layer in enumerate(packed.network.layers):
             if number < len(run.layers):
                 continue
-            arrivals = spikes.delayed(layer.delay)
+            sensor, size = packed.network.input, packed.network.source_size(number - 1)
+            arrivals = spikes.delayed(layer.delay).with_bias(sensor, size, durations, layer.delay)
             given = LayerInput.of(arrivals, packed.constants[number], packed.real, pool.share)
             fired = run_layer(packed, number, given, math.inf, pool.share, pool.threads)
             run.inputs[number] = given

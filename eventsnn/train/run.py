@@ -87,7 +87,7 @@ class TrainingRun:
 
     def run_epoch(self, epochs: int) -> None:
         """One epoch over the training set, validation, and everything written down."""
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         tallies = _Tallies(len(self.data))
         rate = self.optimiser.rate(self.epoch)
         batches = cut(shuffled(self.indices, self.seed, self.epoch), self.batch_size)
@@ -111,6 +111,7 @@ class TrainingRun:
         line = {"epoch": self.epoch, **tallies.line(), "learning_rate": rate, **self._validate()}
         line["train_seconds"] = train_seconds
         line["seconds"] = time.perf_counter() - start
+        line["cpu_seconds"] = time.process_time() - cpu
         with hold_interrupts():
             self._keep(line)
 

@@ -27,6 +27,37 @@ def modules(monkeypatch):
     return importlib.import_module
 
 
+def test_results_of_runs(modules, recordings, tmp_path, capsys):
+    results = modules("results")
+    run = tmp_path / "run"
+    network = es.Network(es.Input(34, 34, 2), es.Dense(4), es.Dense(2), seed=1)
+    es.train(network, es.data.NMNIST(recordings, split="Train"), epochs=3, valid_fraction=0.34, out=run)
+    results.main([str(run)])
+    printed = capsys.readouterr().out
+    assert "| 1 | 2312-4-2 | 9,256 | 1 | 4 | 3 | " in printed
+    assert "not tested" in printed
+    assert "| 1 | `not recorded` |" in printed
+    assert "| 1, training, % | " in printed
+
+    (run / "command.txt").write_text("eventsnn train a.toml --train b\n")
+    (run / "test.json").write_text('{"accuracy": 0.98765, "n": 10000}')
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- runs: toy -->\nold\n<!-- end of runs -->\nafter\n")
+    for _ in range(2):  # a second time changes nothing
+        results.main(["--page", str(page), "--name", "toy", str(run)])
+        text = page.read_text()
+        assert text.startswith("before\n<!-- runs: toy -->\n| run |")
+        assert text.endswith("|\n<!-- end of runs -->\nafter\n")
+        assert text.count("| **98.77** of 10,000 |") == 1
+        assert "`eventsnn train a.toml --train b`" in text
+        assert "old" not in text
+
+    with pytest.raises(SystemExit, match="the marks <!-- runs: other -->"):
+        results.main(["--page", str(page), "--name", "other", str(run)])
+    with pytest.raises(SystemExit, match="no folder of a training run"):
+        results.main([str(tmp_path)])
+
+
 @pytest.fixture
 def recordings(tmp_path):
     """Six tiny recordings of two classes."""

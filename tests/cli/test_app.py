@@ -23,6 +23,7 @@ COMMANDS = (
     "encode",
     "pack",
     "convert",
+    "import",
 )
 
 

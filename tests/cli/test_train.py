@@ -53,8 +53,17 @@ def test_train_and_evaluate(
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, 13))
     assert lines[0]["samples"] == 12  # a quarter of 16 is set aside
-    assert {"model.h5", "metrics.jsonl", "checkpoint.h5"} == {path.name for path in run.iterdir()}
+    assert {"model.h5", "metrics.jsonl", "checkpoint.h5", "command.txt"} == {
+        path.name for path in run.iterdir()
+    }
     assert es.Network.load(run / "model.h5").input.sensor_size == SENSOR
+    command = (run / "command.txt").read_text()
+    assert command == "eventsnn train experiment.toml --train train --epochs 12\n"  # no places, no --json
+
+    # A command that is refused leaves the folder as it is.
+    outcome = cli("train", experiment, "--train", training, "--out", run, "--epochs", 13)
+    assert outcome.code == 1
+    assert (run / "command.txt").read_text() == command
 
     evaluation = cli("evaluate", run / "model.h5", "--data", recordings, "--json").json
     assert {"n", "accuracy", "no_decision", "confusion", "seconds"} <= set(evaluation)
@@ -68,7 +77,7 @@ def test_options_override_the_file(
     options = ["--epochs", 1, "--seed", 5, "--threads", 1, "--valid", recordings]
     outcome = cli("train", experiment, "--train", training, "--out", tmp_path / "run", *options)
     assert outcome.code == 0, outcome.err
-    assert outcome.out.startswith("1 epoch in ")
+    assert "weights\n1 epoch in " in outcome.out
     (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(line)["samples"] == 16  # with --valid nothing is set aside
 

@@ -20,7 +20,7 @@ RULE = HM2BP(desired=8, undesired=1, margin=1.0)
 OPTIMISER = Optimiser(learning_rate=0.02)
 
 # What may differ between two runs with the same bits: how long they took.
-CLOCKS = ("train_seconds", "seconds")
+CLOCKS = ("train_seconds", "seconds", "cpu_seconds")
 
 
 def toy_stream(label: int, seed: int) -> EventStream:

@@ -1,0 +1,71 @@
+"""The experiments of ``datasets/`` on small files made here: they run, and are the networks of the paper."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import eventsnn as es
+from tests.data.test_idx import idx_bytes
+
+DATASETS = Path(__file__).parents[2] / "datasets"
+
+
+def write_images(folder: Path, name: str, classes: int, per_class: int) -> Path:
+    """An IDX file of 28 x 28 images, one bright bar per class, and that of their labels beside it."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(classes)
+    labels = np.repeat(np.arange(classes, dtype=np.uint8), per_class)
+    images = rng.integers(0, 30, (len(labels), 28, 28), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[4 + label % 20, 4:24] = 255
+        image[4:24, 4 + label // 20] = 255
+    path = folder / f"{name}-images-idx3-ubyte"
+    path.write_bytes(idx_bytes(images))
+    (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx_bytes(labels))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("experiment", "weights"),
+    [
+        ("mnist/dense.toml", 784 * 800 + 800 * 10),
+        ("mnist/cnn.toml", 15 * 25 + 40 * 15 * 25 + 640 * 300 + 300 * 10),
+        ("emnist/dense.toml", 665_647),  # the figure of the paper, biases included
+        ("nmnist/dense.toml", 2312 * 800 + 800 * 10),
+    ],
+)
+def test_number_of_weights(experiment: str, weights: int) -> None:
+    network = es.Experiment.load(DATASETS / experiment).make_network()
+    assert sum(array.size for array in network.weights.values()) == weights
+
+
+def test_emnist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from eventsnn.cli import main
+
+    # As the real files: images lie on their side, which their name tells.
+    images = write_images(tmp_path / "emnist", "emnist-balanced-train", 47, 3)
+    experiment, run = str(DATASETS / "emnist" / "dense.toml"), tmp_path / "run"
+    options = ["--train", str(images), "--out", str(run), "--epochs", "1", "--valid-fraction", "0.34"]
+    assert main(["train", experiment, *options]) == 0
+    printed = capsys.readouterr().out
+    assert "784-800-47 (hidden, output)>, 665,647 synaptic weights, biases included\n" in printed
+    upright = es.data.Images.open(images)
+    assert upright.images[3, 4:24, 5].min() == 255  # the bar of class 1, written as row 5, is column 5
+    before = es.Experiment.load(experiment).make_network().weights["output"]
+    after = es.Network.load(run / "model.h5").weights["output"]
+    assert (after[:, -1] != before[:, -1]).any()  # the biases have learned
+    assert main(["evaluate", str(run / "model.h5"), "--data", str(images), "--limit", "20", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 20
+
+
+@pytest.mark.parametrize("experiment", ["mnist/dense.toml", "mnist/cnn.toml"])
+def test_mnist(tmp_path: Path, experiment: str) -> None:
+    images = es.data.Images.open(write_images(tmp_path, "train", 10, 1))
+    plan = es.Experiment.load(DATASETS / experiment)
+    fit = plan.run(images, out=tmp_path / "run", epochs=1, valid_fraction=0)
+    assert fit.history[0]["samples"] == 10
+    assert fit.history[0]["spikes_per_neuron"] > 0.1
