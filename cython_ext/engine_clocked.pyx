@@ -5,7 +5,7 @@ Layer by layer, since a spike needs a step to the next: each layer runs through 
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import numpy as np
 

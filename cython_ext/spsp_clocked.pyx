@@ -3,13 +3,13 @@
 The authors' S-PSP of a pre-synaptic spike in step t on a post-synaptic one in step p, whose neuron was refractory until
 step l (1 at first), is k e^{-max(x - s, 0)/tau_s} (e^{-min(s, x)/tau_m} - e^{-min(s, x)/tau_s}) with s = p - l,
 x = p - (t + refractory), for x >= 0 and 1, p - 4 tau_m <= t. As a function of a = t + refractory the sum over p is
-G(a) = m + y: going back, m begins with k at each p and decays with tau_m, y takes up -k there and decays with tau_s; at l
-the rest of m goes over into y. S-PSPs are sums of G over pre-synaptic spikes, and G serves all of a position's inputs.
+G(a) = m + y: going back, m begins with k at each p and decays with tau_m, y takes up -k there and decays with tau_s;
+at l the rest of m goes over into y. S-PSPs are sums of G over pre-synaptic spikes, and G serves all of a position's inputs.
 """
 
 from libc.math cimport exp, floor
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 from eventsnn._ext.engine_clocked cimport (
@@ -97,7 +97,8 @@ cdef int add_event(work_t* w, int32_t step, int32_t channel, int32_t kind, int32
     return 0
 
 
-cdef int list_events(work_t* w, const clocked_layer_t* l, const int32_t* times, int64_t n, int32_t channel) except -1 nogil:
+cdef int list_events(work_t* w, const clocked_layer_t* l, const int32_t* times, int64_t n,
+                     int32_t channel) except -1 nogil:
     """Where G of a neuron bends, from its spikes."""
     cdef int64_t f
     cdef int32_t last = 1, t
@@ -226,7 +227,8 @@ cdef void learn_position(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l
         if id < 0:
             continue
         at = <int64_t> r * width
-        down = ops.learn(&rule, w.e + at, weights + at, coefficient, width, pre.ptr[id + 1] - pre.ptr[id], gradient + at)
+        n = pre.ptr[id + 1] - pre.ptr[id]
+        down = ops.learn(&rule, w.e + at, weights + at, coefficient, width, <int32_t> n, gradient + at)
         if below != NULL:
             below[r if cells == NULL else id] += down
 

@@ -31,7 +31,10 @@ COMMANDS = (
     "encode",
     "pack",
     "convert",
+    "import",
 )
+# Where the name of a command cannot be that of a function.
+RENAMED = {"import": "import_weights"}
 
 
 class _OnDemand(click.Group):
@@ -43,7 +46,8 @@ class _OnDemand(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"eventsnn.cli.{cmd_name}"), cmd_name)
+        name = RENAMED.get(cmd_name, cmd_name)
+        command: click.Command = getattr(import_module(f"eventsnn.cli.{name}"), name)
         return command
 
 

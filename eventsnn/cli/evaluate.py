@@ -39,10 +39,11 @@ from eventsnn.cli.common import (
 @seed_option(1, "Of the coding of images.")
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "queue", "sweep"]),
+    type=click.Choice(["auto", "queue", "sweep", "clocked"]),
     default="auto",
     show_default=True,
-    help="queue runs any network; sweep runs chains of layers, faster. Same spikes.",
+    help="queue runs any network; sweep runs chains of layers, faster, to the same spikes; clocked takes the "
+    "authors' steps of 1 ms.",
 )
 @dtype_option("float32")
 @sensor_option("the model's input")

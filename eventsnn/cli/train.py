@@ -69,6 +69,11 @@ class AugmentOption(click.ParamType):
     "--out", type=FILE, required=True, metavar="RUN", help="Folder for model, metrics and checkpoint."
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["exact", "clocked"]),
+    help="Instead of the experiment's: exact spike times, or the authors' steps of 1 ms.",
+)
+@click.option(
     "--epochs", type=click.IntRange(min=1), metavar="N", help="Instead of the experiment's; in all."
 )
 @seed_option(None, "Instead of the experiment's: of weights, validation, order, augmentation and coding.")
@@ -95,6 +100,7 @@ def train(
     split: str | None,
     limit: int | None,
     out: Path,
+    engine: str | None,
     epochs: int | None,
     seed: int | None,
     augment: tuple[tuple[str, float], ...],
@@ -135,6 +141,7 @@ def train(
             valid=valid_data,
             valid_fraction=valid_fraction,
             out=out,
+            engine=engine,
             epochs=epochs,
             seed=seed,
             threads=threads,

@@ -86,8 +86,11 @@ class ClockedNetwork:
         self.layers: list[ClockedLayer] = []
         for layer in network.layers:
             layout = Layout.of(layer)
-            make = self._dense if isinstance(layer, Dense) else self._spatial
-            self.layers.append(make(layer, layout, self.layouts[-1]))
+            source = self.layouts[-1]
+            if isinstance(layer, Dense):
+                self.layers.append(self._dense(layer, source))
+            else:
+                self.layers.append(self._spatial(layer, layout, source))
             self.layouts.append(layout)
         self.refresh()
 
@@ -130,7 +133,7 @@ class ClockedNetwork:
         order = np.lexsort((neurons, steps))
         return steps[order].astype(np.float64), neurons[order]
 
-    def _dense(self, layer: Dense, layout: Layout, source: Layout) -> ClockedLayer:
+    def _dense(self, layer: Dense, source: Layout) -> ClockedLayer:
         blocks = block_count(layer.neurons)
         if self.blocks is None:
             weights = aligned_zeros((blocks, source.neurons, WIDTH), np.float32)
@@ -233,6 +236,8 @@ def refusal(network: Network) -> str | None:
     """Why the clock cannot run this network; None if it can."""
     if network.connections:
         return "only chains of layers, no further connections"
+    if network.input.has_bias:
+        return "the network has biases"
     dense = False
     for layer in network.layers:
         if isinstance(layer, Reservoir):

@@ -37,7 +37,7 @@ class _Layer:
         self.spikes = np.zeros(layer.neurons, np.float32)
 
     def step(self, arriving: np.ndarray) -> np.ndarray:
-        """One step; `arriving` lists source neurons, the result is a 0/1 float32 array of the layer's spikes."""
+        """One step; `arriving` lists source neurons, the result 0/1 float32 of the layer's spikes."""
         self.v -= self.v / self.tau_m
         self.current -= self.current / self.tau_s
         for source in arriving:  # one by one: the order of a sum is part of its bits
@@ -73,6 +73,7 @@ def run(network: Network, times: np.ndarray, neurons: np.ndarray, steps: int) ->
         when, who = np.nonzero(spikes)
         trains.append((when.astype(np.float64), who.astype(np.int32)))
         source = spikes
-        spatial = isinstance(described, Conv | Pool)
-        shape = (described.shape[0], described.geometry.patches) if spatial else (layer.neurons, 1)
+        shape = (layer.neurons, 1)
+        if isinstance(described, Conv | Pool):
+            shape = (described.shape[0], described.geometry.patches)
     return trains

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +56,9 @@ def gradients(
     duration_ms: float,
     rule: HM2BP,
     sample_weight: float = 1.0,
+    *,
+    spsp: Callable[[Trains, Trains, LIF], Matrix] | None = None,
+    lent: list[float] | None = None,
 ) -> dict[str, np.ndarray]:
     """Gradients of one sample for every trainable weight, without penalty and weight decay.
 
@@ -70,6 +75,10 @@ def gradients(
     rule : HM2BP
     sample_weight : float
         Boosting weight.
+    spsp : callable, optional
+        S-PSPs of trains; `spsp_pairs` by default, `eventsnn.learning.clocked.spsp_steps` for clocked spikes.
+    lent : list of float, optional
+        Times of the spikes lent to a silent label neuron, ms, in place of those spread over `duration_ms`.
 
     Returns
     -------
@@ -82,13 +91,15 @@ def gradients(
         For a network that the rule is not defined for, or a label without an output neuron.
     """
     check_trainable(network, label)
+    spsp = spsp or spsp_pairs
     output = network.output
     fired = trains(record.output)
     d = _count_errors([len(train) for train in fired], label, rule)
-    lam = _lateral_factors(fired, label, output.lif, output.lateral_inhibition)
+    lam = _lateral_factors(spsp(fired, fired, output.lif), fired, label, output)
     delta = [sample_weight * error / output.threshold for error in d]
     if rule.force_label_spikes and not fired[label]:
-        fired[label] = [m * (duration_ms / rule.desired) for m in range(1, rule.desired + 1)]
+        spread = [m * (duration_ms / rule.desired) for m in range(1, rule.desired + 1)]
+        fired[label] = spread if lent is None else lent
 
     result = {}
     for number in reversed(range(len(network.layers))):
@@ -99,7 +110,7 @@ def gradients(
         if network.input.has_bias:
             last = float(np.max(record.input.times, initial=0.0))
             arrivals.append([t + layer.delay for t in bias_times(network.input, last).tolist()])
-        e = spsp_pairs(arrivals, fired, layer.lif)
+        e = spsp(arrivals, fired, layer.lif)
         for i, j in _pairs(e):
             if not fired[i] and arrivals[j]:
                 e[i][j] = rule.silent_post_spsp
@@ -149,14 +160,13 @@ def _count_errors(counts: list[int], label: int, rule: HM2BP) -> list[float]:
     return [error if abs(error) > rule.margin else 0.0 for error in d]
 
 
-def _lateral_factors(fired: Trains, label: int, lif: LIF, strength: float) -> list[float]:
-    """lambda_i of an output layer, from its true spikes."""
-    n = len(fired)
-    e = spsp_pairs(fired, fired, lif)
+def _lateral_factors(e: Matrix, fired: Trains, label: int, output: Any) -> list[float]:
+    """lambda_i of an output layer, from its true spikes and their S-PSPs on each other."""
+    n, strength = len(fired), output.lateral_inhibition
 
     def q(a: int, b: int) -> float:
         rho = e[b][a] / len(fired[a]) if fired[a] and fired[b] else 1.0
-        return rho / lif.threshold if fired[b] or b == label else 0.0
+        return rho / output.threshold if fired[b] or b == label else 0.0
 
     loops = [sum(q(i, other) * q(other, i) for other in range(n) if other != i) for i in range(n)]
     rests = [1.0 - strength**2 * loop for loop in loops]

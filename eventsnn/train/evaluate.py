@@ -11,12 +11,13 @@ import numpy as np
 from eventsnn._ext.turns import Turns
 from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
-from eventsnn.engines import queue, sweep
+from eventsnn.engines import clocked, queue, sweep
 from eventsnn.engines.arguments import check_dtype
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import decide_all
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
+from eventsnn.train.clocked import ClockedLearner
 from eventsnn.train.front import Front, split_front
 from eventsnn.train.learner import run_forward
 from eventsnn.train.parallel import Pool
@@ -24,7 +25,7 @@ from eventsnn.train.progress import progress_bar
 from eventsnn.train.samples import Feeder, check_source, cut
 
 BATCH = 16
-ENGINES = ("auto", "queue", "sweep")
+ENGINES = ("auto", "queue", "sweep", "clocked")
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,9 @@ def evaluate(
     network : Network
     data : LabelledSource
         For instance `eventsnn.data.NMNIST`; or a data set of tonic's, see `eventsnn.data.from_tonic`.
-    engine : {"auto", "queue", "sweep"}
-        Both give the same spikes; see `eventsnn.simulate`.
+    engine : {"auto", "queue", "sweep", "clocked"}
+        The first three give the same spikes; ``clocked`` takes the authors' steps of 1 ms, up to and
+        including that of a recording's last event. See `eventsnn.simulate`.
     dtype : {"float32", "float64"}
         Precision of the state; training uses float32.
     threads : int, optional
@@ -92,33 +94,40 @@ def evaluate(
     """
     if engine not in ENGINES:
         raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
-    whole, (front, network) = network, split_front(network)
-    if network.is_recurrent:
+    source = as_source(data)
+    check_source(network, source, "the data set")
+    front, chain = (None, network) if engine == "clocked" else split_front(network)
+    if chain.is_recurrent:
         raise SimulationError(
             "a network with recurrent connections may fire for ever; evaluate needs one that ends"
         )
-    reason = sweep.refusal(network)
-    if engine == "sweep" and reason:
-        raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
-    source = as_source(data)
-    check_source(whole, source, "the data set")
-    use_queue = engine == "queue" or reason is not None
-    if use_queue and front and network.input.has_bias:
+    engine = _choose_engine(chain, engine, dtype)
+    if engine == "queue" and front and network.input.has_bias:
         raise SimulationError("engine 'queue' knows no biases above a reservoir; use engine='auto'")
-    packed = PackedNetwork(network.lowered if use_queue else network, check_dtype(dtype))
+    packed = PackedNetwork(chain.lowered if engine == "queue" else chain, check_dtype(dtype))
     start = time.perf_counter()
     with Pool(threads) as pool:
+        everything = np.arange(len(source))
         counts, labels = count_outputs(
-            packed,
-            source,
-            np.arange(len(source)),
-            pool,
-            front=front,
-            use_queue=use_queue,
-            progress=progress,
+            packed, source, everything, pool, front=front, engine=engine, progress=progress
         )
     seconds = time.perf_counter() - start
     return tally(counts, labels, seconds, len(source) - len(labels))
+
+
+def _choose_engine(network: Network, engine: str, dtype: str) -> str:
+    """The engine to use; SimulationError if it cannot run the network."""
+    if engine == "clocked":
+        reason = clocked.refusal(network)
+        if reason:
+            raise SimulationError(f"engine 'clocked' cannot run this network: {reason}")
+        if check_dtype(dtype) is not np.float32:
+            raise SimulationError("engine 'clocked' computes in float32 only")
+        return engine
+    reason = sweep.refusal(network)
+    if engine == "sweep" and reason:
+        raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
+    return "queue" if engine == "queue" or reason else "sweep"
 
 
 def count_outputs(
@@ -128,19 +137,25 @@ def count_outputs(
     pool: Pool,
     *,
     front: Front | None = None,
-    use_queue: bool = False,
+    engine: str = "sweep",
     progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Output spike counts (samples, outputs) and labels of the readable recordings among `indices`."""
+    """Output spike counts (samples, outputs) and labels of the readable recordings among `indices`.
+
+    `engine` is "queue", "sweep" or "clocked".
+    """
     found, labels = [], []
+    clock = ClockedLearner(packed) if engine == "clocked" else None
     feeder = Feeder(data, (front.network if front else packed.network).input.neurons)
     with progress_bar(len(indices), "evaluating", progress) as bar:
         for batch in pool.ahead(lambda part: feeder.prepare(part, 0), cut(indices, BATCH)):
-            samples = sweep.Arrivals(batch.times, batch.neurons, batch.ptr)
-            if len(batch) and use_queue:
-                found.append(_queue_counts(packed, front.spikes(samples, pool) if front else samples, pool))
+            arrivals = sweep.Arrivals(batch.times, batch.neurons, batch.ptr)
+            if len(batch) and clock is not None:
+                found.append(clock.counts(clock.forward(arrivals, pool), len(packed.network.layers)))
+            elif len(batch) and engine == "queue":
+                found.append(_queue_counts(packed, front.spikes(arrivals, pool) if front else arrivals, pool))
             elif len(batch):
-                found.append(run_forward(packed, samples, pool, front).counts)
+                found.append(run_forward(packed, arrivals, pool, front).counts)
             labels.append(batch.labels)
             bar.update(len(batch.labels))
     empty = np.zeros((0, packed.network.output.neurons), np.int64)

@@ -18,7 +18,7 @@ from eventsnn.events.encode import Bernoulli
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
 from eventsnn.train.optimisers import Optimiser
-from eventsnn.train.trainer import TrainResult, check_options, train
+from eventsnn.train.trainer import TrainResult, check_engine, check_options, train
 
 TABLES = ("network", "rule", "optimiser", "training", "augmentation", "distortion", "coding")
 
@@ -31,12 +31,14 @@ class TrainingOptions:
     batch_size: int = 5
     seed: int = 1
     valid_fraction: float = 0.1
+    engine: str = "exact"
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         try:
             check_options(self.epochs, self.batch_size, self.seed, self.valid_fraction)
             check_dtype(self.dtype)
+            check_engine(self.engine, self.dtype)
         except (TrainingError, SimulationError) as error:
             raise TrainingError(f"training: {error}") from None
 
@@ -151,12 +153,18 @@ class Experiment:
         valid_fraction: float | None = None,
         epochs: int | None = None,
         seed: int | None = None,
+        engine: str | None = None,
         threads: int | None = None,
         resume: bool = False,
         progress: bool = False,
     ) -> TrainResult:
         """Train as the file says; the arguments override it. See `eventsnn.train.trainer.train`."""
-        given: dict[str, Any] = {"valid_fraction": valid_fraction, "epochs": epochs, "seed": seed}
+        given: dict[str, Any] = {
+            "valid_fraction": valid_fraction,
+            "epochs": epochs,
+            "seed": seed,
+            "engine": engine,
+        }
         options = replace(
             self.training, **{name: value for name, value in given.items() if value is not None}
         )
@@ -173,6 +181,7 @@ class Experiment:
             optimiser=self.optimiser,
             augmentation=self.augmentation,
             distortion=self.distortion,
+            engine=options.engine,
             dtype=options.dtype,
             threads=threads,
             resume=resume,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._ext.optimiser import Update
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource
@@ -21,9 +22,10 @@ from eventsnn.errors import TrainingError
 from eventsnn.interrupts import hold_interrupts
 from eventsnn.learning import macro
 from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Network
+from eventsnn.network import Conv, Network
 from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
+from eventsnn.train.clocked import ClockedLearner, check_clocked
 from eventsnn.train.evaluate import count_outputs, tally
 from eventsnn.train.front import split_front
 from eventsnn.train.learner import check_rule, check_trainable, run_forward
@@ -48,6 +50,7 @@ class TrainingRun:
         augmentation: Augmentation | None,
         distortion: Distortion | None,
         *,
+        engine: str,
         real: type[np.floating],
         batch_size: int,
         seed: int,
@@ -59,6 +62,8 @@ class TrainingRun:
         pool: Pool,
         progress: bool,
     ) -> None:
+        if engine == "clocked":
+            check_clocked(network)
         self.front, chain = split_front(network)
         check_trainable(chain)
         check_rule(chain, rule)
@@ -70,6 +75,8 @@ class TrainingRun:
         self.folder, self.pool, self.progress = folder, pool, progress
         self.feeder = Feeder(data, network.input.neurons, augmentation, seed, distortion)
         self.packed = PackedNetwork(chain, real)
+        self.engine = engine
+        self.clock = ClockedLearner(self.packed) if engine == "clocked" else None
         self.states = {
             str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
             for layer in chain.layers
@@ -136,14 +143,16 @@ class TrainingRun:
         return self.feeder.prepare(indices, self.epoch)
 
     def _learn(self, batch: Batch, rate: float, tallies: _Tallies) -> None:
-        run = run_forward(self.packed, Arrivals(batch.times, batch.neurons, batch.ptr), self.pool, self.front)
         self.step += 1
         updates = {
-            key: state.update(
-                1.0 / len(batch.labels), weight_decay(self.rule, state, self.packed.real), rate, self.step
-            )
+            key: state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
             for key, state in self.states.items()
         }
+        arrivals = Arrivals(batch.times, batch.neurons, batch.ptr)
+        if self.clock is not None:
+            self._learn_clocked(self.clock, arrivals, batch, updates, tallies)
+            return
+        run = run_forward(self.packed, arrivals, self.pool, self.front)
         errors = accumulate_gradients(
             self.packed,
             self.states,
@@ -158,6 +167,25 @@ class TrainingRun:
             batch, run.counts, errors.loss, errors.forced, [layer.counts for layer in run.layers[:-1]]
         )
 
+    def _learn_clocked(
+        self,
+        clock: ClockedLearner,
+        arrivals: Arrivals,
+        batch: Batch,
+        updates: dict[str, Update],
+        tallies: _Tallies,
+    ) -> None:
+        runs = clock.forward(arrivals, self.pool)
+        boost = self.boost[batch.indices]
+        errors = clock.accumulate(self.states, runs, batch.labels, boost, self.rule, self.pool, updates)
+        *hidden, counts = (clock.counts(runs, number + 1) for number in range(len(self.network.layers)))
+        tallies.add(batch, counts, errors.loss, errors.forced, hidden)
+
+    def _decay(self, key: str) -> np.ndarray:
+        """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights."""
+        shared = self.clock is not None and isinstance(self.network[key], Conv)
+        return weight_decay(self.rule, self.states[key], self.packed.real, shared=shared)
+
     def _validate(self) -> dict[str, Any]:
         if self.valid is None:
             return {"valid_accuracy": None, "valid_loss": None}
@@ -167,6 +195,7 @@ class TrainingRun:
             self.valid_indices,
             self.pool,
             front=self.front,
+            engine="sweep" if self.clock is None else "clocked",
             progress=self.progress,
         )
         if not len(labels):
@@ -238,13 +267,21 @@ class TrainingRun:
         }
         if self.distortion is not None:
             config["distortion"] = asdict(self.distortion)
+        if self.clock is not None:
+            config["engine"] = self.engine
         # As a file gives it back: tuples become lists, so that comparing finds only real differences.
         return json.loads(json.dumps(config))
 
 
-def weight_decay(rule: HM2BP, state: OptimiserState, real: type[np.floating]) -> np.ndarray:
-    """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights to the gradient."""
-    factor: np.ndarray = macro.penalty_factor(state.row_square / state.weights.shape[1], rule).astype(real)
+def weight_decay(
+    rule: HM2BP, state: OptimiserState, real: type[np.floating], *, shared: bool = False
+) -> np.ndarray:
+    """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights to the gradient.
+
+    `shared`: of a convolution, as the authors have it; see `macro.penalty_factor`.
+    """
+    mean_square = state.row_square / state.weights.shape[1]
+    factor: np.ndarray = macro.penalty_factor(mean_square, rule, shared=shared).astype(real)
     return factor
 
 

@@ -24,6 +24,8 @@ from eventsnn.train.parallel import Pool
 from eventsnn.train.run import TrainingRun
 from eventsnn.train.samples import check_source
 
+ENGINES = ("exact", "clocked")
+
 
 @dataclass(frozen=True, eq=False)
 class TrainResult:
@@ -80,6 +82,7 @@ def train(
     optimiser: Optimiser | None = None,
     augmentation: Augmentation | None = None,
     distortion: Distortion | None = None,
+    engine: str = "exact",
     dtype: str = "float32",
     threads: int | None = None,
     resume: bool = False,
@@ -90,7 +93,7 @@ def train(
     Parameters
     ----------
     network : Network
-        A chain of dense layers; training starts from its weights.
+        A chain of layers, the last a `Dense`; training starts from its weights.
     data : LabelledSource
         For instance `eventsnn.data.NMNIST`; or a data set of tonic's, see `eventsnn.data.from_tonic`.
     rule : HM2BP, optional
@@ -114,8 +117,10 @@ def train(
         Applied to training recordings, drawn anew each epoch.
     distortion : Distortion, optional
         Applied to training images (`eventsnn.data.Images`) before they are coded, drawn anew each epoch.
+    engine : {"exact", "clocked"}
+        Exact spike times, or the authors' steps of 1 ms, the last being that of a recording's last event.
     dtype : {"float32", "float64"}
-        Precision of the state, the weights and the gradients.
+        Precision of the state, the weights and the gradients; float32 on a clock.
     threads : int, optional
     resume : bool
         Go on from the checkpoint in `out`, with the bits of an uninterrupted run; from the start if there is
@@ -139,6 +144,7 @@ def train(
     check_options(epochs, batch_size, seed, valid_fraction)
     if optimiser is not None and not isinstance(optimiser, Optimiser):
         raise TrainingError(f"optimiser must be an Optimiser, got {type(optimiser).__name__}")
+    check_engine(engine, dtype)
     real = check_dtype(dtype)
     start = time.perf_counter()
     source = as_source(data)
@@ -153,6 +159,7 @@ def train(
             optimiser or Optimiser(),
             augmentation,
             distortion,
+            engine=engine,
             real=real,
             batch_size=batch_size,
             seed=seed,
@@ -196,6 +203,14 @@ def check_options(epochs: int, batch_size: int, seed: int, valid_fraction: float
     number = isinstance(valid_fraction, int | float) and not isinstance(valid_fraction, bool)
     if not number or not 0 <= valid_fraction < 1:
         raise TrainingError(f"valid_fraction must be a number >= 0 and < 1, got {valid_fraction!r}")
+
+
+def check_engine(engine: str, dtype: str) -> None:
+    """Raise TrainingError for an unknown engine or a precision that it does not have."""
+    if engine not in ENGINES:
+        raise TrainingError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    if engine == "clocked" and check_dtype(dtype) is not np.float32:
+        raise TrainingError("engine 'clocked' computes in float32 only; set dtype to float32")
 
 
 def _split(

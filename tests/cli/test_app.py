@@ -24,6 +24,7 @@ COMMANDS = (
     "encode",
     "pack",
     "convert",
+    "import",
 )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import eventsnn as es
+from eventsnn._ext import block
 from eventsnn.engines import clocked, clocked_twin
 from tests.engines.clocked_golden import SHAPES, STEPS, golden_network, read_spikes
 from tests.real_data import real_data
@@ -75,3 +76,52 @@ def test_refuses_what_a_clock_cannot_do() -> None:
         es.simulate(plain, (np.array([1.0]), np.array([0])), engine="clocked", dtype="float32")
     with pytest.raises(es.SimulationError, match="float32 only"):
         es.simulate(plain, (np.array([1.0]), np.array([0])), engine="clocked", t_stop=5.0)
+
+
+ODD = {"tau_m": 11.0, "tau_s": 3.0, "refractory": 0.0}  # no power of two, no refractory period
+
+NETWORKS = {
+    "dense": [
+        es.Dense(33, threshold=1.0, lateral_inhibition=0.3),
+        es.Dense(7, name="output", threshold=0.5, lateral_inhibition=0.5, **ODD),
+    ],
+    "spatial": [
+        es.Conv(9, (3, 2), stride=(2, 1), padding=1, dilation=(1, 2), threshold=0.5),
+        es.Pool(2, stride=1, threshold=0.6, **ODD),
+        es.Conv(35, 2, threshold=0.7, **ODD),
+        es.Dense(4, name="output", threshold=1.0),
+    ],
+    "pooling last": [es.Conv(3, 3, threshold=0.5), es.Pool((1, 2), name="output", threshold=0.5)],
+}
+
+
+@pytest.mark.parametrize("isa", block.supported())
+@pytest.mark.parametrize("name", NETWORKS)
+def test_kernel_gives_the_spikes_of_its_twin(name: str, isa: str) -> None:
+    network = es.Network(es.Input(8, 7, 2), *NETWORKS[name])
+    rng = np.random.default_rng(1)
+    network = network.with_weights(
+        {key: rng.normal(0.2, 1.0, shape) for key, shape in network.weight_shapes().items()}
+    )
+    # Between steps, several in one step, unsorted.
+    times, neurons = rng.uniform(0.0, 60.0, 800), rng.integers(0, 112, 800)
+    before = block.selected
+    block.select(isa)
+    try:
+        run = clocked.run(network, times, neurons, t_stop=79.0)
+    finally:
+        block.select(before)
+    expected = clocked_twin.run(network, times, neurons, 80)
+    for layer, (when, who) in zip(network.names, expected, strict=True):
+        assert len(when) > 20
+        np.testing.assert_array_equal(run[layer].times, when)
+        np.testing.assert_array_equal(run[layer].neurons, who)
+
+
+def test_runs_of_no_step_and_of_no_input() -> None:
+    network = es.Network(es.Input(3), es.Dense(2, name="output"))
+    nothing = (np.empty(0), np.empty(0, np.int64))
+    for stop in (0.0, 5.0):
+        assert len(clocked.run(network, *nothing, t_stop=stop)["output"]) == 0
+    with pytest.raises(es.SimulationError, match=r"takes up to 1000000 steps of 1 ms, got 1e\+07"):
+        clocked.run(network, *nothing, t_stop=1e7)

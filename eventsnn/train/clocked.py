@@ -1,0 +1,236 @@
+"""HM2-BP on the clocked engine: the authors' 1 ms steps, forward and backward, in float32.
+
+The rule is that of `eventsnn.train.backward`; S-PSPs are those of `eventsnn.learning.clocked`, and the self
+term is computed even in the first layer: on a clock a spike overshoots the threshold, so that it is not 1.
+Samples run and, in spatial layers, learn side by side; dense layers learn block by block. Sums run over the
+samples in their order: the result is the same to the last bit for any number of threads.
+
+Source: Jin, Zhang & Li, NeurIPS 2018, and the authors' program.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from eventsnn._ext.engine_clocked import ClockedRun
+from eventsnn._ext.optimiser import Update, update_blocks
+from eventsnn._ext.spsp_clocked import lateral_spsp, learn_dense, learn_spatial
+from eventsnn._ext.turns import Turns
+from eventsnn.engines import clocked
+from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.sweep import Arrivals
+from eventsnn.errors import TrainingError
+from eventsnn.learning import macro
+from eventsnn.learning.clocked import lent_interval
+from eventsnn.learning.hm2bp import HM2BP
+from eventsnn.network import Conv, Dense, Network, Pool
+from eventsnn.train.backward import Errors
+from eventsnn.train.learner import check_trainable
+from eventsnn.train.optimisers import OptimiserState
+from eventsnn.train.parallel import Pool as Threads
+
+
+def check_clocked(network: Network) -> None:
+    """Raise TrainingError, saying why, for a network that cannot be trained on a clock."""
+    check_trainable(network)
+    reason = clocked.refusal(network)
+    if reason:
+        raise TrainingError(f"network cannot be trained with engine 'clocked': {reason}")
+    for layer in network.layers:
+        if layer.tau_m == layer.tau_s:
+            raise TrainingError(
+                f"{layer.owner}: engine 'clocked' trains with tau_m and tau_s that differ only"
+            )
+
+
+class ClockedLearner:
+    """A network on a clock, forward and backward.
+
+    Parameters
+    ----------
+    packed : PackedNetwork
+        In float32; its weights are read anew for each mini-batch.
+    """
+
+    def __init__(self, packed: PackedNetwork) -> None:
+        self.network = packed.network
+        self.clock = clocked.ClockedNetwork(packed.network, packed.blocks)
+
+    def forward(self, samples: Arrivals, threads: Threads) -> list[ClockedRun]:
+        """Every sample through all layers, up to and including the step of its last input event."""
+        self.clock.refresh()
+        runs: list[ClockedRun | None] = [None] * len(samples)
+        turns = Turns(len(samples))
+
+        def work() -> None:
+            while (sample := turns.take()) >= 0:
+                times, neurons = samples.sample(sample)
+                steps = int(times[-1]) + 1 if len(times) else 1
+                runs[sample] = self.clock.run(times, neurons, steps)
+
+        threads.share(work)
+        return [run for run in runs if run is not None]
+
+    def counts(self, runs: list[ClockedRun], number: int) -> np.ndarray:
+        """Spikes of each neuron of a layer (0: the input), int64 array (samples, neurons)."""
+        return np.array([self.clock.counts(run, number) for run in runs], np.int64)
+
+    def accumulate(
+        self,
+        states: dict[str, OptimiserState],
+        runs: list[ClockedRun],
+        labels: np.ndarray,
+        sample_weights: np.ndarray,
+        rule: HM2BP,
+        threads: Threads,
+        updates: dict[str, Update] | None = None,
+    ) -> Errors:
+        """Gradients of a mini-batch; see `eventsnn.train.backward.accumulate_gradients`."""
+        layers = self.network.layers
+        counts = self.counts(runs, len(layers))
+        loss, errors = macro.losses(counts, labels, rule)
+        delta = sample_weights[:, None] * errors / self.network.output.threshold
+        factor = self._lateral_factors(runs, counts, labels, delta)
+        silent = counts[np.arange(len(labels)), labels] == 0
+        lent = np.full((len(runs), 2), (-1, 1), np.int64)
+        for sample in np.flatnonzero(silent) if rule.force_label_spikes else ():
+            lent[sample] = labels[sample], lent_interval(runs[sample].steps, rule.desired)
+        forced = int((lent[:, 0] >= 0).sum())
+        for number in range(len(layers), 0, -1):
+            layer = layers[number - 1]
+            if not isinstance(layer, Dense):
+                self._learn_spatial(number, states, runs, delta, rule, threads)
+                break
+            state = states[str(layer.name)]
+            delta = self._learn_dense(number, state, runs, delta, factor, lent, rule, threads)
+            factor, lent = np.ones_like(delta), np.full_like(lent, (-1, 1))
+        for name, update in (updates or {}).items():
+            turns = Turns(len(states[name].gradient))
+            threads.share(partial(update_blocks, update, turns))
+        return Errors(loss, forced)
+
+    def _lateral_factors(
+        self, runs: list[ClockedRun], counts: np.ndarray, labels: np.ndarray, delta: np.ndarray
+    ) -> np.ndarray:
+        """Lateral factors of the output neurons (samples, outputs), from their true spikes."""
+        layer, number = self.network.output, len(self.network.layers)
+        factor = np.ones_like(delta)
+        if not layer.lateral_inhibition:
+            return factor
+        e = np.empty((self.clock.layers[-1].size, layer.neurons), np.float32)
+        for sample, run in enumerate(runs):
+            if not delta[sample].any() or not counts[sample].any():
+                continue
+            lateral_spsp(self.clock.layers[-1], run, number, e)
+            active = counts[sample] > 0
+            active[labels[sample]] = True
+            factor[sample] = macro.lateral_factor(
+                e[: layer.neurons].astype(np.float64),
+                counts[sample],
+                active,
+                layer.threshold,
+                layer.lateral_inhibition,
+            )
+        return factor
+
+    def _learn_dense(
+        self,
+        number: int,
+        state: OptimiserState,
+        runs: list[ClockedRun],
+        delta: np.ndarray,
+        factor: np.ndarray,
+        lent: np.ndarray,
+        rule: HM2BP,
+        threads: Threads,
+    ) -> np.ndarray:
+        """Gradient of a dense layer; returns the errors of the layer below (samples, neurons)."""
+        layer, kernel = self.network.layers[number - 1], self.clock.layers[number - 1]
+        blocks, rows, _ = state.gradient.shape
+        assert isinstance(layer, Dense)
+        errors, factors = np.zeros((2, len(runs), kernel.size), np.float32)
+        errors[:, : layer.neurons], factors[:, : layer.neurons] = delta, factor
+        below = np.zeros((blocks if number > 1 else 0, len(runs), rows), np.float32)
+        turns, row_sum = Turns(blocks), state.row_sum.astype(np.float32)
+        options, gradient = _options(layer, rule), state.gradient
+        threads.share(
+            lambda: learn_dense(
+                kernel, runs, number, errors, factors, row_sum, *options, lent, gradient, below, turns
+            )
+        )
+        divisor = self.network.layers[number - 2].threshold if number > 1 else 1.0
+        return below.sum(axis=0, dtype=np.float64) / divisor
+
+    def _learn_spatial(
+        self,
+        last: int,
+        states: dict[str, OptimiserState],
+        runs: list[ClockedRun],
+        delta: np.ndarray,
+        rule: HM2BP,
+        threads: Threads,
+    ) -> None:
+        """Gradients of the convolutions from the errors of layer number `last`, the last spatial one."""
+        gradients: list[dict[str, np.ndarray]] = [{} for _ in runs]
+        row_sums = {}
+        for layer in self.network.layers[:last]:
+            if isinstance(layer, Conv):
+                width = self.clock.kernels[str(layer.name)].shape[1]
+                row_sums[str(layer.name)] = np.zeros(width, np.float32)
+                own = states[str(layer.name)].row_sum.ravel()[: layer.channels]
+                row_sums[str(layer.name)][: layer.channels] = own
+        turns = Turns(len(runs))
+
+        def work() -> None:
+            while (sample := turns.take()) >= 0:
+                if delta[sample].any():
+                    gradients[sample] = self._learn_sample(last, runs[sample], delta[sample], row_sums, rule)
+
+        threads.share(work)
+        for layer in self.network.layers[:last]:
+            name = str(layer.name)
+            parts = [own[name] for own in gradients if name in own]
+            if parts:
+                assert isinstance(layer, Conv)
+                total = parts[0]
+                for part in parts[1:]:
+                    total += part
+                states[name].gradient += self.clock.to_blocks(layer, total)
+
+    def _learn_sample(
+        self, last: int, run: ClockedRun, delta: np.ndarray, row_sums: dict[str, np.ndarray], rule: HM2BP
+    ) -> dict[str, np.ndarray]:
+        """One sample from the last spatial layer down; gradients (rows, width) by layer."""
+        found: dict[str, np.ndarray] = {}
+        layers, nothing = self.network.layers, np.empty((0, 0), np.float32)
+        own = np.zeros(self.clock.layouts[last].size, np.float32)
+        own[self.clock.layouts[last].ids] = delta
+        for number in range(last, 0, -1):
+            layer = layers[number - 1]
+            assert isinstance(layer, Conv | Pool)
+            name = str(layer.name)
+            below = np.empty(self.clock.layouts[number - 1].size if number > 1 else 0, np.float32)
+            gradient = np.zeros_like(self.clock.kernels[name]) if isinstance(layer, Conv) else nothing
+            row_sum = row_sums.get(name, np.empty(0, np.float32))
+            learn_spatial(
+                self.clock.layers[number - 1],
+                run,
+                number,
+                own,
+                row_sum,
+                *_options(layer, rule),
+                gradient,
+                below,
+            )
+            if isinstance(layer, Conv):
+                found[name] = gradient
+                if number > 1:
+                    below /= np.float32(layers[number - 2].threshold)
+            own = below
+        return found
+
+
+def _options(layer: Dense | Conv | Pool, rule: HM2BP) -> tuple[float, float, float, bool]:
+    return float(layer.threshold), rule.silent_post_spsp, rule.silent_post_ratio, rule.effect_ratio
