@@ -21,7 +21,7 @@ from eventsnn.cli.common import FILE, json_option, report
 )
 @json_option
 def import_weights(weights: Path, out: Path, experiment: Path | None, as_json: bool) -> None:
-    """Make a model of the weights that the authors' program wrote as text.
+    """Make a model of weights that the authors' program wrote.
 
     The file does not say what network it is for, only how many numbers it has. Their weights were trained on
     a clock of 1 ms: evaluate them with --engine clocked for their accuracy.
