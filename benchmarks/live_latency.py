@@ -1,9 +1,8 @@
 """Live input: from the sending of the events that make a spike to its line, over UDP on this machine.
 
 Every millisecond a datagram of the events of that millisecond (14, N-MNIST's rate, uniform over 34 x 34 x 2)
-goes to ``eventsnn simulate --live --spikes -`` with 2312-800-10 as in long_input.py. Reported, in
-milliseconds of wall time: from the sending of the datagram of a spike's own millisecond to the reading of its
-line. Run it alone.
+goes to ``eventsnn simulate --live --spikes -`` with 2312-800-10 as in long_input.py. Reported, in wall time:
+from the sending of the datagram of a spike's own millisecond to the reading of its line. Run it alone.
 """
 
 from __future__ import annotations

@@ -124,7 +124,11 @@ def simulate(
     """
     from eventsnn.network import Network
 
-    if wants_stream(files, stream, trace):
+    if record is not None and trace is None:
+        raise click.UsageError("--record says what the trace holds: give --trace as well.")
+    if trace is not None and trace.absolute() in {path.absolute() for path in (model, *files)}:
+        raise click.UsageError(f"--trace {trace} would overwrite a file that is to be read.")
+    if wants_stream(model, engine, files, stream, trace, record):
         result, stop = stream_one(model, files, trace, stream, (sensor, engine, dtype, t_stop, on_bad))
         if stream["spikes"] == "-":  # standard output belongs to the spikes
             note(json.dumps(result, allow_nan=False) if as_json else _format_one(result))
@@ -133,10 +137,6 @@ def simulate(
         if stop is not None:
             raise stop
         return
-    if record is not None and trace is None:
-        raise click.UsageError("--record says what the trace holds: give --trace as well.")
-    if trace is not None and trace.absolute() in {path.absolute() for path in (model, *files)}:
-        raise click.UsageError(f"--trace {trace} would overwrite a file that is to be read.")
     network = Network.load(model)
     if on_bad == "error":
         _check_files(files)

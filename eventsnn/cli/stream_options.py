@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from eventsnn.cli.common import FILE, Interrupted, format_option
+from eventsnn.errors import SimulationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,7 +100,14 @@ def stream_options(command: F) -> F:
     return format_option(command)
 
 
-def wants_stream(files: tuple[Path, ...], options: dict[str, Any], trace: Path | None) -> bool:
+def wants_stream(
+    model: Path,
+    engine: str,
+    files: tuple[Path, ...],
+    options: dict[str, Any],
+    trace: Path | None,
+    record: tuple[str, ...] | None,
+) -> bool:
     """Whether to simulate in parts: if an option is for that, or the one recording is long.
 
     Raises click.UsageError where options do not go together.
@@ -117,14 +125,34 @@ def wants_stream(files: tuple[Path, ...], options: dict[str, Any], trace: Path |
         option = "--" + option.replace("_", "-")
         if len(files) != 1:
             raise click.UsageError(f"{option} is for one recording at a time; {len(files)} were given.")
-        if trace is not None:
+        if record is not None and record != ("spikes",):
             raise click.UsageError(
-                f"{option} does not go with --trace, which keeps whole recordings; use --spikes."
+                f"{option} does not go with --record {','.join(record)}, which needs all at once."
             )
+        for name in ("save_state", "resume_from"):
+            if trace is not None and options[name] is not None:
+                raise click.UsageError(
+                    f"--{name.replace('_', '-')} does not go with --trace, which holds whole recordings; "
+                    "use --spikes."
+                )
         return True
-    if len(files) != 1 or trace is not None:
+    if len(files) != 1 or (record is not None and record != ("spikes",)):
         return False
-    return files[0].is_file() and files[0].stat().st_size >= LARGE_BYTES
+    return files[0].is_file() and files[0].stat().st_size >= LARGE_BYTES and _can_stream(model, engine)
+
+
+def _can_stream(model: Path, engine: str) -> bool:
+    """Whether a long recording can go through this model in parts; if not, it is simulated whole."""
+    from eventsnn.engines.streaming import choose
+    from eventsnn.network import Network
+
+    if engine not in ("auto", "queue", "sweep"):
+        return False
+    try:
+        choose(Network.load(model), engine)
+    except SimulationError:
+        return False
+    return True
 
 
 def stream_one(
@@ -167,6 +195,7 @@ def stream_one(
         options["live"],
         options["patience"],
         options["idle"],
+        trace,
     )
     result = stream_file(Network.load(model), file, settings)
     stop = kept_text(result, settings) if result["exit_reason"] == "interrupted" else None

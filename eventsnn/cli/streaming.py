@@ -16,7 +16,7 @@ import numpy as np
 
 from eventsnn.cli.common import Interrupted, note
 from eventsnn.engines.arguments import check_t_stop
-from eventsnn.engines.record import SpikeRecord
+from eventsnn.engines.record import ExitReason, SpikeRecord
 from eventsnn.errors import SimulationError
 from eventsnn.events import EventStream, open_events
 from eventsnn.events.ahead import DEPTH, Ahead
@@ -27,6 +27,7 @@ from eventsnn.events.stream import SensorSize, check_sensor_size
 from eventsnn.interrupts import hold_interrupts
 from eventsnn.network import Network
 from eventsnn.simulation import SavedState, Simulation, load_state
+from eventsnn.trace import TraceWriter
 from eventsnn.trace.spike_text import SpikeText
 
 UDP = "udp://"
@@ -52,6 +53,7 @@ class StreamSettings:
     live: bool = False
     patience: float | None = None
     idle: float | None = None
+    trace: Path | None = None
 
 
 class Run:
@@ -69,6 +71,7 @@ class Run:
             self.simulation = Simulation.take_up(saved, network, t_stop=settings.t_stop)
         self.resumed_at = self.simulation.t_complete if saved else -math.inf
         self.to_skip = self.simulation.held
+        self.trace: TraceWriter | None = None
         self.late = 0
         self.finished = False
         self.spikes = (
@@ -114,6 +117,13 @@ class Run:
         if self.settings.save_state and time.monotonic() - self._last_save >= self.settings.save_every:
             self.save()
 
+    def end_trace(self, source: str, interrupted: bool) -> None:
+        """Make a sample of the parts in the trace."""
+        if self.trace is not None:
+            with hold_interrupts():
+                reason = ExitReason.INTERRUPTED if interrupted else None
+                self.trace.end_parts(reason=reason, source=source)
+
     def say_how_far(self) -> None:
         """Twice a second, to people who watch."""
         if sys.stderr.isatty() and time.monotonic() - self._last_word >= 0.5:
@@ -137,6 +147,8 @@ class Run:
     def _write(self, part: SpikeRecord) -> None:
         if self.spikes is not None:
             self.spikes.append(part)
+        if self.trace is not None:
+            self.trace.append_part(part)
 
 
 def _region_note(region: Region) -> dict[str, Any]:
@@ -189,7 +201,11 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
         run = Run(network, settings)
         if run.spikes is not None:
             stack.callback(run.spikes.close)
+        if settings.trace is not None:
+            config = {"engine": run.simulation.engine, "dtype": settings.dtype, "t_stop": settings.t_stop}
+            run.trace = stack.enter_context(TraceWriter(settings.trace, network, config=config))
         interrupted = _run(run, _live_parts(run, source) if settings.live else source)
+        run.end_trace(file, interrupted)
         dropped = source.dropped if settings.live else 0
         odd = asdict(source.anomalies)
     seconds = time.perf_counter() - start

@@ -20,9 +20,11 @@ samples marked there count. SONATA: Dai et al., PLoS Comput. Biol. 16(2):e100769
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from eventsnn.errors import TraceError
 from eventsnn.network import Network, Projection
 
 LAYOUT_VERSION: Final = 1
@@ -203,3 +205,18 @@ def _sample_ptr(group: str) -> Column:
         "rows of sample s are [sample_ptr[s], sample_ptr[s + 1])",
         stage=POINTERS,
     )
+
+
+def check_record(record: Iterable[str]) -> tuple[str, ...]:
+    """Record options in their usual order, "spikes" always among them.
+
+    Raises
+    ------
+    TraceError
+        Naming the option that does not exist, and those that do.
+    """
+    options = (record,) if isinstance(record, str) else tuple(record)
+    for option in options:
+        if option not in RECORD:
+            raise TraceError(f"record: no option {option!r}; there are {', '.join(RECORD)}")
+    return tuple(option for option in RECORD if option in options or option == "spikes")

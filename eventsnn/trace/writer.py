@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eventsnn.engines.record import LayerSpikes, SpikeRecord
+from eventsnn.engines.record import ExitReason, LayerSpikes, SpikeRecord, decide
 from eventsnn.errors import TraceError
 from eventsnn.network import Network
-from eventsnn.network.file import write_network
 from eventsnn.trace import schema
 from eventsnn.trace.afferents import check_exact_time
+from eventsnn.trace.creation import create_file
 from eventsnn.trace.potential import replay_layer
-from eventsnn.trace.schema import Column
 from eventsnn.trace.spsp import pair_totals, spike_shares
 
 if TYPE_CHECKING:
@@ -29,6 +26,16 @@ if TYPE_CHECKING:
 # Samples, and bytes of data, kept back before they are written: small writes are what HDF5 is slow at.
 FLUSH_SAMPLES = 10
 FLUSH_BYTES = 2**24
+
+
+@dataclass
+class _Parts:
+    """A simulation of which parts have been appended."""
+
+    rows: dict[str, int]  # before the first
+    counts: dict[str, np.ndarray]
+    last: float = 0.0  # time of the last spike, ms
+    ended: SpikeRecord | None = None  # the last part
 
 
 class TraceWriter:
@@ -79,7 +86,7 @@ class TraceWriter:
             raise TraceError(f"{path}: networks with biases cannot be traced yet; simulate without a trace")
         self.path = Path(path)
         self.network = network
-        self.record = check_record(record)
+        self.record = schema.check_record(record)
         if not (np.isfinite(potential_step) and potential_step > 0):
             raise TraceError(f"potential_step must be a number > 0 ms, got {potential_step!r}")
         self._step = float(potential_step)
@@ -95,7 +102,16 @@ class TraceWriter:
         self._rows = dict(self._written)  # rows in the file and pending
         self._clock = 0.0
         self._samples = 0
-        self._file: h5py.File | None = self._create(config, seed)
+        self._parts: _Parts | None = None
+        options = {
+            "record": list(self.record),
+            "potential_step": self._step,
+            "potential_layers": list(self._potential_layers),
+        }
+        everything = options | dict(config or {})
+        self._file: h5py.File | None = create_file(
+            self._part, self.path, network, self._columns, everything, seed
+        )
 
     def __enter__(self) -> TraceWriter:
         return self
@@ -119,6 +135,9 @@ class TraceWriter:
     def _finish(self) -> None:
         if self._file is not None:
             try:
+                if self._parts is not None:
+                    self._rewind(self._parts.rows)
+                    self._parts = None
                 self._write_out()
             finally:
                 self._file.close()
@@ -163,6 +182,8 @@ class TraceWriter:
         """
         if self._file is None:
             raise TraceError(f"{self.path}: the trace is closed")
+        if self._parts is not None:
+            raise TraceError(f"{self.path}: parts of a simulation wait to be made a sample by end_parts")
         self._check_run(run)
         length = _length(run, t_stop_ms)
         before = dict(self._rows)
@@ -173,16 +194,66 @@ class TraceWriter:
                 self._append_potentials(run, length)
             if "spsp" in self.record:
                 self._append_spsps(run)
-            self._append_sample(run, source, label, epoch, length)
+            self._append_sample(run, run.decision, source, label, epoch, length)
         except BaseException:  # Ctrl-C among others: half a sample must not stay
             self._rewind(before)
             raise
-        self._clock += length
-        self._samples += 1
-        self._pending_samples += 1
-        if self._pending_samples >= FLUSH_SAMPLES:
-            self._write_out()
-        return self._samples - 1
+        return self._end_sample(length)
+
+    def append_part(self, part: SpikeRecord) -> None:
+        """Append a part of a simulation that goes on (`eventsnn.Simulation`); `end_parts` makes a sample.
+
+        Raises
+        ------
+        TraceError
+            As for `append`; also if more than spikes is to be recorded, which needs the whole simulation.
+        """
+        if self._file is None:
+            raise TraceError(f"{self.path}: the trace is closed")
+        if self.record != ("spikes",):
+            raise TraceError(f"{self.path}: of a simulation in parts only spikes can be recorded")
+        self._check_run(part)
+        if self._parts is None:
+            sizes = {str(layer.name): layer.neurons for layer in self.network.layers}
+            counts = {name: np.zeros(n, np.int64) for name, n in sizes.items()}
+            self._parts = _Parts(dict(self._rows), counts)
+        for layer in ("input", *self.network.names):
+            self._put_spikes(part[layer])
+            if layer != "input":
+                self._parts.counts[layer] += part[layer].counts
+            self._parts.last = max(self._parts.last, *part[layer].times[-1:].tolist(), 0.0)
+        self._parts.ended = part
+
+    def end_parts(
+        self, *, t_end: float | None = None, reason: ExitReason | None = None, source: str = ""
+    ) -> int | None:
+        """Make a sample of the parts appended since the last one; None if there are none.
+
+        Parameters
+        ----------
+        t_end : float, optional
+            Up to where it is complete, ms; by default what the last part says.
+        reason : ExitReason, optional
+            Why it ended, likewise.
+        source : str
+            Where it came from.
+
+        Returns
+        -------
+        int
+            Number of the sample in the trace.
+        """
+        if self._parts is None or self._parts.ended is None:
+            return None
+        parts, run = self._parts, self._parts.ended
+        run = replace(run, t_end=run.t_end if t_end is None else t_end, exit_reason=reason or run.exit_reason)
+        for layer in ("input", *self.network.names):
+            self._close_spikes(layer, parts.counts.get(layer))
+        length = max(parts.last, run.t_end if np.isfinite(run.t_end) else 0.0)
+        decision = decide(parts.counts[self.network.names[-1]])
+        self._append_sample(run, decision, source, -1, -1, length)
+        self._parts = None
+        return self._end_sample(length)
 
     # -- what is appended --------------------------------------------------------------------------
 
@@ -196,14 +267,29 @@ class TraceWriter:
             if option in self.record:
                 check_exact_time(run.engine, f"record {option!r}")
 
+    def _end_sample(self, length: float) -> int:
+        self._clock += length
+        self._samples += 1
+        self._pending_samples += 1
+        if self._pending_samples >= FLUSH_SAMPLES:
+            self._write_out()
+        return self._samples - 1
+
     def _append_spikes(self, spikes: LayerSpikes) -> None:
+        self._put_spikes(spikes)
+        self._close_spikes(spikes.name, spikes.counts if spikes.name != "input" else None)
+
+    def _put_spikes(self, spikes: LayerSpikes) -> None:
         group = f"/spikes/{spikes.name}"
         self._put(f"{group}/timestamps", self._clock + spikes.times)
         self._put(f"{group}/node_ids", spikes.neurons)
         self._put(f"{group}/local_ms", spikes.times)
-        self._point(f"{group}/sample_ptr", f"{group}/timestamps")
-        if spikes.name != "input":
-            self._put(f"/counts/{spikes.name}", spikes.counts[None, :])
+
+    def _close_spikes(self, layer: str, counts: np.ndarray | None) -> None:
+        """End a sample's rows of a layer, with the counts of its neurons; the input has none."""
+        self._point(f"/spikes/{layer}/sample_ptr", f"/spikes/{layer}/timestamps")
+        if counts is not None:
+            self._put(f"/counts/{layer}", counts[None, :])
 
     def _append_potentials(self, run: SpikeRecord, length: float) -> None:
         grid = np.arange(0.0, length + 0.5 * self._step, self._step)
@@ -229,13 +315,15 @@ class TraceWriter:
                 self._put(f"{total}/{name}", values)
             self._point(f"{total}/sample_ptr", f"{total}/value")
 
-    def _append_sample(self, run: SpikeRecord, source: str, label: int, epoch: int, length: float) -> None:
+    def _append_sample(
+        self, run: SpikeRecord, decision: int | None, source: str, label: int, epoch: int, length: float
+    ) -> None:
         row = {
             "t_start": self._clock,
             "t_stop": self._clock + length,
             "t_end": run.t_end,
             "label": label,
-            "prediction": -1 if run.decision is None else run.decision,
+            "prediction": -1 if decision is None else decision,
             "epoch": epoch,
             "source": _cut_utf8(source, 200),
             "engine": run.engine.encode(),
@@ -296,75 +384,6 @@ class TraceWriter:
             # Only now: an interrupted write is repeated at the same place.
             self._written[path], self._pending[path] = end, []
 
-    def _create(self, config: Mapping[str, Any] | None, seed: int | None) -> h5py.File:
-        import h5py
-
-        try:
-            config_json = json.dumps(
-                {
-                    "record": list(self.record),
-                    "potential_step": self._step,
-                    "potential_layers": list(self._potential_layers),
-                    **(config or {}),
-                },
-                sort_keys=True,
-            )
-        except TypeError as error:
-            raise TraceError(f"{self.path}: config holds something that JSON cannot ({error})") from None
-        try:
-            file = h5py.File(self._part, "w", libver=schema.LIBVER)
-        except OSError as error:
-            raise TraceError(f"{self.path}: cannot be written ({error})") from None
-        file.attrs["magic"] = np.uint32(schema.SONATA_MAGIC)
-        file.attrs["version"] = np.array(schema.SONATA_VERSION, dtype=np.uint32)
-        file.attrs["eventsnn_trace"] = schema.LAYOUT_VERSION
-        file.attrs["config_json"] = config_json
-        file.attrs["versions_json"] = json.dumps(_versions(), sort_keys=True)
-        file.attrs["seed"] = -1 if seed is None else seed
-        file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-        write_network(file.create_group("network"), self.network)
-        for column in self._columns:
-            _create_dataset(file, column)
-        sorting = h5py.enum_dtype(schema.SORTING, basetype="u1")
-        for layer in ("input", *self.network.names):
-            group = file[f"/spikes/{layer}"]
-            group.attrs.create("sorting", schema.SORTING["by_time"], dtype=sorting)
-            group.attrs["n_nodes"] = self.network.source_size(self.network.index(layer))
-        file.swmr_mode = True  # from here on no dataset and no attribute can be added
-        return file
-
-
-def check_record(record: Iterable[str]) -> tuple[str, ...]:
-    """Record options in their usual order, "spikes" always among them.
-
-    Raises
-    ------
-    TraceError
-        Naming the option that does not exist, and those that do.
-    """
-    options = (record,) if isinstance(record, str) else tuple(record)
-    for option in options:
-        if option not in schema.RECORD:
-            raise TraceError(f"record: no option {option!r}; there are {', '.join(schema.RECORD)}")
-    return tuple(option for option in schema.RECORD if option in options or option == "spikes")
-
-
-def _create_dataset(file: h5py.File, column: Column) -> None:
-    first = 1 if column.is_pointer else 0  # CSR pointers begin with a 0
-    compression = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.compress else {}
-    width = (column.width,) if column.width else ()
-    dataset = file.create_dataset(
-        column.path,
-        shape=(first, *width),
-        maxshape=(None, *width),
-        dtype=column.dtype,
-        chunks=column.chunks,
-        **compression,
-    )
-    dataset.attrs["description"] = column.description
-    if column.units is not None:
-        dataset.attrs["units"] = column.units
-
 
 def _length(run: SpikeRecord, t_stop_ms: float | None) -> float:
     """Length of a sample: no spike of it may lie beyond, or its timestamps would enter the next one's."""
@@ -379,17 +398,3 @@ def _length(run: SpikeRecord, t_stop_ms: float | None) -> float:
 def _cut_utf8(text: str, size: int) -> bytes:
     """Encode `text`, cut to `size` bytes without splitting a character."""
     return text.encode("utf-8")[:size].decode("utf-8", errors="ignore").encode("utf-8")
-
-
-def _versions() -> dict[str, str]:
-    import h5py
-
-    from eventsnn import __version__
-
-    return {
-        "eventsnn": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "h5py": h5py.version.version,
-        "hdf5": h5py.version.hdf5_version,
-    }

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import eventsnn as es
 from eventsnn.events.live import send_events
@@ -107,6 +108,21 @@ def test_large_recordings_go_in_parts_by_themselves(
     assert parts["counts"] == whole["counts"]
 
 
+def test_large_recordings_of_networks_that_cannot_go_in_parts_are_simulated_whole(
+    cli: Cli, long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = csr_array(np.eye(4, 60))
+    network = es.Network(es.Input(*SENSOR), es.Dense(4, name="a", threshold=1.0), weights={"a": hidden})
+    network.save(tmp_path / "sparse.h5")
+    monkeypatch.setattr("eventsnn.cli.stream_options.LARGE_BYTES", 1000)
+    result = cli("simulate", tmp_path / "sparse.h5", long, "--json").json
+    assert "late" not in result
+    assert result["layers"]["a"]["spikes"] > 0
+    outcome = cli("simulate", tmp_path / "sparse.h5", long, "--from", "1")
+    assert outcome.code == 1
+    assert "make the weights dense" in outcome.err
+
+
 def test_from_until_crop_and_downsample(cli: Cli, model: Path, tmp_path: Path) -> None:
     events = make_long(5000).events
     large = np.empty(len(events), events.dtype)
@@ -120,6 +136,39 @@ def test_from_until_crop_and_downsample(cli: Cli, model: Path, tmp_path: Path) -
     found = cli("simulate", model, tmp_path / "large.raw", *region, "--json").json
     assert found["events"] == expected["events"] == keep.sum()
     assert found["counts"] == expected["counts"]
+
+
+def test_a_trace_of_parts_is_that_of_one_run(cli: Cli, model: Path, long: Path, tmp_path: Path) -> None:
+    cli("simulate", model, long, "--trace", tmp_path / "whole.h5")
+    result = cli("simulate", model, long, "--from", "0", "--trace", tmp_path / "parts.h5", "--json").json
+    with es.Trace(tmp_path / "whole.h5") as whole, es.Trace(tmp_path / "parts.h5") as parts:
+        assert len(parts) == 1
+        assert parts.samples == whole.samples
+        for layer in ("input", "hidden", "output"):
+            a, b = parts.spikes(layer, 0), whole.spikes(layer, 0)
+            assert len(a) > 0
+            assert np.array_equal(a.times, b.times)
+            assert np.array_equal(a.neurons, b.neurons)
+            assert np.array_equal(a.counts, b.counts)
+        assert parts.samples[0].prediction == result["decision"]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_ctrl_c_keeps_a_trace_up_to_then(model: Path, long: Path, tmp_path: Path) -> None:
+    growing, spikes = tmp_path / "growing.bin", tmp_path / "s.csv"
+    growing.write_bytes(long.read_bytes()[:50_000])
+    outcome = interrupt_when(
+        lambda: spikes.exists() and spikes.stat().st_size > 100,
+        *("simulate", model, growing, "--live", "--spikes", spikes, "--trace", tmp_path / "t.h5"),
+    )
+    assert outcome.code == 130
+    whole = es.simulate(make_network(), make_long())
+    with es.Trace(tmp_path / "t.h5") as trace:
+        (sample,) = trace.samples
+        assert sample.exit_reason is es.ExitReason.INTERRUPTED
+        times = trace.spikes("hidden", 0).times
+        assert len(times) > 10
+        assert np.array_equal(times, whole["hidden"].times[whole["hidden"].times < sample.t_end])
 
 
 @pytest.mark.parametrize("until", ["0.001", "777.5", "1999"])
@@ -258,7 +307,11 @@ def test_datagrams(model: Path, tmp_path: Path) -> None:
     ("arguments", "text"),
     [
         (("FILE", "--crop", "1,2"), "write x0,y0,x1,y1 in pixels"),
-        (("FILE", "--crop", "0,0,6,5", "--trace", "t.h5"), "--crop does not go with --trace"),
+        (
+            ("FILE", "--from", "1", "--trace", "t.h5", "--record", "spsp"),
+            "--from does not go with --record spsp",
+        ),
+        (("FILE", "--save-state", "s.npz", "--trace", "t.h5"), "--save-state does not go with --trace"),
         (("FILE", "FILE", "--from", "5"), "--from is for one recording at a time; 2 were given"),
         (("FILE", "--patience", "5"), "--patience is for --live"),
         (("-",), "- is a live source: give --live"),

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+import eventsnn as es
 import eventsnn.trace.writer as writer_module
 from eventsnn.engines import twin
 from eventsnn.engines.record import SpikeRecord
@@ -277,3 +278,47 @@ def test_writer_that_fails_before_its_first_sample_leaves_nothing(tmp_path: Path
     with pytest.raises(ZeroDivisionError), TraceWriter(tmp_path / "t.h5", network):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_of_a_simulation_make_a_sample(tmp_path):
+    """Between other samples, and dropped again if they are not made one."""
+    network = es.Network(es.Input(6), es.Dense(5, threshold=1.0, name="a"), seed=2)
+    rng = np.random.default_rng(4)
+    times, indices = np.sort(rng.uniform(0.0, 60.0, 300)), rng.integers(0, 6, 300).astype(np.int32)
+    whole = es.simulate(network, (times, indices))
+    assert len(whole["a"]) > 20
+
+    def in_parts(writer, finish):
+        run = es.Simulation(network)
+        for part in np.split(np.arange(300), [100, 101, 250]):
+            writer.append_part(run.feed((times[part], indices[part])))
+        if finish:
+            writer.append_part(run.finish())
+
+    with TraceWriter(tmp_path / "t.h5", network) as writer:
+        assert writer.end_parts() is None
+        writer.append(whole)
+        in_parts(writer, finish=True)
+        with pytest.raises(TraceError, match="wait to be made a sample by end_parts"):
+            writer.append(whole)
+        assert writer.end_parts(source="x") == 1
+        writer.append(whole)
+        in_parts(writer, finish=False)
+    with Trace(tmp_path / "t.h5") as trace:
+        assert len(trace) == 3
+        for sample in range(3):
+            for layer in ("input", "a"):
+                assert np.array_equal(trace.spikes(layer, sample).times, whole[layer].times)
+                assert np.array_equal(trace.spikes(layer, sample).neurons, whole[layer].neurons)
+            assert trace.samples[sample].prediction == whole.decision
+            assert trace.samples[sample].exit_reason is es.ExitReason.QUIET
+        assert [sample.source for sample in trace.samples] == ["", "x", ""]
+
+
+def test_potentials_of_parts_are_refused(tmp_path):
+    network = es.Network(es.Input(6), es.Dense(5, threshold=1.0, name="a"), seed=2)
+    with (
+        TraceWriter(tmp_path / "t.h5", network, record=("spikes", "potential")) as writer,
+        pytest.raises(TraceError, match="only spikes can be recorded"),
+    ):
+        writer.append_part(es.Simulation(network).feed(([1.0], [0])))

@@ -1,0 +1,96 @@
+"""Makes the file of a trace, with all datasets empty."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eventsnn.errors import TraceError
+from eventsnn.network import Network
+from eventsnn.network.file import write_network
+from eventsnn.trace import schema
+from eventsnn.trace.schema import Column
+
+if TYPE_CHECKING:
+    import h5py
+
+
+def create_file(
+    part: Path,
+    path: Path,
+    network: Network,
+    columns: Iterable[Column],
+    config: Mapping[str, Any],
+    seed: int | None,
+) -> h5py.File:
+    """A trace without samples at `part`, which is to become `path` one day; readers may open it from now on.
+
+    Raises
+    ------
+    TraceError
+        A config that JSON cannot hold, or a file that cannot be written.
+    """
+    import h5py
+
+    try:
+        config_json = json.dumps(dict(config), sort_keys=True)
+    except TypeError as error:
+        raise TraceError(f"{path}: config holds something that JSON cannot ({error})") from None
+    try:
+        file = h5py.File(part, "w", libver=schema.LIBVER)
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be written ({error})") from None
+    file.attrs["magic"] = np.uint32(schema.SONATA_MAGIC)
+    file.attrs["version"] = np.array(schema.SONATA_VERSION, dtype=np.uint32)
+    file.attrs["eventsnn_trace"] = schema.LAYOUT_VERSION
+    file.attrs["config_json"] = config_json
+    file.attrs["versions_json"] = json.dumps(_versions(), sort_keys=True)
+    file.attrs["seed"] = -1 if seed is None else seed
+    file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+    write_network(file.create_group("network"), network)
+    for column in columns:
+        _create_dataset(file, column)
+    sorting = h5py.enum_dtype(schema.SORTING, basetype="u1")
+    for layer in ("input", *network.names):
+        group = file[f"/spikes/{layer}"]
+        group.attrs.create("sorting", schema.SORTING["by_time"], dtype=sorting)
+        group.attrs["n_nodes"] = network.source_size(network.index(layer))
+    file.swmr_mode = True  # from here on no dataset and no attribute can be added
+    return file
+
+
+def _create_dataset(file: h5py.File, column: Column) -> None:
+    first = 1 if column.is_pointer else 0  # CSR pointers begin with a 0
+    compression = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.compress else {}
+    width = (column.width,) if column.width else ()
+    dataset = file.create_dataset(
+        column.path,
+        shape=(first, *width),
+        maxshape=(None, *width),
+        dtype=column.dtype,
+        chunks=column.chunks,
+        **compression,
+    )
+    dataset.attrs["description"] = column.description
+    if column.units is not None:
+        dataset.attrs["units"] = column.units
+
+
+def _versions() -> dict[str, str]:
+    import h5py
+
+    from eventsnn import __version__
+
+    return {
+        "eventsnn": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "h5py": h5py.version.version,
+        "hdf5": h5py.version.hdf5_version,
+    }
