@@ -86,7 +86,8 @@ def run_packed(
 ) -> SpikeRecord:
     """`run` for a network that is packed already."""
     times, inputs, stop = check_input(packed.network, times_ms, indices, t_stop)
-    state = packed.state(check_bias(packed.network, times_ms, stop))
+    bias = check_bias(packed.network, times_ms, stop)
+    state = packed.state(bias)
     chunks = Chunks(state, packed.flat)
 
     def record(t_end: float, interrupted: bool = False) -> SpikeRecord:
@@ -99,6 +100,7 @@ def run_packed(
             "queue",
             packed.flat.dtype.name,
             interrupted=interrupted,
+            bias=bias,
         )
 
     try:

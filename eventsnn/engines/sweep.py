@@ -15,7 +15,7 @@ from eventsnn._ext.patches import count_patches, fill_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.turns import Turns
 from eventsnn.engines import queue
-from eventsnn.engines.arguments import bias_times, check_dtype, check_input, endless
+from eventsnn.engines.arguments import bias_times, check_bias, check_dtype, check_input, endless
 from eventsnn.engines.blocks import WIDTH, block_count
 from eventsnn.engines.packed import PackedNetwork, pack_once
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
@@ -209,6 +209,7 @@ def run_packed(
         )
     arrivals = Arrivals.join([(times, inputs)])
     last = np.array([np.max(times_ms, initial=0.0)])
+    bias = check_bias(network, times_ms, stop)
     trains: list[tuple[np.ndarray, np.ndarray]] = []
     try:
         for number, layer in enumerate(network.layers):
@@ -227,12 +228,19 @@ def run_packed(
         nothing = (np.empty(0), np.empty(0, np.int32))
         trains += [nothing] * (len(network.layers) - len(trains))
         record = make_record(
-            network, trains, (times, inputs), 0.0, "sweep", packed.flat.dtype.name, interrupted=True
+            network,
+            trains,
+            (times, inputs),
+            0.0,
+            "sweep",
+            packed.flat.dtype.name,
+            interrupted=True,
+            bias=bias,
         )
         raise SimulationInterrupted(record) from None
     except OverflowError as error:
         raise endless(error) from None
-    return make_record(network, trains, (times, inputs), stop, "sweep", packed.flat.dtype.name)
+    return make_record(network, trains, (times, inputs), stop, "sweep", packed.flat.dtype.name, bias=bias)
 
 
 def _until(arrivals: Arrivals, stop: float) -> Arrivals:

@@ -107,7 +107,8 @@ def run(
     for t, neuron in zip(times.tolist(), inputs.tolist(), strict=True):
         send(-1, neuron, t)
 
-    for t in check_bias(network, times_ms, stop).tolist():
+    bias = check_bias(network, times_ms, stop)
+    for t in bias.tolist():
         send(BIAS, 0, t)
 
     while True:
@@ -124,7 +125,7 @@ def run(
                 send(number, neuron, spike)
 
     trains = [(np.array(layer.times, np.float64), np.array(layer.neurons, np.int32)) for layer in layers]
-    return make_record(network, trains, (times, inputs), stop, "twin", "float64")
+    return make_record(network, trains, (times, inputs), stop, "twin", "float64", bias=bias)
 
 
 def _deliver(t: float, queue: list, projections: list, matrices: list, layers: list[_Layer]) -> None:

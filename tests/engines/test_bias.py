@@ -9,7 +9,7 @@ import eventsnn as es
 from eventsnn.engines.arguments import bias_times
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.sweep import Arrivals
-from eventsnn.errors import NetworkError, SimulationError, TraceError
+from eventsnn.errors import NetworkError, SimulationError
 from eventsnn.network import Dense, Input, Network
 from eventsnn.train.learner import run_forward
 from eventsnn.train.parallel import Pool
@@ -56,6 +56,7 @@ def test_engines_agree(outputs: int, lateral: float) -> None:
         for name in network.names:
             np.testing.assert_array_equal(run[name].times, twin[name].times)
             np.testing.assert_array_equal(run[name].neurons, twin[name].neurons)
+        np.testing.assert_array_equal(run["bias"].times, bias_times(network.input, float(TIMES[-1])))
     assert len(twin.input) == len(TIMES)  # the bias neuron is none of the input's
 
 
@@ -111,7 +112,7 @@ def test_number_of_weights_and_file(tmp_path) -> None:
     assert "bias_interval" not in Network(Input(3), Dense(2)).to_table()["input"]
 
 
-def test_refusals(tmp_path) -> None:
+def test_refusals() -> None:
     with pytest.raises(NetworkError, match="bias_interval must be a finite number >= 0, got -1"):
         Input(3, bias_interval=-1)
     with pytest.raises(
@@ -123,6 +124,5 @@ def test_refusals(tmp_path) -> None:
         es.simulate(network, ([1.0], [5]))
     with pytest.raises(SimulationError, match="'clocked' knows no biases"):
         es.simulate(network, (TIMES, NEURONS), engine="clocked", dtype="float32", t_stop=80)
-    with pytest.raises(TraceError, match="networks with biases cannot be traced yet"):
-        es.simulate(network, (TIMES, NEURONS), trace=tmp_path / "t.h5")
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(NetworkError, match="layer 'bias': the name is the bias neuron's"):
+        Network(Input(3, bias_interval=1.0), Dense(2, name="bias"))
