@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from eventsnn.engines.arguments import bias_times
+from eventsnn.engines import bias
 from eventsnn.engines.lif import constants, respond
 from eventsnn.engines.record import LayerSpikes, SpikeRecord
 from eventsnn.errors import TrainingError
@@ -98,7 +98,7 @@ def gradients(
         arrivals = trains(below, layer.delay)
         if network.input.has_bias:
             last = float(np.max(record.input.times, initial=0.0))
-            arrivals.append([t + layer.delay for t in bias_times(network.input, last).tolist()])
+            arrivals.append([t + layer.delay for t in bias.spike_times(network.input, last).tolist()])
         e = spsp_pairs(arrivals, fired, layer.lif)
         for i, j in _pairs(e):
             if not fired[i] and arrivals[j]:

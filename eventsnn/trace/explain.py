@@ -86,7 +86,7 @@ class Explanation:
 
     @property
     def sum(self) -> float:
-        """Sum of all contributions, of events, resting potentials and biases: the threshold, up to rounding."""
+        """Sum of all contributions, of events, resting potentials, biases: the threshold, up to rounding."""
         return math.fsum([self.resting, self.bias, *self.events["contribution"]])
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import eventsnn as es
-from eventsnn.engines.arguments import bias_times
+from eventsnn.engines.bias import spike_times
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.sweep import Arrivals
 from eventsnn.errors import NetworkError, SimulationError
@@ -30,7 +30,7 @@ def make_network(bias: float, outputs: int = 4, lateral: float = 0.0) -> Network
 
 def without_bias_neuron(network: Network) -> tuple[Network, np.ndarray, np.ndarray]:
     """The same as a network whose input has the bias neuron as its last, and its spikes among the events."""
-    times = bias_times(network.input, float(TIMES[-1]))
+    times = spike_times(network.input, float(TIMES[-1]))
     skip = np.zeros((network.output.neurons, 6))
     skip[:, -1] = network.weights["output"][:, -1]
     plain = Network(
@@ -56,7 +56,7 @@ def test_engines_agree(outputs: int, lateral: float) -> None:
         for name in network.names:
             np.testing.assert_array_equal(run[name].times, twin[name].times)
             np.testing.assert_array_equal(run[name].neurons, twin[name].neurons)
-        np.testing.assert_array_equal(run["bias"].times, bias_times(network.input, float(TIMES[-1])))
+        np.testing.assert_array_equal(run["bias"].times, spike_times(network.input, float(TIMES[-1])))
     assert len(twin.input) == len(TIMES)  # the bias neuron is none of the input's
 
 
@@ -86,11 +86,11 @@ def test_it_is_a_regularly_firing_input_neuron() -> None:
 
 def test_spikes_of_the_bias_neuron() -> None:
     sensor = Input(5, bias_interval=2.5)
-    assert bias_times(sensor, 10.0).tolist() == [2.5, 5.0, 7.5, 10.0]
-    assert bias_times(sensor, 9.99).tolist() == [2.5, 5.0, 7.5]
-    assert bias_times(sensor, 0.0).tolist() == []
-    assert bias_times(Input(5, bias_interval=0.1), 0.3).tolist() == [0.1, 0.2]  # 3 * 0.1 > 0.3
-    assert bias_times(Input(5), 10.0).tolist() == []
+    assert spike_times(sensor, 10.0).tolist() == [2.5, 5.0, 7.5, 10.0]
+    assert spike_times(sensor, 9.99).tolist() == [2.5, 5.0, 7.5]
+    assert spike_times(sensor, 0.0).tolist() == []
+    assert spike_times(Input(5, bias_interval=0.1), 0.3).tolist() == [0.1, 0.2]  # 3 * 0.1 > 0.3
+    assert spike_times(Input(5), 10.0).tolist() == []
 
 
 @pytest.mark.parametrize("engine", ["twin", "queue", "sweep"])
