@@ -11,7 +11,7 @@ import numpy as np
 
 from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables
 from eventsnn._ext.turns import Turns
-from eventsnn.engines.arguments import bias_times
+from eventsnn.engines import bias
 from eventsnn.engines.blocks import WIDTH
 from eventsnn.network import Input
 
@@ -60,28 +60,11 @@ class Arrivals:
         return self.times[part], self.neurons[part]
 
     def with_bias(self, sensor: Input, neurons: int, last_events: np.ndarray, delay: float) -> Arrivals:
-        """With the arrivals of the bias neuron's spikes, as source neuron `neurons`, the first free number.
-
-        Parameters
-        ----------
-        last_events : float64 array (samples,)
-            Time of each recording's last event, ms; see `bias_times`.
-        """
+        """With what the bias neuron sends, as source neuron `neurons`; see `bias.insert`."""
         if not sensor.has_bias:
             return self
-        trains = [bias_times(sensor, last) + delay for last in last_events.tolist()]
-        # At equal times the bias comes last, as its number is the largest.
-        at = [
-            start + np.searchsorted(self.times[start:end], train, side="right")
-            for start, end, train in zip(self.ptr[:-1], self.ptr[1:], trains, strict=True)
-        ]
-        place = np.concatenate(at)
-        added = np.cumsum([0, *(len(train) for train in trains)])
-        return Arrivals(
-            np.insert(self.times, place, np.concatenate(trains)),
-            np.insert(self.neurons, place, np.int32(neurons)),
-            self.ptr + added,
-        )
+        trains = [bias.spike_times(sensor, last) + delay for last in last_events.tolist()]
+        return Arrivals(*bias.insert(self.times, self.neurons, self.ptr, trains, neurons))
 
     def delayed(self, delay: float) -> Arrivals:
         """The same spikes `delay` ms later."""

@@ -11,7 +11,7 @@ from eventsnn._ext.engine_sweep import sweep_blocks
 from eventsnn._ext.patches import count_patches, fill_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.turns import Turns
-from eventsnn.engines import queue
+from eventsnn.engines import bias, queue
 from eventsnn.engines.arguments import check_dtype, check_input, endless
 from eventsnn.engines.arrivals import Arrivals, Carried, LayerInput, Share, call
 from eventsnn.engines.blocks import WIDTH, block_count
@@ -97,6 +97,7 @@ def run_packed(
         )
     arrivals = Arrivals.join([(times, inputs)])
     last = np.array([np.max(times_ms, initial=0.0)])
+    biases, kind = bias.until(network, times_ms, stop), packed.flat.dtype.name
     trains: list[tuple[np.ndarray, np.ndarray]] = []
     try:
         for number, layer in enumerate(network.layers):
@@ -115,12 +116,12 @@ def run_packed(
         nothing = (np.empty(0), np.empty(0, np.int32))
         trains += [nothing] * (len(network.layers) - len(trains))
         record = make_record(
-            network, trains, (times, inputs), 0.0, "sweep", packed.flat.dtype.name, interrupted=True
+            network, trains, (times, inputs), 0.0, "sweep", kind, interrupted=True, bias=biases
         )
         raise SimulationInterrupted(record) from None
     except OverflowError as error:
         raise endless(error) from None
-    return make_record(network, trains, (times, inputs), stop, "sweep", packed.flat.dtype.name)
+    return make_record(network, trains, (times, inputs), stop, "sweep", kind, bias=biases)
 
 
 def _until(arrivals: Arrivals, stop: float) -> Arrivals:

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from eventsnn.engines.arguments import check_bias, check_input, endless, engine_projections
+from eventsnn.engines import bias
+from eventsnn.engines.arguments import check_input, endless, engine_projections
 from eventsnn.engines.decay import decay
 from eventsnn.engines.lif import Constants, certificate, constants, next_crossing, respond
 from eventsnn.engines.record import SpikeRecord, make_record
@@ -162,9 +163,9 @@ def run(
 ) -> SpikeRecord:
     """Simulate in float64; arguments and result as `eventsnn.engines.queue.run`."""
     times, inputs, stop = check_input(network, times_ms, indices, t_stop)
-    bias = check_bias(network, times_ms, stop)
-    trains = TwinStream(network).advance((times, inputs), math.inf, stop, bias)
-    return make_record(network, trains, (times, inputs), stop, "twin", "float64")
+    biases = bias.until(network, times_ms, stop)
+    trains = TwinStream(network).advance((times, inputs), math.inf, stop, biases)
+    return make_record(network, trains, (times, inputs), stop, "twin", "float64", bias=biases)
 
 
 def _deliver(t: float, queue: list, projections: list, matrices: list, layers: list[_Layer]) -> None:

@@ -57,10 +57,10 @@ def create_file(
     for column in columns:
         _create_dataset(file, column)
     sorting = h5py.enum_dtype(schema.SORTING, basetype="u1")
-    for layer in ("input", *network.names):
+    for layer in schema.trains(network):
         group = file[f"/spikes/{layer}"]
         group.attrs.create("sorting", schema.SORTING["by_time"], dtype=sorting)
-        group.attrs["n_nodes"] = network.source_size(network.index(layer))
+        group.attrs["n_nodes"] = 1 if layer == "bias" else network.source_size(network.index(layer))
     file.swmr_mode = True  # from here on no dataset and no attribute can be added
     return file
 

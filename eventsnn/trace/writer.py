@@ -67,8 +67,8 @@ class TraceWriter:
     Raises
     ------
     TraceError
-        A network with biases, an unknown record option, a step that is not > 0, a config that JSON cannot
-        hold, or a file that cannot be written; the text says which.
+        Unknown record option, a step that is not > 0, a config that JSON cannot hold, or a file that cannot
+        be written; the text says which.
     """
 
     def __init__(
@@ -82,8 +82,6 @@ class TraceWriter:
         potential_step: float = 1.0,
         potential_layers: Iterable[str] | None = None,
     ) -> None:
-        if network.input.has_bias:
-            raise TraceError(f"{path}: networks with biases cannot be traced yet; simulate without a trace")
         self.path = Path(path)
         self.network = network
         self.record = schema.check_record(record)
@@ -188,7 +186,7 @@ class TraceWriter:
         length = _length(run, t_stop_ms)
         before = dict(self._rows)
         try:
-            for layer in ("input", *self.network.names):
+            for layer in schema.trains(self.network):
                 self._append_spikes(run[layer])
             if "potential" in self.record:
                 self._append_potentials(run, length)
@@ -277,7 +275,7 @@ class TraceWriter:
 
     def _append_spikes(self, spikes: LayerSpikes) -> None:
         self._put_spikes(spikes)
-        self._close_spikes(spikes.name, spikes.counts if spikes.name != "input" else None)
+        self._close_spikes(spikes.name, spikes.counts if spikes.name in self.network.names else None)
 
     def _put_spikes(self, spikes: LayerSpikes) -> None:
         group = f"/spikes/{spikes.name}"
@@ -286,7 +284,7 @@ class TraceWriter:
         self._put(f"{group}/local_ms", spikes.times)
 
     def _close_spikes(self, layer: str, counts: np.ndarray | None) -> None:
-        """End a sample's rows of a layer, with the counts of its neurons; the input has none."""
+        """End a sample's rows of a layer, with the counts of its neurons; input and biases have none."""
         self._point(f"/spikes/{layer}/sample_ptr", f"/spikes/{layer}/timestamps")
         if counts is not None:
             self._put(f"/counts/{layer}", counts[None, :])
