@@ -21,9 +21,9 @@ from eventsnn.cli.common import FILE, json_option, report
 )
 @json_option
 def import_weights(weights: Path, out: Path, experiment: Path | None, as_json: bool) -> None:
-    """Write the weights of an authors' checkpoint, a text file of numbers, as a model.
+    """Write trained weights of the HM2-BP authors as a model.
 
-    The file does not say what network it is for, only how many numbers it has. Their weights were trained on
+    Theirs are a text file of numbers. It does not say what network it is for, only how many numbers it has. Their weights were trained on
     a clock of 1 ms: evaluate them with --engine clocked for their accuracy.
 
     \b
@@ -43,5 +43,7 @@ def import_weights(weights: Path, out: Path, experiment: Path | None, as_json: b
     trained = read_weights(weights, network)
     trained.save(out)
     counts = {name: int(array.size) for name, array in trained.weights.items()}
-    text = "\n".join([f"{trained!r}", *(f"  {name}: {n} weights" for name, n in counts.items()), f"model {out}"])
+    text = "\n".join(
+        [f"{trained!r}", *(f"  {name}: {n} weights" for name, n in counts.items()), f"model {out}"]
+    )
     report({"model": str(out), "weights": counts}, text, as_json)

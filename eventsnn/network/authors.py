@@ -67,7 +67,9 @@ def import_weights(path: str | os.PathLike[str], network: Network) -> Network:
         if kind == "weights":
             weights[name] = part.astype(np.float32).reshape(network.weight_shapes()[name])
         elif kind == "biases" and part.any():
-            raise NetworkError(f"{source}: layer {name!r} has biases that are not 0, which cannot be imported")
+            raise NetworkError(
+                f"{source}: layer {name!r} has biases that are not 0, which cannot be imported"
+            )
         elif kind == "lateral":
             _check_lateral(source, network, name, part)
     return network.with_weights(weights)
