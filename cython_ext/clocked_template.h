@@ -12,6 +12,16 @@ typedef int32_t NAME(mask) __attribute__((vector_size(4 * WIDE), aligned(4), may
 #define AT(p, k) (*(LANES*)((p) + (k) * CLOCK_LANES))
 #define READ(p, k) (*(const LANES*)((p) + (k) * CLOCK_LANES))
 
+/* Does `call` for parts of a row that begin at `at` and have so many `vectors`, a number the compiler knows. */
+#define MOST_VECTORS 5
+#define IN_PARTS(width, call)                                                                                        \
+    for (int32_t at = 0, left = (width) / CLOCK_LANES; left > 0;) {                                                  \
+        if (left == 5) { enum { vectors = 5 }; call; left -= vectors; at += vectors * CLOCK_LANES; }                 \
+        else if (left >= 4) { enum { vectors = 4 }; call; left -= vectors; at += vectors * CLOCK_LANES; }            \
+        else if (left >= 2) { enum { vectors = 2 }; call; left -= vectors; at += vectors * CLOCK_LANES; }            \
+        else { enum { vectors = 1 }; call; left -= vectors; at += vectors * CLOCK_LANES; }                           \
+    }
+
 TARGET static INLINE void NAME(add_row)(float* to, const float* row, int32_t vectors) {
     for (int32_t k = 0; k < vectors; ++k) AT(to, k) += READ(row, k);
 }
@@ -89,29 +99,37 @@ TARGET static int64_t NAME(step)(const clocked_layer_t* l, clocked_state_t* s, i
 }
 
 /* G = m + y for the steps from `from` down to `to`, both included, m and y decaying before each. */
+TARGET static INLINE void NAME(go_back)(float* g, int64_t from, int64_t to, const float* decay, float* m, float* y,
+                                        int32_t stride, int32_t vectors) {
+    LANES a[MOST_VECTORS], b[MOST_VECTORS];
+    for (int32_t k = 0; k < vectors; ++k) a[k] = AT(m, k), b[k] = AT(y, k);
+    for (int64_t t = from; t >= to; --t)
+        for (int32_t k = 0; k < vectors; ++k) {
+            a[k] *= decay[0];
+            b[k] *= decay[1];
+            AT(g + t * stride, k) = a[k] + b[k];
+        }
+    for (int32_t k = 0; k < vectors; ++k) AT(m, k) = a[k], AT(y, k) = b[k];
+}
+
 TARGET static void NAME(kernel)(float* g, int64_t from, int64_t to, int32_t width, const float* decay, float* m,
                                 float* y) {
-    const int32_t vectors = width / CLOCK_LANES;
-    for (int32_t k = 0; k < vectors; ++k) {
-        LANES a = AT(m, k), b = AT(y, k);
-        for (int64_t t = from; t >= to; --t) {
-            a *= decay[0];
-            b *= decay[1];
-            AT(g + t * width, k) = a + b;
-        }
-        AT(m, k) = a;
-        AT(y, k) = b;
-    }
+    /* A few vectors at a time stay in registers, and do not wait for each other. */
+    IN_PARTS(width, NAME(go_back)(g + at, from, to, decay, m + at, y + at, width, vectors))
+}
+
+TARGET static INLINE void NAME(add_up)(const float* g, int32_t stride, const int32_t* times, int64_t n, float* e,
+                                       int32_t vectors) {
+    LANES total[MOST_VECTORS];
+    for (int32_t k = 0; k < vectors; ++k) total[k] = READ(g + (int64_t)times[0] * stride, k);
+    for (int64_t s = 1; s < n; ++s)
+        for (int32_t k = 0; k < vectors; ++k) total[k] += READ(g + (int64_t)times[s] * stride, k);
+    for (int32_t k = 0; k < vectors; ++k) AT(e, k) = total[k];
 }
 
 /* S-PSPs of one source neuron on a position: the sum of G over its spikes. */
 TARGET static void NAME(sum)(const float* g, int32_t width, const int32_t* times, int64_t n, float* e) {
-    const int32_t vectors = width / CLOCK_LANES;
-    for (int32_t k = 0; k < vectors; ++k) {
-        LANES total = READ(g + (int64_t)times[0] * width, k);
-        for (int64_t s = 1; s < n; ++s) total += READ(g + (int64_t)times[s] * width, k);
-        AT(e, k) = total;
-    }
+    IN_PARTS(width, NAME(add_up)(g + at, width, times, n, e + at, vectors))
 }
 
 TARGET static void NAME(weigh)(const float* e, const float* weights, int32_t width, float* s) {
@@ -137,6 +155,8 @@ TARGET static float NAME(learn)(const clocked_rule_t* r, const float* e, const f
     return ((below[0] + below[4]) + (below[2] + below[6])) + ((below[1] + below[5]) + (below[3] + below[7]));
 }
 
+#undef MOST_VECTORS
+#undef IN_PARTS
 #undef LANES
 #undef AT
 #undef READ

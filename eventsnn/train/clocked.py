@@ -16,7 +16,8 @@ import numpy as np
 
 from eventsnn._ext.engine_clocked import ClockedRun
 from eventsnn._ext.optimiser import Update, update_blocks
-from eventsnn._ext.spsp_clocked import lateral_spsp, learn_dense, learn_spatial
+from eventsnn._ext.rule_clocked import learn_dense, learn_spatial
+from eventsnn._ext.spsp_clocked import lateral_spsp
 from eventsnn._ext.turns import Turns
 from eventsnn.engines import clocked
 from eventsnn.engines.packed import PackedNetwork

@@ -1,0 +1,34 @@
+import numpy as np
+
+from eventsnn._ext.engine_clocked import ClockedLayer, ClockedRun
+from eventsnn._ext.turns import Turns
+
+def learn_dense(
+    layer: ClockedLayer,
+    runs: list[ClockedRun],
+    number: int,
+    delta: np.ndarray,
+    factor: np.ndarray,
+    row_sum: np.ndarray,
+    threshold: float,
+    silent_spsp: float,
+    silent_ratio: float,
+    effect_ratio: bool,
+    lent: np.ndarray,
+    gradient: np.ndarray,
+    below: np.ndarray,
+    turns: Turns,
+) -> None: ...
+def learn_spatial(
+    layer: ClockedLayer,
+    run: ClockedRun,
+    number: int,
+    delta: np.ndarray,
+    row_sum: np.ndarray,
+    threshold: float,
+    silent_spsp: float,
+    silent_ratio: float,
+    effect_ratio: bool,
+    gradient: np.ndarray,
+    below: np.ndarray,
+) -> None: ...
