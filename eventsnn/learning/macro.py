@@ -173,9 +173,12 @@ def penalty_factor(mean_square: Floats, rule: HM2BP, *, shared: bool = False) ->
     authors' golden weights after one sample: with it 9 of the 375 of conv2 go the other way, without it none,
     and they admit nothing but 0.977 to 1.0016 times that.
     """
-    excess = mean_square / rule.weight_limit**2 - 1.0
     strength = rule.penalty_lambda * (1.0 if shared else rule.penalty_beta) / rule.weight_limit
-    return rule.weight_decay + strength * np.exp(rule.penalty_beta * excess)
+    if strength == 0.0:
+        return np.full_like(mean_square, rule.weight_decay)
+    excess = mean_square / rule.weight_limit**2 - 1.0
+    with np.errstate(over="ignore"):  # of weights that have grown out of all bounds; the caller says so
+        return rule.weight_decay + strength * np.exp(rule.penalty_beta * excess)
 
 
 def penalty_gradient(weights: Floats, rule: HM2BP) -> Floats:
