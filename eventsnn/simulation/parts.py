@@ -15,7 +15,7 @@ from eventsnn.engines.streaming import Stream, Train
 from eventsnn.engines.twin import TwinStream
 from eventsnn.errors import SimulationError
 from eventsnn.events import EventStream
-from eventsnn.network import Network
+from eventsnn.network import Dense, Network
 from eventsnn.simulate import to_input
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Simulation:
             if self.engine == "twin"
             else streaming.make_stream(network, self.engine, real)
         )
-        widest = max(layer.neurons for layer in network.layers)
+        widest = max((layer.neurons for layer in network.layers if isinstance(layer, Dense)), default=1)
         self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
         self._held: Train = (np.empty(0), np.empty(0, np.int32))  # at the last instant
         self._early: list[Train] = [(np.empty(0), np.empty(0, np.int32))] * len(network.layers)

@@ -255,3 +255,12 @@ def test_fit_of_the_camera_is_best_at_the_truth(digits, modules, monkeypatch):
         moved[k] += step
         assert fit.misfit(moved, real) > at_truth
     assert 0.1 < fit.fit_noise(free, real)["noise_hz"] < 1.0  # 0.388, from ten recordings
+
+
+def test_long_and_live_input_print_their_rows():
+    result = last_line(str(FOLDER / "long_input.py"), "--quick", "--hidden", "16")
+    assert [row["workload"] for row in result["rows"]] == ["20000 events", "40000 events"]
+    assert all(row.keys() >= ROW and row["peak_mb"] > 0 for row in result["rows"])
+    result = last_line(str(FOLDER / "live_latency.py"), "--quick")
+    assert len(result["rows"]) == 3
+    assert all(row.keys() >= ROW and row["median"] > 0 for row in result["rows"])

@@ -1,89 +1,18 @@
-"""`eventsnn simulate` in parts: options, saved states, kills, live sources."""
+"""`eventsnn simulate` in parts: options, saved states, traces."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
 import eventsnn as es
-from eventsnn.events.live import send_events
-from tests.cli.conftest import SENSOR, Cli, interrupt_when, make_network
+from tests.cli.conftest import SENSOR, Cli
+from tests.cli.long_input import LONG, long, make_long, recurrent, table
 
-LONG = 40_000
-WAIT_S = 60.0
-
-
-def make_long(n: int = LONG, seed: int = 5) -> es.EventStream:
-    """2 seconds of the small sensor, several events at an instant."""
-    rng = np.random.default_rng(seed)
-    t = np.sort(rng.integers(0, 2_000_000, n))
-    return es.EventStream.from_arrays(
-        t, rng.integers(0, 6, n), rng.integers(0, 5, n), rng.integers(0, 2, n), sensor_size=SENSOR
-    )
-
-
-@pytest.fixture
-def long(tmp_path: Path) -> Path:
-    es.write(tmp_path / "long.bin", make_long())
-    return tmp_path / "long.bin"
-
-
-@pytest.fixture
-def table(cli: Cli, model: Path, long: Path, tmp_path: Path) -> bytes:
-    """The table of spikes of one run over the whole recording."""
-    assert cli("simulate", model, long, "--spikes", tmp_path / "whole.csv").code == 0
-    return (tmp_path / "whole.csv").read_bytes()
-
-
-class Child:
-    """A command line in a process of its own, its standard error read as it comes."""
-
-    def __init__(self, *arguments: object, **more: Any) -> None:
-        package = str(Path(es.__file__).parents[1])
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "eventsnn", *map(str, arguments)],
-            env=os.environ | {"PYTHONPATH": package},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **more,
-        )
-        self.err: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.err.append(line.decode())
-
-    def wait_for(self, ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + WAIT_S
-        while not ready():
-            assert time.monotonic() < deadline, "".join(self.err)
-            assert self.process.poll() is None, "".join(self.err)
-            time.sleep(0.005)
-
-    def end(self) -> tuple[int, bytes]:
-        assert self.process.stdout is not None
-        out = self.process.stdout.read()
-        code = self.process.wait(WAIT_S)
-        self._reader.join()
-        self.process.stdout.close()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return code, out
+__all__ = ["long", "recurrent", "table"]  # fixtures
 
 
 def test_in_parts_the_result_is_that_of_one_run(cli: Cli, model: Path, long: Path, tmp_path: Path) -> None:
@@ -154,23 +83,6 @@ def test_a_trace_of_parts_is_that_of_one_run(cli: Cli, model: Path, long: Path, 
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_ctrl_c_keeps_a_trace_up_to_then(model: Path, long: Path, tmp_path: Path) -> None:
-    growing, spikes = tmp_path / "growing.bin", tmp_path / "s.csv"
-    growing.write_bytes(long.read_bytes()[:50_000])
-    outcome = interrupt_when(
-        lambda: spikes.exists() and spikes.stat().st_size > 100,
-        *("simulate", model, growing, "--live", "--spikes", spikes, "--trace", tmp_path / "t.h5"),
-    )
-    assert outcome.code == 130
-    whole = es.simulate(make_network(), make_long())
-    with es.Trace(tmp_path / "t.h5") as trace:
-        (sample,) = trace.samples
-        assert sample.exit_reason is es.ExitReason.INTERRUPTED
-        times = trace.spikes("hidden", 0).times
-        assert len(times) > 10
-        assert np.array_equal(times, whole["hidden"].times[whole["hidden"].times < sample.t_end])
-
-
 @pytest.mark.parametrize("until", ["0.001", "777.5", "1999"])
 def test_a_run_goes_on_where_it_stopped(
     cli: Cli, model: Path, long: Path, table: bytes, tmp_path: Path, until: str
@@ -202,105 +114,6 @@ def test_a_recording_in_several_files(cli: Cli, model: Path, table: bytes, tmp_p
         assert cli("simulate", model, path, "--spikes", spikes, *more, *save).code == 0
         more = ("--resume-from", state)
     assert spikes.read_bytes() == table
-
-
-def test_a_killed_run_has_kept_what_it_said_it_saved(
-    cli: Cli, model: Path, long: Path, table: bytes, tmp_path: Path
-) -> None:
-    spikes, state = tmp_path / "s.csv", tmp_path / "s.npz"
-    child = Child(
-        *("simulate", model, "-", "--live", "--format", "nmnist", "--sensor", "6x5x2", "--spikes", spikes),
-        *("--save-state", state, "--save-every", "0"),
-        stdin=subprocess.PIPE,
-    )
-    assert child.process.stdin is not None
-    data = long.read_bytes()
-    for start in range(0, 100_000, 10_000):
-        child.process.stdin.write(data[start : start + 10_000])
-        child.process.stdin.flush()
-    child.wait_for(lambda: sum("saved in" in line for line in child.err) >= 3)
-    child.process.send_signal(signal.SIGKILL)
-    child.process.stdin.close()
-    assert child.end()[0] == -signal.SIGKILL
-    reported = [line.split() for line in child.err if "saved in" in line and line.endswith("ms\n")][-1]
-    events, complete = int(reported[3]), float(reported[-2])
-    assert events > 0
-    kept = spikes.read_bytes()
-    lines = [line for line in table.splitlines()[1:] if float(line.split(b",")[0]) < complete]
-    assert kept.startswith(b"\n".join([b"time_ms,layer,neuron", *lines]) + b"\n")
-    result = cli("simulate", model, long, "--spikes", spikes, "--resume-from", state, "--json").json
-    assert result["events"] == LONG
-    assert spikes.read_bytes() == table
-
-
-def test_ctrl_c_saves_and_the_run_goes_on(
-    cli: Cli, model: Path, long: Path, table: bytes, tmp_path: Path
-) -> None:
-    growing, spikes, state = tmp_path / "growing.bin", tmp_path / "s.csv", tmp_path / "s.npz"
-    growing.write_bytes(long.read_bytes()[:50_000])
-    outcome = interrupt_when(
-        lambda: spikes.exists() and spikes.stat().st_size > 100,
-        *("simulate", model, growing, "--live", "--spikes", spikes, "--save-state", state),
-    )
-    assert outcome.code == 130
-    assert "interrupted; 10000 events were simulated" in outcome.err
-    assert f"kept in {state}" in outcome.err
-    assert cli("simulate", model, long, "--spikes", spikes, "--resume-from", state).code == 0
-    assert spikes.read_bytes() == table
-
-
-def test_standard_input_to_standard_output(model: Path, long: Path, table: bytes) -> None:
-    with long.open("rb") as data:
-        child = Child(
-            *("simulate", model, "-", "--live", "--format", "nmnist", "--spikes", "-", "--json"), stdin=data
-        )
-        code, out = child.end()
-    assert code == 0
-    assert out == table
-    assert json.loads(child.err[-1])["events"] == LONG
-
-
-def test_a_file_that_grows(model: Path, long: Path, table: bytes, tmp_path: Path) -> None:
-    growing, spikes, data = tmp_path / "growing.bin", tmp_path / "s.csv", long.read_bytes()
-    growing.write_bytes(data[:7])
-    child = Child("simulate", model, growing, "--live", "--idle", "1.5", "--spikes", spikes, "--json")
-    child.wait_for(spikes.exists)
-    with growing.open("ab", buffering=0) as file:
-        for start in range(7, len(data), 50_001):
-            file.write(data[start : start + 50_001])
-            time.sleep(0.05)
-    # All but what waits for the end has been written before it.
-    child.wait_for(lambda: spikes.stat().st_size > 0.95 * len(table))
-    code, out = child.end()
-    assert code == 0
-    assert json.loads(out)["events"] == LONG
-    assert spikes.read_bytes() == table
-
-
-def test_datagrams(model: Path, tmp_path: Path) -> None:
-    """Spikes come although no further event does; lost and late events are counted."""
-    spikes = tmp_path / "s.csv"
-    child = Child(
-        *("simulate", model, "udp://127.0.0.1:0", "--live", "--idle", "3", "--spikes", spikes, "--json"),
-        *("--t-stop", "2000"),
-    )
-    child.wait_for(lambda: any("listening on udp" in line for line in child.err))
-    target = ("127.0.0.1", int(child.err[0].rsplit(":", 1)[1]))
-    stream = make_long().window(0, 100_000)
-    sent = send_events(target, stream)
-    whole = es.simulate(make_network(), stream)
-    complete = sum(len(whole[name]) for name in whole.layers)
-    assert complete > 50
-    child.wait_for(lambda: spikes.read_bytes().count(b"\n") == complete + 1)
-    # Events of a time that has passed, and a gap of 7 before an event.
-    late = stream.window(0, 50_000)
-    sent = send_events(target, late, sent=sent)
-    send_events(target, make_long().window(1_900_000, 1_900_100), sent=sent + 7)
-    code, out = child.end()
-    assert code == 0
-    result = json.loads(out)
-    assert (result["late"], result["dropped"]) == (len(late), 7)
-    assert result["layers"]["hidden"]["spikes"] >= len(whole["hidden"])
 
 
 @pytest.mark.parametrize(
@@ -369,19 +182,6 @@ def test_a_state_goes_on_with_its_region_only(cli: Cli, model: Path, long: Path,
     assert "saved with crop None and downsample 1; give the same" in outcome.err
 
 
-@pytest.fixture
-def recurrent(tmp_path: Path) -> Path:
-    """A model that may fire for ever."""
-    network = es.Network(
-        es.Input(*SENSOR),
-        es.Dense(4, name="a", threshold=2.0),
-        connections=[es.Connection("a", "a", delay=1.0)],
-        seed=1,
-    )
-    network.save(tmp_path / "recurrent.h5")
-    return tmp_path / "recurrent.h5"
-
-
 def test_a_run_without_an_end_is_refused_before_it_begins(
     cli: Cli, recurrent: Path, long: Path, tmp_path: Path
 ) -> None:
@@ -395,13 +195,3 @@ def test_a_run_without_an_end_is_refused_before_it_begins(
     assert (result["exit_reason"], result["t_end_ms"]) == ("t_stop", 300.0)
     whole = cli("simulate", recurrent, long, "--t-stop", "300", "--json").json
     assert result["counts"] == whole["counts"]
-
-
-def test_live_input_of_a_network_without_an_end_ends_with_the_input(recurrent: Path, long: Path) -> None:
-    with long.open("rb") as data:
-        child = Child("simulate", recurrent, "-", "--live", "--format", "nmnist", "--json", stdin=data)
-        code, out = child.end()
-    assert code == 0
-    result = json.loads(out)
-    assert result["exit_reason"] == "part"
-    assert result["t_end_ms"] == make_long().t_last / 1000.0
