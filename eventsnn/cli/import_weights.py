@@ -23,8 +23,8 @@ from eventsnn.cli.common import FILE, json_option, report
 def import_weights(weights: Path, out: Path, experiment: Path | None, as_json: bool) -> None:
     """Write trained weights of the HM2-BP authors as a model.
 
-    Theirs are a text file of numbers. It does not say what network it is for, only how many numbers it has. Their weights were trained on
-    a clock of 1 ms: evaluate them with --engine clocked for their accuracy.
+    Theirs are a text file of numbers, which does not say what network it is for. They were trained on a clock
+    of 1 ms: evaluate them with --engine clocked.
 
     \b
     Example:
