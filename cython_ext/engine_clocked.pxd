@@ -49,6 +49,7 @@ cdef extern from "clocked.h":
 cdef class ClockedLayer:
     cdef clocked_layer_t c
     cdef object keep       # the arrays pointed into
+    cdef readonly list parts    # of ClockedLayer: ranges of positions that run one after the other; empty for none
 
 
 cdef class ClockedRun:

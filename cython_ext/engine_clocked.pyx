@@ -42,14 +42,17 @@ cdef class ClockedLayer:
         Of a dense layer.
     weights : float32 array
         Flat; read at every run, so that changing it in place changes the layer.
+    parts : list of ClockedLayer
+        The same in consecutive ranges of its positions, each of which stays in the first cache through all steps.
     """
 
     def __cinit__(self, const int64_t[::1] numbers, const float[::1] constants, int32_t refractory, bint exact,
                   const int32_t[::1] ptr, const int32_t[::1] patch, const int32_t[::1] offset,
                   const int32_t[::1] cells, const int32_t[::1] row_of, const int32_t[::1] id_of,
-                  const float[::1] weights):
+                  const float[::1] weights, list parts):
         cdef clocked_layer_t* c = &self.c
         self.keep = (ptr, patch, offset, cells, row_of, id_of, weights)
+        self.parts = parts
         c.kind, c.positions, c.width, c.channels = numbers[0], numbers[1], numbers[2], numbers[3]
         c.rows, c.area, c.source_width, c.source_channels = numbers[4], numbers[5], numbers[6], numbers[7]
         c.source_size = numbers[8]
@@ -136,9 +139,9 @@ cdef int run_steps(clocked_ops_t* ops, const clocked_layer_t* l, clocked_state_t
     return 0
 
 
-cdef int run_one(clocked_ops_t* ops, const clocked_layer_t* l, const clocked_spikes_t* given,
-                 clocked_spikes_t* fired, int32_t steps) except -1 nogil:
-    """A layer from rest through all steps."""
+cdef int run_part(clocked_ops_t* ops, const clocked_layer_t* l, const clocked_spikes_t* given,
+                  clocked_spikes_t* fired, int32_t steps) except -1 nogil:
+    """A layer, or a range of its positions, from rest through all steps; spikes by step only."""
     cdef int64_t size = (<int64_t> l.positions * l.width + GROUP - 1) // GROUP * GROUP
     cdef char* memory = <char*> calloc(size, 13)
     cdef clocked_state_t state
@@ -154,10 +157,56 @@ cdef int run_one(clocked_ops_t* ops, const clocked_layer_t* l, const clocked_spi
         if fired.step_ptr == NULL:
             fail(steps * sizeof(int32_t))
         run_steps(ops, l, &state, size, given, fired, steps)
-        order_by_neuron(fired, steps)
     finally:
         free(memory)
     return 0
+
+
+cdef int join_parts(const clocked_layer_t** parts, clocked_spikes_t* own, int32_t count, clocked_spikes_t* fired,
+                    int32_t steps) except -1 nogil:
+    """The spikes of consecutive ranges of positions as those of the layer."""
+    cdef int32_t t, k
+    cdef int64_t n = 0, first, j
+    for k in range(count):
+        n += own[k].step_ptr[steps]
+        fired.size += own[k].size
+    make_room(fired, n + 1)
+    fired.step_ptr = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
+    if fired.step_ptr == NULL:
+        return fail(steps * sizeof(int32_t))
+    n = fired.step_ptr[0] = 0
+    for t in range(steps):
+        first = 0
+        for k in range(count):
+            for j in range(own[k].step_ptr[t], own[k].step_ptr[t + 1]):
+                fired.ids[n] = <int32_t> (own[k].ids[j] + first)
+                n += 1
+            first += own[k].size
+        fired.step_ptr[t + 1] = <int32_t> n
+    return 0
+
+
+cdef int run_layer(clocked_ops_t* ops, const clocked_layer_t** parts, int32_t count, const clocked_spikes_t* given,
+                   clocked_spikes_t* fired, int32_t steps) except -1 nogil:
+    """A layer, given in parts, from rest through all steps."""
+    cdef int32_t k
+    cdef clocked_spikes_t* own
+    if count == 1:
+        run_part(ops, parts[0], given, fired, steps)
+        return order_by_neuron(fired, steps)
+    own = <clocked_spikes_t*> calloc(count, sizeof(clocked_spikes_t))
+    if own == NULL:
+        return fail(count * sizeof(clocked_spikes_t))
+    try:
+        for k in range(count):
+            run_part(ops, parts[k], given, own + k, steps)
+        join_parts(parts, own, count, fired, steps)
+    finally:
+        for k in range(count):
+            free(own[k].ids)
+            free(own[k].step_ptr)
+        free(own)
+    return order_by_neuron(fired, steps)
 
 
 cdef int take_input(clocked_spikes_t* s, const double* times, const int32_t* neurons, int64_t n, int32_t area,
@@ -207,22 +256,28 @@ cdef class ClockedRun:
 
     def __cinit__(self, list layers, const double[::1] times, const int32_t[::1] neurons, int32_t area,
                   int32_t polarities, int32_t steps):
-        cdef int32_t k, n = len(layers)
+        cdef int32_t k, n = len(layers), at = 0
         cdef clocked_ops_t ops = current_ops()
-        cdef const clocked_layer_t** each = <const clocked_layer_t**> malloc((n + 1) * sizeof(void*))
+        cdef list parts = [(<ClockedLayer> layer).parts or [layer] for layer in layers]
+        cdef int32_t[::1] counts = np.array([len(own) for own in parts] + [0], np.int32)
+        cdef const clocked_layer_t** each = <const clocked_layer_t**> malloc((sum(counts) + 1) * sizeof(void*))
         self.steps, self.count = steps, n + 1
         self.spikes = <clocked_spikes_t*> calloc(n + 1, sizeof(clocked_spikes_t))
         if self.spikes == NULL or each == NULL:
             free(each)
             raise MemoryError("no memory for the clocked engine")
-        for k in range(n):
-            each[k] = &(<ClockedLayer> layers[k]).c
+        for own in parts:
+            for part in own:
+                each[at] = &(<ClockedLayer> part).c
+                at += 1
+        at = 0
         try:
             with nogil:
                 take_input(self.spikes, &times[0] if times.shape[0] else NULL,
                            &neurons[0] if times.shape[0] else NULL, times.shape[0], area, polarities, steps)
                 for k in range(n):
-                    run_one(&ops, each[k], self.spikes + k, self.spikes + k + 1, steps)
+                    run_layer(&ops, each + at, counts[k], self.spikes + k, self.spikes + k + 1, steps)
+                    at += counts[k]
         finally:
             free(each)
 

@@ -4,6 +4,7 @@ LANES: int
 KINDS: dict[str, int]
 
 class ClockedLayer:
+    parts: list[ClockedLayer]
     def __init__(
         self,
         numbers: np.ndarray,
@@ -17,6 +18,7 @@ class ClockedLayer:
         row_of: np.ndarray,
         id_of: np.ndarray,
         weights: np.ndarray,
+        parts: list[ClockedLayer],
     ) -> None: ...
     @property
     def size(self) -> int: ...

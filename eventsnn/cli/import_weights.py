@@ -24,7 +24,7 @@ def import_weights(weights: Path, out: Path, experiment: Path | None, as_json: b
     """Write trained weights of the HM2-BP authors as a model.
 
     Theirs are a text file of numbers, which does not say what network it is for. They were trained on a clock
-    of 1 ms: evaluate them with --engine clocked for their accuracy.
+    of 1 ms: evaluate them with --engine clocked.
 
     \b
     Example:

@@ -11,6 +11,7 @@ Networks", NeurIPS 2018, and the program released with it.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,15 @@ from eventsnn.engines.clocked_twin import SLACK
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.errors import SimulationError
 from eventsnn.network import Conv, Dense, Network, Pool, Reservoir
+from eventsnn.network.spatial import Geometry
 
 _NONE = np.empty(0, np.int32)
+
+# Of a neuron in the kernel: potential, current, end of the refractory period.
+STATE_BYTES = 12
+# What of it is run at once, the size of a first cache; a tenth or more faster than all at once, as measured
+# on 28x28-15C5-P2-40C5-P2-300-10.
+CACHE_BYTES = 32_000
 
 
 class Layout:
@@ -151,6 +159,7 @@ class ClockedNetwork:
             source.names,
             source.ids,
             weights.reshape(-1),
+            [],
         )
 
     def _spatial(self, layer: Conv | Pool, layout: Layout, source: Layout) -> ClockedLayer:
@@ -160,16 +169,33 @@ class ClockedNetwork:
         if isinstance(layer, Conv):
             kernel = self.kernels[str(layer.name)] = aligned_zeros((rows, layout.width), np.float32)
             weights = kernel.reshape(-1)
-        numbers = [KINDS[kind], layout.cells, layout.width, layout.channels, rows, geometry.area]
-        return ClockedLayer(
-            np.array([*numbers, source.width, source.channels, source.size]),
-            *_constants(layer),
-            *geometry.table,
-            np.ascontiguousarray(geometry.cells.ravel(), np.int32),
-            _NONE,
-            _NONE,
-            weights,
-        )
+
+        def make(first: int, last: int, parts: list[ClockedLayer]) -> ClockedLayer:
+            numbers = [KINDS[kind], last - first, layout.width, layout.channels, rows, geometry.area]
+            return ClockedLayer(
+                np.array([*numbers, source.width, source.channels, source.size]),
+                *_constants(layer),
+                *_table_of(geometry, first, last),
+                np.ascontiguousarray(geometry.cells[first:last].ravel(), np.int32),
+                _NONE,
+                _NONE,
+                weights,
+                parts,
+            )
+
+        # Ranges of equal length, as few as keep the state in the first cache.
+        count = -(-layout.size * STATE_BYTES // CACHE_BYTES)
+        bounds = np.linspace(0, layout.cells, min(count, layout.cells) + 1).round().astype(int).tolist()
+        parts = [make(a, b, []) for a, b in pairwise(bounds)] if len(bounds) > 2 else []
+        return make(0, layout.cells, parts)
+
+
+def _table_of(geometry: Geometry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`Geometry.table` of the patches first, ..., last - 1 alone, numbered from 0."""
+    ptr, patch, offset = geometry.table
+    own = (patch >= first) & (patch < last)
+    before = np.concatenate([[0], np.cumsum(own)])
+    return before[ptr].astype(np.int32), patch[own] - np.int32(first), offset[own]
 
 
 def _full(weights: Any) -> np.ndarray:
