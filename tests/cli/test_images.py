@@ -111,7 +111,10 @@ def test_augment_options(cli: Cli, experiment: Path, folder: Path, recordings: P
 
     outcome = cli(*options, "--augment", "elastics=8")
     assert outcome.code == 1
-    assert "no augmentation 'elastics'; there are shift, drop, time_scale, elastic" in outcome.err
+    assert (
+        "no augmentation 'elastics'; there are shift, drop, time_scale, jitter, flip, transforms, elastic"
+        in outcome.err
+    )
     outcome = cli(*options, "--augment", "elastic")
     assert (outcome.code, "such as elastic=34" in outcome.err) == (2, True)
     experiment.write_text(
