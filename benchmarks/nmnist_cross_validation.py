@@ -78,8 +78,8 @@ def choose(
     """
     learn, judge = split_validation(labels, INNER_FRACTION, options.seed)
     scores: dict[str, list[float]] = {}
-    for name, parts in CANDIDATES.items():
-        changed = replace(experiment, **parts)
+    for name in options.candidates:
+        changed = replace(experiment, **CANDIDATES[name])
         result = fit(changed, part(learn), options.stages[-1], options, valid=part(judge))
         curve = [line["valid_accuracy"] for line in result.history]
         scores[name] = [float(np.mean(curve[max(0, stage - LAST) : stage])) for stage in options.stages]
@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20, help="without --choose")
     parser.add_argument("--choose", action="store_true", help="settings, in each fold apart")
     parser.add_argument("--stages", type=int, nargs="+", default=STAGES, help="epochs to choose from")
+    parser.add_argument("--candidates", choices=CANDIDATES, nargs="+", default=list(CANDIDATES))
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=None)
