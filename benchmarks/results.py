@@ -36,7 +36,7 @@ def read_run(folder: Path) -> dict[str, Any]:
             "lines": lines,
             "network": Network.load(folder / "model.h5"),
             "training": json.loads(read_attribute(folder / "model.h5", "training") or "{}"),
-            "command": command.read_text().strip() if command.exists() else "not recorded",
+            "command": command.read_text().strip() if command.exists() else "",
             "test": json.loads(test.read_text()) if test.exists() else None,
         }
     except (OSError, ValueError) as error:
@@ -46,12 +46,13 @@ def read_run(folder: Path) -> dict[str, Any]:
 def make_tables(runs: Sequence[dict[str, Any]]) -> str:
     """Two tables: a line for each run, and its course epoch by epoch."""
     head = (
-        "| run | network | weights | seed | images or recordings | epochs | best | validation, % | test, % | "
+        "| run | network | weights | settings | seed | samples | epochs | best | validation, % | test, % | "
     )
-    out = [head + "wall time, min | processor time, min |", "|---" * 11 + "|"]
+    out = [head + "wall time, min | processor time, min |", "|---" * 12 + "|"]
     out += [_line(number, run) for number, run in enumerate(runs, 1)]
-    out += ["", "| run | command |", "|---|---|"]
-    out += [f"| {number} | `{run['command']}` |" for number, run in enumerate(runs, 1)]
+    if any(run["command"] for run in runs):
+        out += ["", "| run | command |", "|---|---|"]
+        out += [f"| {number} | `{run['command']}` |" for number, run in enumerate(runs, 1) if run["command"]]
     longest = max(len(run["lines"]) for run in runs)
     epochs = [
         epoch
@@ -74,6 +75,7 @@ def _line(number: int, run: dict[str, Any]) -> str:
         number,
         "-".join(map(str, sizes)),
         f"{sum(array.size for array in run['network'].weights.values()):,}",
+        _settings(config),
         config.get("seed", ""),
         f"{lines[-1]['samples']:,}",
         len(lines),
@@ -84,6 +86,20 @@ def _line(number: int, run: dict[str, Any]) -> str:
         _minutes(lines, "cpu_seconds"),
     ]
     return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _settings(config: dict[str, Any]) -> str:
+    """What was chosen for a run: rate, batch, and what becomes of the training samples."""
+    optimiser = config.get("optimiser", {})
+    schedule = optimiser.get("schedule", "")
+    if schedule == "exponential":
+        schedule = f"times {optimiser.get('decay', 0.9)} an epoch"
+    parts = [f"rate {optimiser.get('learning_rate')} {schedule}", f"batch {config.get('batch_size')}"]
+    for table in ("distortion", "augmentation"):
+        changes = config.get(table) or {}
+        own = [f"{name} {value:g}" for name, value in changes.items() if value and name != "smoothing"]
+        parts += [f"{table} {' '.join(own)}"] if own else []
+    return ", ".join(parts)
 
 
 def _percent(fraction: float | None, digits: int = 2) -> str:

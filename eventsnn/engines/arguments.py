@@ -9,7 +9,7 @@ import numpy as np
 
 from eventsnn.engines.lif import constants
 from eventsnn.errors import SimulationError
-from eventsnn.network import LIF, Input, Network, Projection
+from eventsnn.network import LIF, Network, Projection
 from eventsnn.network.layers import BIAS
 
 DTYPES: dict[str, type[np.floating]] = {"float32": np.float32, "float64": np.float64}
@@ -81,24 +81,6 @@ def check_input(
         times, neurons = times[order], neurons[order]
     keep = int(np.searchsorted(times, stop, side="right"))
     return times[:keep], neurons[:keep], stop
-
-
-def bias_times(sensor: Input, last_event: float) -> np.ndarray:
-    """Spikes of the bias neuron in a recording whose last event is at `last_event` ms (0 for none).
-
-    These are k times the interval, k = 1, 2, ...; float64, ms. None without biases.
-    """
-    if not sensor.has_bias:
-        return np.empty(0)
-    count = int(last_event / sensor.bias_interval)
-    times = np.arange(1, count + 2) * float(sensor.bias_interval)
-    return times[times <= last_event]  # the division may have been rounded
-
-
-def check_bias(network: Network, times_ms: np.ndarray, stop: float) -> np.ndarray:
-    """Spikes of the bias neuron until `stop`, for input that `check_input` has accepted; float64, ms."""
-    times = bias_times(network.input, float(np.max(times_ms, initial=0.0)))
-    return times[times <= stop]
 
 
 def _check_t_stop(network: Network, t_stop: float | None) -> float:

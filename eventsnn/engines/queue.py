@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from eventsnn._ext.engine_queue import QueueState, run_queue
-from eventsnn.engines import windows
-from eventsnn.engines.arguments import check_bias, check_dtype, check_input, endless
+from eventsnn.engines import bias, windows
+from eventsnn.engines.arguments import check_dtype, check_input, endless
 from eventsnn.engines.packed import PackedNetwork, pack_once
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.errors import SimulationError
@@ -86,7 +86,8 @@ def run_packed(
 ) -> SpikeRecord:
     """`run` for a network that is packed already."""
     times, inputs, stop = check_input(packed.network, times_ms, indices, t_stop)
-    state = packed.state(check_bias(packed.network, times_ms, stop))
+    biases = bias.until(packed.network, times_ms, stop)
+    state = packed.state(biases)
     chunks = Chunks(state, packed.flat)
 
     def record(t_end: float, interrupted: bool = False) -> SpikeRecord:
@@ -99,6 +100,7 @@ def run_packed(
             "queue",
             packed.flat.dtype.name,
             interrupted=interrupted,
+            bias=biases,
         )
 
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,8 @@ class SpikeRecord:
         In the network's order; the last is the output.
     input : LayerSpikes
         The input spikes as the engine took them: ms, sorted by (time, input neuron).
+    bias : LayerSpikes
+        Those of the bias neuron, ``record["bias"]``; none in a network without biases.
     t_end : float
         Every spike up to this time (ms) is in the record, or before it if the run was interrupted; infinite
         when the network fell quiet.
@@ -78,10 +80,13 @@ class SpikeRecord:
     exit_reason: ExitReason
     engine: str
     dtype: str
+    bias: LayerSpikes = field(default_factory=lambda: _bias_spikes(np.empty(0)))
 
     def __getitem__(self, name: str) -> LayerSpikes:
         if name == "input":
             return self.input
+        if name == "bias" and name not in self.layers:
+            return self.bias
         try:
             return self.layers[name]
         except KeyError:
@@ -135,8 +140,9 @@ def make_record(
     dtype: str,
     *,
     interrupted: bool = False,
+    bias: np.ndarray | None = None,
 ) -> SpikeRecord:
-    """A record from (times, neurons) of every layer and of the input."""
+    """A record from (times, neurons) of every layer and of the input, and the times of the bias neuron."""
     ended = ExitReason.QUIET if t_end == math.inf else ExitReason.T_STOP
     return SpikeRecord(
         layers={
@@ -148,4 +154,9 @@ def make_record(
         exit_reason=ExitReason.INTERRUPTED if interrupted else ended,
         engine=engine,
         dtype=dtype,
+        bias=_bias_spikes(np.empty(0) if bias is None else bias),
     )
+
+
+def _bias_spikes(times: np.ndarray) -> LayerSpikes:
+    return LayerSpikes("bias", 1, times, np.zeros(len(times), np.int32))

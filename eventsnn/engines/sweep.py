@@ -14,8 +14,8 @@ from eventsnn._ext.engine_sweep import sweep_blocks
 from eventsnn._ext.patches import count_patches, fill_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.turns import Turns
-from eventsnn.engines import queue
-from eventsnn.engines.arguments import bias_times, check_dtype, check_input, endless
+from eventsnn.engines import bias, queue
+from eventsnn.engines.arguments import check_dtype, check_input, endless
 from eventsnn.engines.blocks import WIDTH, block_count
 from eventsnn.engines.packed import PackedNetwork, pack_once
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
@@ -65,28 +65,11 @@ class Arrivals:
         return self.times[part], self.neurons[part]
 
     def with_bias(self, sensor: Input, neurons: int, last_events: np.ndarray, delay: float) -> Arrivals:
-        """With the arrivals of the bias neuron's spikes, as source neuron `neurons`, the first free number.
-
-        Parameters
-        ----------
-        last_events : float64 array (samples,)
-            Time of each recording's last event, ms; see `bias_times`.
-        """
+        """With what the bias neuron sends, as source neuron `neurons`; see `bias.insert`."""
         if not sensor.has_bias:
             return self
-        trains = [bias_times(sensor, last) + delay for last in last_events.tolist()]
-        # At equal times the bias comes last, as its number is the largest.
-        at = [
-            start + np.searchsorted(self.times[start:end], train, side="right")
-            for start, end, train in zip(self.ptr[:-1], self.ptr[1:], trains, strict=True)
-        ]
-        place = np.concatenate(at)
-        added = np.cumsum([0, *(len(train) for train in trains)])
-        return Arrivals(
-            np.insert(self.times, place, np.concatenate(trains)),
-            np.insert(self.neurons, place, np.int32(neurons)),
-            self.ptr + added,
-        )
+        trains = [bias.spike_times(sensor, last) + delay for last in last_events.tolist()]
+        return Arrivals(*bias.insert(self.times, self.neurons, self.ptr, trains, neurons))
 
     def delayed(self, delay: float) -> Arrivals:
         """The same spikes `delay` ms later."""
@@ -209,6 +192,7 @@ def run_packed(
         )
     arrivals = Arrivals.join([(times, inputs)])
     last = np.array([np.max(times_ms, initial=0.0)])
+    biases, kind = bias.until(network, times_ms, stop), packed.flat.dtype.name
     trains: list[tuple[np.ndarray, np.ndarray]] = []
     try:
         for number, layer in enumerate(network.layers):
@@ -227,12 +211,12 @@ def run_packed(
         nothing = (np.empty(0), np.empty(0, np.int32))
         trains += [nothing] * (len(network.layers) - len(trains))
         record = make_record(
-            network, trains, (times, inputs), 0.0, "sweep", packed.flat.dtype.name, interrupted=True
+            network, trains, (times, inputs), 0.0, "sweep", kind, interrupted=True, bias=biases
         )
         raise SimulationInterrupted(record) from None
     except OverflowError as error:
         raise endless(error) from None
-    return make_record(network, trains, (times, inputs), stop, "sweep", packed.flat.dtype.name)
+    return make_record(network, trains, (times, inputs), stop, "sweep", kind, bias=biases)
 
 
 def _until(arrivals: Arrivals, stop: float) -> Arrivals:

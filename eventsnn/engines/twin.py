@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from eventsnn.engines.arguments import check_bias, check_input, endless, engine_projections
+from eventsnn.engines import bias
+from eventsnn.engines.arguments import check_input, endless, engine_projections
 from eventsnn.engines.decay import decay
 from eventsnn.engines.lif import Constants, certificate, constants, next_crossing, respond
 from eventsnn.engines.record import SpikeRecord, make_record
@@ -107,7 +108,8 @@ def run(
     for t, neuron in zip(times.tolist(), inputs.tolist(), strict=True):
         send(-1, neuron, t)
 
-    for t in check_bias(network, times_ms, stop).tolist():
+    biases = bias.until(network, times_ms, stop)
+    for t in biases.tolist():
         send(BIAS, 0, t)
 
     while True:
@@ -124,7 +126,7 @@ def run(
                 send(number, neuron, spike)
 
     trains = [(np.array(layer.times, np.float64), np.array(layer.neurons, np.int32)) for layer in layers]
-    return make_record(network, trains, (times, inputs), stop, "twin", "float64")
+    return make_record(network, trains, (times, inputs), stop, "twin", "float64", bias=biases)
 
 
 def _deliver(t: float, queue: list, projections: list, matrices: list, layers: list[_Layer]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn.engines.arguments import bias_times
+from eventsnn.engines import bias
 from eventsnn.engines.lif import constants, respond
 from eventsnn.engines.record import LayerSpikes, SpikeRecord
 from eventsnn.errors import TrainingError
@@ -109,7 +109,7 @@ def gradients(
         arrivals = trains(below, layer.delay)
         if network.input.has_bias:
             last = float(np.max(record.input.times, initial=0.0))
-            arrivals.append([t + layer.delay for t in bias_times(network.input, last).tolist()])
+            arrivals.append([t + layer.delay for t in bias.spike_times(network.input, last).tolist()])
         e = spsp(arrivals, fired, layer.lif)
         for i, j in _pairs(e):
             if not fired[i] and arrivals[j]:

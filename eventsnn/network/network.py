@@ -72,6 +72,8 @@ class Network:
                 raise NetworkError(f"layers must be Dense, Conv or Pool, got {type(layer).__name__}")
         self.input = input
         self.layers = _fit_layers(input, _name_layers(layers))
+        if input.has_bias and "bias" in self.names:
+            raise NetworkError("layer 'bias': the name is the bias neuron's; give the layer another")
         self.connections = tuple(connections)
         self.projections = self._list_projections()
         shapes = self.weight_shapes()

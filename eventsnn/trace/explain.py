@@ -19,6 +19,7 @@ import numpy as np
 from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
 from eventsnn.network import Network
+from eventsnn.network.layers import BIAS
 from eventsnn.trace.afferents import (
     Afferents,
     afferents,
@@ -28,6 +29,8 @@ from eventsnn.trace.afferents import (
 )
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.schema import source_name
+
+INPUT = -1  # `Projection.source` of the input
 
 EVENT = np.dtype([("t_us", "i8"), ("x", "i4"), ("y", "i4"), ("p", "i4"), ("contribution", "f8")])
 CAUSE = np.dtype([("layer", "i4"), ("neuron", "i4"), ("t_ms", "f8"), ("contribution", "f8")])
@@ -51,13 +54,15 @@ class Explanation:
     causes : structured array (layer, neuron, t_ms, contribution)
         The direct causes that are spikes of neurons, by time; `layer` is a layer's number.
     direct_input : float
-        What input events contribute without a neuron in between; with `causes` and `direct_resting` this
-        too adds up to the threshold.
+        What input events contribute without a neuron in between; with `causes`, `direct_resting` and
+        `direct_bias` this too adds up to the threshold.
     direct_resting : float
         What the neuron's own resting potential contributes.
-    resting : float
-        The same through all layers in between: what the resting potentials of all neurons that took part
-        contribute. With `events` it adds up to the threshold.
+    direct_bias : float
+        What the neuron's own bias contributes.
+    resting, bias : float
+        The same through all layers in between: what the resting potentials and the biases of all neurons
+        that took part contribute. With `events` they add up to the threshold.
     layer_names : tuple of str
     sensor_size : tuple of 3 int
         Width, height and polarities of the sensor that the events come from.
@@ -73,14 +78,16 @@ class Explanation:
     causes: np.ndarray
     direct_input: float
     direct_resting: float
+    direct_bias: float
     resting: float
+    bias: float
     layer_names: tuple[str, ...]
     sensor_size: tuple[int, int, int]
 
     @property
     def sum(self) -> float:
-        """Sum of all contributions, of events and resting potentials: the threshold, up to rounding."""
-        return math.fsum([self.resting, *self.events["contribution"]])
+        """Sum of all contributions, of events, resting potentials, biases: the threshold, up to rounding."""
+        return math.fsum([self.resting, self.bias, *self.events["contribution"]])
 
     def to_dict(self) -> dict[str, Any]:
         """The explanation as plain values that JSON can hold; keys in the class docstring's terms."""
@@ -99,7 +106,9 @@ class Explanation:
             "sum": self.sum,
             "direct_input": self.direct_input,
             "direct_resting": self.direct_resting,
+            "direct_bias": self.direct_bias,
             "resting": self.resting,
+            "bias": self.bias,
             "events": events,
             "presynaptic": presynaptic,
         }
@@ -137,6 +146,8 @@ def explain(
             return explain(opened, layer=layer, neuron=neuron, spike=spike, sample=sample)
     if layer == "input":
         raise TraceError("an input event has no cause: give the name of a layer of neurons")
+    if layer == "bias":
+        raise TraceError("a spike of the bias neuron has no cause: give the name of a layer of neurons")
     t = trace.spike_time(layer, neuron, spike, sample)
     network, record = trace.network, trace.record(sample)
     check_exact_time(record.engine, "an explanation")
@@ -144,7 +155,7 @@ def explain(
     target = network.index(layer)
     row = int(np.flatnonzero(record[layer].neurons == neuron)[spike])
     direct, direct_resting = attribution.contributions(target, row)
-    credit, reached, resting = attribution.to_input(target, row)
+    credit, reached, resting, bias = attribution.to_input(target, row)
     causes = _direct_causes(direct, record, network)
     return Explanation(
         layer=layer,
@@ -155,9 +166,11 @@ def explain(
         threshold=float(network[layer].threshold),
         events=_events(network, record, credit, reached),
         causes=causes,
-        direct_input=math.fsum(x for a, share in direct if a.projection.source < 0 for x in share),
+        direct_input=_sum_from(direct, INPUT),
         direct_resting=direct_resting,
+        direct_bias=_sum_from(direct, BIAS),
         resting=resting,
+        bias=bias,
         layer_names=network.names,
         sensor_size=network.input.sensor_size,
     )
@@ -184,15 +197,16 @@ class _Attribution:
             found.append((incoming, incoming.weights[:before] * unit_contributions(t, reset, arrivals, lif)))
         return found, float(resting_contribution(t, reset, lif))
 
-    def to_input(self, layer: int, row: int) -> tuple[np.ndarray, np.ndarray, float]:
-        """Contribution of every input event to spike `row` of a layer, which events could have one, and
-        resting.
+    def to_input(self, layer: int, row: int) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Contribution of every input event to spike `row` of a layer, which events could have one, and those
+        of resting potentials and of biases.
 
         Spikes are visited in reverse order of time. Whatever a spike causes arrives later, so when it is
         its turn all the credit it can get has come in, and it is expanded once. (Of two simultaneous spikes
         neither contributes to the other: the post-synaptic potential begins at 0.)
         """
-        trains = (*self.layers, self.record.input)  # the number of the input is -1: the last
+        # The numbers of bias neuron and input are -2 and -1: they stand last.
+        trains = (*self.layers, self.record.bias, self.record.input)
         credit = [np.zeros(len(spikes)) for spikes in trains]
         reached = [np.zeros(len(spikes), dtype=bool) for spikes in trains]
         start = self.contributions(layer, row)
@@ -216,7 +230,12 @@ class _Attribution:
                 credit[source][: share.size] += scale * share
                 # All events that arrived are listed, but only neurons that are connected are expanded.
                 reached[source][: share.size] |= (incoming.weights[: share.size] != 0.0) | (source < 0)
-        return credit[-1], reached[-1], resting
+        return credit[INPUT], reached[INPUT], resting, math.fsum(credit[BIAS])
+
+
+def _sum_from(direct: list[tuple[Afferents, np.ndarray]], source: int) -> float:
+    """What the arrivals from the input or the bias neuron contribute directly."""
+    return math.fsum(x for a, share in direct if a.projection.source == source for x in share)
 
 
 def _total(shares: tuple[list[tuple[Afferents, np.ndarray]], float]) -> float:
@@ -273,6 +292,8 @@ def format_explanation(explanation: Explanation, *, top: int = 10) -> str:
         lines.append(
             f"of which the resting potential {e.direct_resting:+.5f}, through all layers {e.resting:+.5f}"
         )
+    if e.bias:
+        lines.append(f"of which the biases {e.direct_bias:+.5f}, through all layers {e.bias:+.5f}")
     if e.causes.size:
         lines += [
             "",

@@ -146,7 +146,7 @@ class Trace:
     # -- what happened ----------------------------------------------------------------------
 
     def spikes(self, layer: str, sample: int = 0) -> LayerSpikes:
-        """Spikes of a layer, or of the input (layer "input"), as the engine returned them, times in local ms.
+        """Spikes of a layer, of "input" or "bias", as the engine returned them, times in local ms.
 
         Raises
         ------
@@ -174,14 +174,15 @@ class Trace:
             exit_reason=row.exit_reason,
             engine=row.engine,
             dtype=row.dtype,
+            **({"bias": self.spikes("bias", sample)} if self.network.input.has_bias else {}),
         )
 
     def counts(self, layer: str) -> np.ndarray:
         """Spikes of each neuron of a layer (not the input) in each sample, int64 array (samples, neurons)."""
         self._check_layer(layer)
-        if layer == "input":
+        if layer not in self.network.names:
             raise TraceError(
-                "counts are stored per layer of neurons; for the input use Trace.spikes('input').counts"
+                f"counts are stored per layer of neurons; for the {layer} use Trace.spikes({layer!r}).counts"
             )
         return self._file[f"/counts/{layer}"][: self._count].astype(np.int64)
 
@@ -262,7 +263,7 @@ class Trace:
     # -- checks ------------------------------------------------------------------------------------
 
     def _check_layer(self, layer: str) -> None:
-        names = ("input", *self.network.names)
+        names = schema.trains(self.network)
         if layer not in names:
             raise TraceError(f"{self.path}: no layer {layer!r}; there are {', '.join(names)}")
 

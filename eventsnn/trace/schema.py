@@ -5,7 +5,7 @@
     /                          @magic @version (SONATA) @eventsnn_trace @config_json @versions_json ...
     /network                   description and weights, see `eventsnn.network.file`
     /samples/                  one row per sample: t_start t_stop t_end label prediction epoch source ...
-    /spikes/<layer>/           timestamps node_ids (SONATA), local_ms, sample_ptr; also for the input
+    /spikes/<layer>/           timestamps node_ids (SONATA), local_ms, sample_ptr; also "input", "bias"
     /counts/<layer>            (sample, neuron)
     /potential/<layer>/        timestamps node_ids v kind sample_ptr                if "potential"
     /spsp/<projection>/        post_ptr pre_node_ids value                          if "spsp"
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventsnn.network import Network, Projection
+from eventsnn.network.layers import BIAS
 
 LAYOUT_VERSION: Final = 1
 SONATA_MAGIC: Final = 0x0A7A
@@ -179,7 +180,7 @@ def spsp_columns(projection: str) -> tuple[Column, ...]:
 def all_columns(network: Network, record: tuple[str, ...], potential_layers: tuple[str, ...]) -> list[Column]:
     """Every dataset of a trace of `network` with the given record options."""
     columns = [*SAMPLE_COLUMNS, COMPLETE]
-    for layer in ("input", *network.names):
+    for layer in trains(network):
         columns += spike_columns(layer)
     columns += [count_column(str(layer.name), layer.neurons) for layer in network.layers]
     if "potential" in record:
@@ -192,8 +193,15 @@ def all_columns(network: Network, record: tuple[str, ...], potential_layers: tup
 
 
 def source_name(network: Network, projection: Projection) -> str:
-    """Name of the layer whose spikes a projection carries."""
+    """Name of the layer whose spikes a projection carries, "input" or "bias"."""
+    if projection.source == BIAS:
+        return "bias"
     return "input" if projection.source < 0 else network.names[projection.source]
+
+
+def trains(network: Network) -> tuple[str, ...]:
+    """Names of all whose spikes a trace holds: the input, the bias neuron where there is one, the layers."""
+    return ("input", *(["bias"] if network.input.has_bias else []), *network.names)
 
 
 def _sample_ptr(group: str) -> Column:

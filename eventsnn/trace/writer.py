@@ -60,8 +60,8 @@ class TraceWriter:
     Raises
     ------
     TraceError
-        A network with biases, an unknown record option, a step that is not > 0, a config that JSON cannot
-        hold, or a file that cannot be written; the text says which.
+        Unknown record option, a step that is not > 0, a config that JSON cannot hold, or a file that cannot
+        be written; the text says which.
     """
 
     def __init__(
@@ -75,8 +75,6 @@ class TraceWriter:
         potential_step: float = 1.0,
         potential_layers: Iterable[str] | None = None,
     ) -> None:
-        if network.input.has_bias:
-            raise TraceError(f"{path}: networks with biases cannot be traced yet; simulate without a trace")
         self.path = Path(path)
         self.network = network
         self.record = check_record(record)
@@ -167,7 +165,7 @@ class TraceWriter:
         length = _length(run, t_stop_ms)
         before = dict(self._rows)
         try:
-            for layer in ("input", *self.network.names):
+            for layer in schema.trains(self.network):
                 self._append_spikes(run[layer])
             if "potential" in self.record:
                 self._append_potentials(run, length)
@@ -202,7 +200,7 @@ class TraceWriter:
         self._put(f"{group}/node_ids", spikes.neurons)
         self._put(f"{group}/local_ms", spikes.times)
         self._point(f"{group}/sample_ptr", f"{group}/timestamps")
-        if spikes.name != "input":
+        if spikes.name in self.network.names:
             self._put(f"/counts/{spikes.name}", spikes.counts[None, :])
 
     def _append_potentials(self, run: SpikeRecord, length: float) -> None:
@@ -326,10 +324,12 @@ class TraceWriter:
         for column in self._columns:
             _create_dataset(file, column)
         sorting = h5py.enum_dtype(schema.SORTING, basetype="u1")
-        for layer in ("input", *self.network.names):
+        for layer in schema.trains(self.network):
             group = file[f"/spikes/{layer}"]
             group.attrs.create("sorting", schema.SORTING["by_time"], dtype=sorting)
-            group.attrs["n_nodes"] = self.network.source_size(self.network.index(layer))
+            group.attrs["n_nodes"] = (
+                1 if layer == "bias" else self.network.source_size(self.network.index(layer))
+            )
         file.swmr_mode = True  # from here on no dataset and no attribute can be added
         return file
 

@@ -34,9 +34,9 @@ def test_results_of_runs(modules, recordings, tmp_path, capsys):
     es.train(network, es.data.NMNIST(recordings, split="Train"), epochs=3, valid_fraction=0.34, out=run)
     results.main([str(run)])
     printed = capsys.readouterr().out
-    assert "| 1 | 2312-4-2 | 9,256 | 1 | 4 | 3 | " in printed
+    assert "| 1 | 2312-4-2 | 9,256 | rate 0.001 inverse_sqrt, batch 5 | 1 | 4 | 3 | " in printed
     assert "not tested" in printed
-    assert "| 1 | `not recorded` |" in printed
+    assert "| command |" not in printed
     assert "| 1, training, % | " in printed
 
     (run / "command.txt").write_text("eventsnn train a.toml --train b\n")

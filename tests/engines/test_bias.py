@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import eventsnn as es
-from eventsnn.engines.arguments import bias_times
+from eventsnn.engines.bias import spike_times
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.sweep import Arrivals
-from eventsnn.errors import NetworkError, SimulationError, TraceError
+from eventsnn.errors import NetworkError, SimulationError
 from eventsnn.network import Dense, Input, Network
 from eventsnn.train.learner import run_forward
 from eventsnn.train.parallel import Pool
@@ -30,7 +30,7 @@ def make_network(bias: float, outputs: int = 4, lateral: float = 0.0) -> Network
 
 def without_bias_neuron(network: Network) -> tuple[Network, np.ndarray, np.ndarray]:
     """The same as a network whose input has the bias neuron as its last, and its spikes among the events."""
-    times = bias_times(network.input, float(TIMES[-1]))
+    times = spike_times(network.input, float(TIMES[-1]))
     skip = np.zeros((network.output.neurons, 6))
     skip[:, -1] = network.weights["output"][:, -1]
     plain = Network(
@@ -56,6 +56,7 @@ def test_engines_agree(outputs: int, lateral: float) -> None:
         for name in network.names:
             np.testing.assert_array_equal(run[name].times, twin[name].times)
             np.testing.assert_array_equal(run[name].neurons, twin[name].neurons)
+        np.testing.assert_array_equal(run["bias"].times, spike_times(network.input, float(TIMES[-1])))
     assert len(twin.input) == len(TIMES)  # the bias neuron is none of the input's
 
 
@@ -85,11 +86,11 @@ def test_it_is_a_regularly_firing_input_neuron() -> None:
 
 def test_spikes_of_the_bias_neuron() -> None:
     sensor = Input(5, bias_interval=2.5)
-    assert bias_times(sensor, 10.0).tolist() == [2.5, 5.0, 7.5, 10.0]
-    assert bias_times(sensor, 9.99).tolist() == [2.5, 5.0, 7.5]
-    assert bias_times(sensor, 0.0).tolist() == []
-    assert bias_times(Input(5, bias_interval=0.1), 0.3).tolist() == [0.1, 0.2]  # 3 * 0.1 > 0.3
-    assert bias_times(Input(5), 10.0).tolist() == []
+    assert spike_times(sensor, 10.0).tolist() == [2.5, 5.0, 7.5, 10.0]
+    assert spike_times(sensor, 9.99).tolist() == [2.5, 5.0, 7.5]
+    assert spike_times(sensor, 0.0).tolist() == []
+    assert spike_times(Input(5, bias_interval=0.1), 0.3).tolist() == [0.1, 0.2]  # 3 * 0.1 > 0.3
+    assert spike_times(Input(5), 10.0).tolist() == []
 
 
 @pytest.mark.parametrize("engine", ["twin", "queue", "sweep"])
@@ -111,7 +112,7 @@ def test_number_of_weights_and_file(tmp_path) -> None:
     assert "bias_interval" not in Network(Input(3), Dense(2)).to_table()["input"]
 
 
-def test_refusals(tmp_path) -> None:
+def test_refusals() -> None:
     with pytest.raises(NetworkError, match="bias_interval must be a finite number >= 0, got -1"):
         Input(3, bias_interval=-1)
     with pytest.raises(
@@ -123,6 +124,5 @@ def test_refusals(tmp_path) -> None:
         es.simulate(network, ([1.0], [5]))
     with pytest.raises(SimulationError, match="'clocked' knows no biases"):
         es.simulate(network, (TIMES, NEURONS), engine="clocked", dtype="float32", t_stop=80)
-    with pytest.raises(TraceError, match="networks with biases cannot be traced yet"):
-        es.simulate(network, (TIMES, NEURONS), trace=tmp_path / "t.h5")
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(NetworkError, match="layer 'bias': the name is the bias neuron's"):
+        Network(Input(3, bias_interval=1.0), Dense(2, name="bias"))
