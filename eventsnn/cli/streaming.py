@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from eventsnn.engines.arguments import check_t_stop
 from eventsnn.engines.record import ExitReason, SpikeRecord
 from eventsnn.errors import SimulationError
 from eventsnn.events import EventStream, open_events
-from eventsnn.events.ahead import DEPTH, Ahead
+from eventsnn.events.ahead import Ahead
 from eventsnn.events.formats.base import OnBad, Options
 from eventsnn.events.live import ByteSource, Live, UDPSource
 from eventsnn.events.region import Region
@@ -31,8 +31,6 @@ from eventsnn.trace import TraceWriter
 from eventsnn.trace.spike_text import SpikeText
 
 UDP = "udp://"
-# Parts that live input may be ahead: what waits longer is taken together.
-LIVE_DEPTH = 1
 
 
 @dataclass(frozen=True)
@@ -217,8 +215,9 @@ def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
     settings = run.settings
     interrupted = False
     try:
-        with Ahead(parts, LIVE_DEPTH if settings.live else DEPTH) as ahead:
-            for part in ahead:
+        # A live source takes all that has come whenever it is asked; decoding ahead would only make it wait.
+        with nullcontext(parts) if settings.live else Ahead(parts) as coming:
+            for part in coming:
                 ended = False
                 with hold_interrupts():
                     if isinstance(part, EventStream):

@@ -169,7 +169,7 @@ class UDPSource:
         except (OSError, OverflowError) as error:
             self._socket.close()
             raise EventStreamError(f"UDP port {port} of {host} cannot be had: {error}") from None
-        self._socket.settimeout(POLL_S)
+        self._socket.setblocking(False)
         self.port = int(self._socket.getsockname()[1])
         self.name = f"udp://{host}:{self.port}"
         self.sensor = sensor
@@ -183,23 +183,23 @@ class UDPSource:
         since = time.monotonic()
         while self._open:
             try:
-                data = self._socket.recv(1 << 16)
-            except TimeoutError:
-                if self._idle is not None and time.monotonic() - since >= self._idle:
-                    return
-                yield _NOTHING
-                continue
-            except OSError:
+                ready = select.select([self._socket], [], [], POLL_S)[0]
+            except (OSError, ValueError):
                 return  # closed
-            since = time.monotonic()
-            yield self._decode_all(data)
+            if ready:
+                since = time.monotonic()
+                yield self._decode_all()
+            elif self._idle is not None and time.monotonic() - since >= self._idle:
+                return
+            else:
+                yield _NOTHING
 
-    def _decode_all(self, data: bytes) -> np.ndarray:
-        """Events of a datagram and of those that wait behind it: whoever is slow takes more at a time."""
-        parts = [self.decode(data)]
-        while len(parts) < MOST_DATAGRAMS:
+    def _decode_all(self) -> np.ndarray:
+        """Events of the datagrams that have come: whoever is slow takes more at a time, and nobody waits."""
+        parts = [_NOTHING]
+        while len(parts) <= MOST_DATAGRAMS:
             try:
-                parts.append(self.decode(self._socket.recv(1 << 16, socket.MSG_DONTWAIT)))
+                parts.append(self.decode(self._socket.recv(1 << 16)))
             except OSError:  # no more, or closed
                 break
         events = np.concatenate(parts)
