@@ -22,7 +22,7 @@ from eventsnn._ext.turns import Turns
 from eventsnn.engines import clocked
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.sweep import Arrivals
-from eventsnn.errors import TrainingError
+from eventsnn.errors import SimulationError, TrainingError
 from eventsnn.learning import macro
 from eventsnn.learning.clocked import lent_interval
 from eventsnn.learning.hm2bp import HM2BP
@@ -69,6 +69,11 @@ class ClockedLearner:
             while (sample := turns.take()) >= 0:
                 times, neurons = samples.sample(sample)
                 steps = int(times[-1]) + 1 if len(times) else 1
+                if steps > clocked.MOST_STEPS:
+                    raise SimulationError(
+                        f"a recording of {steps} ms is too long for engine 'clocked', "
+                        f"which takes up to {clocked.MOST_STEPS} steps"
+                    )
                 runs[sample] = self.clock.run(times, neurons, steps)
 
         threads.share(work)

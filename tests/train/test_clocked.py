@@ -12,7 +12,7 @@ from eventsnn.engines import clocked
 from eventsnn.engines.blocks import unpack
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.sweep import Arrivals
-from eventsnn.errors import TrainingError
+from eventsnn.errors import SimulationError, TrainingError
 from eventsnn.learning.clocked import lent_steps, spsp_steps
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.learning.twin import gradients
@@ -247,3 +247,7 @@ def test_refusals(tmp_path):
         check_clocked(Network(Input(4), Dense(2, delay=1.0)))
     with pytest.raises(TrainingError, match="tau_m and tau_s that differ"):
         check_clocked(Network(Input(4), Dense(2, tau_m=8.0)))
+    long = Arrivals.join([(np.array([2e6]), np.zeros(1, np.int32))])
+    learner = ClockedLearner(PackedNetwork(Network(Input(4), Dense(2)), np.float32))
+    with Threads(1) as threads, pytest.raises(SimulationError, match="2000001 ms is too long"):
+        learner.forward(long, threads)
