@@ -344,14 +344,9 @@ cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u
     return cost + SEARCH * (l.spikes.n - fired)
 
 
-def search_queue(QueueState state, const double[::1] times, const int32_t[::1] indices, const real_t[::1] u,
-                 const real_t[::1] i, double[::1] end, double[::1] next_spike, int32_t[::1] refractory,
-                 int32_t[::1] candidates, double t_stop):
-    """Before `run_queue` goes on with more input and a later `t_stop`: look for the spikes that may come by then."""
+cdef view_t view_of(const double[::1] times, const int32_t[::1] indices, double[::1] end, double[::1] next_spike,
+                    int32_t[::1] refractory, int32_t[::1] candidates, double t_stop):
     cdef view_t v
-    cdef layer_t* l
-    cdef int32_t k, block
-    cdef double until
     v.times = &times[0] if times.shape[0] else NULL
     v.indices = &indices[0] if times.shape[0] else NULL
     v.n_input = times.shape[0]
@@ -360,6 +355,17 @@ def search_queue(QueueState state, const double[::1] times, const int32_t[::1] i
     v.refractory = &refractory[0]
     v.candidates = &candidates[0]
     v.t_stop = t_stop
+    return v
+
+
+def search_queue(QueueState state, const double[::1] times, const int32_t[::1] indices, const real_t[::1] u,
+                 const real_t[::1] i, double[::1] end, double[::1] next_spike, int32_t[::1] refractory,
+                 int32_t[::1] candidates, double t_stop):
+    """Before `run_queue` goes on with more input and a later `t_stop`: look for the spikes that may come by then."""
+    cdef view_t v = view_of(times, indices, end, next_spike, refractory, candidates, t_stop)
+    cdef layer_t* l
+    cdef int32_t k, block
+    cdef double until
     with nogil:
         for k in range(state.n_projections):
             heap_update(&state.heap, k, next_arrival(state, &v, k))
@@ -380,7 +386,7 @@ def run_queue(QueueState state, const real_t[::1] weights, const double[::1] tim
     All arrays but the weights and the input hold `state.neurons` items and belong to the state: pass the same ones
     again. Returns True when done; until then, call again.
     """
-    cdef view_t v
+    cdef view_t v = view_of(times, indices, end, next_spike, refractory, candidates, t_stop)
     cdef layer_t* target
     cdef int32_t top, p
     cdef bint done = False
@@ -388,14 +394,6 @@ def run_queue(QueueState state, const real_t[::1] weights, const double[::1] tim
     cdef real_t[::1] released = np.empty_like(u)
     cdef int32_t[::1] which = np.empty_like(candidates)
     cdef uint8_t[::1] found = np.empty(u.shape[0], dtype=np.uint8)
-    v.times = &times[0] if times.shape[0] else NULL
-    v.indices = &indices[0] if times.shape[0] else NULL
-    v.n_input = times.shape[0]
-    v.end = &end[0]
-    v.next = &next_spike[0]
-    v.refractory = &refractory[0]
-    v.candidates = &candidates[0]
-    v.t_stop = t_stop
     with nogil:
         for p in range(state.n_projections):
             if state.projections[p].source < 0:
