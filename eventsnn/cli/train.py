@@ -191,7 +191,17 @@ def _write_command(out: Path) -> None:
     parameters = click.get_current_context().params
     experiment = parameters["experiment"]
     words = ["eventsnn", "train", experiment.name if experiment.is_absolute() else experiment.as_posix()]
-    for name in ("training", "valid", "split", "limit", "valid_fraction", "epochs", "seed", "sensor"):
+    for name in (
+        "training",
+        "valid",
+        "split",
+        "limit",
+        "valid_fraction",
+        "engine",
+        "epochs",
+        "seed",
+        "sensor",
+    ):
         value = parameters[name]
         if value is not None:
             text = "x".join(map(str, value)) if name == "sensor" else value

@@ -51,6 +51,7 @@ def test_train_and_evaluate(cli: Cli, tmp_path: Path) -> None:
     recordings, run = write_recordings(tmp_path / "recordings", 8), tmp_path / "run"
     trained = cli("train", experiment, "--train", recordings, "--engine", "clocked", "--out", run, "--json")
     assert trained.code == 0, trained.err
+    assert "--engine clocked" in (run / "command.txt").read_text()  # without it the run is another
     outcome = cli("evaluate", run / "model.h5", "--data", recordings, "--engine", "clocked", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["n"] == 16
