@@ -82,8 +82,8 @@ class AugmentOption(click.ParamType):
     type=AugmentOption(),
     multiple=True,
     metavar="NAME=VALUE",
-    help="Instead of the experiment's, may be repeated: shift, drop, time_scale; of recordings also jitter, "
-    "flip; of images elastic, smoothing, scale, rotation.",
+    help="Instead of the experiment's, may be repeated: shift, drop, time_scale, elastic, smoothing, scale, "
+    "rotation; of recordings also jitter, flip.",
 )
 @click.option(
     "--resume", is_flag=True, help="Go on from RUN's checkpoint, to the bits of an uninterrupted run."

@@ -1,4 +1,4 @@
-"""Random elastic, scaling and turning of images, so that training sees more of them than there are."""
+"""Random elastic, scaling and turning of images and recordings, so that training sees more than there are."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.data.draws import draw_many, to_unit_many
+from eventsnn.data.draws import draw, draw_many, to_unit_many
 from eventsnn.errors import TrainingError
+from eventsnn.events.stream import SensorSize
 
 ROTATION, SCALE_X, SCALE_Y, FIELD = range(4)
-"""Draws of an image, by number: what each decides; those from FIELD on are its elastic field."""
+"""Draws of an image, by number: what each decides; those from FIELD on are its elastic field, and those after it, of
+recordings, the rounding of their events."""
 
 _HALF_TURN = 180.0
 
 
 @dataclass(frozen=True)
 class Distortion:
-    """A random elastic field, scale and rotation per image, drawn anew in every epoch.
+    """A random elastic field, scale and rotation per image or recording, drawn anew in every epoch.
 
-    Pixel p of the result shows the original at ``c + S R (p - c) + d(p)``: c is the centre, R a rotation, S a
-    diagonal matrix, d the elastic field, the values between pixels are interpolated linearly, those beyond
-    the border are 0. d is a field of numbers uniform in -1..1, one per pixel and axis, smoothed by a Gaussian
+    Each pixel p has a place ``c + S R (p - c) + d(p)``: c is the centre, R a rotation, S a diagonal matrix, d
+    the elastic field. Pixel p of a changed *image* shows the original at its place; the values between pixels
+    are interpolated linearly, those beyond the border are 0. An *event* of a recording goes from its pixel to
+    the place of that pixel, rounded up or down at random, event by event, so that it is there on average;
+    events that leave the sensor are dropped. A sensor of one row or column is not turned, and its events stay
+    in it. d is a field of numbers uniform in -1..1, one per pixel and axis, smoothed by a Gaussian
     of unit sum and standard deviation `smoothing`, times `elastic`.
 
     Parameters
@@ -82,24 +87,62 @@ class Distortion:
         -------
         ndarray of uint8, shape (n, height, width)
         """
-        from scipy.ndimage import gaussian_filter1d, map_coordinates
+        from scipy.ndimage import map_coordinates
 
         n, height, width = images.shape
-        units = 2.0 * to_unit_many(draw_many(keys, FIELD + 2 * height * width)) - 1.0
-        places = self._turn(units, height, width)
-        if self.elastic:
-            field = units[:, FIELD:].reshape(n, 2, height, width)
-            for axis in (2, 3):
-                field = gaussian_filter1d(field, self.smoothing, axis, mode="constant", truncate=2.5)
-            places += self.elastic * field
         changed = np.empty((n, height, width))
-        for image, place, out in zip(images, places, changed, strict=True):
+        for image, place, out in zip(images, self.places(keys, height, width), changed, strict=True):
             map_coordinates(image, place, out, order=1, mode="constant", prefilter=False)
         return np.rint(changed).astype(np.uint8)
 
+    def move(self, events: np.ndarray, sensor_size: SensorSize, key: int) -> np.ndarray:
+        """Return the events of a recording, moved.
+
+        Parameters
+        ----------
+        events : structured ndarray of shape (n,)
+            Fields x, y and more, all within the sensor; left as it is.
+        sensor_size : tuple of 3 int
+            Width, height, polarities.
+        key : int
+            Of the draws, see `eventsnn.data.draws`.
+
+        Returns
+        -------
+        structured ndarray of shape (m,), m <= n
+            Same dtype, same order.
+        """
+        width, height, _ = sensor_size
+        places = self.places(np.array([key], np.uint64), height, width)[0]
+        # Two halves of a draw per event: floor(place + u), u uniform in 0 .. 1, rounds without bias.
+        bits = draw_many(draw(key, FIELD + 2 * height * width), len(events))
+        halves = {"y": bits >> np.uint64(32), "x": bits & np.uint64(0xFFFFFFFF)}
+        keep, moved = np.ones(len(events), bool), {}
+        for place, (name, half), size in zip(places, halves.items(), (height, width), strict=True):
+            moved[name] = np.floor(place[events["y"], events["x"]] + half * 2.0**-32) if size > 1 else 0.0 * half
+            keep &= (moved[name] >= 0) & (moved[name] < size)
+        changed = events[keep]
+        for name, value in moved.items():
+            changed[name] = value[keep]
+        return changed
+
+    def places(self, keys: npt.NDArray[np.uint64], height: int, width: int) -> npt.NDArray[np.float64]:
+        """The place of each pixel under each key, (n, 2, height, width), y first, in pixels."""
+        from scipy.ndimage import gaussian_filter1d
+
+        units = 2.0 * to_unit_many(draw_many(keys, FIELD + 2 * height * width)) - 1.0
+        places = self._turn(units, height, width)
+        if self.elastic:
+            field = units[:, FIELD:].reshape(len(keys), 2, height, width)
+            for axis in (2, 3):
+                field = gaussian_filter1d(field, self.smoothing, axis, mode="constant", truncate=2.5)
+            places += self.elastic * field
+        return places
+
     def _turn(self, units: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Where each pixel's value comes from, before the elastic field; (n, 2, height, width), y first."""
-        angle = np.deg2rad(self.rotation) * units[:, ROTATION, None, None]
+        """The place of each pixel without the elastic field; (n, 2, height, width), y first."""
+        most = self.rotation if min(height, width) > 1 else 0.0
+        angle = np.deg2rad(most) * units[:, ROTATION, None, None]
         y = np.arange(height)[:, None] - (height - 1) / 2
         x = np.arange(width)[None, :] - (width - 1) / 2
         sine, cosine = np.sin(angle), np.cos(angle)

@@ -83,13 +83,13 @@ class Feeder:
     seed : int
         Of the augmentation; see `eventsnn.data.draws`.
     distortion : Distortion, optional
-        Of images, before they are coded.
+        Of images, before they are coded; of recordings, before the shift.
 
     Raises
     ------
     TrainingError
-        The source's sensor has another number of inputs, there is a distortion and nothing to distort, or an
-        augmentation that the source or tonic does not allow.
+        The source's sensor has another number of inputs, or an augmentation that the source or tonic does not
+        allow.
     """
 
     def __init__(
@@ -106,8 +106,6 @@ class Feeder:
                 f"the recordings' sensor {self._sensor_size} has {width * height * polarities} inputs, "
                 f"the network {inputs}"
             )
-        if distortion is not None and not isinstance(source, CodedSource):
-            raise TrainingError("a distortion is for images, and the data set holds recordings")
         self._source, self._distortion = source, distortion
         self._records = source if isinstance(source, RecordSource) else None
         self._labels = np.asarray(source.labels)
@@ -115,6 +113,7 @@ class Feeder:
         change = augmentation or Augmentation()
         self._change = (change.shift, draws.threshold(change.drop), float(change.time_scale))
         self._early = change if change.prepares else None
+        self._moves = None if isinstance(source, CodedSource) else distortion
         if change.transforms:
             change.make_transforms(self._sensor_size)  # what is wrong with them is said before training
         if change.prepares and isinstance(source, CodedSource):
@@ -150,7 +149,7 @@ class Feeder:
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self._labels):
             raise IndexError(f"recordings are numbered 0 .. {len(self._labels) - 1}: got {numbers.tolist()}")
         # What comes before the kernel's changes needs events, not bytes.
-        records = None if self._early else self._load(numbers, epoch)
+        records = None if self._early or self._moves else self._load(numbers, epoch)
         if records is not None:
             batch, status = self._fill(records, numbers, epoch)
             if not status.any():
@@ -196,6 +195,9 @@ class Feeder:
         events = stream.events
         if self._early is not None:
             events = self._early.prepare(events, self._sensor_size, self._seed, epoch, index)
+        if self._moves is not None:
+            key = draws.make_key(self._seed, draws.DISTORT, epoch, index)
+            events = self._moves.move(events, self._sensor_size, key)
         return np.ascontiguousarray(events)
 
 

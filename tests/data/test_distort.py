@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eventsnn.data import Distortion, Images
+from eventsnn.data import Augmentation, Distortion, Images, ListDataset
 from eventsnn.data.draws import DISTORT, draw, draw_many, make_key, to_unit, to_unit_many
 from eventsnn.errors import TrainingError
 from eventsnn.train.samples import Feeder
+from tests.events.helpers import random_stream
 
 RNG = np.random.default_rng(2)
 PIXELS = RNG.integers(0, 256, (5, 9, 8), dtype=np.uint8)
@@ -37,6 +38,16 @@ def distort_twin(image: np.ndarray, change: Distortion, key: int) -> np.ndarray:
             at_x = scale_x * (np.sin(angle) * v + np.cos(angle) * u) + (width - 1) / 2 + change.elastic * d[1]
             out[y, x] = bilinear(image, at_y, at_x)
     return out
+
+
+def place_twin(change: Distortion, key: int, width: int, height: int, x: int, y: int) -> tuple[float, float]:
+    """Where a pixel's events go without an elastic field, (x, y)."""
+    unit = [2.0 * to_unit(draw(key, k)) - 1.0 for k in range(3)]
+    angle = np.deg2rad(change.rotation) * unit[0] if min(width, height) > 1 else 0.0
+    v, u = y - (height - 1) / 2, x - (width - 1) / 2
+    at_y = (1.0 + change.scale * unit[2]) * (np.cos(angle) * v - np.sin(angle) * u)
+    at_x = (1.0 + change.scale * unit[1]) * (np.sin(angle) * v + np.cos(angle) * u)
+    return at_x + (width - 1) / 2, at_y + (height - 1) / 2
 
 
 def bilinear(image: np.ndarray, y: float, x: float) -> float:
@@ -93,6 +104,60 @@ def test_training_sees_distorted_images() -> None:
     expected = Feeder(seen, 72).prepare([3], 2)
     np.testing.assert_array_equal(changed.neurons, expected.neurons)
     assert not np.array_equal(changed.neurons, plain.neurons)
+
+
+@pytest.mark.parametrize("sensor", [(9, 7, 2), (9, 1, 1), (1, 7, 2)])
+def test_events_go_to_the_places_of_their_pixels(sensor) -> None:
+    width, height, _ = sensor
+    change, events = Distortion(scale=0.3, rotation=20.0), random_stream(300, 0, sensor).events
+    for key in (5, 2**63 + 1):
+        moved, expected = change.move(events, sensor, key), []
+        rounding = draw(key, 3 + 2 * width * height)
+        for k, event in enumerate(events):
+            bits = draw(rounding, k)
+            at = place_twin(change, key, width, height, int(event["x"]), int(event["y"]))
+            x = int(np.floor(at[0] + (bits & 0xFFFFFFFF) / 2**32)) if width > 1 else 0
+            y = int(np.floor(at[1] + (bits >> 32) / 2**32)) if height > 1 else 0
+            if 0 <= x < width and 0 <= y < height:
+                expected.append((x, y, int(event["t"]), int(event["p"])))
+        assert [(int(e["x"]), int(e["y"]), int(e["t"]), int(e["p"])) for e in moved] == expected
+        assert 0 < len(expected) and [e[:2] for e in expected] != [(int(e["x"]), int(e["y"])) for e in events]
+
+
+def test_events_are_where_they_should_be_on_average() -> None:
+    sensor = (21, 17, 1)
+    events = np.repeat(random_stream(1, 0, sensor).events, 4000)
+    events["x"], events["y"] = 12, 6
+    change = Distortion(elastic=20.0, scale=0.2, rotation=15.0)
+    for key in range(3):
+        at_y, at_x = change.places(np.array([key], np.uint64), 17, 21)[0][:, 6, 12]
+        moved = change.move(events, sensor, key)
+        assert len(moved) == len(events)
+        assert abs(moved["x"].mean() - at_x) < 0.04 and abs(moved["y"].mean() - at_y) < 0.04  # 5 sigma
+        assert np.ptp(moved["x"]) <= 1 and np.ptp(moved["y"]) <= 1
+
+
+def test_no_distortion_leaves_recordings_as_they_are() -> None:
+    events = random_stream(200, 0, (9, 7, 2)).events
+    for change in (Distortion(), Distortion(smoothing=2.0)):
+        np.testing.assert_array_equal(change.move(events, (9, 7, 2), 3), events)
+
+
+def test_training_sees_distorted_recordings_whatever_the_batch() -> None:
+    sensor = (9, 7, 2)
+    streams = [random_stream(150, k, sensor) for k in range(3)]
+    data = ListDataset(streams, [0, 1, 0])
+    shift = Augmentation(shift=1)
+    feeder = Feeder(data, 126, shift, seed=6, distortion=FULL)
+    together = feeder.prepare([2, 0, 1], 4)
+    for place, index in enumerate([2, 0, 1]):
+        alone = feeder.prepare([index], 4)
+        moved = FULL.move(streams[index].events, sensor, make_key(6, DISTORT, 4, index))
+        expected = shift.apply(moved, sensor, 6, 4, index)
+        numbers = expected["p"] * 63 + expected["y"].astype(int) * 9 + expected["x"]
+        order = np.lexsort((numbers, expected["t"]))
+        np.testing.assert_array_equal(alone.neurons, numbers[order])
+        np.testing.assert_array_equal(together.samples[place][1], alone.neurons)
 
 
 @pytest.mark.parametrize(
