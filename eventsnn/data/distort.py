@@ -13,8 +13,8 @@ from eventsnn.errors import TrainingError
 from eventsnn.events.stream import SensorSize
 
 ROTATION, SCALE_X, SCALE_Y, FIELD = range(4)
-"""Draws of an image, by number: what each decides; those from FIELD on are its elastic field, and those after it, of
-recordings, the rounding of their events."""
+"""Draws of an image or recording, by number: what each decides. Those from FIELD on are its elastic field,
+the one after them is the key of the rounding of its events."""
 
 _HALF_TURN = 180.0
 
@@ -119,7 +119,8 @@ class Distortion:
         halves = {"y": bits >> np.uint64(32), "x": bits & np.uint64(0xFFFFFFFF)}
         keep, moved = np.ones(len(events), bool), {}
         for place, (name, half), size in zip(places, halves.items(), (height, width), strict=True):
-            moved[name] = np.floor(place[events["y"], events["x"]] + half * 2.0**-32) if size > 1 else 0.0 * half
+            at = place[events["y"], events["x"]] if size > 1 else np.zeros(len(events))
+            moved[name] = np.floor(at + half * 2.0**-32)
             keep &= (moved[name] >= 0) & (moved[name] < size)
         changed = events[keep]
         for name, value in moved.items():

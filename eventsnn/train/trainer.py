@@ -116,8 +116,8 @@ def train(
     augmentation : Augmentation, optional
         Applied to training recordings, drawn anew each epoch.
     distortion : Distortion, optional
-        Applied to training images (`eventsnn.data.Images`) before they are coded, or to the events of training
-        recordings, drawn anew each epoch.
+        Applied to training images (`eventsnn.data.Images`) before they are coded, or to the events of
+        training recordings, drawn anew each epoch.
     engine : {"exact", "clocked"}
         Exact spike times, or the authors' steps of 1 ms, the last being that of a recording's last event.
     dtype : {"float32", "float64"}
