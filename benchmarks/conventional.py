@@ -28,7 +28,7 @@ from eventsnn.data.splits import k_fold, split_validation
 SIDE, POLARITIES, LENGTH_US, CLASSES = 34, 2, 320_000, 10
 BATCH, LAST, INNER_FRACTION = 16, 5, 0.25
 SENSOR = (SIDE, SIDE, POLARITIES)
-DISTORTION = Distortion(elastic=20.0, scale=0.15, rotation=12.0)
+DISTORTION = Distortion(elastic=10.0, scale=0.1, rotation=8.0)
 """That of datasets/nmnist/small.toml."""
 
 

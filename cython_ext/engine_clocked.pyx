@@ -188,12 +188,11 @@ cdef int join_parts(const clocked_layer_t** parts, clocked_spikes_t* own, int32_
 
 cdef int run_layer(clocked_ops_t* ops, const clocked_layer_t** parts, int32_t count, const clocked_spikes_t* given,
                    clocked_spikes_t* fired, int32_t steps) except -1 nogil:
-    """A layer, given in parts, from rest through all steps."""
+    """A layer, given in parts, from rest through all steps; spikes by step only."""
     cdef int32_t k
     cdef clocked_spikes_t* own
     if count == 1:
-        run_part(ops, parts[0], given, fired, steps)
-        return order_by_neuron(fired, steps)
+        return run_part(ops, parts[0], given, fired, steps)
     own = <clocked_spikes_t*> calloc(count, sizeof(clocked_spikes_t))
     if own == NULL:
         return fail(count * sizeof(clocked_spikes_t))
@@ -206,12 +205,32 @@ cdef int run_layer(clocked_ops_t* ops, const clocked_layer_t** parts, int32_t co
             free(own[k].ids)
             free(own[k].step_ptr)
         free(own)
-    return order_by_neuron(fired, steps)
+    return 0
+
+
+cdef int add_bias(clocked_spikes_t* s, const int32_t* bias, int64_t n, int32_t steps) except -1 nogil:
+    """The bias neuron as one more, the last, of a layer; it fires in the `n` steps `bias`, which are ascending."""
+    cdef int64_t k, total = s.step_ptr[steps] + n, last = s.step_ptr[steps]
+    cdef int32_t t
+    make_room(s, total + 1)
+    k = n - 1
+    for t in range(steps - 1, -1, -1):    # from the end, in place
+        s.step_ptr[t + 1] = <int32_t> total
+        if k >= 0 and bias[k] == t:
+            total -= 1
+            s.ids[total] = <int32_t> s.size
+            k -= 1
+        while last > s.step_ptr[t]:
+            last -= 1
+            total -= 1
+            s.ids[total] = s.ids[last]
+    s.size += 1
+    return 0
 
 
 cdef int take_input(clocked_spikes_t* s, const double* times, const int32_t* neurons, int64_t n, int32_t area,
                     int32_t polarities, int32_t steps) except -1 nogil:
-    """Input spikes as spikes of a layer: by step, then pixel, then polarity, each once."""
+    """Input spikes as spikes of a layer: by step, then pixel, then polarity, each once; by step only."""
     cdef int64_t k = 0, m = 0, start, j
     cdef int32_t t, id
     make_room(s, n + 1)
@@ -236,7 +255,7 @@ cdef int take_input(clocked_spikes_t* s, const double* times, const int32_t* neu
             s.ids[j] = id
             m += 1
     s.step_ptr[steps] = <int32_t> m
-    return order_by_neuron(s, steps)
+    return 0
 
 
 cdef class ClockedRun:
@@ -252,14 +271,20 @@ cdef class ClockedRun:
         Pixels of the input, and their polarities.
     steps : int
         Steps 0, 1, ..., steps - 1 are computed.
+    bias : int32 array, optional
+        Steps in which the bias neuron fires, ascending, below `steps`; None where there is none. It is one
+        more neuron, the last, of the input and of every layer but the last.
     """
 
     def __cinit__(self, list layers, const double[::1] times, const int32_t[::1] neurons, int32_t area,
-                  int32_t polarities, int32_t steps):
+                  int32_t polarities, int32_t steps, const int32_t[::1] bias=None):
         cdef int32_t k, n = len(layers), at = 0
         cdef clocked_ops_t ops = current_ops()
         cdef list parts = [(<ClockedLayer> layer).parts or [layer] for layer in layers]
         cdef int32_t[::1] counts = np.array([len(own) for own in parts] + [0], np.int32)
+        cdef bint biased = bias is not None
+        cdef int64_t biases = bias.shape[0] if biased else 0
+        cdef const int32_t* when = &bias[0] if biases else NULL
         cdef const clocked_layer_t** each = <const clocked_layer_t**> malloc((sum(counts) + 1) * sizeof(void*))
         self.steps, self.count = steps, n + 1
         self.spikes = <clocked_spikes_t*> calloc(n + 1, sizeof(clocked_spikes_t))
@@ -275,9 +300,13 @@ cdef class ClockedRun:
             with nogil:
                 take_input(self.spikes, &times[0] if times.shape[0] else NULL,
                            &neurons[0] if times.shape[0] else NULL, times.shape[0], area, polarities, steps)
-                for k in range(n):
-                    run_layer(&ops, each + at, counts[k], self.spikes + k, self.spikes + k + 1, steps)
-                    at += counts[k]
+                for k in range(n + 1):
+                    if k:
+                        run_layer(&ops, each + at, counts[k - 1], self.spikes + k - 1, self.spikes + k, steps)
+                        at += counts[k - 1]
+                    if biased and k < n:
+                        add_bias(self.spikes + k, when, biases, steps)
+                    order_by_neuron(self.spikes + k, steps)
         finally:
             free(each)
 
@@ -292,7 +321,7 @@ cdef class ClockedRun:
         free(self.spikes)
 
     def counts(self, int32_t number):
-        """Spikes of each neuron, padding included, int32 array (size,)."""
+        """Spikes of each neuron, padding and bias neuron included, int32 array (size,)."""
         cdef clocked_spikes_t* s = &self.spikes[number]
         found = np.empty(s.size, np.int32)
         cdef int32_t[::1] view = found

@@ -101,8 +101,6 @@ def _run(
     if engine == "clocked":
         if np.dtype(dtype) != np.float32:
             raise SimulationError("engine 'clocked' computes in float32 only")
-        if network.input.has_bias:
-            raise SimulationError("engine 'clocked' knows no biases; use engine='queue' or 'sweep'")
         return clocked.run(network, times, indices, t_stop=t_stop)
     if engine == "queue":
         network = network.lowered

@@ -18,6 +18,7 @@ import numpy as np
 
 from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedRun
 from eventsnn.engines.arguments import check_input
+from eventsnn.engines.bias import spike_times, until
 from eventsnn.engines.blocks import WIDTH, aligned_zeros, block_count, pack
 from eventsnn.engines.clocked_twin import SLACK
 from eventsnn.engines.record import SpikeRecord, make_record
@@ -125,10 +126,17 @@ class ClockedNetwork:
         pack(flat, packed)
         return packed
 
-    def run(self, times: np.ndarray, neurons: np.ndarray, steps: int) -> ClockedRun:
-        """One sample: float64 times in ms, sorted, below `steps`; int32 input neurons."""
+    def run(
+        self, times: np.ndarray, neurons: np.ndarray, steps: int, biases: np.ndarray | None = None
+    ) -> ClockedRun:
+        """One sample: float64 times in ms, sorted, below `steps`; int32 input neurons.
+
+        `biases` are the steps of the bias neuron's spikes, by default those of an input that ends here.
+        """
         i = self.network.input
-        return ClockedRun(self.layers, times, neurons, i.width * i.height, i.polarities, steps)
+        if i.has_bias and biases is None:
+            biases = to_steps(spike_times(i, float(np.max(times, initial=0.0))))
+        return ClockedRun(self.layers, times, neurons, i.width * i.height, i.polarities, steps, biases)
 
     def counts(self, run: ClockedRun, number: int) -> np.ndarray:
         """Spikes of each neuron of a layer (0: the input), int32 array (neurons,)."""
@@ -137,27 +145,31 @@ class ClockedNetwork:
     def train(self, run: ClockedRun, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(times in ms, neurons) of a layer, sorted by both."""
         steps, ids = run.fired(number)
-        neurons = self.layouts[number].names[ids]
+        own = ids < self.layouts[number].size  # and not the bias neuron
+        steps, neurons = steps[own], self.layouts[number].names[ids[own]]
         order = np.lexsort((neurons, steps))
         return steps[order].astype(np.float64), neurons[order]
 
     def _dense(self, layer: Dense, source: Layout) -> ClockedLayer:
         blocks = block_count(layer.neurons)
+        # The bias neuron is the source's last in either numbering.
+        bias = int(self.network.input.has_bias)
+        rows, size = source.neurons + bias, source.size + bias
         if self.blocks is None:
-            weights = aligned_zeros((blocks, source.neurons, WIDTH), np.float32)
+            weights = aligned_zeros((blocks, rows, WIDTH), np.float32)
             pack(_full(self.network.weights[str(layer.name)]), weights)
         else:
             weights = self.blocks[str(layer.name)]
-        numbers = [KINDS["dense"], blocks, WIDTH, layer.neurons, source.neurons, 1, source.width]
+        numbers = [KINDS["dense"], blocks, WIDTH, layer.neurons, rows, 1, source.width]
         return ClockedLayer(
-            np.array([*numbers, source.channels, source.size]),
+            np.array([*numbers, source.channels, size]),
             *_constants(layer),
             _NONE,
             _NONE,
             _NONE,
             _NONE,
-            source.names,
-            source.ids,
+            np.append(source.names, np.int32(source.neurons))[:size],
+            np.append(source.ids, np.int32(source.size))[:rows],
             weights.reshape(-1),
             [],
         )
@@ -188,6 +200,11 @@ class ClockedNetwork:
         bounds = np.linspace(0, layout.cells, min(count, layout.cells) + 1).round().astype(int).tolist()
         parts = [make(a, b, []) for a, b in pairwise(bounds)] if len(bounds) > 2 else []
         return make(0, layout.cells, parts)
+
+
+def to_steps(times: np.ndarray) -> np.ndarray:
+    """The steps that times in ms fall into, each once; int32."""
+    return np.unique(times.astype(np.int32))
 
 
 def _table_of(geometry: Geometry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -225,7 +242,8 @@ def run(
         A chain of layers (`Dense`, `Conv`, `Pool`) without delays, resting potentials or further connections,
         refractory periods whole.
     times_ms, indices : arrays (n,)
-        Input spikes. A time falls into the step floor(t); several spikes of a neuron in one step count once.
+        Input spikes. A time falls into the step floor(t); several spikes of a neuron in one step count once,
+        those of the bias neuron, too.
     t_stop : float
         Last step, ms, included; None is refused, since a clock has no other end.
 
@@ -250,9 +268,12 @@ def run(
             f"t_stop: engine 'clocked' takes up to {MOST_STEPS} steps of 1 ms, got {stop:g}"
         )
     clock = ClockedNetwork(network)
-    found = clock.run(times, neurons, int(stop) + 1)
+    biases = to_steps(until(network, times_ms, stop))
+    found = clock.run(times, neurons, int(stop) + 1, biases if network.input.has_bias else None)
     trains = [clock.train(found, number + 1) for number in range(len(network.layers))]
-    return make_record(network, trains, (times, neurons), stop, "clocked", "float32")
+    return make_record(
+        network, trains, (times, neurons), stop, "clocked", "float32", bias=biases.astype(np.float64)
+    )
 
 
 MOST_STEPS = 1_000_000
@@ -262,8 +283,6 @@ def refusal(network: Network) -> str | None:
     """Why the clock cannot run this network; None if it can."""
     if network.connections:
         return "only chains of layers, no further connections"
-    if network.input.has_bias:
-        return "the network has biases"
     dense = False
     for layer in network.layers:
         if isinstance(layer, Reservoir):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn.engines.bias import spike_times
 from eventsnn.network import Conv, Dense, Network, Pool
 
 SLACK = 1e-6  # what the authors take off the threshold of all layers but convolutions
@@ -57,21 +58,26 @@ class _Layer:
 
 def run(network: Network, times: np.ndarray, neurons: np.ndarray, steps: int) -> Trains:
     """(times in ms, neurons) of every layer; arguments as `eventsnn.engines.clocked.run_steps`."""
-    source = np.zeros((steps, network.input.neurons), bool)
+    biased = network.input.has_bias
+    source = np.zeros((steps, network.input.neurons + biased), bool)
     source[times.astype(np.int64), neurons] = True
+    when_bias = spike_times(network.input, float(np.max(times, initial=0.0))).astype(np.int64)
+    source[when_bias, -1:] |= biased
     trains = []
     lowered = network.lowered
     shape: tuple[int, int] = (network.input.polarities, network.input.width * network.input.height)
     for name, layer, described in zip(lowered.names, lowered.layers, network.layers, strict=True):
         assert isinstance(layer, Dense)
         state = _Layer(layer, lowered.weights[name], 0.0 if isinstance(described, Conv) else SLACK)
-        spikes = np.zeros((steps, layer.neurons), bool)
-        # Sources are added cell by cell, the channels of each together.
+        spikes = np.zeros((steps, layer.neurons + biased), bool)
+        # Sources are added cell by cell, the channels of each together, the bias neuron last.
         order = np.arange(shape[0] * shape[1]).reshape(shape).T.ravel()
+        order = np.append(order, order.size)[: source.shape[1]]
         for t in range(1, steps):
-            spikes[t] = state.step(order[source[t - 1][order]])
+            spikes[t, : layer.neurons] = state.step(order[source[t - 1][order]])
         when, who = np.nonzero(spikes)
         trains.append((when.astype(np.float64), who.astype(np.int32)))
+        spikes[when_bias, -1:] |= biased
         source = spikes
         shape = (layer.neurons, 1)
         if isinstance(described, Conv | Pool):

@@ -167,7 +167,10 @@ class ClockedLearner:
             )
         )
         divisor = self.network.layers[number - 2].threshold if number > 1 else 1.0
-        return below.sum(axis=0, dtype=np.float64) / divisor
+        total = below.sum(axis=0, dtype=np.float64) / divisor
+        return (
+            total[:, :-1] if self.network.input.has_bias else total
+        )  # the bias neuron is none of the layer below
 
     def _learn_spatial(
         self,

@@ -122,7 +122,5 @@ def test_refusals() -> None:
     network = make_network(2.5)
     with pytest.raises(SimulationError, match="input neuron 5; the network has 5"):
         es.simulate(network, ([1.0], [5]))
-    with pytest.raises(SimulationError, match="'clocked' knows no biases"):
-        es.simulate(network, (TIMES, NEURONS), engine="clocked", dtype="float32", t_stop=80)
     with pytest.raises(NetworkError, match="layer 'bias': the name is the bias neuron's"):
         Network(Input(3, bias_interval=1.0), Dense(2, name="bias"))

@@ -96,9 +96,12 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("isa", block.supported())
-@pytest.mark.parametrize("name", NETWORKS)
-def test_kernel_gives_the_spikes_of_its_twin(name: str, isa: str) -> None:
-    network = es.Network(es.Input(8, 7, 2), *NETWORKS[name])
+@pytest.mark.parametrize(
+    ("name", "interval"),
+    [("dense", 0.0), ("spatial", 0.0), ("pooling last", 0.0), ("dense", 0.7), ("dense", 3.3), ("dense", 1e3)],
+)
+def test_kernel_gives_the_spikes_of_its_twin(name: str, interval: float, isa: str) -> None:
+    network = es.Network(es.Input(8, 7, 2, bias_interval=interval), *NETWORKS[name])
     rng = np.random.default_rng(1)
     network = network.with_weights(
         {key: rng.normal(0.2, 1.0, shape) for key, shape in network.weight_shapes().items()}
@@ -116,6 +119,29 @@ def test_kernel_gives_the_spikes_of_its_twin(name: str, isa: str) -> None:
         assert len(when) > 20
         np.testing.assert_array_equal(run[layer].times, when)
         np.testing.assert_array_equal(run[layer].neurons, who)
+
+
+def test_the_bias_neuron_is_an_input_that_fires_regularly(simulate) -> None:
+    rng = np.random.default_rng(4)
+    weights = {"output": rng.normal(0.5, 1.0, (5, 4))}
+    layer = es.Dense(5, name="output", threshold=1.0)
+    times, neurons = np.sort(rng.uniform(0.0, 50.0, 30)), rng.integers(0, 3, 30)
+    times[-1] = 50.0  # biases end with the input: a spike at 50 and none at 52.5
+    found = simulate(es.Network(es.Input(3, bias_interval=2.5), layer, weights=weights), times, neurons, 80)
+    spikes = np.arange(1, 21) * 2.5
+    order = np.argsort(np.append(times, spikes), kind="stable")
+    given = np.append(times, spikes)[order], np.append(neurons, np.full(20, 3))[order]
+    expected = simulate(es.Network(es.Input(4), layer, weights=weights), *given, 80)
+    assert len(expected[0][0]) > 5
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_record_has_the_bias_neurons_steps() -> None:
+    network = es.Network(es.Input(1, bias_interval=2.5), es.Dense(1, name="output"))
+    events = np.array([1.0, 9.0]), np.array([0, 0])
+    for stop, steps in ((20.0, [2, 5, 7]), (6.0, [2, 5])):
+        run = es.simulate(network, events, engine="clocked", dtype="float32", t_stop=stop)
+        np.testing.assert_array_equal(run["bias"].times, steps)
 
 
 def test_runs_of_no_step_and_of_no_input() -> None:

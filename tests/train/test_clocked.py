@@ -44,12 +44,14 @@ NETWORKS = {
         Pool((1, 2), threshold=0.5, **SLOW),
     ],
     "pooling first": [Pool(2, threshold=0.6, **SLOW), Conv(3, 2, threshold=0.6, **SLOW)],
+    "biases": [Dense(40, threshold=4.0, **SLOW), Dense(33, threshold=1.0, **ODD)],
 }
 
 
 def make_network(name, seed=0):
     output = Dense(4, threshold=1.0, lateral_inhibition=0.3, **SLOW)
-    network = Network(Input(8, 7, 2), *NETWORKS[name], output)
+    sensor = Input(8, 7, 2, bias_interval=4.0 if name == "biases" else 0.0)
+    network = Network(sensor, *NETWORKS[name], output)
     rng = np.random.default_rng(seed)
     return network.with_weights({k: rng.normal(0.25, 1.0, s) for k, s in network.weight_shapes().items()})
 
