@@ -113,18 +113,22 @@ class Distortion:
             Same dtype, same order.
         """
         width, height, _ = sensor_size
-        places = self.places(np.array([key], np.uint64), height, width)[0]
+        places = self.places(np.array([key], np.uint64), height, width)[0].reshape(2, -1)
+        pixels = events["y"].astype(np.intp) * width + events["x"]
         # Two halves of a draw per event: floor(place + u), u uniform in 0 .. 1, rounds without bias.
         bits = draw_many(draw(key, FIELD + 2 * height * width), len(events))
-        halves = {"y": bits >> np.uint64(32), "x": bits & np.uint64(0xFFFFFFFF)}
         keep, moved = np.ones(len(events), bool), {}
-        for place, (name, half), size in zip(places, halves.items(), (height, width), strict=True):
-            at = place[events["y"], events["x"]] if size > 1 else np.zeros(len(events))
+        for name, place, half, size in (
+            ("y", places[0], bits >> np.uint64(32), height),
+            ("x", places[1], bits & np.uint64(0xFFFFFFFF), width),
+        ):
+            at = place.take(pixels) if size > 1 else 0.0
             moved[name] = np.floor(at + half * 2.0**-32)
             keep &= (moved[name] >= 0) & (moved[name] < size)
-        changed = events[keep]
+        kept = np.flatnonzero(keep)
+        changed = events.take(kept)
         for name, value in moved.items():
-            changed[name] = value[keep]
+            changed[name] = value.take(kept)
         return changed
 
     def places(self, keys: npt.NDArray[np.uint64], height: int, width: int) -> npt.NDArray[np.float64]:
