@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
@@ -60,9 +62,17 @@ def _weights(draw, network: Network, scale: float) -> Network:
 
 @st.composite
 def chains(
-    draw, most_layers: int = 3, most_neurons: int = 6, lateral: bool = False, biases: bool = True
+    draw,
+    most_layers: int = 3,
+    most_neurons: int = 6,
+    lateral: bool = False,
+    biases: Sequence[float] = (0.0, 0.0, 700.0),
 ) -> Network:
-    """Dense layers one after another, some with delays; with `lateral`, inhibition within the last layer."""
+    """Dense layers one after another, some with delays; with `lateral`, inhibition within the last layer.
+
+    `biases` are intervals of the bias neuron to choose from, 0 for none. Recordings may take a minute: a
+    short interval would make it outfire all others.
+    """
     depth = draw(st.integers(1, most_layers))
     layers = []
     for n in range(depth):
@@ -70,8 +80,7 @@ def chains(
         inhibition = draw(st.floats(0.1, 5.0)) if lateral and n == depth - 1 else 0.0
         neurons = draw(st.integers(2 if inhibition else 1, most_neurons))
         layers.append(_dense(draw(lif_parameters()), neurons, delay=delay, lateral_inhibition=inhibition))
-    # Recordings may take a minute: a short interval would make the bias neuron outfire all others.
-    bias = draw(st.sampled_from([0.0, 0.0, 700.0])) if biases else 0.0
+    bias = draw(st.sampled_from(biases))
     return draw(_weights(Network(Input(draw(st.integers(1, 5)), bias_interval=bias), *layers), 6.0))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
 from eventsnn.network import Input, Network
@@ -12,17 +15,74 @@ def spike_times(sensor: Input, last_event: float) -> np.ndarray:
 
     These are k times the interval, k = 1, 2, ...; float64, ms. None without biases.
     """
+    return _numbered(sensor, 0, _count(sensor, last_event))
+
+
+def _count(sensor: Input, last_event: float) -> int:
+    """How many spikes there are until then."""
     if not sensor.has_bias:
-        return np.empty(0)
-    count = int(last_event / sensor.bias_interval)
-    times = np.arange(1, count + 2) * float(sensor.bias_interval)
-    return times[times <= last_event]  # the division may have been rounded
+        return 0
+    count = int(last_event / sensor.bias_interval) + 1
+    while count * float(sensor.bias_interval) > last_event:  # the division may have been rounded
+        count -= 1
+    return count
+
+
+def _numbered(sensor: Input, first: int, last: int) -> np.ndarray:
+    """Spikes number first, ..., last - 1, counted from 0."""
+    return np.arange(first + 1, last + 1) * float(sensor.bias_interval)
 
 
 def until(network: Network, times_ms: np.ndarray, stop: float) -> np.ndarray:
     """Spikes of the bias neuron until `stop`, for input that `check_input` has accepted; float64, ms."""
     times = spike_times(network.input, float(np.max(times_ms, initial=0.0)))
     return times[times <= stop]
+
+
+class Certain(NamedTuple):
+    """What is known of the bias neuron in a part of a run."""
+
+    times: np.ndarray
+    """Spikes that were not known before, float64, ms."""
+
+    following: float
+    """Time of the next, of which nothing is known; infinite if there is none."""
+
+
+NOTHING = Certain(np.empty(0), math.inf)
+"""In networks without biases."""
+
+
+class InParts:
+    """The bias neuron where input comes in parts: it fires until the last event, known at the end alone."""
+
+    def __init__(self, sensor: Input) -> None:
+        self._sensor = sensor
+        self._sent, self._last = 0, 0.0
+
+    def limit(self, last_event: float) -> float:
+        """The first spike after the last event, of this part or before: it comes if another event does."""
+        self._last = max(self._last, last_event)
+        return self._after(_count(self._sensor, self._last))
+
+    def take(self, horizon: float) -> Certain:
+        """The spikes before a horizon, which is not beyond `limit`, or all where it is infinite: the end."""
+        before = _count(self._sensor, min(self._last, float(np.nextafter(horizon, -math.inf))))
+        spikes = _numbered(self._sensor, self._sent, before)
+        self._sent = max(self._sent, before)
+        return Certain(spikes, math.inf if horizon == math.inf else self._after(self._sent))
+
+    def _after(self, count: int) -> float:
+        """Time of the spike after the first `count`."""
+        return (count + 1) * float(self._sensor.bias_interval) if self._sensor.has_bias else math.inf
+
+    def save(self) -> np.ndarray:
+        """The state: how many spikes were taken, and the last event, ms."""
+        return np.array([self._sent, self._last])
+
+    def restore(self, state: np.ndarray) -> None:
+        """Take over what `save` returned."""
+        self._sent, self._last = int(state[0]), float(state[1])
 
 
 def insert(

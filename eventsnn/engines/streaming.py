@@ -15,7 +15,9 @@ import numpy as np
 
 from eventsnn._ext.engine_queue import QueueState, search_queue
 from eventsnn.engines import queue, sweep, windows
+from eventsnn.engines.arguments import in_order
 from eventsnn.engines.arrivals import Arrivals, Carried, LayerInput, call
+from eventsnn.engines.bias import NOTHING, Certain
 from eventsnn.engines.blocks import WIDTH
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.errors import SimulationError
@@ -29,7 +31,7 @@ State = dict[str, np.ndarray]
 class Stream(Protocol):
     """A network in the middle of a simulation."""
 
-    def advance(self, given: Train, horizon: float, stop: float) -> list[Train]:
+    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
         """Take input spikes and go on to `horizon`; return what every layer is now known to have fired.
 
         Parameters
@@ -40,6 +42,8 @@ class Stream(Protocol):
             ms; no input spike before it will come any more. Infinite: on until the network is quiet.
         stop : float
             Last time to simulate, ms, included.
+        bias : Certain
+            Spikes of the bias neuron, those before the horizon that were not given before.
 
         Raises
         ------
@@ -72,8 +76,8 @@ class QueueStream:
         self._chunks = queue.Chunks(state, weights)
         self._given: Train = (np.empty(0), np.empty(0, np.int32))
 
-    def advance(self, given: Train, horizon: float, stop: float) -> list[Train]:
-        """See `Stream`."""
+    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+        """See `Stream`; of a whole network without biases, which a layer takes as input."""
         times, inputs = (np.concatenate(pair) for pair in zip(self._given, given, strict=True))
         # What happens at the horizon itself is left to the next part: more may arrive at that instant.
         stop = min(stop, float(np.nextafter(horizon, -math.inf)) if horizon < math.inf else math.inf)
@@ -113,8 +117,8 @@ class _SweptLayer:
         samples = self._layer.geometry.patches if isinstance(self._layer, Conv | Pool) else 1
         self._carried = Carried.rest(len(packed.blocks[str(self._layer.name)]), samples, packed.real)
 
-    def advance(self, given: Train, horizon: float, stop: float) -> list[Train]:
-        """See `Stream`."""
+    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+        """See `Stream`; the bias neuron is part of the input."""
         layer, packed, number = self._layer, self._packed, self._number
         if isinstance(layer, Conv | Pool):
             arrivals = sweep.expand(layer.geometry, *given)
@@ -147,22 +151,27 @@ class SweepStream:
         self._layers: list[Stream] = [_layer_stream(packed, n) for n in range(len(packed.network.layers))]
         self._held: list[Train] = [(np.empty(0), np.empty(0, np.int32)) for _ in self._layers]
 
-    def advance(self, given: Train, horizon: float, stop: float) -> list[Train]:
+    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
         """See `Stream`."""
-        trains = []
+        trains, size = [], self._packed.network.input.neurons
         for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
-            horizon = horizon + layer.delay
-            given = self._hold(
-                number, (given[0] + layer.delay if layer.delay else given[0], given[1]), horizon
-            )
+            biases = bias.times + layer.delay, np.full(len(bias.times), size, np.int32)
+            arriving = given[0] + layer.delay if layer.delay else given[0], given[1]
+            # All that comes from the layer below is known up to its horizon, the biases up to the next.
+            horizon = min(horizon, bias.following) + layer.delay
+            given = self._hold(number, (arriving, biases), horizon)
             keep = int(np.searchsorted(given[0], stop, side="right"))
             given = stream.advance((given[0][:keep], given[1][:keep]), horizon, stop)[0]
             trains.append(given)
+            size = layer.neurons
         return trains
 
-    def _hold(self, number: int, arriving: Train, horizon: float) -> Train:
-        """Keep back what the delay, rounded, puts at the horizon itself: more may arrive at that instant."""
-        times, neurons = (np.concatenate(pair) for pair in zip(self._held[number], arriving, strict=True))
+    def _hold(self, number: int, arriving: tuple[Train, Train], horizon: float) -> Train:
+        """Keep back what comes at the horizon or after it: more may arrive at that instant."""
+        parts = [self._held[number], *arriving]
+        times, neurons = np.concatenate([t for t, _ in parts]), np.concatenate([n for _, n in parts])
+        if sum(len(t) > 0 for t, _ in parts) > 1:
+            times, neurons = in_order(times, neurons)
         ready = int(np.searchsorted(times, horizon)) if horizon < math.inf else len(times)
         self._held[number] = times[ready:].copy(), neurons[ready:].copy()
         return times[:ready], neurons[:ready]
@@ -192,7 +201,9 @@ def _layer_stream(packed: PackedNetwork, number: int) -> Stream:
 
 
 def refusal(network: Network) -> str | None:
-    """Why no compiled engine can take a network's input in parts; None if one can."""
+    """Why the queue engine cannot take a network's input in parts; None if it can."""
+    if network.input.has_bias:
+        return "it has biases; simulate the recording whole"
     if network.sparse_keys and windows.refusal(network) is None:
         return (
             f"the weights of {network.sparse_keys[0]!r} are sparse, and the schedule for sparse weights "

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from eventsnn.engines import bias
 from eventsnn.engines.arguments import check_input, endless, engine_projections
+from eventsnn.engines.bias import NOTHING, Certain, until
 from eventsnn.engines.decay import decay
 from eventsnn.engines.lif import Constants, certificate, constants, next_crossing, respond
 from eventsnn.engines.record import SpikeRecord, make_record
@@ -113,13 +113,13 @@ class TwinStream:
         given: tuple[np.ndarray, np.ndarray],
         horizon: float,
         stop: float,
-        bias: np.ndarray | None = None,
+        bias: Certain = NOTHING,
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Take input spikes, and those of the bias neuron, and go on to `horizon`.
 
         Returns what every layer fired, (times, neurons).
         """
-        for t in [] if bias is None else bias.tolist():
+        for t in bias.times.tolist():
             self._send(BIAS, 0, t)
         for t, neuron in zip(given[0].tolist(), given[1].tolist(), strict=True):
             self._send(-1, neuron, t)
@@ -163,8 +163,8 @@ def run(
 ) -> SpikeRecord:
     """Simulate in float64; arguments and result as `eventsnn.engines.queue.run`."""
     times, inputs, stop = check_input(network, times_ms, indices, t_stop)
-    biases = bias.until(network, times_ms, stop)
-    trains = TwinStream(network).advance((times, inputs), math.inf, stop, biases)
+    biases = until(network, times_ms, stop)
+    trains = TwinStream(network).advance((times, inputs), math.inf, stop, Certain(biases, math.inf))
     return make_record(network, trains, (times, inputs), stop, "twin", "float64", bias=biases)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from eventsnn.engines import streaming
 from eventsnn.engines.arguments import check_dtype, check_input, check_t_stop, endless, in_order
+from eventsnn.engines.bias import Certain, InParts
 from eventsnn.engines.record import ExitReason, SpikeRecord, decide, make_record
 from eventsnn.engines.streaming import Stream, Train
 from eventsnn.engines.twin import TwinStream
@@ -36,7 +37,8 @@ class Simulation:
     Parameters
     ----------
     network : Network
-        Dense weights, or a loop that takes no time; sparse networks take their input at once.
+        Dense weights, or a loop that takes no time; sparse networks take their input at once, as do
+        loops with biases.
     engine : {"auto", "queue", "sweep", "twin"}
         As for `simulate`.
     dtype : {"float64", "float32"}
@@ -79,11 +81,6 @@ class Simulation:
             raise SimulationError(f"engine must be one of {', '.join(ENGINES)} in parts, got {engine!r}")
         if engine == "twin" and real is not np.float64:
             raise SimulationError("engine 'twin' computes in float64 only")
-        if network.input.has_bias:
-            # They act until the last event, and which one that is is known too late.
-            raise SimulationError(
-                "a network with biases cannot be run in parts; simulate the recording whole"
-            )
         self.network, self.dtype = network, np.dtype(real).name
         self.t_stop = t_stop
         # A stop that is missing is a matter for `finish`.
@@ -97,6 +94,7 @@ class Simulation:
         widest = max((layer.neurons for layer in network.layers if isinstance(layer, Dense)), default=1)
         self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
         self._held: Train = (np.empty(0), np.empty(0, np.int32))  # at the last instant
+        self._bias = InParts(network.input)
         self._early: list[Train] = [(np.empty(0), np.empty(0, np.int32))] * len(network.layers)
         self._ended: str | None = None
         self.t_complete = 0.0
@@ -117,7 +115,8 @@ class Simulation:
             As for `simulate`; none earlier than `t_complete`. Events at the very last instant wait for the
             next call, as more may come at that instant.
         until : float, optional
-            ms: no event before this time will come any more. Without it, none before the last event.
+            ms: no event before this time will come any more. Without it, none before the last event. With
+            biases, spikes are certain up to the bias neuron's first spike after the last event at most.
 
         Returns
         -------
@@ -141,6 +140,8 @@ class Simulation:
             if not (math.isfinite(until) and until >= 0.0):
                 raise SimulationError(f"until must be a time >= 0 ms, got {until!r}")
             horizon = max(horizon, float(until))
+        # Beyond its next spike the bias neuron is silent, unless another event comes.
+        horizon = min(horizon, self._bias.limit(float(times[-1]) if len(times) else 0.0))
         self.events += len(times)
         times, inputs = (np.concatenate(pair) for pair in zip(self._held, (times, inputs), strict=True))
         times, inputs = in_order(times, inputs)
@@ -192,7 +193,8 @@ class Simulation:
         from eventsnn.simulation.state import save_state
 
         self._check_open()
-        save_state(path, self, self._stream.save(), [self._held, *self._early], notes)
+        state = {**self._stream.save(), "bias": self._bias.save()}
+        save_state(path, self, state, [self._held, *self._early], notes)
 
     @classmethod
     def resume(
@@ -219,7 +221,9 @@ class Simulation:
 
     def restore(self, saved: SavedState) -> None:
         """Take over what `eventsnn.simulation.state.load_state` has read."""
-        self._stream.restore(saved.state)
+        state = dict(saved.state)
+        self._bias.restore(state.pop("bias"))
+        self._stream.restore(state)
         self._held, *self._early = saved.trains
         self.t_complete, self.events, self.counts = saved.t_complete, saved.events, saved.counts
 
@@ -232,8 +236,11 @@ class Simulation:
         # Until all is done there is no way back: Ctrl-C in between, say, leaves layers at different times.
         self._ended = "it was broken off in the middle of a part"
         try:
+            bias = self._bias.take(horizon)
+            biases = bias.times
             for part, border in self._cut(given, horizon):
-                parts.append(self._stream.advance(part, border, self._stop))
+                parts.append(self._stream.advance(part, border, self._stop, bias))
+                bias = Certain(bias.times[:0], bias.following)
         except OverflowError as error:
             raise endless(error) from None
         self._ended = None
@@ -242,7 +249,10 @@ class Simulation:
         for (_, neurons), name in zip(trains, self.network.names, strict=True):
             self.counts[name] += np.bincount(neurons, minlength=len(self.counts[name]))
         end = horizon if reason is ExitReason.PART else self._stop
-        return make_record(self.network, trains, given, end, self.engine, self.dtype, reason=reason)
+        spikes = biases[biases <= self._stop]
+        return make_record(
+            self.network, trains, given, end, self.engine, self.dtype, reason=reason, bias=spikes
+        )
 
     def _collect(self, number: int, parts: list[Train], horizon: float) -> Train:
         """Spikes of a layer before the horizon; later ones, known behind a delay, wait for their turn."""

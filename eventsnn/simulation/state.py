@@ -20,7 +20,7 @@ from eventsnn.network.sparse import is_sparse
 if TYPE_CHECKING:
     from eventsnn.simulation.parts import Simulation
 
-LAYOUT = 1
+LAYOUT = 2
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 import eventsnn as es
 from eventsnn.engines.record import ExitReason, SpikeRecord
 from eventsnn.errors import SimulationError
-from eventsnn.network import Conv, Dense, Input, Network, Pool
+from eventsnn.network import Connection, Conv, Dense, Input, Network, Pool
 from eventsnn.simulation import Simulation
 from tests.strategies import chains, recurrent_networks, trains
 
@@ -73,7 +73,7 @@ def assert_parts_are(parts: list[SpikeRecord], whole: SpikeRecord) -> None:
 
 @pytest.mark.parametrize("engine", ["twin", "queue", "sweep"])
 @quick
-@given(cut_simulations(chains(biases=False)))
+@given(cut_simulations(chains(biases=(0.0,))))
 def test_chains_in_parts_give_the_bits_of_one_run(engine, simulation):
     network, times, indices, parts = simulation
     whole = es.simulate(network, (times, indices), engine="twin")
@@ -82,11 +82,30 @@ def test_chains_in_parts_give_the_bits_of_one_run(engine, simulation):
 
 @pytest.mark.parametrize("engine", ["twin", "queue", "sweep"])
 @quick
-@given(cut_simulations(chains(most_layers=2, lateral=True, biases=False)))
+@given(cut_simulations(chains(most_layers=2, lateral=True, biases=(0.0,))))
 def test_lateral_inhibition_in_parts_gives_the_bits_of_one_run(engine, simulation):
     network, times, indices, parts = simulation
     whole = es.simulate(network, (times, indices), engine="twin")
     assert_parts_are(run_in_parts(network, times, indices, parts, engine=engine), whole)
+
+
+@pytest.mark.parametrize("engine", ["twin", "sweep"])
+@pytest.mark.parametrize("saved", [False, True])
+@settings(quick, max_examples=40)
+@given(
+    cut_simulations(chains(lateral=True, biases=(250.0, 700.0))), st.one_of(st.none(), st.floats(0.0, 60.0))
+)
+def test_biases_in_parts_give_the_bits_of_one_run(tmp_path_factory, engine, saved, simulation, t_stop):
+    network, times, indices, parts = simulation
+    whole = es.simulate(network, (times, indices), engine="twin", t_stop=t_stop)
+    path = tmp_path_factory.mktemp("state") / "run.npz" if saved else None
+    found = run_in_parts(network, times, indices, parts, engine=engine, reload=path, t_stop=t_stop)
+    if t_stop is None:
+        assert_parts_are(found, whole)
+    for name in whole.layers:
+        assert np.array_equal(np.concatenate([p[name].times for p in found]), whole[name].times)
+        assert np.array_equal(np.concatenate([p[name].neurons for p in found]), whole[name].neurons)
+    assert np.array_equal(np.concatenate([p["bias"].times for p in found]), whole["bias"].times)
 
 
 @pytest.mark.parametrize("engine", ["twin", "queue"])
@@ -105,7 +124,7 @@ def test_recurrent_networks_in_parts_give_the_bits_of_one_run(engine, simulation
 
 @pytest.mark.parametrize("engine", ["twin", "queue", "sweep"])
 @settings(quick, max_examples=15)
-@given(cut_simulations(chains(lateral=True, biases=False)))
+@given(cut_simulations(chains(lateral=True, biases=(0.0,))))
 def test_a_run_that_is_saved_and_taken_up_again_gives_the_bits_of_one_run(
     tmp_path_factory, engine, simulation
 ):
@@ -259,9 +278,38 @@ def test_a_recurrent_network_needs_an_end_only_to_finish():
         run.finish()
 
 
-def test_networks_with_biases_say_that_they_cannot_be_streamed():
-    with pytest.raises(SimulationError, match="biases cannot be run in parts"):
-        Simulation(Network(Input(2, bias_interval=5.0), Dense(2)))
+@pytest.mark.parametrize("seed", range(5))
+def test_biases_at_the_instants_of_events(seed):
+    rng = np.random.default_rng(seed)
+    times, indices = np.sort(rng.integers(0, 40, 60)).astype(float), rng.integers(0, 3, 60).astype(np.int32)
+    layers = Dense(5, threshold=0.7, delay=1.0), Dense(4, threshold=0.5, delay=0.1)
+    network = Network(Input(3, bias_interval=2.0), *layers, seed=seed)
+    network = network.with_weights(
+        {key: rng.normal(0.5, 1.0, shape) for key, shape in network.weight_shapes().items()}
+    )
+    whole = es.simulate(network, (times, indices), engine="queue")
+    assert len(whole["output"]) > 10
+    for known in (None, 41.5):
+        parts = [*((end, None) for end in range(7, 60, 7)), (60, known)]
+        assert_parts_are(run_in_parts(network, times, indices, parts, engine="sweep"), whole)
+
+
+def test_biases_are_certain_up_to_the_first_that_may_not_come():
+    run = Simulation(Network(Input(1, bias_interval=5.0), Dense(1)))
+    first = run.feed((np.array([7.0]), np.array([0])), until=100.0)
+    assert (first.t_end, first["bias"].times.tolist()) == (10.0, [5.0])
+    second = run.feed((np.array([21.0]), np.array([0])))
+    assert (second.t_end, second["bias"].times.tolist()) == (21.0, [10.0, 15.0, 20.0])
+    assert run.feed((np.empty(0), np.empty(0, np.int32)), until=30.0).t_end == 25.0
+    assert len(run.finish()["bias"]) == 0
+
+
+def test_recurrent_networks_with_biases_say_that_they_cannot_be_streamed():
+    network = Network(
+        Input(2, bias_interval=5.0), Dense(2), connections=[Connection("output", "output", delay=1.0)]
+    )
+    with pytest.raises(SimulationError, match="in parts: it has biases; simulate the recording whole"):
+        Simulation(network)
 
 
 def test_sparse_networks_say_that_they_cannot_be_streamed():

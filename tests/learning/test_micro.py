@@ -151,7 +151,7 @@ def test_spsp_is_the_derivative_of_the_total_psp_by_the_weight():
 @given(st.data())
 def test_the_potential_is_the_threshold_at_every_spike_of_a_run(data):
     """Hence a_i = nu o_i for a neuron with trainable feed-forward input only."""
-    network = data.draw(chains(most_layers=2, biases=False))
+    network = data.draw(chains(most_layers=2, biases=(0.0,)))
     record = twin_engine.run(network, *data.draw(trains(network.input.neurons)))
     below = record.input
     for layer, name in zip(network.layers, network.names, strict=True):
