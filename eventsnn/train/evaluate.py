@@ -13,7 +13,7 @@ from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
 from eventsnn.engines import clocked, queue, sweep
 from eventsnn.engines.arguments import check_dtype
-from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.packed import PackedNetwork, pack_once
 from eventsnn.engines.record import decide_all
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
@@ -104,7 +104,7 @@ def evaluate(
     engine = _choose_engine(chain, engine, dtype)
     if engine == "queue" and front and network.input.has_bias:
         raise SimulationError("engine 'queue' knows no biases above a reservoir; use engine='auto'")
-    packed = PackedNetwork(chain.lowered if engine == "queue" else chain, check_dtype(dtype))
+    packed = pack_once(chain.lowered if engine == "queue" else chain, check_dtype(dtype))
     start = time.perf_counter()
     with Pool(threads) as pool:
         everything = np.arange(len(source))
