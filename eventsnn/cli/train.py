@@ -86,6 +86,12 @@ class AugmentOption(click.ParamType):
     "rotation; of recordings also jitter, flip.",
 )
 @click.option(
+    "--start-from",
+    type=FILE,
+    metavar="MODEL.h5",
+    help="Begin with the weights of a model, such as the best of an earlier run, not with new ones.",
+)
+@click.option(
     "--resume", is_flag=True, help="Go on from RUN's checkpoint, to the bits of an uninterrupted run."
 )
 @sensor_option("the network's input")
@@ -104,6 +110,7 @@ def train(
     epochs: int | None,
     seed: int | None,
     augment: tuple[tuple[str, float], ...],
+    start_from: Path | None,
     resume: bool,
     sensor: tuple[int, ...] | None,
     on_bad: str,
@@ -121,13 +128,16 @@ def train(
       eventsnn train datasets/nmnist/dense.toml --train N-MNIST/Train --out runs/first
       eventsnn train datasets/nmnist/dense.toml --train N-MNIST/Train --out runs/first --resume --epochs 40
       eventsnn train datasets/mnist/dense.toml --train mnist --out runs/images --augment rotation=10
+      eventsnn train datasets/nmnist/small.toml --train mine --out runs/tuned --start-from runs/first/model.h5
     """
+    from eventsnn.network import Network
     from eventsnn.train.experiment import Experiment
 
     if valid is not None and valid_fraction is not None:
         raise click.UsageError("Give --valid or --valid-fraction, not both.")
     plan = Experiment.load(experiment).augmented(dict(augment))
     network = plan.make_network()
+    start = None if start_from is None else Network.load(start_from)
     weights = sum(array.size for array in network.weights.values())
     size = sensor or network.input.sensor_size
     coding = {"coder": plan.coding, "seed": plan.training.seed if seed is None else seed}
@@ -145,6 +155,7 @@ def train(
             epochs=epochs,
             seed=seed,
             threads=threads,
+            start_from=start,
             resume=resume,
             progress=True,
         )
@@ -207,6 +218,9 @@ def _write_command(out: Path) -> None:
             text = "x".join(map(str, value)) if name == "sensor" else value
             text = text.name if isinstance(text, Path) else text
             words += [f"--{'train' if name == 'training' else name.replace('_', '-')}", str(text)]
+    if parameters["start_from"] is not None:  # models are called alike: their folder says which
+        model = parameters["start_from"]
+        words += ["--start-from", f"{model.absolute().parent.name}/{model.name}"]
     for name, value in parameters["augment"]:
         words += ["--augment", f"{name}={value}"]
     replace_text(out / "command.txt", shlex.join(words) + "\n")

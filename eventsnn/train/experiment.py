@@ -155,10 +155,15 @@ class Experiment:
         seed: int | None = None,
         engine: str | None = None,
         threads: int | None = None,
+        start_from: Network | None = None,
         resume: bool = False,
         progress: bool = False,
     ) -> TrainResult:
-        """Train as the file says; the arguments override it. See `eventsnn.train.trainer.train`."""
+        """Train as the file says; the arguments override it. See `eventsnn.train.trainer.train`.
+
+        With `start_from` the weights are at first those of another network of the same shape, such as
+        the best one of an earlier run.
+        """
         given: dict[str, Any] = {
             "valid_fraction": valid_fraction,
             "epochs": epochs,
@@ -168,8 +173,9 @@ class Experiment:
         options = replace(
             self.training, **{name: value for name, value in given.items() if value is not None}
         )
+        network = self.make_network(options.seed)
         return train(
-            self.make_network(options.seed),
+            network if start_from is None else _take_weights(network, start_from),
             data,
             rule=self.rule,
             epochs=options.epochs,
@@ -187,6 +193,18 @@ class Experiment:
             resume=resume,
             progress=progress,
         )
+
+
+def _take_weights(network: Network, source: Network) -> Network:
+    """The network with the weights of another; TrainingError, naming a layer, if they do not fit."""
+    needed, given = network.weight_shapes(), source.weight_shapes()
+    for name in needed | given:
+        if needed.get(name) != given.get(name):
+            raise TrainingError(
+                f"the weights to start from do not fit the experiment: layer {name!r} needs "
+                f"{needed.get(name, 'none')}, and there are {given.get(name, 'none')}"
+            )
+    return network.with_weights(source.weights)
 
 
 def _from_table(cls: Any, table: dict[str, Any], name: str) -> Any:

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import eventsnn as es
+from eventsnn.train.experiment import Experiment
 from tests.cli.conftest import SENSOR, Cli, interrupt_when, write_recordings
 
 EXPERIMENT = """
@@ -38,6 +40,42 @@ def experiment(tmp_path: Path) -> Path:
 @pytest.fixture
 def training(tmp_path: Path) -> Path:
     return write_recordings(tmp_path / "train", 8)
+
+
+def test_training_starts_from_the_weights_of_a_model(
+    cli: Cli, experiment: Path, training: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    options = ["train", experiment, "--train", training, "--valid-fraction", 0]
+    assert cli(*options, "--out", first, "--epochs", 2).code == 0
+    more = [*options, "--out", second, "--start-from", first / "model.h5"]
+    outcome = cli(*more, "--epochs", 1)
+    assert outcome.code == 0, outcome.err
+    # The same steps by hand.
+    plan = Experiment.load(experiment)
+    start = es.Network.load(first / "model.h5")
+    expected = plan.run(
+        es.data.NMNIST(training, sensor=SENSOR),
+        out=tmp_path / "third",
+        valid_fraction=0.0,
+        epochs=1,
+        start_from=start,
+    )
+    found = es.Network.load(second / "model.h5")
+    for name, weights in found.weights.items():
+        np.testing.assert_array_equal(weights, expected.network.weights[name])
+        assert not np.array_equal(weights, start.weights[name])
+        assert not np.array_equal(weights, plan.make_network().weights[name])
+    assert "--start-from first/model.h5" in (second / "command.txt").read_text()
+    assert cli(*more, "--epochs", 2, "--resume").code == 0
+    # Without the model it would not be the same run; and weights of another network do not fit.
+    outcome = cli(*options, "--out", second, "--epochs", 2, "--resume")
+    assert outcome.code == 1
+    assert "initial_weights" in outcome.err
+    experiment.write_text(EXPERIMENT.replace("neurons = 8", "neurons = 9"))
+    outcome = cli(*more, "--epochs", 1)
+    assert outcome.code == 1
+    assert "layer 'hidden' needs (9, 60), and there are (8, 60)" in outcome.err
 
 
 def test_train_and_evaluate(
