@@ -13,6 +13,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,8 +37,9 @@ from tests.events.streams_of_bytes import CASES
 SENSOR = (40, 30, 2)
 NAMES = [known.name for known in FORMATS]
 HDF5 = ("shd", "dsec", "prophesee-h5", "packed-h5")
-SLOWEST = 20.0
-"""Seconds for one file of some kilobytes, beyond which a reader hangs."""
+SLOWEST = float(os.environ.get("EVENTSNN_FUZZ_SLOWEST", "20"))
+"""Seconds of processor time for one file of some kilobytes, beyond which a reader hangs; of wall time ten
+times as many, since other work may leave little of a processor."""
 
 MOST_MEMORY = 4 << 30
 """Bytes of address space of a process of the harness."""
@@ -153,17 +155,23 @@ def run_child(name: str, seconds: float, seed: str, folder: Path) -> None:
 
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    faulthandler.register(signal.SIGPROF, chain=True)  # says where, then the process ends
     rng, corpus, path = random.Random(seed), seeds(name, folder), folder / "fuzzed"
     tried, end = 0, time.monotonic() + seconds
     while time.monotonic() < end or tried < 20:
         data, options = choose(name, corpus, rng)
         path.write_bytes(data)
         (folder / "options.json").write_text(json.dumps(options))
-        if os.environ.get("EVENTSNN_FUZZ_CRASH"):  # so that the harness itself can be tested
+        signal.setitimer(signal.ITIMER_PROF, SLOWEST)
+        faulthandler.dump_traceback_later(10 * SLOWEST, exit=True)
+        if os.environ.get("EVENTSNN_FUZZ_CRASH") == "abort":  # so that the harness itself can be tested
             os.abort()
-        faulthandler.dump_traceback_later(SLOWEST, exit=True)
+        while os.environ.get("EVENTSNN_FUZZ_CRASH") == "hang":
+            pass
         attempt(path, options)
         faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
         tried += 1
         if tried % 64 == 0:
             (folder / "tried").write_text(str(tried))

@@ -5,7 +5,8 @@ must be of one camera. Times are microseconds (64 bits, usually since 1970) and 
 top.
 
 The library takes memory for a header or packet of whatever size the file states, 4 GB if need be, and ends
-the interpreter where there is not so much. So sizes are checked against the file before it is asked.
+the interpreter where there is not so much, and where the header's description is no UTF-8. So both are
+checked before it is asked.
 
 iniVation, AEDAT file formats, version 4.0.
 """
@@ -15,9 +16,11 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+import xml.parsers.expat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 import numpy as np
 
@@ -133,7 +136,8 @@ def _find_packets(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     """Where the packets begin and end, and the size of the file; EventFileError if its header is cut.
 
     The header is a table of FlatBuffers after its size (u32). Its second field, if there, is the place of a
-    table of all packets, which ends the file (iniVation, AEDAT 4, "IOHeader").
+    table of all packets, which ends the file; its third is XML that describes the streams (iniVation,
+    AEDAT 4, "IOHeader").
     """
     size = os.stat(path).st_size
     head = _read_at(path, _FIRST_LINE, 4)
@@ -147,11 +151,26 @@ def _find_packets(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     try:
         (root,) = struct.unpack_from("<I", header)
         fields = root - struct.unpack_from("<i", header, root)[0]
-        (_, field) = struct.unpack_from("<HH", header, fields + 4)
+        (_, field, text) = struct.unpack_from("<HHH", header, fields + 4)
         (table,) = struct.unpack_from("<q", header, root + field) if field else (-1,)
-    except struct.error:
-        raise EventFileError(path, "the header is damaged", offset=_FIRST_LINE + 4) from None
+        _check_description(_string_at(header, root + text))
+    except (struct.error, UnicodeDecodeError, ExpatError) as error:
+        raise EventFileError(path, f"the header is damaged ({error})", offset=_FIRST_LINE + 4) from None
     return start, table if start <= table <= size else size, size
+
+
+def _string_at(table: bytes, place: int) -> bytes:
+    """The string that the offset at a place of a FlatBuffers table leads to; struct.error if it is cut."""
+    place += struct.unpack_from("<I", table, place)[0]
+    (length,) = struct.unpack_from("<I", table, place)
+    (text,) = struct.unpack_from(f"<{length}s", table, place + 4)
+    return bytes(text)
+
+
+def _check_description(text: bytes) -> None:
+    """Raise UnicodeDecodeError or ExpatError if what describes the streams is no XML in UTF-8."""
+    text.decode()
+    xml.parsers.expat.ParserCreate("utf-8").Parse(text, True)
 
 
 def _read_at(path: str | os.PathLike[str], start: int, size: int) -> bytes:

@@ -88,6 +88,8 @@ class HDF5Reader:
             raise EventFileError(self._path, f"holds {n} recordings; pass sample=0 .. {n - 1} (--sample)")
         if not 0 <= (sample or 0) < n:
             raise EventFileError(self._path, f"holds {n} recordings: there is no sample {sample}")
+        for name in ("spikes/times", "spikes/units"):
+            _check_length(self._path, self._file[name], sample or 0)
         return sample or 0
 
     @property
@@ -140,6 +142,38 @@ class HDF5Reader:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+def _check_length(path: str | os.PathLike[str], column: Any, index: int) -> None:
+    """Raise EventFileError if an element of variable length claims to be longer than its file.
+
+    The library takes memory for as many values as a damaged file states, gigabytes of it, before it looks.
+    A column holds of such an element its length (4 bytes) and where its values are in the file's global heap,
+    which is never compressed (HDF5 file format specification). Of a compressed column nothing is checked.
+    """
+    import h5py
+
+    kind, plan = h5py.check_vlen_dtype(column.dtype), column.id.get_create_plist()
+    width = column.id.get_type().get_size()
+    place = column.id.get_offset()
+    if place is not None:
+        place += index * width
+    elif plan.get_layout() == h5py.h5d.CHUNKED and plan.get_nfilters() == 0:
+        chunk = column.id.get_chunk_info_by_coord((index,))
+        if chunk.byte_offset is not None:
+            place = chunk.byte_offset + (index - chunk.chunk_offset[0]) * width
+    if kind is None or place is None:
+        return
+    with open(path, "rb") as file:
+        file.seek(place)
+        length = int.from_bytes(file.read(4), "little")
+    size = os.stat(path).st_size
+    if length * kind.itemsize > size:
+        raise EventFileError(
+            path,
+            f"{column.name}[{index}] claims {length} values, the file has {size} bytes: damaged",
+            offset=place,
+        )
 
 
 def holds(head: bytes, path: str, name: str) -> Match:
