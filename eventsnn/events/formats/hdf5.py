@@ -161,7 +161,7 @@ def _check_length(path: str | os.PathLike[str], column: Any, index: int) -> None
     elif plan.get_layout() == h5py.h5d.CHUNKED and plan.get_nfilters() == 0:
         chunk = column.id.get_chunk_info_by_coord((index,))
         if chunk.byte_offset is not None:
-            place = chunk.byte_offset + (index - chunk.chunk_offset[0]) * width
+            place = chunk.byte_offset + index % column.chunks[0] * width
     if kind is None or place is None:
         return
     with open(path, "rb") as file:
