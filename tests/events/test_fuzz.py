@@ -98,22 +98,32 @@ def test_a_damaged_description_in_an_aedat4_header_is_refused(tmp_path: Path, be
 
 
 @pytest.mark.parametrize("chunks", [None, (2,)])
-def test_a_column_longer_than_its_file_is_refused_before_memory_is_taken(tmp_path: Path, chunks) -> None:
+@pytest.mark.parametrize("userblock", [0, 512])
+def test_what_hdf5_does_not_survive_in_a_column_is_refused_before(tmp_path: Path, chunks, userblock) -> None:
     path, units = tmp_path / "damaged.h5", [np.arange(3, dtype=np.uint16), np.arange(577, dtype=np.uint16)]
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", userblock_size=userblock) as file:
         for name, dtype in (("times", np.float32), ("units", np.uint16)):
             data = file.create_dataset(f"spikes/{name}", (2,), h5py.vlen_dtype(dtype), chunks=chunks)
             for k in range(2):
                 data[k] = units[k].astype(dtype)
-    assert [len(read(path, sample=k)) for k in range(2)] == [3, 577]
+    assert [len(read(path, sample=k, format="shd")) for k in range(2)] == [3, 577]
     with h5py.File(path) as file:
         column = file["spikes/units"].id  # 16 bytes an element
         place = 16 + (column.get_offset() or column.get_chunk_info_by_coord((1,)).byte_offset)
     content = path.read_bytes()
-    assert content[place : place + 4] == (577).to_bytes(4, "little")
-    path.write_bytes(content[:place] + (577 + 2**24).to_bytes(4, "little") + content[place + 4 :])
-    with pytest.raises(EventFileError, match=rf"byte {place}: /spikes/\w+\[1\] claims 16777793 values"):
-        read(path, sample=1)
+    length, heap, _ = struct.unpack_from("<IQI", content, place)
+    heap += userblock
+    assert (length, content[heap : heap + 4]) == (577, b"GCOL")
+    for start, damage, text in (
+        (place, (577 + 2**24).to_bytes(4, "little"), r"/spikes/units\[1\] claims 16777793 values"),
+        (place + 4, (2**63).to_bytes(8, "little"), "ends before byte 9223372036854"),
+        (place + 4, (8).to_bytes(8, "little"), "no heap is where a column's values should be"),
+        (heap + 16, bytes(16), "an object of 0 bytes in the .* left of a heap"),  # HDF5 goes round for ever
+        (heap + 24, (2**64 - 1).to_bytes(8, "little"), "an object of 18446744073709551615 bytes"),
+    ):
+        path.write_bytes(content[:start] + damage + content[start + len(damage) :])
+        with pytest.raises(EventFileError, match=text):
+            read(path, sample=1, format="shd")
 
 
 def test_a_cut_aedat4_file_loses_its_last_packet_only(tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ Aarents, Gehrig, Scaramuzza (2021). DSEC: a stereo event camera dataset. IEEE RA
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -32,6 +33,9 @@ from eventsnn.events.stream import SensorSize
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _ROWS = 1 << 16
+_ELEMENT = struct.Struct("<IQI")  # of a column of variable length: values, heap, object of it
+_HEAP = struct.Struct("<4sIQ")  # mark, version, size
+_OBJECT = struct.Struct("<HHxxxxQ")  # number, references, bytes
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class HDF5Reader:
         if not 0 <= (sample or 0) < n:
             raise EventFileError(self._path, f"holds {n} recordings: there is no sample {sample}")
         for name in ("spikes/times", "spikes/units"):
-            _check_length(self._path, self._file[name], sample or 0)
+            _check_element(self._path, self._file[name], sample or 0)
         return sample or 0
 
     @property
@@ -144,36 +148,60 @@ class HDF5Reader:
             self._file.close()
 
 
-def _check_length(path: str | os.PathLike[str], column: Any, index: int) -> None:
-    """Raise EventFileError if an element of variable length claims to be longer than its file.
+def _check_element(path: str | os.PathLike[str], column: Any, index: int) -> None:
+    """Raise EventFileError if an element of variable length is damaged in a way that HDF5 does not survive.
 
-    The library takes memory for as many values as a damaged file states, gigabytes of it, before it looks.
-    A column holds of such an element its length (4 bytes) and where its values are in the file's global heap,
-    which is never compressed (HDF5 file format specification). Of a compressed column nothing is checked.
+    The library takes memory for as many values as a file states, gigabytes of it, before it looks, and goes
+    round for ever in a heap with an object of no size. A column holds of such an element its length (4
+    bytes), and the address (8) and number (4) of its values in a heap; neither heaps nor, here, columns are
+    compressed (HDF5 file format specification, "Global Heap"). Of other columns nothing is checked.
     """
     import h5py
 
     kind, plan = h5py.check_vlen_dtype(column.dtype), column.id.get_create_plist()
-    width = column.id.get_type().get_size()
     place = column.id.get_offset()
     if place is not None:
-        place += index * width
+        place += index * _ELEMENT.size
     elif plan.get_layout() == h5py.h5d.CHUNKED and plan.get_nfilters() == 0:
         chunk = column.id.get_chunk_info_by_coord((index,))
         if chunk.byte_offset is not None:
-            place = chunk.byte_offset + index % column.chunks[0] * width
-    if kind is None or place is None:
+            place = chunk.byte_offset + index % column.chunks[0] * _ELEMENT.size
+    if kind is None or place is None or column.id.get_type().get_size() != _ELEMENT.size:
         return
-    with open(path, "rb") as file:
-        file.seek(place)
-        length = int.from_bytes(file.read(4), "little")
     size = os.stat(path).st_size
-    if length * kind.itemsize > size:
-        raise EventFileError(
-            path,
-            f"{column.name}[{index}] claims {length} values, the file has {size} bytes: damaged",
-            offset=place,
-        )
+    with open(path, "rb") as file:
+        length, address, _ = _unpack(path, file, _ELEMENT, place)
+        if length * kind.itemsize > size:
+            text = f"{column.name}[{index}] claims {length} values, the file has {size} bytes: damaged"
+            raise EventFileError(path, text, offset=place)
+        if length:
+            _check_heap(path, file, address + column.file.userblock_size)
+
+
+def _check_heap(path: str | os.PathLike[str], file: BinaryIO, start: int) -> None:
+    """Raise EventFileError if the objects of the heap at `start` do not lie in it one behind the other."""
+    mark, _, size = _unpack(path, file, _HEAP, start)
+    if mark != b"GCOL":
+        raise EventFileError(path, "no heap is where a column's values should be: damaged", offset=start)
+    place, end = start + _HEAP.size, start + size
+    while place + _OBJECT.size <= end:
+        number, _, length = _unpack(path, file, _OBJECT, place)
+        # Object 0 is what is free, its head included; others are padded to 8 bytes.
+        taken = length if number == 0 else _OBJECT.size + (length + 7) // 8 * 8
+        if taken < _OBJECT.size or place + taken > end:
+            text = f"an object of {length} bytes in the {end - place} left of a heap: damaged"
+            raise EventFileError(path, text, offset=place)
+        place += taken
+
+
+def _unpack(
+    path: str | os.PathLike[str], file: BinaryIO, layout: struct.Struct, place: int
+) -> tuple[Any, ...]:
+    """What is at a place of a file; EventFileError if that is beyond its end."""
+    if place + layout.size > os.fstat(file.fileno()).st_size:
+        raise EventFileError(path, f"ends before byte {place}, where a column's values should be: damaged")
+    file.seek(place)
+    return layout.unpack(file.read(layout.size))
 
 
 def holds(head: bytes, path: str, name: str) -> Match:
