@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 from eventsnn.errors import EventFileError, EventFileWarning
-from eventsnn.events import open_events, read
+from eventsnn.events import open_events, read, write
 from tests.events import fuzzing
 from tests.events.fuzzing import CORPUS, HDF5, NAMES, SLOWEST
+from tests.events.helpers import random_stream
 from tests.real_data import real_data
 
 SECONDS = float(os.environ.get("EVENTSNN_FUZZ_SECONDS", "0.5"))
@@ -124,6 +125,23 @@ def test_what_hdf5_does_not_survive_in_a_column_is_refused_before(tmp_path: Path
         path.write_bytes(content[:start] + damage + content[start + len(damage) :])
         with pytest.raises(EventFileError, match=text):
             read(path, sample=1, format="shd")
+
+
+@pytest.mark.parametrize("name", ["dsec", "prophesee-h5", "packed-h5"])
+def test_rows_that_a_file_claims_and_does_not_hold_are_not_made_up(tmp_path: Path, name: str) -> None:
+    path, kind = tmp_path / "hole.h5", [("x", "u2"), ("y", "u2"), ("p", "i2"), ("t", "i8")]
+    if name == "packed-h5":
+        write(path, random_stream(100), format=name)
+    with h5py.File(path, "a") as file:
+        if name == "packed-h5":
+            file["eventsnn/words"].resize((10**12,))
+        elif name == "dsec":
+            for field, dtype in kind:
+                file.create_dataset(f"events/{field}", (10**12,), dtype, chunks=(1000,))
+        else:
+            file.create_dataset("CD/events", (10**12,), np.dtype(kind), chunks=(1000,))
+    with pytest.raises(EventFileError, match=r"claims 1000000000000 rows, of which \d+ are stored"):
+        read(path, format=name)
 
 
 def test_a_cut_aedat4_file_loses_its_last_packet_only(tmp_path: Path) -> None:

@@ -123,10 +123,16 @@ class HDF5Reader:
             return
         if self._known is DSEC:
             _load_filters()
-        n = self._call(lambda: len(self._file[self._known.mark]))
+        n = self._call(self._count_rows)
         for start in range(0, n, _ROWS):
             rows = self._call(lambda first=start: self._read_rows(slice(first, first + _ROWS)))
             yield self._gate.admit(*rows)
+
+    def _count_rows(self) -> int:
+        columns = [f"events/{name}" for name in "txyp"] if self._known is DSEC else [self._known.mark]
+        for name in columns:
+            check_stored(self._path, self._file[name])
+        return len(self._file[self._known.mark])
 
     def _read_rows(self, rows: slice) -> tuple[np.ndarray, ...]:
         """t, x, y, p of some rows."""
@@ -146,6 +152,18 @@ class HDF5Reader:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+
+def check_stored(path: str | os.PathLike[str], column: Any) -> None:
+    """Raise EventFileError if a data set claims rows that its file lacks: HDF5 makes them up, of zeros."""
+    rows = column.shape[0] if column.ndim else 0
+    if column.chunks:
+        stored = column.id.get_num_chunks() * column.chunks[0]
+    else:
+        stored = column.id.get_storage_size() // column.id.get_type().get_size()
+    if stored < rows:
+        text = f"{column.name} claims {rows} rows, of which {stored} are stored: damaged or cut"
+        raise EventFileError(path, text)
 
 
 def _check_element(path: str | os.PathLike[str], column: Any, index: int) -> None:
