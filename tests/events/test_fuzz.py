@@ -127,6 +127,17 @@ def test_what_hdf5_does_not_survive_in_a_column_is_refused_before(tmp_path: Path
             read(path, sample=1, format="shd")
 
 
+def test_rows_of_other_files_are_read(tmp_path: Path) -> None:
+    stream = random_stream(100, sensor_size=(640, 480, 2))
+    with h5py.File(tmp_path / "real.h5", "w") as real, h5py.File(tmp_path / "virtual.h5", "w") as virtual:
+        for field in "xytp":
+            source = real.create_dataset(field, data=stream.events[field])
+            layout = h5py.VirtualLayout((100,), source.dtype)
+            layout[:] = h5py.VirtualSource(source)
+            virtual.create_virtual_dataset(f"events/{field}", layout)
+    assert read(tmp_path / "virtual.h5").events.tolist() == stream.events.tolist()
+
+
 @pytest.mark.parametrize("name", ["dsec", "prophesee-h5", "packed-h5"])
 def test_rows_that_a_file_claims_and_does_not_hold_are_not_made_up(tmp_path: Path, name: str) -> None:
     path, kind = tmp_path / "hole.h5", [("x", "u2"), ("y", "u2"), ("p", "i2"), ("t", "i8")]
