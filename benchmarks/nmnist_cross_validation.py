@@ -60,9 +60,8 @@ def fit(
             data,
             out=Path(out) / "run",
             epochs=epochs,
-            seed=options.seed,
             threads=options.threads,
-            **{"valid_fraction": 0.0, **more},
+            **{"seed": options.seed, "valid_fraction": 0.0, **more},
         )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from common import ROOT, describe_machine, find_data
+from nmnist_cross_validation import MILD, fit, take
 
 from eventsnn.data import NMNIST, Augmentation, Distortion, ListDataset
 from eventsnn.data.synth import write_idx_folder
@@ -24,7 +25,6 @@ from eventsnn.train.evaluate import evaluate
 from eventsnn.train.experiment import Experiment
 
 TRAINING = 800
-MILD = Augmentation(shift=1, drop=0.1, time_scale=0.1)
 WEAK = Distortion(elastic=10.0, scale=0.08, rotation=6.0)
 STRONG = Distortion(elastic=20.0, scale=0.15, rotation=12.0)
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -39,7 +39,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "strong distortion alone": {"distortion": STRONG},
 }
 PENALTY = {"penalty_lambda": 0.1}
-"""A hundredth of the authors' for N-MNIST; see docs/results.md."""
+"""A hundredth of the authors'."""
 
 
 def make_recordings(folder: Path, n: int, options: argparse.Namespace) -> NMNIST:
@@ -62,17 +62,9 @@ def run_variant(
     """Accuracies of one variant, by seed of the weights, the order and the draws."""
     trained, validated = [], []
     for seed in options.seeds:
-        with tempfile.TemporaryDirectory() as out:
-            fit = experiment.run(
-                learn,
-                out=Path(out) / "run",
-                epochs=options.epochs,
-                valid_fraction=0.0,
-                seed=seed,
-                threads=options.threads,
-            )
-        trained.append(fit.history[-1]["accuracy"])
-        validated.append(evaluate(fit.network, judge, threads=options.threads).accuracy)
+        fitted = fit(experiment, learn, options.epochs, options, seed=seed)
+        trained.append(fitted.history[-1]["accuracy"])
+        validated.append(evaluate(fitted.network, judge, threads=options.threads).accuracy)
     return {"training": trained, "validation": validated, "mean": float(np.mean(validated))}
 
 
@@ -91,7 +83,7 @@ def main() -> None:
         base,
         augmentation=None,
         distortion=None,
-        optimiser=replace(base.optimiser, schedule="exponential", decay=options.decay),
+        optimiser=replace(base.optimiser, decay=options.decay),
     )
     variants = {
         **VARIANTS,
@@ -103,10 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = make_recordings(Path(folder) / "digits", TRAINING + options.validation, options)
         order = np.random.default_rng(options.seed).permutation(len(data))
-        learn, judge = (
-            ListDataset([data.stream(int(i)) for i in part], [int(data.labels[i]) for i in part])
-            for part in (order[:TRAINING], order[TRAINING:])
-        )
+        learn, judge = take(data, order[:TRAINING]), take(data, order[TRAINING:])
     for name, change in variants.items():
         found = run_variant(replace(base, **change), learn, judge, options)
         print(json.dumps({"variant": name, "epochs": options.epochs, **found}), flush=True)

@@ -168,9 +168,8 @@ class ClockedLearner:
         )
         divisor = self.network.layers[number - 2].threshold if number > 1 else 1.0
         total = below.sum(axis=0, dtype=np.float64) / divisor
-        return (
-            total[:, :-1] if self.network.input.has_bias else total
-        )  # the bias neuron is none of the layer below
+        # The bias neuron is none of the layer below.
+        return total[:, :-1] if self.network.input.has_bias else total
 
     def _learn_spatial(
         self,

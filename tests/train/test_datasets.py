@@ -29,11 +29,14 @@ def write_images(folder: Path, name: str, classes: int, per_class: int) -> Path:
     return path
 
 
+CNN_PARTS = ("", "_refine", "_finish")
+
+
 @pytest.mark.parametrize(
     ("experiment", "weights"),
     [
         ("mnist/dense.toml", 784 * 800 + 800 * 10),
-        ("mnist/cnn.toml", 15 * 25 + 40 * 15 * 25 + 640 * 300 + 300 * 10),
+        *((f"mnist/cnn{part}.toml", 15 * 25 + 40 * 15 * 25 + 640 * 300 + 300 * 10) for part in CNN_PARTS),
         ("emnist/dense.toml", 665_647),  # the figure of the paper, biases included
         ("nmnist/dense.toml", 2312 * 800 + 800 * 10),
     ],
@@ -41,6 +44,14 @@ def write_images(folder: Path, name: str, classes: int, per_class: int) -> Path:
 def test_number_of_weights(experiment: str, weights: int) -> None:
     network = es.Experiment.load(DATASETS / experiment).make_network()
     assert sum(array.size for array in network.weights.values()) == weights
+
+
+def test_parts_of_the_convolutional_networks_training_are_of_one_network_and_one_validation_set() -> None:
+    plans = [es.Experiment.load(DATASETS / "mnist" / f"cnn{part}.toml") for part in CNN_PARTS]
+    for plan in plans[1:]:
+        assert (plan.network, plan.rule, plan.coding) == (plans[0].network, plans[0].rule, plans[0].coding)
+        for name in ("seed", "valid_fraction", "engine"):
+            assert getattr(plan.training, name) == getattr(plans[0].training, name)
 
 
 def test_emnist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
