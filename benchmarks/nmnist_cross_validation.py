@@ -124,7 +124,8 @@ def run_fold(
     result = fit(experiment, take(data, training), epochs, options)
     tested = take(data, testing)
     start = time.process_time()
-    score = evaluate(result.network, tested, threads=options.threads)
+    engine = "clocked" if experiment.training.engine == "clocked" else "auto"
+    score = evaluate(result.network, tested, threads=options.threads, engine=engine)
     seconds = time.process_time() - start
     return {
         "fold": number,
@@ -152,6 +153,7 @@ def main() -> None:
     parser.add_argument("--stages", type=int, nargs="+", default=STAGES, help="epochs to choose from")
     parser.add_argument("--candidates", choices=CANDIDATES, nargs="+", default=list(CANDIDATES))
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--only", type=int, nargs="+", help="folds to run, from 0; all of them")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
@@ -160,6 +162,8 @@ def main() -> None:
     data = NMNIST(find_nmnist())
     folds = []
     for number, (training, testing) in enumerate(k_fold(data.labels, options.folds, options.seed)):
+        if options.only and number not in options.only:
+            continue
         folds.append(run_fold(number, data, training, testing, experiment, options))
         print(json.dumps(folds[-1]), flush=True)
     accuracies = [fold["accuracy"] for fold in folds]
