@@ -157,6 +157,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
+    if not set(options.only or []) <= set(range(options.folds)):
+        parser.error(f"--only: folds are 0 to {options.folds - 1}, got {options.only}")
 
     experiment = Experiment.load(options.experiment)
     data = NMNIST(find_nmnist())
