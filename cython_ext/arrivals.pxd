@@ -7,24 +7,26 @@ cdef struct arrivals_t:
     int64_t n
     const double* times      # [n] ms, ascending
     const int32_t* neurons   # [n] source neuron of each
-    const int32_t* grid      # [n + 1] grid[k]: arrivals before time k / scale; see arrivals_after
+    const int32_t* grid      # [n + 1] grid[k]: arrivals before time k / scale; see arrivals_about
     double scale             # grid cells per ms
 
 
-cdef inline int64_t arrivals_after(const arrivals_t* a, double t) noexcept nogil:
-    """The first arrival later than `t`, else n; t >= 0. One cell of the grid holds one arrival on average."""
+cdef inline void arrivals_about(const arrivals_t* a, double t, int32_t* low, int32_t* high) noexcept nogil:
+    """Where the first arrival later than `t` >= 0 is: `low` at the earliest, `high` at the latest; a.n > 0.
+
+    One cell of the grid holds one arrival on average.
+    """
     cdef double cell = t * a.scale
-    cdef int64_t low, high, middle
-    if a.n == 0:
-        return 0
-    if not cell < a.n - 1:
-        low = a.grid[a.n - 1]
-        high = a.n
-    else:
-        low = a.grid[<int64_t> cell]
-        high = a.grid[<int64_t> cell + 1]
-    # An arrival and `t` are put into cells by the same operations, so that rounding cannot part them. Most cells hold
-    # less than three: two steps that no branch hangs on, for which way one went could not be foretold.
+    cdef int64_t k = <int64_t> cell if cell < a.n - 1 else a.n - 1
+    # An arrival and `t` are put into cells by the same operations, so that rounding cannot part them.
+    low[0] = a.grid[k]
+    high[0] = a.grid[k + 1] if k < a.n - 1 else <int32_t> a.n
+
+
+cdef inline int64_t arrivals_between(const arrivals_t* a, double t, int64_t low, int64_t high) noexcept nogil:
+    """The first arrival later than `t`, else n, from what `arrivals_about` found."""
+    cdef int64_t middle
+    # Most cells hold less than three: two steps that no branch hangs on, for which way one went could not be foretold.
     low += (low < high) & (a.times[low - (low == a.n)] <= t)
     low += (low < high) & (a.times[low - (low == a.n)] <= t)
     while low < high and a.times[low] <= t:

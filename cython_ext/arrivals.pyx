@@ -59,7 +59,7 @@ cdef void fill_propagators(const double* times, int64_t n, const double* constan
 
 
 cdef double fill_grid(const double* times, int64_t n, double origin, int32_t* grid) noexcept nogil:
-    """Fill grid[0 .. n], which begins at `origin`; returns the cells per ms. See `arrivals_after`."""
+    """Fill grid[0 .. n], which begins at `origin`; returns the cells per ms. See `arrivals_about`."""
     cdef double scale
     cdef int64_t e, k
     if n == 0:

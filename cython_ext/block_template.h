@@ -23,8 +23,8 @@ typedef int64_t NAME(whole) __attribute__((vector_size(VEC_BYTES)));
 #define WIDE NAME(wide)
 #define WHOLE NAME(whole)
 #define DOUBLES (VEC_BYTES / 8)
-/* Rows of weights are fetched this many arrivals ahead: they lie in the second cache in no order. */
-#define AHEAD 8
+/* Rows of the gradient are fetched this many arrivals ahead: see SWEEP_AHEAD. */
+#define AHEAD 64
 
 #ifndef VSET
 TARGET static inline VEC NAME(set)(REAL x) {
@@ -160,7 +160,6 @@ TARGET static void NAME(reverse)(REAL* out, const int32_t* neurons, const REAL* 
         NAME(fetch)(out + (int64_t)neurons[e > AHEAD ? e - AHEAD : e] * BLOCK_WIDTH);
         p = NAME(add_points)(P, G, p, at, e, lane, dp, dg);
         for (int k = 0; k < VECS; ++k) SAVE(o + k * LANES, LOAD(o + k * LANES) + G[k]);
-        if (row[1] == 0) continue; /* at the instant of the arrival before: nothing to go back over */
         for (int k = 0; k < VECS; ++k) {
             G[k] = G[k] * b + P[k] * h;
             P[k] = P[k] * a;
@@ -181,7 +180,6 @@ TARGET static void NAME(reverse_rows)(REAL* out, const rows_t* r, const REAL* ta
         const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
         p = NAME(add_points)(P, G, p, at, r->last[t], lane, dp, dg);
         NAME(save)(G, g + t * BLOCK_WIDTH);
-        if (row[1] == 0) continue;
         for (int k = 0; k < VECS; ++k) {
             G[k] = G[k] * b + P[k] * h;
             P[k] = P[k] * a;
@@ -206,6 +204,7 @@ TARGET static void NAME(add_rows)(REAL* out, const int32_t* rows, int64_t n, con
     NAME(load)(S, what);
     for (int64_t j = 0; j < n; ++j) {
         REAL* o = out + (int64_t)rows[j] * BLOCK_WIDTH;
+        NAME(fetch)(out + (int64_t)rows[j + AHEAD < n ? j + AHEAD : j] * BLOCK_WIDTH);
         for (int k = 0; k < VECS; ++k) SAVE(o + k * LANES, LOAD(o + k * LANES) + S[k]);
     }
 }

@@ -113,7 +113,6 @@ cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, in
     """The state at `t`, after a spike of `neuron`; returns the neurons whose refractory periods ended before `t`."""
     cdef real_t fresh[WIDTH]
     cdef real_t step[TABLE_COLUMNS]
-    cdef event_t source[1 + SWEEP_AHEAD]
     cdef uint32_t woken = 0, left
     cdef int32_t n
     while block_wakes(k, t):
@@ -123,9 +122,8 @@ cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, in
     # A level nobody reaches: no neuron is to hold the step up.
     memcpy(&step[0], row, sizeof(step))
     step[LEVEL] = <real_t> INFINITY
-    for n in range(1 + SWEEP_AHEAD):
-        source[n] = event_t(t, neuron, 0)
-    run_to(u, i, weights, &source[0], &step[0], 0, 1)
+    k.own[0] = event_t(t, neuron, 0)
+    run_to(u, i, weights, k.own, &step[0], 0, 1)
     left = woken
     while left:
         n = lowest_bit(left)
@@ -263,11 +261,14 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
     cdef const real_t* row
     cdef bint inhibits = lateral.shape[0] > 0, resumes = u is not None
     cdef real_t rest[2 * WIDTH]
+    cdef event_t own[1 + SWEEP_AHEAD]
     cdef real_t* own_u = &rest[0]
     cdef real_t* own_i = &rest[WIDTH]
     lif_fill(&lif, &constants[0])
     k.lif = &lif
     k.t_stop = t_stop
+    memset(&own[0], 0, sizeof(own))
+    k.own = &own[0]
     with nogil:
         unit = turns_take(&turns.next) if most > 0 else turns.count
         while unit < turns.count:

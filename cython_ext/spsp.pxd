@@ -12,10 +12,12 @@ cdef struct points_t:
     int64_t capacity    # spikes there is room for
     double* own         # [capacity] weight of each spike
     double* tail        # [capacity] weight of the end of the refractory period after each spike
+    double* time        # [2 capacity] ms
     double* lag         # [2 capacity] time since the arrival at or before the point, ms
     double* weight      # [2 capacity]
     int32_t* lane       # [2 capacity] neuron within the block
     int32_t* at         # [2 capacity] that arrival
+    int32_t* until      # [2 capacity] one that it is not later than
     void* rows          # real [2 capacity][TABLE_COLUMNS]
     void* dp            # real [2 capacity] what the point adds there
     void* dg

@@ -13,7 +13,7 @@ G(t - d) = G(t) b + P(t) h, P(t - d) = P(t) a.
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 
-from eventsnn._ext.arrivals cimport arrivals_after, arrivals_of, arrivals_t
+from eventsnn._ext.arrivals cimport arrivals_about, arrivals_between, arrivals_of, arrivals_t
 from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64, rows_t
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport decay_e
@@ -27,15 +27,18 @@ cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 n
     p.capacity = capacity
     p.own = <double*> malloc(n * sizeof(double))
     p.tail = <double*> malloc(n * sizeof(double))
+    p.time = <double*> malloc(n * sizeof(double))
     p.lag = <double*> malloc(n * sizeof(double))
     p.weight = <double*> malloc(n * sizeof(double))
     p.lane = <int32_t*> malloc(n * sizeof(int32_t))
     p.at = <int32_t*> malloc(n * sizeof(int32_t))
+    p.until = <int32_t*> malloc(n * sizeof(int32_t))
     p.rows = malloc(n * TABLE_COLUMNS * sizeof(double))
     p.dp = malloc(n * sizeof(double))
     p.dg = malloc(n * sizeof(double))
     p.g = malloc(max(times, 1) * WIDTH * sizeof(double))
-    if not (p.own and p.tail and p.lag and p.weight and p.lane and p.at and p.rows and p.dp and p.dg and p.g):
+    if not (p.own and p.tail and p.time and p.lag and p.weight and p.lane and p.at and p.until and p.rows and p.dp
+            and p.dg and p.g):
         points_free(p)
         with gil:
             raise MemoryError(f"no memory for the evaluation points of {capacity} spikes")
@@ -45,10 +48,12 @@ cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 n
 cdef void points_free(points_t* p) noexcept nogil:
     free(p.own)
     free(p.tail)
+    free(p.time)
     free(p.lag)
     free(p.weight)
     free(p.lane)
     free(p.at)
+    free(p.until)
     free(p.rows)
     free(p.dp)
     free(p.dg)
@@ -79,33 +84,38 @@ cdef void weigh_ends(const double* constants, const double* times, const int32_t
         last[lane] = f
 
 
-cdef int64_t list_points(const double* constants, const arrivals_t* a, const double* times, const int32_t* neurons,
-                         int64_t n_spikes, int32_t first, points_t* p) noexcept nogil:
-    """Both kinds of points in one list, latest first; those before all arrivals are left out."""
-    cdef int64_t f = n_spikes - 1, q = n_spikes - 1, n = 0, at
-    cdef double t, w
-    cdef int32_t lane
+cdef int64_t merge_points(double refractory, const double* times, const int32_t* neurons, int64_t n_spikes,
+                          int32_t first, points_t* p) noexcept nogil:
+    """Both kinds of points in one list, latest first."""
+    cdef int64_t f = n_spikes - 1, q = n_spikes - 1, n = 0
     while f >= 0 or q >= 0:
-        if q < 0 or (f >= 0 and times[f] >= times[q] + constants[3]):
-            t = times[f]
-            w = p.own[f]
-            lane = neurons[f] - first
+        if q < 0 or (f >= 0 and times[f] >= times[q] + refractory):
+            p.time[n] = times[f]
+            p.weight[n] = p.own[f]
+            p.lane[n] = neurons[f] - first
             f -= 1
         else:
-            t = times[q] + constants[3]
-            w = p.tail[q]
-            lane = neurons[q] - first
+            p.time[n] = times[q] + refractory
+            p.weight[n] = p.tail[q]
+            p.lane[n] = neurons[q] - first
             q -= 1
-        if w == 0.0:
-            continue
-        at = arrivals_after(a, t) - 1
+        n += p.weight[n] != 0.0
+    return n
+
+
+cdef int64_t place_points(const arrivals_t* a, int64_t n, points_t* p) noexcept nogil:
+    """The arrivals at or before the points; those before all arrivals are left out. Returns how many are left."""
+    cdef int64_t k, at
+    # In two loops, so that what either waits for, all of it in no order, comes at once.
+    for k in range(n):
+        arrivals_about(a, p.time[k], &p.at[k], &p.until[k])
+    for k in range(n):
+        at = arrivals_between(a, p.time[k], p.at[k], p.until[k]) - 1
         if at < 0:
+            n = k
             break
-        p.lag[n] = t - a.times[at]
-        p.weight[n] = w
-        p.lane[n] = lane
-        p.at[n] = <int32_t> at
-        n += 1
+        p.lag[k] = p.time[k] - a.times[at]
+        p.at[k] = <int32_t> at
     p.at[n] = -1
     return n
 
@@ -119,7 +129,7 @@ cdef int64_t spsp_add(const double* constants, const arrivals_t* a, const real_t
     cdef real_t* dp = <real_t*> p.dp
     cdef real_t* dg = <real_t*> p.dg
     weigh_ends(constants, times, neurons, n_spikes, first, coefficient, p)
-    n = list_points(constants, a, times, neurons, n_spikes, first, p)
+    n = place_points(a, merge_points(constants[3], times, neurons, n_spikes, first, p), p)
     if n == 0:
         return 0
     if real_t is float:

@@ -10,8 +10,9 @@
 #include "lif.h"
 #include "spikes.h"
 
-/* Rows of weights are fetched this many arrivals ahead: they lie in the second cache in no order. */
-#define SWEEP_AHEAD 8
+/* Rows of weights are fetched this many arrivals ahead. They lie in no order, in the second cache at best and often
+ * beyond it, from where one takes as long as a score of arrivals. */
+#define SWEEP_AHEAD 64
 
 /* An arrival of a sample, as a sweep reads it. SWEEP_AHEAD others, of any valid neurons, must follow the last. */
 typedef struct event_s {
@@ -24,6 +25,7 @@ typedef struct event_s {
 typedef struct block_s {
     const lif_t* lif;
     const event_t* events;        /* [n] the sample's arrivals */
+    event_t* own;                 /* [1 + SWEEP_AHEAD] zeros, the first for a spike of the block itself to arrive in */
     int64_t n;
     int64_t next;                 /* the first arrival that is not committed */
     double now;                   /* time at which potentials and currents are committed, ms */

@@ -14,6 +14,7 @@ cdef extern from "sweep.h":
     ctypedef struct block_t:
         const lif_t* lif
         const event_t* events
+        event_t* own
         int64_t n
         int64_t next
         double now
