@@ -1,15 +1,15 @@
 """What all blocks of a layer share about its arrivals: propagators between them, and where a time lies among them."""
 
 from libc.math cimport isfinite
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from eventsnn._ext.block cimport TABLE_COLUMNS as COLUMNS
 from eventsnn._ext.block cimport ops32, ops64
-from eventsnn._ext.dtypes cimport real_t
+from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_TOUCH
-from eventsnn._ext.sweep cimport SWEEP_AHEAD, event_t
+from eventsnn._ext.sweep cimport SWEEP_AHEAD, SWEEP_TIED, event_t
 from eventsnn._ext.turns cimport Turns, turns_take
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 TABLE_COLUMNS = COLUMNS
 CANDIDATE, TOUCH = LIF_CANDIDATE, LIF_TOUCH  # for the test that the twins have the same
 AHEAD = SWEEP_AHEAD
-EVENT = np.dtype([("time", np.float64), ("neuron", np.int32), ("release", np.int32)])
+EVENT = np.dtype([("time", np.float64), ("row", np.uint32), ("release", np.int32)])
 
 cdef enum:
     CHUNK = 256
@@ -84,10 +84,8 @@ cdef void fill_events(const double* times, const int32_t* neurons, int64_t n, do
     for e in range(n):
         cell = min((times[e] + refractory - origin) * scale, <double> (n - 1))
         events[e].time = times[e]
-        events[e].neuron = neurons[e]
+        events[e].row = <uint32_t> neurons[e] * WIDTH + (SWEEP_TIED if e and times[e] == times[e - 1] else 0)
         events[e].release = grid[<int64_t> cell]
-        if e and times[e] == times[e - 1]:
-            events[e].release = ~events[e].release
 
 
 def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,

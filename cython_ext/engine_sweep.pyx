@@ -39,6 +39,7 @@ from eventsnn._ext.sweep cimport (
     block_waiting,
     block_wake,
     block_wakes,
+    event_row,
     event_t,
     lowest_bit,
 )
@@ -108,9 +109,9 @@ cdef void fill_row(const lif_t* lif, double d, real_t* row) noexcept nogil:
         ops64.table(row, &d, 1, &lif.threshold, lif.threshold * LIF_CANDIDATE)
 
 
-cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, int32_t neuron, const real_t* row,
+cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, uint32_t source, const real_t* row,
                      double t) noexcept nogil:
-    """The state at `t`, after a spike of `neuron`; returns the neurons whose refractory periods ended before `t`."""
+    """The state at `t`, after a spike with its weights at `source`; returns those out of their refractory period."""
     cdef real_t fresh[WIDTH]
     cdef real_t step[TABLE_COLUMNS]
     cdef uint32_t woken = 0, left
@@ -122,7 +123,7 @@ cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, in
     # A level nobody reaches: no neuron is to hold the step up.
     memcpy(&step[0], row, sizeof(step))
     step[LEVEL] = <real_t> INFINITY
-    k.own[0] = event_t(t, neuron, 0)
+    k.own[0] = event_t(t, source, 0)
     run_to(u, i, weights, k.own, &step[0], 0, 1)
     left = woken
     while left:
@@ -191,7 +192,7 @@ cdef uint32_t inhibit_until(block_t* k, real_t* u, real_t* i, const real_t* late
         fill_row(k.lif, t - k.now, &lag_row[0])
         at_once = lanes
         while fired:
-            at_once |= commit(k, u, i, lateral, lowest_bit(fired), &lag_row[0], t)
+            at_once |= commit(k, u, i, lateral, <uint32_t> lowest_bit(fired) * WIDTH, &lag_row[0], t)
             fill_row(k.lif, 0.0, &lag_row[0])
             fired &= fired - 1
         at_once = touching(k, u, at_once & ~k.refractory)
@@ -217,7 +218,7 @@ cdef int sweep_lateral(block_t* k, real_t* u, real_t* i, const real_t* lateral, 
         t = k.events[k.next].time
         memcpy(&row[0], table + k.next * TABLE_COLUMNS, sizeof(row))
         lanes = inhibit_until(k, u, i, lateral, t, lanes, &row[0])
-        lanes |= commit(k, u, i, weights, k.events[k.next].neuron, &row[0], t)
+        lanes |= commit(k, u, i, weights, event_row(&k.events[k.next]), &row[0], t)
         lanes = touching(k, u, lanes & ~k.refractory)
         k.next += 1
     if k.until < INFINITY:

@@ -14,13 +14,17 @@
  * beyond it, from where one takes as long as a score of arrivals. */
 #define SWEEP_AHEAD 64
 
-/* An arrival of a sample, as a sweep reads it. SWEEP_AHEAD others, of any valid neurons, must follow the last. */
+/* An arrival of a sample, as a sweep reads it. SWEEP_AHEAD others, of any valid rows, must follow the last. */
 typedef struct event_s {
     double time;     /* ms, ascending */
-    int32_t neuron;  /* its source neuron */
-    int32_t release; /* none before this one is later than the refractory period of a neuron that fired at `time`;
-                        ~release < 0 for an arrival at the same time as the one before */
+    uint32_t row;    /* BLOCK_WIDTH times its source neuron, where the weights of that begin in a block; and SWEEP_TIED
+                        if it arrives at the same time as the one before */
+    int32_t release; /* none before this one is later than the refractory period of a neuron that fired at `time` */
 } event_t;
+
+#define SWEEP_TIED 1u
+
+static INLINE uint32_t event_row(const event_t* e) { return e->row & ~SWEEP_TIED; }
 
 typedef struct block_s {
     const lif_t* lif;
@@ -72,7 +76,6 @@ static INLINE void block_rest(block_t* k) {
 static INLINE int block_fire(block_t* k, int32_t n, double t) {
     k->end[n] = t + k->lif->refractory;
     k->release[n] = k->next ? k->events[k->next - 1].release : 0;
-    if (k->release[n] < 0) k->release[n] = ~k->release[n];
     return spikes_append(k->spikes, t, k->first + n);
 }
 

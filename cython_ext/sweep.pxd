@@ -7,9 +7,10 @@ from eventsnn._ext.spikes cimport spikes_t
 
 cdef extern from "sweep.h":
     enum: SWEEP_AHEAD
+    enum: SWEEP_TIED
     ctypedef struct event_t:
         double time
-        int32_t neuron
+        uint32_t row
         int32_t release
     ctypedef struct block_t:
         const lif_t* lif
@@ -29,6 +30,7 @@ cdef extern from "sweep.h":
     const int SWEEP_NO_MEMORY
     const double BURIED
     int lowest_bit(uint32_t x) noexcept nogil
+    uint32_t event_row(const event_t* e) noexcept nogil
     void block_rest(block_t* k) noexcept nogil
     void block_resume(block_t* k, double now, double until) noexcept nogil
     int block_fire(block_t* k, int32_t n, double t) noexcept nogil

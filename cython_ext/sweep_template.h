@@ -6,27 +6,28 @@
  * Twin: eventsnn/engines/twin.py.
  */
 
-/* Advance to arrival e and deliver it, FROM and TO being the potentials before and after; out of the loop if a neuron
- * may have fired on the way, with nothing changed. */
+/* Advance to the arrival at `now` and deliver it, FROM and TO being the potentials before and after; out of the loop if
+ * a neuron may have fired on the way, with nothing changed. */
 #define STEP(FROM, TO)                                                                                               \
     do {                                                                                                             \
-        while (events[e].release < 0) {                                                                              \
+        uint32_t at = now->row;                                                                                      \
+        NAME(fetch)(weights + now[SWEEP_AHEAD].row);                                                                 \
+        while (at & SWEEP_TIED) {                                                                                    \
             /* At the instant of the arrival before: no time to fire in. */                                          \
-            const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;                                       \
-            NAME(fetch)(weights + (int64_t)events[e + SWEEP_AHEAD].neuron * BLOCK_WIDTH);                            \
-            for (int k = 0; k < VECS; ++k) I[k] += LOAD(w + k * LANES);                                              \
-            if (++e == stop) goto FROM##_stays;                                                                      \
+            for (int k = 0; k < VECS; ++k) I[k] += LOAD(weights + at - SWEEP_TIED + k * LANES);                      \
+            row += TABLE_COLUMNS;                                                                                    \
+            if (++now == last) goto FROM##_stays;                                                                    \
+            at = now->row;                                                                                           \
+            NAME(fetch)(weights + now[SWEEP_AHEAD].row);                                                             \
         }                                                                                                            \
-        const REAL* row = table + e * TABLE_COLUMNS;                                                                 \
-        const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;                                           \
         const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);                                              \
-        NAME(fetch)(weights + (int64_t)events[e + SWEEP_AHEAD].neuron * BLOCK_WIDTH);                                \
         for (int k = 0; k < VECS; ++k) TO[k] = FROM[k] * a + I[k] * h;                                               \
         VEC top = TO[0];                                                                                             \
         for (int k = 1; k < VECS; ++k) top = VMAX(top, TO[k]);                                                       \
         if (__builtin_expect(VGE(top, VSET(row[3])) != 0, 0)) goto FROM##_stays;                                     \
-        for (int k = 0; k < VECS; ++k) I[k] = I[k] * b + LOAD(w + k * LANES);                                        \
-        if (++e == stop) goto TO##_stays;                                                                            \
+        for (int k = 0; k < VECS; ++k) I[k] = I[k] * b + LOAD(weights + at + k * LANES);                             \
+        row += TABLE_COLUMNS;                                                                                        \
+        if (++now == last) goto TO##_stays;                                                                          \
     } while (0)
 
 /* One block through the arrivals [e, stop): advance to each, look for spikes on the way, deliver it. Returns the
@@ -35,6 +36,8 @@
  * from one register to another. */
 TARGET KEEP_APART static int64_t NAME(run)(REAL* u, REAL* i, const REAL* weights, const event_t* events,
                                            const REAL* table, int64_t e, int64_t stop) {
+    const event_t *now = events + e, *last = events + stop;
+    const REAL* row = table + e * TABLE_COLUMNS;
     VEC U[VECS], V[VECS], I[VECS];
     if (e == stop) return e;
     NAME(load)(U, u);
@@ -48,7 +51,7 @@ V_stays:
 U_stays:
     NAME(save)(U, u);
     NAME(save)(I, i);
-    return e;
+    return now - events;
 }
 #undef STEP
 
@@ -150,7 +153,7 @@ TARGET static int NAME(sweep)(block_t* k, REAL* u, REAL* i, const REAL* weights,
     int status;
     while (n && (e = NAME(run)(u, i, weights, events, table, k->next, block_release(k))) < n) {
         const REAL* row = table + e * TABLE_COLUMNS;
-        const REAL* w = weights + (int64_t)events[e].neuron * BLOCK_WIDTH;
+        const REAL* w = weights + event_row(&events[e]);
         if (e) k->now = events[e - 1].time;
         k->next = e;
         hit = NAME(look)(u, i, row, P);
@@ -164,7 +167,7 @@ TARGET static int NAME(sweep)(block_t* k, REAL* u, REAL* i, const REAL* weights,
         if (__builtin_expect(hit != 0, 0)) {
             /* A neuron that reaches the threshold at the arrival itself fires after it, and those at its instant. */
             for (; k->next < n && events[k->next].time == events[e].time; ++k->next) {
-                w = weights + (int64_t)events[k->next].neuron * BLOCK_WIDTH;
+                w = weights + event_row(&events[k->next]);
                 for (int v = 0; v < VECS; ++v) SAVE(i + v * LANES, LOAD(i + v * LANES) + LOAD(w + v * LANES));
             }
             if (k->next == n) break;
