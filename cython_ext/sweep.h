@@ -126,6 +126,8 @@ static INLINE void block_rejoin(block_t* k, int32_t n) {
 /* True if a refractory period ends before t. */
 static INLINE int block_wakes(const block_t* k, double t) { return k->n_waiting && k->end[WAITING(k, 0)] < t; }
 
+#define RELEASE_NEAR 6 /* arrivals among which that at which a refractory period ends nearly always is */
+
 /* The first arrival after the end of a refractory period, else n. */
 static INLINE int64_t block_release(block_t* k) {
     int64_t e;
@@ -135,10 +137,14 @@ static INLINE int64_t block_release(block_t* k) {
     n = WAITING(k, 0);
     end = k->end[n];
     e = k->release[n];
-    /* Two steps that no branch hangs on: it could not be foretold. */
-    e += (e < k->n) & (k->events[e - (e == k->n)].time <= end);
-    e += (e < k->n) & (k->events[e - (e == k->n)].time <= end);
-    while (e + 8 < k->n && k->events[e + 8].time <= end) e += 8; /* many at a time */
+    if (e + RELEASE_NEAR <= k->n) {
+        /* Counted: a branch could not be foretold. */
+        const event_t* near = k->events + e;
+        int later = 0;
+        for (int m = 0; m < RELEASE_NEAR; ++m) later += near[m].time <= end;
+        e += later;
+        while (e + 8 < k->n && k->events[e + 8].time <= end) e += 8; /* many at a time */
+    }
     while (e < k->n && k->events[e].time <= end) ++e;
     k->release[n] = (int32_t)e;
     return e;
