@@ -9,8 +9,12 @@
 #define LIF_TOUCH (4.0 * 2.220446049250313e-16) /* relative distance that counts as touching the threshold */
 #define LIF_CONVERGED 1e-15                     /* error of a spike time, in slower time constants */
 #define LIF_CANDIDATE (1.0 - 0.00006103515625)  /* candidates are searched with a threshold lowered by 2^-14 */
+#define LIF_TERMS 10                            /* of the series for short times: what is left out is below 2^-51 of it */
+#define LIF_NEAR 0.125                          /* up to this many of the faster time constants a time is short */
 #define LIF_MAX_STEPS 200
 #define LIF_LIMIT_SLACK 1e-9 /* ms: limits only cut a search short, generously */
+
+typedef double lif_pair_t __attribute__((vector_size(16)));
 
 typedef struct {
     double threshold;  /* firing threshold of the membrane potential, > 0 */
@@ -24,12 +28,39 @@ typedef struct {
     double rate_m;     /* 1/tau_m, 1/ms */
     double rate_s;     /* 1/tau_s, 1/ms */
     double apart;      /* tau_m / (tau_m - tau_s) if the time constants are well apart, else 0 */
+    double near;       /* times up to this are short, ms */
+    lif_pair_t series[LIF_TERMS]; /* coefficients of (a - 1)/d and h/d, see lif_fill */
+    lif_pair_t slopes[LIF_TERMS]; /* of a' and h' */
+    lif_pair_t rested[LIF_TERMS]; /* of h/d and (b - 1)/d */
 } lif_t;
 
-/* From the eleven numbers of eventsnn.engines.lif.Constants, in its order. */
+/* From the eleven numbers of eventsnn.engines.lif.Constants, in its order.
+ *
+ * The propagators solve a' = -a/tau_m, b' = -b/tau_s and h' = b/tau_s - h/tau_m from 1, 1 and 0, which gives one
+ * coefficient of their Taylor series after the other; nothing cancels, for the signs alternate. */
 static INLINE void lif_fill(lif_t* c, const double* row) {
     const lif_t filled = {row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10]};
+    double a = 1.0, b = 1.0, h = 0.0;
     *c = filled;
+    c->near = LIF_NEAR * (c->tau_m < c->tau_s ? c->tau_m : c->tau_s);
+    for (int k = 0; k < LIF_TERMS; ++k) {
+        h = (b * c->rate_s - h * c->rate_m) / (k + 1);
+        a = a * -c->rate_m / (k + 1);
+        b = b * -c->rate_s / (k + 1);
+        c->series[k][0] = a;
+        c->series[k][1] = h;
+        c->slopes[k][0] = (k + 1) * a;
+        c->slopes[k][1] = (k + 1) * h;
+        c->rested[k][0] = h;
+        c->rested[k][1] = b;
+    }
+}
+
+/* c[0] + c[1] d + ... + c[9] d^9. */
+static INLINE lif_pair_t lif_sum(const lif_pair_t* c, lif_pair_t d) {
+    const lif_pair_t d2 = d * d, d4 = d2 * d2;
+    return (((c[0] + c[1] * d) + d2 * (c[2] + c[3] * d)) + d4 * ((c[4] + c[5] * d) + d2 * (c[6] + c[7] * d))) +
+           (d4 * d4) * (c[8] + c[9] * d);
 }
 
 /* Propagators over d >= 0 ms: u(d) = u a + I h, I(d) = I b. */
@@ -53,38 +84,56 @@ static INLINE double lif_reach(const lif_t* c, double u, double i) {
     return (u > 0.0 ? u : 0.0) + (i > 0.0 ? i : 0.0) * c->psp_max;
 }
 
+/* Where to begin the search for a crossing: about where the cubic with the state's derivatives reaches the threshold.
+ * If that leads nowhere, where the tangent does, and *leapt is 0. */
+static INLINE double lif_guess(const lif_t* c, double gap, double slope, double i0, int* leapt) {
+    const double driven = i0 * c->rate_s * c->rate_s;
+    const double bend = slope * c->rate_m + driven, third = bend * c->rate_m + driven * c->rate_s;
+    const double inverse = 1.0 / slope, d = gap * inverse, curved = bend * inverse * d;
+    double root, square, share, far;
+    *leapt = 1;
+    if (curved < 0.1875) {
+        /* The root of the parabola as a short series. */
+        const double squared = curved * curved;
+        share = third * inverse * (1.0 / 6.0) * (d * d) * (1.0 + curved * (2.5 + curved * 5.25));
+        root = (1.0 + curved * 0.5) + squared * (0.5 + curved * 0.625);
+        root = root + (squared * squared) * (0.875 + curved * 1.3125);
+        return d * (root - (share < 0.25 ? share : 0.25));
+    }
+    square = slope * slope - 2.0 * bend * gap;
+    *leapt = square > 0.0;
+    if (!*leapt) return d;
+    root = sqrt(square);
+    far = 2.0 * gap / (slope + root);
+    share = third * (far * far) / (6.0 * root);
+    return far * (1.0 - (share < 0.25 ? share : 0.25));
+}
+
 /* Time until a neuron in state (u0, i0) fires, ms; INFINITY if it does not before `limit`. */
 static INLINE double lif_next_crossing(const lif_t* c, double u0, double i0, double limit) {
     const double gap = c->threshold - u0, touch = c->threshold * (1.0 - LIF_TOUCH);
     const double close = LIF_CONVERGED * c->tau_slow;
-    double d, slope0, inverse, bend, third, curved, square;
+    double d, slope0;
     int leapt;
     if (u0 >= touch) return 0.0;
     slope0 = i0 * c->rate_s - u0 * c->rate_m;
     if (!(i0 > 0.0 && slope0 > 0.0)) return INFINITY;
-    /* The parabola with the state's slope and curvature; it may lie to the right of the crossing, a tangent never.
-     * Where its root has a short series, that, with the third derivative's share: one step of Newton's method is then
-     * enough. */
-    bend = slope0 * c->rate_m + i0 * c->rate_s * c->rate_s;
-    inverse = 1.0 / slope0;
-    d = gap * inverse;
-    curved = bend * d * inverse;
-    leapt = 1;
-    if (curved < 0.0625) {
-        third = bend * c->rate_m + i0 * c->rate_s * c->rate_s * c->rate_s;
-        d = d * (1.0 + curved * (0.5 + curved * (0.5 + curved * 0.625)));
-        d = d - third * inverse * (1.0 / 6.0) * (d * d * d);
-    } else {
-        square = slope0 * slope0 - 2.0 * bend * gap;
-        leapt = square > 0.0;
-        if (leapt) d = 2.0 * gap / (slope0 + sqrt(square));
-    }
+    d = lif_guess(c, gap, slope0, i0, &leapt);
     for (int n = 0; n < LIF_MAX_STEPS; ++n) {
-        double a, h, b, u, i, slope, step;
-        lif_respond(c, d, &a, &h, &b);
-        u = u0 * a + i0 * h;
-        i = i0 * b;
-        slope = i * c->rate_s - u * c->rate_m;
+        double u, left, slope, inverse, step, curvature, bent;
+        if (d <= c->near) {
+            const lif_pair_t twice = {d, d}, p = lif_sum(c->series, twice), q = lif_sum(c->slopes, twice);
+            const double rise = (u0 * d) * p[0] + (i0 * d) * p[1];
+            slope = u0 * q[0] + i0 * q[1];
+            u = u0 + rise;
+            left = gap - rise;
+        } else {
+            double a, h, b;
+            lif_respond(c, d, &a, &h, &b);
+            u = u0 * a + i0 * h;
+            slope = (i0 * b) * c->rate_s - u * c->rate_m;
+            left = c->threshold - u;
+        }
         if (leapt && !(slope > 0.0)) {
             /* Past the maximum: start again, from the left. */
             leapt = 0;
@@ -95,10 +144,13 @@ static INLINE double lif_next_crossing(const lif_t* c, double u0, double i0, dou
         if ((u >= touch) & !(leapt & (u > c->threshold))) return d; /* one branch, which is easy to foretell */
         if (!(slope > 0.0)) return INFINITY;
         leapt = 0;
-        step = (c->threshold - u) / slope;
+        inverse = 1.0 / slope;
+        step = left * inverse;
+        curvature = (slope * c->rate_m + (slope + u * c->rate_m) * c->rate_s) * inverse;
+        bent = curvature * (step * step);
         d = d + step;
-        /* What Newton's method leaves is its step squared times half the curvature over the slope. */
-        if ((slope * c->rate_m + i * c->rate_s * c->rate_s) * (step * step) <= 2.0 * slope * close) return d;
+        /* Half of `bent` is what the curvature adds to the step; then the cube's share is left, or less. */
+        if (fabs(bent * curvature * step) <= close) return d + 0.5 * bent;
         if (d > limit) return INFINITY;
     }
     return d;
@@ -120,9 +172,14 @@ static INLINE double lif_next_spike(const lif_t* c, double u, double i, double n
 
 /* Membrane potential at `then` of a neuron whose refractory period ends at `end`, now <= end <= then. */
 static INLINE double lif_after_refractory(const lif_t* c, double i, double now, double end, double then) {
+    const lif_pair_t lag = {then - end, end - now};
     double a, h, b;
-    lif_respond(c, then - end, &a, &h, &b);
-    return (i * decay_e((end - now) * c->rate_s)) * h;
+    if ((lag[0] <= c->near) & (lag[1] <= c->near)) {
+        const lif_pair_t p = lag * lif_sum(c->rested, lag);
+        return (i * (1.0 + p[1])) * p[0];
+    }
+    lif_respond(c, lag[0], &a, &h, &b);
+    return (i * decay_e(lag[1] * c->rate_s)) * h;
 }
 
 #endif

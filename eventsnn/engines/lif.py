@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -24,8 +25,12 @@ CANDIDATE = 1.0 - 2.0**-14
 # Above this |k| = |tau_m / (tau_m - tau_s)| the time constants are close: differences of exponentials cancel.
 CLOSE = 64.0
 # Where threshold minus potential, times curvature, over slope squared is below this, the parabola's root is
-# taken as a series: 1/2, 1/2, 5/8 are the coefficients of 2 / (1 + sqrt(1 - 2 x)).
-SHORT = 0.0625
+# taken as a series: 1/2, 1/2, 5/8, 7/8, 21/16 are the coefficients of 2 / (1 + sqrt(1 - 2 x)).
+SHORT = 0.1875
+# Up to `NEAR` of the faster time constants the propagators are taken from `TERMS` terms of their Taylor
+# series: what is left out is below 2^-51 of it.
+TERMS = 10
+NEAR = 0.125
 # A double root halves the distance each step; 200 steps are out of reach.
 MAX_STEPS = 200
 
@@ -114,16 +119,84 @@ def psp(t: np.ndarray, lif: LIF) -> np.ndarray:
     return np.where(t > 0.0, value, 0.0)
 
 
+@lru_cache(maxsize=64)
+def series(c: Constants) -> dict[str, list[float]]:
+    """Coefficients of Taylor series over d: of "a", (a - 1)/d; "h", h/d; "b", (b - 1)/d; "a'" and "h'".
+
+    The propagators a, h, b solve a' = -a/tau_m, b' = -b/tau_s and h' = b/tau_s - h/tau_m from 1, 0 and 1,
+    which gives one coefficient after the other; nothing cancels, for the signs alternate.
+    """
+    a, b, h = 1.0, 1.0, 0.0
+    found: dict[str, list[float]] = {name: [] for name in ("a", "h", "b", "a'", "h'")}
+    for k in range(1, TERMS + 1):
+        h = (b * c.rate_s - h * c.rate_m) / k
+        a = a * -c.rate_m / k
+        b = b * -c.rate_s / k
+        for terms, term in zip(found.values(), (a, h, b, k * a, k * h), strict=True):
+            terms.append(term)
+    return found
+
+
+def _sum(c: list[float], d: float) -> float:
+    """c[0] + c[1] d + ... + c[9] d^9."""
+    d2 = d * d
+    d4 = d2 * d2
+    low = (c[0] + c[1] * d) + d2 * (c[2] + c[3] * d)
+    middle = (c[4] + c[5] * d) + d2 * (c[6] + c[7] * d)
+    return (low + d4 * middle) + (d4 * d4) * (c[8] + c[9] * d)
+
+
+def _state(c: Constants, u0: float, i0: float, d: float) -> tuple[float, float, float]:
+    """(u, threshold - u, u') after `d` ms without input."""
+    if d <= NEAR * min(c.tau_m, c.tau_s):
+        sums = {name: _sum(terms, d) for name, terms in series(c).items()}
+        rise = (u0 * d) * sums["a"] + (i0 * d) * sums["h"]
+        return u0 + rise, (c.threshold - u0) - rise, u0 * sums["a'"] + i0 * sums["h'"]
+    a, h, b = respond(c, d)
+    u = u0 * a + i0 * h
+    return u, c.threshold - u, (i0 * b) * c.rate_s - u * c.rate_m
+
+
+def _guess(c: Constants, gap: float, slope: float, i0: float) -> tuple[float, bool]:
+    """Where to begin the search: about where the cubic with the state's derivatives reaches the threshold.
+
+    If that leads nowhere, where the tangent does, and False.
+    """
+    driven = i0 * c.rate_s * c.rate_s
+    bend = slope * c.rate_m + driven
+    third = bend * c.rate_m + driven * c.rate_s
+    inverse = 1.0 / slope
+    d = gap * inverse
+    curved = bend * inverse * d
+    if curved < SHORT:
+        squared = curved * curved
+        share = third * inverse * (1.0 / 6.0) * (d * d) * (1.0 + curved * (2.5 + curved * 5.25))
+        root = (1.0 + curved * 0.5) + squared * (0.5 + curved * 0.625)
+        root = root + (squared * squared) * (0.875 + curved * 1.3125)
+        return d * (root - (share if share < 0.25 else 0.25)), True
+    square = slope * slope - 2.0 * bend * gap
+    if not square > 0.0:
+        return d, False
+    root = math.sqrt(square)
+    far = 2.0 * gap / (slope + root)
+    share = third * (far * far) / (6.0 * root)
+    return far * (1.0 - (share if share < 0.25 else 0.25)), True
+
+
 def next_crossing(c: Constants, u0: float, i0: float) -> float:
     """Time until a neuron in state (u0, i0) without further input fires, ms; inf if it does not.
 
     While u rises it is concave (u' > 0 with u > 0 implies I > 0, so u'' = -u'/tau_m - I/tau_s^2 < 0), hence
     the tangent at any time meets the threshold no later than u does: Newton's method started at the left of
     the first crossing stays there, converges monotonically and skips nothing. Started at the right of it, on
-    the rising side, its first step leads to the left. So the start may be the parabola with the state's slope
-    and curvature, which is almost right for the short intervals between events; where its root has a short
-    series, that, with the third derivative's share, so that one step is enough. Where the threshold is beyond
-    the parabola's top, or u falls where the parabola leads, the start is the tangent.
+    the rising side, its first step leads to the left. So the start may be the root of the parabola with the
+    state's slope and curvature, less the third derivative's share, which is almost right for the short
+    intervals between events. Where the threshold is beyond the parabola's top, or u falls where the start
+    leads, it is the tangent's.
+
+    With s = (nu - u)/u' a step of Newton's method and k = -u''/u', the crossing lies at s + k s^2/2 + r, the
+    series of the inverse function. Where u > 0, the third derivative is at most k^2 u', and |r| about
+    (2/3) k^2 |s|^3 or less. Once k^2 |s|^3 is small enough, that is the answer; mostly after one step.
     """
     gap, touch, close = c.threshold - u0, c.threshold * (1.0 - TOUCH), CONVERGED * c.tau_slow
     if u0 >= touch:
@@ -131,23 +204,9 @@ def next_crossing(c: Constants, u0: float, i0: float) -> float:
     slope0 = i0 * c.rate_s - u0 * c.rate_m
     if not (i0 > 0.0 and slope0 > 0.0):
         return math.inf
-    bend = slope0 * c.rate_m + i0 * c.rate_s * c.rate_s
-    inverse = 1.0 / slope0
-    d = gap * inverse
-    curved, leapt = bend * d * inverse, True
-    if curved < SHORT:
-        third = bend * c.rate_m + i0 * c.rate_s * c.rate_s * c.rate_s
-        d = d * (1.0 + curved * (0.5 + curved * (0.5 + curved * 0.625)))
-        d = d - third * inverse * (1.0 / 6.0) * (d * d * d)
-    else:
-        square = slope0 * slope0 - 2.0 * bend * gap
-        leapt = square > 0.0
-        if leapt:
-            d = 2.0 * gap / (slope0 + math.sqrt(square))
+    d, leapt = _guess(c, gap, slope0, i0)
     for _ in range(MAX_STEPS):
-        a, h, b = respond(c, d)
-        u, i = u0 * a + i0 * h, i0 * b
-        slope = i * c.rate_s - u * c.rate_m
+        u, left, slope = _state(c, u0, i0, d)
         if leapt and not slope > 0.0:
             leapt, d = False, gap / slope0
             continue
@@ -157,12 +216,27 @@ def next_crossing(c: Constants, u0: float, i0: float) -> float:
         if not slope > 0.0:
             return math.inf
         leapt = False
-        step = (c.threshold - u) / slope
+        inverse = 1.0 / slope
+        step = left * inverse
+        curvature = (slope * c.rate_m + (slope + u * c.rate_m) * c.rate_s) * inverse
+        bent = curvature * (step * step)
         d = d + step
-        # What Newton's method leaves is its step squared times half the curvature over the slope.
-        if (slope * c.rate_m + i * c.rate_s * c.rate_s) * (step * step) <= 2.0 * slope * close:
-            return d
+        if abs(bent * curvature * step) <= close:
+            return d + 0.5 * bent
     return d
+
+
+def after_refractory(c: Constants, i: float, now: float, end: float, then: float) -> float:
+    """Membrane potential at `then` of a neuron reset to 0 whose refractory period ends at `end`, ms.
+
+    `i` is its synaptic current at `now`, with now <= end <= then.
+    """
+    free, held = then - end, end - now
+    near = NEAR * min(c.tau_m, c.tau_s)
+    if free <= near and held <= near:
+        terms = series(c)
+        return (i * (1.0 + held * _sum(terms["b"], held))) * (free * _sum(terms["h"], free))
+    return (i * decay(held * c.rate_s)[0]) * respond(c, free)[1]
 
 
 def certificate(c: Constants, u: float, i: float) -> float:

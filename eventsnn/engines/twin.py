@@ -13,7 +13,14 @@ import numpy as np
 from eventsnn.engines.arguments import check_input, endless, engine_projections
 from eventsnn.engines.bias import NOTHING, Certain, until
 from eventsnn.engines.decay import decay
-from eventsnn.engines.lif import Constants, certificate, constants, next_crossing, respond
+from eventsnn.engines.lif import (
+    Constants,
+    after_refractory,
+    certificate,
+    constants,
+    next_crossing,
+    respond,
+)
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.network import Network
 from eventsnn.network.layers import BIAS
@@ -55,9 +62,8 @@ class _Layer:
             if end >= t:
                 self.u[n] = self.reset
             elif end >= self.now:
-                since, driven, _ = respond(self.c, t - end)
-                at_end = i * decay((end - self.now) * self.c.rate_s)[0]
-                self.u[n] = self.reset * since + at_end * driven
+                driven = after_refractory(self.c, i, self.now, end, t)
+                self.u[n] = self.reset * respond(self.c, t - end)[0] + driven
             else:
                 self.u[n] = u * a + i * h
             self.i[n] = i * b

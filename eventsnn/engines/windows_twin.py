@@ -19,8 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eventsnn.engines.arguments import check_input, endless, engine_projections
-from eventsnn.engines.decay import decay
-from eventsnn.engines.lif import CANDIDATE, Constants, constants, next_crossing, respond
+from eventsnn.engines.lif import CANDIDATE, Constants, after_refractory, constants, next_crossing, respond
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.network import LIF, Network, Projection
 
@@ -200,9 +199,8 @@ def _leap(layer: _Layer, now: float, t: float) -> None:
         if end >= t:
             layer.u[n] = layer.reset
         elif end >= now:
-            since, driven, _ = respond(layer.c, t - end)
-            at_end = i * decay((end - now) * layer.c.rate_s)[0]
-            layer.u[n] = layer.reset * since + at_end * driven
+            driven = after_refractory(layer.c, i, now, end, t)
+            layer.u[n] = layer.reset * respond(layer.c, t - end)[0] + driven
         else:
             layer.u[n] = u * a + i * h
         layer.i[n] = i * b

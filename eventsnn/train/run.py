@@ -36,7 +36,7 @@ from eventsnn.train.samples import Batch, Feeder, cut, shuffled
 
 # Raised whenever a change gives runs other bits (solver, draws, order of sums): what was begun before cannot
 # be continued to the same result.
-BITS = 2
+BITS = 3
 
 
 class TrainingRun:

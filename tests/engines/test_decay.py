@@ -11,7 +11,7 @@ from eventsnn._ext import arrivals
 from eventsnn.engines import lif as twin
 from eventsnn.engines.arguments import constants_row
 from eventsnn.engines.decay import END, decay
-from eventsnn.engines.lif import constants, next_crossing, respond
+from eventsnn.engines.lif import NEAR, after_refractory, constants, next_crossing, respond
 from eventsnn.engines.sweep import Arrivals, LayerInput
 from tests.engines.helpers import NEURONS
 
@@ -70,3 +70,49 @@ def test_a_crossing_leaves_the_potential_above_the_level(name):
             level = lif.threshold * (a + h * lif.tau_s / lif.tau_m)
             assert u * a + i * h >= level * (1.0 - 2.0**-40)
     assert crossings > 300
+
+
+def propagators(lif, d):
+    """a, h, b over `d` ms to forty digits."""
+    tau_m, tau_s, d = mpmath.mpf(lif.tau_m), mpmath.mpf(lif.tau_s), mpmath.mpf(d)
+    a, b = mpmath.exp(-d / tau_m), mpmath.exp(-d / tau_s)
+    return a, a * d / tau_s if tau_m == tau_s else tau_m / (tau_m - tau_s) * (a - b), b
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_a_potential_after_the_refractory_period_against_forty_digits(name):
+    lif = NEURONS[name]
+    c, rng = constants(lif), random.Random(2)
+    near = NEAR * min(lif.tau_m, lif.tau_s)
+    with mpmath.workdps(40):
+        for _ in range(500):
+            held, free = (near * 10.0 ** rng.uniform(-6.0, 0.5) for _ in range(2))
+            found = after_refractory(c, 3.0, 0.0, held, held + free)
+            free = mpmath.mpf(held + free) - mpmath.mpf(held)
+            exact = 3 * propagators(lif, held)[2] * propagators(lif, free)[1]
+            assert abs(found - exact) <= 1e-15 * exact, (held, free)
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_crossings_against_forty_digits(name):
+    """Before and after the times up to which the search takes series, and at every curvature."""
+    lif = NEURONS[name]
+    c, rng = constants(lif), random.Random(6)
+    near = NEAR * min(lif.tau_m, lif.tau_s)
+    short = 0
+    with mpmath.workdps(40):
+        for _ in range(1500):
+            u = lif.threshold * (1.0 - 10.0 ** rng.uniform(-9.0, 0.3))
+            i = lif.threshold * 10.0 ** rng.uniform(-0.5, 3.0)
+            d = next_crossing(c, u, i)
+            if d == math.inf:
+                continue
+            short += d <= near
+            a, h, b = propagators(lif, d)
+            potential = u * a + i * h
+            slope = i * b / lif.tau_s - potential / lif.tau_m
+            # What the search allows itself, and what the rounding of the potential does to the time.
+            allowed = 1e-15 * max(lif.tau_m, lif.tau_s) + 1e-15 * lif.threshold / slope + 1e-15 * d
+            assert slope > 0
+            assert abs(potential - lif.threshold) / slope <= allowed, (u, i)
+    assert short > 300
