@@ -13,6 +13,7 @@ typedef struct {
     int64_t capacity; /* spikes there is room for */
     double* times;    /* [n] ms, ascending */
     int32_t* neurons; /* [n] */
+    char apart[128];  /* so that threads that fill neighbours in an array do not write to one line of the cache */
 } spikes_t;
 
 /* Make room for more; -1 if there is no memory, with what is held left as it is. */
