@@ -37,6 +37,10 @@ from eventsnn.train.samples import Batch, Feeder, cut, shuffled
 # Raised whenever a change gives runs other bits (solver, draws, order of sums): what was begun before cannot
 # be continued to the same result.
 BITS = 3
+OTHER_BITS = (
+    ": another build of eventsnn began it, whose results differ in their last digits; "
+    "go on with that build, or train anew in another folder"
+)
 
 
 class TrainingRun:
@@ -127,8 +131,9 @@ class TrainingRun:
         saved = load_checkpoint(path)
         if saved.config != self.config:
             field, before, now = _first_difference("", saved.config, self.config)
+            advice = OTHER_BITS if field == "bits" else ""
             raise TrainingError(
-                f"{path}: cannot resume, {field} was {_short(before)} and is now {_short(now)}"
+                f"{path}: cannot resume, {field} was {_short(before)} and is now {_short(now)}{advice}"
             )
         for name, array in self._arrays().items():
             if name not in saved.arrays or saved.arrays[name].shape != array.shape:

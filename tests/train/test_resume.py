@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from eventsnn.data import Augmentation, ListDataset
 from eventsnn.errors import TrainingError
 from eventsnn.network import Network
+from eventsnn.train import run
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from eventsnn.train.optimisers import Optimiser
 from tests.train.children import INTERRUPTED, die_at_replace, epochs_done, start, train_on, wait_for_epochs
@@ -211,6 +213,17 @@ def test_other_settings_are_refused(trained, tmp_path, text):
     with pytest.raises(TrainingError, match="cannot resume") as caught:
         toy_train(folder, epochs=9, resume=True, **CHANGES[text])
     assert str(caught.value).startswith(f"{folder / 'checkpoint.h5'}: cannot resume, {text}")
+    assert load_checkpoint(folder / "checkpoint.h5").epoch == 8
+
+
+def test_a_run_of_another_build_is_refused_with_advice(trained, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(trained.folder, folder)
+    monkeypatch.setattr(run, "BITS", run.BITS + 1)
+    with pytest.raises(
+        TrainingError, match=r"cannot resume, bits was .*; go on with that build, or"
+    ):
+        toy_train(folder, epochs=9, resume=True)
     assert load_checkpoint(folder / "checkpoint.h5").epoch == 8
 
 
