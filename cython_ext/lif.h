@@ -11,6 +11,7 @@
 #define LIF_CANDIDATE (1.0 - 0.00006103515625)  /* candidates are searched with a threshold lowered by 2^-14 */
 #define LIF_TERMS 10                            /* of the series for short times: what is left out is below 2^-51 of it */
 #define LIF_NEAR 0.125                          /* up to this many of the faster time constants a time is short */
+#define LIF_SHORT 0.1875                        /* up to this curvature the root of a parabola is taken as a series */
 #define LIF_MAX_STEPS 200
 #define LIF_LIMIT_SLACK 1e-9 /* ms: limits only cut a search short, generously */
 
@@ -89,24 +90,23 @@ static INLINE double lif_reach(const lif_t* c, double u, double i) {
 static INLINE double lif_guess(const lif_t* c, double gap, double slope, double i0, int* leapt) {
     const double driven = i0 * c->rate_s * c->rate_s;
     const double bend = slope * c->rate_m + driven, third = bend * c->rate_m + driven * c->rate_s;
-    const double inverse = 1.0 / slope, d = gap * inverse, curved = bend * inverse * d;
-    double root, square, share, far;
+    const double inverse = 1.0 / slope;
+    double d = gap * inverse, root = 1.0, share; /* the parabola's root is d root; of that, the third derivative's share */
+    const double curved = bend * inverse * d;
     *leapt = 1;
-    if (curved < 0.1875) {
-        /* The root of the parabola as a short series. */
+    if (curved < LIF_SHORT) {
         const double squared = curved * curved;
         share = third * inverse * (1.0 / 6.0) * (d * d) * (1.0 + curved * (2.5 + curved * 5.25));
         root = (1.0 + curved * 0.5) + squared * (0.5 + curved * 0.625);
         root = root + (squared * squared) * (0.875 + curved * 1.3125);
-        return d * (root - (share < 0.25 ? share : 0.25));
+    } else {
+        const double square = slope * slope - 2.0 * bend * gap;
+        *leapt = square > 0.0;
+        if (!*leapt) return d;
+        d = 2.0 * gap / (slope + sqrt(square));
+        share = third * (d * d) / (6.0 * sqrt(square));
     }
-    square = slope * slope - 2.0 * bend * gap;
-    *leapt = square > 0.0;
-    if (!*leapt) return d;
-    root = sqrt(square);
-    far = 2.0 * gap / (slope + root);
-    share = third * (far * far) / (6.0 * root);
-    return far * (1.0 - (share < 0.25 ? share : 0.25));
+    return d * (root - (share < 0.25 ? share : 0.25)); /* where the share is no small thing, it means nothing */
 }
 
 /* Time until a neuron in state (u0, i0) fires, ms; INFINITY if it does not before `limit`. */

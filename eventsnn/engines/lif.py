@@ -25,7 +25,8 @@ CANDIDATE = 1.0 - 2.0**-14
 # Above this |k| = |tau_m / (tau_m - tau_s)| the time constants are close: differences of exponentials cancel.
 CLOSE = 64.0
 # Where threshold minus potential, times curvature, over slope squared is below this, the parabola's root is
-# taken as a series: 1/2, 1/2, 5/8, 7/8, 21/16 are the coefficients of 2 / (1 + sqrt(1 - 2 x)).
+# taken as a series: 1/2, 1/2, 5/8, 7/8, 21/16 are the coefficients of y = 2 / (1 + sqrt(1 - 2 x)); 5/2, 21/4
+# those of y^3 / sqrt(1 - 2 x), to which the third derivative's share of the root is in proportion.
 SHORT = 0.1875
 # Up to `NEAR` of the faster time constants the propagators are taken from `TERMS` terms of their Taylor
 # series: what is left out is below 2^-51 of it.
@@ -137,6 +138,11 @@ def series(c: Constants) -> dict[str, list[float]]:
     return found
 
 
+def near(c: Constants) -> float:
+    """Times up to this are short, ms."""
+    return NEAR * min(c.tau_m, c.tau_s)
+
+
 def _sum(c: list[float], d: float) -> float:
     """c[0] + c[1] d + ... + c[9] d^9."""
     d2 = d * d
@@ -148,10 +154,11 @@ def _sum(c: list[float], d: float) -> float:
 
 def _state(c: Constants, u0: float, i0: float, d: float) -> tuple[float, float, float]:
     """(u, threshold - u, u') after `d` ms without input."""
-    if d <= NEAR * min(c.tau_m, c.tau_s):
-        sums = {name: _sum(terms, d) for name, terms in series(c).items()}
-        rise = (u0 * d) * sums["a"] + (i0 * d) * sums["h"]
-        return u0 + rise, (c.threshold - u0) - rise, u0 * sums["a'"] + i0 * sums["h'"]
+    if d <= near(c):
+        terms = series(c)
+        rise = (u0 * d) * _sum(terms["a"], d) + (i0 * d) * _sum(terms["h"], d)
+        slope = u0 * _sum(terms["a'"], d) + i0 * _sum(terms["h'"], d)
+        return u0 + rise, (c.threshold - u0) - rise, slope
     a, h, b = respond(c, d)
     u = u0 * a + i0 * h
     return u, c.threshold - u, (i0 * b) * c.rate_s - u * c.rate_m
@@ -166,21 +173,21 @@ def _guess(c: Constants, gap: float, slope: float, i0: float) -> tuple[float, bo
     bend = slope * c.rate_m + driven
     third = bend * c.rate_m + driven * c.rate_s
     inverse = 1.0 / slope
-    d = gap * inverse
+    d, root = gap * inverse, 1.0  # the parabola's root is d root; of that, the third derivative's share
     curved = bend * inverse * d
     if curved < SHORT:
         squared = curved * curved
         share = third * inverse * (1.0 / 6.0) * (d * d) * (1.0 + curved * (2.5 + curved * 5.25))
         root = (1.0 + curved * 0.5) + squared * (0.5 + curved * 0.625)
         root = root + (squared * squared) * (0.875 + curved * 1.3125)
-        return d * (root - (share if share < 0.25 else 0.25)), True
-    square = slope * slope - 2.0 * bend * gap
-    if not square > 0.0:
-        return d, False
-    root = math.sqrt(square)
-    far = 2.0 * gap / (slope + root)
-    share = third * (far * far) / (6.0 * root)
-    return far * (1.0 - (share if share < 0.25 else 0.25)), True
+    else:
+        square = slope * slope - 2.0 * bend * gap
+        if not square > 0.0:
+            return d, False
+        d = 2.0 * gap / (slope + math.sqrt(square))
+        share = third * (d * d) / (6.0 * math.sqrt(square))
+    # Where the share is no small thing, it means nothing.
+    return d * (root - (share if share < 0.25 else 0.25)), True
 
 
 def next_crossing(c: Constants, u0: float, i0: float) -> float:
@@ -226,17 +233,17 @@ def next_crossing(c: Constants, u0: float, i0: float) -> float:
     return d
 
 
-def after_refractory(c: Constants, i: float, now: float, end: float, then: float) -> float:
-    """Membrane potential at `then` of a neuron reset to 0 whose refractory period ends at `end`, ms.
+def after_refractory(c: Constants, reset: float, i: float, now: float, end: float, then: float) -> float:
+    """Membrane potential at `then` of a neuron held at `reset` until its refractory period ends at `end`, ms.
 
     `i` is its synaptic current at `now`, with now <= end <= then.
     """
     free, held = then - end, end - now
-    near = NEAR * min(c.tau_m, c.tau_s)
-    if free <= near and held <= near:
+    fallen, driven, _ = respond(c, free)
+    if free <= near(c) and held <= near(c):
         terms = series(c)
-        return (i * (1.0 + held * _sum(terms["b"], held))) * (free * _sum(terms["h"], free))
-    return (i * decay(held * c.rate_s)[0]) * respond(c, free)[1]
+        return reset * fallen + (i * (1.0 + held * _sum(terms["b"], held))) * (free * _sum(terms["h"], free))
+    return reset * fallen + (i * decay(held * c.rate_s)[0]) * driven
 
 
 def certificate(c: Constants, u: float, i: float) -> float:

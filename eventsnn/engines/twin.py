@@ -62,8 +62,7 @@ class _Layer:
             if end >= t:
                 self.u[n] = self.reset
             elif end >= self.now:
-                driven = after_refractory(self.c, i, self.now, end, t)
-                self.u[n] = self.reset * respond(self.c, t - end)[0] + driven
+                self.u[n] = after_refractory(self.c, self.reset, i, self.now, end, t)
             else:
                 self.u[n] = u * a + i * h
             self.i[n] = i * b

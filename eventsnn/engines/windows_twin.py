@@ -199,8 +199,7 @@ def _leap(layer: _Layer, now: float, t: float) -> None:
         if end >= t:
             layer.u[n] = layer.reset
         elif end >= now:
-            driven = after_refractory(layer.c, i, now, end, t)
-            layer.u[n] = layer.reset * respond(layer.c, t - end)[0] + driven
+            layer.u[n] = after_refractory(layer.c, layer.reset, i, now, end, t)
         else:
             layer.u[n] = u * a + i * h
         layer.i[n] = i * b

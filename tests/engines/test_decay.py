@@ -11,7 +11,7 @@ from eventsnn._ext import arrivals
 from eventsnn.engines import lif as twin
 from eventsnn.engines.arguments import constants_row
 from eventsnn.engines.decay import END, decay
-from eventsnn.engines.lif import NEAR, after_refractory, constants, next_crossing, respond
+from eventsnn.engines.lif import after_refractory, constants, near, next_crossing, respond
 from eventsnn.engines.sweep import Arrivals, LayerInput
 from tests.engines.helpers import NEURONS
 
@@ -83,11 +83,10 @@ def propagators(lif, d):
 def test_a_potential_after_the_refractory_period_against_forty_digits(name):
     lif = NEURONS[name]
     c, rng = constants(lif), random.Random(2)
-    near = NEAR * min(lif.tau_m, lif.tau_s)
     with mpmath.workdps(40):
         for _ in range(500):
-            held, free = (near * 10.0 ** rng.uniform(-6.0, 0.5) for _ in range(2))
-            found = after_refractory(c, 3.0, 0.0, held, held + free)
+            held, free = (near(c) * 10.0 ** rng.uniform(-6.0, 0.5) for _ in range(2))
+            found = after_refractory(c, 0.0, 3.0, 0.0, held, held + free)
             free = mpmath.mpf(held + free) - mpmath.mpf(held)
             exact = 3 * propagators(lif, held)[2] * propagators(lif, free)[1]
             assert abs(found - exact) <= 1e-15 * exact, (held, free)
@@ -98,7 +97,6 @@ def test_crossings_against_forty_digits(name):
     """Before and after the times up to which the search takes series, and at every curvature."""
     lif = NEURONS[name]
     c, rng = constants(lif), random.Random(6)
-    near = NEAR * min(lif.tau_m, lif.tau_s)
     short = 0
     with mpmath.workdps(40):
         for _ in range(1500):
@@ -107,7 +105,7 @@ def test_crossings_against_forty_digits(name):
             d = next_crossing(c, u, i)
             if d == math.inf:
                 continue
-            short += d <= near
+            short += d <= near(c)
             a, h, b = propagators(lif, d)
             potential = u * a + i * h
             slope = i * b / lif.tau_s - potential / lif.tau_m

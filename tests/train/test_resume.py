@@ -220,9 +220,7 @@ def test_a_run_of_another_build_is_refused_with_advice(trained, tmp_path, monkey
     folder = tmp_path / "run"
     shutil.copytree(trained.folder, folder)
     monkeypatch.setattr(run, "BITS", run.BITS + 1)
-    with pytest.raises(
-        TrainingError, match=r"cannot resume, bits was .*; go on with that build, or"
-    ):
+    with pytest.raises(TrainingError, match=r"cannot resume, bits was .*; go on with that build, or"):
         toy_train(folder, epochs=9, resume=True)
     assert load_checkpoint(folder / "checkpoint.h5").epoch == 8
 
