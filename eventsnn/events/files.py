@@ -19,6 +19,7 @@ def read(
     on_bad: OnBad = "error",
     columns: str | None = None,
     sample: int | None = None,
+    stream: str | int | None = None,
     on_cut: Literal["warn", "error"] = "warn",
 ) -> EventStream:
     """Read an event recording. docs/formats.md lists the formats.
@@ -40,6 +41,8 @@ def read(
         units of t are s, ms, us (the default), ns.
     sample : int, optional
         Number of the recording, in files that hold several (SHD).
+    stream : str or int, optional
+        Name or number of a stream of events, in files that hold several (cameras, topics, data sets).
     on_cut : {"warn", "error"}
         What to do about a record that is cut at the end of the file: leave it out with an EventFileWarning,
         or raise.
@@ -60,7 +63,14 @@ def read(
         The format needs a library that is not installed.
     """
     with open_events(
-        path, sensor=sensor, format=format, on_bad=on_bad, columns=columns, sample=sample, on_cut=on_cut
+        path,
+        sensor=sensor,
+        format=format,
+        on_bad=on_bad,
+        columns=columns,
+        sample=sample,
+        stream=stream,
+        on_cut=on_cut,
     ) as recording:
         return recording.read()
 

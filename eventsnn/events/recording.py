@@ -120,6 +120,7 @@ def open_events(
     on_bad: OnBad = "error",
     columns: str | None = None,
     sample: int | None = None,
+    stream: str | int | None = None,
     on_cut: Literal["warn", "error"] = "warn",
 ) -> Recording:
     """Open an event recording of any length, to be read part by part.
@@ -132,7 +133,7 @@ def open_events(
         Width, height, polarities; see `Recording.sensor_size` for what holds without it.
     format : str, optional
         Name of the format; left out, it is told from the file's first bytes and its name.
-    on_bad, columns, sample, on_cut
+    on_bad, columns, sample, stream, on_cut
         See `read`.
 
     Returns
@@ -157,5 +158,5 @@ def open_events(
     ...         print(len(part), part.t_last)
     """
     size = None if sensor is None else check_sensor_size(sensor)
-    options = Options(size, on_bad, on_cut, columns, sample)
+    options = Options(size, on_bad, on_cut, columns, sample, stream)
     return Recording(path, find_format(path, format), options)

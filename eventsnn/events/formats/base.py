@@ -48,6 +48,8 @@ class Options:
         Order and units of the columns of a table of text or of an array, such as ``"t[s],x,y,p"``.
     sample : int, optional
         Number of a recording in a file that holds several.
+    stream : str or int, optional
+        Name or number of a stream of events in a file that holds several (cameras, topics, data sets).
     """
 
     sensor: SensorSize | None = None
@@ -55,6 +57,7 @@ class Options:
     on_cut: Literal["warn", "error"] = "warn"
     columns: str | None = None
     sample: int | None = None
+    stream: str | int | None = None
 
     def __post_init__(self) -> None:
         if self.on_bad not in get_args(OnBad):
