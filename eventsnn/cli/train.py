@@ -28,7 +28,7 @@ from eventsnn.cli.common import (
 
 
 class AugmentOption(click.ParamType):
-    """``elastic=34``: a name and a number; whether there is such a field is the experiment's to say."""
+    """``elastic=13.4``: a name and a number; whether there is such a field is the experiment's to say."""
 
     name = "NAME=VALUE"
 
@@ -40,7 +40,7 @@ class AugmentOption(click.ParamType):
             return name.strip(), int(number) if number.strip().isdecimal() else float(number)
         except ValueError:
             self.fail(
-                f"{value!r} is no augmentation; write a name and a number, such as elastic=34", param, ctx
+                f"{value!r} is no augmentation; write a name and a number, such as elastic=13.4", param, ctx
             )
 
 

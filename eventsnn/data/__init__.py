@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.digits import load_digits
-from eventsnn.data.distort import Distortion
+from eventsnn.data.distort import AUTHORS_DISTORTION, Distortion
 from eventsnn.data.fetch import PUBLIC_SETS, fetch
 from eventsnn.data.idx import load_idx, read_idx
 from eventsnn.data.images import Images
@@ -17,6 +17,7 @@ from eventsnn.data.splits import k_fold, split_validation
 from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits, write_idx_folder
 
 __all__ = [
+    "AUTHORS_DISTORTION",
     "CORPORA",
     "DIGITS_CAMERA",
     "NMNIST",

@@ -116,7 +116,7 @@ def test_augment_options(cli: Cli, experiment: Path, folder: Path, recordings: P
         in outcome.err
     )
     outcome = cli(*options, "--augment", "elastic")
-    assert (outcome.code, "such as elastic=34" in outcome.err) == (2, True)
+    assert (outcome.code, "such as elastic=13.4" in outcome.err) == (2, True)
     experiment.write_text(
         EXPERIMENT.replace("width = 6, height = 4", "width = 6, height = 5, polarities = 2")
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eventsnn.data import Augmentation, Distortion, Images, ListDataset
+from eventsnn.data import AUTHORS_DISTORTION, Augmentation, Distortion, Images, ListDataset
 from eventsnn.data.draws import DISTORT, draw, draw_many, make_key, to_unit, to_unit_many
 from eventsnn.errors import TrainingError
 from eventsnn.train.samples import Feeder
@@ -71,6 +71,37 @@ def test_formula(change: Distortion) -> None:
         expected = distort_twin(PIXELS[k], change, int(keys[k]))
         # Rounded to whole grey values; the last bit of a sine may turn a rounding.
         assert np.abs(changed[k] - expected).max() <= 0.5 + 1e-6
+
+
+def authors_displacement(noise: np.ndarray) -> np.ndarray:
+    """The elastic field of the HM2-BP authors' program for noise uniform in -1 .. 1, one axis, in pixels.
+
+    Written from their configuration (strength 3.4) and their Gaussian: 21 x 21, sigma 4, 1 / (2 pi sigma).
+    """
+    height, width = noise.shape
+    out = np.zeros_like(noise)
+    for y in range(height):
+        for x in range(width):
+            for j in range(-10, 11):
+                for i in range(-10, 11):
+                    if 0 <= y + j < height and 0 <= x + i < width:
+                        weight = np.exp(-(i * i + j * j) / 32.0) / (8.0 * np.pi)
+                        out[y, x] += 3.4 * weight * noise[y + j, x + i]
+    return out
+
+
+def test_the_authors_elastic_field() -> None:
+    alone = Distortion(elastic=AUTHORS_DISTORTION.elastic, smoothing=AUTHORS_DISTORTION.smoothing)
+    key, shape = make_key(3, DISTORT, 0, 0), (28, 28)
+    found = alone.places(np.array([key], np.uint64), *shape)[0] - np.indices(shape)
+    noise = 2.0 * to_unit_many(draw_many(np.array([key], np.uint64), 3 + 2 * 28 * 28))[0, 3:] - 1.0
+    expected = np.array([authors_displacement(axis) for axis in noise.reshape(2, *shape)])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    assert AUTHORS_DISTORTION.elastic == pytest.approx(13.37, abs=0.01)  # 3.4 times a sum of 3.93, not 34
+    assert (AUTHORS_DISTORTION.scale, AUTHORS_DISTORTION.rotation) == (0.12, 12.0)
+    # Inside, a displacement has the standard deviation 0.163 elastic / smoothing that the docstring states.
+    many = alone.places(np.arange(40, dtype=np.uint64), *shape)[:, 0, 14, 14] - 14
+    assert many.std() == pytest.approx(0.163 * alone.elastic / alone.smoothing, rel=0.3)
 
 
 def test_nothing_asked_for_changes_nothing() -> None:
