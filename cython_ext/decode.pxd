@@ -12,6 +12,7 @@ cdef enum Policy:      # about an event outside the sensor, or earlier than the 
     STOP
     SKIP
     CLAMP              # to the nearest pixel; to the time of the event before
+    SORT               # outside: stop; earlier: hand on as it is, whoever takes the events sorts them
 
 cdef enum Status:
     MORE               # every whole record was read
@@ -56,7 +57,7 @@ cdef inline tuple run(decoder_t decoder, const uint8_t[::1] data, int64_t[::1] s
 cdef inline int put_bad(State* s, Event* event, int64_t x, int64_t y, int64_t t, uint8_t p) noexcept nogil:
     """What the policy makes of a bad event: 1 written, 0 left out, -1 stop."""
     cdef bint inside = 0 <= x < s.width and 0 <= y < s.height
-    if s.policy == STOP:
+    if s.policy == STOP or s.policy == SORT and not inside:
         s.x, s.y, s.t = x, y, t
         s.status = BACKWARDS if inside else OUTSIDE
         return -1
@@ -68,9 +69,16 @@ cdef inline int put_bad(State* s, Event* event, int64_t x, int64_t y, int64_t t,
         return 0
     event.x = <int16_t> min(max(x, 0), s.width - 1)
     event.y = <int16_t> min(max(y, 0), s.height - 1)
-    event.t = s.before = max(t, s.before)
+    event.t = t
+    if s.policy == CLAMP:
+        event.t = s.before = max(t, s.before)
     event.p = p
     return 1
+
+
+cdef inline bint lenient(State* s) noexcept nogil:
+    """Whether records of no known type are passed over."""
+    return s.policy == SKIP or s.policy == CLAMP
 
 
 cdef inline int put(State* s, Event* event, int64_t x, int64_t y, int64_t t, uint8_t p) noexcept nogil:

@@ -6,7 +6,19 @@ The layouts are described in eventsnn/events/formats/evt2.py and evt3.py.
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from eventsnn._ext.aer cimport Event
-from eventsnn._ext.decode cimport DAMAGED, FULL, MORE, STOP, Result, State, little16, little32, put, run, unwrap
+from eventsnn._ext.decode cimport (
+    DAMAGED,
+    FULL,
+    MORE,
+    Result,
+    State,
+    lenient,
+    little16,
+    little32,
+    put,
+    run,
+    unwrap,
+)
 
 cdef enum:
     # Types of EVT2 and EVT2.1
@@ -52,7 +64,7 @@ cdef Result evt2(const uint8_t* data, Py_ssize_t size, State* state, Event* even
         elif kind == TIME_HIGH:
             s.own[3] = unwrap(<int64_t> (word & 0xFFFFFFF) << 6, &s.own[1], &s.own[0], <int64_t> 1 << 34)
             s.own[2] = 1
-        elif kind <= CD_ON or kind == EXT_TRIGGER or kind >= OTHERS or s.policy != STOP:
+        elif kind <= CD_ON or kind == EXT_TRIGGER or kind >= OTHERS or lenient(&s):
             s.ignored += 1
         else:
             s.status = DAMAGED
@@ -92,7 +104,7 @@ cdef Result evt21(const uint8_t* data, Py_ssize_t size, State* state, Event* eve
         elif kind == TIME_HIGH:
             s.own[3] = unwrap(<int64_t> (word & 0xFFFFFFF) << 6, &s.own[1], &s.own[0], <int64_t> 1 << 34)
             s.own[2] = 1
-        elif kind <= CD_ON or kind == EXT_TRIGGER or kind >= OTHERS or s.policy != STOP:
+        elif kind <= CD_ON or kind == EXT_TRIGGER or kind >= OTHERS or lenient(&s):
             s.ignored += 1
         else:
             s.status = DAMAGED
@@ -150,7 +162,7 @@ cdef int slow_evt3(State* s, uint16_t word, Event* events, Py_ssize_t room) noex
             s.own[7] = unwrap(high, &s.own[1], &s.own[0], 1 << 24)
             set_clock(s, s.own[7])
             s.own[2] = 1
-    elif kind == ADDR_X or kind == EXT_TRIGGER or kind >= OTHERS or kind == CONTINUED_4 or s.policy != STOP:
+    elif kind == ADDR_X or kind == EXT_TRIGGER or kind >= OTHERS or kind == CONTINUED_4 or lenient(s):
         s.ignored += 1
     else:
         s.status = DAMAGED

@@ -46,7 +46,7 @@ WORDS = {"more": "", "outside": "outside the 40 x 30", "backwards": "runs backwa
 def test_decodes_as_twin_however_it_is_cut(case: Case, data: st.DataObject) -> None:
     body = b"".join(data.draw(st.lists(case.record, max_size=12)))
     body = body[: len(body) - data.draw(st.sampled_from([0, 0, 0, 1, 3]))]
-    on_bad = data.draw(st.sampled_from(["error", "skip", "clamp"]))
+    on_bad = data.draw(st.sampled_from(["error", "skip", "clamp", "sort"]))
     cuts = data.draw(st.lists(st.integers(0, len(case.header) + len(body)), max_size=5))
     judge = Judge(WIDTH, HEIGHT, on_bad)
     expected = judge.run(case.twin(body, judge))

@@ -1,8 +1,8 @@
 """AEDAT 4 (``.aedat4``), through the library aedat (extra ``aedat``).
 
-``#!AER-DAT4.0``, a FlatBuffers header and packets, compressed or not. All streams of events of the file
-must be of one camera. Times are microseconds (64 bits, usually since 1970) and do not wrap; y = 0 is on
-top.
+``#!AER-DAT4.0``, a FlatBuffers header and packets, compressed or not. Of several event streams (two cameras,
+say) the options choose one, by its number in the file or by the camera's name. Times are microseconds (64
+bits, usually since 1970) and do not wrap; y = 0 is on top.
 
 The library takes memory for a header or packet of whatever size the file states, 4 GB if need be, and ends
 the interpreter where there is not so much, and where the header's description is no UTF-8. So both are
@@ -28,6 +28,7 @@ from eventsnn.errors import EventFileError, EventFileWarning, MissingExtraError
 from eventsnn.events.formats.base import Anomalies, Match, Options, open_file, read_block, read_bytes
 from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.formats.gate import Gate
+from eventsnn.events.formats.streams import StreamInfo, choose_stream
 from eventsnn.events.stream import SensorSize
 
 _MAGIC = b"#!AER-DAT4.0"
@@ -62,19 +63,15 @@ class AEDAT4Reader:
         if not read_bytes(path, len(_MAGIC)).startswith(_MAGIC):
             raise EventFileError(path, "does not begin with '#!AER-DAT4.0'", offset=0)
         self._path, self._on_cut = path, options.on_cut
-        self._at, self._end, self._size = _find_packets(path)
+        self._at, self._end, self._size, names = _find_packets(path)
         self._decoder = self._call(lambda: aedat.Decoder(os.fspath(path)))
         streams = self._call(self._decoder.id_to_stream)
-        sizes = {
-            (int(stream["width"]), int(stream["height"]), 2)
-            for stream in streams.values()
-            if stream["type"] == "events"
-        }
-        if len(sizes) != 1 and options.sensor is None:
-            raise EventFileError(
-                path, f"holds {len(sizes)} sizes of event cameras: {sorted(sizes)}; pass sensor"
-            )
-        self._gate = Gate(path, options, sizes.pop() if sizes else None)
+        self.streams = _list_event_streams(streams, names)
+        if not self.streams:
+            kinds = sorted({str(stream["type"]) for stream in streams.values()})
+            raise EventFileError(path, f"holds no event stream, only {', '.join(kinds) or 'nothing'}")
+        self.stream = choose_stream(path, self.streams, options.stream)
+        self._gate = Gate(path, options, self.stream.sensor)
 
     def _call(self, function: Any, *arguments: Any) -> Any:
         """Call the library; whatever it throws at a damaged file is an EventFileError."""
@@ -101,7 +98,7 @@ class AEDAT4Reader:
                 packet = self._call(next, self._decoder)
             except StopIteration:
                 return
-            if "events" in packet:
+            if "events" in packet and packet["stream_id"] == self.stream.number:
                 events = packet["events"]
                 yield self._gate.admit(
                     to_whole(self._path, "t", events["t"]), events["x"], events["y"], events["on"]
@@ -132,8 +129,19 @@ class AEDAT4Reader:
         self._decoder = None
 
 
-def _find_packets(path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    """Where the packets begin and end, and the size of the file; EventFileError if its header is cut.
+def _list_event_streams(streams: dict[int, Any], names: dict[int, str]) -> tuple[StreamInfo, ...]:
+    """The event streams among those that the library found, by number."""
+    return tuple(
+        StreamInfo(int(number), names.get(int(number), ""), (int(found["width"]), int(found["height"]), 2))
+        for number, found in sorted(streams.items())
+        if found["type"] == "events"
+    )
+
+
+def _find_packets(path: str | os.PathLike[str]) -> tuple[int, int, int, dict[int, str]]:
+    """Where the packets begin and end, the size of the file, and names of streams by number.
+
+    Raises EventFileError if the header is cut or damaged.
 
     The header is a table of FlatBuffers after its size (u32). Its second field, if there, is the place of a
     table of all packets, which ends the file; its third is XML that describes the streams (iniVation,
@@ -153,10 +161,10 @@ def _find_packets(path: str | os.PathLike[str]) -> tuple[int, int, int]:
         fields = root - struct.unpack_from("<i", header, root)[0]
         (_, field, text) = struct.unpack_from("<HHH", header, fields + 4)
         (table,) = struct.unpack_from("<q", header, root + field) if field else (-1,)
-        _check_description(_string_at(header, root + text))
+        names = _read_names(_string_at(header, root + text))
     except (struct.error, UnicodeDecodeError, ExpatError) as error:
         raise EventFileError(path, f"the header is damaged ({error})", offset=_FIRST_LINE + 4) from None
-    return start, table if start <= table <= size else size, size
+    return start, table if start <= table <= size else size, size, names
 
 
 def _string_at(table: bytes, place: int) -> bytes:
@@ -167,10 +175,38 @@ def _string_at(table: bytes, place: int) -> bytes:
     return bytes(text)
 
 
-def _check_description(text: bytes) -> None:
-    """Raise UnicodeDecodeError or ExpatError if what describes the streams is no XML in UTF-8."""
+def _read_names(text: bytes) -> dict[int, str]:
+    """Names of the cameras of the streams, by number, from the XML that describes them.
+
+    ``<node name="outInfo"><node name="0"><node name="info"><attr key="source">DAVIS346_1</attr>``. Raises
+    UnicodeDecodeError or ExpatError if it is no XML in UTF-8.
+    """
     text.decode()
-    xml.parsers.expat.ParserCreate("utf-8").Parse(text, True)
+    path: list[str] = []
+    names: dict[int, str] = {}
+    key = ""
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal key
+        key = attributes.get("key", "") if tag == "attr" else ""
+        path.append(attributes.get("name", "") if tag == "node" else "")
+
+    def end(tag: str) -> None:
+        nonlocal key
+        key = ""
+        path.pop()
+
+    def data(found: str) -> None:
+        nodes = [name for name in path if name]
+        if key == "source" and len(nodes) >= 2 and nodes[-1] == "info" and nodes[-2].isdecimal():
+            number = int(nodes[-2])
+            names[number] = names.get(number, "") + found.strip()
+
+    parser = xml.parsers.expat.ParserCreate("utf-8")
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = data
+    parser.Parse(text, True)
+    return names
 
 
 def _read_at(path: str | os.PathLike[str], start: int, size: int) -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.stream import SensorSize
 
-OnBad = Literal["error", "skip", "clamp"]
+OnBad = Literal["error", "skip", "clamp", "sort"]
 """What to do about an event outside the sensor, or earlier than the one before it."""
 
 BLOCK_BYTES = 1 << 17
@@ -40,8 +40,9 @@ class Options:
     ----------
     sensor : tuple of 3 int, optional
         Width, height, polarities; stands above what the file says.
-    on_bad : {"error", "skip", "clamp"}
-        What to do about bad events; see `eventsnn.events.read`.
+    on_bad : {"error", "skip", "clamp", "sort"}
+        What to do about bad events; see `eventsnn.events.read`. With "sort" a reader hands events on in the
+        order of the file, and `Recording` sorts them.
     on_cut : {"warn", "error"}
         What to do about a record that is cut at the end of the file.
     columns : str, optional
@@ -49,7 +50,8 @@ class Options:
     sample : int, optional
         Number of a recording in a file that holds several.
     stream : str or int, optional
-        Name or number of a stream of events in a file that holds several (cameras, topics, data sets).
+        Name or number of a stream of events in a file that holds several (cameras, topics, data sets); see
+        `choose_stream`.
     """
 
     sensor: SensorSize | None = None
@@ -71,7 +73,7 @@ class Anomalies:
     Attributes
     ----------
     outside, backwards : int
-        Events outside the sensor, and events earlier than the one before; left out or clamped.
+        Events outside the sensor, and events earlier than the one before; left out, clamped or sorted.
     ignored : int
         Records that are no events of the sensor: triggers, frames, events before the first time.
     cut_bytes : int
@@ -87,7 +89,8 @@ class Anomalies:
 class Reader(Protocol):
     """A recording that is open: an iterator over arrays of EVENT_DTYPE, all events checked.
 
-    Iterating raises EventFileError where the file is damaged.
+    Iterating raises EventFileError where the file is damaged. A reader of a format that can hold several event
+    streams also has `streams` (tuple of StreamInfo) and `stream`, the one of them that it reads.
     """
 
     @property

@@ -12,13 +12,14 @@ import numpy as np
 
 from eventsnn.errors import EventFileError, EventFileWarning
 from eventsnn.events.formats.base import BLOCK_BYTES, Anomalies, Options, open_file, read_block
+from eventsnn.events.formats.gate import OTHER_SENSOR, UNSORTED
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
 Kernel = Callable[[memoryview, np.ndarray, np.ndarray], tuple[int, int, int]]
 """(bytes, state, events) -> (bytes read, events written, status); see cython_ext/decode.pxd."""
 
 MORE, OUTSIDE, BACKWARDS, FULL, DAMAGED = range(5)
-POLICIES = {"error": 0, "skip": 1, "clamp": 2}
+POLICIES = {"error": 0, "skip": 1, "clamp": 2, "sort": 3}
 
 FIELDS = ("width", "height", "policy", "before", "outside", "backwards", "ignored", "status", "x", "y", "t")
 """The members of the kernels' ``State``, without those of each format (``own``, after them)."""
@@ -57,7 +58,7 @@ class Layout:
     limit: tuple[int, int]
     own: Mapping[int, int] = field(default_factory=dict)
     hint: str = "the file is damaged or of another format"
-    hint_sensor: str = "for another sensor pass its size, e.g. sensor=(1280, 720, 2)"
+    hint_sensor: str = OTHER_SENSOR
 
 
 HeaderReader = Callable[[bytes, bool], Layout | None]
@@ -226,8 +227,8 @@ class Decoder:
             return f"an event at x={x}, y={y} is outside the {width} x {height} sensor; {layout.hint_sensor}"
         if status == BACKWARDS:
             return (
-                f"time runs backwards: {t} us is earlier than the event before, at {before} us; {layout.hint}"
-                " (on_bad='skip' leaves such events out)"
+                f"time runs backwards: {t} us is earlier than the event before, at {before} us; {layout.hint}; "
+                f"or {UNSORTED}"
             )
         return f"no record of this format starts with the bytes {record[:8].hex(' ')}; {layout.hint}"
 

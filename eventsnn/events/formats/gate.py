@@ -11,6 +11,15 @@ from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Anomalies, Options
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
+OTHER_SENSOR = (
+    "for another sensor give its size (sensor=(1280, 720, 2), --sensor 1280x720x2), for a part of it a region "
+    "(crop, --crop), or leave such events out (on_bad='skip', --on-bad skip)"
+)
+UNSORTED = (
+    "sort the events (on_bad='sort', --on-bad sort), or leave such events out (on_bad='skip', --on-bad skip)"
+)
+"""What to do about a bad event, for texts."""
+
 _LARGEST = 2**15
 _NO_TIME = -(2**63)
 
@@ -51,7 +60,7 @@ class Gate:
         Returns
         -------
         ndarray of shape (m,), dtype EVENT_DTYPE
-            With ``on_bad="skip"`` there may be fewer than n.
+            With ``on_bad="skip"`` there may be fewer than n; with "sort" they are as yet unsorted.
 
         Raises
         ------
@@ -74,18 +83,18 @@ class Gate:
         events["p"] = 0 if self.sensor is not None and self.sensor[2] == 1 else columns[3] > 0
         self._count += len(times)
         if n:
-            self._before = int(events["t"][-1])
+            self._before = max(self._before, int(events["t"].max()))
         return events
 
     def _mend_addresses(
         self, columns: list[np.ndarray], inside: np.ndarray, width: int, height: int, unit: str
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        if self._policy == "error":
+        if self._policy in ("error", "sort"):
             at = int(np.argmin(inside))
             raise EventFileError(
                 self._path,
                 f"{unit} {self._count + at} at x={columns[1][at]}, y={columns[2][at]} is outside the "
-                f"{width} x {height} sensor; for another sensor pass its size",
+                f"{width} x {height} sensor; {OTHER_SENSOR}",
             )
         self.anomalies.outside += int((~inside).sum())
         if self._policy == "skip":
@@ -101,10 +110,12 @@ class Gate:
             raise EventFileError(
                 self._path,
                 f"time runs backwards: {unit} {self._count + at} at {columns[0][at]} us is earlier than the "
-                f"one before, at {latest[at]} us (on_bad='skip' leaves such events out)",
+                f"one before, at {latest[at]} us; {UNSORTED}",
             )
         # An event that is outside too has been counted.
         self.anomalies.backwards += int((late & inside).sum())
         if self._policy == "skip":
             return [column[~late] for column in columns]
+        if self._policy == "sort":
+            return columns
         return [np.maximum(columns[0], latest), *columns[1:]]

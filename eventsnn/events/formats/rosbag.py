@@ -1,10 +1,13 @@
-"""Bags of ROS 1 (``.bag``) with messages dvs_msgs/EventArray, through the library rosbags (extra ``ros``).
+"""Bags of ROS 1 (``.bag``) with messages ``EventArray``, through the library rosbags (extra ``ros``).
 
-A message: header (sequence number, time, name of the frame), height, width, number of events (32 bits
-each), and 13 bytes an event: x, y (16 bits), seconds, nanoseconds (32 bits each), polarity. Times are
-rounded down to microseconds, usually since 1970, and do not wrap.
+dvs_msgs, dv_ros_msgs and prophesee_event_msgs lay a message out alike: header (sequence number, time, name of
+the frame), height, width, number of events (32 bits each), and 13 bytes an event: x, y (16 bits), seconds,
+nanoseconds (32 bits each), polarity. Times are rounded down to microseconds, usually since 1970, and do not
+wrap. Of several topics with such messages the options choose one, by its name or its number in the sorted
+names.
 
-Mueggler et al. (2017). The event-camera dataset and simulator. IJRR 36:142 (and dvs_msgs of rpg_dvs_ros).
+Mueggler et al. (2017). The event-camera dataset and simulator. IJRR 36:142 (and dvs_msgs of rpg_dvs_ros);
+iniVation, dv-ros (dv_ros_msgs).
 """
 
 from __future__ import annotations
@@ -20,11 +23,14 @@ import numpy as np
 from eventsnn.errors import EventFileError, MissingExtraError
 from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
 from eventsnn.events.formats.gate import Gate
+from eventsnn.events.formats.streams import StreamInfo, choose_stream
 from eventsnn.events.stream import SensorSize, check_sensor_size
 
 _MAGIC = b"#ROSBAG V2.0"
 _EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "u1")])
-_TYPES = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
+_TYPES = tuple(
+    f"{package}/msg/EventArray" for package in ("dvs_msgs", "dv_ros_msgs", "prophesee_event_msgs")
+)
 
 
 @dataclass(frozen=True)
@@ -57,11 +63,12 @@ class RosbagReader:
         self._bag: Any = self._call(Reader, path)
         self._call(self._bag.open)
         try:
-            self._connections = [c for c in self._bag.connections if c.msgtype in _TYPES]
-            topics = sorted({c.topic for c in self._connections})
-            if len(topics) != 1:
-                found = ", ".join(topics) or ", ".join(sorted({c.msgtype for c in self._bag.connections}))
-                raise EventFileError(path, f"holds {len(topics)} topics of events, one is needed: {found}")
+            self.streams = self._list_topics()
+            if not self.streams:
+                kinds = ", ".join(sorted({c.msgtype for c in self._bag.connections})) or "no messages"
+                raise EventFileError(path, f"holds no topic of {' or '.join(_TYPES)}; it has {kinds}")
+            self.stream = choose_stream(path, self.streams, options.stream, what="topics of events")
+            self._connections = self._connections_of(self.stream.name)
             self._messages = self._raw_messages()
             self._first = next(self._messages, None)
             sensor = None if self._first is None else self._first[0]
@@ -78,6 +85,18 @@ class RosbagReader:
             raise
         except Exception as error:
             raise EventFileError(self._path, f"damaged bag ({type(error).__name__}: {error})") from None
+
+    def _connections_of(self, topic: str) -> list[Any]:
+        return [c for c in self._bag.connections if c.topic == topic and c.msgtype in _TYPES]
+
+    def _list_topics(self) -> tuple[StreamInfo, ...]:
+        """The topics of events, sorted by name."""
+        topics = sorted({c.topic for c in self._bag.connections if c.msgtype in _TYPES})
+        kinds = [{c.msgtype for c in self._connections_of(topic)} for topic in topics]
+        return tuple(
+            StreamInfo(number, topic, about=", ".join(sorted(kind)).replace("/msg/", "/"))
+            for number, (topic, kind) in enumerate(zip(topics, kinds, strict=True))
+        )
 
     def _raw_messages(self) -> Iterator[tuple[SensorSize, np.ndarray]]:
         messages = self._bag.messages(connections=self._connections)

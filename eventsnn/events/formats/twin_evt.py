@@ -27,7 +27,7 @@ def decode_evt2(data: bytes, judge: Judge) -> Iterator[None]:
             judge.put(word >> 11 & 0x7FF, word & 0x7FF, base + (word >> 22 & 0x3F), kind)
         elif kind == 8:
             base = clock.read((word & 0xFFFFFFF) << 6)
-        elif kind in (0, 1, 0xA, 0xE, 0xF) or judge.on_bad != "error":
+        elif kind in (0, 1, 0xA, 0xE, 0xF) or judge.lenient:
             judge.ignored += 1
         else:
             judge.status = "damaged"
@@ -47,7 +47,7 @@ def decode_evt21(data: bytes, judge: Judge, swapped: bool = False) -> Iterator[N
                     judge.put((word >> 11 & 0x7FF) + k, word & 0x7FF, base + (word >> 22 & 0x3F), kind)
         elif kind == 8:
             base = clock.read((word & 0xFFFFFFF) << 6)
-        elif kind in (0, 1, 0xA, 0xE, 0xF) or judge.on_bad != "error":
+        elif kind in (0, 1, 0xA, 0xE, 0xF) or judge.lenient:
             judge.ignored += 1
         else:
             judge.status = "damaged"
@@ -88,7 +88,7 @@ def decode_evt3(data: bytes, judge: Judge) -> Iterator[None]:
                 base = clock.read(value << 12)
                 t = set_clock(base)
                 high = value
-        elif kind in (2, 7, 0xA, 0xE, 0xF) or judge.on_bad != "error":
+        elif kind in (2, 7, 0xA, 0xE, 0xF) or judge.lenient:
             judge.ignored += 1
         else:
             judge.status = "damaged"

@@ -36,12 +36,17 @@ class Judge:
     ignored: int = 0
     status: str = "more"
 
+    @property
+    def lenient(self) -> bool:
+        """Whether records of no known type are passed over."""
+        return self.on_bad in ("skip", "clamp")
+
     def put(self, x: int, y: int, t: int, p: int) -> None:
         """Take an event, or do what the policy says."""
-        before = self.events[-1][2] if self.events else t
+        before = max((event[2] for event in self.events), default=t)
         inside = 0 <= x < self.width and 0 <= y < self.height
         if not inside or t < before:
-            if self.on_bad == "error":
+            if self.on_bad == "error" or (self.on_bad == "sort" and not inside):
                 self.status = "backwards" if inside else "outside"
                 raise Stop
             if inside:
@@ -50,7 +55,8 @@ class Judge:
                 self.outside += 1
             if self.on_bad == "skip":
                 return
-            x, y, t = min(max(x, 0), self.width - 1), min(max(y, 0), self.height - 1), max(t, before)
+            if self.on_bad == "clamp":
+                x, y, t = min(max(x, 0), self.width - 1), min(max(y, 0), self.height - 1), max(t, before)
         self.events.append((x, y, t, p))
 
     def run(self, twin: Iterator[None]) -> np.ndarray:
