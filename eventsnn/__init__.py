@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from eventsnn import data
     from eventsnn.data import Augmentation
     from eventsnn.engines.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
-    from eventsnn.events import EventStream, SaccadeCamera, open_events, read, write
+    from eventsnn.events import EventStream, ReadingOptions, SaccadeCamera, open_events, read, write
     from eventsnn.learning import HM2BP
     from eventsnn.network import LIF, Connection, Conv, Dense, Input, Network, Pool, Reservoir
     from eventsnn.simulation import Simulation
@@ -47,6 +47,7 @@ __getattr__ = on_demand(
         "SimulationInterrupted": "eventsnn.engines.record",
         "SpikeRecord": "eventsnn.engines.record",
         "EventStream": "eventsnn.events",
+        "ReadingOptions": "eventsnn.events",
         "SaccadeCamera": "eventsnn.events",
         "open_events": "eventsnn.events",
         "read": "eventsnn.events",
@@ -104,6 +105,7 @@ __all__ = [
     "NetworkError",
     "Optimiser",
     "Pool",
+    "ReadingOptions",
     "Reservoir",
     "SaccadeCamera",
     "Simulation",

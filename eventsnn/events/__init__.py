@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from eventsnn.events.live import UDPSource, send_events
     from eventsnn.events.motion import MotionPath, Saccade
     from eventsnn.events.nmnist_motion import NMNIST_MOTION, NMNIST_SACCADES
+    from eventsnn.events.reading import ReadingOptions
     from eventsnn.events.recording import Recording, open_events
     from eventsnn.events.region import Region
     from eventsnn.events.speech import SpeechEncoder
@@ -35,6 +36,7 @@ __getattr__ = on_demand(
         "SpeechEncoder": "eventsnn.events.speech",
         **dict.fromkeys(("detect_format", "read", "write", "write_parts"), "eventsnn.events.files"),
         **dict.fromkeys(("Recording", "open_events"), "eventsnn.events.recording"),
+        "ReadingOptions": "eventsnn.events.reading",
         "Region": "eventsnn.events.region",
         **dict.fromkeys(("UDPSource", "send_events"), "eventsnn.events.live"),
     },
@@ -52,6 +54,7 @@ __all__ = [
     "Latency",
     "MotionPath",
     "Poisson",
+    "ReadingOptions",
     "Recording",
     "Region",
     "Saccade",

@@ -4,53 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Literal
+from typing import Unpack
 
-from eventsnn.events.formats import OnBad, PartFile, find_encoder, find_format
-from eventsnn.events.recording import open_events
+from eventsnn.events.formats import PartFile, find_encoder, find_format
+from eventsnn.events.reading import ReadingFields, ReadingOptions
 from eventsnn.events.stream import EventStream, SensorSize
 
 
-def read(
-    path: str | os.PathLike[str],
-    *,
-    sensor: tuple[int, ...] | None = None,
-    format: str | None = None,
-    on_bad: OnBad = "error",
-    columns: str | None = None,
-    sample: int | None = None,
-    stream: str | int | None = None,
-    on_cut: Literal["warn", "error"] = "warn",
-) -> EventStream:
+def read(path: str | os.PathLike[str], **reading: Unpack[ReadingFields]) -> EventStream:
     """Read an event recording. docs/formats.md lists the formats.
 
     Parameters
     ----------
     path : path
         The file.
-    sensor : tuple of 3 int, optional
-        Width, height, polarities. Left out, what the file says; else the format's own default (34 x 34 x 2
-        for N-MNIST); else the smallest sensor that holds the events.
-    format : str, optional
-        Name of the format; left out, it is told from the file's first bytes and its name.
-    on_bad : {"error", "skip", "clamp"}
-        What to do about an event outside the sensor, or earlier than the one before it: raise; leave it out;
-        or take the nearest pixel, and the time of the event before. The last two warn (EventFileWarning).
-    columns : str, optional
-        Order and units of the columns of a table of text or an array without names: ``"t[s],x,y,p"``;
-        units of t are s, ms, us (the default), ns.
-    sample : int, optional
-        Number of the recording, in files that hold several (SHD).
-    stream : str or int, optional
-        Name or number of a stream of events, in files that hold several (cameras, topics, data sets).
-    on_cut : {"warn", "error"}
-        What to do about a record that is cut at the end of the file: leave it out with an EventFileWarning,
-        or raise.
+    **reading
+        How to read it, fields of `ReadingOptions`:
+
+        - ``sensor=(width, height, polarities)``, where the file does not say, or says otherwise;
+        - ``format``, ``columns="t[s],x,y,p"``, where the file does not say;
+        - ``stream``, ``sample``: which one, in files that hold several;
+        - ``on_bad``: "error", "skip", "clamp" or "sort", for events outside the sensor or out of order;
+          ``on_cut``: "warn" or "error", for a file that ends within a record;
+        - ``t_from``, ``t_until`` (ms), ``crop=(x0, y0, x1, y1)``, ``downsample``: what to keep.
 
     Returns
     -------
     EventStream
-        All events of the file; times in microseconds, unwrapped; y = 0 on top; polarity 0 or 1.
+        All events of the file that are kept; times in microseconds, unwrapped; y = 0 on top; polarity 0 or 1.
 
     Raises
     ------
@@ -58,21 +39,11 @@ def read(
         The file cannot be read, is of no known format or may be of several, or is damaged; names the byte
         offset.
     EventStreamError
-        `sensor` is not a sensor size, or `on_bad` not one of its words.
+        A field of `reading` makes no sense.
     MissingExtraError
         The format needs a library that is not installed.
     """
-    with open_events(
-        path,
-        sensor=sensor,
-        format=format,
-        on_bad=on_bad,
-        columns=columns,
-        sample=sample,
-        stream=stream,
-        on_cut=on_cut,
-    ) as recording:
-        return recording.read()
+    return ReadingOptions(**reading).read(path)
 
 
 def write(path: str | os.PathLike[str], stream: EventStream, *, format: str | None = None) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Literal
+from typing import Unpack
 
 import numpy as np
 
-from eventsnn.errors import EventFileWarning
-from eventsnn.events.formats import EventFormat, OnBad, Options, find_format
+from eventsnn.errors import EventFileError, EventFileWarning, EventStreamError
+from eventsnn.events.formats import EventFormat, Options
 from eventsnn.events.formats.base import Anomalies, Reader
-from eventsnn.events.stream import EVENT_DTYPE, EventStream, SensorSize, check_sensor_size
+from eventsnn.events.formats.streams import StreamInfo
+from eventsnn.events.reading import ReadingFields, ReadingOptions
+from eventsnn.events.region import Region
+from eventsnn.events.stream import EVENT_DTYPE, EventStream, SensorSize
+
+_SORTED_PART = 1 << 15
 
 
 class Recording:
@@ -29,25 +34,53 @@ class Recording:
     format : str
         Name of its format.
     sensor_size : tuple of 3 int
-        Width, height, polarities. Where neither the file nor the caller says, the smallest sensor that
-        holds the events: the file is then read once more, before the first part.
+        Width, height, polarities of what is kept. Where neither the file nor the caller says, the smallest
+        sensor that holds the events: the file is then read once more, before the first part.
+    streams : tuple of StreamInfo
+        Event streams of the file, where its format can hold several.
+    stream : StreamInfo or None
+        The one of them that is read.
     anomalies : Anomalies
         Counts of what was odd so far: `outside`, `backwards`, `ignored`, `cut_bytes`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], known: EventFormat, options: Options) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        known: EventFormat,
+        options: Options,
+        region: Region | None = None,
+    ) -> None:
         self.path = os.fspath(path)
         self.format = known.name
-        self._known, self._options = known, options
+        self._known, self._options, self._region = known, options, region or Region()
         self._reader: Reader = known.open(path, options)
-        self._sensor = self._reader.sensor
+        self._whole = self._reader.sensor
+        if self._whole is None and self._region.crop is not None:
+            self._whole = (*self._region.crop[2:], 2)  # what lies beyond is left out
+        try:
+            if self._whole is not None:
+                self._kept_sensor(self._whole)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def sensor_size(self) -> SensorSize:
-        """Width, height, polarities."""
-        if self._sensor is None:
-            self._sensor = self._find_sensor()
-        return self._sensor
+        """Width, height, polarities of what is kept."""
+        if self._whole is None:
+            self._whole = self._find_sensor()
+        return self._kept_sensor(self._whole)
+
+    @property
+    def streams(self) -> tuple[StreamInfo, ...]:
+        """Event streams of the file, where its format can hold several."""
+        return getattr(self._reader, "streams", ())
+
+    @property
+    def stream(self) -> StreamInfo | None:
+        """The stream that is read, where the format can hold several."""
+        return getattr(self._reader, "stream", None)
 
     @property
     def anomalies(self) -> Anomalies:
@@ -55,18 +88,20 @@ class Recording:
         return self._reader.anomalies
 
     def __iter__(self) -> Iterator[EventStream]:
-        sensor = self.sensor_size
+        _ = self.sensor_size  # finds the sensor, if need be
+        assert self._whole is not None
         for events in self._arrays():
-            if len(events):
-                yield EventStream._trusted(events, sensor)
+            part = self._region.cut(EventStream._trusted(events, self._whole))
+            if len(part):
+                yield part
 
     def read(self) -> EventStream:
         """All events that are left, as one stream."""
-        parts = [events for events in self._arrays() if len(events)]
-        events = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, EVENT_DTYPE), *parts])
-        if self._sensor is None:
-            self._sensor = smallest_sensor([events])
-        return EventStream._trusted(events, self._sensor)
+        if self._whole is None:
+            everything = _join(self._arrays())
+            self._whole = smallest_sensor([everything])
+            return self._region.cut(EventStream._trusted(everything, self._whole))
+        return EventStream._trusted(_join(part.events for part in self), self.sensor_size)
 
     def close(self) -> None:
         """Close the file."""
@@ -80,17 +115,40 @@ class Recording:
     ) -> None:
         self.close()
 
+    def _kept_sensor(self, whole: SensorSize) -> SensorSize:
+        try:
+            return self._region.sensor(whole)
+        except EventStreamError as error:
+            raise EventFileError(self.path, f"{error} (crop, --crop)") from None
+
     def _arrays(self) -> Iterator[np.ndarray]:
-        yield from self._reader
+        """Events in order of time, on the whole sensor, up to the end of the time to be kept."""
+        arrays: Iterable[np.ndarray] = self._reader
+        if self._options.on_bad == "sort":
+            arrays = self._sorted()
+        end = self._region.t_until * 1000.0
+        for events in arrays:
+            if len(events):
+                yield events
+                if events["t"][-1] >= end:
+                    break
         odd = self.anomalies
-        if self._options.on_bad != "error" and odd.outside + odd.backwards:
-            done = "left out" if self._options.on_bad == "skip" else "clamped"
+        done = {"skip": "left out", "clamp": "clamped", "sort": "sorted"}.get(self._options.on_bad)
+        if done is not None and odd.outside + odd.backwards:
             warnings.warn(
                 f"{self.path}: {odd.outside} events outside the sensor and {odd.backwards} earlier than "
                 f"the one before were {done}",
                 EventFileWarning,
                 stacklevel=3,
             )
+
+    def _sorted(self) -> Iterator[np.ndarray]:
+        """All events in order of time, those of one time in the order of the file; takes memory for all."""
+        events = _join(self._reader)
+        if self.anomalies.backwards:
+            events = events[np.argsort(events["t"], kind="stable")]
+        for start in range(0, len(events), _SORTED_PART):
+            yield events[start : start + _SORTED_PART]
 
     def _find_sensor(self) -> SensorSize:
         """Read the whole file for its largest addresses; its oddities are told in the second reading."""
@@ -103,6 +161,12 @@ class Recording:
             reader.close()
 
 
+def _join(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """One array of all events; not copied where one part has them all."""
+    full = [events for events in parts if len(events)]
+    return full[0] if len(full) == 1 else np.concatenate([np.empty(0, EVENT_DTYPE), *full])
+
+
 def smallest_sensor(parts: Reader | list[np.ndarray]) -> SensorSize:
     """The smallest sensor with 2 polarities that holds the events (at least one pixel)."""
     width = height = 1
@@ -112,29 +176,16 @@ def smallest_sensor(parts: Reader | list[np.ndarray]) -> SensorSize:
     return (width, height, 2)
 
 
-def open_events(
-    path: str | os.PathLike[str],
-    *,
-    sensor: tuple[int, ...] | None = None,
-    format: str | None = None,
-    on_bad: OnBad = "error",
-    columns: str | None = None,
-    sample: int | None = None,
-    stream: str | int | None = None,
-    on_cut: Literal["warn", "error"] = "warn",
-) -> Recording:
+def open_events(path: str | os.PathLike[str], **reading: Unpack[ReadingFields]) -> Recording:
     """Open an event recording of any length, to be read part by part.
 
     Parameters
     ----------
     path : path
         The file.
-    sensor : tuple of 3 int, optional
-        Width, height, polarities; see `Recording.sensor_size` for what holds without it.
-    format : str, optional
-        Name of the format; left out, it is told from the file's first bytes and its name.
-    on_bad, columns, sample, stream, on_cut
-        See `read`.
+    **reading
+        Fields of `ReadingOptions`: sensor, format, columns, stream, sample, on_bad, on_cut, t_from,
+        t_until, crop, downsample. See `Recording.sensor_size` for what holds without `sensor`.
 
     Returns
     -------
@@ -147,16 +198,14 @@ def open_events(
         The file cannot be read, is of no known format or may be of several. Damage further on is raised
         where it is met, with its byte offset.
     EventStreamError
-        `sensor` is not a sensor size, or `on_bad` not one of its words.
+        A field of `reading` makes no sense.
     MissingExtraError
         The format needs a library that is not installed.
 
     Examples
     --------
-    >>> with open_events("long.raw") as recording:             # doctest: +SKIP
+    >>> with open_events("long.raw", crop=(300, 200, 368, 268)) as recording:     # doctest: +SKIP
     ...     for part in recording:
     ...         print(len(part), part.t_last)
     """
-    size = None if sensor is None else check_sensor_size(sensor)
-    options = Options(size, on_bad, on_cut, columns, sample, stream)
-    return Recording(path, find_format(path, format), options)
+    return ReadingOptions(**reading).open(path)

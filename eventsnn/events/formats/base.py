@@ -89,8 +89,8 @@ class Anomalies:
 class Reader(Protocol):
     """A recording that is open: an iterator over arrays of EVENT_DTYPE, all events checked.
 
-    Iterating raises EventFileError where the file is damaged. A reader of a format that can hold several event
-    streams also has `streams` (tuple of StreamInfo) and `stream`, the one of them that it reads.
+    Iterating raises EventFileError where the file is damaged. A reader of a format that can hold several
+    event streams also has `streams` (tuple of StreamInfo) and `stream`, the one of them that it reads.
     """
 
     @property

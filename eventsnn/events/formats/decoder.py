@@ -227,8 +227,8 @@ class Decoder:
             return f"an event at x={x}, y={y} is outside the {width} x {height} sensor; {layout.hint_sensor}"
         if status == BACKWARDS:
             return (
-                f"time runs backwards: {t} us is earlier than the event before, at {before} us; {layout.hint}; "
-                f"or {UNSORTED}"
+                f"time runs backwards: {t} us is earlier than the event before, at {before} us; "
+                f"{layout.hint}; or {UNSORTED}"
             )
         return f"no record of this format starts with the bytes {record[:8].hex(' ')}; {layout.hint}"
 

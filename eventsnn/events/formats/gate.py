@@ -12,11 +12,12 @@ from eventsnn.events.formats.base import Anomalies, Options
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
 OTHER_SENSOR = (
-    "for another sensor give its size (sensor=(1280, 720, 2), --sensor 1280x720x2), for a part of it a region "
-    "(crop, --crop), or leave such events out (on_bad='skip', --on-bad skip)"
+    "for another sensor give its size (sensor=(1280, 720, 2), --sensor 1280x720x2), for a part of it a "
+    "region (crop, --crop), or leave such events out (on_bad='skip', --on-bad skip)"
 )
 UNSORTED = (
-    "sort the events (on_bad='sort', --on-bad sort), or leave such events out (on_bad='skip', --on-bad skip)"
+    "sort the events (on_bad='sort', --on-bad sort), or leave such events out (on_bad='skip', "
+    "--on-bad skip)"
 )
 """What to do about a bad event, for texts."""
 

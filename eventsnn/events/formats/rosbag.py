@@ -28,9 +28,7 @@ from eventsnn.events.stream import SensorSize, check_sensor_size
 
 _MAGIC = b"#ROSBAG V2.0"
 _EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p", "u1")])
-_TYPES = tuple(
-    f"{package}/msg/EventArray" for package in ("dvs_msgs", "dv_ros_msgs", "prophesee_event_msgs")
-)
+_TYPES = tuple(f"{package}/msg/EventArray" for package in ("dvs_msgs", "dv_ros_msgs", "prophesee_event_msgs"))
 
 
 @dataclass(frozen=True)

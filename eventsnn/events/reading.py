@@ -1,0 +1,202 @@
+"""How recordings are read: one set of options for `read`, `open_events`, data folders and every command."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+
+from eventsnn.errors import EventStreamError
+from eventsnn.events.formats import OnBad, Options
+from eventsnn.events.region import Region
+from eventsnn.events.stream import EventStream, SensorSize, check_sensor_size
+
+if TYPE_CHECKING:
+    from eventsnn.events.recording import Recording
+
+OnCut = Literal["warn", "error"]
+
+
+class ReadingFields(TypedDict, total=False):
+    """The fields of `ReadingOptions`, for functions that take them as keyword arguments."""
+
+    sensor: tuple[int, ...] | None
+    format: str | None
+    columns: str | None
+    stream: str | int | None
+    sample: int | None
+    on_bad: OnBad
+    on_cut: OnCut
+    t_from: float
+    t_until: float
+    crop: tuple[int, int, int, int] | None
+    downsample: int
+
+
+# In experiment files and on the command line; "from" is no name of a Python argument.
+TABLE_NAMES = {"t_from": "from", "t_until": "until"}
+_FIELD_NAMES = {text: name for name, text in TABLE_NAMES.items()}
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How recordings are read; the keyword arguments of `eventsnn.read` and `eventsnn.events.open_events`.
+
+    Parameters
+    ----------
+    sensor : tuple of 3 int, optional
+        Width, height, polarities of the recording, before `crop` and `downsample`. Left out, what the file
+        says; else the format's own default (34 x 34 x 2 for N-MNIST); else the smallest sensor that holds
+        the events.
+    format : str, optional
+        Name of the format; left out, it is told from the file's first bytes and its name.
+    columns : str, optional
+        Order and units of the columns of a table of text or an array without names: ``"t[s],x,y,p"``;
+        units of t are s, ms, us (the default), ns.
+    stream : str or int, optional
+        Name or number of a stream of events, in files that hold several (cameras, topics, data sets).
+    sample : int, optional
+        Number of the recording, in files that hold several (SHD).
+    on_bad : {"error", "skip", "clamp", "sort"}
+        What to do about an event outside the sensor, or earlier than the one before it: raise; leave it
+        out; take the nearest pixel, and the time of the event before; or put the events in order of time
+        (stable, needs memory for the whole recording; an event outside the sensor still raises). The last
+        three warn (EventFileWarning).
+    on_cut : {"warn", "error"}
+        What to do about a record that is cut at the end of the file: leave it out with an EventFileWarning,
+        or raise.
+    t_from, t_until : float
+        ms on the recording's clock; events with t_from <= t < t_until are kept, their times unchanged.
+    crop : (x0, y0, x1, y1), optional
+        Pixels x0 <= x < x1, y0 <= y < y1 are kept and counted from (x0, y0).
+    downsample : int
+        After that, squares of this many pixels a side become one pixel; every event is kept.
+
+    Raises
+    ------
+    EventStreamError
+        A field that makes no sense; the text names it.
+    """
+
+    sensor: tuple[int, ...] | None = None
+    format: str | None = None
+    columns: str | None = None
+    stream: str | int | None = None
+    sample: int | None = None
+    on_bad: OnBad = "error"
+    on_cut: OnCut = "warn"
+    t_from: float = 0.0
+    t_until: float = math.inf
+    crop: tuple[int, int, int, int] | None = None
+    downsample: int = 1
+
+    def __post_init__(self) -> None:
+        if self.sensor is not None:
+            object.__setattr__(self, "sensor", check_sensor_size(self.sensor))
+        if self.crop is not None:
+            object.__setattr__(self, "crop", tuple(self.crop))
+        if self.on_cut not in get_args(OnCut):
+            raise EventStreamError(f"on_cut must be one of {', '.join(get_args(OnCut))}: got {self.on_cut!r}")
+        _ = self.region, self.decoding  # they check their fields
+
+    @cached_property
+    def region(self) -> Region:
+        """The part of a recording that is kept."""
+        return Region(self.crop, self.downsample, self.t_from, self.t_until)
+
+    @cached_property
+    def decoding(self) -> Options:
+        """What concerns the readers of file formats."""
+        return Options(
+            self._size, self.on_bad, self.on_cut, columns=self.columns, sample=self.sample, stream=self.stream
+        )
+
+    @property
+    def _size(self) -> SensorSize | None:
+        return None if self.sensor is None else check_sensor_size(self.sensor)
+
+    @property
+    def whole_sensor(self) -> bool:
+        """Whether events keep their addresses: neither `crop` nor `downsample`."""
+        return self.crop is None and self.downsample == 1
+
+    def for_input(self, size: SensorSize) -> ReadingOptions:
+        """The same for a network whose input is `size`: the sensor of recordings of which nothing else is
+        said.""" return replace(self, sensor=size) if self.sensor is None and self.whole_sensor else self
+
+    def kept_sensor(self, size: SensorSize | None) -> SensorSize | None:
+        """The sensor of what is kept of recordings whose files say `size`; None where that is not known.
+
+        Raises EventStreamError if the crop reaches beyond the sensor.
+        """
+        known = self._size or size
+        if known is None and self.crop is not None:
+            known = (self.crop[2], self.crop[3], 2)
+        return None if known is None else self.region.sensor(known)
+
+    def open(self, path: str | os.PathLike[str]) -> Recording:
+        """See `eventsnn.events.open_events`."""
+        from eventsnn.events.formats import find_format
+        from eventsnn.events.recording import Recording
+
+        return Recording(path, find_format(path, self.format), self.decoding, self.region)
+
+    def read(self, path: str | os.PathLike[str]) -> EventStream:
+        """See `eventsnn.read`."""
+        with self.open(path) as recording:
+            return recording.read()
+
+    def to_table(self) -> dict[str, Any]:
+        """The fields that are not the defaults, as the table ``[reading]`` of an experiment file has them."""
+        table = {}
+        for known in fields(self):
+            value = getattr(self, known.name)
+            if value != known.default:
+                name = TABLE_NAMES.get(known.name, known.name)
+                table[name] = list(value) if isinstance(value, tuple) else value
+        return table
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> ReadingOptions:
+        """From such a table; raises EventStreamError for what is no field, or of the wrong type."""
+        known = {TABLE_NAMES.get(known.name, known.name) for known in fields(cls)}
+        for name, value in table.items():
+            if name not in known:
+                raise EventStreamError(f"unknown field {name!r}; there are {', '.join(sorted(known))}")
+            if not _fits(name, value):
+                raise EventStreamError(f"{name} must be {_KINDS[name][1]}, got {value!r}")
+        given: dict[str, Any] = {
+            _FIELD_NAMES.get(name, name): tuple(value) if isinstance(value, list) else value
+            for name, value in table.items()
+        }
+        return cls(**given)
+
+
+_WHOLE_NUMBERS = (list, tuple)
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "sensor": (_WHOLE_NUMBERS, "three whole numbers, [width, height, polarities]"),
+    "crop": (_WHOLE_NUMBERS, "four whole numbers, [x0, y0, x1, y1]"),
+    "format": ((str,), "a name of a format"),
+    "columns": ((str,), "names of columns in a string"),
+    "stream": ((str, int), "a name or a number"),
+    "sample": ((int,), "a whole number"),
+    "on_bad": ((str,), f"one of {', '.join(get_args(OnBad))}"),
+    "on_cut": ((str,), f"one of {', '.join(get_args(OnCut))}"),
+    "from": ((int, float), "a time in ms"),
+    "until": ((int, float), "a time in ms"),
+    "downsample": ((int,), "a whole number"),
+}
+"""Of each field of a table: the types that it may have, and what to call them."""
+
+
+def _fits(name: str, value: Any) -> bool:
+    kinds, _ = _KINDS[name]
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        return False
+    if isinstance(value, list | tuple):
+        whole = all(isinstance(n, int) and not isinstance(n, bool) for n in value)
+        return whole and len(value) == (3 if name == "sensor" else 4)
+    return True
