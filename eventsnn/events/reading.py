@@ -124,8 +124,8 @@ class ReadingOptions:
         return self.crop is None and self.downsample == 1
 
     def for_input(self, size: SensorSize) -> ReadingOptions:
-        """The same for a network whose input is `size`: the sensor of recordings of which nothing else is
-        said.""" return replace(self, sensor=size) if self.sensor is None and self.whole_sensor else self
+        """The same for a network with this input: the sensor of recordings that do not state theirs."""
+        return replace(self, sensor=size) if self.sensor is None and self.whole_sensor else self
 
     def kept_sensor(self, size: SensorSize | None) -> SensorSize | None:
         """The sensor of what is kept of recordings whose files say `size`; None where that is not known.

@@ -16,8 +16,7 @@ OTHER_SENSOR = (
     "region (crop, --crop), or leave such events out (on_bad='skip', --on-bad skip)"
 )
 UNSORTED = (
-    "sort the events (on_bad='sort', --on-bad sort), or leave such events out (on_bad='skip', "
-    "--on-bad skip)"
+    "sort the events (on_bad='sort', --on-bad sort), or leave such events out (on_bad='skip', --on-bad skip)"
 )
 """What to do about a bad event, for texts."""
 
