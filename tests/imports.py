@@ -19,9 +19,17 @@ ROOMS = (
 )
 
 # What the rooms beside the staircase may use, besides errors, interrupts and compiled kernels.
-SIDE = {"network": (), "events": (), "data": ("events",), "errors": (), "interrupts": (), "lazy": ()}
+SIDE = {
+    "network": (),
+    "events": (),
+    "data": ("events",),
+    "errors": (),
+    "interrupts": (),
+    "lazy": (),
+    "names": (),
+}
 
-ANYBODY = ("errors", "interrupts", "lazy", "_ext")
+ANYBODY = ("errors", "interrupts", "lazy", "names", "_ext")
 
 
 def allowed(room: str) -> set[str]:

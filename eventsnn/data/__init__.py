@@ -6,6 +6,7 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.digits import load_digits
 from eventsnn.data.distort import AUTHORS_DISTORTION, Distortion
 from eventsnn.data.fetch import PUBLIC_SETS, fetch
+from eventsnn.data.folder import Folder
 from eventsnn.data.idx import load_idx, read_idx
 from eventsnn.data.images import Images
 from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
@@ -15,6 +16,7 @@ from eventsnn.data.source import LabelledSource
 from eventsnn.data.speech import CORPORA, Speech
 from eventsnn.data.splits import k_fold, split_validation
 from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits, write_idx_folder
+from eventsnn.data.views import Subset
 
 __all__ = [
     "AUTHORS_DISTORTION",
@@ -24,11 +26,13 @@ __all__ = [
     "PUBLIC_SETS",
     "Augmentation",
     "Distortion",
+    "Folder",
     "Images",
     "LabelledSource",
     "ListDataset",
     "Packed",
     "Speech",
+    "Subset",
     "TonicDataset",
     "fetch",
     "from_tonic",

@@ -166,6 +166,7 @@ class _Tidy:
 
     def __init__(self, dataset: EventTargetSequence, part: str, show: Progress) -> None:
         self._dataset = dataset
+        self.classes = getattr(dataset, "classes", None)
         self.targets = getattr(dataset, "targets", None)
         if self.targets is None or len(self.targets) != len(dataset):
             self.targets = []

@@ -20,6 +20,8 @@ from eventsnn._ext.records import Records
 from eventsnn.data.distort import Distortion
 from eventsnn.data.draws import CODE, DISTORT, draw, draw_many, make_key, threshold
 from eventsnn.data.idx import Split, find_idx, read_labelled
+from eventsnn.data.memory import name_classes
+from eventsnn.data.source import Sliceable, describe
 from eventsnn.errors import TrainingError
 from eventsnn.events.encode import Bernoulli
 from eventsnn.events.stream import EventStream
@@ -28,7 +30,7 @@ from eventsnn.events.words import field_bits
 _VALUES = 256
 
 
-class Images:
+class Images(Sliceable):
     """Grey images with labels as recordings, coded by `Bernoulli`; a `LabelledSource`.
 
     Each input is a pixel, ``y * width + x``. Whether pixel k of image i spikes in step s of epoch e is a draw
@@ -47,6 +49,8 @@ class Images:
         Of the draws, 0 or more.
     name : str
         What the images are called in messages: ``name[17]``.
+    classes : sequence of str, optional
+        Names of the classes; left out, their numbers.
 
     Raises
     ------
@@ -62,6 +66,7 @@ class Images:
         coder: Bernoulli | None = None,
         seed: int = 1,
         name: str = "image",
+        classes: Sequence[str] | None = None,
     ) -> None:
         array = np.ascontiguousarray(images)
         if array.ndim != 3 or array.dtype != np.uint8 or array.size == 0:
@@ -81,7 +86,7 @@ class Images:
         self.images, self.labels = array, numbers.astype(np.int64)
         self.coder, self.seed, self.root = coder or Bernoulli(), seed, name
         self.sensor_size = (width, height, 1)
-        self.classes: Sequence[str] = tuple(str(number) for number in range(int(self.labels.max()) + 1))
+        self.classes, self.numbered = name_classes(self.labels, classes), classes is None
         self.paths: Sequence[str] = [f"{name}[{index}]" for index in range(n)]
         self.skipped: list[tuple[str, str]] = []  # nothing in memory is unreadable
         x_bits, y_bits, p_bits = field_bits(self.sensor_size)
@@ -136,6 +141,9 @@ class Images:
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
         return self.stream(index).events.copy(), int(self.labels[index])
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     def stream(self, index: int, epoch: int = 0) -> EventStream:
         """Draw the spikes of image `index` in an epoch (counted from 0)."""

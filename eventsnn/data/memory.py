@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.data.source import Sliceable, describe
 from eventsnn.errors import EventStreamError, TrainingError
-from eventsnn.events.stream import EventStream, check_sensor_size
+from eventsnn.events.stream import EventStream, SensorSize, check_sensor_size
+from eventsnn.names import are_numbers
 
 
 class EventTargetSequence(Protocol):
@@ -20,35 +22,40 @@ class EventTargetSequence(Protocol):
     def __getitem__(self, index: int, /) -> tuple[Any, Any]: ...
 
 
-class ListDataset:
+class ListDataset(Sliceable):
     """Labelled recordings in memory; a `LabelledSource`.
 
     Parameters
     ----------
-    streams : sequence of EventStream
-        Of one sensor size, at least one.
+    streams : sequence of EventStream or of structured arrays
+        Of one sensor size, at least one. Arrays have the fields t (microseconds), x, [y], [p], as tonic's do.
     labels : array_like of int, shape (n,)
         Class numbers, 0 or more.
     names : sequence of str, optional
         What to call the recordings; left out, ``sample 0``, ``sample 1``, ...
     classes : sequence of str, optional
         Names of the classes; left out, their numbers.
+    sensor_size : tuple of 3 int, optional
+        Width, height, polarities of the arrays; left out, the smallest sensor that holds all their events.
 
     Raises
     ------
     TrainingError
         No streams, different sensor sizes, or lengths or labels that do not fit.
+    EventStreamError
+        An array whose events break the rules of event streams; names the recording.
     """
 
     def __init__(
         self,
-        streams: Sequence[EventStream],
+        streams: Sequence[EventStream | np.ndarray],
         labels: npt.ArrayLike,
         *,
         names: Sequence[str] | None = None,
         classes: Sequence[str] | None = None,
+        sensor_size: tuple[int, ...] | None = None,
     ) -> None:
-        self._streams = list(streams)
+        self._streams = _to_streams(list(streams), sensor_size)
         if not self._streams:
             raise TrainingError("a data set needs at least one recording")
         self.sensor_size = self._streams[0].sensor_size
@@ -58,7 +65,7 @@ class ListDataset:
                     f"sample {index} has sensor_size {stream.sensor_size}, sample 0 has {self.sensor_size}"
                 )
         self.labels = _check_labels(labels, len(self._streams))
-        self.classes = _name_classes(self.labels, classes)
+        self.classes, self.numbered = name_classes(self.labels, classes), classes is None
         self.paths = [f"sample {index}" for index in range(len(self))] if names is None else list(names)
         if len(self.paths) != len(self):
             raise TrainingError(f"{len(self.paths)} names for {len(self)} recordings")
@@ -78,17 +85,22 @@ class ListDataset:
         """Return recording `index`; never None."""
         return self._streams[index]
 
+    def __repr__(self) -> str:
+        return describe(self)
 
-class TonicDataset:
+
+class TonicDataset(Sliceable):
     """A sequence of (events, target) as a `LabelledSource`; made by `from_tonic`."""
 
     def __init__(self, dataset: EventTargetSequence, sensor_size: tuple[int, ...]) -> None:
         self._dataset = dataset
         self.sensor_size = check_sensor_size(sensor_size)
         targets = _targets(dataset)
+        self.numbered = False
         if targets.dtype.kind in "iub":
             self.labels = _check_labels(targets, len(dataset))
-            self.classes = _name_classes(self.labels, None)
+            listed = _listed_classes(dataset, self.labels)
+            self.classes, self.numbered = name_classes(self.labels, listed), listed is None
         else:
             names, numbers = np.unique(targets, return_inverse=True)
             self.labels = numbers.astype(np.int64)
@@ -114,6 +126,9 @@ class TonicDataset:
         """Return recording `index`; never None."""
         return self.stream(index)
 
+    def __repr__(self) -> str:
+        return describe(self)
+
 
 def from_tonic(dataset: EventTargetSequence, sensor_size: tuple[int, ...] | None = None) -> TonicDataset:
     """Use a tonic data set (or any sequence of (events, target)) as a source of labelled recordings.
@@ -122,7 +137,8 @@ def from_tonic(dataset: EventTargetSequence, sensor_size: tuple[int, ...] | None
     ----------
     dataset : sequence of (events, target)
         Events are structured arrays with the fields t, x, [y], [p], found by name; read on access. Targets
-        are class numbers or names (numbered in sorted order).
+        are class numbers or names (numbered in sorted order). The names of numbered classes are those of the
+        data set's attribute ``classes``, where it has one.
     sensor_size : tuple of 3 int, optional
         Width, height, polarities; left out, the data set's own ``sensor_size``.
 
@@ -151,9 +167,60 @@ def from_tonic(dataset: EventTargetSequence, sensor_size: tuple[int, ...] | None
     return TonicDataset(dataset, size)
 
 
-def as_source(data: Any) -> Any:
-    """A labelled source as it is; anything else as tonic's data sets are, through `from_tonic`."""
-    return data if hasattr(data, "read_or_none") else from_tonic(data)
+def as_source(data: Any, sensor_size: SensorSize | None = None) -> Any:
+    """A labelled source as it is; anything else as tonic's data sets are, through `from_tonic`.
+
+    `sensor_size` is that of a data set that does not state its own, such as a list of (events, label).
+    """
+    if hasattr(data, "read_or_none"):
+        return data
+    if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")) or isinstance(data, str | Mapping):
+        raise TrainingError(
+            f"a data set is needed, such as eventsnn.data.Folder, or a list of (events, label): got "
+            f"{type(data).__name__}"
+        )
+    for number, item in enumerate(data if isinstance(data, list | tuple) else ()):
+        if not (isinstance(item, tuple | list) and len(item) == 2):
+            raise TrainingError(
+                f"item {number} of the list of recordings is no pair (events, label), but "
+                f"{type(item).__name__}; eventsnn.data.ListDataset(recordings, labels) takes two lists"
+            )
+    return from_tonic(data, getattr(data, "sensor_size", None) or sensor_size)
+
+
+def _to_streams(
+    given: list[EventStream | np.ndarray], sensor_size: tuple[int, ...] | None
+) -> list[EventStream]:
+    """Streams of streams and arrays, all of one size where that is not given."""
+    size = sensor_size or next((item.sensor_size for item in given if isinstance(item, EventStream)), None)
+    streams = []
+    for index, item in enumerate(given):
+        try:
+            streams.append(item if isinstance(item, EventStream) else EventStream.from_structured(item, size))
+        except EventStreamError as error:
+            raise EventStreamError(f"sample {index}: {error}") from None
+    if size is not None or not streams:
+        return streams
+    # What holds the events of each does not hold those of all.
+    sizes = [stream.sensor_size for stream in streams]
+    size = tuple(max(sizes_of_axis) for sizes_of_axis in zip(*sizes, strict=True))
+    return [EventStream(np.array(stream.events), size) for stream in streams]  # type: ignore[arg-type]
+
+
+def _listed_classes(dataset: Any, labels: npt.NDArray[np.int64]) -> list[str] | None:
+    """Names of the classes by number, if the data set lists them: a list, or numbers by name.
+
+    Names such as ``"3 - three"``, as tonic and torchvision have them for digits, are those numbers.
+    """
+    listed = getattr(dataset, "classes", None)
+    if isinstance(listed, Mapping):
+        listed = sorted(listed, key=listed.get) if sorted(listed.values()) == [*range(len(listed))] else None
+    listed = listed.tolist() if isinstance(listed, np.ndarray) else listed
+    if not isinstance(listed, Sequence) or isinstance(listed, str) or len(listed) <= int(labels.max()):
+        return None
+    names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in listed]
+    numbers = [name.partition(" - ")[0] for name in names]
+    return numbers if are_numbers(numbers) else names
 
 
 def _targets(dataset: EventTargetSequence) -> np.ndarray:
@@ -182,7 +249,8 @@ def _check_labels(labels: npt.ArrayLike, n: int) -> npt.NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _name_classes(labels: npt.NDArray[np.int64], classes: Sequence[str] | None) -> tuple[str, ...]:
+def name_classes(labels: npt.NDArray[np.int64], classes: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of the classes, checked: those given, else their numbers."""
     n = int(labels.max()) + 1
     if classes is None:
         return tuple(str(number) for number in range(n))

@@ -11,7 +11,8 @@ Layout, all numbers little-endian::
     64   u64 ...  events, recording after recording
     index         i64 x (n + 1): first byte of each recording, and where the last ends
                   i64 x n: class numbers
-                  UTF-8 JSON: {"classes": [...], "names": [n file names]}
+                  UTF-8 JSON: {"classes": [...], "names": [n file names]}; "numbered": true where the
+                  classes have no names but their numbers
 
 An event is one 64-bit word: from the lowest bit x, y, p, each as wide as the sensor needs (6 + 6 + 1 bits for
 34 x 34 x 2), and above them the time in microseconds. N-MNIST's own records take 5 bytes instead of 8, but
@@ -32,7 +33,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +100,7 @@ class Packed(FileSource):
         self._starts = numbers[: n + 1]
         text = json.loads(index[numbers.nbytes :])
         self.classes = tuple(text["classes"])
+        self.numbered = bool(text.get("numbered", False))
         labels = numbers[n + 1 :]
         folders = [f"{self.root}/{name}" for name in self.classes]
         paths = [f"{folders[k]}/{name}" for k, name in zip(labels.tolist(), text["names"], strict=True)]
@@ -162,16 +164,37 @@ def pack(
         what a word holds, none is left, or the file cannot be written.
     """
 
+    names = _name_recordings(source)
+
     def recordings() -> Recordings:
         for index in range(len(source)):
             stream = source.read_or_none(index)
             if stream is not None:
-                name = Path(source.paths[index]).name
+                name = names[index]
                 yield name, int(source.labels[index]), to_words(stream.events, stream.sensor_size, out, name)
             if progress is not None:
                 progress(1)
 
-    return write_packed(recordings(), out, classes=source.classes, sensor_size=source.sensor_size)
+    return write_packed(
+        recordings(),
+        out,
+        classes=source.classes,
+        sensor_size=source.sensor_size,
+        numbered=getattr(source, "numbered", False),
+    )
+
+
+def _name_recordings(source: LabelledSource) -> list[str]:
+    """Names of the files; with the folders that they lie in where two of a class have the same."""
+    parts = [Path(path).parts for path in source.paths]
+    labels = np.asarray(source.labels).tolist()
+    deep, deepest = 1, max((len(own) for own in parts), default=1)
+    while deep < deepest and len({(k, own[-deep:]) for k, own in zip(labels, parts, strict=True)}) < len(
+        parts
+    ):
+        deep += 1
+    # The depth at which all differ may be that of the file's place itself: then the names stay alike.
+    return ["/".join(own[-deep:] if deep < deepest else own[-1:]) for own in parts]
 
 
 Recordings = Iterator[tuple[str, int, npt.NDArray[np.uint64]]]
@@ -179,14 +202,20 @@ Recordings = Iterator[tuple[str, int, npt.NDArray[np.uint64]]]
 
 
 def write_packed(
-    recordings: Recordings, out: str | os.PathLike[str], *, classes: tuple[str, ...], sensor_size: SensorSize
+    recordings: Recordings,
+    out: str | os.PathLike[str],
+    *,
+    classes: tuple[str, ...],
+    sensor_size: SensorSize,
+    numbered: bool = False,
 ) -> int:
     """Write recordings that are words already; `pack` says what comes out."""
     target = Path(out)
     part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         with open(part, "wb") as file:
-            events = _write_all(file, recordings, out, classes, sensor_size)
+            facts = {"classes": list(classes), **({"numbered": True} if numbered else {})}
+            events = _write_all(file, recordings, out, facts, sensor_size)
         os.replace(part, target)
     except OSError as error:
         raise EventFileError(out, f"cannot be written: {error.strerror or error}") from error
@@ -200,7 +229,7 @@ def _write_all(
     file: BinaryIO,
     recordings: Recordings,
     out: str | os.PathLike[str],
-    classes: tuple[str, ...],
+    facts: dict[str, Any],
     sensor_size: SensorSize,
 ) -> int:
     starts, labels, names = [_FIRST_EVENT], [], []
@@ -212,7 +241,7 @@ def _write_all(
         names.append(name)
     if not names:
         raise EventFileError(out, "there is no readable recording to pack")
-    text = json.dumps({"classes": list(classes), "names": names})
+    text = json.dumps({**facts, "names": names})
     index = np.array([*starts, *labels], "<i8").tobytes() + text.encode()
     file.write(index)
     header = _HEADER.pack(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,10 @@ from eventsnn._ext.records import Records
 from eventsnn.data.distort import Distortion
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize
+from eventsnn.names import list_names
+
+if TYPE_CHECKING:
+    from eventsnn.data.views import Subset
 
 OnBad = Literal["error", "skip"]
 
@@ -34,7 +38,11 @@ class LabelledSource(Protocol):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Name of each class, by class number."""
+        """Name of each class, by class number.
+
+        Data sets are matched with a network by these names. Where they are no names, but the numbers that the
+        labels are, a source may say so with an attribute ``numbered = True``: its class k is the network's.
+        """
 
     @property
     def sensor_size(self) -> SensorSize:
@@ -93,7 +101,28 @@ def check_on_bad(on_bad: str) -> None:
         raise TrainingError(f"on_bad must be one of {', '.join(get_args(OnBad))}: got {on_bad!r}")
 
 
-class FileSource(ABC):
+class Sliceable:
+    """Gives a data set the method `subset`."""
+
+    def subset(self, indices: npt.ArrayLike) -> Subset:
+        """Some of the recordings, in this order, as a data set: ``data.subset(training)``.
+
+        Parameters
+        ----------
+        indices : array_like of int, shape (n,), or of bool, one per recording
+            For instance one part of `eventsnn.data.k_fold` or `split_validation`.
+
+        Raises
+        ------
+        TrainingError
+            No indices, or one that is no number of a recording.
+        """
+        from eventsnn.data.views import make_subset
+
+        return make_subset(self, indices)  # type: ignore[arg-type]
+
+
+class FileSource(Sliceable, ABC):
     """What sources that read files have in common: what to do about an unreadable recording."""
 
     def __init__(self, paths: list[str], labels: npt.NDArray[np.int64], on_bad: OnBad) -> None:
@@ -132,3 +161,16 @@ class FileSource(ABC):
     def skipped(self) -> list[tuple[str, str]]:
         """(path, reason) of the bad recordings met so far, in the order of the data set."""
         return [(self.paths[index], reason) for index, reason in sorted(self._skipped.copy().items())]
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+def describe(source: Any) -> str:
+    """A data set in one line, for its ``repr``."""
+    width, height, polarities = source.sensor_size
+    place = f" of {source.root!r}" if getattr(source, "root", "") else ""
+    return (
+        f"<{type(source).__name__}{place}: {len(source):,} recordings of {len(source.classes)} classes "
+        f"({list_names(source.classes, 4)}), sensor {width} x {height} x {polarities}>"
+    )

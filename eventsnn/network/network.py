@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from eventsnn.errors import NetworkError
+from eventsnn.names import list_names
+from eventsnn.network.chain import INPUT, fit_layers, name_layers
+from eventsnn.network.classes import check_classes
 from eventsnn.network.layers import BIAS, Connection, Dense, Input, Projection, build_from_table
 from eventsnn.network.reservoir import Reservoir, draw_reservoir
 from eventsnn.network.sparse import draw_sparse, is_sparse, row_of
-from eventsnn.network.spatial import Conv, Pool, Shape, fit_source, lower_weights
+from eventsnn.network.spatial import Conv, Pool, lower_weights
+from eventsnn.network.tables import Layer, input_to_table, layer_from_table, layer_to_table
 from eventsnn.network.weights import check_weights
-
-INPUT = "input"
-KINDS: dict[str, type[Dense | Conv | Pool]] = {
-    "dense": Dense,
-    "conv": Conv,
-    "pool": Pool,
-    "reservoir": Reservoir,
-}
-Layer: TypeAlias = Dense | Conv | Pool
 
 
 class Network:
@@ -46,6 +41,9 @@ class Network:
     seed : int, optional
         Draws the weights from uniform(-initial_weight, initial_weight) as float32; 0 when neither is given.
         Where a layer's or connection's `probability` is below 1, as a sparse array.
+    classes : sequence of str, optional
+        Names of the classes that the output neurons stand for, in their order; there may be fewer names than
+        neurons. Training fills them in from its data set; data sets are matched by them.
 
     Attributes
     ----------
@@ -55,6 +53,7 @@ class Network:
     connections : tuple of Connection
     weights : read-only mapping of str to read-only array (post, pre)
         ``scipy.sparse.csr_array`` where they are sparse.
+    classes : tuple of str or None
 
     Raises
     ------
@@ -69,6 +68,7 @@ class Network:
         connections: Iterable[Connection] = (),
         weights: Mapping[str, Any] | None = None,
         seed: int | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         if not isinstance(input, Input):
             raise NetworkError(f"the first argument must be an Input, got {type(input).__name__}")
@@ -80,9 +80,10 @@ class Network:
                     f"layers must be Dense, Conv, Pool or Reservoir, got {type(layer).__name__}"
                 )
         self.input = input
-        self.layers = _fit_layers(input, _name_layers(layers))
+        self.layers = fit_layers(input, name_layers(layers))
         if input.has_bias and "bias" in self.names:
             raise NetworkError("layer 'bias': the name is the bias neuron's; give the layer another")
+        self.classes = check_classes(classes, self.output.neurons)
         self.connections = tuple(connections)
         self.projections = self._list_projections()
         shapes = self.weight_shapes()
@@ -174,7 +175,9 @@ class Network:
             weights[str(layer.name)] = lower_weights(layer, self.weights.get(str(layer.name)))
             common = {field: getattr(layer, field) for field in ("name", "threshold", "tau_m", "tau_s")}
             layers.append(Dense(layer.neurons, refractory=layer.refractory, delay=layer.delay, **common))
-        return Network(self.input, *layers, connections=self.connections, weights=weights)
+        return Network(
+            self.input, *layers, connections=self.connections, weights=weights, classes=self.classes
+        )
 
     @property
     def sparse_keys(self) -> tuple[str, ...]:
@@ -210,15 +213,49 @@ class Network:
 
     def with_weights(self, weights: Mapping[str, Any]) -> Network:
         """The same network with other weights."""
-        return Network(self.input, *self.layers, connections=self.connections, weights=weights)
+        return Network(
+            self.input, *self.layers, connections=self.connections, weights=weights, classes=self.classes
+        )
+
+    def with_classes(self, classes: Sequence[str] | None) -> Network:
+        """The same network with other class names, or with none; NetworkError if they cannot be."""
+        return Network(
+            self.input, *self.layers, connections=self.connections, weights=self.weights, classes=classes
+        )
+
+    def replace(self, name: str, /, **changes: Any) -> Network:
+        """The same network, and the same weights, with other parameters of a layer or connection.
+
+        Parameters
+        ----------
+        name : str
+            Name of the layer, ``"input"``, or key of a connection (``"hidden->hidden"``).
+        **changes
+            Its fields: ``network.replace("hidden", threshold=12, tau_m=32)``.
+
+        Returns
+        -------
+        Network
+            A new one; this one stays as it is.
+
+        Raises
+        ------
+        NetworkError
+            No such layer or field, a value that cannot be, or a change that needs weights of another shape.
+        """
+        from eventsnn.network.edit import replace_part
+
+        return replace_part(self, name, changes)
 
     def to_table(self) -> dict[str, Any]:
         """The description without weights, as plain values that TOML and JSON can hold."""
-        return {
-            "input": _input_to_table(self.input),
-            "layers": [_layer_to_table(layer) for layer in self.layers],
+        table = {
+            "input": input_to_table(self.input),
+            "layers": [layer_to_table(layer) for layer in self.layers],
             "connections": [asdict(replace(c, name=c.key)) for c in self.connections],
         }
+        # Files of networks without class names stay as they were before there were any.
+        return table if self.classes is None else {**table, "classes": list(self.classes)}
 
     @classmethod
     def from_table(
@@ -239,18 +276,21 @@ class Network:
         if not isinstance(table, dict):
             raise NetworkError(f"{where} must be a table")
         for key in table:
-            if key not in ("input", "layers", "connections"):
-                raise NetworkError(f"{where}: unknown field {key!r}; there are input, layers, connections")
+            if key not in ("input", "layers", "connections", "classes"):
+                raise NetworkError(
+                    f"{where}: unknown field {key!r}; there are input, layers, connections, classes"
+                )
         for key, kind in (("input", dict), ("layers", list)):
             if not isinstance(table.get(key), kind):
                 raise NetworkError(f"{where}: field {key!r} is missing or not a {kind.__name__}")
         sensor = build_from_table(Input, table["input"], f"{where}.input")
-        layers = [_layer_from_table(t, f"{where}.layers[{n}]") for n, t in enumerate(table["layers"])]
+        layers = [layer_from_table(t, f"{where}.layers[{n}]") for n, t in enumerate(table["layers"])]
         more = [
             build_from_table(Connection, t, f"{where}.connections[{n}]")
             for n, t in enumerate(table.get("connections", []))
         ]
-        return cls(sensor, *layers, connections=more, weights=weights, seed=seed)
+        classes = table.get("classes")
+        return cls(sensor, *layers, connections=more, weights=weights, seed=seed, classes=classes)
 
     def save(self, path: str | os.PathLike[str], **attributes: Any) -> None:
         """Write description and weights to one HDF5 file; see `eventsnn.network.file.save_network`."""
@@ -265,10 +305,15 @@ class Network:
 
         return load_network(path)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The view on the weights cannot be pickled, and what is unpickled must be read-only again.
+        return _rebuild, ((self.input, *self.layers), self.connections, dict(self.weights), self.classes)
+
     def __repr__(self) -> str:
         sizes = "-".join(str(n) for n in (self.input.neurons, *(layer.neurons for layer in self.layers)))
         more = f", {len(self.connections)} further connections" if self.connections else ""
-        return f"<Network {sizes} ({', '.join(self.names)}){more}>"
+        named = f", classes {list_names(self.classes, 4)}" if self.classes else ""
+        return f"<Network {sizes} ({', '.join(self.names)}){more}{named}>"
 
     # -- construction
     # ------------------------------------------------------------------------------------------
@@ -321,62 +366,11 @@ class Network:
         return weights
 
 
-def _name_layers(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    named: list[Layer] = []
-    stems = {Dense: "hidden", Conv: "conv", Pool: "pool", Reservoir: "reservoir"}
-    for n, layer in enumerate(layers):
-        name = layer.name
-        if name is None:
-            of_kind = sum(type(other) is type(layer) for other in layers[:n])
-            name = f"{stems[type(layer)]}{of_kind + 1 if of_kind else ''}"
-            if n == len(layers) - 1:
-                name = "output"
-        if name == INPUT or name in {other.name for other in named}:
-            raise NetworkError(f"layer {name!r}: the name is taken; give every layer a name of its own")
-        named.append(replace(layer, name=name))
-    return tuple(named)
-
-
-def _fit_layers(input: Input, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """The layers, spatial ones with the shape of their source."""
-    fitted: list[Layer] = []
-    shape: Shape = (input.polarities, input.height, input.width)
-    for layer in layers:
-        if isinstance(layer, Dense):
-            shape = (layer.neurons, 1, 1)
-            fitted.append(layer)
-        else:
-            fitted.append(fit_source(layer, shape, str(fitted[-1].name) if fitted else INPUT))
-            shape = fitted[-1].shape  # type: ignore[union-attr]
-    return tuple(fitted)
-
-
-def _input_to_table(sensor: Input) -> dict[str, Any]:
-    table = asdict(sensor)
-    if not sensor.has_bias:  # files of networks without stay as they were before there were biases
-        del table["bias_interval"]
-    return table
-
-
-def _layer_to_table(layer: Layer) -> dict[str, Any]:
-    table = asdict(layer)
-    table.pop("source_shape", None)
-    if isinstance(layer, Reservoir):
-        del table["neurons"]
-    kind = next(name for name, cls in KINDS.items() if type(layer) is cls)
-    # Files of dense networks stay as they were before there were other kinds.
-    return table if kind == "dense" else {"type": kind, **table}
-
-
-def _layer_from_table(table: Any, owner: str) -> Layer:
-    if isinstance(table, dict) and "type" in table:
-        kind = table["type"]
-        if kind not in KINDS:
-            raise NetworkError(f"{owner}: type must be one of {', '.join(KINDS)}, got {kind!r}")
-        if "source_shape" in table:
-            raise NetworkError(f"{owner}: unknown field 'source_shape'; it follows from the layer before")
-        table = {field: value for field, value in table.items() if field != "type"}
-        layer: Layer = build_from_table(KINDS[kind], table, owner)
-        return layer
-    dense: Layer = build_from_table(Dense, table, owner)
-    return dense
+def _rebuild(
+    parts: tuple[Any, ...],
+    connections: tuple[Connection, ...],
+    weights: dict[str, Any],
+    classes: tuple[str, ...] | None,
+) -> Network:
+    """A network from what `Network.__reduce__` gives."""
+    return Network(*parts, connections=connections, weights=weights, classes=classes)

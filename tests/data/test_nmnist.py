@@ -83,7 +83,7 @@ def test_folders_that_are_no_data_set(tmp_path):
         NMNIST(tmp_path / "0" / "a.bin")
     with pytest.raises(EventFileError, match="no label folders"):
         NMNIST(tmp_path / "0")
-    (tmp_path / "20240101").mkdir()
+    make_tree(tmp_path, ["20240101/a.bin"])
     with pytest.raises(EventFileError, match="'20240101' is no class number: larger than 65535"):
         NMNIST(tmp_path)
     with pytest.raises(TrainingError, match="on_bad must be one of error, skip: got 'ignore'"):

@@ -1,0 +1,128 @@
+"""Data sets that are folders of ``<label>/<recordings>``."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn._ext.records import Records, read_files
+from eventsnn.data.listing import LabelFrom, find_root, list_recordings
+from eventsnn.data.source import FileSource, OnBad, check_on_bad
+from eventsnn.errors import EventFileError, TrainingError
+from eventsnn.events.files import read
+from eventsnn.events.formats.nmnist import NMNISTFormat
+from eventsnn.events.stream import EventStream, SensorSize, check_sensor_size
+
+_RAW_SUFFIXES = NMNISTFormat.suffixes
+# What `read` takes and a data set decides itself.
+_OWN = ("path", "sensor", "on_bad", "on_cut")
+
+
+class Folder(FileSource):
+    """Labelled recordings in a folder of ``<label>/<recordings>``.
+
+    The folder is listed once, contents are read on access: ``source[i]`` is ``(events, label)`` with a
+    structured array of EVENT_DTYPE, as tonic's data sets and wrappers have it. The order is that of the
+    classes, then of the file names.
+
+    Recordings may lie deeper in their label folder. Hidden folders, folders without recordings and what
+    archive programs and file managers leave behind (``__MACOSX``) are left out, with an EventFileWarning.
+
+    Parameters
+    ----------
+    root : path
+        The folder of label folders, or one that holds ``Train`` or ``Test``.
+    split : {"Train", "Test"}, optional
+        Which of the two to take. Left out, `root` itself if it has label folders, else the only one there.
+    sensor : tuple of 3 int, optional
+        Width, height, polarities, such as (240, 180, 2) for N-Caltech101. Left out, the size of the first
+        readable recording; see `eventsnn.read`.
+    on_bad : {"error", "skip"}
+        What `read_or_none` does with an unreadable recording: raise, or note it in `skipped` and give None.
+        `source[i]` and `stream` always raise.
+    label_from : {"top", "parent"}
+        Which folder names the class of a recording that lies deeper: the one below `root`, as in
+        ``left/subject1/000.npy``, or the one that it lies in, as in ``subject1/left/000.npy``.
+    **reading
+        How to read the recordings: `format`, `columns` and the other options of `eventsnn.read`.
+
+    Attributes
+    ----------
+    paths : list of str
+        The recordings.
+    labels : ndarray of int64, shape (n,)
+        Class numbers. If all folder names are whole numbers they are the class numbers, else the position of
+        the folder in the sorted names is.
+    classes : tuple of str
+        Names of the classes, by class number.
+    sensor_size : tuple of 3 int
+
+    Raises
+    ------
+    EventFileError
+        No such folder, no label folders, or no recordings in them; or, without `sensor`, no readable one.
+    TrainingError
+        `split`, `on_bad` or `label_from` is none of the words above, or an option that `read` does not have.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        split: str | None = None,
+        sensor: tuple[int, ...] | None = None,
+        on_bad: OnBad = "error",
+        label_from: LabelFrom = "top",
+        **reading: Any,
+    ) -> None:
+        check_on_bad(on_bad)
+        self._reading = _check_reading(reading)
+        self.root = find_root(os.fspath(root), split)
+        listing = list_recordings(self.root, label_from, everything="format" in self._reading)
+        self.classes = listing.classes
+        super().__init__(listing.paths, listing.labels, on_bad)
+        self.sensor_size: SensorSize = self._first_sensor() if sensor is None else check_sensor_size(sensor)
+
+    def stream(self, index: int) -> EventStream:
+        """Read recording `index`; raises EventFileError if it cannot be read."""
+        return self._read(self.paths[index], self.sensor_size)
+
+    def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
+        """Read recordings undecoded; see `RecordSource.load`.
+
+        A subclass whose `stream` gives other events than the files must return None here.
+        """
+        paths = [self.paths[index] for index in indices.tolist()]
+        plain = self.sensor_size[2] == 2 and not self._reading
+        if not plain or not all(path.lower().endswith(_RAW_SUFFIXES) for path in paths):
+            return None
+        return read_files(paths)
+
+    def _read(self, path: str, sensor: SensorSize | None) -> EventStream:
+        # In training, a cut file is more likely a failed copy than the end of a recording.
+        return read(path, sensor=sensor, on_cut="error", **self._reading)
+
+    def _first_sensor(self) -> SensorSize:
+        """Sensor size of the first readable recording."""
+        problem: EventFileError | None = None
+        for path in self.paths:
+            try:
+                return self._read(path, None).sensor_size
+            except EventFileError as error:
+                if self.on_bad == "error":
+                    raise
+                problem = error
+        raise EventFileError(self.root, f"no recording of it can be read; the last: {problem}")
+
+
+def _check_reading(reading: dict[str, Any]) -> dict[str, Any]:
+    """The options that are given; TrainingError for one that `read` does not have."""
+    known = [name for name in inspect.signature(read).parameters if name not in _OWN]
+    for name in reading:
+        if name not in known:
+            raise TrainingError(f"no option {name!r} for reading recordings; there are {', '.join(known)}")
+    return {name: value for name, value in reading.items() if value is not None}

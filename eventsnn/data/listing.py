@@ -1,0 +1,228 @@
+"""What lies in a folder of labelled recordings: which files, of which classes. No file is opened."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.errors import EventFileError, EventFileWarning, TrainingError
+from eventsnn.events.formats import FORMATS
+
+LabelFrom = Literal["top", "parent"]
+"""Which folder names the class of a recording: the top one, below the root, or the one that it lies in."""
+
+SPLITS = ("Train", "Test")
+_LIKE_SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev")
+_LARGEST_CLASS = 65535
+# Left behind by archive programs, file managers, network drives and file systems; names in lower case.
+_STRAY = (
+    "__macosx",
+    "__pycache__",
+    "@eadir",
+    "#recycle",
+    "$recycle.bin",
+    "lost+found",
+    "system volume information",
+)
+# Texts lie about in folders of recordings, and an HDF5 file may hold several: they are taken for recordings
+# where there is nothing else, or where the format is given.
+_NO_SAMPLES = (".txt", ".h5", ".hdf5")
+_PACKERS = (".gz", ".zip")
+_SHOWN = 6
+
+
+def recording_suffixes(everything: bool = False) -> tuple[str, ...]:
+    """Endings of the names of recordings; those that may be something else, too, with `everything`."""
+    known = dict.fromkeys(suffix for format in FORMATS for suffix in format.suffixes)
+    return tuple(suffix for suffix in known if everything or suffix not in _NO_SAMPLES)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The recordings of a folder, by class, then by their place below the class's folder.
+
+    Attributes
+    ----------
+    paths : list of str
+    labels : ndarray of int64, shape (n,)
+    classes : tuple of str
+    """
+
+    paths: list[str]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+def find_root(root: str, split: str | None) -> str:
+    """The folder that holds the label folders: `root`, or the split in it."""
+    folders, _ = _folders(root)
+    splits = [name for wanted in SPLITS for name in folders if name.lower() == wanted.lower()]
+    if split is not None:
+        if split.lower() not in (known.lower() for known in SPLITS):
+            raise TrainingError(f"split must be one of {', '.join(SPLITS)}: got {split!r}")
+        for name in splits:
+            if name.lower() == split.lower():
+                return os.path.join(root, name)
+        raise EventFileError(
+            root, f"no folder {split!r} in it; leave split out if it holds the label folders itself"
+        )
+    if not folders:
+        raise EventFileError(root, "no label folders in it; expected <label>/<recordings>, e.g. 0/00002.bin")
+    others = [name for name in folders if name.lower() not in _LIKE_SPLITS]
+    if not splits or any(_has_recordings(os.path.join(root, name)) for name in others):
+        return root
+    if len(splits) == 1 and len(folders) - len(others) == 1:
+        return os.path.join(root, splits[0])
+    parts = [name for name in folders if name not in others]
+    if len(parts) > len(splits):
+        raise EventFileError(root, f"holds {' and '.join(parts)}; name the folder of one of them")
+    raise EventFileError(root, f"holds {' and '.join(splits)}; pass split='Train' or split='Test'")
+
+
+def list_recordings(root: str, label_from: str = "top", *, everything: bool = False) -> Listing:
+    """List the recordings below `root`.
+
+    Parameters
+    ----------
+    root : str
+        The folder of the label folders.
+    label_from : {"top", "parent"}
+        Recordings may lie at any depth. ``"top"``: the class is the folder below `root`, as in
+        ``left/subject1/000.npy``; ``"parent"``: the folder that the recording lies in, as in
+        ``subject1/left/000.npy``.
+    everything : bool
+        Also files that may be something else: texts and HDF5 files. They are taken in any case where there is
+        nothing else.
+
+    Raises
+    ------
+    EventFileError
+        No label folders, no recordings in them, or a number too large for a class.
+    TrainingError
+        `label_from` is neither of the two words.
+    """
+    if label_from not in get_args(LabelFrom):
+        raise TrainingError(f"label_from must be one of {', '.join(get_args(LabelFrom))}: got {label_from!r}")
+    folders, stray = _folders(root)
+    if not folders:
+        raise EventFileError(root, "no label folders in it; expected <label>/<recordings>, e.g. 0/00002.bin")
+    found = _find_all(root, folders, recording_suffixes(everything)) or _find_all(
+        root, folders, recording_suffixes(True)
+    )
+    if not found:
+        raise EventFileError(
+            root, f"no recordings in its folders; expected files ending in {', '.join(recording_suffixes())}"
+        )
+    _check_depth(root, found)
+    _warn_of_stray(root, stray, [name for name in folders if name not in {parts[0] for parts in found}])
+    named: dict[str, list[tuple[str, ...]]] = {}
+    for parts in found:
+        named.setdefault(parts[0] if label_from == "top" else parts[-2], []).append(parts)
+    numbered, classes = _number_classes(root, sorted(named))
+    paths: list[str] = []
+    labels: list[int] = []
+    for number, name in numbered:
+        paths += [os.path.join(root, *parts) for parts in sorted(named[name])]
+        labels += [number] * (len(paths) - len(labels))
+    return Listing(paths, np.array(labels, np.int64), classes)
+
+
+def _number_classes(root: str, names: list[str]) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
+    """(class number, folder), sorted, and the names of all classes up to the largest number."""
+    if not all(name.isdecimal() for name in names):
+        return list(enumerate(names)), tuple(names)
+    numbered = sorted((int(name), name) for name in names)
+    if numbered[-1][0] > _LARGEST_CLASS:
+        raise EventFileError(
+            root, f"folder {numbered[-1][1]!r} is no class number: larger than {_LARGEST_CLASS}"
+        )
+    return numbered, tuple(str(number) for number in range(numbered[-1][0] + 1))
+
+
+def _check_depth(root: str, found: list[tuple[str, ...]]) -> None:
+    """Raise EventFileError where the folders found are no classes, but the splits of a set or hold them."""
+    tops = sorted({parts[0] for parts in found})
+    below = sorted({parts[1] for parts in found if len(parts) > 2})
+    if below and all(name.lower() in _LIKE_SPLITS for name in tops):
+        raise EventFileError(root, f"holds {' and '.join(tops)}; name the folder of one of them")
+    splits = [name for name in below if name.lower() in _LIKE_SPLITS]
+    if len(tops) == 1 and splits:
+        place = os.path.join(root, tops[0])
+        raise EventFileError(root, f"holds no label folders; name {place}, which holds {', '.join(splits)}")
+
+
+def _find_all(root: str, folders: list[str], suffixes: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The recordings in these folders and below, each as the parts of its path from `root` on."""
+    endings, found = _endings(suffixes), []
+    for folder in folders:
+        found += [(folder, *parts) for parts in _walk(os.path.join(root, folder), endings, frozenset())]
+    return found
+
+
+def _walk(
+    folder: str, endings: tuple[str, ...], above: frozenset[tuple[int, int]]
+) -> Iterator[tuple[str, ...]]:
+    """Recordings in a folder and below; a link to a folder that it lies in is not followed again."""
+    status = os.stat(folder)
+    own = status.st_dev, status.st_ino
+    if own in above:
+        return
+    for entry in _entries(folder):
+        # Told by the name alone: asking the file system about each of 60,000 files would be slow.
+        if entry.name.lower().endswith(endings) and not entry.is_dir():
+            yield (entry.name,)
+        elif not _is_stray(entry.name) and entry.is_dir():
+            for parts in _walk(entry.path, endings, above | {own}):
+                yield (entry.name, *parts)
+
+
+def _has_recordings(folder: str) -> bool:
+    """Whether recordings lie in the folder itself."""
+    endings = _endings(recording_suffixes())
+    return any(entry.name.lower().endswith(endings) for entry in _entries(folder))
+
+
+def _endings(suffixes: tuple[str, ...]) -> tuple[str, ...]:
+    return (*suffixes, *(suffix + packer for suffix in suffixes for packer in _PACKERS))
+
+
+def _folders(root: str) -> tuple[list[str], list[str]]:
+    """Names of the folders in `root`, sorted: those that may be classes, and those that are none."""
+    names = sorted(entry.name for entry in _entries(root, hidden=True) if entry.is_dir())
+    return [name for name in names if not _is_stray(name)], [name for name in names if _is_stray(name)]
+
+
+def _is_stray(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _STRAY
+
+
+def _entries(root: str, *, hidden: bool = False) -> list[os.DirEntry[str]]:
+    """What a folder holds."""
+    try:
+        with os.scandir(root) as entries:
+            return [entry for entry in entries if hidden or not entry.name.startswith(".")]
+    except FileNotFoundError:
+        raise EventFileError(root, "no such folder") from None
+    except NotADirectoryError:
+        raise EventFileError(root, "is a file; a folder of <label>/<recordings> is needed") from None
+    except OSError as error:
+        raise EventFileError(root, f"cannot be listed: {error.strerror or error}") from error
+
+
+def _warn_of_stray(root: str, stray: list[str], empty: list[str]) -> None:
+    """Say which folders are no classes."""
+    for names, reason in ((stray, "no class"), (empty, "holds no recordings")):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            shown = ", ".join(repr(name) for name in names[:_SHOWN]) + more
+            warnings.warn(
+                f"{root}: left out the folder{'s' if len(names) > 1 else ''} {shown}: {reason}",
+                EventFileWarning,
+                stacklevel=4,
+            )

@@ -1,0 +1,52 @@
+"""Names of classes: which of them are the same."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+_LONGEST_NUMBER = 18
+"""Digits of a name that is read as a number; longer ones are text."""
+
+
+def class_key(name: str) -> str:
+    """What two names must have in common to be the same class.
+
+    A number is the same with and without zeros before it (``"03"`` and ``"3"``), and a letter with an accent
+    is the same however it is composed: file systems differ in that.
+    """
+    text = unicodedata.normalize("NFC", name.strip())
+    return str(int(text)) if text.isdecimal() and len(text) <= _LONGEST_NUMBER else text
+
+
+def match_classes(names: Sequence[str], known: Sequence[str]) -> list[int | None]:
+    """Position in `known` of every one of `names`; None for a name that is not there.
+
+    Names that differ in case only are the same where that leaves no doubt.
+    """
+    exact = {class_key(name): number for number, name in enumerate(known)}
+    folded: dict[str, list[int]] = {}
+    for key, number in exact.items():
+        folded.setdefault(key.casefold(), []).append(number)
+    found: list[int | None] = []
+    for name in names:
+        key = class_key(name)
+        alike = folded.get(key.casefold(), [])
+        found.append(exact.get(key, alike[0] if len(alike) == 1 else None))
+    return found
+
+
+def are_numbers(names: Sequence[str]) -> bool:
+    """Whether the names are just the class numbers, 0, 1, 2, ..."""
+    return all(class_key(name) == str(number) for number, name in enumerate(names))
+
+
+def name_class(classes: Sequence[str] | None, output: int | None) -> str | None:
+    """Name of the class of an output neuron; None without a decision or a name."""
+    return classes[output] if classes and output is not None and output < len(classes) else None
+
+
+def list_names(names: Sequence[str], most: int = 12) -> str:
+    """Names for an error text, the first few of them."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
