@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,13 @@ from eventsnn._ext.records import Records, read_files
 from eventsnn.data.listing import LabelFrom, find_root, list_recordings
 from eventsnn.data.source import FileSource, OnBad, check_on_bad
 from eventsnn.errors import EventFileError, TrainingError
-from eventsnn.events.files import read
 from eventsnn.events.formats.nmnist import NMNISTFormat
-from eventsnn.events.stream import EventStream, SensorSize, check_sensor_size
+from eventsnn.events.reading import ReadingOptions
+from eventsnn.events.stream import EventStream, SensorSize
 
 _RAW_SUFFIXES = NMNISTFormat.suffixes
-# What `read` takes and a data set decides itself.
-_OWN = ("path", "sensor", "on_bad", "on_cut")
+# In training, a cut file is more likely a failed copy than the end of a recording.
+_DEFAULT = ReadingOptions(on_cut="error")
 
 
 class Folder(FileSource):
@@ -47,8 +47,11 @@ class Folder(FileSource):
     label_from : {"top", "parent"}
         Which folder names the class of a recording that lies deeper: the one below `root`, as in
         ``left/subject1/000.npy``, or the one that it lies in, as in ``subject1/left/000.npy``.
-    **reading
-        How to read the recordings: `format`, `columns` and the other options of `eventsnn.read`.
+    reading : ReadingOptions, optional
+        How to read the recordings, events that make no sense included: its `on_bad` is about single events.
+    **options
+        Fields of `reading`, instead: ``format="evt3"``, ``columns="t[s],x,y,p"``, ``crop=(0, 0, 64, 64)``;
+        all but `on_bad`.
 
     Attributes
     ----------
@@ -65,8 +68,10 @@ class Folder(FileSource):
     ------
     EventFileError
         No such folder, no label folders, or no recordings in them; or, without `sensor`, no readable one.
+    EventStreamError
+        An option for reading that makes no sense.
     TrainingError
-        `split`, `on_bad` or `label_from` is none of the words above, or an option that `read` does not have.
+        `split`, `on_bad` or `label_from` is none of the words above, or there is no such option.
     """
 
     def __init__(
@@ -77,19 +82,26 @@ class Folder(FileSource):
         sensor: tuple[int, ...] | None = None,
         on_bad: OnBad = "error",
         label_from: LabelFrom = "top",
-        **reading: Any,
+        reading: ReadingOptions | None = None,
+        **options: Any,
     ) -> None:
         check_on_bad(on_bad)
-        self._reading = _check_reading(reading)
+        given = options if sensor is None else {"sensor": sensor, **options}
+        self.reading = _make_reading(reading, given)
         self.root = find_root(os.fspath(root), split)
-        listing = list_recordings(self.root, label_from, everything="format" in self._reading)
+        listing = list_recordings(self.root, label_from, everything=self.reading.format is not None)
         self.classes = listing.classes
         super().__init__(listing.paths, listing.labels, on_bad)
-        self.sensor_size: SensorSize = self._first_sensor() if sensor is None else check_sensor_size(sensor)
+        self.sensor_size: SensorSize = (
+            self.reading.kept_sensor(None) if self.reading.sensor else None
+        ) or self._first_sensor()
+        if self.reading.whole_sensor:
+            # Files that do not state their size all have that of the first.
+            self.reading = self.reading.for_input(self.sensor_size)
 
     def stream(self, index: int) -> EventStream:
         """Read recording `index`; raises EventFileError if it cannot be read."""
-        return self._read(self.paths[index], self.sensor_size)
+        return self.reading.read(self.paths[index])
 
     def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
         """Read recordings undecoded; see `RecordSource.load`.
@@ -97,21 +109,17 @@ class Folder(FileSource):
         A subclass whose `stream` gives other events than the files must return None here.
         """
         paths = [self.paths[index] for index in indices.tolist()]
-        plain = self.sensor_size[2] == 2 and not self._reading
-        if not plain or not all(path.lower().endswith(_RAW_SUFFIXES) for path in paths):
+        plain = replace(self.reading, sensor=None, on_cut=_DEFAULT.on_cut) == _DEFAULT
+        if not plain or self.sensor_size[2] != 2:
             return None
-        return read_files(paths)
-
-    def _read(self, path: str, sensor: SensorSize | None) -> EventStream:
-        # In training, a cut file is more likely a failed copy than the end of a recording.
-        return read(path, sensor=sensor, on_cut="error", **self._reading)
+        return read_files(paths) if all(path.lower().endswith(_RAW_SUFFIXES) for path in paths) else None
 
     def _first_sensor(self) -> SensorSize:
         """Sensor size of the first readable recording."""
         problem: EventFileError | None = None
-        for path in self.paths:
+        for index in range(len(self)):
             try:
-                return self._read(path, None).sensor_size
+                return self.stream(index).sensor_size
             except EventFileError as error:
                 if self.on_bad == "error":
                     raise
@@ -119,10 +127,14 @@ class Folder(FileSource):
         raise EventFileError(self.root, f"no recording of it can be read; the last: {problem}")
 
 
-def _check_reading(reading: dict[str, Any]) -> dict[str, Any]:
-    """The options that are given; TrainingError for one that `read` does not have."""
-    known = [name for name in inspect.signature(read).parameters if name not in _OWN]
-    for name in reading:
+def _make_reading(reading: ReadingOptions | None, options: dict[str, Any]) -> ReadingOptions:
+    """One set of options; TrainingError if there are two, or for a field that it does not have."""
+    if reading is not None:
+        if options:
+            raise TrainingError(f"give reading or {', '.join(options)}, not both")
+        return reading
+    known = [field.name for field in fields(ReadingOptions) if field.name != "on_bad"]
+    for name in options:
         if name not in known:
             raise TrainingError(f"no option {name!r} for reading recordings; there are {', '.join(known)}")
-    return {name: value for name, value in reading.items() if value is not None}
+    return replace(_DEFAULT, **options)

@@ -12,6 +12,7 @@ class NMNIST(Folder):
     """N-MNIST, a `Folder` whose sensor is 34 x 34 x 2 if no other is given."""
 
     def __init__(
-        self, root: str | os.PathLike[str], *, sensor: tuple[int, ...] = (34, 34, 2), **options: Any
+        self, root: str | os.PathLike[str], *, sensor: tuple[int, ...] | None = None, **options: Any
     ) -> None:
-        super().__init__(root, sensor=sensor, **options)
+        size = sensor if sensor is not None or "reading" in options else (34, 34, 2)
+        super().__init__(root, sensor=size, **options)

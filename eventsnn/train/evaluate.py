@@ -19,6 +19,7 @@ from eventsnn.errors import SimulationError
 from eventsnn.network import Network
 from eventsnn.train.clocked import ClockedLearner
 from eventsnn.train.front import Front, split_front
+from eventsnn.train.labels import match_source
 from eventsnn.train.learner import run_forward
 from eventsnn.train.parallel import Pool
 from eventsnn.train.progress import progress_bar
@@ -94,7 +95,8 @@ def evaluate(
     """
     if engine not in ENGINES:
         raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
-    source = as_source(data)
+    source = as_source(data, network.input.sensor_size)
+    source = match_source(network, source, "the data set")
     check_source(network, source, "the data set")
     front, chain = (None, network) if engine == "clocked" else split_front(network)
     if chain.is_recurrent:

@@ -19,6 +19,7 @@ from eventsnn.engines.arguments import check_dtype
 from eventsnn.errors import TrainingError
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
+from eventsnn.train.labels import match_source, name_outputs
 from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.parallel import Pool
 from eventsnn.train.run import TrainingRun
@@ -148,9 +149,9 @@ def train(
     check_engine(engine, dtype)
     real = check_dtype(dtype)
     start = time.perf_counter()
-    source = as_source(data)
-    check_source(network, source, "the training set")
-    others = None if valid is None else as_source(valid)
+    source = as_source(data, network.input.sensor_size)
+    network, source = _fit_source(network, source)
+    others = None if valid is None else as_source(valid, network.input.sensor_size)
     training, validation, valid_source = _split(network, source, others, valid_fraction, seed)
     folder = _prepare_folder(out, resume)
     with Pool(threads) as pool:
@@ -214,11 +215,23 @@ def check_engine(engine: str, dtype: str) -> None:
         raise TrainingError("engine 'clocked' computes in float32 only; set dtype to float32")
 
 
+def _fit_source(network: Network, data: Any) -> tuple[Network, LabelledSource]:
+    """The network with the names of the classes, and the training set with its numbers, both checked."""
+    what = "the training set"
+    if len(data):
+        network = name_outputs(network, data)
+        if network.classes is not None:
+            data = match_source(network, data, what)
+    check_source(network, data, what)
+    return network, data
+
+
 def _split(
     network: Network, data: LabelledSource, valid: LabelledSource | None, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray, LabelledSource | None]:
     everything = np.arange(len(data))
     if valid is not None:
+        valid = match_source(network, valid, "the validation set")
         check_source(network, valid, "the validation set")
         return everything, np.arange(len(valid)), valid
     if fraction == 0:
