@@ -135,11 +135,11 @@ def open_source(root: Path, *, sensor: tuple[int, ...], on_bad: str, split: str 
 
     `sensor` and `split` ("train" or "test") are for folders; a packed file knows its sensor.
     """
-    from eventsnn.data import NMNIST, Packed
+    from eventsnn.data import Folder, Packed
 
     if not root.is_file():
         folder = None if split is None else split.capitalize()
-        return NMNIST(root, split=folder, sensor=sensor, on_bad=on_bad)  # type: ignore[arg-type]
+        return Folder(root, split=folder, sensor=sensor, on_bad=on_bad)  # type: ignore[arg-type]
     if split is not None:
         raise click.UsageError(f"--split is for folders; {root} is a file, which holds one part only.")
     return Packed(root, on_bad=on_bad)  # type: ignore[arg-type]

@@ -214,7 +214,11 @@ def _listed_classes(dataset: Any, labels: npt.NDArray[np.int64]) -> list[str] | 
     """
     listed = getattr(dataset, "classes", None)
     if isinstance(listed, Mapping):
-        listed = sorted(listed, key=listed.get) if sorted(listed.values()) == [*range(len(listed))] else None
+        listed = (
+            sorted(listed, key=lambda name: int(listed[name]))
+            if sorted(listed.values()) == [*range(len(listed))]
+            else None
+        )
     listed = listed.tolist() if isinstance(listed, np.ndarray) else listed
     if not isinstance(listed, Sequence) or isinstance(listed, str) or len(listed) <= int(labels.max()):
         return None

@@ -129,6 +129,8 @@ class TrainingRun:
         if not path.exists():
             return
         saved = load_checkpoint(path)
+        if "classes" not in saved.config.get("network", {}):  # begun before networks kept names
+            self.config["network"].pop("classes", None)
         if saved.config != self.config:
             field, before, now = _first_difference("", saved.config, self.config)
             advice = OTHER_BITS if field == "bits" else ""
