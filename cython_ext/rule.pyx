@@ -13,7 +13,7 @@ from eventsnn._ext.turns cimport Turns, turns_take
 
 cdef struct options_t:
     double threshold        # of the layer
-    double threshold_below  # of the layer below
+    double divisor          # of the errors handed down
     double silent_spsp      # S-PSP of an active on a silent neuron
     double silent_ratio     # e/o of a silent neuron in its self term
     bint effect_ratio
@@ -93,7 +93,7 @@ cdef void learn_one(const options_t* o, const double* constants, const arrivals_
     else:
         ops64.learn(gradient, below_of, e, weights, inverse, &factor[0], &delta_of[0], &fired[0], pre)
     for j in range(pre):
-        below[j] += below_of[j] / o.threshold_below
+        below[j] += below_of[j] / o.divisor
 
 
 cdef bint any_error(const double* delta) noexcept nogil:
@@ -109,7 +109,7 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
                  const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
                  const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const int64_t[:, ::1] post_counts,
                  const int64_t[:, ::1] pre_counts, const double[:, ::1] delta, const double[:, ::1] lateral,
-                 const double[:, ::1] row_sum, double threshold_below, double silent_spsp, double silent_ratio,
+                 const double[:, :, ::1] row_sum, double divisor, double silent_spsp, double silent_ratio,
                  bint effect_ratio, bint by_sample, real_t[:, :, :, ::1] gradient, double[:, :, ::1] below,
                  Turns turns):
     """Gradients of a layer and errors of the layer below, for the units that this thread takes.
@@ -124,8 +124,10 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
     post_counts : int64 (samples, blocks * WIDTH), pre_counts : int64 (samples, pre)
     delta, lateral : float64 (samples, blocks * WIDTH)
         Errors of the layer, 0 for padding, and lateral factors.
-    row_sum : float64 (blocks, WIDTH)
-        Sums of the weights of each neuron.
+    row_sum : float64 (1 or samples, blocks, WIDTH)
+        Sums of the weights of each neuron, in each sample if they differ: at the edge of an image.
+    divisor : float
+        `eventsnn.learning.macro.error_divisor` of the layer.
     by_sample : bool
         Units are samples, each adding to a gradient of its own, `gradient` (samples, blocks, pre, WIDTH), and to
         `below` (1, samples, pre). Otherwise they are blocks, adding sample after sample to `gradient` (1, blocks, pre,
@@ -140,7 +142,7 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
     cdef int64_t n_samples = sample_ptr.shape[0] - 1, blocks = weights.shape[0], pre = weights.shape[1]
     cdef int64_t unit, s, k, longest = 0, block, inner
     o.threshold = constants[0]
-    o.threshold_below = threshold_below
+    o.divisor = divisor
     o.silent_spsp = silent_spsp
     o.silent_ratio = silent_ratio
     o.effect_ratio = effect_ratio
@@ -162,7 +164,7 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
                           &post_neurons[post_ptr[k]] if post_ptr[k + 1] > post_ptr[k] else NULL,
                           post_ptr[k + 1] - post_ptr[k], <int32_t> block * WIDTH, &post_counts[s, block * WIDTH],
                           &pre_counts[s, 0], pre, &delta[s, block * WIDTH], &lateral[s, block * WIDTH],
-                          &row_sum[block, 0], &weights[block, 0, 0], &c,
+                          &row_sum[s if row_sum.shape[0] > 1 else 0, block, 0], &weights[block, 0, 0], &c,
                           &gradient[s if by_sample else 0, block, 0, 0], &below[0 if by_sample else block, s, 0])
             unit = turns_take(&turns.next)
         scratch_free(&c)

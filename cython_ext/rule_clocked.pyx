@@ -83,7 +83,7 @@ cdef inline int64_t source_of(const clocked_layer_t* l, const int32_t* cells, in
 cdef void pool_position(work_t* w, const clocked_layer_t* l, const clocked_spikes_t* pre, const clocked_spikes_t* post,
                         int64_t first, const int32_t* cells, const float* delta, options_t o,
                         float* below) noexcept nogil:
-    """Errors of a window: each neuron hands its own down to the cells of its map, times e/o over the area."""
+    """Errors of a window: each neuron hands its own down to the cells of its map, times e/o."""
     cdef int32_t c, k
     cdef int64_t id, n, s
     cdef float e, share
@@ -100,7 +100,7 @@ cdef void pool_position(work_t* w, const clocked_layer_t* l, const clocked_spike
                     if pre.times[s]:
                         e += w.g[<int64_t> (pre.times[s] + l.refractory) * l.width + c]
                 share = e / <float> n
-            below[id] += delta[c] * share / <float> l.area
+            below[id] += delta[c] * share
 
 
 cdef bint is_zero(const float* x, int64_t n) noexcept nogil:
@@ -130,7 +130,8 @@ def learn_dense(ClockedLayer layer, list runs, int32_t number, const float[:, ::
         Neuron that is lent spikes (-1: none), and the steps between them.
     gradient : float32 (blocks, rows, width)
     below : float32 (blocks, samples, rows), or none of them
-        Set to each block's part of the errors of the source neurons, before the division by their threshold.
+        Set to each block's part of the errors of the source neurons, before the division by
+        `eventsnn.learning.macro.error_divisor`.
     turns : Turns
         Over the blocks.
     """
@@ -183,20 +184,20 @@ cdef inline int32_t steps_of(void* run) noexcept nogil:
     return (<ClockedRun> run).steps
 
 
-def learn_spatial(ClockedLayer layer, ClockedRun run, int32_t number, const float[::1] delta, const float[::1] row_sum,
-                  float threshold, float silent_spsp, float silent_ratio, bint effect_ratio, float[:, ::1] gradient,
-                  float[::1] below):
+def learn_spatial(ClockedLayer layer, ClockedRun run, int32_t number, const float[::1] delta,
+                  const float[:, ::1] row_sum, float threshold, float silent_spsp, float silent_ratio,
+                  bint effect_ratio, float[:, ::1] gradient, float[::1] below):
     """Add the gradient of a convolution in one sample; set the errors of the layer below a spatial layer.
 
     Parameters
     ----------
     delta : float32 (neurons with padding,)
-    row_sum : float32 (width,)
-        Sum of the weights of each channel; not used of a pooling layer.
+    row_sum : float32 (1 or positions, width)
+        Sum of the weights of each channel, at each position if they differ; not used of a pooling layer.
     gradient : float32 (rows, width)
         Not used of a pooling layer.
     below : float32 (source neurons with padding,), or none of them
-        Set to zero first; before the division by the source's threshold. A pooling layer divides by its area.
+        Set to zero first; before the division by `eventsnn.learning.macro.error_divisor`.
     """
     cdef clocked_layer_t* l = &layer.c
     cdef clocked_ops_t ops = current_ops()
@@ -228,7 +229,8 @@ def learn_spatial(ClockedLayer layer, ClockedRun run, int32_t number, const floa
                 fired = fill_g(&ops, &w, l, run.spikes + number, first, none, run.steps)
                 if l.kind == CLOCK_CONV:
                     learn_position(&ops, &w, l, run.spikes + number - 1, run.spikes + number, first, cells, l.weights,
-                                   &delta[first], ones, &row_sum[0], o, none, fired, run.steps, &gradient[0, 0], down)
+                                   &delta[first], ones, &row_sum[p if row_sum.shape[0] > 1 else 0, 0], o, none, fired,
+                                   run.steps, &gradient[0, 0], down)
                 elif down != NULL:
                     pool_position(&w, l, run.spikes + number - 1, run.spikes + number, first, cells, &delta[first], o,
                                   down)

@@ -19,7 +19,7 @@ def learn_blocks(
     delta: np.ndarray,
     lateral: np.ndarray,
     row_sum: np.ndarray,
-    threshold_below: float,
+    divisor: float,
     silent_spsp: float,
     silent_ratio: float,
     effect_ratio: bool,

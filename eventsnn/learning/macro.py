@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.learning.hm2bp import HM2BP
+from eventsnn.network import Conv, Dense, Pool
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.integer]
@@ -146,18 +147,33 @@ def lateral_factor(
     return np.where(rest > 0.0, 1.0 / np.where(rest > 0.0, rest, 1.0), 1.0)
 
 
-def hidden_error(delta_post: Floats, weights: Floats, rho: Floats, threshold_pre: float) -> Floats:
-    """Error of the layer below: delta_j = (1/nu_j) sum_i delta_i w_ij rho_{i|j}, array (pre,).
+def uses_effect_ratio(layer: Dense | Conv | Pool, rule: HM2BP) -> bool:
+    """Whether a layer hands its errors down through rho: the option is one of dense layers."""
+    return rule.effect_ratio or not isinstance(layer, Dense)
+
+
+def error_divisor(layer: Dense | Conv | Pool, below: Dense | Conv | Pool) -> float:
+    """What ``sum_i delta_i w_ij rho_{i|j}`` of a layer is divided by to give the errors of the layer below.
+
+    Each trained layer's delta has its own 1/nu. That of a pooling layer has none: it only hands down, to each
+    cell of a window its share, 1 / area.
+    """
+    area = float(layer.geometry.area) if isinstance(layer, Pool) else 1.0
+    return area if isinstance(below, Pool) else area * float(below.threshold)
+
+
+def hidden_error(delta_post: Floats, weights: Floats, rho: Floats, divisor: float) -> Floats:
+    """Error of the layer below: delta_j = (1/divisor) sum_i delta_i w_ij rho_{i|j}, array (pre,).
 
     Parameters
     ----------
     delta_post : array (post,)
         Of the output layer: sample weight * d / nu.
     weights, rho : array (post, pre)
-    threshold_pre : float
-        Threshold of the layer below.
+    divisor : float
+        `error_divisor`; below a dense layer nu_j, the threshold of the layer below.
     """
-    return delta_post @ (weights * rho) / threshold_pre
+    return delta_post @ (weights * rho) / divisor
 
 
 def weight_gradient(delta: Floats, e: Floats, s: Floats, lam: Floats | float) -> Floats:
@@ -165,15 +181,13 @@ def weight_gradient(delta: Floats, e: Floats, s: Floats, lam: Floats | float) ->
     return (delta * (1.0 + s) * lam)[:, None] * e
 
 
-def penalty_factor(mean_square: Floats, rule: HM2BP, *, shared: bool = False) -> Floats:
+def penalty_factor(mean_square: Floats, rule: HM2BP) -> Floats:
     """Multiple of the weights that is the gradient of weight penalty and weight decay, array (post,).
 
-    ``decay + lambda beta / L exp(beta (m_i / L^2 - 1))`` with `mean_square` m_i = mean_j w_ij^2. With
-    `shared`, for a convolution's weights, without the beta before the exponential. That is inferred from the
-    authors' golden weights after one sample: with it 9 of the 375 of conv2 go the other way, without it none,
-    and they admit nothing but 0.977 to 1.0016 times that.
+    ``decay + lambda beta / L exp(beta (m_i / L^2 - 1))`` with `mean_square` m_i = mean_j w_ij^2; in a
+    convolution i is a channel and j a weight of its kernels.
     """
-    strength = rule.penalty_lambda * (1.0 if shared else rule.penalty_beta) / rule.weight_limit
+    strength = rule.penalty_lambda * rule.penalty_beta / rule.weight_limit
     if strength == 0.0:
         return np.full_like(mean_square, rule.weight_decay)
     excess = mean_square / rule.weight_limit**2 - 1.0

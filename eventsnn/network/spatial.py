@@ -76,6 +76,15 @@ class Geometry:
         return np.where(cells >= 0, cells + start, -1).reshape(self.patches, channels * self.area)
 
     @cached_property
+    def borders(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which inputs of a patch are inside the image: ``inside[kind[patch]]``.
+
+        (inside, kind) are bool (kinds, channels * area) and int64 (patches,).
+        """
+        inside, kind = np.unique(self.rows >= 0, axis=0, return_inverse=True)
+        return inside, kind.reshape(-1)
+
+    @cached_property
     def table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(ptr, patch, offset), int32: patches that each cell of the source is in, and where in them."""
         patch, offset = np.nonzero(self.cells >= 0)

@@ -76,7 +76,7 @@ def accumulate_gradients(
             learn_first(
                 states[name].gradient,
                 packed.constants[0],
-                states[name].row_sum,
+                states[name].row_sum[None],
                 run.inputs[0],
                 first.by_block,
                 first.counts,
@@ -164,14 +164,15 @@ def _learn_upper(
     update: Update | None,
 ) -> np.ndarray:
     """Gradient of a layer from its S-PSP matrices, and its update; returns the errors of the layer below."""
-    weights = packed.blocks[str(packed.network.layers[number].name)]
+    layer = packed.network.layers[number]
+    weights = packed.blocks[str(layer.name)]
     blocks, n_pre, _ = weights.shape
     samples = len(delta)
     given = run.inputs[number]
     biased = packed.network.input.has_bias
     counted = number == 0 or biased  # the bias neuron is no neuron of the layer below
     below_counts = _count_arrivals(given.arrivals, n_pre) if counted else run.layers[number - 1].counts
-    threshold_below = packed.network.layers[number - 1].threshold if number else 1.0
+    divisor = macro.error_divisor(layer, packed.network.layers[number - 1]) if number else 1.0
     # Threads share out the blocks, or where these are few the samples; the sums are the same.
     by_sample = pool.threads > 1 and blocks < 2 * pool.threads
     parts = np.zeros((samples, *weights.shape), packed.real) if by_sample else state.gradient[None]
@@ -188,11 +189,11 @@ def _learn_upper(
             below_counts,
             errors,
             factors,
-            state.row_sum,
-            threshold_below,
+            state.row_sum[None],
+            divisor,
             rule.silent_post_spsp,
             rule.silent_post_ratio,
-            rule.effect_ratio,
+            macro.uses_effect_ratio(layer, rule),
             by_sample,
             parts,
             below,

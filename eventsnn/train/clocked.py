@@ -31,6 +31,7 @@ from eventsnn.train.backward import Errors
 from eventsnn.train.learner import check_trainable
 from eventsnn.train.optimisers import OptimiserState
 from eventsnn.train.parallel import Pool as Threads
+from eventsnn.train.spatial import sum_inside
 
 
 def check_clocked(network: Network) -> None:
@@ -166,7 +167,7 @@ class ClockedLearner:
                 kernel, runs, number, errors, factors, row_sum, *options, lent, gradient, below, turns
             )
         )
-        divisor = self.network.layers[number - 2].threshold if number > 1 else 1.0
+        divisor = macro.error_divisor(layer, self.network.layers[number - 2]) if number > 1 else 1.0
         total = below.sum(axis=0, dtype=np.float64) / divisor
         # The bias neuron is none of the layer below.
         return total[:, :-1] if self.network.input.has_bias else total
@@ -185,10 +186,11 @@ class ClockedLearner:
         row_sums = {}
         for layer in self.network.layers[:last]:
             if isinstance(layer, Conv):
+                own = sum_inside(layer, states[str(layer.name)])
                 width = self.clock.kernels[str(layer.name)].shape[1]
-                row_sums[str(layer.name)] = np.zeros(width, np.float32)
-                own = states[str(layer.name)].row_sum.ravel()[: layer.channels]
-                row_sums[str(layer.name)][: layer.channels] = own
+                row_sums[str(layer.name)] = np.zeros((len(own), width), np.float32)
+                channels = own.reshape(len(own), -1)[:, : layer.channels]
+                row_sums[str(layer.name)][:, : layer.channels] = channels
         turns = Turns(len(runs))
 
         def work() -> None:
@@ -221,7 +223,7 @@ class ClockedLearner:
             name = str(layer.name)
             below = np.empty(self.clock.layouts[number - 1].size if number > 1 else 0, np.float32)
             gradient = np.zeros_like(self.clock.kernels[name]) if isinstance(layer, Conv) else nothing
-            row_sum = row_sums.get(name, np.empty(0, np.float32))
+            row_sum = row_sums.get(name, nothing)
             learn_spatial(
                 self.clock.layers[number - 1],
                 run,
@@ -234,11 +236,16 @@ class ClockedLearner:
             )
             if isinstance(layer, Conv):
                 found[name] = gradient
-                if number > 1:
-                    below /= np.float32(layers[number - 2].threshold)
+            if number > 1:
+                below /= np.float32(macro.error_divisor(layer, layers[number - 2]))
             own = below
         return found
 
 
 def _options(layer: Dense | Conv | Pool, rule: HM2BP) -> tuple[float, float, float, bool]:
-    return float(layer.threshold), rule.silent_post_spsp, rule.silent_post_ratio, rule.effect_ratio
+    return (
+        float(layer.threshold),
+        rule.silent_post_spsp,
+        rule.silent_post_ratio,
+        macro.uses_effect_ratio(layer, rule),
+    )

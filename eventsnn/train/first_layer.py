@@ -39,15 +39,15 @@ def learn_first(
     gradient : real array (blocks, pre, WIDTH)
     constants : float64 array (11,)
         Of the layer's neurons.
-    row_sum : float64 array (blocks, WIDTH)
-        Sums of the weights of each neuron.
+    row_sum : float64 array (1 or samples, blocks, WIDTH)
+        Sums of the weights of each neuron, in each sample if they differ: at the edge of an image.
     given, by_block, counts
         What arrived and what the layer fired; counts is int64 (samples, neurons).
     delta : float64 array (samples, neurons)
         Errors of the layer.
     """
     blocks, real, threshold = len(gradient), gradient.dtype, constants[0]
-    silent_own = rule.silent_post_ratio * row_sum.reshape(-1)[: counts.shape[1]] / threshold
+    silent_own = rule.silent_post_ratio * row_sum.reshape(len(row_sum), -1)[:, : counts.shape[1]] / threshold
     active = counts > 0
     coefficient = np.where(active, 2.0 * delta, 0.0).astype(real)
     silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(real)

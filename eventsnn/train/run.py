@@ -22,7 +22,7 @@ from eventsnn.errors import TrainingError
 from eventsnn.interrupts import hold_interrupts
 from eventsnn.learning import macro
 from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Conv, Network
+from eventsnn.network import Network
 from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
 from eventsnn.train.clocked import ClockedLearner, check_clocked
@@ -36,7 +36,7 @@ from eventsnn.train.samples import Batch, Feeder, cut, shuffled
 
 # Raised whenever a change gives runs other bits (solver, draws, order of sums): what was begun before cannot
 # be continued to the same result.
-BITS = 3
+BITS = 4
 OTHER_BITS = (
     ": another build of eventsnn began it, whose results differ in their last digits; "
     "go on with that build, or train anew in another folder"
@@ -190,8 +190,7 @@ class TrainingRun:
 
     def _decay(self, key: str) -> np.ndarray:
         """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights."""
-        shared = self.clock is not None and isinstance(self.network[key], Conv)
-        return weight_decay(self.rule, self.states[key], self.packed.real, shared=shared)
+        return weight_decay(self.rule, self.states[key], self.packed.real)
 
     def _validate(self) -> dict[str, Any]:
         if self.valid is None:
@@ -280,15 +279,10 @@ class TrainingRun:
         return json.loads(json.dumps(config))
 
 
-def weight_decay(
-    rule: HM2BP, state: OptimiserState, real: type[np.floating], *, shared: bool = False
-) -> np.ndarray:
-    """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights to the gradient.
-
-    `shared`: of a convolution, as the authors have it; see `macro.penalty_factor`.
-    """
+def weight_decay(rule: HM2BP, state: OptimiserState, real: type[np.floating]) -> np.ndarray:
+    """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights to the gradient."""
     mean_square = state.row_square / state.weights.shape[1]
-    factor: np.ndarray = macro.penalty_factor(mean_square, rule, shared=shared).astype(real)
+    factor: np.ndarray = macro.penalty_factor(mean_square, rule).astype(real)
     return factor
 
 

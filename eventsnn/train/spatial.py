@@ -1,9 +1,8 @@
 """Convolution and pooling layers in a mini-batch: sample by sample, each position a sample of a dense layer.
 
 Source: Jin, Zhang & Li, NeurIPS 2018, and the authors' program for what it leaves open. Weights are shared:
-gradients are summed over positions, while S-PSPs and self terms belong to a position; a pooling layer hands
-down its error times rho divided by the window's area, and by no threshold. Samples are shared out among
-threads and their gradients added up in their order: the result does not depend on the number of threads.
+gradients are summed over positions, while S-PSPs and self terms belong to a position. Samples are shared out
+among threads and their gradients added up in their order: the number of threads changes no bit.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from eventsnn._ext.turns import Turns
 from eventsnn.engines.blocks import WIDTH, pad
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.sweep import Arrivals, PatchRun, call, run_patches
+from eventsnn.learning import macro
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Conv, Network, Pool
 from eventsnn.train.first_layer import learn_first
@@ -60,12 +60,17 @@ def learn_spatial(
 ) -> None:
     """Gradients of all convolutions, from the errors `delta` (samples, neurons) of the last spatial layer."""
     gradients: list[dict[str, np.ndarray]] = [{} for _ in runs]
+    row_sums = {
+        str(layer.name): sum_inside(layer, states[str(layer.name)])
+        for layer in packed.network.layers
+        if isinstance(layer, Conv)
+    }
     turns = Turns(len(runs))
 
     def work() -> None:
         while (sample := turns.take()) >= 0:
             gradients[sample] = _learn_sample(
-                packed, states, runs[sample], samples.sample(sample)[1], delta[sample], rule
+                packed, row_sums, runs[sample], samples.sample(sample)[1], delta[sample], rule
             )
 
     threads.share(work)
@@ -77,9 +82,18 @@ def learn_spatial(
         update_blocks(updates[name], Turns(len(states[name].gradient)))
 
 
+def sum_inside(layer: Conv, state: OptimiserState) -> np.ndarray:
+    """Sums of the weights inside the image, float64 array (1 or positions, blocks, WIDTH)."""
+    inside, kind = layer.geometry.borders
+    if inside.all():
+        return state.row_sum[None]
+    sums = [np.where(own[:, None], state.weights, 0.0).sum(axis=1, dtype=np.float64) for own in inside]
+    return np.stack(sums)[kind]
+
+
 def _learn_sample(
     packed: PackedNetwork,
-    states: dict[str, OptimiserState],
+    row_sums: dict[str, np.ndarray],
     runs: list[PatchRun],
     inputs: np.ndarray,
     delta: np.ndarray,
@@ -97,7 +111,7 @@ def _learn_sample(
                 learn_first(
                     gradient,
                     packed.constants[0],
-                    states[str(layer.name)].row_sum,
+                    row_sums[str(layer.name)],
                     runs[0].given,
                     runs[0].by_block,
                     runs[0].counts,
@@ -108,7 +122,7 @@ def _learn_sample(
                 gradients[str(layer.name)] = gradient
             break
         source = runs[number - 1].counts.T.ravel() if number else np.bincount(inputs)
-        delta = _learn_upper(packed, number, states, runs[number], source, by_position, rule, gradient)
+        delta = _learn_upper(packed, number, row_sums, runs[number], source, by_position, rule, gradient)
         if isinstance(layer, Conv):
             gradients[str(layer.name)] = gradient
     return gradients
@@ -117,7 +131,7 @@ def _learn_sample(
 def _learn_upper(
     packed: PackedNetwork,
     number: int,
-    states: dict[str, OptimiserState],
+    row_sums: dict[str, np.ndarray],
     run: PatchRun,
     source_counts: np.ndarray,
     delta: np.ndarray,
@@ -131,10 +145,8 @@ def _learn_upper(
     blocks, pre, _ = weights.shape
     inside = geometry.rows >= 0
     counts = np.where(inside, source_counts[geometry.rows], 0)
-    if isinstance(layer, Conv):
-        row_sum, divisor = states[str(layer.name)].row_sum, float(packed.network.layers[number - 1].threshold)
-    else:
-        row_sum, divisor = np.full((blocks, WIDTH), float(geometry.area)), float(geometry.area)
+    # Of a pooling layer it would go into gradients that nobody wants.
+    row_sum = row_sums.get(str(layer.name), np.zeros((1, blocks, WIDTH)))
     below = np.zeros((blocks, len(delta), pre))
     errors = pad(delta, blocks)
     learn_blocks(
@@ -147,10 +159,10 @@ def _learn_upper(
         errors,
         np.ones_like(errors),
         row_sum,
-        divisor,
+        macro.error_divisor(layer, packed.network.layers[number - 1]),
         rule.silent_post_spsp,
         rule.silent_post_ratio,
-        rule.effect_ratio,
+        macro.uses_effect_ratio(layer, rule),
         False,
         gradient[None],
         below,

@@ -1,6 +1,8 @@
-"""HM2-BP on the clock: against the authors' trained weights, and against loops over pairs of spikes."""
+"""HM2-BP on the clock, against the authors' trained weights; gradients are in test_gradients.py."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from eventsnn.train.parallel import Pool as Threads
 from eventsnn.train.run import weight_decay
 from tests.engines.clocked_golden import STEPS, golden_network, read_dense, read_spikes, read_weights
 from tests.real_data import real_data
-from tests.train.test_spatial import fold
+from tests.train import rule_oracle
 from tests.train.toy import assert_same_weights, timeless, toy_train
 
 RULE = HM2BP(desired=6, undesired=1, margin=0.5)
@@ -34,24 +36,18 @@ ODD = {"tau_m": 11.0, "tau_s": 3.0, "refractory": 0.0}  # no power of two, no re
 
 NETWORKS = {
     "dense": [Dense(40, threshold=4.0, **SLOW)],
-    "odd constants": [Dense(33, threshold=4.0, **ODD), Dense(5, threshold=0.7, **ODD)],
-    "strides, dilation": [Conv(3, (3, 2), stride=(2, 1), dilation=(1, 2), threshold=1.0, **SLOW)],
-    "two convolutions": [Conv(2, 3, stride=2, threshold=0.8, **ODD), Conv(35, 2, threshold=0.6, **SLOW)],
     "pooling": [
         Conv(3, 3, threshold=0.8, **SLOW),
         Pool(2, stride=(1, 2), threshold=0.7, **SLOW),
         Conv(9, 2, threshold=0.6, **ODD),
         Pool((1, 2), threshold=0.5, **SLOW),
     ],
-    "pooling first": [Pool(2, threshold=0.6, **SLOW), Conv(3, 2, threshold=0.6, **SLOW)],
-    "biases": [Dense(40, threshold=4.0, **SLOW), Dense(33, threshold=1.0, **ODD)],
 }
 
 
 def make_network(name, seed=0):
     output = Dense(4, threshold=1.0, lateral_inhibition=0.3, **SLOW)
-    sensor = Input(8, 7, 2, bias_interval=4.0 if name == "biases" else 0.0)
-    network = Network(sensor, *NETWORKS[name], output)
+    network = Network(Input(8, 7, 2), *NETWORKS[name], output)
     rng = np.random.default_rng(seed)
     return network.with_weights({k: rng.normal(0.25, 1.0, s) for k, s in network.weight_shapes().items()})
 
@@ -78,32 +74,10 @@ def learn(network, samples, labels, threads=1, rule=RULE):
     return {k: unpack(s.gradient, shapes[k][0]).reshape(shapes[k]) for k, s in states.items()}, errors
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_against_pairs_of_spikes(name):
-    network, samples, labels = make_network(name), make_samples(), [0, 2, 1]
-    dense = network.lowered.with_weights(
-        {k: w.toarray() if hasattr(w, "toarray") else w for k, w in network.lowered.weights.items()}
-    )
-    expected = {key: np.zeros(shape) for key, shape in network.weight_shapes().items()}
-    silent = 0
-    for (times, neurons), label in zip(samples, labels, strict=True):
-        record = clocked.run(network, times, neurons, t_stop=times[-1])
-        assert all(np.mean(record[n].counts > 0) > 0 for n in network.names)
-        silent += sum(int((record[n].counts == 0).sum()) for n in network.names[:-1])
-        steps = int(times[-1]) + 1
-        lent = lent_steps(steps, RULE.desired)
-        exact = gradients(dense, record, label, float(steps), RULE, spsp=spsp_steps, lent=lent)
-        for key, gradient in fold(network, exact).items():
-            expected[key] += gradient
-    assert silent, "no silent neuron in the example"
-    found, _ = learn(network, samples, labels)
-    for key, exact in expected.items():
-        largest = np.abs(exact).max()
-        assert largest > 1e-3
-        np.testing.assert_allclose(found[key], exact, rtol=RELATIVE, atol=RELATIVE * largest)
-
-
 def test_padding_is_a_border_of_silent_neurons():
+    """But for the self term of silent neurons, which leaves out the weights of what is not there."""
+    rule = dataclasses.replace(RULE, silent_post_ratio=0.0)
+
     def build(source, padding):
         conv = Conv(3, 3, stride=(2, 1), padding=padding, threshold=1.0, **SLOW)
         network = Network(
@@ -117,8 +91,8 @@ def test_padding_is_a_border_of_silent_neurons():
     for times, neurons in samples:
         p, y, x = np.unravel_index(neurons, (2, 7, 8))
         shifted.append((times, np.ravel_multi_index((p, y + 1, x + 1), (2, 9, 10)).astype(np.int32)))
-    padded, _ = learn(build(Input(8, 7, 2), 1), samples, [0, 2])
-    wide, _ = learn(build(Input(10, 9, 2), 0), shifted, [0, 2])
+    padded, _ = learn(build(Input(8, 7, 2), 1), samples, [0, 2], rule=rule)
+    wide, _ = learn(build(Input(10, 9, 2), 0), shifted, [0, 2], rule=rule)
     for key, gradient in padded.items():
         assert gradient.any()
         np.testing.assert_array_equal(gradient, wide[key])
@@ -154,17 +128,17 @@ def test_spsp_of_one_pair_by_hand():
     assert second == pytest.approx(cut, rel=1e-12)
 
 
-def step_on(network, times, neurons, steps, label, rule):
-    """Weights after one sample, by Adam."""
+def step_on(network, times, neurons, steps, label, rule, optimiser=Optimiser()):  # noqa: B008, it is frozen
+    """Weights after one sample."""
     packed = PackedNetwork(network, np.float32)
-    states = {name: OptimiserState(Optimiser(), packed.blocks[name]) for name in network.weights}
+    states = {name: OptimiserState(optimiser, packed.blocks[name]) for name in network.weights}
     learner = ClockedLearner(packed)
     order = np.lexsort((neurons, times))
     run = learner.clock.run(times[order], neurons[order].astype(np.int32), steps)
-    updates = {}
-    for name, state in states.items():
-        shared = isinstance(network[name], Conv)
-        updates[name] = state.update(1.0, weight_decay(rule, state, np.float32, shared=shared), 0.001, 1)
+    updates = {
+        name: state.update(1.0, weight_decay(rule, state, np.float32), optimiser.learning_rate, 1)
+        for name, state in states.items()
+    }
     with Threads(1) as pool:
         learner.accumulate(states, [run], np.array([label]), np.ones(1), rule, pool)
     for name, update in updates.items():
@@ -179,7 +153,35 @@ def test_golden_trained_weights_of_the_convolutional_network():
     found = step_on(network, *read_spikes(folder / "input_spikes_0_5.dat"), STEPS, 5, rule)
     for name, exact in trained.items():
         assert np.abs(exact - network.weights[name]).max() > 9e-4
-        np.testing.assert_allclose(found[name], exact, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found[name], exact, rtol=0, atol=3e-7)
+
+
+def test_one_step_of_the_golden_network_with_other_thresholds():
+    """A first step of Adam shows signs, gradient descent magnitudes: against sums over pairs of spikes."""
+    folder = real_data("golden", "cnn_mnist")
+    network = golden_network(folder, "")
+    thresholds = (4.0, 1.5, 7.0, 3.0, 9.0, 6.0)
+    layers = [
+        dataclasses.replace(x, threshold=threshold)
+        for x, threshold in zip(network.layers, thresholds, strict=True)
+    ]
+    network = Network(network.input, *layers, weights=network.weights)
+    times, neurons = read_spikes(folder / "input_spikes_0_5.dat")
+    learning_rate, penalty, beta, limit = 1e-4, 10.0, 0.4, 8.0
+    rule = HM2BP(penalty_lambda=penalty, penalty_beta=beta, weight_limit=limit)
+    optimiser = Optimiser("sgd", learning_rate=learning_rate)
+    found = step_on(network, times, neurons, STEPS, 5, rule, optimiser)
+    record = clocked.run(network, times, neurons, t_stop=STEPS - 1)
+    layers = [record.input, *(record[name] for name in network.names)]
+    trains = [[layer.of(k) for k in range(layer.size)] for layer in layers]
+    gradients = rule_oracle.gradients(network, trains, 5, STEPS, rule_oracle.Rule(), clock=True)
+    for name, gradient in gradients.items():
+        w = np.asarray(network.weights[name], float)
+        mean = np.mean((w / limit) ** 2, axis=tuple(range(1, w.ndim)), keepdims=True)
+        full = gradient + penalty * beta * (w / limit) * np.exp(beta * (mean - 1.0))
+        step = learning_rate * np.abs(full).max()
+        assert step > 3e-4, f"{name}: a step of {step} shows no magnitude"
+        np.testing.assert_allclose(found[name], w - learning_rate * full, rtol=0, atol=3e-7)
 
 
 def golden_output_layer(suffix):
@@ -209,8 +211,10 @@ def test_golden_trained_weights_of_the_dense_output_layer():
     found = step_on(network, *read_spikes(path), STEPS, 5, rule)["output"]
     trained = golden_output_layer("_trained")[1].weights["output"]
     assert np.abs(trained - network.weights["output"]).max() > 9e-4
-    # One gradient in 4000 is so small that Adam's epsilon shows: 1.01e-6 there.
-    np.testing.assert_allclose(found, trained, rtol=0, atol=2e-6)
+    error = np.abs(found - trained)
+    # In two of the 4,000 the file's step is 0.000999, a unit of its last digit less than in the others.
+    assert (error > 3e-7).sum() == 2
+    assert error.max() < 1.1e-6
 
 
 def test_threads_and_instruction_sets_give_the_same_bits():
