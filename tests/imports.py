@@ -27,9 +27,10 @@ SIDE = {
     "interrupts": (),
     "lazy": (),
     "names": (),
+    "_util": (),
 }
 
-ANYBODY = ("errors", "interrupts", "lazy", "names", "_ext")
+ANYBODY = ("errors", "interrupts", "lazy", "names", "_util", "_ext")
 
 
 def allowed(room: str) -> set[str]:

@@ -197,7 +197,7 @@ def open_validation(root: Path, sensor: tuple[int, ...], on_bad: str, coding: di
 
 def _write_command(out: Path) -> None:
     """Note in the run's folder how it is made again, without places of files and what changes no result."""
-    from eventsnn.train.checkpoint import replace_text
+    from eventsnn.train.checkpoint import write_text
 
     parameters = click.get_current_context().params
     experiment = parameters["experiment"]
@@ -223,7 +223,7 @@ def _write_command(out: Path) -> None:
         words += ["--start-from", f"{model.absolute().parent.name}/{model.name}"]
     for name, value in parameters["augment"]:
         words += ["--augment", f"{name}={value}"]
-    replace_text(out / "command.txt", shlex.join(words) + "\n")
+    write_text(out / "command.txt", shlex.join(words) + "\n")
 
 
 def _describe_kept(out: Path) -> str:

@@ -28,7 +28,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import threading
 import weakref
 import zlib
 from collections.abc import Callable, Iterator
@@ -39,8 +38,10 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.records import Records, read_words
+from eventsnn._util.atomic import replace_file
 from eventsnn.data.source import FileSource, LabelledSource, OnBad, check_on_bad
 from eventsnn.errors import EventFileError, EventStreamError
+from eventsnn.events.formats.base import unwritable
 from eventsnn.events.stream import EventStream, SensorSize
 from eventsnn.events.words import from_words, to_words
 
@@ -210,19 +211,9 @@ def write_packed(
     numbered: bool = False,
 ) -> int:
     """Write recordings that are words already; `pack` says what comes out."""
-    target = Path(out)
-    part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        with open(part, "wb") as file:
-            facts = {"classes": list(classes), **({"numbered": True} if numbered else {})}
-            events = _write_all(file, recordings, out, facts, sensor_size)
-        os.replace(part, target)
-    except OSError as error:
-        raise EventFileError(out, f"cannot be written: {error.strerror or error}") from error
-    finally:
-        # Whatever happened, Ctrl-C included: nothing half-written stays. After the renaming nothing is there.
-        part.unlink(missing_ok=True)
-    return events
+    facts = {"classes": list(classes), **({"numbered": True} if numbered else {})}
+    with replace_file(out, unwritable(out)) as file:
+        return _write_all(file, recordings, out, facts, sensor_size)
 
 
 def _write_all(

@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn import __version__
+from eventsnn._util.atomic import replace_file
 from eventsnn.data.digits import load_digits
 from eventsnn.data.idx import Split, load_idx
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.camera import SaccadeCamera
 from eventsnn.events.files import write
-from eventsnn.events.formats.base import PartFile, read_bytes
+from eventsnn.events.formats.base import read_bytes, unwritable
 from eventsnn.events.motion import MotionPath
 from eventsnn.events.nmnist_motion import NMNIST_SACCADES
 from eventsnn.interrupts import hold_interrupts
@@ -290,7 +291,7 @@ def _make_folders(out: str | os.PathLike[str], labels: np.ndarray, plan: bytes, 
                 rest.unlink()
         elif any(folder.iterdir()):
             raise EventFileError(out, "the folder is not empty; remove it or name another")
-        with PartFile(folder / PLAN) as file:
+        with replace_file(folder / PLAN, unwritable(folder / PLAN)) as file:
             file.write(plan)
         for label in np.unique(labels):
             (folder / str(label)).mkdir(exist_ok=True)

@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterable
 from typing import Unpack
 
-from eventsnn.events.formats import PartFile, find_encoder, find_format
+from eventsnn._util.atomic import replace_file
+from eventsnn.events.formats import find_encoder, find_format
+from eventsnn.events.formats.base import unwritable
 from eventsnn.events.reading import ReadingFields, ReadingOptions
 from eventsnn.events.stream import EventStream, SensorSize
 
@@ -91,7 +93,7 @@ def write_parts(
     """
     encoder = find_encoder(path, format, sensor_size)
     n = 0
-    with PartFile(path) as file:
+    with replace_file(path, unwritable(path)) as file:
         file.write(encoder.start())
         for part in parts:
             file.write(encoder.feed(part.events))

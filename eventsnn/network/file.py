@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eventsnn._util.hdf5 import replace_hdf5
 from eventsnn.errors import NetworkError
 from eventsnn.network.network import Network
 from eventsnn.network.sparse import is_sparse, read_sparse, write_sparse
@@ -25,7 +26,7 @@ LAYOUT_VERSION = 1
 
 
 def save_network(network: Network, path: str | os.PathLike[str], **attributes: Any) -> None:
-    """Write a network to `path`, through a temporary file, so that a killed run leaves no half-written one.
+    """Write a network to `path`, complete and on the disk, or not at all (`eventsnn._util.atomic`).
 
     Parameters
     ----------
@@ -40,19 +41,10 @@ def save_network(network: Network, path: str | os.PathLike[str], **attributes: A
     NetworkError
         If the file cannot be written.
     """
-    import h5py
-
-    target = Path(path)
-    part = target.with_name(target.name + ".part")
-    try:
-        with h5py.File(part, "w") as file:
-            write_network(file, network)
-            for name, value in attributes.items():
-                file.attrs[name] = value
-        os.replace(part, target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise NetworkError(f"{target}: cannot be written ({error})") from None
+    with replace_hdf5(path, lambda text: NetworkError(f"{path}: cannot be written ({text})")) as file:
+        write_network(file, network)
+        for name, value in attributes.items():
+            file.attrs[name] = value
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn._util.atomic import replace_file
 from eventsnn.errors import MissingExtraError, TraceError
 from eventsnn.trace.reader import Trace
 
@@ -83,13 +84,8 @@ def picture(path: str | os.PathLike[str]) -> Iterator[Figure]:
         layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)  # inches
         figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, layout=layout)
         yield figure
-        part = target.with_name(target.name + ".part")
-        try:
-            figure.savefig(part, format=target.suffix.lower().lstrip("."))
-            os.replace(part, target)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise TraceError(f"{target}: cannot be written ({error})") from None
+        with replace_file(target, lambda text: TraceError(f"{target}: cannot be written ({text})")) as file:
+            figure.savefig(file, format=target.suffix.lower().lstrip("."))
 
 
 @contextmanager

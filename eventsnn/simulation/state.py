@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
 
+from eventsnn._util.atomic import replace_file
 from eventsnn.engines.streaming import State, Train
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
@@ -55,7 +55,7 @@ def digest(network: Network) -> str:
 def save_state(
     path: str | os.PathLike[str], run: Simulation, state: State, trains: list[Train], notes: dict[str, Any]
 ) -> None:
-    """Write the state of a simulation under a temporary name, then give it its own.
+    """Write the state of a simulation; the file appears complete or not at all.
 
     Raises
     ------
@@ -75,15 +75,10 @@ def save_state(
     arrays |= {f"counts/{name}": counts for name, counts in run.counts.items()}
     for number, (times, neurons) in enumerate(trains):
         arrays |= {f"times/{number}": times, f"neurons/{number}": neurons}
-    part = Path(path).with_name(Path(path).name + ".part")
-    try:
-        with open(part, "wb") as file:
-            np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise SimulationError(f"{os.fspath(path)}: the state cannot be written ({error})") from None
+    with replace_file(
+        path, lambda text: SimulationError(f"{os.fspath(path)}: the state cannot be written ({text})")
+    ) as file:
+        np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
 
 
 def load_state(path: str | os.PathLike[str], network: Network) -> SavedState:

@@ -7,7 +7,6 @@ to be kept: the epoch number is enough.
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.atomic import replace_text
+from eventsnn._util.hdf5 import replace_hdf5
 from eventsnn.errors import TrainingError
 
 LAYOUT_VERSION = 1
@@ -49,26 +50,19 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write through a temporary file, on the disk before it takes the name: a kill leaves the old one."""
-    import h5py
-
-    part = path.with_name(path.name + ".part")
-    try:
-        with h5py.File(part, "w") as file:
-            file.attrs["eventsnn_checkpoint"] = LAYOUT_VERSION
-            file.attrs["epoch"] = checkpoint.epoch
-            file.attrs["step"] = checkpoint.step
-            file.attrs["crc32"] = _checksum(checkpoint)
-            # Texts as data sets: an attribute holds no more than 64 KiB.
-            for name in ("history", "best", "config"):
-                file[name] = json.dumps(getattr(checkpoint, name))
-            for name, array in checkpoint.arrays.items():
-                file[f"arrays/{name}"] = array
-        sync(part)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise TrainingError(f"{path}: the checkpoint cannot be written ({error})") from None
+    """Write it, complete and on the disk before it takes the name: a kill leaves the old one."""
+    with replace_hdf5(
+        path, lambda text: TrainingError(f"{path}: the checkpoint cannot be written ({text})")
+    ) as file:
+        file.attrs["eventsnn_checkpoint"] = LAYOUT_VERSION
+        file.attrs["epoch"] = checkpoint.epoch
+        file.attrs["step"] = checkpoint.step
+        file.attrs["crc32"] = _checksum(checkpoint)
+        # Texts as data sets: an attribute holds no more than 64 KiB.
+        for name in ("history", "best", "config"):
+            file[name] = json.dumps(getattr(checkpoint, name))
+        for name, array in checkpoint.arrays.items():
+            file[f"arrays/{name}"] = array
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -109,23 +103,11 @@ def _checksum(checkpoint: Checkpoint) -> int:
     return checksum
 
 
-def sync(path: Path) -> None:
-    """Wait until a file's contents are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
-    """Write JSON lines through a temporary file."""
-    replace_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    """Write JSON lines: the file appears complete or not at all."""
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file through a temporary one: it appears complete or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    sync(part)
-    os.replace(part, path)
+def write_text(path: Path, text: str) -> None:
+    """Write a text file of a run: it appears complete or not at all."""
+    replace_text(path, text, lambda problem: TrainingError(f"{path}: cannot be written ({problem})"))

@@ -34,6 +34,9 @@ from eventsnn.train.parallel import Pool
 from eventsnn.train.progress import progress_bar
 from eventsnn.train.samples import Batch, Feeder, cut, shuffled
 
+# The files of a run's folder.
+MODEL, CHECKPOINT, METRICS = "model.h5", "checkpoint.h5", "metrics.jsonl"
+
 # Raised whenever a change gives runs other bits (solver, draws, order of sums): what was begun before cannot
 # be continued to the same result.
 BITS = 4
@@ -125,7 +128,7 @@ class TrainingRun:
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint, if there is one."""
-        path = self.folder / "checkpoint.h5"
+        path = self.folder / CHECKPOINT
         if not path.exists():
             return
         saved = load_checkpoint(path)
@@ -144,7 +147,7 @@ class TrainingRun:
         self.epoch, self.step = saved.epoch, saved.step
         self.history, self.best = saved.history, saved.best
         # A kill may have come between the checkpoint and its line.
-        write_lines(self.folder / "metrics.jsonl", self.history)
+        write_lines(self.folder / METRICS, self.history)
 
     def _read(self, indices: np.ndarray) -> Batch:
         return self.feeder.prepare(indices, self.epoch)
@@ -221,13 +224,13 @@ class TrainingRun:
         if not self.best or _is_better(line, self.best):
             self.best = {name: line[name] for name in ("epoch", "valid_accuracy", "valid_loss")}
             self.network.with_weights({**self.network.weights, **self.packed.weights()}).save(
-                self.folder / "model.h5",
+                self.folder / MODEL,
                 training=json.dumps({"config": self.config, "best": self.best}, sort_keys=True),
             )
         self.history.append(line)
         saved = Checkpoint(self.epoch, self.step, self._arrays(), self.history, self.best, self.config)
-        save_checkpoint(self.folder / "checkpoint.h5", saved)
-        write_lines(self.folder / "metrics.jsonl", self.history)
+        save_checkpoint(self.folder / CHECKPOINT, saved)
+        write_lines(self.folder / METRICS, self.history)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {"boost": self.boost}

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.atomic import remove_parts
+from eventsnn._util.lock import Lock
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.memory import EventTargetSequence, as_source
@@ -22,7 +24,7 @@ from eventsnn.network import Network
 from eventsnn.train.labels import match_source, name_outputs
 from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.parallel import Pool
-from eventsnn.train.run import TrainingRun
+from eventsnn.train.run import CHECKPOINT, METRICS, MODEL, TrainingRun
 from eventsnn.train.samples import check_source
 
 ENGINES = ("exact", "clocked")
@@ -154,7 +156,8 @@ def train(
     others = None if valid is None else as_source(valid, network.input.sensor_size)
     training, validation, valid_source = _split(network, source, others, valid_fraction, seed)
     folder = _prepare_folder(out, resume)
-    with Pool(threads) as pool:
+    with Lock(folder, lambda text: TrainingError(f"{folder}: {text}")), Pool(threads) as pool:
+        _check_folder(folder, resume)
         run = TrainingRun(
             network,
             rule or HM2BP(),
@@ -173,11 +176,12 @@ def train(
             pool=pool,
             progress=progress,
         )
+        remove_parts(folder, (MODEL, CHECKPOINT, METRICS))  # of a run that was killed
         if resume:
             run.resume()
         while run.epoch < epochs:
             run.run_epoch(epochs)
-    return _sum_up(run, time.perf_counter() - start)
+        return _sum_up(run, time.perf_counter() - start)
 
 
 def _sum_up(run: TrainingRun, seconds: float) -> TrainResult:
@@ -185,7 +189,7 @@ def _sum_up(run: TrainingRun, seconds: float) -> TrainResult:
     trained = sum(line["samples"] for line in run.history)
     spent = sum(line["train_seconds"] for line in run.history)
     return TrainResult(
-        network=Network.load(run.folder / "model.h5"),
+        network=Network.load(run.folder / MODEL),
         history=run.history,
         epochs=run.epoch,
         best_epoch=run.best["epoch"],
@@ -242,13 +246,17 @@ def _split(
 
 def _prepare_folder(out: str | os.PathLike[str], resume: bool) -> Path:
     folder = Path(out)
-    if not resume and (folder / "checkpoint.h5").exists():
-        raise TrainingError(f"{folder}: holds a training run already; resume it or choose another folder")
+    _check_folder(folder, resume)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"{folder}: the folder cannot be made ({error.strerror})") from None
     return folder
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    if not resume and (folder / CHECKPOINT).exists():
+        raise TrainingError(f"{folder}: holds a training run already; resume it or choose another folder")
 
 
 def peak_rss_mb() -> float:

@@ -11,7 +11,7 @@ from eventsnn.events.formats.aedat3 import AEDAT3Encoder, AEDAT3Format
 from eventsnn.events.formats.aedat4 import AEDAT4Format
 from eventsnn.events.formats.arrays import NPY, NPZ, NPZEncoder
 from eventsnn.events.formats.atis import ATISFormat
-from eventsnn.events.formats.base import Encoder, EventFormat, Match, OnBad, Options, PartFile, read_bytes
+from eventsnn.events.formats.base import Encoder, EventFormat, Match, OnBad, Options, read_bytes
 from eventsnn.events.formats.dat import DATEncoder, DATFormat
 from eventsnn.events.formats.event_stream import ESEncoder, ESFormat
 from eventsnn.events.formats.evt2 import EVT2Encoder, EVT2Format, EVT21Format
@@ -68,7 +68,7 @@ ENCODERS: dict[str, Callable[[str | os.PathLike[str], SensorSize], Encoder]] = {
 HEAD_BYTES = 1 << 14
 """How many of a file's first bytes are looked at to tell its format."""
 
-__all__ = ["ENCODERS", "FORMATS", "EventFormat", "Match", "OnBad", "Options", "PartFile", "find_format"]
+__all__ = ["ENCODERS", "FORMATS", "EventFormat", "Match", "OnBad", "Options", "find_format"]
 
 
 def find_format(path: str | os.PathLike[str], name: str | None = None) -> EventFormat:

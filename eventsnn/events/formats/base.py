@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import enum
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -180,38 +178,6 @@ def _unreadable(path: str | os.PathLike[str], error: OSError) -> EventFileError:
     return EventFileError(path, f"cannot be read: {error.strerror or error}")
 
 
-class PartFile:
-    """A file that is written under a temporary name and renamed when whole, or leaves nothing behind."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = path
-        target = Path(path)
-        # The process and thread in the name keep two writers of one path apart.
-        self._part = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}.part")
-
-    def __enter__(self) -> PartFile:
-        try:
-            self._file = self._part.open("wb")
-        except OSError as error:
-            raise self._unwritable(error) from error
-        return self
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Append bytes; raise EventFileError if that fails."""
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._file.close()
-            if kind is None:
-                os.replace(self._part, self.path)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        finally:
-            self._part.unlink(missing_ok=True)
-
-    def _unwritable(self, error: OSError) -> EventFileError:
-        return EventFileError(self.path, f"cannot be written: {error.strerror or error}")
+def unwritable(path: str | os.PathLike[str]) -> Callable[[str], EventFileError]:
+    """What `eventsnn._util.atomic.replace_file` raises for a recording, from the reason."""
+    return lambda text: EventFileError(path, f"cannot be written: {text}")

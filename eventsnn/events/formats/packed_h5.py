@@ -1,12 +1,14 @@
 """Our packed HDF5 (``.h5``): one recording, compressed, in bounded memory, that any HDF5 tool opens.
 
 Data set ``eventsnn/words``: uint64 (n,), each an event as `eventsnn.events.words` has it, in chunks of
-65536, with HDF5's shuffle and gzip filters. Its attributes: ``version`` (1), ``sensor_size`` (width, height,
-polarities: the widths of the fields follow from it) and ``t_offset``, microseconds to be added to all times.
+65536, with HDF5's shuffle, gzip and Fletcher-32 (checksum) filters. Its attributes: ``version`` (1),
+``sensor_size`` (width, height, polarities: the widths of the fields follow from it) and ``t_offset``,
+microseconds to be added to all times.
 """
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import tempfile
@@ -18,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.atomic import GuardedFile, reason, scratch_folder
+from eventsnn._util.hdf5 import LIBVER, keep_metadata
 from eventsnn.errors import EventFileError, EventStreamError
-from eventsnn.events.formats.base import Anomalies, Match, Options
+from eventsnn.events.formats.base import Anomalies, Match, Options, unwritable
 from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.hdf5 import call_h5py, check_stored, holds
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize, check_sensor_size
@@ -128,12 +132,16 @@ class PackedHDF5Encoder:
         """Nothing: the bytes come at the end."""
         import h5py
 
+        failure = unwritable(self._path)
         try:
-            self._temporary = tempfile.TemporaryFile(dir=Path(self._path).parent)  # noqa: SIM115
+            self._temporary = tempfile.TemporaryFile(dir=scratch_folder(self._path))  # noqa: SIM115
         except OSError as error:
-            raise EventFileError(self._path, f"cannot be written: {error.strerror or error}") from error
+            raise failure(reason(error)) from error
+        self._guarded = GuardedFile(os.dup(self._temporary.fileno()), failure, pretend=True, owns=True)
+        self._buffered = io.BufferedRandom(self._guarded, 1 << 20)
         with hold_interrupts():
-            self._file: Any = h5py.File(self._temporary, "w")
+            self._file: Any = h5py.File(self._buffered, "w", libver=LIBVER)
+            keep_metadata(self._file)
             self._words: Any = self._file.create_dataset(
                 WORDS,
                 (0,),
@@ -143,6 +151,7 @@ class PackedHDF5Encoder:
                 shuffle=True,
                 compression="gzip",
                 compression_opts=1,
+                fletcher32=True,
                 track_times=False,
             )
             self._words.attrs["version"] = VERSION
@@ -166,7 +175,8 @@ class PackedHDF5Encoder:
         with hold_interrupts():
             self._words.attrs["t_offset"] = np.int64(self._offset or 0)
             self._file.close()
-        self._temporary.flush()
+            self._buffered.flush()
+        self._guarded.check()
         # Pages of a map are given back when memory is short; the file may be larger than memory.
         return memoryview(mmap.mmap(self._temporary.fileno(), 0, access=mmap.ACCESS_READ))
 
@@ -176,9 +186,7 @@ class PackedHDF5Encoder:
         shifted["t"] -= self._offset
         words = to_words(shifted, self._sensor, self._path, Path(self._path).name)
         with hold_interrupts():
-            try:
-                self._words.resize((self._written + len(words),))
-                self._words[self._written :] = words
-            except OSError as error:
-                raise EventFileError(self._path, f"cannot be written: {error}") from error
+            self._words.resize((self._written + len(words),))
+            self._words[self._written :] = words
+        self._guarded.check()
         self._written += len(words)
