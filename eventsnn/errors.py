@@ -44,7 +44,13 @@ def _rebuild_event_file_error(path: str, offset: int | None, text: str) -> Event
 
 
 class EventFileWarning(UserWarning):
-    """Something of a recording was left out or changed in reading it; says what, and where."""
+    """Something of a recording or a data set was left out, changed or guessed in reading it; says what and
+    where.
+    """
+
+
+class SilentOutputWarning(UserWarning):
+    """No output neuron fired in any recording of a data set; says what to try."""
 
 
 class NetworkError(EventSNNError, ValueError):

@@ -11,7 +11,7 @@ import click
 
 from eventsnn import __version__
 from eventsnn.cli.common import Interrupted, note
-from eventsnn.errors import EventFileWarning, EventSNNError
+from eventsnn.errors import EventFileWarning, EventSNNError, SilentOutputWarning
 
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -108,8 +108,8 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning about a recording in one line; others as Python shows them."""
-    if issubclass(category, EventFileWarning):
+    """A warning of ours in one line; others as Python shows them."""
+    if issubclass(category, EventFileWarning | SilentOutputWarning):
         note(f"eventsnn: warning: {message}")
     else:
         note(warnings.formatwarning(message, category, filename, lineno, line))

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from eventsnn.names import class_key
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Existence is not checked here: a missing file is a failure (exit code 1) with a text of ours, not wrong use.
@@ -188,6 +190,22 @@ def format_fields(fields: Sequence[tuple[str, str]]) -> str:
     """Lines of name and value, in two columns."""
     width = max(len(name) for name, _ in fields)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in fields)
+
+
+def printable(text: str) -> str:
+    """A name that may hold what no terminal can show: bytes that are no UTF-8, line ends."""
+    shown = text.encode("utf-8", "replace").decode()
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)
+
+
+def format_decision(result: dict[str, Any]) -> str:
+    """``decision 2 (cat)``; `result` holds what `SpikeRecord.summary` gives."""
+    if result["decision"] is None:
+        return "no decision"
+    name = result.get("class")
+    if name is None or class_key(name) == str(result["decision"]):
+        return f"decision {result['decision']}"
+    return f"decision {result['decision']} ({printable(name)})"
 
 
 def format_size(size: Sequence[int]) -> str:

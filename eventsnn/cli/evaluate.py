@@ -17,12 +17,14 @@ from eventsnn.cli.common import (
     on_bad_option,
     open_images,
     open_source,
+    printable,
     report,
     seed_option,
     sensor_option,
     split_option,
     threads_option,
 )
+from eventsnn.names import are_numbers
 
 
 @click.command()
@@ -46,6 +48,18 @@ from eventsnn.cli.common import (
     "authors' steps of 1 ms.",
 )
 @dtype_option("float32")
+@click.option(
+    "--t-stop",
+    type=float,
+    metavar="MS",
+    help="Last time to simulate of each recording; needed by recurrent networks.",
+)
+@click.option(
+    "--predictions",
+    type=FILE,
+    metavar="OUT.csv",
+    help="Write label, decision and output counts of every recording (.csv or .json).",
+)
 @sensor_option("the model's input")
 @on_bad_option
 @threads_option
@@ -58,6 +72,8 @@ def evaluate(
     seed: int,
     engine: str,
     dtype: str,
+    t_stop: float | None,
+    predictions: Path | None,
     sensor: tuple[int, ...] | None,
     on_bad: str,
     threads: int | None,
@@ -65,26 +81,39 @@ def evaluate(
 ) -> None:
     """Measure a model's accuracy on labelled recordings.
 
-    The decision is the output neuron with the most spikes; a silent output is no decision, and wrong. Images
-    are coded as the model was trained with them.
+    Classes are matched by the names that the model keeps: a part of them is enough. The
+    decision is the output neuron with the most spikes; a silent output is no decision, and wrong. Images are
+    coded as the model was trained with them.
 
     \b
     Example:
       eventsnn evaluate run/model.h5 --data recordings/Test
+      eventsnn evaluate run/model.h5 --data recordings/Test --predictions predictions.csv
       eventsnn evaluate run/model.h5 --data mnist --split test
     """
     from eventsnn.network import Network
     from eventsnn.train.evaluate import evaluate as count_decisions
+    from eventsnn.train.predictions import check_predictions_path
 
+    if predictions is not None:
+        check_predictions_path(predictions)
     network = Network.load(model)
     coder = read_coder(model)
     source = open_images(data, split=split, otherwise="test", limit=limit, coder=coder, seed=seed)
     if source is None:
         source = open_source(data, split=split, sensor=sensor or network.input.sensor_size, on_bad=on_bad)
-    outcome = count_decisions(network, source, engine=engine, dtype=dtype, threads=threads, progress=True)
+    outcome = count_decisions(
+        network, source, engine=engine, dtype=dtype, t_stop=t_stop, threads=threads, progress=True
+    )
     note_skipped(source.skipped)
-    result = {**outcome.to_dict(), "model": str(model), "data": source.root, "classes": list(source.classes)}
-    report(result, format_evaluation(result), as_json)
+    classes = outcome.classes or source.classes
+    result = {**outcome.to_dict(), "model": str(model), "data": source.root, "classes": list(classes)}
+    text = format_evaluation(result)
+    if predictions is not None:
+        outcome.predictions.save(predictions)
+        result["predictions"] = str(predictions)
+        text += f"\n\npredictions  {predictions}"
+    report(result, text, as_json)
 
 
 def read_coder(model: Path) -> Any:
@@ -108,7 +137,18 @@ def format_evaluation(result: dict[str, Any]) -> str:
         "decisions (columns) for each label (rows):",
     ]
     confusion = result["confusion"]
+    names = _name_rows(len(confusion), result.get("classes"))
+    left = max(6, 2 + max(len(name) for name in names))
     width = max(4, 1 + max(len(str(count)) for row in confusion for count in row))
-    lines.append(" " * 6 + "".join(f"{decision:>{width}}" for decision in range(len(confusion))))
-    lines += [f"{label:>6}" + "".join(f"{n:>{width}}" for n in row) for label, row in enumerate(confusion)]
+    lines.append(" " * left + "".join(f"{decision:>{width}}" for decision in range(len(confusion))))
+    for name, row in zip(names, confusion, strict=True):
+        lines.append(f"{name:>{left}}" + "".join(f"{n:>{width}}" for n in row))
     return "\n".join(lines)
+
+
+def _name_rows(outputs: int, classes: list[str] | None) -> list[str]:
+    """``ant 0``: name and number of every output neuron, or its number alone."""
+    names = [printable(name) for name in classes or ()]
+    if are_numbers(names):
+        names = []
+    return [f"{names[number]} {number}" if number < len(names) else str(number) for number in range(outputs)]

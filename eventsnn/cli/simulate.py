@@ -16,6 +16,7 @@ from eventsnn.cli.common import (
     FILE,
     Interrupted,
     dtype_option,
+    format_decision,
     json_option,
     note,
     note_skipped,
@@ -244,7 +245,7 @@ def _format_one(result: dict[str, Any]) -> str:
     layers = ", ".join(f"{name} {layer['spikes']}" for name, layer in result["layers"].items())
     return "\n".join(
         [
-            f"{result['file']}: {_decision(result)}",
+            f"{result['file']}: {format_decision(result)}",
             f"  spikes of each output neuron  {counts or 'none'}",
             f"  spikes of each layer          {layers}",
             f"  {result['events']} events through engine {result['engine']}, {result['dtype']}, "
@@ -255,18 +256,15 @@ def _format_one(result: dict[str, Any]) -> str:
 
 def _format_many(results: list[dict[str, Any]]) -> str:
     width = max((len(result["file"]) for result in results), default=0)
+    decided = max((len(format_decision(result)) for result in results if not result["skipped"]), default=0)
     lines = []
     for result in results:
         if result["skipped"]:
             lines.append(f"{result['file']:<{width}}  skipped")
             continue
         layers = "  ".join(f"{name} {layer['spikes']}" for name, layer in result["layers"].items())
-        lines.append(f"{result['file']:<{width}}  {_decision(result):<11}  spikes: {layers}")
+        lines.append(f"{result['file']:<{width}}  {format_decision(result):<{decided}}  spikes: {layers}")
     return "\n".join(lines)
-
-
-def _decision(result: dict[str, Any]) -> str:
-    return "no decision" if result["decision"] is None else f"decision {result['decision']}"
 
 
 def _ending(result: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from eventsnn.data.source import Sliceable, describe
 from eventsnn.errors import EventStreamError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize, check_sensor_size
-from eventsnn.names import are_numbers
+from eventsnn.names import are_numbers, class_key
 
 
 class EventTargetSequence(Protocol):
@@ -210,27 +210,32 @@ def _to_streams(
 def _listed_classes(dataset: Any, labels: npt.NDArray[np.int64]) -> list[str] | None:
     """Names of the classes by number, if the data set lists them: a list, or numbers by name.
 
-    Names such as ``"3 - three"``, as tonic and torchvision have them for digits, are those numbers.
+    Names such as ``"3 - three"``, as tonic and torchvision have them for digits, are those numbers. Targets
+    that are transformed have other numbers than the list.
     """
-    listed = getattr(dataset, "classes", None)
+    listed = None if _is_transformed(dataset) else getattr(dataset, "classes", None)
     if isinstance(listed, Mapping):
-        listed = (
-            sorted(listed, key=lambda name: int(listed[name]))
-            if sorted(listed.values()) == [*range(len(listed))]
-            else None
-        )
+        by_number = {number: name for name, number in listed.items()}
+        listed = [by_number.get(number) for number in range(len(by_number))]
+        if None in listed:
+            return None
     listed = listed.tolist() if isinstance(listed, np.ndarray) else listed
     if not isinstance(listed, Sequence) or isinstance(listed, str) or len(listed) <= int(labels.max()):
         return None
     names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in listed]
     numbers = [name.partition(" - ")[0] for name in names]
-    return numbers if are_numbers(numbers) else names
+    if are_numbers(numbers):
+        return numbers
+    return names if all(names) and len({class_key(name) for name in names}) == len(names) else None
+
+
+def _is_transformed(dataset: Any) -> bool:
+    return any(getattr(dataset, name, None) is not None for name in ("target_transform", "transforms"))
 
 
 def _targets(dataset: EventTargetSequence) -> np.ndarray:
     """Return the target of every sample, numbers or names."""
-    transformed = any(getattr(dataset, name, None) is not None for name in ("target_transform", "transforms"))
-    targets = None if transformed else getattr(dataset, "targets", None)
+    targets = None if _is_transformed(dataset) else getattr(dataset, "targets", None)
     if targets is None or len(targets) != len(dataset):
         targets = [dataset[index][1] for index in range(len(dataset))]
     array = np.asarray(targets)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn.errors import SimulationError
+from eventsnn.names import name_class
 from eventsnn.network import Network
 
 
@@ -22,7 +23,7 @@ class ExitReason(enum.Enum):
     INTERRUPTED = "interrupted"  # stopped by the user; everything before `SpikeRecord.t_end` is complete
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LayerSpikes:
     """Spikes of one layer.
 
@@ -45,6 +46,10 @@ class LayerSpikes:
     def __len__(self) -> int:
         return len(self.times)
 
+    def __repr__(self) -> str:
+        span = f", {self.times[0]:.6g} .. {self.times[-1]:.6g} ms" if len(self) else ""
+        return f"<LayerSpikes {self.name!r}: {len(self)} spikes of {self.size} neurons{span}>"
+
     @property
     def counts(self) -> np.ndarray:
         """Number of spikes of each neuron, int64 array (size,)."""
@@ -55,7 +60,7 @@ class LayerSpikes:
         return self.times[self.neurons == neuron]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SpikeRecord:
     """The outcome of one simulation; ``record["hidden"]`` gives the spikes of a layer.
 
@@ -74,6 +79,8 @@ class SpikeRecord:
     exit_reason : ExitReason
     engine, dtype : str
         Which engine ran and in which precision the state was kept.
+    classes : tuple of str or None
+        Names of the output neurons, where the network has some.
     """
 
     layers: dict[str, LayerSpikes]
@@ -83,6 +90,7 @@ class SpikeRecord:
     engine: str
     dtype: str
     bias: LayerSpikes = field(default_factory=lambda: _bias_spikes(np.empty(0)))
+    classes: tuple[str, ...] | None = None
 
     def __getitem__(self, name: str) -> LayerSpikes:
         if name == "input":
@@ -106,10 +114,26 @@ class SpikeRecord:
         """Output neuron with the most spikes, the lowest among equals; None if the output is silent."""
         return decide(self.output.counts)
 
+    @property
+    def decision_name(self) -> str | None:
+        """Name of the decision's class; None without a decision or a name."""
+        return name_class(self.classes, self.decision)
+
+    @property
+    def hint(self) -> str | None:
+        """What to try where no output neuron fired; None where one did."""
+        return hint_silent({name: len(spikes) for name, spikes in self.layers.items()}, len(self.input))
+
+    def __repr__(self) -> str:
+        spikes = ", ".join(f"{name} {len(train)}" for name, train in self.layers.items())
+        decided = "no decision" if self.decision is None else f"decision {self.decision}"
+        name = "" if self.decision_name is None else f" ({self.decision_name})"
+        return f"<SpikeRecord: {decided}{name}, spikes: {spikes}; {len(self.input)} input spikes>"
+
     def summary(self) -> dict[str, Any]:
         """Decision, output counts and spikes per layer, as plain values."""
         return {
-            "decision": self.decision,
+            **describe_decision(self.decision, self.classes),
             "counts": [int(n) for n in self.output.counts],
             "layers": {name: {"spikes": len(spikes)} for name, spikes in self.layers.items()},
         }
@@ -131,6 +155,33 @@ def decide(counts: np.ndarray) -> int | None:
 def decide_all(counts: np.ndarray) -> np.ndarray:
     """`decide` for every row of int array (samples, outputs): int64 array (samples,), -1 for no decision."""
     return np.where(counts.any(axis=1), np.argmax(counts, axis=1), -1)
+
+
+def describe_decision(decision: int | None, classes: tuple[str, ...] | None) -> dict[str, Any]:
+    """The decision as plain values, with the name of its class where there are names."""
+    named = {} if classes is None else {"class": name_class(classes, decision)}
+    return {"decision": decision, **named}
+
+
+def hint_silent(spikes: dict[str, int], events: int) -> str | None:
+    """What to try where no output neuron fired; None where one did.
+
+    Parameters
+    ----------
+    spikes : dict of str to int
+        Spikes of each layer, first to last.
+    events : int
+        Input spikes.
+    """
+    if list(spikes.values())[-1]:
+        return None
+    if not events:
+        return "no output neuron fired: there was no input"
+    name = next(name for name, n in spikes.items() if not n)
+    return (
+        f"no output neuron fired: layer {name!r} is the first without a spike; lower its threshold "
+        f"(network.replace({name!r}, threshold=...)) or give it larger weights (initial_weight)"
+    )
 
 
 def make_record(
@@ -158,6 +209,7 @@ def make_record(
         engine=engine,
         dtype=dtype,
         bias=_bias_spikes(np.empty(0) if bias is None else bias),
+        classes=network.classes,
     )
 
 

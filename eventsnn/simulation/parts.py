@@ -11,7 +11,7 @@ import numpy as np
 from eventsnn.engines import streaming
 from eventsnn.engines.arguments import check_dtype, check_input, check_t_stop, endless, in_order
 from eventsnn.engines.bias import Certain, InParts
-from eventsnn.engines.record import ExitReason, SpikeRecord, decide, make_record
+from eventsnn.engines.record import ExitReason, SpikeRecord, decide, describe_decision, make_record
 from eventsnn.engines.streaming import Stream, Train
 from eventsnn.engines.twin import TwinStream
 from eventsnn.errors import SimulationError
@@ -180,7 +180,7 @@ class Simulation:
     def summary(self) -> dict[str, Any]:
         """As `SpikeRecord.summary`, of all spikes so far."""
         return {
-            "decision": self.decision,
+            **describe_decision(self.decision, self.network.classes),
             "counts": [int(n) for n in self.counts[self.network.names[-1]]],
             "layers": {name: {"spikes": int(counts.sum())} for name, counts in self.counts.items()},
         }

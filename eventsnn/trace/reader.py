@@ -166,15 +166,17 @@ class Trace:
     def record(self, sample: int = 0) -> SpikeRecord:
         """The whole simulation, as the engine returned it."""
         self._check_sample(sample)
-        row = self.samples[sample]
+        row, network = self.samples[sample], self.network
+        biases = {"bias": self.spikes("bias", sample)} if network.input.has_bias else {}
         return SpikeRecord(
-            layers={name: self.spikes(name, sample) for name in self.network.names},
+            layers={name: self.spikes(name, sample) for name in network.names},
             input=self.spikes("input", sample),
             t_end=row.t_end,
             exit_reason=row.exit_reason,
             engine=row.engine,
             dtype=row.dtype,
-            **({"bias": self.spikes("bias", sample)} if self.network.input.has_bias else {}),
+            classes=network.classes,
+            **biases,
         )
 
     def counts(self, layer: str) -> np.ndarray:

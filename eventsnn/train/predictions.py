@@ -1,0 +1,139 @@
+"""What a network made of every recording of a data set, and whether it was right."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eventsnn.engines.record import decide_all
+from eventsnn.errors import TrainingError
+from eventsnn.names import name_class
+
+FORMATS = (".csv", ".json")
+
+
+class Counted(NamedTuple):
+    """Output spikes of the readable recordings of a data set.
+
+    `counts` is int64 (n, outputs), `labels` and `indices` (numbers of the recordings) are int64 (n,).
+    """
+
+    counts: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The outcome of one recording.
+
+    Attributes
+    ----------
+    source : str
+        The recording's file or name.
+    label, decision : int
+        Output neuron of its class, and the one with the most spikes; None if all were silent.
+    label_name, decision_name : str or None
+        Names of the two classes, where the network has names.
+    correct : bool
+    counts : tuple of int
+        Spikes of every output neuron.
+    """
+
+    source: str
+    label: int
+    decision: int | None
+    label_name: str | None
+    decision_name: str | None
+    correct: bool
+    counts: tuple[int, ...]
+
+
+class Predictions(Sequence[Prediction]):
+    """Outcomes of the readable recordings of a data set, in its order.
+
+    Attributes
+    ----------
+    sources : list of str
+        Files or names of the recordings.
+    labels, decisions : int64 array (n,)
+        Output neurons; a decision is -1 where all were silent.
+    counts : int64 array (n, outputs)
+        Spikes of every output neuron.
+    classes : tuple of str or None
+        Names of the output neurons.
+    """
+
+    def __init__(
+        self, sources: Sequence[str], labels: np.ndarray, counts: np.ndarray, classes: tuple[str, ...] | None
+    ) -> None:
+        self.sources, self.labels, self.counts, self.classes = list(sources), labels, counts, classes
+        self.decisions = decide_all(counts)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        label, decided = int(self.labels[index]), int(self.decisions[index])
+        decision = None if decided < 0 else decided
+        return Prediction(
+            self.sources[index],
+            label,
+            decision,
+            name_class(self.classes, label),
+            name_class(self.classes, decision),
+            label == decision,
+            tuple(self.counts[index].tolist()),
+        )
+
+    def __repr__(self) -> str:
+        right = int((self.decisions == self.labels).sum())
+        return f"<{len(self):,} predictions, {right:,} correct>"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A table, a dict per recording: source, label, decision, their names, correct, counts."""
+        return [vars(prediction) | {"counts": list(prediction.counts)} for prediction in self]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table to a ``.csv`` file, with a column per output neuron, or to a ``.json`` file.
+
+        Raises
+        ------
+        TrainingError
+            The name ends otherwise, or the file cannot be written.
+        """
+        check_predictions_path(path)
+        text = json.dumps(self.rows()) + "\n" if Path(path).suffix.lower() == ".json" else self._to_csv()
+        from eventsnn.train.checkpoint import replace_text
+
+        try:
+            replace_text(Path(path), text)
+        except OSError as error:
+            raise TrainingError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+    def _to_csv(self) -> str:
+        out = io.StringIO()
+        table = csv.writer(out, lineterminator="\n")
+        outputs = [f"spikes_{number}" for number in range(self.counts.shape[1])]
+        table.writerow(["source", "label", "decision", "label_name", "decision_name", "correct", *outputs])
+        for p in self:
+            texts = ["" if x is None else x for x in (p.label, p.decision, p.label_name, p.decision_name)]
+            table.writerow([p.source, *texts, int(p.correct), *p.counts])
+        return out.getvalue()
+
+
+def check_predictions_path(path: str | os.PathLike[str]) -> None:
+    """Raise TrainingError unless predictions can be written to a file of this name."""
+    if Path(path).suffix.lower() not in FORMATS:
+        raise TrainingError(f"{path}: predictions are written to a file that ends in {' or '.join(FORMATS)}")
