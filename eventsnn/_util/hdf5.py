@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from eventsnn._util.atomic import Failure, replace_guarded
+from eventsnn.errors import EventSNNError
 from eventsnn.interrupts import hold_interrupts
 
 if TYPE_CHECKING:
@@ -31,11 +36,13 @@ def replace_hdf5(path: str | os.PathLike[str], failure: Failure, **options: Any)
     options = {"libver": LIBVER, **options}
     with hold_interrupts(), replace_guarded(path, failure, pretend=True) as raw:
         buffered = io.BufferedRandom(raw, 1 << 17)
-        with h5py.File(buffered, "w", **options) as file:
-            keep_metadata(file)
-            yield file
-        buffered.flush()
-        raw.check()
+        try:
+            with h5py.File(buffered, "w", **options) as file:
+                keep_metadata(file)
+                yield file
+            buffered.flush()
+        finally:
+            raw.check()  # what went wrong first, whatever came of it
 
 
 def keep_metadata(file: h5py.File) -> None:
@@ -44,3 +51,180 @@ def keep_metadata(file: h5py.File) -> None:
     config.incr_mode = config.decr_mode = config.flash_incr_mode = 0
     config.evictions_enabled = False
     file.id.set_mdc_config(config)
+
+
+CHECKSUM = "crc32"
+"""Attribute of a group: CRC-32 of all else in it."""
+
+_DEFLATE = 1100  # gzip makes data smaller by a factor of 1032 at most
+_DEEPEST = 32
+
+
+@contextmanager
+def open_own(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = False) -> Iterator[h5py.File]:
+    """An HDF5 file of our own, open for reading; what goes wrong in the block is a damaged file.
+
+    Parameters
+    ----------
+    path, swmr
+        See `open_file`.
+    failure : callable
+        Makes the exception that is raised, from a text without the file's name.
+    """
+    file = open_file(path, failure, swmr=swmr)
+    try:
+        yield file
+    except EventSNNError:
+        raise
+    except Exception as error:  # what h5py raises depends on where the damage is
+        raise failure(f"damaged ({error})") from error
+    finally:
+        file.close()
+
+
+def open_file(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = False) -> h5py.File:
+    """Open an HDF5 file of our own that has passed `check_self_contained`; for whoever closes it later.
+
+    Parameters
+    ----------
+    path : path
+    failure : callable
+        Makes the exception that is raised, from a text without the file's name.
+    swmr : bool
+        The file may still be written, or its writer may have been killed.
+    """
+    import h5py
+
+    if not Path(path).is_file():
+        raise failure("no such file")
+    try:
+        file = h5py.File(path, "r", swmr=swmr)
+    except Exception as error:
+        raise failure(f"not an HDF5 file, or a damaged one ({error})") from None
+    try:
+        check_self_contained(file, complete=not swmr)
+    except Exception as error:
+        file.close()
+        text = str(error) if isinstance(error, ForeignDataError) else f"damaged ({error})"
+        raise failure(text) from None
+    return file
+
+
+class ForeignDataError(Exception):
+    """A file holds what no file of ours holds; the text says where."""
+
+
+def check_self_contained(file: h5py.File, *, complete: bool = True) -> None:
+    """Raise ForeignDataError if a file takes data from elsewhere, or claims data that are not stored.
+
+    Links to other files, external storage and virtual data sets would let a model hold the bytes of any file
+    that its user may read. Symbolic links within the file and references are not of our making either. A data
+    set that claims more values than the file has room for would take memory without limit.
+
+    Parameters
+    ----------
+    file : h5py.File
+    complete : bool
+        False for a file that may still grow: how much is stored is not looked at.
+    """
+    import h5py
+
+    size = file.id.get_filesize()
+    rest: list[tuple[h5py.Group, int]] = [(file["/"], 0)]
+    seen = {h5py.h5o.get_info(rest[0][0].id).addr}
+    while rest:
+        group, depth = rest.pop()
+        _check_attributes(group, size)
+        for name in group:
+            place = f"{group.name.rstrip('/')}/{name}"
+            if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD or depth > _DEEPEST:
+                raise ForeignDataError(
+                    f"{place} is a link to somewhere else; only files that hold all their data are read"
+                )
+            item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                raise ForeignDataError(f"{place} is another name of something in the same file: damaged")
+            seen.add(address)
+            if isinstance(item, h5py.Group):
+                rest.append((item, depth + 1))
+            elif isinstance(item, h5py.Dataset):
+                _check_attributes(item, size)
+                _check_dataset(item, place, size, complete)
+
+
+def _check_dataset(item: h5py.Dataset, place: str, size: int, complete: bool) -> None:
+    if item.external or item.is_virtual:
+        raise ForeignDataError(
+            f"{place} takes its data from other files; only files that hold all their data are read"
+        )
+    _check_dtype(item.dtype, place)
+    stored = item.id.get_storage_size()
+    if item.compression is not None:
+        stored *= _DEFLATE
+    if item.shape is not None and complete and (item.nbytes > stored or stored > _DEFLATE * size):
+        raise ForeignDataError(f"{place} claims {item.nbytes} bytes, more than are stored: damaged")
+
+
+def _check_attributes(item: Any, size: int) -> None:
+    for name in item.attrs:
+        attribute = item.attrs.get_id(name)
+        _check_dtype(attribute.dtype, f"attribute {name!r} of {item.name}")
+        if attribute.get_storage_size() > size:
+            raise ForeignDataError(f"attribute {name!r} of {item.name} is larger than the file: damaged")
+
+
+def _check_dtype(dtype: np.dtype, place: str) -> None:
+    import h5py
+
+    if dtype.hasobject and h5py.check_string_dtype(dtype) is None:
+        raise ForeignDataError(f"{place} holds references or lists, which no file of eventsnn does")
+
+
+def seal(group: h5py.Group) -> None:
+    """Give a group that is complete the checksum that `check_seal` looks at."""
+    group.attrs[CHECKSUM] = np.uint32(checksum(group))
+
+
+def check_seal(group: h5py.Group) -> None:
+    """Raise ValueError if a group is not what it was when it was sealed; one without a seal passes."""
+    if CHECKSUM in group.attrs and int(group.attrs[CHECKSUM]) != checksum(group):
+        raise ValueError(
+            "its checksum is wrong: a copy went wrong, or another program changed it; "
+            f"if that was on purpose, remove the attribute {CHECKSUM!r}"
+        )
+
+
+def checksum(group: h5py.Group) -> int:
+    """CRC-32 of the names, attributes, kinds, shapes and values of all in a group, but its own checksum."""
+    crc = _add_attributes(group, 0, CHECKSUM)
+    for name in sorted(group):
+        item = group[name]
+        crc = zlib.crc32(f"{type(item).__name__} {name}\n".encode(), crc)
+        if hasattr(item, "dtype"):
+            crc = _add_value(item[()], _add_attributes(item, crc))
+        else:
+            crc = zlib.crc32(f"{checksum(item)}\n".encode(), crc)
+    return crc
+
+
+def _add_attributes(item: Any, crc: int, but: str | None = None) -> int:
+    for name in sorted(item.attrs):
+        if name != but:
+            crc = _add_value(item.attrs[name], zlib.crc32(f"@{name}\n".encode(), crc))
+    return crc
+
+
+def _add_value(value: Any, crc: int) -> int:
+    if isinstance(value, str | bytes):
+        data = value.encode() if isinstance(value, str) else value
+        return zlib.crc32(data, zlib.crc32(f"text {len(data)}\n".encode(), crc))
+    if not isinstance(value, np.ndarray | np.generic):
+        return zlib.crc32(f"{value!r}\n".encode(), crc)
+    array = np.ascontiguousarray(value)
+    crc = zlib.crc32(f"{array.dtype.str} {np.shape(value)}\n".encode(), crc)
+    if array.dtype.hasobject:
+        for text in array.ravel().tolist():
+            crc = _add_value(text, crc)
+        return crc
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)

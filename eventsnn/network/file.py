@@ -2,19 +2,18 @@
 
 Layout: attributes ``eventsnn_network`` (layout version), ``description`` (JSON of `Network.to_table`) and
 whatever the writer adds; datasets ``weights/<key>`` of shape (post, pre). Sparse weights are a group
-``weights/<key>``
-instead, with the attributes ``format`` ("csr") and ``shape`` and the datasets ``data``, ``indices``,
-``indptr``.
+``weights/<key>`` instead, with the attributes ``format`` ("csr") and ``shape`` and the datasets ``data``,
+``indices``, ``indptr``. The attribute ``crc32`` is a checksum of all else (`eventsnn._util.hdf5.checksum`);
+files of earlier versions have none.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eventsnn._util.hdf5 import replace_hdf5
+from eventsnn._util.hdf5 import check_seal, open_own, replace_hdf5, seal
 from eventsnn.errors import NetworkError
 from eventsnn.network.network import Network
 from eventsnn.network.sparse import is_sparse, read_sparse, write_sparse
@@ -45,6 +44,7 @@ def save_network(network: Network, path: str | os.PathLike[str], **attributes: A
         write_network(file, network)
         for name, value in attributes.items():
             file.attrs[name] = value
+        seal(file)
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
@@ -55,29 +55,19 @@ def load_network(path: str | os.PathLike[str]) -> Network:
     NetworkError
         Naming the file, and within it the layer and the field.
     """
-    import h5py
-
-    source = Path(path)
-    if not source.is_file():
-        raise NetworkError(f"{source}: no such file")
-    try:
-        with h5py.File(source, "r") as file:
-            return read_network(file, str(source))
-    except OSError as error:
-        raise NetworkError(f"{source}: not an HDF5 file, or a damaged one ({error})") from None
+    with open_own(path, lambda text: NetworkError(f"{os.fspath(path)}: {text}")) as file:
+        return read_network(file, os.fspath(path))
 
 
 def read_attribute(path: str | os.PathLike[str], name: str) -> str | None:
     """An attribute that `save_network` was given, of a file known to hold a network; None if absent."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with open_own(path, lambda text: NetworkError(f"{os.fspath(path)}: {text}")) as file:
         value = file.attrs.get(name)
-    return None if value is None else str(value)
+        return None if value is None else str(value)
 
 
 def write_network(group: h5py.Group, network: Network) -> None:
-    """Write description and weights into an open HDF5 group."""
+    """Write description and weights into an open HDF5 group; `eventsnn._util.hdf5.seal` comes last."""
     group.attrs["eventsnn_network"] = LAYOUT_VERSION
     group.attrs["description"] = json.dumps(network.to_table(), sort_keys=True)
     folder = group.create_group("weights")
@@ -100,6 +90,7 @@ def read_network(group: h5py.Group, where: str) -> Network:
             "install a newer one"
         )
     try:
+        check_seal(group)
         table = json.loads(group.attrs["description"])
         weights = {
             key: read_sparse(item) if "format" in item.attrs else item[()]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._util.atomic import replace_text
-from eventsnn._util.hdf5 import replace_hdf5
+from eventsnn._util.hdf5 import open_own, replace_hdf5
 from eventsnn.errors import TrainingError
 
 LAYOUT_VERSION = 1
@@ -69,27 +69,24 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote; TrainingError names the file and what is wrong with it."""
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            if int(file.attrs["eventsnn_checkpoint"]) > LAYOUT_VERSION:
-                raise TrainingError(f"{path}: written by a newer eventsnn; install that one to resume")
-            arrays: dict[str, np.ndarray] = {}
+    def failure(text: str) -> TrainingError:
+        return TrainingError(f"{path}: not a checkpoint of eventsnn, or a damaged one ({text})")
 
-            def collect(name: str, item: Any) -> None:
-                if isinstance(item, h5py.Dataset):
-                    arrays[name] = item[()]
+    with open_own(path, failure) as file:
+        if int(file.attrs["eventsnn_checkpoint"]) > LAYOUT_VERSION:
+            raise TrainingError(f"{path}: written by a newer eventsnn; install that one to resume")
+        arrays: dict[str, np.ndarray] = {}
 
-            file["arrays"].visititems(collect)
-            texts = {name: json.loads(file[name].asstr()[()]) for name in ("history", "best", "config")}
-            saved = Checkpoint(int(file.attrs["epoch"]), int(file.attrs["step"]), arrays, **texts)
-            if _checksum(saved) != int(file.attrs["crc32"]):
-                raise ValueError("its checksum is wrong")
-            return saved
-    except TrainingError:
-        raise
-    # What h5py raises for a damaged file depends on where the damage is.
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
-        raise TrainingError(f"{path}: not a checkpoint of eventsnn, or a damaged one ({error})") from None
+        def collect(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset):
+                arrays[name] = item[()]
+
+        file["arrays"].visititems(collect)
+        texts = {name: json.loads(file[name].asstr()[()]) for name in ("history", "best", "config")}
+        saved = Checkpoint(int(file.attrs["epoch"]), int(file.attrs["step"]), arrays, **texts)
+        if _checksum(saved) != int(file.attrs["crc32"]):
+            raise failure("its checksum is wrong")
+        return saved
 
 
 def _checksum(checkpoint: Checkpoint) -> int:
