@@ -115,10 +115,10 @@ class Predictions(Sequence[Prediction]):
         """
         check_predictions_path(path)
         text = json.dumps(self.rows()) + "\n" if Path(path).suffix.lower() == ".json" else self._to_csv()
-        from eventsnn.train.checkpoint import replace_text
+        from eventsnn.train.checkpoint import write_text
 
         try:
-            replace_text(Path(path), text)
+            write_text(Path(path), text)
         except OSError as error:
             raise TrainingError(f"{path}: cannot be written ({error.strerror or error})") from None
 
