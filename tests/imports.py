@@ -26,11 +26,10 @@ SIDE = {
     "errors": (),
     "interrupts": (),
     "lazy": (),
-    "names": (),
     "_util": (),
 }
 
-ANYBODY = ("errors", "interrupts", "lazy", "names", "_util", "_ext")
+ANYBODY = ("errors", "interrupts", "lazy", "_util", "_ext")
 
 
 def allowed(room: str) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from eventsnn.names import class_key
+from eventsnn._util.names import class_key
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from eventsnn._util.names import are_numbers
 from eventsnn.cli.common import (
     FILE,
     dtype_option,
@@ -24,7 +25,6 @@ from eventsnn.cli.common import (
     split_option,
     threads_option,
 )
-from eventsnn.names import are_numbers
 
 
 @click.command()

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.names import are_numbers, class_key
 from eventsnn.data.source import Sliceable, describe
 from eventsnn.errors import EventStreamError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize, check_sensor_size
-from eventsnn.names import are_numbers, class_key
 
 
 class EventTargetSequence(Protocol):

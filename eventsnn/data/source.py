@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.records import Records
+from eventsnn._util.names import list_names
 from eventsnn.data.distort import Distortion
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize
-from eventsnn.names import list_names
 
 if TYPE_CHECKING:
     from eventsnn.data.views import Subset

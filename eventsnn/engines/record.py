@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.names import name_class
 from eventsnn.errors import SimulationError
-from eventsnn.names import name_class
 from eventsnn.network import Network
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eventsnn._util.names import class_key
 from eventsnn.errors import NetworkError
-from eventsnn.names import class_key
 
 
 def check_classes(classes: Sequence[str] | None, outputs: int) -> tuple[str, ...] | None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.names import list_names
 from eventsnn.errors import NetworkError
-from eventsnn.names import list_names
 from eventsnn.network.chain import INPUT, fit_layers, name_layers
 from eventsnn.network.classes import check_classes
 from eventsnn.network.layers import BIAS, Connection, Dense, Input, Projection, build_from_table

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.names import are_numbers, list_names, match_classes
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.views import view
 from eventsnn.errors import EventFileWarning, NetworkError, TrainingError
-from eventsnn.names import are_numbers, list_names, match_classes
 from eventsnn.network import Network
 
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from eventsnn._util.atomic import replace_text
+from eventsnn._util.names import name_class
 from eventsnn.engines.record import decide_all
 from eventsnn.errors import TrainingError
-from eventsnn.names import name_class
 
 FORMATS = (".csv", ".json")
 
@@ -115,12 +116,9 @@ class Predictions(Sequence[Prediction]):
         """
         check_predictions_path(path)
         text = json.dumps(self.rows()) + "\n" if Path(path).suffix.lower() == ".json" else self._to_csv()
-        from eventsnn.train.checkpoint import write_text
-
-        try:
-            write_text(Path(path), text)
-        except OSError as error:
-            raise TrainingError(f"{path}: cannot be written ({error.strerror or error})") from None
+        # A file's name may hold bytes that are no UTF-8.
+        text = text.encode("utf-8", "backslashreplace").decode()
+        replace_text(path, text, lambda problem: TrainingError(f"{path}: cannot be written ({problem})"))
 
     def _to_csv(self) -> str:
         out = io.StringIO()
