@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,53 +53,6 @@ def threads_option(command: F) -> F:
     return click.option("--threads", type=click.IntRange(min=1), metavar="T", help=text)(command)
 
 
-def sensor_option(default: str) -> Callable[[F], F]:
-    """``--sensor``, for recordings whose files do not say; `default` says what is taken without it."""
-    text = f"Sensor size of recordings that do not state it, such as 34x34x2; {default} by default."
-    return click.option("--sensor", type=SensorSize(), metavar="WxHxP", help=text)
-
-
-def on_bad_option(command: F) -> F:
-    """``--on-bad``."""
-    text = "What to do about an unreadable recording: stop, or leave it out and count it."
-    return click.option(
-        "--on-bad", type=click.Choice(["error", "skip"]), default="error", show_default=True, help=text
-    )(command)
-
-
-def format_option(command: F) -> F:
-    """``--format``."""
-    text = "File format of the recording, where the file does not say; docs/formats.md has the names."
-    return click.option("--format", "file_format", metavar="FORMAT", help=text)(command)
-
-
-def bad_events_option(command: F) -> F:
-    """``--on-bad``, for single events."""
-    text = (
-        "What to do about an event outside the sensor or earlier than the one before it: stop, leave it out, "
-    )
-    text += "or move it to the nearest pixel and the time before."
-    return click.option(
-        "--on-bad",
-        type=click.Choice(["error", "skip", "clamp"]),
-        default="error",
-        show_default=True,
-        help=text,
-    )(command)
-
-
-def columns_option(command: F) -> F:
-    """``--columns``."""
-    text = "Order and units of the columns of a table without names."
-    return click.option("--columns", metavar="'t[s],x,y,p'", help=text)(command)
-
-
-def sample_option(command: F) -> F:
-    """``--sample``, of files that hold several recordings."""
-    text = "Number of the recording, in files that hold several (SHD)."
-    return click.option("--sample", type=click.IntRange(min=0), metavar="N", help=text)(command)
-
-
 def dtype_option(default: str) -> Callable[[F], F]:
     """``--dtype``."""
     text = "Precision of membrane potentials and currents; spike times are float64 always."
@@ -132,19 +85,38 @@ def limit_option(command: F) -> F:
     return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
 
 
-def open_source(root: Path, *, sensor: tuple[int, ...], on_bad: str, split: str | None = None) -> Any:
+def open_source(
+    root: Path,
+    *,
+    reading: Mapping[str, Any],
+    bad_files: str,
+    split: str | None = None,
+    size: tuple[int, int, int] | None = None,
+    implied: Collection[str] = (),
+) -> Any:
     """Labelled recordings: a folder of ``<label>/<recordings>``, or a file that ``eventsnn pack`` made.
 
-    `sensor` and `split` ("train" or "test") are for folders; a packed file knows its sensor.
+    `reading` and `split` ("train" or "test") are for folders. A packed file holds events as they were read:
+    there, what of `reading` is not in `implied` is refused. `size` is that of the network's input, if any.
     """
+    from eventsnn.cli.reading import refuse
     from eventsnn.data import Folder, Packed
+    from eventsnn.events import ReadingOptions
 
     if not root.is_file():
         folder = None if split is None else split.capitalize()
-        return Folder(root, split=folder, sensor=sensor, on_bad=on_bad)  # type: ignore[arg-type]
+        options = ReadingOptions(**reading)
+        if size is not None:
+            options = options.for_input(size)
+        return Folder(root, split=folder, bad_files=bad_files, reading=options)  # type: ignore[arg-type]
     if split is not None:
         raise click.UsageError(f"--split is for folders; {root} is a file, which holds one part only.")
-    return Packed(root, on_bad=on_bad)  # type: ignore[arg-type]
+    packed = Packed(root, bad_files=bad_files)  # type: ignore[arg-type]
+    known = {"sensor"} if reading.get("sensor") == packed.sensor_size else set()
+    refuse(
+        reading, f"is for recordings; {root} holds what pack has read. Give it to pack.", {*implied, *known}
+    )
+    return packed
 
 
 def open_images(root: Path, *, split: str | None, otherwise: str, limit: int | None, **given: Any) -> Any:

@@ -4,80 +4,54 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from eventsnn.cli.common import (
-    FILE,
-    bad_events_option,
-    columns_option,
-    format_size,
-    json_option,
-    report,
-    sample_option,
-    sensor_option,
-)
+from eventsnn.cli.common import FILE, format_size, json_option, report
+from eventsnn.cli.output import output_argument, refuse_overwriting
+from eventsnn.cli.reading import ReadingCommand, reading_options
 
 
-@click.command()
+@click.command(cls=ReadingCommand)
 @click.argument("source", type=FILE, metavar="IN")
-@click.argument("target", type=FILE, metavar="OUT")
-@click.option("--from", "from_format", metavar="FORMAT", help="Format of IN, where the file does not say.")
+@output_argument("OUT", "The file to write.")
 @click.option("--to", "to_format", metavar="FORMAT", help="Format of OUT; by default what its ending says.")
-@sensor_option("what is usual for the format")
-@bad_events_option
-@columns_option
-@sample_option
+@reading_options(sensor="what IN says, else what is usual for its format, else the smallest")
 @json_option
-def convert(
-    source: Path,
-    target: Path,
-    from_format: str | None,
-    to_format: str | None,
-    sensor: tuple[int, ...] | None,
-    on_bad: str,
-    columns: str | None,
-    sample: int | None,
-    as_json: bool,
-) -> None:
-    """Write the recording IN as OUT, in another file format.
+def convert(source: Path, out: Path, to_format: str | None, reading: dict[str, Any], as_json: bool) -> None:
+    """Write a recording, or a part of it, in another format.
 
-    docs/formats.md lists the formats. Memory does not grow with the recording (but for .npz). OUT appears
-    complete or not at all.
+    docs/formats.md lists the formats. Memory does not grow with the recording (but for .npz and --on-bad
+    sort). OUT appears complete or not at all.
 
     \b
     Example:
       eventsnn convert camera.raw camera.es
-      eventsnn convert camera.raw camera.h5
+      eventsnn convert camera.raw part.h5 --from 1000 --until 2000 --crop 300,200,368,268
       eventsnn convert events.txt events.raw --columns "t[s],x,y,p" --sensor 240x180x2 --to evt3
     """
     from eventsnn.events import open_events, write_parts
     from eventsnn.events.formats import find_encoder
 
     start = time.perf_counter()
-    find_encoder(target, to_format, (1, 1, 2))  # what cannot be written is refused before anything is read
-    with open_events(
-        source,
-        sensor=sensor,
-        format=from_format,
-        on_bad=on_bad,  # type: ignore[arg-type]
-        columns=columns,
-        sample=sample,
-    ) as recording:
-        n = write_parts(target, recording, recording.sensor_size, format=to_format)
+    find_encoder(out, to_format, (1, 1, 2))  # what cannot be written is refused before anything is read
+    refuse_overwriting("OUT", out, [source])
+    with open_events(source, **reading) as recording:
+        n = write_parts(out, recording, recording.sensor_size, format=to_format)
     result = {
         "in": str(source),
         "from": recording.format,
-        "out": str(target),
+        "out": str(out),
         "events": n,
         "sensor": list(recording.sensor_size),
-        "bytes": target.stat().st_size,
+        "bytes": out.stat().st_size,
         "anomalies": vars(recording.anomalies),
         "seconds": time.perf_counter() - start,
     }
     size = format_size(recording.sensor_size)
     report(
         result,
-        f"{n:,} events, sensor {size}, from {recording.format}: {target}, {target.stat().st_size:,} bytes",
+        f"{n:,} events, sensor {size}, from {recording.format}: {out}, {out.stat().st_size:,} bytes",
         as_json,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from eventsnn.cli.common import format_fields, format_size
-from eventsnn.events import EventStream, open_events
+from eventsnn.events import EventStream, Recording, detect_format, open_events
 from eventsnn.events.formats.base import Anomalies
+from eventsnn.events.formats.streams import StreamChoiceError, StreamInfo
 
 _BINS = 200
 
@@ -50,9 +52,18 @@ class _Summary:
         self.rate += np.bincount(steps, minlength=2 * _BINS)
 
 
-def describe_recording(file: Path, plot: Path | None, **options: Any) -> tuple[dict[str, Any], str]:
-    """(result, text) of a recording; options as of `open_events`. Draws `plot` if it is given."""
-    with open_events(file, on_bad="skip", **options) as recording:
+def describe_recording(file: Path, plot: Path | None, **reading: Any) -> tuple[dict[str, Any], str]:
+    """(result, text) of a recording; options as of `open_events`. Draws `plot` if it is given.
+
+    Of a file with several event streams of which none is chosen: the list of them.
+    """
+    try:
+        recording = open_events(file, **reading)
+    except StreamChoiceError as error:
+        if "stream" in reading:
+            raise
+        return _list_streams(file, error.streams, reading.get("format"))
+    with recording:
         width, height, _ = recording.sensor_size
         summary = _Summary((height, width))
         for part in recording:
@@ -63,6 +74,7 @@ def describe_recording(file: Path, plot: Path | None, **options: Any) -> tuple[d
     rate = summary.n / duration * 1e6 if duration else None
     result = {
         "format": recording.format,
+        **_stream_facts(recording),
         "sensor": list(recording.sensor_size),
         "events": summary.n,
         "t_first_us": first,
@@ -75,6 +87,7 @@ def describe_recording(file: Path, plot: Path | None, **options: Any) -> tuple[d
     }
     fields = [
         ("format", recording.format),
+        *([("stream", str(recording.stream))] if len(recording.streams) > 1 else []),
         ("sensor", f"{format_size(recording.sensor_size)} (width x height x polarities)"),
         ("events", f"{summary.n:,}"),
     ]
@@ -85,7 +98,7 @@ def describe_recording(file: Path, plot: Path | None, **options: Any) -> tuple[d
             ("polarity", f"{100 * summary.on / summary.n:.1f} % ON"),
             ("pixels", f"{result['active_pixels']:,} of {width * height:,} have events"),
         ]
-    fields.append(("odd", _describe_anomalies(recording.anomalies)))
+    fields.append(("odd", _describe_anomalies(recording.anomalies, reading.get("on_bad"))))
     if plot is not None:
         from eventsnn.plots import plot_recording
 
@@ -94,13 +107,36 @@ def describe_recording(file: Path, plot: Path | None, **options: Any) -> tuple[d
     return result, f"{file}: a recording\n{format_fields(fields)}"
 
 
-def _describe_anomalies(odd: Anomalies) -> str:
+def _stream_facts(recording: Recording) -> dict[str, Any]:
+    if recording.stream is None:
+        return {}
+    listed = [stream.to_dict() for stream in recording.streams]
+    return {"stream": recording.stream.number, "streams": listed}
+
+
+def _list_streams(
+    file: Path, streams: tuple[StreamInfo, ...], file_format: str | None
+) -> tuple[dict[str, Any], str]:
+    """What there is to choose from."""
+    name = file_format or detect_format(file)
+    result = {"format": name, "stream": None, "streams": [stream.to_dict() for stream in streams]}
+    lines = [
+        f"{file}: a recording of {len(streams)} event streams",
+        f"  format  {name}",
+        *(f"  stream  {stream}" for stream in streams),
+        f"choose one: {shlex.join(['eventsnn', 'info', str(file), '--stream', str(streams[0].number)])}",
+    ]
+    return result, "\n".join(lines)
+
+
+def _describe_anomalies(odd: Anomalies, on_bad: str | None) -> str:
     """The counts that are not 0, in words."""
     words = {
-        "outside": "events outside the sensor (pass its size with --sensor)",
+        "outside": "events outside the sensor (give its size with --sensor)",
         "backwards": "events earlier than the one before",
         "ignored": "records that are no events",
         "cut_bytes": "bytes of a cut record at the end",
     }
     found = [f"{count:,} {words[name]}" for name, count in vars(odd).items() if count]
-    return ", ".join(found) + " (left out)" if found else "nothing"
+    done = {"clamp": "clamped or left out", "sort": "sorted or left out"}.get(on_bad or "", "left out")
+    return f"{', '.join(found)} ({done})" if found else "nothing"

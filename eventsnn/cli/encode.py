@@ -12,14 +12,15 @@ from eventsnn.cli.common import (
     format_size,
     json_option,
     note_skipped,
-    on_bad_option,
     report,
 )
+from eventsnn.cli.output import output_argument
+from eventsnn.cli.reading import bad_files_option
 
 
 @click.command()
 @click.argument("folder", type=FILE, metavar="DIR")
-@click.option("--out", type=FILE, required=True, metavar="SET.esp", help="File to write.")
+@output_argument("SET.esp", "The file to write.")
 @click.option(
     "--corpus",
     type=click.Choice(["fsdd", "ti46-digits", "ti46-letters"]),
@@ -34,7 +35,7 @@ from eventsnn.cli.common import (
 )
 @click.option("--speaker", "speakers", multiple=True, metavar="NAME", help="This speaker only; repeatable.")
 @click.option("--without", multiple=True, metavar="NAME", help="Leave this speaker out; repeatable.")
-@on_bad_option
+@bad_files_option
 @json_option
 def encode(
     folder: Path,
@@ -43,7 +44,7 @@ def encode(
     split: str | None,
     speakers: tuple[str, ...],
     without: tuple[str, ...],
-    on_bad: str,
+    bad_files: str,
     as_json: bool,
 ) -> None:
     """Turn a folder of spoken words (.wav) into spikes.
@@ -56,9 +57,9 @@ def encode(
 
     \b
     Example:
-      eventsnn encode recordings --split train --out train.esp
-      eventsnn encode recordings --split test --out test.esp
-      eventsnn encode recordings --without jackson --out others.esp
+      eventsnn encode recordings train.esp --split train
+      eventsnn encode recordings test.esp --split test
+      eventsnn encode recordings others.esp --without jackson
     """
     from eventsnn.data import Speech
     from eventsnn.data import pack as write_pack
@@ -71,7 +72,7 @@ def encode(
         part=split.lower() if split else None,  # type: ignore[arg-type]
         speakers=speakers or None,
         without=without,
-        on_bad=on_bad,  # type: ignore[arg-type]
+        bad_files=bad_files,  # type: ignore[arg-type]
     )
     with progress_bar(len(source), "encoding", True) as bar:
         events = write_pack(source, out, progress=bar.update)

@@ -15,19 +15,19 @@ from eventsnn.cli.common import (
     json_option,
     limit_option,
     note_skipped,
-    on_bad_option,
     open_images,
     open_source,
     printable,
     report,
     seed_option,
-    sensor_option,
     split_option,
     threads_option,
 )
+from eventsnn.cli.output import refuse_overwriting
+from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_saved
 
 
-@click.command()
+@click.command(cls=ReadingCommand)
 @click.argument("model", type=FILE, metavar="MODEL.h5")
 @click.option(
     "--data",
@@ -60,8 +60,7 @@ from eventsnn.cli.common import (
     metavar="OUT.csv",
     help="Write label, decision and output counts of every recording (.csv or .json).",
 )
-@sensor_option("the model's input")
-@on_bad_option
+@reading_options(sensor="the model's input", on_cut="error", files=True)
 @threads_option
 @json_option
 def evaluate(
@@ -74,8 +73,8 @@ def evaluate(
     dtype: str,
     t_stop: float | None,
     predictions: Path | None,
-    sensor: tuple[int, ...] | None,
-    on_bad: str,
+    reading: dict[str, Any],
+    bad_files: str,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -97,11 +96,16 @@ def evaluate(
 
     if predictions is not None:
         check_predictions_path(predictions)
+        refuse_overwriting("--predictions", predictions, [model, data])
     network = Network.load(model)
     coder = read_coder(model)
     source = open_images(data, split=split, otherwise="test", limit=limit, coder=coder, seed=seed)
     if source is None:
-        source = open_source(data, split=split, sensor=sensor or network.input.sensor_size, on_bad=on_bad)
+        saved = reading if data.is_file() else with_saved(model, reading)
+        size = network.input.sensor_size
+        source = open_source(data, split=split, reading=saved, bad_files=bad_files, size=size)
+    else:
+        refuse(reading, f"is for recordings; {data} holds images.")
     outcome = count_decisions(
         network, source, engine=engine, dtype=dtype, t_stop=t_stop, threads=threads, progress=True
     )

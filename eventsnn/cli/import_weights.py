@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from eventsnn.cli.common import FILE, json_option, report
+from eventsnn.cli.output import output_argument, refuse_overwriting
 
 
 @click.command("import")
 @click.argument("weights", type=FILE, metavar="AUTHORS.txt[.gz]")
-@click.option("-o", "--out", type=FILE, required=True, metavar="NET.h5", help="The model to write.")
+@output_argument("NET.h5", "The model to write.")
 @click.option(
     "--network",
     "experiment",
@@ -28,12 +29,13 @@ def import_weights(weights: Path, out: Path, experiment: Path | None, as_json: b
 
     \b
     Example:
-      eventsnn import hm2bp_cnn_mnist_checkpoint.txt.gz -o published.h5
+      eventsnn import hm2bp_cnn_mnist_checkpoint.txt.gz published.h5
       eventsnn evaluate published.h5 --engine clocked --data mnist --split test
     """
     from eventsnn.network.authors import import_weights as read_weights
     from eventsnn.network.authors import published_cnn
 
+    refuse_overwriting("NET.h5", out, [weights, *([experiment] if experiment else [])])
     if experiment is None:
         network = published_cnn()
     else:

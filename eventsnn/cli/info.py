@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn.cli.common import (
-    FILE,
-    columns_option,
-    format_fields,
-    format_option,
-    format_size,
-    json_option,
-    report,
-    sample_option,
-    sensor_option,
-)
+from eventsnn.cli.common import FILE, format_fields, format_size, json_option, report
+from eventsnn.cli.output import refuse_overwriting
+from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
 
 if TYPE_CHECKING:
     from eventsnn.network import Network
@@ -25,25 +17,16 @@ if TYPE_CHECKING:
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
-@click.command()
+@click.command(cls=ReadingCommand)
 @click.argument("file", type=FILE)
-@sensor_option("what is usual for the format (34x34x2 for .bin)")
-@format_option
-@columns_option
-@sample_option
 @click.option(
     "--plot", type=FILE, metavar="PICTURE", help="Draw where and when the events are (.png, .svg, .pdf)."
 )
+@reading_options(
+    sensor="what the file says, else what is usual for its format (34x34x2 for .bin)", on_bad="skip"
+)
 @json_option
-def info(
-    file: Path,
-    sensor: tuple[int, ...] | None,
-    file_format: str | None,
-    columns: str | None,
-    sample: int | None,
-    plot: Path | None,
-    as_json: bool,
-) -> None:
+def info(file: Path, reading: dict[str, Any], plot: Path | None, as_json: bool) -> None:
     """Say what FILE is: recording, model, trace or packed data set.
 
     A recording is read to its end, in bounded memory; what is odd about it is counted, not fatal.
@@ -56,21 +39,21 @@ def info(
     """
     from eventsnn.data.packed import MAGIC
 
+    refuse_overwriting("--plot", plot, [file])
     kind = "recording"
-    if file_format is None and _starts_with(file, MAGIC):
+    if "format" not in reading and _starts_with(file, MAGIC):
         kind = "packed"
-    elif file_format is None and _starts_with(file, HDF5_MAGIC) and not _holds_recording(file):
+    elif "format" not in reading and _starts_with(file, HDF5_MAGIC) and not _holds_recording(file):
         kind = "hdf5"
     if kind != "recording":
         if plot is not None:
             raise click.UsageError(f"--plot is for recordings; {file} is none.")
+        refuse(reading, f"is for recordings; {file} is none.")
         result, text = _describe_packed(file) if kind == "packed" else _describe_hdf5(file)
     else:
         from eventsnn.cli.describe import describe_recording
 
-        result, text = describe_recording(
-            file, plot, sensor=sensor, format=file_format, columns=columns, sample=sample
-        )
+        result, text = describe_recording(file, plot, **{"on_bad": "skip", **reading})
     report(result, text, as_json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,23 +13,27 @@ from eventsnn.cli.common import (
     format_size,
     json_option,
     note_skipped,
-    on_bad_option,
     open_source,
     report,
-    sensor_option,
     split_option,
 )
+from eventsnn.cli.output import output_argument, refuse_overwriting
+from eventsnn.cli.reading import ReadingCommand, reading_options
 
 
-@click.command()
+@click.command(cls=ReadingCommand)
 @click.argument("folder", type=FILE, metavar="DIR")
-@click.option("--out", type=FILE, required=True, metavar="SET.esp", help="File to write.")
+@output_argument("SET.esp", "The file to write.")
 @split_option("Which part of DIR, where it holds both.")
-@sensor_option("34x34x2")
-@on_bad_option
+@reading_options(sensor="what the first recording says", on_cut="error", files=True)
 @json_option
 def pack(
-    folder: Path, out: Path, split: str | None, sensor: tuple[int, ...] | None, on_bad: str, as_json: bool
+    folder: Path,
+    out: Path,
+    split: str | None,
+    reading: dict[str, Any],
+    bad_files: str,
+    as_json: bool,
 ) -> None:
     """Put a folder of recordings into one file that is read faster.
 
@@ -37,14 +42,16 @@ def pack(
 
     \b
     Example:
-      eventsnn pack N-MNIST/Train --out train.esp
+      eventsnn pack N-MNIST/Train train.esp
+      eventsnn pack recordings part.esp --columns "t[s],x,y,p" --crop 40,40,168,168 --downsample 2
       eventsnn train datasets/nmnist/dense.toml --train train.esp --out runs/first
     """
     from eventsnn.data import pack as write_pack
     from eventsnn.train.progress import progress_bar
 
     start = time.perf_counter()
-    source = open_source(folder, split=split, sensor=sensor or (34, 34, 2), on_bad=on_bad)
+    refuse_overwriting("SET.esp", out, [folder])
+    source = open_source(folder, split=split, reading=reading, bad_files=bad_files)
     with progress_bar(len(source), "packing", True) as bar:
         events = write_pack(source, out, progress=bar.update)
     note_skipped(source.skipped)

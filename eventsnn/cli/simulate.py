@@ -6,7 +6,7 @@ import json
 import math
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,11 @@ from eventsnn.cli.common import (
     json_option,
     note,
     note_skipped,
-    on_bad_option,
     report,
-    sensor_option,
 )
-from eventsnn.cli.stream_options import stream_one, stream_options, wants_stream
+from eventsnn.cli.output import refuse_overwriting
+from eventsnn.cli.reading import ReadingCommand, reading_options, sensor_problem, with_saved
+from eventsnn.cli.stream_options import is_live, stream_one, stream_options, wants_stream
 from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord
 from eventsnn.errors import EventFileError
 from eventsnn.interrupts import hold_interrupts
@@ -33,6 +33,7 @@ from eventsnn.simulate import simulate as run_network
 from eventsnn.trace.schema import RECORD
 
 if TYPE_CHECKING:
+    from eventsnn.events import ReadingOptions
     from eventsnn.network import Network
     from eventsnn.trace import TraceWriter
 
@@ -58,14 +59,14 @@ class RecordOptions(click.ParamType):
 class Settings:
     """How to read and simulate every file."""
 
-    sensor: tuple[int, ...] | None
+    reading: ReadingOptions
+    bad_files: str
     engine: str
     dtype: str
     t_stop: float | None
-    on_bad: str
 
 
-@click.command()
+@click.command(cls=ReadingCommand)
 @click.argument("model", type=FILE, metavar="MODEL.h5")
 @click.argument("files", type=FILE, metavar="FILE...", nargs=-1, required=True)
 @click.option(
@@ -90,9 +91,8 @@ class Settings:
 @click.option(
     "--t-stop", type=float, metavar="MS", help="Last time to simulate; until the network is quiet by default."
 )
-@sensor_option("the model's input")
-@on_bad_option
 @stream_options
+@reading_options(sensor="the model's input", files=True)
 @json_option
 def simulate(
     model: Path,
@@ -102,8 +102,8 @@ def simulate(
     engine: str,
     dtype: str,
     t_stop: float | None,
-    sensor: tuple[int, ...] | None,
-    on_bad: str,
+    reading: dict[str, Any],
+    bad_files: str,
     as_json: bool,
     **stream: Any,
 ) -> None:
@@ -123,14 +123,21 @@ def simulate(
       eventsnn simulate run/model.h5 Test/3/*.bin --trace t.h5 --record spikes,potential
       eventsnn simulate run/model.h5 hour.raw --crop 300,200,368,268 --downsample 2 --spikes s.csv
     """
+    from eventsnn.events import ReadingOptions
     from eventsnn.network import Network
 
     if record is not None and trace is None:
         raise click.UsageError("--record says what the trace holds: give --trace as well.")
-    if trace is not None and trace.absolute() in {path.absolute() for path in (model, *files)}:
-        raise click.UsageError(f"--trace {trace} would overwrite a file that is to be read.")
-    if wants_stream(model, engine, files, stream, trace, record):
-        result, stop = stream_one(model, files, trace, stream, (sensor, engine, dtype, t_stop, on_bad))
+    inputs = [model, *(file for file in files if not is_live(file))]
+    refuse_overwriting("--trace", trace, inputs)
+    refuse_overwriting("--spikes", stream["spikes"], inputs)
+    refuse_overwriting("--save-state", stream["save_state"], inputs)
+    in_parts = wants_stream(model, engine, files, stream, trace, record, reading)
+    network = Network.load(model)
+    options = ReadingOptions(**with_saved(model, reading)).for_input(network.input.sensor_size)
+    settings = Settings(options, bad_files, engine, dtype, t_stop)
+    if in_parts:
+        result, stop = stream_one(network, files, trace, stream, settings)
         if stream["spikes"] == "-":  # standard output belongs to the spikes
             note(json.dumps(result, allow_nan=False) if as_json else _format_one(result))
         else:
@@ -138,10 +145,8 @@ def simulate(
         if stop is not None:
             raise stop
         return
-    network = Network.load(model)
-    if on_bad == "error":
+    if bad_files == "error":
         _check_files(files)
-    settings = Settings(sensor, engine, dtype, t_stop, on_bad)
     results, interrupted = _simulate_all(network, files, settings, trace, record or ("spikes",))
     note_skipped([(result["file"], result["error"]) for result in results if result["skipped"]])
     text = _format_one(results[0]) if len(files) == 1 and results else _format_many(results)
@@ -200,12 +205,15 @@ def _simulate_file(
     results: list[dict[str, Any]],
 ) -> None:
     """Append the outcome of a file to `results`, and to the trace: to both or to neither."""
-    from eventsnn.events import read
-
     try:
-        events = read(file, sensor=settings.sensor or network.input.sensor_size)
+        with settings.reading.open(file) as recording:
+            events = recording.read()
+            odd = asdict(recording.anomalies)
+        problem = sensor_problem(network, events.sensor_size, settings.reading)
+        if problem is not None:
+            raise EventFileError(file, problem)
     except EventFileError as error:
-        if settings.on_bad == "error":
+        if settings.bad_files == "error":
             raise
         nothing = dict.fromkeys(("decision", "counts", "layers", "seconds", "exit_reason"))
         results.append({"file": str(file), **nothing, "skipped": True, "error": str(error)})
@@ -221,7 +229,7 @@ def _simulate_file(
     with hold_interrupts():
         if writer is not None:
             writer.append(run, source=str(file))
-        results.append(_result(file, run, seconds))
+        results.append(_result(file, run, seconds) | {"anomalies": odd})
 
 
 def _result(file: Path, run: SpikeRecord, seconds: float) -> dict[str, Any]:

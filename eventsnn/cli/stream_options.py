@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from eventsnn.cli.common import FILE, Interrupted, format_option
+from eventsnn.cli.common import FILE, Interrupted
 from eventsnn.errors import SimulationError
+
+if TYPE_CHECKING:
+    from eventsnn.cli.simulate import Settings
+    from eventsnn.network import Network
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,36 +22,7 @@ LARGE_BYTES = 16 << 20
 UDP = "udp://"
 
 
-class Crop(click.ParamType):
-    """``x0,y0,x1,y1``: pixels."""
-
-    name = "x0,y0,x1,y1"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
-            self.fail(
-                f"{value!r} is no region; write x0,y0,x1,y1 in pixels, such as 300,200,334,234", param, ctx
-            )
-        return tuple(int(part) for part in parts)
-
-
 _OPTIONS = (
-    click.option("--from", "t_from", type=float, metavar="MS", help="Leave out events before this time."),
-    click.option("--until", "t_until", type=float, metavar="MS", help="Leave out events from this time on."),
-    click.option(
-        "--crop", type=Crop(), help="Keep the pixels x0 <= x < x1, y0 <= y < y1, counted from (x0, y0)."
-    ),
-    click.option(
-        "--downsample",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Make one pixel of N x N; keeps every event.",
-    ),
     click.option(
         "--spikes",
         metavar="S.csv",
@@ -94,10 +68,15 @@ _OPTIONS = (
 
 
 def stream_options(command: F) -> F:
-    """All of them, and ``--format``."""
+    """All of them."""
     for option in reversed(_OPTIONS):
         command = option(command)
-    return format_option(command)
+    return command
+
+
+def is_live(file: Path) -> bool:
+    """Whether a name stands for standard input or a port, not for a file."""
+    return str(file) == "-" or str(file).startswith("udp:/")
 
 
 def wants_stream(
@@ -107,22 +86,30 @@ def wants_stream(
     options: dict[str, Any],
     trace: Path | None,
     record: tuple[str, ...] | None,
+    reading: Mapping[str, Any],
 ) -> bool:
     """Whether to simulate in parts: if an option is for that, or the one recording is long.
 
     Raises click.UsageError where options do not go together.
     """
     if not options["live"]:
-        for file in map(str, files):
-            if file == "-" or file.startswith("udp:/"):
+        for file in files:
+            if is_live(file):
                 raise click.UsageError(f"{file} is a live source: give --live.")
         for name in ("patience", "idle"):
             if options[name] is not None:
                 raise click.UsageError(f"--{name} is for --live.")
+    else:
+        for name in ("stream", "sample"):
+            if name in reading:
+                raise click.UsageError(f"--{name} is for files; --live takes what comes.")
+        if reading.get("on_bad") == "sort":
+            raise click.UsageError(
+                "--on-bad sort needs the whole recording; with --live: error, skip, clamp."
+            )
     given = [name for name, value in options.items() if value not in (None, False) and name != "save_every"]
     if given:
-        option = {"t_from": "from", "t_until": "until", "file_format": "format"}.get(given[0], given[0])
-        option = "--" + option.replace("_", "-")
+        option = "--" + given[0].replace("_", "-")
         if len(files) != 1:
             raise click.UsageError(f"{option} is for one recording at a time; {len(files)} were given.")
         if record is not None and record != ("spikes",):
@@ -156,38 +143,23 @@ def _can_stream(model: Path, engine: str) -> bool:
 
 
 def stream_one(
-    model: Path,
+    network: Network,
     files: tuple[Path, ...],
     trace: Path | None,
     options: dict[str, Any],
-    common: tuple[tuple[int, ...] | None, str, str, float | None, str],
+    common: Settings,
 ) -> tuple[dict[str, Any], Interrupted | None]:
     """Simulate one recording in parts: the result, and the word for Ctrl-C if there was one."""
     from eventsnn.cli.streaming import StreamSettings, kept_text, stream_file
-    from eventsnn.events.region import Region
-    from eventsnn.network import Network
 
-    sensor, engine, dtype, t_stop, on_bad = common
     file = str(files[0])
     if file.startswith("udp:/") and not file.startswith(UDP):
         file = UDP + file[len("udp:/") :]  # a path has lost a slash
-    for name in ("spikes", "save_state"):
-        if options[name] not in (None, "-") and Path(options[name]).absolute() in {
-            path.absolute() for path in (model, *files)
-        }:
-            raise click.UsageError(
-                f"--{name.replace('_', '-')} {options[name]} would overwrite a file to be read."
-            )
-    until = math.inf if options["t_until"] is None else options["t_until"]
-    region = Region(options["crop"], options["downsample"] or 1, options["t_from"] or 0.0, until)
     settings = StreamSettings(
-        sensor,
-        options["file_format"],
-        on_bad,  # type: ignore[arg-type]
-        engine,
-        dtype,
-        t_stop,
-        region,
+        common.reading,
+        common.engine,
+        common.dtype,
+        common.t_stop,
         options["spikes"],
         options["save_state"],
         options["save_every"],
@@ -197,6 +169,6 @@ def stream_one(
         options["idle"],
         trace,
     )
-    result = stream_file(Network.load(model), file, settings)
+    result = stream_file(network, file, settings)
     stop = kept_text(result, settings) if result["exit_reason"] == "interrupted" else None
     return result, stop

@@ -15,15 +15,15 @@ import click
 import numpy as np
 
 from eventsnn.cli.common import Interrupted, note
+from eventsnn.cli.reading import sensor_problem
 from eventsnn.engines.arguments import check_t_stop
 from eventsnn.engines.record import ExitReason, SpikeRecord
 from eventsnn.errors import SimulationError
-from eventsnn.events import EventStream, open_events
+from eventsnn.events import EventStream, ReadingOptions
 from eventsnn.events.ahead import Ahead
-from eventsnn.events.formats.base import OnBad, Options
 from eventsnn.events.live import ByteSource, Live, UDPSource
 from eventsnn.events.region import Region
-from eventsnn.events.stream import SensorSize, check_sensor_size
+from eventsnn.events.stream import SensorSize
 from eventsnn.interrupts import hold_interrupts
 from eventsnn.network import Network
 from eventsnn.simulation import SavedState, Simulation, load_state
@@ -37,13 +37,10 @@ UDP = "udp://"
 class StreamSettings:
     """What the options of ``eventsnn simulate`` say about a run in parts; times in ms, `save_every` in s."""
 
-    sensor: tuple[int, ...] | None
-    file_format: str | None
-    bad_events: OnBad
+    reading: ReadingOptions
     engine: str
     dtype: str
     t_stop: float | None
-    region: Region
     spikes: str | None = None
     save_state: Path | None = None
     save_every: float = 30.0
@@ -52,6 +49,11 @@ class StreamSettings:
     patience: float | None = None
     idle: float | None = None
     trace: Path | None = None
+
+    @property
+    def region(self) -> Region:
+        """The part of the recording that is kept."""
+        return self.reading.region
 
 
 class Run:
@@ -187,15 +189,8 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
         if settings.live:
             source: Any = stack.enter_context(closing(_open_live(network, file, settings)))
         else:
-            source = stack.enter_context(
-                open_events(
-                    file,
-                    sensor=_sensor(network, settings),
-                    format=settings.file_format,
-                    on_bad=settings.bad_events,
-                )
-            )
-            _check_sensor(network, settings.region.sensor(source.sensor_size))
+            source = stack.enter_context(settings.reading.open(file))
+            _check_sensor(network, source.sensor_size, settings.reading)
         run = Run(network, settings)
         if run.spikes is not None:
             stack.callback(run.spikes.close)
@@ -218,16 +213,14 @@ def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
         # A live source takes all that has come whenever it is asked; decoding ahead would only make it wait.
         with nullcontext(parts) if settings.live else Ahead(parts) as coming:
             for part in coming:
-                ended = False
                 with hold_interrupts():
                     if isinstance(part, EventStream):
-                        ended = bool(len(part)) and part.events["t"][-1] / 1000.0 >= settings.region.t_until
-                        run.take(settings.region.cut(part))
+                        run.take(part)
                     else:
                         run.pass_time(part)
                     run.save_if_due()
                     run.say_how_far()
-                if ended or run.simulation.t_complete > (settings.t_stop or math.inf):
+                if run.simulation.t_complete > (settings.t_stop or math.inf):
                     break
     except KeyboardInterrupt:
         interrupted = True
@@ -241,42 +234,31 @@ def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
     return interrupted
 
 
-def _sensor(network: Network, settings: StreamSettings) -> SensorSize | None:
-    """The recording's sensor, as far as the command line says."""
-    whole = settings.region.crop is None and settings.region.downsample == 1
-    if settings.sensor is not None:
-        return check_sensor_size(settings.sensor)
-    return network.input.sensor_size if whole else None
-
-
-def _check_sensor(network: Network, size: SensorSize) -> None:
-    want = network.input
-    if size != want.sensor_size:
-        raise SimulationError(
-            f"events: what is kept of the recording is {size[0]} x {size[1]} x {size[2]}, "
-            f"the network's input is {want.width} x {want.height} x {want.polarities}; "
-            "see --crop, --downsample"
-        )
+def _check_sensor(network: Network, size: SensorSize, reading: ReadingOptions) -> None:
+    problem = sensor_problem(network, size, reading)
+    if problem is not None:
+        raise SimulationError(f"events: {problem}")
 
 
 def _open_live(network: Network, file: str, settings: StreamSettings) -> Live:
-    sensor = _sensor(network, settings)
+    options = settings.reading.decoding
     if file.startswith(UDP):
+        sensor = options.sensor
         if sensor is None:
             raise SimulationError(f"{file}: datagrams do not say how large the sensor is; give --sensor")
-        _check_sensor(network, settings.region.sensor(sensor))
+        _check_sensor(network, settings.region.sensor(sensor), settings.reading)
         host, _, port = file[len(UDP) :].rpartition(":")
         if not port.isdecimal():
             raise SimulationError(f"{file}: no port; write udp://127.0.0.1:PORT")
         source = UDPSource(int(port), sensor, host=host or "127.0.0.1", idle=settings.idle)
         note(f"listening on {source.name}")
         return source
-    options = Options(sensor, settings.bad_events)
-    return ByteSource(file, options, format=settings.file_format, idle=settings.idle)
+    return ByteSource(file, options, format=settings.reading.format, idle=settings.idle)
 
 
 def _live_parts(run: Run, source: Live) -> Iterator[EventStream | float]:
-    """Parts of a live source; where it pauses, how far its time must have come by now (0: no idea)."""
+    """What is kept of a live source; where it pauses, how far its time must have come (0: no idea)."""
+    region = run.settings.region
     patience = run.settings.patience
     if patience is None and isinstance(source, UDPSource):
         patience = 10.0
@@ -286,11 +268,13 @@ def _live_parts(run: Run, source: Live) -> Iterator[EventStream | float]:
         if len(events):
             assert source.sensor is not None
             if not checked:
-                _check_sensor(run.network, run.settings.region.sensor(source.sensor))
+                _check_sensor(run.network, region.sensor(source.sensor), run.settings.reading)
                 checked = True
             if events["t"][-1] / 1000.0 >= last_ms:
                 last_ms, last_wall = float(events["t"][-1]) / 1000.0, time.monotonic()
-            yield EventStream._trusted(events, source.sensor)
+            yield region.cut(EventStream._trusted(events, source.sensor))
+            if events["t"][-1] / 1000.0 >= region.t_until:
+                return
         elif patience is not None and last_ms >= 0.0:
             yield max(0.0, last_ms + (time.monotonic() - last_wall) * 1000.0 - patience)
         else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn.cli.common import FILE, format_size, json_option, report, seed_option, threads_option
+from eventsnn.cli.output import output_argument
 from eventsnn.errors import EventFileError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ IMAGE_SHARE = 28 / 34
 
 
 @click.command()
-@click.argument("out", type=FILE, metavar="OUT")
+@output_argument("OUT", "The folder to write.")
 @click.option(
     "--images",
     required=True,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,15 +17,18 @@ from eventsnn.cli.common import (
     limit_option,
     note,
     note_skipped,
-    on_bad_option,
     open_images,
     open_source,
     report,
     seed_option,
-    sensor_option,
     split_option,
     threads_option,
 )
+from eventsnn.cli.reading import NAMES as READING
+from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, spell
+
+if TYPE_CHECKING:
+    from eventsnn.train.experiment import Experiment
 
 
 class AugmentOption(click.ParamType):
@@ -44,7 +48,7 @@ class AugmentOption(click.ParamType):
             )
 
 
-@click.command()
+@click.command(cls=ReadingCommand)
 @click.argument("experiment", type=FILE, metavar="EXPERIMENT.toml")
 @click.option(
     "--train",
@@ -94,8 +98,7 @@ class AugmentOption(click.ParamType):
 @click.option(
     "--resume", is_flag=True, help="Go on from RUN's checkpoint, to the bits of an uninterrupted run."
 )
-@sensor_option("the network's input")
-@on_bad_option
+@reading_options(sensor="the network's input", on_cut="error", files=True)
 @threads_option
 @json_option
 def train(
@@ -112,8 +115,8 @@ def train(
     augment: tuple[tuple[str, float], ...],
     start_from: Path | None,
     resume: bool,
-    sensor: tuple[int, ...] | None,
-    on_bad: str,
+    reading: dict[str, Any],
+    bad_files: str,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -139,12 +142,14 @@ def train(
     network = plan.make_network()
     start = None if start_from is None else Network.load(start_from)
     weights = sum(array.size for array in network.weights.values())
-    size = sensor or network.input.sensor_size
     coding = {"coder": plan.coding, "seed": plan.training.seed if seed is None else seed}
+    recordings = Recordings(plan, reading, bad_files, network.input.sensor_size)
     data = open_images(training, split=split, otherwise="train", limit=limit, **coding)
     if data is None:
-        data = open_folder(training, split, size, on_bad)
-    valid_data = None if valid is None else open_validation(valid, size, on_bad, coding)
+        data = recordings.open_training(training, split)
+    else:
+        refuse(reading, f"is for recordings; {training} holds images.")
+    valid_data = None if valid is None else open_validation(valid, recordings, coding)
     try:
         outcome = plan.run(
             data,
@@ -171,15 +176,36 @@ def train(
     report(result, text, as_json)
 
 
-def open_folder(root: Path, split: str | None, sensor: tuple[int, ...], on_bad: str) -> Any:
-    """Recordings of `root`, or of the folder `split` in it (None: ``Train``, if there is one; says so)."""
-    if split is None and (root / "Train").is_dir():
-        root = root / "Train"
-        note(f"taking the recordings in {root}")
-    return open_source(root, sensor=sensor, on_bad=on_bad, split=split)
+@dataclass(frozen=True)
+class Recordings:
+    """How the recordings of an experiment are read: as its file says, and above that the command line."""
+
+    plan: Experiment
+    reading: dict[str, Any]
+    bad_files: str
+    size: tuple[int, int, int]
+
+    def open(self, root: Path, split: str | None = None) -> Any:
+        """Recordings of a folder, or a packed file."""
+        planned: dict[str, Any] = {**self.plan.reading.given()}
+        return open_source(
+            root,
+            reading={**planned, **self.reading},
+            bad_files=self.bad_files,
+            split=split,
+            size=self.size,
+            implied=[name for name in planned if name not in self.reading],
+        )
+
+    def open_training(self, root: Path, split: str | None) -> Any:
+        """Recordings of `root`, or of the folder `split` in it (None: ``Train`` if it is there; says so)."""
+        if split is None and (root / "Train").is_dir():
+            root = root / "Train"
+            note(f"taking the recordings in {root}")
+        return self.open(root, split)
 
 
-def open_validation(root: Path, sensor: tuple[int, ...], on_bad: str, coding: dict[str, Any]) -> Any:
+def open_validation(root: Path, recordings: Recordings, coding: dict[str, Any]) -> Any:
     """Recordings or images to validate on.
 
     Which images of a folder is for the caller to say: no guess shall make a test set a validation set.
@@ -192,7 +218,7 @@ def open_validation(root: Path, sensor: tuple[int, ...], on_bad: str, coding: di
             "or set training images aside with --valid-fraction."
         )
     images = open_images(root, split=None, otherwise="train", limit=None, **coding)
-    return images or open_source(root, sensor=sensor, on_bad=on_bad)
+    return images or recordings.open(root)
 
 
 def _write_command(out: Path) -> None:
@@ -211,13 +237,13 @@ def _write_command(out: Path) -> None:
         "engine",
         "epochs",
         "seed",
-        "sensor",
+        "bad_files",
     ):
         value = parameters[name]
         if value is not None:
-            text = "x".join(map(str, value)) if name == "sensor" else value
-            text = text.name if isinstance(text, Path) else text
+            text = value.name if isinstance(value, Path) else value
             words += [f"--{'train' if name == 'training' else name.replace('_', '-')}", str(text)]
+    words += spell({name: parameters[name] for name in READING if parameters[name] is not None})
     if parameters["start_from"] is not None:  # models are called alike: their folder says which
         model = parameters["start_from"]
         words += ["--start-from", f"{model.absolute().parent.name}/{model.name}"]

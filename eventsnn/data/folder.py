@@ -11,15 +11,14 @@ import numpy.typing as npt
 
 from eventsnn._ext.records import Records, read_files
 from eventsnn.data.listing import LabelFrom, find_root, list_recordings
-from eventsnn.data.source import FileSource, OnBad, check_on_bad
+from eventsnn.data.source import BadFiles, FileSource, choose_bad_files
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.formats.nmnist import NMNISTFormat
 from eventsnn.events.reading import ReadingOptions
 from eventsnn.events.stream import EventStream, SensorSize
 
 _RAW_SUFFIXES = NMNISTFormat.suffixes
-# In training, a cut file is more likely a failed copy than the end of a recording.
-_DEFAULT = ReadingOptions(on_cut="error")
+_DEFAULT = ReadingOptions()
 
 
 class Folder(FileSource):
@@ -39,9 +38,9 @@ class Folder(FileSource):
     split : {"Train", "Test"}, optional
         Which of the two to take. Left out, `root` itself if it has label folders, else the only one there.
     sensor : tuple of 3 int, optional
-        Width, height, polarities, such as (240, 180, 2) for N-Caltech101. Left out, the size of the first
-        readable recording; see `eventsnn.read`.
-    on_bad : {"error", "skip"}
+        Width, height, polarities, such as (240, 180, 2) for N-Caltech101. Left out, what the file of the
+        first readable recording says.
+    bad_files : {"error", "skip"}
         What `read_or_none` does with an unreadable recording: raise, or note it in `skipped` and give None.
         `source[i]` and `stream` always raise.
     label_from : {"top", "parent"}
@@ -50,8 +49,8 @@ class Folder(FileSource):
     reading : ReadingOptions, optional
         How to read the recordings, events that make no sense included: its `on_bad` is about single events.
     **options
-        Fields of `reading`, instead: ``format="evt3"``, ``columns="t[s],x,y,p"``, ``crop=(0, 0, 64, 64)``;
-        all but `on_bad`.
+        Fields of `reading`, instead: ``format="evt3"``, ``columns="t[s],x,y,p"``, ``crop=(0, 0, 64, 64)``.
+        While `bad_files` is left out, ``on_bad="skip"`` also means ``bad_files="skip"``, once its name.
 
     Attributes
     ----------
@@ -71,7 +70,7 @@ class Folder(FileSource):
     EventStreamError
         An option for reading that makes no sense.
     TrainingError
-        `split`, `on_bad` or `label_from` is none of the words above, or there is no such option.
+        `split`, `bad_files` or `label_from` is none of the words above, or there is no such option.
     """
 
     def __init__(
@@ -80,18 +79,20 @@ class Folder(FileSource):
         *,
         split: str | None = None,
         sensor: tuple[int, ...] | None = None,
-        on_bad: OnBad = "error",
+        bad_files: BadFiles | None = None,
         label_from: LabelFrom = "top",
         reading: ReadingOptions | None = None,
         **options: Any,
     ) -> None:
-        check_on_bad(on_bad)
+        bad_files = choose_bad_files(bad_files, options.get("on_bad"), of_events=True)
         given = options if sensor is None else {"sensor": sensor, **options}
-        self.reading = _make_reading(reading, given)
+        chosen = _make_reading(reading, given)
+        # In training, a cut file is more likely a failed copy than the end of a recording.
+        self.reading = replace(chosen, on_cut=chosen.on_cut or "error")
         self.root = find_root(os.fspath(root), split)
         listing = list_recordings(self.root, label_from, everything=self.reading.format is not None)
         self.classes = listing.classes
-        super().__init__(listing.paths, listing.labels, on_bad)
+        super().__init__(listing.paths, listing.labels, bad_files)
         self.sensor_size: SensorSize = (
             self.reading.kept_sensor(None) if self.reading.sensor else None
         ) or self._first_sensor()
@@ -103,28 +104,38 @@ class Folder(FileSource):
         """Read recording `index`; raises EventFileError if it cannot be read."""
         return self.reading.read(self.paths[index])
 
+    def _first_sensor(self) -> SensorSize:
+        """Sensor size of what is kept of the first readable recording, as its file says."""
+        problem: EventFileError | None = None
+        for path in self.paths:
+            try:
+                with self.reading.open(path) as recording:
+                    size = recording.stated_sensor
+            except EventFileError as error:
+                if self.bad_files == "error":
+                    raise
+                problem = error
+                continue
+            if size is None:
+                raise EventFileError(
+                    path,
+                    "does not state the size of its sensor; give it, for all recordings: "
+                    "sensor=(128, 128, 2) (--sensor 128x128x2)",
+                )
+            return size
+        raise EventFileError(self.root, f"no recording of it can be read; the last: {problem}")
+
     def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
         """Read recordings undecoded; see `RecordSource.load`.
 
         A subclass whose `stream` gives other events than the files must return None here.
         """
         paths = [self.paths[index] for index in indices.tolist()]
-        plain = replace(self.reading, sensor=None, on_cut=_DEFAULT.on_cut) == _DEFAULT
+        # What is wrong with a recording, the kernel that decodes it tells; then it is read as a stream.
+        plain = replace(self.reading, sensor=None, on_bad="error", on_cut=None) == _DEFAULT
         if not plain or self.sensor_size[2] != 2:
             return None
         return read_files(paths) if all(path.lower().endswith(_RAW_SUFFIXES) for path in paths) else None
-
-    def _first_sensor(self) -> SensorSize:
-        """Sensor size of the first readable recording."""
-        problem: EventFileError | None = None
-        for index in range(len(self)):
-            try:
-                return self.stream(index).sensor_size
-            except EventFileError as error:
-                if self.on_bad == "error":
-                    raise
-                problem = error
-        raise EventFileError(self.root, f"no recording of it can be read; the last: {problem}")
 
 
 def _make_reading(reading: ReadingOptions | None, options: dict[str, Any]) -> ReadingOptions:
@@ -133,8 +144,8 @@ def _make_reading(reading: ReadingOptions | None, options: dict[str, Any]) -> Re
         if options:
             raise TrainingError(f"give reading or {', '.join(options)}, not both")
         return reading
-    known = [field.name for field in fields(ReadingOptions) if field.name != "on_bad"]
+    known = [field.name for field in fields(ReadingOptions)]
     for name in options:
         if name not in known:
             raise TrainingError(f"no option {name!r} for reading recordings; there are {', '.join(known)}")
-    return replace(_DEFAULT, **options)
+    return ReadingOptions(**options)

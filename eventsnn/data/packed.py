@@ -12,7 +12,8 @@ Layout, all numbers little-endian::
     index         i64 x (n + 1): first byte of each recording, and where the last ends
                   i64 x n: class numbers
                   UTF-8 JSON: {"classes": [...], "names": [n file names]}; "numbered": true where the
-                  classes have no names but their numbers
+                  classes have no names but their numbers; "reading": how the recordings were read, where
+                  not as they are (fields of `ReadingOptions`)
 
 An event is one 64-bit word: from the lowest bit x, y, p, each as wide as the sensor needs (6 + 6 + 1 bits for
 34 x 34 x 2), and above them the time in microseconds. N-MNIST's own records take 5 bytes instead of 8, but
@@ -30,7 +31,7 @@ import os
 import struct
 import weakref
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,9 +40,10 @@ import numpy.typing as npt
 
 from eventsnn._ext.records import Records, read_words
 from eventsnn._util.atomic import replace_file
-from eventsnn.data.source import FileSource, LabelledSource, OnBad, check_on_bad
+from eventsnn.data.source import BadFiles, FileSource, LabelledSource, choose_bad_files, describe_reading
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import unwritable
+from eventsnn.events.reading import ReadingOptions
 from eventsnn.events.stream import EventStream, SensorSize
 from eventsnn.events.words import from_words, to_words
 
@@ -64,8 +66,10 @@ class Packed(FileSource):
     ----------
     path : path
         The file.
-    on_bad : {"error", "skip"}
-        What `read_or_none` does with an unreadable recording, see `NMNIST`.
+    bad_files : {"error", "skip"}
+        What `read_or_none` does with an unreadable recording, see `Folder`.
+    on_bad : {"error", "skip"}, optional
+        The former name of `bad_files`.
 
     Attributes
     ----------
@@ -77,17 +81,21 @@ class Packed(FileSource):
     classes : tuple of str
     sensor_size : tuple of 3 int
         Width, height, polarities.
+    reading : ReadingOptions
+        How the recordings were read when the file was made.
 
     Raises
     ------
     EventFileError
         The file cannot be read, is no packed data set, or is damaged or cut.
     TrainingError
-        `on_bad` is none of the words above.
+        `bad_files` is none of the words above.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, on_bad: OnBad = "error") -> None:
-        check_on_bad(on_bad)
+    def __init__(
+        self, path: str | os.PathLike[str], *, bad_files: BadFiles | None = None, on_bad: str | None = None
+    ) -> None:
+        bad_files = choose_bad_files(bad_files, on_bad)
         self.root = os.fspath(path)
         try:
             self._file = os.open(path, os.O_RDONLY)
@@ -102,10 +110,11 @@ class Packed(FileSource):
         text = json.loads(index[numbers.nbytes :])
         self.classes = tuple(text["classes"])
         self.numbered = bool(text.get("numbered", False))
+        self.reading = ReadingOptions.from_table(text.get("reading", {}))
         labels = numbers[n + 1 :]
         folders = [f"{self.root}/{name}" for name in self.classes]
         paths = [f"{folders[k]}/{name}" for k, name in zip(labels.tolist(), text["names"], strict=True)]
-        super().__init__(paths, labels, on_bad)
+        super().__init__(paths, labels, bad_files)
 
     @property
     def events(self) -> int:
@@ -131,7 +140,7 @@ class Packed(FileSource):
 
     def __reduce__(self) -> tuple[object, ...]:
         # An open file cannot travel to another process; its name can.
-        return (_reopen, (self.root, self.on_bad))
+        return (_reopen, (self.root, self.bad_files))
 
 
 def pack(
@@ -182,6 +191,7 @@ def pack(
         classes=source.classes,
         sensor_size=source.sensor_size,
         numbered=getattr(source, "numbered", False),
+        reading=describe_reading(source),
     )
 
 
@@ -209,9 +219,14 @@ def write_packed(
     classes: tuple[str, ...],
     sensor_size: SensorSize,
     numbered: bool = False,
+    reading: Mapping[str, Any] | None = None,
 ) -> int:
     """Write recordings that are words already; `pack` says what comes out."""
-    facts = {"classes": list(classes), **({"numbered": True} if numbered else {})}
+    facts: dict[str, Any] = {"classes": list(classes)}
+    if numbered:
+        facts["numbered"] = True
+    if reading:
+        facts["reading"] = dict(reading)
     with replace_file(out, unwritable(out)) as file:
         return _write_all(file, recordings, out, facts, sensor_size)
 
@@ -271,5 +286,5 @@ def _read_index(path: str, file: int) -> tuple[SensorSize, int, bytes]:
     return (width, height, polarities), n, index
 
 
-def _reopen(path: str, on_bad: OnBad) -> Packed:
-    return Packed(path, on_bad=on_bad)
+def _reopen(path: str, bad_files: BadFiles) -> Packed:
+    return Packed(path, bad_files=bad_files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
@@ -18,7 +19,8 @@ from eventsnn.events.stream import EventStream, SensorSize
 if TYPE_CHECKING:
     from eventsnn.data.views import Subset
 
-OnBad = Literal["error", "skip"]
+BadFiles = Literal["error", "skip"]
+"""What to do about an unreadable recording: raise, or leave it out and note it."""
 
 
 class LabelledSource(Protocol):
@@ -95,10 +97,35 @@ class CodedSource(Protocol):
         """What the draws depend on, as plain values: a resumed run must find it unchanged."""
 
 
-def check_on_bad(on_bad: str) -> None:
-    """Raise TrainingError if `on_bad` is none of the words that it can be."""
-    if on_bad not in get_args(OnBad):
-        raise TrainingError(f"on_bad must be one of {', '.join(get_args(OnBad))}: got {on_bad!r}")
+def choose_bad_files(bad_files: BadFiles | None, on_bad: str | None, *, of_events: bool = False) -> BadFiles:
+    """What to do about unreadable recordings, from the arguments of a data set.
+
+    `on_bad` was once what `bad_files` is called. It still does the same, with a DeprecationWarning; where it
+    is now about single events (`of_events`), "skip" does so besides.
+
+    Raises TrainingError if the word is none of those that it can be.
+    """
+    if on_bad is not None and bad_files is None and (not of_events or on_bad == "skip"):
+        instead = "bad_files for unreadable recordings" + (", on_bad for single events" if of_events else "")
+        warnings.warn(f"on_bad={on_bad!r}: write {instead}", DeprecationWarning, stacklevel=3)
+        bad_files = on_bad  # type: ignore[assignment]
+    chosen = "error" if bad_files is None else bad_files
+    if chosen not in get_args(BadFiles):
+        raise TrainingError(f"bad_files must be one of {', '.join(get_args(BadFiles))}: got {chosen!r}")
+    return chosen
+
+
+def describe_reading(source: Any) -> dict[str, Any]:
+    """How the recordings of a data set were read, as a table ``[reading]``, without what changes no event.
+
+    Empty for those read as they are, and for sets without files.
+    """
+    reading = getattr(source, "reading", None)
+    table = {} if reading is None else reading.to_table()
+    table.pop("on_cut", None)
+    if reading is not None and reading.whole_sensor:
+        table.pop("sensor", None)  # it is that of the network's input
+    return table
 
 
 class Sliceable:
@@ -125,10 +152,10 @@ class Sliceable:
 class FileSource(Sliceable, ABC):
     """What sources that read files have in common: what to do about an unreadable recording."""
 
-    def __init__(self, paths: list[str], labels: npt.NDArray[np.int64], on_bad: OnBad) -> None:
+    def __init__(self, paths: list[str], labels: npt.NDArray[np.int64], bad_files: BadFiles) -> None:
         self.paths = paths
         self.labels = labels
-        self.on_bad = on_bad
+        self.bad_files = bad_files
         self._skipped: dict[int, str] = {}
 
     @abstractmethod
@@ -147,11 +174,11 @@ class FileSource(Sliceable, ABC):
         return self.stream(index).events.copy(), int(self.labels[index])
 
     def read_or_none(self, index: int) -> EventStream | None:
-        """Read recording `index`; None, and noted in `skipped`, if it is bad and ``on_bad="skip"``."""
+        """Read recording `index`; None, and noted in `skipped`, if it is bad and ``bad_files="skip"``."""
         try:
             return self.stream(index)
         except EventFileError as error:
-            if self.on_bad == "error":
+            if self.bad_files == "error":
                 raise
             # One dict operation, hence safe from several threads; a second visit adds nothing.
             self._skipped.setdefault(index % len(self), str(error))

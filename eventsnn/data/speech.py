@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.records import Records
-from eventsnn.data.source import FileSource, OnBad, check_on_bad
+from eventsnn.data.source import BadFiles, FileSource, choose_bad_files
 from eventsnn.errors import EventFileError, SimulationError, TrainingError
 from eventsnn.events.audio import read_sound
 from eventsnn.events.speech import SpeechEncoder
@@ -120,8 +120,10 @@ class Speech(FileSource):
         These speakers only; not these. Names as in the files, lower case.
     encoder : SpeechEncoder, optional
         Left out, `SpeechEncoder.for_rate` of the first file.
-    on_bad : {"error", "skip"}
-        What `read_or_none` does with an unreadable recording, see `NMNIST`.
+    bad_files : {"error", "skip"}
+        What `read_or_none` does with an unreadable recording, see `Folder`.
+    on_bad : {"error", "skip"}, optional
+        The former name of `bad_files`.
 
     Attributes
     ----------
@@ -136,7 +138,7 @@ class Speech(FileSource):
     EventFileError
         No such folder, no files of this corpus in it, or its first file cannot be read.
     TrainingError
-        A word for `corpus`, `part` or `on_bad` that is none of those above, or an unknown speaker.
+        A word for `corpus`, `part` or `bad_files` that is none of those above, or an unknown speaker.
     """
 
     def __init__(
@@ -148,9 +150,10 @@ class Speech(FileSource):
         speakers: Collection[str] | None = None,
         without: Collection[str] = (),
         encoder: SpeechEncoder | None = None,
-        on_bad: OnBad = "error",
+        bad_files: BadFiles | None = None,
+        on_bad: str | None = None,
     ) -> None:
-        check_on_bad(on_bad)
+        bad_files = choose_bad_files(bad_files, on_bad)
         if corpus not in CORPORA:
             raise TrainingError(f"corpus must be one of {', '.join(CORPORA)}: got {corpus!r}")
         if part is not None and part not in get_args(Part):
@@ -175,7 +178,7 @@ class Speech(FileSource):
             raise EventFileError(root, "no sound file is left by this choice of part and speakers")
         self.classes = kind.words
         labels = np.array([kind.words.index(u.word) for u in self.utterances], np.int64)
-        super().__init__([u.path for u in self.utterances], labels, on_bad)
+        super().__init__([u.path for u in self.utterances], labels, bad_files)
         self.encoder = encoder or SpeechEncoder.for_rate(self._first_rate())
         self.sensor_size = (self.encoder.channels, 1, 1)
 
@@ -210,7 +213,7 @@ class Speech(FileSource):
                 SpeechEncoder.for_rate(rate)
                 return rate
             except EventFileError as error:
-                if self.on_bad == "error":
+                if self.bad_files == "error":
                     raise
                 problem = error
             except SimulationError as error:

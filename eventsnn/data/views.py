@@ -45,9 +45,10 @@ class Subset:
         self.paths: Sequence[str] = [source.paths[index] for index in indices.tolist()]
         self.sensor_size = source.sensor_size
         self.root = getattr(source, "root", type(source).__name__)
-        self.on_bad = getattr(source, "on_bad", "error")
-        if hasattr(source, "numbered"):
-            self.numbered = source.numbered
+        self.bad_files = getattr(source, "bad_files", "error")
+        for name in ("numbered", "reading"):
+            if hasattr(source, name):
+                setattr(self, name, getattr(source, name))
 
     def __len__(self) -> int:
         return len(self._indices)

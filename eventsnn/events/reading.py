@@ -29,7 +29,7 @@ class ReadingFields(TypedDict, total=False):
     stream: str | int | None
     sample: int | None
     on_bad: OnBad
-    on_cut: OnCut
+    on_cut: OnCut | None
     t_from: float
     t_until: float
     crop: tuple[int, int, int, int] | None
@@ -65,9 +65,10 @@ class ReadingOptions:
         out; take the nearest pixel, and the time of the event before; or put the events in order of time
         (stable, needs memory for the whole recording; an event outside the sensor still raises). The last
         three warn (EventFileWarning).
-    on_cut : {"warn", "error"}
+    on_cut : {"warn", "error"}, optional
         What to do about a record that is cut at the end of the file: leave it out with an EventFileWarning,
-        or raise.
+        or raise. Left out, "warn"; in data sets "error", as there a cut file is more likely a failed copy
+        than the end of a recording.
     t_from, t_until : float
         ms on the recording's clock; events with t_from <= t < t_until are kept, their times unchanged.
     crop : (x0, y0, x1, y1), optional
@@ -87,7 +88,7 @@ class ReadingOptions:
     stream: str | int | None = None
     sample: int | None = None
     on_bad: OnBad = "error"
-    on_cut: OnCut = "warn"
+    on_cut: OnCut | None = None
     t_from: float = 0.0
     t_until: float = math.inf
     crop: tuple[int, int, int, int] | None = None
@@ -98,7 +99,7 @@ class ReadingOptions:
             object.__setattr__(self, "sensor", check_sensor_size(self.sensor))
         if self.crop is not None:
             object.__setattr__(self, "crop", tuple(self.crop))
-        if self.on_cut not in get_args(OnCut):
+        if self.on_cut is not None and self.on_cut not in get_args(OnCut):
             raise EventStreamError(f"on_cut must be one of {', '.join(get_args(OnCut))}: got {self.on_cut!r}")
         _ = self.region, self.decoding  # they check their fields
 
@@ -111,7 +112,12 @@ class ReadingOptions:
     def decoding(self) -> Options:
         """What concerns the readers of file formats."""
         return Options(
-            self._size, self.on_bad, self.on_cut, columns=self.columns, sample=self.sample, stream=self.stream
+            self._size,
+            self.on_bad,
+            self.on_cut or "warn",
+            columns=self.columns,
+            sample=self.sample,
+            stream=self.stream,
         )
 
     @property
@@ -149,15 +155,18 @@ class ReadingOptions:
         with self.open(path) as recording:
             return recording.read()
 
+    def given(self) -> ReadingFields:
+        """The fields that are not the defaults, as keyword arguments: ``Folder(root, **options.given())``."""
+        chosen = {known.name: getattr(self, known.name) for known in fields(self)}
+        defaults = {known.name: known.default for known in fields(self)}
+        return {name: value for name, value in chosen.items() if value != defaults[name]}  # type: ignore[return-value]
+
     def to_table(self) -> dict[str, Any]:
         """The fields that are not the defaults, as the table ``[reading]`` of an experiment file has them."""
-        table = {}
-        for known in fields(self):
-            value = getattr(self, known.name)
-            if value != known.default:
-                name = TABLE_NAMES.get(known.name, known.name)
-                table[name] = list(value) if isinstance(value, tuple) else value
-        return table
+        return {
+            TABLE_NAMES.get(name, name): list(value) if isinstance(value, tuple) else value
+            for name, value in self.given().items()
+        }
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> ReadingOptions:

@@ -73,6 +73,11 @@ class Recording:
         return self._kept_sensor(self._whole)
 
     @property
+    def stated_sensor(self) -> SensorSize | None:
+        """The same where file or caller says it; None where the events would have to be read for it."""
+        return None if self._whole is None else self._kept_sensor(self._whole)
+
+    @property
     def streams(self) -> tuple[StreamInfo, ...]:
         """Event streams of the file, where its format can hold several."""
         return getattr(self._reader, "streams", ())

@@ -13,14 +13,15 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import LabelledSource
 from eventsnn.engines.arguments import check_dtype
-from eventsnn.errors import EventSNNError, NetworkError, SimulationError, TrainingError
+from eventsnn.errors import EventSNNError, EventStreamError, NetworkError, SimulationError, TrainingError
 from eventsnn.events.encode import Bernoulli
+from eventsnn.events.reading import ReadingOptions
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
 from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.trainer import TrainResult, check_engine, check_options, train
 
-TABLES = ("network", "rule", "optimiser", "training", "augmentation", "distortion", "coding")
+TABLES = ("network", "rule", "optimiser", "training", "reading", "augmentation", "distortion", "coding")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class Experiment:
     rule : HM2BP
     optimiser : Optimiser
     training : TrainingOptions
+    reading : ReadingOptions
+        How recordings are read; for whoever opens the data, `run` takes it as it is:
+        ``es.data.Folder(root, **experiment.reading.given())``.
     augmentation : Augmentation or None
     distortion : Distortion or None
     coding : Bernoulli or None
@@ -64,6 +68,7 @@ class Experiment:
     rule: HM2BP = field(default_factory=HM2BP)
     optimiser: Optimiser = field(default_factory=Optimiser)
     training: TrainingOptions = field(default_factory=TrainingOptions)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
     augmentation: Augmentation | None = None
     distortion: Distortion | None = None
     coding: Bernoulli | None = None
@@ -106,6 +111,7 @@ class Experiment:
             rule=HM2BP.from_table(table.get("rule", {})),
             optimiser=Optimiser.from_table(table.get("optimiser", {})),
             training=_from_table(TrainingOptions, table.get("training", {}), "training"),
+            reading=_read_reading(table.get("reading", {})),
             augmentation=_from_table(Augmentation, table["augmentation"], "augmentation")
             if "augmentation" in table
             else None,
@@ -205,6 +211,13 @@ def _take_weights(network: Network, source: Network) -> Network:
                 f"{needed.get(name, 'none')}, and there are {given.get(name, 'none')}"
             )
     return network.with_weights(source.weights)
+
+
+def _read_reading(table: dict[str, Any]) -> ReadingOptions:
+    try:
+        return ReadingOptions.from_table(table)
+    except EventStreamError as error:
+        raise TrainingError(f"reading: {error}") from None
 
 
 def _from_table(cls: Any, table: dict[str, Any], name: str) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from eventsnn._ext.optimiser import Update
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
-from eventsnn.data.source import CodedSource, LabelledSource
+from eventsnn.data.source import CodedSource, LabelledSource, describe_reading
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import decide_all
 from eventsnn.engines.sweep import Arrivals
@@ -255,6 +255,9 @@ class TrainingRun:
             )
             checksum = zlib.crc32(indices.astype(np.int64).tobytes(), zlib.crc32(names.encode()))
             facts = source.facts() if isinstance(source, CodedSource) else {}
+            reading = describe_reading(source)
+            if reading:
+                facts["reading"] = reading
             return {"recordings": len(indices), "names_crc32": checksum, **facts}
 
         weights = {

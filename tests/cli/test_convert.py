@@ -61,6 +61,6 @@ def test_wrong_names(cli: Cli, tmp_path: Path) -> None:
     )
     outcome = cli("convert", tmp_path / "a.bin", tmp_path / "a.mat", "--to", "st-mnist")
     assert "format 'st-mnist' cannot be written" in outcome.err
-    outcome = cli("convert", tmp_path / "a.bin", tmp_path / "a.es", "--from", "evt9")
+    outcome = cli("convert", tmp_path / "a.bin", tmp_path / "a.es", "--format", "evt9")
     assert "unknown format 'evt9'; known formats:" in outcome.err
     assert outcome.code == 1

@@ -63,7 +63,7 @@ def test_errors(cli: Cli, tmp_path: Path) -> None:
     assert bad.code == 1
     assert "1_ada_3.wav" in bad.err
     assert not (tmp_path / "a.esp").exists()
-    skipping = cli("encode", root, "--out", tmp_path / "a.esp", "--on-bad", "skip", "--json")
+    skipping = cli("encode", root, "--out", tmp_path / "a.esp", "--bad-files", "skip", "--json")
     assert skipping.json["recordings"] == 39
     assert skipping.json["skipped"] == 1
     assert "1_ada_3.wav" in skipping.err

@@ -59,7 +59,7 @@ def test_sensor_is_what_the_file_does_not_say(cli: Cli, tmp_path: Path) -> None:
     es.write(path, es.EventStream.from_arrays([1], [100], [90], [1], sensor_size=(240, 180, 2)))
     outcome = cli("info", path)
     assert outcome.code == 0
-    assert "1 events outside the sensor (pass its size with --sensor) (left out)" in outcome.out
+    assert "1 events outside the sensor (give its size with --sensor) (left out)" in outcome.out
     assert cli("info", path, "--sensor", "240x180x2", "--json").json["sensor"] == [240, 180, 2]
 
 

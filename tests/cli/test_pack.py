@@ -74,7 +74,7 @@ def test_bad_recordings(cli: Cli, recordings: Path, tmp_path: Path) -> None:
     assert outcome.code == 1
     assert "00001.bin, byte 0: the last record is cut" in outcome.err
     assert not file.exists()
-    outcome = cli("pack", recordings, "--out", file, "--sensor", "6x5x2", "--on-bad", "skip", "--json")
+    outcome = cli("pack", recordings, "--out", file, "--sensor", "6x5x2", "--bad-files", "skip", "--json")
     assert (outcome.code, outcome.json["recordings"], outcome.json["skipped"]) == (0, 5, 1)
     assert "skipped 1 unreadable recording:" in outcome.err
 

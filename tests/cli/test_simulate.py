@@ -83,7 +83,7 @@ def test_bad_recordings(cli: Cli, model: Path, recordings: Path, tmp_path: Path)
     assert outcome.out == ""
     assert "bad.bin, byte 600: an event at x=6, y=0 is outside the 6 x 5 sensor" in outcome.err
 
-    outcome = cli("simulate", model, good, bad, "--json", "--on-bad", "skip", "--trace", tmp_path / "t.h5")
+    outcome = cli("simulate", model, good, bad, "--json", "--bad-files", "skip", "--trace", tmp_path / "t.h5")
     assert outcome.code == 0
     first, second = outcome.json
     assert (first["skipped"], second["skipped"]) == (False, True)
@@ -92,7 +92,7 @@ def test_bad_recordings(cli: Cli, model: Path, recordings: Path, tmp_path: Path)
     assert "skipped 1 unreadable recording" in outcome.err
     with Trace(tmp_path / "t.h5") as trace:
         assert len(trace) == 1
-    assert cli("simulate", model, bad, "--on-bad", "skip").out == f"{bad}: skipped\n"
+    assert cli("simulate", model, bad, "--bad-files", "skip").out == f"{bad}: skipped\n"
 
 
 def test_a_cut_recording_loses_its_cut_record_and_says_so(

@@ -47,7 +47,7 @@ def test_large_recordings_of_networks_that_cannot_go_in_parts_are_simulated_whol
     result = cli("simulate", tmp_path / "sparse.h5", long, "--json").json
     assert "late" not in result
     assert result["layers"]["a"]["spikes"] > 0
-    outcome = cli("simulate", tmp_path / "sparse.h5", long, "--from", "1")
+    outcome = cli("simulate", tmp_path / "sparse.h5", long, "--spikes", "-")
     assert outcome.code == 1
     assert "make the weights dense" in outcome.err
 
@@ -121,15 +121,15 @@ def test_a_recording_in_several_files(cli: Cli, model: Path, table: bytes, tmp_p
     [
         (("FILE", "--crop", "1,2"), "write x0,y0,x1,y1 in pixels"),
         (
-            ("FILE", "--from", "1", "--trace", "t.h5", "--record", "spsp"),
-            "--from does not go with --record spsp",
+            ("FILE", "--spikes", "s.csv", "--trace", "t.h5", "--record", "spsp"),
+            "--spikes does not go with --record spsp",
         ),
         (("FILE", "--save-state", "s.npz", "--trace", "t.h5"), "--save-state does not go with --trace"),
-        (("FILE", "FILE", "--from", "5"), "--from is for one recording at a time; 2 were given"),
+        (("FILE", "FILE", "--spikes", "-"), "--spikes is for one recording at a time; 2 were given"),
         (("FILE", "--patience", "5"), "--patience is for --live"),
         (("-",), "- is a live source: give --live"),
         (("udp://127.0.0.1:9",), "is a live source: give --live"),
-        (("FILE", "--save-state", "FILE"), "would overwrite a file to be read"),
+        (("FILE", "--save-state", "FILE"), "would overwrite a file that is to be read"),
     ],
 )
 def test_wrong_use(cli: Cli, model: Path, long: Path, arguments: tuple[str, ...], text: str) -> None:

@@ -165,11 +165,11 @@ def test_bad_recordings_are_counted(
     assert outcome.code == 1
     assert "00003.bin, byte 0: the last record is cut" in outcome.err
 
-    outcome = cli(*train, "--on-bad", "skip")
+    outcome = cli(*train, "--bad-files", "skip")
     assert outcome.json["skipped"] == 1
     assert "skipped 1 unreadable recording" in outcome.err
 
-    outcome = cli("evaluate", model, "--data", training, "--on-bad", "skip", "--json")
+    outcome = cli("evaluate", model, "--data", training, "--bad-files", "skip", "--json")
     assert (outcome.json["skipped"], outcome.json["n"]) == (1, 15)
 
 

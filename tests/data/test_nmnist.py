@@ -86,8 +86,8 @@ def test_folders_that_are_no_data_set(tmp_path):
     make_tree(tmp_path, ["20240101/a.bin"])
     with pytest.raises(EventFileError, match="'20240101' is no class number: larger than 65535"):
         NMNIST(tmp_path)
-    with pytest.raises(TrainingError, match="on_bad must be one of error, skip: got 'ignore'"):
-        NMNIST(tmp_path, on_bad="ignore")
+    with pytest.raises(TrainingError, match="bad_files must be one of error, skip: got 'ignore'"):
+        NMNIST(tmp_path, bad_files="ignore")
 
 
 def test_bad_recordings_are_skipped_and_noted(tmp_path):
@@ -97,7 +97,7 @@ def test_bad_recordings_are_skipped_and_noted(tmp_path):
     strict = NMNIST(tmp_path)
     with pytest.raises(EventFileError, match="the last record is cut: 3 of 5 bytes"):
         strict.read_or_none(2)
-    lenient = NMNIST(tmp_path, on_bad="skip")
+    lenient = NMNIST(tmp_path, bad_files="skip")
     with pytest.raises(EventFileError, match="cut"):
         lenient.stream(2)
     assert lenient.skipped == []

@@ -107,7 +107,7 @@ def test_unreadable_recordings(tmp_path):
     with pytest.raises(EventFileError, match=r"00004\.bin, byte 0: the last record is cut"):
         pack(NMNIST(root, sensor=SENSOR), tmp_path / "set.esp")
     assert not list(tmp_path.glob("*.esp*"))
-    lenient = NMNIST(root, sensor=SENSOR, on_bad="skip")
+    lenient = NMNIST(root, sensor=SENSOR, bad_files="skip")
     pack(lenient, tmp_path / "set.esp")
     assert [path[-9:] for path in Packed(tmp_path / "set.esp").paths] == [
         "00000.bin",
@@ -119,7 +119,7 @@ def test_unreadable_recordings(tmp_path):
     for path in root.rglob("*.bin"):
         path.write_bytes(b"")
     with pytest.raises(EventFileError, match="no readable recording to pack"):
-        pack(NMNIST(root, sensor=SENSOR, on_bad="skip"), tmp_path / "other.esp")
+        pack(NMNIST(root, sensor=SENSOR, bad_files="skip"), tmp_path / "other.esp")
     assert not list(tmp_path.glob("other*"))
 
 
@@ -180,8 +180,8 @@ def test_what_is_no_file(tmp_path):
         Packed(tmp_path / "set.esp")
     with pytest.raises(EventFileError, match="cannot be read: Is a directory"):
         Packed(tmp_path)
-    with pytest.raises(TrainingError, match="on_bad must be one of error, skip: got 'maybe'"):
-        Packed(tmp_path / "set.esp", on_bad="maybe")
+    with pytest.raises(TrainingError, match="bad_files must be one of error, skip: got 'maybe'"):
+        Packed(tmp_path / "set.esp", bad_files="maybe")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_damaged_event_is_no_crash(packed_file, value, text):
     for use in (Packed(packed_file).stream, lambda k: Feeder(Packed(packed_file), 60).prepare([1, k], 0)):
         with pytest.raises(EventFileError, match=text):
             use(0)
-    lenient = Packed(packed_file, on_bad="skip")
+    lenient = Packed(packed_file, bad_files="skip")
     assert Feeder(lenient, 60).prepare([1, 0, 2], 0).indices.tolist() == [1, 2]
     assert [path for path, _ in lenient.skipped] == [lenient.paths[0]]
 

@@ -127,13 +127,13 @@ def test_unreadable_sounds(digits: Path) -> None:
     bad.write_bytes(bad.read_bytes()[:100])
     with pytest.raises(EventFileError, match=r"3_ada_4.wav: is cut"):
         [Speech(digits).read_or_none(index) for index in range(16)]
-    data = Speech(digits, on_bad="skip")
+    data = Speech(digits, bad_files="skip")
     assert sum(data.read_or_none(index) is None for index in range(16)) == 1
     assert [path for path, _ in data.skipped] == [str(bad)]
     # The first file tells the sample rate; if it cannot be read the next one does.
     first = digits / "recordings" / "3_ada_0.wav"
     first.write_bytes(b"")
-    assert len(Speech(digits, on_bad="skip")) == 16
+    assert len(Speech(digits, bad_files="skip")) == 16
     with pytest.raises(EventFileError, match="3_ada_0"):
         Speech(digits)
     write_wav(first, bytes(100), rate=16000)
@@ -151,7 +151,7 @@ def test_what_cannot_be_is_refused(digits: Path, tmp_path: Path) -> None:
         ({"part": "valid"}, "part must be one of train, test"),
         ({"speakers": ["eve"]}, "no speaker 'eve' in .*; there are ada, theo"),
         ({"without": ["eve"]}, "no speaker 'eve'"),
-        ({"on_bad": "shrug"}, "on_bad"),
+        ({"bad_files": "shrug"}, "bad_files"),
     ):
         with pytest.raises(TrainingError, match=text):
             Speech(digits, **choice)

@@ -113,7 +113,7 @@ def test_every_table_reaches_its_object(tmp_path):
 
 
 REFUSALS = {
-    "unknown table 'rules'; there are network, rule, optimiser, training, augmentation": "[rules]",
+    "unknown table 'rules'; there are network, rule, optimiser, training, reading, augmentation": "[rules]",
     "rule must be a table, got 3": "rule = 3",
     "rule: unknown field 'desire'; there are desired, ": "[rule]\ndesire = 1",
     "rule: desired must be a whole number >= 1, got 0": "[rule]\ndesired = 0",

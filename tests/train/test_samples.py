@@ -190,7 +190,7 @@ def test_labels_stay_with_their_recordings():
 def test_bad_recordings_leave_no_gap(tmp_path, content, text):
     root = write_toy_folder(tmp_path, 6)
     bad = root / "1" / "00004.bin"
-    data, strict = NMNIST(root, sensor=SENSOR, on_bad="skip"), NMNIST(root, sensor=SENSOR)
+    data, strict = NMNIST(root, sensor=SENSOR, bad_files="skip"), NMNIST(root, sensor=SENSOR)
     bad.unlink()
     if content is not None:
         bad.write_bytes(content)

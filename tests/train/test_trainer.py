@@ -222,7 +222,7 @@ def damaged_folder(tmp_path):
 
 def test_unreadable_recordings_are_skipped_and_counted(tmp_path):
     root, bad = damaged_folder(tmp_path)
-    data = NMNIST(root, sensor=SENSOR, on_bad="skip")
+    data = NMNIST(root, sensor=SENSOR, bad_files="skip")
     result = toy_train(tmp_path / "run", data=data, epochs=2, valid_fraction=0, batch_size=1)
     assert result.skipped == 1
     assert [line["samples"] for line in result.history] == [11, 11]
@@ -242,7 +242,7 @@ def test_nothing_readable(tmp_path, what):
     root = write_toy_folder(tmp_path / "toy", 3)
     for path in root.rglob("*.bin"):
         path.write_bytes(b"\xff\xff\xff\xff\xff")
-    bad = NMNIST(root, sensor=SENSOR, on_bad="skip")
+    bad = NMNIST(root, sensor=SENSOR, bad_files="skip")
     sets = {"data": bad} if what == "training" else {"valid": bad}
     with pytest.raises(TrainingError, match=f"the {what} set holds no readable recording"):
         toy_train(tmp_path / "run", valid_fraction=0, **sets)
