@@ -57,7 +57,7 @@ class Recording:
         self._reader: Reader = known.open(path, options)
         self._whole = self._reader.sensor
         if self._whole is None and self._region.crop is not None:
-            self._whole = (*self._region.crop[2:], 2)  # what lies beyond is left out
+            self._whole = (*self._region.crop[2:], self._polarities)  # what lies beyond is left out
         try:
             if self._whole is not None:
                 self._kept_sensor(self._whole)
@@ -88,6 +88,11 @@ class Recording:
         return getattr(self._reader, "stream", None)
 
     @property
+    def _polarities(self) -> int:
+        """Of a sensor that neither file nor caller states: one, where the file has no polarities."""
+        return int(getattr(self._reader, "polarities", 2))
+
+    @property
     def anomalies(self) -> Anomalies:
         """What was odd so far."""
         return self._reader.anomalies
@@ -104,7 +109,7 @@ class Recording:
         """All events that are left, as one stream."""
         if self._whole is None:
             everything = _join(self._arrays())
-            self._whole = smallest_sensor([everything])
+            self._whole = smallest_sensor([everything], self._polarities)
             return self._region.cut(EventStream._trusted(everything, self._whole))
         return EventStream._trusted(_join(part.events for part in self), self.sensor_size)
 
@@ -161,7 +166,7 @@ class Recording:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", EventFileWarning)
-                return smallest_sensor(reader)
+                return smallest_sensor(reader, self._polarities)
         finally:
             reader.close()
 
@@ -172,13 +177,13 @@ def _join(parts: Iterable[np.ndarray]) -> np.ndarray:
     return full[0] if len(full) == 1 else np.concatenate([np.empty(0, EVENT_DTYPE), *full])
 
 
-def smallest_sensor(parts: Reader | list[np.ndarray]) -> SensorSize:
-    """The smallest sensor with 2 polarities that holds the events (at least one pixel)."""
+def smallest_sensor(parts: Reader | list[np.ndarray], polarities: int = 2) -> SensorSize:
+    """The smallest sensor of so many polarities that holds the events (at least one pixel)."""
     width = height = 1
     for events in parts:
         width = max(width, int(events["x"].max(initial=0)) + 1)
         height = max(height, int(events["y"].max(initial=0)) + 1)
-    return (width, height, 2)
+    return (width, height, polarities)
 
 
 def open_events(path: str | os.PathLike[str], **reading: Unpack[ReadingFields]) -> Recording:

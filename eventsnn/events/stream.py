@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.errors import EventStreamError
+from eventsnn.events.fields import PolarityCode, PolarityError, find_fields, to_microseconds
 
 # Field names and order are tonic's. Aligned, so that a C struct of the same members describes one event.
 EVENT_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.uint8)], align=True)
@@ -74,16 +75,18 @@ class EventStream:
 
         Parameters
         ----------
-        t : array_like of shape (n,)
+        t : array_like of shape (n,) or (n, 1)
             Times, microseconds, whole numbers, never decreasing.
-        x, y : array_like of shape (n,)
+        x, y : array_like of shape (n,) or (n, 1)
             Pixel addresses. Without `y` the sensor is a line of height 1 (a silicon cochlea).
-        p : array_like of shape (n,), optional
-            Polarities. Without it there is one polarity.
+        p : array_like of shape (n,) or (n, 1), optional
+            Polarities: OFF and ON as 0 and 1, -1 and 1 (also unsigned, 255), 1 and 2, bool, or words such as
+            "OFF" and "ON". Without it there is one polarity.
         sensor_size : tuple of 3 int, optional
             Width, height, polarities. Left out, the smallest sensor that holds the events, with 2
             polarities when `p` is given. A sensor with one polarity keeps no `p`: it must be the same
-            for all events and becomes 0 (as in tonic's SHD, whose polarity is 1 throughout).
+            for all events and becomes 0 (as in tonic's SHD, whose polarity is 1 throughout); see
+            `merge_polarities` for other events. With more than two, `p` are their numbers from 0.
 
         Raises
         ------
@@ -93,17 +96,15 @@ class EventStream:
         columns = {"t": _whole_numbers("t", t), "x": _whole_numbers("x", x)}
         n = len(columns["t"])
         columns["y"] = np.zeros(n, np.int64) if y is None else _whole_numbers("y", y)
-        columns["p"] = np.zeros(n, np.int64) if p is None else _whole_numbers("p", p)
+        columns["p"] = np.zeros(n, np.int64) if p is None else _flat("p", p)
         for name, column in columns.items():
             if len(column) != n:
                 raise EventStreamError(f"one {name} per event is needed: {len(column)} {name} for {n} t")
-        if sensor_size is None:
+        size = None if sensor_size is None else check_sensor_size(sensor_size)
+        if p is not None:
+            columns["p"] = _polarities(columns["p"], None if size is None else size[2])
+        if size is None:
             size = _smallest_sensor(columns, polarities=1 if p is None else 2)
-        else:
-            size = check_sensor_size(sensor_size)
-        if size[2] == 1 and n > 0:
-            _check_one_polarity(columns["p"])
-            columns["p"] = np.zeros(n, np.int64)
         _check_events(columns, size)
         events = np.empty(n, EVENT_DTYPE)
         for name, column in columns.items():
@@ -114,19 +115,27 @@ class EventStream:
     def from_structured(cls, array: npt.ArrayLike, sensor_size: tuple[int, ...] | None = None) -> EventStream:
         """Build a stream from a structured array with fields t, x and perhaps y and p, as tonic gives it.
 
-        Fields are found by name; their order and dtypes do not matter, other fields are ignored. The array
-        is copied. For `sensor_size` and the errors raised see `from_arrays`.
+        Fields are found by name; their order and dtypes do not matter, and the usual other names will do
+        (``ts``, ``timestamp``, ``t_us``, ``x_addr``, ``pol``, ``polarity``, ``on``: docs/formats.md). Times
+        are microseconds unless the name says otherwise. Other fields are ignored, but not if none is the
+        polarity: then one of them may be it. The array is copied. For `sensor_size` and the errors raised
+        see `from_arrays`.
         """
         events = np.asarray(array)
         names = events.dtype.names or ()
-        if "t" not in names or "x" not in names:
-            fields = ", ".join(names) if names else f"none (dtype {events.dtype})"
+        found = find_fields(names, remedy="rename it to p, or drop it (numpy.lib.recfunctions.drop_fields)")
+        if found is None:
+            fields = ", ".join(names) if names else f"none (dtype {events.dtype}, shape {events.shape})"
             raise EventStreamError(
                 f"a structured array with the fields t, x, [y], [p] is needed; fields here: {fields}"
+                + ("" if names else "; from_arrays(t, x, y, p) takes one array per field")
             )
-        y = events["y"] if "y" in names else None
-        p = events["p"] if "p" in names else None
-        return cls.from_arrays(events["t"], events["x"], y, p, sensor_size=sensor_size)
+        columns = {role: events[names[k]] for role, k in found.place.items()}
+        if found.unit not in (None, "us"):
+            columns["t"] = to_microseconds(_flat("t", columns["t"]), found.unit)
+        return cls.from_arrays(
+            columns["t"], columns["x"], columns.get("y"), columns.get("p"), sensor_size=sensor_size
+        )
 
     @classmethod
     def _trusted(cls, events: np.ndarray, sensor_size: SensorSize) -> EventStream:
@@ -194,6 +203,12 @@ class EventStream:
         first, last = np.searchsorted(self.events["t"], (t_from, t_until))
         return EventStream._trusted(self.events[first:last], self.sensor_size)
 
+    def merge_polarities(self) -> EventStream:
+        """The same events on a sensor of one polarity, p = 0 throughout; a copy."""
+        events = self.events.copy()
+        events["p"] = 0
+        return EventStream._trusted(events, (*self.sensor_size[:2], 1))
+
     def chunks(self, n: int) -> Iterator[EventStream]:
         """Iterate over consecutive parts of `n` events each (the last may be shorter); views, not copies."""
         if n < 1:
@@ -243,12 +258,35 @@ def check_sensor_size(sensor_size: object) -> SensorSize:
     return (width, height, polarities)
 
 
+def _flat(name: str, values: npt.ArrayLike) -> np.ndarray:
+    """Values as a one-dimensional array; a single column or row, as MATLAB keeps vectors, is one too."""
+    array = np.asarray(values)
+    if array.size == 0 and array.dtype.kind in "fO":
+        array = array.astype(np.int64)
+    if array.ndim == 2 and 1 in array.shape:
+        array = array.reshape(-1)
+    if array.ndim != 1:
+        raise EventStreamError(
+            f"{name} must be a one-dimensional array of numbers: got shape {array.shape}, dtype {array.dtype}"
+        )
+    return array
+
+
+def _polarities(values: np.ndarray, polarities: int | None) -> npt.NDArray[np.int64]:
+    """Polarities from 0; without a number of them, whole numbers up to 254 count them unless 1 and 2 do."""
+    if polarities is None and values.dtype.kind in "iuf" and values.size:
+        low, high = values.min(), values.max()
+        polarities = int(high) + 1 if low >= 0 and 1 < high < 255 and not (low >= 1 and high == 2) else 2
+    try:
+        return PolarityCode(polarities or 2).convert(values).astype(np.int64)
+    except PolarityError as error:
+        raise EventStreamError(f"event {error.at}: {error}") from None
+
+
 def _whole_numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return a one-dimensional int64 array, refusing fractions, NaN and what int64 cannot hold."""
-    array = np.asarray(values)
-    if array.size == 0:
-        array = array.astype(np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "biuf":
+    array = _flat(name, values)
+    if array.dtype.kind not in "biuf":
         raise EventStreamError(
             f"{name} must be a one-dimensional array of numbers: got shape {array.shape}, dtype {array.dtype}"
         )
@@ -275,16 +313,6 @@ def _smallest_sensor(columns: dict[str, npt.NDArray[np.int64]], polarities: int)
             at = int(np.argmax(columns[name]))
             raise EventStreamError(f"event {at}: {name} = {value} is too large; at most {_LARGEST[name] - 1}")
     return check_sensor_size((largest["x"] + 1, largest["y"] + 1, max(polarities, largest["p"] + 1)))
-
-
-def _check_one_polarity(p: npt.NDArray[np.int64]) -> None:
-    different = p != p[0]
-    if different.any():
-        at = int(np.argmax(different))
-        raise EventStreamError(
-            f"event {at}: p = {p[at]} where event 0 has p = {p[0]}, but the sensor has one polarity; "
-            "give sensor_size with 2 polarities"
-        )
 
 
 def _check_events(columns: Mapping[str, np.ndarray] | np.ndarray, sensor_size: SensorSize) -> None:

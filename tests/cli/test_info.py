@@ -98,7 +98,7 @@ def test_other_hdf5_files(cli: Cli, tmp_path: Path) -> None:
 
 def test_unknown_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    assert "the columns have no names" in cli("info", tmp_path / "notes.txt").err
+    assert "the line 'hello' names no columns of events" in cli("info", tmp_path / "notes.txt").err
     (tmp_path / "notes.md").write_text("hello")
     outcome = cli("info", tmp_path / "notes.md")
     assert outcome.code == 1

@@ -221,8 +221,8 @@ def test_tables_of_text(data: bytes, columns: str | None, cuts: list[int]) -> No
         (b"t,x\n1,2\n1 2 3\n1\n", None, "byte 8: the line '1 2 3' is not 2 numbers"),
         (b"t,x\n1.5,2\n", None, "t = 1.5 is not a whole number.*columns"),
         (b"t,x\n9,2\n1,2\n", None, "time runs backwards: event 1 at 1 us"),
-        (b"t,x\n9,nan\n", None, "x = nan is not a whole number"),
-        (b"t,x\n", "t[h],x", "are no columns of events"),
+        (b"t,x\n9,nan\n", None, "byte 4: the line '9,nan' is not 2 numbers"),
+        (b"t,x\n", "t[h],x", "'h' is no unit of time; s, ms, us, ns are"),
         (b"", None, "the file is empty"),
     ],
 )

@@ -9,7 +9,7 @@ from eventsnn.errors import EventFileError
 from eventsnn.events.formats.aedat2 import AEDAT1, AEDAT2_DAVIS, AEDAT2_DVS128
 from eventsnn.events.formats.aedat3 import AEDAT3Encoder, AEDAT3Format
 from eventsnn.events.formats.aedat4 import AEDAT4Format
-from eventsnn.events.formats.arrays import NPY, NPZ, NPZEncoder
+from eventsnn.events.formats.arrays import NPY, NPZ, NPYEncoder, NPZEncoder
 from eventsnn.events.formats.atis import ATISFormat
 from eventsnn.events.formats.base import Encoder, EventFormat, Match, OnBad, Options, read_bytes
 from eventsnn.events.formats.dat import DATEncoder, DATFormat
@@ -60,6 +60,7 @@ ENCODERS: dict[str, Callable[[str | os.PathLike[str], SensorSize], Encoder]] = {
     "es": ESEncoder,
     "aedat3": AEDAT3Encoder,
     "csv": TextEncoder,
+    "npy": NPYEncoder,
     "npz": NPZEncoder,
     "packed-h5": PackedHDF5Encoder,
 }

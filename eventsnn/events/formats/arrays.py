@@ -1,23 +1,26 @@
-"""NumPy's files (``.npy``, ``.npz``): a structured array, or one array per field.
+"""NumPy's files (``.npy``, ``.npz``): a structured array, one array per field, or a table.
 
-``.npy``: a structured array with the fields t, x and perhaps y, p (as tonic has it), or a table of shape
-(n, k) whose columns the caller names. ``.npz``: arrays t, x and perhaps y, p, or one structured array;
-``sensor_size`` may give the sensor. Times in microseconds unless ``columns`` says otherwise; no unwrapping.
-Files are read part by part; pickled objects are refused.
+``.npy``: a structured array with the fields t, x and perhaps y, p (as tonic has it; other usual names will
+do), or a table of shape (n, k), or (k, n), whose columns the caller names. ``.npz``: arrays t, x and perhaps
+y, p, or one array as in ``.npy``; ``sensor_size`` may give the sensor. Times in microseconds unless a name or
+``columns`` says otherwise; no unwrapping. Files are read part by part; pickled objects are refused.
 """
 
 from __future__ import annotations
 
 import io
+import mmap
 import os
+import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from eventsnn.errors import EventFileError
+from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import Anomalies, Match, Options
 from eventsnn.events.formats.columns import HOW, Columns, to_whole
 from eventsnn.events.formats.gate import Gate
@@ -25,12 +28,8 @@ from eventsnn.events.stream import SensorSize, check_sensor_size
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _ROWS = 1 << 14
-_ALIASES = {
-    "t": ("t", "timestamp", "ts", "timestamps"),
-    "x": ("x",),
-    "y": ("y",),
-    "p": ("p", "on", "polarity"),
-}
+_MOST_COLUMNS = 32
+_SENSOR = "sensor_size"
 
 
 @dataclass(frozen=True)
@@ -56,30 +55,78 @@ NPZ = ArrayFormat("npz", (".npz",), _ZIP)
 
 
 class _Rows:
-    """An array in NumPy's format, read some rows at a time."""
+    """An array in NumPy's format, read some rows at a time.
 
-    def __init__(self, path: str | os.PathLike[str], file: IO[bytes], name: str) -> None:
-        self._path, self._file, self._name = path, file, name
+    Parameters
+    ----------
+    path, name
+        Named in errors.
+    open_file : callable
+        Opens the bytes of the array.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], name: str, open_file: Callable[[], IO[bytes]]) -> None:
+        self._path, self._name, self._open = path, name, open_file
+        self._files = [open_file()]
+        file = self._files[0]
         version = np.lib.format.read_magic(file)
         read = (
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
-        self.shape, fortran, self.dtype = read(file)
-        if self.dtype.hasobject or (fortran and len(self.shape) > 1) or len(self.shape) not in (1, 2):
-            raise EventFileError(
-                path, f"array {name!r}: shape {self.shape}, dtype {self.dtype} cannot be read"
-            )
+        self.shape, self._by_columns, self.dtype = read(file)
+        self._start = file.tell()
+        if 1 in self.shape[:2] and len(self.shape) == 2 and self.dtype.names is not None:
+            self.shape = (max(self.shape),)
+        self.readable = not self.dtype.hasobject and len(self.shape) in (1, 2)
+        self.left = self.shape[0] if self.shape else 0
+
+    def check(self) -> _Rows:
+        """Raise EventFileError if it is no array of numbers in rows."""
+        if not self.readable:
+            text = f"array {self._name!r}: shape {self.shape}, dtype {self.dtype} cannot be read"
+            raise EventFileError(self._path, text)
+        return self
+
+    def flatten(self) -> None:
+        """Take a single column or row, as MATLAB keeps vectors, for a vector."""
+        if len(self.shape) == 2 and 1 in self.shape:
+            self.shape = (self.shape[0] * self.shape[1],)
+            self.left = self.shape[0]
+
+    def arrange(self, width: int) -> None:
+        """Make ready to read a table of `width` columns, (n, width) or (width, n), row or column major."""
+        if self.shape[1] != width:
+            self.shape, self._by_columns = self.shape[::-1], not self._by_columns
         self.left = self.shape[0]
+        if self._by_columns:
+            if width > _MOST_COLUMNS:
+                raise EventFileError(self._path, f"an array of {width} columns; at most {_MOST_COLUMNS}")
+            # One open file per column: members of archives cannot be read at several places at once.
+            self._files += [self._open() for _ in range(width - 1)]
+            for k, file in enumerate(self._files):
+                file.seek(self._start + k * self.left * self.dtype.itemsize)
 
     def read(self, rows: int) -> np.ndarray:
         """Up to `rows` rows; raises EventFileError where the file ends too early."""
         n = min(rows, self.left)
-        row = int(np.prod(self.shape[1:])) * self.dtype.itemsize
-        data = self._file.read(n * row)
-        if len(data) != n * row or (row == 0 and n):
-            raise EventFileError(self._path, f"array {self._name!r} is cut: {self.left} rows are missing")
+        if self._by_columns and len(self.shape) == 2:
+            out = np.stack([self._read(file, n, ()) for file in self._files], axis=1)
+        else:
+            out = self._read(self._files[0], n, self.shape[1:])
         self.left -= n
-        return np.frombuffer(data, self.dtype).reshape(n, *self.shape[1:])
+        return out
+
+    def _read(self, file: IO[bytes], n: int, row: tuple[int, ...]) -> np.ndarray:
+        size = int(np.prod(row, dtype=np.int64)) * self.dtype.itemsize
+        data = file.read(n * size)
+        if len(data) != n * size or (size == 0 and n):
+            raise EventFileError(self._path, f"array {self._name!r} is cut: {self.left} rows are missing")
+        return np.frombuffer(data, self.dtype).reshape(n, *row)
+
+    def close(self) -> None:
+        """Close the file."""
+        for file in self._files:
+            file.close()
 
 
 class ArrayReader:
@@ -87,15 +134,16 @@ class ArrayReader:
 
     def __init__(self, path: str | os.PathLike[str], options: Options, archive: bool) -> None:
         self._path = path
-        self._columns = Columns.given(path, options.columns)
-        self._scale = self._columns.scale if self._columns else 1.0
-        self._files: list[Any] = []
+        self._given = Columns.given(path, options.columns)
+        self._archive: zipfile.ZipFile | None = None
         self._arrays: dict[str, _Rows] = {}
+        self._table: _Rows | None = None
         try:
             sensor = self._guard(self._open_archive if archive else self._open_array)
         except BaseException:
             self.close()
             raise
+        self.polarities = self._columns.polarities
         self._gate = Gate(path, options, sensor)
 
     def _guard(self, function: Any) -> Any:
@@ -104,55 +152,60 @@ class ArrayReader:
             return function()
         except FileNotFoundError:
             raise EventFileError(self._path, "no such file") from None
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
-            if isinstance(error, EventFileError):
-                raise
-            raise EventFileError(self._path, f"damaged file of arrays ({error})") from None
-        except (SyntaxError, TypeError, RuntimeError, OverflowError, MemoryError, IndexError) as error:
-            raise EventFileError(self._path, f"damaged file of arrays ({error})") from None
+        except EventFileError:
+            raise
+        except EventStreamError as error:
+            raise EventFileError(self._path, str(error)) from None
         except Exception as error:  # zlib.error and lzma.LZMAError have no base in common
             raise EventFileError(self._path, f"damaged file of arrays ({error})") from None
 
     def _open_array(self) -> SensorSize | None:
-        self._files.append(open(self._path, "rb"))  # noqa: SIM115
-        self._arrays = {"": _Rows(self._path, self._files[0], "")}
-        self._check_fields(self._arrays[""])
+        self._arrays = {"": _Rows(self._path, "", lambda: open(self._path, "rb"))}  # noqa: SIM115
+        self._find_columns("")
         return None
 
     def _open_archive(self) -> SensorSize | None:
-        archive = zipfile.ZipFile(self._path)
-        self._files.append(archive)
-        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        self._archive = archive = zipfile.ZipFile(self._path)
+        members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
+        for name, member in members.items():
+            # The loop's variable changes, the array's file must not.
+            self._arrays[name] = _Rows(self._path, name, lambda member=member: archive.open(member))  # type: ignore[misc]
         sensor = None
-        if "sensor_size" in members:
-            with archive.open(members["sensor_size"]) as file:
-                size = _Rows(self._path, file, "sensor_size").read(4)
-            sensor = check_sensor_size(size.tolist())
-        for field, names in _ALIASES.items():
-            for name in names:
-                if name in members and field not in self._arrays:
-                    self._files.append(archive.open(members[name]))
-                    self._arrays[field] = _Rows(self._path, self._files[-1], name)
-        if not {"t", "x"} <= self._arrays.keys():
-            others = [name for name in members if name != "sensor_size"]
-            if len(others) != 1:
-                raise EventFileError(
-                    self._path, f"needs arrays t, x, [y], [p]; it holds {', '.join(members)}"
-                )
-            self._files.append(archive.open(members[others[0]]))
-            self._arrays = {"": _Rows(self._path, self._files[-1], others[0])}
-            self._check_fields(self._arrays[""])
-        elif len({array.shape for array in self._arrays.values()}) != 1:
-            raise EventFileError(self._path, "its arrays are of different shapes")
+        if _SENSOR in self._arrays:
+            sensor = check_sensor_size(self._arrays.pop(_SENSOR).check().read(4).tolist())
+        vectors = [
+            name for name, array in self._arrays.items() if array.readable and array.dtype.names is None
+        ]
+        found = Columns.of_names(vectors)
+        if found is None:
+            if len(self._arrays) != 1:
+                text = f"needs arrays t, x, [y], [p]; it holds {', '.join(members) or 'none'}"
+                raise EventFileError(self._path, text)
+            self._find_columns(next(iter(self._arrays)))
+            return sensor
+        self._columns = found
+        self._arrays = {role: self._arrays[vectors[k]] for role, k in found.place.items()}
+        for array in self._arrays.values():
+            array.flatten()
+        shapes = {array.shape for array in self._arrays.values()}
+        if len(shapes) != 1 or len(shapes.pop()) != 1:
+            raise EventFileError(self._path, "its arrays are of different shapes, or no vectors")
         return sensor
 
-    def _check_fields(self, array: _Rows) -> None:
-        names = array.dtype.names
+    def _find_columns(self, name: str) -> None:
+        """Columns of the only array."""
+        self._table = table = self._arrays[name].check()
+        names = table.dtype.names
         if names is not None:
-            if "x" not in names or not set(_ALIASES["t"]) & set(names) or len(array.shape) != 1:
+            found = Columns.of_names(names)
+            if found is None or len(table.shape) != 1:
                 raise EventFileError(self._path, f"needs fields t, x, [y], [p]; it has {', '.join(names)}")
-        elif self._columns is None or len(array.shape) != 2 or array.shape[1] != self._columns.width:
-            raise EventFileError(self._path, f"an array of shape {array.shape} without names; {HOW}")
+            self._columns = found
+            return
+        if self._given is None or len(table.shape) != 2 or self._given.width not in table.shape:
+            raise EventFileError(self._path, f"an array of shape {table.shape} without names; {HOW}")
+        self._columns = self._given
+        table.arrange(self._given.width)
 
     @property
     def sensor(self) -> SensorSize | None:
@@ -165,34 +218,86 @@ class ArrayReader:
         return self._gate.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        unit = (self._given.unit if self._given else None) or self._columns.unit
         while next(iter(self._arrays.values())).left:
             columns = self._guard(self._read_columns)
             n = len(columns["t"])
-            x, y, p = (
+            x, y = (
                 to_whole(self._path, name, columns[name]) if name in columns else np.zeros(n, np.int64)
-                for name in "xyp"
+                for name in "xy"
             )
-            yield self._gate.admit(to_whole(self._path, "t", columns["t"], self._scale), x, y, p)
+            p = columns.get("p", np.zeros(n, np.uint8))
+            yield self._gate.admit(to_whole(self._path, "t", columns["t"], unit), x, y, p)
 
     def _read_columns(self) -> dict[str, np.ndarray]:
         """The next rows, one array per field."""
-        if "" not in self._arrays:
-            return {name: array.read(_ROWS) for name, array in self._arrays.items()}
-        rows = self._arrays[""].read(_ROWS)
-        if rows.dtype.names is None:
-            assert self._columns is not None
-            return {name: rows[:, place] for name, place in self._columns.place.items()}
-        return {
-            field: rows[name]
-            for field, names in _ALIASES.items()
-            for name in names
-            if name in rows.dtype.names
-        }
+        if self._table is None:
+            return {role: array.read(_ROWS) for role, array in self._arrays.items()}
+        rows, names = self._table.read(_ROWS), self._table.dtype.names
+        place = self._columns.place
+        return {role: rows[:, k] if names is None else rows[names[k]] for role, k in place.items()}
 
     def close(self) -> None:
         """Close the file."""
-        for file in reversed(self._files):
-            file.close()
+        for array in self._arrays.values():
+            array.close()
+        if self._archive is not None:
+            self._archive.close()
+
+
+class NPYEncoder:
+    """Writer of ``.npy``: a structured array with the fields x, y, t, p as tonic has them.
+
+    The header states the number of events, which is known at the end; until then they are in a nameless
+    temporary file beside the target.
+    """
+
+    _DTYPE = np.dtype([("x", "<i2"), ("y", "<i2"), ("t", "<i8"), ("p", "u1")])
+
+    def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:
+        self._path = path
+        self._n = 0
+
+    def start(self) -> bytes:
+        """Nothing: the bytes come at the end."""
+        try:
+            self._file = tempfile.TemporaryFile(dir=Path(self._path).parent)  # noqa: SIM115
+            self._file.write(bytes(len(self._header(0))))
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return b""
+
+    def feed(self, events: np.ndarray) -> bytes:
+        """Nothing yet."""
+        rows = np.empty(len(events), self._DTYPE)
+        for name in "xytp":
+            rows[name] = events[name]
+        try:
+            self._file.write(rows.tobytes())
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._n += len(rows)
+        return b""
+
+    def finish(self) -> memoryview:
+        """The file."""
+        try:
+            self._file.seek(0)
+            self._file.write(self._header(self._n))
+            self._file.flush()
+            return memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _header(self, n: int) -> bytes:
+        """As long for every `n`: NumPy pads it for arrays that grow."""
+        out = io.BytesIO()
+        descr = np.lib.format.dtype_to_descr(self._DTYPE)
+        np.lib.format.write_array_header_1_0(out, {"descr": descr, "fortran_order": False, "shape": (n,)})
+        return out.getvalue()
+
+    def _unwritable(self, error: OSError) -> EventFileError:
+        return EventFileError(self._path, f"cannot be written: {error.strerror or error}")
 
 
 class NPZEncoder:

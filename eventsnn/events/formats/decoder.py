@@ -278,6 +278,11 @@ class FileReader:
         return self._decoder.sensor
 
     @property
+    def polarities(self) -> int:
+        """Of a sensor that neither file nor caller states."""
+        return int(getattr(self._decoder, "polarities", 2))
+
+    @property
     def anomalies(self) -> Anomalies:
         """What was odd so far."""
         return self._decoder.anomalies

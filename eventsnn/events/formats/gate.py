@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.errors import EventFileError
+from eventsnn.events.fields import PolarityCode, PolarityError
 from eventsnn.events.formats.base import Anomalies, Options
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
@@ -44,6 +45,7 @@ class Gate:
         self.anomalies = Anomalies()
         self._before = _NO_TIME
         self._count = 0
+        self._code: PolarityCode | None = None
 
     def admit(
         self, t: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, p: npt.ArrayLike, unit: str = "event"
@@ -52,8 +54,10 @@ class Gate:
 
         Parameters
         ----------
-        t, x, y, p : array_like of shape (n,)
-            Whole numbers; times in microseconds. `p` above 0 is 1, else 0; always 0 for one polarity.
+        t, x, y : array_like of shape (n,)
+            Whole numbers; times in microseconds.
+        p : array_like of shape (n,)
+            Polarities as the file has them; see `PolarityCode`.
         unit : str
             What the numbers in errors count.
 
@@ -65,9 +69,10 @@ class Gate:
         Raises
         ------
         EventFileError
-            A bad event, with ``on_bad="error"``; names its number.
+            A bad event, with ``on_bad="error"``, or a polarity that is none; names its number.
         """
-        columns = [np.asarray(column).astype(np.int64) for column in (t, x, y, p)]
+        columns = [np.asarray(column).astype(np.int64) for column in (t, x, y)]
+        columns.append(self._polarities(p, unit))
         width, height = self.sensor[:2] if self.sensor else (_LARGEST, _LARGEST)
         inside = (columns[1] >= 0) & (columns[1] < width) & (columns[2] >= 0) & (columns[2] < height)
         if not inside.all():
@@ -79,12 +84,19 @@ class Gate:
             columns = self._mend_times(columns, late, latest, inside, unit)
         n = len(columns[0])
         events = np.empty(n, EVENT_DTYPE)
-        events["t"], events["x"], events["y"] = columns[:3]
-        events["p"] = 0 if self.sensor is not None and self.sensor[2] == 1 else columns[3] > 0
+        events["t"], events["x"], events["y"], events["p"] = columns
         self._count += len(times)
         if n:
             self._before = max(self._before, int(events["t"].max()))
         return events
+
+    def _polarities(self, p: npt.ArrayLike, unit: str) -> np.ndarray:
+        if self._code is None:  # a table of text knows its sensor only when its first line is read
+            self._code = PolarityCode(self.sensor[2] if self.sensor else 2)
+        try:
+            return self._code.convert(p)
+        except PolarityError as error:
+            raise EventFileError(self._path, f"{unit} {self._count + error.at}: {error}") from None
 
     def _mend_addresses(
         self, columns: list[np.ndarray], inside: np.ndarray, width: int, height: int, unit: str

@@ -115,7 +115,7 @@ class HDF5Reader:
                 raise EventFileError(self._path, f"sample {self._sample}: {len(t)} times for {len(x)} units")
             nothing = np.zeros(len(t), np.int64)
             yield self._gate.admit(
-                to_whole(self._path, "t", t.astype(np.float64), 1e6),
+                to_whole(self._path, "t", t.astype(np.float64), "s"),
                 to_whole(self._path, "x", x),
                 nothing,
                 nothing,

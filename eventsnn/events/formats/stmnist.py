@@ -71,7 +71,7 @@ class STMNISTReader:
         return self._gate.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        t = to_whole(self._path, "t", self._table[_TAXELS], 1e6)
+        t = to_whole(self._path, "t", self._table[_TAXELS], "s")
         # Transposed, so that events of one column stay together and columns in order.
         column, taxel = np.nonzero(self._table[:_TAXELS].T)
         values = self._table[taxel, column]

@@ -1,33 +1,43 @@
-"""Tables of text (``.csv``, ``.txt``): one event per line, columns in any named order.
+"""Tables of text (``.csv``, ``.tsv``, ``.txt``): one event per line, columns in any named order.
 
 Columns are separated by commas, semicolons or white space. Their order comes from the caller
-(``columns="t[s],x,y,p"``) or from a first line that names them; it is never guessed. Lines that begin with
-# are comments, but may name the columns. Times in microseconds unless the columns say otherwise; no
-unwrapping. Polarities above 0 are 1. faery's ``t,x@1280,y@720,on`` gives the sensor too, and is what is
-written.
+(``columns="t[s],x,y,p"``) or from a line that names them; it is never guessed, but for the files of e2vid,
+which begin with a line ``width height`` and go on with rows ``t x y p``. Lines that begin with #, % or // are
+comments, but may name the columns or the size. Times in microseconds unless a name says otherwise; no
+unwrapping. Names and polarities: `eventsnn.events.fields`. Text is ASCII with bytes above it passed over, or
+UTF-16 with a byte-order mark. faery's ``t,x@1280,y@720,on`` gives the sensor too, and is what is written.
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import warnings
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from eventsnn.errors import EventFileError, EventFileWarning
+from eventsnn.events.fields import UNITS, word_value
 from eventsnn.events.formats.base import Anomalies, Match, Options, suffix_match
-from eventsnn.events.formats.columns import HOW, Columns, to_whole
+from eventsnn.events.formats.columns import Columns, to_whole
 from eventsnn.events.formats.decoder import FileReader
 from eventsnn.events.formats.gate import Gate
+from eventsnn.events.formats.table_head import LOOSE, Dialect, HeadReader
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
-_SEPARATORS = bytes.maketrans(b",;\t\r", b"    ")
+_BLANKS = bytes.maketrans(b",;\t\r\"'", b"      ")
+_DECIMAL_COMMA = bytes.maketrans(b",;\t\r", b".   ")
 _NUMERIC = b"0123456789+-.eE \n"
+_WHOLE = b"0123456789+- \n"
 _LONGEST_LINE = 1 << 16
-_END_OF_LINE = -9.25e99  # no number of a recording
-_WORDS = {b"true": b"1", b"false": b"0"}
+_END_OF_LINE = -(2**62) - 2**40  # no number of a recording, exact as a float; words follow it
+_EXACT = 2.0**53
+_LARGEST = 2**63 - 1
+_UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,11 @@ class TextFormat:
     """Reader of tables of text."""
 
     name: str = "csv"
-    suffixes: tuple[str, ...] = (".csv", ".txt")
+    suffixes: tuple[str, ...] = (".csv", ".txt", ".tsv")
 
     def sniff(self, head: bytes, path: str) -> Match:
         """Tell by the suffix, and that the first bytes are text."""
-        if b"\0" in head or not re.match(rb"[\s\x20-\x7e]*\Z", head[:1024]):
+        if head[:2] not in _UTF16 and _CONTROL.search(head[:1024]):
             return Match.NO
         return suffix_match(path, self.suffixes)
 
@@ -58,10 +68,15 @@ class TextDecoder:
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
         self.path = path
         self._options = options
-        self._columns = Columns.given(path, options.columns)
+        self._given = Columns.given(path, options.columns)
+        self._head = HeadReader(path, self._given)
+        self._columns: Columns | None = None
+        self._dialect = Dialect()
         self._gate = Gate(path, options, None)
         self._rest = b""
         self._offset = 0
+        self._encoding: codecs.IncrementalDecoder | None = None
+        self._marked = False  # whether a byte-order mark has been looked for
         self.started = False
 
     @property
@@ -70,13 +85,25 @@ class TextDecoder:
         return self._gate.sensor
 
     @property
+    def polarities(self) -> int:
+        """Of a sensor that neither file nor caller states."""
+        return self._columns.polarities if self._columns else 2
+
+    @property
     def anomalies(self) -> Anomalies:
         """What was odd so far."""
         return self._gate.anomalies
 
     def feed(self, data: bytes | memoryview) -> np.ndarray:
         """Events of the lines that are complete; raises EventFileError with the offset of a bad line."""
+        if self._encoding is not None:
+            data = self._encoding.decode(bytes(data)).encode()
         block = b"".join((self._rest, data))
+        if not self._marked:
+            if len(block) < len(codecs.BOM_UTF8) and b"\n" not in block:
+                self._rest = block
+                return np.empty(0, EVENT_DTYPE)
+            block = self._take_mark(block)
         end = block.rfind(b"\n") + 1
         if end == 0 and len(block) > _LONGEST_LINE:
             raise EventFileError(self.path, "a line of more than 64 KiB; is this text?", offset=self._offset)
@@ -90,9 +117,9 @@ class TextDecoder:
             raise EventFileError(self.path, "the file is empty", offset=0)
         offset = self._offset
         try:
-            events = self._decode(rest + b"\n")
+            events = self._decode(rest + b"\n", last=True)
         except EventFileError:
-            if offset == 0 or self._options.on_cut == "error":
+            if offset == 0 or not self.started or self._options.on_cut == "error":
                 raise
             self._gate.anomalies.cut_bytes = len(rest)
             warnings.warn(
@@ -104,81 +131,157 @@ class TextDecoder:
         self.started = True
         return events
 
-    def _decode(self, lines: bytes) -> np.ndarray:
+    def _take_mark(self, block: bytes) -> bytes:
+        """Take a byte-order mark off the front; UTF-16 is decoded from here on."""
+        self._marked = True
+        if block.startswith(codecs.BOM_UTF8):
+            self._offset = len(codecs.BOM_UTF8)
+            return block[self._offset :]
+        if block[:2] in _UTF16:
+            self._encoding = codecs.getincrementaldecoder(_UTF16[block[:2]])("replace")
+            return self._encoding.decode(block[2:]).encode()
+        return block
+
+    def _decode(self, lines: bytes, last: bool = False) -> np.ndarray:
         if not self.started:
-            lines = self._read_names(lines)
+            lines = self._read_head(lines, last)
         if not self.started or not lines.strip():
             self._offset += len(lines)
             return np.empty(0, EVENT_DTYPE)
         columns = self._columns
         assert columns is not None
-        table = self._parse_block(lines, columns.width)
-        if table is None:
-            table = self._parse_lines(lines, columns.width)
+        found = self._parse_block(lines, columns)
+        if found is None:
+            found = self._parse_lines(lines, columns)
         self._offset += len(lines)
-        n = len(table)
-        x, y, p = (
-            to_whole(self.path, name, table[:, columns.place[name]]) if name in columns.place else np.zeros(n)
-            for name in "xyp"
+        n = len(found["t"])
+        x, y = (
+            to_whole(self.path, name, found[name]) if name in found else np.zeros(n, np.int64)
+            for name in "xy"
         )
-        t = to_whole(self.path, "t", table[:, columns.place["t"]], columns.scale)
-        return self._gate.admit(t, x, y, p, unit="event")
+        p = found.get("p", np.zeros(n, np.uint8))
+        # Times of many digits come as whole microseconds already.
+        unit = None if found["t"].dtype == np.int64 and "exact" in found else columns.unit
+        return self._gate.admit(to_whole(self.path, "t", found["t"], unit), x, y, p, unit="event")
 
-    def _read_names(self, lines: bytes) -> bytes:
-        """Take comments and the line of names off the front; what is left begins with the first event."""
+    def _read_head(self, lines: bytes, last: bool) -> bytes:
+        """Take what is no row of events off the front; what is left begins with the first event."""
         at = 0
         while at < len(lines):
             end = lines.index(b"\n", at) + 1
-            line = lines[at:end].decode("latin-1").strip()
-            named = Columns.parse(line.lstrip("# "))
-            if named is not None:
-                self._columns = self._columns or named
-                if named.size and self._gate.sensor is None and max(named.size) <= 2**15 and min(named.size):
-                    self._gate.sensor = (*named.size, 2)
-            elif line and not line.startswith("#"):
+            following = lines[end:].lstrip(b" \t\r\n").split(b"\n", 1)[0][:_LONGEST_LINE]
+            if not self._head.skip(_text(lines[at:end]), _text(following), self._offset + at):
                 break
             at = end
         self._offset += at
         if at < len(lines):
-            if self._columns is None:
-                raise EventFileError(self.path, f"the columns have no names; {HOW}", offset=self._offset)
+            rows = [_text(row) for row in lines[at:].split(b"\n", 1001)[:1000]]
+            head = self._head.finish(rows, self._offset)
+            self._columns, self._dialect = head.columns, head.dialect
+            if head.size and self._gate.sensor is None and max(head.size) <= 2**15 and min(head.size):
+                self._gate.sensor = (*head.size, min(head.columns.polarities, 256))
             self.started = True
+        elif last:
+            self._head.check_end(self._offset)
         return lines[at:]
 
-    @staticmethod
-    def _parse_block(lines: bytes, width: int) -> np.ndarray | None:
-        """Rows of numbers, quickly; None where a line is not plainly `width` numbers."""
-        text = lines.translate(_SEPARATORS)
+    def _parse_block(self, lines: bytes, columns: Columns) -> dict[str, np.ndarray] | None:
+        """Columns of numbers, quickly; None where a line is not plainly one number per column."""
+        comma, width = self._dialect.comma, columns.width
+        text = lines.translate(_DECIMAL_COMMA if comma else _BLANKS)
         if text.translate(None, _NUMERIC):
-            return None
-        marked = text.replace(b"\n", b" %.2e\n" % _END_OF_LINE)
+            try:
+                text = re.sub(rb"[A-Za-z]+", _word_number, text)
+            except KeyError:
+                return None
+            if text.translate(None, _NUMERIC):
+                return None
+        whole = not text.translate(None, _WHOLE)
+        marked = text.replace(b"\n", b" %d\n" % _END_OF_LINE)
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)
             try:
-                numbers = np.fromstring(marked, sep=" ")
+                numbers = np.fromstring(marked, np.int64 if whole else np.float64, sep=" ")
             except (DeprecationWarning, ValueError):
                 return None
         if len(numbers) != (width + 1) * text.count(b"\n"):
             return None
         table = numbers.reshape(-1, width + 1)
-        return table[:, :width] if (table[:, width] == _END_OF_LINE).all() else None
+        if not (table[:, width] == _END_OF_LINE).all():
+            return None
+        found = {role: table[:, k] for role, k in columns.place.items()}
+        if any((found[role] < _END_OF_LINE / 2).any() for role in "txy" if role in found):
+            return None  # a word where a number should be
+        if not whole and len(table) and np.abs(found["t"]).max() >= _EXACT:
+            return None  # as a float, such a time is not exact
+        if whole and "p" in found and (found["p"] == _LARGEST).any():
+            return None  # 2^64 - 1, which int64 cannot hold
+        if "p" in found:
+            words = found["p"] < _END_OF_LINE / 2
+            if words.any():
+                # Between _END_OF_LINE and words lie steps that floats keep.
+                codes = ((found["p"] - _END_OF_LINE) / 2**20).astype(np.int64) - 8
+                found["p"] = np.where(words, codes, found["p"])
+        return found
 
-    def _parse_lines(self, lines: bytes, width: int) -> np.ndarray:
-        """Rows of numbers, line by line: comments, words and errors."""
-        rows, at = [], self._offset
+    def _parse_lines(self, lines: bytes, columns: Columns) -> dict[str, np.ndarray]:
+        """Columns, line by line: comments, words, empty cells, times of many digits, and errors."""
+        at = self._offset
+        cells: dict[str, list[str]] = {role: [] for role in columns.place}
         for line in lines.split(b"\n"):
-            cells = [_WORDS.get(cell.lower(), cell) for cell in line.translate(_SEPARATORS).split()]
-            if cells and not cells[0].startswith(b"#"):
-                try:
-                    row = [float(cell) for cell in cells]
-                except ValueError:
-                    row = []
-                if len(row) != width:
-                    text = line[:60].decode("latin-1")
-                    raise EventFileError(self.path, f"the line {text!r} is not {width} numbers", offset=at)
-                rows.append(row)
+            text = _text(line).strip()
+            if text and not text.startswith(("#", "%", "//")):
+                row = self._dialect.cells(_text(line))
+                strict = self._dialect.separator is not None
+                if len(row) != columns.width and len(LOOSE.cells(text)) == columns.width:
+                    row = LOOSE.cells(text)
+                if len(row) != columns.width and not (strict and len(row) < columns.width):
+                    self._refuse(text, columns, at)
+                for role, k in columns.place.items():
+                    cell = row[k] if k < len(row) else ""
+                    if not (cell if role == "p" else _is_number(cell)):
+                        self._refuse(text, columns, at)
+                    cells[role].append(cell)
             at += len(line) + 1
-        return np.array(rows, np.float64).reshape(-1, width)
+        found = {role: np.array(cells[role], np.float64) for role in "xy" if role in cells}
+        if "p" in cells:
+            found["p"] = np.array(cells["p"], str) if cells["p"] else np.zeros(0, np.uint8)
+            if all(_is_number(cell) for cell in cells["p"]):
+                found["p"] = np.array(cells["p"], np.float64)
+        found["t"] = np.array(cells["t"], np.float64)
+        if len(found["t"]) and np.abs(found["t"]).max() >= _EXACT:
+            up, down = UNITS[columns.unit or "us"]
+            exact = [Fraction(cell) * up / down for cell in cells["t"]]
+            if all(abs(t) < 2**62 for t in exact) and (
+                columns.unit or all(t.denominator == 1 for t in exact)
+            ):
+                found["t"] = found["exact"] = np.array([round(t) for t in exact], np.int64)
+        return found
+
+    def _refuse(self, text: str, columns: Columns, at: int) -> None:
+        raise EventFileError(self.path, f"the line {text[:60]!r} is not {columns.width} numbers", offset=at)
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _is_number(cell: str) -> bool:
+    return re.fullmatch(r"[+-]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})([eE][+-]?\d{1,3})?", cell) is not None
+
+
+def _word_number(found: re.Match[bytes]) -> bytes:
+    """A number that stands for a word in a row of numbers; KeyError for one that is no polarity."""
+    word = found[0]
+    if word in (b"e", b"E"):
+        return word
+    value = word_value(word.decode())
+    if value is None:
+        raise KeyError(word)
+    return b" %d " % (_END_OF_LINE + (value + 8) * 2**20)
 
 
 class TextEncoder:
@@ -188,14 +291,18 @@ class TextEncoder:
         self._sensor = sensor
 
     def start(self) -> bytes:
-        """The line of names."""
-        width, height, _ = self._sensor
-        return f"t,x@{width},y@{height},on\n".encode()
+        """The line of names; without a polarity column where there is one polarity."""
+        width, height, polarities = self._sensor
+        more = {1: "", 2: ",on"}.get(polarities, f",on@{polarities}")
+        return f"t,x@{width},y@{height}{more}\n".encode()
 
     def feed(self, events: np.ndarray) -> bytes:
         """One line per event."""
-        rows = zip(*(events[name].tolist() for name in "txyp"), strict=True)
-        return "".join([f"{t},{x},{y},{p}\n" for t, x, y, p in rows]).encode()
+        columns = [events[name].tolist() for name in "txyp"]
+        if self._sensor[2] == 1:
+            rows = zip(*columns[:3], strict=True)
+            return "".join([f"{t},{x},{y}\n" for t, x, y in rows]).encode()
+        return "".join([f"{t},{x},{y},{p}\n" for t, x, y, p in zip(*columns, strict=True)]).encode()
 
     def finish(self) -> bytes:
         """Nothing."""

@@ -1,0 +1,392 @@
+"""The one table of field names, units and polarity codes, for arrays and for files of every format.
+
+People call the time of an event ``t``, ``ts``, ``timestamp (us)`` or ``time_s``, its polarity ``p``, ``pol``
+or ``on``, and write OFF as 0, -1, 255 or ``off``. Everything that takes events by name asks here, so that a
+name or a code means the same in a structured array, a table of text, an HDF5 group or a MATLAB file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.errors import EventStreamError
+
+UNITS = {"s": (1_000_000, 1), "ms": (1000, 1), "us": (1, 1), "ns": (1, 1000)}
+"""Microseconds per unit of time, as numerator and denominator."""
+
+_UNIT_WORDS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"), "ms"),
+    **dict.fromkeys(("us", "usec", "usecs", "micros", "microsec", "microsecond", "microseconds"), "us"),
+    **dict.fromkeys(("ns", "nsec", "nsecs", "nanos", "nanosec", "nanosecond", "nanoseconds"), "ns"),
+}
+_TIME = {"t", "ts", "time", "times", "timestamp", "timestamps", "tstamp", "stamp", "stamps", "timepoint"}
+_TIME |= {
+    f"{what}{name}"
+    for what in ("event", "spike", "ev")
+    for name in ("t", "time", "times", "timestamp", "timestamps")
+}
+_POLARITY = {
+    "p",
+    "ps",
+    "pol",
+    "pols",
+    "polar",
+    "polarity",
+    "polarities",
+    "on",
+    "onoff",
+    "ison",
+    "sign",
+    "signs",
+}
+_POLARITY |= {"eventpolarity", "isincrease", "increase", "evp", "eventp", "polarityon", "onpolarity"}
+_PLACE_WORDS = (
+    "(?:events?|ev|dvs|pixels?|pix|px|addr(?:ess)?(?:es)?|pos(?:itions?)?|coord(?:inate)?s?|loc(?:ations?)?|"
+    "idx|ind(?:ex|ices)?|s)?"
+)
+_X = re.compile(f"{_PLACE_WORDS}(?:x|col(?:umn)?s?){_PLACE_WORDS}")
+_Y = re.compile(f"{_PLACE_WORDS}(?:y|rows?){_PLACE_WORDS}")
+# The address of a sensor without rows: a neuron, the channel of a cochlea. Those of the first line come with
+# times in ms (SONATA's spike files, NEST's recorders).
+_SPIKE_NAMES = {"nodeid", "nodeids", "sender", "senders", "gid", "gids"}
+_LINE_NAMES = _SPIKE_NAMES | {"neuron", "neurons", "neuronid", "neuronids", "neuronindex", "unit", "units"}
+_LINE_NAMES |= {"unitid", "unitids", "channel", "channels", "channelid", "chan", "cell", "cellid", "cellids"}
+_LINE_NAMES |= {"addr", "addrs", "address", "addresses", "i", "id", "ids"}
+# What says nothing about an event: numbers of rows, and the population that SONATA names in every row.
+_IDLE_NAMES = {"", "index", "idx", "id", "ids", "event", "eventid", "eventnumber", "eventindex", "level0"}
+_IDLE_NAMES |= {"n", "no", "nr", "num", "number", "population", "populations", "rownumber"}
+
+_BRACKETS = re.compile(r"(.*?)[\s_]*[\[({<]([^\])}>]*)[\])}>]\s*(?:@(\d+))?")
+_AT = re.compile(r"(.*?)@(\d+)")
+_SUFFIX = re.compile(r"(.*?)[\s_.\-/:]+(?:in[\s_]+)?([a-z]+)")
+
+_WORDS = {
+    **dict.fromkeys(("1", "+1", "1.0", "+", "on", "true", "t", "pos", "positive", "up", "yes"), 1),
+    **dict.fromkeys(("0", "0.0", "off", "false", "f", "neg", "negative", "down", "no"), 0),
+    **dict.fromkeys(("-1", "-1.0", "-"), -1),
+    **dict.fromkeys(("2", "2.0"), 2),
+}
+_UNSIGNED_MINUS_ONE = (2**8 - 1, 2**16 - 1, 2**32 - 1, 2**64 - 1)
+_CODES = (frozenset((0, 1)), frozenset((-1, 1)), frozenset((1, 2)))
+"""The pairs of numbers that mean OFF and ON."""
+
+_WHAT = "0 and 1, -1 and 1 (255 if unsigned), or 1 and 2 mean OFF and ON; convert it first"
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a field's name says.
+
+    Attributes
+    ----------
+    role : str or None
+        ``t``, ``x``, ``y``, ``p``; ``line`` for the address of a sensor without rows; None: not known.
+    plain : str
+        The name in lower case, without unit, brackets and signs.
+    unit : str or None
+        Of ``t``: s, ms, us or ns, if the name says it.
+    size : int or None
+        Of ``x@1280`` and the like.
+    """
+
+    role: str | None
+    plain: str
+    unit: str | None = None
+    size: int | None = None
+
+
+def parse_name(text: str) -> Name:
+    """Take a field's name apart; raises EventStreamError for a time in a unit that is none."""
+    name = text.strip().strip("\"'\ufeff").strip().lower().replace("µ", "u").replace("μ", "u")
+    size, bracket = None, None
+    if found := _BRACKETS.fullmatch(name):
+        name, bracket, size = found[1], found[2], found[3]
+    elif found := _AT.fullmatch(name):
+        name, size = found[1], found[2]
+    plain = re.sub(r"[^0-9a-z]", "", name)
+    unit = None if bracket is None else parse_unit(bracket)
+    if unit is None and bracket is None:
+        plain, unit = _split_unit(name, plain)
+    role = _role(plain)
+    if role == "t" and unit is None and bracket is not None:
+        raise EventStreamError(f"field {text.strip()!r}: {bracket!r} is no unit of time; s, ms, us, ns are")
+    return Name(role, plain, unit if role == "t" else None, None if size is None else int(size))
+
+
+def parse_unit(text: str) -> str | None:
+    """``s``, ``ms``, ``us`` or ``ns`` out of words such as ``microseconds since 1970``, or None."""
+    words = re.findall("[a-z]+", text.lower().replace("µ", "u").replace("μ", "u"))
+    return next((_UNIT_WORDS[word] for word in words if word in _UNIT_WORDS), None)
+
+
+def _split_unit(name: str, plain: str) -> tuple[str, str | None]:
+    """Plain name and unit of ``t_us``, ``time in s``, ``timeus`` or ``microseconds``."""
+    found = _SUFFIX.fullmatch(name)
+    if found and found[2] in _UNIT_WORDS:
+        before = re.sub(r"[^0-9a-z]", "", found[1])
+        if before in _TIME:
+            return before, _UNIT_WORDS[found[2]]
+    if plain in _TIME:
+        return plain, None
+    if plain in _UNIT_WORDS and plain != "s":
+        return "t", _UNIT_WORDS[plain]
+    for word, unit in _UNIT_WORDS.items():
+        if plain.endswith(word) and plain.removesuffix(word).removesuffix("in") in _TIME:
+            return plain.removesuffix(word).removesuffix("in"), unit
+    return plain, None
+
+
+def _role(plain: str) -> str | None:
+    if plain in _TIME:
+        return "t"
+    if plain in _POLARITY:
+        return "p"
+    if plain and _X.fullmatch(plain):
+        return "x"
+    if plain and _Y.fullmatch(plain):
+        return "y"
+    return "line" if plain in _LINE_NAMES else None
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Which of several fields is what.
+
+    Attributes
+    ----------
+    place : dict of str to int
+        Positions of t and x, and of y and p where they are there.
+    unit : str or None
+        Of t, where its name or the kind of table says it.
+    sizes : dict of str to int
+        What ``x@1280``, ``y@720``, ``on@2`` say.
+    """
+
+    place: dict[str, int]
+    unit: str | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+def find_fields(names: Sequence[str], *, remedy: str) -> Fields | None:
+    """Tell fields by their names; None if there is no time or no address among them.
+
+    Raises EventStreamError, which ends with `remedy`, where names leave open what is meant: two fields for
+    one thing, or a field of unknown name where none is the polarity.
+    """
+    parsed = [parse_name(name) for name in names]
+    place: dict[str, int] = {}
+    for role in "txyp":
+        positions = [k for k, name in enumerate(parsed) if name.role == role]
+        # Of several names, the letter itself is what is meant.
+        exact = [k for k in positions if parsed[k].plain == role]
+        if len(positions) > 1 and len(exact) != 1:
+            both = " and ".join(repr(names[k].strip()) for k in positions[:2])
+            raise EventStreamError(f"both {both} may be {role}; {remedy}")
+        if positions:
+            place[role] = exact[0] if len(exact) == 1 else positions[0]
+    unit = parsed[place["t"]].unit if "t" in place else None
+    if "x" not in place and "y" not in place:
+        lines = [k for k, name in enumerate(parsed) if name.role == "line"]
+        if len(lines) > 1:
+            lines = [k for k in lines if parsed[k].plain not in _IDLE_NAMES]
+        if len(lines) == 1:
+            place["x"] = lines[0]
+            if parsed[lines[0]].plain in _SPIKE_NAMES:
+                unit = unit or "ms"
+    if not {"t", "x"} <= place.keys():
+        return None
+    if "p" not in place:
+        _check_unknown(names, parsed, place, remedy)
+    sizes = {role: size for role, k in place.items() if (size := parsed[k].size) is not None}
+    return Fields(place, unit, sizes)
+
+
+def _check_unknown(names: Sequence[str], parsed: list[Name], place: dict[str, int], remedy: str) -> None:
+    for k, name in enumerate(parsed):
+        # A second time or address is not the polarity.
+        numbered = re.fullmatch("unnamed[0-9]*", name.plain)
+        if name.role is None and name.plain not in _IDLE_NAMES and not numbered:
+            raise EventStreamError(
+                f"field {names[k].strip()!r} is not known, and none is called p: is it the polarity? {remedy}"
+            )
+
+
+def to_microseconds(values: np.ndarray, unit: str | None) -> npt.NDArray[np.int64]:
+    """Times in any unit as whole microseconds, rounded to the nearest; whole numbers without a unit.
+
+    Whole numbers stay exact, whatever their size. Raises EventStreamError, which names the first time that is
+    no number, beyond the int64 range, or (without a unit) no whole number of microseconds.
+    """
+    return whole_numbers("t", values, unit)
+
+
+def whole_numbers(name: str, values: np.ndarray, unit: str | None = None) -> npt.NDArray[np.int64]:
+    """Numbers of any type as int64; see `to_microseconds` for times in a unit."""
+    if values.dtype.kind not in "biuf":
+        raise EventStreamError(f"{name} is of dtype {values.dtype}; numbers are needed")
+    up, down = UNITS[unit or "us"]
+    if values.dtype.kind in "biu":
+        _check_range(name, values, 2**62 // up * down if values.dtype.itemsize == 8 or up > 1 else None)
+        whole = values.astype(np.int64)
+        if down == 1:
+            return whole * up if up > 1 else whole
+        quotient, rest = np.divmod(whole, down)
+        return quotient + ((2 * rest > down) | ((2 * rest == down) & (quotient % 2 == 1)))
+    numbers = values.astype(np.float64) * up / down
+    bad = ~(np.abs(numbers) < 2.0**62)
+    rounded = np.rint(np.where(bad, 0.0, numbers))
+    if unit is None:
+        bad |= rounded != numbers
+    if bad.any():
+        raise EventStreamError(f"{name} = {values[np.argmax(bad)]} is not a whole number of the int64 range")
+    return rounded.astype(np.int64)
+
+
+def _check_range(name: str, values: np.ndarray, limit: int | None) -> None:
+    """Differences of times must fit int64 too."""
+    if limit is None or len(values) == 0:
+        return
+    limit = min(limit, 2**63 - 1)
+    if int(values.max()) >= limit or int(values.min()) <= -limit:
+        at = int(np.argmax(values)) if int(values.max()) >= limit else int(np.argmin(values))
+        raise EventStreamError(f"{name} = {values[at]} is too large")
+
+
+class PolarityError(ValueError):
+    """A number that cannot be a polarity; `at` is its position."""
+
+    def __init__(self, at: int, text: str) -> None:
+        self.at = at
+        super().__init__(text)
+
+
+class PolarityCode:
+    """Which numbers or words of a recording mean OFF and ON.
+
+    0 and 1, -1 and 1 (also as floats, and unsigned: 255, 65535, 4294967295), 1 and 2, False and True, and
+    words such as OFF and ON. What the values before have shown holds for those that follow, so that a
+    recording may come in parts.
+
+    Parameters
+    ----------
+    polarities : int
+        Of the sensor. With 1, all events must have the same polarity, which becomes 0: two polarities are
+        never merged silently. With more than 2, values are the numbers of polarities, from 0.
+    """
+
+    def __init__(self, polarities: int = 2) -> None:
+        self._polarities = polarities
+        self._seen: frozenset[int] = frozenset()
+
+    def convert(self, values: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        """Polarities from 0; raises PolarityError for a value that is none, or fits none before it."""
+        array = np.asarray(values)
+        if array.size == 0:
+            return np.zeros(0, np.uint8)
+        numbers = _numbers(array)
+        if self._polarities > 2:
+            outside = (numbers < 0) | (numbers >= self._polarities)
+            if outside.any():
+                at = int(np.argmax(outside))
+                text = f"p = {numbers[at]} is outside 0..{self._polarities - 1} of the sensor"
+                raise PolarityError(at, text)
+            return numbers.astype(np.uint8)
+        numbers = _signed(numbers)
+        before, self._seen = self._seen, self._seen | _distinct(numbers)
+        if self._polarities == 1:
+            self._check_single(numbers, array, before)
+            return np.zeros(len(numbers), np.uint8)
+        code = next((code for code in _CODES if self._seen <= code), None)
+        # Events with 1 alone have been taken for ON; 2 says too late that they were OFF.
+        if code is None or (2 in code and 1 in before and 2 not in before):
+            self._refuse(numbers, array, before)
+        return (numbers == max(code or (1,))).astype(np.uint8)
+
+    def _check_single(self, numbers: np.ndarray, array: np.ndarray, before: frozenset[int]) -> None:
+        first = next(iter(before), int(numbers[0]))
+        different = numbers != first
+        if different.any():
+            at = int(np.argmax(different))
+            raise PolarityError(
+                at,
+                f"p = {array[at]} where the events before have p = {first}, but the sensor has one polarity: "
+                "give a sensor size with 2 polarities (EventStream.merge_polarities makes one of both)",
+            )
+
+    def _refuse(self, numbers: np.ndarray, array: np.ndarray, before: frozenset[int]) -> None:
+        """Name the first value that fits none of the codes."""
+        seen = set(before)
+        for at, number in enumerate(numbers.tolist()):
+            seen.add(number)
+            if before == {1} and number == 2:
+                raise PolarityError(at, "p = 2, but events before with p = 1 alone were taken for ON")
+            if not any(seen <= code for code in _CODES):
+                among = ", ".join(str(int(value)) for value in sorted(seen - {number}))
+                among = f" among {among}" if among else ""
+                raise PolarityError(at, f"p = {array[at]}{among} is no polarity: {_WHAT}")
+
+
+def word_value(text: str) -> int | None:
+    """1, 0, -1 or 2 for a word or number that stands for a polarity (``ON``, ``b'off'``), else None."""
+    return _WORDS.get(re.sub(r"^b?(['\"])(.*)\1$", r"\2", text.strip()).strip().lower())
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """Values as numbers; words are looked up."""
+    if array.dtype.kind in "biu":
+        return array.view(np.uint8) if array.dtype == bool else array
+    if array.dtype.kind == "f":
+        odd = ~(np.isfinite(array) & (np.rint(array) == array))
+        if odd.any():
+            at = int(np.argmax(odd))
+            raise PolarityError(at, f"p = {array[at]} is no polarity: {_WHAT}")
+        return array
+    if array.dtype.kind not in "SUO":
+        raise PolarityError(0, f"p is of dtype {array.dtype}; numbers or words such as ON, OFF are needed")
+    words, places = np.unique(_texts(array), return_inverse=True)
+    found = np.empty(len(words), np.int64)
+    for k, word in enumerate(words.tolist()):
+        known = word_value(word)
+        if known is None:
+            at = int(np.argmax(places == k))
+            raise PolarityError(
+                at, f"p = {word[:40]!r} is no polarity; ON and OFF, true and false, 1 and 0 are"
+            )
+        found[k] = known
+    return found[places]
+
+
+def _texts(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "latin-1")
+    if array.dtype.kind == "U":
+        return array
+    return np.array([v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in array.tolist()], str)
+
+
+def _signed(numbers: np.ndarray) -> np.ndarray:
+    """-1 that was written as an unsigned number is -1 again; the type holds all polarities."""
+    if numbers.dtype.kind != "f" and numbers.dtype.itemsize == 1 and numbers.dtype.kind == "i":
+        return numbers
+    if numbers.max() < _UNSIGNED_MINUS_ONE[0]:
+        return numbers.astype(np.int64) if numbers.dtype.kind == "u" else numbers
+    unsigned = np.zeros(len(numbers), bool)
+    for value in _UNSIGNED_MINUS_ONE:
+        if numbers.dtype.kind == "f" or value <= np.iinfo(numbers.dtype).max:
+            unsigned |= numbers == numbers.dtype.type(value)
+    wide = np.float64 if numbers.dtype.kind == "f" else np.int64
+    return np.where(unsigned, -1, numbers.astype(wide))
+
+
+def _distinct(numbers: np.ndarray) -> frozenset[int]:
+    """The different values, or enough of them to see that they are no polarities."""
+    ends = {int(numbers.min()), int(numbers.max())}
+    if max(ends) - min(ends) <= 1:
+        return frozenset(ends)
+    return frozenset(ends | {int(value) for value in np.unique(numbers)[:5]})

@@ -1,0 +1,294 @@
+"""What stands before the first event of a table of text: comments, names, a size; and how rows are divided.
+
+Programs differ in how they write the same table. pandas puts the number of the row before it, under an empty
+name; e2vid and the programs around it write a first line ``width height`` and then rows ``t x y p`` with t in
+seconds; spreadsheets in many languages divide by semicolons and write a decimal comma.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from eventsnn.errors import EventFileError, EventFileWarning, EventStreamError
+from eventsnn.events.fields import word_value
+from eventsnn.events.formats.columns import HOW, Columns
+
+_COMMENT = re.compile(r"(#|%|//)[#%/!\s]*")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_SEPARATORS = re.compile(r"[,;\s]+")
+_BARE_SIZE = re.compile(r"(\d{1,5})\s*[x×,;\s]\s*(\d{1,5})(?:\s*[x×,;\s]\s*[12])?[,;\s]*")
+_SIZES = (
+    re.compile(r"width\D{0,12}(\d{1,5})\D.{0,20}?height\D{0,12}(\d{1,5})", re.IGNORECASE),
+    re.compile(
+        r"(?:size|resolution|geometry|sensor|dimensions?|shape)\b[^\d]{0,20}(\d{1,5})\s*[x×,;\s]\s*(\d{1,5})",
+        re.IGNORECASE,
+    ),
+)
+_LONGEST_PREFACE = 200
+"""Lines of text that may stand before the names."""
+
+_INDEX_NAMES = ("", "index", "idx", "level_0", "unnamed: 0")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the rows of a table are divided into cells.
+
+    Attributes
+    ----------
+    separator : str or None
+        One character, of which every one ends a cell; None: any run of commas, semicolons and blanks does.
+    blanks : bool
+        Cells are divided by blanks alone, commas belong to numbers.
+    comma : bool
+        Numbers have a decimal comma.
+    """
+
+    separator: str | None = None
+    blanks: bool = False
+    comma: bool = False
+
+    def cells(self, line: str) -> list[str]:
+        """The cells of a line, without quotes; empty ones at its end are left out."""
+        if self.blanks:
+            cells = line.split()
+        elif self.separator is None:
+            cells = [_unquote(cell) for cell in _SEPARATORS.split(line) if cell]
+        elif '"' in line:
+            try:
+                cells = next(
+                    csv.reader([line.strip("\r\n")], delimiter=self.separator, skipinitialspace=True), []
+                )
+            except csv.Error:
+                cells = line.split(self.separator)
+        else:
+            cells = line.split(self.separator)
+        cells = [cell.strip() for cell in cells]
+        while cells and not cells[-1]:
+            cells.pop()
+        return [cell.replace(",", ".") for cell in cells] if self.comma else cells
+
+
+LOOSE = Dialect()
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is known when the first row of events has come."""
+
+    columns: Columns
+    dialect: Dialect
+    size: tuple[int, int] | None
+
+
+class HeadReader:
+    """Takes lines from the start of a table until the first row of events.
+
+    Parameters
+    ----------
+    path : path
+        Named in errors.
+    given : Columns, optional
+        What the caller says; a line of names is then passed over.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], given: Columns | None) -> None:
+        self._path, self._given = path, given
+        self._names: list[str] = []
+        self._named: Columns | None = None
+        self._from_comment = False
+        self._unknown: str | None = None
+        self._size: tuple[int, int] | None = None
+        self._bare_size = False
+        self._preface = 0
+
+    def skip(self, line: str, following: str, offset: int) -> bool:
+        """Whether a line is no row of events; `following` is the next line that is not blank, if any."""
+        text = line.strip()
+        comment = _COMMENT.match(text)
+        if not text or comment:
+            if comment:
+                self._take_comment(text[comment.end() :])
+            return True
+        bare = _BARE_SIZE.fullmatch(text)
+        if bare and self._size is None and self._named is None and self._is_size(following):
+            self._take_size(bare)
+            self._bare_size = True
+            return True
+        names = _split_names(text)
+        if any(_NUMBER.fullmatch(name) for name in names) and not _is_numbered(names):
+            return False
+        self._take_names(names, text, offset)
+        return True
+
+    def finish(self, rows: Sequence[str], offset: int) -> Head:
+        """Settle what the rows are; raises EventFileError where nothing says it."""
+        columns = self._given or self._named
+        cells = LOOSE.cells(rows[0])
+        if self._from_comment and columns is not None and self._given is None:
+            # Prose may look like names.
+            columns = columns if len(cells) in (columns.width, columns.width + 1) else None
+        if columns is None and self._size is not None:
+            columns = self._guess(rows)
+        if columns is None:
+            raise EventFileError(self._path, f"{self._say_names()}; {HOW}", offset=offset)
+        if self._given is not None and self._named is not None and not self._from_comment:
+            self._compare()
+        columns, dialect = self._divide(columns, rows[0], offset)
+        return Head(columns, dialect, columns.size or self._size)
+
+    def _compare(self) -> None:
+        """Warn where the caller's columns and the table's own names differ."""
+        given, named = self._given, self._named
+        assert given is not None
+        assert named is not None
+        first = named.width - given.width
+        shared = given.place.keys() & named.place.keys()
+        if any(named.place[role] not in (given.place[role], given.place[role] + first) for role in shared):
+            order = ",".join(sorted(given.place, key=given.place.__getitem__))
+            text = f"{os.fspath(self._path)}: columns say {order}, its own names {','.join(self._names)}"
+            warnings.warn(f"{text}; the columns are taken", EventFileWarning, stacklevel=2)
+
+    def check_end(self, offset: int) -> None:
+        """Raise EventFileError if a table without rows has a header, and one that names no events."""
+        if self._unknown is not None and self._given is None and self._named is None:
+            raise EventFileError(self._path, f"{self._say_names()}; {HOW}", offset=offset)
+
+    def _take_comment(self, text: str) -> None:
+        for pattern in _SIZES:
+            if self._size is None and (found := pattern.search(text)):
+                self._take_size(found)
+        bare = _BARE_SIZE.fullmatch(text)
+        if bare and self._size is None:
+            self._take_size(bare)
+        if self._named is None or self._from_comment:
+            try:
+                named = Columns.of_names(_split_names(text))
+            except EventStreamError:
+                named = None
+            if named is not None:
+                self._named, self._names, self._from_comment = named, _split_names(text), True
+
+    def _take_size(self, found: re.Match[str]) -> None:
+        width, height = int(found[1]), int(found[2])
+        if 0 < width <= 2**15 and 0 < height <= 2**15:
+            self._size = (width, height)
+
+    def _is_size(self, following: str) -> bool:
+        """Whether a line of two numbers is a size: the rows have another number of cells."""
+        width = self._given.width if self._given else len(LOOSE.cells(following))
+        return width != 2
+
+    def _take_names(self, names: list[str], text: str, offset: int) -> None:
+        self._preface += 1
+        if self._preface > _LONGEST_PREFACE:
+            raise EventFileError(self._path, f"no row of numbers in {self._preface} lines", offset=offset)
+        for pattern in _SIZES:
+            if self._size is None and (found := pattern.search(text)):
+                self._take_size(found)
+        try:
+            named = Columns.of_names(names)
+        except EventStreamError as error:
+            if self._given is None:
+                raise EventFileError(self._path, str(error), offset=offset) from None
+            named = None
+        if named is not None and (self._named is None or self._from_comment):
+            self._named, self._from_comment = named, False
+        elif named is None and self._unknown is None:
+            self._unknown = text[:60]
+        self._names = names
+
+    def _say_names(self) -> str:
+        if self._unknown is not None:
+            return f"the line {self._unknown!r} names no columns of events"
+        return "the columns have no names"
+
+    def _guess(self, rows: Sequence[str]) -> Columns | None:
+        """Rows ``t x y p`` after a size, if they can be nothing else."""
+        assert self._size is not None
+        width, height = self._size
+        cells = [LOOSE.cells(row) for row in rows[:1000] if row.strip() and not _COMMENT.match(row.strip())]
+        if not all(len(row) == 4 and all(map(_NUMBER.fullmatch, row[:3])) for row in cells):
+            return None
+        if not all(word_value(row[3]) in (0, 1, -1) for row in cells):
+            return None
+        table = [[float(cell) for cell in row[:3]] for row in cells]
+        inside = all(row[1] < width and row[2] < height for row in table)
+        seconds = any(re.search("[.eE]", row[0]) for row in cells)
+        t, last = ([row[k] for row in table] for k in (0, 2))
+        if not inside or t != sorted(t):
+            return None
+        if not seconds and (last == sorted(last) or not self._bare_size):
+            return None  # could be x y t p
+        return Columns({"t": 0, "x": 1, "y": 2, "p": 3}, 4, "s" if seconds else None)
+
+    def _divide(self, columns: Columns, row: str, offset: int) -> tuple[Columns, Dialect]:
+        """How rows are divided so that there are as many cells as columns, or one more, the row's number."""
+        for dialect in _dialects(row):
+            cells = dialect.cells(row)
+            for known in (columns, self._after_index(columns, cells)):
+                if known is None or not _fits(known, cells):
+                    continue
+                # Where every separator counts, cells at the end of a row may be empty.
+                if len(cells) == known.width or (dialect.separator is not None and len(cells) < known.width):
+                    return known, dialect
+        text = row.strip()[:60]
+        raise EventFileError(self._path, f"the line {text!r} is not {columns.width} numbers", offset=offset)
+
+    def _after_index(self, columns: Columns, cells: list[str]) -> Columns | None:
+        """The columns behind a row number that they leave out: pandas' index, under no name or its own."""
+        if len(cells) != columns.width + 1 or not cells[0].isdecimal():
+            return None
+        unnamed = self._named is columns and len(self._names) == columns.width
+        indexed = len(self._names) == len(cells) and self._names[0].strip("\"' ").lower() in _INDEX_NAMES
+        if not (unnamed or indexed):
+            return None
+        place = {role: k + 1 for role, k in columns.place.items()}
+        return replace(columns, place=place, width=columns.width + 1)
+
+
+def _unquote(cell: str) -> str:
+    return cell[1:-1] if len(cell) > 1 and cell[0] in "\"'" and cell[-1] == cell[0] else cell
+
+
+def _split_names(text: str) -> list[str]:
+    """Names of a line, in quotes or not."""
+    separator = next((mark for mark in ";\t," if mark in text), None)
+    if separator is None:
+        # A unit in brackets belongs to the name before it.
+        separator, text = " ", re.sub(r"\s+(?=[\[(])", "", text)
+    try:
+        names = next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:
+        names = text.split(separator)
+    names = [name.strip() for name in names]
+    while names and not names[-1]:
+        names.pop()
+    return names
+
+
+def _is_numbered(names: list[str]) -> bool:
+    """The header that pandas gives a table without names: nothing, and 0, 1, 2, ..."""
+    return len(names) > 2 and not names[0] and names[1:] == [str(k) for k in range(len(names) - 1)]
+
+
+def _dialects(row: str) -> list[Dialect]:
+    """Ways to divide a row, the likeliest first."""
+    dialects = [Dialect(mark, comma=mark != "," and "," in row) for mark in ";\t," if mark in row]
+    if "," in row and len(row.split()) > 1 and not re.search(r"(?<!\d),|,(?!\d)", row):
+        dialects.insert(0, Dialect(blanks=True, comma=True))  # every comma stands between digits
+    return [*dialects, LOOSE]
+
+
+def _fits(columns: Columns, cells: list[str]) -> bool:
+    """Whether numbers stand where t, x and y are, and a polarity where p is."""
+    for role, k in columns.place.items():
+        cell = cells[k] if k < len(cells) else ""
+        if not (_NUMBER.fullmatch(cell) or (role == "p" and word_value(cell) is not None)):
+            return False
+    return True
