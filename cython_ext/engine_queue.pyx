@@ -154,6 +154,15 @@ cdef class QueueState:
                 self.projections[p].cursor -= drop
         return drop
 
+    def graph(self):
+        """(sizes int32 (layers,); source, target, source neurons int64 (projections, 3); delays float64, ms)."""
+        cdef int32_t k
+        sizes = np.array([self.layers[k].size for k in range(self.n_layers)], np.int32)
+        rows = [(self.projections[k].source, self.projections[k].target, self.projections[k].n_pre)
+                for k in range(self.n_projections)]
+        delays = np.array([self.projections[k].delay for k in range(self.n_projections)], np.float64)
+        return sizes, np.array(rows, np.int64).reshape(-1, 3), delays
+
     def save(self):
         """What `restore` takes, between two parts of a run, all spikes being taken: times of the layers' states (ms),
         numbers of their refractory neurons, the projections' cursors, and for each layer the spikes still under way."""

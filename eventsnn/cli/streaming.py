@@ -27,6 +27,7 @@ from eventsnn.events.stream import SensorSize
 from eventsnn.interrupts import hold_interrupts
 from eventsnn.network import Network
 from eventsnn.simulation import SavedState, Simulation, load_state
+from eventsnn.simulation.state import damaged
 from eventsnn.trace import TraceWriter
 from eventsnn.trace.spike_text import SpikeText
 
@@ -158,19 +159,25 @@ def _region_note(region: Region) -> dict[str, Any]:
 def _check_same_region(settings: StreamSettings, saved: SavedState) -> None:
     """What a run goes on with must lie on the sensor that it began with."""
     before, now = saved.notes.get("region"), _region_note(settings.region)
-    if before is not None and before != now:
-        raise SimulationError(
-            f"{settings.resume_from}: the state was saved with crop {before['crop']} and downsample "
-            f"{before['downsample']}; give the same --crop and --downsample"
-        )
+    if before is None or before == now:
+        return
+    if not isinstance(before, dict) or set(before) != set(now):
+        raise damaged(saved.path, f"its region is {before!r:.60}")
+    raise SimulationError(
+        f"{settings.resume_from}: the state was saved with crop {before['crop']} and downsample "
+        f"{before['downsample']}; give the same --crop and --downsample"
+    )
 
 
 def _kept(settings: StreamSettings, saved: SavedState | None) -> int | None:
     """Bytes of the table of spikes that the saved run has written, if this run goes on with the same file."""
     known = saved.notes.get("spikes") if saved else None
-    if known is None or settings.spikes in (None, "-"):
+    if saved is None or known is None or settings.spikes in (None, "-"):
         return None
-    return int(known["bytes"]) if str(Path(str(settings.spikes)).absolute()) == known["path"] else None
+    if not isinstance(known, dict) or type(known.get("bytes")) is not int or known["bytes"] < 0:
+        raise damaged(saved.path, f"the length of its table of spikes is {known!r:.60}")
+    same = str(Path(str(settings.spikes)).absolute()) == known.get("path")
+    return int(known["bytes"]) if same else None
 
 
 def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eventsnn.engines.saved import StateReader
 from eventsnn.network import Input, Network
 
 
@@ -76,13 +77,26 @@ class InParts:
         """Time of the spike after the first `count`."""
         return (count + 1) * float(self._sensor.bias_interval) if self._sensor.has_bias else math.inf
 
-    def save(self) -> np.ndarray:
+    def save(self) -> dict[str, np.ndarray]:
         """The state: how many spikes were taken, and the last event, ms."""
-        return np.array([self._sent, self._last])
+        return {"sent": np.array(self._sent), "last_event": np.array(self._last)}
 
-    def restore(self, state: np.ndarray) -> None:
-        """Take over what `save` returned."""
-        self._sent, self._last = int(state[0]), float(state[1])
+    def restore(self, state: StateReader, horizon: float) -> float:
+        """Take over what `save` returned when all was certain up to `horizon`; returns the next spike.
+
+        Raises
+        ------
+        StateError
+            No simulation can have been in that state then.
+        """
+        sent = int(state.numbers("sent", (), np.int64))
+        last = float(state.numbers("last_event", (), np.float64, lowest=0.0, highest=horizon))
+        state.close()
+        before = max(0.0, min(last, float(np.nextafter(horizon, -math.inf))))
+        if sent != _count(self._sensor, before):
+            raise state.error("sent", f"tells of {sent} spikes before a last event at {last} ms")
+        self._sent, self._last = sent, last
+        return self._after(self._sent)
 
 
 def insert(

@@ -18,8 +18,9 @@ from eventsnn.engines import queue, sweep, windows
 from eventsnn.engines.arguments import in_order
 from eventsnn.engines.arrivals import Arrivals, Carried, LayerInput, call
 from eventsnn.engines.bias import NOTHING, Certain
-from eventsnn.engines.blocks import WIDTH
+from eventsnn.engines.blocks import WIDTH, block_count
 from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.saved import StateReader
 from eventsnn.errors import SimulationError
 from eventsnn.network import Conv, Network, Pool
 
@@ -54,8 +55,23 @@ class Stream(Protocol):
     def save(self) -> State:
         """The state, as arrays."""
 
-    def restore(self, state: State) -> None:
-        """Take over a state that `save` returned for the same network."""
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
+        """Take over a state that `save` returned for the same network.
+
+        Parameters
+        ----------
+        state : StateReader
+            What came from a file: all of it is checked before any of it is used.
+        horizon : float
+            ms; that of the last `advance`.
+        following : float
+            ms; the bias neuron's next spike then, see `Certain`.
+
+        Raises
+        ------
+        StateError
+            The state cannot be one of this network at that time.
+        """
 
 
 class QueueStream:
@@ -98,14 +114,31 @@ class QueueStream:
             state[f"times{number}"], state[f"neurons{number}"] = times, neurons
         return state
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
         """See `Stream`."""
-        u, i, end, _, refractory, _ = self._chunks.arrays
-        for name, array in (("u", u), ("i", i), ("end", end), ("refractory", refractory)):
-            array[...] = state[name]
-        trains = [(state[f"times{n}"], state[f"neurons{n}"]) for n in range(self._layers + 1)]
+        sizes, graph, delays = self._state.graph()
+        inputs = int(graph[graph[:, 0] < 0, 2].min())
+        places = np.concatenate([np.arange(block_count(size) * WIDTH) < size for size in sizes.tolist()])
+        read = _read_layer_arrays(state, places, self._chunks.weights.dtype)
+        now = state.numbers("now", sizes.shape, np.float64, lowest=0.0, highest=horizon)
+        trains = [
+            state.train(f"times{n}", f"neurons{n}", int(size), highest=horizon)
+            for n, size in enumerate([inputs, *sizes])
+        ]
+        refractory = state.numbers("refractory", read["end"].shape, np.int32, lowest=0)
+        n_refractory = state.numbers("n_refractory", sizes.shape, np.int32, lowest=0)
+        _check_refractory(state, sizes, refractory, n_refractory, read["end"], now)
+        cursors = state.numbers("cursors", delays.shape, np.int64, lowest=0)
+        for (source, target, _), delay, cursor in zip(graph, delays, cursors, strict=True):
+            times = trains[source + 1][0]
+            # What is still under way arrives at a layer whose state is that of an earlier arrival.
+            if cursor > len(times) or (cursor < len(times) and times[cursor] + delay < now[target]):
+                raise state.error("cursors", f"holds {cursor}, which is not where the spikes under way begin")
+        state.close()
+        u, i, end, _, listed, _ = self._chunks.arrays
+        u[...], i[...], end[...], listed[...] = read["u"], read["i"], read["end"], refractory
         self._given = trains[0]
-        self._state.restore(state["now"], state["n_refractory"], state["cursors"], trains[1:])
+        self._state.restore(now, n_refractory, cursors, trains[1:])
 
 
 class _SweptLayer:
@@ -114,7 +147,10 @@ class _SweptLayer:
     def __init__(self, packed: PackedNetwork, number: int) -> None:
         self._packed, self._number = packed, number
         self._layer = packed.network.layers[number]
-        samples = self._layer.geometry.patches if isinstance(self._layer, Conv | Pool) else 1
+        if isinstance(self._layer, Conv | Pool):
+            samples, self._neurons = self._layer.geometry.patches, self._layer.shape[0]
+        else:
+            samples, self._neurons = 1, self._layer.neurons
         self._carried = Carried.rest(len(packed.blocks[str(self._layer.name)]), samples, packed.real)
 
     def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
@@ -137,10 +173,16 @@ class _SweptLayer:
         c = self._carried
         return {"u": c.u.copy(), "i": c.i.copy(), "end": c.end.copy(), "now": c.now.copy()}
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
         """See `Stream`."""
-        for name in ("u", "i", "end", "now"):
-            getattr(self._carried, name)[...] = state[name]
+        carried = self._carried
+        blocks, samples, _ = carried.u.shape
+        places = (np.arange(blocks * WIDTH) < self._neurons).reshape(blocks, 1, WIDTH).repeat(samples, axis=1)
+        read = _read_layer_arrays(state, places, carried.u.dtype)
+        read["now"] = state.numbers("now", carried.now.shape, np.float64, lowest=0.0, highest=horizon)
+        state.close()
+        for name, array in read.items():
+            getattr(carried, name)[...] = array
 
 
 class SweepStream:
@@ -184,13 +226,55 @@ class SweepStream:
             state |= {f"{number}/{name}": array for name, array in parts.items()}
         return state
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
         """See `Stream`."""
-        for number, stream in enumerate(self._layers):
-            start = f"{number}/"
-            own = {name[len(start) :]: array for name, array in state.items() if name.startswith(start)}
-            self._held[number] = own.pop("held_times"), own.pop("held_neurons")
-            stream.restore(own)
+        network = self._packed.network
+        size = network.input.neurons
+        for number, (layer, stream) in enumerate(zip(network.layers, self._layers, strict=True)):
+            own = state.within(f"{number}/")
+            horizon = min(horizon, following) + layer.delay  # as in `advance`
+            sources = size + network.input.has_bias
+            self._held[number] = own.train("held_times", "held_neurons", sources, lowest=horizon)
+            stream.restore(own, horizon)
+            size = layer.neurons
+        state.close()
+
+
+def _read_layer_arrays(state: StateReader, places: np.ndarray, real: np.dtype) -> dict[str, np.ndarray]:
+    """Potentials, synaptic currents and ends of refractory periods (-inf: never fired) of a layer.
+
+    `places` is true where there is a neuron. The others fill up the last block: their synapses have the
+    weight 0, so that they never get above 0, and what the kernels return has no room for a spike of theirs.
+    """
+    greatest = float(np.finfo(np.float64).max)
+    read = {name: state.numbers(name, places.shape, real) for name in ("u", "i")}
+    read["end"] = state.numbers("end", places.shape, np.float64, highest=greatest, infinite=True)
+    for name, array in read.items():
+        if (array[~places] > (-math.inf if name == "end" else 0.0)).any():
+            raise state.error(name, "holds values of neurons that do not exist")
+    return read
+
+
+def _check_refractory(
+    state: StateReader,
+    sizes: np.ndarray,
+    refractory: np.ndarray,
+    n_refractory: np.ndarray,
+    end: np.ndarray,
+    now: np.ndarray,
+) -> None:
+    """The queue engine lists the neurons of each layer whose refractory period has not ended at `now`.
+
+    Raises
+    ------
+    StateError
+    """
+    first = 0
+    for size, count, t in zip(sizes.tolist(), n_refractory.tolist(), now.tolist(), strict=True):
+        ends = end[first : first + size]
+        if not np.array_equal(np.sort(refractory[first : first + count]), np.flatnonzero(ends >= t)):
+            raise state.error("refractory", "does not list the neurons in their refractory period")
+        first += block_count(size) * WIDTH
 
 
 def _layer_stream(packed: PackedNetwork, number: int) -> Stream:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from eventsnn.engines.lif import (
     respond,
 )
 from eventsnn.engines.record import SpikeRecord, make_record
+from eventsnn.engines.saved import StateReader
 from eventsnn.network import Network
 from eventsnn.network.layers import BIAS
 
@@ -48,6 +50,27 @@ class _Layer:
         self.fires = [False] * size
         self.times: list[float] = []
         self.neurons: list[int] = []
+
+    def read(self, state: StateReader, horizon: float) -> dict[str, Any]:
+        """The attributes in `STATE` from a saved state, checked; see `streaming.Stream.restore`."""
+        shape, greatest = (len(self.u),), float(np.finfo(np.float64).max)
+
+        def numbers(name: str, lowest: float = -math.inf, highest: float = math.inf, **more: bool) -> Any:
+            own = () if name == "now" else shape
+            return state.numbers(name, own, np.float64, lowest=lowest, highest=highest, **more).tolist()
+
+        found = {
+            "now": numbers("now", 0.0, horizon),
+            "u": numbers("u"),
+            "i": numbers("i"),
+            "end": numbers("end", highest=greatest, infinite=True),
+            "last": numbers("last", highest=horizon, infinite=True),
+            "start": numbers("start", 0.0),
+            "d": numbers("d", 0.0, infinite=True),
+            "fires": state.numbers("fires", shape, bool).tolist(),
+        }
+        state.close()
+        return found
 
     def take(self) -> tuple[np.ndarray, np.ndarray]:
         """(times, neurons) fired since it was last asked."""
@@ -155,12 +178,22 @@ class TwinStream:
             state |= {f"{number}/{name}": np.array(getattr(layer, name)) for name in _Layer.STATE}
         return state
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Take over a state that `save` returned for the same network."""
-        self.queue = [(t, int(number), int(neuron)) for t, number, neuron in state["queue"].tolist()]
-        for number, layer in enumerate(self.layers):
-            for name in _Layer.STATE:
-                setattr(layer, name, state[f"{number}/{name}"].tolist())
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
+        """Take over a state that `save` returned for the same network; see `streaming.Stream`."""
+        queue = state.numbers("queue", (None, 3), np.float64, lowest=0.0)
+        read = [layer.read(state.within(f"{n}/"), horizon) for n, layer in enumerate(self.layers)]
+        for t, number, neuron in queue.tolist():
+            good = number.is_integer() and number < len(self.projections) and neuron.is_integer()
+            if not (good and neuron < len(self.matrices[int(number)])) or (
+                t < read[self.projections[int(number)].target]["now"]
+            ):
+                raise state.error("queue", f"holds neuron {neuron}, projection {number}, time {t} ms")
+        state.close()
+        self.queue = [(t, int(number), int(neuron)) for t, number, neuron in queue.tolist()]
+        heapq.heapify(self.queue)
+        for layer, found in zip(self.layers, read, strict=True):
+            for name, values in found.items():
+                setattr(layer, name, values)
 
 
 def run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,15 +12,14 @@ from eventsnn.engines import streaming
 from eventsnn.engines.arguments import check_dtype, check_input, check_t_stop, endless, in_order
 from eventsnn.engines.bias import Certain, InParts
 from eventsnn.engines.record import ExitReason, SpikeRecord, decide, describe_decision, make_record
+from eventsnn.engines.saved import StateError, StateReader
 from eventsnn.engines.streaming import Stream, Train
 from eventsnn.engines.twin import TwinStream
 from eventsnn.errors import SimulationError
 from eventsnn.events import EventStream
 from eventsnn.network import Dense, Network
 from eventsnn.simulate import to_input
-
-if TYPE_CHECKING:
-    from eventsnn.simulation.state import SavedState
+from eventsnn.simulation.state import SavedState, damaged, load_state, save_state
 
 ENGINES = ("auto", "queue", "sweep", "twin")
 # Neuron updates in one go of a first layer: some 20 ms, and arrays of a few MB.
@@ -190,11 +189,13 @@ class Simulation:
 
         `notes` is whatever JSON can hold; `eventsnn.simulation.state.load_state` returns it.
         """
-        from eventsnn.simulation.state import save_state
-
         self._check_open()
-        state = {**self._stream.save(), "bias": self._bias.save()}
-        save_state(path, self, state, [self._held, *self._early], notes)
+        arrays = {f"state/{name}": array for name, array in self._stream.save().items()}
+        arrays |= {f"bias/{name}": array for name, array in self._bias.save().items()}
+        arrays |= {f"counts/{name}": counts for name, counts in self.counts.items()}
+        for number, (times, neurons) in enumerate([self._held, *self._early]):
+            arrays |= {f"times/{number}": times, f"neurons/{number}": neurons}
+        save_state(path, self, arrays, notes)
 
     @classmethod
     def resume(
@@ -205,27 +206,43 @@ class Simulation:
         Raises
         ------
         SimulationError
-            The file cannot be read or is of another network; names the file.
+            The file cannot be read, was changed since it was saved, or is of another network; names the file.
         """
-        from eventsnn.simulation.state import load_state
-
         saved = load_state(path, network)
         return cls.take_up(saved, network, t_stop=t_stop)
 
     @classmethod
     def take_up(cls, saved: SavedState, network: Network, *, t_stop: float | None = None) -> Simulation:
-        """`resume` from what `eventsnn.simulation.state.load_state` has read."""
+        """`resume` from what `eventsnn.simulation.state.load_state` has read.
+
+        Raises
+        ------
+        SimulationError
+            The state cannot be one of this network and engine; names the file.
+        """
         run = cls(network, engine=saved.engine, dtype=saved.dtype, t_stop=t_stop)
-        run.restore(saved)
+        try:
+            run._restore(StateReader(saved.arrays), saved)
+        except StateError as error:
+            raise damaged(saved.path, str(error)) from None
         return run
 
-    def restore(self, saved: SavedState) -> None:
-        """Take over what `eventsnn.simulation.state.load_state` has read."""
-        state = dict(saved.state)
-        self._bias.restore(state.pop("bias"))
-        self._stream.restore(state)
-        self._held, *self._early = saved.trains
-        self.t_complete, self.events, self.counts = saved.t_complete, saved.events, saved.counts
+    def _restore(self, state: StateReader, saved: SavedState) -> None:
+        sizes = [self.network.input.neurons, *(layer.neurons for layer in self.network.layers)]
+        now = self.t_complete = saved.t_complete
+        # The input that is held came at the last instant; spikes known early come later, behind a delay.
+        self._held, *self._early = [
+            state.train(f"times/{n}", f"neurons/{n}", size, lowest=now, highest=math.inf if n else now)
+            for n, size in enumerate(sizes)
+        ]
+        if saved.events < self.held:
+            raise StateError(f"events is {saved.events}, but {self.held} wait at the last instant")
+        self.events = saved.events
+        for name, counts in self.counts.items():
+            counts[...] = state.numbers(f"counts/{name}", counts.shape, np.int64, lowest=0)
+        following = self._bias.restore(state.within("bias/"), now)
+        self._stream.restore(state.within("state/"), now, following)
+        state.close()
 
     def _check_open(self) -> None:
         if self._ended is not None:

@@ -1,18 +1,24 @@
-"""The file that a simulation goes on from: a NumPy archive (.npz) of its state."""
+"""The file that a simulation goes on from: a NumPy archive (.npz) of its state.
+
+Besides the arrays it holds ``head``, JSON as bytes: the fields of `SavedState`, the network's digest, and a
+checksum over all the others and the arrays, so that no change of a value goes unnoticed. Who can edit the
+file can compute a new checksum: the arrays are checked one by one when they are taken over
+(`eventsnn.engines.saved`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from eventsnn._util.atomic import replace_file
-from eventsnn.engines.streaming import State, Train
+from eventsnn.engines.streaming import State
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
 from eventsnn.network.sparse import is_sparse
@@ -20,25 +26,25 @@ from eventsnn.network.sparse import is_sparse
 if TYPE_CHECKING:
     from eventsnn.simulation.parts import Simulation
 
-LAYOUT = 2
+LAYOUT = 3
 
 
 @dataclass(frozen=True)
 class SavedState:
     """What `load_state` returns; see `Simulation` for the attributes of the same names.
 
-    `trains` are the input spikes that wait for more at their instant, and spikes of each layer beyond
-    `t_complete`.
+    `arrays` are those of the file, not checked yet: ``state/...`` of the engine, ``bias/...`` of the bias
+    neuron, ``counts/<layer>``, and trains as ``times/<n>`` and ``neurons/<n>``: 0 are input spikes that wait
+    for more at their instant, n > 0 spikes of layer n - 1 beyond `t_complete`.
     """
 
+    path: str
     engine: str
     dtype: str
     t_complete: float
     events: int
-    counts: dict[str, np.ndarray]
-    trains: list[Train]
-    state: State
     notes: dict[str, Any]
+    arrays: State
 
 
 def digest(network: Network) -> str:
@@ -52,9 +58,24 @@ def digest(network: Network) -> str:
     return found.hexdigest()
 
 
-def save_state(
-    path: str | os.PathLike[str], run: Simulation, state: State, trains: list[Train], notes: dict[str, Any]
-) -> None:
+def checksum(head: dict[str, Any], arrays: State) -> str:
+    """SHA-256, hexadecimal, of a head without its checksum, and of the arrays with their names."""
+    found = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        found.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def damaged(path: str, problem: str) -> SimulationError:
+    """The error for a saved state that cannot be right."""
+    return SimulationError(
+        f"{path}: the saved state is damaged or was changed: {problem}; go on from an older state, or "
+        "simulate from the start"
+    )
+
+
+def save_state(path: str | os.PathLike[str], run: Simulation, arrays: State, notes: dict[str, Any]) -> None:
     """Write the state of a simulation; the file appears complete or not at all.
 
     Raises
@@ -62,7 +83,7 @@ def save_state(
     SimulationError
         If it cannot be written.
     """
-    head = {
+    head: dict[str, Any] = {
         "layout": LAYOUT,
         "network": digest(run.network),
         "engine": run.engine,
@@ -71,51 +92,74 @@ def save_state(
         "events": run.events,
         "notes": notes,
     }
-    arrays: dict[str, Any] = {f"state/{name}": array for name, array in state.items()}
-    arrays |= {f"counts/{name}": counts for name, counts in run.counts.items()}
-    for number, (times, neurons) in enumerate(trains):
-        arrays |= {f"times/{number}": times, f"neurons/{number}": neurons}
+    head = json.loads(json.dumps(head))  # as it will be read
+    head["checksum"] = checksum(head, arrays)
+    encoded: dict[str, Any] = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays}
     with replace_file(
         path, lambda text: SimulationError(f"{os.fspath(path)}: the state cannot be written ({text})")
     ) as file:
-        np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
+        np.savez(file, **encoded)
 
 
 def load_state(path: str | os.PathLike[str], network: Network) -> SavedState:
-    """Read a state that `save_state` wrote.
+    """Read a state that `save_state` wrote; its arrays are yet to be checked, see `Simulation.take_up`.
 
     Raises
     ------
     SimulationError
-        The file cannot be read, is no such state, or is one of another network.
+        The file cannot be read, is no such state, was changed since, or is one of another network.
     """
     name = os.fspath(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        head = json.loads(arrays.pop("head").tobytes())
-    except OSError as error:
-        raise SimulationError(f"{name}: the state cannot be read ({error})") from None
-    except (ValueError, KeyError, EOFError, BadZipFile):
-        raise SimulationError(f"{name}: no saved state of a simulation; --save-state writes one") from None
-    if not isinstance(head, dict) or head.get("layout") != LAYOUT:
+    head, arrays = _read(name)
+    if head.get("layout") != LAYOUT:
         raise SimulationError(f"{name}: a saved state of another layout; this version reads {LAYOUT}")
-    if head["network"] != digest(network):
+    told = head.pop("checksum", None)
+    if told != checksum(head, arrays):
+        raise damaged(name, "its content does not have its checksum")
+    if head.get("network") != digest(network):
         raise SimulationError(
             f"{name}: the state is one of another network, or of this one with other weights; "
             "give the model that it was saved with"
         )
-    groups: dict[str, State] = {"state": {}, "counts": {}, "times": {}, "neurons": {}}
-    for key, array in arrays.items():
-        group, _, rest = key.partition("/")
-        groups[group][rest] = array
+    for field, good in (
+        ("engine", lambda v: v in ("queue", "sweep", "twin")),
+        ("dtype", lambda v: v in ("float32", "float64")),
+        ("t_complete", lambda v: type(v) in (int, float) and 0.0 <= v < math.inf),
+        ("events", lambda v: type(v) is int and v >= 0),
+        ("notes", lambda v: isinstance(v, dict)),
+    ):
+        if not good(head.get(field)):
+            raise damaged(name, f"field {field!r} is {head.get(field)!r:.60}")
     return SavedState(
+        name,
         head["engine"],
         head["dtype"],
         float(head["t_complete"]),
-        int(head["events"]),
-        groups["counts"],
-        [(times, groups["neurons"][number]) for number, times in groups["times"].items()],
-        groups["state"],
+        head["events"],
         head["notes"],
+        arrays,
     )
+
+
+def _read(name: str) -> tuple[dict[str, Any], State]:
+    """Head and arrays of the file.
+
+    Raises
+    ------
+    SimulationError
+    """
+    try:
+        with np.load(name, allow_pickle=False) as archive:
+            arrays: State = {key: archive[key] for key in archive.files}
+        head = json.loads(arrays.pop("head").tobytes())
+        if not isinstance(head, dict):
+            raise ValueError
+    except OSError as error:
+        raise SimulationError(f"{name}: the state cannot be read ({error})") from None
+    # A damaged archive makes zipfile, zlib and the readers of headers raise almost anything, among it
+    # MemoryError for a shape of 10^15 and RecursionError for brackets in JSON.
+    except Exception:
+        raise SimulationError(
+            f"{name}: no saved state of a simulation, or a damaged one; --save-state writes one"
+        ) from None
+    return head, arrays
