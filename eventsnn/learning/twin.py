@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from eventsnn.engines.lif import constants, respond
 from eventsnn.engines.record import LayerSpikes, SpikeRecord
 from eventsnn.errors import TrainingError
 from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import LIF, Network
+from eventsnn.learning.macro import error_divisor, uses_effect_ratio
+from eventsnn.network import LIF, Conv, Dense, Network, Pool
 
 Trains = list[list[float]]  # spike times of each neuron, ms, ascending
 Matrix = list[list[float]]  # [post][pre]
+
+_constants = lru_cache(constants)
 
 
 def kernel(s: float, t: float, lif: LIF) -> float:
@@ -28,7 +32,7 @@ def kernel(s: float, t: float, lif: LIF) -> float:
     acting = min(s, t)
     if acting <= 0.0:
         return 0.0
-    return math.exp(-max(t - s, 0.0) / lif.tau_s) * respond(constants(lif), acting)[1]
+    return math.exp(-max(t - s, 0.0) / lif.tau_s) * respond(_constants(lif), acting)[1]
 
 
 def spsp_pairs(pre: Trains, post: Trains, lif: LIF) -> Matrix:
@@ -65,7 +69,7 @@ def gradients(
     Parameters
     ----------
     network : Network
-        A chain of dense layers; the output layer may have lateral inhibition.
+        A chain of convolution, pooling and dense layers; the output layer may have lateral inhibition.
     record : SpikeRecord
         Its spikes on the sample.
     label : int
@@ -82,7 +86,7 @@ def gradients(
 
     Returns
     -------
-    dict of str to float64 array (post, pre)
+    dict of str to float64 array (post, pre), of a convolution (channels, source channels, y, x)
         By layer name; with biases their column is the last.
 
     Raises
@@ -105,25 +109,63 @@ def gradients(
     for number in reversed(range(len(network.layers))):
         layer, name = network.layers[number], network.names[number]
         below = record.input if number == 0 else record[network.names[number - 1]]
-        weights = network.weights[name].astype(np.float64).tolist()
         arrivals = trains(below, layer.delay)
         if network.input.has_bias:
             last = float(np.max(record.input.times, initial=0.0))
             arrivals.append([t + layer.delay for t in bias.spike_times(network.input, last).tolist()])
-        e = spsp(arrivals, fired, layer.lif)
-        for i, j in _pairs(e):
-            if not fired[i] and arrivals[j]:
-                e[i][j] = rule.silent_post_spsp
-        gradient = np.zeros((len(fired), len(arrivals)))
-        for i, j in _pairs(e):
-            s = _self_term(weights[i], e[i], len(fired[i]), layer.threshold, rule)
-            gradient[i, j] = delta[i] * e[i][j] * (1.0 + s) * (lam[i] if layer is output else 1.0)
-        result[name] = gradient
+        weights = network.weights[name] if name in network.weights else np.ones(1)
+        gradient, errors = _learn_layer(
+            layer, weights.ravel().tolist(), spsp, arrivals, fired, delta, lam, rule
+        )
+        if name in network.weights:
+            result[name] = np.reshape(gradient, weights.shape)
         if number > 0:
-            threshold = network.layers[number - 1].threshold
-            delta = _errors_below(delta, weights, e, arrivals, fired, threshold, rule)[: below.size]
-            fired = trains(below)
-    return {name: result[name] for name in network.names}
+            divisor = error_divisor(layer, network.layers[number - 1])
+            delta = [error / divisor for error in errors[: below.size]]
+            fired, lam = trains(below), [1.0] * below.size
+    return {name: result[name] for name in network.names if name in result}
+
+
+def _learn_layer(
+    layer: Dense | Conv | Pool,
+    weights: list[float],
+    spsp: Callable[[Trains, Trains, LIF], Matrix],
+    pre: Trains,
+    post: Trains,
+    delta: list[float],
+    lam: list[float],
+    rule: HM2BP,
+) -> tuple[list[float], list[float]]:
+    """Gradients of the weights, and the errors that go down before their division; synapse by synapse."""
+    gradient, errors = [0.0] * len(weights), [0.0] * len(pre)
+    for i, inputs in enumerate(_synapses(layer, len(pre))):
+        e = spsp([pre[j] for j, _ in inputs], [post[i]], layer.lif)[0]
+        if not post[i]:
+            e = [rule.silent_post_spsp if pre[j] else 0.0 for j, _ in inputs]
+        ratios = [value / len(post[i]) if post[i] else rule.silent_post_ratio for value in e]
+        weighted = [weights[place] * ratio for (_, place), ratio in zip(inputs, ratios, strict=True)]
+        self_term = sum(weighted) / layer.threshold
+        for (j, place), value in zip(inputs, e, strict=True):
+            gradient[place] += delta[i] * value * (1.0 + self_term) * lam[i]
+            both = pre[j] and post[i] and uses_effect_ratio(layer, rule)
+            errors[j] += delta[i] * weights[place] * (value / len(pre[j]) if both else 1.0)
+    return gradient, errors
+
+
+def _synapses(layer: Dense | Conv | Pool, sources: int) -> list[list[tuple[int, int]]]:
+    """(source neuron, place of the weight) of the inputs of each neuron; those outside the image left out."""
+    if isinstance(layer, Dense):
+        return [[(j, i * sources + j) for j in range(sources)] for i in range(layer.neurons)]
+    rows, area = layer.geometry.rows.tolist(), layer.geometry.area
+    found = []
+    for channel in range(layer.shape[0]):
+        for row in rows:
+            if isinstance(layer, Conv):
+                inputs = [(j, channel * len(row) + k) for k, j in enumerate(row) if j >= 0]
+            else:
+                inputs = [(j, 0) for j in row[channel * area : (channel + 1) * area]]
+            found.append(inputs)
+    return found
 
 
 def check_trainable(network: Network, label: int) -> None:
@@ -136,9 +178,7 @@ def check_trainable(network: Network, label: int) -> None:
     """
     if network.connections:
         key = network.connections[0].key
-        raise TrainingError(
-            f"connection {key!r}: HM2-BP trains chains of dense layers; remove the connection"
-        )
+        raise TrainingError(f"connection {key!r}: HM2-BP trains chains of layers; remove the connection")
     for layer in network.layers[:-1]:
         if layer.lateral_inhibition:
             raise TrainingError(
@@ -146,10 +186,6 @@ def check_trainable(network: Network, label: int) -> None:
             )
     if not 0 <= label < network.output.neurons:
         raise TrainingError(f"label {label}: the output layer has {network.output.neurons} neurons")
-
-
-def _pairs(matrix: Matrix) -> list[tuple[int, int]]:
-    return [(i, j) for i, row in enumerate(matrix) for j in range(len(row))]
 
 
 def _count_errors(counts: list[int], label: int, rule: HM2BP) -> list[float]:
@@ -171,24 +207,3 @@ def _lateral_factors(e: Matrix, fired: Trains, label: int, output: Any) -> list[
     loops = [sum(q(i, other) * q(other, i) for other in range(n) if other != i) for i in range(n)]
     rests = [1.0 - strength**2 * loop for loop in loops]
     return [1.0 / rest if rest > 0.0 else 1.0 for rest in rests]
-
-
-def _self_term(weights: list[float], e: list[float], count: int, threshold: float, rule: HM2BP) -> float:
-    ratios = [value / count if count else rule.silent_post_ratio for value in e]
-    return sum(w * ratio for w, ratio in zip(weights, ratios, strict=True)) / threshold
-
-
-def _errors_below(
-    delta: list[float],
-    weights: Matrix,
-    e: Matrix,
-    pre: Trains,
-    post: Trains,
-    threshold_pre: float,
-    rule: HM2BP,
-) -> list[float]:
-    errors = [0.0] * len(pre)
-    for i, j in _pairs(e):
-        rho = e[i][j] / len(pre[j]) if rule.effect_ratio and pre[j] and post[i] else 1.0
-        errors[j] += delta[i] * weights[i][j] * rho / threshold_pre
-    return errors

@@ -77,11 +77,11 @@ class Geometry:
 
     @cached_property
     def borders(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which inputs of a patch are inside the image: ``inside[kind[patch]]``.
+        """Which cells of a patch are inside the image: ``inside[kind[patch]]``.
 
-        (inside, kind) are bool (kinds, channels * area) and int64 (patches,).
+        (inside, kind) are bool (kinds, area) and int64 (patches,).
         """
-        inside, kind = np.unique(self.rows >= 0, axis=0, return_inverse=True)
+        inside, kind = np.unique(self.cells >= 0, axis=0, return_inverse=True)
         return inside, kind.reshape(-1)
 
     @cached_property

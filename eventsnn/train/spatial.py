@@ -87,8 +87,10 @@ def sum_inside(layer: Conv, state: OptimiserState) -> np.ndarray:
     inside, kind = layer.geometry.borders
     if inside.all():
         return state.row_sum[None]
-    sums = [np.where(own[:, None], state.weights, 0.0).sum(axis=1, dtype=np.float64) for own in inside]
-    return np.stack(sums)[kind]
+    blocks, _, width = state.weights.shape
+    by_cell = state.weights.reshape(blocks, -1, layer.geometry.area, width).sum(axis=1, dtype=np.float64)
+    sums: np.ndarray = np.where(inside[:, None, :, None], by_cell, 0.0).sum(axis=2)
+    return sums[kind]
 
 
 def _learn_sample(

@@ -7,11 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from eventsnn.engines import bias
+from eventsnn.engines import bias, sweep
 from eventsnn.engines.blocks import unpack
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.sweep import Arrivals
 from eventsnn.errors import TrainingError
+from eventsnn.learning import twin
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Conv, Dense, Input, Network, Pool
 from eventsnn.train.backward import accumulate_gradients
@@ -215,6 +216,33 @@ def test_silent_label_neuron(name, clock):
     weights["output"][1] = -np.abs(weights["output"][1])
     trains = check(network.with_weights(weights), RULES["defaults"], (1, 1), clock=clock)
     assert not any((sample[-1][1] == 1).any() for sample in trains)
+
+
+@pytest.mark.parametrize("rule", ["defaults", "rho off"])
+def test_plain_loops(rule):
+    """The twin in the package against the same oracle; test_twin.py has its dense chains."""
+    layers = [
+        Conv(2, 2, stride=(2, 1), padding=1, threshold=0.9, **A),
+        Pool(2, stride=1, threshold=0.7, **B),
+        Conv(3, 2, padding=(0, 1), threshold=1.3, **C),
+        Pool((1, 2), threshold=0.5, **A),
+        Pool(1, threshold=0.3, **B),
+        Dense(5, threshold=1.6, delay=1.5, **B),
+        Dense(4, threshold=1.1, lateral_inhibition=0.3, **A),
+    ]
+    network, rng = Network(Input(5, 4, 1), *layers), np.random.default_rng(0)
+    network = network.with_weights({k: rng.normal(0.4, 1.0, s) for k, s in network.weight_shapes().items()})
+    times, neurons = np.sort(rng.uniform(0.0, 40.0, 30)), rng.integers(2, 20, 30).astype(np.int32)
+    record = sweep.run(network, times, neurons)
+    trains = [(times, neurons), *((record[k].times, record[k].neurons) for k in network.names)]
+    expected, silent = expect(network, [trains], [0], RULES[rule], False)
+    assert (silent < 1).all()
+    assert silent.any()
+    found = twin.gradients(network, record, 0, float(times[-1]), RULES[rule])
+    assert found.keys() == expected.keys()
+    for key, exact in expected.items():
+        assert np.abs(exact).max() > 1e-3
+        np.testing.assert_allclose(found[key], exact, rtol=EXACT, atol=EXACT_OF_LARGEST * np.abs(exact).max())
 
 
 @pytest.mark.parametrize("learn", [learn_exact, learn_clock])
