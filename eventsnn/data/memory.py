@@ -174,7 +174,8 @@ def as_source(data: Any, sensor_size: SensorSize | None = None) -> Any:
     """
     if hasattr(data, "read_or_none"):
         return data
-    if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")) or isinstance(data, str | Mapping):
+    sequence = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    if not sequence or isinstance(data, str | Mapping | np.ndarray):
         raise TrainingError(
             f"a data set is needed, such as eventsnn.data.Folder, or a list of (events, label): got "
             f"{type(data).__name__}"

@@ -168,7 +168,7 @@ class Experiment:
         """Train as the file says; the arguments override it. See `eventsnn.train.trainer.train`.
 
         With `start_from` the weights are at first those of another network of the same shape, such as
-        the best one of an earlier run.
+        the best one of an earlier run; its class names hold, too, unless the file has some (``classes``).
         """
         given: dict[str, Any] = {
             "valid_fraction": valid_fraction,
@@ -210,7 +210,8 @@ def _take_weights(network: Network, source: Network) -> Network:
                 f"the weights to start from do not fit the experiment: layer {name!r} needs "
                 f"{needed.get(name, 'none')}, and there are {given.get(name, 'none')}"
             )
-    return network.with_weights(source.weights)
+    found = network.with_weights(source.weights)
+    return found if network.classes is not None else found.with_classes(source.classes)
 
 
 def _read_reading(table: dict[str, Any]) -> ReadingOptions:
