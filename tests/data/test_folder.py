@@ -195,10 +195,11 @@ def test_reading_options(tmp_path):
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
         np.save(tmp_path / label / "0.npy", np.array([[1, 2, 3000, 1], [4, 5, 6000, 0]]))
-    source = Folder(tmp_path, columns="x,y,t,p")
-    assert source.sensor_size == (5, 6, 2)
+    with pytest.raises(EventFileError, match="does not state the size of its sensor; give it"):
+        Folder(tmp_path, columns="x,y,t,p")
+    source = Folder(tmp_path, columns="x,y,t,p", sensor=(8, 8, 2))
     assert source.stream(1).events["t"].tolist() == [3000, 6000]
-    assert Folder(tmp_path, columns="x,y,t,p", sensor=(8, 8, 2)).sensor_size == (8, 8, 2)
+    assert source.sensor_size == (8, 8, 2)
     assert len(Folder(tmp_path, columns="x,y,t,p", t_until=5.0, sensor=(8, 8, 2)).stream(0)) == 1
     cropped = Folder(tmp_path, reading=ReadingOptions(columns="x,y,t,p", sensor=(8, 8, 2), crop=(0, 0, 3, 4)))
     assert (cropped.sensor_size, len(cropped.stream(0))) == ((3, 4, 2), 1)
@@ -218,12 +219,12 @@ def test_options_are_not_passed_over_by_the_quick_way(tmp_path):
 
 
 def test_the_first_readable_recording_says_how_large_the_sensor_is(tmp_path):
-    make_tree(tmp_path, ["0/a.bin", "0/b.bin"])
-    (tmp_path / "0" / "a.bin").write_bytes(b"\0\0\0")
+    make_tree(tmp_path, ["0/a.npz", "0/b.npz"])
+    (tmp_path / "0" / "a.npz").write_bytes(b"\0\0\0")
     assert Folder(tmp_path, bad_files="skip").sensor_size == (34, 34, 2)
-    with pytest.raises(EventFileError, match=r"a\.bin"):
+    with pytest.raises(EventFileError, match=r"a\.npz"):
         Folder(tmp_path)
-    (tmp_path / "0" / "b.bin").write_bytes(b"\0\0\0")
+    (tmp_path / "0" / "b.npz").write_bytes(b"\0\0\0")
     with pytest.raises(EventFileError, match="no recording of it can be read; the last"):
         Folder(tmp_path, bad_files="skip")
 
@@ -231,9 +232,9 @@ def test_the_first_readable_recording_says_how_large_the_sensor_is(tmp_path):
 def test_texts_are_recordings_where_there_is_nothing_else(tmp_path):
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "a.txt").write_text("t,x,y,p\n5,1,2,1\n")
-    assert places(Folder(tmp_path)) == ["0/a.txt"]
+    assert places(Folder(tmp_path, sensor=(34, 34, 2))) == ["0/a.txt"]
     make_tree(tmp_path, ["0/b.bin"])
-    assert places(Folder(tmp_path)) == ["0/b.bin"]
+    assert places(Folder(tmp_path, sensor=(34, 34, 2))) == ["0/b.bin"]
 
 
 def test_in_a_line(tmp_path):
