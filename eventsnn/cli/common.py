@@ -85,19 +85,30 @@ def limit_option(command: F) -> F:
     return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
 
 
+def label_from_option(command: F) -> F:
+    """``--label-from``."""
+    text = (
+        "Which folder names the class of a recording: the top one (left/subject1/0.npy; the default) or the "
+        "parent, that it lies in (subject1/left/0.npy)."
+    )
+    return click.option("--label-from", type=click.Choice(["top", "parent"]), help=text)(command)
+
+
 def open_source(
     root: Path,
     *,
     reading: Mapping[str, Any],
     bad_files: str,
     split: str | None = None,
+    label_from: str | None = None,
     size: tuple[int, int, int] | None = None,
     implied: Collection[str] = (),
 ) -> Any:
     """Labelled recordings: a folder of ``<label>/<recordings>``, or a file that ``eventsnn pack`` made.
 
-    `reading` and `split` ("train" or "test") are for folders. A packed file holds events as they were read:
-    there, what of `reading` is not in `implied` is refused. `size` is that of the network's input, if any.
+    `reading`, `split` ("train" or "test") and `label_from` are for folders. A packed file holds events as
+    they were read: there, what of `reading` is not in `implied` is refused. `size` is that of the network's
+    input, if any.
     """
     from eventsnn.cli.reading import refuse
     from eventsnn.data import Folder, Packed
@@ -108,9 +119,17 @@ def open_source(
         options = ReadingOptions(**reading)
         if size is not None:
             options = options.for_input(size)
-        return Folder(root, split=folder, bad_files=bad_files, reading=options)  # type: ignore[arg-type]
+        return Folder(
+            root,
+            split=folder,
+            bad_files=bad_files,  # type: ignore[arg-type]
+            label_from=label_from or "top",  # type: ignore[arg-type]
+            reading=options,
+        )
     if split is not None:
         raise click.UsageError(f"--split is for folders; {root} is a file, which holds one part only.")
+    if label_from is not None:
+        raise click.UsageError(f"--label-from is for folders; {root} is a file that names its classes.")
     packed = Packed(root, bad_files=bad_files)  # type: ignore[arg-type]
     known = {"sensor"} if reading.get("sensor") == packed.sensor_size else set()
     refuse(

@@ -13,6 +13,7 @@ from eventsnn.cli.common import (
     FILE,
     dtype_option,
     json_option,
+    label_from_option,
     limit_option,
     note_skipped,
     open_images,
@@ -37,6 +38,7 @@ from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_s
     help="Folder of <label>/<recordings>, a file made by pack, a folder of IDX images, or one IDX file.",
 )
 @split_option("Which part of DIR, where it holds both; of images the test images by default.")
+@label_from_option
 @limit_option
 @seed_option(1, "Of the coding of images.")
 @click.option(
@@ -67,6 +69,7 @@ def evaluate(
     model: Path,
     data: Path,
     split: str | None,
+    label_from: str | None,
     limit: int | None,
     seed: int,
     engine: str,
@@ -103,7 +106,9 @@ def evaluate(
     if source is None:
         saved = reading if data.is_file() else with_saved(model, reading)
         size = network.input.sensor_size
-        source = open_source(data, split=split, reading=saved, bad_files=bad_files, size=size)
+        source = open_source(
+            data, split=split, label_from=label_from, reading=saved, bad_files=bad_files, size=size
+        )
     else:
         refuse(reading, f"is for recordings; {data} holds images.")
     outcome = count_decisions(

@@ -12,6 +12,7 @@ from eventsnn.cli.common import (
     FILE,
     format_size,
     json_option,
+    label_from_option,
     note_skipped,
     open_source,
     report,
@@ -25,12 +26,14 @@ from eventsnn.cli.reading import ReadingCommand, reading_options
 @click.argument("folder", type=FILE, metavar="DIR")
 @output_argument("SET.esp", "The file to write.")
 @split_option("Which part of DIR, where it holds both.")
+@label_from_option
 @reading_options(sensor="what the first recording says", on_cut="error", files=True)
 @json_option
 def pack(
     folder: Path,
     out: Path,
     split: str | None,
+    label_from: str | None,
     reading: dict[str, Any],
     bad_files: str,
     as_json: bool,
@@ -51,7 +54,7 @@ def pack(
 
     start = time.perf_counter()
     refuse_overwriting("SET.esp", out, [folder])
-    source = open_source(folder, split=split, reading=reading, bad_files=bad_files)
+    source = open_source(folder, split=split, label_from=label_from, reading=reading, bad_files=bad_files)
     with progress_bar(len(source), "packing", True) as bar:
         events = write_pack(source, out, progress=bar.update)
     note_skipped(source.skipped)

@@ -14,6 +14,7 @@ from eventsnn.cli.common import (
     FILE,
     Interrupted,
     json_option,
+    label_from_option,
     limit_option,
     note,
     note_skipped,
@@ -68,6 +69,7 @@ class AugmentOption(click.ParamType):
     help="Without --valid: part of the training recordings to set aside, class by class; 0 for none.",
 )
 @split_option("Of a folder of IDX files: which images to train on; train by default.")
+@label_from_option
 @limit_option
 @click.option(
     "--out", type=FILE, required=True, metavar="RUN", help="Folder for model, metrics and checkpoint."
@@ -107,6 +109,7 @@ def train(
     valid: Path | None,
     valid_fraction: float | None,
     split: str | None,
+    label_from: str | None,
     limit: int | None,
     out: Path,
     engine: str | None,
@@ -143,7 +146,7 @@ def train(
     start = None if start_from is None else Network.load(start_from)
     weights = sum(array.size for array in network.weights.values())
     coding = {"coder": plan.coding, "seed": plan.training.seed if seed is None else seed}
-    recordings = Recordings(plan, reading, bad_files, network.input.sensor_size)
+    recordings = Recordings(plan, reading, bad_files, network.input.sensor_size, label_from)
     data = open_images(training, split=split, otherwise="train", limit=limit, **coding)
     if data is None:
         data = recordings.open_training(training, split)
@@ -184,6 +187,7 @@ class Recordings:
     reading: dict[str, Any]
     bad_files: str
     size: tuple[int, int, int]
+    label_from: str | None
 
     def open(self, root: Path, split: str | None = None) -> Any:
         """Recordings of a folder, or a packed file."""
@@ -193,6 +197,7 @@ class Recordings:
             reading={**planned, **self.reading},
             bad_files=self.bad_files,
             split=split,
+            label_from=None if root.is_file() else self.label_from,
             size=self.size,
             implied=[name for name in planned if name not in self.reading],
         )
@@ -232,6 +237,7 @@ def _write_command(out: Path) -> None:
         "training",
         "valid",
         "split",
+        "label_from",
         "limit",
         "valid_fraction",
         "engine",
