@@ -1,0 +1,378 @@
+"""Files of our own, damaged in every way we can think of, and a harness that survives a crash.
+
+``python -m tests.mutations model pack checkpoint --n 1000`` makes so many changed copies of a small file of
+each kind and reads each in a process of its own. What becomes of a copy is one of
+
+- refused: an error of eventsnn's;
+- same: what was read is what was written (the change hit nothing that matters);
+- other: something else was read, silently;
+- error: an exception that is none of ours;
+- crash, hang: the process died, or had not ended after ``SLOWEST`` seconds.
+
+Exit code 1 if there was any of the last three kinds. A new kind of file is a line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+import eventsnn as es
+from eventsnn.errors import EventSNNError
+
+SLOWEST = 20
+MOST_MEMORY = 4 << 30
+BAD = ("other", "error", "crash", "hang")
+
+
+# -- changes -----------------------------------------------------------------------------------------
+
+
+def mutate_bytes(data: bytes, rng: random.Random) -> tuple[str, bytes]:
+    """What was changed, and the changed file."""
+    kind = rng.choice(("bit", "bit", "bit", "byte", "cut", "zeros", "noise", "swap", "drop", "insert"))
+    at, out = rng.randrange(len(data)), bytearray(data)
+    length = min(rng.choice((1, 2, 4, 8, 64, 512)), len(data) - at)
+    if kind == "bit":
+        out[at] ^= 1 << rng.randrange(8)
+    elif kind == "byte":
+        out[at] = rng.choice((0, 1, 127, 128, 255))
+    elif kind == "cut":
+        del out[at:]
+    elif kind == "zeros":
+        out[at : at + length] = bytes(length)
+    elif kind == "noise":
+        out[at : at + length] = rng.randbytes(length)
+    elif kind == "swap":
+        other = rng.randrange(len(data) - length + 1)
+        out[at : at + length], out[other : other + length] = (
+            data[other : other + length],
+            data[at : at + length],
+        )
+    elif kind == "drop":
+        del out[at : at + length]
+    else:
+        out[at:at] = rng.randbytes(length)
+    return f"{kind} at {at}, {length}", bytes(out)
+
+
+def mutate_array(array: np.ndarray, rng: random.Random) -> tuple[str, np.ndarray]:
+    """An array that is not what it was: another shape, dtype, or values."""
+    flat = np.atleast_1d(array).reshape(-1)
+    extreme = (
+        np.inf if array.dtype.kind == "f" else np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1
+    )
+    changes: dict[str, Callable[[], np.ndarray]] = {
+        "empty": lambda: flat[:0],
+        "shorter": lambda: np.atleast_1d(array)[:-1],
+        "one value": lambda: flat[:1],
+        "twice": lambda: np.concatenate([np.atleast_1d(array)] * 2),
+        "two dimensions": lambda: array.reshape(1, *array.shape),
+        "flat": lambda: array.reshape(-1),
+        "scalar": lambda: np.array(1, array.dtype),
+        "float32": lambda: array.astype("f4"),
+        "float64": lambda: array.astype("f8"),
+        "int64": lambda: np.nan_to_num(array).astype("i8"),
+        "int8": lambda: np.nan_to_num(array).astype("i1"),
+        "text": lambda: array.astype("S8"),
+        "complex": lambda: array.astype(complex),
+        "big-endian": lambda: array.astype(array.dtype.newbyteorder(">")),
+        "nan": lambda: np.full_like(array, np.nan if array.dtype.kind == "f" else -1),
+        "extreme": lambda: np.full_like(array, extreme),
+        "negative": lambda: (-array.astype("f8") - 5).astype(array.dtype),
+        "zeros": lambda: np.zeros_like(array),
+        "reversed": lambda: np.atleast_1d(array)[::-1].copy(),
+        "one extreme": lambda: _with_value(array, rng, extreme),
+        "one zero": lambda: _with_value(array, rng, 0),
+        "one less": lambda: _with_value(array, rng, None),
+    }
+    while True:
+        name = rng.choice(list(changes))
+        try:
+            with np.errstate(all="ignore"):
+                return name, changes[name]()
+        except (ValueError, TypeError, OverflowError, IndexError):
+            continue
+
+
+def _with_value(array: np.ndarray, rng: random.Random, value: float | None) -> np.ndarray:
+    out = array.copy()
+    at = rng.randrange(out.size)
+    out.reshape(-1)[at] = out.reshape(-1)[at] - 1 if value is None else value
+    return out
+
+
+def mutate_hdf5(path: Path, rng: random.Random) -> str:
+    """Change a file through h5py, as somebody would who means harm or well; says what was changed."""
+    with h5py.File(path, "r+") as file:
+        items: list[str] = []
+        file.visit(items.append)
+        data = [name for name in items if isinstance(file[name], h5py.Dataset)]
+        attributes = [(name, key) for name in ("/", *items) for key in file[name].attrs]
+        kind = rng.choice(("value", "value", "attribute", "attribute", "delete", "swap", "extra", "link"))
+        name = rng.choice(data)
+        if kind == "value":
+            what = _replace_dataset(file, name, rng)
+        elif kind == "attribute":
+            name, key = rng.choice(attributes)
+            what = _replace_attribute(file[name].attrs, key, rng)
+        elif kind == "delete":
+            name, what = rng.choice(items), "deleted"
+            del file[name]
+        elif kind == "swap":
+            what = rng.choice(data)
+            if what != name:
+                file.move(name, "aside")
+                file.move(what, name)
+                file.move("aside", what)
+        elif kind == "extra":
+            what = "doubled"
+            file.copy(name, f"{name}_")
+        else:
+            what = rng.choice(("soft", "external", "hard", "virtual", "stored elsewhere"))
+            _point_elsewhere(file, name, what, rng.choice(data))
+        return f"{kind} {name}: {what}"
+
+
+def _replace_dataset(file: h5py.File, name: str, rng: random.Random) -> str:
+    old = file[name]
+    value = old[()]
+    if isinstance(value, bytes):
+        what, new = _mutate_text(value.decode(), rng)
+    else:
+        what, new = mutate_array(np.asarray(value), rng)
+    attributes = dict(old.attrs)
+    del file[name]
+    file[name] = new
+    file[name].attrs.update(attributes)
+    return what
+
+
+def _replace_attribute(attributes: h5py.AttributeManager, key: str, rng: random.Random) -> str:
+    value = attributes[key]
+    if rng.random() < 0.2:
+        del attributes[key]
+        return f"@{key} deleted"
+    if isinstance(value, str):
+        what, attributes[key] = _mutate_text(value, rng)
+    else:
+        what, attributes[key] = mutate_array(np.asarray(value), rng)
+    return f"@{key} {what}"
+
+
+def _mutate_text(text: str, rng: random.Random) -> tuple[str, object]:
+    at = rng.randrange(len(text) + 1)
+    changes = (
+        ("cut", text[:at]),
+        ("a letter", f"{text[:at]}{rng.choice('09.-e,:[]{} xn')}{text[at + 1 :]}"),
+        ("no text", 5),
+        ("null", "null"),
+        ("list", "[1]"),
+        ("empty", ""),
+        ("bytes", np.bytes_(text.encode()[:8])),
+        ("digits", text.replace("1", "9")),
+    )
+    return rng.choice(changes)
+
+
+def _point_elsewhere(file: h5py.File, name: str, what: str, other: str) -> None:
+    shape, dtype = file[name].shape, file[name].dtype
+    near = Path(file.filename).with_name("near.h5")
+    del file[name]
+    if what == "soft":
+        file[name] = h5py.SoftLink(f"/{other}")
+    elif what == "external":
+        file[name] = h5py.ExternalLink(near.name, f"/{other}")
+    elif what == "hard":
+        if other in file:
+            file[name] = file[other]
+    elif what == "virtual":
+        if shape and not dtype.hasobject:
+            layout = h5py.VirtualLayout(shape, dtype)
+            layout[...] = h5py.VirtualSource(near.name, name, shape, dtype)
+            file.create_virtual_dataset(name, layout)
+    elif not dtype.hasobject:
+        size = max(1, int(np.prod(shape)) * dtype.itemsize)
+        file.create_dataset(name, shape, dtype, external=[(str(near), 0, size)])
+
+
+# -- the harness -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file: `make` writes one into a folder, `load` reads all of it to bytes that can be compared."""
+
+    make: Callable[[Path], Path]
+    load: Callable[[Path], bytes]
+    mutate: Callable[[Path, random.Random], str] | None = None  # besides bytes, half of the copies
+
+
+def mutants(original: Path, kind: Kind, n: int, seed: int) -> Iterator[tuple[str, Path]]:
+    """What was changed, and the changed copy (one file that is written anew each time)."""
+    data = original.read_bytes()
+    folder = original.parent / "mutants"
+    folder.mkdir(exist_ok=True)
+    near, path = folder / "near.h5", folder / original.name
+    shutil.copyfile(original, near)
+    for number in range(n):
+        rng = random.Random(f"{seed} {number}")
+        if kind.mutate is not None and number % 2:
+            shutil.copyfile(original, path)
+            what = kind.mutate(path, rng)
+        else:
+            what, changed = mutate_bytes(data, rng)
+            path.write_bytes(changed)
+        yield f"{number} ({what})", path
+
+
+def outcome(path: Path, kind: Kind, right: bytes) -> str:
+    """Read a copy in a process of its own."""
+    end, begin = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(end)
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+        signal.alarm(SLOWEST)
+        try:
+            found = kind.load(path)
+            text = "same" if found == right else "other"
+        except EventSNNError as error:
+            text = f"refused {error}"
+        except BaseException as error:
+            text = f"error {type(error).__name__} {error}"
+        os.write(begin, text.encode("utf-8", "replace")[:4000])
+        os._exit(0)
+    os.close(begin)
+    with os.fdopen(end, "rb") as pipe:
+        text = pipe.read().decode()
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status):
+        return "hang" if os.WTERMSIG(status) == signal.SIGALRM else f"crash signal {os.WTERMSIG(status)}"
+    return text
+
+
+def try_kind(name: str, n: int, seed: int) -> tuple[collections.Counter[str], list[str]]:
+    """How many copies met which fate, and the bad ones."""
+    kind = KINDS[name]
+    fates: collections.Counter[str] = collections.Counter()
+    bad = []
+    with tempfile.TemporaryDirectory() as folder:
+        original = kind.make(Path(folder))
+        right = kind.load(original)
+        for what, path in mutants(original, kind, n, seed):
+            text = outcome(path, kind, right)
+            fate = text.split()[0]
+            fates[fate] += 1
+            if fate in BAD:
+                bad.append(f"{name} {what}: {text[:300]}")
+    return fates, bad
+
+
+# -- kinds of files ----------------------------------------------------------------------------------
+
+
+def _make_model(folder: Path) -> Path:
+    network = es.Network(
+        es.Input(4, 4, 2), es.Dense(6, lateral_inhibition=0.5), es.Dense(3, threshold=1.0), seed=1
+    )
+    network.save(folder / "model.h5", training='{"config": {"seed": 1}}')
+    return folder / "model.h5"
+
+
+def _load_model(path: Path) -> bytes:
+    network = es.Network.load(path)
+    weights = [f"{key} {w.dtype} {w.shape}".encode() + w.tobytes() for key, w in network.weights.items()]
+    return str(network.to_table()).encode() + b"".join(weights)
+
+
+def _make_checkpoint(folder: Path) -> Path:
+    from eventsnn.train.checkpoint import Checkpoint, save_checkpoint
+
+    arrays = {
+        "weights/a": np.arange(6.0).reshape(2, 3),
+        "moment0/a": np.ones((2, 3), "f4"),
+        "boost": np.ones(4),
+    }
+    saved = Checkpoint(
+        3, 12, arrays | {"boost": np.ones(4)}, [{"epoch": 1, "loss": 0.1}], {"epoch": 1}, {"seed": 1}
+    )
+    save_checkpoint(folder / "checkpoint.h5", saved)
+    return folder / "checkpoint.h5"
+
+
+def _load_checkpoint(path: Path) -> bytes:
+    from eventsnn.train.checkpoint import load_checkpoint
+
+    saved = load_checkpoint(path)
+    arrays = [f"{k} {a.dtype} {a.shape}".encode() + a.tobytes() for k, a in sorted(saved.arrays.items())]
+    return repr((saved.epoch, saved.step, saved.history, saved.best, saved.config)).encode() + b"".join(
+        arrays
+    )
+
+
+def _make_pack(folder: Path) -> Path:
+    from eventsnn.data import pack
+    from eventsnn.data.memory import ListDataset
+    from tests.events.helpers import random_stream
+
+    streams = [random_stream(40, seed=k, sensor_size=(10, 8, 2)) for k in range(6)]
+    pack(ListDataset(streams, np.arange(6) % 3), folder / "set.esp")
+    return folder / "set.esp"
+
+
+def _load_pack(path: Path) -> bytes:
+    from eventsnn.data import Packed
+    from eventsnn.train.samples import Feeder
+
+    data = Packed(path)
+    texts = repr((data.sensor_size, data.classes, data.labels.tolist(), [Path(p).name for p in data.paths]))
+    events = b"".join(data.stream(k).events.tobytes() for k in range(len(data)))
+    batch = Feeder(data, 160, None, 1).prepare(np.arange(len(data)), 0)
+    read = batch.times.tobytes() + batch.neurons.tobytes() + batch.ptr.tobytes()
+    return texts.encode() + events + str(zlib.crc32(read)).encode()
+
+
+KINDS = {
+    "model": Kind(_make_model, _load_model, mutate_hdf5),
+    "checkpoint": Kind(_make_checkpoint, _load_checkpoint, mutate_hdf5),
+    "pack": Kind(_make_pack, _load_pack),
+}
+
+
+def main() -> int:
+    """Command line; see the top of this module."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND")
+    parser.add_argument("--n", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    worst = 0
+    for name in arguments.kinds:
+        fates, bad = try_kind(name, arguments.n, arguments.seed)
+        print(f"{name}: {', '.join(f'{count} {fate}' for fate, count in fates.most_common())}", flush=True)
+        for line in bad:
+            print(f"  {line}")
+        worst = max(worst, int(bool(bad)))
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
