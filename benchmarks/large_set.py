@@ -47,7 +47,7 @@ def synthesise(source: FileSource, n: int, seed: int) -> Iterator[tuple[str, int
             rest, events["x"] = np.divmod(batch.neurons, width)
             events["p"], events["y"] = np.divmod(rest, height)
             words = to_words(events, source.sensor_size)
-            yield f"{start + index + 1:05d}.bin", int(batch.labels[0]), words
+            yield f"{start + index + 1:05d}.bin", int(batch.labels[0]), words, 0
 
 
 class Watch:

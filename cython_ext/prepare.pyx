@@ -1,7 +1,8 @@
 """From recordings as they lie in files to the input of a mini-batch: read, augment, sort, without the GIL.
 
-Twins: eventsnn/data/draws.py (random numbers), eventsnn/data/augment.py (changes), eventsnn/train/samples.py
-`to_arrays` (order), eventsnn/events/formats/twin.py (5-byte records), eventsnn/data/packed.py (words).
+Twins: eventsnn/data/draws.py (random numbers), eventsnn/data/augment.py (changes), eventsnn/events/origin.py (where
+time begins), eventsnn/train/samples.py `to_arrays` (order), eventsnn/events/formats/twin.py (5-byte
+records), eventsnn/data/packed.py (words).
 """
 
 from libc.math cimport fabs, rint
@@ -22,6 +23,7 @@ cdef enum Status:
     BACKWARDS              # an event earlier than the one before it
     CUT                    # no bytes, or no whole number of records
     UNREADABLE
+    BEFORE_ZERO            # the recording begins before time 0
 
 cdef enum Purpose:         # draws of a recording, see eventsnn/data/augment.py
     SHIFT_X
@@ -39,12 +41,14 @@ cdef struct Asked:
     int64_t shift                   # pixels, >= 0
     uint64_t drop                   # an event is dropped if the upper 53 bits of its draw are below this
     double time_scale
+    int64_t latest                  # recordings that begin later count from their first event, microseconds
 
 # What happens to one recording, and where its events go.
 cdef struct Work:
     int64_t dx, dy
     uint64_t drop, drop_key
     uint64_t number                 # of the next event, those that are dropped counted too
+    int64_t latest, origin          # microseconds; eventsnn/events/origin.py
     double* times
     int32_t* neurons
     Py_ssize_t n                    # events written
@@ -57,12 +61,14 @@ cdef inline int64_t draw_shift(uint64_t bits, int64_t shift, int64_t size) noexc
 cdef inline void place(Work* work, const Sensor* sensor, int64_t x, int64_t y, int64_t p, int64_t t) noexcept nogil:
     """Write the next event down, and count it only if it is kept: no branch to mispredict."""
     cdef bint keep
+    if work.number == 0 and t > work.latest:
+        work.origin = t
     x += work.dx
     y += work.dy
     keep = (<uint64_t> x < <uint64_t> sensor.width) & (<uint64_t> y < <uint64_t> sensor.height)
     if work.drop:
         keep &= (draw(work.drop_key, work.number) >> 11) >= work.drop
-    work.times[work.n] = <double> t
+    work.times[work.n] = <double> (t - work.origin)
     work.neurons[work.n] = <int32_t> ((p * sensor.height + y) * sensor.width + x)
     work.n += keep
     work.number += 1
@@ -110,6 +116,8 @@ cdef Status place_words(const uint8_t* bytes, Py_ssize_t n, const Sensor* sensor
 
 cdef Status place_events(const Event* events, Py_ssize_t n, const Sensor* sensor, Work* work) noexcept nogil:
     cdef Py_ssize_t i
+    if n and events[0].t < 0:
+        return BEFORE_ZERO
     for i in range(n):
         if i and events[i].t < events[i - 1].t:
             return BACKWARDS
@@ -187,6 +195,7 @@ cdef Status prepare_one(Records records, Py_ssize_t k, uint64_t index, const Sen
     work.drop_key = draw(key, DROP)
     work.times, work.neurons = times, neurons
     work.n, work.number = 0, 0
+    work.latest, work.origin = asked.latest, 0
     if records.kind == NMNIST:
         status = place_nmnist(records.start[k], n, sensor, &work)
     elif records.kind == WORDS:
@@ -212,12 +221,13 @@ cdef int bits_below(int64_t n) noexcept nogil:
 
 
 def prepare(Records records, tuple sensor_size, const int64_t[::1] indices, uint64_t key, int64_t shift,
-            uint64_t drop, double time_scale, double[::1] times, int32_t[::1] neurons, int64_t[::1] ptr,
-            int32_t[::1] status):
+            uint64_t drop, double time_scale, int64_t latest, double[::1] times, int32_t[::1] neurons,
+            int64_t[::1] ptr, int32_t[::1] status):
     """Augment and sort recordings into one batch.
 
     `indices` are their numbers in the data set, `key` that of (seed, AUGMENT, epoch), `drop` the threshold of
-    the probability (eventsnn/data/draws.py). Writes events of recording k as float64 ms and input neurons,
+    the probability (eventsnn/data/draws.py). Recordings that begin later than `latest` (microseconds) count from their
+    first event, be it dropped or not. Writes events of recording k as float64 ms and input neurons,
     sorted by (time, neuron), to ``ptr[k]:ptr[k + 1]`` of `times` and `neurons`, which have room for
     `records.most_events`; and to status[k] 0, or else why recording k is bad, and left empty.
     """
@@ -231,6 +241,7 @@ def prepare(Records records, tuple sensor_size, const int64_t[::1] indices, uint
     sensor.y_bits = bits_below(sensor.height)
     sensor.p_bits = bits_below(sensor.polarities)
     asked.key, asked.shift, asked.drop, asked.time_scale = key, shift, drop, time_scale
+    asked.latest = latest
     with nogil:
         ptr[0] = 0
         for k in range(records.n):

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from eventsnn.engines import clocked, queue, sweep, twin
 from eventsnn.engines.arguments import check_dtype
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord
-from eventsnn.errors import SimulationError
+from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
+from eventsnn.events.origin import find_origin
 from eventsnn.network import Network
 
 ENGINES = ("auto", "queue", "sweep", "twin", "clocked")
+
+LATEST_START_MS = 2.0**23
+"""From here on (2.3 hours) float64 times in ms are more than 1e-9 ms apart."""
 
 
 def simulate(
@@ -25,6 +30,7 @@ def simulate(
     engine: str = "auto",
     dtype: str = "float64",
     t_stop: float | None = None,
+    origin_us: int | None = None,
     trace: str | os.PathLike[str] | None = None,
     record: Iterable[str] = ("spikes",),
 ) -> SpikeRecord:
@@ -35,7 +41,7 @@ def simulate(
     network : Network
     events : EventStream, structured array or (times_ms, indices)
         A recording for the network's sensor; a structured array has fields t (microseconds), x, y, p as
-        tonic's do. A pair gives float times in ms and input neurons.
+        tonic's do. A pair gives float times in ms, taken as they are, and input neurons.
     engine : {"auto", "queue", "sweep", "twin", "clocked"}
         ``queue`` runs any network; ``sweep`` runs chains of layers, faster, to the same bits; ``twin`` is the
         readable plain-Python engine (float64 only); ``auto`` chooses between the first two. ``clocked`` is
@@ -44,10 +50,14 @@ def simulate(
         Precision of membrane potentials and synaptic currents.
     t_stop : float, optional
         Last time to simulate, ms, included; None runs until no neuron can fire any more. A network with
-        recurrent connections needs it.
+        recurrent connections needs it. Counted from the origin, like all times of the result.
 
     Other Parameters
     ----------------
+    origin_us : int, optional
+        The recording's time that is time 0 of the run, microseconds. By default 0 if the recording begins
+        within the first second of its clock, else the time of its first event: see `eventsnn.events.origin`.
+        The result keeps it as ``run.origin_us``.
     trace : path, optional
         Write an HDF5 trace of the run.
     record : iterable of {"spikes", "potential", "spsp"}
@@ -63,6 +73,8 @@ def simulate(
     ------
     SimulationError
         For events that do not fit the network, an unknown engine or dtype, a missing `t_stop`.
+    EventStreamError
+        For a recording that begins before 0 (or `origin_us`).
     TraceError
         If the trace cannot be written.
     SimulationInterrupted
@@ -71,18 +83,18 @@ def simulate(
     if engine not in ENGINES:
         raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     check_dtype(dtype)
-    times, indices = to_input(network, events)
+    given = to_input(network, events, origin_us)
     if engine == "auto":
-        engine = "queue" if sweep.refusal(network) or len(times) > sweep.MAX_EVENTS else "sweep"
+        engine = "queue" if sweep.refusal(network) or len(given.times) > sweep.MAX_EVENTS else "sweep"
     if trace is None:
-        return _run(network, times, indices, engine, dtype, t_stop)
+        return _run(network, given, engine, dtype, t_stop)
     from eventsnn.trace.writer import TraceWriter
 
     config = {"engine": engine, "dtype": dtype, "t_stop": t_stop}
     # The file is begun before the simulation: a wrong option or an unwritable folder must not cost a run.
     with TraceWriter(trace, network, record=tuple(record), config=config) as writer:
         try:
-            run = _run(network, times, indices, engine, dtype, t_stop)
+            run = _run(network, given, engine, dtype, t_stop)
         except SimulationInterrupted as stopped:
             writer.append(stopped.record)
             writer.close()
@@ -91,7 +103,29 @@ def simulate(
     return run
 
 
-def _run(
+class InputSpikes(NamedTuple):
+    """What a network takes of a recording; `to_input` makes it."""
+
+    times: np.ndarray
+    """ms from the origin, float (n,)."""
+
+    indices: np.ndarray
+    """Input neurons, int (n,)."""
+
+    origin_us: int | None
+    """The recording's time that is 0 ms, microseconds; None where nothing says it: there are no events."""
+
+
+def _run(network: Network, given: InputSpikes, engine: str, dtype: str, t_stop: float | None) -> SpikeRecord:
+    origin = given.origin_us or 0
+    try:
+        run = _run_engine(network, given.times, given.indices, engine, dtype, t_stop)
+    except SimulationInterrupted as stopped:
+        raise SimulationInterrupted(replace(stopped.record, origin_us=origin)) from None
+    return replace(run, origin_us=origin)
+
+
+def _run_engine(
     network: Network, times: np.ndarray, indices: np.ndarray, engine: str, dtype: str, t_stop: float | None
 ) -> SpikeRecord:
     if engine == "twin":
@@ -109,20 +143,26 @@ def _run(
     return record
 
 
-def to_input(network: Network, events: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(times in ms, input neurons) of a recording for the network's sensor.
+def to_input(network: Network, events: Any, origin_us: int | None = None) -> InputSpikes:
+    """Input spikes of a recording for the network's sensor; the door for all events given to simulations.
+
+    Parameters
+    ----------
+    network : Network
+    events : EventStream, structured array or (times_ms, indices)
+    origin_us : int, optional
+        Where time begins; the rule of `eventsnn.events.origin` without it. A pair has begun already.
 
     Raises
     ------
     SimulationError
-        If the recording's sensor is not the network's.
+        If the recording's sensor is not the network's, or a pair of floats begins so late that its times are
+        no longer exact.
     EventStreamError
-        If a structured array holds events that make no sense.
+        If a structured array holds events that make no sense, or the recording begins before its origin.
     """
     if isinstance(events, tuple):
-        if len(events) != 2:
-            raise SimulationError(f"events: a tuple must be (times_ms, indices), got {len(events)} items")
-        return np.asarray(events[0]), np.asarray(events[1])
+        return _check_pair(events, origin_us)
     if not isinstance(events, EventStream):
         events = EventStream.from_structured(events, sensor_size=network.input.sensor_size)
     if tuple(events.sensor_size) != network.input.sensor_size:
@@ -132,4 +172,23 @@ def to_input(network: Network, events: Any) -> tuple[np.ndarray, np.ndarray]:
             f"events: the recording's sensor is {width} x {height} x {polarities}, "
             f"the network's input is {want.width} x {want.height} x {want.polarities}"
         )
-    return events.times_ms(), events.input_indices()
+    try:
+        origin = find_origin(events.events["t"], origin_us)
+    except EventStreamError as error:
+        raise EventStreamError(f"events: {error}") from None
+    known = origin if len(events) or origin_us is not None else None
+    return InputSpikes(events.times_ms(origin), events.input_indices(), known)
+
+
+def _check_pair(pair: tuple[Any, ...], origin_us: int | None) -> InputSpikes:
+    if len(pair) != 2:
+        raise SimulationError(f"events: a tuple must be (times_ms, indices), got {len(pair)} items")
+    times = np.asarray(pair[0])
+    if origin_us is None and times.size and times.dtype.kind in "iuf" and np.min(times) >= LATEST_START_MS:
+        first = float(np.min(times))
+        raise SimulationError(
+            f"events: the first is at {first:g} ms, where float64 knows times to {np.spacing(first):.1g} ms "
+            "only; give an EventStream, whose times are whole microseconds, or subtract the recording's "
+            "start (origin_us=0 takes the times as they are)"
+        )
+    return InputSpikes(times, np.asarray(pair[1]), 0 if origin_us is None and times.size else origin_us)

@@ -10,6 +10,7 @@ def prepare(
     shift: int,
     drop: int,
     time_scale: float,
+    latest: int,
     times: np.ndarray,
     neurons: np.ndarray,
     ptr: np.ndarray,

@@ -17,9 +17,19 @@ from eventsnn.cli.reading import ReadingCommand, reading_options
 @click.argument("source", type=FILE, metavar="IN")
 @output_argument("OUT", "The file to write.")
 @click.option("--to", "to_format", metavar="FORMAT", help="Format of OUT; by default what its ending says.")
+@click.option(
+    "--from-zero", is_flag=True, help="Subtract the time of the first event, so that OUT begins at 0."
+)
 @reading_options(sensor="what IN says, else what is usual for its format, else the smallest")
 @json_option
-def convert(source: Path, out: Path, to_format: str | None, reading: dict[str, Any], as_json: bool) -> None:
+def convert(
+    source: Path,
+    out: Path,
+    to_format: str | None,
+    from_zero: bool,
+    reading: dict[str, Any],
+    as_json: bool,
+) -> None:
     """Write a recording, or a part of it, in another format.
 
     docs/formats.md lists the formats. Memory does not grow with the recording (but for .npz and --on-bad
@@ -29,16 +39,19 @@ def convert(source: Path, out: Path, to_format: str | None, reading: dict[str, A
     Example:
       eventsnn convert camera.raw camera.es
       eventsnn convert camera.raw part.h5 --from 1000 --until 2000 --crop 300,200,368,268
+      eventsnn convert camera.aedat4 camera.dat --from-zero
       eventsnn convert events.txt events.raw --columns "t[s],x,y,p" --sensor 240x180x2 --to evt3
     """
     from eventsnn.events import open_events, write_parts
+    from eventsnn.events.files import from_zero as begin_at_zero
     from eventsnn.events.formats import find_encoder
 
     start = time.perf_counter()
     find_encoder(out, to_format, (1, 1, 2))  # what cannot be written is refused before anything is read
     refuse_overwriting("OUT", out, [source])
     with open_events(source, **reading) as recording:
-        n = write_parts(out, recording, recording.sensor_size, format=to_format)
+        parts = begin_at_zero(recording) if from_zero else recording
+        n = write_parts(out, parts, recording.sensor_size, format=to_format)
     result = {
         "in": str(source),
         "from": recording.format,

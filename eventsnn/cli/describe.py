@@ -13,6 +13,7 @@ from eventsnn.cli.common import format_fields, format_size
 from eventsnn.events import EventStream, Recording, detect_format, open_events
 from eventsnn.events.formats.base import Anomalies
 from eventsnn.events.formats.streams import StreamChoiceError, StreamInfo
+from eventsnn.events.origin import find_origin
 
 _BINS = 200
 
@@ -79,6 +80,7 @@ def describe_recording(file: Path, plot: Path | None, **reading: Any) -> tuple[d
         "events": summary.n,
         "t_first_us": first,
         "t_last_us": last,
+        "origin_us": _find_origin(first),
         "on_fraction": summary.on / summary.n if summary.n else None,
         "duration_ms": duration / 1e3,
         "events_per_s": rate,
@@ -94,6 +96,7 @@ def describe_recording(file: Path, plot: Path | None, **reading: Any) -> tuple[d
     if first is not None:
         fields += [
             ("time", f"{first:,} .. {last:,} us ({duration / 1e3:.3f} ms)"),
+            *_describe_start(first),
             ("rate", f"{rate:,.0f} events/s" if rate else "-"),
             ("polarity", f"{100 * summary.on / summary.n:.1f} % ON"),
             ("pixels", f"{result['active_pixels']:,} of {width * height:,} have events"),
@@ -127,6 +130,21 @@ def _list_streams(
         f"choose one: {shlex.join(['eventsnn', 'info', str(file), '--stream', str(streams[0].number)])}",
     ]
     return result, "\n".join(lines)
+
+
+def _find_origin(first: int | None) -> int | None:
+    """What simulation and training subtract; None for a recording without events, or one that they refuse."""
+    return None if first is None or first < 0 else find_origin(np.array([first]))
+
+
+def _describe_start(first: int) -> list[tuple[str, str]]:
+    """A word about a recording that does not begin near 0."""
+    shift = "'convert --from-zero' (stream.shifted() in Python) writes it from 0 on"
+    if first < 0:
+        return [("start", f"before 0: simulate, train and evaluate refuse it; {shift}")]
+    if _find_origin(first):
+        return [("start", f"late: simulate, train and evaluate count from its first event; {shift}")]
+    return []
 
 
 def _describe_anomalies(odd: Anomalies, on_bad: str | None) -> str:

@@ -26,14 +26,15 @@ from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, sensor_problem, with_saved
 from eventsnn.cli.stream_options import is_live, stream_one, stream_options, wants_stream
 from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord
-from eventsnn.errors import EventFileError
+from eventsnn.errors import EventFileError, EventStreamError
+from eventsnn.events.origin import find_origin
 from eventsnn.interrupts import hold_interrupts
 from eventsnn.simulate import ENGINES
 from eventsnn.simulate import simulate as run_network
 from eventsnn.trace.schema import RECORD
 
 if TYPE_CHECKING:
-    from eventsnn.events import ReadingOptions
+    from eventsnn.events import EventStream, ReadingOptions, Recording
     from eventsnn.network import Network
     from eventsnn.trace import TraceWriter
 
@@ -64,6 +65,7 @@ class Settings:
     engine: str
     dtype: str
     t_stop: float | None
+    origin_us: int | None
 
 
 @click.command(cls=ReadingCommand)
@@ -91,6 +93,14 @@ class Settings:
 @click.option(
     "--t-stop", type=float, metavar="MS", help="Last time to simulate; until the network is quiet by default."
 )
+@click.option(
+    "--origin",
+    "origin_us",
+    type=int,
+    metavar="US",
+    help="The recording's time (microseconds) that is time 0 of the run and of its results. By default 0 for "
+    "recordings that begin within the first second of their clock, else their first event.",
+)
 @stream_options
 @reading_options(sensor="the model's input", files=True)
 @json_option
@@ -102,6 +112,7 @@ def simulate(
     engine: str,
     dtype: str,
     t_stop: float | None,
+    origin_us: int | None,
     reading: dict[str, Any],
     bad_files: str,
     as_json: bool,
@@ -135,7 +146,7 @@ def simulate(
     in_parts = wants_stream(model, engine, files, stream, trace, record, reading)
     network = Network.load(model)
     options = ReadingOptions(**with_saved(model, reading)).for_input(network.input.sensor_size)
-    settings = Settings(options, bad_files, engine, dtype, t_stop)
+    settings = Settings(options, bad_files, engine, dtype, t_stop, origin_us)
     if in_parts:
         result, stop = stream_one(network, files, trace, stream, settings)
         if stream["spikes"] == "-":  # standard output belongs to the spikes
@@ -208,6 +219,7 @@ def _simulate_file(
     try:
         with settings.reading.open(file) as recording:
             events = recording.read()
+            origin = _choose_origin(recording, events, settings.origin_us)
             odd = asdict(recording.anomalies)
         problem = sensor_problem(network, events.sensor_size, settings.reading)
         if problem is not None:
@@ -221,7 +233,12 @@ def _simulate_file(
     start = time.perf_counter()
     try:
         run = run_network(
-            network, events, engine=settings.engine, dtype=settings.dtype, t_stop=settings.t_stop
+            network,
+            events,
+            engine=settings.engine,
+            dtype=settings.dtype,
+            t_stop=settings.t_stop,
+            origin_us=origin,
         )
     except SimulationInterrupted as stop:
         run = stop.record
@@ -230,6 +247,15 @@ def _simulate_file(
         if writer is not None:
             writer.append(run, source=str(file))
         results.append(_result(file, run, seconds) | {"anomalies": odd})
+
+
+def _choose_origin(recording: Recording, events: EventStream, origin_us: int | None) -> int:
+    """The origin asked for, or that of the whole recording; refuses one that begins before it."""
+    late = origin_us is None and len(events) > 0 and events.events["t"][0] >= 0
+    try:
+        return find_origin(events.events["t"], recording.origin_us if late else origin_us)
+    except EventStreamError as error:
+        raise EventFileError(recording.path, str(error)) from None
 
 
 def _result(file: Path, run: SpikeRecord, seconds: float) -> dict[str, Any]:
@@ -242,6 +268,7 @@ def _result(file: Path, run: SpikeRecord, seconds: float) -> dict[str, Any]:
         "dtype": run.dtype,
         "exit_reason": run.exit_reason.value,
         "t_end_ms": run.t_end if math.isfinite(run.t_end) else None,
+        "origin_us": run.origin_us,
         "skipped": False,
     }
 
@@ -258,6 +285,11 @@ def _format_one(result: dict[str, Any]) -> str:
             f"  spikes of each layer          {layers}",
             f"  {result['events']} events through engine {result['engine']}, {result['dtype']}, "
             f"in {result['seconds']:.4f} s {_ending(result)}",
+            *(
+                [f"  times count from {result['origin_us']} us of the recording"]
+                if result["origin_us"]
+                else []
+            ),
         ]
     )
 

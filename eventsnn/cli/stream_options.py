@@ -168,6 +168,7 @@ def stream_one(
         options["patience"],
         options["idle"],
         trace,
+        common.origin_us,
     )
     result = stream_file(network, file, settings)
     stop = kept_text(result, settings) if result["exit_reason"] == "interrupted" else None

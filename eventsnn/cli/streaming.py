@@ -18,10 +18,11 @@ from eventsnn.cli.common import Interrupted, note
 from eventsnn.cli.reading import sensor_problem
 from eventsnn.engines.arguments import check_t_stop
 from eventsnn.engines.record import ExitReason, SpikeRecord
-from eventsnn.errors import SimulationError
+from eventsnn.errors import EventFileError, EventStreamError, SimulationError
 from eventsnn.events import EventStream, ReadingOptions
 from eventsnn.events.ahead import Ahead
 from eventsnn.events.live import ByteSource, Live, UDPSource
+from eventsnn.events.recording import Recording
 from eventsnn.events.region import Region
 from eventsnn.events.stream import SensorSize
 from eventsnn.interrupts import hold_interrupts
@@ -50,6 +51,7 @@ class StreamSettings:
     patience: float | None = None
     idle: float | None = None
     trace: Path | None = None
+    origin_us: int | None = None
 
     @property
     def region(self) -> Region:
@@ -65,14 +67,24 @@ class Run:
         saved = None if settings.resume_from is None else load_state(settings.resume_from, network)
         if saved is None:
             self.simulation = Simulation(
-                network, engine=settings.engine, dtype=settings.dtype, t_stop=settings.t_stop
+                network,
+                engine=settings.engine,
+                dtype=settings.dtype,
+                t_stop=settings.t_stop,
+                origin_us=settings.origin_us,
             )
         else:
             _check_same_region(settings, saved)
+            if settings.origin_us not in (None, saved.origin_us):
+                raise SimulationError(
+                    f"{settings.resume_from}: the state counts times from {saved.origin_us} us, not from "
+                    f"{settings.origin_us}; leave --origin out"
+                )
             self.simulation = Simulation.take_up(saved, network, t_stop=settings.t_stop)
         self.resumed_at = self.simulation.t_complete if saved else -math.inf
         self.to_skip = self.simulation.held
         self.trace: TraceWriter | None = None
+        self.source: Recording | None = None  # of a run that is not live
         self.late = 0
         self.finished = False
         self.spikes = (
@@ -80,11 +92,21 @@ class Run:
         )
         self._last_save = self._last_word = time.monotonic()
 
+    def origin(self, part: EventStream) -> int:
+        """The origin of the run, decided by the first events of the recording, whatever is kept of them."""
+        run = self.simulation
+        if run.origin_us is None and len(part):
+            known = None if self.source is None else self.source.origin_us
+            begun = known is not None and part.events["t"][0] >= 0
+            run.origin_us = known if begun else part.origin_us  # which refuses what begins before 0
+        return run.origin_us or 0
+
     def take(self, part: EventStream) -> None:
         """Events of the region through the network, their spikes to where they go."""
-        part = self._new_ones(part)
+        origin = self.origin(part)
+        part = self._new_ones(part, origin)
         if self.settings.live:
-            early = int(np.searchsorted(part.times_ms(), self.simulation.t_complete))
+            early = int(np.searchsorted(part.times_ms(origin), self.simulation.t_complete))
             self.late += early
             part = EventStream._trusted(part.events[early:], part.sensor_size)
         if len(part):
@@ -132,12 +154,12 @@ class Run:
             run = self.simulation
             click.echo(f"\r{run.events} events, {run.t_complete / 1000.0:.3f} s ", nl=False, err=True)
 
-    def _new_ones(self, part: EventStream) -> EventStream:
+    def _new_ones(self, part: EventStream, origin: int) -> EventStream:
         """Without the events that the run that was saved has taken: those before its end, and some at it."""
         if self.resumed_at == -math.inf:
             return part
         first, last = np.searchsorted(
-            part.times_ms(), [self.resumed_at, np.nextafter(self.resumed_at, np.inf)]
+            part.times_ms(origin), [self.resumed_at, np.nextafter(self.resumed_at, np.inf)]
         )
         known = min(self.to_skip, int(last - first))
         self.to_skip -= known
@@ -199,12 +221,16 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
             source = stack.enter_context(settings.reading.open(file))
             _check_sensor(network, source.sensor_size, settings.reading)
         run = Run(network, settings)
+        run.source = None if settings.live else source
         if run.spikes is not None:
             stack.callback(run.spikes.close)
         if settings.trace is not None:
             config = {"engine": run.simulation.engine, "dtype": settings.dtype, "t_stop": settings.t_stop}
             run.trace = stack.enter_context(TraceWriter(settings.trace, network, config=config))
-        interrupted = _run(run, _live_parts(run, source) if settings.live else source)
+        try:
+            interrupted = _run(run, _live_parts(run, source) if settings.live else source)
+        except EventStreamError as error:
+            raise EventFileError(file, str(error)) from None
         run.end_trace(file, interrupted)
         dropped = source.dropped if settings.live else 0
         odd = asdict(source.anomalies)
@@ -270,19 +296,22 @@ def _live_parts(run: Run, source: Live) -> Iterator[EventStream | float]:
     if patience is None and isinstance(source, UDPSource):
         patience = 10.0
     checked = False
-    last_ms, last_wall = -1.0, 0.0
+    last_us, last_wall = -1, 0.0
     for events in source:
         if len(events):
             assert source.sensor is not None
             if not checked:
                 _check_sensor(run.network, region.sensor(source.sensor), run.settings.reading)
                 checked = True
-            if events["t"][-1] / 1000.0 >= last_ms:
-                last_ms, last_wall = float(events["t"][-1]) / 1000.0, time.monotonic()
-            yield region.cut(EventStream._trusted(events, source.sensor))
-            if events["t"][-1] / 1000.0 >= region.t_until:
+            if events["t"][-1] >= last_us:
+                last_us, last_wall = int(events["t"][-1]), time.monotonic()
+            part = EventStream._trusted(events, source.sensor)
+            origin = run.origin(part)
+            yield region.cut(part, origin)
+            if part.times_ms(origin)[-1] >= region.t_until:
                 return
-        elif patience is not None and last_ms >= 0.0:
+        elif patience is not None and last_us >= 0:
+            last_ms = (last_us - (run.simulation.origin_us or 0)) / 1000.0
             yield max(0.0, last_ms + (time.monotonic() - last_wall) * 1000.0 - patience)
         else:
             yield 0.0
@@ -305,6 +334,7 @@ def _result(file: str, run: Run, seconds: float, interrupted: bool) -> dict[str,
         "dtype": simulation.dtype,
         "exit_reason": reason,
         "t_end_ms": t_end,
+        "origin_us": simulation.origin_us or 0,
         "skipped": False,
     }
 

@@ -18,6 +18,7 @@ import numpy as np
 from eventsnn.data.draws import AUGMENT, draw, draw_many, make_key, threshold, to_range, to_unit
 from eventsnn.data.transforms import Transforms, check_transforms
 from eventsnn.errors import TrainingError
+from eventsnn.events.origin import from_origin
 from eventsnn.events.stream import SensorSize
 
 SHIFT_X, SHIFT_Y, TIME, DROP, JITTER, FLIP, TRANSFORMS = range(7)
@@ -128,14 +129,17 @@ class Augmentation:
         Returns
         -------
         structured ndarray of shape (m,), m <= n
-            Same dtype, still sorted by t.
+            Same dtype, still sorted by t, which is counted from the recording's origin
+            (`eventsnn.events.origin`).
 
         Raises
         ------
         TrainingError
             A transform of tonic's cannot be made, or fails.
+        EventStreamError
+            The recording begins before 0.
         """
-        events = self.prepare(events, sensor_size, seed, epoch, index)
+        events = self.prepare(from_origin(events), sensor_size, seed, epoch, index)
         key = make_key(seed, AUGMENT, epoch, index)
         keep = np.ones(len(events), bool)
         moved = {}
@@ -169,7 +173,7 @@ def _shake(events: np.ndarray, deviation: float, key: int) -> np.ndarray:
     deviates = (sum(parts) - 2 * 65535) * (math.sqrt(3.0) / 65536.0)
     changed = events.copy()
     moved = events["t"] + np.rint(deviation * deviates).astype(np.int64)
-    changed["t"] = np.maximum(moved, min(0, int(events["t"][0])))
+    changed["t"] = np.maximum(moved, 0)
     return changed[np.argsort(changed["t"], kind="stable")]
 
 

@@ -29,8 +29,6 @@ from eventsnn.events.stream import SensorSize
 MARK = "unfinished"
 """Name of the file that stands in ``download`` while tonic works there."""
 
-LATEST_START_US = 1_000_000
-"""Recordings that begin later than this, or before 0, are shifted to begin at 0: theirs is another clock."""
 
 Progress = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], object]]]
 
@@ -162,7 +160,7 @@ def fetch(
 
 
 class _Tidy:
-    """tonic's samples in order of time, beginning near 0, and all targets, also where tonic has no list."""
+    """tonic's samples in order of time, none before 0, and all targets, also where tonic has no list."""
 
     def __init__(self, dataset: EventTargetSequence, part: str, show: Progress) -> None:
         self._dataset = dataset
@@ -184,7 +182,7 @@ class _Tidy:
         if len(t) and (np.diff(t) < 0).any():
             events = events[np.argsort(t, kind="stable")]
             t = events["t"]
-        if len(t) and not 0 <= t[0] <= LATEST_START_US:
+        if len(t) and t[0] < 0:
             events = events.copy()
             events["t"] -= t[0]
         return events, target

@@ -13,11 +13,12 @@ Layout, all numbers little-endian::
                   i64 x n: class numbers
                   UTF-8 JSON: {"classes": [...], "names": [n file names]}; "numbered": true where the
                   classes have no names but their numbers; "reading": how the recordings were read, where
-                  not as they are (fields of `ReadingOptions`)
+                  not as they are (fields of `ReadingOptions`); "origins_us": [n numbers] where one is not 0
 
 An event is one 64-bit word: from the lowest bit x, y, p, each as wide as the sensor needs (6 + 6 + 1 bits for
-34 x 34 x 2), and above them the time in microseconds. N-MNIST's own records take 5 bytes instead of 8, but
-hold sensors up to 256 x 240 and 2^23 us only; words hold any recording, and decode with shifts alone.
+34 x 34 x 2), and above them the time in microseconds from the recording's origin (`eventsnn.events.origin`),
+so that recordings of any clock fit. N-MNIST's own records take 5 bytes instead of 8, but hold sensors up to
+256 x 240 and 2^23 us only; words hold any recording, and decode with shifts alone.
 
 Recordings are read with ``pread`` rather than through a memory map. Both are served by the operating system's
 page cache; but pages of a map count as resident memory of the process (2 GB for 250 million events, read in
@@ -43,6 +44,7 @@ from eventsnn._util.atomic import replace_file
 from eventsnn.data.source import BadFiles, FileSource, LabelledSource, choose_bad_files, describe_reading
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import unwritable
+from eventsnn.events.origin import from_origin
 from eventsnn.events.reading import ReadingOptions
 from eventsnn.events.stream import EventStream, SensorSize
 from eventsnn.events.words import from_words, to_words
@@ -83,6 +85,8 @@ class Packed(FileSource):
         Width, height, polarities.
     reading : ReadingOptions
         How the recordings were read when the file was made.
+    origins_us : ndarray of int64, shape (n,)
+        What was subtracted from the times of each recording, microseconds; `stream` adds it again.
 
     Raises
     ------
@@ -114,6 +118,7 @@ class Packed(FileSource):
         labels = numbers[n + 1 :]
         folders = [f"{self.root}/{name}" for name in self.classes]
         paths = [f"{folders[k]}/{name}" for k, name in zip(labels.tolist(), text["names"], strict=True)]
+        self.origins_us = np.array(text.get("origins_us", [0] * n), np.int64)
         super().__init__(paths, labels, bad_files)
 
     @property
@@ -129,7 +134,9 @@ class Packed(FileSource):
         try:
             if len(data) != end - start:
                 raise EventStreamError("the file has been cut")
-            return EventStream(from_words(np.frombuffer(data, "<u8"), self.sensor_size), self.sensor_size)
+            events = from_words(np.frombuffer(data, "<u8"), self.sensor_size)
+            events["t"] += self.origins_us[index]
+            return EventStream(events, self.sensor_size)
         except EventStreamError as error:
             problem = f"recording {index} ({self.paths[index]}) is damaged, pack the set again: {error}"
             raise EventFileError(self.root, problem, offset=start) from None
@@ -170,8 +177,8 @@ def pack(
     Raises
     ------
     EventFileError
-        A recording cannot be read (unless the source is told to skip such) or has times below 0 or beyond
-        what a word holds, none is left, or the file cannot be written.
+        A recording cannot be read (unless the source is told to skip such), begins before 0 or is longer
+        than a word can say, none is left, or the file cannot be written.
     """
 
     names = _name_recordings(source)
@@ -181,7 +188,12 @@ def pack(
             stream = source.read_or_none(index)
             if stream is not None:
                 name = names[index]
-                yield name, int(source.labels[index]), to_words(stream.events, stream.sensor_size, out, name)
+                try:
+                    origin, events = stream.origin_us, from_origin(stream.events)
+                except EventStreamError as error:
+                    raise EventFileError(source.paths[index], str(error)) from None
+                words = to_words(events, stream.sensor_size, out, name)
+                yield name, int(source.labels[index]), words, origin
             if progress is not None:
                 progress(1)
 
@@ -208,8 +220,8 @@ def _name_recordings(source: LabelledSource) -> list[str]:
     return ["/".join(own[-deep:] if deep < deepest else own[-1:]) for own in parts]
 
 
-Recordings = Iterator[tuple[str, int, npt.NDArray[np.uint64]]]
-"""Name, class number and words of one recording after the other."""
+Recordings = Iterator[tuple[str, int, npt.NDArray[np.uint64], int]]
+"""Name, class number, words and origin (microseconds) of one recording after the other."""
 
 
 def write_packed(
@@ -238,16 +250,18 @@ def _write_all(
     facts: dict[str, Any],
     sensor_size: SensorSize,
 ) -> int:
-    starts, labels, names = [_FIRST_EVENT], [], []
+    starts, labels, names, origins = [_FIRST_EVENT], [], [], []
     file.write(bytes(_FIRST_EVENT))
-    for name, label, words in recordings:
+    for name, label, words, origin in recordings:
         file.write(words.astype("<u8", copy=False).data)
         starts.append(starts[-1] + _WORD * len(words))
         labels.append(label)
         names.append(name)
+        origins.append(origin)
     if not names:
         raise EventFileError(out, "there is no readable recording to pack")
-    text = json.dumps({**facts, "names": names})
+    origin_facts = {"origins_us": origins} if any(origins) else {}
+    text = json.dumps({**facts, "names": names, **origin_facts})
     index = np.array([*starts, *labels], "<i8").tobytes() + text.encode()
     file.write(index)
     header = _HEADER.pack(

@@ -81,6 +81,10 @@ class SpikeRecord:
         Which engine ran and in which precision the state was kept.
     classes : tuple of str or None
         Names of the output neurons, where the network has some.
+    origin_us : int
+        What was subtracted from the recording's times, microseconds: a spike at `time` ms is at
+        ``origin_us + 1000 * time`` on the recording's clock. 0 for a recording that begins within the first
+        second of it; see `eventsnn.events.origin`.
     """
 
     layers: dict[str, LayerSpikes]
@@ -91,6 +95,7 @@ class SpikeRecord:
     dtype: str
     bias: LayerSpikes = field(default_factory=lambda: _bias_spikes(np.empty(0)))
     classes: tuple[str, ...] | None = None
+    origin_us: int = 0
 
     def __getitem__(self, name: str) -> LayerSpikes:
         if name == "input":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Unpack
 
 from eventsnn._util.atomic import replace_file
@@ -100,6 +100,15 @@ def write_parts(
             n += len(part)
         file.write(encoder.finish())
     return n
+
+
+def from_zero(parts: Iterable[EventStream]) -> Iterator[EventStream]:
+    """Consecutive parts of a recording, moved so that its first event is at 0; see `EventStream.shifted`."""
+    first = None
+    for part in parts:
+        if first is None:
+            first = part.t_first
+        yield part if first is None else part.shifted(int(part.events["t"][0]) - first)
 
 
 def detect_format(path: str | os.PathLike[str]) -> str:

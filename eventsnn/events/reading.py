@@ -70,7 +70,8 @@ class ReadingOptions:
         or raise. Left out, "warn"; in data sets "error", as there a cut file is more likely a failed copy
         than the end of a recording.
     t_from, t_until : float
-        ms on the recording's clock; events with t_from <= t < t_until are kept, their times unchanged.
+        ms from the recording's origin (`eventsnn.events.origin`: 0, or the first event of a recording that
+        begins late); events with t_from <= t < t_until are kept, their times unchanged.
     crop : (x0, y0, x1, y1), optional
         Pixels x0 <= x < x1, y0 <= y < y1 are kept and counted from (x0, y0).
     downsample : int

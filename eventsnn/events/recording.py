@@ -14,6 +14,7 @@ from eventsnn.errors import EventFileError, EventFileWarning, EventStreamError
 from eventsnn.events.formats import EventFormat, Options
 from eventsnn.events.formats.base import Anomalies, Reader
 from eventsnn.events.formats.streams import StreamInfo
+from eventsnn.events.origin import find_origin
 from eventsnn.events.reading import ReadingFields, ReadingOptions
 from eventsnn.events.region import Region
 from eventsnn.events.stream import EVENT_DTYPE, EventStream, SensorSize
@@ -42,6 +43,9 @@ class Recording:
         The one of them that is read.
     anomalies : Anomalies
         Counts of what was odd so far: `outside`, `backwards`, `ignored`, `cut_bytes`.
+    origin_us : int or None
+        What `t_from` and `t_until` count from, microseconds: the origin (`eventsnn.events.origin`) of the
+        whole file, whatever is kept of it; 0 for one that begins before 0. None until events are read.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Recording:
         self.format = known.name
         self._known, self._options, self._region = known, options, region or Region()
         self._reader: Reader = known.open(path, options)
+        self.origin_us: int | None = None
         self._whole = self._reader.sensor
         if self._whole is None and self._region.crop is not None:
             self._whole = (*self._region.crop[2:], self._polarities)  # what lies beyond is left out
@@ -101,7 +106,7 @@ class Recording:
         _ = self.sensor_size  # finds the sensor, if need be
         assert self._whole is not None
         for events in self._arrays():
-            part = self._region.cut(EventStream._trusted(events, self._whole))
+            part = self._region.cut(EventStream._trusted(events, self._whole), self.origin_us or 0)
             if len(part):
                 yield part
 
@@ -110,7 +115,7 @@ class Recording:
         if self._whole is None:
             everything = _join(self._arrays())
             self._whole = smallest_sensor([everything], self._polarities)
-            return self._region.cut(EventStream._trusted(everything, self._whole))
+            return self._region.cut(EventStream._trusted(everything, self._whole), self.origin_us or 0)
         return EventStream._trusted(_join(part.events for part in self), self.sensor_size)
 
     def close(self) -> None:
@@ -136,11 +141,12 @@ class Recording:
         arrays: Iterable[np.ndarray] = self._reader
         if self._options.on_bad == "sort":
             arrays = self._sorted()
-        end = self._region.t_until * 1000.0
         for events in arrays:
             if len(events):
+                if self.origin_us is None:
+                    self.origin_us = find_origin(events["t"]) if events["t"][0] >= 0 else 0
                 yield events
-                if events["t"][-1] >= end:
+                if events["t"][-1] - self.origin_us >= self._region.t_until * 1000.0:
                     break
         odd = self.anomalies
         done = {"skip": "left out", "clamp": "clamped", "sort": "sorted"}.get(self._options.on_bad)

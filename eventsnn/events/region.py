@@ -22,7 +22,8 @@ class Region:
     downsample : int
         After that, squares of this many pixels a side become one pixel; every event is kept.
     t_from, t_until : float
-        ms; events with t_from <= t < t_until are kept, their times unchanged.
+        ms from the recording's origin (`eventsnn.events.origin`); events with t_from <= t < t_until are kept,
+        their times unchanged.
 
     Raises
     ------
@@ -66,11 +67,11 @@ class Region:
         n = self.downsample
         return -(-width // n), -(-height // n), polarities
 
-    def cut(self, part: EventStream) -> EventStream:
-        """Those events of a stream that are kept, on the new sensor."""
+    def cut(self, part: EventStream, origin_us: int = 0) -> EventStream:
+        """Those events of a stream that are kept, on the new sensor; `origin_us` is the recording's."""
         events = part.events
         if self.t_from > 0.0 or self.t_until < math.inf:
-            times = part.times_ms()
+            times = part.times_ms(origin_us)
             first, last = np.searchsorted(times, [self.t_from, self.t_until])
             events = events[first:last]
         if self.crop is not None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from eventsnn.errors import EventStreamError
 from eventsnn.events.fields import PolarityCode, PolarityError, find_fields, to_microseconds
+from eventsnn.events.origin import find_origin
 
 # Field names and order are tonic's. Aligned, so that a C struct of the same members describes one event.
 EVENT_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.uint8)], align=True)
@@ -209,6 +210,35 @@ class EventStream:
         events["p"] = 0
         return EventStream._trusted(events, (*self.sensor_size[:2], 1))
 
+    @property
+    def origin_us(self) -> int:
+        """What simulation and training subtract from the times, microseconds: 0 for a recording that begins
+        within the first second of its clock, else the time of its first event; see
+        `eventsnn.events.origin`.
+
+        Raises EventStreamError if the recording begins before 0.
+        """
+        return find_origin(self.events["t"])
+
+    def shifted(self, start: int = 0) -> EventStream:
+        """The same events, all moved by the same time so that the first is at `start` (microseconds).
+
+        Raises EventStreamError if a time would leave the range of int64.
+        """
+        if isinstance(start, bool) or not isinstance(start, int | np.integer):
+            raise EventStreamError(f"start must be a whole number of microseconds, got {start!r}")
+        if self.t_first is None:
+            return self
+        if not -(2**63) <= start <= 2**63 - 1 - self.duration:
+            raise EventStreamError(
+                f"a recording of {self.duration} us cannot begin at {start} us: int64 does not hold its end"
+            )
+        events = self.events.copy()
+        # Either may wrap around int64 on the way; in the end all is inside again.
+        events["t"] -= self.events["t"][0]
+        events["t"] += np.int64(start)
+        return EventStream._trusted(events, self.sensor_size)
+
     def chunks(self, n: int) -> Iterator[EventStream]:
         """Iterate over consecutive parts of `n` events each (the last may be shorter); views, not copies."""
         if n < 1:
@@ -226,9 +256,13 @@ class EventStream:
         indices += self.events["x"]
         return indices
 
-    def times_ms(self) -> npt.NDArray[np.float64]:
-        """Times in milliseconds, ``t / 1000``; float64 of shape (n,)."""
-        return self.events["t"] / 1000.0
+    def times_ms(self, origin_us: int = 0) -> npt.NDArray[np.float64]:
+        """Times in milliseconds from `origin_us` (microseconds) on, ``(t - origin_us) / 1000``.
+
+        float64 of shape (n,). Without an origin, times since 1970 lose their last digits.
+        """
+        t = self.events["t"]
+        return (t - np.int64(origin_us) if origin_us else t) / 1000.0
 
 
 def check_sensor_size(sensor_size: object) -> SensorSize:

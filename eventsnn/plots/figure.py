@@ -106,7 +106,8 @@ def describe_sample(trace: Trace, sample: int) -> str:
     label = ""
     if row.label is not None:
         label = f", label {row.label} ({'right' if row.label == row.prediction else 'wrong'})"
-    return f"Sample {sample}{source}: {decision}{label}"
+    origin = f", times from {row.origin_us:,} us" if row.origin_us else ""
+    return f"Sample {sample}{source}: {decision}{label}{origin}"
 
 
 def neuron_colour(neuron: int) -> str:

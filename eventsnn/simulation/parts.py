@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from eventsnn.engines.record import ExitReason, SpikeRecord, decide, describe_de
 from eventsnn.engines.saved import StateError, StateReader
 from eventsnn.engines.streaming import Stream, Train
 from eventsnn.engines.twin import TwinStream
-from eventsnn.errors import SimulationError
+from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
+from eventsnn.events.origin import find_origin
 from eventsnn.network import Dense, Network
-from eventsnn.simulate import to_input
+from eventsnn.simulate import InputSpikes, to_input
 from eventsnn.simulation.state import SavedState, damaged, load_state, save_state
 
 ENGINES = ("auto", "queue", "sweep", "twin")
@@ -44,6 +46,8 @@ class Simulation:
         Precision of membrane potentials and synaptic currents.
     t_stop : float, optional
         Last time to simulate, ms, included. A network with recurrent connections needs it to `finish`.
+    origin_us : int, optional
+        As for `simulate`. Without it the first events that are fed decide.
 
     Attributes
     ----------
@@ -55,6 +59,8 @@ class Simulation:
         more.
     events : int
         Events taken.
+    origin_us : int or None
+        The recording's time that is 0 ms, microseconds; None until there are events.
     counts : dict of str to int64 array (neurons,)
         Spikes of every layer so far.
 
@@ -73,7 +79,13 @@ class Simulation:
     """
 
     def __init__(
-        self, network: Network, *, engine: str = "auto", dtype: str = "float64", t_stop: float | None = None
+        self,
+        network: Network,
+        *,
+        engine: str = "auto",
+        dtype: str = "float64",
+        t_stop: float | None = None,
+        origin_us: int | None = None,
     ) -> None:
         real = check_dtype(dtype)
         if engine not in ENGINES:
@@ -96,6 +108,7 @@ class Simulation:
         self._bias = InParts(network.input)
         self._early: list[Train] = [(np.empty(0), np.empty(0, np.int32))] * len(network.layers)
         self._ended: str | None = None
+        self.origin_us = None if origin_us is None else find_origin(np.empty(0, np.int64), origin_us)
         self.t_complete = 0.0
         self.events = 0
         self.counts = {str(layer.name): np.zeros(layer.neurons, np.int64) for layer in network.layers}
@@ -128,7 +141,8 @@ class Simulation:
             For events that do not fit the network or come too late; the simulation is as it was before.
         """
         self._check_open()
-        times, inputs, _ = check_input(self.network, *to_input(self.network, events), math.inf)
+        given = self._to_input(events)
+        times, inputs, _ = check_input(self.network, given.times, given.indices, math.inf)
         if len(times) and times[0] < self.t_complete:
             raise SimulationError(
                 f"events: one at {times[0]:.6f} ms comes after {self.t_complete:.6f} ms were simulated; "
@@ -142,6 +156,8 @@ class Simulation:
         # Beyond its next spike the bias neuron is silent, unless another event comes.
         horizon = min(horizon, self._bias.limit(float(times[-1]) if len(times) else 0.0))
         self.events += len(times)
+        # Who names a time before there are events counts from 0.
+        self.origin_us = 0 if given.origin_us is None and until else given.origin_us
         times, inputs = (np.concatenate(pair) for pair in zip(self._held, (times, inputs), strict=True))
         times, inputs = in_order(times, inputs)
         ready = int(np.searchsorted(times, horizon))
@@ -237,12 +253,23 @@ class Simulation:
         ]
         if saved.events < self.held:
             raise StateError(f"events is {saved.events}, but {self.held} wait at the last instant")
-        self.events = saved.events
+        self.events, self.origin_us = saved.events, saved.origin_us
         for name, counts in self.counts.items():
             counts[...] = state.numbers(f"counts/{name}", counts.shape, np.int64, lowest=0)
         following = self._bias.restore(state.within("bias/"), now)
         self._stream.restore(state.within("state/"), now, following)
         state.close()
+
+    def _to_input(self, events: Any) -> InputSpikes:
+        """`eventsnn.simulate.to_input`, from the origin of the events before."""
+        if self.origin_us is None or not self.events:
+            return to_input(self.network, events, self.origin_us)
+        try:
+            return to_input(self.network, events, self.origin_us)
+        except EventStreamError as error:
+            raise SimulationError(
+                f"{error}: events before them have set the origin; feed events in order of time"
+            ) from None
 
     def _check_open(self) -> None:
         if self._ended is not None:
@@ -267,9 +294,10 @@ class Simulation:
             self.counts[name] += np.bincount(neurons, minlength=len(self.counts[name]))
         end = horizon if reason is ExitReason.PART else self._stop
         spikes = biases[biases <= self._stop]
-        return make_record(
+        record = make_record(
             self.network, trains, given, end, self.engine, self.dtype, reason=reason, bias=spikes
         )
+        return replace(record, origin_us=self.origin_us or 0)
 
     def _collect(self, number: int, parts: list[Train], horizon: float) -> Train:
         """Spikes of a layer before the horizon; later ones, known behind a delay, wait for their turn."""

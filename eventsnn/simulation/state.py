@@ -45,6 +45,7 @@ class SavedState:
     events: int
     notes: dict[str, Any]
     arrays: State
+    origin_us: int | None
 
 
 def digest(network: Network) -> str:
@@ -90,6 +91,7 @@ def save_state(path: str | os.PathLike[str], run: Simulation, arrays: State, not
         "dtype": run.dtype,
         "t_complete": run.t_complete,
         "events": run.events,
+        "origin_us": run.origin_us,
         "notes": notes,
     }
     head = json.loads(json.dumps(head))  # as it will be read
@@ -127,6 +129,7 @@ def load_state(path: str | os.PathLike[str], network: Network) -> SavedState:
         ("t_complete", lambda v: type(v) in (int, float) and 0.0 <= v < math.inf),
         ("events", lambda v: type(v) is int and v >= 0),
         ("notes", lambda v: isinstance(v, dict)),
+        ("origin_us", lambda v: v is None or (type(v) is int and -(2**63) <= v < 2**63)),
     ):
         if not good(head.get(field)):
             raise damaged(name, f"field {field!r} is {head.get(field)!r:.60}")
@@ -138,6 +141,7 @@ def load_state(path: str | os.PathLike[str], network: Network) -> SavedState:
         head["events"],
         head["notes"],
         arrays,
+        head["origin_us"],
     )
 
 

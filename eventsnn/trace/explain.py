@@ -66,6 +66,8 @@ class Explanation:
     layer_names : tuple of str
     sensor_size : tuple of 3 int
         Width, height and polarities of the sensor that the events come from.
+    origin_us : int
+        The recording's time that is time 0 of all these, microseconds; see `eventsnn.events.origin`.
     """
 
     layer: str
@@ -83,6 +85,7 @@ class Explanation:
     bias: float
     layer_names: tuple[str, ...]
     sensor_size: tuple[int, int, int]
+    origin_us: int = 0
 
     @property
     def sum(self) -> float:
@@ -102,6 +105,7 @@ class Explanation:
             "spike": self.spike,
             "sample": self.sample,
             "time_ms": self.time_ms,
+            "origin_us": self.origin_us,
             "threshold": self.threshold,
             "sum": self.sum,
             "direct_input": self.direct_input,
@@ -173,6 +177,7 @@ def explain(
         bias=bias,
         layer_names=network.names,
         sensor_size=network.input.sensor_size,
+        origin_us=record.origin_us,
     )
 
 
@@ -288,6 +293,8 @@ def format_explanation(explanation: Explanation, *, top: int = 10) -> str:
         f"at {e.time_ms:.4f} ms",
         f"threshold {e.threshold:g}; contributions add up to {e.sum:.9g}",
     ]
+    if e.origin_us:
+        lines.append(f"times count from {e.origin_us} us of the recording")
     if e.resting:
         lines.append(
             f"of which the resting potential {e.direct_resting:+.5f}, through all layers {e.resting:+.5f}"

@@ -43,6 +43,8 @@ class Sample:
         Local time (ms) up to which every spike is recorded; infinite when the network fell quiet.
     engine, dtype : str
     exit_reason : ExitReason
+    origin_us : int
+        The recording's time that is local time 0, microseconds; see `eventsnn.events.origin`.
     """
 
     index: int
@@ -56,6 +58,7 @@ class Sample:
     engine: str
     dtype: str
     exit_reason: ExitReason
+    origin_us: int = 0
 
     @property
     def length(self) -> float:
@@ -139,6 +142,7 @@ class Trace:
         table = {
             column.path.rpartition("/")[2]: self._file[column.path][: self._count].tolist()
             for column in schema.SAMPLE_COLUMNS
+            if column.path in self._file  # traces of earlier versions have no origins
         }
         rows = (dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True))
         return tuple(_sample(index, row) for index, row in enumerate(rows))
@@ -177,6 +181,7 @@ class Trace:
             dtype=row.dtype,
             classes=network.classes,
             **biases,
+            origin_us=row.origin_us,
         )
 
     def counts(self, layer: str) -> np.ndarray:
@@ -338,4 +343,5 @@ def _sample(index: int, row: dict[str, Any]) -> Sample:
         engine=row["engine"].decode(),
         dtype=row["dtype"].decode(),
         exit_reason=ExitReason(row["exit_reason"].decode()),
+        origin_us=row.get("origin_us", 0),
     )

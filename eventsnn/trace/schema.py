@@ -14,7 +14,8 @@
 A feed-forward projection bears the name of the layer it feeds, lateral inhibition ``<layer>:lateral``, a
 further connection its own key. Rows of sample s are ``[sample_ptr[s], sample_ptr[s + 1])``. SONATA asks for
 timestamps that grow through the whole file: ``timestamps = t_start[s] + local_ms``, where ``local_ms`` (ms
-since the start of the sample) has the engine's exact bits. ``/samples/complete`` is written last; only
+since the origin of the sample) has the engine's exact bits; on the recording's clock a spike is at
+``origin_us[s] + 1000 * local_ms`` microseconds. ``/samples/complete`` is written last; only
 samples marked there count. SONATA: Dai et al., PLoS Comput. Biol. 16(2):e1007696, 2020.
 """
 
@@ -116,6 +117,13 @@ SAMPLE_COLUMNS: Final = (
     Column("/samples/engine", "S16", "engine that ran", None, POINTERS),
     Column("/samples/dtype", "S16", "precision of the engine's state", None, POINTERS),
     Column("/samples/exit_reason", "S16", "why the simulation ended", None, POINTERS),
+    Column(
+        "/samples/origin_us",
+        "<i8",
+        "the recording's time that is local time 0; it began there, or within a second of 0",
+        "us",
+        POINTERS,
+    ),
 )
 COMPLETE: Final = Column("/samples/complete", "|u1", "1: all of this sample is in the file", None, SEAL)
 

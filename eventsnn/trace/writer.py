@@ -327,6 +327,7 @@ class TraceWriter:
             "engine": run.engine.encode(),
             "dtype": run.dtype.encode(),
             "exit_reason": run.exit_reason.value.encode(),
+            "origin_us": run.origin_us,
         }
         for name, value in row.items():
             self._put(f"/samples/{name}", np.array([value]))

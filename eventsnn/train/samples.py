@@ -14,7 +14,8 @@ from eventsnn.data import draws
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, RecordSource
-from eventsnn.errors import TrainingError
+from eventsnn.errors import EventStreamError, TrainingError
+from eventsnn.events.origin import LATEST_START_US, NEVER_LATE_US, from_origin
 from eventsnn.events.stream import EventStream
 from eventsnn.network import Network
 
@@ -29,7 +30,8 @@ class Batch:
     Attributes
     ----------
     times : float64 array (events,)
-        ms; recording k is ``ptr[k]:ptr[k + 1]``, sorted by (time, neuron).
+        ms from each recording's origin (`eventsnn.events.origin`); recording k is ``ptr[k]:ptr[k + 1]``,
+        sorted by (time, neuron).
     neurons : int32 array (events,)
         Input neuron of each event.
     ptr : int64 array (recordings + 1,)
@@ -114,6 +116,9 @@ class Feeder:
         self._change = (change.shift, draws.threshold(change.drop), float(change.time_scale))
         self._early = change if change.prepares else None
         self._moves = None if isinstance(source, CodedSource) else distortion
+        # What is drawn, or has been changed already, begins at 0 whenever its first event is.
+        begun = isinstance(source, CodedSource) or bool(self._early or self._moves)
+        self._latest = NEVER_LATE_US if begun else LATEST_START_US
         if change.transforms:
             change.make_transforms(self._sensor_size)  # what is wrong with them is said before training
         if change.prepares and isinstance(source, CodedSource):
@@ -141,7 +146,7 @@ class Feeder:
         EventFileError
             For an unreadable recording, unless the source is told to skip such.
         TrainingError
-            The source gave events that do not fit its sensor.
+            The source gave events that do not fit its sensor, or begin before time 0.
         IndexError
             There is no recording of such a number.
         """
@@ -180,19 +185,27 @@ class Feeder:
         neurons = np.empty(records.most_events, np.int32)
         ptr, status = np.empty(len(numbers) + 1, np.int64), np.empty(len(numbers), np.int32)
         key = draws.make_key(self._seed, draws.AUGMENT, epoch)
-        kernel.prepare(records, self._sensor_size, numbers, key, *self._change, times, neurons, ptr, status)
+        latest = self._latest
+        kernel.prepare(
+            records, self._sensor_size, numbers, key, *self._change, latest, times, neurons, ptr, status
+        )
         n = int(ptr[-1])
         return Batch(times[:n], neurons[:n], ptr, numbers, self._labels[numbers]), status
 
     def _checked(self, index: int, stream: EventStream | None, epoch: int) -> np.ndarray:
-        """The events of a stream, prepared; TrainingError if its sensor is not that of the source."""
+        """The events of a stream, prepared; TrainingError if its sensor is not that of the source, or it
+        begins before time 0.
+        """
         assert stream is not None
         if tuple(stream.sensor_size) != self._sensor_size:
             raise TrainingError(
                 f"{self._source.paths[index]}: its sensor is {stream.sensor_size}, "
                 f"that of the data set {self._sensor_size}"
             )
-        events = stream.events
+        try:
+            events = from_origin(stream.events)
+        except EventStreamError as error:
+            raise TrainingError(f"{self._source.paths[index]}: {error}") from None
         if self._early is not None:
             events = self._early.prepare(events, self._sensor_size, self._seed, epoch, index)
         if self._moves is not None:
@@ -218,9 +231,13 @@ def check_source(network: Network, data: LabelledSource, what: str) -> None:
         )
 
 
-def to_arrays(stream: EventStream) -> tuple[np.ndarray, np.ndarray]:
-    """(times in ms, input neurons) of a recording, sorted by (time, neuron); twin of the kernel's order."""
-    times, inputs = stream.times_ms(), stream.input_indices()
+def to_arrays(stream: EventStream, origin_us: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Twin of the kernel: (times in ms from the origin, input neurons), sorted by (time, neuron).
+
+    `origin_us` is 0 for what was drawn, or comes from `Augmentation.apply`; the recording's own without it.
+    """
+    times = stream.times_ms(stream.origin_us if origin_us is None else origin_us)
+    inputs = stream.input_indices()
     order = np.lexsort((inputs, times))
     return times[order], inputs[order]
 

@@ -19,6 +19,7 @@ def test_recording(cli: Cli, tmp_path: Path) -> None:
         "events": 4,
         "t_first_us": 10,
         "t_last_us": 2010,
+        "origin_us": 0,
         "on_fraction": 0.75,
         "duration_ms": 2.0,
         "events_per_s": 2000.0,

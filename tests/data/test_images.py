@@ -21,7 +21,7 @@ def test_kernel_has_the_bits_of_its_twin(coder: Bernoulli) -> None:
     images = Images(PIXELS, LABELS, coder=coder, seed=5)
     batch = Feeder(images, 35).prepare([4, 0, 4], 3)
     for (times, neurons), index in zip(batch.samples, [4, 0, 4], strict=True):
-        expected_times, expected_neurons = to_arrays(images.stream(index, 3))
+        expected_times, expected_neurons = to_arrays(images.stream(index, 3), 0)
         np.testing.assert_array_equal(times, expected_times)
         np.testing.assert_array_equal(neurons, expected_neurons)
     assert batch.labels.tolist() == [1, 0, 1]

@@ -123,12 +123,16 @@ def test_unreadable_recordings(tmp_path):
     assert not list(tmp_path.glob("other*"))
 
 
-@pytest.mark.parametrize("times", [[-1, 5], [5, 2**51]])
-def test_times_that_do_not_fit(tmp_path, times):
+@pytest.mark.parametrize(
+    ("times", "problem"),
+    [
+        ([-1, 5], r"sample 0: event 0 is at -1 us, before 0; .* stream\.shifted\(\) .* convert --from-zero"),
+        ([5, 2**51], r"set\.esp: recording sample 0 has times .* 0 \.\. 2251799813685247 us"),
+    ],
+)
+def test_times_that_do_not_fit(tmp_path, times, problem):
     stream = EventStream.from_arrays(times, [0, 0], [0, 0], [0, 0], sensor_size=(34, 34, 2))
-    with pytest.raises(
-        EventFileError, match=r"set\.esp: recording sample 0 has times .* 0 \.\. 2251799813685247 us"
-    ):
+    with pytest.raises(EventFileError, match=problem):
         pack(ListDataset([stream], [0]), tmp_path / "set.esp")
     assert not list(tmp_path.iterdir())
 

@@ -85,7 +85,7 @@ def test_training_sees_what_apply_gives_whatever_the_threads(change: Augmentatio
     for batch in many:
         index = int(batch.indices[0])
         events = change.apply(source.stream(index).events, SENSOR, 5, 2, index)
-        times, neurons = to_arrays(EventStream(events, SENSOR))
+        times, neurons = to_arrays(EventStream(events, SENSOR), 0)
         assert batch.times.tobytes() == times.tobytes()
         assert batch.neurons.tobytes() == neurons.tobytes()
     whole = feeder.prepare(range(12), 2)

@@ -73,7 +73,7 @@ def test_clocks_that_wrap(tmp_path: Path, name: str, gaps: list[int]) -> None:
     ("name", "t", "text"),
     [
         ("dat", [0, 2**31], "DAT's clock would have wrapped unseen"),
-        ("dat", [2**32], "shift the times so that the recording starts near 0"),
+        ("dat", [2**32], r"begin at 0: stream\.shifted\(\) in Python, 'eventsnn convert --from-zero'"),
         ("evt2", [0, 2**33], "EVT2's clock"),
         ("evt3", [10**15], "EVT3's clock"),
         ("es", [10**12], "Event Stream's clock"),

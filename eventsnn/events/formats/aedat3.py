@@ -24,6 +24,7 @@ from eventsnn.events.formats.aedat2 import aedat_version
 from eventsnn.events.formats.base import Match, Options
 from eventsnn.events.formats.checks import check_addresses
 from eventsnn.events.formats.decoder import Decoder, FileReader, Layout
+from eventsnn.events.origin import BEGIN_AT_ZERO
 from eventsnn.events.stream import SensorSize
 
 _END = re.compile(rb"#!END-HEADER\r?\n")
@@ -106,7 +107,9 @@ class AEDAT3Encoder:
         check_addresses(self._path, "AEDAT 3.1", events, 2**15, 2**15)
         if len(events) and not 0 <= events["t"][0] <= events["t"][-1] < 2**62:
             raise EventFileError(
-                self._path, f"times {events['t'][0]} .. {events['t'][-1]} us; AEDAT 3.1 has 0 .. 2^62 - 1"
+                self._path,
+                f"times {events['t'][0]} .. {events['t'][-1]} us; AEDAT 3.1 has 0 .. 2^62 - 1: "
+                f"{BEGIN_AT_ZERO}",
             )
         overflow = events["t"] >> 31
         edges = np.flatnonzero(np.diff(overflow)) + 1

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from eventsnn.errors import EventFileError
+from eventsnn.events.origin import BEGIN_AT_ZERO
 
 
 def check_addresses(
@@ -33,7 +34,7 @@ def check_gaps(
         return before
     t = events["t"]
     if t[0] < 0:
-        raise EventFileError(path, f"event 0 has t = {t[0]} us; {name} starts at 0")
+        raise EventFileError(path, f"event 0 has t = {t[0]} us; {name} starts at 0: {BEGIN_AT_ZERO}")
     gaps = np.diff(t, prepend=np.int64(before))
     allowed = np.full(len(t), longest)
     if before == 0:
@@ -43,6 +44,6 @@ def check_gaps(
         raise EventFileError(
             path,
             f"event {at} is at {t[at]} us, {gaps[at]} us after what comes before; {name}'s clock would have "
-            f"wrapped unseen (at most {allowed[at]} us); shift the times so that the recording starts near 0",
+            f"wrapped unseen (at most {allowed[at]} us); {BEGIN_AT_ZERO}",
         )
     return int(t[-1])

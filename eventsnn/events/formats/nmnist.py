@@ -20,6 +20,7 @@ from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Match, Options, suffix_match
 from eventsnn.events.formats.checks import check_addresses
 from eventsnn.events.formats.decoder import Decoder, FileReader, Layout
+from eventsnn.events.origin import BEGIN_AT_ZERO
 from eventsnn.events.stream import SensorSize
 
 _RECORD = 5
@@ -80,7 +81,8 @@ class NMNISTEncoder:
         check_addresses(self._path, "N-MNIST's format", events, 256, _OVERFLOW_ROW)
         if events["t"][0] < 0:
             raise EventFileError(
-                self._path, f"event 0 has t = {events['t'][0]} us; N-MNIST's format starts at 0"
+                self._path,
+                f"event 0 has t = {events['t'][0]} us; N-MNIST's format starts at 0: {BEGIN_AT_ZERO}",
             )
         last = int(events["t"][-1])
         markers = -(-max(last - _LAST_TIME, 0) // _OVERFLOW_US)
@@ -88,7 +90,7 @@ class NMNISTEncoder:
             raise EventFileError(
                 self._path,
                 f"the last event is at {last} us, too far from 0 for 23 bits and overflow markers; "
-                "shift the times so that the recording starts near 0",
+                f"{BEGIN_AT_ZERO}",
             )
         self._empty = False
         out = np.empty((len(events) + markers - self._markers) * _RECORD, np.uint8)

@@ -1,0 +1,78 @@
+"""Where a recording's time begins: the integer that is subtracted from microseconds before they become ms.
+
+Cameras count from 1970, from their power-on or from a trigger. In float64 milliseconds times since 1970 are
+2e-4 ms apart, and exact spike times are lost; and whatever begins at time 0 (biases, the clocked engine's
+steps, the grid of potentials) would run for years before the first event.
+
+The rule, for every way that events come in:
+
+- A recording that begins within the first second of its clock (``LATEST_START_US``) keeps its times: they
+  count from a trigger, and 0 means something. Its origin is 0.
+- One that begins later counts from its first event, which is the origin.
+- One that begins before 0 is refused, since nobody but its owner knows what its 0 means.
+
+Results are in ms from the origin and keep it: a spike is at ``origin_us + 1000 * time`` on the recording's
+clock. The difference is taken between whole numbers, so that a shift of a late recording changes no bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsnn.errors import EventStreamError
+
+LATEST_START_US = 1_000_000
+"""Recordings that begin later than this count from their first event."""
+
+BEGIN_AT_ZERO = (
+    "let the recording begin at 0: stream.shifted() in Python, 'eventsnn convert --from-zero' for files"
+)
+"""What to do about a recording whose times somebody cannot take."""
+
+NEVER_LATE_US = _LARGEST = 2**63 - 1
+"""The bound for recordings whose time has begun already, whenever their first event is."""
+
+
+def find_origin(t: np.ndarray, origin_us: int | None = None) -> int:
+    """The origin of a recording, microseconds.
+
+    Parameters
+    ----------
+    t : int64 array (n,)
+        Times of its events, microseconds, never decreasing.
+    origin_us : int, optional
+        The origin that somebody asks for; the rule's without it, 0 for a recording without events.
+
+    Raises
+    ------
+    EventStreamError
+        The first event is before 0, or before `origin_us`.
+    """
+    first = int(t[0]) if len(t) else 0
+    if origin_us is None:
+        if first < 0:
+            raise EventStreamError(f"event 0 is at {first} us, before 0; {BEGIN_AT_ZERO}")
+        return first if first > LATEST_START_US else 0
+    if isinstance(origin_us, bool) or not isinstance(origin_us, int | np.integer):
+        raise EventStreamError(f"origin_us must be a whole number of microseconds, got {origin_us!r}")
+    origin = int(origin_us)
+    if not -_LARGEST <= origin <= _LARGEST:
+        raise EventStreamError(f"origin_us must lie in the int64 range, got {origin}")
+    if len(t) and not (origin <= first and int(t[-1]) - origin <= _LARGEST):
+        raise EventStreamError(
+            f"event 0 is at {first} us and the last at {t[-1]} us; origin_us = {origin} must not be later, "
+            "nor 2^63 us earlier"
+        )
+    return origin
+
+
+def from_origin(events: np.ndarray) -> np.ndarray:
+    """Events (a structured array with a field t, microseconds) with their times counted from their origin.
+
+    The array itself where that is 0, else a copy. Raises EventStreamError if they begin before 0.
+    """
+    origin = find_origin(events["t"])
+    if origin:
+        events = events.copy()
+        events["t"] -= origin
+    return events
