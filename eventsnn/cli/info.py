@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn.cli.common import FILE, format_fields, format_size, json_option, report
+from eventsnn._util.names import are_numbers, list_names
+from eventsnn.cli.common import FILE, format_fields, format_size, json_option, printable, report
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
 
@@ -88,9 +90,15 @@ def _describe_packed(file: Path) -> tuple[dict[str, Any], str]:
     fields = [
         ("sensor", f"{format_size(data.sensor_size)} (width x height x polarities)"),
         ("recordings", f"{len(data):,}, {data.events:,} events"),
-        ("classes", str(len(data.classes))),
+        ("classes", describe_classes(data.classes)),
     ]
     return result, f"{file}: a packed data set\n{format_fields(fields)}"
+
+
+def describe_classes(classes: Sequence[str]) -> str:
+    """How many classes, and their names where they are not just numbers."""
+    named = not are_numbers(classes)
+    return f"{len(classes)}: {printable(list_names(classes))}" if named else str(len(classes))
 
 
 def _describe_hdf5(file: Path) -> tuple[dict[str, Any], str]:
@@ -144,4 +152,6 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
         lines.append(line)
     lines += [f"  {c.key}: from {c.source} to {c.target}, delay {c.delay:g} ms" for c in network.connections]
     lines.append(f"  {sum(weights.values()):,} synaptic weights")
+    if network.classes is not None:
+        lines.append(f"  classes {describe_classes(network.classes)}")
     return result, "\n".join(lines)

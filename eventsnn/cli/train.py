@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,8 +74,12 @@ class AugmentOption(click.ParamType):
 @label_from_option
 @limit_option
 @click.option(
-    "--out", type=FILE, required=True, metavar="RUN", help="Folder for model, metrics and checkpoint."
+    "--out",
+    type=FILE,
+    metavar="RUN",
+    help="Folder for model, metrics and checkpoint; a new temporary folder, which stays, by default.",
 )
+@click.option("--overwrite", is_flag=True, help="Begin anew in a folder that holds a run already.")
 @click.option(
     "--engine",
     type=click.Choice(["exact", "clocked"]),
@@ -111,7 +117,8 @@ def train(
     split: str | None,
     label_from: str | None,
     limit: int | None,
-    out: Path,
+    out: Path | None,
+    overwrite: bool,
     engine: str | None,
     epochs: int | None,
     seed: int | None,
@@ -139,6 +146,9 @@ def train(
     from eventsnn.network import Network
     from eventsnn.train.experiment import Experiment
 
+    if resume and (out is None or overwrite):
+        reason = "--overwrite begins anew, --resume goes on: give one of them." if overwrite else None
+        raise click.UsageError(reason or "--resume goes on with the run in --out: give its folder.")
     if valid is not None and valid_fraction is not None:
         raise click.UsageError("Give --valid or --valid-fraction, not both.")
     plan = Experiment.load(experiment).augmented(dict(augment))
@@ -153,12 +163,15 @@ def train(
     else:
         refuse(reading, f"is for recordings; {training} holds images.")
     valid_data = None if valid is None else open_validation(valid, recordings, coding)
+    temporary = out is None
+    out = Path(tempfile.mkdtemp(prefix="eventsnn-run-")) if out is None else out
     try:
         outcome = plan.run(
             data,
             valid=valid_data,
             valid_fraction=valid_fraction,
             out=out,
+            overwrite=overwrite,
             engine=engine,
             epochs=epochs,
             seed=seed,
@@ -171,11 +184,15 @@ def train(
         if (out / "checkpoint.h5").exists():
             _write_command(out)
         raise Interrupted(_describe_kept(out)) from None
+    finally:
+        if temporary:
+            with suppress(OSError):  # of a run that did not come to its first checkpoint nothing is left
+                out.rmdir()
     _write_command(out)
     note_skipped([*data.skipped, *(valid_data.skipped if valid_data is not None else [])])
-    result = {**outcome.summary(), "weights": weights, "out": str(out)}
+    result = {**outcome.summary(), "weights": weights}
     biases = ", biases included" if network.input.has_bias else ""
-    text = f"{network!r}, {weights:,} synaptic weights{biases}\n{format_training(result)}"
+    text = f"{outcome.network!r}, {weights:,} synaptic weights{biases}\n{format_training(result)}"
     report(result, text, as_json)
 
 

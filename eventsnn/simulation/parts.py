@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from dataclasses import replace
@@ -14,7 +15,7 @@ from eventsnn.engines.arguments import check_dtype, check_input, check_t_stop, e
 from eventsnn.engines.bias import Certain, InParts
 from eventsnn.engines.record import ExitReason, SpikeRecord, decide, describe_decision, make_record
 from eventsnn.engines.saved import StateError, StateReader
-from eventsnn.engines.streaming import Stream, Train
+from eventsnn.engines.streaming import State, Stream, Train
 from eventsnn.engines.twin import TwinStream
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
@@ -206,12 +207,32 @@ class Simulation:
         `notes` is whatever JSON can hold; `eventsnn.simulation.state.load_state` returns it.
         """
         self._check_open()
+        save_state(path, self, self._arrays(), notes)
+
+    def _arrays(self) -> State:
+        """The state, as `SavedState` has it."""
         arrays = {f"state/{name}": array for name, array in self._stream.save().items()}
         arrays |= {f"bias/{name}": array for name, array in self._bias.save().items()}
         arrays |= {f"counts/{name}": counts for name, counts in self.counts.items()}
         for number, (times, neurons) in enumerate([self._held, *self._early]):
             arrays |= {f"times/{number}": times, f"neurons/{number}": neurons}
-        save_state(path, self, arrays, notes)
+        return arrays
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What an engine holds cannot be pickled; what it goes on from can. A copy shares no array with it.
+        arrays = self._arrays() if self._ended is None else {}
+        state = SavedState(
+            "a copy", self.engine, self.dtype, self.t_complete, self.events, {}, copy.deepcopy(arrays)
+        )
+        counts = {name: counts.copy() for name, counts in self.counts.items()}
+        return _rebuild, (type(self), self.network, self.t_stop, state, self._ended, counts)
+
+    def __repr__(self) -> str:
+        ended = "" if self._ended is None else f", {self._ended}"
+        return (
+            f"<Simulation of {self.network!r}: {self.events:,} events, complete up to "
+            f"{self.t_complete:.6g} ms, engine {self.engine}, {self.dtype}{ended}>"
+        )
 
     @classmethod
     def resume(
@@ -324,3 +345,19 @@ class Simulation:
             start = end
         parts.append(((times[start:], inputs[start:]), horizon))
         return parts
+
+
+def _rebuild(
+    cls: type[Simulation],
+    network: Network,
+    t_stop: float | None,
+    state: SavedState,
+    ended: str | None,
+    counts: dict[str, np.ndarray],
+) -> Simulation:
+    """A simulation from what `Simulation.__reduce__` gives."""
+    if ended is None:
+        return cls.take_up(state, network, t_stop=t_stop)
+    run = cls(network, engine=state.engine, dtype=state.dtype, t_stop=t_stop)
+    run.t_complete, run.events, run.counts, run._ended = state.t_complete, state.events, counts, ended
+    return run

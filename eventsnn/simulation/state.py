@@ -50,7 +50,9 @@ class SavedState:
 
 def digest(network: Network) -> str:
     """SHA-256 of a network's description and weights, hexadecimal."""
-    found = hashlib.sha256(json.dumps(network.to_table(), sort_keys=True).encode())
+    # What its classes are called does not matter to a simulation.
+    table = {key: value for key, value in network.to_table().items() if key != "classes"}
+    found = hashlib.sha256(json.dumps(table, sort_keys=True).encode())
     for key, weights in network.weights.items():
         found.update(key.encode())
         arrays = [weights.indptr, weights.indices, weights.data] if is_sparse(weights) else [weights]

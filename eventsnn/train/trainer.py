@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import split_validation
 from eventsnn.engines.arguments import check_dtype
-from eventsnn.errors import TrainingError
+from eventsnn.errors import SilentOutputWarning, TrainingError
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
 from eventsnn.train.labels import match_source, name_outputs
@@ -30,7 +32,7 @@ from eventsnn.train.samples import check_source
 ENGINES = ("exact", "clocked")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainResult:
     """Outcome of `train`.
 
@@ -54,6 +56,8 @@ class TrainResult:
         Peak resident memory of the process, MiB.
     skipped : int
         Unreadable recordings left out.
+    out : str
+        The run's folder.
     """
 
     network: Network
@@ -65,10 +69,29 @@ class TrainResult:
     samples_per_s: float
     peak_rss_mb: float
     skipped: int
+    out: str
 
     def summary(self) -> dict[str, Any]:
         """All but network and history, as plain values."""
         return {name: value for name, value in vars(self).items() if name not in ("network", "history")}
+
+    @property
+    def hint(self) -> str | None:
+        """What to try where no output neuron fired in the last epoch; None where one did."""
+        last = self.history[-1]
+        if last["no_decision"] < last["samples"]:
+            return None
+        return (
+            f"no output neuron fired in any of the {last['samples']} training recordings of the last epoch: "
+            "train for more epochs, lower the thresholds of the layers, or raise their initial_weight"
+        )
+
+    def __repr__(self) -> str:
+        valid = "" if self.valid_accuracy is None else f", validation {100 * self.valid_accuracy:.2f} %"
+        return (
+            f"<TrainResult: {self.epochs} epochs, best {self.best_epoch}{valid}, {self.network!r}, "
+            f"in {self.out!r}>"
+        )
 
 
 def train(
@@ -79,7 +102,8 @@ def train(
     epochs: int = 20,
     batch_size: int = 5,
     seed: int = 1,
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     valid: LabelledSource | EventTargetSequence | None = None,
     valid_fraction: float = 0.1,
     optimiser: Optimiser | None = None,
@@ -98,7 +122,9 @@ def train(
     network : Network
         A chain of layers, the last a `Dense`; training starts from its weights.
     data : LabelledSource
-        For instance `eventsnn.data.NMNIST`; or a data set of tonic's, see `eventsnn.data.from_tonic`.
+        For instance `eventsnn.data.Folder`; or a data set of tonic's, see `eventsnn.data.from_tonic`; or a
+        list of (events, label). The network keeps the names of its classes, or, if it has names already, the
+        classes are matched by them.
     rule : HM2BP, optional
     epochs : int
         Epochs in all, those before a resume included.
@@ -106,9 +132,12 @@ def train(
     seed : int
         Of the validation split, the order and the augmentation. The same seed gives the same bits, whatever
         the number of threads.
-    out : path
+    out : path, optional
         Folder for ``model.h5`` (best epoch by validation), ``metrics.jsonl`` (a line per epoch) and
-        ``checkpoint.h5`` (the state after the last whole epoch).
+        ``checkpoint.h5`` (the state after the last whole epoch). Left out, a new temporary folder, which
+        stays; `TrainResult.out` names it.
+    overwrite : bool
+        Begin anew in a folder that holds a run already: its files are replaced after the first epoch.
 
     Other Parameters
     ----------------
@@ -150,14 +179,18 @@ def train(
         raise TrainingError(f"optimiser must be an Optimiser, got {type(optimiser).__name__}")
     check_engine(engine, dtype)
     real = check_dtype(dtype)
+    if resume and (out is None or overwrite):
+        raise TrainingError(
+            "resume goes on with the run in out: give its folder, and not overwrite, which begins anew"
+        )
     start = time.perf_counter()
     source = as_source(data, network.input.sensor_size)
     network, source = _fit_source(network, source)
     others = None if valid is None else as_source(valid, network.input.sensor_size)
     training, validation, valid_source = _split(network, source, others, valid_fraction, seed)
-    folder = _prepare_folder(out, resume)
+    folder = _prepare_folder(out, resume or overwrite)
     with Lock(folder, lambda text: TrainingError(f"{folder}: {text}")), Pool(threads) as pool:
-        _check_folder(folder, resume)
+        _check_folder(folder, resume or overwrite)
         run = TrainingRun(
             network,
             rule or HM2BP(),
@@ -181,7 +214,10 @@ def train(
             run.resume()
         while run.epoch < epochs:
             run.run_epoch(epochs)
-        return _sum_up(run, time.perf_counter() - start)
+        outcome = _sum_up(run, time.perf_counter() - start)
+    if outcome.hint is not None:
+        warnings.warn(outcome.hint, SilentOutputWarning, stacklevel=2)
+    return outcome
 
 
 def _sum_up(run: TrainingRun, seconds: float) -> TrainResult:
@@ -198,6 +234,7 @@ def _sum_up(run: TrainingRun, seconds: float) -> TrainResult:
         samples_per_s=trained / spent if spent else 0.0,
         peak_rss_mb=peak_rss_mb(),
         skipped=len({path for source in sources for path, _ in source.skipped}),
+        out=str(run.folder),
     )
 
 
@@ -244,9 +281,12 @@ def _split(
     return training, validation, data
 
 
-def _prepare_folder(out: str | os.PathLike[str], resume: bool) -> Path:
+def _prepare_folder(out: str | os.PathLike[str] | None, used: bool) -> Path:
+    """The run's folder; `used` if it may hold a run already."""
+    if out is None:
+        return Path(tempfile.mkdtemp(prefix="eventsnn-run-"))
     folder = Path(out)
-    _check_folder(folder, resume)
+    _check_folder(folder, used)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -254,9 +294,12 @@ def _prepare_folder(out: str | os.PathLike[str], resume: bool) -> Path:
     return folder
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
-    if not resume and (folder / CHECKPOINT).exists():
-        raise TrainingError(f"{folder}: holds a training run already; resume it or choose another folder")
+def _check_folder(folder: Path, used: bool) -> None:
+    if not used and (folder / CHECKPOINT).exists():
+        raise TrainingError(
+            f"{folder}: holds a training run already; resume it (resume=True, --resume), begin it anew "
+            "(overwrite=True, --overwrite), or choose another folder"
+        )
 
 
 def peak_rss_mb() -> float:

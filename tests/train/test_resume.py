@@ -236,10 +236,30 @@ def test_another_validation_set_is_refused(tmp_path):
 def test_a_folder_that_holds_a_run_is_not_overwritten(trained):
     before = (trained.folder / "checkpoint.h5").read_bytes()
     with pytest.raises(
-        TrainingError, match="holds a training run already; resume it or choose another folder"
+        TrainingError, match=r"holds a training run already; resume it .*, begin it anew \(overwrite=True, -"
     ):
         toy_train(trained.folder, epochs=1)
     assert (trained.folder / "checkpoint.h5").read_bytes() == before
+
+
+def test_a_run_is_begun_anew_where_that_is_asked_for(tmp_path):
+    first = toy_train(tmp_path, epochs=2)
+    again = toy_train(tmp_path, epochs=1, overwrite=True)
+    assert (again.epochs, len((tmp_path / "metrics.jsonl").read_text().splitlines())) == (1, 1)
+    assert again.history[0]["loss"] == first.history[0]["loss"]
+    assert toy_train(tmp_path, epochs=2, resume=True).history[1]["loss"] == first.history[1]["loss"]
+    with pytest.raises(TrainingError, match="resume goes on with the run in out: give its folder, and not"):
+        toy_train(tmp_path, epochs=2, resume=True, overwrite=True)
+    with pytest.raises(TrainingError, match="resume goes on with the run in out: give its folder"):
+        toy_train(None, epochs=2, resume=True)
+
+
+def test_a_run_without_a_folder_has_a_temporary_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    result = toy_train(None, epochs=1)
+    assert [str(path) for path in tmp_path.iterdir()] == [result.out]
+    assert Network.load(Path(result.out, "model.h5")).classes == result.network.classes
+    assert repr(result).endswith(f"in {result.out!r}>")
 
 
 def some_checkpoint(**changes) -> Checkpoint:
