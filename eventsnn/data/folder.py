@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from eventsnn._ext.records import Records, read_files
 from eventsnn.data.listing import LabelFrom, find_root, list_recordings
 from eventsnn.data.source import BadFiles, FileSource, choose_bad_files
-from eventsnn.errors import EventFileError, TrainingError
+from eventsnn.errors import EventFileError, EventFileWarning, TrainingError
 from eventsnn.events.formats.nmnist import NMNISTFormat
 from eventsnn.events.reading import ReadingOptions
 from eventsnn.events.stream import EventStream, SensorSize
@@ -39,7 +40,8 @@ class Folder(FileSource):
         Which of the two to take. Left out, `root` itself if it has label folders, else the only one there.
     sensor : tuple of 3 int, optional
         Width, height, polarities, such as (240, 180, 2) for N-Caltech101. Left out, what the file of the
-        first readable recording says.
+        first readable recording says; where files do not say, the smallest sensor that holds all recordings,
+        which are read once for it (an EventFileWarning says so).
     bad_files : {"error", "skip"}
         What `read_or_none` does with an unreadable recording: raise, or note it in `skipped` and give None.
         `source[i]` and `stream` always raise.
@@ -116,14 +118,27 @@ class Folder(FileSource):
                     raise
                 problem = error
                 continue
-            if size is None:
-                raise EventFileError(
-                    path,
-                    "does not state the size of its sensor; give it, for all recordings: "
-                    "sensor=(128, 128, 2) (--sensor 128x128x2)",
-                )
-            return size
+            return size or self._smallest_sensor()
         raise EventFileError(self.root, f"no recording of it can be read; the last: {problem}")
+
+    def _smallest_sensor(self) -> SensorSize:
+        """The smallest sensor that holds all recordings, which are read for it; says so."""
+        sizes = []
+        for path in self.paths:
+            try:
+                with self.reading.open(path) as recording:
+                    sizes.append(recording.sensor_size)
+            except EventFileError:
+                if self.bad_files == "error":
+                    raise
+        width, height, polarities = (max(numbers) for numbers in zip(*sizes, strict=True))
+        warnings.warn(
+            f"{self.root}: the files do not state the size of their sensor; taken as {width} x {height} "
+            f"x {polarities}, the smallest that holds all events (sensor=, --sensor say otherwise)",
+            EventFileWarning,
+            stacklevel=4,
+        )
+        return width, height, polarities
 
     def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
         """Read recordings undecoded; see `RecordSource.load`.
