@@ -74,7 +74,7 @@ def test_one_stream_needs_no_choice(tmp_path: Path) -> None:
     write_bag(tmp_path / "a.bag", {"/events": (DV, LEFT), "/other": ("std_msgs/msg/String", RIGHT)})
     assert es.read(tmp_path / "a.bag") == LEFT
     write_bag(tmp_path / "b.bag", {"/other": ("std_msgs/msg/String", RIGHT)})
-    with pytest.raises(EventFileError, match="holds no topic of .*; it has std_msgs/msg/String"):
+    with pytest.raises(EventFileError, match=r"holds no topic of .*; it has std_msgs/msg/String"):
         es.read(tmp_path / "b.bag")
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from eventsnn.errors import EventFileError, EventFileWarning, MissingExtraError
 from eventsnn.events.formats.base import Anomalies, Match, Options, open_file, read_block, read_bytes
 from eventsnn.events.formats.columns import to_whole
+from eventsnn.events.formats.decoder import LEAVE_OUT
 from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
 from eventsnn.events.stream import SensorSize
@@ -117,7 +118,7 @@ class AEDAT4Reader:
             return True
         text = f"the last packet is cut: {self._size - self._at} of {_PACKET.size + size} bytes"
         if self._on_cut == "error":
-            raise EventFileError(self._path, f"{text}; copy the file again", offset=self._at)
+            raise EventFileError(self._path, f"{text}; copy the file again {LEAVE_OUT}", offset=self._at)
         self._gate.anomalies.cut_bytes = self._size - self._at
         warnings.warn(
             f"{os.fspath(self._path)}, byte {self._at}: {text}, and left out", EventFileWarning, stacklevel=2

@@ -15,6 +15,9 @@ from eventsnn.events.formats.base import BLOCK_BYTES, Anomalies, Options, open_f
 from eventsnn.events.formats.gate import OTHER_SENSOR, UNSORTED
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
+LEAVE_OUT = "(on_cut='warn', --on-cut warn leave it out)"
+"""What to do about a record that is cut, for texts."""
+
 Kernel = Callable[[memoryview, np.ndarray, np.ndarray], tuple[int, int, int]]
 """(bytes, state, events) -> (bytes read, events written, status); see cython_ext/decode.pxd."""
 
@@ -160,7 +163,7 @@ class Decoder:
                 "is the file complete?"
             )
             if self._options.on_cut == "error":
-                raise EventFileError(self.path, text, offset=self._offset)
+                raise EventFileError(self.path, f"{text} {LEAVE_OUT}", offset=self._offset)
             warnings.warn(
                 f"{os.fspath(self.path)}, byte {self._offset}: {text} It is left out.",
                 EventFileWarning,
