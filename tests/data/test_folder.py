@@ -195,8 +195,8 @@ def test_reading_options(tmp_path):
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
         np.save(tmp_path / label / "0.npy", np.array([[1, 2, 3000, 1], [4, 5, 6000, 0]]))
-    with pytest.raises(EventFileError, match="does not state the size of its sensor; give it"):
-        Folder(tmp_path, columns="x,y,t,p")
+    with pytest.warns(EventFileWarning, match=r"do not state the size of their sensor; taken as 5 x 6 x 2"):
+        assert Folder(tmp_path, columns="x,y,t,p").sensor_size == (5, 6, 2)
     source = Folder(tmp_path, columns="x,y,t,p", sensor=(8, 8, 2))
     assert source.stream(1).events["t"].tolist() == [3000, 6000]
     assert source.sensor_size == (8, 8, 2)
