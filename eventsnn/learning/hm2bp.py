@@ -39,7 +39,8 @@ class HM2BP:
     margin : float
         Count errors up to this are no error; the softmax head has no margin.
     effect_ratio : bool
-        Send errors down through ``rho = e_{i|j} / o_j``; False means rho = 1.
+        Dense layers send errors down through ``rho = e_{i|j} / o_j``; False means rho = 1 there. Convolution
+        and pooling layers always use it.
     silent_post_spsp : float
         S-PSP on a silent neuron of a neuron that fired, so that silent neurons learn.
     silent_post_ratio : float

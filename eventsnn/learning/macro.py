@@ -101,7 +101,8 @@ def _ratio_by_pre(e: Floats, pre_counts: Counts, post_counts: Counts) -> Floats:
 def effect_ratio(e: Floats, pre_counts: Counts, post_counts: Counts, rule: HM2BP) -> Floats:
     """rho_{i|j}, (post, pre): approximates d e_{i|j} / d o_j by e_{i|j} / o_j.
 
-    1 where the pre- or the post-synaptic neuron is silent, and everywhere if ``rule.effect_ratio`` is off.
+    Of a dense layer: 1 where the pre- or the post-synaptic neuron is silent, and everywhere if
+    ``rule.effect_ratio`` is off.
     """
     return _ratio_by_pre(e, pre_counts, post_counts) if rule.effect_ratio else np.ones_like(e)
 
