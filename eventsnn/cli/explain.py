@@ -1,4 +1,4 @@
-"""``eventsnn explain``: why a neuron fired."""
+"""``eventsnn explain``: what a spike is made of."""
 
 from __future__ import annotations
 
@@ -36,9 +36,12 @@ if TYPE_CHECKING:
 def explain(
     trace: Path, layer: str | None, neuron: int | None, spike: int, sample: int, top: int, as_json: bool
 ) -> None:
-    """Attribute one spike of a trace to the input events that made it.
+    """Attribute one spike of a trace to what contributed to it.
 
-    The events' contributions to the membrane potential add up to the neuron's threshold.
+    Contributions to the membrane potential add up to the neuron's threshold. Spikes that arrived at the
+    neuron itself contribute exactly what is printed. Through hidden layers, a spike's contribution is divided
+    among its own causes in proportion to theirs, down to the input events. These shares say where the
+    potential came from. They say neither what would happen without an event nor how far the spike would move.
 
     \b
     Example:

@@ -1,10 +1,14 @@
-"""Why did this neuron fire? Every spike traced back, exactly, to the input events that made it.
+"""What is a spike made of? Contributions to the membrane potential, traced back to the input events.
 
 At a spike the membrane potential equals the threshold, and it is the sum of what each arriving spike
-contributes (`eventsnn.trace.afferents`, times the synaptic weight): the direct causes. A cause that is
-itself the spike of a neuron has causes in turn; it hands its contribution down to them in proportion to
-theirs. Doing so for all spikes in reverse order of time, each once, ends at input events whose
-contributions still add up to the threshold.
+contributes (`eventsnn.trace.afferents`, times the synaptic weight): the direct causes. Between resets the
+neuron is linear, so these contributions are exact. A cause that is itself the spike of a neuron has causes in
+turn; it hands its contribution down to them in proportion to theirs. Doing so for all spikes in reverse order
+of time, each once, ends at input events whose contributions still add up to the threshold.
+
+The proportional division is a convention, that of layer-wise relevance propagation (Bach et al., PLoS ONE
+2015): a spike is all or nothing, and no division among its causes follows from the neuron's equations. The
+result is neither the sensitivity of the spike's time nor the effect of removing an event; docs/trace.md.
 """
 
 from __future__ import annotations
@@ -50,7 +54,8 @@ class Explanation:
         Threshold of the neuron, to which the contributions add up.
     events : structured array (t_us, x, y, p, contribution)
         Input events before the spike, by time, with their contributions to the membrane potential at the
-        spike, through all layers in between.
+        spike. Those through a layer in between are shares of its spikes' contributions, in proportion to the
+        causes of each.
     causes : structured array (layer, neuron, t_ms, contribution)
         The direct causes that are spikes of neurons, by time; `layer` is a layer's number.
     direct_input : float
@@ -121,7 +126,11 @@ class Explanation:
 def explain(
     trace: str | os.PathLike[str] | Trace, *, layer: str, neuron: int, spike: int, sample: int = 0
 ) -> Explanation:
-    """Attribute one spike to the input events that made it, and by how much.
+    """Attribute the membrane potential at one spike to spikes of neurons and to input events.
+
+    What arrived at the neuron itself contributes exactly what is stated. Through layers in between, the
+    contribution of a spike is divided among its own causes in proportion to theirs, down to input events:
+    shares of the potential, neither the sensitivity of the spike's time nor the effect of removing an event.
 
     Parameters
     ----------
@@ -315,9 +324,10 @@ def format_explanation(explanation: Explanation, *, top: int = 10) -> str:
             for row in e.causes[_strongest(e.causes, top)]
         ]
         lines += _remainder(e.causes, top)
+    shares = ", with their shares of the causes' contributions" if e.causes.size else ""
     lines += [
         "",
-        f"Input events: {e.events.size} before the spike",
+        f"Input events: {e.events.size} before the spike{shares}",
         "        t (us)     x     y  p  contribution",
     ]
     lines += [

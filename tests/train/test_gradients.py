@@ -206,15 +206,17 @@ def test_biases(clock):
     check(make_network("dense", biases=True), RULES["defaults"], clock=clock)
 
 
+@pytest.mark.parametrize("desired", [6, 60])
 @pytest.mark.parametrize("clock", [False, True])
 @pytest.mark.parametrize("name", ["dense", "conv, pool, conv, pool, dense"])
-def test_silent_label_neuron(name, clock):
-    """Its S-PSPs come from forced spikes."""
+def test_silent_label_neuron(name, clock, desired):
+    """Its S-PSPs come from forced spikes; 60 of them are closer than the refractory period."""
     network = make_network(name)
     weights = dict(network.weights)
     weights["output"] = np.array(weights["output"])
     weights["output"][1] = -np.abs(weights["output"][1])
-    trains = check(network.with_weights(weights), RULES["defaults"], (1, 1), clock=clock)
+    rule = dataclasses.replace(RULES["defaults"], desired=desired)
+    trains = check(network.with_weights(weights), rule, (1, 1), clock=clock)
     assert not any((sample[-1][1] == 1).any() for sample in trains)
 
 
