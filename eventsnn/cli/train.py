@@ -296,7 +296,9 @@ def format_training(result: dict[str, Any]) -> str:
         else f"validation accuracy {100 * accuracy:.2f} % in epoch {result['best_epoch']}, the best"
     )
     epochs = "1 epoch" if result["epochs"] == 1 else f"{result['epochs']} epochs"
-    speed = f"{result['samples_per_s']:.0f} recordings/s, peak memory {result['peak_rss_mb']:.0f} MB"
+    speed = f"{result['samples_per_s']:.0f} recordings/s"
+    if result["peak_rss_mb"] is not None:
+        speed += f", peak memory {result['peak_rss_mb']:.0f} MB"
     return "\n".join(
         [
             f"{epochs} in {result['seconds']:.1f} s, {speed}",

@@ -212,9 +212,7 @@ def _open_part(known: PublicSet, part: str, folder: Path, show: Progress) -> Ton
         _remove_unfinished(cls, location)
     mark.touch()
     try:
-        # tonic prints what it does; standard output is for results.
-        with contextlib.redirect_stdout(sys.stderr):
-            dataset = cls(save_to=str(download), **known.parts[part])
+        dataset = _make_dataset(known, cls, part, download, location)
     except (Exception, SystemExit) as error:  # some of tonic's classes end the program
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, SystemExit):
@@ -225,6 +223,28 @@ def _open_part(known: PublicSet, part: str, folder: Path, show: Progress) -> Ton
         ) from error
     mark.unlink()
     return from_tonic(_Tidy(dataset, part, show), known.sensor or dataset.sensor_size)
+
+
+def _make_dataset(known: PublicSet, cls: Any, part: str, download: Path, location: Path) -> Any:
+    """tonic's data set of a part, downloaded and unpacked.
+
+    Some of tonic's classes (SHD, SSC) take a part for unpacked as soon as its archive is there and any part is
+    unpacked, and then do not find its file. So with the archive there, a failure is tried once more with
+    nothing unpacked.
+    """
+
+    def make() -> Any:
+        # tonic prints what it does; standard output is for results.
+        with contextlib.redirect_stdout(sys.stderr):
+            return cls(save_to=str(download), **known.parts[part])
+
+    try:
+        return make()
+    except Exception:
+        if not any((location / name).exists() for name, _ in _archives(cls, part)):
+            raise
+        _remove_unfinished(cls, location)
+        return make()
 
 
 def _remove_unfinished(cls: Any, location: Path) -> None:

@@ -52,7 +52,7 @@ class TrainResult:
         Wall time of this call.
     samples_per_s : float
         Training recordings per second of training proper, over the epochs of the history.
-    peak_rss_mb : float
+    peak_rss_mb : float or None
         Peak resident memory of the process, MiB.
     skipped : int
         Unreadable recordings left out.
@@ -67,7 +67,7 @@ class TrainResult:
     valid_accuracy: float | None
     seconds: float
     samples_per_s: float
-    peak_rss_mb: float
+    peak_rss_mb: float | None
     skipped: int
     out: str
 
@@ -302,10 +302,14 @@ def _check_folder(folder: Path, used: bool) -> None:
         )
 
 
-def peak_rss_mb() -> float:
-    """Peak resident memory of this process, MiB."""
-    import resource
+def peak_rss_mb() -> float | None:
+    """Peak resident memory of this process, MiB; None on systems that do not say (Windows)."""
     import sys
+
+    try:
+        import resource
+    except ImportError:
+        return None
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -85,6 +85,17 @@ def test_without_a_network_it_says_what_to_do_and_goes_on_with_it(tonic, tmp_pat
     assert archive.read_bytes() == b"by hand"
 
 
+def test_archives_saved_by_hand_are_all_unpacked_at_the_first_call(tonic, tmp_path: Path) -> None:
+    folder = tmp_path / "SHD/download/SHD"
+    with pytest.raises(FetchError, match=r"SHD, part train: .* \(no network\)") as got:
+        fetch("SHD", tmp_path)
+    for name in ("shd_train.h5.zip", "shd_test.h5.zip"):
+        (folder / name).write_bytes(b"by hand")
+    assert f"save it as {folder / 'shd_train.h5.zip'}" in " ".join(got.value.steps)
+    assert fetch("SHD", tmp_path).recordings == {"train": 12, "test": 12}
+    assert not (tmp_path / "SHD/download" / MARK).exists()
+
+
 def test_a_class_that_ends_the_program(tonic, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="downloaded by hand only"):
         fetch("DVSLip", tmp_path)
@@ -93,8 +104,8 @@ def test_a_class_that_ends_the_program(tonic, tmp_path: Path) -> None:
 def test_bad_names(tonic, tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(FetchError, match="no data set is called 'MNIST'; there are NMNIST, "):
         fetch("MNIST", tmp_path)
-    with pytest.raises(FetchError, match="this version of tonic has no data set SHD"):
-        fetch("SHD", tmp_path)
+    with pytest.raises(FetchError, match="this version of tonic has no data set SSC"):
+        fetch("SSC", tmp_path)
     monkeypatch.setitem(sys.modules, "tonic", None)
     with pytest.raises(FetchError, match="needs tonic, which is not installed"):
         fetch("NMNIST", tmp_path)

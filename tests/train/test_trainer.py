@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from eventsnn.network import Connection, Dense, Input, Network
 from eventsnn.simulate import simulate
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.optimisers import Optimiser
+from eventsnn.train.trainer import peak_rss_mb
 from tests.train.toy import (
     CLASSES,
     CLOCKS,
@@ -342,6 +344,11 @@ def test_the_summary_is_plain_values(trained):
     assert summary["epochs"] == 8
     assert summary["samples_per_s"] > 1
     assert summary["peak_rss_mb"] > 10
+
+
+def test_systems_that_do_not_say_how_much_memory_was_used(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert peak_rss_mb() is None
 
 
 def test_the_default_rule_is_hm2bp(tmp_path):
