@@ -33,6 +33,8 @@ def simulate(
     origin_us: int | None = None,
     trace: str | os.PathLike[str] | None = None,
     record: Iterable[str] = ("spikes",),
+    potential_step: float = 1.0,
+    potential_layers: Iterable[str] | None = None,
 ) -> SpikeRecord:
     """Send a recording through a network, event by event: no frames, no time step, exact spike times.
 
@@ -61,7 +63,12 @@ def simulate(
     trace : path, optional
         Write an HDF5 trace of the run.
     record : iterable of {"spikes", "potential", "spsp"}
-        What the trace holds.
+        What the trace holds; without a trace, what the result does: ``run.potential("hidden")``,
+        ``run.spsp("output", neuron, spike)``.
+    potential_step : float
+        Grid of the recorded membrane potentials, ms, > 0.
+    potential_layers : iterable of str, optional
+        Layers whose potentials are recorded, all by default.
 
     Returns
     -------
@@ -76,23 +83,37 @@ def simulate(
     EventStreamError
         For a recording that begins before 0 (or `origin_us`).
     TraceError
-        If the trace cannot be written.
+        If the trace cannot be written, or there is nothing that can be recorded by such a name.
     SimulationInterrupted
         On Ctrl-C (a KeyboardInterrupt), with the record so far.
     """
     if engine not in ENGINES:
         raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     check_dtype(dtype)
+    layers = None if potential_layers is None else tuple(potential_layers)
+    options = _check_record(network, record, potential_step, layers)
     given = to_input(network, events, origin_us)
     if engine == "auto":
         engine = "queue" if sweep.refusal(network) or len(given.times) > sweep.MAX_EVENTS else "sweep"
     if trace is None:
-        return _run(network, given, engine, dtype, t_stop)
+        run = _run(network, given, engine, dtype, t_stop)
+        if options == ("spikes",):
+            return run
+        from eventsnn.trace.memory import with_recorded
+
+        return with_recorded(network, run, options, potential_step=potential_step, potential_layers=layers)
     from eventsnn.trace.writer import TraceWriter
 
     config = {"engine": engine, "dtype": dtype, "t_stop": t_stop}
     # The file is begun before the simulation: a wrong option or an unwritable folder must not cost a run.
-    with TraceWriter(trace, network, record=tuple(record), config=config) as writer:
+    with TraceWriter(
+        trace,
+        network,
+        record=options,
+        config=config,
+        potential_step=potential_step,
+        potential_layers=layers,
+    ) as writer:
         try:
             run = _run(network, given, engine, dtype, t_stop)
         except SimulationInterrupted as stopped:
@@ -101,6 +122,17 @@ def simulate(
             raise
         writer.append(run)
     return run
+
+
+def _check_record(
+    network: Network, record: Iterable[str], step: float, layers: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """What to record; what is commonest needs no more modules."""
+    if record == ("spikes",) and layers is None:
+        return ("spikes",)
+    from eventsnn.trace.memory import check_recording
+
+    return check_recording(network, record, step, layers)
 
 
 class InputSpikes(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -60,6 +60,23 @@ class LayerSpikes:
         return self.times[self.neurons == neuron]
 
 
+class Recorded(Protocol):
+    """What a simulation recorded besides spikes; `eventsnn.trace` makes it."""
+
+    def potential(self, layer: str) -> Any:
+        """Membrane potentials of a layer."""
+
+    def spsp(
+        self, layer: str, neuron: int, spike: int, *, projection: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """S-PSPs of one spike."""
+
+    def spsp_total(
+        self, layer: str, *, projection: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """S-PSPs of the run."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class SpikeRecord:
     """The outcome of one simulation; ``record["hidden"]`` gives the spikes of a layer.
@@ -85,6 +102,9 @@ class SpikeRecord:
         What was subtracted from the recording's times, microseconds: a spike at `time` ms is at
         ``origin_us + 1000 * time`` on the recording's clock. 0 for a recording that begins within the first
         second of it; see `eventsnn.events.origin`.
+    recorded : Recorded or None
+        Membrane potentials and S-PSPs, where `eventsnn.simulate` was told to record them and had no trace to
+        write them to; `potential`, `spsp` and `spsp_total` give them.
     """
 
     layers: dict[str, LayerSpikes]
@@ -96,6 +116,7 @@ class SpikeRecord:
     bias: LayerSpikes = field(default_factory=lambda: _bias_spikes(np.empty(0)))
     classes: tuple[str, ...] | None = None
     origin_us: int = 0
+    recorded: Recorded | None = None
 
     def __getitem__(self, name: str) -> LayerSpikes:
         if name == "input":
@@ -134,6 +155,40 @@ class SpikeRecord:
         decided = "no decision" if self.decision is None else f"decision {self.decision}"
         name = "" if self.decision_name is None else f" ({self.decision_name})"
         return f"<SpikeRecord: {decided}{name}, spikes: {spikes}; {len(self.input)} input spikes>"
+
+    def potential(self, layer: str) -> Any:
+        """Recorded membrane potentials of a layer, as `Trace.potential` gives them.
+
+        Returns
+        -------
+        PotentialTrace
+            ``.times`` (float64, ms), ``.neurons``, ``.values``, ``.kinds``.
+
+        Raises
+        ------
+        SimulationError, TraceError
+            They were not recorded.
+        """
+        return self._require("potential").potential(layer)
+
+    def spsp(
+        self, layer: str, neuron: int, spike: int, *, projection: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Recorded S-PSPs of one spike, (pre, values); see `Trace.spsp`."""
+        return self._require("spsp").spsp(layer, neuron, spike, projection=projection)
+
+    def spsp_total(
+        self, layer: str, *, projection: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Recorded S-PSPs of the run, (post, pre, value); see `Trace.spsp_total`."""
+        return self._require("spsp").spsp_total(layer, projection=projection)
+
+    def _require(self, what: str) -> Recorded:
+        if self.recorded is None:
+            raise SimulationError(
+                f"this run holds spikes only; simulate with record=({what!r},), without trace"
+            )
+        return self.recorded
 
     def summary(self) -> dict[str, Any]:
         """Decision, output counts and spikes per layer, as plain values."""

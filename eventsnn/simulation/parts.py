@@ -222,7 +222,14 @@ class Simulation:
         # What an engine holds cannot be pickled; what it goes on from can. A copy shares no array with it.
         arrays = self._arrays() if self._ended is None else {}
         state = SavedState(
-            "a copy", self.engine, self.dtype, self.t_complete, self.events, {}, copy.deepcopy(arrays)
+            path="a copy",
+            engine=self.engine,
+            dtype=self.dtype,
+            t_complete=self.t_complete,
+            events=self.events,
+            origin_us=self.origin_us,
+            notes={},
+            arrays=copy.deepcopy(arrays),
         )
         counts = {name: counts.copy() for name, counts in self.counts.items()}
         return _rebuild, (type(self), self.network, self.t_stop, state, self._ended, counts)
@@ -358,6 +365,6 @@ def _rebuild(
     """A simulation from what `Simulation.__reduce__` gives."""
     if ended is None:
         return cls.take_up(state, network, t_stop=t_stop)
-    run = cls(network, engine=state.engine, dtype=state.dtype, t_stop=t_stop)
+    run = cls(network, engine=state.engine, dtype=state.dtype, t_stop=t_stop, origin_us=state.origin_us)
     run.t_complete, run.events, run.counts, run._ended = state.t_complete, state.events, counts, ended
     return run

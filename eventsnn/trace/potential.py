@@ -138,6 +138,25 @@ class _LayerState:
         self.i *= b
 
 
+def last_spike(run: SpikeRecord) -> float:
+    """Time of the last spike of a run, input spikes among them, ms; 0 without any."""
+    trains = (run.input, *run.layers.values())
+    return float(max((spikes.times[-1] for spikes in trains if len(spikes)), default=0.0))
+
+
+def sample_length(run: SpikeRecord) -> float:
+    """Length of a run, ms: up to its end, or its last spike if it ran until the network was quiet."""
+    return float(run.t_end) if np.isfinite(run.t_end) else last_spike(run)
+
+
+def record_potentials(
+    network: Network, run: SpikeRecord, layer: str, length: float, step: float
+) -> PotentialTrace:
+    """Potentials of a layer from 0 to `length` (ms) every `step` ms, and around its resets."""
+    grid = np.arange(0.0, length + 0.5 * step, step)
+    return replay_layer(network, run, layer, grid[grid <= run.t_end])
+
+
 def replay_layer(network: Network, record: SpikeRecord, layer: str, grid_ms: np.ndarray) -> PotentialTrace:
     """Potentials of all neurons of a layer: on a grid, and just before and after each of their resets.
 

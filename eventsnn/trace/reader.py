@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -171,8 +171,7 @@ class Trace:
         """The whole simulation, as the engine returned it."""
         self._check_sample(sample)
         row, network = self.samples[sample], self.network
-        biases = {"bias": self.spikes("bias", sample)} if network.input.has_bias else {}
-        return SpikeRecord(
+        record = SpikeRecord(
             layers={name: self.spikes(name, sample) for name in network.names},
             input=self.spikes("input", sample),
             t_end=row.t_end,
@@ -180,9 +179,9 @@ class Trace:
             engine=row.engine,
             dtype=row.dtype,
             classes=network.classes,
-            **biases,
             origin_us=row.origin_us,
         )
+        return replace(record, bias=self.spikes("bias", sample)) if network.input.has_bias else record
 
     def counts(self, layer: str) -> np.ndarray:
         """Spikes of each neuron of a layer (not the input) in each sample, int64 array (samples, neurons)."""

@@ -17,7 +17,7 @@ from eventsnn.network import Network
 from eventsnn.trace import schema
 from eventsnn.trace.afferents import check_exact_time
 from eventsnn.trace.creation import create_file
-from eventsnn.trace.potential import replay_layer
+from eventsnn.trace.potential import last_spike, record_potentials, sample_length
 from eventsnn.trace.spsp import pair_totals, spike_shares
 
 if TYPE_CHECKING:
@@ -290,9 +290,8 @@ class TraceWriter:
             self._put(f"/counts/{layer}", counts[None, :])
 
     def _append_potentials(self, run: SpikeRecord, length: float) -> None:
-        grid = np.arange(0.0, length + 0.5 * self._step, self._step)
         for layer in self._potential_layers:
-            potential = replay_layer(self.network, run, layer, grid[grid <= run.t_end])
+            potential = record_potentials(self.network, run, layer, length, self._step)
             group = f"/potential/{layer}"
             self._put(f"{group}/timestamps", potential.times)
             self._put(f"{group}/node_ids", potential.neurons)
@@ -386,9 +385,9 @@ class TraceWriter:
 
 def _length(run: SpikeRecord, t_stop_ms: float | None) -> float:
     """Length of a sample: no spike of it may lie beyond, or its timestamps would enter the next one's."""
-    last = max((spikes.times[-1] for spikes in (run.input, *run.layers.values()) if len(spikes)), default=0.0)
     if t_stop_ms is None:
-        return float(run.t_end) if np.isfinite(run.t_end) else float(last)
+        return sample_length(run)
+    last = last_spike(run)
     if not np.isfinite(t_stop_ms) or t_stop_ms < last:
         raise TraceError(f"t_stop_ms must not lie before the last spike at {last:g} ms, got {t_stop_ms!r}")
     return float(t_stop_ms)
