@@ -14,7 +14,7 @@ from eventsnn.cli.common import (
     note_skipped,
     report,
 )
-from eventsnn.cli.output import output_argument
+from eventsnn.cli.output import output_argument, refuse_overwriting
 from eventsnn.cli.reading import bad_files_option
 
 
@@ -74,6 +74,7 @@ def encode(
         without=without,
         bad_files=bad_files,  # type: ignore[arg-type]
     )
+    refuse_overwriting("SET.esp", out, [folder, *source.paths])
     with progress_bar(len(source), "encoding", True) as bar:
         events = write_pack(source, out, progress=bar.update)
     note_skipped(source.skipped)

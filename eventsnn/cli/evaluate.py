@@ -111,6 +111,7 @@ def evaluate(
         )
     else:
         refuse(reading, f"is for recordings; {data} holds images.")
+    refuse_overwriting("--predictions", predictions, source.paths)
     outcome = count_decisions(
         network, source, engine=engine, dtype=dtype, t_stop=t_stop, threads=threads, progress=True
     )

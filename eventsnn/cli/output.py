@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,18 +37,36 @@ def output_argument(metavar: str, text: str) -> Callable[[F], F]:
 def refuse_overwriting(option: str, out: Path | str | None, inputs: Iterable[Path | str]) -> None:
     """Raise click.UsageError if what is to be written is a file that is to be read, under whatever name.
 
-    Devices and FIFOs are no such files: reading and writing one terminal is nothing wrong.
+    Devices and FIFOs are no such files: to read from and write to one terminal is nothing wrong.
     """
-    if out is None or str(out) == "-":
-        return
-    for path in inputs:
-        if is_same_file(out, path):
+    known = _identity(out)
+    for path in inputs if known is not None else ():
+        if _identity(path) == known:
             raise click.UsageError(f"{option} {out} would overwrite a file that is to be read, {path}.")
 
 
-def is_same_file(a: Path | str, b: Path | str) -> bool:
-    """Whether two paths name one regular file or folder (by links, or not there yet, by the same path)."""
+def refuse_one_target(outputs: Mapping[str, Path | str | None]) -> None:
+    """Raise click.UsageError if two options, given with what they are to write, name one file."""
+    places: dict[str, str] = {}
+    for option, out in outputs.items():
+        if out is None or _is_special(out):
+            continue
+        other = places.setdefault(os.path.realpath(out), option)
+        if other != option:
+            raise click.UsageError(f"{other} and {option} would write one file, {out}.")
+
+
+def _identity(path: Path | str | None) -> tuple[int, int] | str | None:
+    """What tells a file or folder, there or not, from others; None for what is neither."""
+    if path is None or str(path) == "-":
+        return None
     try:
-        return os.path.samefile(a, b) and (os.path.isfile(a) or os.path.isdir(a))
-    except OSError:  # one of them does not exist
-        return os.path.realpath(a) == os.path.realpath(b)
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+    kept = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+    return (found.st_dev, found.st_ino) if kept else None
+
+
+def _is_special(path: Path | str) -> bool:
+    return str(path) == "-" or _identity(path) is None

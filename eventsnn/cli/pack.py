@@ -53,8 +53,8 @@ def pack(
     from eventsnn.train.progress import progress_bar
 
     start = time.perf_counter()
-    refuse_overwriting("SET.esp", out, [folder])
     source = open_source(folder, split=split, label_from=label_from, reading=reading, bad_files=bad_files)
+    refuse_overwriting("SET.esp", out, [folder, *source.paths])
     with progress_bar(len(source), "packing", True) as bar:
         events = write_pack(source, out, progress=bar.update)
     note_skipped(source.skipped)

@@ -37,7 +37,8 @@ class ReadingCommand(click.Command):
             records = [
                 record
                 for parameter in self.get_params(ctx)
-                if isinstance(parameter, ReadingOption) == of_reading
+                if isinstance(parameter, click.Option)
+                and isinstance(parameter, ReadingOption) == of_reading
                 and (record := parameter.get_help_record(ctx)) is not None
             ]
             if records:
@@ -129,11 +130,20 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (
         ("--from", "t_from"),
-        {"type": Milliseconds(), "metavar": "MS", "help": "Leave out events before this time."},
+        {
+            "type": Milliseconds(),
+            "metavar": "MS",
+            "help": "Leave out events before this time, which counts from 0, or from the first event of a "
+            "recording that begins late.",
+        },
     ),
     (
         ("--until", "t_until"),
-        {"type": Milliseconds(), "metavar": "MS", "help": "Leave out events from this time on."},
+        {
+            "type": Milliseconds(),
+            "metavar": "MS",
+            "help": "Leave out events from this time on, counted likewise.",
+        },
     ),
     (
         ("--crop",),

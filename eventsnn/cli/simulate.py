@@ -22,7 +22,7 @@ from eventsnn.cli.common import (
     note_skipped,
     report,
 )
-from eventsnn.cli.output import refuse_overwriting
+from eventsnn.cli.output import refuse_one_target, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, sensor_problem, with_saved
 from eventsnn.cli.stream_options import is_live, stream_one, stream_options, wants_stream
 from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord
@@ -143,6 +143,7 @@ def simulate(
     refuse_overwriting("--trace", trace, inputs)
     refuse_overwriting("--spikes", stream["spikes"], inputs)
     refuse_overwriting("--save-state", stream["save_state"], inputs)
+    refuse_one_target({"--trace": trace, "--spikes": stream["spikes"], "--save-state": stream["save_state"]})
     in_parts = wants_stream(model, engine, files, stream, trace, record, reading)
     network = Network.load(model)
     options = ReadingOptions(**with_saved(model, reading)).for_input(network.input.sensor_size)

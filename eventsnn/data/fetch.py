@@ -228,7 +228,7 @@ def _open_part(known: PublicSet, part: str, folder: Path, show: Progress) -> Ton
 def _make_dataset(known: PublicSet, cls: Any, part: str, download: Path, location: Path) -> Any:
     """tonic's data set of a part, downloaded and unpacked.
 
-    Some of tonic's classes (SHD, SSC) take a part for unpacked as soon as its archive is there and any part is
+    Some of tonic's classes (SHD, SSC) take a part for unpacked once its archive is there and any part is
     unpacked, and then do not find its file. So with the archive there, a failure is tried once more with
     nothing unpacked.
     """

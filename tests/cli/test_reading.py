@@ -26,6 +26,7 @@ from tests.events.several import write_bag
 READING_COMMANDS = ("info", "simulate", "train", "evaluate", "pack", "convert")
 PACKAGE = Path(es.__file__).parent
 OPTION = re.compile(r"--[a-z][a-z-]*")
+NAMED_OPTION = re.compile(r"(?:\beventsnn (\w+) )?(--[a-z][a-z-]*)")
 
 
 def options_of(name: str) -> set[str]:
@@ -46,7 +47,7 @@ def test_every_command_has_the_same_options(cli: Cli, name: str) -> None:
         assert text.index(parameter.opts[0]) > 0
 
 
-# What texts of these rooms recommend, every command that reads recordings has; "--to" is said by writers.
+# What texts of these rooms recommend, every command that reads recordings has, unless they name another one.
 @pytest.mark.parametrize("room", ["events", "data/folder.py", "data/listing.py", "data/source.py"])
 def test_texts_name_options_that_every_reading_command_has(room: str) -> None:
     files = sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / room]
@@ -56,10 +57,11 @@ def test_texts_name_options_that_every_reading_command_has(room: str) -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
-    named = {option for text in texts for option in OPTION.findall(text)} - {"--to"}
+    named = {found for text in texts for found in NAMED_OPTION.findall(text)} - {("", "--to")}  # of writers
     assert named or room != "events"
-    for name in READING_COMMANDS:
-        assert named <= options_of(name), name
+    for command, option in named:
+        for name in (command,) if command in COMMANDS else READING_COMMANDS:
+            assert option in options_of(name), (name, option)
 
 
 def write_table(path: Path, rows: np.ndarray) -> None:
@@ -373,6 +375,13 @@ def test_nothing_is_written_over_what_is_read(
             outcome = cli(*arguments)
             assert outcome.code == 2, arguments
             assert "would overwrite a file that is to be read" in outcome.err
+        assert cli("pack", recordings, out, "--sensor", "6x5x2").code == 2
+        assert cli("pack", recordings, recordings).code == 2
+    assert cli("convert", path, "/dev/null", "--to", "evt2").code == 0
+    one = tmp_path / "one"
+    outcome = cli("simulate", model, path, "--spikes", one, "--save-state", tmp_path / "." / "one")
+    assert outcome.code == 2
+    assert "--spikes and --save-state would write one file" in outcome.err
     state = tmp_path / "model-link.csv"
     state.symlink_to(model)
     assert cli("evaluate", model, "--data", recordings, "--predictions", state).code == 2
