@@ -11,6 +11,7 @@ Source: Jin, Zhang & Li, NeurIPS 2018, and the authors' program.
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -59,6 +60,9 @@ class ClockedLearner:
     def __init__(self, packed: PackedNetwork) -> None:
         self.network = packed.network
         self.clock = clocked.ClockedNetwork(packed.network, packed.blocks)
+        layers = packed.network.layers
+        # Of the errors that each layer hands down; the first hands none.
+        self.divisors = [1.0, *(macro.error_divisor(upper, lower) for lower, upper in pairwise(layers))]
 
     def forward(self, samples: Arrivals, threads: Threads) -> list[ClockedRun]:
         """Every sample through all layers, up to and including the step of its last input event."""
@@ -167,8 +171,7 @@ class ClockedLearner:
                 kernel, runs, number, errors, factors, row_sum, *options, lent, gradient, below, turns
             )
         )
-        divisor = macro.error_divisor(layer, self.network.layers[number - 2]) if number > 1 else 1.0
-        total = below.sum(axis=0, dtype=np.float64) / divisor
+        total = below.sum(axis=0, dtype=np.float64) / self.divisors[number - 1]
         # The bias neuron is none of the layer below.
         return total[:, :-1] if self.network.input.has_bias else total
 
@@ -237,7 +240,7 @@ class ClockedLearner:
             if isinstance(layer, Conv):
                 found[name] = gradient
             if number > 1:
-                below /= np.float32(macro.error_divisor(layer, layers[number - 2]))
+                below /= np.float32(self.divisors[number - 1])
             own = below
         return found
 
