@@ -1,11 +1,13 @@
 """The macro level against values worked out by hand."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from eventsnn.learning import HM2BP, macro
+from eventsnn.network import Conv, Dense, Input, Network, Pool
 
 RULE = HM2BP(desired=10, undesired=2, margin=1.0)
 
@@ -161,3 +163,20 @@ def test_boosting():
     found = macro.boost_weights(weights, wrong, labels, HM2BP(boosting_divisor=10.0))
     grown, more = math.exp(0.5 / 10), 3.0 * math.exp(0.6 / 10)
     np.testing.assert_allclose(found, [grown, 1.0, grown, 1.0, more, 2.0], rtol=1e-15)
+
+
+def test_what_errors_are_divided_by_in_the_papers_convolutional_network():
+    """15C5-P2-40C5-P2-300-10: own thresholds of trained layers, none of pooling layers, areas of windows."""
+    network = Network(
+        Input(28, 28),
+        Conv(15, 5, threshold=5.0),
+        Pool(2, threshold=2.0),
+        Conv(40, 5, threshold=12.0),
+        Pool(2, threshold=4.0),
+        Dense(300, threshold=10.0),
+        Dense(10, threshold=7.0),
+    )
+    divisors = [macro.error_divisor(upper, lower) for lower, upper in pairwise(network.layers)]
+    assert divisors == [4 * 5.0, 1.0, 4 * 12.0, 1.0, 10.0]
+    off = HM2BP(effect_ratio=False)
+    assert [macro.uses_effect_ratio(x, off) for x in network.layers] == [True] * 4 + [False] * 2
