@@ -91,7 +91,7 @@ def test_trace(cli: Cli, tmp_path: Path) -> None:
 def test_other_hdf5_files(cli: Cli, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    assert "neither a model nor a trace" in cli("info", tmp_path / "other.h5").err
+    assert "holds no events" in cli("info", tmp_path / "other.h5").err
     whole = (tmp_path / "other.h5").read_bytes()
     (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
     assert "damaged HDF5 file" in cli("info", tmp_path / "cut.h5").err

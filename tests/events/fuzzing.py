@@ -36,7 +36,7 @@ from tests.events.streams_of_bytes import CASES
 
 SENSOR = (40, 30, 2)
 NAMES = [known.name for known in FORMATS]
-HDF5 = ("shd", "dsec", "prophesee-h5", "packed-h5")
+HDF5 = ("shd", "dsec", "prophesee-h5", "hdf5", "packed-h5")
 SLOWEST = float(os.environ.get("EVENTSNN_FUZZ_SLOWEST", "20"))
 """Seconds of processor time for one file of some kilobytes, beyond which a reader hangs; of wall time ten
 times as many, since other work may leave little of a processor."""
@@ -53,6 +53,16 @@ CORPUS = Path(__file__).with_name("corpus")
 """Files of formats that we do not write; ``corpus/README.md`` says how they were made."""
 
 
+_ROWS = "100,5,6,1\n200,7,8,0\n300,9,1,1\n" * 9
+_TABLES = (
+    (f",t,x,y,p\n{_ROWS}", "utf-8-sig"),
+    (f"# size 40x30\ntimestamp (us),x_addr,y_addr,on\n{_ROWS}", "utf-16"),
+    ("40 30\n" + "0.0001 5 6 1\n0.0002 7 8 0\n" * 9, "ascii"),
+    ("t [ms];x;y;p\n" + "0,1;5;6;ON\n0,2;7;8;OFF\n" * 9, "latin-1"),
+    ('"timestamps","node_ids","population"\n' + '0.1,5,"LGN"\n0.2,7,LGN\n' * 9, "ascii"),
+)
+
+
 def seeds(name: str, folder: Path) -> list[bytes]:
     """Valid files to mutate."""
     events = random_stream(300, sensor_size=SENSOR).events
@@ -61,10 +71,18 @@ def seeds(name: str, folder: Path) -> list[bytes]:
         write(folder / "seed", random_stream(300, sensor_size=SENSOR), format=name)
         found.append((folder / "seed").read_bytes())
     if name in HDF5 and name not in ENCODERS:
+        layouts = ("esim", "table", "words", "m3ed") if name == "hdf5" else (name,)
         found += [
-            _hdf5_seed(name, events, folder / "seed.h5", **more) for more in ({}, {"compression": "gzip"})
+            _hdf5_seed(layout, events, folder / "seed.h5", **more)
+            for layout in layouts
+            for more in ({}, {"compression": "gzip"})
         ]
+    if name == "csv":
+        found += [text.encode(encoding) for text, encoding in _TABLES]
     if name == "npy":
+        for table in (np.stack([events[c] for c in "txyp"]), np.stack([events[c] for c in "txyp"], axis=1)):
+            np.save(folder / "seed.npy", table)
+            found.append((folder / "seed.npy").read_bytes())
         np.save(folder / "seed.npy", events)
         found.append((folder / "seed.npy").read_bytes())
     if name == "st-mnist":
@@ -83,6 +101,21 @@ def _hdf5_seed(name: str, events: np.ndarray, path: Path, **more: Any) -> bytes:
             for column in "xytp":
                 file.create_dataset(f"events/{column}", data=events[column], **more)
             file["t_offset"] = 5
+        elif name in ("esim", "m3ed"):
+            place, suffix = ("events", "s") if name == "esim" else ("prophesee/left", "")
+            for column in "xytp":
+                values = events[column] / 1e6 if name == "esim" and column == "t" else events[column]
+                file.create_dataset(f"{place}/{column}{suffix}", data=values, **more)
+            file[place].attrs["units"] = "s" if name == "esim" else "us"
+        elif name == "table":
+            table = np.stack([events[column].astype("f8") for column in "xytp"], axis=1)
+            file.create_dataset("davis/left/events", data=table, **more)
+            file.create_dataset("davis/right/events", data=table, **more)
+        elif name == "words":
+            for column in "xyt":
+                file[column] = events[column]
+            words = np.array(["ON" if p else "OFF" for p in events["p"]], object)
+            file.create_dataset("p", data=words, dtype=h5py.string_dtype(), chunks=(64,) if more else None)
         elif name == "shd":
             for column, dtype in (("times", np.float16), ("units", np.uint16)):
                 data = file.create_dataset(f"spikes/{column}", (1,), h5py.vlen_dtype(dtype))
@@ -121,6 +154,7 @@ def choose(name: str, corpus: list[bytes], rng: random.Random) -> tuple[bytes, d
         "on_bad": rng.choice(("error", "skip", "clamp")),
         "sensor": rng.choice((None, SENSOR)),
         "columns": rng.choice((None, None, "t[s],x,y,p")),
+        "stream": rng.choice((None, 0)),
     }
 
 

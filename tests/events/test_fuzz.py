@@ -151,7 +151,7 @@ def test_rows_that_a_file_claims_and_does_not_hold_are_not_made_up(tmp_path: Pat
                 file.create_dataset(f"events/{field}", (10**12,), dtype, chunks=(1000,))
         else:
             file.create_dataset("CD/events", (10**12,), np.dtype(kind), chunks=(1000,))
-    with pytest.raises(EventFileError, match=r"claims 1000000000000 rows, of which \d+ are stored"):
+    with pytest.raises(EventFileError, match=r"claims 1000000000000 values, of which \d+ are stored"):
         read(path, format=name)
 
 

@@ -16,10 +16,11 @@ from eventsnn.events.formats.dat import DATEncoder, DATFormat
 from eventsnn.events.formats.event_stream import ESEncoder, ESFormat
 from eventsnn.events.formats.evt2 import EVT2Encoder, EVT2Format, EVT21Format
 from eventsnn.events.formats.evt3 import EVT3Encoder, EVT3Format
-from eventsnn.events.formats.hdf5 import DSEC, PROPHESEE, SHD
+from eventsnn.events.formats.hdf5_events import DSEC, HDF5, PROPHESEE
 from eventsnn.events.formats.nmnist import NMNISTEncoder, NMNISTFormat
 from eventsnn.events.formats.packed_h5 import PackedHDF5Encoder, PackedHDF5Format
 from eventsnn.events.formats.rosbag import RosbagFormat
+from eventsnn.events.formats.shd import SHDFormat
 from eventsnn.events.formats.slayer import BS1Format
 from eventsnn.events.formats.stmnist import STMNISTFormat
 from eventsnn.events.formats.text import TextEncoder, TextFormat
@@ -41,9 +42,10 @@ FORMATS: tuple[EventFormat, ...] = (
     EVT3Format(),
     ESFormat(),
     STMNISTFormat(),
-    SHD,
+    SHDFormat(),
     DSEC,
     PROPHESEE,
+    HDF5,
     PackedHDF5Format(),
     RosbagFormat(),
     TextFormat(),

@@ -25,7 +25,7 @@ from eventsnn._util.hdf5 import LIBVER, keep_metadata
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import Anomalies, Match, Options, unwritable
 from eventsnn.events.formats.gate import Gate
-from eventsnn.events.formats.hdf5 import call_h5py, check_stored, holds
+from eventsnn.events.formats.hdf5 import call_h5py, check_stored, holds, open_hdf5
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize, check_sensor_size
 from eventsnn.events.words import from_words, to_words
 from eventsnn.interrupts import hold_interrupts
@@ -58,7 +58,7 @@ class PackedHDF5Reader:
         import h5py
 
         self._path = path
-        self._file: Any = call_h5py(path, lambda: h5py.File(path, "r"))
+        self._file: Any = open_hdf5(path)
         try:
             self._words = call_h5py(path, lambda: self._file.get(WORDS))
             if not isinstance(self._words, h5py.Dataset):

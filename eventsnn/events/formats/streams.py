@@ -76,8 +76,8 @@ def choose_stream(
     streams : sequence of StreamInfo
         What the file holds, at least one.
     chosen : str or int, optional
-        Name or number (digits in a string are a number too, unless a stream is called so); None takes the
-        only one.
+        Name, a part of it between slashes that no other has, or number (digits in a string are a number
+        too, unless a stream is called so); None takes the only one.
     what : str
         What to call them in errors.
 
@@ -91,6 +91,9 @@ def choose_stream(
     found = [stream for stream in streams if stream.name and stream.name == str(chosen)]
     if not found and str(chosen).isdecimal():
         found = [stream for stream in streams if stream.number == int(chosen or 0)]
+    if not found and chosen is not None:
+        # A side or a camera stands for the only stream that lies in a group of this name.
+        found = [stream for stream in streams if str(chosen) in stream.name.split("/")]
     if len(found) == 1:
         return found[0]
     listed = "; ".join(map(str, streams))

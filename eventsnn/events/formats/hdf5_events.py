@@ -1,0 +1,282 @@
+"""Event recordings in HDF5 (``.h5``, ``.hdf5``, MATLAB 7.3's ``.mat``), whatever their layout.
+
+`hdf5_layouts` says which data sets are events. Of several streams (cameras, sides) the caller chooses one.
+
+Times: the unit is what ``columns`` (``t[ms],x,y,p``), an attribute ``units``, or a name (``t_us``) says; else
+whole numbers are microseconds (from 1e17 on nanoseconds: microseconds would be after the year 5000), and
+fractions are seconds where they can be nothing else. ``t_offset`` beside the stream or above it is added.
+Whole numbers stay exact.
+
+DSEC: ``events/{x, y, t, p}`` and ``t_offset``, compressed with Blosc (extra ``hdf5``); 640 x 480 unless the
+file or the caller says. Prophesee: ``CD/events``, compressed with ECF, for which a plugin of HDF5 is needed.
+
+Gehrig, Aarents, Gehrig, Scaramuzza (2021). DSEC: a stereo event camera dataset. IEEE RA-L 6:4947. Zhu et al.
+(2018). The multivehicle stereo event camera dataset. IEEE RA-L 3:2032. Chaney et al. (2023). M3ED. CVPR
+workshops. Klenk et al. (2021). TUM-VIE. IROS. Rebecq, Gehrig, Scaramuzza (2018). ESIM. CoRL.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import EventFileError
+from eventsnn.events.fields import parse_unit, word_value
+from eventsnn.events.formats.base import Anomalies, Match, Options
+from eventsnn.events.formats.columns import Columns, to_whole
+from eventsnn.events.formats.gate import Gate
+from eventsnn.events.formats.hdf5 import (
+    call_h5py,
+    check_elements,
+    check_filters,
+    check_stored,
+    holds,
+    is_hdf5,
+    open_hdf5,
+)
+from eventsnn.events.formats.hdf5_layouts import EventGroup, find_events
+from eventsnn.events.formats.streams import StreamInfo, choose_stream
+from eventsnn.events.stream import SensorSize
+
+_ROWS = 1 << 16
+_UNITS = ("units", "unit", "time_units", "time_unit", "t_units", "t_unit")
+_OFFSETS = ("t_offset", "time_offset", "timestamp_offset")
+_SIZES = ("sensor_size", "sensor_resolution", "resolution", "calib/resolution", "geometry", "image_size")
+_DSEC_SIZE = (640, 480)
+_LONGEST_WORD = 16
+_OTHERS = ("spikes/units", "eventsnn/words")
+_TIME_HINT = "say it with columns='t[s],x,y,p' (--columns)"
+
+
+@dataclass(frozen=True)
+class HDF5Format:
+    """Reader of HDF5 files of events; `mark` is a data set that tells files of one source."""
+
+    name: str
+    mark: str | None
+    suffixes: tuple[str, ...] = (".h5", ".hdf5")
+
+    def sniff(self, head: bytes, path: str) -> Match:
+        """By the magic number, and which data sets the file holds."""
+        if self.mark is not None:
+            return holds(head, path, self.mark)
+        if not is_hdf5(head) or any(holds(head, path, mark) for mark in (*_MARKS, *_OTHERS)):
+            return Match.NO
+        return Match.NO if _is_our_own(path) else Match.NAME
+
+    def open(self, path: str | os.PathLike[str], options: Options) -> HDF5Reader:
+        """Open a recording."""
+        return HDF5Reader(path, options)
+
+
+DSEC = HDF5Format("dsec", "events/x")
+PROPHESEE = HDF5Format("prophesee-h5", "CD/events")
+HDF5 = HDF5Format("hdf5", None, (".h5", ".hdf5", ".mat"))
+_MARKS = tuple(known.mark for known in (DSEC, PROPHESEE) if known.mark)
+
+
+def _is_our_own(path: str) -> bool:
+    """Whether the file is a network, trace or state of ours; a damaged file is not."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return any(name.startswith("eventsnn") for name in (*file.attrs, *file))
+    except Exception:
+        return False
+
+
+class HDF5Reader:
+    """See `eventsnn.events.formats.base.Reader`."""
+
+    def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
+        self._path = path
+        self._given = Columns.given(path, options.columns)
+        self._file: Any = open_hdf5(path)
+        try:
+            self._events = call_h5py(path, lambda: self._choose(options.stream))
+            sensor = call_h5py(path, self._find_sensor)
+            self._unit = call_h5py(path, self._find_unit)
+            self._offset = call_h5py(path, self._find_offset)
+        except BaseException:
+            self.close()
+            raise
+        self.polarities = 2 if "p" in self._events.columns else 1
+        self._gate = Gate(path, options, sensor)
+
+    def _choose(self, stream: str | int | None) -> EventGroup:
+        groups = find_events(self._path, self._file, self._given)
+        self.streams = tuple(
+            StreamInfo(k, group.name, about=f"{group.count:,} events") for k, group in enumerate(groups)
+        )
+        self.stream = choose_stream(self._path, self.streams, stream)
+        chosen = groups[self.stream.number]
+        for column in chosen.columns.values():
+            check_filters(self._path, column)
+            check_stored(self._path, column)
+        sizes = {column.size for column in chosen.columns.values()}
+        if len(sizes) != 1:
+            raise EventFileError(self._path, f"{chosen.name}: its columns are of different lengths")
+        return chosen
+
+    def _places(self) -> Iterator[Any]:
+        """The stream's group and those above it."""
+        group = self._events.home
+        while True:
+            yield group
+            if group.name == "/":
+                return
+            group = group.parent
+
+    def _facts(self, names: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+        """Attributes and small data sets of these names, the nearest first."""
+        import h5py
+
+        for group in (*(self._events.columns["t"],), *self._places()):
+            for name in names:
+                if name in group.attrs:
+                    yield name, np.asarray(group.attrs[name])
+                item = group.get(name) if isinstance(group, h5py.Group) else None
+                if not isinstance(item, h5py.Dataset) or not item.size or item.size > 4:
+                    continue
+                if item.dtype.kind in "iuf":
+                    check_stored(self._path, item)
+                    yield name, np.asarray(item[()])
+
+    def _find_sensor(self) -> SensorSize | None:
+        polarities = 2 if "p" in self._events.columns else 1
+        sides = [next(self._numbers((name,), 1), None) for name in ("width", "height")]
+        size = next(self._numbers(_SIZES, 2), None)
+        if sides[0] and sides[1]:
+            size = (sides[0][0], sides[1][0])
+        elif size is not None:
+            # Both orders are in use; sensors are wider than high.
+            size = (max(size), min(size))
+        elif self._events.name == "events" and "t_offset" in self._file:
+            size = _DSEC_SIZE
+        if size is None or not all(0 < n <= 2**15 for n in size):
+            return None
+        return (size[0], size[1], polarities)
+
+    def _numbers(self, names: tuple[str, ...], n: int) -> Iterator[tuple[int, ...]]:
+        """Facts that are so many whole numbers."""
+        for _, values in self._facts(names):
+            flat = np.atleast_1d(values).reshape(-1)
+            if flat.dtype.kind in "iuf" and n <= len(flat) <= n + (n > 1) and np.isfinite(flat).all():
+                yield tuple(int(value) for value in flat[:n])
+
+    def _find_unit(self) -> str | None:
+        if self._given is not None and self._given.unit is not None:
+            return self._given.unit
+        for name, value in self._facts(_UNITS):
+            text = value.reshape(-1)[0] if value.size else ""
+            text = text.decode("latin-1") if isinstance(text, bytes) else str(text)
+            unit = parse_unit(text)
+            if unit is None and name != "units":
+                raise EventFileError(self._path, f"{name} = {text[:40]!r} is no unit of time; {_TIME_HINT}")
+            if unit is not None:
+                return unit
+        return self._events.unit or self._tell_unit()
+
+    def _tell_unit(self) -> str | None:
+        """The unit that the times themselves show."""
+        t = self._events.read(0, min(self._events.count, _ROWS))["t"]
+        if len(t) and t.dtype.kind in "iu":
+            return "ns" if int(t[0]) >= 10**17 else None
+        if not len(t) or t.dtype.kind != "f" or not np.isfinite(t).all():
+            return None
+        unit = unit_of_fractions(t)
+        if unit is None and (np.rint(t) != t).any():
+            text = f"{self._events.name}: the times ({t[0]} ..) have fractions, and nothing says their unit"
+            raise EventFileError(self._path, f"{text}; {_TIME_HINT}")
+        return unit
+
+    def _find_offset(self) -> int:
+        for _, value in self._facts(_OFFSETS):
+            flat = np.atleast_1d(value).reshape(-1)
+            if len(flat) == 1 and flat.dtype.kind in "iuf":
+                return int(to_whole(self._path, "t_offset", flat, self._unit)[0])
+        return 0
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities; None where neither file nor caller says."""
+        return self._gate.sensor
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+        return self._gate.anomalies
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        n = self._events.count
+        for start in range(0, n, _ROWS):
+            stop = min(start + _ROWS, n)
+            rows = call_h5py(self._path, partial(self._read, start, stop))
+            t = to_whole(self._path, "t", rows["t"], self._unit)
+            if self._offset:
+                t = to_whole(self._path, "t", t + self._offset)
+            x, y = (
+                to_whole(self._path, name, rows[name]) if name in rows else np.zeros(len(t), np.int64)
+                for name in "xy"
+            )
+            yield self._gate.admit(t, x, y, rows.get("p", np.zeros(len(t), np.uint8)))
+
+    def _read(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        polarity = self._events.columns.get("p")
+        if polarity is not None and not self._events.keys:
+            check_elements(self._path, polarity, start, stop, _LONGEST_WORD)
+        rows = self._events.read(start, stop)
+        if "p" in rows:
+            rows["p"] = _decode_enum(polarity, rows["p"])
+        return rows
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _decode_enum(column: Any, values: np.ndarray) -> np.ndarray:
+    """Polarities whose type names its values (ON = 1, OFF = 0, in any order) by these names."""
+    import h5py
+
+    names = h5py.check_enum_dtype(column.dtype)
+    if not names:
+        return values
+    out = np.full(len(values), -2, np.int64)  # no polarity
+    for name, value in names.items():
+        polarity = word_value(name)
+        if polarity is None:
+            return values
+        out[values == value] = polarity
+    return out
+
+
+def unit_of_fractions(t: np.ndarray) -> str | None:
+    """``s`` if times with fractions can be nothing else, None if that is not sure or they are whole.
+
+    Clocks of cameras count microseconds. Times that are whole microseconds as seconds, and not as
+    milliseconds, are seconds; so are such since 1970. Finer times, of a simulator, are seconds where as
+    milliseconds there would be more than 100 events a microsecond.
+    """
+    if (np.rint(t) == t).all():
+        return None
+    t = t.astype(np.float64) if t.dtype.itemsize > 4 else t
+    precision = float(np.finfo(t.dtype).eps)
+    t = t.astype(np.float64)
+
+    def is_whole(factor: float) -> bool:
+        scaled = t * factor
+        slack = np.maximum(1e-3, 2 * precision * np.abs(scaled))
+        return bool((np.abs(scaled - np.rint(scaled)) <= slack).all())
+
+    if is_whole(1e3):
+        return None
+    if is_whole(1e6) or 1e8 < t[0] < 4e9:
+        return "s"
+    return "s" if len(t) > 100.0 * 1e3 * (t.max() - t.min()) else None

@@ -1,0 +1,252 @@
+"""Where in an HDF5 file events are: by the structure of the file, whoever wrote it.
+
+A stream of events is a group with one data set per field (``events/{x, y, t, p}`` of DSEC and TUM-VIE,
+``events/{xs, ys, ts, ps}`` of ESIM and e2vid, ``prophesee/left/{x, y, t, p}`` of M3ED, the root of the file),
+a data set of compound type (``CD/events`` of Prophesee), or a table of four columns (``davis/left/events`` of
+MVSEC). Fields are told by their names (`eventsnn.events.fields`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import EventFileError, EventStreamError
+from eventsnn.events.fields import PolarityCode, PolarityError, find_fields, parse_name
+from eventsnn.events.formats.columns import HOW, Columns
+
+_DEEPEST, _MOST_OBJECTS = 8, 4000
+_ROWS = 1 << 16
+_ORDERS = (("x", "y", "t", "p"), ("t", "x", "y", "p"))
+# Rows of other things, such as triggers and indices, have a time and a number as well.
+_NO_ADDRESSES = ("id", "ids", "i", "gid", "gids")
+_REMEDY = "rename the data set"
+
+
+@dataclass(frozen=True)
+class EventGroup:
+    """A stream of events in a file.
+
+    Attributes
+    ----------
+    name : str
+        Of the group, or of the data set.
+    columns : dict of str to h5py.Dataset
+        The data set of each of t, x, y, p; the same one for all if `keys` tell them apart.
+    keys : dict of str to str or int
+        Names of fields of a compound type, or numbers of columns of a table; empty otherwise.
+    across : bool
+        Whether a table has its columns one below the other, shape (4, n).
+    unit : str or None
+        Of the times, where names say it.
+    """
+
+    name: str
+    columns: dict[str, Any]
+    keys: dict[str, Any]
+    across: bool = False
+    unit: str | None = None
+
+    @property
+    def home(self) -> Any:
+        """The group that the stream lies in."""
+        return self.columns["t"].parent
+
+    @property
+    def count(self) -> int:
+        """Number of events."""
+        column = self.columns["t"]
+        if self.keys and column.ndim == 2 and column.dtype.names is None:
+            return int(column.shape[1 if self.across else 0])
+        return int(column.size)
+
+    def read(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Some rows, one array of shape (n,) per field."""
+        if not self.keys:
+            return {role: _vector(column, start, stop) for role, column in self.columns.items()}
+        column = self.columns["t"]
+        if column.dtype.names is not None:
+            rows = _vector(column, start, stop)
+            return {role: rows[key] for role, key in self.keys.items()}
+        table = column[:, start:stop].T if self.across else column[start:stop]
+        return {role: table[:, key] for role, key in self.keys.items()}
+
+
+def _vector(column: Any, start: int, stop: int) -> np.ndarray:
+    """Values of a column, which MATLAB keeps as a matrix of one row or column."""
+    if column.ndim == 1:
+        return np.asarray(column[start:stop])
+    flat = column[0, start:stop] if column.shape[0] == 1 else column[start:stop, 0]
+    return np.asarray(flat)
+
+
+def find_events(path: str | os.PathLike[str], file: Any, given: Columns | None) -> list[EventGroup]:
+    """All streams of events of a file, those at the top of the file first.
+
+    Raises EventFileError where there is none, or only such that leave open what is meant.
+    """
+    found: list[EventGroup] = []
+    empty: list[EventGroup] = []
+    problems: list[str] = []
+    names: list[str] = []
+    for group in _groups(file):
+        children = _children(group)
+        names += [
+            f"{group.name.strip('/')}/{name}".lstrip("/") for name, _ in zip(group, range(8), strict=False)
+        ]
+        for candidate in (children, *([child] for child in children)):
+            try:
+                stream = _split(group, candidate) if candidate is children else _single(candidate[0], given)
+            except EventStreamError as error:
+                problems.append(f"{group.name}: {error}")
+                continue
+            if stream is not None:
+                (found if stream.count else empty).append(stream)
+    if found or empty:
+        return found or empty
+    if problems:
+        raise EventFileError(path, problems[0])
+    raise EventFileError(
+        path,
+        "holds no events: data sets t, x, [y], [p] in one group, a compound data set of these, or a table of "
+        f"4 columns is needed; it holds {', '.join(names[:8]) or 'nothing'}",
+    )
+
+
+def _groups(file: Any) -> Iterator[Any]:
+    """The groups of a file, from its top, without what links lead to elsewhere."""
+    import h5py
+
+    rest: list[tuple[Any, int]] = [(file["/"], 0)]
+    seen, looked_at = {h5py.h5o.get_info(file["/"].id).addr}, 0
+    while rest:
+        group, depth = rest.pop(0)
+        yield group
+        for name in group:
+            looked_at += 1
+            if looked_at > _MOST_OBJECTS:
+                return
+            if depth < _DEEPEST and _is_own(group, name) and group.get(name, getclass=True) is h5py.Group:
+                child = group[name]
+                address = h5py.h5o.get_info(child.id).addr
+                if address not in seen:
+                    seen.add(address)
+                    rest.append((child, depth + 1))
+
+
+def _is_own(group: Any, name: str) -> bool:
+    """Whether a name leads to something in this file that may be events."""
+    import h5py
+
+    if "trigger" in name.lower() or name.startswith("#"):
+        return False
+    return isinstance(group.get(name, getlink=True), h5py.HardLink)
+
+
+def _children(group: Any) -> list[Any]:
+    """The data sets in a group that have values."""
+    import h5py
+
+    names = [name for name, _ in zip(group, range(_MOST_OBJECTS), strict=False) if _is_own(group, name)]
+    found = (group[name] for name in names if group.get(name, getclass=True) is h5py.Dataset)
+    return [item for item in found if item.shape is not None and item.ndim]
+
+
+def _is_plain(item: Any) -> bool:
+    """Numbers or words; of other types of variable length, damaged ones crash HDF5."""
+    import h5py
+
+    return item.dtype.kind in "biufS" or h5py.check_string_dtype(item.dtype) is not None
+
+
+def _is_vector(item: Any) -> bool:
+    return item.ndim == 1 or (item.ndim == 2 and 1 in item.shape)
+
+
+def _split(group: Any, children: list[Any]) -> EventGroup | None:
+    """Events as one data set per field."""
+    vectors = {
+        child.name.rpartition("/")[2]: child for child in children if _is_vector(child) and _is_plain(child)
+    }
+    times = [child for name, child in vectors.items() if _role(name) == "t"]
+    if not times:
+        return None
+    # Indices into the events, images and their times have other lengths.
+    sizes = {child.size for child in times}
+    for size in sorted(sizes, reverse=True):
+        names = [name for name, child in vectors.items() if child.size == size]
+        fields = find_fields(names, remedy=_REMEDY)
+        if fields is not None and not _is_numbered(names, fields.place):
+            columns = {role: vectors[names[k]] for role, k in fields.place.items()}
+            return EventGroup(group.name.strip("/") or "/", columns, {}, unit=fields.unit)
+    found = find_fields([name for name in vectors if _role(name) in tuple("txyp")], remedy=_REMEDY)
+    if found is not None and len(sizes) == 1 and {"x", "y"} <= found.place.keys():
+        raise EventStreamError("its columns t, x, y, [p] are of different lengths")
+    return None
+
+
+def _role(name: str) -> str | None:
+    try:
+        return parse_name(name).role
+    except EventStreamError:
+        return None
+
+
+def _is_numbered(names: list[str], place: dict[str, int]) -> bool:
+    """Whether what stands for the address may be just a number of the row."""
+    return "y" not in place and parse_name(names[place["x"]]).plain in _NO_ADDRESSES
+
+
+def _single(item: Any, given: Columns | None) -> EventGroup | None:
+    """Events in one data set."""
+    name = item.name.strip("/")
+    fields = item.dtype.names
+    if fields is not None and _is_vector(item) and not item.dtype.hasobject:
+        found = find_fields(fields, remedy=_REMEDY)
+        if found is None or _is_numbered(list(fields), found.place):
+            return None
+        keys = {role: fields[k] for role, k in found.place.items()}
+        return EventGroup(name, dict.fromkeys(keys, item), keys, unit=found.unit)
+    if fields is None and item.ndim == 2 and item.dtype.kind in "iuf" and _may_be_events(item):
+        return _table(name, item, given)
+    return None
+
+
+def _may_be_events(item: Any) -> bool:
+    """Tables of other things (poses, calibrations) have four columns as well."""
+    name = item.name.lower()
+    return any(word in name for word in ("event", "dvs", "spike")) or len(item.file) == len(item.parent) == 1
+
+
+def _table(name: str, item: Any, given: Columns | None) -> EventGroup | None:
+    width = 4 if given is None else given.width
+    if width not in item.shape or item.size == 0:
+        return None
+    across = item.shape[1] != width
+    if given is not None:
+        return EventGroup(name, dict.fromkeys(given.place, item), dict(given.place), across, given.unit)
+    columns = dict.fromkeys("txyp", item)
+    orders = [{role: order.index(role) for role in order} for order in _ORDERS]
+    tables = [EventGroup(name, columns, keys, across) for keys in orders]
+    fitting = [table for table in tables if _is_plausible(table)]
+    if len(fitting) != 1:
+        raise EventStreamError(f"the columns of the table {name} of shape {item.shape} have no names; {HOW}")
+    return fitting[0]
+
+
+def _is_plausible(table: EventGroup) -> bool:
+    """Whether the first rows can be events in this order of columns."""
+    rows = table.read(0, min(table.count, _ROWS))
+    if not all(np.isfinite(column).all() for column in rows.values()):
+        return False
+    try:
+        PolarityCode().convert(rows["p"])
+    except PolarityError:
+        return False
+    places = (rows["x"], rows["y"])
+    whole = all(((np.rint(v) == v) & (v >= 0) & (v < 2**15)).all() for v in places)
+    return bool(whole and (np.diff(rows["t"]) >= 0).all())

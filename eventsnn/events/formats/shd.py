@@ -1,0 +1,101 @@
+"""SHD and SSC (``.h5``): spoken digits and commands as spikes of a cochlea, many recordings in a file.
+
+``spikes/times`` (seconds, float16 or 32), ``spikes/units``; 700 channels, one polarity. ``sample=`` says
+which recording. Times are multiplied in double precision and rounded to microseconds; half precision itself
+has steps of 0.24 ms from 0.25 s, 0.49 ms from 0.5 s, 0.98 ms from 1 s on.
+
+Cramer, Stradmann, Schemmel, Zenke (2022). The Heidelberg spiking data sets. IEEE TNNLS 33:2744.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import EventFileError
+from eventsnn.events.formats.base import Anomalies, Match, Options
+from eventsnn.events.formats.columns import to_whole
+from eventsnn.events.formats.gate import Gate
+from eventsnn.events.formats.hdf5 import call_h5py, check_elements, holds, open_hdf5
+from eventsnn.events.stream import SensorSize
+
+_SENSOR = (700, 1, 1)
+_COLUMNS = ("spikes/times", "spikes/units")
+
+
+@dataclass(frozen=True)
+class SHDFormat:
+    """Reader of SHD and SSC."""
+
+    name: str = "shd"
+    suffixes: tuple[str, ...] = (".h5", ".hdf5")
+
+    def sniff(self, head: bytes, path: str) -> Match:
+        """By the magic number, and whether the file holds ``spikes/units``."""
+        return holds(head, path, _COLUMNS[1])
+
+    def open(self, path: str | os.PathLike[str], options: Options) -> SHDReader:
+        """Open a recording."""
+        return SHDReader(path, options)
+
+
+class SHDReader:
+    """See `eventsnn.events.formats.base.Reader`."""
+
+    def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
+        self._path = path
+        self._file: Any = open_hdf5(path)
+        self._gate = Gate(path, options, _SENSOR)
+        try:
+            self._sample = call_h5py(path, lambda: self._find_sample(options.sample))
+        except BaseException:
+            self.close()
+            raise
+
+    def _find_sample(self, sample: int | None) -> int:
+        import h5py
+
+        times, units = (self._file.get(name) for name in _COLUMNS)
+        for name, column in zip(_COLUMNS, (times, units), strict=True):
+            if not isinstance(column, h5py.Dataset):
+                raise EventFileError(self._path, f"holds no data set {name}: not of format shd")
+        n = len(times)
+        if n != len(units):
+            raise EventFileError(self._path, f"{n} spikes/times, {len(units)} spikes/units")
+        if sample is None and n != 1:
+            raise EventFileError(self._path, f"holds {n} recordings; pass sample=0 .. {n - 1} (--sample)")
+        sample = sample or 0
+        if not 0 <= sample < n:
+            raise EventFileError(self._path, f"holds {n} recordings: there is no sample {sample}")
+        size = os.stat(self._path).st_size
+        for column in (times, units):
+            kind = h5py.check_vlen_dtype(column.dtype)
+            if kind is not None:
+                check_elements(self._path, column, sample, sample + 1, size // kind.itemsize)
+        return sample
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities."""
+        return self._gate.sensor
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+        return self._gate.anomalies
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        t, x = call_h5py(self._path, lambda: [self._file[name][self._sample] for name in _COLUMNS])
+        if np.shape(t) != np.shape(x) or np.ndim(t) != 1:
+            raise EventFileError(self._path, f"sample {self._sample}: {np.size(t)} times, {np.size(x)} units")
+        nothing = np.zeros(len(t), np.int64)
+        times = to_whole(self._path, "t", np.asarray(t).astype(np.float64), "s")
+        yield self._gate.admit(times, to_whole(self._path, "x", np.asarray(x)), nothing, nothing)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
