@@ -115,7 +115,7 @@ def _hdf5_seed(name: str, events: np.ndarray, path: Path, **more: Any) -> bytes:
             for column in "xyt":
                 file[column] = events[column]
             words = np.array(["ON" if p else "OFF" for p in events["p"]], object)
-            file.create_dataset("p", data=words, dtype=h5py.string_dtype(), chunks=(64,) if more else None)
+            file.create_dataset("p", data=words, dtype=h5py.string_dtype(), chunks=(64,), **more)
         elif name == "shd":
             for column, dtype in (("times", np.float16), ("units", np.uint16)):
                 data = file.create_dataset(f"spikes/{column}", (1,), h5py.vlen_dtype(dtype))

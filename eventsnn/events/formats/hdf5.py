@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from eventsnn.events.formats.base import Match
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCKS = (0, 512)  # MATLAB 7.3 puts its own header before HDF5's
 _ELEMENT = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
+_HEAP_MARK = b"GCOL"
 _HEAP = struct.Struct("<4sIQ")  # mark, version, size
 _OBJECT = struct.Struct("<HHxxxxQ")  # number, references, bytes
 
@@ -112,8 +114,8 @@ def check_elements(path: str | os.PathLike[str], column: Any, start: int, stop: 
 
     The library takes memory for as many values as a file states, gigabytes of it, before it looks, and goes
     round for ever in a heap with an object of no size. A column holds of such an element its length (4
-    bytes), and the address (8) and number (4) of its values in a heap; neither heaps nor, here, columns are
-    compressed (HDF5 file format specification, "Global Heap"). Of other columns nothing is checked.
+    bytes), and the address (8) and number (4) of its values in a heap (HDF5 file format specification,
+    "Global Heap"). Heaps are never compressed; of a compressed column all heaps of the file are checked.
 
     Parameters
     ----------
@@ -126,7 +128,8 @@ def check_elements(path: str | os.PathLike[str], column: Any, start: int, stop: 
     """
     import h5py
 
-    if h5py.check_vlen_dtype(column.dtype) is None and h5py.check_string_dtype(column.dtype) is None:
+    words = h5py.check_string_dtype(column.dtype)
+    if h5py.check_vlen_dtype(column.dtype) is None and (words is None or words.length is not None):
         return
     if column.id.get_type().get_size() != _ELEMENT.itemsize:
         return
@@ -142,9 +145,20 @@ def check_elements(path: str | os.PathLike[str], column: Any, start: int, stop: 
                 at = int(np.argmax(too_long))
                 text = f"{column.name}[{first + at}] claims {elements['length'][at]} values: damaged"
                 raise EventFileError(path, text, offset=place + at * _ELEMENT.itemsize)
-            heaps |= set(np.unique(elements["heap"][elements["length"] > 0]).tolist())
-        for heap in sorted(heaps):
-            _check_heap(path, file, heap + column.file.userblock_size)
+            heaps |= {int(heap) for heap in np.unique(elements["heap"][elements["length"] > 0])}
+        places = {heap + column.file.userblock_size for heap in heaps}
+        if column.id.get_create_plist().get_nfilters():
+            places = set(_find_heaps(file))
+        for heap in sorted(places):
+            _check_heap(path, file, heap)
+
+
+def _find_heaps(file: BinaryIO) -> Iterator[int]:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(_HEAP_MARK)
+        while at >= 0:
+            yield at
+            at = data.find(_HEAP_MARK, at + 1)
 
 
 def _places(column: Any, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
@@ -166,7 +180,7 @@ def _places(column: Any, start: int, stop: int) -> Iterator[tuple[int, int, int]
 def _check_heap(path: str | os.PathLike[str], file: BinaryIO, start: int) -> None:
     """Raise EventFileError if the objects of the heap at `start` do not lie in it one behind the other."""
     mark, _, size = _unpack(path, file, _HEAP, start)
-    if mark != b"GCOL":
+    if mark != _HEAP_MARK:
         raise EventFileError(path, "no heap is where a column's values should be: damaged", offset=start)
     place, end = start + _HEAP.size, start + size
     while place + _OBJECT.size <= end:

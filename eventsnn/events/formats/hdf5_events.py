@@ -185,7 +185,7 @@ class HDF5Reader:
 
     def _tell_unit(self) -> str | None:
         """The unit that the times themselves show."""
-        t = self._events.read(0, min(self._events.count, _ROWS))["t"]
+        t = self._events.read_times(min(self._events.count, _ROWS))
         if len(t) and t.dtype.kind in "iu":
             return "ns" if int(t[0]) >= 10**17 else None
         if not len(t) or t.dtype.kind != "f" or not np.isfinite(t).all():

@@ -64,6 +64,10 @@ class EventGroup:
             return int(column.shape[1 if self.across else 0])
         return int(column.size)
 
+    def read_times(self, stop: int) -> np.ndarray:
+        """The first times, in the file's unit."""
+        return self.read(0, stop)["t"] if self.keys else _vector(self.columns["t"], 0, stop)
+
     def read(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Some rows, one array of shape (n,) per field."""
         if not self.keys:
