@@ -65,7 +65,7 @@ def test_version(cli: Cli) -> None:
         (["simulate", "m.h5", "a.bin", "--trace", "m.h5"], "would overwrite a file that is to be read"),
         (["simulate", "m.h5", "a.bin", "--trace", "t.h5", "--record", "spike"], "'spike' cannot be recorded"),
         (["info", "a.bin", "--sensor", "34x34"], "write width x height x polarities, such as 34x34x2"),
-        (["train", "e.toml", "--train", "d"], "Missing option '--out'"),
+        (["train", "e.toml", "--out", "o"], "Missing option '--train'"),
         (
             ["train", "e.toml", "--train", "d", "--out", "o", "--valid", "v", "--valid-fraction", "0.1"],
             "not both",
