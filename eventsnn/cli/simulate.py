@@ -25,7 +25,7 @@ from eventsnn.cli.common import (
 from eventsnn.cli.output import refuse_one_target, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, sensor_problem, with_saved
 from eventsnn.cli.stream_options import is_live, stream_one, stream_options, wants_stream
-from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord
+from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord, hint_silent
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.origin import find_origin
 from eventsnn.interrupts import hold_interrupts
@@ -154,6 +154,7 @@ def simulate(
             note(json.dumps(result, allow_nan=False) if as_json else _format_one(result))
         else:
             report(result, _format_one(result), as_json)
+        _note_silent([result])
         if stop is not None:
             raise stop
         return
@@ -163,6 +164,7 @@ def simulate(
     note_skipped([(result["file"], result["error"]) for result in results if result["skipped"]])
     text = _format_one(results[0]) if len(files) == 1 and results else _format_many(results)
     report(results[0] if len(files) == 1 and results else results, text, as_json)
+    _note_silent(results)
     if interrupted:
         kept = f"{len(results)} of {len(files)} recordings were simulated"
         where = f", kept in {trace}" if trace is not None else ""
@@ -272,6 +274,17 @@ def _result(file: Path, run: SpikeRecord, seconds: float) -> dict[str, Any]:
         "origin_us": run.origin_us,
         "skipped": False,
     }
+
+
+def _note_silent(results: list[dict[str, Any]]) -> None:
+    """Say what to try where no output neuron fired in any recording."""
+    hints = [
+        hint_silent({name: layer["spikes"] for name, layer in result["layers"].items()}, result["events"])
+        for result in results
+        if not result["skipped"]
+    ]
+    if hints and None not in hints:
+        note(f"hint: {hints[-1]}")
 
 
 def _format_one(result: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -56,6 +56,8 @@ class Augmentation:
     transforms : sequence of dict
         Transforms of tonic with their arguments, ``{"name": "SpatialJitter", "var_x": 0.5, "var_y": 0.5}``;
         see `eventsnn.data.transforms`.
+    jitter_ms : float, optional
+        Instead of `jitter`, ms.
 
     Raises
     ------
@@ -69,8 +71,13 @@ class Augmentation:
     jitter: float = 0.0
     flip: float = 0.0
     transforms: Sequence[Mapping[str, Any]] = field(default=(), hash=False)
+    jitter_ms: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, jitter_ms: float | None) -> None:
+        if isinstance(jitter_ms, int | float):
+            object.__setattr__(self, "jitter", 1000.0 * jitter_ms)
+        elif jitter_ms is not None:
+            raise TrainingError(f"augmentation: jitter_ms must be a number: got {jitter_ms!r}")
         if not (isinstance(self.shift, int) and 0 <= self.shift <= _LARGEST_SHIFT):
             raise TrainingError(
                 f"augmentation: shift must be a whole number of pixels, 0 or more: got {self.shift} "

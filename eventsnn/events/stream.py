@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -187,6 +188,21 @@ class EventStream:
         return int(self.events["t"][-1]) - int(self.events["t"][0]) if len(self) else 0
 
     @property
+    def first_ms(self) -> float | None:
+        """Time of the first event, ms; None for an empty stream."""
+        return None if self.t_first is None else self.t_first / 1000.0
+
+    @property
+    def last_ms(self) -> float | None:
+        """Time of the last event, ms; None for an empty stream."""
+        return None if self.t_last is None else self.t_last / 1000.0
+
+    @property
+    def duration_ms(self) -> float:
+        """Time from the first event to the last, ms; 0 for an empty stream."""
+        return self.duration / 1000.0
+
+    @property
     def on_fraction(self) -> float | None:
         """Fraction of the events with p = 1; None for an empty stream."""
         return float(np.mean(self.events["p"] == 1)) if len(self) else None
@@ -238,6 +254,14 @@ class EventStream:
         events["t"] -= self.events["t"][0]
         events["t"] += np.int64(start)
         return EventStream._trusted(events, self.sensor_size)
+
+    def between(self, from_ms: float, until_ms: float = math.inf) -> EventStream:
+        """Events with from_ms <= t < until_ms, in ms; times are kept. A view, not a copy."""
+        if not from_ms <= until_ms:
+            raise EventStreamError(f"between must not end before it starts: got {from_ms} .. {until_ms} ms")
+        # 4.035 ms are 4035 us, and 1000 * 4.035 is a little more in floating point.
+        first, last = (math.ceil(1000.0 * t - 1e-6) if math.isfinite(t) else t for t in (from_ms, until_ms))
+        return self.window(first, last)
 
     def chunks(self, n: int) -> Iterator[EventStream]:
         """Iterate over consecutive parts of `n` events each (the last may be shorter); views, not copies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import tomllib
 from collections.abc import Mapping
@@ -224,7 +225,7 @@ def _read_reading(table: dict[str, Any]) -> ReadingOptions:
 
 
 def _from_table(cls: Any, table: dict[str, Any], name: str) -> Any:
-    known = [f.name for f in fields(cls)]
+    known = list(inspect.signature(cls).parameters)
     for key in table:
         if key not in known:
             raise TrainingError(f"{name}: unknown field {key!r}; there are {', '.join(known)}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 
 import numpy as np
@@ -167,3 +168,16 @@ def test_equality_and_pickle():
     assert stream != EventStream.from_structured(stream, (35, 34, 2))
     with pytest.raises(TypeError):
         hash(stream)
+
+
+def test_times_in_ms():
+    stream = EventStream.from_arrays([4034, 4035, 9001], [0, 1, 2])
+    assert (stream.first_ms, stream.last_ms, stream.duration_ms) == (4.034, 9.001, 4.967)
+    assert stream.between(4.035).events["x"].tolist() == [1, 2]
+    assert stream.between(0, 4.035).events["x"].tolist() == [0]
+    assert stream.between(4.0345, 9.0011).events["x"].tolist() == [1, 2]
+    assert stream.between(-math.inf) == stream
+    empty = stream.between(5, 6)
+    assert (empty.first_ms, empty.last_ms, empty.duration_ms) == (None, None, 0.0)
+    with pytest.raises(EventStreamError, match=r"between must not end before it starts: got 3 \.\. 2 ms"):
+        stream.between(3, 2)

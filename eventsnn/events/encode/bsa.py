@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from eventsnn._ext import cochlea as kernel
 from eventsnn.errors import SimulationError
-from eventsnn.events.encode.steps import check_step, from_raster, to_raster
+from eventsnn.events.encode.steps import check_step, from_raster, take_ms, to_raster
 from eventsnn.events.signals import check_signal
 from eventsnn.events.stream import EventStream
 
@@ -48,6 +48,8 @@ class BSA:
         h; see `gaussian_kernel`.
     step_us : int
         Length of a step, microseconds.
+    step_ms : float, optional
+        Instead of `step_us`, ms.
 
     Raises
     ------
@@ -65,8 +67,10 @@ class BSA:
     form: Form = "subtractive"
     kernel: tuple[float, ...] = field(default_factory=gaussian_kernel, repr=False)
     step_us: int = 1000
+    step_ms: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, step_ms: float | None) -> None:
+        take_ms(self, step_ms=step_ms)
         if self.form not in get_args(Form):
             raise SimulationError(f"bsa: form must be one of {', '.join(get_args(Form))}: got {self.form!r}")
         most = 1.0 if self.form == "multiplicative" else math.inf

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn.errors import SimulationError
-from eventsnn.events.encode.steps import check_step
+from eventsnn.events.encode.steps import check_step, take_ms
 from eventsnn.events.signals import check_signal
 from eventsnn.events.stream import EVENT_DTYPE, EventStream
 
@@ -28,6 +28,8 @@ class Delta:
         In units of the signal.
     step_us : int
         Length of a step, microseconds; events of step i have the time ``i * step_us``.
+    step_ms : float, optional
+        Instead of `step_us`, ms.
 
     Raises
     ------
@@ -42,8 +44,10 @@ class Delta:
 
     threshold: float
     step_us: int = 1000
+    step_ms: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, step_ms: float | None) -> None:
+        take_ms(self, step_ms=step_ms)
         value = self.threshold
         if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
             raise SimulationError(f"delta: threshold must be a number above 0: got {value!r}")

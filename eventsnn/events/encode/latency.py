@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn.errors import SimulationError
+from eventsnn.events.encode.steps import take_ms
 from eventsnn.events.encode.values import check_values, make_sensor, to_stream
 from eventsnn.events.stream import EventStream
 
@@ -35,6 +36,8 @@ class Latency:
         How the time falls; with the logarithmic law a factor in the value is a shift in time.
     least : float
         Smaller values are silent; 0 < least < 1.
+    first_ms, last_ms : float, optional
+        Instead of `first_us` and `last_us`, ms.
 
     Raises
     ------
@@ -52,8 +55,11 @@ class Latency:
     last_us: int = 100_000
     law: Law = "linear"
     least: float = 0.01
+    first_ms: InitVar[float | None] = None
+    last_ms: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, first_ms: float | None, last_ms: float | None) -> None:
+        take_ms(self, first_ms=first_ms, last_ms=last_ms)
         if self.law not in get_args(Law):
             raise SimulationError(f"latency: law must be one of {', '.join(get_args(Law))}: got {self.law!r}")
         if not (isinstance(self.first_us, int) and isinstance(self.last_us, int)) or not (

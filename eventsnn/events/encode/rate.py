@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn.errors import SimulationError
-from eventsnn.events.encode.steps import check_step
+from eventsnn.events.encode.steps import check_step, take_ms
 from eventsnn.events.encode.values import check_seed, check_values, make_sensor, to_stream
 from eventsnn.events.stream import EventStream
 
@@ -26,6 +26,8 @@ class Bernoulli:
         Probability of a spike for the value 1; 0 .. 1.
     step_us : int
         Length of a step, microseconds. Step i has the time ``i * step_us``.
+    step_ms : float, optional
+        Instead of `step_us`, ms.
 
     Raises
     ------
@@ -41,8 +43,10 @@ class Bernoulli:
     steps: int = 400
     scale: float = 1 / 5.5
     step_us: int = 1000
+    step_ms: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, step_ms: float | None) -> None:
+        take_ms(self, step_ms=step_ms)
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
             raise SimulationError(f"bernoulli: steps must be a whole number, 1 or more: got {self.steps!r}")
         if not (isinstance(self.scale, int | float) and 0 < self.scale <= 1):
@@ -92,6 +96,8 @@ class Poisson:
         Length of the recording, microseconds.
     rate_hz : float
         Spikes per second for the value 1.
+    duration_ms : float, optional
+        Instead of `duration_us`, ms.
 
     Raises
     ------
@@ -106,8 +112,10 @@ class Poisson:
 
     duration_us: int = 400_000
     rate_hz: float = 180.0
+    duration_ms: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, duration_ms: float | None) -> None:
+        take_ms(self, duration_ms=duration_ms)
         check_step("poisson (duration_us)", self.duration_us)
         if not (isinstance(self.rate_hz, int | float) and math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise SimulationError(f"poisson: rate_hz must be a number above 0: got {self.rate_hz!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,21 @@ import numpy.typing as npt
 
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EVENT_DTYPE, EventStream
+
+
+def take_ms(encoder: Any, **times_ms: float | None) -> None:
+    """Set fields in microseconds, such as `step_us`, from what is given in ms as `step_ms`.
+
+    Raises SimulationError, naming the field, unless it is a whole number of microseconds.
+    """
+    for name, value in times_ms.items():
+        if value is None:
+            continue
+        owner = type(encoder).__name__.lower()
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or abs(1000 * value - round(1000 * value)) > 1e-6:
+            raise SimulationError(f"{owner}: {name} must be whole microseconds, in ms: got {value!r}")
+        object.__setattr__(encoder, f"{name.removesuffix('_ms')}_us", round(1000 * value))
 
 
 def check_step(encoder: str, step_us: Any) -> None:

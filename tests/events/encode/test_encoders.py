@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -235,3 +238,27 @@ def test_delta_by_hand() -> None:
 def test_what_cannot_be_is_refused(make, text) -> None:
     with pytest.raises(SimulationError, match=text):
         make()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Bernoulli(step_ms=0.6), Bernoulli(step_us=600)),
+        (Poisson(duration_ms=250), Poisson(duration_us=250_000)),
+        (Latency(first_ms=1.5, last_ms=20), Latency(first_us=1500, last_us=20_000)),
+        (Delta(0.1, step_ms=4.035), Delta(0.1, step_us=4035)),
+        (BSA(step_ms=2), BSA(step_us=2000)),
+    ],
+)
+def test_times_may_be_given_in_ms(one, other):
+    assert one == other
+    assert dataclasses.asdict(one) == dataclasses.asdict(other)
+    assert dataclasses.replace(one) == other
+
+
+@pytest.mark.parametrize("value", [0.0006, "1", math.nan, math.inf, True])
+def test_ms_that_are_no_whole_microseconds(value):
+    with pytest.raises(SimulationError, match="bernoulli: step_ms must be whole microseconds, in ms: got"):
+        Bernoulli(step_ms=value)
+    with pytest.raises(SimulationError, match="bernoulli: step_us must be whole microseconds, 1 or more"):
+        Bernoulli(step_ms=-1)
