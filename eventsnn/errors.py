@@ -26,7 +26,9 @@ class EventFileError(EventSNNError, ValueError):
     """
 
     def __init__(self, path: str | os.PathLike[str], problem: str, *, offset: int | None = None) -> None:
-        self.path = os.fspath(path)
+        text = os.fspath(path)
+        # A recording that was unpacked goes by the name of the file that it was packed in.
+        self.path = f"{text}" if isinstance(text, str) else text
         self.offset = offset
         where = self.path if offset is None else f"{self.path}, byte {offset}"
         super().__init__(f"{where}: {problem}")

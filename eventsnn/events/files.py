@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator
 from typing import Unpack
 
 from eventsnn._util.atomic import replace_file
-from eventsnn.events.formats import find_encoder, find_format
+from eventsnn.errors import EventStreamError
+from eventsnn.events.formats import Options, find_encoder, find_format
 from eventsnn.events.formats.base import unwritable
+from eventsnn.events.formats.streams import StreamChoiceError
 from eventsnn.events.reading import ReadingFields, ReadingOptions
 from eventsnn.events.stream import EventStream, SensorSize
+from eventsnn.events.unpack import unpack
 
 
 def read(path: str | os.PathLike[str], **reading: Unpack[ReadingFields]) -> EventStream:
@@ -64,8 +67,24 @@ def write(path: str | os.PathLike[str], stream: EventStream, *, format: str | No
     ------
     EventFileError
         The format is unknown or cannot hold these events, or the file cannot be written.
+    EventStreamError
+        `path` is no path, or `stream` no stream.
     """
+    _check_order(path, stream)
     write_parts(path, [stream], stream.sensor_size, format=format)
+
+
+def _check_order(path: object, stream: object) -> None:
+    """Raise EventStreamError unless these are a path and a stream, in this order."""
+    if isinstance(path, EventStream):
+        raise EventStreamError("the path comes first: write(path, stream)")
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise EventStreamError(f"path must be the name of a file, got {type(path).__name__}")
+    if not isinstance(stream, EventStream):
+        raise EventStreamError(
+            f"stream must be an EventStream, got {type(stream).__name__}; "
+            "EventStream.from_structured and from_arrays make one of arrays"
+        )
 
 
 def write_parts(
@@ -112,5 +131,17 @@ def from_zero(parts: Iterable[EventStream]) -> Iterator[EventStream]:
 
 
 def detect_format(path: str | os.PathLike[str]) -> str:
-    """Return the name of the format of a file; raise EventFileError if none or several fit."""
-    return find_format(path).name
+    """Return the name of the format of a file, "zip" for an archive of several.
+
+    Raises EventFileError if no format fits, or several do.
+    """
+    try:
+        unpacked = unpack(path, Options())
+    except StreamChoiceError:
+        return "zip"
+    if unpacked is None:
+        return find_format(path).name
+    try:
+        return find_format(unpacked.path).name
+    finally:
+        unpacked.close()

@@ -148,8 +148,21 @@ class ReadingOptions:
         """See `eventsnn.events.open_events`."""
         from eventsnn.events.formats import find_format
         from eventsnn.events.recording import Recording
+        from eventsnn.events.unpack import unpack
 
-        return Recording(path, find_format(path, self.format), self.decoding, self.region)
+        if not isinstance(path, str | bytes | os.PathLike):
+            raise EventStreamError(f"path must be the name of a file, got {type(path).__name__}")
+        options, unpacked = self.decoding, unpack(path, self.decoding)
+        if unpacked is None:
+            return Recording(path, find_format(path, self.format), options, self.region)
+        if unpacked.chosen:
+            options = replace(options, stream=None)
+        try:
+            known = find_format(unpacked.path, self.format)
+            return Recording(unpacked.path, known, options, self.region, unpacked)
+        except BaseException:
+            unpacked.close()
+            raise
 
     def read(self, path: str | os.PathLike[str]) -> EventStream:
         """See `eventsnn.read`."""

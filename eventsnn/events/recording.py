@@ -18,6 +18,7 @@ from eventsnn.events.origin import find_origin
 from eventsnn.events.reading import ReadingFields, ReadingOptions
 from eventsnn.events.region import Region
 from eventsnn.events.stream import EVENT_DTYPE, EventStream, SensorSize
+from eventsnn.events.unpack import Unpacked
 
 _SORTED_PART = 1 << 15
 
@@ -54,8 +55,10 @@ class Recording:
         known: EventFormat,
         options: Options,
         region: Region | None = None,
+        unpacked: Unpacked | None = None,
     ) -> None:
-        self.path = os.fspath(path)
+        self._source, self._unpacked = path, unpacked
+        self.path = f"{os.fspath(path)}"
         self.format = known.name
         self._known, self._options, self._region = known, options, region or Region()
         self._reader: Reader = known.open(path, options)
@@ -121,6 +124,8 @@ class Recording:
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
+        if self._unpacked is not None:
+            self._unpacked.close()
 
     def __enter__(self) -> Recording:
         return self
@@ -168,7 +173,7 @@ class Recording:
 
     def _find_sensor(self) -> SensorSize:
         """Read the whole file for its largest addresses; its oddities are told in the second reading."""
-        reader = self._known.open(self.path, self._options)
+        reader = self._known.open(self._source, self._options)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", EventFileWarning)

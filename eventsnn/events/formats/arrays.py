@@ -246,15 +246,18 @@ class ArrayReader:
 
 
 class NPYEncoder:
-    """Writer of ``.npy``: a structured array with the fields x, y, t, p as tonic has them.
+    """Writer of ``.npy``: a structured array with the fields x, y, t, p as tonic has them; without p for one
+    polarity. The file does not keep the size of the sensor.
 
     The header states the number of events, which is known at the end; until then they are in a nameless
     temporary file beside the target.
     """
 
-    _DTYPE = np.dtype([("x", "<i2"), ("y", "<i2"), ("t", "<i8"), ("p", "u1")])
-
     def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:
+        if sensor[2] > 2:
+            raise EventFileError(path, f"npy has 2 polarities: sensor_size is {sensor}; npz keeps more")
+        fields = [("x", "<i2"), ("y", "<i2"), ("t", "<i8"), ("p", "u1")]
+        self._dtype = np.dtype(fields if sensor[2] == 2 else fields[:3])
         self._path = path
         self._n = 0
 
@@ -269,8 +272,8 @@ class NPYEncoder:
 
     def feed(self, events: np.ndarray) -> bytes:
         """Nothing yet."""
-        rows = np.empty(len(events), self._DTYPE)
-        for name in "xytp":
+        rows = np.empty(len(events), self._dtype)
+        for name in self._dtype.names or ():
             rows[name] = events[name]
         try:
             self._file.write(rows.tobytes())
@@ -292,7 +295,7 @@ class NPYEncoder:
     def _header(self, n: int) -> bytes:
         """As long for every `n`: NumPy pads it for arrays that grow."""
         out = io.BytesIO()
-        descr = np.lib.format.dtype_to_descr(self._DTYPE)
+        descr = np.lib.format.dtype_to_descr(self._dtype)
         np.lib.format.write_array_header_1_0(out, {"descr": descr, "fortran_order": False, "shape": (n,)})
         return out.getvalue()
 

@@ -289,20 +289,24 @@ class TextEncoder:
 
     def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:
         self._sensor = sensor
+        self._tabs = os.fspath(path).lower().endswith(".tsv")
 
     def start(self) -> bytes:
         """The line of names; without a polarity column where there is one polarity."""
         width, height, polarities = self._sensor
         more = {1: "", 2: ",on"}.get(polarities, f",on@{polarities}")
-        return f"t,x@{width},y@{height}{more}\n".encode()
+        return self._encode(f"t,x@{width},y@{height}{more}\n")
 
     def feed(self, events: np.ndarray) -> bytes:
         """One line per event."""
         columns = [events[name].tolist() for name in "txyp"]
         if self._sensor[2] == 1:
             rows = zip(*columns[:3], strict=True)
-            return "".join([f"{t},{x},{y}\n" for t, x, y in rows]).encode()
-        return "".join([f"{t},{x},{y},{p}\n" for t, x, y, p in zip(*columns, strict=True)]).encode()
+            return self._encode("".join([f"{t},{x},{y}\n" for t, x, y in rows]))
+        return self._encode("".join([f"{t},{x},{y},{p}\n" for t, x, y, p in zip(*columns, strict=True)]))
+
+    def _encode(self, text: str) -> bytes:
+        return (text.replace(",", "\t") if self._tabs else text).encode()
 
     def finish(self) -> bytes:
         """Nothing."""
