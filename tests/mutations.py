@@ -215,7 +215,7 @@ def _point_elsewhere(file: h5py.File, name: str, what: str, other: str) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file: `make` writes one into a folder, `load` reads all of it to bytes that can be compared."""
+    """A kind of file: `make` writes one into a folder, `load` reads all of it, to bytes to be compared."""
 
     make: Callable[[Path], Path]
     load: Callable[[Path], bytes]

@@ -1,4 +1,4 @@
-"""Makes the file of a trace, with all datasets empty."""
+"""What the file of a trace holds before the first sample: its data sets, all of them empty."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn._util.hdf5 import seal
 from eventsnn.errors import TraceError
 from eventsnn.network import Network
 from eventsnn.network.file import write_network
@@ -21,31 +22,20 @@ if TYPE_CHECKING:
     import h5py
 
 
-def create_file(
-    part: Path,
-    path: Path,
-    network: Network,
-    columns: Iterable[Column],
-    config: Mapping[str, Any],
-    seed: int | None,
-) -> h5py.File:
-    """A trace without samples at `part`, which is to become `path` one day; readers may open it from now on.
-
-    Raises
-    ------
-    TraceError
-        A config that JSON cannot hold, or a file that cannot be written.
-    """
-    import h5py
-
+def config_text(path: Path, config: Mapping[str, Any]) -> str:
+    """How a run was made, as JSON; TraceError if JSON cannot hold it."""
     try:
-        config_json = json.dumps(dict(config), sort_keys=True)
+        return json.dumps(dict(config), sort_keys=True)
     except TypeError as error:
         raise TraceError(f"{path}: config holds something that JSON cannot ({error})") from None
-    try:
-        file = h5py.File(part, "w", libver=schema.LIBVER)
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be written ({error})") from None
+
+
+def fill_file(
+    file: h5py.File, network: Network, columns: Iterable[Column], config_json: str, seed: int | None
+) -> None:
+    """Write what a trace without samples holds into an empty file."""
+    import h5py
+
     file.attrs["magic"] = np.uint32(schema.SONATA_MAGIC)
     file.attrs["version"] = np.array(schema.SONATA_VERSION, dtype=np.uint32)
     file.attrs["eventsnn_trace"] = schema.LAYOUT_VERSION
@@ -53,7 +43,9 @@ def create_file(
     file.attrs["versions_json"] = json.dumps(_versions(), sort_keys=True)
     file.attrs["seed"] = -1 if seed is None else seed
     file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-    write_network(file.create_group("network"), network)
+    group = file.create_group("network")
+    write_network(group, network)
+    seal(group)
     for column in columns:
         _create_dataset(file, column)
     sorting = h5py.enum_dtype(schema.SORTING, basetype="u1")
@@ -61,8 +53,6 @@ def create_file(
         group = file[f"/spikes/{layer}"]
         group.attrs.create("sorting", schema.SORTING["by_time"], dtype=sorting)
         group.attrs["n_nodes"] = 1 if layer == "bias" else network.source_size(network.index(layer))
-    file.swmr_mode = True  # from here on no dataset and no attribute can be added
-    return file
 
 
 def _create_dataset(file: h5py.File, column: Column) -> None:

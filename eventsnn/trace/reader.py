@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn._util.atomic import PART, find_parts
+from eventsnn._util.hdf5 import open_file
 from eventsnn.engines.record import ExitReason, LayerSpikes, SpikeRecord
 from eventsnn.errors import TraceError
 from eventsnn.network import Network
@@ -129,7 +131,7 @@ class Trace:
     @property
     def is_part(self) -> bool:
         """True for the file of a run that was killed or is still going on."""
-        return self.path.name.endswith(schema.PART)
+        return self.path.name.endswith(PART)
 
     @cached_property
     def network(self) -> Network:
@@ -311,22 +313,17 @@ class Trace:
 
 
 def _open(path: Path) -> h5py.File:
-    import h5py
-
     if not path.is_file():
-        part = path.with_name(path.name + schema.PART)
+        parts = [os.fspath(part) for part in find_parts(path)]
         hint = (
-            f"; its run was killed or is still going on: {part} holds what is complete"
-            if part.is_file()
+            f"; its run was killed or is still going on: {', '.join(parts)} holds what is complete"
+            if parts
             else ""
         )
         raise TraceError(f"{path}: no such file{hint}")
-    try:
-        # A file whose writer did not close it (killed, or at work) opens in single-writer-multiple-reader
-        # mode only.
-        return h5py.File(path, "r", swmr=path.name.endswith(schema.PART))
-    except OSError as error:
-        raise TraceError(f"{path}: not an HDF5 file, or a damaged one ({error})") from None
+    # A file whose writer did not close it (killed, or at work) opens in single-writer-multiple-reader mode
+    # only.
+    return open_file(path, lambda text: TraceError(f"{path}: {text}"), swmr=path.name.endswith(PART))
 
 
 def _sample(index: int, row: dict[str, Any]) -> Sample:

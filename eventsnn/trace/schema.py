@@ -35,7 +35,6 @@ SONATA_VERSION: Final = (0, 1)
 SORTING: Final = {"none": 0, "by_id": 1, "by_time": 2}
 # Newer HDF5 formats cannot be read by libsonata and HDF5 1.10; older ones know no SWMR mode.
 LIBVER: Final = ("v110", "v110")
-PART: Final = ".part"
 
 RECORD: Final = ("spikes", "potential", "spsp")
 KIND_SAMPLE, KIND_PRE_SPIKE, KIND_POST_RESET = 0, 1, 2

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +16,10 @@ from eventsnn.errors import TraceError
 from eventsnn.network import Network
 from eventsnn.trace import schema
 from eventsnn.trace.afferents import check_exact_time
-from eventsnn.trace.creation import create_file
+from eventsnn.trace.creation import config_text
+from eventsnn.trace.output import TraceFile
 from eventsnn.trace.potential import last_spike, record_potentials, sample_length
 from eventsnn.trace.spsp import pair_totals, spike_shares
-
-if TYPE_CHECKING:
-    import h5py
 
 # Samples, and bytes of data, kept back before they are written: small writes are what HDF5 is slow at.
 FLUSH_SAMPLES = 10
@@ -41,10 +39,11 @@ class _Parts:
 class TraceWriter:
     """Appends simulations to a trace file; use it in a ``with`` statement.
 
-    The file is written as ``<path>.part`` and renamed when the ``with`` block ends. If the block is left by
-    an exception after a sample or more, or the program is killed, ``<path>.part`` stays: a reader opens it
-    and finds the samples that were complete (after a kill, all but at most the last 10). Readers may open it
-    while it is written.
+    The file is written under a name of its own, ``<path>.<letters>.part`` (`part`), and renamed when the
+    ``with`` block ends. If the block is left by an exception after a sample or more, the program is killed or
+    the disk is full, that file stays: a reader opens it and finds the samples that were complete (after a
+    kill, all but at most the last 10). Readers may open it while it is written. A second writer of the same
+    path is refused as long as the first is at work.
     On network file systems without locks set the environment variable HDF5_USE_FILE_LOCKING=FALSE.
 
     Parameters
@@ -68,7 +67,7 @@ class TraceWriter:
     ------
     TraceError
         Unknown record option, a step that is not > 0, a config that JSON cannot hold, or a file that cannot
-        be written; the text says which.
+        be written, or is being written by another run; the text says which.
     """
 
     def __init__(
@@ -91,7 +90,6 @@ class TraceWriter:
         self._potential_layers = network.names if potential_layers is None else tuple(potential_layers)
         for layer in self._potential_layers:
             network[layer]  # raises NetworkError if there is none
-        self._part = self.path.with_name(self.path.name + schema.PART)
         self._columns = schema.all_columns(network, self.record, self._potential_layers)
         self._pending: dict[str, list[np.ndarray]] = {column.path: [] for column in self._columns}
         self._pending_bytes = 0
@@ -101,15 +99,14 @@ class TraceWriter:
         self._clock = 0.0
         self._samples = 0
         self._parts: _Parts | None = None
+        self._closed = False
         options = {
             "record": list(self.record),
             "potential_step": self._step,
             "potential_layers": list(self._potential_layers),
         }
-        everything = options | dict(config or {})
-        self._file: h5py.File | None = create_file(
-            self._part, self.path, network, self._columns, everything, seed
-        )
+        everything = config_text(self.path, options | dict(config or {}))
+        self._file = TraceFile(self.path, network, self._columns, everything, seed)
 
     def __enter__(self) -> TraceWriter:
         return self
@@ -119,27 +116,35 @@ class TraceWriter:
     ) -> None:
         if error is None:
             self.close()
-        else:
-            self._finish()
-            if not self._samples:  # a mistake at the very start should leave nothing to clean up
-                self._part.unlink(missing_ok=True)
+            return
+        try:
+            if self._file.is_open:
+                self._finish()
+        finally:
+            self._file.end()
+
+    @property
+    def part(self) -> Path:
+        """Where the file is until it is closed; `eventsnn.Trace` reads it there."""
+        return self._file.part
 
     def close(self) -> None:
         """Write what is pending and give the file its final name."""
-        if self._file is not None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
             self._finish()
-            os.replace(self._part, self.path)
+            self._file.commit()
+        except BaseException:
+            self._file.end()
+            raise
 
     def _finish(self) -> None:
-        if self._file is not None:
-            try:
-                if self._parts is not None:
-                    self._rewind(self._parts.rows)
-                    self._parts = None
-                self._write_out()
-            finally:
-                self._file.close()
-                self._file = None
+        if self._parts is not None:
+            self._rewind(self._parts.rows)
+            self._parts = None
+        self._write_out()
 
     def append(
         self,
@@ -178,7 +183,7 @@ class TraceWriter:
             The run is of another network, or what is to be recorded cannot be computed from it; the file is
             left as it was before.
         """
-        if self._file is None:
+        if not self._file.is_open:
             raise TraceError(f"{self.path}: the trace is closed")
         if self._parts is not None:
             raise TraceError(f"{self.path}: parts of a simulation wait to be made a sample by end_parts")
@@ -206,7 +211,7 @@ class TraceWriter:
         TraceError
             As for `append`; also if more than spikes is to be recorded, which needs the whole simulation.
         """
-        if self._file is None:
+        if not self._file.is_open:
             raise TraceError(f"{self.path}: the trace is closed")
         if self.record != ("spikes",):
             raise TraceError(f"{self.path}: of a simulation in parts only spikes can be recorded")
@@ -348,37 +353,31 @@ class TraceWriter:
 
     def _rewind(self, rows: dict[str, int]) -> None:
         """Drop everything beyond `rows`, pending or written."""
-        assert self._file is not None
         for path, keep in rows.items():
             parts = self._pending[path]
             while parts and self._written[path] + sum(map(len, parts)) > keep:
                 parts.pop()
             if self._written[path] > keep:
-                self._file[path].resize(keep, axis=0)
+                self._file.cut(path, keep)
                 self._written[path] = keep
         self._rows = rows
 
     def _write_out(self) -> None:
         """Write what is pending: data, then pointers, then the seal, each flushed before the next."""
-        assert self._file is not None
         for stage in (schema.DATA, schema.POINTERS, schema.SEAL):
             self._write_stage(stage)
             self._file.flush()
         self._pending_bytes = self._pending_samples = 0
+        self._file.sealed = self._samples
 
     def _write_stage(self, stage: int) -> None:
-        assert self._file is not None
         for column in self._columns:
             path, parts = column.path, self._pending[column.path]
             if column.stage != stage or not parts:
                 continue
             values = np.concatenate(parts).astype(column.dtype, copy=False)
             end = self._written[path] + len(values)
-            try:
-                self._file[path].resize(end, axis=0)
-                self._file[path][self._written[path] :] = values
-            except OSError as error:
-                raise TraceError(f"{self._part}: cannot be written ({error})") from None
+            self._file.write(path, self._written[path], values)
             # Only now: an interrupted write is repeated at the same place.
             self._written[path], self._pending[path] = end, []
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import eventsnn as es
+from eventsnn._util.atomic import find_parts
 from eventsnn.trace import Trace
 from tests.cli.conftest import SENSOR, Cli, interrupt_when, make_network
 
@@ -106,13 +107,13 @@ def test_a_cut_recording_loses_its_cut_record_and_says_so(
 
 
 def test_ctrl_c_between_files_keeps_the_trace(model: Path, recordings: Path, tmp_path: Path) -> None:
-    part, path = tmp_path / "t.h5.part", tmp_path / "t.h5"
+    path = tmp_path / "t.h5"
     # Far more than can be simulated before the signal, which comes when the first ten are in the file.
     files = [recordings / "0" / "00000.bin"] * 20_000
     empty = 60_000  # bytes; an empty trace of this network is smaller
 
     def ready() -> bool:
-        return part.exists() and part.stat().st_size > empty
+        return any(part.stat().st_size > empty for part in find_parts(path))
 
     outcome = interrupt_when(ready, "simulate", model, *files, "--trace", path, "--json")
     assert outcome.code == 130
@@ -134,8 +135,8 @@ def test_ctrl_c_within_a_recording_keeps_the_partial_record(tmp_path: Path) -> N
     slow = es.Network(es.Input(*size), es.Dense(4000, threshold=200.0), seed=0)
     slow.save(tmp_path / "slow.h5")
     arguments = ["simulate", tmp_path / "slow.h5", tmp_path / "long.bin", "--engine", "queue", "--json"]
-    part = tmp_path / "t.h5.part"
-    outcome = interrupt_when(part.exists, *arguments, "--trace", tmp_path / "t.h5", delay=3.0)
+    path = tmp_path / "t.h5"
+    outcome = interrupt_when(lambda: bool(find_parts(path)), *arguments, "--trace", path, delay=3.0)
     assert outcome.code == 130
     assert outcome.json["exit_reason"] == "interrupted"
     with Trace(tmp_path / "t.h5") as trace:

@@ -49,8 +49,8 @@ def test_text(trace_path: Path, run: SpikeRecord, run2: SpikeRecord) -> None:
 
 
 def test_unfinished_and_empty(tmp_path: Path) -> None:
-    with TraceWriter(tmp_path / "t.h5", Network(Input(2), Dense(2))):
-        summary = summarise(tmp_path / "t.h5.part")
+    with TraceWriter(tmp_path / "t.h5", Network(Input(2), Dense(2))) as writer:
+        summary = summarise(writer.part)
     assert (summary["samples"], summary["accuracy"], summary["complete"]) == (0, None, False)
     assert summary["layers"]["output"]["rate_hz"] is None
     text = format_summary(summary)

@@ -13,6 +13,7 @@ import pytest
 
 import eventsnn as es
 import eventsnn.trace.writer as writer_module
+from eventsnn._util.atomic import find_parts
 from eventsnn.engines import twin
 from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
@@ -194,12 +195,13 @@ def test_exception_leaves_the_complete_samples(tmp_path: Path, network: Network,
     with pytest.raises(ZeroDivisionError):
         fail_after_one()
     assert not path.exists()
-    with Trace(tmp_path / "t.h5.part") as trace:
+    (part,) = find_parts(path)
+    with Trace(part) as trace:
         assert trace.is_part
         assert_same_record(trace.record(0), run)
     with pytest.raises(
         TraceError,
-        match=r"no such file; its run was killed or is still going on: .*t\.h5\.part holds what is complete",
+        match=rf"no such file; its run was killed or is still going on: .*{part.name} holds what is complete",
     ):
         Trace(path)
 
@@ -208,7 +210,7 @@ def test_reading_while_writing(tmp_path: Path, network: Network, run: SpikeRecor
     with TraceWriter(tmp_path / "t.h5", network) as writer:
         for n in range(25):
             writer.append(run, label=n)
-        with Trace(tmp_path / "t.h5.part") as trace:
+        with Trace(writer.part) as trace:
             assert len(trace) == 20  # written every 10 samples
             assert trace.samples[19].label == 19
             assert_same_record(trace.record(19), run)
@@ -257,7 +259,8 @@ def test_killed_while_writing(tmp_path: Path, network: Network, run2: SpikeRecor
             process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     other = twin.run(network, *busy_input(3, 120), t_stop=70.0)
-    with Trace(f"{path}.part") as trace:
+    (part,) = find_parts(path)
+    with Trace(part) as trace:
         assert len(trace) == 20 if last_stroke else len(trace) >= 20
         assert len(trace) % 10 == 0
         for sample in trace.samples:

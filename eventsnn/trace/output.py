@@ -1,0 +1,182 @@
+"""The file behind a trace writer: it grows for a long time, on a disk that may fill up."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eventsnn._util.atomic import Replacement, reason
+from eventsnn._util.hdf5 import keep_metadata
+from eventsnn._util.lock import Lock
+from eventsnn.errors import TraceError
+from eventsnn.network import Network
+from eventsnn.trace import schema
+from eventsnn.trace.creation import fill_file
+from eventsnn.trace.schema import Column
+
+if TYPE_CHECKING:
+    import h5py
+
+
+class TraceFile:
+    """An HDF5 file of growing data sets, under a temporary name until `commit`.
+
+    Where a write fails, HDF5 is of no further use: it would lose what it could not write without a word when
+    a data set is closed, and crash at the end of the program. Therefore the data sets stay open, all is
+    flushed while they are, and after the first failure what HDF5 still wants to write goes nowhere: the file
+    stays as the last `flush` left it, and every further call fails.
+
+    Parameters
+    ----------
+    path : path
+        The file's final name. Another writer of it is kept out as long as this one is open.
+    network, columns, config_json, seed
+        What the file holds from the start; see `eventsnn.trace.creation.fill_file`.
+
+    Attributes
+    ----------
+    sealed : int
+        Samples that are complete in the file, for whoever writes it to keep up to date.
+
+    Raises
+    ------
+    TraceError
+        The file cannot be written, or somebody else writes it.
+    """
+
+    def __init__(
+        self, path: Path, network: Network, columns: Iterable[Column], config_json: str, seed: int | None
+    ) -> None:
+        import h5py
+
+        self.path = path
+        self.sealed = 0
+        self._lock = Lock(path, lambda text: TraceError(f"{path}: {text}"))
+        try:
+            self._new = Replacement(path)
+        except OSError as error:
+            self._lock.release()
+            raise TraceError(f"{path}: cannot be written ({reason(error)})") from None
+        self._file: h5py.File | None = None
+        try:
+            self._file = h5py.File(self._new.part, "w", libver=schema.LIBVER)
+            keep_metadata(self._file)
+            fill_file(self._file, network, columns, config_json, seed)
+            self._columns = {column.path: self._file[column.path] for column in columns}
+            self._file.flush()
+            self._file.swmr_mode = True  # from here on no dataset and no attribute can be added
+        except BaseException as error:
+            self._give_up()
+            self.end()
+            if isinstance(error, OSError | RuntimeError):
+                raise self._failure(error) from None
+            raise
+
+    @property
+    def part(self) -> Path:
+        """Where the file is until `commit`."""
+        return self._new.part
+
+    @property
+    def is_open(self) -> bool:
+        """False after `commit` or `end`, and after a write that failed."""
+        return self._file is not None
+
+    def write(self, column: str, first: int, values: np.ndarray) -> None:
+        """Write rows of a column from row `first` on, which become its last."""
+
+        def grow() -> None:
+            self._columns[column].resize(first + len(values), axis=0)
+            self._columns[column][first:] = values
+
+        self._call(grow)
+
+    def cut(self, column: str, rows: int) -> None:
+        """Drop the rows of a column from `rows` on."""
+        self._call(lambda: self._columns[column].resize(rows, axis=0))
+
+    def flush(self) -> None:
+        """Hand all that was written to the operating system: it survives a kill of this process."""
+        self._call(lambda: self._opened().flush())
+
+    def commit(self) -> None:
+        """Close the file and give it its name, when all of it is on the disk."""
+        self.flush()
+        self._call(self._close)
+        try:
+            self._check()
+            self._new.commit()
+        except BrokenPipeError:
+            raise
+        except (OSError, RuntimeError) as error:
+            raise self._failure(error) from None
+        self._lock.release()
+
+    def end(self) -> None:
+        """Close the file, if it is still open; leave it where it is if there is a complete sample in it."""
+        try:
+            if self._file is not None:
+                self._call(self._close)
+        finally:
+            self._give_up()
+            if self.sealed:
+                self._new.keep()
+            else:
+                self._new.discard()
+            self._lock.release()
+
+    def _check(self) -> None:
+        """Raise OSError if what is in the file is not what was written."""
+        import h5py
+
+        with h5py.File(self.part, "r") as file:
+            found = int(np.sum(file[schema.COMPLETE.path][()]))
+        if found != self.sealed:
+            raise OSError(f"{self.sealed} samples were written, and {found} are in the file")
+
+    def _opened(self) -> h5py.File:
+        if self._file is None:
+            raise TraceError(f"{self.path}: the trace is closed")
+        return self._file
+
+    def _call(self, function: Callable[[], object]) -> None:
+        """Call h5py; if the file cannot be written, give it up and say so."""
+        self._opened()
+        try:
+            function()
+        except (OSError, RuntimeError) as error:
+            self._give_up()
+            raise self._failure(error) from None
+
+    def _close(self) -> None:
+        self._opened().close()
+        self._file, self._columns = None, {}
+
+    def _give_up(self) -> None:
+        """Close the file, and let what HDF5 cannot write go to the null device."""
+        file, self._file, self._columns = self._file, None, {}
+        if file is None or not file.id.valid:
+            return
+        sink = os.open(os.devnull, os.O_RDWR)
+        try:
+            os.dup2(sink, file.id.get_vfd_handle())
+            file.close()
+        finally:
+            os.close(sink)
+
+    def _failure(self, error: Exception) -> TraceError:
+        samples = "sample" if self.sealed == 1 else f"{self.sealed} samples"
+        kept = f"; {self.part} holds the first {samples}, complete" if self.sealed else ""
+        return TraceError(f"{self.path}: cannot be written ({_cause(error)}){kept}")
+
+
+def _cause(error: Exception) -> str:
+    """What HDF5 says in many lines, in a few words."""
+    found = re.search(r"errno = (\d+)", str(error))
+    number = getattr(error, "errno", None) or (found and int(found[1]))
+    return os.strerror(number) if number else " ".join(str(error).split())[:200]
