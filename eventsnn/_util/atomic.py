@@ -78,7 +78,7 @@ class Replacement:
             self.descriptor, name = tempfile.mkstemp(suffix=PART)
             self.part = Path(name)
         else:
-            self.descriptor, self.part = _create_beside(target)
+            self.descriptor, self.part = _create_beside(target, _folder(self.path, target))
 
     def commit(self) -> None:
         """Wait until the bytes are on the disk, and give the file its name; closes it.
@@ -145,7 +145,7 @@ def find_parts(path: str | os.PathLike[str]) -> list[Path]:
         names = [name for name in os.listdir(target.parent) if name.startswith(beginning)]
     except OSError:
         return []
-    parts = [target.with_name(name) for name in names if ending.fullmatch(name[len(beginning) :])]
+    parts = [_folder(Path(path), target) / name for name in names if ending.fullmatch(name[len(beginning) :])]
     return sorted(parts, key=lambda part: (part.stat().st_mtime_ns, part.name))
 
 
@@ -305,12 +305,17 @@ def _is_special(target: Path) -> bool:
     return not stat.S_ISREG(mode)
 
 
-def _create_beside(target: Path) -> tuple[int, Path]:
-    """Make and open a new file beside `target`, with its permissions if it exists."""
+def _folder(path: Path, target: Path) -> Path:
+    """The folder of `target`, as the caller wrote it if `path` is no link to elsewhere."""
+    return path.parent if os.path.realpath(path.parent) == os.fspath(target.parent) else target.parent
+
+
+def _create_beside(target: Path, folder: Path) -> tuple[int, Path]:
+    """Make and open a new file in the folder of `target`, with its permissions if it exists."""
     while True:
         ending = f".{os.urandom(_RANDOM_BYTES).hex()}{PART}"
         name = os.fsencode(target.name)[: _LONGEST_NAME - len(ending)] + ending.encode()
-        part = target.with_name(os.fsdecode(name))
+        part = folder / os.fsdecode(name)
         try:
             descriptor = os.open(part, _FLAGS, 0o666)
         except FileExistsError:

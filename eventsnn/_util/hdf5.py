@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -51,6 +52,50 @@ def keep_metadata(file: h5py.File) -> None:
     config.incr_mode = config.decr_mode = config.flash_incr_mode = 0
     config.evictions_enabled = False
     file.id.set_mdc_config(config)
+
+
+def close_unwritable(file: h5py.File) -> None:
+    """Close a file of which a write has failed; what HDF5 still holds back is lost, the file stays as it is.
+
+    HDF5 keeps what it could not write, tries again when it is closed and when the program ends, and crashes
+    then. So its descriptor is made to lead elsewhere: into memory that is freed at once.
+    """
+    if not file.id.valid:
+        return
+    with _without_size_limit(), _open_sink() as sink, suppress(OSError, RuntimeError):
+        os.dup2(sink.fileno(), file.id.get_vfd_handle())
+        file.close()
+
+
+def _open_sink() -> BinaryIO:
+    """A file that takes all that is written into it, on no disk that may be full."""
+    try:
+        return open(os.memfd_create("eventsnn"), "w+b")
+    except (AttributeError, OSError):  # only Linux has such; a disk elsewhere may have room
+        try:
+            return tempfile.TemporaryFile()
+        except OSError:
+            return open(os.devnull, "w+b")
+
+
+@contextmanager
+def _without_size_limit() -> Iterator[None]:
+    """Lift this process's limit on the size of files (``ulimit -f``), which holds for memory, too."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limits in ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), (hard, hard)):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            break
+    try:
+        yield
+    finally:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 CHECKSUM = "crc32"

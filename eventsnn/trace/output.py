@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eventsnn._util.atomic import Replacement, reason
-from eventsnn._util.hdf5 import keep_metadata
+from eventsnn._util.hdf5 import close_unwritable, keep_metadata
 from eventsnn._util.lock import Lock
 from eventsnn.errors import TraceError
 from eventsnn.network import Network
@@ -158,16 +158,11 @@ class TraceFile:
         self._file, self._columns = None, {}
 
     def _give_up(self) -> None:
-        """Close the file, and let what HDF5 cannot write go to the null device."""
-        file, self._file, self._columns = self._file, None, {}
-        if file is None or not file.id.valid:
-            return
-        sink = os.open(os.devnull, os.O_RDWR)
-        try:
-            os.dup2(sink, file.id.get_vfd_handle())
-            file.close()
-        finally:
-            os.close(sink)
+        """Close the file, and let what HDF5 cannot write go nowhere."""
+        file, self._file = self._file, None
+        if file is not None:
+            close_unwritable(file)
+        self._columns = {}
 
     def _failure(self, error: Exception) -> TraceError:
         samples = "sample" if self.sealed == 1 else f"{self.sealed} samples"
