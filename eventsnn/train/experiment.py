@@ -6,7 +6,7 @@ import inspect
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +138,10 @@ class Experiment:
             ("distortion", Distortion, self.distortion),
         )
         for part, cls, given in kinds:
-            own = {f.name: changes[f.name] for f in fields(cls) if f.name in changes}
+            own = {name: changes[name] for name in inspect.signature(cls).parameters if name in changes}
             if own:
                 parts[part] = cls(**((asdict(given) if given else {}) | own))
-        known = [f.name for _, cls, _ in kinds for f in fields(cls)]
+        known = [name for _, cls, _ in kinds for name in inspect.signature(cls).parameters]
         for name in changes:
             if name not in known:
                 raise TrainingError(f"no augmentation {name!r}; there are {', '.join(known)}")
