@@ -67,6 +67,7 @@ class Recording:
         if self._whole is None and self._region.crop is not None:
             self._whole = (*self._region.crop[2:], self._polarities)  # what lies beyond is left out
         try:
+            self._check_choices()
             if self._whole is not None:
                 self._kept_sensor(self._whole)
         except BaseException:
@@ -134,6 +135,18 @@ class Recording:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _check_choices(self) -> None:
+        """Refuse a choice where there is none."""
+        stream, sample = self._options.stream, self._options.sample
+        if stream not in (None, 0, "0") and not self.streams:
+            text = (
+                f"holds one stream of events, so there is no stream {stream!r}; leave stream (--stream) out"
+            )
+            raise EventFileError(self.path, text)
+        if sample not in (None, 0) and not hasattr(self._reader, "samples"):
+            text = f"holds one recording, so there is no sample {sample}; leave sample (--sample) out"
+            raise EventFileError(self.path, text)
 
     def _kept_sensor(self, whole: SensorSize) -> SensorSize:
         try:

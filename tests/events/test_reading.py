@@ -154,6 +154,16 @@ FULL = ReadingOptions(
 )
 
 
+@pytest.mark.parametrize("name", ["a.bin", "a.csv", "a.es", "a.npz"])
+def test_choices_where_there_are_none(tmp_path: Path, name: str) -> None:
+    es.write(tmp_path / name, random_stream(10))
+    assert len(es.read(tmp_path / name, stream=0, sample=0)) == 10
+    with pytest.raises(EventFileError, match="holds one stream of events, so there is no stream 'left'"):
+        es.read(tmp_path / name, stream="left")
+    with pytest.raises(EventFileError, match="holds one recording, so there is no sample 3"):
+        es.open_events(tmp_path / name, sample=3)
+
+
 def test_tables() -> None:
     table = FULL.to_table()
     assert (table["from"], table["until"], table["crop"]) == (1.5, 2000.0, [0, 0, 64, 64])

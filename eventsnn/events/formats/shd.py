@@ -66,6 +66,7 @@ class SHDReader:
         n = len(times)
         if n != len(units):
             raise EventFileError(self._path, f"{n} spikes/times, {len(units)} spikes/units")
+        self.samples = n
         if sample is None and n != 1:
             raise EventFileError(self._path, f"holds {n} recordings; pass sample=0 .. {n - 1} (--sample)")
         sample = sample or 0
