@@ -88,8 +88,8 @@ class Reader(Protocol):
     """A recording that is open: an iterator over arrays of EVENT_DTYPE, all events checked.
 
     Iterating raises EventFileError where the file is damaged. A reader of a format that can hold several
-    event streams also has `streams` (tuple of StreamInfo) and `stream`, the one that it reads; that of a format
-    of several recordings has their number, `samples`.
+    event streams also has `streams` (tuple of StreamInfo) and `stream`, the one that it reads; that of a
+    format of several recordings has their number, `samples`.
     """
 
     @property
