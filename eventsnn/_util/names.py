@@ -46,6 +46,12 @@ def name_class(classes: Sequence[str] | None, output: int | None) -> str | None:
     return classes[output] if classes and output is not None and output < len(classes) else None
 
 
+def describe_names(names: Sequence[str]) -> str:
+    """How many classes there are, and the first of their names where they are more than their numbers."""
+    word = "1 class" if len(names) == 1 else f"{len(names)} classes"
+    return word if are_numbers(names) else f"{word} ({list_names(names, 4)})"
+
+
 def list_names(names: Sequence[str], most: int = 12) -> str:
     """Names for an error text, the first few of them."""
     shown = ", ".join(repr(name) for name in names[:most])

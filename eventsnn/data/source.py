@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.records import Records
-from eventsnn._util.names import list_names
+from eventsnn._util.names import describe_names
 from eventsnn.data.distort import Distortion
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize
@@ -198,6 +198,6 @@ def describe(source: Any) -> str:
     width, height, polarities = source.sensor_size
     place = f" of {source.root!r}" if getattr(source, "root", "") else ""
     return (
-        f"<{type(source).__name__}{place}: {len(source):,} recordings of {len(source.classes)} classes "
-        f"({list_names(source.classes, 4)}), sensor {width} x {height} x {polarities}>"
+        f"<{type(source).__name__}{place}: {len(source):,} recordings of "
+        f"{describe_names(source.classes)}, sensor {width} x {height} x {polarities}>"
     )

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from eventsnn._util.names import name_class
+from eventsnn._util.names import class_key, name_class
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
 
@@ -153,8 +153,9 @@ class SpikeRecord:
     def __repr__(self) -> str:
         spikes = ", ".join(f"{name} {len(train)}" for name, train in self.layers.items())
         decided = "no decision" if self.decision is None else f"decision {self.decision}"
-        name = "" if self.decision_name is None else f" ({self.decision_name})"
-        return f"<SpikeRecord: {decided}{name}, spikes: {spikes}; {len(self.input)} input spikes>"
+        name = self.decision_name
+        named = "" if name is None or class_key(name) == str(self.decision) else f" ({name})"
+        return f"<SpikeRecord: {decided}{named}, spikes: {spikes}; {len(self.input)} input spikes>"
 
     def potential(self, layer: str) -> Any:
         """Recorded membrane potentials of a layer, as `Trace.potential` gives them.

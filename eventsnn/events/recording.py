@@ -122,6 +122,10 @@ class Recording:
             return self._region.cut(EventStream._trusted(everything, self._whole), self.origin_us or 0)
         return EventStream._trusted(_join(part.events for part in self), self.sensor_size)
 
+    def __repr__(self) -> str:
+        stream = "" if self.stream is None else f", stream {self.stream.name!r}"
+        return f"<Recording {self.path!r}, format {self.format}{stream}>"
+
     def close(self) -> None:
         """Close the file."""
         self._reader.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._util.names import list_names
+from eventsnn._util.names import describe_names
 from eventsnn.errors import NetworkError
 from eventsnn.network.chain import INPUT, fit_layers, name_layers
 from eventsnn.network.classes import check_classes
@@ -312,7 +312,7 @@ class Network:
     def __repr__(self) -> str:
         sizes = "-".join(str(n) for n in (self.input.neurons, *(layer.neurons for layer in self.layers)))
         more = f", {len(self.connections)} further connections" if self.connections else ""
-        named = f", classes {list_names(self.classes, 4)}" if self.classes else ""
+        named = f", {describe_names(self.classes)}" if self.classes else ""
         return f"<Network {sizes} ({', '.join(self.names)}){more}{named}>"
 
     # -- construction

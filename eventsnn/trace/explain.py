@@ -40,7 +40,7 @@ EVENT = np.dtype([("t_us", "i8"), ("x", "i4"), ("y", "i4"), ("p", "i4"), ("contr
 CAUSE = np.dtype([("layer", "i4"), ("neuron", "i4"), ("t_ms", "f8"), ("contribution", "f8")])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """What one spike is made of.
 
@@ -91,6 +91,12 @@ class Explanation:
     layer_names: tuple[str, ...]
     sensor_size: tuple[int, int, int]
     origin_us: int = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Explanation of spike {self.spike} of neuron {self.neuron} in layer {self.layer!r} at "
+            f"{self.time_ms:.6g} ms: {len(self.events)} events, {len(self.causes)} spikes of neurons>"
+        )
 
     @property
     def sum(self) -> float:

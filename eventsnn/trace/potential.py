@@ -104,7 +104,7 @@ def check_neuron(network: Network, layer: str, neuron: int) -> None:
         raise TraceError(f"layer {layer!r} has the neurons 0..{size - 1}, got {neuron!r}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PotentialTrace:
     """Potential of several neurons, rows in order of time.
 
@@ -122,6 +122,10 @@ class PotentialTrace:
     neurons: np.ndarray
     values: np.ndarray
     kinds: np.ndarray
+
+    def __repr__(self) -> str:
+        span = f", {self.times[0]:.6g} .. {self.times[-1]:.6g} ms" if len(self.times) else ""
+        return f"<PotentialTrace: {len(self.times):,} values of {len(np.unique(self.neurons))} neurons{span}>"
 
 
 class _LayerState:

@@ -123,6 +123,12 @@ class Trace:
         """Number of complete samples."""
         return self._count
 
+    def __repr__(self) -> str:
+        if not self._file:
+            return f"<Trace {str(self.path)!r}, closed>"
+        held = f"{len(self)} sample{'' if len(self) == 1 else 's'}"
+        return f"<Trace {str(self.path)!r}: {held} of {', '.join(self.recorded)}, {self.network!r}>"
+
     @property
     def recorded(self) -> tuple[str, ...]:
         """Record options the trace was written with."""

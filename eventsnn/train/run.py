@@ -137,6 +137,8 @@ class TrainingRun:
         if saved.config != self.config:
             field, before, now = _first_difference("", saved.config, self.config)
             advice = OTHER_BITS if field == "bits" else ""
+            if field.endswith("names_crc32"):
+                advice = ": there are other files in it, or the same ones in other classes"
             raise TrainingError(
                 f"{path}: cannot resume, {field} was {_short(before)} and is now {_short(now)}{advice}"
             )
