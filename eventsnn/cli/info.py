@@ -40,12 +40,14 @@ def info(file: Path, reading: dict[str, Any], plot: Path | None, as_json: bool) 
       eventsnn info run/model.h5 --json
     """
     from eventsnn.data.packed import MAGIC
+    from eventsnn.events.unpack import is_pipe
 
     refuse_overwriting("--plot", plot, [file])
     kind = "recording"
-    if "format" not in reading and _starts_with(file, MAGIC):
+    looked_into = "format" not in reading and not is_pipe(file)  # a pipe gives its bytes but once
+    if looked_into and _starts_with(file, MAGIC):
         kind = "packed"
-    elif "format" not in reading and _starts_with(file, HDF5_MAGIC) and not _holds_recording(file):
+    elif looked_into and _starts_with(file, HDF5_MAGIC) and not _holds_recording(file):
         kind = "hdf5"
     if kind != "recording":
         if plot is not None:

@@ -1,13 +1,14 @@
-"""Recordings that are packed with gzip (``.gz``) or in a zip archive (``.zip``).
+"""Recordings that are packed with gzip (``.gz``) or in a zip archive (``.zip``), or come through a pipe.
 
 Readers go back and forth in their files, and some belong to libraries that want a path. So a packed recording
-is unpacked to a temporary folder, block by block, and read from there.
+is unpacked to a temporary folder, block by block, and read from there; what a pipe gives is copied there.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 import warnings
 import weakref
@@ -53,7 +54,9 @@ class Unpacked:
         self._folder = Path(tempfile.mkdtemp(prefix="eventsnn-"))
         self.close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         try:
-            if self._shown.lower().endswith(".gz"):
+            if is_pipe(path):
+                self._copy()
+            elif self._shown.lower().endswith(".gz"):
                 self._gunzip()
             else:
                 self._unzip()
@@ -64,6 +67,11 @@ class Unpacked:
         except BaseException:
             self.close()
             raise
+
+    def _copy(self) -> None:
+        self._name(Path(self._shown).name)
+        with open(self._shown, "rb") as source, open(self.path, "wb") as out:
+            shutil.copyfileobj(source, out, _BLOCK)
 
     def _gunzip(self) -> None:
         if read_bytes(self._shown, 2) != b"\x1f\x8b":
@@ -132,11 +140,19 @@ def _is_stray(entry: zipfile.ZipInfo) -> bool:
     return entry.is_dir() or "__MACOSX" in parts or any(part.startswith(".") for part in parts)
 
 
+def is_pipe(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names a pipe, whose bytes can be read but once."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def unpack(path: str | os.PathLike[str], options: Options) -> Unpacked | None:
-    """Unpack a recording whose name ends in ``.gz`` or ``.zip``; None for others.
+    """Unpack a recording whose name ends in ``.gz`` or ``.zip``, or empty a pipe; None for others.
 
     Raises EventFileError if that fails, or an archive holds several files and none is chosen.
     """
-    if not os.fsdecode(path).lower().endswith(SUFFIXES):
+    if not os.fsdecode(path).lower().endswith(SUFFIXES) and not is_pipe(path):
         return None
     return Unpacked(path, options)

@@ -1,6 +1,8 @@
 """One set of reading options: what each does in every way of reading, and what is refused."""
 
 import math
+import os
+import threading
 import warnings
 from pathlib import Path
 
@@ -57,6 +59,21 @@ def test_a_region_stands_for_a_sensor_that_nobody_states(tmp_path: Path, read) -
     assert read(tmp_path / "a.npy", columns="t,x,y,p", downsample=2).sensor_size == (20, 15, 2)
     with es.open_events(tmp_path / "a.npy", columns="t,x,y,p") as recording:
         assert recording.stated_sensor is None
+
+
+@pytest.mark.parametrize("read", [es.read, read_in_parts])
+@pytest.mark.parametrize("name", ["a.es", "a.csv", "a.h5", "a.bin"])
+def test_a_pipe_gives_what_its_file_does(tmp_path: Path, name: str, read) -> None:
+    stream = random_stream(40_000)
+    es.write(tmp_path / name, stream)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / "pipe").mkdir()
+    pipe = tmp_path / "pipe" / name
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(data,), daemon=True)
+    writer.start()
+    assert read(pipe) == stream
+    writer.join(10)
 
 
 def test_reading_ends_where_nothing_more_is_wanted(tmp_path: Path) -> None:
