@@ -48,6 +48,15 @@ typedef struct {
     uint8_t* own;   /* fired in the step before; used for lateral inhibition alone */
 } clocked_state_t;
 
+/* A further connection: sparse weights by source neuron, both numbered as above. */
+typedef struct {
+    int32_t source, target; /* layers, the input being 0 */
+    int32_t latency;        /* steps from a spike to its effect, at least 1 */
+    int64_t size;           /* source neurons, padding included */
+    const int32_t *ptr, *ids;
+    const float* weights;
+} clocked_link_t;
+
 /* What the errors of a position are made of; arrays (width,). */
 typedef struct {
     const float* delta;  /* errors of the neurons */

@@ -31,6 +31,12 @@ cdef extern from "clocked.h":
         float* current
         int32_t* until
         uint8_t* own
+    ctypedef struct clocked_link_t:
+        int32_t source, target, latency
+        int64_t size
+        const int32_t* ptr
+        const int32_t* ids
+        const float* weights
     ctypedef struct clocked_rule_t:
         const float* delta
         const float* silent
@@ -50,6 +56,11 @@ cdef class ClockedLayer:
     cdef clocked_layer_t c
     cdef object keep       # the arrays pointed into
     cdef readonly list parts    # of ClockedLayer: ranges of positions that run one after the other; empty for none
+
+
+cdef class ClockedLink:
+    cdef clocked_link_t c
+    cdef object keep       # the arrays pointed into
 
 
 cdef class ClockedRun:

@@ -1,6 +1,7 @@
-"""The clocked engine: one sample through all layers, in steps of 1 ms. Twin: eventsnn/engines/clocked_twin.py.
+"""The clocked engine: one sample through all layers, step by step. Twin: eventsnn/engines/clocked_twin.py.
 
-Layer by layer, since a spike needs a step to the next: each layer runs through all steps with its state in the cache.
+A chain runs layer by layer, since a spike needs a step to the next: each layer goes through all steps with its state in
+the cache. A network with further connections runs step by step, all layers in each, since spikes may come back.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -73,6 +74,30 @@ cdef class ClockedLayer:
         return <int64_t> self.c.positions * self.c.width
 
 
+cdef class ClockedLink:
+    """A further connection, sparse; made by `eventsnn.engines.clocked`, which checks everything.
+
+    Parameters
+    ----------
+    source, target : int
+        Numbers of the layers, the input being 0.
+    latency : int
+        Steps from a spike to its effect, >= 1.
+    ptr : int32 array (source neurons with padding + 1,)
+    ids : int32 array (n,), weights : float32 array (n,)
+        Target neurons of source neuron k, and weights, are those from ptr[k] to ptr[k + 1].
+    """
+
+    def __cinit__(self, int32_t source, int32_t target, int32_t latency, const int32_t[::1] ptr,
+                  const int32_t[::1] ids, const float[::1] weights):
+        self.keep = (ptr, ids, weights)
+        self.c.source, self.c.target, self.c.latency = source, target, latency
+        self.c.size = ptr.shape[0] - 1
+        self.c.ptr = &ptr[0]
+        self.c.ids = &ids[0] if ids.shape[0] else NULL
+        self.c.weights = &weights[0] if weights.shape[0] else NULL
+
+
 cdef int fail(int64_t size) except -1 nogil:
     with gil:
         raise MemoryError(f"no memory for the clocked engine: {size} bytes")
@@ -139,18 +164,105 @@ cdef int run_steps(clocked_ops_t* ops, const clocked_layer_t* l, clocked_state_t
     return 0
 
 
-cdef int run_part(clocked_ops_t* ops, const clocked_layer_t* l, const clocked_spikes_t* given,
-                  clocked_spikes_t* fired, int32_t steps) except -1 nogil:
-    """A layer, or a range of its positions, from rest through all steps; spikes by step only."""
-    cdef int64_t size = (<int64_t> l.positions * l.width + GROUP - 1) // GROUP * GROUP
+cdef void follow_link(const clocked_link_t* link, const clocked_spikes_t* given, int32_t t,
+                      float* current) noexcept nogil:
+    """What arrives over a connection in step t."""
+    cdef int32_t fired = t - link.latency, id
+    cdef int64_t k, j
+    if fired < 0:
+        return
+    for k in range(given.step_ptr[fired], given.step_ptr[fired + 1]):
+        id = given.ids[k]
+        if id >= link.size:    # the bias neuron
+            continue
+        for j in range(link.ptr[id], link.ptr[id + 1]):
+            current[link.ids[j]] += link.weights[j]
+
+
+cdef int state_make(clocked_state_t* state, int64_t size) except -1 nogil:
+    """A layer at rest; `state.v` is to be freed."""
     cdef char* memory = <char*> calloc(size, 13)
-    cdef clocked_state_t state
     if memory == NULL:
         return fail(size * 13)
     state.v = <float*> memory
     state.current = <float*> (memory + 4 * size)
     state.until = <int32_t*> (memory + 8 * size)
     state.own = <uint8_t*> (memory + 12 * size)
+    return 0
+
+
+cdef inline int64_t padded_size(const clocked_layer_t* l) noexcept nogil:
+    return (<int64_t> l.positions * l.width + GROUP - 1) // GROUP * GROUP
+
+
+cdef int step_together(clocked_ops_t* ops, const clocked_layer_t** layers, int32_t count, clocked_state_t* states,
+                       const clocked_link_t** links, int32_t n_links, clocked_spikes_t* spikes, const int32_t* bias,
+                       int64_t biases, int32_t steps) except -1 nogil:
+    """All layers in step 0, then all in step 1, ...; `biases` is -1 in a network without the bias neuron."""
+    cdef int32_t t, k, j
+    cdef int64_t n, before, size, at = 0
+    cdef bint fires, fired = False    # the bias neuron, now and in the step before
+    cdef const clocked_layer_t* l
+    cdef clocked_spikes_t* given
+    cdef clocked_spikes_t* own
+    for t in range(steps):
+        fires = at < biases and bias[at] == t
+        for k in range(1, count + 1):
+            l, given, own = layers[k - 1], spikes + k - 1, spikes + k
+            size, n = padded_size(l), own.step_ptr[t]
+            make_room(own, n + size + 1)
+            if t:
+                before = given.step_ptr[t - 1]
+                ops.deliver(l, states[k - 1].current, given.ids + before, given.step_ptr[t] - before)
+                for j in range(n_links):
+                    if links[j].target == k:
+                        follow_link(links[j], spikes + links[j].source, t, states[k - 1].current)
+                before = own.step_ptr[t - 1]
+                # The bias neuron is the last of a step, and inhibits nobody.
+                if l.lateral != 0.0 and n - (fired and k < count) > before:
+                    inhibit(l, states + k - 1, own.ids + before, n - (fired and k < count) - before)
+                n += ops.step(l, states + k - 1, size, t, own.ids + n)
+            if fires and k < count:
+                own.ids[n] = <int32_t> own.size
+                n += 1
+            own.step_ptr[t + 1] = <int32_t> n
+        fired = fires
+        at += fires
+    return 0
+
+
+cdef int run_together(clocked_ops_t* ops, const clocked_layer_t** layers, int32_t count, const clocked_link_t** links,
+                      int32_t n_links, clocked_spikes_t* spikes, const int32_t* bias, int64_t biases,
+                      int32_t steps) except -1 nogil:
+    """All layers of a network with further connections, from rest through all steps; spikes by step only."""
+    cdef int32_t k
+    cdef clocked_state_t* states = <clocked_state_t*> calloc(count, sizeof(clocked_state_t))
+    if states == NULL:
+        return fail(count * sizeof(clocked_state_t))
+    try:
+        for k in range(1, count + 1):
+            state_make(states + k - 1, padded_size(layers[k - 1]))
+            spikes[k].size = <int64_t> layers[k - 1].positions * layers[k - 1].width
+            spikes[k].step_ptr = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
+            if spikes[k].step_ptr == NULL:
+                fail(steps * sizeof(int32_t))
+            spikes[k].step_ptr[0] = 0
+        step_together(ops, layers, count, states, links, n_links, spikes, bias, biases, steps)
+        for k in range(1, count):
+            spikes[k].size += biases >= 0
+    finally:
+        for k in range(count):
+            free(states[k].v)
+        free(states)
+    return 0
+
+
+cdef int run_part(clocked_ops_t* ops, const clocked_layer_t* l, const clocked_spikes_t* given,
+                  clocked_spikes_t* fired, int32_t steps) except -1 nogil:
+    """A layer, or a range of its positions, from rest through all steps; spikes by step only."""
+    cdef int64_t size = padded_size(l)
+    cdef clocked_state_t state
+    state_make(&state, size)
     fired.size = <int64_t> l.positions * l.width
     fired.step_ptr = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
     try:
@@ -158,7 +270,7 @@ cdef int run_part(clocked_ops_t* ops, const clocked_layer_t* l, const clocked_sp
             fail(steps * sizeof(int32_t))
         run_steps(ops, l, &state, size, given, fired, steps)
     finally:
-        free(memory)
+        free(state.v)
     return 0
 
 
@@ -274,23 +386,30 @@ cdef class ClockedRun:
     bias : int32 array, optional
         Steps in which the bias neuron fires, ascending, below `steps`; None where there is none. It is one
         more neuron, the last, of the input and of every layer but the last.
+    links : list of ClockedLink, optional
+        Further connections.
     """
 
     def __cinit__(self, list layers, const double[::1] times, const int32_t[::1] neurons, int32_t area,
-                  int32_t polarities, int32_t steps, const int32_t[::1] bias=None):
-        cdef int32_t k, n = len(layers), at = 0
+                  int32_t polarities, int32_t steps, const int32_t[::1] bias=None, list links=None):
+        cdef int32_t k, n = len(layers), at = 0, n_links = len(links or ())
         cdef clocked_ops_t ops = current_ops()
-        cdef list parts = [(<ClockedLayer> layer).parts or [layer] for layer in layers]
+        # All layers at once have no use for parts of one.
+        cdef list parts = [[layer] if links else (<ClockedLayer> layer).parts or [layer] for layer in layers]
         cdef int32_t[::1] counts = np.array([len(own) for own in parts] + [0], np.int32)
         cdef bint biased = bias is not None
         cdef int64_t biases = bias.shape[0] if biased else 0
         cdef const int32_t* when = &bias[0] if biases else NULL
         cdef const clocked_layer_t** each = <const clocked_layer_t**> malloc((sum(counts) + 1) * sizeof(void*))
+        cdef const clocked_link_t** ways = <const clocked_link_t**> malloc((n_links + 1) * sizeof(void*))
         self.steps, self.count = steps, n + 1
         self.spikes = <clocked_spikes_t*> calloc(n + 1, sizeof(clocked_spikes_t))
-        if self.spikes == NULL or each == NULL:
+        if self.spikes == NULL or each == NULL or ways == NULL:
             free(each)
+            free(ways)
             raise MemoryError("no memory for the clocked engine")
+        for k in range(n_links):
+            ways[k] = &(<ClockedLink> links[k]).c
         for own in parts:
             for part in own:
                 each[at] = &(<ClockedLayer> part).c
@@ -300,15 +419,20 @@ cdef class ClockedRun:
             with nogil:
                 take_input(self.spikes, &times[0] if times.shape[0] else NULL,
                            &neurons[0] if times.shape[0] else NULL, times.shape[0], area, polarities, steps)
+                if biased:
+                    add_bias(self.spikes, when, biases, steps)
+                if n_links:
+                    run_together(&ops, each, n, ways, n_links, self.spikes, when, biases if biased else -1, steps)
                 for k in range(n + 1):
-                    if k:
+                    if k and not n_links:
                         run_layer(&ops, each + at, counts[k - 1], self.spikes + k - 1, self.spikes + k, steps)
                         at += counts[k - 1]
-                    if biased and k < n:
-                        add_bias(self.spikes + k, when, biases, steps)
+                        if biased and k < n:
+                            add_bias(self.spikes + k, when, biases, steps)
                     order_by_neuron(self.spikes + k, steps)
         finally:
             free(each)
+            free(ways)
 
     def __dealloc__(self):
         cdef int32_t k

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     from eventsnn.engines.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
     from eventsnn.events import EventStream, ReadingOptions, SaccadeCamera, open_events, read, write
     from eventsnn.learning import HM2BP
-    from eventsnn.network import LIF, Connection, Conv, Dense, Input, Network, Pool, Reservoir
+    from eventsnn.network import (
+        LIF,
+        Connection,
+        Conv,
+        Dense,
+        Input,
+        Network,
+        Pool,
+        Reservoir,
+        RunSettings,
+    )
     from eventsnn.simulation import Simulation
     from eventsnn.trace.explain import Explanation, explain
     from eventsnn.trace.reader import Trace
@@ -62,6 +72,7 @@ __getattr__ = on_demand(
         "Network": "eventsnn.network",
         "Pool": "eventsnn.network",
         "Reservoir": "eventsnn.network",
+        "RunSettings": "eventsnn.network",
         "Explanation": "eventsnn.trace",
         "Trace": "eventsnn.trace",
         "explain": "eventsnn.trace",
@@ -108,6 +119,7 @@ __all__ = [
     "Pool",
     "ReadingOptions",
     "Reservoir",
+    "RunSettings",
     "SaccadeCamera",
     "SilentOutputWarning",
     "Simulation",

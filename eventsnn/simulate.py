@@ -12,8 +12,9 @@ import numpy as np
 from eventsnn.engines import clocked, queue, sweep, twin
 from eventsnn.engines.arguments import check_dtype
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord
+from eventsnn.engines.steps import choose_step
 from eventsnn.errors import EventStreamError, SimulationError
-from eventsnn.events import EventStream
+from eventsnn.events import EventStream, Stabilisation
 from eventsnn.events.origin import find_origin
 from eventsnn.network import Network
 
@@ -28,7 +29,8 @@ def simulate(
     events: EventStream | np.ndarray | tuple[np.ndarray, np.ndarray],
     *,
     engine: str = "auto",
-    dtype: str = "float64",
+    step_ms: float | None = None,
+    dtype: str | None = None,
     t_stop: float | None = None,
     origin_us: int | None = None,
     trace: str | os.PathLike[str] | None = None,
@@ -45,14 +47,20 @@ def simulate(
         A recording for the network's sensor; a structured array has fields t (microseconds), x, y, p as
         tonic's do. A pair gives float times in ms, taken as they are, and input neurons.
     engine : {"auto", "queue", "sweep", "twin", "clocked"}
-        ``queue`` runs any network; ``sweep`` runs chains of layers, faster, to the same bits; ``twin`` is the
-        readable plain-Python engine (float64 only); ``auto`` chooses between the first two. ``clocked`` is
-        not exact: it takes steps of 1 ms as the authors of HM2-BP do (float32 only, needs `t_stop`).
-    dtype : {"float64", "float32"}
-        Precision of membrane potentials and synaptic currents.
+        ``auto`` runs the network as it was trained (`Network.settings`), in exact time by default: ``queue``
+        runs any network; ``sweep`` runs chains of layers, faster, to the same bits; ``twin`` is the readable
+        plain-Python engine (float64 only). ``clocked`` is not exact: it takes steps as the authors of HM2-BP
+        do (float32 only).
+    step_ms : float, optional
+        Length of the clock's step, ms; that of the network's settings, or 1, by default.
+    dtype : {"float64", "float32"}, optional
+        Precision of membrane potentials and synaptic currents; float64 by default, float32 on the clock.
     t_stop : float, optional
         Last time to simulate, ms, included; None runs until no neuron can fire any more. A network with
         recurrent connections needs it. Counted from the origin, like all times of the result.
+        Last time to simulate, ms, included. None runs until no neuron can fire any more; the clock, until the
+        step of the last event. Where the network's settings state how long a sample lasts, None leaves out
+        later events and stops the clock then. A network with recurrent connections needs it in exact time.
 
     Other Parameters
     ----------------
@@ -89,14 +97,20 @@ def simulate(
     """
     if engine not in ENGINES:
         raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    step = choose_step(network, engine, step_ms)
+    engine = "clocked" if step is not None else engine
+    dtype = ("float64" if step is None else "float32") if dtype is None else dtype
     check_dtype(dtype)
     layers = None if potential_layers is None else tuple(potential_layers)
     options = _check_record(network, record, potential_step, layers)
     given = to_input(network, events, origin_us)
+    if network.settings.duration_ms is not None and t_stop is None:
+        keep = given.times < network.settings.duration_ms
+        given = given._replace(times=given.times[keep], indices=given.indices[keep])
     if engine == "auto":
         engine = "queue" if sweep.refusal(network) or len(given.times) > sweep.MAX_EVENTS else "sweep"
     if trace is None:
-        run = _run(network, given, engine, dtype, t_stop)
+        run = _run(network, given, engine, dtype, t_stop, step)
         if options == ("spikes",):
             return run
         from eventsnn.trace.memory import with_recorded
@@ -105,6 +119,8 @@ def simulate(
     from eventsnn.trace.writer import TraceWriter
 
     config = {"engine": engine, "dtype": dtype, "t_stop": t_stop}
+    if step is not None:
+        config["step_ms"] = step
     # The file is begun before the simulation: a wrong option or an unwritable folder must not cost a run.
     with TraceWriter(
         trace,
@@ -115,7 +131,7 @@ def simulate(
         potential_layers=layers,
     ) as writer:
         try:
-            run = _run(network, given, engine, dtype, t_stop)
+            run = _run(network, given, engine, dtype, t_stop, step)
         except SimulationInterrupted as stopped:
             writer.append(stopped.record)
             writer.close()
@@ -148,26 +164,42 @@ class InputSpikes(NamedTuple):
     """The recording's time that is 0 ms, microseconds; None where nothing says it: there are no events."""
 
 
-def _run(network: Network, given: InputSpikes, engine: str, dtype: str, t_stop: float | None) -> SpikeRecord:
+def _run(
+    network: Network,
+    given: InputSpikes,
+    engine: str,
+    dtype: str,
+    t_stop: float | None,
+    step_ms: float | None,
+) -> SpikeRecord:
     origin = given.origin_us or 0
     try:
-        run = _run_engine(network, given.times, given.indices, engine, dtype, t_stop)
+        run = _run_engine(network, given.times, given.indices, engine, dtype, t_stop, step_ms)
     except SimulationInterrupted as stopped:
         raise SimulationInterrupted(replace(stopped.record, origin_us=origin)) from None
     return replace(run, origin_us=origin)
 
 
 def _run_engine(
-    network: Network, times: np.ndarray, indices: np.ndarray, engine: str, dtype: str, t_stop: float | None
+    network: Network,
+    times: np.ndarray,
+    indices: np.ndarray,
+    engine: str,
+    dtype: str,
+    t_stop: float | None,
+    step_ms: float | None,
 ) -> SpikeRecord:
     if engine == "twin":
         if np.dtype(dtype) != np.float64:
             raise SimulationError("engine 'twin' computes in float64 only")
         return twin.run(network.lowered, times, indices, t_stop=t_stop)
-    if engine == "clocked":
+    if step_ms is not None:
         if np.dtype(dtype) != np.float32:
-            raise SimulationError("engine 'clocked' computes in float32 only")
-        return clocked.run(network, times, indices, t_stop=t_stop)
+            raise SimulationError(
+                "engine 'clocked' computes in float32 only; engine 'queue' or 'sweep' runs the network in "
+                "exact time"
+            )
+        return clocked.run(network, times, indices, t_stop=t_stop, step_ms=step_ms)
     if engine == "queue":
         network = network.lowered
     module: Any = {"queue": queue, "sweep": sweep}[engine]
@@ -209,7 +241,13 @@ def to_input(network: Network, events: Any, origin_us: int | None = None) -> Inp
     except EventStreamError as error:
         raise EventStreamError(f"events: {error}") from None
     known = origin if len(events) or origin_us is not None else None
-    return InputSpikes(events.times_ms(origin), events.input_indices(), known)
+    if network.settings.stabilise is None:
+        return InputSpikes(events.times_ms(origin), events.input_indices(), known)
+    begun = events.events.copy()
+    begun["t"] -= origin
+    still = Stabilisation(network.settings.stabilise).apply(begun, events.sensor_size)
+    events = EventStream(still, events.sensor_size)
+    return InputSpikes(events.times_ms(0), events.input_indices(), known)
 
 
 def _check_pair(pair: tuple[Any, ...], origin_us: int | None) -> InputSpikes:

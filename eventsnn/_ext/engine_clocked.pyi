@@ -23,6 +23,17 @@ class ClockedLayer:
     @property
     def size(self) -> int: ...
 
+class ClockedLink:
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        latency: int,
+        ptr: np.ndarray,
+        ids: np.ndarray,
+        weights: np.ndarray,
+    ) -> None: ...
+
 class ClockedRun:
     steps: int
     def __init__(
@@ -34,6 +45,7 @@ class ClockedRun:
         polarities: int,
         steps: int,
         bias: np.ndarray | None = None,
+        links: list[ClockedLink] | None = None,
     ) -> None: ...
     def counts(self, number: int) -> np.ndarray: ...
     def fired(self, number: int) -> tuple[np.ndarray, np.ndarray]: ...

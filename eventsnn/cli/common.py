@@ -53,12 +53,40 @@ def threads_option(command: F) -> F:
     return click.option("--threads", type=click.IntRange(min=1), metavar="T", help=text)(command)
 
 
-def dtype_option(default: str) -> Callable[[F], F]:
-    """``--dtype``."""
-    text = "Precision of membrane potentials and currents; spike times are float64 always."
+def dtype_option(default: str | None, text: str = "") -> Callable[[F], F]:
+    """``--dtype``; `text` says what is taken without it, where that depends."""
+    text = f"Precision of membrane potentials and currents; spike times are float64 always.{text}"
     return click.option(
-        "--dtype", type=click.Choice(["float32", "float64"]), default=default, show_default=True, help=text
+        "--dtype",
+        type=click.Choice(["float32", "float64"]),
+        default=default,
+        show_default=default is not None,
+        help=text,
     )
+
+
+def step_option(default: str) -> Callable[[F], F]:
+    """``--step-ms``; `default` says what is taken without it."""
+    text = f"Length of the clock's step, ms, with engine clocked; {default} by default."
+    return click.option("--step-ms", type=float, metavar="MS", help=text)
+
+
+def duration_option(default: str) -> Callable[[F], F]:
+    """``--duration-ms``; `default` says what is taken without it."""
+    text = f"A recording lasts so long, ms: later events are left out; {default} by default."
+    return click.option("--duration-ms", type=float, metavar="MS", help=text)
+
+
+def per_class_option(command: F) -> F:
+    """``--per-class``."""
+    text = "Use at most N recordings of each class, drawn at random by the seed."
+    return click.option("--per-class", type=click.IntRange(min=1), metavar="N", help=text)(command)
+
+
+def name_engine(engine: str, step_ms: float | None) -> str:
+    """``engine clocked, steps of 1 ms``."""
+    steps = "exact time" if step_ms is None else f"steps of {step_ms:g} ms"
+    return f"engine {engine}, {steps}"
 
 
 def seed_option(default: int | None, text: str) -> Callable[[F], F]:

@@ -12,16 +12,20 @@ from eventsnn._util.names import are_numbers
 from eventsnn.cli.common import (
     FILE,
     dtype_option,
+    duration_option,
     json_option,
     label_from_option,
     limit_option,
+    name_engine,
     note_skipped,
     open_images,
     open_source,
+    per_class_option,
     printable,
     report,
     seed_option,
     split_option,
+    step_option,
     threads_option,
 )
 from eventsnn.cli.output import refuse_overwriting
@@ -40,15 +44,18 @@ from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_s
 @split_option("Which part of DIR, where it holds both; of images the test images by default.")
 @label_from_option
 @limit_option
-@seed_option(1, "Of the coding of images.")
+@per_class_option
+@seed_option(1, "Of the coding of images, and of --per-class.")
 @click.option(
     "--engine",
     type=click.Choice(["auto", "queue", "sweep", "clocked"]),
     default="auto",
     show_default=True,
-    help="queue runs any network; sweep runs chains of layers, faster, to the same spikes; clocked takes the "
-    "authors' steps of 1 ms.",
+    help="auto is the engine that the model was trained with. In exact time, queue runs any network; sweep "
+    "runs chains of layers, faster, to the same spikes. clocked takes the authors' steps.",
 )
+@step_option("the model's, or 1,")
+@duration_option("the model's, or until its last event,")
 @dtype_option("float32")
 @click.option(
     "--t-stop",
@@ -71,8 +78,11 @@ def evaluate(
     split: str | None,
     label_from: str | None,
     limit: int | None,
+    per_class: int | None,
     seed: int,
     engine: str,
+    step_ms: float | None,
+    duration_ms: float | None,
     dtype: str,
     t_stop: float | None,
     predictions: Path | None,
@@ -85,7 +95,7 @@ def evaluate(
 
     Classes are matched by the names that the model keeps: a part of them is enough. The
     decision is the output neuron with the most spikes; a silent output is no decision, and wrong. Images are
-    coded as the model was trained with them.
+    coded as the model was trained with them. A model that was trained on the authors' clock runs on it.
 
     \b
     Example:
@@ -113,7 +123,17 @@ def evaluate(
         refuse(reading, f"is for recordings; {data} holds images.")
     refuse_overwriting("--predictions", predictions, source.paths)
     outcome = count_decisions(
-        network, source, engine=engine, dtype=dtype, t_stop=t_stop, threads=threads, progress=True
+        network,
+        source,
+        engine=engine,
+        step_ms=step_ms,
+        duration_ms=duration_ms,
+        per_class=per_class,
+        seed=seed,
+        dtype=dtype,
+        t_stop=t_stop,
+        threads=threads,
+        progress=True,
     )
     note_skipped(source.skipped)
     classes = outcome.classes or source.classes
@@ -142,7 +162,7 @@ def format_evaluation(result: dict[str, Any]) -> str:
     rate = f", {n / seconds:,.0f} recordings/s" if seconds else ""
     lines = [
         f"accuracy {100 * result['accuracy']:.2f} % of {n} recordings; no decision: {result['no_decision']}",
-        f"{seconds:.2f} s{rate}",
+        f"{name_engine(result['engine'], result['step_ms'])}; {seconds:.2f} s{rate}",
         "",
         "decisions (columns) for each label (rows):",
     ]

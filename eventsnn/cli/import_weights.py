@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from eventsnn.cli.common import FILE, json_option, report
+from eventsnn.cli.common import FILE, duration_option, json_option, name_engine, report, step_option
 from eventsnn.cli.output import output_argument, refuse_overwriting
 
 
@@ -20,32 +20,50 @@ from eventsnn.cli.output import output_argument, refuse_overwriting
     metavar="EXPERIMENT.toml",
     help="Whose [network] the weights are for; the authors' convolutional network for MNIST by default.",
 )
+@step_option("that of EXPERIMENT.toml, or 1,")
+@duration_option("that of EXPERIMENT.toml, or until its last event,")
 @json_option
-def import_weights(weights: Path, out: Path, experiment: Path | None, as_json: bool) -> None:
+def import_weights(
+    weights: Path,
+    out: Path,
+    experiment: Path | None,
+    step_ms: float | None,
+    duration_ms: float | None,
+    as_json: bool,
+) -> None:
     """Write trained weights of the HM2-BP authors as a model.
 
-    Theirs are a text file of numbers, which does not say what network it is for. They were trained on a clock
-    of 1 ms: evaluate them with --engine clocked.
+    Theirs are a text file of numbers, which does not say what network it is for. They were trained on a
+    clock: the model says so, and evaluate and simulate run it on that clock unless told otherwise.
 
     \b
     Example:
       eventsnn import hm2bp_cnn_mnist_checkpoint.txt.gz published.h5
-      eventsnn evaluate published.h5 --engine clocked --data mnist --split test
+      eventsnn evaluate published.h5 --data mnist --split test
     """
+    from eventsnn.network import RunSettings
     from eventsnn.network.authors import import_weights as read_weights
     from eventsnn.network.authors import published_cnn
 
     refuse_overwriting("NET.h5", out, [weights, *([experiment] if experiment else [])])
     if experiment is None:
-        network = published_cnn()
+        network, stabilise = published_cnn(), None
     else:
         from eventsnn.train.experiment import Experiment
 
-        network = Experiment.load(experiment).make_network()
-    trained = read_weights(weights, network)
+        plan = Experiment.load(experiment)
+        network, stabilise = plan.make_network(), plan.training.stabilise
+        step_ms = plan.training.step_ms if step_ms is None else step_ms
+        duration_ms = plan.training.duration_ms if duration_ms is None else duration_ms
+    settings = RunSettings("clocked", step_ms, duration_ms, stabilise)
+    trained = read_weights(weights, network).with_settings(settings)
     trained.save(out)
     counts = {name: int(array.size) for name, array in trained.weights.items()}
     text = "\n".join(
-        [f"{trained!r}", *(f"  {name}: {n} weights" for name, n in counts.items()), f"model {out}"]
+        [
+            f"{trained!r}, {name_engine(settings.engine, settings.step_ms)}",
+            *(f"  {name}: {n} weights" for name, n in counts.items()),
+            f"model {out}",
+        ]
     )
-    report({"model": str(out), "weights": counts}, text, as_json)
+    report({"model": str(out), "weights": counts, **settings.to_table()}, text, as_json)

@@ -18,14 +18,17 @@ from eventsnn.cli.common import (
     dtype_option,
     format_decision,
     json_option,
+    name_engine,
     note,
     note_skipped,
     report,
+    step_option,
 )
 from eventsnn.cli.output import refuse_one_target, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, sensor_problem, with_saved
 from eventsnn.cli.stream_options import is_live, stream_one, stream_options, wants_stream
 from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord, hint_silent
+from eventsnn.engines.steps import choose_step
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.origin import find_origin
 from eventsnn.interrupts import hold_interrupts
@@ -63,6 +66,7 @@ class Settings:
     reading: ReadingOptions
     bad_files: str
     engine: str
+    step_ms: float | None
     dtype: str
     t_stop: float | None
     origin_us: int | None
@@ -87,11 +91,17 @@ class Settings:
     type=click.Choice(ENGINES),
     default="auto",
     show_default=True,
-    help="queue runs any network; sweep runs chains of layers, faster; twin is plain Python. Same spikes.",
+    help="auto is the engine that the model was trained with. queue runs any network; sweep runs chains of "
+    "layers, faster; twin is plain Python: the same spikes, in exact time. clocked takes the authors' steps.",
 )
-@dtype_option("float64")
+@step_option("the model's, or 1,")
+@dtype_option(None, " float64 by default, float32 with engine clocked.")
 @click.option(
-    "--t-stop", type=float, metavar="MS", help="Last time to simulate; until the network is quiet by default."
+    "--t-stop",
+    type=float,
+    metavar="MS",
+    help="Last time to simulate; by default until the network is quiet, with engine clocked until the last "
+    "event.",
 )
 @click.option(
     "--origin",
@@ -110,7 +120,8 @@ def simulate(
     trace: Path | None,
     record: tuple[str, ...] | None,
     engine: str,
-    dtype: str,
+    step_ms: float | None,
+    dtype: str | None,
     t_stop: float | None,
     origin_us: int | None,
     reading: dict[str, Any],
@@ -120,7 +131,8 @@ def simulate(
 ) -> None:
     """Send recordings through a network, event by event.
 
-    Spike times are exact: there are no frames and no time step.
+    Spike times are exact: there are no frames and no time step, unless the model was trained on the authors'
+    clock, or --engine clocked is given.
 
     With several files --json prints a list. Ctrl-C keeps what was simulated, in the trace too.
 
@@ -145,9 +157,13 @@ def simulate(
     refuse_overwriting("--save-state", stream["save_state"], inputs)
     refuse_one_target({"--trace": trace, "--spikes": stream["spikes"], "--save-state": stream["save_state"]})
     in_parts = wants_stream(model, engine, files, stream, trace, record, reading)
+    if in_parts and step_ms is not None:
+        raise click.UsageError("--step-ms is for whole recordings: the clock does not run in parts.")
     network = Network.load(model)
+    if dtype is None:
+        dtype = "float64" if in_parts or choose_step(network, engine, step_ms) is None else "float32"
     options = ReadingOptions(**with_saved(model, reading)).for_input(network.input.sensor_size)
-    settings = Settings(options, bad_files, engine, dtype, t_stop, origin_us)
+    settings = Settings(options, bad_files, engine, step_ms, dtype, t_stop, origin_us)
     if in_parts:
         result, stop = stream_one(network, files, trace, stream, settings)
         if stream["spikes"] == "-":  # standard output belongs to the spikes
@@ -208,6 +224,8 @@ def _open_trace(path: Path, network: Network, record: tuple[str, ...], settings:
     from eventsnn.trace import TraceWriter
 
     config = {"engine": settings.engine, "dtype": settings.dtype, "t_stop": settings.t_stop}
+    if settings.step_ms is not None:
+        config["step_ms"] = settings.step_ms
     return TraceWriter(path, network, record=record, config=config)
 
 
@@ -239,6 +257,7 @@ def _simulate_file(
             network,
             events,
             engine=settings.engine,
+            step_ms=settings.step_ms,
             dtype=settings.dtype,
             t_stop=settings.t_stop,
             origin_us=origin,
@@ -268,6 +287,7 @@ def _result(file: Path, run: SpikeRecord, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         "events": len(run.input),
         "engine": run.engine,
+        "step_ms": run.step_ms,
         "dtype": run.dtype,
         "exit_reason": run.exit_reason.value,
         "t_end_ms": run.t_end if math.isfinite(run.t_end) else None,
@@ -297,7 +317,7 @@ def _format_one(result: dict[str, Any]) -> str:
             f"{result['file']}: {format_decision(result)}",
             f"  spikes of each output neuron  {counts or 'none'}",
             f"  spikes of each layer          {layers}",
-            f"  {result['events']} events through engine {result['engine']}, {result['dtype']}, "
+            f"  {result['events']} events through {_engine(result)}, {result['dtype']}, "
             f"in {result['seconds']:.4f} s {_ending(result)}",
             *(
                 [f"  times count from {result['origin_us']} us of the recording"]
@@ -319,6 +339,10 @@ def _format_many(results: list[dict[str, Any]]) -> str:
         layers = "  ".join(f"{name} {layer['spikes']}" for name, layer in result["layers"].items())
         lines.append(f"{result['file']:<{width}}  {format_decision(result):<{decided}}  spikes: {layers}")
     return "\n".join(lines)
+
+
+def _engine(result: dict[str, Any]) -> str:
+    return name_engine(result["engine"], result.get("step_ms"))
 
 
 def _ending(result: dict[str, Any]) -> str:

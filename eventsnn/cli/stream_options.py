@@ -135,8 +135,11 @@ def _can_stream(model: Path, engine: str) -> bool:
 
     if engine not in ("auto", "queue", "sweep"):
         return False
+    network = Network.load(model)
+    if engine == "auto" and network.settings.engine == "clocked":
+        return False
     try:
-        choose(Network.load(model), engine)
+        choose(network, engine)
     except SimulationError:
         return False
     return True

@@ -15,6 +15,7 @@ import click
 from eventsnn.cli.common import (
     FILE,
     Interrupted,
+    duration_option,
     json_option,
     label_from_option,
     limit_option,
@@ -22,9 +23,11 @@ from eventsnn.cli.common import (
     note_skipped,
     open_images,
     open_source,
+    per_class_option,
     report,
     seed_option,
     split_option,
+    step_option,
     threads_option,
 )
 from eventsnn.cli.reading import NAMES as READING
@@ -83,8 +86,11 @@ class AugmentOption(click.ParamType):
 @click.option(
     "--engine",
     type=click.Choice(["exact", "clocked"]),
-    help="Instead of the experiment's: exact spike times, or the authors' steps of 1 ms.",
+    help="Instead of the experiment's: exact spike times, or the authors' steps.",
 )
+@step_option("the experiment's, or 1,")
+@duration_option("the experiment's, or until its last event,")
+@per_class_option
 @click.option(
     "--epochs", type=click.IntRange(min=1), metavar="N", help="Instead of the experiment's; in all."
 )
@@ -120,6 +126,9 @@ def train(
     out: Path | None,
     overwrite: bool,
     engine: str | None,
+    step_ms: float | None,
+    duration_ms: float | None,
+    per_class: int | None,
     epochs: int | None,
     seed: int | None,
     augment: tuple[tuple[str, float], ...],
@@ -173,6 +182,9 @@ def train(
             out=out,
             overwrite=overwrite,
             engine=engine,
+            step_ms=step_ms,
+            duration_ms=duration_ms,
+            per_class=per_class,
             epochs=epochs,
             seed=seed,
             threads=threads,
@@ -258,6 +270,9 @@ def _write_command(out: Path) -> None:
         "limit",
         "valid_fraction",
         "engine",
+        "step_ms",
+        "duration_ms",
+        "per_class",
         "epochs",
         "seed",
         "bad_files",

@@ -14,7 +14,7 @@ from eventsnn.data.nmnist import NMNIST
 from eventsnn.data.packed import Packed, pack
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.speech import CORPORA, Speech
-from eventsnn.data.splits import k_fold, split_validation
+from eventsnn.data.splits import cap_per_class, k_fold, split_validation
 from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits, write_idx_folder
 from eventsnn.data.views import Subset
 
@@ -34,6 +34,7 @@ __all__ = [
     "Speech",
     "Subset",
     "TonicDataset",
+    "cap_per_class",
     "fetch",
     "from_tonic",
     "k_fold",

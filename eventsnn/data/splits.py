@@ -46,6 +46,43 @@ def split_validation(labels: npt.ArrayLike, fraction: float, seed: int) -> tuple
     return np.sort(order[~chosen]), np.sort(order[chosen])
 
 
+def check_per_class(per_class: int | None) -> None:
+    """Raise TrainingError unless `per_class` is None or a whole number of 1 or more."""
+    good = isinstance(per_class, int | np.integer) and not isinstance(per_class, bool) and per_class >= 1
+    if per_class is not None and not good:
+        raise TrainingError(f"per_class must be a whole number >= 1, got {per_class!r}")
+
+
+def cap_per_class(labels: npt.ArrayLike, per_class: int, seed: int) -> Indices:
+    """Choose at most so many samples of each class at random.
+
+    Parameters
+    ----------
+    labels : array_like of int, shape (n,)
+        Class numbers.
+    per_class : int
+        1 or more; of a class that has fewer, all are chosen.
+    seed : int
+        The same seed gives the same samples, and a larger `per_class` those of a smaller one besides others.
+
+    Returns
+    -------
+    ndarray of int64
+        Sorted indices.
+
+    Raises
+    ------
+    TrainingError
+        The labels are no list of numbers, or `per_class` is no whole number of 1 or more.
+    """
+    check_per_class(per_class)
+    order = _shuffle_within_classes(labels, seed)
+    classes = np.asarray(labels)[order]
+    # Samples stand class by class: the place in the class is the distance from its first.
+    place = np.arange(len(order)) - np.searchsorted(classes, classes)
+    return np.sort(order[place < per_class])
+
+
 def k_fold(labels: npt.ArrayLike, k: int, seed: int) -> list[tuple[Indices, Indices]]:
     """Split the samples into `k` parts for cross-validation.
 

@@ -31,11 +31,14 @@ class Arrivals:
         Source neuron of each.
     ptr : int64 array (samples + 1,)
         Sample s is [ptr[s], ptr[s + 1]).
+    duration : float, optional
+        How long every sample lasts, ms, where that is stated; None: until its last spike.
     """
 
     times: np.ndarray
     neurons: np.ndarray
     ptr: np.ndarray
+    duration: float | None = None
 
     @classmethod
     def join(cls, samples: list[tuple[np.ndarray, np.ndarray]]) -> Arrivals:
@@ -53,6 +56,11 @@ class Arrivals:
         if not len(self.times):
             return np.zeros(len(ends))
         return np.where(self.ptr[:-1] == ends, 0.0, self.times[ends - 1])
+
+    @property
+    def ends(self) -> np.ndarray:
+        """When each sample ends, ms: at its stated duration, else with its last spike; float64."""
+        return self.last_times if self.duration is None else np.full(len(self), self.duration)
 
     def sample(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(times, neurons) of one sample, views."""

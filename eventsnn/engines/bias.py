@@ -34,9 +34,15 @@ def _numbered(sensor: Input, first: int, last: int) -> np.ndarray:
     return np.arange(first + 1, last + 1) * float(sensor.bias_interval)
 
 
+def last_time(network: Network, times_ms: np.ndarray) -> float:
+    """Until when the bias neuron fires, ms: the end of a sample where one is stated, else its last event."""
+    duration = network.settings.duration_ms
+    return float(np.max(times_ms, initial=0.0)) if duration is None else duration
+
+
 def until(network: Network, times_ms: np.ndarray, stop: float) -> np.ndarray:
     """Spikes of the bias neuron until `stop`, for input that `check_input` has accepted; float64, ms."""
-    times = spike_times(network.input, float(np.max(times_ms, initial=0.0)))
+    times = spike_times(network.input, last_time(network, times_ms))
     return times[times <= stop]
 
 

@@ -1,4 +1,4 @@
-"""The clocked reference: 1 ms steps in float32, as the authors of HM2-BP compute.
+"""The clocked reference: steps of 1 ms, or another length, in float32, as the authors of HM2-BP compute.
 
 What a step does is written down in `eventsnn.engines.clocked_twin`, which gives the same spikes; here layers
 are laid out for the kernel ``cython_ext/engine_clocked.pyx``: position by position, the channels of each
@@ -16,14 +16,24 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedRun
-from eventsnn.engines.arguments import check_input
-from eventsnn.engines.bias import spike_times, until
+from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedLink, ClockedRun
+from eventsnn.engines.arguments import check_input, check_t_stop
+from eventsnn.engines.bias import last_time, spike_times
 from eventsnn.engines.blocks import WIDTH, aligned_zeros, block_count, pack
-from eventsnn.engines.clocked_twin import SLACK
 from eventsnn.engines.record import SpikeRecord, make_record
-from eventsnn.errors import SimulationError
-from eventsnn.network import Conv, Dense, Network, Pool, Reservoir
+from eventsnn.engines.steps import (
+    SLACK,
+    check_clock,
+    check_length,
+    count_steps,
+    further_connections,
+    last_step,
+    latency_steps,
+    sparse_weights,
+    to_steps,
+)
+from eventsnn.network import Conv, Dense, Network, Pool, Projection
+from eventsnn.network.settings import DEFAULT_STEP_MS
 from eventsnn.network.spatial import Geometry
 
 _NONE = np.empty(0, np.int32)
@@ -75,7 +85,9 @@ class ClockedNetwork:
         One that `refusal` has nothing against.
     blocks : dict of str to float32 array (blocks, pre, WIDTH), optional
         Packed weights, those of `PackedNetwork`; dense layers read them in place, convolutions when `refresh`
-        is called. The network's own by default.
+        is called. The network's own by default, and in any case for further connections.
+    step_ms : float
+        Length of a step, ms. The kernel knows steps alone: times and constants are divided by it here.
 
     Attributes
     ----------
@@ -86,8 +98,14 @@ class ClockedNetwork:
         Weights of the convolutions as the kernel reads them, rows in the order place in the patch, channel.
     """
 
-    def __init__(self, network: Network, blocks: dict[str, np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        blocks: dict[str, np.ndarray] | None = None,
+        step_ms: float = DEFAULT_STEP_MS,
+    ) -> None:
         self.network = network
+        self.step_ms = step_ms
         self.blocks = blocks
         i = network.input
         self.layouts = [Layout(i.polarities, i.width * i.height, i.polarities)]
@@ -101,6 +119,7 @@ class ClockedNetwork:
             else:
                 self.layers.append(self._spatial(layer, layout, source))
             self.layouts.append(layout)
+        self.links = [self._link(p) for p in further_connections(network)]
         self.refresh()
 
     def refresh(self) -> None:
@@ -127,16 +146,25 @@ class ClockedNetwork:
         return packed
 
     def run(
-        self, times: np.ndarray, neurons: np.ndarray, steps: int, biases: np.ndarray | None = None
+        self, times: np.ndarray, neurons: np.ndarray, steps: int, bias_end: float | None = None
     ) -> ClockedRun:
-        """One sample: float64 times in ms, sorted, below `steps`; int32 input neurons.
+        """One sample: float64 times in ms, sorted, before step `steps`; int32 input neurons.
 
-        `biases` are the steps of the bias neuron's spikes, by default those of an input that ends here.
+        The bias neuron fires until `bias_end`, ms; by default until the last input spike.
         """
-        i = self.network.input
-        if i.has_bias and biases is None:
-            biases = to_steps(spike_times(i, float(np.max(times, initial=0.0))))
-        return ClockedRun(self.layers, times, neurons, i.width * i.height, i.polarities, steps, biases)
+        i, biases = self.network.input, None
+        if i.has_bias:
+            last = float(np.max(times, initial=0.0)) if bias_end is None else bias_end
+            biases = self.bias_steps(last, steps)
+        given = to_steps(times, self.step_ms)
+        return ClockedRun(
+            self.layers, given, neurons, i.width * i.height, i.polarities, steps, biases, self.links
+        )
+
+    def bias_steps(self, end: float, steps: int) -> np.ndarray:
+        """Steps, below `steps`, in which the bias neuron fires until `end` ms; int32, ascending."""
+        found = np.unique(to_steps(spike_times(self.network.input, end), self.step_ms)).astype(np.int32)
+        return found[found < steps]
 
     def counts(self, run: ClockedRun, number: int) -> np.ndarray:
         """Spikes of each neuron of a layer (0: the input), int32 array (neurons,)."""
@@ -148,7 +176,23 @@ class ClockedNetwork:
         own = ids < self.layouts[number].size  # and not the bias neuron
         steps, neurons = steps[own], self.layouts[number].names[ids[own]]
         order = np.lexsort((neurons, steps))
-        return steps[order].astype(np.float64), neurons[order]
+        return steps[order] * self.step_ms, neurons[order]
+
+    def _link(self, p: Projection) -> ClockedLink:
+        """A further connection in the kernel's numbering, by source neuron."""
+        source, target = self.layouts[p.source + 1], self.layouts[p.target + 1]
+        weights = sparse_weights(self.network, p)
+        pre, post = source.ids[weights.col], target.ids[weights.row]
+        order = np.lexsort((post, pre))
+        ptr = np.searchsorted(pre[order], np.arange(source.size + 1)).astype(np.int32)
+        return ClockedLink(
+            p.source + 1,
+            p.target + 1,
+            latency_steps(p.delay, self.step_ms),
+            ptr,
+            post[order].astype(np.int32),
+            weights.data[order].astype(np.float32),
+        )
 
     def _dense(self, layer: Dense, source: Layout) -> ClockedLayer:
         blocks = block_count(layer.neurons)
@@ -163,7 +207,7 @@ class ClockedNetwork:
         numbers = [KINDS["dense"], blocks, WIDTH, layer.neurons, rows, 1, source.width]
         return ClockedLayer(
             np.array([*numbers, source.channels, size]),
-            *_constants(layer),
+            *_constants(layer, self.step_ms),
             _NONE,
             _NONE,
             _NONE,
@@ -186,7 +230,7 @@ class ClockedNetwork:
             numbers = [KINDS[kind], last - first, layout.width, layout.channels, rows, geometry.area]
             return ClockedLayer(
                 np.array([*numbers, source.width, source.channels, source.size]),
-                *_constants(layer),
+                *_constants(layer, self.step_ms),
                 *_table_of(geometry, first, last),
                 np.ascontiguousarray(geometry.cells[first:last].ravel(), np.int32),
                 _NONE,
@@ -202,11 +246,6 @@ class ClockedNetwork:
         return make(0, layout.cells, parts)
 
 
-def to_steps(times: np.ndarray) -> np.ndarray:
-    """The steps that times in ms fall into, each once; int32."""
-    return np.unique(times.astype(np.int32))
-
-
 def _table_of(geometry: Geometry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`Geometry.table` of the patches first, ..., last - 1 alone, numbered from 0."""
     ptr, patch, offset = geometry.table
@@ -219,12 +258,14 @@ def _full(weights: Any) -> np.ndarray:
     return np.asarray(weights.toarray() if hasattr(weights, "toarray") else weights)
 
 
-def _constants(layer: Dense | Conv | Pool) -> tuple[np.ndarray, int, bool]:
+def _constants(layer: Dense | Conv | Pool, step_ms: float) -> tuple[np.ndarray, int, bool]:
+    """(threshold, tau_m, tau_s, lateral inhibition), refractory steps, whether to multiply by inverses."""
     slack = 0.0 if isinstance(layer, Conv) else SLACK
-    numbers = [layer.threshold - slack, layer.tau_m, layer.tau_s, layer.lateral_inhibition]
+    tau_m, tau_s = layer.tau_m / step_ms, layer.tau_s / step_ms
+    numbers = [layer.threshold - slack, tau_m, tau_s, layer.lateral_inhibition]
     # Dividing by a power of two is multiplying by its inverse: the kernel is then much faster.
-    exact = all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (layer.tau_m, layer.tau_s))
-    return np.array(numbers, np.float32), round(layer.refractory), exact
+    exact = all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (tau_m, tau_s))
+    return np.array(numbers, np.float32), round(layer.refractory / step_ms), exact
 
 
 def run(
@@ -233,69 +274,50 @@ def run(
     indices: np.ndarray,
     *,
     t_stop: float | None,
+    step_ms: float = DEFAULT_STEP_MS,
 ) -> SpikeRecord:
-    """Simulate in steps of 1 ms.
+    """Simulate in steps.
 
     Parameters
     ----------
     network : Network
-        A chain of layers (`Dense`, `Conv`, `Pool`) without delays, resting potentials or further connections,
-        refractory periods whole.
+        Without delays of layers and resting potentials; refractory periods and the delays of connections are
+        whole steps.
     times_ms, indices : arrays (n,)
-        Input spikes. A time falls into the step floor(t); several spikes of a neuron in one step count once,
-        those of the bias neuron, too.
-    t_stop : float
-        Last step, ms, included; None is refused, since a clock has no other end.
+        Input spikes. A time falls into the step floor(t / step_ms); several spikes of a neuron in one step
+        count once, those of the bias neuron, too.
+    t_stop : float, optional
+        End of the run, ms, whose step is the last; by default the end of the network's samples
+        (`RunSettings.duration_ms`), or the last event.
+    step_ms : float
+        Length of a step, ms, > 0.
 
     Returns
     -------
     SpikeRecord
-        float32; whole times in ms.
+        float32; times in ms are whole steps.
 
     Raises
     ------
     SimulationError
         Naming what the clock cannot do.
     """
-    problem = refusal(network)
-    if problem:
-        raise SimulationError(f"engine 'clocked': {problem}")
-    if t_stop is None:
-        raise SimulationError("t_stop: engine 'clocked' needs the last step in ms")
-    times, neurons, stop = check_input(network, times_ms, indices, t_stop)
-    if not stop < MOST_STEPS:
-        raise SimulationError(
-            f"t_stop: engine 'clocked' takes up to {MOST_STEPS} steps of 1 ms, got {stop:g}"
-        )
-    clock = ClockedNetwork(network)
-    biases = to_steps(until(network, times_ms, stop))
-    found = clock.run(times, neurons, int(stop) + 1, biases if network.input.has_bias else None)
+    check_clock(network, step_ms)
+    last = last_time(network, times_ms)
+    duration = network.settings.duration_ms if t_stop is None else None
+    if duration is not None:
+        stop = float(np.nextafter(duration, 0.0))
+    else:
+        stop = check_t_stop(network, last if t_stop is None else t_stop)
+        last = min(last, stop)
+    steps = count_steps(duration, step_ms) if duration is not None else last_step(stop, step_ms) + 1
+    check_length(steps, step_ms, "t_stop" if duration is None else "duration_ms")
+    times, neurons, _ = check_input(network, times_ms, indices, stop)
+    clock = ClockedNetwork(network, step_ms=step_ms)
+    found = clock.run(times, neurons, steps, last)
     trains = [clock.train(found, number + 1) for number in range(len(network.layers))]
+    biases = clock.bias_steps(last, steps) * step_ms
+    end = stop if duration is None else duration
     return make_record(
-        network, trains, (times, neurons), stop, "clocked", "float32", bias=biases.astype(np.float64)
+        network, trains, (times, neurons), end, "clocked", "float32", bias=biases, step_ms=step_ms
     )
-
-
-MOST_STEPS = 1_000_000
-
-
-def refusal(network: Network) -> str | None:
-    """Why the clock cannot run this network; None if it can."""
-    if network.connections:
-        return "only chains of layers, no further connections"
-    dense = False
-    for layer in network.layers:
-        if isinstance(layer, Reservoir):
-            return f"layer {layer.name!r} is a reservoir"
-        if dense and isinstance(layer, Conv | Pool):
-            return f"the spatial layer {layer.name!r} comes after a dense one"
-        dense = dense or isinstance(layer, Dense)
-        if layer.delay:
-            return f"layer {layer.name!r}: a delay of {layer.delay:g} ms; only 0 is possible"
-        if layer.resting:
-            return f"layer {layer.name!r}: a resting potential of {layer.resting:g}; only 0 is possible"
-        if layer.refractory != round(layer.refractory):
-            return f"layer {layer.name!r}: refractory must be whole ms, got {layer.refractory:g}"
-        if layer.threshold <= SLACK:
-            return f"layer {layer.name!r}: threshold must be above {SLACK:g}, got {layer.threshold:g}"
-    return None

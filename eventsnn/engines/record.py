@@ -105,6 +105,8 @@ class SpikeRecord:
     recorded : Recorded or None
         Membrane potentials and S-PSPs, where `eventsnn.simulate` was told to record them and had no trace to
         write them to; `potential`, `spsp` and `spsp_total` give them.
+    step_ms : float or None
+        Length of the clock's step, ms; None in exact time.
     """
 
     layers: dict[str, LayerSpikes]
@@ -117,6 +119,7 @@ class SpikeRecord:
     classes: tuple[str, ...] | None = None
     origin_us: int = 0
     recorded: Recorded | None = None
+    step_ms: float | None = None
 
     def __getitem__(self, name: str) -> LayerSpikes:
         if name == "input":
@@ -256,6 +259,7 @@ def make_record(
     interrupted: bool = False,
     reason: ExitReason | None = None,
     bias: np.ndarray | None = None,
+    step_ms: float | None = None,
 ) -> SpikeRecord:
     """A record from (times, neurons) of every layer and of the input, and the times of the bias neuron."""
     ended = ExitReason.QUIET if t_end == math.inf else ExitReason.T_STOP
@@ -271,6 +275,7 @@ def make_record(
         dtype=dtype,
         bias=_bias_spikes(np.empty(0) if bias is None else bias),
         classes=network.classes,
+        step_ms=step_ms,
     )
 
 

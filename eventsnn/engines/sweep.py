@@ -96,7 +96,7 @@ def run_packed(
             f"engine 'sweep' takes up to {MAX_EVENTS} events at once, got {len(times)}; use engine='queue'"
         )
     arrivals = Arrivals.join([(times, inputs)])
-    last = np.array([np.max(times_ms, initial=0.0)])
+    last = np.array([bias.last_time(network, times_ms)])
     biases, kind = bias.until(network, times_ms, stop), packed.flat.dtype.name
     trains: list[tuple[np.ndarray, np.ndarray]] = []
     try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eventsnn.events.recording import Recording, open_events
     from eventsnn.events.region import Region
     from eventsnn.events.speech import SpeechEncoder
+    from eventsnn.events.stabilisation import NMNIST_DRIFT, Stabilisation, stabilise
 
 # The file formats are many, and simulating events from memory needs none.
 __getattr__ = on_demand(
@@ -34,6 +35,7 @@ __getattr__ = on_demand(
         **dict.fromkeys(("BSA", "Bernoulli", "Delta", "Latency", "Poisson"), "eventsnn.events.encode"),
         "Cochlea": "eventsnn.events.cochlea",
         "SpeechEncoder": "eventsnn.events.speech",
+        **dict.fromkeys(("NMNIST_DRIFT", "Stabilisation", "stabilise"), "eventsnn.events.stabilisation"),
         **dict.fromkeys(("detect_format", "read", "write", "write_parts"), "eventsnn.events.files"),
         **dict.fromkeys(("Recording", "open_events"), "eventsnn.events.recording"),
         "ReadingOptions": "eventsnn.events.reading",
@@ -45,6 +47,7 @@ __getattr__ = on_demand(
 __all__ = [
     "BSA",
     "EVENT_DTYPE",
+    "NMNIST_DRIFT",
     "NMNIST_MOTION",
     "NMNIST_SACCADES",
     "Bernoulli",
@@ -61,12 +64,14 @@ __all__ = [
     "SaccadeCamera",
     "Sound",
     "SpeechEncoder",
+    "Stabilisation",
     "UDPSource",
     "detect_format",
     "open_events",
     "read",
     "read_sound",
     "send_events",
+    "stabilise",
     "write",
     "write_parts",
 ]

@@ -29,7 +29,12 @@ def replace_part(network: Network, name: str, changes: dict[str, Any]) -> Networ
     weights = {keys.get(key, key): array for key, array in network.weights.items()}
     try:
         return type(network)(
-            sensor, *layers, connections=connections, weights=weights, classes=network.classes
+            sensor,
+            *layers,
+            connections=connections,
+            weights=weights,
+            classes=network.classes,
+            settings=network.settings,
         )
     except NetworkError as error:
         raise NetworkError(f"{name!r} cannot be changed so, with the same weights: {error}") from None

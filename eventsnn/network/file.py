@@ -1,10 +1,11 @@
 """One HDF5 file holds a network: its description (JSON in an attribute) and its weights.
 
-Layout: attributes ``eventsnn_network`` (layout version), ``description`` (JSON of `Network.to_table`) and
-whatever the writer adds; datasets ``weights/<key>`` of shape (post, pre). Sparse weights are a group
-``weights/<key>`` instead, with the attributes ``format`` ("csr") and ``shape`` and the datasets ``data``,
-``indices``, ``indptr``. The attribute ``crc32`` is a checksum of all else (`eventsnn._util.hdf5.checksum`);
-files of earlier versions have none.
+Layout: attributes ``eventsnn_network`` (layout version), ``description`` (JSON of `Network.to_table`),
+``settings`` (JSON of `RunSettings.to_table`; missing where all are the default) and whatever the writer adds;
+datasets ``weights/<key>`` of shape (post, pre). Sparse weights are a group ``weights/<key>`` instead, with
+the attributes ``format`` ("csr") and ``shape`` and the datasets ``data``, ``indices``, ``indptr``. The
+attribute ``crc32`` is a checksum of all else (`eventsnn._util.hdf5.checksum`); files of earlier versions have
+none.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from eventsnn._util.hdf5 import check_seal, open_own, replace_hdf5, seal
 from eventsnn.errors import NetworkError
 from eventsnn.network.network import Network
+from eventsnn.network.settings import RunSettings
 from eventsnn.network.sparse import is_sparse, read_sparse, write_sparse
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ def write_network(group: h5py.Group, network: Network) -> None:
     """Write description and weights into an open HDF5 group; `eventsnn._util.hdf5.seal` comes last."""
     group.attrs["eventsnn_network"] = LAYOUT_VERSION
     group.attrs["description"] = json.dumps(network.to_table(), sort_keys=True)
+    if settings := network.settings.to_table():  # files of networks in exact time stay as they were
+        group.attrs["settings"] = json.dumps(settings, sort_keys=True)
     folder = group.create_group("weights")
     for key, array in network.weights.items():
         if is_sparse(array):
@@ -98,7 +102,17 @@ def read_network(group: h5py.Group, where: str) -> Network:
         }
     except (KeyError, TypeError, ValueError, AttributeError, json.JSONDecodeError) as error:
         raise NetworkError(f"{where}: description or weights are damaged ({error})") from None
+    settings = RunSettings.from_json(str(group.attrs.get("settings", _old_settings(group))), where)
     try:
-        return Network.from_table(table, weights=weights)
+        return Network.from_table(table, weights=weights).with_settings(settings)
     except NetworkError as error:
         raise NetworkError(f"{where}: {error}") from None
+
+
+def _old_settings(group: h5py.Group) -> str:
+    """Run settings of a file from before there were any: training noted the engine elsewhere."""
+    try:
+        engine = json.loads(group.attrs["training"])["config"]["engine"]
+    except (KeyError, TypeError, ValueError):
+        return "{}"
+    return json.dumps({"engine": engine})

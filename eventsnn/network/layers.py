@@ -30,6 +30,43 @@ def _check_probability(owner: str, value: object) -> None:
         raise NetworkError(f"{owner}: probability must be a number > 0 and <= 1, got {value!r}")
 
 
+DISTRIBUTIONS = ("uniform", "gaussian", "fixed")
+"""How initial weights may be drawn; see `Dense`."""
+
+
+def check_initial(owner: str, part: Any) -> None:
+    """Raise NetworkError unless the fields of `part` that say how its weights are drawn go together.
+
+    These are `initial_weight`, `initial_distribution`, `initial_synapses` and, where there is one,
+    `probability`.
+    """
+    check_number(owner, "initial_weight", part.initial_weight)
+    kind = part.initial_distribution
+    if kind not in DISTRIBUTIONS:
+        raise NetworkError(
+            f"{owner}: initial_distribution must be one of {', '.join(DISTRIBUTIONS)}, got {kind!r}"
+        )
+    if (kind == "fixed") != (part.initial_synapses is not None):
+        raise NetworkError(
+            f"{owner}: initial_synapses, the number of synapses of a neuron, goes with initial_distribution "
+            f"'fixed' and with no other; got {part.initial_synapses!r} with {kind!r}"
+        )
+    if kind == "fixed":
+        check_count(owner, "initial_synapses", part.initial_synapses)
+        if getattr(part, "probability", 1.0) != 1.0:
+            raise NetworkError(
+                f"{owner}: initial_distribution 'fixed' chooses the synapses itself; leave probability at 1, "
+                f"got {part.probability!r}"
+            )
+
+
+def drop_default_initial(table: dict[str, Any]) -> dict[str, Any]:
+    """A description without the fields that files had not when all weights were uniform, where they are."""
+    if table.get("initial_distribution") == "uniform":
+        del table["initial_distribution"], table["initial_synapses"]
+    return table
+
+
 @dataclass(frozen=True)
 class Input:
     """The sensor: `width` x `height` pixels of `polarities` polarities, or `Input(78)` for 78 channels.
@@ -127,8 +164,13 @@ class Dense(LifLayer):
     lateral_inhibition : float
         w0 >= 0: every neuron's spike adds -w0 to the synaptic current of every other neuron of the layer, at
         once. Not trained.
-    initial_weight : float
-        Random weights are drawn from uniform(-initial_weight, initial_weight).
+    initial_weight, initial_distribution : float, {"uniform", "gaussian", "fixed"}
+        How random weights are drawn: from uniform(-initial_weight, initial_weight); from the normal
+        distribution of mean 0 and standard deviation `initial_weight`; or `initial_synapses` weights of each
+        neuron, from sources drawn without repetition, are `initial_weight` or -`initial_weight` with equal
+        probability, and the rest are 0, those of the biases among them.
+    initial_synapses : int, optional
+        With "fixed" only, where it is needed.
     resting : float
         Resting potential, below the threshold: what the membrane potential tends to without input. A constant
         current of strength J, in the unit of synaptic current, is a resting potential of J tau_m / tau_s.
@@ -153,12 +195,14 @@ class Dense(LifLayer):
     initial_weight: float = 1.0
     resting: float = 0.0
     probability: float = 1.0
+    initial_distribution: str = "uniform"
+    initial_synapses: int | None = None
 
     def __post_init__(self) -> None:
         check_count(self.owner, "neurons", self.neurons)
         check_number(self.owner, "lateral_inhibition", self.lateral_inhibition)
-        check_number(self.owner, "initial_weight", self.initial_weight)
         _check_probability(self.owner, self.probability)
+        check_initial(self.owner, self)
         check_number(self.owner, "resting", self.resting, minimum=-math.inf)
         self.check_lif()
 
@@ -175,8 +219,8 @@ class Connection:
         Axonal delay, ms, >= 0.
     name : str, optional
         Key of its weights, ``"source->target"`` by default.
-    initial_weight : float
-        Random weights are drawn from uniform(-initial_weight, initial_weight).
+    initial_weight, initial_distribution, initial_synapses
+        How random weights are drawn, as for `Dense`.
     probability : float
         Of each synapse to exist when weights are drawn at random, 0 < probability <= 1; below 1 they are
         sparse.
@@ -188,6 +232,8 @@ class Connection:
     name: str | None = None
     initial_weight: float = 1.0
     probability: float = 1.0
+    initial_distribution: str = "uniform"
+    initial_synapses: int | None = None
 
     def __post_init__(self) -> None:
         owner = f"connection {self.key!r}"
@@ -196,8 +242,8 @@ class Connection:
             if not isinstance(value, str) or not value or "/" in value:
                 raise NetworkError(f"{owner}: {field} must be a non-empty text without '/', got {value!r}")
         check_number(owner, "delay", self.delay)
-        check_number(owner, "initial_weight", self.initial_weight)
         _check_probability(owner, self.probability)
+        check_initial(owner, self)
 
     @property
     def key(self) -> str:

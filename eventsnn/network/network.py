@@ -15,9 +15,19 @@ from eventsnn._util.names import describe_names
 from eventsnn.errors import NetworkError
 from eventsnn.network.chain import INPUT, fit_layers, name_layers
 from eventsnn.network.classes import check_classes
-from eventsnn.network.layers import BIAS, Connection, Dense, Input, Projection, build_from_table
-from eventsnn.network.reservoir import Reservoir, draw_reservoir
-from eventsnn.network.sparse import draw_sparse, is_sparse, row_of
+from eventsnn.network.drawing import draw_weights
+from eventsnn.network.layers import (
+    BIAS,
+    Connection,
+    Dense,
+    Input,
+    Projection,
+    build_from_table,
+    drop_default_initial,
+)
+from eventsnn.network.reservoir import Reservoir
+from eventsnn.network.settings import RunSettings
+from eventsnn.network.sparse import is_sparse, row_of
 from eventsnn.network.spatial import Conv, Pool, lower_weights
 from eventsnn.network.tables import Layer, input_to_table, layer_from_table, layer_to_table
 from eventsnn.network.weights import check_weights
@@ -39,11 +49,13 @@ class Network:
         (post, pre), float32 or float64, finite; of a `Conv` (channels, source channels, y, x). May be scipy
         sparse arrays or matrices, but for a `Conv`. A `Pool` has none.
     seed : int, optional
-        Draws the weights from uniform(-initial_weight, initial_weight) as float32; 0 when neither is given.
-        Where a layer's or connection's `probability` is below 1, as a sparse array.
+        Draws the weights as float32, as each layer or connection says; 0 when neither is given. Where its
+        `probability` is below 1, as a sparse array.
     classes : sequence of str, optional
         Names of the classes that the output neurons stand for, in their order; there may be fewer names than
         neurons. Training fills them in from its data set; data sets are matched by them.
+    settings : RunSettings, optional
+        How samples are run through it unless asked otherwise; exact time by default. Training fills them in.
 
     Attributes
     ----------
@@ -54,6 +66,7 @@ class Network:
     weights : read-only mapping of str to read-only array (post, pre)
         ``scipy.sparse.csr_array`` where they are sparse.
     classes : tuple of str or None
+    settings : RunSettings
 
     Raises
     ------
@@ -69,6 +82,7 @@ class Network:
         weights: Mapping[str, Any] | None = None,
         seed: int | None = None,
         classes: Sequence[str] | None = None,
+        settings: RunSettings | None = None,
     ) -> None:
         if not isinstance(input, Input):
             raise NetworkError(f"the first argument must be an Input, got {type(input).__name__}")
@@ -88,9 +102,10 @@ class Network:
         self.projections = self._list_projections()
         shapes = self.weight_shapes()
         if weights is None:
-            weights = self._draw_weights(0 if seed is None else seed)
+            weights = draw_weights(self, 0 if seed is None else seed)
         elif seed is not None:
             raise NetworkError("give either weights or a seed, not both")
+        self.settings = settings or RunSettings()
         self.weights: Mapping[str, Any] = MappingProxyType(check_weights(weights, shapes))
 
     # -- structure
@@ -176,7 +191,12 @@ class Network:
             common = {field: getattr(layer, field) for field in ("name", "threshold", "tau_m", "tau_s")}
             layers.append(Dense(layer.neurons, refractory=layer.refractory, delay=layer.delay, **common))
         return Network(
-            self.input, *layers, connections=self.connections, weights=weights, classes=self.classes
+            self.input,
+            *layers,
+            connections=self.connections,
+            weights=weights,
+            classes=self.classes,
+            settings=self.settings,
         )
 
     @property
@@ -213,15 +233,28 @@ class Network:
 
     def with_weights(self, weights: Mapping[str, Any]) -> Network:
         """The same network with other weights."""
-        return Network(
-            self.input, *self.layers, connections=self.connections, weights=weights, classes=self.classes
-        )
+        same = self._shared()
+        same.weights = MappingProxyType(check_weights(weights, self.weight_shapes()))
+        return same
 
     def with_classes(self, classes: Sequence[str] | None) -> Network:
         """The same network with other class names, or with none; NetworkError if they cannot be."""
-        return Network(
-            self.input, *self.layers, connections=self.connections, weights=self.weights, classes=classes
-        )
+        same = self._shared()
+        same.classes = check_classes(classes, self.output.neurons)
+        return same
+
+    def with_settings(self, settings: RunSettings) -> Network:
+        """The same network, whose samples are run otherwise unless asked."""
+        same = self._shared()
+        same.settings = settings
+        return same
+
+    def _shared(self) -> Network:
+        """Another network of the same parts, which are read-only."""
+        same = object.__new__(type(self))
+        same.__dict__.update(self.__dict__)
+        same.__dict__.pop("lowered", None)
+        return same
 
     def replace(self, name: str, /, **changes: Any) -> Network:
         """The same network, and the same weights, with other parameters of a layer or connection.
@@ -252,7 +285,7 @@ class Network:
         table = {
             "input": input_to_table(self.input),
             "layers": [layer_to_table(layer) for layer in self.layers],
-            "connections": [asdict(replace(c, name=c.key)) for c in self.connections],
+            "connections": [drop_default_initial(asdict(replace(c, name=c.key))) for c in self.connections],
         }
         # Files of networks without class names stay as they were before there were any.
         return table if self.classes is None else {**table, "classes": list(self.classes)}
@@ -307,7 +340,8 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The view on the weights cannot be pickled, and what is unpickled must be read-only again.
-        return _rebuild, ((self.input, *self.layers), self.connections, dict(self.weights), self.classes)
+        parts = (self.input, *self.layers)
+        return _rebuild, (parts, self.connections, dict(self.weights), self.classes, self.settings)
 
     def __repr__(self) -> str:
         sizes = "-".join(str(n) for n in (self.input.neurons, *(layer.neurons for layer in self.layers)))
@@ -345,32 +379,13 @@ class Network:
                 found.append(Projection(f"{layer.name}:lateral", n, n, 0.0, float(layer.lateral_inhibition)))
         return tuple(found)
 
-    def _draw_weights(self, seed: int) -> dict[str, Any]:
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise NetworkError(f"seed must be a whole number >= 0, got {seed!r}")
-        limits = {str(x.name): x.initial_weight for x in self.layers if not isinstance(x, Pool)}
-        limits |= {connection.key: connection.initial_weight for connection in self.connections}
-        chances = {str(layer.name): layer.probability for layer in self.layers}
-        chances |= {connection.key: connection.probability for connection in self.connections}
-        reservoirs = {x.recurrent_key: x for x in self.layers if isinstance(x, Reservoir)}
-        weights: dict[str, Any] = {}
-        for n, (key, shape) in enumerate(self.weight_shapes().items()):
-            # One generator per projection: adding a layer at the end leaves the earlier weights as they were.
-            generator = np.random.default_rng([int(seed), n])
-            if key in reservoirs:
-                weights[key] = draw_reservoir(reservoirs[key], generator)
-            elif chances[key] < 1.0:
-                weights[key] = draw_sparse(generator, (shape[0], shape[1]), chances[key], limits[key])
-            else:
-                weights[key] = (limits[key] * generator.uniform(-1.0, 1.0, shape)).astype(np.float32)
-        return weights
-
 
 def _rebuild(
     parts: tuple[Any, ...],
     connections: tuple[Connection, ...],
     weights: dict[str, Any],
     classes: tuple[str, ...] | None,
+    settings: RunSettings,
 ) -> Network:
     """A network from what `Network.__reduce__` gives."""
-    return Network(*parts, connections=connections, weights=weights, classes=classes)
+    return Network(*parts, connections=connections, weights=weights, classes=classes, settings=settings)

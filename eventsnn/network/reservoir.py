@@ -39,9 +39,12 @@ class Reservoir(Dense):
         >= 0.
     recurrent_delay : float
         ms, > 0.
-    name, threshold, tau_m, tau_s, refractory, delay, initial_weight, probability
-        As for `Dense`; the last three are about the synapses from the layer before, which are not trained
-        either.
+    self_synapses : bool
+        Whether a neuron may have a synapse on itself, with probability c, as in the authors' program.
+    name, threshold, tau_m, tau_s, refractory, delay, probability
+    initial_weight, initial_distribution, initial_synapses
+        As for `Dense`; from `delay` on they are about the synapses from the layer before, which are not
+        trained either. The authors have "fixed", 32 synapses of weight 8 or -8.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class Reservoir(Dense):
     distance: float = 2.0
     recurrent_weight: float = 1.0
     recurrent_delay: float = 1.0
+    self_synapses: bool = False
 
     def __post_init__(self) -> None:
         for name, size in (("grid", 3), ("connectivity", 4)):
@@ -77,6 +81,10 @@ class Reservoir(Dense):
         for name in ("distance", "recurrent_delay"):
             if getattr(self, name) == 0:
                 raise NetworkError(f"{self.owner}: {name} must be above 0")
+        if not isinstance(self.self_synapses, bool):
+            raise NetworkError(
+                f"{self.owner}: self_synapses must be true or false, got {self.self_synapses!r}"
+            )
 
     @property
     def recurrent_key(self) -> str:
@@ -102,7 +110,8 @@ def draw_reservoir(layer: Reservoir, generator: np.random.Generator) -> Any:
     # [post, pre]; the kind names the source first.
     kind = 2 * inhibits[None, :] + inhibits[:, None]
     chance = np.asarray(layer.connectivity)[kind] * np.exp(-square / layer.distance**2)
-    np.fill_diagonal(chance, 0.0)
+    if not layer.self_synapses:
+        np.fill_diagonal(chance, 0.0)
     post, pre = np.nonzero(generator.random((n, n)) < chance)
     weights = np.where(inhibits[pre], -layer.recurrent_weight, layer.recurrent_weight).astype(np.float32)
     return csr_array((weights, (post, pre)), shape=(n, n))

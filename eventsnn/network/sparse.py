@@ -6,6 +6,7 @@ scipy is imported only where a sparse matrix is made; one that is given proves t
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,9 +53,12 @@ def check_sparse(key: str, weights: Any, shape: tuple[int, int]) -> Any:
 
 
 def draw_sparse(
-    generator: np.random.Generator, shape: tuple[int, int], probability: float, limit: float
+    generator: np.random.Generator,
+    shape: tuple[int, int],
+    probability: float,
+    draw: Callable[[tuple[int, ...]], np.ndarray],
 ) -> Any:
-    """Random weights: every synapse exists with `probability`, independently, its weight is uniform.
+    """Random weights: every synapse exists with `probability`, independently.
 
     Parameters
     ----------
@@ -62,8 +66,8 @@ def draw_sparse(
     shape : (post, pre)
     probability : float
         0 < probability < 1.
-    limit : float
-        Weights are drawn from uniform(-limit, limit), as float32.
+    draw : callable
+        Gives weights, float32, of the shape that it is called with; called once.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def draw_sparse(
         places = np.concatenate([places, start + np.cumsum(gaps)])
     places = places[: np.searchsorted(places, cells)]
     rows, columns = np.divmod(places, shape[1])
-    data = (limit * generator.uniform(-1.0, 1.0, places.size)).astype(np.float32)
+    data = draw(places.shape)
     indptr = np.searchsorted(rows, np.arange(shape[0] + 1))
     return csr_array((data, columns, indptr), shape=shape)
 

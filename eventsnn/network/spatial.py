@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from eventsnn.errors import NetworkError
-from eventsnn.network.layers import LifLayer, check_count, check_number
+from eventsnn.network.layers import LifLayer, check_count, check_initial
 
 Shape: TypeAlias = tuple[int, int, int]
 Pair: TypeAlias = Any  # a whole number, or two of them (y, x); two once checked
@@ -120,8 +120,8 @@ class Conv(LifLayer):
     channels : int
     kernel, stride, padding, dilation : int or (y, x)
         `padding` adds rows and columns of silent source neurons at every edge.
-    initial_weight : float
-        Weights are drawn from uniform(-initial_weight, initial_weight); 0.5 is the authors' choice.
+    initial_weight, initial_distribution, initial_synapses
+        How random weights are drawn, as for `Dense`; an initial weight of 0.5 is the authors' choice.
     threshold, tau_m, tau_s, refractory, delay, name
         As for `Dense`.
     source_shape : (channels, height, width), optional
@@ -145,12 +145,14 @@ class Conv(LifLayer):
     refractory: float = 2.0
     delay: float = 0.0
     initial_weight: float = 0.5
+    initial_distribution: str = "uniform"
+    initial_synapses: int | None = None
     source_shape: Shape | None = None
 
     def __post_init__(self) -> None:
         self.check_lif()
         check_count(self.owner, "channels", self.channels)
-        check_number(self.owner, "initial_weight", self.initial_weight)
+        check_initial(self.owner, self)
         for field in ("kernel", "stride", "padding", "dilation"):
             pair = _pair(self.owner, field, getattr(self, field), 0 if field == "padding" else 1)
             object.__setattr__(self, field, pair)

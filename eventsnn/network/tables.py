@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from eventsnn.errors import NetworkError
-from eventsnn.network.layers import Dense, Input, build_from_table
+from eventsnn.network.layers import Dense, Input, build_from_table, drop_default_initial
 from eventsnn.network.reservoir import Reservoir
 from eventsnn.network.spatial import Conv, Pool
 
@@ -25,10 +25,12 @@ def input_to_table(sensor: Input) -> dict[str, Any]:
 
 def layer_to_table(layer: Layer) -> dict[str, Any]:
     """A layer as a table."""
-    table = asdict(layer)
+    table = drop_default_initial(asdict(layer))
     table.pop("source_shape", None)
     if isinstance(layer, Reservoir):
         del table["neurons"]
+        if not layer.self_synapses:  # as it was before there was a choice
+            del table["self_synapses"]
     kind = next(name for name, cls in KINDS.items() if type(layer) is cls)
     # Files of dense networks stay as they were before there were other kinds.
     return table if kind == "dense" else {"type": kind, **table}

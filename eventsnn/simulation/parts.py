@@ -42,7 +42,8 @@ class Simulation:
         Dense weights, or a loop that takes no time; sparse networks take their input at once, as do
         loops with biases.
     engine : {"auto", "queue", "sweep", "twin"}
-        As for `simulate`.
+        As for `simulate`; "auto" refuses a network that was trained on a clock. The duration of a sample that
+        its settings may state is not regarded.
     dtype : {"float64", "float32"}
         Precision of membrane potentials and synaptic currents.
     t_stop : float, optional
@@ -93,6 +94,11 @@ class Simulation:
             raise SimulationError(f"engine must be one of {', '.join(ENGINES)} in parts, got {engine!r}")
         if engine == "twin" and real is not np.float64:
             raise SimulationError("engine 'twin' computes in float64 only")
+        if engine == "auto" and network.settings.engine == "clocked":
+            raise SimulationError(
+                "the network was trained on a clock, which does not run in parts; engine 'queue' or 'sweep' "
+                "runs it in exact time"
+            )
         self.network, self.dtype = network, np.dtype(real).name
         self.t_stop = t_stop
         # A stop that is missing is a matter for `finish`.

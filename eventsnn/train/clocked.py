@@ -1,4 +1,4 @@
-"""HM2-BP on the clocked engine: the authors' 1 ms steps, forward and backward, in float32.
+"""HM2-BP on the clocked engine: the authors' steps, forward and backward, in float32.
 
 The rule is that of `eventsnn.train.backward`; S-PSPs are those of `eventsnn.learning.clocked`, and the self
 term is computed even in the first layer: on a clock a spike overshoots the threshold, so that it is not 1.
@@ -22,23 +22,27 @@ from eventsnn._ext.spsp_clocked import lateral_spsp
 from eventsnn._ext.turns import Turns
 from eventsnn.engines import clocked
 from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.steps import refusal
 from eventsnn.engines.sweep import Arrivals
-from eventsnn.errors import SimulationError, TrainingError
+from eventsnn.errors import TrainingError
 from eventsnn.learning import macro
 from eventsnn.learning.clocked import lent_interval
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Conv, Dense, Network, Pool
+from eventsnn.network.settings import DEFAULT_STEP_MS
 from eventsnn.train.backward import Errors
+from eventsnn.train.clocked_runs import run_samples, steps_of
+from eventsnn.train.front import Front
 from eventsnn.train.learner import check_trainable
 from eventsnn.train.optimisers import OptimiserState
 from eventsnn.train.parallel import Pool as Threads
 from eventsnn.train.spatial import sum_inside
 
 
-def check_clocked(network: Network) -> None:
-    """Raise TrainingError, saying why, for a network that cannot be trained on a clock."""
+def check_clocked(network: Network, step_ms: float = DEFAULT_STEP_MS) -> None:
+    """Raise TrainingError, saying why, for a chain of layers that cannot be trained on a clock."""
     check_trainable(network)
-    reason = clocked.refusal(network)
+    reason = refusal(network, step_ms)
     if reason:
         raise TrainingError(f"network cannot be trained with engine 'clocked': {reason}")
     for layer in network.layers:
@@ -55,34 +59,35 @@ class ClockedLearner:
     ----------
     packed : PackedNetwork
         In float32; its weights are read anew for each mini-batch.
+    step_ms : float
+        Length of the clock's step, ms.
+    front : Front, optional
+        What the input spikes go through first, in the same steps.
     """
 
-    def __init__(self, packed: PackedNetwork) -> None:
+    def __init__(
+        self, packed: PackedNetwork, step_ms: float = DEFAULT_STEP_MS, front: Front | None = None
+    ) -> None:
         self.network = packed.network
-        self.clock = clocked.ClockedNetwork(packed.network, packed.blocks)
+        self.clock = clocked.ClockedNetwork(packed.network, packed.blocks, step_ms)
+        self.front = front
         layers = packed.network.layers
         # Of the errors that each layer hands down; the first hands none.
         self.divisors = [1.0, *(macro.error_divisor(upper, lower) for lower, upper in pairwise(layers))]
 
     def forward(self, samples: Arrivals, threads: Threads) -> list[ClockedRun]:
-        """Every sample through all layers, up to and including the step of its last input event."""
+        """Every sample through all layers; see `steps_of` for how long.
+
+        Raises
+        ------
+        SimulationError
+            For more steps than the clock takes.
+        """
         self.clock.refresh()
-        runs: list[ClockedRun | None] = [None] * len(samples)
-        turns = Turns(len(samples))
-
-        def work() -> None:
-            while (sample := turns.take()) >= 0:
-                times, neurons = samples.sample(sample)
-                steps = int(times[-1]) + 1 if len(times) else 1
-                if steps > clocked.MOST_STEPS:
-                    raise SimulationError(
-                        f"a recording of {steps} ms is too long for engine 'clocked', "
-                        f"which takes up to {clocked.MOST_STEPS} steps"
-                    )
-                runs[sample] = self.clock.run(times, neurons, steps)
-
-        threads.share(work)
-        return [run for run in runs if run is not None]
+        steps, ends = steps_of(samples, self.clock.step_ms), samples.ends.tolist()
+        if self.front is not None:
+            samples = self.front.spikes(samples, threads)
+        return run_samples(self.clock, samples, steps, ends, threads)
 
     def counts(self, runs: list[ClockedRun], number: int) -> np.ndarray:
         """Spikes of each neuron of a layer (0: the input), int64 array (samples, neurons)."""

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from eventsnn._ext.turns import Turns
 from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
-from eventsnn.engines import clocked, queue, sweep
-from eventsnn.engines.arguments import check_dtype, check_t_stop
-from eventsnn.engines.packed import PackedNetwork, pack_once
-from eventsnn.engines.record import SpikeRecord
-from eventsnn.errors import SilentOutputWarning, SimulationError
-from eventsnn.network import Network
-from eventsnn.train.clocked import ClockedLearner
-from eventsnn.train.front import Front, split_front
+from eventsnn.data.splits import cap_per_class
+from eventsnn.engines.steps import choose_step
+from eventsnn.errors import NetworkError, SilentOutputWarning, SimulationError
+from eventsnn.network import Network, RunSettings
+from eventsnn.train.forward import Forward, clocked_forward, exact_forward, stopped_forward
 from eventsnn.train.labels import match_source
-from eventsnn.train.learner import run_forward
 from eventsnn.train.parallel import Pool
 from eventsnn.train.predictions import Counted, Predictions
 from eventsnn.train.progress import progress_bar
@@ -60,6 +54,10 @@ class Evaluation:
     predictions : Predictions
         Decision, label, output counts and file of every recording: ``predictions[0].decision``; also as
         arrays.
+    engine : str
+        Which engine ran: "queue" or "sweep" (the same spikes, in exact time), or "clocked".
+    step_ms : float or None
+        Length of the clock's step, ms; None in exact time.
     """
 
     n: int
@@ -70,6 +68,8 @@ class Evaluation:
     skipped: int
     classes: tuple[str, ...] | None
     predictions: Predictions
+    engine: str
+    step_ms: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, without the predictions."""
@@ -84,7 +84,7 @@ class Evaluation:
     def __repr__(self) -> str:
         return (
             f"<Evaluation of {self.n:,} recordings: accuracy {100 * self.accuracy:.2f} %, "
-            f"no decision {self.no_decision:,}>"
+            f"no decision {self.no_decision:,}, engine {self.engine!r}>"
         )
 
 
@@ -93,6 +93,10 @@ def evaluate(
     data: LabelledSource | EventTargetSequence,
     *,
     engine: str = "auto",
+    step_ms: float | None = None,
+    duration_ms: float | None = None,
+    per_class: int | None = None,
+    seed: int = 1,
     dtype: str = "float32",
     t_stop: float | None = None,
     threads: int | None = None,
@@ -109,8 +113,17 @@ def evaluate(
         For instance `eventsnn.data.Folder`; or a data set of tonic's, see `eventsnn.data.from_tonic`; or a
         list of (events, label).
     engine : {"auto", "queue", "sweep", "clocked"}
-        The first three give the same spikes; ``clocked`` takes the authors' steps of 1 ms, up to and
+        ``auto`` takes the engine that the network was trained with (`Network.settings`); in exact time, that
+        is ``queue`` or ``sweep``, which give the same spikes. ``clocked`` takes the authors' steps, up to and
         including that of a recording's last event. See `eventsnn.simulate`.
+    step_ms : float, optional
+        Length of the clock's step, ms; that of the network's settings, or 1, by default.
+    duration_ms : float, optional
+        How long a recording lasts; that of the network's settings by default, ``math.inf`` for until its last
+        event. See `RunSettings`.
+    per_class : int, optional
+        At most so many recordings of each class, drawn at random by `seed`.
+    seed : int
     dtype : {"float32", "float64"}
         Precision of the state; training uses float32.
     t_stop : float, optional
@@ -129,140 +142,77 @@ def evaluate(
     """
     if engine not in ENGINES:
         raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    step = choose_step(network, engine, step_ms)
+    network = network.with_settings(_settle(network.settings, duration_ms))
     source = as_source(data, network.input.sensor_size)
     source = match_source(network, source, "the data set")
     check_source(network, source, "the data set")
-    everything, start = np.arange(len(source)), time.perf_counter()
-    if t_stop is None:
-        front, chain = (None, network) if engine == "clocked" else split_front(network)
-        engine = _choose_engine(chain, engine, dtype)
-        if engine == "queue" and front and network.input.has_bias:
-            raise SimulationError("engine 'queue' knows no biases above a reservoir; use engine='auto'")
-        packed = pack_once(chain.lowered if engine == "queue" else chain, check_dtype(dtype))
-        with Pool(threads) as pool:
-            found = count_outputs(
-                packed, source, everything, pool, front=front, engine=engine, progress=progress
-            )
-    else:
-        whole = _Until(network, engine, dtype, t_stop)
-        with Pool(threads) as pool:
-            inputs, outputs = network.input.neurons, network.output.neurons
-            found = _count(source, inputs, everything, pool, whole.counts, progress, outputs)
-    outcome = tally(found, time.perf_counter() - start, source, network.classes)
+    indices = np.arange(len(source)) if per_class is None else cap_per_class(source.labels, per_class, seed)
+    with Pool(threads) as pool:
+        if step is not None:
+            if t_stop is not None:
+                raise SimulationError(
+                    "t_stop is for exact time; on the clock, say how long a recording lasts: duration_ms"
+                )
+            engine, forward = "clocked", clocked_forward(network, step, dtype, pool)
+        elif t_stop is not None:
+            engine, forward = stopped_forward(network, engine, dtype, t_stop, pool)
+        else:
+            engine, forward = exact_forward(network, engine, dtype, pool)
+        feeder = Feeder(source, network.input.neurons, settings=network.settings)
+        start = time.perf_counter()
+        found = count_outputs(forward, network.output.neurons, feeder, indices, pool, progress=progress)
+    seconds = time.perf_counter() - start
+    outcome = tally(found, source, len(indices), seconds, network.classes, engine, step)
     if outcome.hint is not None:
         warnings.warn(outcome.hint, SilentOutputWarning, stacklevel=2)
     return outcome
 
 
-def _choose_engine(network: Network, engine: str, dtype: str) -> str:
-    """The engine to use; SimulationError if it cannot run the network."""
-    if engine == "clocked":
-        reason = clocked.refusal(network)
-        if reason:
-            raise SimulationError(f"engine 'clocked' cannot run this network: {reason}")
-        if check_dtype(dtype) is not np.float32:
-            raise SimulationError("engine 'clocked' computes in float32 only")
-        return engine
-    if network.is_recurrent:
-        raise SimulationError(
-            "t_stop: a network with recurrent connections may fire for ever; give t_stop in ms (--t-stop)"
-        )
-    reason = sweep.refusal(network)
-    if engine == "sweep" and reason:
-        raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
-    return "queue" if engine == "queue" or reason else "sweep"
-
-
-class _Until:
-    """Any network, recurrent ones too, up to a time: one recording after the other through engine queue."""
-
-    def __init__(self, network: Network, engine: str, dtype: str, t_stop: float) -> None:
-        if engine not in ("auto", "queue"):
-            raise SimulationError(f"engine {engine!r} takes no t_stop here; use engine='queue'")
-        check_dtype(dtype)
-        self._network, self._dtype = network.lowered, dtype
-        self._stop = check_t_stop(network, t_stop)
-
-    def counts(self, samples: sweep.Arrivals, pool: Pool) -> np.ndarray:
-        """Output counts of some recordings, int64 (samples, outputs)."""
-
-        def run(times: np.ndarray, neurons: np.ndarray) -> SpikeRecord:
-            return queue.run(self._network, times, neurons, dtype=self._dtype, t_stop=self._stop)
-
-        return _share_counts(run, samples, self._network.output.neurons, pool)
+def _settle(settings: RunSettings, duration_ms: float | None) -> RunSettings:
+    """The settings with another duration, if one is given; SimulationError if it cannot be."""
+    if duration_ms is None:
+        return settings
+    try:
+        return replace(settings, duration_ms=None if duration_ms == math.inf else duration_ms)
+    except NetworkError as error:
+        raise SimulationError(str(error)) from None
 
 
 def count_outputs(
-    packed: PackedNetwork,
-    data: LabelledSource,
+    forward: Forward,
+    outputs: int,
+    feeder: Feeder,
     indices: np.ndarray,
     pool: Pool,
     *,
-    front: Front | None = None,
-    engine: str = "sweep",
     progress: bool = False,
 ) -> Counted:
-    """Output spikes of the readable recordings among `indices`, and their labels.
+    """Spikes of the `outputs` output neurons in the readable recordings among `indices`, and their labels.
 
-    `engine` is "queue", "sweep" or "clocked".
+    Recordings are read ahead, in batches.
     """
-    clock = ClockedLearner(packed) if engine == "clocked" else None
-    outputs = packed.network.output.neurons
-
-    def count(arrivals: sweep.Arrivals, pool: Pool) -> np.ndarray:
-        if clock is not None:
-            return clock.counts(clock.forward(arrivals, pool), len(packed.network.layers))
-        if engine == "queue":
-            samples = front.spikes(arrivals, pool) if front else arrivals
-            return _share_counts(partial(queue.run_packed, packed), samples, outputs, pool)
-        return run_forward(packed, arrivals, pool, front).counts
-
-    inputs = (front.network if front else packed.network).input.neurons
-    return _count(data, inputs, indices, pool, count, progress, outputs)
-
-
-def _count(
-    data: LabelledSource,
-    inputs: int,
-    indices: np.ndarray,
-    pool: Pool,
-    count: Callable[[sweep.Arrivals, Pool], np.ndarray],
-    progress: bool,
-    outputs: int,
-) -> Counted:
-    """Read recordings ahead, in batches, and count what each makes of the output neurons."""
     found: list[Counted] = []
-    feeder = Feeder(data, inputs)
     with progress_bar(len(indices), "evaluating", progress) as bar:
         for batch in pool.ahead(lambda part: feeder.prepare(part, 0), cut(indices, BATCH)):
             if len(batch):
-                counts = count(sweep.Arrivals(batch.times, batch.neurons, batch.ptr), pool)
-                found.append(Counted(counts, batch.labels, batch.indices))
+                found.append(Counted(forward(batch.arrivals), batch.labels, batch.indices))
             bar.update(len(batch.labels))
     nothing = np.zeros(0, np.int64)
     everything = [Counted(np.zeros((0, outputs), np.int64), nothing, nothing), *found]
     return Counted(*(np.concatenate(parts) for parts in zip(*everything, strict=True)))
 
 
-def _share_counts(
-    run: Callable[[np.ndarray, np.ndarray], SpikeRecord], samples: sweep.Arrivals, outputs: int, pool: Pool
-) -> np.ndarray:
-    """Output counts of samples that the threads share, each run on its own."""
-    counts = np.empty((len(samples), outputs), np.int64)
-    turns = Turns(len(samples))
-
-    def work() -> None:
-        while (sample := turns.take()) >= 0:
-            counts[sample] = run(*samples.sample(sample)).output.counts
-
-    pool.share(work)
-    return counts
-
-
 def tally(
-    found: Counted, seconds: float, data: LabelledSource, classes: tuple[str, ...] | None = None
+    found: Counted,
+    data: LabelledSource,
+    asked: int,
+    seconds: float,
+    classes: tuple[str, ...] | None,
+    engine: str,
+    step_ms: float | None,
 ) -> Evaluation:
-    """Decisions against labels; `classes` are names of the output neurons."""
+    """Decisions against labels, of `asked` recordings; `classes` are names of the output neurons."""
     counts, labels, indices = found
     outputs = counts.shape[1]
     confusion = np.zeros((outputs, outputs), dtype=np.int64)
@@ -278,7 +228,9 @@ def tally(
         no_decision=int(n - decided.sum()),
         confusion=confusion.tolist(),
         seconds=seconds,
-        skipped=len(data) - n,
+        skipped=asked - n,
         classes=classes,
         predictions=predictions,
+        engine=engine,
+        step_ms=step_ms,
     )

@@ -13,6 +13,7 @@ from typing import Any
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import LabelledSource
+from eventsnn.data.splits import check_per_class
 from eventsnn.engines.arguments import check_dtype
 from eventsnn.errors import EventSNNError, EventStreamError, NetworkError, SimulationError, TrainingError
 from eventsnn.events.encode import Bernoulli
@@ -20,7 +21,7 @@ from eventsnn.events.reading import ReadingOptions
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
 from eventsnn.train.optimisers import Optimiser
-from eventsnn.train.trainer import TrainResult, check_engine, check_options, train
+from eventsnn.train.trainer import TrainResult, check_options, check_settings, train
 
 TABLES = ("network", "rule", "optimiser", "training", "reading", "augmentation", "distortion", "coding")
 
@@ -34,13 +35,18 @@ class TrainingOptions:
     seed: int = 1
     valid_fraction: float = 0.1
     engine: str = "exact"
+    step_ms: float | None = None
+    duration_ms: float | None = None
+    stabilise: str | None = None
+    per_class: int | None = None
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         try:
             check_options(self.epochs, self.batch_size, self.seed, self.valid_fraction)
             check_dtype(self.dtype)
-            check_engine(self.engine, self.dtype)
+            check_settings(self.engine, self.dtype, self.step_ms, self.duration_ms, self.stabilise)
+            check_per_class(self.per_class)
         except (TrainingError, SimulationError) as error:
             raise TrainingError(f"training: {error}") from None
 
@@ -162,6 +168,9 @@ class Experiment:
         epochs: int | None = None,
         seed: int | None = None,
         engine: str | None = None,
+        step_ms: float | None = None,
+        duration_ms: float | None = None,
+        per_class: int | None = None,
         threads: int | None = None,
         start_from: Network | None = None,
         resume: bool = False,
@@ -177,10 +186,14 @@ class Experiment:
             "epochs": epochs,
             "seed": seed,
             "engine": engine,
+            "step_ms": step_ms,
+            "duration_ms": duration_ms,
+            "per_class": per_class,
         }
-        options = replace(
-            self.training, **{name: value for name, value in given.items() if value is not None}
-        )
+        options = self.training
+        if engine == "exact":  # the file's step is that of the clock, which is not to run
+            options = replace(options, engine=engine, step_ms=None)
+        options = replace(options, **{name: value for name, value in given.items() if value is not None})
         network = self.make_network(options.seed)
         return train(
             network if start_from is None else _take_weights(network, start_from),
@@ -197,6 +210,10 @@ class Experiment:
             augmentation=self.augmentation,
             distortion=self.distortion,
             engine=options.engine,
+            step_ms=options.step_ms,
+            duration_ms=options.duration_ms,
+            stabilise=options.stabilise,
+            per_class=options.per_class,
             dtype=options.dtype,
             threads=threads,
             resume=resume,

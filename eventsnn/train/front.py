@@ -6,24 +6,29 @@ import numpy as np
 
 from eventsnn._ext.turns import Turns
 from eventsnn.engines import queue
+from eventsnn.engines.clocked import ClockedNetwork
 from eventsnn.engines.sweep import Arrivals
 from eventsnn.errors import TrainingError
 from eventsnn.network import Input, Network, Reservoir
+from eventsnn.train.clocked_runs import run_samples, steps_of
 from eventsnn.train.parallel import Pool
 
 
 class Front:
     """Layers whose spikes are the input of those that are trained.
 
-    Spikes of a reservoir may bring about others for ever: each sample ends with its last input event.
+    Spikes of a reservoir may bring about others for ever: each sample ends when `Arrivals.ends` says.
 
-    Attributes
+    Parameters
     ----------
     network : Network
+    step_ms : float, optional
+        Length of the clock's step; exact time by default.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, step_ms: float | None = None) -> None:
         self.network = network
+        self._clock = None if step_ms is None else ClockedNetwork(network, step_ms=step_ms)
 
     def spikes(self, samples: Arrivals, pool: Pool) -> Arrivals:
         """Spikes of the last layer for every sample, sorted by (time, neuron) within each.
@@ -33,8 +38,12 @@ class Front:
         SimulationError
             For a neuron that would fire without end at one instant.
         """
+        if self._clock is not None:
+            steps, last = steps_of(samples, self._clock.step_ms), len(self.network.layers)
+            runs = run_samples(self._clock, samples, steps, samples.ends.tolist(), pool)
+            return Arrivals.join([self._clock.train(run, last) for run in runs])
         nothing = (np.empty(0), np.empty(0, np.int32))
-        trains, turns, ends = [nothing] * len(samples), Turns(len(samples)), samples.last_times.tolist()
+        trains, turns, ends = [nothing] * len(samples), Turns(len(samples)), samples.ends.tolist()
 
         def work() -> None:
             while (sample := turns.take()) >= 0:
@@ -45,8 +54,10 @@ class Front:
         return Arrivals.join(trains)
 
 
-def split_front(network: Network) -> tuple[Front | None, Network]:
+def split_front(network: Network, step_ms: float | None = None) -> tuple[Front | None, Network]:
     """The layers up to the last reservoir, if there is one, and the chain of the others.
+
+    With `step_ms`, in steps of the clock.
 
     Raises
     ------
@@ -72,10 +83,12 @@ def split_front(network: Network) -> tuple[Front | None, Network]:
         network.input,
         *network.layers[:number],
         weights={key: w for key, w in weights.items() if key not in names},
+        settings=network.settings,
     )
     chain = Network(
         Input(last.neurons, bias_interval=network.input.bias_interval),
         *network.layers[number:],
         weights={key: weights[key] for key in names if key in weights},
+        settings=network.settings,
     )
-    return Front(front), chain
+    return Front(front, step_ms), chain

@@ -37,7 +37,7 @@ class BatchRun:
     spatial : list of lists of PatchRun
         For each sample, the runs of the spatial layers.
     durations : float64 array (samples,)
-        Time of each sample's last input event, ms.
+        When each sample ends, ms; see `Arrivals.ends`.
     """
 
     samples: Arrivals
@@ -88,7 +88,7 @@ def run_forward(packed: PackedNetwork, samples: Arrivals, pool: Pool, front: Fro
     SimulationError
         For a neuron that would fire without end at one instant.
     """
-    durations = samples.last_times
+    durations = samples.ends
     if front is not None:
         samples = front.spikes(samples, pool)
     run = BatchRun(samples, {}, [], durations, [])

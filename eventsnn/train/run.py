@@ -23,6 +23,7 @@ from eventsnn.interrupts import hold_interrupts
 from eventsnn.learning import macro
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Network
+from eventsnn.network.settings import DEFAULT_STEP_MS
 from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
 from eventsnn.train.clocked import ClockedLearner, check_clocked
@@ -57,7 +58,6 @@ class TrainingRun:
         augmentation: Augmentation | None,
         distortion: Distortion | None,
         *,
-        engine: str,
         real: type[np.floating],
         batch_size: int,
         seed: int,
@@ -69,21 +69,23 @@ class TrainingRun:
         pool: Pool,
         progress: bool,
     ) -> None:
-        if engine == "clocked":
-            check_clocked(network)
-        self.front, chain = split_front(network)
+        step = self.step_ms = network.settings.step_ms
+        self.front, chain = split_front(network, step)
         check_trainable(chain)
         check_rule(chain, rule)
+        if step is not None:
+            check_clocked(chain, step)
         self.network, self.rule, self.optimiser, self.augmentation = network, rule, optimiser, augmentation
         self.distortion = distortion
         self.batch_size, self.seed = batch_size, seed
         self.data, self.indices = data, indices
         self.valid, self.valid_indices = valid, valid_indices
         self.folder, self.pool, self.progress = folder, pool, progress
-        self.feeder = Feeder(data, network.input.neurons, augmentation, seed, distortion)
+        inputs, settings = network.input.neurons, network.settings
+        self.feeder = Feeder(data, inputs, augmentation, seed, distortion, settings)
+        self.valid_feeder = None if valid is None else Feeder(valid, inputs, settings=settings)
         self.packed = PackedNetwork(chain, real)
-        self.engine = engine
-        self.clock = ClockedLearner(self.packed) if engine == "clocked" else None
+        self.clock = None if step is None else ClockedLearner(self.packed, step, self.front)
         self.states = {
             str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
             for layer in chain.layers
@@ -160,7 +162,7 @@ class TrainingRun:
             key: state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
             for key, state in self.states.items()
         }
-        arrivals = Arrivals(batch.times, batch.neurons, batch.ptr)
+        arrivals = batch.arrivals
         if self.clock is not None:
             self._learn_clocked(self.clock, arrivals, batch, updates, tallies)
             return
@@ -190,23 +192,28 @@ class TrainingRun:
         runs = clock.forward(arrivals, self.pool)
         boost = self.boost[batch.indices]
         errors = clock.accumulate(self.states, runs, batch.labels, boost, self.rule, self.pool, updates)
-        *hidden, counts = (clock.counts(runs, number + 1) for number in range(len(self.network.layers)))
+        *hidden, counts = (clock.counts(runs, number + 1) for number in range(len(clock.network.layers)))
         tallies.add(batch, counts, errors.loss, errors.forced, hidden)
 
     def _decay(self, key: str) -> np.ndarray:
         """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights."""
         return weight_decay(self.rule, self.states[key], self.packed.real)
 
+    def _count_outputs(self, samples: Arrivals) -> np.ndarray:
+        if self.clock is not None:
+            return self.clock.counts(self.clock.forward(samples, self.pool), len(self.packed.network.layers))
+        return run_forward(self.packed, samples, self.pool, self.front).counts
+
     def _validate(self) -> dict[str, Any]:
-        if self.valid is None:
+        if self.valid_feeder is None:
             return {"valid_accuracy": None, "valid_loss": None}
+        outputs = self.network.output.neurons
         counts, labels, _ = count_outputs(
-            self.packed,
-            self.valid,
+            self._count_outputs,
+            outputs,
+            self.valid_feeder,
             self.valid_indices,
             self.pool,
-            front=self.front,
-            engine="sweep" if self.clock is None else "clocked",
             progress=self.progress,
         )
         if not len(labels):
@@ -281,8 +288,10 @@ class TrainingRun:
         }
         if self.distortion is not None:
             config["distortion"] = asdict(self.distortion)
-        if self.clock is not None:
-            config["engine"] = self.engine
+        settings = self.network.settings.to_table()
+        if settings.get("step_ms") == DEFAULT_STEP_MS:  # as runs said it before there was a choice
+            del settings["step_ms"]
+        config.update(settings)
         # As a file gives it back: tuples become lists, so that comparing finds only real differences.
         return json.loads(json.dumps(config))
 

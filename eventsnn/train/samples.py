@@ -14,10 +14,12 @@ from eventsnn.data import draws
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, RecordSource
+from eventsnn.engines.arrivals import Arrivals
 from eventsnn.errors import EventStreamError, TrainingError
 from eventsnn.events.origin import LATEST_START_US, NEVER_LATE_US, from_origin
+from eventsnn.events.stabilisation import Stabilisation
 from eventsnn.events.stream import EventStream
-from eventsnn.network import Network
+from eventsnn.network import Network, RunSettings
 
 # What the first number after the seed of a random generator stands for; `draws.AUGMENT` is another.
 SHUFFLE = 1
@@ -38,6 +40,8 @@ class Batch:
     indices : int64 array (recordings,)
         Their numbers in the data set.
     labels : int64 array (recordings,)
+    duration : float, optional
+        How long every recording lasts, ms, where that is stated.
     """
 
     times: np.ndarray
@@ -45,9 +49,15 @@ class Batch:
     ptr: np.ndarray
     indices: np.ndarray
     labels: np.ndarray
+    duration: float | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """The recordings as the engines take them."""
+        return Arrivals(self.times, self.neurons, self.ptr, self.duration)
 
     @property
     def samples(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -66,6 +76,7 @@ class Batch:
             ptr=np.concatenate([np.zeros(1, np.int64), *ends]),
             indices=np.concatenate([part.indices for part in parts]),
             labels=np.concatenate([part.labels for part in parts]),
+            duration=parts[0].duration,
         )
 
 
@@ -86,6 +97,9 @@ class Feeder:
         Of the augmentation; see `eventsnn.data.draws`.
     distortion : Distortion, optional
         Of images, before they are coded; of recordings, before the shift.
+    settings : RunSettings, optional
+        Whether to remove the sensor's motion, before all else, and how long a recording lasts: what comes
+        later is left out, after all else.
 
     Raises
     ------
@@ -101,6 +115,7 @@ class Feeder:
         augmentation: Augmentation | None = None,
         seed: int = 0,
         distortion: Distortion | None = None,
+        settings: RunSettings | None = None,
     ) -> None:
         width, height, polarities = self._sensor_size = source.sensor_size
         if width * height * polarities != inputs:
@@ -116,8 +131,15 @@ class Feeder:
         self._change = (change.shift, draws.threshold(change.drop), float(change.time_scale))
         self._early = change if change.prepares else None
         self._moves = None if isinstance(source, CodedSource) else distortion
+        settings = settings or RunSettings()
+        self._duration = settings.duration_ms
+        self._stabilise = None if settings.stabilise is None else Stabilisation(settings.stabilise)
+        if self._stabilise is not None:
+            self._stabilise.check(self._sensor_size)
+            if isinstance(source, CodedSource):
+                raise TrainingError("stabilise is for recordings, and the data set holds images")
         # What is drawn, or has been changed already, begins at 0 whenever its first event is.
-        begun = isinstance(source, CodedSource) or bool(self._early or self._moves)
+        begun = isinstance(source, CodedSource) or bool(self._early or self._moves or self._stabilise)
         self._latest = NEVER_LATE_US if begun else LATEST_START_US
         if change.transforms:
             change.make_transforms(self._sensor_size)  # what is wrong with them is said before training
@@ -154,7 +176,8 @@ class Feeder:
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self._labels):
             raise IndexError(f"recordings are numbered 0 .. {len(self._labels) - 1}: got {numbers.tolist()}")
         # What comes before the kernel's changes needs events, not bytes.
-        records = None if self._early or self._moves else self._load(numbers, epoch)
+        prepared = self._early or self._moves or self._stabilise
+        records = None if prepared else self._load(numbers, epoch)
         if records is not None:
             batch, status = self._fill(records, numbers, epoch)
             if not status.any():
@@ -190,7 +213,10 @@ class Feeder:
             records, self._sensor_size, numbers, key, *self._change, latest, times, neurons, ptr, status
         )
         n = int(ptr[-1])
-        return Batch(times[:n], neurons[:n], ptr, numbers, self._labels[numbers]), status
+        times, neurons = times[:n], neurons[:n]
+        if self._duration is not None:
+            times, neurons, ptr = cut_late(times, neurons, ptr, self._duration)
+        return Batch(times, neurons, ptr, numbers, self._labels[numbers], self._duration), status
 
     def _checked(self, index: int, stream: EventStream | None, epoch: int) -> np.ndarray:
         """The events of a stream, prepared; TrainingError if its sensor is not that of the source, or it
@@ -206,6 +232,8 @@ class Feeder:
             events = from_origin(stream.events)
         except EventStreamError as error:
             raise TrainingError(f"{self._source.paths[index]}: {error}") from None
+        if self._stabilise is not None:
+            events = self._stabilise.apply(events, self._sensor_size)
         if self._early is not None:
             events = self._early.prepare(events, self._sensor_size, self._seed, epoch, index)
         if self._moves is not None:
@@ -229,6 +257,15 @@ def check_source(network: Network, data: LabelledSource, what: str) -> None:
             f"{what}: class {largest} needs an output neuron, but layer {network.output.name!r} has "
             f"{network.output.neurons}"
         )
+
+
+def cut_late(
+    times: np.ndarray, neurons: np.ndarray, ptr: np.ndarray, end: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Recordings, as `Batch` has them, without what is at `end` ms or later."""
+    keep = times < end
+    before = np.concatenate([[0], np.cumsum(keep)])
+    return times[keep], neurons[keep], before[ptr]
 
 
 def to_arrays(stream: EventStream, origin_us: int | None = None) -> tuple[np.ndarray, np.ndarray]:

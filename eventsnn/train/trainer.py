@@ -18,18 +18,16 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
-from eventsnn.data.splits import split_validation
+from eventsnn.data.splits import cap_per_class, split_validation
 from eventsnn.engines.arguments import check_dtype
-from eventsnn.errors import SilentOutputWarning, TrainingError
+from eventsnn.errors import NetworkError, SilentOutputWarning, TrainingError
 from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Network
+from eventsnn.network import Network, RunSettings
 from eventsnn.train.labels import match_source, name_outputs
 from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.parallel import Pool
 from eventsnn.train.run import CHECKPOINT, METRICS, MODEL, TrainingRun
 from eventsnn.train.samples import check_source
-
-ENGINES = ("exact", "clocked")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,6 +108,10 @@ def train(
     augmentation: Augmentation | None = None,
     distortion: Distortion | None = None,
     engine: str = "exact",
+    step_ms: float | None = None,
+    duration_ms: float | None = None,
+    stabilise: str | None = None,
+    per_class: int | None = None,
     dtype: str = "float32",
     threads: int | None = None,
     resume: bool = False,
@@ -151,7 +153,16 @@ def train(
         Applied to training images (`eventsnn.data.Images`) before they are coded, or to the events of
         training recordings, drawn anew each epoch.
     engine : {"exact", "clocked"}
-        Exact spike times, or the authors' steps of 1 ms, the last being that of a recording's last event.
+        Exact spike times, or the authors' steps, the last being that of a recording's last event.
+    step_ms : float, optional
+        Length of the clock's step, ms; 1 by default. Time constants are in ms whatever it is.
+    duration_ms : float, optional
+        A recording lasts so long, ms; until its last event by default. See `RunSettings`.
+    stabilise : {"nmnist"}, optional
+        Remove the motion of N-MNIST's sensor from all recordings; see `eventsnn.events.Stabilisation`.
+    per_class : int, optional
+        Use at most so many recordings of each class of `data`, drawn at random by `seed`; what is set aside
+        for validation is taken from them. All by default.
     dtype : {"float32", "float64"}
         Precision of the state, the weights and the gradients; float32 on a clock.
     threads : int, optional
@@ -177,7 +188,7 @@ def train(
     check_options(epochs, batch_size, seed, valid_fraction)
     if optimiser is not None and not isinstance(optimiser, Optimiser):
         raise TrainingError(f"optimiser must be an Optimiser, got {type(optimiser).__name__}")
-    check_engine(engine, dtype)
+    settings = check_settings(engine, dtype, step_ms, duration_ms, stabilise)
     real = check_dtype(dtype)
     if resume and (out is None or overwrite):
         raise TrainingError(
@@ -185,9 +196,9 @@ def train(
         )
     start = time.perf_counter()
     source = as_source(data, network.input.sensor_size)
-    network, source = _fit_source(network, source)
+    network, source = _fit_source(network.with_settings(settings), source)
     others = None if valid is None else as_source(valid, network.input.sensor_size)
-    training, validation, valid_source = _split(network, source, others, valid_fraction, seed)
+    training, validation, valid_source = _split(network, source, others, valid_fraction, seed, per_class)
     folder = _prepare_folder(out, resume or overwrite)
     with Lock(folder, lambda text: TrainingError(f"{folder}: {text}")), Pool(threads) as pool:
         _check_folder(folder, resume or overwrite)
@@ -197,7 +208,6 @@ def train(
             optimiser or Optimiser(),
             augmentation,
             distortion,
-            engine=engine,
             real=real,
             batch_size=batch_size,
             seed=seed,
@@ -248,12 +258,17 @@ def check_options(epochs: int, batch_size: int, seed: int, valid_fraction: float
         raise TrainingError(f"valid_fraction must be a number >= 0 and < 1, got {valid_fraction!r}")
 
 
-def check_engine(engine: str, dtype: str) -> None:
-    """Raise TrainingError for an unknown engine or a precision that it does not have."""
-    if engine not in ENGINES:
-        raise TrainingError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+def check_settings(
+    engine: str, dtype: str, step_ms: float | None, duration_ms: float | None, stabilise: str | None
+) -> RunSettings:
+    """How samples are to be run; TrainingError for settings that cannot be, or not in this precision."""
+    try:
+        settings = RunSettings(engine, step_ms, duration_ms, stabilise)
+    except NetworkError as error:
+        raise TrainingError(str(error)) from None
     if engine == "clocked" and check_dtype(dtype) is not np.float32:
         raise TrainingError("engine 'clocked' computes in float32 only; set dtype to float32")
+    return settings
 
 
 def _fit_source(network: Network, data: Any) -> tuple[Network, LabelledSource]:
@@ -268,17 +283,23 @@ def _fit_source(network: Network, data: Any) -> tuple[Network, LabelledSource]:
 
 
 def _split(
-    network: Network, data: LabelledSource, valid: LabelledSource | None, fraction: float, seed: int
+    network: Network,
+    data: LabelledSource,
+    valid: LabelledSource | None,
+    fraction: float,
+    seed: int,
+    per_class: int | None,
 ) -> tuple[np.ndarray, np.ndarray, LabelledSource | None]:
-    everything = np.arange(len(data))
+    """Numbers of the training recordings and of those that validate, and whose they are."""
+    used = np.arange(len(data)) if per_class is None else cap_per_class(data.labels, per_class, seed)
     if valid is not None:
         valid = match_source(network, valid, "the validation set")
         check_source(network, valid, "the validation set")
-        return everything, np.arange(len(valid)), valid
+        return used, np.arange(len(valid)), valid
     if fraction == 0:
-        return everything, np.empty(0, np.int64), None
-    training, validation = split_validation(data.labels, fraction, seed)
-    return training, validation, data
+        return used, np.empty(0, np.int64), None
+    training, validation = split_validation(np.asarray(data.labels)[used], fraction, seed)
+    return used[training], used[validation], data
 
 
 def _prepare_folder(out: str | os.PathLike[str] | None, used: bool) -> Path:

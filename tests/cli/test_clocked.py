@@ -34,8 +34,10 @@ def test_import_of_a_text_file(cli: Cli, tmp_path: Path) -> None:
     model = tmp_path / "net.h5"
     outcome = cli("import", tmp_path / "weights.txt", "-o", model, "--network", experiment, "--json")
     assert outcome.code == 0, outcome.err
-    assert outcome.json == {"model": str(model), "weights": {"hidden": 240, "output": 8}}
+    weights = {"hidden": 240, "output": 8}
+    assert outcome.json == {"model": str(model), "weights": weights, "engine": "clocked", "step_ms": 1.0}
     network = es.Network.load(model)
+    assert network.settings == es.RunSettings("clocked", 1.0)
     np.testing.assert_array_equal(network.weights["hidden"], np.arange(240.0).reshape(4, 60))
     # Without --network it would have to be the published one.
     refused = cli("import", tmp_path / "weights.txt", "-o", tmp_path / "other.h5")

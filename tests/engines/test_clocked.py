@@ -72,10 +72,20 @@ def test_refuses_what_a_clock_cannot_do() -> None:
     with pytest.raises(es.SimulationError, match=r"layer 'output': a delay of 0\.5 ms"):
         es.simulate(delayed, (np.array([1.0]), np.array([0])), engine="clocked", dtype="float32", t_stop=5.0)
     plain = es.Network(es.Input(1), es.Dense(1, name="output"))
-    with pytest.raises(es.SimulationError, match="t_stop"):
-        es.simulate(plain, (np.array([1.0]), np.array([0])), engine="clocked", dtype="float32")
+    events = np.array([1.0]), np.array([0])
     with pytest.raises(es.SimulationError, match="float32 only"):
-        es.simulate(plain, (np.array([1.0]), np.array([0])), engine="clocked", t_stop=5.0)
+        es.simulate(plain, events, engine="clocked", dtype="float64")
+    with pytest.raises(es.SimulationError, match="step_ms is for engine 'clocked', and engine 'sweep'"):
+        es.simulate(plain, events, engine="sweep", step_ms=0.5)
+    with pytest.raises(es.SimulationError, match="step_ms must be a finite number of ms above 0, got -1"):
+        es.simulate(plain, events, engine="clocked", step_ms=-1)
+    with pytest.raises(es.SimulationError, match=r"refractory must be whole steps of 0\.7 ms, got 2 ms"):
+        es.simulate(plain, events, engine="clocked", step_ms=0.7)
+    with pytest.raises(es.SimulationError, match="tau_s must not be shorter than a step of 20 ms, got 8 ms"):
+        es.simulate(plain.replace("output", refractory=20.0), events, engine="clocked", step_ms=20)
+    looped = es.Network(es.Input(1), es.Dense(1, name="a"), connections=[es.Connection("a", "a", delay=1.5)])
+    with pytest.raises(es.SimulationError, match=r"'a->a': delay must be whole steps of 1 ms, got 1\.5 ms"):
+        es.simulate(looped, events, engine="clocked")
 
 
 ODD = {"tau_m": 11.0, "tau_s": 3.0, "refractory": 0.0}  # no power of two, no refractory period
@@ -149,5 +159,5 @@ def test_runs_of_no_step_and_of_no_input() -> None:
     nothing = (np.empty(0), np.empty(0, np.int64))
     for stop in (0.0, 5.0):
         assert len(clocked.run(network, *nothing, t_stop=stop)["output"]) == 0
-    with pytest.raises(es.SimulationError, match=r"takes up to 1000000 steps of 1 ms, got 1e\+07"):
+    with pytest.raises(es.SimulationError, match=r"takes up to 1000000 steps of 1 ms, got 10000001 ms"):
         clocked.run(network, *nothing, t_stop=1e7)

@@ -1,0 +1,41 @@
+"""Samples through a network on the clock, side by side."""
+
+from __future__ import annotations
+
+from eventsnn._ext.engine_clocked import ClockedRun
+from eventsnn._ext.turns import Turns
+from eventsnn.engines.clocked import ClockedNetwork
+from eventsnn.engines.steps import check_length, count_steps, last_step
+from eventsnn.engines.sweep import Arrivals
+from eventsnn.train.parallel import Pool
+
+
+def steps_of(samples: Arrivals, step_ms: float) -> list[int]:
+    """Steps that each sample takes: those of its stated duration, else up to that of its last spike.
+
+    Raises
+    ------
+    SimulationError
+        For more steps than the clock takes.
+    """
+    if samples.duration is not None:
+        steps = [count_steps(samples.duration, step_ms)] * len(samples)
+    else:
+        steps = [last_step(last, step_ms) + 1 for last in samples.last_times.tolist()]
+    check_length(max(steps, default=0), step_ms, "the longest recording")
+    return steps
+
+
+def run_samples(
+    clock: ClockedNetwork, samples: Arrivals, steps: list[int], ends: list[float], pool: Pool
+) -> list[ClockedRun]:
+    """Every sample through all layers in so many steps; the bias neuron fires until `ends`, ms."""
+    runs: list[ClockedRun | None] = [None] * len(samples)
+    turns = Turns(len(samples))
+
+    def work() -> None:
+        while (sample := turns.take()) >= 0:
+            runs[sample] = clock.run(*samples.sample(sample), steps[sample], ends[sample])
+
+    pool.share(work)
+    return [run for run in runs if run is not None]

@@ -1,0 +1,91 @@
+"""From recordings to output spike counts, with any engine: what evaluation does with a mini-batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
+from eventsnn._ext.turns import Turns
+from eventsnn.engines import queue, sweep
+from eventsnn.engines.arguments import check_dtype, check_t_stop
+from eventsnn.engines.clocked import ClockedNetwork
+from eventsnn.engines.packed import pack_once
+from eventsnn.engines.record import SpikeRecord
+from eventsnn.engines.steps import check_clock
+from eventsnn.engines.sweep import Arrivals
+from eventsnn.errors import SimulationError
+from eventsnn.network import Network
+from eventsnn.train.clocked_runs import run_samples, steps_of
+from eventsnn.train.front import split_front
+from eventsnn.train.learner import run_forward
+from eventsnn.train.parallel import Pool
+
+Forward: TypeAlias = Callable[[Arrivals], np.ndarray]
+"""From samples to output spike counts, int64 array (samples, outputs)."""
+
+
+def clocked_forward(network: Network, step_ms: float, dtype: str, pool: Pool) -> Forward:
+    """Through all layers on the clock; SimulationError if it cannot run the network."""
+    if check_dtype(dtype) is not np.float32:
+        raise SimulationError("engine 'clocked' computes in float32 only")
+    check_clock(network, step_ms)
+    clock, last = ClockedNetwork(network, step_ms=step_ms), len(network.layers)
+
+    def forward(samples: Arrivals) -> np.ndarray:
+        runs = run_samples(clock, samples, steps_of(samples, step_ms), samples.ends.tolist(), pool)
+        return np.array([clock.counts(run, last) for run in runs], np.int64)
+
+    return forward
+
+
+def exact_forward(network: Network, engine: str, dtype: str, pool: Pool) -> tuple[str, Forward]:
+    """(engine, forward pass) in exact time, until all is quiet; SimulationError if that cannot be."""
+    front, chain = split_front(network)
+    if chain.is_recurrent:
+        raise SimulationError(
+            "t_stop: a network with recurrent connections may fire for ever; give t_stop in ms (--t-stop)"
+        )
+    reason = sweep.refusal(chain)
+    if engine == "sweep" and reason:
+        raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
+    if not (engine == "queue" or reason):
+        packed = pack_once(chain, check_dtype(dtype))
+        return "sweep", lambda samples: run_forward(packed, samples, pool, front).counts
+    if front and network.input.has_bias:
+        raise SimulationError("engine 'queue' knows no biases above a reservoir; use engine='auto'")
+    run = partial(queue.run_packed, pack_once(chain.lowered, check_dtype(dtype)))
+    outputs = network.output.neurons
+
+    def forward(samples: Arrivals) -> np.ndarray:
+        return _share_counts(run, front.spikes(samples, pool) if front else samples, outputs, pool)
+
+    return "queue", forward
+
+
+def stopped_forward(
+    network: Network, engine: str, dtype: str, t_stop: float, pool: Pool
+) -> tuple[str, Forward]:
+    """(engine, forward pass) in exact time of any network, recurrent ones too, until `t_stop`, ms."""
+    if engine not in ("auto", "queue"):
+        raise SimulationError(f"engine {engine!r} takes no t_stop here; use engine='queue'")
+    check_dtype(dtype)
+    run = partial(queue.run, network.lowered, dtype=dtype, t_stop=check_t_stop(network, t_stop))
+    return "queue", lambda samples: _share_counts(run, samples, network.output.neurons, pool)
+
+
+def _share_counts(
+    run: Callable[[np.ndarray, np.ndarray], SpikeRecord], samples: Arrivals, outputs: int, pool: Pool
+) -> np.ndarray:
+    """Output counts of samples that the threads share, each run on its own."""
+    counts = np.empty((len(samples), outputs), np.int64)
+    turns = Turns(len(samples))
+
+    def work() -> None:
+        while (sample := turns.take()) >= 0:
+            counts[sample] = run(*samples.sample(sample)).output.counts
+
+    pool.share(work)
+    return counts
