@@ -184,9 +184,12 @@ def open_images(root: Path, *, split: str | None, otherwise: str, limit: int | N
     return Images.open(root, split or otherwise, limit=limit, **given)
 
 
-def report(result: Any, text: str, as_json: bool) -> None:
-    """Print the outcome of a command: `result` as one line of JSON, or `text` for people."""
-    click.echo(json.dumps(result, allow_nan=False) if as_json else text)
+def report(result: Any, text: str, as_json: bool, *, err: bool = False) -> None:
+    """Print the outcome of a command: `result` as one line of JSON, or `text` for people.
+
+    `err`: on standard error, because standard output belongs to what the command writes.
+    """
+    click.echo(json.dumps(result, allow_nan=False) if as_json else text, err=err)
 
 
 def note(text: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from eventsnn.cli.common import FILE, format_size, json_option, report
-from eventsnn.cli.output import output_argument, refuse_overwriting
-from eventsnn.cli.reading import ReadingCommand, reading_options
+from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting
+from eventsnn.cli.reading import ReadingCommand, note_nothing_kept, reading_options
 
 
 @click.command(cls=ReadingCommand)
@@ -33,7 +33,7 @@ def convert(
     """Write a recording, or a part of it, in another format.
 
     docs/formats.md lists the formats. Memory does not grow with the recording (but for .npz and --on-bad
-    sort). OUT appears complete or not at all.
+    sort). OUT appears complete or not at all; - stands for standard input or output.
 
     \b
     Example:
@@ -42,11 +42,13 @@ def convert(
       eventsnn convert camera.aedat4 camera.dat --from-zero
       eventsnn convert events.txt events.raw --columns "t[s],x,y,p" --sensor 240x180x2 --to evt3
     """
-    from eventsnn.events import open_events, write_parts
+    from eventsnn.events import ReadingOptions, open_events, write_parts
     from eventsnn.events.files import from_zero as begin_at_zero
     from eventsnn.events.formats import find_encoder
 
     start = time.perf_counter()
+    source = Path("/dev/stdin") if str(source) == "-" else source
+    out = Path("/dev/stdout") if str(out) == "-" else out
     find_encoder(out, to_format, (1, 1, 2))  # what cannot be written is refused before anything is read
     refuse_overwriting("OUT", out, [source])
     with open_events(source, **reading) as recording:
@@ -62,9 +64,7 @@ def convert(
         "anomalies": vars(recording.anomalies),
         "seconds": time.perf_counter() - start,
     }
+    note_nothing_kept(n, ReadingOptions(**reading))
     size = format_size(recording.sensor_size)
-    report(
-        result,
-        f"{n:,} events, sensor {size}, from {recording.format}: {out}, {out.stat().st_size:,} bytes",
-        as_json,
-    )
+    text = f"{n:,} events, sensor {size}, from {recording.format}: {out}, {result['bytes']:,} bytes"
+    report(result, text, as_json, err=is_standard_output(out))

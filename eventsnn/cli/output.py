@@ -56,6 +56,16 @@ def refuse_one_target(outputs: Mapping[str, Path | str | None]) -> None:
             raise click.UsageError(f"{other} and {option} would write one file, {out}.")
 
 
+def is_standard_output(out: Path | str) -> bool:
+    """Whether what is to be written is the standard output: then nothing else belongs there."""
+    if str(out) == "-":
+        return True
+    try:
+        return os.path.samestat(os.stat(out), os.fstat(1))
+    except (OSError, ValueError):
+        return False
+
+
 def _identity(path: Path | str | None) -> tuple[int, int] | str | None:
     """What tells a file or folder, there or not, from others; None for what is neither."""
     if path is None or str(path) == "-":

@@ -18,7 +18,7 @@ from eventsnn.cli.common import (
     report,
     split_option,
 )
-from eventsnn.cli.output import output_argument, refuse_overwriting
+from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options
 
 
@@ -73,4 +73,5 @@ def pack(
         result,
         f"{n} recordings, {events:,} events, sensor {sensor_text}: {out}, {size / 1e6:,.1f} MB",
         as_json,
+        err=is_standard_output(out),
     )

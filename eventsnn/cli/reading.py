@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -264,6 +265,15 @@ def refuse(reading: Mapping[str, Any], why: str, ignored: Iterable[str] = ()) ->
     for name in reading:
         if name not in ignored:
             raise click.UsageError(f"--{_SPELLING.get(name, name).replace('_', '-')} {why}")
+
+
+def note_nothing_kept(events: int, reading: ReadingOptions) -> None:
+    """Say so if no event of a recording is left, and a region was asked for."""
+    whole = reading.whole_sensor and reading.t_from == 0.0 and reading.t_until == math.inf
+    if events == 0 and not whole:
+        note(
+            "eventsnn: note: no event lies in the part that is kept; see --from, --until, --crop, and 'info'"
+        )
 
 
 def sensor_problem(network: Network, size: SensorSize, reading: ReadingOptions) -> str | None:

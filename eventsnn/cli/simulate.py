@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from contextlib import ExitStack
@@ -24,8 +23,14 @@ from eventsnn.cli.common import (
     report,
     step_option,
 )
-from eventsnn.cli.output import refuse_one_target, refuse_overwriting
-from eventsnn.cli.reading import ReadingCommand, reading_options, sensor_problem, with_saved
+from eventsnn.cli.output import is_standard_output, refuse_one_target, refuse_overwriting
+from eventsnn.cli.reading import (
+    ReadingCommand,
+    note_nothing_kept,
+    reading_options,
+    sensor_problem,
+    with_saved,
+)
 from eventsnn.cli.stream_options import is_live, stream_one, stream_options, wants_stream
 from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord, hint_silent
 from eventsnn.engines.steps import choose_step
@@ -166,10 +171,10 @@ def simulate(
     settings = Settings(options, bad_files, engine, step_ms, dtype, t_stop, origin_us)
     if in_parts:
         result, stop = stream_one(network, files, trace, stream, settings)
-        if stream["spikes"] == "-":  # standard output belongs to the spikes
-            note(json.dumps(result, allow_nan=False) if as_json else _format_one(result))
-        else:
-            report(result, _format_one(result), as_json)
+        spikes = stream["spikes"]
+        note_nothing_kept(result["events"], options)
+        # Standard output may belong to the spikes.
+        report(result, _format_one(result), as_json, err=spikes is not None and is_standard_output(spikes))
         _note_silent([result])
         if stop is not None:
             raise stop
@@ -178,6 +183,8 @@ def simulate(
         _check_files(files)
     results, interrupted = _simulate_all(network, files, settings, trace, record or ("spikes",))
     note_skipped([(result["file"], result["error"]) for result in results if result["skipped"]])
+    if len(results) == 1 and not results[0]["skipped"]:
+        note_nothing_kept(results[0]["events"], options)
     text = _format_one(results[0]) if len(files) == 1 and results else _format_many(results)
     report(results[0] if len(files) == 1 and results else results, text, as_json)
     _note_silent(results)

@@ -5,6 +5,8 @@ import os
 import re
 import stat
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -405,3 +407,41 @@ def test_devices_are_written_to_not_replaced(cli: Cli, recordings: Path, tmp_pat
         reader.join(10)
         es.write(tmp_path / "a.csv", make_stream(0, 0))
         assert received == [(tmp_path / "a.csv").read_bytes()]
+
+
+def run_in_shell(command: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """A command line with its redirections, in a process of its own; ``eventsnn`` is this package."""
+    path = os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")])
+    line = command.replace("eventsnn", f"{sys.executable} -m eventsnn", 1)
+    environment = os.environ | {"PYTHONPATH": path}
+    return subprocess.run(line, shell=True, cwd=folder, env=environment, capture_output=True, timeout=60)
+
+
+def test_standard_input_and_output(recordings: Path, tmp_path: Path) -> None:
+    path = recordings / "0" / "00000.bin"
+    es.write(tmp_path / "a.csv", make_stream(0, 0))
+    expected = (tmp_path / "a.csv").read_bytes()
+    options = "--to csv --format nmnist --sensor 6x5x2"
+    for out in ("-", "/dev/stdout"):
+        done = run_in_shell(f"eventsnn convert - {out} {options} < {path}", tmp_path)
+        assert (done.returncode, done.stdout) == (0, expected), done.stderr
+        assert b"120 events" in done.stderr
+    done = run_in_shell(f"eventsnn convert - /dev/stdout {options} --json < {path} > b.csv", tmp_path)
+    assert (tmp_path / "b.csv").read_bytes() == expected
+    assert b'"events": 120' in done.stderr
+    before = path.read_bytes()
+    done = run_in_shell(f"eventsnn convert - {path} --to evt2 --format nmnist < {path}", tmp_path)
+    assert (done.returncode, path.read_bytes()) == (2, before)
+
+
+def test_a_part_without_events_is_told(cli: Cli, model: Path, recordings: Path, tmp_path: Path) -> None:
+    path = recordings / "0" / "00000.bin"
+    for arguments in (
+        ("convert", path, tmp_path / "a.es", "--sensor", "6x5x2"),
+        ("simulate", model, path),
+        ("simulate", model, path, "--spikes", tmp_path / "s.csv"),
+    ):
+        outcome = cli(*arguments, "--from", "1000")
+        assert outcome.code == 0
+        assert "no event lies in the part that is kept; see --from, --until, --crop" in outcome.err
+        assert "no event lies" not in cli(*arguments).err
