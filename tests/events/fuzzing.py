@@ -85,6 +85,11 @@ def seeds(name: str, folder: Path) -> list[bytes]:
             found.append((folder / "seed.npy").read_bytes())
         np.save(folder / "seed.npy", events)
         found.append((folder / "seed.npy").read_bytes())
+    if name == "matlab":
+        columns = {"x": events["x"], "y": events["y"], "ts": events["t"] * 1.0, "pol": events["p"]}
+        for values in (columns, {"TD": columns}):
+            scipy.io.savemat(folder / "seed.mat", values, do_compression=values is columns)
+            found.append((folder / "seed.mat").read_bytes())
     if name == "st-mnist":
         table = np.zeros((101, 9))
         table[3], table[100] = 1, np.arange(9)

@@ -320,7 +320,7 @@ def test_st_mnist(tmp_path: Path) -> None:
     assert read(tmp_path / "a.mat").events.tolist() == [(2, 1, 1000, 1), (9, 9, 2000, 0), (0, 0, 2000, 1)]
     scipy.io.savemat(tmp_path / "b.mat", {"other": table})
     with pytest.raises(EventFileError, match="needs an array 'spiketrain'"):
-        read(tmp_path / "b.mat")
+        read(tmp_path / "b.mat", format="st-mnist")
 
 
 def test_bag(tmp_path: Path) -> None:
@@ -404,3 +404,16 @@ def test_headers_that_are_wrong(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(EventFileError, match=text):
             read(path, format=name)
+
+
+def test_an_old_aedat_is_named_where_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aedat = pytest.importorskip("aedat")
+
+    def fail(path: str) -> None:
+        raise RuntimeError("unknown frame format 2")
+
+    monkeypatch.setattr(aedat, "Decoder", fail)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.2.0")
+    (tmp_path / "a.aedat4").write_bytes((Path(__file__).parent / "corpus/aedat4-none.aedat4").read_bytes())
+    with pytest.raises(EventFileError, match=r"unknown frame format 2\); aedat 2\.2\.0 is old: pip install -U"):
+        read(tmp_path / "a.aedat4")

@@ -13,7 +13,7 @@ import pytest
 
 from eventsnn.errors import EventFileError
 from eventsnn.events import detect_format, open_events, read
-from eventsnn.events.formats.hdf5_events import unit_of_fractions
+from eventsnn.events.formats.units import unit_of_fractions
 
 T = np.array([5, 105, 205, 305, 405, 505])
 X, Y, P = np.arange(6), np.array([0, 1, 2, 0, 1, 2]), np.array([0, 1, 0, 1, 0, 1])

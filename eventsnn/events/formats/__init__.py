@@ -17,6 +17,7 @@ from eventsnn.events.formats.event_stream import ESEncoder, ESFormat
 from eventsnn.events.formats.evt2 import EVT2Encoder, EVT2Format, EVT21Format
 from eventsnn.events.formats.evt3 import EVT3Encoder, EVT3Format
 from eventsnn.events.formats.hdf5_events import DSEC, HDF5, PROPHESEE
+from eventsnn.events.formats.matlab_events import MatlabFormat
 from eventsnn.events.formats.nmnist import NMNISTEncoder, NMNISTFormat
 from eventsnn.events.formats.packed_h5 import PackedHDF5Encoder, PackedHDF5Format
 from eventsnn.events.formats.rosbag import RosbagFormat
@@ -42,6 +43,7 @@ FORMATS: tuple[EventFormat, ...] = (
     EVT3Format(),
     ESFormat(),
     STMNISTFormat(),
+    MatlabFormat(),
     SHDFormat(),
     DSEC,
     PROPHESEE,

@@ -20,6 +20,8 @@ import os
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from eventsnn._ext import decode_records
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Match, Options
@@ -30,6 +32,7 @@ _MAGIC = re.compile(rb"#!AER-DAT([0-9])\.[0-9]")
 _ADDRESS_BYTES, _CHIP = 2, 3  # positions in the kernel's state
 _DVS128, _DAVIS = 0, 1
 _LONGEST_LINE = 1 << 16
+_ENOUGH_EVENTS = 16
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _DAVIS_SIZES = (
     ("346", (346, 260, 2)),
@@ -74,6 +77,18 @@ def chip_of(header: bytes) -> tuple[int | None, SensorSize | None]:
     return None, None
 
 
+def _chip_of_events(records: bytes) -> int | None:
+    """The chip that the addresses of the first events show, as in CIFAR10-DVS, whose headers name none.
+
+    Those of DVS128 fill the lowest 15 bits; the next, or the highest, marks what is no event. On a DAVIS,
+    events with such addresses alone would all lie in the first 16 pixels of one row.
+    """
+    addresses = np.frombuffer(records, ">u4", len(records) // 8 * 2)[::2]
+    if len(addresses) < _ENOUGH_EVENTS:
+        return None
+    return _DVS128 if not (addresses & 0x7FFF_0000).any() else _DAVIS
+
+
 @dataclass(frozen=True)
 class JAERFormat:
     """Reader of AEDAT 1 or 2 of one chip."""
@@ -84,10 +99,16 @@ class JAERFormat:
     suffixes: tuple[str, ...] = (".aedat",)
 
     def sniff(self, head: bytes, path: str) -> Match:
-        """By the first line, and the chip that a later one names; if none does, both chips may be meant."""
+        """By the first line, and the chip that a later one names, or the addresses show.
+
+        If there are too few events to tell, both chips may be meant.
+        """
         if aedat_version(head) != self.version:
             return Match.NO
-        chip, _ = chip_of(head[: parse_hash_header(head, True)])
+        size = parse_hash_header(head, True)
+        chip, _ = chip_of(head[:size])
+        if chip is None and self.version == 2:
+            chip = _chip_of_events(head[size:])
         return Match.CONTENT if chip in (None, self.chip) else Match.NO
 
     def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:

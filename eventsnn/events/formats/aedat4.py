@@ -19,6 +19,7 @@ import warnings
 import xml.parsers.expat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 from xml.parsers.expat import ExpatError
 
@@ -81,7 +82,7 @@ class AEDAT4Reader:
         except (KeyboardInterrupt, SystemExit, StopIteration, MemoryError):
             raise
         except BaseException as error:  # a panic of the library is no Exception
-            raise EventFileError(self._path, f"damaged AEDAT 4 file ({error})") from None
+            raise EventFileError(self._path, f"damaged AEDAT 4 file ({error}){_advice()}") from None
 
     @property
     def sensor(self) -> SensorSize | None:
@@ -128,6 +129,16 @@ class AEDAT4Reader:
     def close(self) -> None:
         """Close the file."""
         self._decoder = None
+
+
+def _advice() -> str:
+    """What else may be wrong if the library fails: versions before 2.3 do not know all kinds of frames."""
+    try:
+        installed = metadata.version("aedat")
+        old = tuple(int(part) for part in installed.split(".")[:2]) < (2, 3)
+    except (metadata.PackageNotFoundError, ValueError):
+        return ""
+    return f"; aedat {installed} is old: pip install -U 'eventsnn[aedat]'" if old else ""
 
 
 def _list_event_streams(streams: dict[int, Any], names: dict[int, str]) -> tuple[StreamInfo, ...]:

@@ -41,6 +41,7 @@ from eventsnn.events.formats.hdf5 import (
 )
 from eventsnn.events.formats.hdf5_layouts import EventGroup, find_events
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
+from eventsnn.events.formats.units import HINT, tell_unit
 from eventsnn.events.stream import SensorSize
 
 _ROWS = 1 << 16
@@ -50,7 +51,6 @@ _SIZES = ("sensor_size", "sensor_resolution", "resolution", "calib/resolution", 
 _DSEC_SIZE = (640, 480)
 _LONGEST_WORD = 16
 _OTHERS = ("spikes/units", "eventsnn/words")
-_TIME_HINT = "say it with columns='t[s],x,y,p' (--columns)"
 
 
 @dataclass(frozen=True)
@@ -178,23 +178,13 @@ class HDF5Reader:
             text = text.decode("latin-1") if isinstance(text, bytes) else str(text)
             unit = parse_unit(text)
             if unit is None and name != "units":
-                raise EventFileError(self._path, f"{name} = {text[:40]!r} is no unit of time; {_TIME_HINT}")
+                raise EventFileError(self._path, f"{name} = {text[:40]!r} is no unit of time; {HINT}")
             if unit is not None:
                 return unit
-        return self._events.unit or self._tell_unit()
-
-    def _tell_unit(self) -> str | None:
-        """The unit that the times themselves show."""
-        t = self._events.read_times(min(self._events.count, _ROWS))
-        if len(t) and t.dtype.kind in "iu":
-            return "ns" if int(t[0]) >= 10**17 else None
-        if not len(t) or t.dtype.kind != "f" or not np.isfinite(t).all():
-            return None
-        unit = unit_of_fractions(t)
-        if unit is None and (np.rint(t) != t).any():
-            text = f"{self._events.name}: the times ({t[0]} ..) have fractions, and nothing says their unit"
-            raise EventFileError(self._path, f"{text}; {_TIME_HINT}")
-        return unit
+        if self._events.unit is not None:
+            return self._events.unit
+        first = self._events.read_times(min(self._events.count, _ROWS))
+        return tell_unit(self._path, self._events.name, first)
 
     def _find_offset(self) -> int:
         for _, value in self._facts(_OFFSETS):
@@ -255,28 +245,3 @@ def _decode_enum(column: Any, values: np.ndarray) -> np.ndarray:
             return values
         out[values == value] = polarity
     return out
-
-
-def unit_of_fractions(t: np.ndarray) -> str | None:
-    """``s`` if times with fractions can be nothing else, None if that is not sure or they are whole.
-
-    Clocks of cameras count microseconds. Times that are whole microseconds as seconds, and not as
-    milliseconds, are seconds; so are such since 1970. Finer times, of a simulator, are seconds where as
-    milliseconds there would be more than 100 events a microsecond.
-    """
-    if (np.rint(t) == t).all():
-        return None
-    t = t.astype(np.float64) if t.dtype.itemsize > 4 else t
-    precision = float(np.finfo(t.dtype).eps)
-    t = t.astype(np.float64)
-
-    def is_whole(factor: float) -> bool:
-        scaled = t * factor
-        slack = np.maximum(1e-3, 2 * precision * np.abs(scaled))
-        return bool((np.abs(scaled - np.rint(scaled)) <= slack).all())
-
-    if is_whole(1e3):
-        return None
-    if is_whole(1e6) or 1e8 < t[0] < 4e9:
-        return "s"
-    return "s" if len(t) > 100.0 * 1e3 * (t.max() - t.min()) else None

@@ -21,10 +21,12 @@ from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
 from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.matlab import MatlabError, read_matrix
+from eventsnn.events.formats.matlab_events import holds_matrix
 from eventsnn.events.stream import SensorSize
 
 _SENSOR = (10, 10, 2)
 _TAXELS = 100
+_NAME = "spiketrain"
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,8 @@ class STMNISTFormat:
     suffixes: tuple[str, ...] = (".mat",)
 
     def sniff(self, head: bytes, path: str) -> Match:
-        """By MATLAB's magic text and the suffix."""
-        fits = head.startswith(b"MATLAB 5.0") and path.lower().endswith(self.suffixes)
-        return Match.CONTENT if fits else Match.NO
+        """By MATLAB's magic text and the name of its matrix."""
+        return Match.CONTENT if holds_matrix(head, path, _NAME) else Match.NO
 
     def open(self, path: str | os.PathLike[str], options: Options) -> STMNISTReader:
         """Open a recording."""
@@ -49,7 +50,7 @@ class STMNISTReader:
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
         try:
-            table = read_matrix(read_bytes(path), "spiketrain")
+            table = read_matrix(read_bytes(path), _NAME)
         except MatlabError as error:
             raise EventFileError(path, f"damaged MATLAB file ({error})") from None
         if table is None or table.ndim != 2 or len(table) != _TAXELS + 1:

@@ -1,0 +1,148 @@
+"""Events in MATLAB files (``.mat``, level 5): ASL-DVS, and what MATLAB tools for event cameras write.
+
+Vectors ``x``, ``y``, ``ts``, ``pol`` (other usual names will do), at the top of the file or in a structure
+(``TD.x``, ...), of which a file may hold several; or a table whose columns the caller names. Times in
+microseconds unless a name or ``columns`` says otherwise, or they can be seconds only; polarities 0 and 1, -1
+and 1, or 1 and 2. Read whole. MATLAB 7.3 writes HDF5 (`hdf5_events`).
+
+Bi, Chadha, Abbas, Bourtsoulatze, Andreopoulos (2019). Graph-based object classification for neuromorphic
+vision sensing. ICCV (ASL-DVS).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from eventsnn.errors import EventFileError, EventStreamError
+from eventsnn.events.fields import find_fields
+from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
+from eventsnn.events.formats.columns import HOW, Columns, to_whole
+from eventsnn.events.formats.gate import Gate
+from eventsnn.events.formats.matlab import MatlabError, Matrix, find_matrices
+from eventsnn.events.formats.streams import StreamInfo, choose_stream
+from eventsnn.events.formats.units import tell_unit
+from eventsnn.events.stream import SensorSize
+
+MAGIC = b"MATLAB 5.0"
+
+
+def holds_matrix(head: bytes, path: str, name: str) -> bool:
+    """Whether a MATLAB file has a numeric matrix of this name; a damaged one may have it."""
+    if not head.startswith(MAGIC):
+        return False
+    try:
+        return any(matrix.name == name for matrix in find_matrices(read_bytes(path)))
+    except MatlabError:
+        return True
+
+
+@dataclass(frozen=True)
+class MatlabFormat:
+    """Reader of MATLAB files of events."""
+
+    name: str = "matlab"
+    suffixes: tuple[str, ...] = (".mat",)
+
+    def sniff(self, head: bytes, path: str) -> Match:
+        """By MATLAB's magic text; a file of ST-MNIST is none."""
+        if not head.startswith(MAGIC) or holds_matrix(head, path, "spiketrain"):
+            return Match.NO
+        return Match.CONTENT
+
+    def open(self, path: str | os.PathLike[str], options: Options) -> MatlabReader:
+        """Open a recording."""
+        return MatlabReader(path, options)
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Events of a file: the structure they are in (or the table), their columns, the unit that names say."""
+
+    name: str
+    columns: dict[str, np.ndarray]
+    unit: str | None
+
+
+class MatlabReader:
+    """See `eventsnn.events.formats.base.Reader`."""
+
+    def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
+        self._path = path
+        given = Columns.given(path, options.columns)
+        try:
+            found = _find_events(path, list(find_matrices(read_bytes(path))), given)
+        except MatlabError as error:
+            raise EventFileError(path, f"damaged MATLAB file ({error})") from None
+        self.streams = tuple(
+            StreamInfo(k, events.name, about=f"{len(events.columns['t']):,} events")
+            for k, events in enumerate(found)
+        )
+        self.stream = choose_stream(path, self.streams, options.stream)
+        events = found[self.stream.number]
+        self._columns = events.columns
+        self._unit = (given.unit if given else None) or events.unit
+        if self._unit is None:
+            self._unit = tell_unit(path, events.name or "ts", self._columns["t"])
+        self.polarities = 2 if "p" in self._columns else 1
+        self._gate = Gate(path, options, None)
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities, if the caller says them."""
+        return self._gate.sensor
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """What was odd so far."""
+        return self._gate.anomalies
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        nothing = np.zeros(len(self._columns["t"]), np.uint8)
+        t = to_whole(self._path, "t", self._columns["t"], self._unit)
+        x, y = (to_whole(self._path, name, self._columns.get(name, nothing)) for name in "xy")
+        yield self._gate.admit(t, x, y, self._columns.get("p", nothing))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _find_events(
+    path: str | os.PathLike[str], matrices: list[Matrix], given: Columns | None
+) -> list[_Events]:
+    """Events at the top of a file, or in its structures; else the tables that the caller's columns fit."""
+    vectors = [m for m in matrices if len(m.shape) == 2 and 1 in m.shape]
+    found, problem = [], None
+    for home in dict.fromkeys(m.name.rpartition(".")[0] for m in vectors):
+        of_home = [m for m in vectors if m.name.rpartition(".")[0] == home]
+        for size in sorted({max(m.shape) for m in of_home}, reverse=True):
+            some = [m for m in of_home if max(m.shape) == size]
+            try:
+                fields = find_fields([m.name.rpartition(".")[2] for m in some], remedy="rename the variable")
+            except EventStreamError as error:
+                problem = problem or str(error)
+                continue
+            if fields is not None:
+                columns = {role: some[k].read().reshape(-1) for role, k in fields.place.items()}
+                found.append(_Events(home, columns, fields.unit))
+                break
+    if not found and given is not None:
+        found = [table for m in matrices if (table := _table(m, given)) is not None]
+    if found:
+        return found
+    names = ", ".join(m.name for m in matrices[:8]) or "no numbers"
+    tables = [m for m in matrices if len(m.shape) == 2 and min(m.shape) in (3, 4, 5)]
+    if problem is None and tables:
+        problem = f"the columns of the table {tables[0].name} have no names; {HOW}"
+    raise EventFileError(path, problem or f"needs vectors x, y, ts, [pol]; it holds {names}")
+
+
+def _table(matrix: Matrix, given: Columns) -> _Events | None:
+    if len(matrix.shape) != 2 or given.width not in matrix.shape:
+        return None
+    rows = matrix.read()
+    rows = rows if matrix.shape[1] == given.width else rows.T
+    return _Events(matrix.name, {role: rows[:, k] for role, k in given.place.items()}, given.unit)
