@@ -344,7 +344,8 @@ def _load_pack(path: Path) -> bytes:
 
     data = Packed(path)
     texts = repr((data.sensor_size, data.classes, data.labels.tolist(), [Path(p).name for p in data.paths]))
-    events = b"".join(data.stream(k).events.tobytes() for k in range(len(data)))
+    streams = [data.stream(k) for k in range(len(data))]
+    events = b"".join(stream.events[name].tobytes() for stream in streams for name in "txyp")
     batch = Feeder(data, 160, None, 1).prepare(np.arange(len(data)), 0)
     read = batch.times.tobytes() + batch.neurons.tobytes() + batch.ptr.tobytes()
     return texts.encode() + events + str(zlib.crc32(read)).encode()

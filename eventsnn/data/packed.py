@@ -13,12 +13,14 @@ Layout, all numbers little-endian::
                   i64 x n: class numbers
                   UTF-8 JSON: {"classes": [...], "names": [n file names]}; "numbered": true where the
                   classes have no names but their numbers; "reading": how the recordings were read, where
-                  not as they are (fields of `ReadingOptions`); "origins_us": [n numbers] where one is not 0
+                  not as they are (fields of `ReadingOptions`); "origins_us": [n numbers] where one is not 0;
+                  "crc32": [n numbers] of the events (files of earlier versions have none)
 
 An event is one 64-bit word: from the lowest bit x, y, p, each as wide as the sensor needs (6 + 6 + 1 bits for
 34 x 34 x 2), and above them the time in microseconds from the recording's origin (`eventsnn.events.origin`),
 so that recordings of any clock fit. N-MNIST's own records take 5 bytes instead of 8, but hold sensors up to
-256 x 240 and 2^23 us only; words hold any recording, and decode with shifts alone.
+256 x 240 and 2^23 us only; words hold any recording, and decode with shifts alone. The checksum of a
+recording is looked at when it is first read.
 
 Recordings are read with ``pread`` rather than through a memory map. Both are served by the operating system's
 page cache; but pages of a map count as resident memory of the process (2 GB for 250 million events, read in
@@ -118,6 +120,8 @@ class Packed(FileSource):
         labels = numbers[n + 1 :]
         folders = [f"{self.root}/{name}" for name in self.classes]
         paths = [f"{folders[k]}/{name}" for k, name in zip(labels.tolist(), text["names"], strict=True)]
+        self._crc32: list[int] | None = text.get("crc32")
+        self._checked = np.full(n, self._crc32 is None)
         self.origins_us = np.array(text.get("origins_us", [0] * n), np.int64)
         super().__init__(paths, labels, bad_files)
 
@@ -134,6 +138,8 @@ class Packed(FileSource):
         try:
             if len(data) != end - start:
                 raise EventStreamError("the file has been cut")
+            if not self._is_sound(index, data):
+                raise EventStreamError("its checksum is wrong")
             events = from_words(np.frombuffer(data, "<u8"), self.sensor_size)
             events["t"] += self.origins_us[index]
             return EventStream(events, self.sensor_size)
@@ -143,7 +149,17 @@ class Packed(FileSource):
 
     def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
         """Read recordings undecoded; see `RecordSource.load`."""
+        for index in indices[~self._checked[indices]].tolist():
+            start, end = self._starts[index : index + 2].tolist()
+            if not self._is_sound(index, os.pread(self._file, end - start, start)):
+                return None  # `stream` says what is wrong, and with which
         return read_words(self._file, self._starts[indices], self._starts[indices + 1])
+
+    def _is_sound(self, index: int, data: bytes) -> bool:
+        """Whether the bytes of a recording are those that were packed; computed once for each recording."""
+        if not self._checked[index] and self._crc32 is not None:
+            self._checked[index] = zlib.crc32(data) == self._crc32[index]
+        return bool(self._checked[index])
 
     def __reduce__(self) -> tuple[object, ...]:
         # An open file cannot travel to another process; its name can.
@@ -250,10 +266,12 @@ def _write_all(
     facts: dict[str, Any],
     sensor_size: SensorSize,
 ) -> int:
-    starts, labels, names, origins = [_FIRST_EVENT], [], [], []
+    starts, labels, names, origins, checksums = [_FIRST_EVENT], [], [], [], []
     file.write(bytes(_FIRST_EVENT))
     for name, label, words, origin in recordings:
-        file.write(words.astype("<u8", copy=False).data)
+        data = np.ascontiguousarray(words, "<u8").data
+        file.write(data)
+        checksums.append(zlib.crc32(data))
         starts.append(starts[-1] + _WORD * len(words))
         labels.append(label)
         names.append(name)
@@ -261,7 +279,7 @@ def _write_all(
     if not names:
         raise EventFileError(out, "there is no readable recording to pack")
     origin_facts = {"origins_us": origins} if any(origins) else {}
-    text = json.dumps({**facts, "names": names, **origin_facts})
+    text = json.dumps({**facts, "names": names, **origin_facts, "crc32": checksums})
     index = np.array([*starts, *labels], "<i8").tobytes() + text.encode()
     file.write(index)
     header = _HEADER.pack(

@@ -32,7 +32,8 @@ class Checkpoint:
     step : int
         Optimiser steps done.
     arrays : dict of str to array
-        Packed weights (``weights/<key>``), optimiser moments (``moment<n>/<key>``), boosting weights.
+        Packed weights (``weights/<key>``), optimiser moments (``moment<n>/<key>``), boosting weights, and the
+        best epoch's weights as the model holds them (``best/<key>``).
     history : list of dict
         Metrics of the epochs done.
     best : dict

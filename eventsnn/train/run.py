@@ -18,7 +18,7 @@ from eventsnn.data.source import CodedSource, LabelledSource, describe_reading
 from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.record import decide_all
 from eventsnn.engines.sweep import Arrivals
-from eventsnn.errors import TrainingError
+from eventsnn.errors import NetworkError, TrainingError
 from eventsnn.interrupts import hold_interrupts
 from eventsnn.learning import macro
 from eventsnn.learning.hm2bp import HM2BP
@@ -37,6 +37,7 @@ from eventsnn.train.samples import Batch, Feeder, cut, shuffled
 
 # The files of a run's folder.
 MODEL, CHECKPOINT, METRICS = "model.h5", "checkpoint.h5", "metrics.jsonl"
+BEST = "best/"  # in a checkpoint: arrays of model.h5
 
 # Raised whenever a change gives runs other bits (solver, draws, order of sums): what was begun before cannot
 # be continued to the same result.
@@ -96,6 +97,7 @@ class TrainingRun:
         self.step = 0
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
+        self.best_weights: dict[str, np.ndarray] = {}
         self.config = self._config()
 
     def run_epoch(self, epochs: int) -> None:
@@ -150,6 +152,7 @@ class TrainingRun:
             array[...] = saved.arrays[name]
         self.epoch, self.step = saved.epoch, saved.step
         self.history, self.best = saved.history, saved.best
+        self._restore_model(saved.arrays)
         # A kill may have come between the checkpoint and its line.
         write_lines(self.folder / METRICS, self.history)
 
@@ -232,14 +235,35 @@ class TrainingRun:
                 )
         if not self.best or _is_better(line, self.best):
             self.best = {name: line[name] for name in ("epoch", "valid_accuracy", "valid_loss")}
-            self.network.with_weights({**self.network.weights, **self.packed.weights()}).save(
-                self.folder / MODEL,
-                training=json.dumps({"config": self.config, "best": self.best}, sort_keys=True),
-            )
+            self.best_weights = {key: array.copy() for key, array in self.packed.weights().items()}
+            self._save_model()
         self.history.append(line)
-        saved = Checkpoint(self.epoch, self.step, self._arrays(), self.history, self.best, self.config)
+        best = {f"{BEST}{key}": array for key, array in self.best_weights.items()}
+        saved = Checkpoint(self.epoch, self.step, self._arrays() | best, self.history, self.best, self.config)
         save_checkpoint(self.folder / CHECKPOINT, saved)
         write_lines(self.folder / METRICS, self.history)
+
+    def _save_model(self) -> None:
+        self.network.with_weights({**self.network.weights, **self.best_weights}).save(
+            self.folder / MODEL,
+            training=json.dumps({"config": self.config, "best": self.best}, sort_keys=True),
+        )
+
+    def _restore_model(self, arrays: dict[str, np.ndarray]) -> None:
+        """Have model.h5 as it was when the checkpoint was written, whatever has become of it since."""
+        names = self.packed.weights()
+        if all(f"{BEST}{key}" in arrays for key in names):
+            self.best_weights = {key: arrays[f"{BEST}{key}"] for key in names}
+            self._save_model()
+            return
+        try:  # a checkpoint of a version that left the best weights to model.h5
+            best = Network.load(self.folder / MODEL).weights
+        except NetworkError as error:
+            raise TrainingError(
+                f"{error}; the checkpoint was written by an earlier eventsnn and cannot replace it: "
+                "put the file back, or train anew in another folder"
+            ) from None
+        self.best_weights = {key: best[key] for key in names}
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {"boost": self.boost}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import struct
 import zlib
 
 import numpy as np
@@ -188,14 +190,29 @@ def test_what_is_no_file(tmp_path):
         Packed(tmp_path / "set.esp", bad_files="maybe")
 
 
+def without_checksums(data: bytes) -> bytes:
+    """A packed file as earlier versions wrote it."""
+    *head, n, start, length, _ = struct.unpack("<8s4I3QI", data[:52])
+    numbers, text = data[start:][: 8 * (2 * n + 1)], data[start:][8 * (2 * n + 1) :]
+    facts = json.loads(text)
+    del facts["crc32"]
+    index = numbers + json.dumps(facts).encode()
+    header = struct.pack("<8s4I3QI", *head, n, start, len(index), zlib.crc32(index))
+    return header + struct.pack("<I", zlib.crc32(header)) + bytes(8) + data[64:start] + index
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(7, "event 0: x = 7 is outside 0..5"), (2**40 << 7, "event 1: t = .* is earlier than event 0")],
 )
-def test_a_damaged_event_is_no_crash(packed_file, value, text):
-    """The index has a checksum, the events are checked one by one when they are used."""
-    data = packed_file.read_bytes()
+@pytest.mark.parametrize("checksums", [True, False], ids=["", "of an earlier version"])
+def test_a_damaged_event_is_no_crash(packed_file, value, text, checksums):
+    """The events have checksums; where they have none, they are checked one by one when they are used."""
+    data = packed_file.read_bytes() if checksums else without_checksums(packed_file.read_bytes())
+    packed_file.write_bytes(data)
+    assert len(Packed(packed_file).stream(0)) > 1
     packed_file.write_bytes(data[:64] + value.to_bytes(8, "little") + data[72:])
+    text = "its checksum is wrong" if checksums else text
     text = rf"set\.esp, byte 64: recording 0 \(.*/0/00000\.bin\) is damaged, pack the set again: {text}"
     for use in (Packed(packed_file).stream, lambda k: Feeder(Packed(packed_file), 60).prepare([1, k], 0)):
         with pytest.raises(EventFileError, match=text):

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
+from eventsnn._util.lock import Lock
 from eventsnn.data import Augmentation, ListDataset
 from eventsnn.errors import TrainingError
 from eventsnn.network import Network
@@ -187,6 +188,51 @@ def test_ctrl_c_keeps_the_last_epoch(tmp_path):
     toy_train(folder, epochs=done + 1, resume=True)
     toy_train(tmp_path / "whole", epochs=done + 1)
     assert_same_run(folder, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("fate", ["missing", "empty", "cut", "a bit", "another"])
+def test_a_damaged_model_is_made_again_from_the_checkpoint(trained, tmp_path, fate):
+    """Also where the best epoch was not the last one, and where there is nothing left to train."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained.folder, folder)
+    best = load_checkpoint(folder / "checkpoint.h5").best["epoch"]
+    model = folder / "model.h5"
+    data = model.read_bytes()
+    if fate == "missing":
+        model.unlink()
+    elif fate == "another":
+        toy_network(seed=9).save(model)
+    else:
+        at = len(data) // 2
+        flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        model.write_bytes({"empty": b"", "cut": data[:at], "a bit": flipped}[fate])
+    result = toy_train(folder, epochs=8, resume=True)
+    assert model.read_bytes() == data
+    assert result.best_epoch == best < 8
+
+
+def test_a_checkpoint_without_the_best_weights_needs_the_model(tmp_path):
+    """Written by an earlier version."""
+    folder = tmp_path / "run"
+    toy_train(folder, epochs=2)
+    saved = load_checkpoint(folder / "checkpoint.h5")
+    for name in [name for name in saved.arrays if name.startswith("best/")]:
+        del saved.arrays[name]
+    save_checkpoint(folder / "checkpoint.h5", saved)
+    toy_train(folder, epochs=2, resume=True)
+    (folder / "model.h5").unlink()
+    with pytest.raises(
+        TrainingError, match=r"model\.h5: no such file; the checkpoint was written by an earlier"
+    ):
+        toy_train(folder, epochs=2, resume=True)
+
+
+def test_two_runs_into_one_folder_are_refused(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with Lock(folder, TrainingError), pytest.raises(TrainingError, match="another run is writing it"):
+        toy_train(folder, epochs=1)
+    toy_train(folder, epochs=1)
 
 
 CHANGES = {
