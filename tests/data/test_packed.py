@@ -192,7 +192,7 @@ def test_what_is_no_file(tmp_path):
 
 def without_checksums(data: bytes) -> bytes:
     """A packed file as earlier versions wrote it."""
-    *head, n, start, length, _ = struct.unpack("<8s4I3QI", data[:52])
+    *head, n, start, _, _ = struct.unpack("<8s4I3QI", data[:52])
     numbers, text = data[start:][: 8 * (2 * n + 1)], data[start:][8 * (2 * n + 1) :]
     facts = json.loads(text)
     del facts["crc32"]
