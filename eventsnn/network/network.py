@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._util.names import describe_names
+from eventsnn._util.names import are_numbers, describe_names
 from eventsnn.errors import NetworkError
 from eventsnn.network.chain import INPUT, fit_layers, name_layers
 from eventsnn.network.classes import check_classes
@@ -346,7 +346,9 @@ class Network:
     def __repr__(self) -> str:
         sizes = "-".join(str(n) for n in (self.input.neurons, *(layer.neurons for layer in self.layers)))
         more = f", {len(self.connections)} further connections" if self.connections else ""
-        named = f", {describe_names(self.classes)}" if self.classes else ""
+        named = (
+            "" if self.classes is None or are_numbers(self.classes) else f", {describe_names(self.classes)}"
+        )
         return f"<Network {sizes} ({', '.join(self.names)}){more}{named}>"
 
     # -- construction

@@ -112,7 +112,7 @@ def test_augment_options(cli: Cli, experiment: Path, folder: Path, recordings: P
     outcome = cli(*options, "--augment", "elastics=8")
     assert outcome.code == 1
     assert (
-        "no augmentation 'elastics'; there are shift, drop, time_scale, jitter, flip, transforms, elastic"
+        "no augmentation 'elastics'; there are shift, drop, time_scale, jitter, flip, transforms, jitter_ms, "
         in outcome.err
     )
     outcome = cli(*options, "--augment", "elastic")
