@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from eventsnn.trace.explain import Explanation, explain, format_explanation
 from eventsnn.trace.potential import membrane_potential
-from eventsnn.trace.reader import Sample, Trace
+from eventsnn.trace.reader import Trace
+from eventsnn.trace.sample import Sample
 from eventsnn.trace.summary import format_summary, summarise
 from eventsnn.trace.writer import TraceWriter
 

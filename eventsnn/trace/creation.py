@@ -16,6 +16,7 @@ from eventsnn.errors import TraceError
 from eventsnn.network import Network
 from eventsnn.network.file import write_network
 from eventsnn.trace import schema
+from eventsnn.trace.checks import header_crc
 from eventsnn.trace.schema import Column
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def fill_file(
     file.attrs["versions_json"] = json.dumps(_versions(), sort_keys=True)
     file.attrs["seed"] = -1 if seed is None else seed
     file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+    file.attrs[schema.HEADER_CRC] = np.uint32(header_crc(file.attrs))
     group = file.create_group("network")
     write_network(group, network)
     seal(group)
@@ -67,6 +69,8 @@ def _create_dataset(file: h5py.File, column: Column) -> None:
         chunks=column.chunks,
         **compression,
     )
+    if column.is_pointer:
+        dataset[0] = 0  # stored, not left to the fill value: readers refuse rows that are not in the file
     dataset.attrs["description"] = column.description
     if column.units is not None:
         dataset.attrs["units"] = column.units

@@ -34,6 +34,9 @@ from eventsnn.trace.afferents import (
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.schema import source_name
 
+TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
+"""How far the sum of a spike's contributions may be from its threshold, relative to their absolute sum."""
+
 INPUT = -1  # `Projection.source` of the input
 
 EVENT = np.dtype([("t_us", "i8"), ("x", "i4"), ("y", "i4"), ("p", "i4"), ("contribution", "f8")])
@@ -158,7 +161,9 @@ def explain(
     ------
     TraceError
         The file is no trace; there is no such sample, layer, neuron or spike; or the spikes come from the
-        clocked engine, to which the exact formula does not apply.
+        clocked engine, to which the exact formula does not apply; or the contributions to a spike do not add
+        up to its threshold (to 1e-6 of their absolute sum for a float64 run, 1e-3 for float32): then the
+        trace is damaged.
     """
     if not isinstance(trace, Trace):
         with Trace(trace) as opened:
@@ -211,11 +216,31 @@ class _Attribution:
         earlier = np.flatnonzero(spikes.neurons[:row] == neuron)
         reset = float(spikes.times[earlier[-1]]) + lif.refractory if earlier.size else -math.inf
         found = []
+        resting = float(resting_contribution(t, reset, lif))
         for incoming in afferents(self.network, self.record, layer, neuron):
             before = int(np.searchsorted(incoming.arrivals, t, side="left"))
             arrivals = incoming.arrivals[:before]
             found.append((incoming, incoming.weights[:before] * unit_contributions(t, reset, arrivals, lif)))
-        return found, float(resting_contribution(t, reset, lif))
+        self._check_sum(layer, row, found, resting)
+        return found, resting
+
+    def _check_sum(
+        self, layer: int, row: int, found: list[tuple[Afferents, np.ndarray]], resting: float
+    ) -> None:
+        """Refuse a spike whose contributions do not add up to its threshold: it is not of this network.
+
+        Rounding errors are of the size of the contributions, which may cancel.
+        """
+        total, threshold = _total((found, resting)), float(self.network.layers[layer].threshold)
+        size = threshold + abs(resting) + sum(float(np.abs(share).sum()) for _, share in found)
+        if not abs(total - threshold) <= TOLERANCE[self.record.dtype] * size:
+            spikes = self.layers[layer]
+            raise TraceError(
+                f"the contributions to the spike of neuron {spikes.neurons[row]} of layer "
+                f"{self.network.names[layer]!r} at {spikes.times[row]:.6f} ms add up to {total:.6g}, not to "
+                f"its threshold {threshold:.6g}: spikes and weights are not those of one simulation "
+                "(a damaged file, or one that was changed)"
+            )
 
     def to_input(self, layer: int, row: int) -> tuple[np.ndarray, np.ndarray, float, float]:
         """Contribution of every input event to spike `row` of a layer, which events could have one, and those

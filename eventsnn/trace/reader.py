@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -14,58 +16,16 @@ import numpy as np
 
 from eventsnn._util.atomic import PART, find_parts
 from eventsnn._util.hdf5 import open_file
-from eventsnn.engines.record import ExitReason, LayerSpikes, SpikeRecord
-from eventsnn.errors import TraceError
+from eventsnn.engines.record import LayerSpikes, SpikeRecord
+from eventsnn.errors import EventSNNError, TraceError
 from eventsnn.network import Network
 from eventsnn.network.file import read_network
-from eventsnn.trace import schema
+from eventsnn.trace import checks, schema
 from eventsnn.trace.potential import PotentialTrace, check_neuron
+from eventsnn.trace.sample import Sample
 
 if TYPE_CHECKING:
     import h5py
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One simulation of a trace.
-
-    Attributes
-    ----------
-    index : int
-    source : str
-        Where it came from; "" if not given.
-    label : int or None
-        Its class.
-    prediction : int or None
-        Output neuron with the most spikes; None if the output stayed silent.
-    epoch : int or None
-    t_start, t_stop : float
-        Its stretch of the file's global time, ms.
-    t_end : float
-        Local time (ms) up to which every spike is recorded; infinite when the network fell quiet.
-    engine, dtype : str
-    exit_reason : ExitReason
-    origin_us : int
-        The recording's time that is local time 0, microseconds; see `eventsnn.events.origin`.
-    """
-
-    index: int
-    source: str
-    label: int | None
-    prediction: int | None
-    epoch: int | None
-    t_start: float
-    t_stop: float
-    t_end: float
-    engine: str
-    dtype: str
-    exit_reason: ExitReason
-    origin_us: int = 0
-
-    @property
-    def length(self) -> float:
-        """Length of the sample, ms."""
-        return self.t_stop - self.t_start
 
 
 class Trace:
@@ -88,24 +48,51 @@ class Trace:
         self.path = Path(path)
         self._file = _open(self.path)
         try:
-            version = int(self._file.attrs["eventsnn_trace"])
-            if version > schema.LAYOUT_VERSION:
-                raise TraceError(
-                    f"{self.path}: written in layout {version}; this eventsnn reads up to "
-                    f"{schema.LAYOUT_VERSION}, install a newer one"
-                )
-            self.config: dict[str, Any] = json.loads(self._file.attrs["config_json"])
-            self.versions: dict[str, str] = json.loads(self._file.attrs["versions_json"])
-            self.created = str(self._file.attrs["created"])
-            seed = int(self._file.attrs["seed"])
-            self._count = int(np.sum(self._file[schema.COMPLETE.path][()]))
-        except (KeyError, OSError, json.JSONDecodeError) as error:
-            self._file.close()
-            raise TraceError(f"{self.path}: not an eventsnn trace, or a damaged one ({error})") from None
-        except TraceError:
+            with self._checking():
+                seed = self._read_header()
+        except EventSNNError:
             self._file.close()
             raise
         self.seed = None if seed < 0 else seed
+
+    def _read_header(self) -> int:
+        """Everything that opening reads and checks; returns the seed."""
+        attributes = self._file.attrs
+        if "eventsnn_trace" not in attributes:
+            raise TraceError(f"{self.path}: not an eventsnn trace (attribute 'eventsnn_trace' is missing)")
+        version = int(attributes["eventsnn_trace"])
+        if version > schema.LAYOUT_VERSION:
+            raise TraceError(
+                f"{self.path}: written in layout {version}; this eventsnn reads up to "
+                f"{schema.LAYOUT_VERSION}, install a newer one"
+            )
+        self._has_crc = version >= schema.FIRST_WITH_CRC
+        if self._has_crc and int(attributes[schema.HEADER_CRC]) != checks.header_crc(attributes):
+            raise checks.DamagedError("the attributes of the file do not have their checksum")
+        self.config: dict[str, Any] = json.loads(attributes["config_json"])
+        self.versions: dict[str, str] = json.loads(attributes["versions_json"])
+        self.created = str(attributes["created"])
+        checks.check_config(self.config, self.network)
+        self._count = checks.count_complete(self._file[schema.COMPLETE.path][()])
+        layers = tuple(self.config.get("potential_layers", self.network.names))
+        columns = schema.all_columns(self.network, self.recorded, layers)
+        if not self._has_crc:
+            columns = [c for c in columns if not c.is_crc and c.path != "/samples/origin_us"]
+        checks.check_structure(self._file, columns, self._count)
+        self._pointers: dict[str, np.ndarray] = {}
+        return int(attributes["seed"])
+
+    @contextmanager
+    def _checking(self) -> Iterator[None]:
+        """What goes wrong in reading the file is a damaged trace: h5py raises almost anything then."""
+        try:
+            yield
+        except (EventSNNError, MemoryError):
+            raise
+        except checks.DamagedError as error:
+            raise TraceError(f"{self.path}: a damaged trace ({error})") from None
+        except Exception as error:
+            raise TraceError(f"{self.path}: a damaged trace ({type(error).__name__}: {error})") from error
 
     def __enter__(self) -> Trace:
         return self
@@ -147,13 +134,19 @@ class Trace:
     @cached_property
     def samples(self) -> tuple[Sample, ...]:
         """The complete samples."""
-        table = {
-            column.path.rpartition("/")[2]: self._file[column.path][: self._count].tolist()
-            for column in schema.SAMPLE_COLUMNS
-            if column.path in self._file  # traces of earlier versions have no origins
-        }
-        rows = (dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True))
-        return tuple(_sample(index, row) for index, row in enumerate(rows))
+        with self._checking():
+            table = {
+                column.path.rpartition("/")[2]: self._file[column.path][: self._count]
+                for column in schema.SAMPLE_COLUMNS
+                if column.path in self._file  # traces of layout 1 have no origins
+            }
+            checks.check_samples(table, self.network)
+            if self._has_crc:
+                told = self._file[schema.SAMPLE_CRC.path][: self._count]
+                checks.check_sample_crcs(told, table)
+        lists = {name: column.tolist() for name, column in table.items()}
+        rows = (dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True))
+        return tuple(Sample.from_row(index, row) for index, row in enumerate(rows))
 
     # -- what happened ----------------------------------------------------------------------
 
@@ -166,14 +159,17 @@ class Trace:
             No such layer or sample.
         """
         self._check_layer(layer)
-        rows = self._rows(f"/spikes/{layer}", sample)
-        group = self._file[f"/spikes/{layer}"]
-        return LayerSpikes(
-            layer,
-            int(group.attrs["n_nodes"]),
-            group["local_ms"][rows],
-            group["node_ids"][rows].astype(np.int32),
-        )
+        with self._checking():
+            path = f"/spikes/{layer}"
+            times, neurons = self._sample_columns(path, ("local_ms", "node_ids"), sample)
+            size = 1 if layer == "bias" else self.network.source_size(self.network.index(layer))
+            checks.check_train(times, neurons, size, f"{path}, sample {sample}")
+            spikes = LayerSpikes(layer, size, times, neurons.astype(np.int32))
+            if layer in self.network.names and not np.array_equal(
+                self._file[f"/counts/{layer}"][sample], spikes.counts
+            ):
+                raise checks.DamagedError(f"{path}, sample {sample}: not as many spikes as /counts has")
+        return spikes
 
     def record(self, sample: int = 0) -> SpikeRecord:
         """The whole simulation, as the engine returned it."""
@@ -198,12 +194,18 @@ class Trace:
             raise TraceError(
                 f"counts are stored per layer of neurons; for the {layer} use Trace.spikes({layer!r}).counts"
             )
-        return self._file[f"/counts/{layer}"][: self._count].astype(np.int64)
+        with self._checking():
+            counts = self._file[f"/counts/{layer}"][: self._count].astype(np.int64)
+            pointer = self._pointer(f"/spikes/{layer}")
+            if not np.array_equal(counts.sum(axis=1), np.diff(pointer[: self._count + 1])):
+                raise checks.DamagedError(f"/counts/{layer} does not add up to the spikes of /spikes/{layer}")
+        return counts
 
     def n_spikes(self, layer: str) -> int:
         """Number of spikes of a layer, or of input events, in all complete samples."""
         self._check_layer(layer)
-        return int(self._file[f"/spikes/{layer}/sample_ptr"][self._count])
+        with self._checking():
+            return int(self._pointer(f"/spikes/{layer}")[self._count])
 
     def spike_time(self, layer: str, neuron: int, spike: int, sample: int = 0) -> float:
         """Time (local ms) of spike number `spike` (from 0) of a neuron.
@@ -231,9 +233,14 @@ class Trace:
                 f"{self.path}: holds no membrane potential of layer {layer!r}; record it with "
                 "record=('spikes', 'potential'), or compute it with eventsnn.trace.membrane_potential"
             )
-        rows = self._rows(f"/potential/{layer}", sample)
-        group = self._file[f"/potential/{layer}"]
-        return PotentialTrace(*(group[name][rows] for name in ("timestamps", "node_ids", "v", "kind")))
+        path, names = f"/potential/{layer}", ("timestamps", "node_ids", "v", "kind")
+        with self._checking():
+            times, neurons, values, kinds = self._sample_columns(path, names, sample)
+            size = self.network[layer].neurons
+            checks.check_train(times, neurons, size, f"{path}, sample {sample}")
+            if not np.isfinite(values).all() or (kinds > schema.KIND_POST_RESET).any():
+                raise checks.DamagedError(f"{path}, sample {sample}: values are not finite, or of no kind")
+        return PotentialTrace(times, neurons, values, kinds)
 
     def spsp(
         self, layer: str, neuron: int, spike: int, sample: int = 0, *, projection: str | None = None
@@ -260,19 +267,31 @@ class Trace:
         """
         key = self._check_projection(layer, projection)
         row = self._spike_row(layer, neuron, spike, sample)
-        k = int(self._file[f"/spikes/{layer}/sample_ptr"][sample]) + row
-        group = self._file[f"/spsp/{key}"]
-        first, last = (int(n) for n in group["post_ptr"][k : k + 2])
-        return group["pre_node_ids"][first:last], group["value"][first:last]
+        with self._checking():
+            k = int(self._pointer(f"/spikes/{layer}")[sample]) + row
+            group = self._file[f"/spsp/{key}"]
+            ends = group["post_ptr"][k : k + 2]
+            if len(ends) != 2 or not ends[0] <= ends[1] <= len(group["value"]):
+                raise checks.DamagedError(f"/spsp/{key}/post_ptr, row {k}, points to no entries")
+            first, last = (int(n) for n in ends)
+            pre, values = group["pre_node_ids"][first:last], group["value"][first:last]
+            if len(pre) != len(values) or not np.isfinite(values).all():
+                raise checks.DamagedError(f"/spsp/{key}, row {k}: values are missing or not finite")
+            if self._has_crc:
+                checks.check_crc(group["post_crc"][k], (pre, values), f"/spsp/{key}, row {k}")
+        return pre, values
 
     def spsp_total(
         self, layer: str, sample: int = 0, *, projection: str | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """S-PSPs of a sample: (post uint32, pre uint32, value float32) of the pairs that are not 0."""
         key = self._check_projection(layer, projection)
-        rows = self._rows(f"/spsp_total/{key}", sample)
-        group = self._file[f"/spsp_total/{key}"]
-        return group["post_node_ids"][rows], group["pre_node_ids"][rows], group["value"][rows]
+        names = ("post_node_ids", "pre_node_ids", "value")
+        with self._checking():
+            post, pre, value = self._sample_columns(f"/spsp_total/{key}", names, sample)
+            if not np.isfinite(value).all():
+                raise checks.DamagedError(f"/spsp_total/{key}, sample {sample}: values are not finite")
+        return post, pre, value
 
     # -- checks ------------------------------------------------------------------------------------
 
@@ -301,10 +320,24 @@ class Trace:
             raise TraceError(f"{self.path}: no projection {key!r} into layer {layer!r}; {there}")
         return key
 
-    def _rows(self, group: str, sample: int) -> slice:
+    def _pointer(self, group: str) -> np.ndarray:
+        """``sample_ptr`` of a group, checked, int64 array (samples + 1,)."""
+        if group not in self._pointers:
+            pointer = self._file[f"{group}/sample_ptr"][: self._count + 1].astype(np.int64)
+            data = [item for item in self._file[group].values() if not item.name.endswith(("_ptr", "_crc"))]
+            checks.check_pointer(pointer, min(len(item) for item in data), f"{group}/sample_ptr")
+            self._pointers[group] = pointer
+        return self._pointers[group]
+
+    def _sample_columns(self, path: str, names: tuple[str, ...], sample: int) -> list[np.ndarray]:
+        """A sample's rows of some columns of a group, which its checksum is of, in this order."""
         self._check_sample(sample)
-        first, last = (int(n) for n in self._file[f"{group}/sample_ptr"][sample : sample + 2])
-        return slice(first, last)
+        first, last = self._pointer(path)[sample : sample + 2].tolist()
+        group = self._file[path]
+        columns = [group[name][first:last] for name in names]
+        if self._has_crc:
+            checks.check_crc(group["sample_crc"][sample], columns, f"{path}, sample {sample}")
+        return columns
 
     def _spike_row(self, layer: str, neuron: int, spike: int, sample: int) -> int:
         spikes = self.spikes(layer, sample)
@@ -330,20 +363,3 @@ def _open(path: Path) -> h5py.File:
     # A file whose writer did not close it (killed, or at work) opens in single-writer-multiple-reader mode
     # only.
     return open_file(path, lambda text: TraceError(f"{path}: {text}"), swmr=path.name.endswith(PART))
-
-
-def _sample(index: int, row: dict[str, Any]) -> Sample:
-    return Sample(
-        index=index,
-        source=row["source"].decode("utf-8"),
-        label=row["label"] if row["label"] >= 0 else None,
-        prediction=row["prediction"] if row["prediction"] >= 0 else None,
-        epoch=row["epoch"] if row["epoch"] >= 0 else None,
-        t_start=row["t_start"],
-        t_stop=row["t_stop"],
-        t_end=row["t_end"],
-        engine=row["engine"].decode(),
-        dtype=row["dtype"].decode(),
-        exit_reason=ExitReason(row["exit_reason"].decode()),
-        origin_us=row.get("origin_us", 0),
-    )

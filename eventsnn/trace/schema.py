@@ -11,6 +11,10 @@
     /spsp/<projection>/        post_ptr pre_node_ids value                          if "spsp"
     /spsp_total/<projection>/  post_node_ids pre_node_ids value sample_ptr          if "spsp"
 
+Since layout 2 a CRC-32 goes with each row of /samples (``crc``), each sample of spikes, potentials and totals
+(``sample_crc``), each spike's S-PSPs (``post_crc``), with /network and with the file's attributes: whoever
+reads a part of the file checks that part (`eventsnn.trace.checks`).
+
 A feed-forward projection bears the name of the layer it feeds, lateral inhibition ``<layer>:lateral``, a
 further connection its own key. Rows of sample s are ``[sample_ptr[s], sample_ptr[s + 1])``. SONATA asks for
 timestamps that grow through the whole file: ``timestamps = t_start[s] + local_ms``, where ``local_ms`` (ms
@@ -29,7 +33,10 @@ from eventsnn.errors import TraceError
 from eventsnn.network import Network, Projection
 from eventsnn.network.layers import BIAS
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
+FIRST_WITH_CRC: Final = 2
+HEADER_CRC: Final = "header_crc32"
+HEADER: Final = ("eventsnn_trace", "config_json", "versions_json", "seed", "created")
 SONATA_MAGIC: Final = 0x0A7A
 SONATA_VERSION: Final = (0, 1)
 SORTING: Final = {"none": 0, "by_id": 1, "by_time": 2}
@@ -66,6 +73,8 @@ class Column:
         Second dimension; 0 for one-dimensional data.
     compress : bool
         gzip 1 and shuffle. What SONATA readers look at stays uncompressed: libsonata knows no filters.
+    covers : tuple of str
+        Of a checksum the columns of its group that it is of.
     """
 
     path: str
@@ -75,11 +84,22 @@ class Column:
     stage: int = DATA
     width: int = 0
     compress: bool = False
+    covers: tuple[str, ...] = ()
 
     @property
     def is_pointer(self) -> bool:
         """True for CSR offsets, which begin with a 0 and have one entry more than there are rows."""
-        return self.path.endswith("_ptr")
+        return not self.width and self.path.endswith(("/sample_ptr", "/post_ptr"))
+
+    @property
+    def is_crc(self) -> bool:
+        """True for checksums, which the traces of layout 1 have not."""
+        return bool(self.covers) or self.path == "/samples/crc"
+
+    @property
+    def is_by_sample(self) -> bool:
+        """True for columns with a row for each sample (and a first 0, if a pointer)."""
+        return bool(self.width) or self.path.startswith("/samples/") or "/sample_" in self.path[-11:]
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -124,6 +144,7 @@ SAMPLE_COLUMNS: Final = (
         POINTERS,
     ),
 )
+SAMPLE_CRC: Final = Column("/samples/crc", "<u4", "CRC-32 of the row's other values", None, POINTERS)
 COMPLETE: Final = Column("/samples/complete", "|u1", "1: all of this sample is in the file", None, SEAL)
 
 
@@ -135,6 +156,7 @@ def spike_columns(layer: str) -> tuple[Column, ...]:
         Column(f"{group}/node_ids", "<u8", "neuron that fired"),
         Column(f"{group}/local_ms", "<f8", "spike time in the sample, exact", "ms", compress=True),
         _sample_ptr(group),
+        _sample_crc(group, ("local_ms", "node_ids")),
     )
 
 
@@ -163,6 +185,7 @@ def potential_columns(layer: str) -> tuple[Column, ...]:
             compress=True,
         ),
         _sample_ptr(group),
+        _sample_crc(group, ("timestamps", "node_ids", "v", "kind")),
     )
 
 
@@ -179,16 +202,24 @@ def spsp_columns(projection: str) -> tuple[Column, ...]:
             "entries of row k of the target's /spikes are [post_ptr[k], post_ptr[k + 1])",
             stage=POINTERS,
         ),
+        Column(
+            f"{spike}/post_crc",
+            "<u4",
+            "CRC-32 of row k's pre_node_ids and value",
+            stage=POINTERS,
+            covers=("pre_node_ids", "value"),
+        ),
         Column(f"{total}/post_node_ids", "<u4", "post-synaptic neuron, ascending", compress=True),
         Column(f"{total}/pre_node_ids", "<u4", "pre-synaptic neuron", compress=True),
         Column(f"{total}/value", "<f4", f"S-PSP of the sample, {what}", "1", compress=True),
         _sample_ptr(total),
+        _sample_crc(total, ("post_node_ids", "pre_node_ids", "value")),
     )
 
 
 def all_columns(network: Network, record: tuple[str, ...], potential_layers: tuple[str, ...]) -> list[Column]:
     """Every dataset of a trace of `network` with the given record options."""
-    columns = [*SAMPLE_COLUMNS, COMPLETE]
+    columns = [*SAMPLE_COLUMNS, SAMPLE_CRC, COMPLETE]
     for layer in trains(network):
         columns += spike_columns(layer)
     columns += [count_column(str(layer.name), layer.neurons) for layer in network.layers]
@@ -219,6 +250,16 @@ def _sample_ptr(group: str) -> Column:
         "<u8",
         "rows of sample s are [sample_ptr[s], sample_ptr[s + 1])",
         stage=POINTERS,
+    )
+
+
+def _sample_crc(group: str, covers: tuple[str, ...]) -> Column:
+    return Column(
+        f"{group}/sample_crc",
+        "<u4",
+        f"CRC-32 of the rows of sample s: {', '.join(covers)}",
+        stage=POINTERS,
+        covers=covers,
     )
 
 

@@ -16,6 +16,7 @@ from eventsnn.errors import TraceError
 from eventsnn.network import Network
 from eventsnn.trace import schema
 from eventsnn.trace.afferents import check_exact_time
+from eventsnn.trace.checks import add_to_crc, combine_crcs
 from eventsnn.trace.creation import config_text
 from eventsnn.trace.output import TraceFile
 from eventsnn.trace.potential import last_spike, record_potentials, sample_length
@@ -91,6 +92,10 @@ class TraceWriter:
         for layer in self._potential_layers:
             network[layer]  # raises NetworkError if there is none
         self._columns = schema.all_columns(network, self.record, self._potential_layers)
+        self._dtypes = {column.path: column.dtype for column in self._columns}
+        self._covers = {column.path: column.covers for column in self._columns if column.covers}
+        # Of what was put into each column since its last checksum.
+        self._crcs: dict[str, int] = dict.fromkeys(self._dtypes, 0)
         self._pending: dict[str, list[np.ndarray]] = {column.path: [] for column in self._columns}
         self._pending_bytes = 0
         self._pending_samples = 0
@@ -291,6 +296,7 @@ class TraceWriter:
     def _close_spikes(self, layer: str, counts: np.ndarray | None) -> None:
         """End a sample's rows of a layer, with the counts of its neurons; input and biases have none."""
         self._point(f"/spikes/{layer}/sample_ptr", f"/spikes/{layer}/timestamps")
+        self._put_crc(f"/spikes/{layer}/sample_crc")
         if counts is not None:
             self._put(f"/counts/{layer}", counts[None, :])
 
@@ -303,6 +309,7 @@ class TraceWriter:
             self._put(f"{group}/v", potential.values)
             self._put(f"{group}/kind", potential.kinds)
             self._point(f"{group}/sample_ptr", f"{group}/v")
+            self._put_crc(f"{group}/sample_crc")
 
     def _append_spsps(self, run: SpikeRecord) -> None:
         for projection in self.network.projections:
@@ -312,10 +319,12 @@ class TraceWriter:
                 self._put(f"{group}/pre_node_ids", shares.pre)
                 self._put(f"{group}/value", shares.values)
                 self._point(f"{group}/post_ptr", f"{group}/value")
+                self._put_crc(f"{group}/post_crc")
             columns = ("post_node_ids", "pre_node_ids", "value")
             for name, values in zip(columns, totals.coordinates(), strict=True):
                 self._put(f"{total}/{name}", values)
             self._point(f"{total}/sample_ptr", f"{total}/value")
+            self._put_crc(f"{total}/sample_crc")
 
     def _append_sample(
         self, run: SpikeRecord, decision: int | None, source: str, label: int, epoch: int, length: float
@@ -333,19 +342,34 @@ class TraceWriter:
             "exit_reason": run.exit_reason.value.encode(),
             "origin_us": run.origin_us,
         }
+        crc = 0
         for name, value in row.items():
-            self._put(f"/samples/{name}", np.array([value]))
+            crc = self._put(f"/samples/{name}", np.array([value]), crc)
+        self._put(schema.SAMPLE_CRC.path, np.array([crc]))
         self._put(schema.COMPLETE.path, np.array([1]))
 
     # -- the file ----------------------------------------------------------------------------------
 
-    def _put(self, path: str, values: np.ndarray) -> None:
+    def _put(self, path: str, values: np.ndarray, crc: int | None = None) -> int:
+        """Append to a column; returns the CRC-32 since its last checksum, or goes on with `crc`."""
+        values = np.ascontiguousarray(values, dtype=self._dtypes[path])
+        crc = add_to_crc(self._crcs[path] if crc is None else crc, values)
+        self._crcs[path] = crc
         self._pending[path].append(values)
         self._rows[path] += len(values)
         self._pending_bytes += values.nbytes
         if self._pending_bytes > FLUSH_BYTES:
             self._write_stage(schema.DATA)
             self._pending_bytes = 0
+        return crc
+
+    def _put_crc(self, path: str) -> None:
+        """Close a row of a checksum: of what was put into the columns that it covers since its last row."""
+        group = path.rpartition("/")[0]
+        columns = [f"{group}/{name}" for name in self._covers[path]]
+        crc = combine_crcs([self._crcs[column] for column in columns])
+        self._crcs.update(dict.fromkeys(columns, 0))
+        self._put(path, np.array([crc]))
 
     def _point(self, pointer: str, column: str) -> None:
         """Close a row of a CSR pointer at the present end of `column`."""
@@ -361,6 +385,7 @@ class TraceWriter:
                 self._file.cut(path, keep)
                 self._written[path] = keep
         self._rows = rows
+        self._crcs = dict.fromkeys(self._crcs, 0)
 
     def _write_out(self) -> None:
         """Write what is pending: data, then pointers, then the seal, each flushed before the next."""
@@ -375,7 +400,7 @@ class TraceWriter:
             path, parts = column.path, self._pending[column.path]
             if column.stage != stage or not parts:
                 continue
-            values = np.concatenate(parts).astype(column.dtype, copy=False)
+            values = np.concatenate(parts)
             end = self._written[path] + len(values)
             self._file.write(path, self._written[path], values)
             # Only now: an interrupted write is repeated at the same place.
