@@ -298,7 +298,10 @@ def _make_model(folder: Path) -> Path:
 
 
 def _load_model(path: Path) -> bytes:
-    network = es.Network.load(path)
+    return _load_network(es.Network.load(path))
+
+
+def _load_network(network: es.Network) -> bytes:
     weights = [f"{key} {w.dtype} {w.shape}".encode() + w.tobytes() for key, w in network.weights.items()]
     return str(network.to_table()).encode() + b"".join(weights)
 
@@ -351,10 +354,51 @@ def _load_pack(path: Path) -> bytes:
     return texts.encode() + events + str(zlib.crc32(read)).encode()
 
 
+def _make_trace(folder: Path) -> Path:
+    from eventsnn.trace import TraceWriter
+    from tests.trace.conftest import busy_input, busy_network
+
+    network = busy_network()
+    with TraceWriter(folder / "trace.h5", network, record=("potential", "spsp"), seed=5) as writer:
+        for seed in (1, 2):
+            run = es.simulate(network, busy_input(seed, 60), engine="twin", t_stop=60.0)
+            writer.append(run, source=f"{seed}.bin", label=seed, epoch=7)
+    return folder / "trace.h5"
+
+
+def _load_trace(path: Path) -> bytes:
+    from eventsnn.trace import Trace, explain, summarise
+
+    found: list[object] = []
+    with Trace(path) as trace:
+        summary = summarise(trace)
+        del summary["file"], summary["file_mb"]
+        found += [summary, trace.samples, trace.config, trace.versions, _load_network(trace.network)]
+        for number in range(len(trace)):
+            record = trace.record(number)
+            for name, spikes in (("input", record.input), *record.layers.items()):
+                found += [name, spikes.times.tobytes(), spikes.neurons.tobytes()]
+            for name in trace.network.names:
+                potential = trace.potential(name, number)
+                parts = (potential.times, potential.neurons, potential.values, potential.kinds)
+                found += [part.tobytes() for part in parts]
+            for projection in trace.network.projections:
+                layer, key = trace.network.names[projection.target], projection.key
+                found += [part.tobytes() for part in trace.spsp_total(layer, number, projection=key)]
+                for neuron in np.flatnonzero(record[layer].counts).tolist():
+                    pair = trace.spsp(layer, neuron, 0, number, projection=key)
+                    found += [part.tobytes() for part in pair]
+            neuron = int(record["output"].neurons[0])
+            why = explain(trace, layer="output", neuron=neuron, spike=0, sample=number)
+            found += [why.events.tobytes(), why.causes.tobytes()]
+    return repr(found).encode()
+
+
 KINDS = {
     "model": Kind(_make_model, _load_model, mutate_hdf5),
     "checkpoint": Kind(_make_checkpoint, _load_checkpoint, mutate_hdf5),
     "pack": Kind(_make_pack, _load_pack),
+    "trace": Kind(_make_trace, _load_trace, mutate_hdf5),
 }
 
 

@@ -99,7 +99,11 @@ class Column:
     @property
     def is_by_sample(self) -> bool:
         """True for columns with a row for each sample (and a first 0, if a pointer)."""
-        return bool(self.width) or self.path.startswith("/samples/") or "/sample_" in self.path[-11:]
+        return (
+            bool(self.width)
+            or self.path.startswith("/samples/")
+            or self.path.endswith(("/sample_ptr", "/sample_crc"))
+        )
 
     @property
     def chunks(self) -> tuple[int, ...]:
