@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Unpack
@@ -62,6 +63,9 @@ class Recording:
         self.format = known.name
         self._known, self._options, self._region = known, options, region or Region()
         self._reader: Reader = known.open(path, options)
+        self._close = weakref.finalize(self, _close_all, self._reader, unpacked)
+        self._close.atexit = False
+        self._ended = False
         self.origin_us: int | None = None
         self._whole = self._reader.sensor
         if self._whole is None and self._region.crop is not None:
@@ -127,10 +131,8 @@ class Recording:
         return f"<Recording {self.path!r}, format {self.format}{stream}>"
 
     def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
-        if self._unpacked is not None:
-            self._unpacked.close()
+        """Close the file; it is closed by itself once it has been read to its end, and by forgetting it."""
+        self._close()
 
     def __enter__(self) -> Recording:
         return self
@@ -160,16 +162,24 @@ class Recording:
 
     def _arrays(self) -> Iterator[np.ndarray]:
         """Events in order of time, on the whole sensor, up to the end of the time to be kept."""
+        if self._ended:
+            return
         arrays: Iterable[np.ndarray] = self._reader
         if self._options.on_bad == "sort":
             arrays = self._sorted()
-        for events in arrays:
-            if len(events):
-                if self.origin_us is None:
-                    self.origin_us = find_origin(events["t"]) if events["t"][0] >= 0 else 0
-                yield events
-                if events["t"][-1] - self.origin_us >= self._region.t_until * 1000.0:
-                    break
+        try:
+            for events in arrays:
+                if len(events):
+                    if self.origin_us is None:
+                        self.origin_us = find_origin(events["t"]) if events["t"][0] >= 0 else 0
+                    yield events
+                    if events["t"][-1] - self.origin_us >= self._region.t_until * 1000.0:
+                        break
+        except Exception:
+            self.close()
+            raise
+        self._ended = True
+        self.close()
         odd = self.anomalies
         done = {"skip": "left out", "clamp": "clamped", "sort": "sorted"}.get(self._options.on_bad)
         if done is not None and odd.outside + odd.backwards:
@@ -203,6 +213,12 @@ def _join(parts: Iterable[np.ndarray]) -> np.ndarray:
     """One array of all events; not copied where one part has them all."""
     full = [events for events in parts if len(events)]
     return full[0] if len(full) == 1 else np.concatenate([np.empty(0, EVENT_DTYPE), *full])
+
+
+def _close_all(reader: Reader, unpacked: Unpacked | None) -> None:
+    reader.close()
+    if unpacked is not None:
+        unpacked.close()
 
 
 def smallest_sensor(parts: Reader | list[np.ndarray], polarities: int = 2) -> SensorSize:

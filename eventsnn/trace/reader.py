@@ -17,7 +17,7 @@ import numpy as np
 from eventsnn._util.atomic import PART, find_parts
 from eventsnn._util.hdf5 import open_file
 from eventsnn.engines.record import LayerSpikes, SpikeRecord
-from eventsnn.errors import EventSNNError, TraceError
+from eventsnn.errors import EventSNNError, NetworkError, TraceError
 from eventsnn.network import Network
 from eventsnn.network.file import read_network
 from eventsnn.trace import checks, schema
@@ -87,6 +87,8 @@ class Trace:
         """What goes wrong in reading the file is a damaged trace: h5py raises almost anything then."""
         try:
             yield
+        except NetworkError as error:  # of the file's network: names the file already
+            raise TraceError(str(error)) from None
         except (EventSNNError, MemoryError):
             raise
         except checks.DamagedError as error:
