@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -90,6 +91,8 @@ class ByteSource:
             raise EventFileError(self.name, "its format cannot be told; pass format=... (--format)")
         self._decoder = _byte_decoder(find_format(self.name, format), self.name, options)
         self._file = sys.stdin.fileno() if self._stdin else open_file(path)
+        self._close = weakref.finalize(self, _nothing if self._stdin else os.close, self._file)
+        self._close.atexit = False
         self._idle = idle
         self._open = True
 
@@ -114,6 +117,7 @@ class ByteSource:
                 since = time.monotonic()
                 yield self._decoder.feed(block)
             elif self._stdin or (self._idle is not None and time.monotonic() - since >= self._idle):
+                self.close()
                 yield self._decoder.finish()
                 return
             else:
@@ -123,8 +127,11 @@ class ByteSource:
     def close(self) -> None:
         """Take no more."""
         self._open = False
-        if not self._stdin:
-            os.close(self._file)
+        self._close()
+
+
+def _nothing(_: int) -> None:
+    """Standard input is left open: others may read on."""
 
 
 def _byte_decoder(known: EventFormat, name: str, options: Options) -> ByteDecoder:

@@ -14,8 +14,7 @@ from eventsnn.cli import main
 from eventsnn.engines import twin
 from eventsnn.errors import TraceError
 from eventsnn.network import Dense, Input, Network
-from eventsnn.trace import Trace, TraceWriter, explain
-from eventsnn.trace import schema
+from eventsnn.trace import Trace, TraceWriter, explain, schema
 from tests.mutations import try_kind
 
 
@@ -28,6 +27,12 @@ def test_a_trace_that_was_changed_is_refused_or_gives_the_same():
 def change(path: Path, name: str, edit: Callable[[np.ndarray], np.ndarray]) -> None:
     with h5py.File(path, "r+") as file:
         file[name][...] = edit(file[name][()])
+
+
+def read_all(path: Path) -> None:
+    with Trace(path) as trace:
+        assert len(trace.samples) == 2
+        trace.record(1)
 
 
 def to_layout_1(path: Path) -> None:
@@ -60,9 +65,8 @@ def test_what_is_wrong_is_said(trace_path, tmp_path, name, edit, words):
     path = tmp_path / "changed.h5"
     shutil.copyfile(trace_path, path)
     change(path, name, edit)
-    with pytest.raises(TraceError, match=rf"changed\.h5: .*{words}"), Trace(path) as trace:
-        assert len(trace.samples) == 2
-        trace.record(1)
+    with pytest.raises(TraceError, match=rf"changed\.h5: .*{words}"):
+        read_all(path)
 
 
 def test_traces_without_checksums_are_read_and_explained_only_if_the_sum_is_the_threshold(
@@ -75,7 +79,7 @@ def test_traces_without_checksums_are_read_and_explained_only_if_the_sum_is_the_
     why = explain(path, layer="output", neuron=neuron, spike=0, sample=1)
     assert why.sum == pytest.approx(why.threshold, rel=1e-9)
     change(path, "network/weights/output", lambda v: v * 1.5)
-    with pytest.raises(TraceError, match="do not|add up to .*, not to its threshold 1.5"):
+    with pytest.raises(TraceError, match=r"add up to .*, not to its threshold 1\.5"):
         explain(path, layer="output", neuron=neuron, spike=0, sample=1)
     change(path, "spikes/output/local_ms", lambda v: v * np.nan)
     with pytest.raises(TraceError, match="not finite and in order"):
