@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -78,6 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 done; 1 failed; 2 wrong use; 130 stopped by Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold bytes that are no UTF-8; a strict terminal would end the command there.
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", EventFileWarning)
     try:
@@ -123,7 +128,6 @@ def _fail(text: str) -> int:
 def _close_pipe() -> int:
     """Whoever read our output (``head``, say) has had enough: no error, but nothing more is to be written."""
     import os
-    import sys
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_FAILURE

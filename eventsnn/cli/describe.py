@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn.cli.common import format_fields, format_size
+from eventsnn.cli.common import format_fields, format_size, printable
 from eventsnn.events import EventStream, Recording, detect_format, open_events
 from eventsnn.events.formats.base import Anomalies
 from eventsnn.events.formats.streams import StreamChoiceError, StreamInfo
@@ -105,7 +105,7 @@ def describe_recording(file: Path, plot: Path | None, **reading: Any) -> tuple[d
     if plot is not None:
         from eventsnn.plots import plot_recording
 
-        plot_recording(plot, summary.map, summary.rate, summary.step / 1e3, title=file.name)
+        plot_recording(plot, summary.map, summary.rate, summary.step / 1e3, title=printable(file.name))
         fields.append(("picture", str(plot)))
     return result, f"{file}: a recording\n{format_fields(fields)}"
 

@@ -418,5 +418,8 @@ def _length(run: SpikeRecord, t_stop_ms: float | None) -> float:
 
 
 def _cut_utf8(text: str, size: int) -> bytes:
-    """Encode `text`, cut to `size` bytes without splitting a character."""
-    return text.encode("utf-8")[:size].decode("utf-8", errors="ignore").encode("utf-8")
+    """Encode `text`, cut to `size` bytes without splitting a character.
+
+    Bytes of a file's name that are no UTF-8 become ``\\udcff``.
+    """
+    return text.encode("utf-8", "backslashreplace")[:size].decode("utf-8", errors="ignore").encode("utf-8")

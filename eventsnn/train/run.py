@@ -286,7 +286,9 @@ class TrainingRun:
                 f"{label}/{Path(path).name}"
                 for path, label in zip(source.paths, source.labels.tolist(), strict=True)
             )
-            checksum = zlib.crc32(indices.astype(np.int64).tobytes(), zlib.crc32(names.encode()))
+            checksum = zlib.crc32(
+                indices.astype(np.int64).tobytes(), zlib.crc32(names.encode("utf-8", "surrogateescape"))
+            )
             facts = source.facts() if isinstance(source, CodedSource) else {}
             reading = describe_reading(source)
             if reading:

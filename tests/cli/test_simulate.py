@@ -1,5 +1,6 @@
 """eventsnn simulate"""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,17 @@ def test_options_reach_the_engine(cli: Cli, model: Path, recordings: Path) -> No
     assert (result["dtype"], result["engine"], result["exit_reason"]) == ("float32", "queue", "t_stop")
     assert result["t_end_ms"] == 10.0
     assert result["events"] < 120
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are UTF-8")
+def test_a_name_that_is_no_utf8(cli: Cli, model: Path, recordings: Path, tmp_path: Path) -> None:
+    name = b"caf\xe9.bin".decode("utf-8", "surrogateescape")
+    (tmp_path / name).write_bytes((recordings / "1" / "00002.bin").read_bytes())
+    assert cli("simulate", model, tmp_path / name, "--trace", tmp_path / "t.h5", "--json").code == 0
+    with Trace(tmp_path / "t.h5") as trace:
+        assert trace.samples[0].source.endswith("caf\\udce9.bin")
+    pytest.importorskip("matplotlib")
+    assert cli("info", tmp_path / name, "--sensor", "6x5x2", "--plot", tmp_path / "a.png").code == 0
 
 
 def test_trace(cli: Cli, model: Path, recordings: Path, tmp_path: Path) -> None:

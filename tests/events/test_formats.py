@@ -415,5 +415,5 @@ def test_an_old_aedat_is_named_where_it_fails(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(aedat, "Decoder", fail)
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.2.0")
     (tmp_path / "a.aedat4").write_bytes((Path(__file__).parent / "corpus/aedat4-none.aedat4").read_bytes())
-    with pytest.raises(EventFileError, match=r"unknown frame format 2\); aedat 2\.2\.0 is old: pip install -U"):
+    with pytest.raises(EventFileError, match=r"frame format 2\); aedat 2\.2\.0 is old: pip install"):
         read(tmp_path / "a.aedat4")
