@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
 
 if TYPE_CHECKING:
-    from eventsnn.network import Network
+    from eventsnn.network import Network, RunSettings
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -129,6 +130,17 @@ def _describe_hdf5(file: Path) -> tuple[dict[str, Any], str]:
     )
 
 
+def _describe_settings(settings: RunSettings) -> str:
+    """``steps of 0.6 ms (engine clocked), for 324 ms, stabilised (nmnist)``."""
+    exact = settings.step_ms is None
+    parts = ["exact time" if exact else f"steps of {settings.step_ms:g} ms (engine clocked)"]
+    if settings.duration_ms is not None:
+        parts.append(f"for {settings.duration_ms:g} ms")
+    if settings.stabilise is not None:
+        parts.append(f"stabilised ({settings.stabilise})")
+    return ", ".join(parts)
+
+
 def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str]:
     weights = {key: int(array.size) for key, array in network.weights.items()}
     result = {
@@ -136,6 +148,7 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
         "sensor": list(network.input.sensor_size),
         "weights": weights,
         **network.to_table(),
+        "settings": asdict(network.settings),
     }
     lines = [
         f"{file}: a model",
@@ -154,6 +167,7 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
         lines.append(line)
     lines += [f"  {c.key}: from {c.source} to {c.target}, delay {c.delay:g} ms" for c in network.connections]
     lines.append(f"  {sum(weights.values()):,} synaptic weights")
+    lines.append(f"  samples run in {_describe_settings(network.settings)}")
     if network.classes is not None:
         lines.append(f"  classes {describe_classes(network.classes)}")
     return result, "\n".join(lines)

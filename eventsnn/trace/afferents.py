@@ -99,7 +99,7 @@ def resting_contribution(t: np.ndarray | float, reset: float, lif: LIF) -> np.nd
 
 
 def check_exact_time(engine: str, purpose: str) -> None:
-    """Refuse spikes of the clocked engine: on its 1 ms grid the closed form does not hold.
+    """Refuse spikes of the clocked engine: on its grid of steps the closed form does not hold.
 
     Raises
     ------
@@ -108,5 +108,5 @@ def check_exact_time(engine: str, purpose: str) -> None:
     if engine == "clocked":
         raise TraceError(
             f"{purpose} needs spikes in exact time, but these come from the 'clocked' engine, "
-            "which steps 1 ms at a time; simulate again with engine='queue'"
+            "which computes in steps; simulate again with engine='queue'"
         )

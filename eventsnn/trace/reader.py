@@ -20,6 +20,7 @@ from eventsnn.engines.record import LayerSpikes, SpikeRecord
 from eventsnn.errors import EventSNNError, NetworkError, TraceError
 from eventsnn.network import Network
 from eventsnn.network.file import read_network
+from eventsnn.network.settings import DEFAULT_STEP_MS
 from eventsnn.trace import checks, schema
 from eventsnn.trace.potential import PotentialTrace, check_neuron
 from eventsnn.trace.sample import Sample
@@ -184,6 +185,7 @@ class Trace:
             exit_reason=row.exit_reason,
             engine=row.engine,
             dtype=row.dtype,
+            step_ms=self.config.get("step_ms", DEFAULT_STEP_MS) if row.engine == "clocked" else None,
             classes=network.classes,
             origin_us=row.origin_us,
         )

@@ -22,7 +22,8 @@ def steps_of(samples: Arrivals, step_ms: float) -> list[int]:
         steps = [count_steps(samples.duration, step_ms)] * len(samples)
     else:
         steps = [last_step(last, step_ms) + 1 for last in samples.last_times.tolist()]
-    check_length(max(steps, default=0), step_ms, "the longest recording")
+    what = "the longest recording" if samples.duration is None else "duration_ms"
+    check_length(max(steps, default=0), step_ms, what)
     return steps
 
 

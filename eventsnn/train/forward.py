@@ -30,7 +30,10 @@ Forward: TypeAlias = Callable[[Arrivals], np.ndarray]
 def clocked_forward(network: Network, step_ms: float, dtype: str, pool: Pool) -> Forward:
     """Through all layers on the clock; SimulationError if it cannot run the network."""
     if check_dtype(dtype) is not np.float32:
-        raise SimulationError("engine 'clocked' computes in float32 only")
+        raise SimulationError(
+            "engine 'clocked' computes in float32 only; engine 'queue' or 'sweep' runs the network in exact "
+            "time"
+        )
     check_clock(network, step_ms)
     clock, last = ClockedNetwork(network, step_ms=step_ms), len(network.layers)
 

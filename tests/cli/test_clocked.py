@@ -62,6 +62,70 @@ def test_train_and_evaluate(cli: Cli, tmp_path: Path) -> None:
     assert "cannot resume, engine was" in resumed.err
 
 
+def test_models_of_the_clock_run_on_it(cli: Cli, tmp_path: Path) -> None:
+    experiment, data, run = tmp_path / "experiment.toml", tmp_path / "recordings", tmp_path / "run"
+    experiment.write_text(EXPERIMENT + 'engine = "clocked"\nstep_ms = 0.5\nduration_ms = 30\n')
+    write_recordings(data, 6)
+    options = ("--train", data, "--out", run)
+    trained = cli("train", experiment, *options, "--step-ms", 2, "--per-class", 4, "--json")
+    assert trained.code == 0, trained.err
+    command = (run / "command.txt").read_text()
+    assert "--step-ms 2.0" in command
+    assert "--per-class 4" in command
+    assert es.Network.load(run / "model.h5").settings == es.RunSettings("clocked", 2.0, 30.0)
+    text = cli("evaluate", run / "model.h5", "--data", data).out
+    assert "engine clocked, steps of 2 ms;" in text
+    found = cli("evaluate", run / "model.h5", "--data", data, "--json").json
+    assert (found["engine"], found["step_ms"]) == ("clocked", 2.0)
+    exact = cli("evaluate", run / "model.h5", "--data", data, "--engine", "sweep", "--per-class", 2, "--json")
+    assert [exact.json[name] for name in ("engine", "step_ms", "n")] == ["sweep", None, 4]
+    assert (
+        "engine sweep, exact time;"
+        in cli("evaluate", run / "model.h5", "--data", data, "--engine", "sweep").out
+    )
+    recording = next((data / "0").iterdir())
+    simulated = cli("simulate", run / "model.h5", recording, "--json").json
+    assert [simulated[name] for name in ("engine", "step_ms", "dtype")] == ["clocked", 2.0, "float32"]
+    assert simulated["t_end_ms"] == 30.0
+    other = cli("simulate", run / "model.h5", recording, "--step-ms", 0.5, "--trace", tmp_path / "t.h5")
+    assert "through engine clocked, steps of 0.5 ms, float32" in other.out
+    record = es.Trace(tmp_path / "t.h5").record()
+    assert (record.engine, record.step_ms) == ("clocked", 0.5)
+    text = cli("simulate", run / "model.h5", recording, "--engine", "queue").out
+    assert "engine queue, exact time" in text
+    info = cli("info", run / "model.h5")
+    assert "samples run in steps of 2 ms (engine clocked), for 30 ms" in info.out
+
+
+def test_bad_settings_are_one_clear_error(cli: Cli, tmp_path: Path) -> None:
+    experiment, data = tmp_path / "experiment.toml", write_recordings(tmp_path / "recordings", 2)
+    train = ("train", experiment, "--train", data, "--out", tmp_path / "run")
+    for lines, options, text in (
+        ("", ("--step-ms", 2), "training: step_ms is for engine 'clocked'"),
+        ('engine = "clocked"', ("--step-ms", -2), "step_ms must be a finite number of ms above 0, got -2.0"),
+        ('engine = "clocked"', ("--step-ms", 0.7), "refractory must be whole steps of 0.7 ms, got 2 ms"),
+        ('engine = "clocked"', ("--duration-ms", 1e8), "duration_ms: engine 'clocked' takes up to 1000000"),
+        ('duration_ms = "long"', (), "duration_ms must be a finite number of ms above 0, got 'long'"),
+        ("per_class = 0", (), "per_class must be a whole number >= 1, got 0"),
+        ('stabilise = "yes"', (), "stabilise must be one of nmnist, or left out, got 'yes'"),
+    ):
+        experiment.write_text(EXPERIMENT + lines + "\n")
+        outcome = cli(*train, *options)
+        assert outcome.code == 1
+        assert text in outcome.err
+        assert len(outcome.err.strip().splitlines()) == 1
+    experiment.write_text(EXPERIMENT + 'engine = "clocked"\nstep_ms = 2.0\n')
+    exact = cli(*train, "--engine", "exact")
+    assert exact.code == 0, exact.err  # the file's step is not for it
+    stopped = cli("evaluate", tmp_path / "run" / "model.h5", "--data", data, "--step-ms", 1)
+    assert (stopped.code, "step_ms is for engine 'clocked'" in stopped.err) == (1, True)
+    model = make_network().with_settings(es.RunSettings("clocked"))
+    model.save(tmp_path / "net.h5")
+    recording = next((data / "0").iterdir())
+    parts = cli("simulate", tmp_path / "net.h5", recording, "--spikes", tmp_path / "s.csv")
+    assert (parts.code, "does not run in parts; engine 'queue' or 'sweep'" in parts.err) == (1, True)
+
+
 def test_evaluate_counts_the_decisions_of_clocked_runs(cli: Cli, tmp_path: Path) -> None:
     recordings = write_recordings(tmp_path / "recordings", 4)
     network = make_network()

@@ -39,12 +39,51 @@ CNN_PARTS = ("", "_refine", "_finish")
         *((f"mnist/cnn{part}.toml", 15 * 25 + 40 * 15 * 25 + 640 * 300 + 300 * 10) for part in CNN_PARTS),
         ("emnist/dense.toml", 665_647),  # the figure of the paper, biases included
         ("nmnist/dense.toml", 2312 * 800 + 800 * 10),
+        ("nmnist/authors.toml", 2312 * 800 + 800 * 10),
         ("nmnist/cnn.toml", 15 * 50 + 40 * 15 * 25 + 1000 * 300 + 300 * 10),
     ],
 )
 def test_number_of_weights(experiment: str, weights: int) -> None:
     network = es.Experiment.load(DATASETS / experiment).make_network()
     assert sum(array.size for array in network.weights.values()) == weights
+
+
+def test_the_authors_setting_for_nmnist() -> None:
+    # Their configuration (NMnistConfig.txt) counts in steps, 540 of them: tau_m 64, tau_s 8, T_REFRAC 2.
+    plan = es.Experiment.load(DATASETS / "nmnist" / "authors.toml")
+    training = plan.training
+    assert (training.engine, training.step_ms, training.stabilise) == ("clocked", 0.6, "nmnist")
+    assert training.duration_ms == pytest.approx(540 * 0.6)
+    for layer in plan.make_network().layers:
+        assert (layer.tau_m, layer.tau_s, layer.refractory) == pytest.approx((64 * 0.6, 8 * 0.6, 2 * 0.6))
+        assert layer.threshold == 15.0
+    assert (plan.rule.desired, plan.rule.undesired, plan.rule.margin) == (35, 5, 5)
+    assert (plan.rule.penalty_lambda, plan.rule.penalty_beta, plan.rule.boosting) == (10.0, 0.01, True)
+
+
+def test_the_authors_speech_network(tmp_path: Path) -> None:
+    # SpokenLetterConfig.txt: 78 inputs, reservoir 3 x 3 x 15, 64, 26; thresholds 20, 20, 5; levels 45, 15.
+    plan = es.Experiment.load(DATASETS / "ti46" / "authors.toml")
+    network = plan.make_network()
+    assert [layer.neurons for layer in network.layers] == [135, 64, 26]
+    assert [layer.threshold for layer in network.layers] == [20.0, 20.0, 5.0]
+    assert (plan.rule.desired, plan.rule.undesired) == (45, 15)
+    assert ((network.weights["reservoir"] != 0).sum(axis=1) == 32).all()
+    assert {*np.unique(network.weights["reservoir"])} == {-8.0, 0.0, 8.0}
+    rng = np.random.default_rng(1)
+    streams = [
+        es.EventStream.from_arrays(
+            np.sort(rng.integers(0, 400_000, 1500)),
+            (rng.integers(0, 20, 1500) + 3 * label) % 78,
+            sensor_size=(78, 1, 1),
+        )
+        for label in range(26)
+    ]
+    data = es.data.ListDataset(streams, np.arange(26))
+    fit = plan.run(data, out=tmp_path / "run", epochs=1, valid_fraction=0, threads=1)
+    assert fit.history[0]["spikes_per_neuron"] > 0.1
+    assert fit.network.settings == es.RunSettings("clocked", 1.0, 1000.0)
+    assert (fit.network.weights["hidden"] != network.weights["hidden"]).any()
 
 
 def test_parts_of_the_convolutional_networks_training_are_of_one_network_and_one_validation_set() -> None:
