@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -269,8 +268,7 @@ def refuse(reading: Mapping[str, Any], why: str, ignored: Iterable[str] = ()) ->
 
 def note_nothing_kept(events: int, reading: ReadingOptions) -> None:
     """Say so if no event of a recording is left, and a region was asked for."""
-    whole = reading.whole_sensor and reading.t_from == 0.0 and reading.t_until == math.inf
-    if events == 0 and not whole:
+    if events == 0 and not reading.region.is_whole:
         note(
             "eventsnn: note: no event lies in the part that is kept; see --from, --until, --crop, and 'info'"
         )

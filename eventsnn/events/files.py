@@ -16,6 +16,9 @@ from eventsnn.events.stream import EventStream, SensorSize
 from eventsnn.events.unpack import unpack
 
 
+_AS_IT_IS = ReadingOptions()
+
+
 def read(path: str | os.PathLike[str], **reading: Unpack[ReadingFields]) -> EventStream:
     """Read an event recording. docs/formats.md lists the formats.
 
@@ -48,7 +51,7 @@ def read(path: str | os.PathLike[str], **reading: Unpack[ReadingFields]) -> Even
     MissingExtraError
         The format needs a library that is not installed.
     """
-    return ReadingOptions(**reading).read(path)
+    return (ReadingOptions(**reading) if reading else _AS_IT_IS).read(path)
 
 
 def write(path: str | os.PathLike[str], stream: EventStream, *, format: str | None = None) -> None:

@@ -180,9 +180,8 @@ class Recording:
             raise
         self._ended = True
         self.close()
-        odd = self.anomalies
         done = {"skip": "left out", "clamp": "clamped", "sort": "sorted"}.get(self._options.on_bad)
-        if done is not None and odd.outside + odd.backwards:
+        if done is not None and (odd := self.anomalies).outside + odd.backwards:
             warnings.warn(
                 f"{self.path}: {odd.outside} events outside the sensor and {odd.backwards} earlier than "
                 f"the one before were {done}",

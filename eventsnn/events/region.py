@@ -51,6 +51,12 @@ class Region:
                 f"got {self.t_from} and {self.t_until} ms"
             )
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is kept as it is."""
+        whole_time = self.t_from == 0.0 and self.t_until == math.inf
+        return whole_time and self.crop is None and self.downsample == 1
+
     def sensor(self, size: SensorSize) -> SensorSize:
         """The sensor that the events of a sensor of `size` then lie on.
 
@@ -69,6 +75,8 @@ class Region:
 
     def cut(self, part: EventStream, origin_us: int = 0) -> EventStream:
         """Those events of a stream that are kept, on the new sensor; `origin_us` is the recording's."""
+        if self.is_whole:
+            return part
         events = part.events
         if self.t_from > 0.0 or self.t_until < math.inf:
             times = part.times_ms(origin_us)
