@@ -15,7 +15,6 @@ from eventsnn.events.reading import ReadingFields, ReadingOptions
 from eventsnn.events.stream import EventStream, SensorSize
 from eventsnn.events.unpack import unpack
 
-
 _AS_IT_IS = ReadingOptions()
 
 
