@@ -24,7 +24,7 @@ from eventsnn.simulate import simulate
 
 if TYPE_CHECKING:
     from eventsnn import data
-    from eventsnn.data import Augmentation
+    from eventsnn.data import Augmentation, k_fold
     from eventsnn.engines.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
     from eventsnn.events import EventStream, ReadingOptions, SaccadeCamera, open_events, read, write
     from eventsnn.learning import HM2BP
@@ -53,6 +53,7 @@ __getattr__ = on_demand(
     {
         "data": "eventsnn.data",
         "Augmentation": "eventsnn.data",
+        "k_fold": "eventsnn.data",
         "ExitReason": "eventsnn.engines.record",
         "LayerSpikes": "eventsnn.engines.record",
         "SimulationInterrupted": "eventsnn.engines.record",
@@ -134,6 +135,7 @@ __all__ = [
     "data",
     "evaluate",
     "explain",
+    "k_fold",
     "open_events",
     "read",
     "simulate",

@@ -102,7 +102,7 @@ def simulate(
     dtype = ("float64" if step is None else "float32") if dtype is None else dtype
     check_dtype(dtype)
     layers = None if potential_layers is None else tuple(potential_layers)
-    options = _check_record(network, record, potential_step, layers)
+    options = _check_record(network, record, potential_step, layers, engine)
     given = to_input(network, events, origin_us)
     if network.settings.duration_ms is not None and t_stop is None:
         keep = given.times < network.settings.duration_ms
@@ -141,14 +141,14 @@ def simulate(
 
 
 def _check_record(
-    network: Network, record: Iterable[str], step: float, layers: tuple[str, ...] | None
+    network: Network, record: Iterable[str], step: float, layers: tuple[str, ...] | None, engine: str
 ) -> tuple[str, ...]:
     """What to record; what is commonest needs no more modules."""
     if record == ("spikes",) and layers is None:
         return ("spikes",)
     from eventsnn.trace.memory import check_recording
 
-    return check_recording(network, record, step, layers)
+    return check_recording(network, record, step, layers, engine)
 
 
 class InputSpikes(NamedTuple):

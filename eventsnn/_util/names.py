@@ -56,3 +56,9 @@ def list_names(names: Sequence[str], most: int = 12) -> str:
     """Names for an error text, the first few of them."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def printable(text: str) -> str:
+    """A name that may hold what no terminal can show: bytes that are no UTF-8, line ends."""
+    shown = text.encode("utf-8", "replace").decode()
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from eventsnn._util.names import class_key
+from eventsnn._util.names import class_key, printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -212,12 +212,6 @@ def format_fields(fields: Sequence[tuple[str, str]]) -> str:
     """Lines of name and value, in two columns."""
     width = max(len(name) for name, _ in fields)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in fields)
-
-
-def printable(text: str) -> str:
-    """A name that may hold what no terminal can show: bytes that are no UTF-8, line ends."""
-    shown = text.encode("utf-8", "replace").decode()
-    return "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
 def format_decision(result: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from eventsnn._util.names import are_numbers
+from eventsnn._util.names import are_numbers, printable
 from eventsnn.cli.common import (
     FILE,
     dtype_option,
@@ -21,7 +21,6 @@ from eventsnn.cli.common import (
     open_images,
     open_source,
     per_class_option,
-    printable,
     report,
     seed_option,
     split_option,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn._util.names import are_numbers, list_names
-from eventsnn.cli.common import FILE, format_fields, format_size, json_option, printable, report
+from eventsnn._util.names import are_numbers, list_names, printable
+from eventsnn.cli.common import FILE, format_fields, format_size, json_option, report
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
 

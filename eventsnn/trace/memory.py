@@ -11,6 +11,7 @@ from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
 from eventsnn.network import Network
 from eventsnn.trace import schema
+from eventsnn.trace.afferents import check_exact_time
 from eventsnn.trace.potential import PotentialTrace, check_neuron, record_potentials, sample_length
 from eventsnn.trace.spsp import PairTotals, SpikeShares, pair_totals, spike_shares
 
@@ -102,20 +103,23 @@ def with_recorded(
 
 
 def check_recording(
-    network: Network, record: Iterable[str], step: float, layers: Iterable[str] | None
+    network: Network, record: Iterable[str], step: float, layers: Iterable[str] | None, engine: str
 ) -> tuple[str, ...]:
     """What is to be recorded, checked before the simulation.
 
     Raises
     ------
     TraceError
-        An option that there is not, or a step that is not > 0.
+        An option that there is not, or that the engine does not allow, or a step that is not > 0.
     NetworkError
         There is no such layer.
     """
     options = schema.check_record(record)
     if not (np.isfinite(step) and step > 0):
         raise TraceError(f"potential_step must be a number > 0 ms, got {step!r}")
+    for option in options:
+        if option != "spikes":
+            check_exact_time(engine, f"record {option!r}")
     for layer in layers or ():
         network[layer]  # raises NetworkError if there is none
     return options

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.names import are_numbers, printable
 from eventsnn.trace.reader import Trace
 
 
@@ -25,8 +26,8 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
         ``duration_ms`` (of all samples), ``events`` (input spikes), ``layers``: per layer ``neurons``,
         ``spikes``, ``spikes_per_sample``, ``rate_hz`` (per neuron, None without duration) and
         ``silent_fraction`` (neurons that never fired, None without samples); ``decisions`` (samples per
-        output neuron), ``no_decision``, ``labelled`` and ``accuracy`` (of the labelled ones, None if there
-        are none; no decision counts as wrong).
+        output neuron), ``classes`` (names of the output neurons, or None), ``no_decision``, ``labelled`` and
+        ``accuracy`` (of the labelled ones, None if there are none; no decision counts as wrong).
 
     Raises
     ------
@@ -59,6 +60,7 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
         "events": trace.n_spikes("input"),
         "layers": {name: _activity(trace.counts(name), duration) for name in trace.network.names},
         "decisions": decisions,
+        "classes": None if trace.network.classes is None else list(trace.network.classes),
         "no_decision": sum(sample.prediction is None for sample in samples),
         "labelled": len(labelled),
         "accuracy": right / len(labelled) if labelled else None,
@@ -101,7 +103,13 @@ def format_summary(summary: dict[str, Any]) -> str:
             f"{_number(layer['spikes_per_sample'], 10)}  {_number(layer['rate_hz'], 9)}  "
             f"{_number(silent, 10)}"
         )
-    decided = ", ".join(f"{neuron}: {n}" for neuron, n in enumerate(s["decisions"]) if n)
+    names = s["classes"] or []
+    names = [] if are_numbers(names) else names
+    decided = ", ".join(
+        f"{neuron}{f' ({printable(names[neuron])})' if neuron < len(names) else ''}: {n}"
+        for neuron, n in enumerate(s["decisions"])
+        if n
+    )
     lines += [
         "",
         f"decisions (neuron: samples)  {decided or 'none'};  no decision: {s['no_decision']}",

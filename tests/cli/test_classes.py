@@ -234,7 +234,7 @@ def test_predictions_in_python(trained):
     assert found.predictions.labels.tolist() == [1, 1, 2, 2]
     assert found.predictions.counts.shape == (4, 3)
     assert [p.source for p in found.predictions[-2:]] == found.predictions.sources[2:]
-    assert repr(found) == "<Evaluation of 4 recordings: accuracy 100.00 %, no decision 0>"
+    assert repr(found) == ("<Evaluation of 4 recordings: accuracy 100.00 %, no decision 0, engine 'sweep'>")
     assert repr(found.predictions) == "<4 predictions, 4 correct>"
     assert "predictions" not in found.to_dict()
     with pytest.raises(IndexError):

@@ -100,6 +100,8 @@ def test_mistakes_are_told_before_the_simulation(monkeypatch):
         es.simulate(make(), events(), t_stop=60.0, record=("voltage",))
     with pytest.raises(TraceError, match="potential_step must be a number > 0 ms, got 0"):
         es.simulate(make(), events(), t_stop=60.0, record=("potential",), potential_step=0)
+    with pytest.raises(TraceError, match="record 'spsp'"):
+        es.simulate(make(), events(), t_stop=60.0, record=("spsp",), engine="clocked", dtype="float32")
     with pytest.raises(NetworkError, match="no layer 'hiden'"):
         es.simulate(make(), events(), t_stop=60.0, record=("potential",), potential_layers=["hiden"])
 
