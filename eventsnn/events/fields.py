@@ -202,16 +202,21 @@ def find_fields(names: Sequence[str], *, remedy: str) -> Fields | None:
     if not {"t", "x"} <= place.keys():
         return None
     if "p" not in place:
-        _check_unknown(names, parsed, place, remedy)
+        _check_unknown(names, parsed, remedy)
     sizes = {role: size for role, k in place.items() if (size := parsed[k].size) is not None}
     return Fields(place, unit, sizes)
 
 
-def _check_unknown(names: Sequence[str], parsed: list[Name], place: dict[str, int], remedy: str) -> None:
+def is_idle(name: str) -> bool:
+    """Whether a name is that of a column that says nothing about an event, such as the row's number."""
+    plain = re.sub(r"[^0-9a-z]", "", name.lower())
+    return plain in _IDLE_NAMES or re.fullmatch("unnamed[0-9]*", plain) is not None
+
+
+def _check_unknown(names: Sequence[str], parsed: list[Name], remedy: str) -> None:
     for k, name in enumerate(parsed):
         # A second time or address is not the polarity.
-        numbered = re.fullmatch("unnamed[0-9]*", name.plain)
-        if name.role is None and name.plain not in _IDLE_NAMES and not numbered:
+        if name.role is None and not is_idle(name.plain):
             raise EventStreamError(
                 f"field {names[k].strip()!r} is not known, and none is called p: is it the polarity? {remedy}"
             )

@@ -64,6 +64,7 @@ def test_headers(tmp_path: Path, header: str) -> None:
         ("t [ms];x;y;p", "0,1;5;6;1\n0,2;7;8;0\n0,3;9;1;1\n"),
         ("t [ms]\tx\ty\tp", "0,1\t5\t6\t1\n0,2\t7\t8\t0\n0,3\t9\t1\t1\n"),
         ("t[ms] x y p", "0,1 5 6 1\n0,2 7 8 0\n0,3 9 1 1\n"),
+        ("t|x|y|p", "100|5|6|1\n200|7|8|0\n300|9|1|1\n"),
         ("t x y p", "  100   5 6  1\n  200 7 8 0  \n300\t9 1 1\n"),
         ("t,x,y,p", "100, 5, 6, 1\n200, 7, 8, 0\n300, 9, 1, 1"),
         ("t,x,y,p", "100,5,6,1,\n200,7,8,0,\n300,9,1,1,\n"),
@@ -99,7 +100,7 @@ def test_rows(tmp_path: Path, header: str, rows: str) -> None:
     )
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be-bom", "latin-1"])
 def test_encodings_in_any_cutting(tmp_path: Path, encoding: str, end: str) -> None:
     text = f"# Grüße µ\n{ROWS.join(['t,x,y,p' + chr(10), ''])}".replace("\n", end)
@@ -115,12 +116,9 @@ def test_encodings_in_any_cutting(tmp_path: Path, encoding: str, end: str) -> No
 @pytest.mark.parametrize(
     "head",
     [
-        "240 180\n",
-        "240,180\n",
-        "# 240 180\n",
-        "# width: 240, height: 180\n",
-        "# sensor size 240x180\n",
-        "240x180\n",
+        *("240 180\n", "240,180\n", "240x180\n", "240,180,2\n", "# 240 180\n", "# size 240x180\n"),
+        *("# width: 240, height: 180\n", "# width 240\n# height 180\n", "width=240\nheight=180\n"),
+        *("# sensor DAVIS240 240x180\n", "# DAVIS240, size = (240, 180)\n", "# geometry:240x180x2\n"),
     ],
 )
 @pytest.mark.parametrize("names", ["", "t[s],x,y,p\n", "# t[s] x y p\n"])
@@ -150,14 +148,19 @@ def test_an_unknown_header_is_passed_over_with_columns(tmp_path: Path, header: s
     path.write_text(f"{header}\n{ROWS}")
     with pytest.raises(EventFileError, match=r"(names no columns|is not known).*--columns"):
         read(path)
+    with pytest.raises(EventFileError, match="no line is a row of 4 numbers; the first is 'Hello'"):
+        events_of(path, "Hello\nworld\n", "t,x,y,p")
+    path.write_text(f"{header}\n{ROWS}")
     assert read(path, columns="t,x,y,p").events.tolist() == EVENTS
 
 
-@pytest.mark.parametrize("columns", ["x,y,t,p", "-,x,y,t,p", "index,x,y,t,p"])
+@pytest.mark.parametrize("columns", ["x,y,t,p", "-,x,y,t,p", "index,x,y,t,p", "id,x,y,t,p"])
 def test_an_index_with_columns(tmp_path: Path, columns: str) -> None:
     text = ",x,y,t,p\n0,5,6,100,1\n1,7,8,200,0\n2,9,1,300,1\n"
     assert events_of(tmp_path / "a.csv", text, columns) == EVENTS
     assert events_of(tmp_path / "a.csv", text.replace("x,y,t,p", "0,1,2,3"), columns) == EVENTS
+    assert events_of(tmp_path / "a.csv", text.replace(",x", "id,x"), columns) == EVENTS
+    assert events_of(tmp_path / "a.csv", f"0,1,2,3\n{ROWS}", "t,x,y,p") == EVENTS
 
 
 def test_columns_that_contradict_the_names_warn(tmp_path: Path) -> None:

@@ -15,24 +15,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eventsnn.errors import EventFileError, EventFileWarning, EventStreamError
-from eventsnn.events.fields import word_value
+from eventsnn.events.fields import is_idle, word_value
 from eventsnn.events.formats.columns import HOW, Columns
 
 _COMMENT = re.compile(r"(#|%|//)[#%/!\s]*")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_SEPARATORS = re.compile(r"[,;\s]+")
+_SEPARATORS = re.compile(r"[,;|\s]+")
 _BARE_SIZE = re.compile(r"(\d{1,5})\s*[x×,;\s]\s*(\d{1,5})(?:\s*[x×,;\s]\s*[12])?[,;\s]*")
+_SIDES = {
+    side: re.compile(rf"\b{side}\D{{0,12}}?(?<!\w)(\d{{1,5}})(?![\d.])", re.IGNORECASE)
+    for side in ("width", "height")
+}
+_SIZE_WORD = re.compile(r"size|resolution|geometry|sensor|dimension|shape|camera", re.IGNORECASE)
 _SIZES = (
-    re.compile(r"width\D{0,12}(\d{1,5})\D.{0,20}?height\D{0,12}(\d{1,5})", re.IGNORECASE),
-    re.compile(
-        r"(?:size|resolution|geometry|sensor|dimensions?|shape)\b[^\d]{0,20}(\d{1,5})\s*[x×,;\s]\s*(\d{1,5})",
-        re.IGNORECASE,
-    ),
+    re.compile(r"(?<!\w)(\d{1,5})\s*[x×*]\s*(\d{1,5})(?=\s*[x×*]\s*[12]\b|\W|$)"),
+    re.compile(r"(?<!\w)(\d{1,5})\s*[,;\s]\s*(\d{1,5})(?!\w)"),
 )
 _LONGEST_PREFACE = 200
 """Lines of text that may stand before the names."""
-
-_INDEX_NAMES = ("", "index", "idx", "level_0", "unnamed: 0")
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class HeadReader:
         self._from_comment = False
         self._unknown: str | None = None
         self._size: tuple[int, int] | None = None
+        self._sides: dict[str, int] = {}
         self._bare_size = False
         self._preface = 0
 
@@ -117,7 +118,7 @@ class HeadReader:
             return True
         bare = _BARE_SIZE.fullmatch(text)
         if bare and self._size is None and self._named is None and self._is_size(following):
-            self._take_size(bare)
+            self._take_size(int(bare[1]), int(bare[2]))
             self._bare_size = True
             return True
         names = _split_names(text)
@@ -155,17 +156,19 @@ class HeadReader:
             warnings.warn(f"{text}; the columns are taken", EventFileWarning, stacklevel=2)
 
     def check_end(self, offset: int) -> None:
-        """Raise EventFileError if a table without rows has a header, and one that names no events."""
-        if self._unknown is not None and self._given is None and self._named is None:
-            raise EventFileError(self._path, f"{self._say_names()}; {HOW}", offset=offset)
+        """Raise EventFileError if a table without rows has lines of text, but none that names columns."""
+        if self._unknown is None or (self._named is not None and not self._from_comment):
+            return
+        if self._given is not None:
+            text = f"no line is a row of {self._given.width} numbers; the first is {self._unknown!r}"
+            raise EventFileError(self._path, text, offset=offset)
+        raise EventFileError(self._path, f"{self._say_names()}; {HOW}", offset=offset)
 
     def _take_comment(self, text: str) -> None:
-        for pattern in _SIZES:
-            if self._size is None and (found := pattern.search(text)):
-                self._take_size(found)
         bare = _BARE_SIZE.fullmatch(text)
         if bare and self._size is None:
-            self._take_size(bare)
+            self._take_size(int(bare[1]), int(bare[2]))
+        self._look_for_size(text)
         if self._named is None or self._from_comment:
             try:
                 named = Columns.of_names(_split_names(text))
@@ -174,9 +177,20 @@ class HeadReader:
             if named is not None:
                 self._named, self._names, self._from_comment = named, _split_names(text), True
 
-    def _take_size(self, found: re.Match[str]) -> None:
-        width, height = int(found[1]), int(found[2])
-        if 0 < width <= 2**15 and 0 < height <= 2**15:
+    def _look_for_size(self, text: str) -> None:
+        """Take what a line of words says about the sensor; width and height may be on two lines."""
+        for side, pattern in _SIDES.items():
+            if found := pattern.search(text):
+                self._sides.setdefault(side, int(found[1]))
+        if len(self._sides) == 2:
+            self._take_size(self._sides["width"], self._sides["height"])
+        if _SIZE_WORD.search(text):
+            for pattern in _SIZES:
+                if found := pattern.search(text):
+                    self._take_size(int(found[1]), int(found[2]))
+
+    def _take_size(self, width: int, height: int) -> None:
+        if self._size is None and 0 < width <= 2**15 and 0 < height <= 2**15:
             self._size = (width, height)
 
     def _is_size(self, following: str) -> bool:
@@ -188,9 +202,7 @@ class HeadReader:
         self._preface += 1
         if self._preface > _LONGEST_PREFACE:
             raise EventFileError(self._path, f"no row of numbers in {self._preface} lines", offset=offset)
-        for pattern in _SIZES:
-            if self._size is None and (found := pattern.search(text)):
-                self._take_size(found)
+        self._look_for_size(text)
         try:
             named = Columns.of_names(names)
         except EventStreamError as error:
@@ -245,7 +257,7 @@ class HeadReader:
         if len(cells) != columns.width + 1 or not cells[0].isdecimal():
             return None
         unnamed = self._named is columns and len(self._names) == columns.width
-        indexed = len(self._names) == len(cells) and self._names[0].strip("\"' ").lower() in _INDEX_NAMES
+        indexed = len(self._names) == len(cells) and is_idle(self._names[0])
         if not (unnamed or indexed):
             return None
         place = {role: k + 1 for role, k in columns.place.items()}
@@ -258,7 +270,7 @@ def _unquote(cell: str) -> str:
 
 def _split_names(text: str) -> list[str]:
     """Names of a line, in quotes or not."""
-    separator = next((mark for mark in ";\t," if mark in text), None)
+    separator = next((mark for mark in ";\t|," if mark in text), None)
     if separator is None:
         # A unit in brackets belongs to the name before it.
         separator, text = " ", re.sub(r"\s+(?=[\[(])", "", text)
@@ -273,13 +285,14 @@ def _split_names(text: str) -> list[str]:
 
 
 def _is_numbered(names: list[str]) -> bool:
-    """The header that pandas gives a table without names: nothing, and 0, 1, 2, ..."""
-    return len(names) > 2 and not names[0] and names[1:] == [str(k) for k in range(len(names) - 1)]
+    """The header that pandas gives a table without names: perhaps nothing, and 0, 1, 2, 3, ..."""
+    rest = names[1:] if names and not names[0] else names
+    return len(rest) > 3 - (len(rest) < len(names)) and rest == [str(k) for k in range(len(rest))]
 
 
 def _dialects(row: str) -> list[Dialect]:
     """Ways to divide a row, the likeliest first."""
-    dialects = [Dialect(mark, comma=mark != "," and "," in row) for mark in ";\t," if mark in row]
+    dialects = [Dialect(mark, comma=mark != "," and "," in row) for mark in ";\t|," if mark in row]
     if "," in row and len(row.split()) > 1 and not re.search(r"(?<!\d),|,(?!\d)", row):
         dialects.insert(0, Dialect(blanks=True, comma=True))  # every comma stands between digits
     return [*dialects, LOOSE]

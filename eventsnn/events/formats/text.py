@@ -28,8 +28,8 @@ from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.table_head import LOOSE, Dialect, HeadReader
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
-_BLANKS = bytes.maketrans(b",;\t\r\"'", b"      ")
-_DECIMAL_COMMA = bytes.maketrans(b",;\t\r", b".   ")
+_BLANKS = bytes.maketrans(b",;|\t\r\"'", b"       ")
+_DECIMAL_COMMA = bytes.maketrans(b",;|\t\r", b".    ")
 _NUMERIC = b"0123456789+-.eE \n"
 _WHOLE = b"0123456789+- \n"
 _LONGEST_LINE = 1 << 16
@@ -76,6 +76,7 @@ class TextDecoder:
         self._rest = b""
         self._offset = 0
         self._encoding: codecs.IncrementalDecoder | None = None
+        self._returns = False  # whether lines end with a carriage return alone
         self._marked = False  # whether a byte-order mark has been looked for
         self.started = False
 
@@ -104,7 +105,12 @@ class TextDecoder:
                 self._rest = block
                 return np.empty(0, EVENT_DTYPE)
             block = self._take_mark(block)
+        if self._returns:
+            block = block.replace(b"\r", b"\n")
         end = block.rfind(b"\n") + 1
+        if end == 0 and len(block) > _LONGEST_LINE and b"\r" in block:
+            self._returns, block = True, block.replace(b"\r", b"\n")
+            end = block.rfind(b"\n") + 1
         if end == 0 and len(block) > _LONGEST_LINE:
             raise EventFileError(self.path, "a line of more than 64 KiB; is this text?", offset=self._offset)
         self._rest = block[end:]
@@ -113,6 +119,8 @@ class TextDecoder:
     def finish(self) -> np.ndarray:
         """Events of a last line without an end."""
         rest, self._rest = self._rest, b""
+        if not self.started:
+            rest = rest.replace(b"\r", b"\n")  # a small file whose lines end so
         if not rest and self._offset == 0:
             raise EventFileError(self.path, "the file is empty", offset=0)
         offset = self._offset
