@@ -83,6 +83,11 @@ def test_a_table_that_may_be_read_in_two_ways_is_asked_for(tmp_path: Path) -> No
         read(path)
     assert read(path, columns="x,y,t,p").events["t"].tolist() == X.tolist()
     with h5py.File(path, "w") as file:
+        file["events"] = np.stack([X, Y, T, P, P], axis=1)
+    with pytest.raises(EventFileError, match=r"the table events of shape \(6, 5\).*--columns"):
+        read(path)
+    assert read(path, columns="x,y,t,p,-").events.tolist() == EVENTS
+    with h5py.File(path, "w") as file:
         file["events"] = np.stack([P, Y, X, T], axis=1)
     assert read(path, columns="p,y,x,t[ms]").events.tolist() == [(x, y, 1000 * t, p) for x, y, t, p in EVENTS]
 
@@ -130,6 +135,16 @@ def test_units_in_names_and_columns(tmp_path: Path) -> None:
         file["events"].attrs["time_unit"] = "frames"
     with pytest.raises(EventFileError, match="time_unit = 'frames' is no unit of time"):
         read(tmp_path / "c.h5")
+
+
+@pytest.mark.parametrize("t", [T / 1e3, 1.0 + np.arange(6) * 1.234567891e-4])
+def test_layouts_whose_times_are_seconds(tmp_path: Path, t: np.ndarray) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        put(file, "events", NAMES[1], t=t)
+    assert read(tmp_path / "a.h5").events["t"].tolist() == np.rint(t * 1e6).tolist()
+    with h5py.File(tmp_path / "b.hdf5", "w") as file:
+        file["davis/left/events"] = np.stack([Y, X[::-1], t, 2 * P - 1], axis=1)
+    assert read(tmp_path / "b.hdf5").events["t"].tolist() == np.rint(t * 1e6).tolist()
 
 
 def test_what_fractions_say() -> None:

@@ -91,7 +91,9 @@ class Decoder:
     def __init__(self, path: str | os.PathLike[str], read_header: HeaderReader, options: Options) -> None:
         if options.sensor is not None and options.sensor[2] != 2:
             raise EventFileError(
-                path, f"this format has 2 polarities; sensor {options.sensor} says {options.sensor[2]}"
+                path,
+                f"this format has 2 polarities; sensor {options.sensor} says {options.sensor[2]}: pass 2 "
+                "(sensor=, --sensor WxHx2); EventStream.merge_polarities makes one of them",
             )
         self.path = path
         self._sensor = options.sensor

@@ -184,7 +184,7 @@ class HDF5Reader:
         if self._events.unit is not None:
             return self._events.unit
         first = self._events.read_times(min(self._events.count, _ROWS))
-        return tell_unit(self._path, self._events.name, first)
+        return tell_unit(self._path, self._events.name, first, seconds=self._events.seconds)
 
     def _find_offset(self) -> int:
         for _, value in self._facts(_OFFSETS):

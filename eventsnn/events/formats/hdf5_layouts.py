@@ -18,12 +18,16 @@ import numpy as np
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.fields import PolarityCode, PolarityError, find_fields, parse_name
 from eventsnn.events.formats.columns import HOW, Columns
+from eventsnn.events.formats.hdf5 import check_filters
 
 _DEEPEST, _MOST_OBJECTS = 8, 4000
 _ROWS = 1 << 16
+_COLUMNS = {3, 4, 5, 6}
+"""How many a table of events may have."""
 _ORDERS = (("x", "y", "t", "p"), ("t", "x", "y", "p"))
 # Rows of other things, such as triggers and indices, have a time and a number as well.
 _NO_ADDRESSES = ("id", "ids", "i", "gid", "gids")
+_ESIM = {"xs", "ys", "ts", "ps"}
 _REMEDY = "rename the data set"
 
 
@@ -43,6 +47,8 @@ class EventGroup:
         Whether a table has its columns one below the other, shape (4, n).
     unit : str or None
         Of the times, where names say it.
+    seconds : bool
+        Whether the layout is one whose times, if they have fractions, are seconds.
     """
 
     name: str
@@ -50,6 +56,7 @@ class EventGroup:
     keys: dict[str, Any]
     across: bool = False
     unit: str | None = None
+    seconds: bool = False
 
     @property
     def home(self) -> Any:
@@ -104,7 +111,9 @@ def find_events(path: str | os.PathLike[str], file: Any, given: Columns | None) 
         ]
         for candidate in (children, *([child] for child in children)):
             try:
-                stream = _split(group, candidate) if candidate is children else _single(candidate[0], given)
+                stream = (
+                    _split(group, children) if candidate is children else _single(path, candidate[0], given)
+                )
             except EventStreamError as error:
                 problems.append(f"{group.name}: {error}")
                 continue
@@ -186,7 +195,8 @@ def _split(group: Any, children: list[Any]) -> EventGroup | None:
         fields = find_fields(names, remedy=_REMEDY)
         if fields is not None and not _is_numbered(names, fields.place):
             columns = {role: vectors[names[k]] for role, k in fields.place.items()}
-            return EventGroup(group.name.strip("/") or "/", columns, {}, unit=fields.unit)
+            name = group.name.strip("/") or "/"
+            return EventGroup(name, columns, {}, unit=fields.unit, seconds=set(names) >= _ESIM)
     found = find_fields([name for name in vectors if _role(name) in tuple("txyp")], remedy=_REMEDY)
     if found is not None and len(sizes) == 1 and {"x", "y"} <= found.place.keys():
         raise EventStreamError("its columns t, x, y, [p] are of different lengths")
@@ -205,7 +215,7 @@ def _is_numbered(names: list[str], place: dict[str, int]) -> bool:
     return "y" not in place and parse_name(names[place["x"]]).plain in _NO_ADDRESSES
 
 
-def _single(item: Any, given: Columns | None) -> EventGroup | None:
+def _single(path: str | os.PathLike[str], item: Any, given: Columns | None) -> EventGroup | None:
     """Events in one data set."""
     name = item.name.strip("/")
     fields = item.dtype.names
@@ -216,6 +226,7 @@ def _single(item: Any, given: Columns | None) -> EventGroup | None:
         keys = {role: fields[k] for role, k in found.place.items()}
         return EventGroup(name, dict.fromkeys(keys, item), keys, unit=found.unit)
     if fields is None and item.ndim == 2 and item.dtype.kind in "iuf" and _may_be_events(item):
+        check_filters(path, item)
         return _table(name, item, given)
     return None
 
@@ -228,15 +239,15 @@ def _may_be_events(item: Any) -> bool:
 
 def _table(name: str, item: Any, given: Columns | None) -> EventGroup | None:
     width = 4 if given is None else given.width
-    if width not in item.shape or item.size == 0:
+    if item.size == 0 or (width not in item.shape and not _COLUMNS & set(item.shape)):
         return None
     across = item.shape[1] != width
-    if given is not None:
+    if given is not None and width in item.shape:
         return EventGroup(name, dict.fromkeys(given.place, item), dict(given.place), across, given.unit)
     columns = dict.fromkeys("txyp", item)
     orders = [{role: order.index(role) for role in order} for order in _ORDERS]
-    tables = [EventGroup(name, columns, keys, across) for keys in orders]
-    fitting = [table for table in tables if _is_plausible(table)]
+    tables = [EventGroup(name, columns, keys, across, seconds=True) for keys in orders]
+    fitting = [table for table in tables if width in item.shape and _is_plausible(table)]
     if len(fitting) != 1:
         raise EventStreamError(f"the columns of the table {name} of shape {item.shape} have no names; {HOW}")
     return fitting[0]

@@ -13,10 +13,11 @@ _NANOSECONDS = 10**17
 """Microseconds after the year 5000."""
 
 
-def tell_unit(path: str | os.PathLike[str], name: str, t: np.ndarray) -> str | None:
+def tell_unit(path: str | os.PathLike[str], name: str, t: np.ndarray, *, seconds: bool = False) -> str | None:
     """Unit of a recording's first times: ``s``, ``ns``, or None for whole microseconds.
 
-    Raises EventFileError, which calls the recording `name`, where times have fractions of unknown unit.
+    `seconds` says that times with fractions are seconds in any case. Otherwise raises EventFileError, which
+    calls the recording `name`, where their unit is not sure.
     """
     if not len(t):
         return None
@@ -24,7 +25,7 @@ def tell_unit(path: str | os.PathLike[str], name: str, t: np.ndarray) -> str | N
         return "ns" if int(t[0]) >= _NANOSECONDS else None
     if t.dtype.kind != "f" or not np.isfinite(t).all() or (np.rint(t) == t).all():
         return None
-    unit = unit_of_fractions(t)
+    unit = "s" if seconds else unit_of_fractions(t)
     if unit is None:
         text = f"{name}: the times ({t[0]} ..) have fractions, and nothing says their unit"
         raise EventFileError(path, f"{text}; {HINT}")
