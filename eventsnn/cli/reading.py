@@ -260,9 +260,12 @@ def with_saved(model: Path, reading: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse(reading: Mapping[str, Any], why: str, ignored: Iterable[str] = ()) -> None:
-    """Raise click.UsageError if an option was given that has no meaning here."""
-    for name in reading:
-        if name not in ignored:
+    """Raise click.UsageError if an option was given that has no meaning here.
+
+    ``--on-bad skip`` has one everywhere, that of ``--bad-files``.
+    """
+    for name, value in reading.items():
+        if name not in ignored and (name, value) != ("on_bad", "skip"):
             raise click.UsageError(f"--{_SPELLING.get(name, name).replace('_', '-')} {why}")
 
 

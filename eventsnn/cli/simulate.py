@@ -31,7 +31,7 @@ from eventsnn.cli.reading import (
     sensor_problem,
     with_saved,
 )
-from eventsnn.cli.stream_options import is_live, stream_one, stream_options, wants_stream
+from eventsnn.cli.stream_options import check_live, is_live, stream_one, stream_options, wants_stream
 from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord, hint_silent
 from eventsnn.engines.steps import choose_step
 from eventsnn.errors import EventFileError, EventStreamError
@@ -161,13 +161,16 @@ def simulate(
     refuse_overwriting("--spikes", stream["spikes"], inputs)
     refuse_overwriting("--save-state", stream["save_state"], inputs)
     refuse_one_target({"--trace": trace, "--spikes": stream["spikes"], "--save-state": stream["save_state"]})
-    in_parts = wants_stream(model, engine, files, stream, trace, record, reading)
+    in_parts = wants_stream(model, engine, files, stream, trace, record)
     if in_parts and step_ms is not None:
         raise click.UsageError("--step-ms is for whole recordings: the clock does not run in parts.")
     network = Network.load(model)
     if dtype is None:
         dtype = "float64" if in_parts or choose_step(network, engine, step_ms) is None else "float32"
-    options = ReadingOptions(**with_saved(model, reading)).for_input(network.input.sensor_size)
+    reading = with_saved(model, reading)
+    if stream["live"]:
+        check_live(reading)
+    options = ReadingOptions(**reading).for_input(network.input.sensor_size)
     settings = Settings(options, bad_files, engine, step_ms, dtype, t_stop, origin_us)
     if in_parts:
         result, stop = stream_one(network, files, trace, stream, settings)

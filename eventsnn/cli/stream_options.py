@@ -74,6 +74,15 @@ def stream_options(command: F) -> F:
     return command
 
 
+def check_live(reading: Mapping[str, Any]) -> None:
+    """Raise click.UsageError for reading options that live input cannot have."""
+    for name in ("stream", "sample"):
+        if name in reading:
+            raise click.UsageError(f"--{name} is for files; --live takes what comes.")
+    if reading.get("on_bad") == "sort":
+        raise click.UsageError("--on-bad sort needs the whole recording; with --live: error, skip, clamp.")
+
+
 def is_live(file: Path) -> bool:
     """Whether a name stands for standard input or a port, not for a file."""
     return str(file) == "-" or str(file).startswith("udp:/")
@@ -86,7 +95,6 @@ def wants_stream(
     options: dict[str, Any],
     trace: Path | None,
     record: tuple[str, ...] | None,
-    reading: Mapping[str, Any],
 ) -> bool:
     """Whether to simulate in parts: if an option is for that, or the one recording is long.
 
@@ -99,14 +107,6 @@ def wants_stream(
         for name in ("patience", "idle"):
             if options[name] is not None:
                 raise click.UsageError(f"--{name} is for --live.")
-    else:
-        for name in ("stream", "sample"):
-            if name in reading:
-                raise click.UsageError(f"--{name} is for files; --live takes what comes.")
-        if reading.get("on_bad") == "sort":
-            raise click.UsageError(
-                "--on-bad sort needs the whole recording; with --live: error, skip, clamp."
-            )
     given = [name for name, value in options.items() if value not in (None, False) and name != "save_every"]
     if given:
         option = "--" + given[0].replace("_", "-")

@@ -233,6 +233,10 @@ def test_packed_files_are_taken_as_they_are(cli: Cli, model: Path, recordings: P
     outcome = cli("evaluate", model, "--data", file, "--crop", "0,0,6,5")
     assert outcome.code == 2
     assert "--crop is for recordings" in outcome.err
+    outcome = cli("evaluate", model, "--data", file, "--on-bad", "skip")
+    assert outcome.code == 0
+    assert "write --bad-files skip" in outcome.err
+    assert cli("evaluate", model, "--data", file, "--on-bad", "clamp").code == 2
     outcome = cli("info", file, "--until", "5")
     assert outcome.code == 2
     assert "--until is for recordings" in outcome.err

@@ -242,3 +242,21 @@ def test_in_a_line(tmp_path):
     assert repr(NMNIST(tmp_path)) == (
         f"<NMNIST of '{tmp_path}': 2 recordings of 2 classes ('ant', 'bee'), sensor 34 x 34 x 2>"
     )
+
+
+def test_on_bad_was_once_what_bad_files_is_called(tmp_path):
+    make_tree(tmp_path, ["0/a.bin", "0/b.bin"])
+    (tmp_path / "0" / "b.bin").write_bytes(b"123")
+    with pytest.warns(DeprecationWarning, match=r"on_bad='skip': write bad_files for unreadable"):
+        source = Folder(tmp_path, sensor=(34, 34, 2), on_bad="skip")
+    assert source.read_or_none(1) is None
+    assert source.reading.on_bad == "skip"
+    source = Folder(tmp_path, sensor=(34, 34, 2), on_bad="clamp")
+    with pytest.raises(EventFileError):
+        source.read_or_none(1)
+    pack(Folder(tmp_path, sensor=(34, 34, 2), bad_files="skip"), tmp_path / "a.esp")
+    with pytest.warns(DeprecationWarning, match=r"on_bad='skip': write bad_files"):
+        assert Packed(tmp_path / "a.esp", on_bad="skip").bad_files == "skip"
+    for wrong in ({"bad_files": "clamp"}, {"bad_files": "warn"}):
+        with pytest.raises(TrainingError, match="bad_files must be one of error, skip"):
+            Folder(tmp_path, **wrong)
