@@ -27,7 +27,7 @@ from eventsnn.cli.reading import ReadingCommand, reading_options
 @output_argument("SET.esp", "The file to write.")
 @split_option("Which part of DIR, where it holds both.")
 @label_from_option
-@reading_options(sensor="what the first recording says", on_cut="error", files=True)
+@reading_options(sensor="what the files say, else the smallest that holds all,", on_cut="error", files=True)
 @json_option
 def pack(
     folder: Path,
