@@ -218,6 +218,19 @@ def test_a_reservoir_trains_and_resumes_on_the_clock(tmp_path: Path) -> None:
     )
 
 
+def test_any_recurrence_is_evaluated_on_the_clock() -> None:
+    loops = [es.Connection("hidden", "hidden", delay=2.0), es.Connection("output", "hidden")]
+    plain = toy_network()
+    network = Network(plain.input, *plain.layers, connections=loops, seed=5)
+    data = toy_data(9, seed=20)
+    found = es.evaluate(network, data, engine="clocked", threads=2)
+    counts = [es.simulate(network, data.stream(k), engine="clocked").output.counts for k in range(9)]
+    np.testing.assert_array_equal(found.predictions.counts, counts)
+    assert found.predictions.counts.any()
+    with pytest.raises(TrainingError, match="connection 'hidden->hidden'"):
+        es.train(network, data, engine="clocked")
+
+
 def test_what_comes_after_the_end_is_left_out() -> None:
     data = toy_data(6)
     batch = Feeder(data, 60, settings=RunSettings(duration_ms=20.0)).prepare(np.arange(6), 0)
