@@ -120,10 +120,11 @@ class EventStream:
         Fields are found by name; their order and dtypes do not matter, and the usual other names will do
         (``ts``, ``timestamp``, ``t_us``, ``x_addr``, ``pol``, ``polarity``, ``on``: docs/formats.md). Times
         are microseconds unless the name says otherwise. Other fields are ignored, but not if none is the
-        polarity: then one of them may be it. The array is copied. For `sensor_size` and the errors raised
-        see `from_arrays`.
+        polarity: then one of them may be it. A pandas table will do as well. The array is copied. For
+        `sensor_size` and the errors raised see `from_arrays`.
         """
-        events = np.asarray(array)
+        # pandas' tables are no arrays of fields, but make one.
+        events = np.asarray(array.to_records(index=False) if hasattr(array, "to_records") else array)
         names = events.dtype.names or ()
         found = find_fields(names, remedy="rename it to p, or drop it (numpy.lib.recfunctions.drop_fields)")
         if found is None:

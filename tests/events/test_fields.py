@@ -92,6 +92,43 @@ def test_an_unknown_field_without_a_polarity_is_an_error(tmp_path: Path) -> None
     assert len(EventStream.from_structured(structured(("t", "x", "y", "on")))) == 3
 
 
+def test_columns_name_fields_that_say_nothing(tmp_path: Path) -> None:
+    for names in (("f0", "f1", "f2", "f3"), ("t", "x", "y", "brightness")):
+        array = structured(names)
+        np.save(tmp_path / "a.npy", array)
+        np.savez(tmp_path / "a.npz", **{name: array[name] for name in names})
+        for suffix in ("npy", "npz"):
+            with pytest.raises(EventFileError):
+                read(tmp_path / f"a.{suffix}")
+            stream = read(tmp_path / f"a.{suffix}", columns="t[ms],x,y,p")
+            assert stream.events[0].tolist() == (5, 6, 100_000, 1)
+            assert read(tmp_path / f"a.{suffix}", columns="t,x,y,-").sensor_size == (10, 9, 1)
+    np.save(tmp_path / "a.npy", np.zeros(3, [("t", "i8"), ("x", "i2", (2,)), ("p", "u1")]))
+    with pytest.raises(EventFileError, match="needs fields t, x"):
+        read(tmp_path / "a.npy")
+
+
+def test_a_table_of_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"timestamp": T, "x": X, "y": Y, "polarity": ["ON", "OFF", "ON"]})
+    assert EventStream.from_structured(table) == EventStream.from_structured(structured())
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("archive", [False, True])
+def test_tables_of_any_orientation(tmp_path: Path, archive: bool, across: bool, order: str) -> None:
+    table = np.array(np.stack([T, X, Y, P], axis=0 if across else 1), order=order)  # type: ignore[call-overload]
+    path = tmp_path / ("a.npz" if archive else "a.npy")
+    (np.savez if archive else np.save)(path, table)  # type: ignore[operator]
+    with pytest.raises(EventFileError, match=r"without names.*--columns"):
+        read(path)
+    assert (
+        read(path, columns="t,x,y,p").events.tolist()
+        == EventStream.from_structured(structured()).events.tolist()
+    )
+
+
 def test_two_fields_for_one_thing() -> None:
     array = np.zeros(2, [("ts", "i8"), ("time", "i8"), ("x", "i2")])
     with pytest.raises(EventStreamError, match="both 'ts' and 'time' may be t"):

@@ -220,9 +220,7 @@ def test_polarities_of_an_enumeration_and_none(tmp_path: Path) -> None:
     assert (stream.sensor_size, stream.events["p"].tolist()) == ((6, 3, 1), [0] * 6)
     with h5py.File(tmp_path / "b.h5", "a") as file:
         file["events/brightness"] = P
-    with pytest.raises(
-        EventFileError, match=r"/events: field 'brightness' is not known.*rename the data set"
-    ):
+    with pytest.raises(EventFileError, match=r"/events: field 'brightness' is not known.*rename it to p"):
         read(tmp_path / "b.h5")
 
 

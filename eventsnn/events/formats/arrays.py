@@ -13,7 +13,7 @@ import mmap
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -176,7 +176,7 @@ class ArrayReader:
         vectors = [
             name for name, array in self._arrays.items() if array.readable and array.dtype.names is None
         ]
-        found = Columns.of_names(vectors)
+        found = self._name(vectors)
         if found is None:
             if len(self._arrays) != 1:
                 text = f"needs arrays t, x, [y], [p]; it holds {', '.join(members) or 'none'}"
@@ -192,13 +192,27 @@ class ArrayReader:
             raise EventFileError(self._path, "its arrays are of different shapes, or no vectors")
         return sensor
 
+    def _name(self, names: Sequence[str]) -> Columns | None:
+        """Which of some fields is what: by their names; by the caller's columns if these do not say it."""
+        fits = self._given is not None and self._given.width == len(names)
+        try:
+            return Columns.of_names(names) or (self._given if fits else None)
+        except EventStreamError:
+            if fits:
+                return self._given
+            raise
+
     def _find_columns(self, name: str) -> None:
         """Columns of the only array."""
         self._table = table = self._arrays[name].check()
         names = table.dtype.names
         if names is not None:
-            found = Columns.of_names(names)
-            if found is None or len(table.shape) != 1:
+            found = self._name(names)
+            if (
+                found is None
+                or len(table.shape) != 1
+                or any(table.dtype[k].shape for k in found.place.values())
+            ):
                 raise EventFileError(self._path, f"needs fields t, x, [y], [p]; it has {', '.join(names)}")
             self._columns = found
             return

@@ -28,7 +28,7 @@ _ORDERS = (("x", "y", "t", "p"), ("t", "x", "y", "p"))
 # Rows of other things, such as triggers and indices, have a time and a number as well.
 _NO_ADDRESSES = ("id", "ids", "i", "gid", "gids")
 _ESIM = {"xs", "ys", "ts", "ps"}
-_REMEDY = "rename the data set"
+_REMEDY = "rename it to p (in Python: h5py.File(..., 'a').move(old, new))"
 
 
 @dataclass(frozen=True)
