@@ -120,17 +120,28 @@ def list_recordings(root: str, label_from: str = "top", *, everything: bool = Fa
             root, f"no recordings in its folders; expected files ending in {', '.join(recording_suffixes())}"
         )
     _check_depth(root, found)
-    _warn_of_stray(root, stray, [name for name in folders if name not in {parts[0] for parts in found}])
-    named: dict[str, list[tuple[str, ...]]] = {}
-    for parts in found:
-        named.setdefault(parts[0] if label_from == "top" else parts[-2], []).append(parts)
+    used = {place.parts[0] for place in found}
+    _warn_of_stray(root, stray, [name for name in folders if name not in used])
+    named: dict[str, list[_Place]] = {}
+    for place in found:
+        named.setdefault(place.parts[0 if label_from == "top" else -1], []).append(place)
     numbered, classes = _number_classes(root, sorted(named))
     paths: list[str] = []
     labels: list[int] = []
     for number, name in numbered:
-        paths += [os.path.join(root, *parts) for parts in sorted(named[name])]
+        for place in named[name]:
+            folder = os.path.join(root, *place.parts, "")
+            paths += [folder + file for file in place.files]
         labels += [number] * (len(paths) - len(labels))
     return Listing(paths, np.array(labels, np.int64), classes)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A folder that holds recordings: the names of the folders that lead to it, and of its files, sorted."""
+
+    parts: tuple[str, ...]
+    files: list[str]
 
 
 def _number_classes(root: str, names: list[str]) -> tuple[list[tuple[int, str]], tuple[str, ...]]:
@@ -145,10 +156,10 @@ def _number_classes(root: str, names: list[str]) -> tuple[list[tuple[int, str]],
     return numbered, tuple(str(number) for number in range(numbered[-1][0] + 1))
 
 
-def _check_depth(root: str, found: list[tuple[str, ...]]) -> None:
+def _check_depth(root: str, found: list[_Place]) -> None:
     """Raise EventFileError where the folders found are no classes, but the splits of a set or hold them."""
-    tops = sorted({parts[0] for parts in found})
-    below = sorted({parts[1] for parts in found if len(parts) > 2})
+    tops = sorted({place.parts[0] for place in found})
+    below = sorted({place.parts[1] for place in found if len(place.parts) > 1})
     if below and all(name.lower() in _LIKE_SPLITS for name in tops):
         raise EventFileError(root, f"holds {' and '.join(tops)}; name the folder of one of them")
     splits = [name for name in below if name.lower() in _LIKE_SPLITS]
@@ -157,39 +168,46 @@ def _check_depth(root: str, found: list[tuple[str, ...]]) -> None:
         raise EventFileError(root, f"holds no label folders; name {place}, which holds {', '.join(splits)}")
 
 
-def _find_all(root: str, folders: list[str], suffixes: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The recordings in these folders and below, each as the parts of its path from `root` on."""
-    endings, found = _endings(suffixes), []
+def _find_all(root: str, folders: list[str], suffixes: tuple[str, ...]) -> list[_Place]:
+    """Where the recordings in these folders and below are: a folder before those in it, else in order."""
+    endings, found = frozenset(suffixes), []
     for folder in folders:
-        found += [(folder, *parts) for parts in _walk(os.path.join(root, folder), endings, frozenset())]
+        found += list(_walk(root, (folder,), endings, frozenset()))
     return found
 
 
 def _walk(
-    folder: str, endings: tuple[str, ...], above: frozenset[tuple[int, int]]
-) -> Iterator[tuple[str, ...]]:
-    """Recordings in a folder and below; a link to a folder that it lies in is not followed again."""
+    root: str, parts: tuple[str, ...], endings: frozenset[str], above: frozenset[tuple[int, int]]
+) -> Iterator[_Place]:
+    """A folder and those below; a link to a folder that it lies in is not followed again."""
+    folder = os.path.join(root, *parts)
     status = os.stat(folder)
     own = status.st_dev, status.st_ino
     if own in above:
         return
+    files, folders = [], []
     for entry in _entries(folder):
-        # Told by the name alone: asking the file system about each of 60,000 files would be slow.
-        if entry.name.lower().endswith(endings) and not entry.is_dir():
-            yield (entry.name,)
-        elif not _is_stray(entry.name) and entry.is_dir():
-            for parts in _walk(entry.path, endings, above | {own}):
-                yield (entry.name, *parts)
+        if entry.is_dir():
+            folders.append(entry.name)
+        elif _ends_with(entry.name, endings):
+            files.append(entry.name)
+    if files:
+        yield _Place(parts, sorted(files))
+    for name in sorted(folders):
+        if not _is_stray(name):
+            yield from _walk(root, (*parts, name), endings, above | {own})
 
 
 def _has_recordings(folder: str) -> bool:
     """Whether recordings lie in the folder itself."""
-    endings = _endings(recording_suffixes())
-    return any(entry.name.lower().endswith(endings) for entry in _entries(folder))
+    endings = frozenset(recording_suffixes())
+    return any(_ends_with(entry.name, endings) for entry in _entries(folder))
 
 
-def _endings(suffixes: tuple[str, ...]) -> tuple[str, ...]:
-    return (*suffixes, *(suffix + packer for suffix in suffixes for packer in _PACKERS))
+def _ends_with(name: str, endings: frozenset[str]) -> bool:
+    """Whether a file is a recording, by its name alone: opening each of 60,000 would be slow."""
+    stem, suffix = os.path.splitext(name.lower())
+    return suffix in endings or (suffix in _PACKERS and os.path.splitext(stem)[1] in endings)
 
 
 def _folders(root: str) -> tuple[list[str], list[str]]:

@@ -134,7 +134,7 @@ def test_recordings_lie_deeper(tmp_path):
     make_tree(tmp_path, ["left/top.bin"])
     source = Folder(tmp_path, sensor=(34, 34, 2))
     assert source.classes == ("left", "right")
-    assert places(source) == ["left/s0/left0.bin", "left/s1/left1.bin", "left/top.bin",
+    assert places(source) == ["left/top.bin", "left/s0/left0.bin", "left/s1/left1.bin",
                               "right/s0/right0.bin", "right/s1/right1.bin"]  # fmt: skip
     assert source.labels.tolist() == [0, 0, 0, 1, 1]
 
