@@ -60,7 +60,8 @@ def simulate(
         recurrent connections needs it. Counted from the origin, like all times of the result.
         Last time to simulate, ms, included. None runs until no neuron can fire any more; the clock, until the
         step of the last event. Where the network's settings state how long a sample lasts, None leaves out
-        later events and stops the clock then. A network with recurrent connections needs it in exact time.
+        later events, and stops the clock, and networks with recurrent connections, then. Without that, these
+        need `t_stop` in exact time.
 
     Other Parameters
     ----------------
@@ -104,9 +105,12 @@ def simulate(
     layers = None if potential_layers is None else tuple(potential_layers)
     options = _check_record(network, record, potential_step, layers, engine)
     given = to_input(network, events, origin_us)
-    if network.settings.duration_ms is not None and t_stop is None:
-        keep = given.times < network.settings.duration_ms
+    duration = network.settings.duration_ms
+    if duration is not None and t_stop is None:
+        keep = given.times < duration
         given = given._replace(times=given.times[keep], indices=given.indices[keep])
+        if step is None and network.is_recurrent:
+            t_stop = duration
     if engine == "auto":
         engine = "queue" if sweep.refusal(network) or len(given.times) > sweep.MAX_EVENTS else "sweep"
     if trace is None:

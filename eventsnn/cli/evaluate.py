@@ -54,7 +54,7 @@ from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_s
     "runs chains of layers, faster, to the same spikes. clocked takes the authors' steps.",
 )
 @step_option("the model's, or 1,")
-@duration_option("the model's, or until its last event,")
+@duration_option("the model's, or until its last event (inf),")
 @dtype_option("float32")
 @click.option(
     "--t-stop",

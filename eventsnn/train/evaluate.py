@@ -128,7 +128,7 @@ def evaluate(
         Precision of the state; training uses float32.
     t_stop : float, optional
         Last time to simulate of each recording, ms, included; engine ``queue`` only. A network with recurrent
-        connections besides those of reservoirs needs it.
+        connections besides those of reservoirs needs it, or a stated duration.
     threads : int, optional
     progress : bool
         Show a progress bar on standard error, where that is a terminal.

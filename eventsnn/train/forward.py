@@ -45,8 +45,13 @@ def clocked_forward(network: Network, step_ms: float, dtype: str, pool: Pool) ->
 
 
 def exact_forward(network: Network, engine: str, dtype: str, pool: Pool) -> tuple[str, Forward]:
-    """(engine, forward pass) in exact time, until all is quiet; SimulationError if that cannot be."""
+    """(engine, forward pass) in exact time, until all is quiet; SimulationError if that cannot be.
+
+    A network with recurrent connections runs until the stated end of a sample, if there is one.
+    """
     front, chain = split_front(network)
+    if chain.is_recurrent and network.settings.duration_ms is not None:
+        return stopped_forward(network, engine, dtype, network.settings.duration_ms, pool)
     if chain.is_recurrent:
         raise SimulationError(
             "t_stop: a network with recurrent connections may fire for ever; give t_stop in ms (--t-stop)"

@@ -227,6 +227,13 @@ def test_any_recurrence_is_evaluated_on_the_clock() -> None:
     counts = [es.simulate(network, data.stream(k), engine="clocked").output.counts for k in range(9)]
     np.testing.assert_array_equal(found.predictions.counts, counts)
     assert found.predictions.counts.any()
+    # In exact time such a network needs an end; a stated duration is one.
+    ended = network.with_settings(RunSettings(duration_ms=40.0))
+    exact = es.evaluate(ended, data, threads=1)
+    assert (exact.engine, exact.step_ms) == ("queue", None)
+    counts = [es.simulate(ended, data.stream(k), dtype="float32").output.counts for k in range(9)]
+    np.testing.assert_array_equal(exact.predictions.counts, counts)
+    assert es.simulate(ended, data.stream(0)).t_end == 40.0
     with pytest.raises(TrainingError, match="connection 'hidden->hidden'"):
         es.train(network, data, engine="clocked")
 
