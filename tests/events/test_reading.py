@@ -130,6 +130,20 @@ def test_events_out_of_order_are_sorted_if_asked_for(tmp_path: Path, name: str, 
             read(path, on_bad="sort", sensor=(1000, 4, 2))
 
 
+def test_a_last_line_without_an_end_is_no_cut_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for last, text in (("20,99,2,0", "outside the 6 x 5"), ("5,1,1,0", "time runs backwards")):
+        path.write_text(f"t,x,y,p\n10,1,1,1\n{last}")
+        with pytest.raises(EventFileError, match=text):
+            es.read(path, sensor=(6, 5, 2))
+    path.write_text("t,x,y,p\n10,1,1,1\n20,2,2,0")
+    assert len(es.read(path)) == 2
+    for text in ("t,x,y,p\n10,1,1,1\n20,2,", "x,y,p,t\n1,1,1,1000\n2,2,0,10"):
+        path.write_text(text)
+        with pytest.warns(EventFileWarning, match="the last line is cut"):
+            assert len(es.read(path)) == 1
+
+
 def test_sorted_recordings_stay_as_they_are(tmp_path: Path) -> None:
     stream = random_stream(70_000, sensor_size=SIZE)
     es.write(tmp_path / "a.dat", stream)

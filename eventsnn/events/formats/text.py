@@ -129,6 +129,8 @@ class TextDecoder:
         except EventFileError:
             if offset == 0 or not self.started or self._options.on_cut == "error":
                 raise
+            if self._offset > offset and not self._ends_with_time():
+                raise  # a whole row, of an event that is wrong
             self._gate.anomalies.cut_bytes = len(rest)
             warnings.warn(
                 f"{os.fspath(self.path)}, byte {offset}: the last line is cut and left out",
@@ -138,6 +140,11 @@ class TextDecoder:
             events = np.empty(0, EVENT_DTYPE)
         self.started = True
         return events
+
+    def _ends_with_time(self) -> bool:
+        """Whether a row that has lost its last digits has a time that is too early."""
+        columns = self._columns
+        return columns is not None and columns.place["t"] == columns.width - 1
 
     def _take_mark(self, block: bytes) -> bytes:
         """Take a byte-order mark off the front; UTF-16 is decoded from here on."""
