@@ -80,6 +80,18 @@ cdef void follow_link(const clocked_link_t* link, const clocked_spikes_t* given,
             current[link.ids[j]] += link.weights[j]
 
 
+cdef int check_finite(const clocked_state_t* state, int64_t size) except -1 nogil:
+    """Refuse a state that has left the range of float32."""
+    cdef int64_t k
+    cdef int bad = 0
+    for k in range(size):
+        bad |= (state.v[k] - state.v[k] != 0) | (state.current[k] - state.current[k] != 0)
+    if bad:
+        with gil:
+            raise FloatingPointError("the state is not finite")
+    return 0
+
+
 cdef int state_make(clocked_state_t* state, int64_t size) except -1 nogil:
     """A layer at rest; `state.v` is to be freed."""
     cdef char* memory = <char*> calloc(size, 13)
@@ -149,6 +161,8 @@ cdef int run_together(clocked_ops_t* ops, const clocked_layer_t** layers, int32_
                 fail(steps * sizeof(int32_t))
             spikes[k].step_ptr[0] = 0
         step_together(ops, layers, count, states, links, n_links, spikes, bias, biases, steps)
+        for k in range(count):
+            check_finite(states + k, padded_size(layers[k]))
         for k in range(1, count):
             spikes[k].size += biases >= 0
     finally:
@@ -170,6 +184,7 @@ cdef int run_part(clocked_ops_t* ops, const clocked_layer_t* l, const clocked_sp
         if fired.step_ptr == NULL:
             fail(steps * sizeof(int32_t))
         run_steps(ops, l, &state, size, given, fired, steps)
+        check_finite(&state, size)
     finally:
         free(state.v)
     return 0

@@ -227,6 +227,18 @@ cdef int sweep_lateral(block_t* k, real_t* u, real_t* i, const real_t* lateral, 
     return 0
 
 
+cdef int check_finite(const real_t* u, const real_t* i) except -1 nogil:
+    """Refuse a state that has left the range of `real_t`; without a branch for each neuron."""
+    cdef int32_t n
+    cdef int bad = 0
+    for n in range(WIDTH):
+        bad |= (u[n] - u[n] != 0) | (i[n] - i[n] != 0)
+    if bad:
+        with gil:
+            raise FloatingPointError("the state is not finite")
+    return 0
+
+
 def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] lateral, const double[::1] constants,
                  const event_t[::1] events, const int64_t[::1] sample_ptr, const real_t[:, ::1] table, double t_stop,
                  SpikeStore store, Turns turns, int64_t most=1 << 62, real_t[:, :, ::1] u=None,
@@ -295,6 +307,7 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
                         sweep_lateral(&k, own_u, own_i, &lateral[0, 0, 0], &weights[block, 0, 0], row)
                     else:
                         sweep_block(&k, own_u, own_i, &weights[block, 0, 0], row)
+                    check_finite(own_u, own_i)
                 if resumes:
                     memcpy(&end[block, s, 0], &k.end[0], WIDTH * sizeof(double))
                     now[block, s] = k.now

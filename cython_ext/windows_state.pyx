@@ -126,6 +126,10 @@ cdef class WindowsState:
         free(self.work.sorted)
         free(self.work.fired)
 
+    def is_finite(self):
+        """Whether all membrane potentials and synaptic currents are finite."""
+        return bool(np.isfinite(self.u).all() and np.isfinite(self.i).all())
+
     def spikes(self, int32_t layer):
         """(times float64 ms, neurons int32) fired so far by a layer, copies."""
         return spikes_arrays(&self.layers[layer].spikes)

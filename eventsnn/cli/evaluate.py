@@ -55,7 +55,7 @@ from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_s
 )
 @step_option("the model's, or 1,")
 @duration_option("the model's, or until its last event (inf),")
-@dtype_option("float32")
+@dtype_option(None, " float32 by default, float64 where engine queue runs sparse weights.")
 @click.option(
     "--t-stop",
     type=float,
@@ -82,7 +82,7 @@ def evaluate(
     engine: str,
     step_ms: float | None,
     duration_ms: float | None,
-    dtype: str,
+    dtype: str | None,
     t_stop: float | None,
     predictions: Path | None,
     reading: dict[str, Any],

@@ -20,6 +20,7 @@ from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedLink
 from eventsnn.engines.arguments import check_input, check_t_stop
 from eventsnn.engines.bias import last_time, spike_times
 from eventsnn.engines.blocks import WIDTH, aligned_zeros, block_count, pack
+from eventsnn.engines.precision import check_network, overflow
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.engines.steps import (
     SLACK,
@@ -104,6 +105,7 @@ class ClockedNetwork:
         blocks: dict[str, np.ndarray] | None = None,
         step_ms: float = DEFAULT_STEP_MS,
     ) -> None:
+        check_network(network, np.float32, clocked=True)
         self.network = network
         self.step_ms = step_ms
         self.blocks = blocks
@@ -157,9 +159,12 @@ class ClockedNetwork:
             last = float(np.max(times, initial=0.0)) if bias_end is None else bias_end
             biases = self.bias_steps(last, steps)
         given = to_steps(times, self.step_ms)
-        return ClockedRun(
-            self.layers, given, neurons, i.width * i.height, i.polarities, steps, biases, self.links
-        )
+        try:
+            return ClockedRun(
+                self.layers, given, neurons, i.width * i.height, i.polarities, steps, biases, self.links
+            )
+        except FloatingPointError:
+            raise overflow(np.float32, clocked=True) from None
 
     def bias_steps(self, end: float, steps: int) -> np.ndarray:
         """Steps, below `steps`, in which the bias neuron fires until `end` ms; int32, ascending."""

@@ -84,7 +84,9 @@ def constants(lif: LIF) -> Constants:
     )
     # d eps/dt = 0 at ln(tau_m / tau_s) / (1/tau_s - 1/tau_m), with limit tau for equal constants.
     if difference:
-        peak = math.log1p(difference / lif.tau_s) / (difference / (lif.tau_m * lif.tau_s))
+        share = difference / lif.tau_s
+        ratio = math.log1p(share) if share > -1.0 else math.log(lif.tau_m) - math.log(lif.tau_s)
+        peak = ratio / (difference / (lif.tau_m * lif.tau_s))
     else:
         peak = slow
     return replace(bare, psp_max=respond(bare, peak)[1])

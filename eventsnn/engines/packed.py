@@ -7,6 +7,7 @@ import numpy as np
 from eventsnn._ext.engine_queue import QueueState
 from eventsnn.engines.arguments import constants_row, engine_projections
 from eventsnn.engines.blocks import WIDTH, aligned_zeros, block_count, pack, unpack
+from eventsnn.engines.precision import check_network
 from eventsnn.network import Conv, Network, Pool, Projection
 from eventsnn.network.layers import BIAS
 from eventsnn.network.spatial import patch_weights
@@ -21,6 +22,11 @@ class PackedNetwork:
     real : numpy.float32 or numpy.float64
         Precision of weights and state.
 
+    Raises
+    ------
+    SimulationError
+        `real` cannot hold a weight or a constant.
+
     Attributes
     ----------
     projections : list of Projection
@@ -34,6 +40,7 @@ class PackedNetwork:
     """
 
     def __init__(self, network: Network, real: type[np.floating]) -> None:
+        check_network(network, real)
         self.network = network
         self.real = real
         self.projections = engine_projections(network)

@@ -10,6 +10,7 @@ from eventsnn._ext.engine_queue import QueueState, run_queue
 from eventsnn.engines import bias, windows
 from eventsnn.engines.arguments import check_dtype, check_input, endless
 from eventsnn.engines.packed import PackedNetwork, pack_once
+from eventsnn.engines.precision import check_state
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.errors import SimulationError
 from eventsnn.network import Network
@@ -30,8 +31,9 @@ def run(
 ) -> SpikeRecord:
     """Simulate a network on input spikes, exactly.
 
-    Sparse networks are run by the windowed schedule (`eventsnn.engines.windows`), in float64 whatever
-    `dtype`, unless they hold a loop that takes (next to) no time: then their weights are made dense.
+    Sparse networks, and spatial ones, which are sparse here, are run by the windowed schedule
+    (`eventsnn.engines.windows`), which knows float64 only. Where float32 is asked for, or they hold a loop
+    that takes (next to) no time, their weights are made dense.
 
     Parameters
     ----------
@@ -59,10 +61,15 @@ def run(
     real = check_dtype(dtype)
     if network.sparse_keys:
         reason = windows.refusal(network)
-        if reason is None:
+        if reason is None and real is np.float64:
             return windows.run(network, times_ms, indices, t_stop=t_stop)
-        check_dense_size(network, real, reason)
+        check_dense_size(network, real, reason or "dtype 'float32' is asked for")
     return run_packed(pack_once(network, real), times_ms, indices, t_stop=t_stop)
+
+
+def default_dtype(network: Network) -> str:
+    """The precision in which this engine runs a network fastest: float64 where weights stay sparse."""
+    return "float64" if network.sparse_keys and windows.refusal(network) is None else "float32"
 
 
 def check_dense_size(network: Network, real: type[np.floating], reason: str) -> None:
@@ -131,8 +138,10 @@ class Chunks:
         state.begin(self.arrays[0])
 
     def advance(self, times: np.ndarray, inputs: np.ndarray, stop: float) -> bool:
-        """Run one chunk; True when nothing is left to do by `stop`."""
-        return bool(run_queue(self.state, self.weights, times, inputs, *self.arrays, stop, CHUNK))
+        """Run one chunk; True when nothing is left to do by `stop`. Refuses a state that is not finite."""
+        done = bool(run_queue(self.state, self.weights, times, inputs, *self.arrays, stop, CHUNK))
+        check_state(self.weights.dtype.type, *self.arrays[:2])
+        return done
 
 
 def run_layer(

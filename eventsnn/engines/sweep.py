@@ -16,6 +16,7 @@ from eventsnn.engines.arguments import check_dtype, check_input, endless
 from eventsnn.engines.arrivals import Arrivals, Carried, LayerInput, Share, call
 from eventsnn.engines.blocks import WIDTH, block_count
 from eventsnn.engines.packed import PackedNetwork, pack_once
+from eventsnn.engines.precision import overflow
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.errors import SimulationError
 from eventsnn.network import Conv, Dense, Network, Pool, Reservoir
@@ -195,7 +196,10 @@ def sweep_all(
                 until=until,
             )
 
-    share(work)
+    try:
+        share(work)
+    except FloatingPointError:
+        raise overflow(packed.real, str(layer.name)) from None
     return store
 
 

@@ -22,6 +22,7 @@ from eventsnn.engines.lif import (
     next_crossing,
     respond,
 )
+from eventsnn.engines.precision import all_finite, check_network, overflow
 from eventsnn.engines.record import SpikeRecord, make_record
 from eventsnn.engines.saved import StateReader
 from eventsnn.network import Network
@@ -125,6 +126,7 @@ class TwinStream:
     """A network in the middle of a simulation; see `eventsnn.engines.streaming.Stream`."""
 
     def __init__(self, network: Network) -> None:
+        check_network(network, np.float64)
         self.projections = engine_projections(network)
         self.matrices = [
             network.projection_weights(p).astype(np.float64).T.tolist() for p in self.projections
@@ -164,6 +166,8 @@ class TwinStream:
                 number = spikes.index(spike)
                 for neuron in _fire(self.layers[number], spike):
                     self._send(number, neuron, spike)
+        if not all(all_finite(values) for layer in self.layers for values in (layer.u, layer.i)):
+            raise overflow(np.float64)
         return [layer.take() for layer in self.layers]
 
     def _send(self, source: int, neuron: int, t: float) -> None:

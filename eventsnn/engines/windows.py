@@ -10,6 +10,7 @@ import numpy as np
 from eventsnn._ext.engine_windows import run_windows
 from eventsnn._ext.windows_state import WindowsState
 from eventsnn.engines.arguments import check_input, constants_row, endless, engine_projections
+from eventsnn.engines.precision import check_network, overflow
 from eventsnn.engines.record import SimulationInterrupted, SpikeRecord, make_record
 from eventsnn.engines.windows_twin import Frame, window_length
 from eventsnn.errors import SimulationError
@@ -63,8 +64,11 @@ def run(
         )
 
     try:
-        while not run_windows(state, times, inputs, stop, CHUNK):
-            pass
+        done = False
+        while not done:
+            done = run_windows(state, times, inputs, stop, CHUNK)
+            if not state.is_finite():
+                raise overflow(np.float64)
     except KeyboardInterrupt:
         raise SimulationInterrupted(record(state.now, interrupted=True)) from None
     except OverflowError as error:
@@ -74,6 +78,7 @@ def run(
 
 def make_state(network: Network, length: float) -> WindowsState:
     """The whole network at rest, its synapses by source neuron."""
+    check_network(network, np.float64)
     graph, delays = [], []
     parts: list[tuple[np.ndarray, ...]] = []
     pointers = synapses = 0

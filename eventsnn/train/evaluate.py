@@ -97,7 +97,7 @@ def evaluate(
     duration_ms: float | None = None,
     per_class: int | None = None,
     seed: int = 1,
-    dtype: str = "float32",
+    dtype: str | None = None,
     t_stop: float | None = None,
     threads: int | None = None,
     progress: bool = False,
@@ -124,8 +124,9 @@ def evaluate(
     per_class : int, optional
         At most so many recordings of each class, drawn at random by `seed`.
     seed : int
-    dtype : {"float32", "float64"}
-        Precision of the state; training uses float32.
+    dtype : {"float32", "float64"}, optional
+        Precision of the state. By default that of training, float32, or float64 where engine ``queue`` runs
+        sparse weights. Reservoirs below layers of another kind run in float64, on the clock in float32.
     t_stop : float, optional
         Last time to simulate of each recording, ms, included; engine ``queue`` only. A network with recurrent
         connections besides those of reservoirs needs it, or a stated duration.

@@ -27,9 +27,9 @@ Forward: TypeAlias = Callable[[Arrivals], np.ndarray]
 """From samples to output spike counts, int64 array (samples, outputs)."""
 
 
-def clocked_forward(network: Network, step_ms: float, dtype: str, pool: Pool) -> Forward:
+def clocked_forward(network: Network, step_ms: float, dtype: str | None, pool: Pool) -> Forward:
     """Through all layers on the clock; SimulationError if it cannot run the network."""
-    if check_dtype(dtype) is not np.float32:
+    if check_dtype(dtype or "float32") is not np.float32:
         raise SimulationError(
             "engine 'clocked' computes in float32 only; engine 'queue' or 'sweep' runs the network in exact "
             "time"
@@ -44,7 +44,7 @@ def clocked_forward(network: Network, step_ms: float, dtype: str, pool: Pool) ->
     return forward
 
 
-def exact_forward(network: Network, engine: str, dtype: str, pool: Pool) -> tuple[str, Forward]:
+def exact_forward(network: Network, engine: str, dtype: str | None, pool: Pool) -> tuple[str, Forward]:
     """(engine, forward pass) in exact time, until all is quiet; SimulationError if that cannot be.
 
     A network with recurrent connections runs until the stated end of a sample, if there is one.
@@ -60,11 +60,11 @@ def exact_forward(network: Network, engine: str, dtype: str, pool: Pool) -> tupl
     if engine == "sweep" and reason:
         raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
     if not (engine == "queue" or reason):
-        packed = pack_once(chain, check_dtype(dtype))
+        packed = pack_once(chain, check_dtype(dtype or "float32"))
         return "sweep", lambda samples: run_forward(packed, samples, pool, front).counts
     if front and network.input.has_bias:
         raise SimulationError("engine 'queue' knows no biases above a reservoir; use engine='auto'")
-    run = partial(queue.run_packed, pack_once(chain.lowered, check_dtype(dtype)))
+    run = _through_queue(chain, dtype, None)
     outputs = network.output.neurons
 
     def forward(samples: Arrivals) -> np.ndarray:
@@ -74,14 +74,22 @@ def exact_forward(network: Network, engine: str, dtype: str, pool: Pool) -> tupl
 
 
 def stopped_forward(
-    network: Network, engine: str, dtype: str, t_stop: float, pool: Pool
+    network: Network, engine: str, dtype: str | None, t_stop: float, pool: Pool
 ) -> tuple[str, Forward]:
     """(engine, forward pass) in exact time of any network, recurrent ones too, until `t_stop`, ms."""
     if engine not in ("auto", "queue"):
         raise SimulationError(f"engine {engine!r} takes no t_stop here; use engine='queue'")
-    check_dtype(dtype)
-    run = partial(queue.run, network.lowered, dtype=dtype, t_stop=check_t_stop(network, t_stop))
+    run = _through_queue(network, dtype, check_t_stop(network, t_stop))
     return "queue", lambda samples: _share_counts(run, samples, network.output.neurons, pool)
+
+
+def _through_queue(
+    network: Network, dtype: str | None, t_stop: float | None
+) -> Callable[[np.ndarray, np.ndarray], SpikeRecord]:
+    """Engine queue for one sample, in the precision that suits the network best if none is given."""
+    lowered = network.lowered
+    real = np.dtype(check_dtype(queue.default_dtype(lowered) if dtype is None else dtype)).name
+    return partial(queue.run, lowered, dtype=real, t_stop=t_stop)
 
 
 def _share_counts(

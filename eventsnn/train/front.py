@@ -15,7 +15,7 @@ from eventsnn.train.parallel import Pool
 
 
 class Front:
-    """Layers whose spikes are the input of those that are trained.
+    """Layers whose spikes are the input of those that are trained; in exact time they run in float64.
 
     Spikes of a reservoir may bring about others for ever: each sample ends when `Arrivals.ends` says.
 
@@ -28,6 +28,7 @@ class Front:
 
     def __init__(self, network: Network, step_ms: float | None = None) -> None:
         self.network = network
+        self._lowered = network.lowered
         self._clock = None if step_ms is None else ClockedNetwork(network, step_ms=step_ms)
 
     def spikes(self, samples: Arrivals, pool: Pool) -> Arrivals:
@@ -47,7 +48,7 @@ class Front:
 
         def work() -> None:
             while (sample := turns.take()) >= 0:
-                record = queue.run(self.network, *samples.sample(sample), t_stop=ends[sample])
+                record = queue.run(self._lowered, *samples.sample(sample), t_stop=ends[sample])
                 trains[sample] = record.output.times, record.output.neurons
 
         pool.share(work)

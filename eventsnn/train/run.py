@@ -16,6 +16,7 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, describe_reading
 from eventsnn.engines.packed import PackedNetwork
+from eventsnn.engines.precision import StateOverflow
 from eventsnn.engines.record import decide_all
 from eventsnn.engines.sweep import Arrivals
 from eventsnn.errors import NetworkError, TrainingError
@@ -102,6 +103,15 @@ class TrainingRun:
 
     def run_epoch(self, epochs: int) -> None:
         """One epoch over the training set, validation, and everything written down."""
+        number = self.epoch + 1
+        try:
+            self._run_epoch(epochs)
+        except StateOverflow as error:
+            if self.step == 1:  # nothing has been learned: it is the network that was given
+                raise
+            raise _diverged(number, error.layer) from None
+
+    def _run_epoch(self, epochs: int) -> None:
         start, cpu = time.perf_counter(), time.process_time()
         tallies = _Tallies(len(self.data))
         rate = self.optimiser.rate(self.epoch)
@@ -229,10 +239,7 @@ class TrainingRun:
         """Write the epoch down, in an order in which a kill at any moment loses nothing reported as saved."""
         for key, state in self.states.items():
             if not np.isfinite(state.row_sum).all():
-                raise TrainingError(
-                    f"epoch {self.epoch}: the weights of {key!r} have grown out of all numbers; "
-                    "lower the learning rate. The checkpoint is that of the epoch before"
-                )
+                raise _diverged(self.epoch, key)
         if not self.best or _is_better(line, self.best):
             self.best = {name: line[name] for name in ("epoch", "valid_accuracy", "valid_loss")}
             self.best_weights = {key: array.copy() for key, array in self.packed.weights().items()}
@@ -327,6 +334,14 @@ def weight_decay(rule: HM2BP, state: OptimiserState, real: type[np.floating]) ->
     mean_square = state.row_square / state.weights.shape[1]
     factor: np.ndarray = macro.penalty_factor(mean_square, rule).astype(real)
     return factor
+
+
+def _diverged(epoch: int, layer: str) -> TrainingError:
+    whose = f"the weights of {layer!r}" if layer else "the weights"
+    return TrainingError(
+        f"epoch {epoch}: {whose} have grown out of all numbers; lower the learning rate. The checkpoint is "
+        "that of the epoch before"
+    )
 
 
 def _is_better(line: dict[str, Any], best: dict[str, Any]) -> bool:

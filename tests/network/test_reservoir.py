@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import pytest
 import eventsnn as es
 from eventsnn.data import ListDataset
 from eventsnn.errors import NetworkError, SimulationError, TrainingError
-from eventsnn.network import Connection, Dense, Input, Network, Reservoir
+from eventsnn.network import Connection, Conv, Dense, Input, Network, Pool, Reservoir
 from eventsnn.network.reservoir import draw_reservoir
 from eventsnn.train.front import split_front
+from tests.train.toy import RULE, toy_data
 
 
 def make_network(seed=3, **options) -> Network:
@@ -171,3 +173,29 @@ def test_what_cannot_be_trained():
 def test_the_sweep_refuses():
     with pytest.raises(SimulationError, match="layer 'reservoir' is a reservoir"):
         es.simulate(make_network(), make_stream(1), engine="sweep", t_stop=50.0)
+
+
+def test_spatial_layers_below_a_reservoir(tmp_path: Path) -> None:
+    """What feeds a reservoir may be a convolution; all of it runs before what is trained."""
+    network = Network(
+        Input(6, 5, 2),
+        Conv(3, 3, threshold=1.0),
+        Pool(2, threshold=0.5),
+        Reservoir(grid=(3, 2, 2), threshold=0.5),
+        Dense(3, threshold=1.0),
+        seed=1,
+    )
+    data = toy_data(12)
+    found = es.evaluate(network, data, threads=1)
+    for k, counts in enumerate(found.predictions.counts):
+        stream = data.stream(k)
+        whole = es.simulate(network, stream, t_stop=stream.t_last / 1000.0)
+        # The reservoir stops with the recording; the layer above falls quiet.
+        trained = Network(Input(12), network.output, weights={"output": network.weights["output"]})
+        above = es.simulate(trained, (whole["reservoir"].times, whole["reservoir"].neurons), dtype="float32")
+        assert counts.tolist() == above.output.counts.tolist()
+    assert found.predictions.counts.any()
+    es.train(network, data, epochs=1, out=tmp_path / "run", threads=1, rule=RULE, valid_fraction=0.0)
+    before, after = network.weights, Network.load(tmp_path / "run/model.h5").weights
+    assert np.array_equal(before["conv"], after["conv"])
+    assert not np.array_equal(before["output"], after["output"])
