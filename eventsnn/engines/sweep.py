@@ -1,4 +1,8 @@
-"""Driver of the sweep engine: chains of dense layers, whole input trains at once, the queue engine's bits."""
+"""Driver of the sweep engine: chains of layers, whole input trains at once.
+
+On dense layers it gives the queue engine's bits; convolutions are summed in another order than there, where
+they are sparse weights, and agree to 1e-9 ms.
+"""
 
 from __future__ import annotations
 

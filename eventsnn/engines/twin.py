@@ -1,6 +1,7 @@
 """The readable engine: a priority queue of certificates in plain Python, the oracle of the compiled ones.
 
-It performs the compiled engines' floating-point operations one by one, so spike times agree to the last bit.
+It performs the compiled engines' floating-point operations one by one, so that spike times of dense
+layers agree to the last bit.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import eventsnn as es
 from eventsnn.events.live import send_events
@@ -108,8 +109,15 @@ def test_a_file_that_grows(model: Path, long: Path, table: bytes, tmp_path: Path
     assert spikes.read_bytes() == table
 
 
-def test_datagrams(model: Path, tmp_path: Path) -> None:
-    """Spikes come although no further event does; lost and late events are counted."""
+@pytest.mark.parametrize("origin", [0, 1_600_000_000_000_000])
+def test_datagrams(model: Path, tmp_path: Path, origin: int) -> None:
+    """Spikes come although no further event does; lost and late events are counted, on any clock."""
+
+    def window(start: int, end: int) -> es.EventStream:
+        part = make_long().window(start, end)
+        assert part.t_first is not None
+        return part.shifted(part.t_first + origin)
+
     spikes = tmp_path / "s.csv"
     child = Child(
         *("simulate", model, "udp://127.0.0.1:0", "--live", "--idle", "3", "--spikes", spikes, "--json"),
@@ -117,20 +125,21 @@ def test_datagrams(model: Path, tmp_path: Path) -> None:
     )
     child.wait_for(lambda: any("listening on udp" in line for line in child.err))
     target = ("127.0.0.1", int(child.err[0].rsplit(":", 1)[1]))
-    stream = make_long().window(0, 100_000)
+    stream = window(0, 100_000)
     sent = send_events(target, stream)
     whole = es.simulate(make_network(), stream)
     complete = sum(len(whole[name]) for name in whole.layers)
     assert complete > 50
     child.wait_for(lambda: spikes.read_bytes().count(b"\n") == complete + 1)
     # Events of a time that has passed, and a gap of 7 before an event.
-    late = stream.window(0, 50_000)
+    late = window(0, 50_000)
     sent = send_events(target, late, sent=sent)
-    send_events(target, make_long().window(1_900_000, 1_900_100), sent=sent + 7)
+    send_events(target, window(1_900_000, 1_900_100), sent=sent + 7)
     code, out = child.end()
     assert code == 0
     result = json.loads(out)
     assert (result["late"], result["dropped"]) == (len(late), 7)
+    assert result["origin_us"] == (stream.t_first if origin else 0)
     assert result["layers"]["hidden"]["spikes"] >= len(whole["hidden"])
 
 
