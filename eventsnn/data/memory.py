@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._util.names import are_numbers, class_key
+from eventsnn._util.names import are_numbers, class_key, list_names
 from eventsnn.data.source import Sliceable, describe
 from eventsnn.errors import EventStreamError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize, check_sensor_size
@@ -29,8 +29,8 @@ class ListDataset(Sliceable):
     ----------
     streams : sequence of EventStream or of structured arrays
         Of one sensor size, at least one. Arrays have the fields t (microseconds), x, [y], [p], as tonic's do.
-    labels : array_like of int, shape (n,)
-        Class numbers, 0 or more.
+    labels : array_like of int or str, shape (n,)
+        Class numbers, 0 or more; or names of classes, numbered as in `classes`, else in sorted order.
     names : sequence of str, optional
         What to call the recordings; left out, ``sample 0``, ``sample 1``, ...
     classes : sequence of str, optional
@@ -64,6 +64,7 @@ class ListDataset(Sliceable):
                 raise TrainingError(
                     f"sample {index} has sensor_size {stream.sensor_size}, sample 0 has {self.sensor_size}"
                 )
+        labels, classes = _number_labels(labels, classes)
         self.labels = _check_labels(labels, len(self._streams))
         self.classes, self.numbered = name_classes(self.labels, classes), classes is None
         self.paths = [f"sample {index}" for index in range(len(self))] if names is None else list(names)
@@ -247,6 +248,22 @@ def _targets(dataset: EventTargetSequence) -> np.ndarray:
     return array
 
 
+def _number_labels(
+    labels: npt.ArrayLike, classes: Sequence[str] | None
+) -> tuple[npt.ArrayLike, Sequence[str] | None]:
+    """Class numbers and names of labels that are names; others as they are."""
+    array = np.asarray(labels)
+    if array.dtype.kind != "U" or array.ndim != 1:
+        return labels, classes
+    names = sorted(set(array.tolist())) if classes is None else [str(name) for name in classes]
+    for index, name in enumerate(array.tolist()):
+        if name not in names:
+            raise TrainingError(
+                f"label {name!r} of sample {index} is not among the classes {list_names(names)}"
+            )
+    return [names.index(name) for name in array.tolist()], names
+
+
 def _check_labels(labels: npt.ArrayLike, n: int) -> npt.NDArray[np.int64]:
     array = np.asarray(labels)
     if array.shape != (n,) or array.dtype.kind not in "iub":
@@ -266,4 +283,4 @@ def name_classes(labels: npt.NDArray[np.int64], classes: Sequence[str] | None) -
         return tuple(str(number) for number in range(n))
     if len(classes) < n:
         raise TrainingError(f"{len(classes)} class names, but a label is {n - 1}")
-    return tuple(classes)
+    return tuple(str(name) for name in classes)

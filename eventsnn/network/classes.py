@@ -25,6 +25,8 @@ def check_classes(classes: Sequence[str] | None, outputs: int) -> tuple[str, ...
     """
     if classes is None:
         return None
+    if hasattr(classes, "tolist"):  # a NumPy array
+        classes = classes.tolist()
     if isinstance(classes, str) or not isinstance(classes, Sequence):
         raise NetworkError(f"classes must be a list of names, got {classes!r}")
     if not classes:

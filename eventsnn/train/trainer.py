@@ -6,6 +6,8 @@ import os
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -200,7 +202,11 @@ def train(
     others = None if valid is None else as_source(valid, network.input.sensor_size)
     training, validation, valid_source = _split(network, source, others, valid_fraction, seed, per_class)
     folder = _prepare_folder(out, resume or overwrite)
-    with Lock(folder, lambda text: TrainingError(f"{folder}: {text}")), Pool(threads) as pool:
+    with (
+        _removed_if_empty(folder, out is None),
+        Lock(folder, lambda text: TrainingError(f"{folder}: {text}")),
+        Pool(threads) as pool,
+    ):
         _check_folder(folder, resume or overwrite)
         run = TrainingRun(
             network,
@@ -228,6 +234,17 @@ def train(
     if outcome.hint is not None:
         warnings.warn(outcome.hint, SilentOutputWarning, stacklevel=2)
     return outcome
+
+
+@contextmanager
+def _removed_if_empty(folder: Path, temporary: bool) -> Iterator[None]:
+    """Of a run that did not come to its first checkpoint no temporary folder is left."""
+    try:
+        yield
+    finally:
+        if temporary:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _sum_up(run: TrainingRun, seconds: float) -> TrainResult:

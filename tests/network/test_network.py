@@ -100,6 +100,7 @@ def test_class_names_that_cannot_be(classes, text):
 
 def test_numbers_are_names():
     assert make_recurrent(classes=[7, 8]).classes == ("7", "8")
+    assert make_recurrent(classes=np.array(["ant", "bee"])).classes == ("ant", "bee")
 
 
 def test_a_decision_has_a_name():

@@ -62,6 +62,15 @@ def test_names_are_matched(known, names):
     assert [label for _, label in source] == expected
 
 
+def test_labels_may_be_names():
+    data = ListDataset([stream(0)] * 3, ["cat", "ant", "cat"])
+    assert (data.classes, data.labels.tolist(), data.numbered) == (("ant", "cat"), [1, 0, 1], False)
+    data = ListDataset([stream(0)] * 2, np.array(["cat", "ant"]), classes=["cat", "bee", "ant"])
+    assert (data.classes, data.labels.tolist()) == (("cat", "bee", "ant"), [0, 2])
+    with pytest.raises(TrainingError, match="label 'dog' of sample 1 is not among the classes 'cat'"):
+        ListDataset([stream(0)] * 2, ["cat", "dog"], classes=["cat"])
+
+
 def test_nothing_changes_where_the_order_is_the_same():
     data = sample(("ant", "bee", "cat"), 1, 0)
     assert match_source(network(("ant", "bee")), data, "it") is data
