@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.errors import EventStreamError
-from eventsnn.events.fields import PolarityCode, PolarityError, find_fields, to_microseconds
+from eventsnn.events.fields import find_fields, to_microseconds
 from eventsnn.events.origin import find_origin
+from eventsnn.events.polarity import PolarityCode, PolarityError
 
 # Field names and order are tonic's. Aligned, so that a C struct of the same members describes one event.
 EVENT_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.uint8)], align=True)

@@ -10,7 +10,8 @@ import pytest
 import eventsnn as es
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events import EventStream, read, write
-from eventsnn.events.fields import PolarityCode, PolarityError, parse_name, whole_numbers
+from eventsnn.events.fields import parse_name, whole_numbers
+from eventsnn.events.polarity import PolarityCode, PolarityError
 
 T, X, Y, P = [100, 200, 300], [5, 7, 9], [6, 8, 1], [1, 0, 1]
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.errors import EventFileError
-from eventsnn.events.fields import PolarityCode, PolarityError
 from eventsnn.events.formats.base import Anomalies, Options
+from eventsnn.events.polarity import PolarityCode, PolarityError
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
 OTHER_SENSOR = (

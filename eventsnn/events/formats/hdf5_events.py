@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn.errors import EventFileError
-from eventsnn.events.fields import parse_unit, word_value
+from eventsnn.events.fields import parse_unit
 from eventsnn.events.formats.base import Anomalies, Match, Options
 from eventsnn.events.formats.columns import Columns, to_whole
 from eventsnn.events.formats.gate import Gate
@@ -42,6 +42,7 @@ from eventsnn.events.formats.hdf5 import (
 from eventsnn.events.formats.hdf5_layouts import EventGroup, find_events
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
 from eventsnn.events.formats.units import HINT, tell_unit
+from eventsnn.events.polarity import word_value
 from eventsnn.events.stream import SensorSize
 
 _ROWS = 1 << 16

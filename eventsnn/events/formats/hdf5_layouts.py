@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from eventsnn.errors import EventFileError, EventStreamError
-from eventsnn.events.fields import PolarityCode, PolarityError, find_fields, parse_name
+from eventsnn.events.fields import find_fields, parse_name
 from eventsnn.events.formats.columns import HOW, Columns
 from eventsnn.events.formats.hdf5 import check_filters
+from eventsnn.events.polarity import PolarityCode, PolarityError
 
 _DEEPEST, _MOST_OBJECTS = 8, 4000
 _ROWS = 1 << 16

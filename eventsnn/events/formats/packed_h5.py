@@ -25,7 +25,7 @@ from eventsnn._util.hdf5 import LIBVER, keep_metadata
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import Anomalies, Match, Options, unwritable
 from eventsnn.events.formats.gate import Gate
-from eventsnn.events.formats.hdf5 import call_h5py, check_stored, holds, open_hdf5
+from eventsnn.events.formats.hdf5 import call_h5py, check_filters, check_stored, holds, open_hdf5
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize, check_sensor_size
 from eventsnn.events.words import from_words, to_words
 from eventsnn.interrupts import hold_interrupts
@@ -82,6 +82,7 @@ class PackedHDF5Reader:
             raise EventFileError(
                 self._path, f"{WORDS} is of dtype {self._words.dtype}, shape {self._words.shape}; damaged"
             )
+        check_filters(self._path, self._words)
         check_stored(self._path, self._words)
         try:
             sensor = check_sensor_size(tuple(int(n) for n in attributes["sensor_size"]))

@@ -20,7 +20,7 @@ from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Anomalies, Match, Options
 from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.formats.gate import Gate
-from eventsnn.events.formats.hdf5 import call_h5py, check_elements, holds, open_hdf5
+from eventsnn.events.formats.hdf5 import call_h5py, check_elements, check_filters, holds, open_hdf5
 from eventsnn.events.stream import SensorSize
 
 _SENSOR = (700, 1, 1)
@@ -63,6 +63,7 @@ class SHDReader:
         for name, column in zip(_COLUMNS, (times, units), strict=True):
             if not isinstance(column, h5py.Dataset):
                 raise EventFileError(self._path, f"holds no data set {name}: not of format shd")
+            check_filters(self._path, column)
         n = len(times)
         if n != len(units):
             raise EventFileError(self._path, f"{n} spikes/times, {len(units)} spikes/units")

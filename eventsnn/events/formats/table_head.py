@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from eventsnn.errors import EventFileError, EventFileWarning, EventStreamError
-from eventsnn.events.fields import is_idle, word_value
+from eventsnn.events.fields import is_idle
 from eventsnn.events.formats.columns import HOW, Columns
+from eventsnn.events.polarity import word_value
 
 _COMMENT = re.compile(r"(#|%|//)[#%/!\s]*")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -31,6 +32,7 @@ _SIZES = (
     re.compile(r"(?<!\w)(\d{1,5})\s*[x×*]\s*(\d{1,5})(?=\s*[x×*]\s*[12]\b|\W|$)"),
     re.compile(r"(?<!\w)(\d{1,5})\s*[,;\s]\s*(\d{1,5})(?!\w)"),
 )
+_PREFIX = re.compile(r"(?:columns?|format|fields?|order|header)\s*(?::|=|\bis\b)\s*", re.IGNORECASE)
 _LONGEST_PREFACE = 200
 """Lines of text that may stand before the names."""
 
@@ -243,7 +245,7 @@ class HeadReader:
         """How rows are divided so that there are as many cells as columns, or one more, the row's number."""
         for dialect in _dialects(row):
             cells = dialect.cells(row)
-            for known in (columns, self._after_index(columns, cells)):
+            for known in (columns, self._after_index(columns, cells, row)):
                 if known is None or not _fits(known, cells):
                     continue
                 # Where every separator counts, cells at the end of a row may be empty.
@@ -252,11 +254,12 @@ class HeadReader:
         text = row.strip()[:60]
         raise EventFileError(self._path, f"the line {text!r} is not {columns.width} numbers", offset=offset)
 
-    def _after_index(self, columns: Columns, cells: list[str]) -> Columns | None:
+    def _after_index(self, columns: Columns, cells: list[str], row: str) -> Columns | None:
         """The columns behind a row number that they leave out: pandas' index, under no name or its own."""
         if len(cells) != columns.width + 1 or not cells[0].isdecimal():
             return None
-        unnamed = self._named is columns and len(self._names) == columns.width
+        # In a row of commas the first may be a decimal one.
+        unnamed = self._named is columns and len(self._names) == columns.width and "," not in row
         indexed = len(self._names) == len(cells) and is_idle(self._names[0])
         if not (unnamed or indexed):
             return None
@@ -269,7 +272,8 @@ def _unquote(cell: str) -> str:
 
 
 def _split_names(text: str) -> list[str]:
-    """Names of a line, in quotes or not."""
+    """Names of a line, in quotes or not, perhaps after ``columns:`` or ``format is``."""
+    text = re.sub(r"\([^()]*\)", lambda found: found[0].replace(",", " "), _PREFIX.sub("", text))
     separator = next((mark for mark in ";\t|," if mark in text), None)
     if separator is None:
         # A unit in brackets belongs to the name before it.

@@ -20,12 +20,13 @@ from fractions import Fraction
 import numpy as np
 
 from eventsnn.errors import EventFileError, EventFileWarning
-from eventsnn.events.fields import UNITS, word_value
+from eventsnn.events.fields import UNITS
 from eventsnn.events.formats.base import Anomalies, Match, Options, suffix_match
 from eventsnn.events.formats.columns import Columns, to_whole
 from eventsnn.events.formats.decoder import FileReader
 from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.table_head import LOOSE, Dialect, HeadReader
+from eventsnn.events.polarity import word_value
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
 _BLANKS = bytes.maketrans(b",;|\t\r\"'", b"       ")
