@@ -50,6 +50,8 @@ _LINE_NAMES |= {"addresses", "i", "id", "ids"}
 _IDLE_NAMES = {"", "index", "idx", "id", "ids", "event", "eventid", "eventnumber", "eventindex", "level0"}
 _IDLE_NAMES |= {"n", "no", "nr", "num", "number", "population", "populations", "rownumber"}
 
+_LONGEST = 100
+"""Characters of a name; the patterns below take ages for long ones."""
 _BRACKETS = re.compile(r"(.*?)[\s_]*[\[({<]([^\])}>]*)[\])}>]\s*(?:@(\d+))?.*")
 _AT = re.compile(r"(.*?)@(\d+)")
 _SUFFIX = re.compile(r"(.*?)[\s_.\-/:]+(?:in[\s_]+)?([a-z]+)")
@@ -79,6 +81,8 @@ class Name:
 
 def parse_name(text: str) -> Name:
     """Take a field's name apart; raises EventStreamError for a time in a unit that is none."""
+    if len(text) > _LONGEST:
+        return Name(None, text)
     name = text.strip().strip("\"'\ufeff").strip().lower().replace("µ", "u").replace("μ", "u")
     size, bracket = None, None
     if found := _BRACKETS.fullmatch(name):

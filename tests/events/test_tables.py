@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import warnings
 from pathlib import Path
@@ -222,3 +223,14 @@ def test_errors(tmp_path: Path, text: str, error: str) -> None:
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(EventFileError, match=error):
         read(tmp_path / "a.csv")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "line", [" " * 60_000 + "x", "_" * 60_000, "# size 1" + " " * 60_000 + "x", "(" * 60_000]
+)
+def test_no_line_takes_ages(tmp_path: Path, line: str) -> None:
+    for text in (f"{line}\n", f"a{line}\nt,x\n1,2\n", f"t,x\n{line}\n", f"1{line}\n"):
+        (tmp_path / "a.csv").write_text(text)
+        with contextlib.suppress(EventFileError):
+            read(tmp_path / "a.csv")

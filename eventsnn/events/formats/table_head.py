@@ -11,7 +11,7 @@ import csv
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from eventsnn.errors import EventFileError, EventFileWarning, EventStreamError
@@ -22,17 +22,19 @@ from eventsnn.events.polarity import word_value
 _COMMENT = re.compile(r"(#|%|//)[#%/!\s]*")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _SEPARATORS = re.compile(r"[,;|\s]+")
-_BARE_SIZE = re.compile(r"(\d{1,5})\s*[x×,;\s]\s*(\d{1,5})(?:\s*[x×,;\s]\s*[12])?[,;\s]*")
+# Blanks are counted: a pattern with several runs of any length takes ages for a line of blanks.
+_BARE_SIZE = re.compile(r"(\d{1,5})\s{0,8}[x×,;\s]\s{0,8}(\d{1,5})(?:\s{0,8}[x×,;\s]\s{0,8}[12])?[,;\s]{0,8}")
 _SIDES = {
     side: re.compile(rf"\b{side}\D{{0,12}}?(?<!\w)(\d{{1,5}})(?![\d.])", re.IGNORECASE)
     for side in ("width", "height")
 }
 _SIZE_WORD = re.compile(r"size|resolution|geometry|sensor|dimension|shape|camera", re.IGNORECASE)
 _SIZES = (
-    re.compile(r"(?<!\w)(\d{1,5})\s*[x×*]\s*(\d{1,5})(?=\s*[x×*]\s*[12]\b|\W|$)"),
-    re.compile(r"(?<!\w)(\d{1,5})\s*[,;\s]\s*(\d{1,5})(?!\w)"),
+    re.compile(r"(?<!\w)(\d{1,5})\s{0,8}[x×*]\s{0,8}(\d{1,5})(?=\s{0,8}[x×*]\s{0,8}[12]\b|\W|$)"),
+    re.compile(r"(?<!\w)(\d{1,5})\s{0,8}[,;\s]\s{0,8}(\d{1,5})(?!\w)"),
 )
 _PREFIX = re.compile(r"(?:columns?|format|fields?|order|header)\s*(?::|=|\bis\b)\s*", re.IGNORECASE)
+_LONGEST_NAMES = 2000
 _LONGEST_PREFACE = 200
 """Lines of text that may stand before the names."""
 
@@ -110,8 +112,8 @@ class HeadReader:
         self._bare_size = False
         self._preface = 0
 
-    def skip(self, line: str, following: str, offset: int) -> bool:
-        """Whether a line is no row of events; `following` is the next line that is not blank, if any."""
+    def skip(self, line: str, following: Callable[[], str], offset: int) -> bool:
+        """Whether a line is no row of events; `following` gives the next line that is not blank, if any."""
         text = line.strip()
         comment = _COMMENT.match(text)
         if not text or comment:
@@ -119,7 +121,7 @@ class HeadReader:
                 self._take_comment(text[comment.end() :])
             return True
         bare = _BARE_SIZE.fullmatch(text)
-        if bare and self._size is None and self._named is None and self._is_size(following):
+        if bare and self._size is None and self._named is None and self._is_size(following()):
             self._take_size(int(bare[1]), int(bare[2]))
             self._bare_size = True
             return True
@@ -181,6 +183,7 @@ class HeadReader:
 
     def _look_for_size(self, text: str) -> None:
         """Take what a line of words says about the sensor; width and height may be on two lines."""
+        text = text[:_LONGEST_NAMES]
         for side, pattern in _SIDES.items():
             if found := pattern.search(text):
                 self._sides.setdefault(side, int(found[1]))
@@ -273,6 +276,8 @@ def _unquote(cell: str) -> str:
 
 def _split_names(text: str) -> list[str]:
     """Names of a line, in quotes or not, perhaps after ``columns:`` or ``format is``."""
+    if len(text) > _LONGEST_NAMES:
+        return _SEPARATORS.split(text)
     text = re.sub(r"\([^()]*\)", lambda found: found[0].replace(",", " "), _PREFIX.sub("", text))
     separator = next((mark for mark in ";\t|," if mark in text), None)
     if separator is None:

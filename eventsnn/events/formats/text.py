@@ -16,6 +16,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
@@ -177,7 +178,7 @@ class TextDecoder:
         )
         p = found.get("p", np.zeros(n, np.uint8))
         # Times of many digits come as whole microseconds already.
-        unit = None if found["t"].dtype == np.int64 and "exact" in found else columns.unit
+        unit = None if "exact" in found else columns.unit
         return self._gate.admit(to_whole(self.path, "t", found["t"], unit), x, y, p, unit="event")
 
     def _read_head(self, lines: bytes, last: bool) -> bytes:
@@ -185,8 +186,7 @@ class TextDecoder:
         at = 0
         while at < len(lines):
             end = lines.index(b"\n", at) + 1
-            following = lines[end:].lstrip(b" \t\r\n").split(b"\n", 1)[0][:_LONGEST_LINE]
-            if not self._head.skip(_text(lines[at:end]), _text(following), self._offset + at):
+            if not self._head.skip(_text(lines[at:end]), partial(_next_line, lines, end), self._offset + at):
                 break
             at = end
         self._offset += at
@@ -283,6 +283,10 @@ def _text(line: bytes) -> str:
         return line.decode()
     except UnicodeDecodeError:
         return line.decode("latin-1")
+
+
+def _next_line(lines: bytes, start: int) -> str:
+    return _text(lines[start:].lstrip(b" \t\r\n").split(b"\n", 1)[0][:_LONGEST_LINE])
 
 
 def _is_number(cell: str) -> bool:
