@@ -45,7 +45,7 @@ from eventsnn.events.formats.units import HINT, tell_unit
 from eventsnn.events.polarity import word_value
 from eventsnn.events.stream import SensorSize
 
-_ROWS = 1 << 16
+_ROWS, _MOST_ROWS = 1 << 16, 1 << 20
 _UNITS = ("units", "unit", "time_units", "time_unit", "t_units", "t_unit")
 _OFFSETS = ("t_offset", "time_offset", "timestamp_offset")
 _SIZES = ("sensor_size", "sensor_resolution", "resolution", "calib/resolution", "geometry", "image_size")
@@ -205,9 +205,9 @@ class HDF5Reader:
         return self._gate.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        n = self._events.count
-        for start in range(0, n, _ROWS):
-            stop = min(start + _ROWS, n)
+        n, step = self._events.count, self._rows_at_a_time()
+        for start in range(0, n, step):
+            stop = min(start + step, n)
             rows = call_h5py(self._path, partial(self._read, start, stop))
             t = to_whole(self._path, "t", rows["t"], self._unit)
             if self._offset:
@@ -217,6 +217,11 @@ class HDF5Reader:
                 for name in "xy"
             )
             yield self._gate.admit(t, x, y, rows.get("p", np.zeros(len(t), np.uint8)))
+
+    def _rows_at_a_time(self) -> int:
+        """Whole chunks where they are not too large: HDF5 unpacks a chunk anew for every part of it."""
+        chunk = max((max(column.chunks or (1,)) for column in self._events.columns.values()), default=1)
+        return min(max(chunk, _ROWS // chunk * chunk), _MOST_ROWS)
 
     def _read(self, start: int, stop: int) -> dict[str, np.ndarray]:
         polarity = self._events.columns.get("p")
