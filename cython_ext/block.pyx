@@ -7,6 +7,8 @@ import os
 
 from eventsnn._ext.dtypes cimport WIDTH as BLOCK_WIDTH
 
+from eventsnn.errors import SimulationError
+
 cdef extern from "block_isa.h":
     int isa_supported(int isa) noexcept nogil
     void isa_fill(int isa, ops32_t* f, ops64_t* d) noexcept nogil
@@ -33,4 +35,4 @@ selected = "baseline"
 try:
     select(os.environ.get("EVENTSNN_ISA") or max(supported(), key=ISAS.index))
 except ValueError as error:
-    raise ValueError(f"environment variable EVENTSNN_ISA: {error}; unset it to have the widest one") from None
+    raise SimulationError(f"environment variable EVENTSNN_ISA: {error}; unset it to have the widest one") from None

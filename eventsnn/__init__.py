@@ -20,7 +20,6 @@ from eventsnn.errors import (
     TrainingError,
 )
 from eventsnn.lazy import on_demand
-from eventsnn.simulate import simulate
 
 if TYPE_CHECKING:
     from eventsnn import data
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
         RunSettings,
     )
     from eventsnn.simulation import Simulation
+    from eventsnn.simulator import simulate
     from eventsnn.trace.explain import Explanation, explain
     from eventsnn.trace.reader import Trace
     from eventsnn.train.evaluate import Evaluation, evaluate
@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from eventsnn.train.optimisers import Optimiser
     from eventsnn.train.trainer import TrainResult, train
 
-# Importing the package takes no longer than the commonest task, simulating, needs; the rest comes on demand.
+# Importing the package is nearly free; the libraries come on demand. The program relies on it: Ctrl-C in its
+# first half second is met by a handler that must have been installed before (`eventsnn.__main__`).
 __getattr__ = on_demand(
     __name__,
     {
@@ -78,6 +79,7 @@ __getattr__ = on_demand(
         "Trace": "eventsnn.trace",
         "explain": "eventsnn.trace",
         "Simulation": "eventsnn.simulation",
+        "simulate": "eventsnn.simulator",
         "Evaluation": "eventsnn.train.evaluate",
         "evaluate": "eventsnn.train.evaluate",
         "Experiment": "eventsnn.train.experiment",

@@ -11,7 +11,7 @@ ROOMS = (
     ("plots",),
     ("train",),
     ("simulation",),
-    ("simulate",),
+    ("simulator",),
     ("trace",),
     ("learning",),
     ("engines",),

@@ -35,7 +35,7 @@ def test_init_imports_nothing_but_the_public_list() -> None:
 # Several public names are also names of modules; whoever imports what first must not matter.
 @pytest.mark.parametrize(
     "first",
-    ["eventsnn.train.trainer", "eventsnn.simulate", "eventsnn.trace.explain", "eventsnn.data", "math"],
+    ["eventsnn.train.trainer", "eventsnn.simulator", "eventsnn.trace.explain", "eventsnn.data", "math"],
 )
 def test_names_stand_for_the_same_after_any_import(first: str) -> None:
     code = (

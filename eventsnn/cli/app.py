@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from types import FrameType
 from typing import TextIO
 
 import click
@@ -16,6 +20,7 @@ from eventsnn.errors import EventFileWarning, EventSNNError, SilentOutputWarning
 
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
 # In the order in which a newcomer needs them. Command x is the function x of the module eventsnn.cli.x.
@@ -77,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done; 1 failed; 2 wrong use; 130 stopped by Ctrl-C.
+        0 done; 1 failed; 2 wrong use; 130 stopped by Ctrl-C; 143 by SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):
         # Names of files may hold bytes that are no UTF-8; a strict terminal would end the command there.
@@ -85,8 +90,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", EventFileWarning)
+    with _terminable() as terminated:
+        code = _run(arguments)
+    return EXIT_TERMINATED if code == EXIT_INTERRUPTED and terminated else code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
-        return int(commands.main(arguments, prog_name="eventsnn", standalone_mode=False) or 0)
+        code = int(commands.main(arguments, prog_name="eventsnn", standalone_mode=False) or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except Interrupted as stop:
         note(f"eventsnn: interrupted; {stop}")
         return EXIT_INTERRUPTED
@@ -94,15 +108,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
         note("eventsnn: interrupted; nothing was kept")
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):  # standard error may be closed
+            error.show()
         return error.exit_code
     except EventSNNError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        return _close_pipe()
+        return _close_output()
     except OSError as error:
+        _close_output()
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(f"{where}{error.strerror or error}")
+    except MemoryError as error:
+        return _fail(f"not enough memory: {error or 'for what was asked'}")
+    except RecursionError:
+        return _fail("what was given is nested too deeply")
+    except Exception as error:
+        if os.environ.get("EVENTSNN_DEBUG"):
+            raise
+        return _fail(
+            f"{type(error).__name__}: {error}; this is a fault of eventsnn: please report it, with what the "
+            "same command prints when the environment variable EVENTSNN_DEBUG is 1"
+        )
+
+
+@contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """SIGTERM ends a command as Ctrl-C does, keeping what is complete; the list is empty until one came."""
+    came: list[int] = []
+    process = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != process:
+            os._exit(EXIT_TERMINATED)
+        came.append(number)
+        handler = signal.getsignal(signal.SIGINT)  # which may wait for a file that is being written
+        if callable(handler):
+            handler(signal.SIGINT, frame)
+        else:
+            raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread
+        yield came
+        return
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show_warning(
@@ -125,9 +179,10 @@ def _fail(text: str) -> int:
     return EXIT_FAILURE
 
 
-def _close_pipe() -> int:
-    """Whoever read our output (``head``, say) has had enough: no error, but nothing more is to be written."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _close_output() -> int:
+    """Whoever read our output (``head``, say) has had enough, or the disk is full: write nothing more."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return EXIT_FAILURE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -193,8 +194,9 @@ def report(result: Any, text: str, as_json: bool, *, err: bool = False) -> None:
 
 
 def note(text: str) -> None:
-    """Say something that is no result, on standard error."""
-    click.echo(text, err=True)
+    """Say something that is no result, on standard error; if nobody can hear it, the work goes on."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def note_skipped(skipped: Sequence[tuple[str, str]]) -> None:

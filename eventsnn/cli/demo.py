@@ -192,7 +192,7 @@ def _record_digits(folder: Folder, seed: int, limit: int | None, threads: int | 
 
 def _trace_one(network: Network, test: NMNIST, folder: Folder) -> dict[str, Any]:
     """Simulate the first test recording on which the network decides anything, with a full trace."""
-    from eventsnn.simulate import simulate
+    from eventsnn.simulator import simulate
     from eventsnn.trace import TraceWriter
 
     for index in range(len(test)):

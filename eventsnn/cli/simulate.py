@@ -37,8 +37,8 @@ from eventsnn.engines.steps import choose_step
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.origin import find_origin
 from eventsnn.interrupts import hold_interrupts
-from eventsnn.simulate import ENGINES
-from eventsnn.simulate import simulate as run_network
+from eventsnn.simulator import ENGINES
+from eventsnn.simulator import simulate as run_network
 from eventsnn.trace.schema import RECORD
 
 if TYPE_CHECKING:

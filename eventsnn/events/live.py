@@ -89,6 +89,8 @@ class ByteSource:
         self.name = "standard input" if self._stdin else os.fspath(path)
         if self._stdin and format is None:
             raise EventFileError(self.name, "its format cannot be told; pass format=... (--format)")
+        if self._stdin and sys.stdin is None:
+            raise EventFileError(self.name, "is closed")
         self._decoder = _byte_decoder(find_format(self.name, format), self.name, options)
         self._file = sys.stdin.fileno() if self._stdin else open_file(path)
         self._close = weakref.finalize(self, _nothing if self._stdin else os.close, self._file)

@@ -21,8 +21,8 @@ from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
 from eventsnn.events.origin import find_origin
 from eventsnn.network import Dense, Network
-from eventsnn.simulate import InputSpikes, to_input
 from eventsnn.simulation.state import SavedState, damaged, load_state, save_state
+from eventsnn.simulator import InputSpikes, to_input
 
 ENGINES = ("auto", "queue", "sweep", "twin")
 # Neuron updates in one go of a first layer: some 20 ms, and arrays of a few MB.
@@ -295,7 +295,7 @@ class Simulation:
         state.close()
 
     def _to_input(self, events: Any) -> InputSpikes:
-        """`eventsnn.simulate.to_input`, from the origin of the events before."""
+        """`eventsnn.simulator.to_input`, from the origin of the events before."""
         if self.origin_us is None or not self.events:
             return to_input(self.network, events, self.origin_us)
         try:

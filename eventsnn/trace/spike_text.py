@@ -39,6 +39,8 @@ class SpikeText:
         self.spikes = 0
         self._file: BinaryIO
         if self.path == "-":
+            if sys.stdout is None:
+                raise TraceError("standard output is closed")
             self._file = sys.stdout.buffer
         else:
             self._file = self._open(keep)

@@ -12,7 +12,7 @@ from eventsnn.engines.record import ExitReason, LayerSpikes, SpikeRecord, decide
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
 from eventsnn.network import LIF, Connection, Dense, Input, Network
-from eventsnn.simulate import simulate
+from eventsnn.simulator import simulate
 from tests.engines.helpers import ENGINES, assert_same_bits, drive, one_layer
 
 LIF_FAST = LIF(1.0, 20.0, 5.0, 2.0)

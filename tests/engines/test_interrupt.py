@@ -16,7 +16,7 @@ from eventsnn.engines.packed import PackedNetwork
 from eventsnn.engines.queue import Chunks
 from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord
 from eventsnn.network import Connection, Dense, Input, Network
-from eventsnn.simulate import simulate
+from eventsnn.simulator import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 

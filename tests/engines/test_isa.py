@@ -128,7 +128,9 @@ def test_an_unknown_name_in_the_environment_is_refused():
     done = run_python("", "nonsense")
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("ValueError: environment variable EVENTSNN_ISA: instruction set must be one of")
+    assert last.startswith(
+        "eventsnn.errors.SimulationError: environment variable EVENTSNN_ISA: instruction set must be one of"
+    )
     assert "got 'nonsense'; unset it" in last
 
 

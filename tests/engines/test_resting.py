@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from eventsnn.engines import queue, sweep, twin
 from eventsnn.errors import NetworkError, SimulationError
 from eventsnn.network import LIF, Connection, Dense, Input, Network
-from eventsnn.simulate import simulate
+from eventsnn.simulator import simulate
 from eventsnn.trace import explain
 from eventsnn.trace.potential import membrane_potential, replay_layer
 from tests.engines.helpers import NEURONS, assert_exact, assert_layer_exact, assert_same_bits, drive

@@ -11,7 +11,7 @@ from eventsnn.engines.sweep import expand
 from eventsnn.errors import NetworkError
 from eventsnn.network import Conv, Dense, Input, Network, Pool
 from eventsnn.network.spatial import Geometry
-from eventsnn.simulate import simulate
+from eventsnn.simulator import simulate
 
 
 @st.composite

@@ -16,7 +16,7 @@ from eventsnn.events import EventStream
 from eventsnn.learning import macro
 from eventsnn.learning.hm2bp import HM2BP
 from eventsnn.network import Connection, Dense, Input, Network
-from eventsnn.simulate import simulate
+from eventsnn.simulator import simulate
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.trainer import peak_rss_mb
