@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def draw_weights(network: Network, seed: int) -> dict[str, Any]:
     }
     owners |= {connection.key: connection for connection in network.connections}
     reservoirs = {layer.recurrent_key: layer for layer in network.layers if isinstance(layer, Reservoir)}
+    _check_memory(network, {key: getattr(owner, "probability", 1.0) for key, owner in owners.items()})
     weights: dict[str, Any] = {}
     for n, (key, shape) in enumerate(network.weight_shapes().items()):
         # One generator per projection: adding a layer at the end leaves the earlier weights as they were.
@@ -42,6 +44,31 @@ def draw_weights(network: Network, seed: int) -> dict[str, Any]:
             bias = network.input.has_bias and key in network.names
             weights[key] = _draw(owners[key], shape, bias, generator)
     return weights
+
+
+def _check_memory(network: Network, probabilities: dict[str, float]) -> None:
+    """Refuse weights that do not fit the machine's memory: the system would end the program at once."""
+    needs = {}
+    for key, shape in network.weight_shapes().items():
+        probability = probabilities.get(key, 1.0)
+        bytes_each = 4 if probability == 1.0 else 16  # of sparse weights also where they are
+        needs[key] = math.prod(shape) * probability * bytes_each
+    need, memory = sum(needs.values()), _memory()
+    if need > memory:
+        largest = max(needs, key=lambda key: needs[key])
+        raise NetworkError(
+            f"the weights need {need / 2**30:,.1f} GiB, {needs[largest] / 2**30:,.1f} of them those of "
+            f"{largest!r} of shape {network.weight_shapes()[largest]}; this machine has "
+            f"{memory / 2**30:,.1f} GiB of memory"
+        )
+
+
+def _memory() -> float:
+    """Bytes of the machine's memory; infinite where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf
 
 
 def _draw(

@@ -100,7 +100,7 @@ def read_network(group: h5py.Group, where: str) -> Network:
             key: read_sparse(item) if "format" in item.attrs else item[()]
             for key, item in group["weights"].items()
         }
-    except (KeyError, TypeError, ValueError, AttributeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise NetworkError(f"{where}: description or weights are damaged ({error})") from None
     settings = RunSettings.from_json(str(group.attrs.get("settings", _old_settings(group))), where)
     try:

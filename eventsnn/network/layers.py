@@ -3,25 +3,82 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass, fields
 from typing import Any
 
 from eventsnn.errors import NetworkError
 from eventsnn.network.neurons import LIF
 
+MOST_NEURONS = 2**31 - 1
+"""Of a layer or of the input: neurons are numbered in 32 bits."""
+
+LARGEST = 1e30
+"""Of a threshold, a weight, an inhibition: products of larger numbers overflow in float32."""
+
+LONGEST_MS = 1e12
+SHORTEST_MS = 1e-9
+"""Of a time constant, ms: the ratio of two of them, and its exponential, must be a number."""
+
 
 def check_count(owner: str, field: str, value: object) -> None:
-    """Raise NetworkError unless `value` is a whole number >= 1."""
+    """Raise NetworkError unless `value` is a whole number >= 1, and one that 32 bits hold."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise NetworkError(f"{owner}: {field} must be a whole number >= 1, got {value!r}")
+        raise NetworkError(f"{owner}: {field} must be a whole number >= 1, got {describe(value)}")
+    if value > MOST_NEURONS:
+        raise NetworkError(f"{owner}: {field} must be at most {MOST_NEURONS}, got {describe(value)}")
 
 
-def check_number(owner: str, field: str, value: object, *, minimum: float = 0.0) -> None:
-    """Raise NetworkError unless `value` is a finite number >= `minimum`."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or value < minimum:  # type: ignore[operator]
+def describe(value: object) -> str:
+    """A value for an error text, however large it is."""
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return f"a number of {value.bit_length()} bits"
+    return f"{value!r:.60}"
+
+
+def check_number(
+    owner: str, field: str, value: object, *, minimum: float = 0.0, maximum: float = LARGEST
+) -> None:
+    """Raise NetworkError unless `value` is a finite number from `minimum` to `maximum`."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    if not good or value < minimum or value in (math.inf, -math.inf):  # type: ignore[operator]
         bound = f" >= {minimum:g}" if minimum > -math.inf else ""
-        raise NetworkError(f"{owner}: {field} must be a finite number{bound}, got {value!r}")
+        raise NetworkError(f"{owner}: {field} must be a finite number{bound}, got {describe(value)}")
+    if abs(value) > maximum:  # type: ignore[arg-type]
+        raise NetworkError(f"{owner}: {field} must be at most {maximum:g}, got {describe(value)}")
+
+
+def check_time(owner: str, field: str, value: object, *, constant: bool = False) -> None:
+    """Raise NetworkError unless `value` is a time >= 0 ms, or a time constant, that can be computed with."""
+    check_number(owner, field, value, maximum=LONGEST_MS)
+    if constant and 0.0 < value < SHORTEST_MS:  # type: ignore[operator]
+        raise NetworkError(f"{owner}: {field} must be at least {SHORTEST_MS:g} ms, got {value!r}")
+
+
+LONGEST_NAME = 200
+"""Bytes of a name in UTF-8: it is a part of the names of files and of data sets."""
+
+
+def check_name(owner: str, field: str, value: object) -> None:
+    """Raise NetworkError unless `value` can name a layer, and a data set of a file: no path, all visible."""
+    if not isinstance(value, str) or not value or "/" in value:
+        raise NetworkError(f"{owner}: {field} must be a non-empty text without '/', got {describe(value)}")
+    if value in (".", "..") or value != value.strip():
+        raise NetworkError(
+            f"{owner}: {field} must not be '.' or '..', or begin or end with a space: {value!r:.60}"
+        )
+    # Control, format and private characters, halves of surrogate pairs, line ends.
+    odd = [
+        letter
+        for letter in value
+        if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    ]
+    if odd:
+        raise NetworkError(f"{owner}: {field} must be of visible characters, got {describe(value)}")
+    if len(value.encode()) > LONGEST_NAME:
+        raise NetworkError(
+            f"{owner}: {field} must be at most {LONGEST_NAME} bytes long, got {len(value.encode())}"
+        )
 
 
 def _check_probability(owner: str, value: object) -> None:
@@ -67,6 +124,9 @@ def drop_default_initial(table: dict[str, Any]) -> dict[str, Any]:
     return table
 
 
+SHORTEST_BIAS_MS = 1e-3
+
+
 @dataclass(frozen=True)
 class Input:
     """The sensor: `width` x `height` pixels of `polarities` polarities, or `Input(78)` for 78 channels.
@@ -90,7 +150,16 @@ class Input:
     def __post_init__(self) -> None:
         for field in ("width", "height", "polarities"):
             check_count("input", field, getattr(self, field))
-        check_number("input", "bias_interval", self.bias_interval)
+        check_time("input", "bias_interval", self.bias_interval)
+        if 0.0 < self.bias_interval < SHORTEST_BIAS_MS:
+            raise NetworkError(
+                f"input: bias_interval must be 0 (none) or at least {SHORTEST_BIAS_MS:g} ms, got "
+                f"{self.bias_interval!r}"
+            )
+        if self.neurons > MOST_NEURONS:
+            raise NetworkError(
+                f"input: {' x '.join(map(str, self.sensor_size))} neurons are more than {MOST_NEURONS}"
+            )
 
     @property
     def has_bias(self) -> bool:
@@ -124,7 +193,7 @@ class LifLayer:
     @property
     def owner(self) -> str:
         """The layer, as error texts call it."""
-        return f"layer {self.name!r}" if self.name else "layer"
+        return f"layer {describe(self.name)}" if self.name else "layer"
 
     @property
     def lif(self) -> LIF:
@@ -139,10 +208,11 @@ class LifLayer:
 
     def check_lif(self) -> None:
         """Raise NetworkError for a name or a constant of the neuron that cannot be."""
-        if self.name is not None and (not isinstance(self.name, str) or not self.name or "/" in self.name):
-            raise NetworkError(f"layer: name must be a non-empty text without '/', got {self.name!r}")
-        for field in ("threshold", "tau_m", "tau_s", "refractory", "delay"):
-            check_number(self.owner, field, getattr(self, field))
+        if self.name is not None:
+            check_name("layer", "name", self.name)
+        check_number(self.owner, "threshold", self.threshold)
+        for field in ("tau_m", "tau_s", "refractory", "delay"):
+            check_time(self.owner, field, getattr(self, field), constant=field.startswith("tau"))
         for problem in self.lif.problems():
             raise NetworkError(f"{self.owner}: {problem}")
 
@@ -238,10 +308,8 @@ class Connection:
     def __post_init__(self) -> None:
         owner = f"connection {self.key!r}"
         for field in ("source", "target", "key"):
-            value = getattr(self, field)
-            if not isinstance(value, str) or not value or "/" in value:
-                raise NetworkError(f"{owner}: {field} must be a non-empty text without '/', got {value!r}")
-        check_number(owner, "delay", self.delay)
+            check_name(owner, field, getattr(self, field))
+        check_time(owner, "delay", self.delay)
         _check_probability(owner, self.probability)
         check_initial(owner, self)
 

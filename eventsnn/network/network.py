@@ -23,6 +23,7 @@ from eventsnn.network.layers import (
     Input,
     Projection,
     build_from_table,
+    check_count,
     drop_default_initial,
 )
 from eventsnn.network.reservoir import Reservoir
@@ -95,6 +96,8 @@ class Network:
                 )
         self.input = input
         self.layers = fit_layers(input, name_layers(layers))
+        for layer in self.layers:
+            check_count(layer.owner, "number of neurons", layer.neurons)
         if input.has_bias and "bias" in self.names:
             raise NetworkError("layer 'bias': the name is the bias neuron's; give the layer another")
         self.classes = check_classes(classes, self.output.neurons)
@@ -313,8 +316,8 @@ class Network:
                 raise NetworkError(
                     f"{where}: unknown field {key!r}; there are input, layers, connections, classes"
                 )
-        for key, kind in (("input", dict), ("layers", list)):
-            if not isinstance(table.get(key), kind):
+        for key, kind in (("input", dict), ("layers", list), ("connections", list)):
+            if not isinstance(table.get(key, [] if key == "connections" else None), kind):
                 raise NetworkError(f"{where}: field {key!r} is missing or not a {kind.__name__}")
         sensor = build_from_table(Input, table["input"], f"{where}.input")
         layers = [layer_from_table(t, f"{where}.layers[{n}]") for n, t in enumerate(table["layers"])]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn.errors import NetworkError
-from eventsnn.network.layers import Dense, check_count, check_number
+from eventsnn.network.layers import Dense, check_count, check_number, check_time
 
 PAIRS = ("EE", "EI", "IE", "II")
 
@@ -70,14 +70,16 @@ class Reservoir(Dense):
         for size in self.grid:
             check_count(self.owner, "grid", size)
         object.__setattr__(self, "neurons", math.prod(self.grid))
+        check_count(self.owner, "grid's number of neurons", self.neurons)
         super().__post_init__()
         for name, value in (("inhibitory", self.inhibitory), *zip(PAIRS, self.connectivity, strict=True)):
             what = name if name == "inhibitory" else f"connectivity {name}"
             check_number(self.owner, what, value)
             if value > 1:
                 raise NetworkError(f"{self.owner}: {what} must not be above 1, got {value!r}")
-        for name in ("distance", "recurrent_weight", "recurrent_delay"):
+        for name in ("distance", "recurrent_weight"):
             check_number(self.owner, name, getattr(self, name))
+        check_time(self.owner, "recurrent_delay", self.recurrent_delay)
         for name in ("distance", "recurrent_delay"):
             if getattr(self, name) == 0:
                 raise NetworkError(f"{self.owner}: {name} must be above 0")

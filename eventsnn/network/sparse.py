@@ -80,6 +80,8 @@ def draw_sparse(
     while not places.size or places[-1] < cells:
         expected = (cells - (places[-1] if places.size else 0)) * probability
         gaps = generator.geometric(probability, int(expected + 4.0 * np.sqrt(expected)) + 16)
+        # At probabilities near 0 a gap is as large as its integer can be, and a sum of two would overflow.
+        gaps = np.minimum(gaps, cells + 1)
         start = places[-1] if places.size else -1
         places = np.concatenate([places, start + np.cumsum(gaps)])
     places = places[: np.searchsorted(places, cells)]

@@ -94,6 +94,9 @@ class Geometry:
         return ptr.astype(np.int32), patch[order].astype(np.int32), offset[order].astype(np.int32)
 
 
+MOST_PIXELS = 2**20
+"""Of a kernel, a stride, a margin, in one direction."""
+
 _geometry = lru_cache(maxsize=64)(Geometry)
 
 
@@ -102,8 +105,10 @@ def _pair(owner: str, field: str, value: Any, least: int = 1) -> tuple[int, int]
     good = isinstance(pair, tuple | list) and len(pair) == 2
     if not good or not all(isinstance(n, int) and not isinstance(n, bool) and n >= least for n in pair):
         raise NetworkError(
-            f"{owner}: {field} must be a whole number >= {least} or two of them (y, x), got {value!r}"
+            f"{owner}: {field} must be a whole number >= {least} or two of them (y, x), got {value!r:.60}"
         )
+    if max(pair) > MOST_PIXELS:
+        raise NetworkError(f"{owner}: {field} must be at most {MOST_PIXELS}, got {value!r:.60}")
     return pair[0], pair[1]
 
 

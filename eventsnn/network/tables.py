@@ -40,7 +40,7 @@ def layer_from_table(table: Any, owner: str) -> Layer:
     """A layer from a table; NetworkError, naming `owner`, if it is none."""
     if isinstance(table, dict) and "type" in table:
         kind = table["type"]
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise NetworkError(f"{owner}: type must be one of {', '.join(KINDS)}, got {kind!r}")
         if "source_shape" in table:
             raise NetworkError(f"{owner}: unknown field 'source_shape'; it follows from the layer before")

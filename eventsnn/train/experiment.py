@@ -94,8 +94,10 @@ class Experiment:
             table = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
             raise TrainingError(f"{file}: cannot be read ({error.strerror})") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:  # of TOML, of UTF-8, of a whole number with too many digits
             raise TrainingError(f"{file}: is not TOML ({error})") from None
+        except RecursionError:
+            raise TrainingError(f"{file}: is nested too deeply") from None
         try:
             return cls.from_table(table)
         except NetworkError as error:
