@@ -33,6 +33,8 @@ from eventsnn.trace import TraceWriter
 from eventsnn.trace.spike_text import SpikeText
 
 UDP = "udp://"
+MOST_AT_ONCE = 1 << 20
+"""Events of a live source at one instant; more are left out, and counted as late."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,20 @@ class Run:
         if self.settings.live:
             early = int(np.searchsorted(part.times_ms(origin), self.simulation.t_complete))
             self.late += early
-            part = EventStream._trusted(part.events[early:], part.sensor_size)
+            part = EventStream._trusted(self._few_at_once(part.events[early:], origin), part.sensor_size)
         if len(part):
             self._write(self.simulation.feed(part))
+
+    def _few_at_once(self, events: np.ndarray, origin: int) -> np.ndarray:
+        """Without those beyond `MOST_AT_ONCE` at the last instant, which wait in memory for a later one."""
+        if self.simulation.held + len(events) <= MOST_AT_ONCE or not len(events):
+            return events
+        now = round(self.simulation.t_complete * 1000.0) + origin
+        first = int(np.searchsorted(events["t"], now, side="right"))
+        room = max(0, MOST_AT_ONCE - self.simulation.held)
+        surplus = max(0, first - room)
+        self.late += surplus
+        return np.concatenate([events[: first - surplus], events[first:]])
 
     def pass_time(self, until: float) -> None:
         """No event before `until` (ms) will come any more."""

@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from eventsnn.errors import EventFileError, EventStreamError
+from eventsnn.events.datagrams import JumpGuard, LossCounter
 from eventsnn.events.formats import EventFormat, find_format
 from eventsnn.events.formats.base import BLOCK_BYTES, Anomalies, Options, open_file, read_block
 from eventsnn.events.formats.decoder import ByteDecoder
@@ -149,7 +150,10 @@ class UDPSource:
 
     A datagram is 16 bytes, ``eventsnn`` and the number of events sent before it (u64), then 16 bytes for each
     event: t (i64, microseconds), x, y (i16), p (u8), 3 unused; little-endian. `send_events` makes them. The
-    numbers tell how many events were lost on the way; a number of 0 begins a new count.
+    numbers tell how many events were lost on the way, in whatever order they come; a number of 0 begins a new
+    count. A datagram that comes twice is taken once. Events more than 10 s ahead of the clock, which runs on
+    from the last event, are held back until three datagrams in a row agree on that time, and else left out:
+    one that is forged cannot make all others late. Both are counted in `anomalies.ignored`.
 
     Parameters
     ----------
@@ -183,10 +187,14 @@ class UDPSource:
         self.name = f"udp://{host}:{self.port}"
         self.sensor = sensor
         self.anomalies = Anomalies()
-        self.dropped = 0
-        self._expected = 0
+        self._losses, self._jumps = LossCounter(), JumpGuard()
         self._idle = idle
         self._open = True
+
+    @property
+    def dropped(self) -> int:
+        """Events that were sent and did not arrive."""
+        return self._losses.dropped
 
     def __iter__(self) -> Iterator[np.ndarray]:
         since = time.monotonic()
@@ -221,9 +229,9 @@ class UDPSource:
             return _NOTHING
         _, number = HEADER.unpack_from(data)
         records = np.frombuffer(data, RECORD, offset=HEADER.size)
-        if number > self._expected:
-            self.dropped += number - self._expected
-        self._expected = number + len(records)
+        if not self._losses.take(number, len(records), data):
+            self.anomalies.ignored += len(records)
+            return _NOTHING
         width, height, polarities = self.sensor
         x, y, p = records["x"], records["y"], records["p"]
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (p < polarities) & (records["t"] >= 0)
@@ -232,7 +240,9 @@ class UDPSource:
         events = np.empty(len(records), EVENT_DTYPE)
         for name in EVENT_DTYPE.names or ():
             events[name] = records[name]
-        return events[np.argsort(events["t"], kind="stable")]
+        events, refused = self._jumps.take(events[np.argsort(events["t"], kind="stable")])
+        self.anomalies.ignored += refused
+        return events
 
     def close(self) -> None:
         """Take no more."""

@@ -103,6 +103,40 @@ def test_what_is_lost_outside_or_no_datagram_is_counted():
     source.close()
 
 
+def test_datagrams_in_another_order_are_no_losses_and_copies_are_left_out():
+    source = UDPSource(0, SENSOR)
+    parts = [datagram(n, (n * 10, 1, 1, 1), (n * 10 + 5, 1, 1, 1)) for n in range(0, 40, 2)]
+    order = [0, 1, 3, 2, 6, 5, 4, 7, 8, 7, 12, 9, 10, 11, *range(13, 20)]
+    found = [source.decode(parts[k]) for k in order]
+    assert sum(map(len, found)) == 40
+    assert source.dropped == 0
+    assert source.anomalies.ignored == 2  # number 7 came twice
+    source.decode(datagram(50, (400, 1, 1, 1)))
+    assert source.dropped == 10
+    source.decode(datagram(44, (401, 1, 1, 1), (402, 1, 1, 1)))
+    assert source.dropped == 8
+    source.close()
+
+
+def test_a_forged_datagram_from_the_far_future_is_left_out():
+    source = UDPSource(0, SENSOR)
+    found = [source.decode(datagram(0, (1000, 1, 1, 1)))]
+    found.append(source.decode(datagram(1, (10**15, 1, 1, 1))))
+    found += [source.decode(datagram(1 + n, (2000 + n, 1, 1, 1))) for n in range(5)]
+    assert [events["t"].tolist() for events in found] == [[1000], [], *([2000 + n] for n in range(5))]
+    assert source.anomalies.ignored == 1
+    # Three in a row that agree are a sender whose clock was set.
+    later = [source.decode(datagram(6 + n, (10**12 + n, 1, 1, 1))) for n in range(4)]
+    assert [events["t"].tolist() for events in later] == [
+        [],
+        [],
+        [10**12 + n for n in range(3)],
+        [10**12 + 3],
+    ]
+    assert source.anomalies.ignored == 1
+    source.close()
+
+
 def test_a_port_that_is_taken():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
