@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.numbers import check_magnitudes
 from eventsnn.data.draws import AUGMENT, draw, draw_many, make_key, threshold, to_range, to_unit
 from eventsnn.data.transforms import Transforms, check_transforms
 from eventsnn.errors import TrainingError
@@ -74,6 +75,7 @@ class Augmentation:
     jitter_ms: InitVar[float | None] = None
 
     def __post_init__(self, jitter_ms: float | None) -> None:
+        check_magnitudes(self, TrainingError, "augmentation: ")
         if isinstance(jitter_ms, int | float):
             object.__setattr__(self, "jitter", 1000.0 * jitter_ms)
         elif jitter_ms is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.numbers import check_magnitudes
 from eventsnn.data.draws import draw, draw_many, to_unit_many
 from eventsnn.errors import TrainingError
 from eventsnn.events.stream import SensorSize
@@ -62,6 +63,7 @@ class Distortion:
     rotation: float = 0.0
 
     def __post_init__(self) -> None:
+        check_magnitudes(self, TrainingError, "distortion: ")
         for name, range_, holds in (
             ("elastic", "0 or more", lambda value: 0 <= value < math.inf),
             ("smoothing", "above 0", lambda value: 0 < value < math.inf),

@@ -24,9 +24,11 @@ def check_dtype(dtype: str) -> type[np.floating]:
         If it is neither ``"float32"`` nor ``"float64"``.
     """
     try:
+        if dtype is None:  # NumPy's own default
+            raise KeyError
         return DTYPES[np.dtype(dtype).name]
-    except (KeyError, TypeError):
-        raise SimulationError(f"dtype must be 'float32' or 'float64', got {dtype!r}") from None
+    except (KeyError, TypeError, ValueError):
+        raise SimulationError(f"dtype must be 'float32' or 'float64', got {dtype!r:.60}") from None
 
 
 def check_input(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
+from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import EventStreamError
 from eventsnn.events.formats import OnBad, Options
 from eventsnn.events.region import Region
@@ -96,6 +97,7 @@ class ReadingOptions:
     downsample: int = 1
 
     def __post_init__(self) -> None:
+        check_magnitudes(self, EventStreamError)
         if self.sensor is not None:
             object.__setattr__(self, "sensor", check_sensor_size(self.sensor))
         if self.crop is not None:

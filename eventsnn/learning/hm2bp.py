@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
+from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
 
 Head = Literal["count", "softmax"]
@@ -90,6 +91,7 @@ class HM2BP:
     head: Head = "count"
 
     def __post_init__(self) -> None:
+        check_magnitudes(self, TrainingError, "rule: ")
         for field, (minimum, may_equal) in _LIMITS.items():
             value = getattr(self, field)
             number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass, fields
 from typing import Any
 
+from eventsnn._util.numbers import describe
 from eventsnn.errors import NetworkError
 from eventsnn.network.neurons import LIF
 
@@ -27,13 +28,6 @@ def check_count(owner: str, field: str, value: object) -> None:
         raise NetworkError(f"{owner}: {field} must be a whole number >= 1, got {describe(value)}")
     if value > MOST_NEURONS:
         raise NetworkError(f"{owner}: {field} must be at most {MOST_NEURONS}, got {describe(value)}")
-
-
-def describe(value: object) -> str:
-    """A value for an error text, however large it is."""
-    if isinstance(value, int) and abs(value) >= 10**30:
-        return f"a number of {value.bit_length()} bits"
-    return f"{value!r:.60}"
 
 
 def check_number(

@@ -16,6 +16,10 @@ from eventsnn.trace.schema import KIND_POST_RESET, KIND_PRE_SPIKE, KIND_SAMPLE, 
 # Times worked on at once: what arrived before a block is summed once, what arrives within it for every time.
 BLOCK = 64
 
+MOST_BYTES = 8 << 30
+"""Of the potentials of one layer in one sample, which are in memory at once."""
+ROW_BYTES = 8 + 4 + 8 + 1
+
 
 def membrane_potential(
     network: Network, record: SpikeRecord, layer: str, neuron: int, times_ms: np.ndarray
@@ -156,7 +160,21 @@ def sample_length(run: SpikeRecord) -> float:
 def record_potentials(
     network: Network, run: SpikeRecord, layer: str, length: float, step: float
 ) -> PotentialTrace:
-    """Potentials of a layer from 0 to `length` (ms) every `step` ms, and around its resets."""
+    """Potentials of a layer from 0 to `length` (ms) every `step` ms, and around its resets.
+
+    Raises
+    ------
+    TraceError
+        The grid asks for more than `MOST_BYTES`.
+    """
+    need = (length / step + 1.0) * network[layer].neurons * ROW_BYTES
+    if need > MOST_BYTES:
+        raise TraceError(
+            f"potentials of layer {layer!r} every {step:g} ms for {length:g} ms take "
+            f"{need / 2**30:,.1f} GiB; record fewer layers (potential_layers), a wider grid "
+            f"(potential_step) or a shorter time (t_stop, --t-stop, --until): at most "
+            f"{MOST_BYTES / 2**30:g} GiB"
+        )
     grid = np.arange(0.0, length + 0.5 * step, step)
     return replay_layer(network, run, layer, grid[grid <= run.t_end])
 

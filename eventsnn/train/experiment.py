@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from eventsnn._util.numbers import check_magnitudes
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import LabelledSource
@@ -42,6 +43,7 @@ class TrainingOptions:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        check_magnitudes(self, TrainingError, "training: ")
         try:
             check_options(self.epochs, self.batch_size, self.seed, self.valid_fraction)
             check_dtype(self.dtype)

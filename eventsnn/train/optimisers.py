@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._ext.optimiser import Update, make_update
+from eventsnn._util.numbers import check_magnitudes
 from eventsnn.engines.blocks import aligned_zeros
 from eventsnn.errors import TrainingError
 from eventsnn.train.schedules import SCHEDULES
@@ -43,6 +44,7 @@ class Optimiser:
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
+        check_magnitudes(self, TrainingError, "optimiser: ")
         for field, choices in (("name", ("adam", "sgd")), ("schedule", tuple(SCHEDULES))):
             if getattr(self, field) not in choices:
                 raise TrainingError(

@@ -8,6 +8,7 @@ from dataclasses import InitVar, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import SimulationError
 from eventsnn.events.encode.steps import check_step, take_ms
 from eventsnn.events.encode.values import check_seed, check_values, make_sensor, to_stream
@@ -46,6 +47,7 @@ class Bernoulli:
     step_ms: InitVar[float | None] = None
 
     def __post_init__(self, step_ms: float | None) -> None:
+        check_magnitudes(self, SimulationError, "bernoulli: ")
         take_ms(self, step_ms=step_ms)
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
             raise SimulationError(f"bernoulli: steps must be a whole number, 1 or more: got {self.steps!r}")
@@ -115,6 +117,7 @@ class Poisson:
     duration_ms: InitVar[float | None] = None
 
     def __post_init__(self, duration_ms: float | None) -> None:
+        check_magnitudes(self, SimulationError, "poisson: ")
         take_ms(self, duration_ms=duration_ms)
         check_step("poisson (duration_us)", self.duration_us)
         if not (isinstance(self.rate_hz, int | float) and math.isfinite(self.rate_hz) and self.rate_hz > 0):
