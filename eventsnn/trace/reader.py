@@ -75,6 +75,11 @@ class Trace:
         self.created = str(attributes["created"])
         checks.check_config(self.config, self.network)
         self._count = checks.count_complete(self._file[schema.COMPLETE.path][()])
+        # Whoever gives a trace its final name has completed all of its samples.
+        if not self.is_part and self._count != len(self._file[schema.SAMPLE_COLUMNS[0].path]):
+            raise checks.DamagedError(
+                f"{schema.COMPLETE.path} does not mark every sample of a finished trace"
+            )
         layers = tuple(self.config.get("potential_layers", self.network.names))
         columns = schema.all_columns(self.network, self.recorded, layers)
         if not self._has_crc:
