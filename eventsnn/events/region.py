@@ -10,6 +10,9 @@ import numpy as np
 from eventsnn.errors import EventStreamError
 from eventsnn.events.stream import EventStream, SensorSize
 
+MOST_PIXELS = 2**15 - 1
+"""Of a sensor in one direction: addresses are int16."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -43,8 +46,10 @@ class Region:
                 raise EventStreamError(
                     f"crop must be x0,y0,x1,y1 with 0 <= x0 < x1 and 0 <= y0 < y1, got {self.crop}"
                 )
-        if self.downsample < 1:
-            raise EventStreamError(f"downsample must be a whole number >= 1, got {self.downsample!r}")
+        if not 1 <= self.downsample <= MOST_PIXELS:
+            raise EventStreamError(
+                f"downsample must be a whole number from 1 to {MOST_PIXELS}, got {self.downsample!r:.40}"
+            )
         if not (0.0 <= self.t_from < self.t_until):
             raise EventStreamError(
                 "from and until must be times with 0 <= from < until, "
