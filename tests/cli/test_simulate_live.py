@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 
 import eventsnn as es
+from eventsnn.cli import streaming
+from eventsnn.cli.streaming import StreamSettings
+from eventsnn.events import EventStream, ReadingOptions
 from eventsnn.events.live import send_events
+from eventsnn.network import Dense, Input, Network
 from tests.cli.conftest import Cli, interrupt_when, make_network
 from tests.cli.long_input import LONG, Child, long, make_long, recurrent, table
 
@@ -151,3 +155,20 @@ def test_live_input_of_a_network_without_an_end_ends_with_the_input(recurrent: P
     result = json.loads(out)
     assert result["exit_reason"] == "part"
     assert result["t_end_ms"] == make_long().t_last / 1000.0
+
+
+def test_events_at_one_instant_have_a_bound(monkeypatch):
+    """They wait in memory until a later event tells that no more come."""
+    monkeypatch.setattr(streaming, "MOST_AT_ONCE", 100)
+    network = Network(Input(4, 4, 2), Dense(2), seed=1)
+    settings = StreamSettings(
+        reading=ReadingOptions(), engine="auto", dtype="float64", t_stop=None, live=True
+    )
+    run = streaming.Run(network, settings)
+    ones = [1] * 60
+    for _ in range(10):
+        run.take(EventStream.from_arrays([5000] * 60, ones, ones, ones, sensor_size=(4, 4, 2)))
+    assert run.simulation.held <= 100
+    assert run.late == 500
+    run.take(EventStream.from_arrays([6000], [1], [1], [1], sensor_size=(4, 4, 2)))
+    assert run.simulation.held == 1
