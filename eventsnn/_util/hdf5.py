@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from eventsnn._util.atomic import Failure, replace_guarded
+from eventsnn._util.atomic import Failure, GuardedFile, replace_guarded
 from eventsnn.errors import EventSNNError
 from eventsnn.interrupts import hold_interrupts
 
@@ -32,18 +32,27 @@ def replace_hdf5(path: str | os.PathLike[str], failure: Failure, **options: Any)
     at the end of the program. So it is never told; the block ends with the error that was met. Ctrl-C waits
     for the end of the block: an exception within h5py's callbacks would be lost.
     """
+    with (
+        hold_interrupts(),
+        replace_guarded(path, failure, pretend=True) as raw,
+        write_guarded(raw, **options) as file,
+    ):
+        yield file
+
+
+@contextmanager
+def write_guarded(raw: GuardedFile, **options: Any) -> Iterator[h5py.File]:
+    """A new HDF5 file in a `GuardedFile` that pretends; the block ends with the first error that was met."""
     import h5py
 
-    options = {"libver": LIBVER, **options}
-    with hold_interrupts(), replace_guarded(path, failure, pretend=True) as raw:
-        buffered = io.BufferedRandom(raw, 1 << 17)
-        try:
-            with h5py.File(buffered, "w", **options) as file:
-                keep_metadata(file)
-                yield file
-            buffered.flush()
-        finally:
-            raw.check()  # what went wrong first, whatever came of it
+    buffered = io.BufferedRandom(raw, 1 << 17)
+    try:
+        with h5py.File(buffered, "w", **{"libver": LIBVER, **options}) as file:
+            keep_metadata(file)
+            yield file
+        buffered.flush()
+    finally:
+        raw.check()  # what went wrong first, whatever came of it
 
 
 def keep_metadata(file: h5py.File) -> None:

@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from eventsnn._util.names import class_key, printable
+
+if TYPE_CHECKING:
+    from eventsnn.trace import TraceWriter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -229,3 +232,15 @@ def format_decision(result: dict[str, Any]) -> str:
 def format_size(size: Sequence[int]) -> str:
     """``34 x 34 x 2``."""
     return " x ".join(str(n) for n in size)
+
+
+def note_leftovers(writer: TraceWriter) -> None:
+    """Say where the samples are that runs into the same trace had complete when they were killed."""
+    from eventsnn._util.atomic import find_parts
+
+    for part in find_parts(writer.path):
+        if part != writer.part:
+            note(
+                f"{part} is of an earlier run that was killed or could not go on; it is left alone: "
+                "'eventsnn inspect' shows what is complete in it"
+            )

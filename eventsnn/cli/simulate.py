@@ -19,6 +19,7 @@ from eventsnn.cli.common import (
     json_option,
     name_engine,
     note,
+    note_leftovers,
     note_skipped,
     report,
     step_option,
@@ -236,7 +237,9 @@ def _open_trace(path: Path, network: Network, record: tuple[str, ...], settings:
     config = {"engine": settings.engine, "dtype": settings.dtype, "t_stop": settings.t_stop}
     if settings.step_ms is not None:
         config["step_ms"] = settings.step_ms
-    return TraceWriter(path, network, record=record, config=config)
+    writer = TraceWriter(path, network, record=record, config=config)
+    note_leftovers(writer)
+    return writer
 
 
 def _simulate_file(

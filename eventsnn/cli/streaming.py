@@ -14,7 +14,7 @@ from typing import Any
 import click
 import numpy as np
 
-from eventsnn.cli.common import Interrupted, note
+from eventsnn.cli.common import Interrupted, note, note_leftovers
 from eventsnn.cli.reading import sensor_problem
 from eventsnn.engines.arguments import check_t_stop
 from eventsnn.engines.record import ExitReason, SpikeRecord
@@ -240,6 +240,7 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
         if settings.trace is not None:
             config = {"engine": run.simulation.engine, "dtype": settings.dtype, "t_stop": settings.t_stop}
             run.trace = stack.enter_context(TraceWriter(settings.trace, network, config=config))
+            note_leftovers(run.trace)
         try:
             interrupted = _run(run, _live_parts(run, source) if settings.live else source)
         except EventStreamError as error:

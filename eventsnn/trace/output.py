@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eventsnn._util.atomic import Replacement, reason
-from eventsnn._util.hdf5 import close_unwritable, keep_metadata
+from eventsnn._util.atomic import GuardedFile, Replacement, reason
+from eventsnn._util.hdf5 import close_unwritable, keep_metadata, write_guarded
 from eventsnn._util.lock import Lock
 from eventsnn.errors import TraceError
+from eventsnn.interrupts import hold_interrupts
 from eventsnn.network import Network
 from eventsnn.trace import schema
 from eventsnn.trace.creation import fill_file
@@ -64,11 +65,10 @@ class TraceFile:
             raise TraceError(f"{path}: cannot be written ({reason(error)})") from None
         self._file: h5py.File | None = None
         try:
-            self._file = h5py.File(self._new.part, "w", libver=schema.LIBVER)
+            self._create(network, columns, config_json, seed)
+            self._file = h5py.File(self._new.part, "r+", libver=schema.LIBVER)
             keep_metadata(self._file)
-            fill_file(self._file, network, columns, config_json, seed)
             self._columns = {column.path: self._file[column.path] for column in columns}
-            self._file.flush()
             self._file.swmr_mode = True  # from here on no dataset and no attribute can be added
         except BaseException as error:
             self._give_up()
@@ -76,6 +76,20 @@ class TraceFile:
             if isinstance(error, OSError | RuntimeError):
                 raise self._failure(error) from None
             raise
+
+    def _create(
+        self, network: Network, columns: Iterable[Column], config_json: str, seed: int | None
+    ) -> None:
+        """Write what the file holds before the first sample, through a file that HDF5 cannot fail on."""
+        descriptor = os.dup(self._new.descriptor)
+        raw = GuardedFile(descriptor, lambda text: TraceError(text), pretend=True, owns=True)
+        try:
+            with hold_interrupts(), write_guarded(raw, libver=schema.LIBVER) as file:
+                fill_file(file, network, columns, config_json, seed)
+        except TraceError as error:
+            raise TraceError(f"{self.path}: cannot be written ({error})") from None
+        finally:
+            raw.close()
 
     @property
     def part(self) -> Path:

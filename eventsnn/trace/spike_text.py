@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from eventsnn._util.lock import Lock
 from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
 
@@ -43,7 +44,13 @@ class SpikeText:
                 raise TraceError("standard output is closed")
             self._file = sys.stdout.buffer
         else:
-            self._file = self._open(keep)
+            # Before anything of it is cut off: another run may be writing it.
+            self._lock = Lock(self.path, lambda text: TraceError(f"{self.path}: {text}"))
+            try:
+                self._file = self._open(keep)
+            except BaseException:
+                self._lock.release()
+                raise
         if not keep:
             self._write(HEADER)
 
@@ -87,6 +94,7 @@ class SpikeText:
         """Close the file."""
         if self.path != "-":
             self._file.close()
+            self._lock.release()
 
     def _write(self, data: bytes) -> None:
         try:

@@ -62,8 +62,11 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         # Texts as data sets: an attribute holds no more than 64 KiB.
         for name in ("history", "best", "config"):
             file[name] = json.dumps(getattr(checkpoint, name))
+        arrays = file.create_group("arrays")
         for name, array in checkpoint.arrays.items():
-            file[f"arrays/{name}"] = array
+            # A group that HDF5 makes on the way holds the time of day: same state, other bytes.
+            folder, _, last = name.rpartition("/")
+            (arrays.require_group(folder) if folder else arrays)[last] = array
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

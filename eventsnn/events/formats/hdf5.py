@@ -37,7 +37,31 @@ def open_hdf5(path: str | os.PathLike[str]) -> Any:
     """An HDF5 file, open for reading; raises EventFileError if it is none."""
     import h5py
 
-    return call_h5py(path, lambda: h5py.File(path, "r"))
+    file = call_h5py(path, lambda: h5py.File(path, "r"))
+    try:
+        call_h5py(path, lambda: _refuse_other_files(path, file))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _refuse_other_files(path: str | os.PathLike[str], file: Any) -> None:
+    """Raise EventFileError if part of a recording lies in another file: no format that we know does that.
+
+    Virtual data sets, of which recordings are stitched together, are let alone.
+    """
+    import h5py
+
+    def find_link(name: str, link: Any) -> str | None:
+        return name if isinstance(link, h5py.ExternalLink) else None
+
+    def find_storage(name: str, item: Any) -> str | None:
+        return name if isinstance(item, h5py.Dataset) and item.external else None
+
+    place = file.visititems_links(find_link) or file.visititems(find_storage)
+    if place is not None:
+        raise EventFileError(path, f"{place} lies in another file; only recordings in one file are read")
 
 
 def call_h5py(path: str | os.PathLike[str], function: Callable[[], Any]) -> Any:

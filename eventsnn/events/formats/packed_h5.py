@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._util.atomic import GuardedFile, reason, scratch_folder
-from eventsnn._util.hdf5 import LIBVER, keep_metadata
+from eventsnn._util.hdf5 import LIBVER, check_self_contained, keep_metadata
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import Anomalies, Match, Options, unwritable
 from eventsnn.events.formats.gate import Gate
@@ -60,6 +60,7 @@ class PackedHDF5Reader:
         self._path = path
         self._file: Any = open_hdf5(path)
         try:
+            call_h5py(path, lambda: check_self_contained(self._file))
             self._words = call_h5py(path, lambda: self._file.get(WORDS))
             if not isinstance(self._words, h5py.Dataset):
                 raise EventFileError(path, f"holds no data set {WORDS}: not of format packed-h5")
