@@ -53,7 +53,7 @@ def test_no_bit_of_a_model_flips_unseen(tmp_path: Path) -> None:
             continue
         assert found.to_table() == right.to_table()
         assert all(np.array_equal(found.weights[key], right.weights[key]) for key in right.weights)
-    assert refused > 50  # the rest are bytes that nothing uses
+    assert refused > 380  # the rest are in the trailer, without which the file is read as before
 
 
 def test_a_model_of_an_earlier_version_has_no_checksum(tmp_path: Path) -> None:

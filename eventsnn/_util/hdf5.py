@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -32,12 +33,12 @@ def replace_hdf5(path: str | os.PathLike[str], failure: Failure, **options: Any)
     at the end of the program. So it is never told; the block ends with the error that was met. Ctrl-C waits
     for the end of the block: an exception within h5py's callbacks would be lost.
     """
-    with (
-        hold_interrupts(),
-        replace_guarded(path, failure, pretend=True) as raw,
-        write_guarded(raw, **options) as file,
-    ):
-        yield file
+    with hold_interrupts(), replace_guarded(path, failure, pretend=True) as raw:
+        with write_guarded(raw, **options) as file:
+            yield file
+        size = raw.seek(0, os.SEEK_END)
+        raw.write(_TRAILER.pack(_TRAILER_MAGIC, size, _file_checksum(raw, size)))
+        raw.check()
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def write_guarded(raw: GuardedFile, **options: Any) -> Iterator[h5py.File]:
         with h5py.File(buffered, "w", **{"libver": LIBVER, **options}) as file:
             keep_metadata(file)
             yield file
-        buffered.flush()
+        buffered.detach()  # empties it first; `raw` stays open
     finally:
         raw.check()  # what went wrong first, whatever came of it
 
@@ -107,6 +108,35 @@ def _without_size_limit() -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+_TRAILER = struct.Struct("<8sQI")
+_TRAILER_MAGIC = b"\neventsn"
+"""Behind the end of what HDF5 looks at: magic, number of bytes before, their CRC-32.
+
+HDF5 goes round for ever in some damaged files, so damage must be found before it looks. A program that
+changes the file through HDF5 cuts the trailer off.
+"""
+
+
+def _file_checksum(file: Any, size: int) -> int:
+    """CRC-32 of the first bytes of a file, which is left behind them."""
+    file.seek(0)
+    crc, rest = 0, size
+    while rest > 0 and (block := file.read(min(rest, 1 << 20))):
+        crc, rest = zlib.crc32(block, crc), rest - len(block)
+    return crc
+
+
+def _is_sound(path: str | os.PathLike[str]) -> bool:
+    """False if the file has a trailer and is not what it was when that was written."""
+    with open(path, "rb") as file:
+        end = file.seek(0, os.SEEK_END) - _TRAILER.size
+        if end < 0:
+            return True
+        file.seek(end)
+        magic, size, crc = _TRAILER.unpack(file.read(_TRAILER.size))
+        return bool(magic != _TRAILER_MAGIC or (size == end and crc == _file_checksum(file, size)))
+
+
 CHECKSUM = "crc32"
 """Attribute of a group: CRC-32 of all else in it."""
 
@@ -153,7 +183,11 @@ def open_file(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = Fa
     if not Path(path).is_file():
         raise failure("no such file")
     try:
+        if not _is_sound(path):
+            raise failure("damaged (its checksum is wrong); copy it again or make it anew")
         file = h5py.File(path, "r", swmr=swmr)
+    except EventSNNError:
+        raise
     except Exception as error:
         raise failure(f"not an HDF5 file, or a damaged one ({error})") from None
     try:

@@ -132,7 +132,7 @@ def test_a_fifo_is_written_through(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     got: list[bytes] = []
-    reader = threading.Thread(target=lambda: got.append(path.read_bytes()))
+    reader = threading.Thread(target=lambda: got.append(path.read_bytes()), daemon=True)
     reader.start()
     with replace_hdf5(path, WriteError) as file:
         file["x"] = np.arange(1000)
