@@ -16,7 +16,8 @@ import numpy as np
 from common import comparison, emit, options, row, use_cores
 from real_digits import RealDigits, load_real_digits
 
-from eventsnn.events import EventStream, SaccadeCamera
+from eventsnn.encode import SaccadeCamera
+from eventsnn.events import EventStream
 
 BIN_US = 10_000
 N_BINS = 32

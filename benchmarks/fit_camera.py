@@ -25,7 +25,8 @@ from real_digits import RealDigits, load_real_digits
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit, logit
 
-from eventsnn.events import EventStream, MotionPath, SaccadeCamera
+from eventsnn.encode import SaccadeCamera
+from eventsnn.events import EventStream, MotionPath
 
 BIN_MS = 5.0
 N_BINS = 62

@@ -24,10 +24,10 @@ import numpy as np
 from common import EXPERIMENT, describe_machine, find_nmnist
 
 from eventsnn.data import NMNIST, Augmentation, Packed
-from eventsnn.data.packed import to_words, write_packed
+from eventsnn.data.packed import to_packed_events, write_packed
 from eventsnn.data.source import FileSource
+from eventsnn.train.batches import BatchLoader, cut, shuffled
 from eventsnn.train.experiment import Experiment
-from eventsnn.train.samples import Feeder, cut, shuffled
 from eventsnn.train.trainer import peak_rss_mb
 
 CHANGES = Augmentation(shift=2, time_scale=0.1)
@@ -37,7 +37,7 @@ BYTES_PER_RECORDING = 8 * 4500
 def synthesise(source: FileSource, n: int, seed: int) -> Iterator[tuple[str, int, np.ndarray]]:
     """Name, label and words of `n` recordings."""
     width, height, _ = source.sensor_size
-    feeder = Feeder(source, int(np.prod(source.sensor_size)), CHANGES, seed)
+    feeder = BatchLoader(source, int(np.prod(source.sensor_size)), CHANGES, seed)
     for epoch, start in enumerate(range(0, n, len(source))):
         for index in range(min(len(source), n - start)):
             batch = feeder.prepare_part(index, epoch)
@@ -46,7 +46,7 @@ def synthesise(source: FileSource, n: int, seed: int) -> Iterator[tuple[str, int
             events["t"] = np.rint(batch.times * 1000)
             rest, events["x"] = np.divmod(batch.neurons, width)
             events["p"], events["y"] = np.divmod(rest, height)
-            words = to_words(events, source.sensor_size)
+            words = to_packed_events(events, source.sensor_size)
             yield f"{start + index + 1:05d}.bin", int(batch.labels[0]), words, 0
 
 
@@ -75,7 +75,7 @@ class Watch:
 def feed_only(data: Packed, experiment: Experiment) -> float:
     """Milliseconds per recording of preparing every recording of an epoch, in one thread."""
     inputs = int(np.prod(data.sensor_size))
-    feeder = Feeder(data, inputs, experiment.augmentation, experiment.training.seed)
+    feeder = BatchLoader(data, inputs, experiment.augmentation, experiment.training.seed)
     start = time.perf_counter()
     for part in cut(shuffled(np.arange(len(data)), 1, 0), experiment.training.batch_size):
         feeder.prepare(part, 0)

@@ -22,7 +22,7 @@ import numpy as np
 from common import comparison, emit, options, row, stopwatch
 
 import eventsnn as es
-from eventsnn.events.ahead import Ahead
+from eventsnn._util.prefetch import Prefetch
 from eventsnn.events.region import Region
 
 SENSOR = (640, 480, 2)
@@ -60,7 +60,7 @@ def synthesise(n: int) -> Iterator[es.EventStream]:
 def measure(n: int, hidden: int, dtype: str) -> dict[str, Any]:
     """One run in this process."""
     run = es.Simulation(make_network(hidden), dtype=dtype)
-    with stopwatch() as found, Ahead(synthesise(n)) as parts:
+    with stopwatch() as found, Prefetch(synthesise(n)) as parts:
         for part in parts:
             run.feed(REGION.cut(part))
         run.finish()

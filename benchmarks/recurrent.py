@@ -99,7 +99,7 @@ def draw_trains(s: Setting, duration: float, seed: int) -> tuple[np.ndarray, np.
 
 def run_ours(s: Setting, duration: float, seed: int) -> tuple[dict[str, float], es.SpikeRecord]:
     """CPU seconds of eventsnn: the kernel, and the whole call with its preparations."""
-    from eventsnn.engines import windows
+    from eventsnn.simulate.engines import windows
 
     network, trains = make_network(s, seed), draw_trains(s, duration, seed)
     seconds = {"kernel": 0.0}

@@ -20,7 +20,7 @@ from nmnist_cross_validation import MILD, fit, take
 
 from eventsnn.data import NMNIST, Augmentation, Distortion, ListDataset
 from eventsnn.data.synth import write_idx_folder
-from eventsnn.events import SaccadeCamera
+from eventsnn.encode import SaccadeCamera
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.experiment import Experiment
 

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eventsnn.network import Network
-from eventsnn.network.file import read_attribute
+from eventsnn.model import Network
+from eventsnn.model.file import read_attribute
 
 END = "<!-- end of runs -->"
 

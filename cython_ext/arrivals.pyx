@@ -10,7 +10,7 @@ from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_TOUCH
 from eventsnn._ext.sweep cimport SWEEP_AHEAD, SWEEP_TIED, event_t
-from eventsnn._ext.turns cimport Turns, turns_take
+from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 import numpy as np
 
@@ -90,7 +90,7 @@ cdef void fill_events(const double* times, const int32_t* neurons, int64_t n, do
 
 def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,
                 const double[::1] constants, event_t[::1] events, real_t[:, ::1] table, int32_t[::1] grid,
-                double[::1] scale, Turns turns, const double[::1] since=None):
+                double[::1] scale, WorkCounter turns, const double[::1] since=None):
     """Tables and grids of the samples that this thread takes.
 
     Parameters
@@ -113,7 +113,7 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
     since : float64 (samples,), optional
         For samples that go on: the time (ms) that the interval before the first arrival began at, from which the grid
         is counted too. Without it that interval is 0 and the grid begins at 0.
-    turns : Turns
+    turns : WorkCounter
         Over the samples.
     """
     cdef int64_t s, first, n
@@ -121,7 +121,7 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
     cdef const double* t = &times[0] if times.shape[0] else NULL
     cdef real_t* rows = &table[0, 0] if times.shape[0] else NULL
     with nogil:
-        s = turns_take(&turns.next)
+        s = work_take(&turns.next)
         while s < turns.count:
             first = sample_ptr[s]
             n = sample_ptr[s + 1] - first
@@ -134,7 +134,7 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
             if n:
                 fill_events(t + first, &neurons[first], n, constants[3], &grid[first + s], scale[s], origin,
                             &events[first])
-            s = turns_take(&turns.next)
+            s = work_take(&turns.next)
 
 
 cdef int64_t number_times(const double* times, int64_t n, int32_t* number, int32_t* last) noexcept nogil:
@@ -149,7 +149,7 @@ cdef int64_t number_times(const double* times, int64_t n, int32_t* number, int32
 
 def list_rows(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr, int64_t n_pre,
               int32_t[::1] rows, int64_t[::1] n_rows, int32_t[::1] ends, int32_t[::1] when, int32_t[::1] last,
-              int64_t[::1] n_times, Turns turns):
+              int64_t[::1] n_times, WorkCounter turns):
     """The source neurons that fired in each sample; where many fire at the same time, also which times are whose.
 
     What belongs to sample s stands from sample_ptr[s] on.
@@ -167,7 +167,7 @@ def list_rows(const double[::1] times, const int32_t[::1] neurons, const int64_t
         `ends`, `when` and `last` mean nothing.
     ends, when, last : int32 (n,)
         Filled: see `rows_t` in block.h.
-    turns : Turns
+    turns : WorkCounter
         Over the samples.
     """
     cdef int64_t s, e, j, n, first, size
@@ -178,7 +178,7 @@ def list_rows(const double[::1] times, const int32_t[::1] neurons, const int64_t
         free(number)
         raise MemoryError(f"no memory for {n_pre} neurons")
     with nogil:
-        s = turns_take(&turns.next)
+        s = work_take(&turns.next)
         while s < turns.count:
             first = sample_ptr[s]
             size = sample_ptr[s + 1] - first
@@ -207,6 +207,6 @@ def list_rows(const double[::1] times, const int32_t[::1] neurons, const int64_t
                         end[e] -= 1
                         when[first + end[e]] = number[j]
             n_rows[s] = n
-            s = turns_take(&turns.next)
+            s = work_take(&turns.next)
         free(end)
         free(number)

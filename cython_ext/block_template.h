@@ -4,7 +4,7 @@
  * NAME(x) (x with a suffix of its own), and optionally VSET, VMAX, VGE (set all lanes, maximum, bits of lanes with
  * a >= b), which it takes back. No operation crosses neurons but sums whose order does not depend on the vectors,
  * and none is contracted (-ffp-contract=off), so every instruction set gives the same bits.
- * Twin: eventsnn/engines/twin.py, neuron by neuron; for `learn`, eventsnn/learning/macro.py.
+ * Twin: eventsnn/reference/queue.py, neuron by neuron; for `learn`, eventsnn/learn/macro.py.
  */
 
 typedef REAL NAME(vec) __attribute__((vector_size(VEC_BYTES)));

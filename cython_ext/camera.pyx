@@ -1,4 +1,4 @@
-"""Pixels of the simulated event camera. Python twin: eventsnn/events/camera_twin.py."""
+"""Pixels of the simulated event camera. Python twin: eventsnn/reference/camera.py."""
 
 from libc.math cimport exp
 from libc.stdint cimport int32_t, int64_t, uint8_t

@@ -1,4 +1,4 @@
-"""The steps of the clocked engine: layers from rest through all steps. Twin: eventsnn/engines/clocked_twin.py.
+"""The steps of the clocked engine: layers from rest through all steps. Twin: eventsnn/reference/clocked.py.
 
 A chain runs layer by layer, since a spike needs a step to the next: each layer goes through all steps with its state in
 the cache. A network with further connections runs step by step, all layers in each, since spikes may come back.

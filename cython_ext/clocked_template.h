@@ -2,7 +2,7 @@
  *
  * Needs TARGET (function attribute), NAME(x) (x with a suffix of its own) and WIDE (lanes of a step: 4, 8 or 16). Sums
  * across neurons run in CLOCK_LANES lanes everywhere and nothing is contracted: every instruction set gives the same
- * bits. Twins: eventsnn/engines/clocked_twin.py, eventsnn/learning/clocked_twin.py.
+ * bits. Twins: eventsnn/reference/clocked.py, eventsnn/learn/clocked_twin.py.
  */
 
 typedef float NAME(lanes) __attribute__((vector_size(4 * CLOCK_LANES), aligned(4), may_alias));

@@ -1,4 +1,4 @@
-"""Sound to spikes: Lyon's cochlea and Ben's spiker algorithm. Python twin: eventsnn/events/cochlea_twin.py."""
+"""Sound to spikes: Lyon's cochlea and Ben's spiker algorithm. Python twin: eventsnn/reference/cochlea.py."""
 
 from libc.math cimport fabs
 from libc.stdint cimport uint8_t

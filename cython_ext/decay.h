@@ -1,5 +1,5 @@
 /* e^-x and 1 - e^-x for x >= 0, of our own: the same bits on every machine and in every vector width, which no C
- * library promises, and fast enough for a table. Twin: eventsnn/engines/decay.py, operation for operation.
+ * library promises, and fast enough for a table. Twin: eventsnn/reference/decay.py, operation for operation.
  *
  * x = -k ln 2 - r with whole k and |r| <= ln(2)/2 (Cody & Waite), e^r - 1 by its Taylor series to r^13, whose
  * remainder is below 1e-17 of it; errors stay within 2 units in the last place. From DECAY_END on they are 0 and 1.

@@ -1,7 +1,7 @@
 """What the decoders of event files share: their state, and the check of every event.
 
 A decoder reads whole records from the start of some bytes and says how many bytes that were, so that its caller can
-put the rest before the bytes that come next. Python twins: eventsnn/events/formats/twin_records.py, twin_evt.py.
+put the rest before the bytes that come next. Python twins: eventsnn/reference/decode_records.py, twin_evt.py.
 """
 
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t

@@ -21,7 +21,7 @@ cdef clocked_ops_t current_ops():
 
 
 cdef class ClockedLayer:
-    """What the kernel needs of a layer; made by `eventsnn.engines.clocked`, which checks everything.
+    """What the kernel needs of a layer; made by `eventsnn.simulate.engines.clocked`, which checks everything.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ cdef class ClockedLayer:
 
 
 cdef class ClockedLink:
-    """A further connection, sparse; made by `eventsnn.engines.clocked`, which checks everything.
+    """A further connection, sparse; made by `eventsnn.simulate.engines.clocked`, which checks everything.
 
     Parameters
     ----------

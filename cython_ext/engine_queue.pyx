@@ -1,6 +1,6 @@
 """The event-driven engine: one priority queue of arrivals and of the layers' next spikes.
 
-Twin: eventsnn/engines/twin.py. Any graph of dense projections, each with one delay. A projection's synapses share
+Twin: eventsnn/reference/queue.py. Any graph of dense projections, each with one delay. A projection's synapses share
 that delay, so its arrivals are a FIFO: a cursor into the spikes of its source. The queue holds one entry per
 projection (its next arrival) and one per layer (its next spike, found by certificates); at equal times arrivals
 come before spikes and lower numbers before higher ones.
@@ -27,7 +27,7 @@ from eventsnn._ext.spikes cimport spikes_arrays, spikes_drop, spikes_free, spike
 
 
 cdef enum:
-    BIAS = -2             # eventsnn/network/layers.py
+    BIAS = -2             # eventsnn/model/layers.py
     # How many neuron updates take as long as one search for a next spike, and as one look at a candidate.
     SEARCH = 128
     LOOK = 4
@@ -56,7 +56,7 @@ cdef struct projection_t:
 
 
 cdef class QueueState:
-    """A network in the middle of a simulation. Created by `eventsnn.engines.queue`, which checks everything.
+    """A network in the middle of a simulation. Created by `eventsnn.simulate.engines.queue`, which checks everything.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ from eventsnn._ext.sweep cimport (
     event_t,
     lowest_bit,
 )
-from eventsnn._ext.turns cimport Turns, turns_take
+from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
 cdef enum:
@@ -241,7 +241,7 @@ cdef int check_finite(const real_t* u, const real_t* i) except -1 nogil:
 
 def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] lateral, const double[::1] constants,
                  const event_t[::1] events, const int64_t[::1] sample_ptr, const real_t[:, ::1] table, double t_stop,
-                 SpikeStore store, Turns turns, int64_t most=1 << 62, real_t[:, :, ::1] u=None,
+                 SpikeStore store, WorkCounter turns, int64_t most=1 << 62, real_t[:, :, ::1] u=None,
                  real_t[:, :, ::1] i=None, double[:, :, ::1] end=None, double[:, ::1] now=None, double until=INFINITY):
     """Spikes of a layer for a batch of samples, those of the units that this thread takes, `most` of them at most.
 
@@ -258,7 +258,7 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
         No spikes after it, ms.
     store : SpikeStore
         Takes the spikes, and knows which block and which samples make a unit.
-    turns : Turns
+    turns : WorkCounter
         Over the units.
     u, i : real (blocks, samples, WIDTH), end : float64 (blocks, samples, WIDTH), now : float64 (blocks, samples)
         The state that each sample begins in, and afterwards the state at its last arrival: membrane potentials (those
@@ -283,7 +283,7 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
     memset(&own[0], 0, sizeof(own))
     k.own = &own[0]
     with nogil:
-        unit = turns_take(&turns.next) if most > 0 else turns.count
+        unit = work_take(&turns.next) if most > 0 else turns.count
         while unit < turns.count:
             block = <int32_t> (unit // store.parts)
             part = <int32_t> (unit % store.parts)
@@ -313,4 +313,4 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
                     now[block, s] = k.now
                 store.counts[block * store.samples + s] = k.spikes.n - before
             most -= 1
-            unit = turns_take(&turns.next) if most > 0 else turns.count
+            unit = work_take(&turns.next) if most > 0 else turns.count

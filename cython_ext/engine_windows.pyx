@@ -1,6 +1,6 @@
 """The windowed schedule of the event-driven engine: sparse networks, a window of time at once.
 
-Twin: eventsnn/engines/windows_twin.py. No projection that leads back has a delay shorter than a window, so all
+Twin: eventsnn/reference/windows.py. No projection that leads back has a delay shorter than a window, so all
 arrivals of a window are known when their layer's turn comes, and its neurons do not depend on each other within it.
 Nothing is rounded to a grid. docs/exact.md says why this is exact.
 """

@@ -1,4 +1,4 @@
-/* The neuron in closed form. Twin: eventsnn/engines/lif.py, operation for operation (same bits). */
+/* The neuron in closed form. Twin: eventsnn/reference/lif.py, operation for operation (same bits). */
 #ifndef EVENTSNN_LIF_H
 #define EVENTSNN_LIF_H
 
@@ -35,7 +35,7 @@ typedef struct {
     lif_pair_t rested[LIF_TERMS]; /* of h/d and (b - 1)/d */
 } lif_t;
 
-/* From the eleven numbers of eventsnn.engines.lif.Constants, in its order.
+/* From the eleven numbers of eventsnn.reference.lif.Constants, in its order.
  *
  * The propagators solve a' = -a/tau_m, b' = -b/tau_s and h' = b/tau_s - h/tau_m from 1, 1 and 0, which gives one
  * coefficient of their Taylor series after the other; nothing cancels, for the signs alternate. */

@@ -1,4 +1,4 @@
-"""The neuron in closed form, lif.h, for the Cython modules. Twin: eventsnn/engines/lif.py."""
+"""The neuron in closed form, lif.h, for the Cython modules. Twin: eventsnn/reference/lif.py."""
 
 cdef extern from "lif.h":
     const double LIF_TOUCH

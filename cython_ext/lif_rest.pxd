@@ -1,7 +1,7 @@
 """A neuron whose potential, counted from its resting potential, is reset to something other than 0.
 
 Counted like that the equations are those of lif.h, with the threshold above rest in `lif_t`; see docs/exact.md. For a
-reset to 0 these are lif.h's functions, to the bit. Twin: eventsnn/engines/twin.py.
+reset to 0 these are lif.h's functions, to the bit. Twin: eventsnn/reference/queue.py.
 """
 
 from libc.math cimport INFINITY

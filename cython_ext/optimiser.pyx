@@ -5,7 +5,7 @@ from libc.string cimport memset
 
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
-from eventsnn._ext.turns cimport Turns, turns_take
+from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
 cdef class Update:
@@ -75,11 +75,11 @@ def make_update(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:,
     return u
 
 
-def update_blocks(Update update, Turns turns):
+def update_blocks(Update update, WorkCounter turns):
     """The step on the blocks that this thread takes."""
     cdef int64_t block
     with nogil:
-        block = turns_take(&turns.next)
+        block = work_take(&turns.next)
         while block < turns.count:
             update.block(<int32_t> block)
-            block = turns_take(&turns.next)
+            block = work_take(&turns.next)

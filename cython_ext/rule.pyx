@@ -1,4 +1,4 @@
-"""The learning rule on whole S-PSP matrices, for the layers above the first. Twin: eventsnn/learning/macro.py."""
+"""The learning rule on whole S-PSP matrices, for the layers above the first. Twin: eventsnn/learn/macro.py."""
 
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -8,7 +8,7 @@ from eventsnn._ext.arrivals cimport arrivals_of, arrivals_t
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.spsp cimport points_create, points_free, points_t, spsp_add
-from eventsnn._ext.turns cimport Turns, turns_take
+from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
 cdef struct options_t:
@@ -111,7 +111,7 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
                  const int64_t[:, ::1] pre_counts, const double[:, ::1] delta, const double[:, ::1] lateral,
                  const double[:, :, ::1] row_sum, double divisor, double silent_spsp, double silent_ratio,
                  bint effect_ratio, bint by_sample, real_t[:, :, :, ::1] gradient, double[:, :, ::1] below,
-                 Turns turns):
+                 WorkCounter turns):
     """Gradients of a layer and errors of the layer below, for the units that this thread takes.
 
     Parameters
@@ -127,13 +127,13 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
     row_sum : float64 (1 or samples, blocks, WIDTH)
         Sums of the weights of each neuron, in each sample if they differ: at the edge of an image.
     divisor : float
-        `eventsnn.learning.macro.error_divisor` of the layer.
+        `eventsnn.learn.macro.error_divisor` of the layer.
     by_sample : bool
         Units are samples, each adding to a gradient of its own, `gradient` (samples, blocks, pre, WIDTH), and to
         `below` (1, samples, pre). Otherwise they are blocks, adding sample after sample to `gradient` (1, blocks, pre,
         WIDTH) and each to errors of its own, `below` (blocks, samples, pre). Added up in their order, both give the
         same bits.
-    turns : Turns
+    turns : WorkCounter
         Over the units.
     """
     cdef options_t o
@@ -150,7 +150,7 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
         longest = max(longest, post_ptr[k + 1] - post_ptr[k])
     scratch_create(&c, pre, longest)
     with nogil:
-        unit = turns_take(&turns.next)
+        unit = work_take(&turns.next)
         while unit < turns.count:
             for inner in range(blocks if by_sample else n_samples):
                 block = inner if by_sample else unit
@@ -166,7 +166,7 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
                           &pre_counts[s, 0], pre, &delta[s, block * WIDTH], &lateral[s, block * WIDTH],
                           &row_sum[s if row_sum.shape[0] > 1 else 0, block, 0], &weights[block, 0, 0], &c,
                           &gradient[s if by_sample else 0, block, 0, 0], &below[0 if by_sample else block, s, 0])
-            unit = turns_take(&turns.next)
+            unit = work_take(&turns.next)
         scratch_free(&c)
 
 
@@ -194,7 +194,7 @@ def lateral_factors(const double[::1] constants, const double[::1] times, const 
                     const int64_t[::1] sample_ptr, const int32_t[::1] grid, const double[::1] scale,
                     const double[:, ::1] table, const double[::1] post_times, const int32_t[::1] post_neurons,
                     const int64_t[::1] post_ptr, const int64_t[:, ::1] counts, const int64_t[::1] labels,
-                    const double[:, ::1] delta, double strength, double[:, ::1] lateral, Turns turns):
+                    const double[:, ::1] delta, double strength, double[:, ::1] lateral, WorkCounter turns):
     """Lateral factors of the output layer, for the samples with an error that this thread takes.
 
     Parameters
@@ -206,10 +206,10 @@ def lateral_factors(const double[::1] constants, const double[::1] times, const 
     counts : int64 (samples, neurons), labels : int64 (samples,)
     delta : float64 (samples, blocks * WIDTH)
     strength : float
-        w0 of `eventsnn.learning.macro.lateral_factor`.
+        w0 of `eventsnn.learn.macro.lateral_factor`.
     lateral : float64 (samples, blocks * WIDTH)
         Filled for the neurons of samples with an error.
-    turns : Turns
+    turns : WorkCounter
         Over the samples.
     """
     cdef arrivals_t a
@@ -229,7 +229,7 @@ def lateral_factors(const double[::1] constants, const double[::1] times, const 
         points_free(&points)
         raise MemoryError(f"no memory for the S-PSPs of {size} neurons")
     with nogil:
-        s = turns_take(&turns.next)
+        s = work_take(&turns.next)
         while s < turns.count:
             wrong = False
             for block in range(blocks):
@@ -245,6 +245,6 @@ def lateral_factors(const double[::1] constants, const double[::1] times, const 
                                  &post_neurons[post_ptr[k]], n, <int32_t> block * WIDTH, &ones[0], &points, NULL,
                                  e + block * size * WIDTH)
                 factors_of(e, size, &counts[s, 0], labels[s], constants[0], strength, &lateral[s, 0])
-            s = turns_take(&turns.next)
+            s = work_take(&turns.next)
         points_free(&points)
         free(e)

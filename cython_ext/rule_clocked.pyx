@@ -1,6 +1,6 @@
 """Gradients and errors of HM2-BP on clocked spikes, from S-PSPs taken position by position (spsp_clocked.pyx).
 
-Formulas: eventsnn/learning/macro.py, whose loops are the twin.
+Formulas: eventsnn/learn/macro.py, whose loops are the twin.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -18,7 +18,7 @@ from eventsnn._ext.engine_clocked cimport (
     current_ops,
 )
 from eventsnn._ext.spsp_clocked cimport fill_g, lent_t, train_of, work_free, work_make, work_t
-from eventsnn._ext.turns cimport Turns, turns_take
+from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 cdef struct options_t:
     float threshold, silent_spsp, silent_ratio
@@ -113,7 +113,7 @@ cdef bint is_zero(const float* x, int64_t n) noexcept nogil:
 
 def learn_dense(ClockedLayer layer, list runs, int32_t number, const float[:, ::1] delta, const float[:, ::1] factor,
                 const float[:, ::1] row_sum, float threshold, float silent_spsp, float silent_ratio, bint effect_ratio,
-                const int64_t[:, ::1] lent, float[:, :, ::1] gradient, float[:, :, ::1] below, Turns turns):
+                const int64_t[:, ::1] lent, float[:, :, ::1] gradient, float[:, :, ::1] below, WorkCounter turns):
     """Add the gradient of a dense layer, sample after sample, for the blocks that this thread takes.
 
     Parameters
@@ -131,8 +131,8 @@ def learn_dense(ClockedLayer layer, list runs, int32_t number, const float[:, ::
     gradient : float32 (blocks, rows, width)
     below : float32 (blocks, samples, rows), or none of them
         Set to each block's part of the errors of the source neurons, before the division by
-        `eventsnn.learning.macro.error_divisor`.
-    turns : Turns
+        `eventsnn.learn.macro.error_divisor`.
+    turns : WorkCounter
         Over the blocks.
     """
     cdef int64_t samples = len(runs), s, p
@@ -158,7 +158,7 @@ def learn_dense(ClockedLayer layer, list runs, int32_t number, const float[:, ::
         raise
     try:
         with nogil:
-            p = turns_take(&turns.next)
+            p = work_take(&turns.next)
             while p < turns.count:
                 for s in range(samples):
                     pre, post, steps = spikes_of(each[s], number - 1), spikes_of(each[s], number), steps_of(each[s])
@@ -170,7 +170,7 @@ def learn_dense(ClockedLayer layer, list runs, int32_t number, const float[:, ::
                     learn_position(&ops, &w, l, pre, post, p * l.width, NULL, l.weights + p * l.rows * l.width, own,
                                    &factor[s, p * l.width], &row_sum[p, 0], o, given, fired, steps,
                                    &gradient[p, 0, 0], &below[p, s, 0] if below.shape[0] else NULL)
-                p = turns_take(&turns.next)
+                p = work_take(&turns.next)
     finally:
         work_free(&w)
         free(each)
@@ -197,7 +197,7 @@ def learn_spatial(ClockedLayer layer, ClockedRun run, int32_t number, const floa
     gradient : float32 (rows, width)
         Not used of a pooling layer.
     below : float32 (source neurons with padding,), or none of them
-        Set to zero first; before the division by `eventsnn.learning.macro.error_divisor`.
+        Set to zero first; before the division by `eventsnn.learn.macro.error_divisor`.
     """
     cdef clocked_layer_t* l = &layer.c
     cdef clocked_ops_t ops = current_ops()

@@ -1,6 +1,6 @@
 """Spike-train level post-synaptic potentials (S-PSPs) by a sweep in reverse time.
 
-Twins: eventsnn/learning/micro.py (both forms, numpy) and eventsnn/learning/twin.py (brute force over spike pairs).
+Twins: eventsnn/reference/spsp.py (both forms, numpy) and eventsnn/reference/hm2bp.py (brute force over spike pairs).
 With the evaluation points p of a neuron and their weights c_p (+1 at each spike, -exp(-(t - r)/tau_m) at the end r
 of the refractory period before a spike at t, the first spike apart),
 
@@ -18,7 +18,7 @@ from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64, rows_t
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport decay_e
 from eventsnn._ext.optimiser cimport Update
-from eventsnn._ext.turns cimport Turns, turns_take
+from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
 cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 nogil:
@@ -157,7 +157,7 @@ def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const dou
                    const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const real_t[:, ::1] coefficient,
                    const real_t[:, ::1] silent, const int32_t[::1] rows, const int64_t[::1] n_rows,
                    const int32_t[::1] ends, const int32_t[::1] when, const int32_t[::1] last,
-                   const int64_t[::1] n_times, Update update, Turns turns):
+                   const int64_t[::1] n_times, Update update, WorkCounter turns):
     """Add ``coefficient * e`` of all samples, in their order, to the blocks that this thread takes, and update them.
 
     Parameters
@@ -175,7 +175,7 @@ def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const dou
         Those neurons, and the times of arrivals where many come at once, from `eventsnn._ext.arrivals.list_rows`.
     update : Update or None
         What to do with a block when its gradient is complete.
-    turns : Turns
+    turns : WorkCounter
         Over the blocks.
     """
     cdef arrivals_t a
@@ -190,7 +190,7 @@ def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const dou
         most_times = max(most_times, n_times[s])
     points_create(&points, longest, most_times)
     with nogil:
-        block = turns_take(&turns.next)
+        block = work_take(&turns.next)
         while block < turns.count:
             for s in range(n_samples):
                 a = arrivals_of(times, neurons, sample_ptr, grid, scale, s)
@@ -212,5 +212,5 @@ def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const dou
                         ops64.add_rows(&out[block, 0, 0], &rows[sample_ptr[s]], n_rows[s], &silent[s, block * WIDTH])
             if updates:
                 update.block(<int32_t> block)
-            block = turns_take(&turns.next)
+            block = work_take(&turns.next)
         points_free(&points)

@@ -9,7 +9,7 @@ import numpy as np
 
 from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
 from eventsnn._ext.spikes cimport spikes_free
-from eventsnn._ext.turns cimport Turns, turns_take
+from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 cdef enum:
     # More spikes in a bucket than this are not sorted by insertion.
@@ -133,7 +133,7 @@ cdef void merge_heap(const trains_t* b, heap_t* heap, int64_t* cursor, double* o
 
 def merge_trains(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] ptr,
                  const int64_t[::1] sample_ptr, double[::1] out_times, int32_t[::1] out_neurons,
-                 int64_t[:, ::1] counts, Turns turns):
+                 int64_t[:, ::1] counts, WorkCounter turns):
     """Merge the blocks' spike trains into the order (time, neuron), for the samples that this thread takes.
 
     Parameters
@@ -144,7 +144,7 @@ def merge_trains(const double[::1] times, const int32_t[::1] neurons, const int6
         Where each sample's spikes go in `out_times` (float64, ms) and `out_neurons` (int32).
     counts : int64 (samples, neurons)
         Filled: spike counts.
-    turns : Turns
+    turns : WorkCounter
         Over the samples.
     """
     cdef int64_t n_samples = sample_ptr.shape[0] - 1, s, k, most = 1
@@ -158,7 +158,7 @@ def merge_trains(const double[::1] times, const int32_t[::1] neurons, const int6
     cdef int64_t[::1] cursor = np.empty(max(1, blocks), dtype=np.int64)
     heap_create(&heap, max(1, blocks))
     with nogil:
-        s = turns_take(&turns.next)
+        s = work_take(&turns.next)
         while s < turns.count:
             b.spikes = sample_ptr[s + 1] - sample_ptr[s]
             memset(&counts[s, 0], 0, counts.shape[1] * sizeof(int64_t))
@@ -182,5 +182,5 @@ def merge_trains(const double[::1] times, const int32_t[::1] neurons, const int6
                     merge_heap(&b, &heap, &cursor[0], &out_times[sample_ptr[s]], &out_neurons[sample_ptr[s]])
                 for k in range(sample_ptr[s], sample_ptr[s + 1]):
                     counts[s, out_neurons[k]] += 1
-            s = turns_take(&turns.next)
+            s = work_take(&turns.next)
         heap_free(&heap)

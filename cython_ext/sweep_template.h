@@ -3,7 +3,7 @@
  * A vector loop, `run`, advances potentials and currents from arrival to arrival until a neuron may have fired before
  * one or a refractory period has ended; what happens in that interval is done neuron by neuron and put back into the
  * lanes it concerns. State is stored and loaded in whole vectors: a vector load waits long for stores of single lanes.
- * Twin: eventsnn/engines/twin.py.
+ * Twin: eventsnn/reference/queue.py.
  */
 
 /* Advance to the arrival at `now` and deliver it, FROM and TO being the potentials before and after; out of the loop if

@@ -37,14 +37,14 @@ cdef int enlarge_table(work_t* w, int64_t rows) except -1 nogil:
 
 
 cdef class WindowsState:
-    """A network in the middle of a simulation. Created by `eventsnn.engines.windows`, which checks everything.
+    """A network in the middle of a simulation. Created by `eventsnn.simulate.engines.windows`, which checks everything.
 
     Parameters
     ----------
     constants : float64 array (layers, 10)
         Per layer what `lif_fill` takes; potentials are counted from rest.
     frames : float64 array (layers, 5)
-        Per layer the numbers of `frame_t`, see `eventsnn.engines.windows_twin.Frame`.
+        Per layer the numbers of `frame_t`, see `eventsnn.reference.windows.Frame`.
     resets : float64 array (layers,)
     sizes : int32 array (layers,)
     graph : int64 array (projections, 5)

@@ -1,7 +1,7 @@
 /* The loops of the windowed schedule, written once; windows_isa.h includes this file for every instruction set.
  *
  * Needs: TARGET (function attribute) and NAME(x) (x with a suffix of its own). Every number is made by the same
- * operations in the same order whatever the vectors' width. Twin: eventsnn/engines/windows_twin.py.
+ * operations in the same order whatever the vectors' width. Twin: eventsnn/reference/windows.py.
  */
 
 #define SIFT_BLOCK 256

@@ -6,6 +6,7 @@ The names below are the public interface; module paths are not.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from eventsnn._util.lazy import on_demand
 from eventsnn.errors import (
     EventFileError,
     EventFileWarning,
@@ -19,29 +20,19 @@ from eventsnn.errors import (
     TraceError,
     TrainingError,
 )
-from eventsnn.lazy import on_demand
 
 if TYPE_CHECKING:
     from eventsnn import data
     from eventsnn.data import Augmentation, k_fold
-    from eventsnn.engines.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
-    from eventsnn.events import EventStream, ReadingOptions, SaccadeCamera, open_events, read, write
-    from eventsnn.learning import HM2BP
-    from eventsnn.network import (
-        LIF,
-        Connection,
-        Conv,
-        Dense,
-        Input,
-        Network,
-        Pool,
-        Reservoir,
-        RunSettings,
-    )
-    from eventsnn.simulation import Simulation
-    from eventsnn.simulator import simulate
+    from eventsnn.encode import SaccadeCamera
+    from eventsnn.events import EventStream, ReadingOptions, open_events, read, write
+    from eventsnn.learn import HM2BP
+    from eventsnn.model import LIF, Connection, Conv, Dense, Input, Network, Pool, Reservoir, RunSettings
+    from eventsnn.simulate import Simulation
+    from eventsnn.simulate.run import simulate
     from eventsnn.trace.explain import Explanation, explain
     from eventsnn.trace.reader import Trace
+    from eventsnn.trace.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
     from eventsnn.train.evaluate import Evaluation, evaluate
     from eventsnn.train.experiment import Experiment
     from eventsnn.train.optimisers import Optimiser
@@ -55,31 +46,31 @@ __getattr__ = on_demand(
         "data": "eventsnn.data",
         "Augmentation": "eventsnn.data",
         "k_fold": "eventsnn.data",
-        "ExitReason": "eventsnn.engines.record",
-        "LayerSpikes": "eventsnn.engines.record",
-        "SimulationInterrupted": "eventsnn.engines.record",
-        "SpikeRecord": "eventsnn.engines.record",
+        "ExitReason": "eventsnn.trace.record",
+        "LayerSpikes": "eventsnn.trace.record",
+        "SimulationInterrupted": "eventsnn.trace.record",
+        "SpikeRecord": "eventsnn.trace.record",
         "EventStream": "eventsnn.events",
         "ReadingOptions": "eventsnn.events",
-        "SaccadeCamera": "eventsnn.events",
+        "SaccadeCamera": "eventsnn.encode",
         "open_events": "eventsnn.events",
         "read": "eventsnn.events",
         "write": "eventsnn.events",
-        "HM2BP": "eventsnn.learning",
-        "LIF": "eventsnn.network",
-        "Connection": "eventsnn.network",
-        "Conv": "eventsnn.network",
-        "Dense": "eventsnn.network",
-        "Input": "eventsnn.network",
-        "Network": "eventsnn.network",
-        "Pool": "eventsnn.network",
-        "Reservoir": "eventsnn.network",
-        "RunSettings": "eventsnn.network",
+        "HM2BP": "eventsnn.learn",
+        "LIF": "eventsnn.model",
+        "Connection": "eventsnn.model",
+        "Conv": "eventsnn.model",
+        "Dense": "eventsnn.model",
+        "Input": "eventsnn.model",
+        "Network": "eventsnn.model",
+        "Pool": "eventsnn.model",
+        "Reservoir": "eventsnn.model",
+        "RunSettings": "eventsnn.model",
         "Explanation": "eventsnn.trace",
         "Trace": "eventsnn.trace",
         "explain": "eventsnn.trace",
-        "Simulation": "eventsnn.simulation",
-        "simulate": "eventsnn.simulator",
+        "Simulation": "eventsnn.simulate",
+        "simulate": "eventsnn.simulate.run",
         "Evaluation": "eventsnn.train.evaluate",
         "evaluate": "eventsnn.train.evaluate",
         "Experiment": "eventsnn.train.experiment",
@@ -89,10 +80,11 @@ __getattr__ = on_demand(
     },
 )
 
-# The function `train` has the name of a package. Python puts a package where it is imported from when it is
-# first imported: here, once, so that it can be taken away and leave the place to the function.
-import_module("eventsnn.train")
-del globals()["train"]
+# The functions `simulate` and `train` have the names of packages. Python puts a package where it is imported
+# from when it is first imported: here, once, so that it can be taken away and leave the function its place.
+for _room in ("simulate", "train"):
+    import_module(f"eventsnn.{_room}")
+    del globals()[_room]
 
 __version__ = "0.1.0"
 

@@ -10,26 +10,24 @@ ROOMS = (
     ("cli",),
     ("plots",),
     ("train",),
-    ("simulation",),
-    ("simulator",),
+    ("learn",),
+    ("simulate",),
     ("trace",),
-    ("learning",),
-    ("engines",),
+    ("reference",),
     ("_ext",),
 )
 
-# What the rooms beside the staircase may use, besides errors, interrupts and compiled kernels.
+# What the rooms beside the staircase may use, besides errors, helpers and compiled kernels.
 SIDE = {
-    "network": (),
+    "model": (),
     "events": (),
-    "data": ("events",),
+    "encode": ("events",),
+    "data": ("encode", "events"),
     "errors": (),
-    "interrupts": (),
-    "lazy": (),
     "_util": (),
 }
 
-ANYBODY = ("errors", "interrupts", "lazy", "_util", "_ext")
+ANYBODY = ("errors", "_util", "_ext")
 
 
 def allowed(room: str) -> set[str]:

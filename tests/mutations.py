@@ -343,13 +343,13 @@ def _make_pack(folder: Path) -> Path:
 
 def _load_pack(path: Path) -> bytes:
     from eventsnn.data import Packed
-    from eventsnn.train.samples import Feeder
+    from eventsnn.train.batches import BatchLoader
 
     data = Packed(path)
     texts = repr((data.sensor_size, data.classes, data.labels.tolist(), [Path(p).name for p in data.paths]))
     streams = [data.stream(k) for k in range(len(data))]
     events = b"".join(stream.events[name].tobytes() for stream in streams for name in "txyp")
-    batch = Feeder(data, 160, None, 1).prepare(np.arange(len(data)), 0)
+    batch = BatchLoader(data, 160, None, 1).prepare(np.arange(len(data)), 0)
     read = batch.times.tobytes() + batch.neurons.tobytes() + batch.ptr.tobytes()
     return texts.encode() + events + str(zlib.crc32(read)).encode()
 

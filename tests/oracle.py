@@ -23,8 +23,8 @@ from typing import Any
 
 from mpmath import exp, inf, log, mp, mpf
 
-from eventsnn.network import LIF, Network
-from eventsnn.network.layers import BIAS
+from eventsnn.model import LIF, Network
+from eventsnn.model.layers import BIAS
 
 # Digits beyond those asked for. With tau_m and tau_s one float64 step apart, k has 16 digits and u is a
 # difference of two terms of that size, whose maximum needs another 16.

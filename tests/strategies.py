@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from eventsnn.network import LIF, Connection, Dense, Input, Network
+from eventsnn.model import LIF, Connection, Dense, Input, Network
 
 # Intervals between events, ms: ties, next to nothing, the usual, a pause in which everything decays.
 INTERVALS = st.one_of(

@@ -25,16 +25,16 @@ def test_every_room_is_known() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("eventsnn.trace.reader", "from eventsnn.simulator import simulate"),
+        ("eventsnn.trace.reader", "from eventsnn.simulate.run import simulate"),
         ("eventsnn.trace.reader", "def f():\n    from eventsnn.train.trainer import train"),
-        ("eventsnn.engines.queue", "import eventsnn.trace"),
-        ("eventsnn.engines.queue", "class A:\n    def f(self):\n        from eventsnn import plots"),
-        ("eventsnn.data.nmnist", "from eventsnn.network import Network"),
-        ("eventsnn.network.network", "from eventsnn.data import NMNIST"),
-        ("eventsnn.events.stream", "if TYPE_CHECKING:\n    from eventsnn.engines.record import SpikeRecord"),
-        ("eventsnn.simulator", "from eventsnn.cli.common import note"),
-        ("eventsnn.learning.hm2bp", "from ..train import trainer"),
-        ("eventsnn.learning.hm2bp", "import eventsnn"),
+        ("eventsnn.trace.writer", "import eventsnn.simulate.engines"),
+        ("eventsnn.simulate.engines.queue", "class A:\n    def f(self):\n        from eventsnn import plots"),
+        ("eventsnn.data.nmnist", "from eventsnn.model import Network"),
+        ("eventsnn.model.network", "from eventsnn.data import NMNIST"),
+        ("eventsnn.events.stream", "if TYPE_CHECKING:\n    from eventsnn.trace.record import SpikeRecord"),
+        ("eventsnn.simulate.run", "from eventsnn.cli.common import note"),
+        ("eventsnn.learn.hm2bp", "from ..train import trainer"),
+        ("eventsnn.learn.hm2bp", "import eventsnn"),
     ],
 )
 def test_checker_rejects_planted_import(module: str, source: str) -> None:
@@ -45,9 +45,9 @@ def test_checker_rejects_planted_import(module: str, source: str) -> None:
     ("module", "source"),
     [
         ("eventsnn.cli.demo", "from eventsnn.plots import plot_raster"),
-        ("eventsnn.simulator", "def f():\n    from eventsnn.trace.writer import TraceWriter"),
-        ("eventsnn.data.synth", "from eventsnn.events.camera import SaccadeCamera"),
-        ("eventsnn.events.camera", "from eventsnn._ext import camera"),
+        ("eventsnn.simulate.run", "def f():\n    from eventsnn.trace.writer import TraceWriter"),
+        ("eventsnn.data.synth", "from eventsnn.encode.camera import SaccadeCamera"),
+        ("eventsnn.encode.camera", "from eventsnn._ext import camera"),
         ("eventsnn.trace.writer", "from eventsnn import __version__\nimport numpy"),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventsnn.interrupts import hold_interrupts
+from eventsnn._util.interrupts import hold_interrupts
 
 
 @pytest.fixture(autouse=True)

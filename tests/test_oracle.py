@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from mpmath import exp, lambertw, log, mp, mpf, sqrt
 
-from eventsnn.network import LIF, Connection, Dense, Input, Network
+from eventsnn.model import LIF, Connection, Dense, Input, Network
 from tests.oracle import network_run, network_spikes, neuron_run, spike_times
 from tests.strategies import lif_parameters, trains
 

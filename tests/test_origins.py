@@ -18,7 +18,7 @@ from eventsnn.data.distort import Distortion
 from eventsnn.errors import EventFileError, EventStreamError, SimulationError, TrainingError
 from eventsnn.events import EVENT_DTYPE, EventStream, open_events
 from eventsnn.events.origin import LATEST_START_US
-from eventsnn.train.samples import Feeder
+from eventsnn.train.batches import BatchLoader
 from tests.cli.conftest import Cli, cli, make_network
 
 __all__ = ["cli"]  # a fixture
@@ -85,7 +85,7 @@ def test_what_begins_near_0_keeps_its_times(origin: int) -> None:
     run = es.simulate(make_network(), make_stream(origin))
     assert run.origin_us == 0
     assert run.input.times[0] == origin / 1000.0
-    batch = Feeder(make_set(origin), 60).prepare([0], 0)
+    batch = BatchLoader(make_set(origin), 60).prepare([0], 0)
     assert batch.times.tobytes() == run.input.times.tobytes()
 
 
@@ -222,7 +222,7 @@ def test_the_augmentations_twin(origin: int) -> None:
     found = change.apply(make_stream(origin).events, SENSOR, 1)
     assert np.array_equal(found, expected)
     assert expected["t"][0] >= 0
-    batch = Feeder(make_set(origin), 60, change, 1).prepare([0], 0)
+    batch = BatchLoader(make_set(origin), 60, change, 1).prepare([0], 0)
     assert batch.times.tobytes() == (expected["t"] / 1000.0).tobytes()
 
 
@@ -241,7 +241,7 @@ def test_before_0_is_refused_everywhere(start: int, tmp_path: Path) -> None:
     data = ListDataset([make_stream(0), stream], [0, 1], names=["good", "bad"])
     for change in (None, Augmentation(jitter=30_000.0), Augmentation(shift=1)):
         with pytest.raises(TrainingError, match=f"bad: {text}"):
-            Feeder(data, 60, change).prepare([0, 1], 0)
+            BatchLoader(data, 60, change).prepare([0, 1], 0)
     for engine in ("auto", "queue", "clocked"):
         with pytest.raises(TrainingError, match=f"bad: {text}"):
             es.evaluate(make_network(), data, engine=engine, threads=1)
@@ -255,7 +255,7 @@ def test_before_0_is_refused_everywhere(start: int, tmp_path: Path) -> None:
 def test_the_kernel_refuses_what_got_past_the_door() -> None:
     from eventsnn._ext.records import from_events
 
-    feeder = Feeder(make_set(0, 1), 60)
+    feeder = BatchLoader(make_set(0, 1), 60)
     batch, status = feeder._fill(from_events([make_stream(-5).events]), np.array([0]), 0)
     assert status.tolist() != [0]
     assert len(batch.times) == 0

@@ -35,11 +35,11 @@ def test_init_imports_nothing_but_the_public_list() -> None:
 # Several public names are also names of modules; whoever imports what first must not matter.
 @pytest.mark.parametrize(
     "first",
-    ["eventsnn.train.trainer", "eventsnn.simulator", "eventsnn.trace.explain", "eventsnn.data", "math"],
+    ["eventsnn.train.trainer", "eventsnn.simulate.run", "eventsnn.trace.explain", "eventsnn.data", "math"],
 )
 def test_names_stand_for_the_same_after_any_import(first: str) -> None:
     code = (
-        f"import {first}, eventsnn as es; import eventsnn.train.parallel, eventsnn.trace.reader; "
+        f"import {first}, eventsnn as es; import eventsnn._util.threads, eventsnn.trace.reader; "
         "from eventsnn import train, simulate, explain, data; "
         "print(*[type(f).__name__ for f in (es.train, es.simulate, es.explain, es.data, train, simulate)]); "
         "assert train is es.train and explain is es.explain and data is es.data"

@@ -12,7 +12,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.cli.app import COMMANDS
-from eventsnn.events.encode import Bernoulli
+from eventsnn.encode import Bernoulli
 from eventsnn.train.experiment import TABLES, TrainingOptions
 
 ROOT = Path(__file__).parents[1]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from eventsnn._ext.turns import Turns
+from eventsnn._ext.work_counter import WorkCounter
 
 AHEAD: int
 CANDIDATE: float
@@ -17,7 +17,7 @@ def fill_tables(
     table: np.ndarray,
     grid: np.ndarray,
     scale: np.ndarray,
-    turns: Turns,
+    turns: WorkCounter,
     since: np.ndarray | None = ...,
 ) -> None: ...
 def list_rows(
@@ -31,5 +31,5 @@ def list_rows(
     when: np.ndarray,
     last: np.ndarray,
     n_times: np.ndarray,
-    turns: Turns,
+    turns: WorkCounter,
 ) -> None: ...

@@ -1,7 +1,7 @@
 import numpy as np
 
 from eventsnn._ext.store import SpikeStore
-from eventsnn._ext.turns import Turns
+from eventsnn._ext.work_counter import WorkCounter
 
 def sweep_blocks(
     weights: np.ndarray,
@@ -12,7 +12,7 @@ def sweep_blocks(
     table: np.ndarray,
     t_stop: float,
     store: SpikeStore,
-    turns: Turns,
+    turns: WorkCounter,
     most: int = ...,
     u: np.ndarray | None = ...,
     i: np.ndarray | None = ...,

@@ -1,6 +1,6 @@
 import numpy as np
 
-from eventsnn._ext.turns import Turns
+from eventsnn._ext.work_counter import WorkCounter
 
 class Update:
     blocks: int
@@ -19,4 +19,4 @@ def make_update(
     beta2: float,
     floor: float,
 ) -> Update: ...
-def update_blocks(update: Update, turns: Turns) -> None: ...
+def update_blocks(update: Update, turns: WorkCounter) -> None: ...

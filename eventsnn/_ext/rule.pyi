@@ -1,6 +1,6 @@
 import numpy as np
 
-from eventsnn._ext.turns import Turns
+from eventsnn._ext.work_counter import WorkCounter
 
 def learn_blocks(
     weights: np.ndarray,
@@ -26,7 +26,7 @@ def learn_blocks(
     by_sample: bool,
     gradient: np.ndarray,
     below: np.ndarray,
-    turns: Turns,
+    turns: WorkCounter,
 ) -> None: ...
 def lateral_factors(
     constants: np.ndarray,
@@ -44,5 +44,5 @@ def lateral_factors(
     delta: np.ndarray,
     strength: float,
     lateral: np.ndarray,
-    turns: Turns,
+    turns: WorkCounter,
 ) -> None: ...

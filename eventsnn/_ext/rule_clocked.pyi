@@ -1,7 +1,7 @@
 import numpy as np
 
 from eventsnn._ext.engine_clocked import ClockedLayer, ClockedRun
-from eventsnn._ext.turns import Turns
+from eventsnn._ext.work_counter import WorkCounter
 
 def learn_dense(
     layer: ClockedLayer,
@@ -17,7 +17,7 @@ def learn_dense(
     lent: np.ndarray,
     gradient: np.ndarray,
     below: np.ndarray,
-    turns: Turns,
+    turns: WorkCounter,
 ) -> None: ...
 def learn_spatial(
     layer: ClockedLayer,

@@ -1,7 +1,7 @@
 import numpy as np
 
 from eventsnn._ext.optimiser import Update
-from eventsnn._ext.turns import Turns
+from eventsnn._ext.work_counter import WorkCounter
 
 def reverse_blocks(
     out: np.ndarray,
@@ -24,5 +24,5 @@ def reverse_blocks(
     last: np.ndarray,
     n_times: np.ndarray,
     update: Update | None,
-    turns: Turns,
+    turns: WorkCounter,
 ) -> None: ...

@@ -1,6 +1,6 @@
 import numpy as np
 
-from eventsnn._ext.turns import Turns
+from eventsnn._ext.work_counter import WorkCounter
 
 class SpikeStore:
     blocks: int
@@ -17,5 +17,5 @@ def merge_trains(
     out_times: np.ndarray,
     out_neurons: np.ndarray,
     counts: np.ndarray,
-    turns: Turns,
+    turns: WorkCounter,
 ) -> None: ...

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from eventsnn._util.atomic import Failure, GuardedFile, replace_guarded
+from eventsnn._util.interrupts import hold_interrupts
 from eventsnn.errors import EventSNNError
-from eventsnn.interrupts import hold_interrupts
 
 if TYPE_CHECKING:
     import h5py

@@ -21,7 +21,7 @@ from eventsnn.errors import EventSNNError, MissingExtraError, TrainingError
 
 if TYPE_CHECKING:
     from eventsnn.data import NMNIST
-    from eventsnn.network import Network
+    from eventsnn.model import Network
     from eventsnn.trace import Explanation
 
 MARK = "demo.json"  # tells a folder of ours, which may be made anew, from anybody else's
@@ -192,7 +192,7 @@ def _record_digits(folder: Folder, seed: int, limit: int | None, threads: int | 
 
 def _trace_one(network: Network, test: NMNIST, folder: Folder) -> dict[str, Any]:
     """Simulate the first test recording on which the network decides anything, with a full trace."""
-    from eventsnn.simulator import simulate
+    from eventsnn.simulate.run import simulate
     from eventsnn.trace import TraceWriter
 
     for index in range(len(test)):

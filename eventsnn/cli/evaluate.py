@@ -102,7 +102,7 @@ def evaluate(
       eventsnn evaluate run/model.h5 --data recordings/Test --predictions predictions.csv
       eventsnn evaluate run/model.h5 --data mnist --split test
     """
-    from eventsnn.network import Network
+    from eventsnn.model import Network
     from eventsnn.train.evaluate import evaluate as count_decisions
     from eventsnn.train.predictions import check_predictions_path
 
@@ -147,8 +147,8 @@ def evaluate(
 
 def read_coder(model: Path) -> Any:
     """The `Bernoulli` with which a model was trained on images; None if it was not."""
-    from eventsnn.events.encode import Bernoulli
-    from eventsnn.network.file import read_attribute
+    from eventsnn.encode import Bernoulli
+    from eventsnn.model.file import read_attribute
 
     training = json.loads(read_attribute(model, "training") or "{}")
     coder = (training.get("config", {}).get("training_set") or {}).get("coder")

@@ -41,9 +41,9 @@ def import_weights(
       eventsnn import hm2bp_cnn_mnist_checkpoint.txt.gz published.h5
       eventsnn evaluate published.h5 --data mnist --split test
     """
-    from eventsnn.network import RunSettings
-    from eventsnn.network.authors import import_weights as read_weights
-    from eventsnn.network.authors import published_cnn
+    from eventsnn.model import RunSettings
+    from eventsnn.model.authors import import_weights as read_weights
+    from eventsnn.model.authors import published_cnn
 
     refuse_overwriting("NET.h5", out, [weights, *([experiment] if experiment else [])])
     if experiment is None:

@@ -15,7 +15,7 @@ from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
 
 if TYPE_CHECKING:
-    from eventsnn.network import Network, RunSettings
+    from eventsnn.model import Network, RunSettings
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -108,7 +108,7 @@ def _describe_hdf5(file: Path) -> tuple[dict[str, Any], str]:
     import h5py
 
     from eventsnn.errors import EventFileError
-    from eventsnn.network import Network
+    from eventsnn.model import Network
     from eventsnn.trace import format_summary, summarise
 
     try:

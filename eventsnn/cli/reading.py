@@ -17,7 +17,7 @@ from eventsnn.cli.common import note
 if TYPE_CHECKING:
     from eventsnn.events import ReadingOptions
     from eventsnn.events.stream import SensorSize
-    from eventsnn.network import Network
+    from eventsnn.model import Network
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -248,7 +248,7 @@ def spell(reading: Mapping[str, Any]) -> list[str]:
 def with_saved(model: Path, reading: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, and for the others those with which the model was trained; says so."""
     from eventsnn.events import ReadingOptions
-    from eventsnn.network.file import read_attribute
+    from eventsnn.model.file import read_attribute
 
     training = json.loads(read_attribute(model, "training") or "{}")
     training_set = training.get("config", {}).get("training_set") or {}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eventsnn._util.interrupts import hold_interrupts
 from eventsnn.cli.common import (
     FILE,
     Interrupted,
@@ -33,18 +34,17 @@ from eventsnn.cli.reading import (
     with_saved,
 )
 from eventsnn.cli.stream_options import check_live, is_live, stream_one, stream_options, wants_stream
-from eventsnn.engines.record import ExitReason, SimulationInterrupted, SpikeRecord, hint_silent
-from eventsnn.engines.steps import choose_step
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.origin import find_origin
-from eventsnn.interrupts import hold_interrupts
-from eventsnn.simulator import ENGINES
-from eventsnn.simulator import simulate as run_network
+from eventsnn.model.steps import choose_step
+from eventsnn.simulate.run import ENGINES
+from eventsnn.simulate.run import simulate as run_network
+from eventsnn.trace.record import ExitReason, SimulationInterrupted, SpikeRecord, hint_silent
 from eventsnn.trace.schema import RECORD
 
 if TYPE_CHECKING:
     from eventsnn.events import EventStream, ReadingOptions, Recording
-    from eventsnn.network import Network
+    from eventsnn.model import Network
     from eventsnn.trace import TraceWriter
 
 
@@ -153,7 +153,7 @@ def simulate(
       eventsnn simulate run/model.h5 hour.raw --crop 300,200,368,268 --downsample 2 --spikes s.csv
     """
     from eventsnn.events import ReadingOptions
-    from eventsnn.network import Network
+    from eventsnn.model import Network
 
     if record is not None and trace is None:
         raise click.UsageError("--record says what the trace holds: give --trace as well.")

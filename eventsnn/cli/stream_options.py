@@ -13,7 +13,7 @@ from eventsnn.errors import SimulationError
 
 if TYPE_CHECKING:
     from eventsnn.cli.simulate import Settings
-    from eventsnn.network import Network
+    from eventsnn.model import Network
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -130,8 +130,8 @@ def wants_stream(
 
 def _can_stream(model: Path, engine: str) -> bool:
     """Whether a long recording can go through this model in parts; if not, it is simulated whole."""
-    from eventsnn.engines.streaming import choose
-    from eventsnn.network import Network
+    from eventsnn.model import Network
+    from eventsnn.simulate.engines.streaming import choose
 
     if engine not in ("auto", "queue", "sweep"):
         return False

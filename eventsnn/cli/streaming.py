@@ -14,22 +14,22 @@ from typing import Any
 import click
 import numpy as np
 
+from eventsnn._util.interrupts import hold_interrupts
+from eventsnn._util.prefetch import Prefetch
 from eventsnn.cli.common import Interrupted, note, note_leftovers
 from eventsnn.cli.reading import sensor_problem
-from eventsnn.engines.arguments import check_t_stop
-from eventsnn.engines.record import ExitReason, SpikeRecord
 from eventsnn.errors import EventFileError, EventStreamError, SimulationError
 from eventsnn.events import EventStream, ReadingOptions
-from eventsnn.events.ahead import Ahead
 from eventsnn.events.live import ByteSource, Live, UDPSource
 from eventsnn.events.recording import Recording
 from eventsnn.events.region import Region
 from eventsnn.events.stream import SensorSize
-from eventsnn.interrupts import hold_interrupts
-from eventsnn.network import Network
-from eventsnn.simulation import SavedState, Simulation, load_state
-from eventsnn.simulation.state import damaged
+from eventsnn.model import Network
+from eventsnn.simulate import SavedState, Simulation, load_state
+from eventsnn.simulate.engines.arguments import check_t_stop
+from eventsnn.simulate.state import damaged
 from eventsnn.trace import TraceWriter
+from eventsnn.trace.record import ExitReason, SpikeRecord
 from eventsnn.trace.spike_text import SpikeText
 
 UDP = "udp://"
@@ -258,7 +258,7 @@ def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
     interrupted = False
     try:
         # A live source takes all that has come whenever it is asked; decoding ahead would only make it wait.
-        with nullcontext(parts) if settings.live else Ahead(parts) as coming:
+        with nullcontext(parts) if settings.live else Prefetch(parts) as coming:
             for part in coming:
                 with hold_interrupts():
                     if isinstance(part, EventStream):

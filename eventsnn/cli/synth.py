@@ -15,7 +15,8 @@ from eventsnn.errors import EventFileError
 if TYPE_CHECKING:
     import numpy as np
 
-    from eventsnn.events import MotionPath, SaccadeCamera
+    from eventsnn.encode import SaccadeCamera
+    from eventsnn.events import MotionPath
 
 DIGITS = "digits"
 
@@ -154,7 +155,7 @@ def _record_digits(out: Path, wanted: Wanted) -> tuple[int, SaccadeCamera]:
 def _record_folder(source: Path, out: Path, wanted: Wanted) -> tuple[int, SaccadeCamera]:
     from eventsnn.data.idx import load_idx
     from eventsnn.data.synth import write_idx_folder
-    from eventsnn.events.camera import SaccadeCamera
+    from eventsnn.encode.camera import SaccadeCamera
     from eventsnn.train.progress import progress_bar
 
     splits: Any = ("train", "test") if wanted.split is None else (wanted.split,)
@@ -181,7 +182,7 @@ def _record_folder(source: Path, out: Path, wanted: Wanted) -> tuple[int, Saccad
 
 def _record_file(source: Path, out: Path, wanted: Wanted) -> tuple[int, SaccadeCamera]:
     from eventsnn.data.synth import write_dataset
-    from eventsnn.events.camera import SaccadeCamera
+    from eventsnn.encode.camera import SaccadeCamera
     from eventsnn.train.progress import progress_bar
 
     if wanted.labels is None:

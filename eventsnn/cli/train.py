@@ -152,7 +152,7 @@ def train(
       eventsnn train datasets/mnist/dense.toml --train mnist --out runs/images --augment rotation=10
       eventsnn train datasets/nmnist/small.toml --train mine --out runs/tuned --start-from runs/first/model.h5
     """
-    from eventsnn.network import Network
+    from eventsnn.model import Network
     from eventsnn.train.experiment import Experiment
 
     if resume and (out is None or overwrite):

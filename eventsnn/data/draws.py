@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 GOLDEN = 0x9E3779B97F4A7C15
 AUGMENT, CODE, DISTORT = 2, 3, 4
-"""What the number after the seed stands for; 1 is the order of an epoch (`eventsnn.train.samples`)."""
+"""What the number after the seed stands for; 1 is the order of an epoch (`eventsnn.train.batches`)."""
 
 _WORD = 2**64 - 1
 _FRACTION = 2.0**-53  # a float64 has 53 bits

@@ -22,10 +22,10 @@ from eventsnn.data.draws import CODE, DISTORT, draw, draw_many, make_key, thresh
 from eventsnn.data.idx import Split, find_idx, read_labelled
 from eventsnn.data.memory import name_classes
 from eventsnn.data.source import Sliceable, describe
+from eventsnn.encode import Bernoulli
 from eventsnn.errors import TrainingError
-from eventsnn.events.encode import Bernoulli
+from eventsnn.events.packed_events import field_bits
 from eventsnn.events.stream import EventStream
-from eventsnn.events.words import field_bits
 
 _VALUES = 256
 

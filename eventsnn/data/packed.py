@@ -47,9 +47,9 @@ from eventsnn.data.source import BadFiles, FileSource, LabelledSource, choose_ba
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import unwritable
 from eventsnn.events.origin import from_origin
+from eventsnn.events.packed_events import from_packed_events, to_packed_events
 from eventsnn.events.reading import ReadingOptions
 from eventsnn.events.stream import EventStream, SensorSize
-from eventsnn.events.words import from_words, to_words
 
 MAGIC = b"\x89ESP\r\n\x1a\n"
 """First bytes of a packed file."""
@@ -140,7 +140,7 @@ class Packed(FileSource):
                 raise EventStreamError("the file has been cut")
             if not self._is_sound(index, data):
                 raise EventStreamError("its checksum is wrong")
-            events = from_words(np.frombuffer(data, "<u8"), self.sensor_size)
+            events = from_packed_events(np.frombuffer(data, "<u8"), self.sensor_size)
             events["t"] += self.origins_us[index]
             return EventStream(events, self.sensor_size)
         except EventStreamError as error:
@@ -208,7 +208,7 @@ def pack(
                     origin, events = stream.origin_us, from_origin(stream.events)
                 except EventStreamError as error:
                     raise EventFileError(source.paths[index], str(error)) from None
-                words = to_words(events, stream.sensor_size, out, name)
+                words = to_packed_events(events, stream.sensor_size, out, name)
                 yield name, int(source.labels[index]), words, origin
             if progress is not None:
                 progress(1)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from eventsnn._ext.records import Records
 from eventsnn.data.source import BadFiles, FileSource, choose_bad_files
+from eventsnn.encode.audio import read_sound
+from eventsnn.encode.speech import SpeechEncoder
 from eventsnn.errors import EventFileError, SimulationError, TrainingError
-from eventsnn.events.audio import read_sound
-from eventsnn.events.speech import SpeechEncoder
 from eventsnn.events.stream import EventStream
 
 Part = Literal["train", "test"]

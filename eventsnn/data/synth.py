@@ -19,15 +19,15 @@ import numpy.typing as npt
 
 from eventsnn import __version__
 from eventsnn._util.atomic import replace_file
+from eventsnn._util.interrupts import hold_interrupts
 from eventsnn.data.digits import load_digits
 from eventsnn.data.idx import Split, load_idx
+from eventsnn.encode.camera import SaccadeCamera
 from eventsnn.errors import EventFileError, TrainingError
-from eventsnn.events.camera import SaccadeCamera
 from eventsnn.events.files import write
 from eventsnn.events.formats.base import read_bytes, unwritable
 from eventsnn.events.motion import MotionPath
 from eventsnn.events.nmnist_motion import NMNIST_SACCADES
-from eventsnn.interrupts import hold_interrupts
 
 PLAN = "synth.json"
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
-from eventsnn.network import LIF, Network
+from eventsnn.model import LIF, Network
 from eventsnn.plots.figure import BLUE, GREY, LIGHT, VERMILION, describe_sample, opened, picture
 from eventsnn.trace.potential import check_neuron, membrane_potential
 from eventsnn.trace.reader import Trace
+from eventsnn.trace.record import SpikeRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

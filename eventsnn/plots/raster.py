@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eventsnn.engines.record import LayerSpikes
-from eventsnn.network import Input
+from eventsnn.model import Input
 from eventsnn.plots.figure import (
     BLUE,
     INK,
@@ -21,6 +20,7 @@ from eventsnn.plots.figure import (
     polarity_name,
 )
 from eventsnn.trace.reader import Trace
+from eventsnn.trace.record import LayerSpikes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

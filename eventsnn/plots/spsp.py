@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
-from eventsnn.network import Network, Projection
+from eventsnn.model import Network, Projection
 from eventsnn.plots.figure import (
     BLUE,
     DIVERGING,
@@ -23,6 +22,7 @@ from eventsnn.plots.figure import (
 )
 from eventsnn.trace.potential import check_neuron
 from eventsnn.trace.reader import Trace
+from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.spsp import neuron_spsps
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eventsnn.engines.lif import psp
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
-from eventsnn.network import LIF, Network, Projection
+from eventsnn.model import LIF, Network, Projection
+from eventsnn.reference.lif import psp
+from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
 
 

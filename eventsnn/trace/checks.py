@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eventsnn.engines.record import ExitReason
-from eventsnn.network import Network
+from eventsnn.model import Network
 from eventsnn.trace import schema
+from eventsnn.trace.record import ExitReason
 
 if TYPE_CHECKING:
     import h5py

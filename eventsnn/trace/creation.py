@@ -13,8 +13,8 @@ import numpy as np
 
 from eventsnn._util.hdf5 import seal
 from eventsnn.errors import TraceError
-from eventsnn.network import Network
-from eventsnn.network.file import write_network
+from eventsnn.model import Network
+from eventsnn.model.file import write_network
 from eventsnn.trace import schema
 from eventsnn.trace.checks import header_crc
 from eventsnn.trace.schema import Column

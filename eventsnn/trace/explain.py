@@ -20,10 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
-from eventsnn.network import Network
-from eventsnn.network.layers import BIAS
+from eventsnn.model import Network
+from eventsnn.model.layers import BIAS
 from eventsnn.trace.afferents import (
     Afferents,
     afferents,
@@ -32,6 +31,7 @@ from eventsnn.trace.afferents import (
     unit_contributions,
 )
 from eventsnn.trace.reader import Trace
+from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
 
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3}

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
-from eventsnn.network import Network
+from eventsnn.model import Network
 from eventsnn.trace import schema
 from eventsnn.trace.afferents import check_exact_time
 from eventsnn.trace.potential import PotentialTrace, check_neuron, record_potentials, sample_length
+from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.spsp import PairTotals, SpikeShares, pair_totals, spike_shares
 
 LARGEST = 4 << 30
@@ -23,7 +23,7 @@ _ROW_BYTES = 21
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """What was recorded besides spikes; see `eventsnn.engines.record.Recorded`."""
+    """What was recorded besides spikes; see `eventsnn.trace.record.Recorded`."""
 
     network: Network
     run: SpikeRecord

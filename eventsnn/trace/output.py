@@ -12,10 +12,10 @@ import numpy as np
 
 from eventsnn._util.atomic import GuardedFile, Replacement, reason
 from eventsnn._util.hdf5 import close_unwritable, keep_metadata, write_guarded
+from eventsnn._util.interrupts import hold_interrupts
 from eventsnn._util.lock import Lock
 from eventsnn.errors import TraceError
-from eventsnn.interrupts import hold_interrupts
-from eventsnn.network import Network
+from eventsnn.model import Network
 from eventsnn.trace import schema
 from eventsnn.trace.creation import fill_file
 from eventsnn.trace.schema import Column

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eventsnn.engines.lif import psp
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
-from eventsnn.network import LIF, Network
+from eventsnn.model import LIF, Network
+from eventsnn.reference.lif import psp
 from eventsnn.trace.afferents import afferents, check_exact_time, resting_contribution, unit_contributions
+from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import KIND_POST_RESET, KIND_PRE_SPIKE, KIND_SAMPLE, source_name
 
 # Times worked on at once: what arrived before a block is summed once, what arrives within it for every time.

@@ -16,13 +16,13 @@ import numpy as np
 
 from eventsnn._util.atomic import PART, find_parts
 from eventsnn._util.hdf5 import open_file
-from eventsnn.engines.record import LayerSpikes, SpikeRecord
 from eventsnn.errors import EventSNNError, NetworkError, TraceError
-from eventsnn.network import Network
-from eventsnn.network.file import read_network
-from eventsnn.network.settings import DEFAULT_STEP_MS
+from eventsnn.model import Network
+from eventsnn.model.file import read_network
+from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.trace import checks, schema
 from eventsnn.trace.potential import PotentialTrace, check_neuron
+from eventsnn.trace.record import LayerSpikes, SpikeRecord
 from eventsnn.trace.sample import Sample
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from eventsnn.engines.record import ExitReason
+from eventsnn.trace.record import ExitReason
 
 
 @dataclass(frozen=True)

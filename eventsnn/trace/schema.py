@@ -3,7 +3,7 @@
 ::
 
     /                          @magic @version (SONATA) @eventsnn_trace @config_json @versions_json ...
-    /network                   description and weights, see `eventsnn.network.file`
+    /network                   description and weights, see `eventsnn.model.file`
     /samples/                  one row per sample: t_start t_stop t_end label prediction epoch source ...
     /spikes/<layer>/           timestamps node_ids (SONATA), local_ms, sample_ptr; also "input", "bias"
     /counts/<layer>            (sample, neuron)
@@ -30,8 +30,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventsnn.errors import TraceError
-from eventsnn.network import Network, Projection
-from eventsnn.network.layers import BIAS
+from eventsnn.model import Network, Projection
+from eventsnn.model.layers import BIAS
 
 LAYOUT_VERSION: Final = 2
 FIRST_WITH_CRC: Final = 2

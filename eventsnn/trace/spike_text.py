@@ -10,8 +10,8 @@ from typing import BinaryIO
 import numpy as np
 
 from eventsnn._util.lock import Lock
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
+from eventsnn.trace.record import SpikeRecord
 
 HEADER = b"time_ms,layer,neuron\n"
 

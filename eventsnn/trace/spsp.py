@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eventsnn.engines.record import SpikeRecord
-from eventsnn.network import Network, Projection
+from eventsnn.model import Network, Projection
 from eventsnn.trace.afferents import check_exact_time, reset_times, unit_contributions
+from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
 
 

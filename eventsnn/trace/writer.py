@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn.engines.record import ExitReason, LayerSpikes, SpikeRecord, decide
 from eventsnn.errors import TraceError
-from eventsnn.network import Network
+from eventsnn.model import Network
 from eventsnn.trace import schema
 from eventsnn.trace.afferents import check_exact_time
 from eventsnn.trace.checks import add_to_crc, combine_crcs
 from eventsnn.trace.creation import config_text
 from eventsnn.trace.output import TraceFile
 from eventsnn.trace.potential import last_spike, record_potentials, sample_length
+from eventsnn.trace.record import ExitReason, LayerSpikes, SpikeRecord, decide
 from eventsnn.trace.spsp import pair_totals, spike_shares
 
 # Samples, and bytes of data, kept back before they are written: small writes are what HDF5 is slow at.

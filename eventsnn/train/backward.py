@@ -1,6 +1,6 @@
 """The backward pass of a mini-batch: errors and S-PSPs give the gradients of all synaptic weights.
 
-Formulas: Jin, Zhang & Li, NeurIPS 2018, composed as in eventsnn.learning; the oracle is
+Formulas: Jin, Zhang & Li, NeurIPS 2018, composed as in eventsnn.learn; the oracle is
 `learning.twin.gradients`. The first hidden layer needs no S-PSP matrix: its gradient is a sum over input
 events (eventsnn._ext.spsp), scaled by the neurons' errors. The layers above it are small; their matrices are
 formed block by block and sample by sample (eventsnn._ext.rule).
@@ -14,16 +14,17 @@ import numpy as np
 
 from eventsnn._ext.optimiser import Update, update_blocks
 from eventsnn._ext.rule import lateral_factors, learn_blocks
-from eventsnn._ext.turns import Turns
-from eventsnn.engines.blocks import WIDTH, pad
-from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.sweep import Arrivals, LayerInput, LayerSpikes, order_by_block
-from eventsnn.learning import macro
-from eventsnn.learning.hm2bp import HM2BP
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool
+from eventsnn.learn import macro
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
+from eventsnn.simulate.engines.blocks import WIDTH, pad
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.sweep import Arrivals, LayerInput, LayerSpikes, order_by_block
 from eventsnn.train.first_layer import learn_first
 from eventsnn.train.learner import BatchRun
 from eventsnn.train.optimisers import OptimiserState
-from eventsnn.train.parallel import Pool
 from eventsnn.train.spatial import count_spatial, learn_spatial
 
 
@@ -105,7 +106,7 @@ def _lateral_factors(
     blocks = len(packed.blocks[str(layer.name)])
     found = np.ones((len(delta), blocks * WIDTH))
     own = LayerInput.of(top.spikes, packed.constants[-1], np.float64, pool.share)
-    turns = Turns(len(delta))
+    turns = WorkCounter(len(delta))
     padded = pad(delta, blocks)
     numbers = np.ascontiguousarray(labels, np.int64)
     pool.share(
@@ -172,12 +173,12 @@ def _learn_upper(
     biased = packed.network.input.has_bias
     counted = number == 0 or biased  # the bias neuron is no neuron of the layer below
     below_counts = _count_arrivals(given.arrivals, n_pre) if counted else run.layers[number - 1].counts
-    divisor = macro.error_divisor(layer, packed.network.layers[number - 1]) if number else 1.0
+    divisor = error_divisor(layer, packed.network.layers[number - 1]) if number else 1.0
     # Threads share out the blocks, or where these are few the samples; the sums are the same.
     by_sample = pool.threads > 1 and blocks < 2 * pool.threads
     parts = np.zeros((samples, *weights.shape), packed.real) if by_sample else state.gradient[None]
     below = np.zeros((1 if by_sample else blocks, samples, n_pre))
-    turns = Turns(samples if by_sample else blocks)
+    turns = WorkCounter(samples if by_sample else blocks)
     counts, errors, factors = pad(fired.counts, blocks), pad(delta, blocks), pad(lateral, blocks)
     pool.share(
         lambda: learn_blocks(
@@ -193,7 +194,7 @@ def _learn_upper(
             divisor,
             rule.silent_post_spsp,
             rule.silent_post_ratio,
-            macro.uses_effect_ratio(layer, rule),
+            uses_effect_ratio(layer, rule),
             by_sample,
             parts,
             below,
@@ -207,6 +208,6 @@ def _learn_upper(
     for part in below[1:]:
         total += part
     if update is not None:
-        turns = Turns(blocks)
+        turns = WorkCounter(blocks)
         pool.share(lambda: update_blocks(update, turns))
     return total[:, :-1] if biased else total

@@ -1,6 +1,6 @@
 """HM2-BP on the clocked engine: the authors' steps, forward and backward, in float32.
 
-The rule is that of `eventsnn.train.backward`; S-PSPs are those of `eventsnn.learning.clocked`, and the self
+The rule is that of `eventsnn.train.backward`; S-PSPs are those of `eventsnn.learn.clocked`, and the self
 term is computed even in the first layer: on a clock a spike overshoots the threshold, so that it is not 1.
 Samples run and, in spatial layers, learn side by side; dense layers learn block by block. Sums run over the
 samples in their order: the result is the same to the last bit for any number of threads.
@@ -19,23 +19,24 @@ from eventsnn._ext.engine_clocked import ClockedRun
 from eventsnn._ext.optimiser import Update, update_blocks
 from eventsnn._ext.rule_clocked import learn_dense, learn_spatial
 from eventsnn._ext.spsp_clocked import lateral_spsp
-from eventsnn._ext.turns import Turns
-from eventsnn.engines import clocked
-from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.steps import refusal
-from eventsnn.engines.sweep import Arrivals
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool as Threads
 from eventsnn.errors import TrainingError
-from eventsnn.learning import macro
-from eventsnn.learning.clocked import lent_interval
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Conv, Dense, Network, Pool
-from eventsnn.network.settings import DEFAULT_STEP_MS
+from eventsnn.learn import macro
+from eventsnn.learn.clocked import lent_interval
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import Conv, Dense, Network, Pool
+from eventsnn.model.settings import DEFAULT_STEP_MS
+from eventsnn.model.steps import refusal
+from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
+from eventsnn.simulate.engines import clocked
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.backward import Errors
 from eventsnn.train.clocked_runs import run_samples, steps_of
-from eventsnn.train.front import Front
+from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.learner import check_trainable
 from eventsnn.train.optimisers import OptimiserState
-from eventsnn.train.parallel import Pool as Threads
 from eventsnn.train.spatial import sum_inside
 
 
@@ -61,19 +62,19 @@ class ClockedLearner:
         In float32; its weights are read anew for each mini-batch.
     step_ms : float
         Length of the clock's step, ms.
-    front : Front, optional
+    front : FrozenPrefix, optional
         What the input spikes go through first, in the same steps.
     """
 
     def __init__(
-        self, packed: PackedNetwork, step_ms: float = DEFAULT_STEP_MS, front: Front | None = None
+        self, packed: PackedNetwork, step_ms: float = DEFAULT_STEP_MS, front: FrozenPrefix | None = None
     ) -> None:
         self.network = packed.network
         self.clock = clocked.ClockedNetwork(packed.network, packed.blocks, step_ms)
         self.front = front
         layers = packed.network.layers
         # Of the errors that each layer hands down; the first hands none.
-        self.divisors = [1.0, *(macro.error_divisor(upper, lower) for lower, upper in pairwise(layers))]
+        self.divisors = [1.0, *(error_divisor(upper, lower) for lower, upper in pairwise(layers))]
 
     def forward(self, samples: Arrivals, threads: Threads) -> list[ClockedRun]:
         """Every sample through all layers; see `steps_of` for how long.
@@ -123,7 +124,7 @@ class ClockedLearner:
             delta = self._learn_dense(number, state, runs, delta, factor, lent, rule, threads)
             factor, lent = np.ones_like(delta), np.full_like(lent, (-1, 1))
         for name, update in (updates or {}).items():
-            turns = Turns(len(states[name].gradient))
+            turns = WorkCounter(len(states[name].gradient))
             threads.share(partial(update_blocks, update, turns))
         return Errors(loss, forced)
 
@@ -169,7 +170,7 @@ class ClockedLearner:
         errors, factors = np.zeros((2, len(runs), kernel.size), np.float32)
         errors[:, : layer.neurons], factors[:, : layer.neurons] = delta, factor
         below = np.zeros((blocks if number > 1 else 0, len(runs), rows), np.float32)
-        turns, row_sum = Turns(blocks), state.row_sum.astype(np.float32)
+        turns, row_sum = WorkCounter(blocks), state.row_sum.astype(np.float32)
         options, gradient = _options(layer, rule), state.gradient
         threads.share(
             lambda: learn_dense(
@@ -199,7 +200,7 @@ class ClockedLearner:
                 row_sums[str(layer.name)] = np.zeros((len(own), width), np.float32)
                 channels = own.reshape(len(own), -1)[:, : layer.channels]
                 row_sums[str(layer.name)][:, : layer.channels] = channels
-        turns = Turns(len(runs))
+        turns = WorkCounter(len(runs))
 
         def work() -> None:
             while (sample := turns.take()) >= 0:
@@ -255,5 +256,5 @@ def _options(layer: Dense | Conv | Pool, rule: HM2BP) -> tuple[float, float, flo
         float(layer.threshold),
         rule.silent_post_spsp,
         rule.silent_post_ratio,
-        macro.uses_effect_ratio(layer, rule),
+        uses_effect_ratio(layer, rule),
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from eventsnn._ext.engine_clocked import ClockedRun
-from eventsnn._ext.turns import Turns
-from eventsnn.engines.clocked import ClockedNetwork
-from eventsnn.engines.steps import check_length, count_steps, last_step
-from eventsnn.engines.sweep import Arrivals
-from eventsnn.train.parallel import Pool
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool
+from eventsnn.model.steps import check_length, count_steps, last_step
+from eventsnn.simulate.engines.clocked import ClockedNetwork
+from eventsnn.simulate.engines.sweep import Arrivals
 
 
 def steps_of(samples: Arrivals, step_ms: float) -> list[int]:
@@ -32,7 +32,7 @@ def run_samples(
 ) -> list[ClockedRun]:
     """Every sample through all layers in so many steps; the bias neuron fires until `ends`, ms."""
     runs: list[ClockedRun | None] = [None] * len(samples)
-    turns = Turns(len(samples))
+    turns = WorkCounter(len(samples))
 
     def work() -> None:
         while (sample := turns.take()) >= 0:

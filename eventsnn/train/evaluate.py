@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.threads import Pool
 from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import cap_per_class
-from eventsnn.engines.steps import choose_step
 from eventsnn.errors import NetworkError, SilentOutputWarning, SimulationError
-from eventsnn.network import Network, RunSettings
+from eventsnn.model import Network, RunSettings
+from eventsnn.model.steps import choose_step
+from eventsnn.train.batches import BatchLoader, check_source, cut
 from eventsnn.train.forward import Forward, clocked_forward, exact_forward, stopped_forward
 from eventsnn.train.labels import match_source
-from eventsnn.train.parallel import Pool
 from eventsnn.train.predictions import Counted, Predictions
 from eventsnn.train.progress import progress_bar
-from eventsnn.train.samples import Feeder, check_source, cut
 
 BATCH = 16
 ENGINES = ("auto", "queue", "sweep", "clocked")
@@ -160,7 +160,7 @@ def evaluate(
             engine, forward = stopped_forward(network, engine, dtype, t_stop, pool)
         else:
             engine, forward = exact_forward(network, engine, dtype, pool)
-        feeder = Feeder(source, network.input.neurons, settings=network.settings)
+        feeder = BatchLoader(source, network.input.neurons, settings=network.settings)
         start = time.perf_counter()
         found = count_outputs(forward, network.output.neurons, feeder, indices, pool, progress=progress)
     seconds = time.perf_counter() - start
@@ -183,7 +183,7 @@ def _settle(settings: RunSettings, duration_ms: float | None) -> RunSettings:
 def count_outputs(
     forward: Forward,
     outputs: int,
-    feeder: Feeder,
+    feeder: BatchLoader,
     indices: np.ndarray,
     pool: Pool,
     *,

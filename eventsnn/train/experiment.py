@@ -15,12 +15,12 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import check_per_class
-from eventsnn.engines.arguments import check_dtype
+from eventsnn.encode import Bernoulli
 from eventsnn.errors import EventSNNError, EventStreamError, NetworkError, SimulationError, TrainingError
-from eventsnn.events.encode import Bernoulli
 from eventsnn.events.reading import ReadingOptions
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Network
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import Network
+from eventsnn.simulate.engines.arguments import check_dtype
 from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.trainer import TrainResult, check_options, check_settings, train
 

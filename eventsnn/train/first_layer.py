@@ -9,10 +9,10 @@ import numpy as np
 from eventsnn._ext.arrivals import list_rows
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.spsp import reverse_blocks
-from eventsnn._ext.turns import Turns
-from eventsnn.engines.blocks import pad
-from eventsnn.engines.sweep import Arrivals, LayerInput, Share
-from eventsnn.learning.hm2bp import HM2BP
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.simulate.engines.blocks import pad
+from eventsnn.simulate.engines.sweep import Arrivals, LayerInput, Share
 
 # rows, n_rows, ends, when, last, n_times of ``list_rows``.
 Rows: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -53,7 +53,7 @@ def learn_first(
     silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(real)
     coefficient, silent = pad(coefficient, blocks), pad(silent, blocks)
     arrivals = given.arrivals
-    rows, turns = by_row(arrivals, gradient.shape[1], share), Turns(blocks)
+    rows, turns = by_row(arrivals, gradient.shape[1], share), WorkCounter(blocks)
     share(
         lambda: reverse_blocks(
             gradient,
@@ -74,6 +74,6 @@ def by_row(arrivals: Arrivals, n_pre: int, share: Share) -> Rows:
     n, samples = len(arrivals.times), len(arrivals)
     rows, ends, when, last = (np.empty(n, np.int32) for _ in range(4))
     found = rows, np.empty(samples, np.int64), ends, when, last, np.empty(samples, np.int64)
-    turns = Turns(samples)
+    turns = WorkCounter(samples)
     share(lambda: list_rows(arrivals.times, arrivals.neurons, arrivals.ptr, n_pre, *found, turns))
     return found

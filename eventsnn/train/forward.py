@@ -8,20 +8,20 @@ from typing import TypeAlias
 
 import numpy as np
 
-from eventsnn._ext.turns import Turns
-from eventsnn.engines import queue, sweep
-from eventsnn.engines.arguments import check_dtype, check_t_stop
-from eventsnn.engines.clocked import ClockedNetwork
-from eventsnn.engines.packed import pack_once
-from eventsnn.engines.record import SpikeRecord
-from eventsnn.engines.steps import check_clock
-from eventsnn.engines.sweep import Arrivals
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool
 from eventsnn.errors import SimulationError
-from eventsnn.network import Network
+from eventsnn.model import Network
+from eventsnn.model.steps import check_clock
+from eventsnn.simulate.engines import queue, sweep
+from eventsnn.simulate.engines.arguments import check_dtype, check_t_stop
+from eventsnn.simulate.engines.clocked import ClockedNetwork
+from eventsnn.simulate.engines.packed import pack_once
+from eventsnn.simulate.engines.sweep import Arrivals
+from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.clocked_runs import run_samples, steps_of
-from eventsnn.train.front import split_front
+from eventsnn.train.frozen_prefix import split_frozen_prefix
 from eventsnn.train.learner import run_forward
-from eventsnn.train.parallel import Pool
 
 Forward: TypeAlias = Callable[[Arrivals], np.ndarray]
 """From samples to output spike counts, int64 array (samples, outputs)."""
@@ -49,7 +49,7 @@ def exact_forward(network: Network, engine: str, dtype: str | None, pool: Pool) 
 
     A network with recurrent connections runs until the stated end of a sample, if there is one.
     """
-    front, chain = split_front(network)
+    front, chain = split_frozen_prefix(network)
     if chain.is_recurrent and network.settings.duration_ms is not None:
         return stopped_forward(network, engine, dtype, network.settings.duration_ms, pool)
     if chain.is_recurrent:
@@ -97,7 +97,7 @@ def _share_counts(
 ) -> np.ndarray:
     """Output counts of samples that the threads share, each run on its own."""
     counts = np.empty((len(samples), outputs), np.int64)
-    turns = Turns(len(samples))
+    turns = WorkCounter(len(samples))
 
     def work() -> None:
         while (sample := turns.take()) >= 0:

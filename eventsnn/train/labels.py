@@ -11,7 +11,7 @@ from eventsnn._util.names import are_numbers, list_names, match_classes
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.views import view
 from eventsnn.errors import EventFileWarning, NetworkError, TrainingError
-from eventsnn.network import Network
+from eventsnn.model import Network
 
 
 def name_outputs(network: Network, data: LabelledSource) -> Network:

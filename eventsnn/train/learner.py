@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eventsnn.engines.arguments import endless
-from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.sweep import Arrivals, LayerInput, LayerSpikes, PatchRun, refusal, run_layer
+from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Network
-from eventsnn.train.front import Front
-from eventsnn.train.parallel import Pool
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import Network
+from eventsnn.simulate.engines.arguments import endless
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.sweep import Arrivals, LayerInput, LayerSpikes, PatchRun, refusal, run_layer
+from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.spatial import count_spatial, run_spatial
 
 
@@ -70,7 +70,9 @@ def check_trainable(network: Network) -> None:
             )
 
 
-def run_forward(packed: PackedNetwork, samples: Arrivals, pool: Pool, front: Front | None = None) -> BatchRun:
+def run_forward(
+    packed: PackedNetwork, samples: Arrivals, pool: Pool, front: FrozenPrefix | None = None
+) -> BatchRun:
     """Spikes of every layer for a mini-batch.
 
     Parameters
@@ -80,7 +82,7 @@ def run_forward(packed: PackedNetwork, samples: Arrivals, pool: Pool, front: Fro
     samples : Arrivals
         Input spikes, sorted by (time, neuron) within each sample.
     pool : Pool
-    front : Front, optional
+    front : FrozenPrefix, optional
         What the input spikes go through first.
 
     Raises

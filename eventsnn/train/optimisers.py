@@ -10,8 +10,8 @@ import numpy as np
 
 from eventsnn._ext.optimiser import Update, make_update
 from eventsnn._util.numbers import check_magnitudes
-from eventsnn.engines.blocks import aligned_zeros
 from eventsnn.errors import TrainingError
+from eventsnn.simulate.engines.blocks import aligned_zeros
 from eventsnn.train.schedules import SCHEDULES
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from eventsnn._util.atomic import replace_text
 from eventsnn._util.names import name_class
-from eventsnn.engines.record import decide_all
 from eventsnn.errors import TrainingError
+from eventsnn.trace.record import decide_all
 
 FORMATS = (".csv", ".json")
 

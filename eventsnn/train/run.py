@@ -12,29 +12,29 @@ from typing import Any
 import numpy as np
 
 from eventsnn._ext.optimiser import Update
+from eventsnn._util.interrupts import hold_interrupts
+from eventsnn._util.threads import Pool
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, describe_reading
-from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.precision import StateOverflow
-from eventsnn.engines.record import decide_all
-from eventsnn.engines.sweep import Arrivals
 from eventsnn.errors import NetworkError, TrainingError
-from eventsnn.interrupts import hold_interrupts
-from eventsnn.learning import macro
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Network
-from eventsnn.network.settings import DEFAULT_STEP_MS
+from eventsnn.learn import macro
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import Network
+from eventsnn.model.settings import DEFAULT_STEP_MS
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.precision import StateOverflow
+from eventsnn.simulate.engines.sweep import Arrivals
+from eventsnn.trace.record import decide_all
 from eventsnn.train.backward import accumulate_gradients
+from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
 from eventsnn.train.clocked import ClockedLearner, check_clocked
 from eventsnn.train.evaluate import count_outputs
-from eventsnn.train.front import split_front
+from eventsnn.train.frozen_prefix import split_frozen_prefix
 from eventsnn.train.learner import check_rule, check_trainable, run_forward
 from eventsnn.train.optimisers import Optimiser, OptimiserState
-from eventsnn.train.parallel import Pool
 from eventsnn.train.progress import progress_bar
-from eventsnn.train.samples import Batch, Feeder, cut, shuffled
 
 # The files of a run's folder.
 MODEL, CHECKPOINT, METRICS = "model.h5", "checkpoint.h5", "metrics.jsonl"
@@ -72,7 +72,7 @@ class TrainingRun:
         progress: bool,
     ) -> None:
         step = self.step_ms = network.settings.step_ms
-        self.front, chain = split_front(network, step)
+        self.front, chain = split_frozen_prefix(network, step)
         check_trainable(chain)
         check_rule(chain, rule)
         if step is not None:
@@ -84,8 +84,8 @@ class TrainingRun:
         self.valid, self.valid_indices = valid, valid_indices
         self.folder, self.pool, self.progress = folder, pool, progress
         inputs, settings = network.input.neurons, network.settings
-        self.feeder = Feeder(data, inputs, augmentation, seed, distortion, settings)
-        self.valid_feeder = None if valid is None else Feeder(valid, inputs, settings=settings)
+        self.feeder = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
+        self.valid_feeder = None if valid is None else BatchLoader(valid, inputs, settings=settings)
         self.packed = PackedNetwork(chain, real)
         self.clock = None if step is None else ClockedLearner(self.packed, step, self.front)
         self.states = {

@@ -13,16 +13,16 @@ import numpy as np
 
 from eventsnn._ext.optimiser import Update, update_blocks
 from eventsnn._ext.rule import learn_blocks
-from eventsnn._ext.turns import Turns
-from eventsnn.engines.blocks import WIDTH, pad
-from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.sweep import Arrivals, PatchRun, call, run_patches
-from eventsnn.learning import macro
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Conv, Network, Pool
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool as Threads
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import Conv, Network, Pool
+from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
+from eventsnn.simulate.engines.blocks import WIDTH, pad
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.sweep import Arrivals, PatchRun, call, run_patches
 from eventsnn.train.first_layer import learn_first
 from eventsnn.train.optimisers import OptimiserState
-from eventsnn.train.parallel import Pool as Threads
 
 
 def count_spatial(network: Network) -> int:
@@ -34,7 +34,7 @@ def run_spatial(packed: PackedNetwork, samples: Arrivals, threads: Threads) -> l
     """The spatial layers on every sample: a list per sample, one run per layer."""
     number = count_spatial(packed.network)
     runs: list[list[PatchRun]] = [[] for _ in range(len(samples))]
-    turns = Turns(len(samples))
+    turns = WorkCounter(len(samples))
 
     def work() -> None:
         while (sample := turns.take()) >= 0:
@@ -65,7 +65,7 @@ def learn_spatial(
         for layer in packed.network.layers
         if isinstance(layer, Conv)
     }
-    turns = Turns(len(runs))
+    turns = WorkCounter(len(runs))
 
     def work() -> None:
         while (sample := turns.take()) >= 0:
@@ -79,7 +79,7 @@ def learn_spatial(
             states[name].gradient += gradient
     for name in {name for own in gradients for name in own} if updates else ():
         assert updates is not None
-        update_blocks(updates[name], Turns(len(states[name].gradient)))
+        update_blocks(updates[name], WorkCounter(len(states[name].gradient)))
 
 
 def sum_inside(layer: Conv, state: OptimiserState) -> np.ndarray:
@@ -161,14 +161,14 @@ def _learn_upper(
         errors,
         np.ones_like(errors),
         row_sum,
-        macro.error_divisor(layer, packed.network.layers[number - 1]),
+        error_divisor(layer, packed.network.layers[number - 1]),
         rule.silent_post_spsp,
         rule.silent_post_ratio,
-        macro.uses_effect_ratio(layer, rule),
+        uses_effect_ratio(layer, rule),
         False,
         gradient[None],
         below,
-        Turns(blocks),
+        WorkCounter(blocks),
     )
     total = below.sum(axis=0)
     return np.bincount(geometry.rows[inside], weights=total[inside], minlength=len(source_counts))

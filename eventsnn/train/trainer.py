@@ -16,20 +16,20 @@ import numpy as np
 
 from eventsnn._util.atomic import remove_parts
 from eventsnn._util.lock import Lock
+from eventsnn._util.threads import Pool
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import cap_per_class, split_validation
-from eventsnn.engines.arguments import check_dtype
 from eventsnn.errors import NetworkError, SilentOutputWarning, TrainingError
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Network, RunSettings
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import Network, RunSettings
+from eventsnn.simulate.engines.arguments import check_dtype
+from eventsnn.train.batches import check_source
 from eventsnn.train.labels import match_source, name_outputs
 from eventsnn.train.optimisers import Optimiser
-from eventsnn.train.parallel import Pool
 from eventsnn.train.run import CHECKPOINT, METRICS, MODEL, TrainingRun
-from eventsnn.train.samples import check_source
 
 
 @dataclass(frozen=True, eq=False, repr=False)

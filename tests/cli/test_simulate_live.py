@@ -16,7 +16,7 @@ from eventsnn.cli import streaming
 from eventsnn.cli.streaming import StreamSettings
 from eventsnn.events import EventStream, ReadingOptions
 from eventsnn.events.live import send_events
-from eventsnn.network import Dense, Input, Network
+from eventsnn.model import Dense, Input, Network
 from tests.cli.conftest import Cli, interrupt_when, make_network
 from tests.cli.long_input import LONG, Child, long, make_long, recurrent, table
 

@@ -6,7 +6,7 @@ import pytest
 from eventsnn.data import AUTHORS_DISTORTION, Augmentation, Distortion, Images, ListDataset
 from eventsnn.data.draws import DISTORT, draw, draw_many, make_key, to_unit, to_unit_many
 from eventsnn.errors import TrainingError
-from eventsnn.train.samples import Feeder
+from eventsnn.train.batches import BatchLoader
 from tests.events.helpers import random_stream
 
 RNG = np.random.default_rng(2)
@@ -129,10 +129,10 @@ def test_each_image_and_epoch_has_its_own_field_and_batches_do_not_matter() -> N
 
 def test_training_sees_distorted_images() -> None:
     images = Images(PIXELS, [0, 1, 0, 1, 0], seed=4)
-    plain = Feeder(images, 72).prepare([3], 2)
-    changed = Feeder(images, 72, distortion=FULL).prepare([3], 2)
+    plain = BatchLoader(images, 72).prepare([3], 2)
+    changed = BatchLoader(images, 72, distortion=FULL).prepare([3], 2)
     seen = Images(images.distorted(np.arange(5), 2, FULL), images.labels, seed=4)
-    expected = Feeder(seen, 72).prepare([3], 2)
+    expected = BatchLoader(seen, 72).prepare([3], 2)
     np.testing.assert_array_equal(changed.neurons, expected.neurons)
     assert not np.array_equal(changed.neurons, plain.neurons)
 
@@ -181,7 +181,7 @@ def test_training_sees_distorted_recordings_whatever_the_batch() -> None:
     streams = [random_stream(150, k, sensor) for k in range(3)]
     data = ListDataset(streams, [0, 1, 0])
     shift = Augmentation(shift=1)
-    feeder = Feeder(data, 126, shift, seed=6, distortion=FULL)
+    feeder = BatchLoader(data, 126, shift, seed=6, distortion=FULL)
     together = feeder.prepare([2, 0, 1], 4)
     for place, index in enumerate([2, 0, 1]):
         alone = feeder.prepare([index], 4)

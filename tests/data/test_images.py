@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from eventsnn.data import Images
+from eventsnn.encode import Bernoulli
 from eventsnn.errors import EventFileError, TrainingError
-from eventsnn.events.encode import Bernoulli
-from eventsnn.train.samples import Feeder, to_arrays
+from eventsnn.train.batches import BatchLoader, to_arrays
 from tests.data.test_idx import idx_bytes
 
 RNG = np.random.default_rng(3)
@@ -19,7 +19,7 @@ LABELS = np.array([0, 1, 2, 0, 1, 2])
 @pytest.mark.parametrize("coder", [Bernoulli(), Bernoulli(steps=7, scale=1.0, step_us=250)])
 def test_kernel_has_the_bits_of_its_twin(coder: Bernoulli) -> None:
     images = Images(PIXELS, LABELS, coder=coder, seed=5)
-    batch = Feeder(images, 35).prepare([4, 0, 4], 3)
+    batch = BatchLoader(images, 35).prepare([4, 0, 4], 3)
     for (times, neurons), index in zip(batch.samples, [4, 0, 4], strict=True):
         expected_times, expected_neurons = to_arrays(images.stream(index, 3), 0)
         np.testing.assert_array_equal(times, expected_times)
@@ -39,7 +39,7 @@ def test_draws_change_with_seed_epoch_and_image_and_nothing_else() -> None:
         Images(same, LABELS, seed=6).stream(0, 1),
     ):
         assert not np.array_equal(other.events, first)
-    feeder = Feeder(images, 35)
+    feeder = BatchLoader(images, 35)
     together, alone = feeder.prepare([0, 1, 2], 1), feeder.prepare([2], 1)
     np.testing.assert_array_equal(together.samples[2][0], alone.samples[0][0])
 
@@ -58,7 +58,9 @@ def test_a_dark_image_and_last_pixel() -> None:
     # Rows of images lie one behind the other in the kernel's buffers: neither may leak into its neighbour.
     pixels = np.zeros((3, 2, 2), np.uint8)
     pixels[0, 1, 1] = pixels[2, 0, 0] = 255
-    batch = Feeder(Images(pixels, [0, 1, 0], coder=Bernoulli(steps=5, scale=1.0)), 4).prepare([0, 1, 2], 0)
+    batch = BatchLoader(Images(pixels, [0, 1, 0], coder=Bernoulli(steps=5, scale=1.0)), 4).prepare(
+        [0, 1, 2], 0
+    )
     assert batch.ptr.tolist() == [0, 5, 5, 10]
     assert batch.neurons.tolist() == [3] * 5 + [0] * 5
     assert batch.times.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0] * 2

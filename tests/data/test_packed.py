@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from eventsnn.data import NMNIST, Augmentation, ListDataset, Packed, pack
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events import EVENT_DTYPE, EventStream
-from eventsnn.events.words import from_words, to_words
-from eventsnn.train.samples import Feeder
+from eventsnn.events.packed_events import from_packed_events, to_packed_events
+from eventsnn.train.batches import BatchLoader
 from tests.events.helpers import random_stream
 from tests.real_data import real_data
 from tests.train.toy import SENSOR, toy_data, write_toy_folder
@@ -44,8 +44,8 @@ def packed_file(tmp_path):
 @settings(max_examples=100, deadline=None)
 @given(sized_streams())
 def test_words_hold_events(stream):
-    words = to_words(stream.events, stream.sensor_size)
-    assert EventStream(from_words(words, stream.sensor_size), stream.sensor_size) == stream
+    words = to_packed_events(stream.events, stream.sensor_size)
+    assert EventStream(from_packed_events(words, stream.sensor_size), stream.sensor_size) == stream
 
 
 @settings(max_examples=40, deadline=None)
@@ -56,8 +56,8 @@ def test_the_kernel_decodes_words_as_the_twin_does(tmp_path_factory, stream, see
     augmentation = Augmentation(shift=2, drop=0.2, time_scale=0.2)
     source = ListDataset([stream], [0])
     pack(source, path)
-    ours = Feeder(Packed(path), width * height * polarities, augmentation, seed).prepare([0], 3)
-    expected = Feeder(source, width * height * polarities, augmentation, seed).prepare([0], 3)
+    ours = BatchLoader(Packed(path), width * height * polarities, augmentation, seed).prepare([0], 3)
+    expected = BatchLoader(source, width * height * polarities, augmentation, seed).prepare([0], 3)
     assert ours.times.tobytes() == expected.times.tobytes()
     assert ours.neurons.tobytes() == expected.neurons.tobytes()
 
@@ -100,7 +100,7 @@ def test_empty_recordings_stay(tmp_path):
     pack(ListDataset([random_stream(0), random_stream(3)], [0, 1]), tmp_path / "set.esp")
     packed = Packed(tmp_path / "set.esp")
     assert [len(packed.stream(k)) for k in range(2)] == [0, 3]
-    assert np.diff(Feeder(packed, 2312).prepare([0, 1], 0).ptr).tolist() == [0, 3]
+    assert np.diff(BatchLoader(packed, 2312).prepare([0, 1], 0).ptr).tolist() == [0, 3]
 
 
 def test_unreadable_recordings(tmp_path):
@@ -214,11 +214,14 @@ def test_a_damaged_event_is_no_crash(packed_file, value, text, checksums):
     packed_file.write_bytes(data[:64] + value.to_bytes(8, "little") + data[72:])
     text = "its checksum is wrong" if checksums else text
     text = rf"set\.esp, byte 64: recording 0 \(.*/0/00000\.bin\) is damaged, pack the set again: {text}"
-    for use in (Packed(packed_file).stream, lambda k: Feeder(Packed(packed_file), 60).prepare([1, k], 0)):
+    for use in (
+        Packed(packed_file).stream,
+        lambda k: BatchLoader(Packed(packed_file), 60).prepare([1, k], 0),
+    ):
         with pytest.raises(EventFileError, match=text):
             use(0)
     lenient = Packed(packed_file, bad_files="skip")
-    assert Feeder(lenient, 60).prepare([1, 0, 2], 0).indices.tolist() == [1, 2]
+    assert BatchLoader(lenient, 60).prepare([1, 0, 2], 0).indices.tolist() == [1, 2]
     assert [path for path, _ in lenient.skipped] == [lenient.paths[0]]
 
 
@@ -226,7 +229,7 @@ def test_a_file_cut_while_it_is_open_is_no_crash(packed_file):
     packed = Packed(packed_file)
     with open(packed_file, "r+b") as file:
         file.truncate(200)
-    for use in (packed.stream, lambda k: Feeder(packed, 60).prepare([k], 0)):
+    for use in (packed.stream, lambda k: BatchLoader(packed, 60).prepare([k], 0)):
         with pytest.raises(EventFileError, match=r"recording 3 .* is damaged.*the file has been cut"):
             use(3)
 
@@ -237,7 +240,8 @@ def test_real_recordings(tmp_path):
     packed = Packed(tmp_path / "set.esp")
     for change in (None, Augmentation(shift=1, drop=0.1, time_scale=0.1)):
         ours, theirs = (
-            Feeder(source, 2312, change, 1).prepare(np.arange(0, 1000, 7), 2) for source in (packed, folder)
+            BatchLoader(source, 2312, change, 1).prepare(np.arange(0, 1000, 7), 2)
+            for source in (packed, folder)
         )
         for name in ("times", "neurons", "ptr", "indices", "labels"):
             assert getattr(ours, name).tobytes() == getattr(theirs, name).tobytes()

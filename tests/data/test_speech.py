@@ -9,8 +9,8 @@ import pytest
 
 import eventsnn as es
 from eventsnn.data import CORPORA, Packed, Speech, pack
+from eventsnn.encode import Cochlea, SpeechEncoder, read_sound
 from eventsnn.errors import EventFileError, TrainingError
-from eventsnn.events import Cochlea, SpeechEncoder, read_sound
 from tests.events.test_audio import make_sphere, write_wav
 from tests.real_data import real_data
 

@@ -15,8 +15,8 @@ from eventsnn.data import (
     write_digits,
     write_idx_folder,
 )
+from eventsnn.encode import SaccadeCamera
 from eventsnn.errors import EventFileError, MissingExtraError, SimulationError, TrainingError
-from eventsnn.events import SaccadeCamera
 
 CAMERA = replace(DIGITS_CAMERA, step_ms=4.0)  # coarse and fast
 

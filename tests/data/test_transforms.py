@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from eventsnn.data import Augmentation, ListDataset
 from eventsnn.errors import TrainingError
 from eventsnn.events import EventStream
+from eventsnn.train.batches import BatchLoader, to_arrays
 from eventsnn.train.experiment import Experiment
-from eventsnn.train.samples import Feeder, to_arrays
 from tests.events.helpers import random_stream, streams
 
 SENSOR = (34, 34, 2)
@@ -76,7 +76,7 @@ def test_training_sees_what_apply_gives_whatever_the_threads(change: Augmentatio
     if change.transforms:
         pytest.importorskip("tonic")
     source = ListDataset([random_stream(300, seed=k) for k in range(12)], [0] * 12)
-    feeder = Feeder(source, INPUTS, change, seed=5)
+    feeder = BatchLoader(source, INPUTS, change, seed=5)
     np.random.seed(7)  # noqa: NPY002
     state = np.random.get_state()[1].tolist()  # noqa: NPY002
     with ThreadPoolExecutor(4) as pool:
@@ -133,10 +133,10 @@ def test_bad_transforms_are_told_before_training(transform: dict, text: str | No
     change = Augmentation(transforms=[transform])
     if text is None:  # what a transform gives shows when it runs
         with pytest.raises(TrainingError, match="transform ToFrame does not give events"):
-            Feeder(source, INPUTS, change).prepare([0], 0)
+            BatchLoader(source, INPUTS, change).prepare([0], 0)
         return
     with pytest.raises(TrainingError, match=text):
-        Feeder(source, INPUTS, change)
+        BatchLoader(source, INPUTS, change)
 
 
 def test_experiment_files_and_options_have_them() -> None:

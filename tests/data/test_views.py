@@ -20,7 +20,7 @@ from eventsnn.data import (
     split_validation,
 )
 from eventsnn.errors import TrainingError
-from eventsnn.train.samples import Feeder
+from eventsnn.train.batches import BatchLoader
 from tests.train.toy import SENSOR, toy_data, toy_network, write_toy_folder
 
 
@@ -68,7 +68,7 @@ def test_training_sees_the_same_events(make, tmp_path):
     """The quick ways, undecoded and coded, lead to the same recordings."""
     data = make(tmp_path)
     inputs = int(np.prod(data.sensor_size))
-    whole, part = Feeder(data, inputs), Feeder(data.subset([7, 11, 0]), inputs)
+    whole, part = BatchLoader(data, inputs), BatchLoader(data.subset([7, 11, 0]), inputs)
     for epoch in (0, 3):
         a, b = whole.prepare([7, 11, 0], epoch), part.prepare([0, 1, 2], epoch)
         assert a.times.tolist() == b.times.tolist()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from eventsnn.events.formats import twin_evt, twin_records
-from eventsnn.events.formats.twin_records import Judge
+from eventsnn.reference import decode_evt as twin_evt
+from eventsnn.reference import decode_records as twin_records
+from eventsnn.reference.decode_records import Judge
 
 WIDTH, HEIGHT = 40, 30
 # Mostly inside the sensor; sometimes a stray.

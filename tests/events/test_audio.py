@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventsnn.encode import read_sound
 from eventsnn.errors import EventFileError
-from eventsnn.events import read_sound
 
 
 def write_wav(path: Path, samples: bytes, *, rate: int = 8000, width: int = 2, channels: int = 1) -> Path:

@@ -10,8 +10,10 @@ from hypothesis.extra import numpy as hnp
 
 from eventsnn._ext import camera as kernel
 from eventsnn.data import NMNIST, load_idx
+from eventsnn.encode import SaccadeCamera
 from eventsnn.errors import SimulationError
-from eventsnn.events import EventStream, MotionPath, Saccade, SaccadeCamera, camera_twin
+from eventsnn.events import EventStream, MotionPath, Saccade
+from eventsnn.reference import camera as camera_twin
 from tests.real_data import real_data
 
 # A pixel without peculiarities, for expectations worked out by hand.

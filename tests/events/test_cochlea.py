@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventsnn.encode import Cochlea, SpeechEncoder, read_sound
 from eventsnn.errors import SimulationError
-from eventsnn.events import Cochlea, SpeechEncoder, cochlea_twin, read_sound
+from eventsnn.reference import cochlea as cochlea_twin
 from tests.real_data import real_data
 
 SMALL = Cochlea(step=1.5, decimation=7)
@@ -83,7 +84,7 @@ def test_kernel_gives_the_bits_of_the_twin_at_full_size() -> None:
 def test_parts_make_no_difference(monkeypatch, at_once: int) -> None:
     sound = make_sound(4, 1000)
     whole = Cochlea()(sound)
-    monkeypatch.setattr("eventsnn.events.cochlea.SAMPLES_AT_ONCE", at_once)
+    monkeypatch.setattr("eventsnn.encode.cochlea.SAMPLES_AT_ONCE", at_once)
     np.testing.assert_array_equal(Cochlea()(sound), whole)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from eventsnn.errors import EventFileError, EventFileWarning
 from eventsnn.events import EVENT_DTYPE
 from eventsnn.events.formats import FORMATS, Options, find_format
-from eventsnn.events.formats.twin_records import Judge
+from eventsnn.reference.decode_records import Judge
 from tests.events.streams_of_bytes import CASES, HEIGHT, WIDTH, Case
 
 SENSOR = (WIDTH, HEIGHT, 2)

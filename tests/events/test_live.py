@@ -11,9 +11,9 @@ import time
 import numpy as np
 import pytest
 
+from eventsnn._util.prefetch import Prefetch
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events import EVENT_DTYPE, EventStream, write
-from eventsnn.events.ahead import Ahead
 from eventsnn.events.formats.base import Options
 from eventsnn.events.live import HEADER, MAGIC, ByteSource, UDPSource, send_events
 
@@ -154,7 +154,7 @@ def test_ahead_gives_the_items_and_then_the_error():
     found = []
 
     def take() -> None:
-        with Ahead(items(), depth=3) as ahead:
+        with Prefetch(items(), depth=3) as ahead:
             found.extend(ahead)
 
     with pytest.raises(EventFileError, match="broken"):
@@ -170,7 +170,7 @@ def test_ahead_is_no_further_ahead_than_asked_and_stops_when_left():
             made.append(n)
             yield n
 
-    with Ahead(items(), depth=3) as ahead:
+    with Prefetch(items(), depth=3) as ahead:
         assert next(iter(ahead)) == 0
         time.sleep(0.1)
         assert len(made) <= 6

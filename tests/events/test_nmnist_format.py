@@ -9,7 +9,7 @@ from hypothesis import given
 from eventsnn._ext import aer
 from eventsnn.errors import EventFileError
 from eventsnn.events import EventStream, detect_format, read, write
-from eventsnn.events.formats import twin_records
+from eventsnn.reference import decode_records as twin_records
 from tests.events.helpers import random_stream, streams
 from tests.real_data import real_data
 

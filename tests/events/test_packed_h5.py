@@ -11,7 +11,7 @@ import pytest
 from eventsnn.errors import EventFileError
 from eventsnn.events import EventStream, open_events, read, write, write_parts
 from eventsnn.events.formats import packed_h5
-from eventsnn.events.words import from_words
+from eventsnn.events.packed_events import from_packed_events
 from tests.events.helpers import random_stream
 
 SENSOR = (40, 30, 2)
@@ -36,7 +36,7 @@ def test_the_layout_is_as_described(tmp_path: Path) -> None:
         }
         # 6 bits of x, 5 of y, 1 of p.
         assert words[:].tolist() == [3 | 1 << 11, 39 | 29 << 6 | 7 << 12]
-        assert from_words(words[:], SENSOR)["x"].tolist() == [3, 39]
+        assert from_packed_events(words[:], SENSOR)["x"].tolist() == [3, 39]
     assert read(tmp_path / "a.h5") == stream
 
 

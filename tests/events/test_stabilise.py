@@ -9,8 +9,8 @@ import eventsnn as es
 from eventsnn.data import ListDataset
 from eventsnn.errors import EventStreamError, TrainingError
 from eventsnn.events import NMNIST_DRIFT, EventStream, MotionPath, Stabilisation, stabilise
-from eventsnn.network import RunSettings
-from eventsnn.train.samples import Feeder
+from eventsnn.model import RunSettings
+from eventsnn.train.batches import BatchLoader
 from tests.events.helpers import random_stream
 
 SENSOR = (34, 34, 2)
@@ -77,7 +77,7 @@ def test_training_and_simulation_see_the_same(tmp_path) -> None:
     streams = [random_stream(400, k, SENSOR) for k in range(4)]
     data = ListDataset(streams, [0, 1, 0, 1])
     settings = RunSettings(stabilise="nmnist")
-    batch = Feeder(data, 2312, settings=settings).prepare([2], 3)
+    batch = BatchLoader(data, 2312, settings=settings).prepare([2], 3)
     expected = stabilise(streams[2])
     order = np.lexsort((expected.input_indices(), expected.times_ms()))
     np.testing.assert_array_equal(batch.times, expected.times_ms()[order])
@@ -90,4 +90,4 @@ def test_training_and_simulation_see_the_same(tmp_path) -> None:
     np.testing.assert_array_equal(found.predictions.counts, counts)
     images = es.data.Images(np.zeros((2, 34, 17), np.uint8) + 9, [0, 1])
     with pytest.raises(TrainingError, match="stabilise is for recordings, and the data set holds images"):
-        Feeder(images, 578, settings=settings)
+        BatchLoader(images, 578, settings=settings)

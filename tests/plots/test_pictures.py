@@ -9,13 +9,13 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from eventsnn.engines import twin
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import MissingExtraError, TraceError
-from eventsnn.network import Dense, Input, Network
+from eventsnn.model import Dense, Input, Network
 from eventsnn.plots import plot_explanation, plot_potential, plot_raster, plot_spsp
 from eventsnn.plots.potential import curve
+from eventsnn.simulate.engines import twin
 from eventsnn.trace import Trace, TraceWriter, explain, membrane_potential
+from eventsnn.trace.record import SpikeRecord
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eventsnn.engines import twin
-from eventsnn.engines.record import SpikeRecord
-from eventsnn.network import Connection, Dense, Input, Network
+from eventsnn.model import Connection, Dense, Input, Network
+from eventsnn.simulate.engines import twin
 from eventsnn.trace import TraceWriter
+from eventsnn.trace.record import SpikeRecord
 
 
 def busy_network() -> Network:

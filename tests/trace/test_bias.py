@@ -7,7 +7,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.errors import TraceError
-from eventsnn.network import Dense, Input, Network
+from eventsnn.model import Dense, Input, Network
 from eventsnn.trace.explain import format_explanation
 from eventsnn.trace.spsp import neuron_spsps
 

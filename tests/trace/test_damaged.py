@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from eventsnn.cli import main
-from eventsnn.engines import twin
 from eventsnn.errors import TraceError
-from eventsnn.network import Dense, Input, Network
+from eventsnn.model import Dense, Input, Network
+from eventsnn.simulate.engines import twin
 from eventsnn.trace import Trace, TraceWriter, explain, schema
 from tests.mutations import try_kind
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eventsnn.engines import queue
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
-from eventsnn.network import LIF, Dense, Input, Network
+from eventsnn.model import LIF, Dense, Input, Network
+from eventsnn.simulate.engines import queue
 from eventsnn.trace import Trace, TraceWriter, explain, format_explanation
+from eventsnn.trace.record import SpikeRecord
 from tests.trace.conftest import busy_input
 
 SAMPLE = 1  # of the recorded trace: the fixture `run`

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import NetworkError, TraceError
-from eventsnn.network import Network
+from eventsnn.model import Network
 from eventsnn.trace import Trace, membrane_potential
 from eventsnn.trace.potential import replay_layer
+from eventsnn.trace.record import SpikeRecord
 
 # Rounding of a few hundred float64 operations on potentials of order 10.
 ROUNDING = 1e-12

@@ -6,11 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
-from eventsnn.engines.lif import psp
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
-from eventsnn.network import Network
+from eventsnn.model import Network
+from eventsnn.reference.lif import psp
 from eventsnn.trace import Trace, TraceWriter
+from eventsnn.trace.record import SpikeRecord
 
 SAMPLE = 1  # of the recorded trace: the fixture `run`
 # Recorded as float32.

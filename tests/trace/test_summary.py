@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from eventsnn.engines.record import SpikeRecord
-from eventsnn.network import Dense, Input, Network
+from eventsnn.model import Dense, Input, Network
 from eventsnn.trace import TraceWriter, format_summary, summarise
+from eventsnn.trace.record import SpikeRecord
 
 
 def test_numbers(trace_path: Path, run: SpikeRecord, run2: SpikeRecord) -> None:

@@ -14,11 +14,11 @@ import pytest
 import eventsnn as es
 import eventsnn.trace.writer as writer_module
 from eventsnn._util.atomic import find_parts
-from eventsnn.engines import twin
-from eventsnn.engines.record import SpikeRecord
 from eventsnn.errors import TraceError
-from eventsnn.network import Dense, Input, Network
+from eventsnn.model import Dense, Input, Network
+from eventsnn.simulate.engines import twin
 from eventsnn.trace import Trace, TraceWriter
+from eventsnn.trace.record import SpikeRecord
 from tests.trace.conftest import assert_same_record, busy_input
 
 
@@ -218,7 +218,7 @@ def test_reading_while_writing(tmp_path: Path, network: Network, run: SpikeRecor
 
 KILLED = """
 import os, signal, sys
-from eventsnn.engines import twin
+from eventsnn.simulate.engines import twin
 from eventsnn.trace import TraceWriter
 from tests.trace.conftest import busy_input, busy_network
 path, last_stroke = sys.argv[1], int(sys.argv[2])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eventsnn.network import Conv, Dense, Pool
+from eventsnn.model import Conv, Dense, Pool
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import pytest
 
 from eventsnn.data import Augmentation
 from eventsnn.data.distort import Distortion
+from eventsnn.encode import Bernoulli
 from eventsnn.errors import EventSNNError, TrainingError
-from eventsnn.events.encode import Bernoulli
 from eventsnn.events.reading import ReadingOptions
-from eventsnn.learning import HM2BP
+from eventsnn.learn import HM2BP
 from eventsnn.train.experiment import Experiment, TrainingOptions
 from eventsnn.train.optimisers import Optimiser
 

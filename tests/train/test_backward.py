@@ -1,4 +1,4 @@
-"""Gradients of a mini-batch against the rule in plain loops over spike pairs (`eventsnn.learning.twin`)."""
+"""Gradients of a mini-batch against the rule in plain loops over spike pairs (`eventsnn.reference.hm2bp`)."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 
 from eventsnn._ext.spsp import reverse_blocks
-from eventsnn._ext.turns import Turns
-from eventsnn.engines import sweep
-from eventsnn.engines.blocks import WIDTH, block_count, unpack
-from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.sweep import Arrivals, LayerInput
-from eventsnn.learning import macro, micro
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.learning.twin import gradients
-from eventsnn.network import LIF, Dense, Input, Network
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool
+from eventsnn.learn import macro
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import LIF, Dense, Input, Network
+from eventsnn.reference import spsp as micro
+from eventsnn.reference.hm2bp import gradients
+from eventsnn.simulate.engines import sweep
+from eventsnn.simulate.engines.blocks import WIDTH, block_count, unpack
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.sweep import Arrivals, LayerInput
 from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.first_layer import by_row
 from eventsnn.train.learner import run_forward
 from eventsnn.train.optimisers import Optimiser, OptimiserState
-from eventsnn.train.parallel import Pool
 
 INPUTS = 12
 RULE = HM2BP(desired=6, undesired=1, margin=0.5)
@@ -277,7 +278,7 @@ def spsp_matrix(packed, pre, post, rows=True):
     lists = by_row(pre, n_pre, sweep.call)
     if not rows:
         lists[-1][:] = 0
-    turns = Turns(len(out))
+    turns = WorkCounter(len(out))
     reverse_blocks(out, packed.constants[0], *given.parts, *by_block, ones, none, *lists, None, turns)
     return unpack(out, n_post)
 

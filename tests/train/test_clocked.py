@@ -9,22 +9,22 @@ import pytest
 
 from eventsnn._ext import block
 from eventsnn._ext.optimiser import update_blocks
-from eventsnn._ext.turns import Turns
-from eventsnn.engines import clocked
-from eventsnn.engines.blocks import unpack
-from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.sweep import Arrivals
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool as Threads
 from eventsnn.errors import SimulationError, TrainingError
-from eventsnn.learning.clocked import lent_steps, spsp_steps
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.learning.twin import gradients
-from eventsnn.network import LIF, Conv, Dense, Input, Network, Pool
+from eventsnn.learn.clocked import lent_steps, spsp_steps
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import LIF, Conv, Dense, Input, Network, Pool
+from eventsnn.reference.hm2bp import gradients
+from eventsnn.simulate.engines import clocked
+from eventsnn.simulate.engines.blocks import unpack
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.clocked import ClockedLearner, check_clocked
 from eventsnn.train.optimisers import Optimiser, OptimiserState
-from eventsnn.train.parallel import Pool as Threads
 from eventsnn.train.run import weight_decay
-from tests.engines.clocked_golden import STEPS, golden_network, read_dense, read_spikes, read_weights
 from tests.real_data import real_data
+from tests.simulate.clocked_golden import STEPS, golden_network, read_dense, read_spikes, read_weights
 from tests.train import rule_oracle
 from tests.train.toy import assert_same_weights, timeless, toy_train
 
@@ -142,7 +142,7 @@ def step_on(network, times, neurons, steps, label, rule, optimiser=Optimiser()):
     with Threads(1) as pool:
         learner.accumulate(states, [run], np.array([label]), np.ones(1), rule, pool)
     for name, update in updates.items():
-        update_blocks(update, Turns(len(states[name].gradient)))
+        update_blocks(update, WorkCounter(len(states[name].gradient)))
     return packed.weights()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from eventsnn.data import Augmentation
 from eventsnn.errors import NetworkError, TrainingError
-from eventsnn.learning.hm2bp import HM2BP
+from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.train.experiment import Experiment, TrainingOptions
 from eventsnn.train.optimisers import Optimiser
 from tests.train.toy import assert_same_weights, timeless, toy_data, toy_train

@@ -7,19 +7,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from eventsnn.engines import bias, sweep
-from eventsnn.engines.blocks import unpack
-from eventsnn.engines.packed import PackedNetwork
-from eventsnn.engines.sweep import Arrivals
+from eventsnn._util.threads import Pool as Threads
 from eventsnn.errors import TrainingError
-from eventsnn.learning import twin
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Conv, Dense, Input, Network, Pool
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import Conv, Dense, Input, Network, Pool, bias
+from eventsnn.reference import hm2bp as twin
+from eventsnn.simulate.engines import sweep
+from eventsnn.simulate.engines.blocks import unpack
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.clocked import ClockedLearner
 from eventsnn.train.learner import check_trainable, run_forward
 from eventsnn.train.optimisers import Optimiser, OptimiserState
-from eventsnn.train.parallel import Pool as Threads
 from tests.train import rule_oracle as oracle
 
 # Exact engine, float64: of each gradient, and of the largest of its layer where terms of either sign cancel.

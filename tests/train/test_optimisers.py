@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from eventsnn._ext.optimiser import update_blocks
-from eventsnn._ext.turns import Turns
-from eventsnn.engines.blocks import WIDTH
+from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.errors import TrainingError
+from eventsnn.simulate.engines.blocks import WIDTH
 from eventsnn.train.optimisers import Optimiser, OptimiserState, adam_twin, sgd_twin
 from eventsnn.train.schedules import SCHEDULES
 
@@ -38,7 +38,7 @@ def run_both(optimiser, real, decay_scale=0.3):
         decay = (decay_scale * rng.random((BLOCKS, WIDTH))).astype(real)
         rate = optimiser.rate(step)
         state.gradient += gradient
-        update_blocks(state.update(0.25, decay, rate, step), Turns(BLOCKS))
+        update_blocks(state.update(0.25, decay, rate, step), WorkCounter(BLOCKS))
         mean = 0.25 * gradient.astype(np.float64) + decay.astype(np.float64)[:, None, :] * twin
         if optimiser.name == "adam":
             twin, *moments = adam_twin(twin, mean, *moments, rate, step, optimiser)
@@ -83,7 +83,7 @@ def test_only_the_blocks_asked_for_are_updated(name):
     state = OptimiserState(OPTIMISERS[name], np.ones(SHAPE))
     state.gradient[:] = 1.0
     update = state.update(1.0, np.zeros((BLOCKS, WIDTH)), 0.1, 1)
-    turns = Turns(2)
+    turns = WorkCounter(2)
     assert turns.take() == 0
     update_blocks(update, turns)
     assert not turns.left
@@ -98,12 +98,12 @@ def test_adam_by_hand():
     """Two steps on one weight, from the formulas of Kingma & Ba 2015, algorithm 1."""
     state = OptimiserState(Optimiser(learning_rate=0.1, schedule="constant"), np.full((1, 1, WIDTH), 2.0))
     state.gradient[:] = 3.0
-    update_blocks(state.update(1.0, np.zeros((1, WIDTH)), 0.1, 1), Turns(1))
+    update_blocks(state.update(1.0, np.zeros((1, WIDTH)), 0.1, 1), WorkCounter(1))
     # The first step is the rate in the direction of the sign, whatever the magnitude.
     assert state.weights[0, 0, 0] == pytest.approx(2.0 - 0.1 * 3.0 / (3.0 + 1e-8), rel=1e-14)
     first = state.weights[0, 0, 0]
     state.gradient[:] = -1.0
-    update_blocks(state.update(1.0, np.zeros((1, WIDTH)), 0.1, 2), Turns(1))
+    update_blocks(state.update(1.0, np.zeros((1, WIDTH)), 0.1, 2), WorkCounter(1))
     mean = (0.9 * 0.1 * 3.0 - 0.1) / (1 - 0.81)
     square = (0.999 * 0.001 * 9.0 + 0.001) / (1 - 0.999**2)
     assert state.weights[0, 0, 0] == pytest.approx(first - 0.1 * mean / (square**0.5 + 1e-8), rel=1e-13)

@@ -18,7 +18,7 @@ import pytest
 from eventsnn._util.lock import Lock
 from eventsnn.data import Augmentation, ListDataset
 from eventsnn.errors import TrainingError
-from eventsnn.network import Network
+from eventsnn.model import Network
 from eventsnn.train import run
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from eventsnn.train.optimisers import Optimiser

@@ -11,15 +11,15 @@ import pytest
 
 import eventsnn as es
 from eventsnn.data import ListDataset
-from eventsnn.engines.sweep import Arrivals
 from eventsnn.errors import NetworkError, SimulationError, TrainingError
-from eventsnn.learning.clocked import lent_steps, spsp_steps
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.learning.twin import gradients
-from eventsnn.network import Dense, Input, Network, Reservoir, RunSettings
+from eventsnn.learn.clocked import lent_steps, spsp_steps
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import Dense, Input, Network, Reservoir, RunSettings
+from eventsnn.reference.hm2bp import gradients
+from eventsnn.simulate.engines.sweep import Arrivals
+from eventsnn.train.batches import BatchLoader
 from eventsnn.train.clocked import ClockedLearner
-from eventsnn.train.front import split_front
-from eventsnn.train.samples import Feeder
+from eventsnn.train.frozen_prefix import split_frozen_prefix
 from tests.train.toy import SENSOR, assert_same_weights, timeless, toy_data, toy_network, toy_train
 
 
@@ -154,10 +154,10 @@ def reservoir_network(bias: float = 0.0) -> Network:
 @pytest.mark.parametrize("bias", [0.0, 3.0])
 @pytest.mark.parametrize("duration", [None, 45.0])
 def test_layers_above_a_reservoir_learn_on_the_clock(bias: float, duration: float | None) -> None:
-    from eventsnn.engines.blocks import unpack
-    from eventsnn.engines.packed import PackedNetwork
+    from eventsnn._util.threads import Pool
+    from eventsnn.simulate.engines.blocks import unpack
+    from eventsnn.simulate.engines.packed import PackedNetwork
     from eventsnn.train.optimisers import Optimiser, OptimiserState
-    from eventsnn.train.parallel import Pool
 
     network, step = reservoir_network(bias), 0.6
     rng = np.random.default_rng(4)
@@ -165,7 +165,7 @@ def test_layers_above_a_reservoir_learn_on_the_clock(bias: float, duration: floa
     network = network.with_settings(RunSettings("clocked", step, duration))
     whole = es.simulate(network, (times, neurons))
     # Expected: the twin's loops over pairs of spikes, time counted in steps, on the spikes of `simulate`.
-    front, chain = split_front(network, step)
+    front, chain = split_frozen_prefix(network, step)
     steps = 75 if duration else int(round(times[-1] / step, 9)) + 1
     in_steps = scaled(chain, 1 / step).with_settings(RunSettings())
     if bias:
@@ -240,8 +240,8 @@ def test_any_recurrence_is_evaluated_on_the_clock() -> None:
 
 def test_what_comes_after_the_end_is_left_out() -> None:
     data = toy_data(6)
-    batch = Feeder(data, 60, settings=RunSettings(duration_ms=20.0)).prepare(np.arange(6), 0)
-    whole = Feeder(data, 60).prepare(np.arange(6), 0)
+    batch = BatchLoader(data, 60, settings=RunSettings(duration_ms=20.0)).prepare(np.arange(6), 0)
+    whole = BatchLoader(data, 60).prepare(np.arange(6), 0)
     assert batch.arrivals.ends.tolist() == [20.0] * 6
     for (times, neurons), (all_times, all_neurons) in zip(batch.samples, whole.samples, strict=True):
         keep = all_times < 20.0
@@ -251,9 +251,9 @@ def test_what_comes_after_the_end_is_left_out() -> None:
 
 
 def test_a_stated_duration_spreads_the_inserted_spikes(tmp_path: Path) -> None:
-    from eventsnn.engines.packed import PackedNetwork
+    from eventsnn._util.threads import Pool
+    from eventsnn.simulate.engines.packed import PackedNetwork
     from eventsnn.train.learner import run_forward
-    from eventsnn.train.parallel import Pool
 
     network = toy_network()
     samples = Arrivals(np.array([1.0, 30.0]), np.zeros(2, np.int32), np.array([0, 2]), 400.0)

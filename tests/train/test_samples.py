@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eventsnn.data import NMNIST, Augmentation, ListDataset
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events import EventStream, write
-from eventsnn.train.samples import Batch, Feeder, cut, shuffled, to_arrays
+from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled, to_arrays
 from tests.events.helpers import streams
 from tests.real_data import real_data
 from tests.train.toy import SENSOR, toy_data, write_toy_folder
@@ -86,7 +86,7 @@ SEEDS = st.one_of(st.integers(0, 9), st.integers(0, 2**70))
 )
 def test_streams_are_prepared_as_by_the_twin(recordings, augmentation, seed, epoch):
     data = ListDataset(recordings, [0] * len(recordings))
-    batch = Feeder(data, 42, augmentation, seed).prepare(np.arange(len(data)), epoch)
+    batch = BatchLoader(data, 42, augmentation, seed).prepare(np.arange(len(data)), epoch)
     assert len(batch) == len(data)
     assert_batch_is_twins(batch, data, augmentation, seed, epoch)
 
@@ -98,7 +98,7 @@ def test_files_are_prepared_as_by_the_twin(tmp_path_factory, recording, augmenta
     (root / "0").mkdir()
     write(root / "0" / "1.bin", recording)
     data = NMNIST(root)
-    batch = Feeder(data, 2312, augmentation, seed).prepare([0], epoch)
+    batch = BatchLoader(data, 2312, augmentation, seed).prepare([0], epoch)
     assert len(batch) == 1
     assert_batch_is_twins(batch, data, augmentation, seed, epoch)
 
@@ -109,7 +109,7 @@ def test_many_simultaneous_events_are_sorted_by_neuron(channels, start):
     """Runs longer and shorter than what insertion sorts; a sensor of one line."""
     t = start + np.arange(len(channels)) // 150
     data = ListDataset([EventStream.from_arrays(t, channels, sensor_size=(301, 1, 1))], [0])
-    assert_batch_is_twins(Feeder(data, 301).prepare([0], 0), data, None, 0, 0)
+    assert_batch_is_twins(BatchLoader(data, 301).prepare([0], 0), data, None, 0, 0)
 
 
 def test_times_beyond_every_recording_round_like_numpys():
@@ -119,7 +119,7 @@ def test_times_beyond_every_recording_round_like_numpys():
     augmentation = Augmentation(time_scale=0.4)
     for epoch in range(20):
         assert_batch_is_twins(
-            Feeder(data, 2, augmentation).prepare(range(7), epoch), data, augmentation, 0, epoch
+            BatchLoader(data, 2, augmentation).prepare(range(7), epoch), data, augmentation, 0, epoch
         )
 
 
@@ -127,7 +127,7 @@ def test_times_beyond_every_recording_round_like_numpys():
 def test_neither_order_nor_batch_nor_threads_matter(augmentation, tmp_path):
     folder = NMNIST(write_toy_folder(tmp_path, 12), sensor=SENSOR)
     for data in (toy_data(12), folder):
-        feeder = Feeder(data, INPUTS, augmentation, 5)
+        feeder = BatchLoader(data, INPUTS, augmentation, 5)
         together = as_dict(feeder.prepare(np.arange(12), 2))
         backwards = as_dict(feeder.prepare(np.arange(12)[::-1], 2))
         apart = {}
@@ -141,7 +141,7 @@ def test_neither_order_nor_batch_nor_threads_matter(augmentation, tmp_path):
 
 def test_parts_join_to_the_batch():
     data = toy_data(9)
-    feeder = Feeder(data, INPUTS, AUGMENTATION, 1)
+    feeder = BatchLoader(data, INPUTS, AUGMENTATION, 1)
     whole = feeder.prepare([7, 2, 3], 4)
     joined = Batch.join([feeder.prepare_part(7, 4), feeder.prepare([], 4), feeder.prepare([2, 3], 4)])
     for name in ("times", "neurons", "ptr", "indices", "labels"):
@@ -155,14 +155,14 @@ def test_augmentation_is_drawn_anew_for_seed_epoch_and_recording():
     assert len(same) > 0
 
     def augmented(seed, epoch, index=0):
-        return as_dict(Feeder(data, INPUTS, AUGMENTATION, seed).prepare([index], epoch))[index]
+        return as_dict(BatchLoader(data, INPUTS, AUGMENTATION, seed).prepare([index], epoch))[index]
 
-    plain = as_dict(Feeder(data, INPUTS).prepare([0], 0))[0]
+    plain = as_dict(BatchLoader(data, INPUTS).prepare([0], 0))[0]
     assert len({plain, augmented(1, 0), augmented(1, 1), augmented(2, 0)}) == 4
     assert augmented(1, 0) == augmented(1, 0)
     # The same recording under two numbers is changed in two ways.
     twice = type(data)([same, same], [0, 0])
-    both = as_dict(Feeder(twice, INPUTS, AUGMENTATION, 1).prepare([0, 1], 0))
+    both = as_dict(BatchLoader(twice, INPUTS, AUGMENTATION, 1).prepare([0, 1], 0))
     assert both[0] != both[1]
 
 
@@ -170,13 +170,13 @@ def test_real_recordings_are_prepared_as_by_the_twin():
     data = NMNIST(real_data("nmnist-1k"))
     augmentation = Augmentation(shift=1, drop=0.1, time_scale=0.1)
     for change in (None, augmentation):
-        batch = Feeder(data, 2312, change, 3).prepare(np.arange(0, 1000, 37), 1)
+        batch = BatchLoader(data, 2312, change, 3).prepare(np.arange(0, 1000, 37), 1)
         assert_batch_is_twins(batch, data, change, 3, 1)
 
 
 def test_labels_stay_with_their_recordings():
     data = toy_data(9)
-    batch = Feeder(data, INPUTS).prepare([7, 2, 3], 0)
+    batch = BatchLoader(data, INPUTS).prepare([7, 2, 3], 0)
     assert batch.indices.tolist() == [7, 2, 3]
     assert batch.labels.tolist() == [1, 2, 0]
 
@@ -198,7 +198,7 @@ def test_bad_recordings_leave_no_gap(tmp_path, content, text):
     bad.unlink()
     if content is not None:
         bad.write_bytes(content)
-    feeder = Feeder(data, INPUTS)
+    feeder = BatchLoader(data, INPUTS)
     batch = feeder.prepare([5, 3, 2], 0)
     assert data.paths[3] == str(bad)
     assert batch.indices.tolist() == [5, 2]
@@ -207,24 +207,24 @@ def test_bad_recordings_leave_no_gap(tmp_path, content, text):
     assert len(feeder.prepare_part(3, 0)) == len(feeder.prepare_part(3, 0).times) == 0
     assert [path for path, _ in data.skipped] == [str(bad)]
     with pytest.raises(EventFileError, match=text):
-        Feeder(strict, INPUTS).prepare([3], 0)
+        BatchLoader(strict, INPUTS).prepare([3], 0)
 
 
 @pytest.mark.parametrize("indices", [[3], [-1], [0, 2, 99]])
 def test_there_is_no_such_recording(indices):
     with pytest.raises(IndexError, match=r"recordings are numbered 0 \.\. 2: got"):
-        Feeder(toy_data(3), INPUTS).prepare(indices, 0)
+        BatchLoader(toy_data(3), INPUTS).prepare(indices, 0)
 
 
 def test_the_sensor_must_fit():
     with pytest.raises(TrainingError, match=r"sensor \(6, 5, 2\) has 60 inputs, the network 2312"):
-        Feeder(toy_data(3), 2312)
+        BatchLoader(toy_data(3), 2312)
     data = toy_data(3)
     data.sensor_size = (5, 6, 2)
     with pytest.raises(
         TrainingError, match=r"sample 1: its sensor is \(6, 5, 2\), that of the data set \(5, 6, 2\)"
     ):
-        Feeder(data, INPUTS).prepare([1], 0)
+        BatchLoader(data, INPUTS).prepare([1], 0)
 
 
 def test_events_that_break_the_rules_of_streams_are_no_crash():
@@ -233,7 +233,7 @@ def test_events_that_break_the_rules_of_streams_are_no_crash():
     events["t"] = events["t"][::-1]
     data._streams[1] = EventStream._trusted(events, SENSOR)
     with pytest.raises(TrainingError, match="sample 1: events outside sensor"):
-        Feeder(data, INPUTS).prepare([0, 1], 0)
+        BatchLoader(data, INPUTS).prepare([0, 1], 0)
 
 
 def test_the_order_of_an_epoch():

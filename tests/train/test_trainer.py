@@ -13,10 +13,10 @@ from eventsnn.data import NMNIST, Augmentation, ListDataset
 from eventsnn.data.splits import split_validation
 from eventsnn.errors import EventFileError, SimulationError, TrainingError
 from eventsnn.events import EventStream
-from eventsnn.learning import macro
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Connection, Dense, Input, Network
-from eventsnn.simulator import simulate
+from eventsnn.learn import macro
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import Connection, Dense, Input, Network
+from eventsnn.simulate.run import simulate
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.trainer import peak_rss_mb

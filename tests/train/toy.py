@@ -9,8 +9,8 @@ import numpy as np
 
 from eventsnn.data import ListDataset
 from eventsnn.events import EventStream, write
-from eventsnn.learning.hm2bp import HM2BP
-from eventsnn.network import Dense, Input, Network
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.model import Dense, Input, Network
 from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.trainer import TrainResult, train
 

@@ -6,11 +6,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from eventsnn.events import read
-from eventsnn.network import Dense, Input, Network
-from tests.engines.helpers import assert_exact, assert_layer_exact, assert_same_bits, drive
-from tests.engines.test_engines_agree import simulations
+from eventsnn.model import Dense, Input, Network
 from tests.oracle import network_run, neuron_run
 from tests.real_data import real_data
+from tests.simulate.helpers import assert_exact, assert_layer_exact, assert_same_bits, drive
+from tests.simulate.test_engines_agree import simulations
 from tests.strategies import chains, recurrent_networks
 
 many = settings(

@@ -29,8 +29,8 @@ from eventsnn.errors import EventFileError, EventFileWarning, MissingExtraError
 from eventsnn.events.formats.base import Anomalies, Match, Options, open_file, read_block, read_bytes
 from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.formats.decoder import LEAVE_OUT
-from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
+from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.stream import SensorSize
 
 _MAGIC = b"#!AER-DAT4.0"
@@ -73,7 +73,7 @@ class AEDAT4Reader:
             kinds = sorted({str(stream["type"]) for stream in streams.values()})
             raise EventFileError(path, f"holds no event stream, only {', '.join(kinds) or 'nothing'}")
         self.stream = choose_stream(path, self.streams, options.stream)
-        self._gate = Gate(path, options, self.stream.sensor)
+        self._gate = EventValidator(path, options, self.stream.sensor)
 
     def _call(self, function: Any, *arguments: Any) -> Any:
         """Call the library; whatever it throws at a damaged file is an EventFileError."""

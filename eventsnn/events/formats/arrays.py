@@ -23,7 +23,7 @@ import numpy as np
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import Anomalies, Match, Options
 from eventsnn.events.formats.columns import HOW, Columns, to_whole
-from eventsnn.events.formats.gate import Gate
+from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.stream import SensorSize, check_sensor_size
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
@@ -144,7 +144,7 @@ class ArrayReader:
             self.close()
             raise
         self.polarities = self._columns.polarities
-        self._gate = Gate(path, options, sensor)
+        self._gate = EventValidator(path, options, sensor)
 
     def _guard(self, function: Any) -> Any:
         """What NumPy and zipfile throw at damaged files is an EventFileError."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from eventsnn.errors import EventFileError, EventFileWarning
 from eventsnn.events.formats.base import BLOCK_BYTES, Anomalies, Options, open_file, read_block
-from eventsnn.events.formats.gate import OTHER_SENSOR, UNSORTED
+from eventsnn.events.formats.validator import OTHER_SENSOR, UNSORTED
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
 LEAVE_OUT = "(on_cut='warn', --on-cut warn leave it out)"

@@ -29,7 +29,6 @@ from eventsnn.errors import EventFileError
 from eventsnn.events.fields import parse_unit
 from eventsnn.events.formats.base import Anomalies, Match, Options
 from eventsnn.events.formats.columns import Columns, to_whole
-from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.hdf5 import (
     call_h5py,
     check_elements,
@@ -42,6 +41,7 @@ from eventsnn.events.formats.hdf5 import (
 from eventsnn.events.formats.hdf5_layouts import EventGroup, find_events
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
 from eventsnn.events.formats.units import HINT, tell_unit
+from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.polarity import word_value
 from eventsnn.events.stream import SensorSize
 
@@ -108,7 +108,7 @@ class HDF5Reader:
             self.close()
             raise
         self.polarities = 2 if "p" in self._events.columns else 1
-        self._gate = Gate(path, options, sensor)
+        self._gate = EventValidator(path, options, sensor)
 
     def _choose(self, stream: str | int | None) -> EventGroup:
         groups = find_events(self._path, self._file, self._given)

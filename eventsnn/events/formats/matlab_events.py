@@ -21,10 +21,10 @@ from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.fields import find_fields
 from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
 from eventsnn.events.formats.columns import HOW, Columns, to_whole
-from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.matlab import MatlabError, Matrix, find_matrices
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
 from eventsnn.events.formats.units import tell_unit
+from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.stream import SensorSize
 
 MAGIC = b"MATLAB 5.0"
@@ -88,7 +88,7 @@ class MatlabReader:
         if self._unit is None:
             self._unit = tell_unit(path, events.name or "ts", self._columns["t"])
         self.polarities = 2 if "p" in self._columns else 1
-        self._gate = Gate(path, options, None)
+        self._gate = EventValidator(path, options, None)
 
     @property
     def sensor(self) -> SensorSize | None:

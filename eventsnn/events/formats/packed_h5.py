@@ -1,7 +1,7 @@
 """Our packed HDF5 (``.h5``): one recording, compressed, in bounded memory, that any HDF5 tool opens.
 
-Data set ``eventsnn/words``: uint64 (n,), each an event as `eventsnn.events.words` has it, in chunks of
-65536, with HDF5's shuffle, gzip and Fletcher-32 (checksum) filters. Its attributes: ``version`` (1),
+Data set ``eventsnn/words``: uint64 (n,), each an event as `eventsnn.events.packed_events` has it, in chunks
+of 65536, with HDF5's shuffle, gzip and Fletcher-32 (checksum) filters. Its attributes: ``version`` (1),
 ``sensor_size`` (width, height, polarities: the widths of the fields follow from it) and ``t_offset``,
 microseconds to be added to all times.
 """
@@ -22,13 +22,13 @@ import numpy as np
 
 from eventsnn._util.atomic import GuardedFile, reason, scratch_folder
 from eventsnn._util.hdf5 import LIBVER, check_self_contained, keep_metadata
+from eventsnn._util.interrupts import hold_interrupts
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import Anomalies, Match, Options, unwritable
-from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.hdf5 import call_h5py, check_filters, check_stored, holds, open_hdf5
+from eventsnn.events.formats.validator import EventValidator
+from eventsnn.events.packed_events import from_packed_events, to_packed_events
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize, check_sensor_size
-from eventsnn.events.words import from_words, to_words
-from eventsnn.interrupts import hold_interrupts
 
 WORDS = "eventsnn/words"
 VERSION = 1
@@ -68,7 +68,7 @@ class PackedHDF5Reader:
         except BaseException:
             self.close()
             raise
-        self._gate = Gate(path, options, self._own)
+        self._gate = EventValidator(path, options, self._own)
 
     def _read_attributes(self) -> tuple[SensorSize, int]:
         """Sensor and time offset, after all checks of them and of the data set."""
@@ -107,7 +107,7 @@ class PackedHDF5Reader:
     def __iter__(self) -> Iterator[np.ndarray]:
         for start in range(0, len(self._words), _ROWS):
             words = call_h5py(self._path, partial(self._words.__getitem__, slice(start, start + _ROWS)))
-            events = from_words(words, self._own)
+            events = from_packed_events(words, self._own)
             if len(events) and int(events["t"].max()) >= 2**62:
                 raise EventFileError(self._path, f"t = {events['t'].max()} is too large; damaged")
             yield self._gate.admit(events["t"] + self._offset, events["x"], events["y"], events["p"])
@@ -186,7 +186,7 @@ class PackedHDF5Encoder:
         """Write a whole chunk, or the last one: so the file does not depend on how its events came."""
         shifted = events.copy()
         shifted["t"] -= self._offset
-        words = to_words(shifted, self._sensor, self._path, Path(self._path).name)
+        words = to_packed_events(shifted, self._sensor, self._path, Path(self._path).name)
         with hold_interrupts():
             self._words.resize((self._written + len(words),))
             self._words[self._written :] = words

@@ -22,8 +22,8 @@ import numpy as np
 
 from eventsnn.errors import EventFileError, MissingExtraError
 from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
-from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
+from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.stream import SensorSize, check_sensor_size
 
 _MAGIC = b"#ROSBAG V2.0"
@@ -70,7 +70,7 @@ class RosbagReader:
             self._messages = self._raw_messages()
             self._first = next(self._messages, None)
             sensor = None if self._first is None else self._first[0]
-            self._gate = Gate(path, options, sensor)
+            self._gate = EventValidator(path, options, sensor)
         except BaseException:
             self.close()
             raise

@@ -19,8 +19,8 @@ import numpy as np
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Anomalies, Match, Options
 from eventsnn.events.formats.columns import to_whole
-from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.hdf5 import call_h5py, check_elements, check_filters, holds, open_hdf5
+from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.stream import SensorSize
 
 _SENSOR = (700, 1, 1)
@@ -49,7 +49,7 @@ class SHDReader:
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
         self._path = path
         self._file: Any = open_hdf5(path)
-        self._gate = Gate(path, options, _SENSOR)
+        self._gate = EventValidator(path, options, _SENSOR)
         try:
             self._sample = call_h5py(path, lambda: self._find_sample(options.sample))
         except BaseException:

@@ -19,9 +19,9 @@ import numpy as np
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
 from eventsnn.events.formats.columns import to_whole
-from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.matlab import MatlabError, read_matrix
 from eventsnn.events.formats.matlab_events import holds_matrix
+from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.stream import SensorSize
 
 _SENSOR = (10, 10, 2)
@@ -59,7 +59,7 @@ class STMNISTReader:
                 path, f"needs an array 'spiketrain' of numbers, shape (101, n); it has {found}"
             )
         self._path, self._table = path, table
-        self._gate = Gate(path, options, _SENSOR)
+        self._gate = EventValidator(path, options, _SENSOR)
 
     @property
     def sensor(self) -> SensorSize | None:

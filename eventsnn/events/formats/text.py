@@ -25,8 +25,8 @@ from eventsnn.events.fields import UNITS
 from eventsnn.events.formats.base import Anomalies, Match, Options, suffix_match
 from eventsnn.events.formats.columns import Columns, to_whole
 from eventsnn.events.formats.decoder import FileReader
-from eventsnn.events.formats.gate import Gate
 from eventsnn.events.formats.table_head import LOOSE, Dialect, HeadReader
+from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.polarity import word_value
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
@@ -74,7 +74,7 @@ class TextDecoder:
         self._head = HeadReader(path, self._given)
         self._columns: Columns | None = None
         self._dialect = Dialect()
-        self._gate = Gate(path, options, None)
+        self._gate = EventValidator(path, options, None)
         self._rest = b""
         self._offset = 0
         self._encoding: codecs.IncrementalDecoder | None = None

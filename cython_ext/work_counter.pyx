@@ -1,0 +1,23 @@
+"""Work shared out between threads; see turns.pxd."""
+
+
+cdef class WorkCounter:
+    """The numbers 0, 1, ..., count - 1, each for whoever asks first.
+
+    What is done for a number must depend on the number alone, never on who does it: then results do not depend on
+    the number of threads.
+    """
+
+    def __cinit__(self, int64_t count):
+        self.next = 0
+        self.count = count
+
+    def take(self):
+        """The next number; -1 when all are taken."""
+        number = work_take(&self.next)
+        return number if number < self.count else -1
+
+    @property
+    def left(self):
+        """Whether any number is left to take."""
+        return self.next < self.count

@@ -1,0 +1,104 @@
+"""Speech to spikes: a cochlea, then Ben's spiker algorithm, as HM2-BP was applied to TI46."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.encode.bsa import BSA
+from eventsnn.encode.cochlea import Cochlea
+from eventsnn.errors import SimulationError
+from eventsnn.events.stream import EventStream
+
+# Steps between channels that make 78 of them at the sample rates that corpora of speech have.
+_STEPS = {8000: 0.206, 12500: 0.25, 16000: 0.275, 20000: 0.297}
+
+
+@dataclass(frozen=True)
+class SpeechEncoder:
+    """Sound to spikes of 78 channels, high frequencies first.
+
+    The cochleagram, times `gain`, is held for `hold` steps a frame and given to the spiker: with frames of
+    10 ms and 10 steps each, a step is 1 ms.
+
+    Parameters
+    ----------
+    cochlea : Cochlea
+        Its sample rate is that of the sound.
+    bsa : BSA
+        The spiker; its `step_us` says how long a step is.
+    gain : float
+        From the cochlea's output (up to 2e-4) to the units of the spiker's kernel.
+    hold : int
+        Steps per frame.
+
+    Raises
+    ------
+    SimulationError
+        A parameter is out of its range.
+
+    References
+    ----------
+    Y. Jin, W. Zhang, P. Li: Hybrid macro/micro level backpropagation for training deep spiking neural
+    networks, NeurIPS 2018, and the configuration released with it (78 inputs, gain 2000, hold 10).
+    """
+
+    cochlea: Cochlea = field(default_factory=Cochlea)
+    bsa: BSA = field(default_factory=BSA)
+    gain: float = 2000.0
+    hold: int = 10
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.gain, int | float) and math.isfinite(self.gain) and self.gain > 0):
+            raise SimulationError(f"speech: gain must be a number above 0: got {self.gain!r}")
+        if isinstance(self.hold, bool) or not isinstance(self.hold, int) or self.hold < 1:
+            raise SimulationError(f"speech: hold must be a whole number of steps: got {self.hold!r}")
+
+    @classmethod
+    def for_rate(cls, sample_rate: int) -> SpeechEncoder:
+        """The encoder with 78 channels and frames of 10 ms for 8, 12.5, 16 or 20 kHz.
+
+        Raises
+        ------
+        SimulationError
+            Another sample rate: resample the sound, or choose `Cochlea(step=...)`.
+        """
+        if sample_rate not in _STEPS:
+            rates = ", ".join(str(rate) for rate in _STEPS)
+            raise SimulationError(
+                f"there is no choice of channels for {sample_rate} Hz: resample the sound to one of "
+                f"{rates}, or give a SpeechEncoder(Cochlea(sample_rate, step, decimation))"
+            )
+        return cls(Cochlea(float(sample_rate), _STEPS[sample_rate], sample_rate // 100))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.cochlea.channels
+
+    def signal(self, sound: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """What the spiker gets: the cochleagram of `sound` (samples,), scaled and held; (channels, steps)."""
+        return np.repeat(self.cochlea(sound).T * self.gain, self.hold, axis=1)
+
+    def encode(self, sound: npt.ArrayLike) -> EventStream:
+        """Turn a sound into spikes.
+
+        Parameters
+        ----------
+        sound : array_like of shape (samples,)
+            Full scale is -1 .. 1.
+
+        Returns
+        -------
+        EventStream
+            Sensor (channels, 1, 1); address x is the channel, 0 the highest frequency.
+
+        Raises
+        ------
+        SimulationError
+            The sound is not one row of finite numbers.
+        """
+        return self.bsa.encode(self.signal(sound))

@@ -1,0 +1,133 @@
+"""The check of events that come as arrays: NumPy's twin of ``put`` in cython_ext/decode.pxd."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.errors import EventFileError
+from eventsnn.events.formats.base import Anomalies, Options
+from eventsnn.events.polarity import PolarityCode, PolarityError
+from eventsnn.events.stream import EVENT_DTYPE, SensorSize
+
+OTHER_SENSOR = (
+    "for another sensor give its size (sensor=(1280, 720, 2), --sensor 1280x720x2), for a part of it a "
+    "region (crop, --crop), or leave such events out (on_bad='skip', --on-bad skip)"
+)
+UNSORTED = (
+    "sort the events (on_bad='sort', --on-bad sort), or leave such events out (on_bad='skip', --on-bad skip)"
+)
+"""What to do about a bad event, for texts."""
+
+_LARGEST = 2**15
+_NO_TIME = -(2**63)
+
+
+class EventValidator:
+    """Lets the good events of a recording pass, and does to the bad ones what the options say.
+
+    Parameters
+    ----------
+    path : path
+        Named in errors.
+    options : Options
+        `sensor` stands above the next parameter.
+    sensor : tuple of 3 int, optional
+        What the file says.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], options: Options, sensor: SensorSize | None) -> None:
+        self._path = path
+        self._policy = options.on_bad
+        self.sensor = options.sensor or sensor
+        self.anomalies = Anomalies()
+        self._before = _NO_TIME
+        self._count = 0
+        self._code: PolarityCode | None = None
+
+    def admit(
+        self, t: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, p: npt.ArrayLike, unit: str = "event"
+    ) -> np.ndarray:
+        """Events that follow those before.
+
+        Parameters
+        ----------
+        t, x, y : array_like of shape (n,)
+            Whole numbers; times in microseconds.
+        p : array_like of shape (n,)
+            Polarities as the file has them; see `PolarityCode`.
+        unit : str
+            What the numbers in errors count.
+
+        Returns
+        -------
+        ndarray of shape (m,), dtype EVENT_DTYPE
+            With ``on_bad="skip"`` there may be fewer than n; with "sort" they are as yet unsorted.
+
+        Raises
+        ------
+        EventFileError
+            A bad event, with ``on_bad="error"``, or a polarity that is none; names its number.
+        """
+        columns = [np.asarray(column).astype(np.int64) for column in (t, x, y)]
+        columns.append(self._polarities(p, unit))
+        width, height = self.sensor[:2] if self.sensor else (_LARGEST, _LARGEST)
+        inside = (columns[1] >= 0) & (columns[1] < width) & (columns[2] >= 0) & (columns[2] < height)
+        if not inside.all():
+            columns, inside = self._mend_addresses(columns, inside, width, height, unit)
+        times = columns[0]
+        latest = np.maximum.accumulate(np.concatenate(([self._before], times)))[:-1]
+        late = times < latest
+        if late.any():
+            columns = self._mend_times(columns, late, latest, inside, unit)
+        n = len(columns[0])
+        events = np.empty(n, EVENT_DTYPE)
+        events["t"], events["x"], events["y"], events["p"] = columns
+        self._count += len(times)
+        if n:
+            self._before = max(self._before, int(events["t"].max()))
+        return events
+
+    def _polarities(self, p: npt.ArrayLike, unit: str) -> np.ndarray:
+        if self._code is None:  # a table of text knows its sensor only when its first line is read
+            self._code = PolarityCode(self.sensor[2] if self.sensor else 2)
+        try:
+            return self._code.convert(p)
+        except PolarityError as error:
+            raise EventFileError(self._path, f"{unit} {self._count + error.at}: {error}") from None
+
+    def _mend_addresses(
+        self, columns: list[np.ndarray], inside: np.ndarray, width: int, height: int, unit: str
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        if self._policy in ("error", "sort"):
+            at = int(np.argmin(inside))
+            raise EventFileError(
+                self._path,
+                f"{unit} {self._count + at} at x={columns[1][at]}, y={columns[2][at]} is outside the "
+                f"{width} x {height} sensor; {OTHER_SENSOR}",
+            )
+        self.anomalies.outside += int((~inside).sum())
+        if self._policy == "skip":
+            return [column[inside] for column in columns], np.ones(int(inside.sum()), bool)
+        columns[1], columns[2] = columns[1].clip(0, width - 1), columns[2].clip(0, height - 1)
+        return columns, inside
+
+    def _mend_times(
+        self, columns: list[np.ndarray], late: np.ndarray, latest: np.ndarray, inside: np.ndarray, unit: str
+    ) -> list[np.ndarray]:
+        if self._policy == "error":
+            at = int(np.argmax(late))
+            raise EventFileError(
+                self._path,
+                f"time runs backwards: {unit} {self._count + at} at {columns[0][at]} us is earlier than the "
+                f"one before, at {latest[at]} us; {UNSORTED}",
+            )
+        # An event that is outside too has been counted.
+        self.anomalies.backwards += int((late & inside).sum())
+        if self._policy == "skip":
+            return [column[~late] for column in columns]
+        if self._policy == "sort":
+            return columns
+        return [np.maximum(columns[0], latest), *columns[1:]]

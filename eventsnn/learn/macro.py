@@ -1,0 +1,210 @@
+"""Macro level of HM2-BP: errors of spike counts, and how they reach the weights and the layers below.
+
+Source: Jin, Zhang & Li, NeurIPS 2018; the rules for silent neurons are those of the authors' program.
+Symbols: i post-synaptic, j pre-synaptic neuron; o spike counts; nu threshold; e of shape (post, pre) the
+S-PSPs e_{i|j} of `eventsnn.reference.spsp`. Arrays are float64 unless said otherwise; counts are of any
+integer type.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.learn.hm2bp import HM2BP
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.integer]
+
+
+def count_loss(counts: Counts, label: int, rule: HM2BP) -> tuple[float, Floats]:
+    """Half the sum of squared count errors, errors within the margin set to 0.
+
+    Parameters
+    ----------
+    counts : int array (n,)
+        Spike counts of the output layer.
+    label : int
+        Output neuron of the right class.
+
+    Returns
+    -------
+    loss : float
+    d : array (n,)
+        Derivative of the loss by each count, in spikes.
+    """
+    target = np.full(len(counts), float(rule.undesired))
+    target[label] = rule.desired
+    d = counts - target
+    d[np.abs(d) <= rule.margin] = 0.0
+    return 0.5 * float(d @ d), d
+
+
+def softmax_loss(counts: Counts, label: int, rule: HM2BP) -> tuple[float, Floats]:
+    """Cross entropy of softmax(counts) with the label, no margin; arguments and result as `count_loss`."""
+    shifted = counts - np.max(counts).astype(np.float64)
+    log_p = shifted - np.log(np.exp(shifted).sum())
+    d = np.exp(log_p)
+    d[label] -= 1.0
+    return -float(log_p[label]), d
+
+
+def losses(counts: Counts, labels: Counts, rule: HM2BP) -> tuple[Floats, Floats]:
+    """`count_loss` or `softmax_loss`, whichever the rule's head is, of many samples at once.
+
+    Parameters
+    ----------
+    counts : int array (samples, n)
+    labels : int array (samples,)
+
+    Returns
+    -------
+    loss : array (samples,)
+    d : array (samples, n)
+    """
+    each = np.arange(len(counts))
+    if rule.head == "softmax":
+        shifted = counts - np.max(counts, axis=1, keepdims=True).astype(np.float64)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        d = np.exp(log_p)
+        d[each, labels] -= 1.0
+        return -log_p[each, labels], d
+    target = np.full(counts.shape, float(rule.undesired))
+    target[each, labels] = rule.desired
+    d = counts - target
+    d[np.abs(d) <= rule.margin] = 0.0
+    return 0.5 * (d * d).sum(axis=1), d
+
+
+def forced_spike_times(duration_ms: float, desired: int) -> Floats:
+    """Spikes lent to a silent label neuron: ``m T / desired`` for m = 1, ..., desired, in ms.
+
+    They enter its S-PSPs and its count there, never the loss.
+    """
+    return np.arange(1, desired + 1, dtype=np.float64) * (duration_ms / desired)
+
+
+def apply_silent_rule(e: Floats, pre_counts: Counts, post_counts: Counts, rule: HM2BP) -> Floats:
+    """S-PSPs (post, pre), those of active on silent neurons set to ``rule.silent_post_spsp``; a new array."""
+    silent_post = (np.asarray(post_counts) == 0)[:, None] & (np.asarray(pre_counts) > 0)[None, :]
+    return np.where(silent_post, rule.silent_post_spsp, e)
+
+
+def _ratio_by_pre(e: Floats, pre_counts: Counts, post_counts: Counts) -> Floats:
+    """e_{i|j} / o_j, and 1 where i or j is silent; (post, pre)."""
+    pre = np.asarray(pre_counts, dtype=np.float64)[None, :]
+    both = (np.asarray(post_counts) > 0)[:, None] & (pre > 0)
+    return np.divide(e, pre, out=np.ones_like(e), where=both)
+
+
+def effect_ratio(e: Floats, pre_counts: Counts, post_counts: Counts, rule: HM2BP) -> Floats:
+    """rho_{i|j}, (post, pre): approximates d e_{i|j} / d o_j by e_{i|j} / o_j.
+
+    Of a dense layer: 1 where the pre- or the post-synaptic neuron is silent, and everywhere if
+    ``rule.effect_ratio`` is off.
+    """
+    return _ratio_by_pre(e, pre_counts, post_counts) if rule.effect_ratio else np.ones_like(e)
+
+
+def self_term(weights: Floats, e: Floats, post_counts: Counts, threshold: float, rule: HM2BP) -> Floats:
+    """s_i = (1/nu) sum_l w_il e_{i|l} / o_i, array (post,): o_i acts on the S-PSPs too, through the resets.
+
+    For a silent neuron ``rule.silent_post_ratio`` stands for e/o, whether l fired or not. In an exact
+    feed-forward run s_i is 1, because the total PSP a_i equals nu o_i.
+    """
+    o = np.asarray(post_counts, dtype=np.float64)[:, None]
+    ratio = np.divide(e, o, out=np.full(e.shape, float(rule.silent_post_ratio)), where=o > 0)
+    return (weights * ratio).sum(axis=1) / threshold
+
+
+def lateral_factor(
+    e_lateral: Floats,
+    counts: Counts,
+    fired_or_label: npt.NDArray[np.bool_],
+    threshold: float,
+    strength: float,
+) -> Floats:
+    """lambda_i = 1 / (1 - w0^2 sum_{l != i} q_il q_li), array (n,), for mutual inhibition of strength w0.
+
+    q_ab = (e_{b|a} / o_a) h_b, the quotient 1 where a or b is silent; h_b = 1/nu if b fired or is the label,
+    else 0. To be computed from the true spikes, before any are lent to a silent label neuron. The factor is
+    the sum of a geometric series of effects going around; where they grow on every round (denominator <= 0)
+    there is no such sum, and the factor is 1.
+
+    Parameters
+    ----------
+    e_lateral : array (post, pre)
+        S-PSPs between the neurons of the layer, of undelayed spikes; the diagonal is not used.
+    counts : int array (n,)
+    fired_or_label : bool array (n,)
+    threshold, strength : float
+    """
+    h = np.where(fired_or_label, 1.0 / threshold, 0.0)
+    q = _ratio_by_pre(e_lateral, counts, counts).T * h[None, :]
+    loop = q * q.T
+    np.fill_diagonal(loop, 0.0)
+    rest = 1.0 - strength**2 * loop.sum(axis=1)
+    return np.where(rest > 0.0, 1.0 / np.where(rest > 0.0, rest, 1.0), 1.0)
+
+
+def hidden_error(delta_post: Floats, weights: Floats, rho: Floats, divisor: float) -> Floats:
+    """Error of the layer below: delta_j = (1/divisor) sum_i delta_i w_ij rho_{i|j}, array (pre,).
+
+    Parameters
+    ----------
+    delta_post : array (post,)
+        Of the output layer: sample weight * d / nu.
+    weights, rho : array (post, pre)
+    divisor : float
+        `error_divisor`; below a dense layer nu_j, the threshold of the layer below.
+    """
+    return delta_post @ (weights * rho) / divisor
+
+
+def weight_gradient(delta: Floats, e: Floats, s: Floats, lam: Floats | float) -> Floats:
+    """dE/dw_ij = delta_i e_{i|j} (1 + s_i) lambda_i, (post, pre); `lam` is 1 without lateral inhibition."""
+    return (delta * (1.0 + s) * lam)[:, None] * e
+
+
+def penalty_factor(mean_square: Floats, rule: HM2BP) -> Floats:
+    """Multiple of the weights that is the gradient of weight penalty and weight decay, array (post,).
+
+    ``decay + lambda beta / L exp(beta (m_i / L^2 - 1))`` with `mean_square` m_i = mean_j w_ij^2; in a
+    convolution i is a channel and j a weight of its kernels.
+    """
+    strength = rule.penalty_lambda * rule.penalty_beta / rule.weight_limit
+    if strength == 0.0:
+        return np.full_like(mean_square, rule.weight_decay)
+    excess = mean_square / rule.weight_limit**2 - 1.0
+    with np.errstate(over="ignore"):  # of weights that have grown out of all bounds; the caller says so
+        return rule.weight_decay + strength * np.exp(rule.penalty_beta * excess)
+
+
+def penalty_gradient(weights: Floats, rule: HM2BP) -> Floats:
+    """Gradient of weight penalty and weight decay, (post, pre), to be added to the mean gradient of a batch.
+
+    The penalty's, lambda beta (w/L) exp(beta (mean_j (w_ij/L)^2 - 1)), is that of the energy
+    (lambda L n / 2) sum_i exp(beta (mean_j (w_ij/L)^2 - 1)) with n pre-synaptic neurons.
+    """
+    return penalty_factor(np.mean(weights**2, axis=1, keepdims=True), rule) * weights
+
+
+def boost_weights(
+    sample_weights: Floats, wrong: npt.NDArray[np.bool_], labels: Counts, rule: HM2BP
+) -> Floats:
+    """Weights of the samples for the next epoch, array (samples,).
+
+    With err_c the weighted fraction of wrong samples of class c, a wrong sample's weight is multiplied by
+    exp(err_c / ``rule.boosting_divisor``).
+
+    Parameters
+    ----------
+    sample_weights : array (samples,)
+    wrong : bool array (samples,)
+        Which samples were classified wrongly in the epoch.
+    labels : int array (samples,)
+    """
+    total = np.bincount(labels, weights=sample_weights)
+    failed = np.bincount(labels, weights=np.where(wrong, sample_weights, 0.0))
+    error = np.divide(failed, total, out=np.zeros_like(total), where=total > 0)
+    return np.where(wrong, sample_weights * np.exp(error[labels] / rule.boosting_divisor), sample_weights)

@@ -1,7 +1,0 @@
-"""The learning rule: macro level (spike counts), micro level (spike trains), and a brute-force twin."""
-
-from __future__ import annotations
-
-from eventsnn.learning.hm2bp import HM2BP
-
-__all__ = ["HM2BP"]

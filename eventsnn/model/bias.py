@@ -1,0 +1,137 @@
+"""The bias neuron: one more source of every layer, which fires regularly."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from eventsnn._util.saved import StateReader
+from eventsnn.model import Input, Network
+
+
+def spike_times(sensor: Input, last_event: float) -> np.ndarray:
+    """Spikes of the bias neuron in a recording whose last event is at `last_event` ms (0 for none).
+
+    These are k times the interval, k = 1, 2, ...; float64, ms. None without biases.
+    """
+    return _numbered(sensor, 0, _count(sensor, last_event))
+
+
+def _count(sensor: Input, last_event: float) -> int:
+    """How many spikes there are until then."""
+    if not sensor.has_bias:
+        return 0
+    count = int(last_event / sensor.bias_interval) + 1
+    while count * float(sensor.bias_interval) > last_event:  # the division may have been rounded
+        count -= 1
+    return count
+
+
+def _numbered(sensor: Input, first: int, last: int) -> np.ndarray:
+    """Spikes number first, ..., last - 1, counted from 0."""
+    return np.arange(first + 1, last + 1) * float(sensor.bias_interval)
+
+
+def last_time(network: Network, times_ms: np.ndarray) -> float:
+    """Until when the bias neuron fires, ms: the end of a sample where one is stated, else its last event."""
+    duration = network.settings.duration_ms
+    return float(np.max(times_ms, initial=0.0)) if duration is None else duration
+
+
+def until(network: Network, times_ms: np.ndarray, stop: float) -> np.ndarray:
+    """Spikes of the bias neuron until `stop`, for input that `check_input` has accepted; float64, ms."""
+    times = spike_times(network.input, last_time(network, times_ms))
+    return times[times <= stop]
+
+
+class Certain(NamedTuple):
+    """What is known of the bias neuron in a part of a run."""
+
+    times: np.ndarray
+    """Spikes that were not known before, float64, ms."""
+
+    following: float
+    """Time of the next, of which nothing is known; infinite if there is none."""
+
+
+NOTHING = Certain(np.empty(0), math.inf)
+"""In networks without biases."""
+
+
+class InParts:
+    """The bias neuron where input comes in parts: it fires until the last event, known at the end alone."""
+
+    def __init__(self, sensor: Input) -> None:
+        self._sensor = sensor
+        self._sent, self._last = 0, 0.0
+
+    def limit(self, last_event: float) -> float:
+        """The first spike after the last event, of this part or before: it comes if another event does."""
+        self._last = max(self._last, last_event)
+        return self._after(_count(self._sensor, self._last))
+
+    def take(self, horizon: float) -> Certain:
+        """The spikes before a horizon, which is not beyond `limit`, or all where it is infinite: the end."""
+        before = _count(self._sensor, min(self._last, float(np.nextafter(horizon, -math.inf))))
+        spikes = _numbered(self._sensor, self._sent, before)
+        self._sent = max(self._sent, before)
+        return Certain(spikes, math.inf if horizon == math.inf else self._after(self._sent))
+
+    def _after(self, count: int) -> float:
+        """Time of the spike after the first `count`."""
+        return (count + 1) * float(self._sensor.bias_interval) if self._sensor.has_bias else math.inf
+
+    def save(self) -> dict[str, np.ndarray]:
+        """The state: how many spikes were taken, and the last event, ms."""
+        return {"sent": np.array(self._sent), "last_event": np.array(self._last)}
+
+    def restore(self, state: StateReader, horizon: float) -> float:
+        """Take over what `save` returned when all was certain up to `horizon`; returns the next spike.
+
+        Raises
+        ------
+        StateError
+            No simulation can have been in that state then.
+        """
+        sent = int(state.numbers("sent", (), np.int64))
+        last = float(state.numbers("last_event", (), np.float64, lowest=0.0, highest=horizon))
+        state.close()
+        before = max(0.0, min(last, float(np.nextafter(horizon, -math.inf))))
+        if sent != _count(self._sensor, before):
+            raise state.error("sent", f"tells of {sent} spikes before a last event at {last} ms")
+        self._sent, self._last = sent, last
+        return self._after(self._sent)
+
+
+def insert(
+    times: np.ndarray, neurons: np.ndarray, ptr: np.ndarray, trains: list[np.ndarray], number: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Arrivals with those from the bias neuron among them.
+
+    Parameters
+    ----------
+    times, neurons, ptr
+        Arrivals of some samples, see `eventsnn.simulate.engines.sweep.Arrivals`.
+    trains : list of float64 arrays
+        When the bias neuron's spikes arrive in each sample, ms, ascending.
+    number : int
+        Its number as a source neuron, the largest: at equal times it comes last.
+
+    Returns
+    -------
+    times, neurons, ptr
+    """
+    place = np.concatenate(
+        [
+            start + np.searchsorted(times[start:end], train, side="right")
+            for start, end, train in zip(ptr[:-1], ptr[1:], trains, strict=True)
+        ]
+    )
+    added = np.cumsum([0, *(len(train) for train in trains)])
+    return (
+        np.insert(times, place, np.concatenate(trains)),
+        np.insert(neurons, place, np.int32(number)),
+        ptr + added,
+    )

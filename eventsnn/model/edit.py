@@ -1,0 +1,75 @@
+"""Networks that differ from another in the parameters of a layer."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from eventsnn.errors import NetworkError
+from eventsnn.model.chain import INPUT
+from eventsnn.model.layers import Connection
+from eventsnn.model.reservoir import Reservoir
+from eventsnn.model.tables import Layer
+
+if TYPE_CHECKING:
+    from eventsnn.model.network import Network
+
+
+def replace_part(network: Network, name: str, changes: dict[str, Any]) -> Network:
+    """See `eventsnn.model.Network.replace`."""
+    sensor = _changed(network.input, "input", changes) if name == INPUT else network.input
+    keys: dict[str, str] = {}  # of weights, before and after: those of a renamed layer have its name
+    layers = [
+        _change_layer(layer, changes, keys) if layer.name == name else layer for layer in network.layers
+    ]
+    connections = [_change_connection(c, name, changes, keys) for c in network.connections]
+    known = [INPUT, *network.names, *(c.key for c in network.connections)]
+    if name not in known:
+        raise NetworkError(f"no layer or connection {name!r}; there are {', '.join(known)}")
+    weights = {keys.get(key, key): array for key, array in network.weights.items()}
+    try:
+        return type(network)(
+            sensor,
+            *layers,
+            connections=connections,
+            weights=weights,
+            classes=network.classes,
+            settings=network.settings,
+        )
+    except NetworkError as error:
+        raise NetworkError(f"{name!r} cannot be changed so, with the same weights: {error}") from None
+
+
+def _change_layer(layer: Layer, changes: dict[str, Any], keys: dict[str, str]) -> Layer:
+    changed: Layer = _changed(layer, layer.owner, changes)
+    keys[str(layer.name)] = str(changed.name)
+    if isinstance(layer, Reservoir) and isinstance(changed, Reservoir):
+        keys[layer.recurrent_key] = changed.recurrent_key
+    return changed
+
+
+def _change_connection(
+    connection: Connection, name: str, changes: dict[str, Any], keys: dict[str, str]
+) -> Connection:
+    """The connection, changed if it is the one called `name`, and following a layer that has a new name."""
+    changed = connection
+    if connection.key == name:
+        changed = _changed(connection, f"connection {name!r}", changes)
+    changed = replace(
+        changed,
+        source=keys.get(changed.source, changed.source),
+        target=keys.get(changed.target, changed.target),
+    )
+    keys[connection.key] = changed.key
+    return changed
+
+
+def _changed(part: Any, owner: str, changes: dict[str, Any]) -> Any:
+    """A frozen description with other fields; NetworkError for a field that it does not have."""
+    known = [field.name for field in fields(part) if field.init and field.name != "source_shape"]
+    for field in changes:
+        if field not in known:
+            raise NetworkError(f"{owner}: no field {field!r} to change; there are {', '.join(known)}")
+    if "name" in changes and changes["name"] is None:
+        raise NetworkError(f"{owner}: name must be a non-empty text")
+    return replace(part, **changes)

@@ -1,0 +1,401 @@
+"""Network: layers, connections and their synaptic weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from eventsnn._util.names import are_numbers, describe_names
+from eventsnn.errors import NetworkError
+from eventsnn.model.chain import INPUT, fit_layers, name_layers
+from eventsnn.model.classes import check_classes
+from eventsnn.model.drawing import draw_weights
+from eventsnn.model.layers import (
+    BIAS,
+    Connection,
+    Dense,
+    Input,
+    Projection,
+    build_from_table,
+    check_count,
+    drop_default_initial,
+)
+from eventsnn.model.reservoir import Reservoir
+from eventsnn.model.settings import RunSettings
+from eventsnn.model.sparse import is_sparse, row_of
+from eventsnn.model.spatial import Conv, Pool, lower_weights
+from eventsnn.model.tables import Layer, input_to_table, layer_from_table, layer_to_table
+from eventsnn.model.weights import check_weights
+
+
+class Network:
+    """An immutable spiking network: an input, layers in a chain, further connections, weights.
+
+    Parameters
+    ----------
+    input : Input
+        The sensor.
+    *layers : Dense, Conv, Pool or Reservoir
+        Each is fed by the one before it, the first by the input; the last is the output.
+    connections : iterable of Connection
+        Further projections: recurrent, feedback, skip.
+    weights : mapping of str to array, optional
+        Synaptic weights of every layer (key: its name) and connection (key: its `key`), each of shape
+        (post, pre), float32 or float64, finite; of a `Conv` (channels, source channels, y, x). May be scipy
+        sparse arrays or matrices, but for a `Conv`. A `Pool` has none.
+    seed : int, optional
+        Draws the weights as float32, as each layer or connection says; 0 when neither is given. Where its
+        `probability` is below 1, as a sparse array.
+    classes : sequence of str, optional
+        Names of the classes that the output neurons stand for, in their order; there may be fewer names than
+        neurons. Training fills them in from its data set; data sets are matched by them.
+    settings : RunSettings, optional
+        How samples are run through it unless asked otherwise; exact time by default. Training fills them in.
+
+    Attributes
+    ----------
+    input : Input
+    layers : tuple of Dense, Conv, Pool or Reservoir
+        With their names and the shapes of their sources filled in.
+    connections : tuple of Connection
+    weights : read-only mapping of str to read-only array (post, pre)
+        ``scipy.sparse.csr_array`` where they are sparse.
+    classes : tuple of str or None
+    settings : RunSettings
+
+    Raises
+    ------
+    NetworkError
+        Naming the layer or connection and the field.
+    """
+
+    def __init__(
+        self,
+        input: Input,
+        *layers: Layer,
+        connections: Iterable[Connection] = (),
+        weights: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        classes: Sequence[str] | None = None,
+        settings: RunSettings | None = None,
+    ) -> None:
+        if not isinstance(input, Input):
+            raise NetworkError(f"the first argument must be an Input, got {type(input).__name__}")
+        if not layers:
+            raise NetworkError("a network needs at least one layer after its input")
+        for layer in layers:
+            if not isinstance(layer, Dense | Conv | Pool):
+                raise NetworkError(
+                    f"layers must be Dense, Conv, Pool or Reservoir, got {type(layer).__name__}"
+                )
+        self.input = input
+        self.layers = fit_layers(input, name_layers(layers))
+        for layer in self.layers:
+            check_count(layer.owner, "number of neurons", layer.neurons)
+        if input.has_bias and "bias" in self.names:
+            raise NetworkError("layer 'bias': the name is the bias neuron's; give the layer another")
+        self.classes = check_classes(classes, self.output.neurons)
+        self.connections = tuple(connections)
+        self.projections = self._list_projections()
+        shapes = self.weight_shapes()
+        if weights is None:
+            weights = draw_weights(self, 0 if seed is None else seed)
+        elif seed is not None:
+            raise NetworkError("give either weights or a seed, not both")
+        self.settings = settings or RunSettings()
+        self.weights: Mapping[str, Any] = MappingProxyType(check_weights(weights, shapes))
+
+    # -- structure
+    # ---------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the layers, first to last."""
+        return tuple(str(layer.name) for layer in self.layers)
+
+    @property
+    def output(self) -> Layer:
+        """The last layer."""
+        return self.layers[-1]
+
+    def index(self, name: str) -> int:
+        """Number of the layer called `name`; -1 for the input.
+
+        Raises
+        ------
+        NetworkError
+            If there is none; the text lists the names.
+        """
+        if name == INPUT:
+            return -1
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise NetworkError(f"no layer {name!r}; there are {', '.join((INPUT, *self.names))}") from None
+
+    def __getitem__(self, name: str) -> Layer:
+        """The layer called `name`."""
+        index = self.index(name)
+        if index < 0:
+            raise NetworkError("the input is not a layer of neurons: use Network.input")
+        return self.layers[index]
+
+    @property
+    def is_recurrent(self) -> bool:
+        """True if spikes of a layer can come back to it other than by its own lateral inhibition."""
+        return any(p.source >= p.target and not p.lateral for p in self.projections)
+
+    @property
+    def deliveries(self) -> list[Projection]:
+        """Projections in the order in which simultaneous deliveries are applied: by source, biases last."""
+        return sorted(self.projections, key=lambda p: (p.source == BIAS, p.source))
+
+    def source_size(self, source: int) -> int:
+        """Number of neurons of layer `source`; of the input for -1, 1 for the bias neuron."""
+        if source == BIAS:
+            return 1
+        return self.input.neurons if source < 0 else self.layers[source].neurons
+
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of the weights of every projection that has some: (post, pre), or those of a `Conv`.
+
+        Those of the biases are the last column of their layer's.
+        """
+        found: dict[str, tuple[int, ...]] = {}
+        for p in self.projections:
+            target = self.layers[p.target]
+            if isinstance(target, Conv) and p.key == target.name:
+                found[p.key] = target.weight_shape
+            elif (
+                p.source != BIAS and not p.lateral and not (isinstance(target, Pool) and p.key == target.name)
+            ):
+                bias = self.input.has_bias and p.key == target.name
+                found[p.key] = (target.neurons, self.source_size(p.source) + bias)
+        return found
+
+    @property
+    def is_spatial(self) -> bool:
+        """True if it has convolution or pooling layers."""
+        return any(not isinstance(layer, Dense) for layer in self.layers)
+
+    @cached_property
+    def lowered(self) -> Network:
+        """The same network of dense layers alone, weights of the spatial ones written out, sparse."""
+        if not self.is_spatial:
+            return self
+        weights = dict(self.weights)
+        layers = []
+        for layer in self.layers:
+            if isinstance(layer, Dense):
+                layers.append(layer)
+                continue
+            weights[str(layer.name)] = lower_weights(layer, self.weights.get(str(layer.name)))
+            common = {field: getattr(layer, field) for field in ("name", "threshold", "tau_m", "tau_s")}
+            layers.append(Dense(layer.neurons, refractory=layer.refractory, delay=layer.delay, **common))
+        return Network(
+            self.input,
+            *layers,
+            connections=self.connections,
+            weights=weights,
+            classes=self.classes,
+            settings=self.settings,
+        )
+
+    @property
+    def sparse_keys(self) -> tuple[str, ...]:
+        """Keys of the layers and connections whose weights are sparse."""
+        return tuple(key for key, weights in self.weights.items() if is_sparse(weights))
+
+    def projection_weights(self, projection: Projection) -> np.ndarray:
+        """Weights (post, pre) of a projection, dense; of lateral inhibition -w0 off the diagonal."""
+        if not projection.lateral:
+            weights = self.lowered.weights[self._weight_key(projection)]
+            array = np.asarray(weights.toarray() if is_sparse(weights) else weights)
+            size = self.source_size(projection.source)
+            return array[:, -1:] if projection.source == BIAS else array[:, :size]
+        size = self.layers[projection.target].neurons
+        return np.asarray(-projection.lateral * (1.0 - np.eye(size)))
+
+    def afferent_weights(self, projection: Projection, neuron: int) -> np.ndarray:
+        """Weights from all neurons of a projection's source to one of its target, float64 array (pre,)."""
+        if projection.lateral:
+            row = np.full(self.layers[projection.target].neurons, -projection.lateral)
+            row[neuron] = 0.0
+            return row
+        weights = self.lowered.weights[self._weight_key(projection)]
+        row = row_of(weights, neuron) if is_sparse(weights) else np.asarray(weights[neuron], np.float64)
+        return row[-1:] if projection.source == BIAS else row[: self.source_size(projection.source)]
+
+    def _weight_key(self, projection: Projection) -> str:
+        """Key of the weights of a projection that is not lateral."""
+        return self.names[projection.target] if projection.source == BIAS else projection.key
+
+    # -- the same network otherwise
+    # ----------------------------------------------------------------------------
+
+    def with_weights(self, weights: Mapping[str, Any]) -> Network:
+        """The same network with other weights."""
+        same = self._shared()
+        same.weights = MappingProxyType(check_weights(weights, self.weight_shapes()))
+        return same
+
+    def with_classes(self, classes: Sequence[str] | None) -> Network:
+        """The same network with other class names, or with none; NetworkError if they cannot be."""
+        same = self._shared()
+        same.classes = check_classes(classes, self.output.neurons)
+        return same
+
+    def with_settings(self, settings: RunSettings) -> Network:
+        """The same network, whose samples are run otherwise unless asked."""
+        same = self._shared()
+        same.settings = settings
+        return same
+
+    def _shared(self) -> Network:
+        """Another network of the same parts, which are read-only."""
+        same = object.__new__(type(self))
+        same.__dict__.update(self.__dict__)
+        same.__dict__.pop("lowered", None)
+        return same
+
+    def replace(self, name: str, /, **changes: Any) -> Network:
+        """The same network, and the same weights, with other parameters of a layer or connection.
+
+        Parameters
+        ----------
+        name : str
+            Name of the layer, ``"input"``, or key of a connection (``"hidden->hidden"``).
+        **changes
+            Its fields: ``network.replace("hidden", threshold=12, tau_m=32)``.
+
+        Returns
+        -------
+        Network
+            A new one; this one stays as it is.
+
+        Raises
+        ------
+        NetworkError
+            No such layer or field, a value that cannot be, or a change that needs weights of another shape.
+        """
+        from eventsnn.model.edit import replace_part
+
+        return replace_part(self, name, changes)
+
+    def to_table(self) -> dict[str, Any]:
+        """The description without weights, as plain values that TOML and JSON can hold."""
+        table = {
+            "input": input_to_table(self.input),
+            "layers": [layer_to_table(layer) for layer in self.layers],
+            "connections": [drop_default_initial(asdict(replace(c, name=c.key))) for c in self.connections],
+        }
+        # Files of networks without class names stay as they were before there were any.
+        return table if self.classes is None else {**table, "classes": list(self.classes)}
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Any,
+        *,
+        weights: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        where: str = "network",
+    ) -> Network:
+        """Build from what `to_table` gives, or the ``[network]`` table of an experiment file.
+
+        Raises
+        ------
+        NetworkError
+            Naming `where`, the layer and the field.
+        """
+        if not isinstance(table, dict):
+            raise NetworkError(f"{where} must be a table")
+        for key in table:
+            if key not in ("input", "layers", "connections", "classes"):
+                raise NetworkError(
+                    f"{where}: unknown field {key!r}; there are input, layers, connections, classes"
+                )
+        for key, kind in (("input", dict), ("layers", list), ("connections", list)):
+            if not isinstance(table.get(key, [] if key == "connections" else None), kind):
+                raise NetworkError(f"{where}: field {key!r} is missing or not a {kind.__name__}")
+        sensor = build_from_table(Input, table["input"], f"{where}.input")
+        layers = [layer_from_table(t, f"{where}.layers[{n}]") for n, t in enumerate(table["layers"])]
+        more = [
+            build_from_table(Connection, t, f"{where}.connections[{n}]")
+            for n, t in enumerate(table.get("connections", []))
+        ]
+        classes = table.get("classes")
+        return cls(sensor, *layers, connections=more, weights=weights, seed=seed, classes=classes)
+
+    def save(self, path: str | os.PathLike[str], **attributes: Any) -> None:
+        """Write description and weights to one HDF5 file; see `eventsnn.model.file.save_network`."""
+        from eventsnn.model.file import save_network
+
+        save_network(self, path, **attributes)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """Read a network written by `save`; see `eventsnn.model.file.load_network`."""
+        from eventsnn.model.file import load_network
+
+        return load_network(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The view on the weights cannot be pickled, and what is unpickled must be read-only again.
+        parts = (self.input, *self.layers)
+        return _rebuild, (parts, self.connections, dict(self.weights), self.classes, self.settings)
+
+    def __repr__(self) -> str:
+        sizes = "-".join(str(n) for n in (self.input.neurons, *(layer.neurons for layer in self.layers)))
+        more = f", {len(self.connections)} further connections" if self.connections else ""
+        named = (
+            "" if self.classes is None or are_numbers(self.classes) else f", {describe_names(self.classes)}"
+        )
+        return f"<Network {sizes} ({', '.join(self.names)}){more}{named}>"
+
+    # -- construction
+    # ------------------------------------------------------------------------------------------
+
+    def _list_projections(self) -> tuple[Projection, ...]:
+        found = [
+            Projection(str(layer.name), n - 1, n, float(layer.delay)) for n, layer in enumerate(self.layers)
+        ]
+        for connection in self.connections:
+            if connection.target == INPUT:
+                raise NetworkError(f"connection {connection.key!r}: the input cannot be a target")
+            if connection.key in {p.key for p in found}:
+                raise NetworkError(f"connection {connection.key!r}: the name is taken; give it another")
+            try:
+                source, target = self.index(connection.source), self.index(connection.target)
+            except NetworkError as error:
+                raise NetworkError(f"connection {connection.key!r}: {error}") from None
+            found.append(Projection(connection.key, source, target, float(connection.delay)))
+        for n, layer in enumerate(self.layers):
+            if self.input.has_bias:
+                if not isinstance(layer, Dense):
+                    raise NetworkError(
+                        f"input: bias_interval is for networks of dense layers, and {layer.name!r} is none"
+                    )
+                found.append(Projection(f"{layer.name}:bias", BIAS, n, float(layer.delay)))
+            if isinstance(layer, Reservoir):
+                found.append(Projection(layer.recurrent_key, n, n, float(layer.recurrent_delay)))
+            if layer.lateral_inhibition:
+                found.append(Projection(f"{layer.name}:lateral", n, n, 0.0, float(layer.lateral_inhibition)))
+        return tuple(found)
+
+
+def _rebuild(
+    parts: tuple[Any, ...],
+    connections: tuple[Connection, ...],
+    weights: dict[str, Any],
+    classes: tuple[str, ...] | None,
+    settings: RunSettings,
+) -> Network:
+    """A network from what `Network.__reduce__` gives."""
+    return Network(*parts, connections=connections, weights=weights, classes=classes, settings=settings)

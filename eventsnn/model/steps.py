@@ -1,0 +1,137 @@
+"""The steps of the clock: which one a time falls into, how many a sample takes, which networks run on it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import NetworkError, SimulationError
+from eventsnn.model import Conv, Dense, Network, Pool, Projection
+from eventsnn.model.layers import BIAS
+from eventsnn.model.settings import DEFAULT_STEP_MS, check_step
+
+MOST_STEPS = 1_000_000
+SLACK = 1e-6
+"""What the authors take off the threshold of all layers but convolutions."""
+
+# Times are multiples of 1 us, and steps of 0.1 ms, say, no binary number: 0.3 / 0.1 must be 3, not 2.99...96.
+# The quotient of two float64 is wrong by 2e-10 at the most, up to MOST_STEPS.
+_NEAR = 1e-9
+# A refractory period or a delay of 1.2 ms is 2 steps of 0.6 ms up to its rounding.
+_WHOLE = 1e-6
+
+
+def to_steps(times: np.ndarray, step_ms: float) -> np.ndarray:
+    """The steps that times in ms fall into, floor(t / step_ms); float64, whole.
+
+    A time within 1e-9 of a step before the next one belongs to that.
+    """
+    steps: np.ndarray = np.floor(times / step_ms + _NEAR)
+    return steps
+
+
+def last_step(time_ms: float, step_ms: float) -> int:
+    """The step that a time falls into; 2^62 beyond that."""
+    return math.floor(min(time_ms / step_ms + _NEAR, 2.0**62))
+
+
+def count_steps(duration_ms: float, step_ms: float) -> int:
+    """Steps of a sample that lasts so long: those that begin before its end; 2^62 for more than that."""
+    return math.ceil(min(duration_ms / step_ms - _NEAR, 2.0**62))
+
+
+def latency_steps(delay_ms: float, step_ms: float) -> int:
+    """Steps from a spike to its effect over a connection: a spike needs one step to get anywhere."""
+    return max(1, round(delay_ms / step_ms))
+
+
+def further_connections(network: Network) -> list[Projection]:
+    """What the clock has to follow besides the chain of layers: connections, and those within reservoirs."""
+    chain = {*network.names}
+    return [p for p in network.projections if p.source != BIAS and not p.lateral and p.key not in chain]
+
+
+def sparse_weights(network: Network, projection: Projection) -> Any:
+    """Weights (post, pre) of a connection that are not 0, as ``scipy.sparse.coo_array``."""
+    from scipy.sparse import coo_array
+
+    return coo_array(network.projection_weights(projection))
+
+
+def choose_step(network: Network, engine: str, step_ms: float | None) -> float | None:
+    """Length of the clock's step that an engine is to take, ms; None if it is to run in exact time.
+
+    Engine "auto" is that of the network's settings, and so is the step where none is given.
+
+    Raises
+    ------
+    SimulationError
+        A step for exact time.
+    """
+    settings = network.settings
+    if engine == "clocked" or (engine == "auto" and settings.engine == "clocked"):
+        return (settings.step_ms or DEFAULT_STEP_MS) if step_ms is None else step_ms
+    if step_ms is not None:
+        raise SimulationError(
+            f"step_ms is for engine 'clocked', and engine {engine!r} runs this network in exact time; "
+            "leave it out, or choose engine 'clocked'"
+        )
+    return None
+
+
+def check_length(steps: int, step_ms: float, what: str) -> None:
+    """Raise SimulationError, naming the argument `what`, for more steps than the clock takes."""
+    if steps > MOST_STEPS:
+        raise SimulationError(
+            f"{what}: engine 'clocked' takes up to {MOST_STEPS} steps of {step_ms:g} ms, got "
+            f"{steps * step_ms:.10g} ms"
+        )
+
+
+def check_clock(network: Network, step_ms: float) -> None:
+    """Raise SimulationError, saying why, if the clock cannot run a network in such steps."""
+    try:
+        check_step(step_ms)
+    except NetworkError as error:
+        raise SimulationError(f"engine 'clocked': {error}") from None
+    problem = refusal(network, step_ms)
+    if problem:
+        raise SimulationError(f"engine 'clocked': {problem}")
+
+
+def refusal(network: Network, step_ms: float) -> str | None:
+    """Why the clock cannot run this network in steps of `step_ms`; None if it can."""
+    dense = False
+    for layer in network.layers:
+        if dense and isinstance(layer, Conv | Pool):
+            return f"the spatial layer {layer.name!r} comes after a dense one"
+        dense = dense or isinstance(layer, Dense)
+        problem = _layer_refusal(layer, step_ms)
+        if problem:
+            return f"layer {layer.name!r}{problem}"
+    for p in further_connections(network):
+        if not _is_whole(p.delay / step_ms):
+            return f"connection {p.key!r}: delay must be whole steps of {step_ms:g} ms, got {p.delay:g} ms"
+    return None
+
+
+def _layer_refusal(layer: Dense | Conv | Pool, step_ms: float) -> str | None:
+    if layer.delay:
+        return f": a delay of {layer.delay:g} ms; only 0 is possible"
+    if layer.resting:
+        return f": a resting potential of {layer.resting:g}; only 0 is possible"
+    if not _is_whole(layer.refractory / step_ms):
+        return f": refractory must be whole steps of {step_ms:g} ms, got {layer.refractory:g} ms"
+    for name in ("tau_m", "tau_s"):
+        tau = getattr(layer, name)
+        if tau / step_ms < 1.0 - _WHOLE:
+            return f": {name} must not be shorter than a step of {step_ms:g} ms, got {tau:g} ms"
+    if layer.threshold <= SLACK:
+        return f": threshold must be above {SLACK:g}, got {layer.threshold:g}"
+    return None
+
+
+def _is_whole(steps: float) -> bool:
+    return abs(steps - round(steps)) <= _WHOLE * max(1.0, steps)

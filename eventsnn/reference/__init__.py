@@ -1,0 +1,1 @@
+"""Readable twins of the compiled kernels, named after them: the oracle of the tests."""

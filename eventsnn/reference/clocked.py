@@ -1,0 +1,121 @@
+"""The clocked reference in readable form, numpy in float32: the oracle of ``cython_ext/engine_clocked.pyx``.
+
+Within step t, for every layer: ``v -= v/tau_m; I -= I/tau_s; I += sum w s(t-1); v += I/tau_s``, then v = 0
+while refractory, then a spike where ``v > theta``. A spike needs one step to the next layer, and over a
+further connection as many as its delay has, but at least one. Times and constants are counted in steps;
+nothing happens in step 0.
+
+Reference: Jin, Zhang & Li, "Hybrid Macro/Micro Level Backpropagation for Training Deep Spiking Neural
+Networks", NeurIPS 2018, and the program released with it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from eventsnn.model import Conv, Dense, Network, Pool
+from eventsnn.model.bias import spike_times
+from eventsnn.model.layers import BIAS
+from eventsnn.model.steps import SLACK
+
+Trains = list[tuple[np.ndarray, np.ndarray]]
+
+
+class _Layer:
+    """State of one layer: float32 potential and current, whole steps of refractory time left."""
+
+    def __init__(self, layer: Dense | Conv | Pool, slack: float, step_ms: float) -> None:
+        self.theta = np.float32(layer.threshold - slack)
+        self.tau_m, self.tau_s = np.float32(layer.tau_m / step_ms), np.float32(layer.tau_s / step_ms)
+        self.lateral = np.float32(layer.lateral_inhibition)
+        self.refractory = round(layer.refractory / step_ms)
+        self.v = np.zeros(layer.neurons, np.float32)
+        self.current = np.zeros(layer.neurons, np.float32)
+        self.wait = np.zeros(layer.neurons, np.int32)
+        self.spikes = np.zeros(layer.neurons, np.float32)
+
+    def step(self, arriving: list[np.ndarray]) -> np.ndarray:
+        """One step; `arriving` lists the weights of what arrives, the result is 0/1 float32: the spikes."""
+        self.v -= self.v / self.tau_m
+        self.current -= self.current / self.tau_s
+        for weights in arriving:  # one by one: the order of a sum is part of its bits
+            self.current += weights
+        if self.lateral and self.spikes.any():
+            self.current -= self.lateral * (self.spikes.sum() - self.spikes)
+        self.v += self.current / self.tau_s
+        waiting = self.wait > 0
+        self.v[waiting] = 0.0
+        self.wait[waiting] -= 1
+        fired = self.v > self.theta
+        self.v[fired] = 0.0
+        self.wait[fired] = self.refractory
+        self.spikes = fired.astype(np.float32)
+        return self.spikes
+
+
+def run(network: Network, times: np.ndarray, neurons: np.ndarray, steps: int, step_ms: float = 1.0) -> Trains:
+    """(times in ms, neurons) of every layer; times in ms, input neurons, number of steps, their length."""
+    biased, lowered = network.input.has_bias, network.lowered
+    sizes = [network.input.neurons, *(layer.neurons for layer in network.layers)]
+    spikes = [np.zeros((steps, size + biased), bool) for size in sizes]
+    spikes[0][_step_of(times, step_ms), neurons] = True
+    when_bias = _step_of(spike_times(network.input, float(np.max(times, initial=0.0))), step_ms)
+    for own in spikes:
+        own[when_bias[when_bias < steps], -1:] |= biased
+    layers = [
+        _Layer(layer, 0.0 if isinstance(described, Conv) else SLACK, step_ms)
+        for layer, described in zip(lowered.layers, network.layers, strict=True)
+    ]
+    orders = [_order_of(network, number) for number in range(-1, len(layers))]
+    ways = [_ways_into(lowered, number, step_ms) for number in range(len(layers))]
+    for t in range(1, steps):
+        for number, layer in enumerate(layers):
+            arriving = [
+                columns[neuron]
+                for source, latency, columns in ways[number]
+                if t >= latency
+                for neuron in orders[source + 1]
+                if neuron < len(columns) and spikes[source + 1][t - latency, neuron]
+            ]
+            spikes[number + 1][t, : sizes[number + 1]] = layer.step(arriving)
+    trains = []
+    for own, size in zip(spikes[1:], sizes[1:], strict=True):
+        when, who = np.nonzero(own[:, :size])
+        trains.append((when * step_ms, who.astype(np.int32)))
+    return trains
+
+
+def _step_of(times: np.ndarray, step_ms: float) -> np.ndarray:
+    """floor(t / step), where 1.8 / 0.6 is 3 whatever its last bit."""
+    return np.array([math.floor(round(t / step_ms, 8)) for t in times.tolist()], np.int64)
+
+
+def _order_of(network: Network, number: int) -> np.ndarray:
+    """Neurons of a layer (-1: the input) in the order in which their spikes are added, the bias last.
+
+    Cell by cell, the channels of each together.
+    """
+    channels, cells = network.input.polarities, network.input.width * network.input.height
+    if number >= 0:
+        layer = network.layers[number]
+        if isinstance(layer, Dense):
+            channels, cells = layer.neurons, 1
+        else:
+            channels, cells = layer.shape[0], layer.geometry.patches
+    order = np.arange(channels * cells).reshape(channels, cells).T.ravel()
+    return np.append(order, order.size)[: order.size + network.input.has_bias]
+
+
+def _ways_into(network: Network, number: int, step_ms: float) -> list[tuple[int, int, np.ndarray]]:
+    """(source layer, steps, float32 weights (pre, post)) into a layer: from the one before, then others."""
+    name, ways = network.names[number], []
+    for p in network.projections:
+        if p.target != number or p.lateral or p.source == BIAS:
+            continue
+        weights = network.weights[p.key]
+        matrix = weights.toarray() if hasattr(weights, "toarray") else weights
+        latency = 1 if p.key == name else max(1, round(p.delay / step_ms))
+        ways.append((p.source, latency, np.ascontiguousarray(matrix.T, np.float32)))
+    return ways

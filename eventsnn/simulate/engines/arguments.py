@@ -1,0 +1,122 @@
+"""What every engine checks at its door, once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple
+
+import numpy as np
+
+from eventsnn.errors import SimulationError
+from eventsnn.model import LIF, Network
+from eventsnn.reference.lif import constants
+
+DTYPES: dict[str, type[np.floating]] = {"float32": np.float32, "float64": np.float64}
+
+
+def check_dtype(dtype: str) -> type[np.floating]:
+    """The numpy type called `dtype`.
+
+    Raises
+    ------
+    SimulationError
+        If it is neither ``"float32"`` nor ``"float64"``.
+    """
+    try:
+        if dtype is None:  # NumPy's own default
+            raise KeyError
+        return DTYPES[np.dtype(dtype).name]
+    except (KeyError, TypeError, ValueError):
+        raise SimulationError(f"dtype must be 'float32' or 'float64', got {dtype!r:.60}") from None
+
+
+def check_input(
+    network: Network, times_ms: np.ndarray, indices: np.ndarray, t_stop: float | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Input spikes as the engines take them: sorted by (time, input neuron), none after `t_stop`.
+
+    Parameters
+    ----------
+    network : Network
+    times_ms : float array (n,)
+        Times of the input spikes, ms, finite, >= 0, in any order.
+    indices : int array (n,)
+        Input neuron of each.
+    t_stop : float or None
+        Last time to simulate, ms; None until the network is quiet, which a network with recurrent connections
+        may never be.
+
+    Returns
+    -------
+    times : float64 array, indices : int32 array, t_stop : float
+
+    Raises
+    ------
+    SimulationError
+        Naming the argument and the first bad event.
+    """
+    times = np.ascontiguousarray(times_ms, dtype=np.float64)
+    neurons = np.asarray(indices)
+    if times.ndim != 1 or neurons.shape != times.shape:
+        raise SimulationError(
+            f"events: times {times.shape} and input neurons {neurons.shape} "
+            "must be one-dimensional, equally long"
+        )
+    if neurons.size and neurons.dtype.kind not in "iu":
+        raise SimulationError(f"events: input neurons must be whole numbers, got dtype {neurons.dtype}")
+    bad = np.flatnonzero(~(np.isfinite(times) & (times >= 0.0)))
+    if bad.size:
+        raise SimulationError(
+            f"events: event {bad[0]} has time {times[bad[0]]} ms; times must be finite and >= 0"
+        )
+    bad = np.flatnonzero((neurons < 0) | (neurons >= network.input.neurons))
+    if bad.size:
+        raise SimulationError(
+            f"events: event {bad[0]} has input neuron {neurons[bad[0]]}; "
+            f"the network has {network.input.neurons}"
+        )
+    neurons = np.ascontiguousarray(neurons, dtype=np.int32)
+    stop = check_t_stop(network, t_stop)
+    times, neurons = in_order(times, neurons)
+    keep = int(np.searchsorted(times, stop, side="right"))
+    return times[:keep], neurons[:keep], stop
+
+
+def check_t_stop(network: Network, t_stop: float | None) -> float:
+    """`t_stop` as a float, infinite for None; SimulationError if it is no time, or needed and missing."""
+    if t_stop is None:
+        if network.is_recurrent:
+            raise SimulationError(
+                "t_stop: a network with recurrent connections may fire for ever; give t_stop in ms"
+            )
+        return math.inf
+    stop = float(t_stop)
+    if math.isnan(stop) or stop < 0.0:
+        raise SimulationError(f"t_stop must be a time >= 0 ms, got {t_stop!r}")
+    return stop
+
+
+def in_order(times: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same spikes in the order (time, neuron)."""
+    if (times[1:] < times[:-1]).any():
+        order = np.lexsort((neurons, times))
+        return times[order], neurons[order]
+    tied = np.zeros(len(times) + 1, bool)
+    tied[1:-1] = times[1:] == times[:-1]
+    # Those at one instant with the spike before or after: few, as a rule.
+    which = np.flatnonzero(tied[1:] | tied[:-1])
+    order = np.lexsort((neurons[which], times[which]))
+    if (order[1:] < order[:-1]).any():
+        neurons = neurons.copy()
+        neurons[which] = neurons[which[order]]
+    return times, neurons
+
+
+def endless(error: OverflowError) -> SimulationError:
+    """The public error for a neuron that would fire without end at one instant."""
+    return SimulationError(f"{error}: give its layer a refractory period, or smaller weights")
+
+
+def constants_row(lif: LIF) -> np.ndarray:
+    """The numbers that ``lif_fill`` takes, float64 array (11,); potentials are counted from rest."""
+    return np.array(astuple(constants(lif.from_rest)), dtype=np.float64)

@@ -1,0 +1,174 @@
+"""What arrives at a layer, and the state that a layer is in between two parts of a run, for the sweep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn.model import Input, bias
+from eventsnn.simulate.engines.blocks import WIDTH
+
+Parts: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+# Calls the work it is given once on each of some threads, and returns when all are done.
+Share: TypeAlias = "Callable[[Callable[[], None]], None]"
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Spikes arriving at a layer, sample after sample, each sorted by (time, neuron).
+
+    Attributes
+    ----------
+    times : float64 array (n,), ms
+    neurons : int32 array (n,)
+        Source neuron of each.
+    ptr : int64 array (samples + 1,)
+        Sample s is [ptr[s], ptr[s + 1]).
+    duration : float, optional
+        How long every sample lasts, ms, where that is stated; None: until its last spike.
+    """
+
+    times: np.ndarray
+    neurons: np.ndarray
+    ptr: np.ndarray
+    duration: float | None = None
+
+    @classmethod
+    def join(cls, samples: list[tuple[np.ndarray, np.ndarray]]) -> Arrivals:
+        """From (times, neurons) of each sample."""
+        ptr = np.cumsum([0, *(len(times) for times, _ in samples)], dtype=np.int64)
+        return cls(np.concatenate([t for t, _ in samples]), np.concatenate([n for _, n in samples]), ptr)
+
+    def __len__(self) -> int:
+        return len(self.ptr) - 1
+
+    @property
+    def last_times(self) -> np.ndarray:
+        """Time of each sample's last spike, ms, 0 for none; float64 array (samples,)."""
+        ends = self.ptr[1:]
+        if not len(self.times):
+            return np.zeros(len(ends))
+        return np.where(self.ptr[:-1] == ends, 0.0, self.times[ends - 1])
+
+    @property
+    def ends(self) -> np.ndarray:
+        """When each sample ends, ms: at its stated duration, else with its last spike; float64."""
+        return self.last_times if self.duration is None else np.full(len(self), self.duration)
+
+    def sample(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """(times, neurons) of one sample, views."""
+        part = slice(self.ptr[number], self.ptr[number + 1])
+        return self.times[part], self.neurons[part]
+
+    def with_bias(self, sensor: Input, neurons: int, last_events: np.ndarray, delay: float) -> Arrivals:
+        """With what the bias neuron sends, as source neuron `neurons`; see `bias.insert`."""
+        if not sensor.has_bias:
+            return self
+        trains = [bias.spike_times(sensor, last) + delay for last in last_events.tolist()]
+        return Arrivals(*bias.insert(self.times, self.neurons, self.ptr, trains, neurons))
+
+    def delayed(self, delay: float) -> Arrivals:
+        """The same spikes `delay` ms later."""
+        return Arrivals(self.times + delay, self.neurons, self.ptr) if delay else self
+
+
+def call(work: Callable[[], None]) -> None:
+    """Do the work on the calling thread; what a pool of threads does instead is to call it once on each."""
+    work()
+
+
+@dataclass(frozen=True)
+class LayerInput:
+    """The arrivals at a layer and what all its blocks share about them; see ``fill_tables``.
+
+    Attributes
+    ----------
+    arrivals : Arrivals
+    events : EVENT array (n + AHEAD,)
+    table : real array (n, TABLE_COLUMNS)
+    grid : int32 array (n + samples,)
+    scale : float64 array (samples,)
+    """
+
+    arrivals: Arrivals
+    events: np.ndarray
+    table: np.ndarray
+    grid: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        arrivals: Arrivals,
+        constants: np.ndarray,
+        real: type[np.floating],
+        share: Share = call,
+        since: np.ndarray | None = None,
+    ) -> LayerInput:
+        """For a layer whose neurons have these `constants`, in the precision `real`.
+
+        `since` is, for samples that go on, the time of the state that each begins in: float64 (samples,), ms.
+        """
+        n, samples = len(arrivals.times), len(arrivals)
+        table = np.empty((n, TABLE_COLUMNS), dtype=real)
+        grid, scale = np.empty(n + samples, np.int32), np.empty(samples)
+        events, turns = np.empty(n + AHEAD, EVENT), WorkCounter(samples)
+        events[n:] = 0
+        share(
+            lambda: fill_tables(
+                arrivals.times,
+                arrivals.neurons,
+                arrivals.ptr,
+                constants,
+                events,
+                table,
+                grid,
+                scale,
+                turns,
+                since,
+            )
+        )
+        return cls(arrivals, events, table, grid, scale)
+
+    @property
+    def parts(self) -> Parts:
+        """As the kernels that go back in time take them: times, neurons, ptr, grid, scale, table."""
+        a = self.arrivals
+        return a.times, a.neurons, a.ptr, self.grid, self.scale, self.table
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The state of a layer between two parts of a run; the kernel changes the arrays.
+
+    Attributes
+    ----------
+    u, i : real (blocks, samples, WIDTH)
+        Membrane potentials and synaptic currents at `now`; potentials in a refractory period mean nothing.
+    end : float64 (blocks, samples, WIDTH)
+        Ends of the last refractory periods, ms.
+    now : float64 (blocks, samples)
+        Time of the state, ms: that of the last arrival, or of a later spike that inhibits.
+    """
+
+    u: np.ndarray
+    i: np.ndarray
+    end: np.ndarray
+    now: np.ndarray
+
+    @classmethod
+    def rest(cls, blocks: int, samples: int, real: type[np.floating]) -> Carried:
+        """A layer at rest at time 0."""
+        shape = (blocks, samples, WIDTH)
+        return cls(
+            np.zeros(shape, real),
+            np.zeros(shape, real),
+            np.full(shape, -math.inf),
+            np.zeros((blocks, samples)),
+        )

@@ -1,0 +1,328 @@
+"""The clocked reference: steps of 1 ms, or another length, in float32, as the authors of HM2-BP compute.
+
+What a step does is written down in `eventsnn.reference.clocked`, which gives the same spikes; here layers
+are laid out for the kernel ``cython_ext/engine_clocked.pyx``: position by position, the channels of each
+together, so that a spike adds whole rows of weights.
+
+Reference: Jin, Zhang & Li, "Hybrid Macro/Micro Level Backpropagation for Training Deep Spiking Neural
+Networks", NeurIPS 2018, and the program released with it.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedLink, ClockedRun
+from eventsnn.model import Conv, Dense, Network, Pool, Projection
+from eventsnn.model.bias import last_time, spike_times
+from eventsnn.model.settings import DEFAULT_STEP_MS
+from eventsnn.model.spatial import Geometry
+from eventsnn.model.steps import (
+    SLACK,
+    check_clock,
+    check_length,
+    count_steps,
+    further_connections,
+    last_step,
+    latency_steps,
+    sparse_weights,
+    to_steps,
+)
+from eventsnn.simulate.engines.arguments import check_input, check_t_stop
+from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack
+from eventsnn.simulate.engines.precision import check_network, overflow
+from eventsnn.trace.record import SpikeRecord, make_record
+
+_NONE = np.empty(0, np.int32)
+
+# Of a neuron in the kernel: potential, current, end of the refractory period.
+STATE_BYTES = 12
+# What of it is run at once, the size of a first cache; a tenth or more faster than all at once, as measured
+# on 28x28-15C5-P2-40C5-P2-300-10.
+CACHE_BYTES = 32_000
+
+
+class Layout:
+    """How the kernel numbers the neurons of a layer or of the input.
+
+    Parameters
+    ----------
+    channels, cells : int
+        Neuron ``channel * cells + cell`` of the network has the number ``cell * width + channel`` here.
+    width : int
+        At least `channels`.
+    """
+
+    def __init__(self, channels: int, cells: int, width: int) -> None:
+        self.channels, self.cells, self.width = channels, cells, width
+        self.size = cells * width
+        cell, channel = np.divmod(np.arange(self.size), width)
+        self.neurons = channels * cells
+        self.ids = np.ascontiguousarray(
+            np.arange(self.size).reshape(cells, width)[:, :channels].T.ravel(), np.int32
+        )
+        self.names = np.where(channel < channels, channel * cells + cell, -1).astype(np.int32)
+
+    @classmethod
+    def of(cls, layer: Dense | Conv | Pool) -> Layout:
+        """That of a layer."""
+        if isinstance(layer, Dense):
+            # Blocks of neurons are positions to the loops; one cell to whoever reads the spikes.
+            return cls(layer.neurons, 1, block_count(layer.neurons) * WIDTH)
+        channels = layer.shape[0]
+        return cls(channels, layer.geometry.patches, -(-channels // LANES) * LANES)
+
+
+class ClockedNetwork:
+    """A network as the clocked kernel holds it.
+
+    Parameters
+    ----------
+    network : Network
+        One that `refusal` has nothing against.
+    blocks : dict of str to float32 array (blocks, pre, WIDTH), optional
+        Packed weights, those of `PackedNetwork`; dense layers read them in place, convolutions when `refresh`
+        is called. The network's own by default, and in any case for further connections.
+    step_ms : float
+        Length of a step, ms. The kernel knows steps alone: times and constants are divided by it here.
+
+    Attributes
+    ----------
+    layers : list of ClockedLayer
+    layouts : list of Layout
+        Of the input and of each layer.
+    kernels : dict of str to float32 array (rows, width)
+        Weights of the convolutions as the kernel reads them, rows in the order place in the patch, channel.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        blocks: dict[str, np.ndarray] | None = None,
+        step_ms: float = DEFAULT_STEP_MS,
+    ) -> None:
+        check_network(network, np.float32, clocked=True)
+        self.network = network
+        self.step_ms = step_ms
+        self.blocks = blocks
+        i = network.input
+        self.layouts = [Layout(i.polarities, i.width * i.height, i.polarities)]
+        self.kernels: dict[str, np.ndarray] = {}
+        self.layers: list[ClockedLayer] = []
+        for layer in network.layers:
+            layout = Layout.of(layer)
+            source = self.layouts[-1]
+            if isinstance(layer, Dense):
+                self.layers.append(self._dense(layer, source))
+            else:
+                self.layers.append(self._spatial(layer, layout, source))
+            self.layouts.append(layout)
+        self.links = [self._link(p) for p in further_connections(network)]
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the weights of convolutions from the blocks."""
+        for layer in self.network.layers:
+            if isinstance(layer, Conv):
+                self.kernels[str(layer.name)][:, : layer.channels] = self._shared(layer)
+
+    def _shared(self, layer: Conv) -> np.ndarray:
+        """Weights (rows, channels) of a convolution, rows as in `kernels`."""
+        channels, sources = layer.channels, layer.weight_shape[1]
+        if self.blocks is None:
+            flat = self.network.weights[str(layer.name)].reshape(channels, -1).T
+        else:
+            flat = np.concatenate(list(self.blocks[str(layer.name)]), axis=1)[:, :channels]
+        return np.asarray(flat.reshape(sources, -1, channels).transpose(1, 0, 2).reshape(-1, channels))
+
+    def to_blocks(self, layer: Conv, rows: np.ndarray) -> np.ndarray:
+        """Rows as in `kernels` in the layout (blocks, pre, WIDTH) of packed weights."""
+        channels, sources = layer.channels, layer.weight_shape[1]
+        flat = rows[:, :channels].reshape(-1, sources, channels).transpose(2, 1, 0).reshape(channels, -1)
+        packed = np.zeros((block_count(channels), flat.shape[1], WIDTH), np.float32)
+        pack(flat, packed)
+        return packed
+
+    def run(
+        self, times: np.ndarray, neurons: np.ndarray, steps: int, bias_end: float | None = None
+    ) -> ClockedRun:
+        """One sample: float64 times in ms, sorted, before step `steps`; int32 input neurons.
+
+        The bias neuron fires until `bias_end`, ms; by default until the last input spike.
+        """
+        i, biases = self.network.input, None
+        if i.has_bias:
+            last = float(np.max(times, initial=0.0)) if bias_end is None else bias_end
+            biases = self.bias_steps(last, steps)
+        given = to_steps(times, self.step_ms)
+        try:
+            return ClockedRun(
+                self.layers, given, neurons, i.width * i.height, i.polarities, steps, biases, self.links
+            )
+        except FloatingPointError:
+            raise overflow(np.float32, clocked=True) from None
+
+    def bias_steps(self, end: float, steps: int) -> np.ndarray:
+        """Steps, below `steps`, in which the bias neuron fires until `end` ms; int32, ascending."""
+        found = np.unique(to_steps(spike_times(self.network.input, end), self.step_ms)).astype(np.int32)
+        return found[found < steps]
+
+    def counts(self, run: ClockedRun, number: int) -> np.ndarray:
+        """Spikes of each neuron of a layer (0: the input), int32 array (neurons,)."""
+        return np.asarray(run.counts(number)[self.layouts[number].ids])
+
+    def train(self, run: ClockedRun, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """(times in ms, neurons) of a layer, sorted by both."""
+        steps, ids = run.fired(number)
+        own = ids < self.layouts[number].size  # and not the bias neuron
+        steps, neurons = steps[own], self.layouts[number].names[ids[own]]
+        order = np.lexsort((neurons, steps))
+        return steps[order] * self.step_ms, neurons[order]
+
+    def _link(self, p: Projection) -> ClockedLink:
+        """A further connection in the kernel's numbering, by source neuron."""
+        source, target = self.layouts[p.source + 1], self.layouts[p.target + 1]
+        weights = sparse_weights(self.network, p)
+        pre, post = source.ids[weights.col], target.ids[weights.row]
+        order = np.lexsort((post, pre))
+        ptr = np.searchsorted(pre[order], np.arange(source.size + 1)).astype(np.int32)
+        return ClockedLink(
+            p.source + 1,
+            p.target + 1,
+            latency_steps(p.delay, self.step_ms),
+            ptr,
+            post[order].astype(np.int32),
+            weights.data[order].astype(np.float32),
+        )
+
+    def _dense(self, layer: Dense, source: Layout) -> ClockedLayer:
+        blocks = block_count(layer.neurons)
+        # The bias neuron is the source's last in either numbering.
+        bias = int(self.network.input.has_bias)
+        rows, size = source.neurons + bias, source.size + bias
+        if self.blocks is None:
+            weights = aligned_zeros((blocks, rows, WIDTH), np.float32)
+            pack(_full(self.network.weights[str(layer.name)]), weights)
+        else:
+            weights = self.blocks[str(layer.name)]
+        numbers = [KINDS["dense"], blocks, WIDTH, layer.neurons, rows, 1, source.width]
+        return ClockedLayer(
+            np.array([*numbers, source.channels, size]),
+            *_constants(layer, self.step_ms),
+            _NONE,
+            _NONE,
+            _NONE,
+            _NONE,
+            np.append(source.names, np.int32(source.neurons))[:size],
+            np.append(source.ids, np.int32(source.size))[:rows],
+            weights.reshape(-1),
+            [],
+        )
+
+    def _spatial(self, layer: Conv | Pool, layout: Layout, source: Layout) -> ClockedLayer:
+        geometry, kind = layer.geometry, "conv" if isinstance(layer, Conv) else "pool"
+        weights = np.empty(0, np.float32)
+        rows = geometry.area * source.channels
+        if isinstance(layer, Conv):
+            kernel = self.kernels[str(layer.name)] = aligned_zeros((rows, layout.width), np.float32)
+            weights = kernel.reshape(-1)
+
+        def make(first: int, last: int, parts: list[ClockedLayer]) -> ClockedLayer:
+            numbers = [KINDS[kind], last - first, layout.width, layout.channels, rows, geometry.area]
+            return ClockedLayer(
+                np.array([*numbers, source.width, source.channels, source.size]),
+                *_constants(layer, self.step_ms),
+                *_table_of(geometry, first, last),
+                np.ascontiguousarray(geometry.cells[first:last].ravel(), np.int32),
+                _NONE,
+                _NONE,
+                weights,
+                parts,
+            )
+
+        # Ranges of equal length, as few as keep the state in the first cache.
+        count = -(-layout.size * STATE_BYTES // CACHE_BYTES)
+        bounds = np.linspace(0, layout.cells, min(count, layout.cells) + 1).round().astype(int).tolist()
+        parts = [make(a, b, []) for a, b in pairwise(bounds)] if len(bounds) > 2 else []
+        return make(0, layout.cells, parts)
+
+
+def _table_of(geometry: Geometry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`Geometry.table` of the patches first, ..., last - 1 alone, numbered from 0."""
+    ptr, patch, offset = geometry.table
+    own = (patch >= first) & (patch < last)
+    before = np.concatenate([[0], np.cumsum(own)])
+    return before[ptr].astype(np.int32), patch[own] - np.int32(first), offset[own]
+
+
+def _full(weights: Any) -> np.ndarray:
+    return np.asarray(weights.toarray() if hasattr(weights, "toarray") else weights)
+
+
+def _constants(layer: Dense | Conv | Pool, step_ms: float) -> tuple[np.ndarray, int, bool]:
+    """(threshold, tau_m, tau_s, lateral inhibition), refractory steps, whether to multiply by inverses."""
+    slack = 0.0 if isinstance(layer, Conv) else SLACK
+    tau_m, tau_s = layer.tau_m / step_ms, layer.tau_s / step_ms
+    numbers = [layer.threshold - slack, tau_m, tau_s, layer.lateral_inhibition]
+    # Dividing by a power of two is multiplying by its inverse: the kernel is then much faster.
+    exact = all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (tau_m, tau_s))
+    return np.array(numbers, np.float32), round(layer.refractory / step_ms), exact
+
+
+def run(
+    network: Network,
+    times_ms: np.ndarray,
+    indices: np.ndarray,
+    *,
+    t_stop: float | None,
+    step_ms: float = DEFAULT_STEP_MS,
+) -> SpikeRecord:
+    """Simulate in steps.
+
+    Parameters
+    ----------
+    network : Network
+        Without delays of layers and resting potentials; refractory periods and the delays of connections are
+        whole steps.
+    times_ms, indices : arrays (n,)
+        Input spikes. A time falls into the step floor(t / step_ms); several spikes of a neuron in one step
+        count once, those of the bias neuron, too.
+    t_stop : float, optional
+        End of the run, ms, whose step is the last; by default the end of the network's samples
+        (`RunSettings.duration_ms`), or the last event.
+    step_ms : float
+        Length of a step, ms, > 0.
+
+    Returns
+    -------
+    SpikeRecord
+        float32; times in ms are whole steps.
+
+    Raises
+    ------
+    SimulationError
+        Naming what the clock cannot do.
+    """
+    check_clock(network, step_ms)
+    last = last_time(network, times_ms)
+    duration = network.settings.duration_ms if t_stop is None else None
+    if duration is not None:
+        stop = float(np.nextafter(duration, 0.0))
+    else:
+        stop = check_t_stop(network, last if t_stop is None else t_stop)
+        last = min(last, stop)
+    steps = count_steps(duration, step_ms) if duration is not None else last_step(stop, step_ms) + 1
+    check_length(steps, step_ms, "t_stop" if duration is None else "duration_ms")
+    times, neurons, _ = check_input(network, times_ms, indices, stop)
+    clock = ClockedNetwork(network, step_ms=step_ms)
+    found = clock.run(times, neurons, steps, last)
+    trains = [clock.train(found, number + 1) for number in range(len(network.layers))]
+    biases = clock.bias_steps(last, steps) * step_ms
+    end = stop if duration is None else duration
+    return make_record(
+        network, trains, (times, neurons), end, "clocked", "float32", bias=biases, step_ms=step_ms
+    )

@@ -1,0 +1,148 @@
+"""A network as the kernels hold it: one flat array of packed weights, and the graph that points into it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsnn._ext.engine_queue import QueueState
+from eventsnn.model import Conv, Network, Pool, Projection
+from eventsnn.model.layers import BIAS
+from eventsnn.model.spatial import patch_weights
+from eventsnn.simulate.engines.arguments import constants_row
+from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack, unpack
+from eventsnn.simulate.engines.precision import check_network
+
+
+class PackedNetwork:
+    """Weights of all projections, packed; shared by the queue engine, the sweep engine and the trainer.
+
+    Parameters
+    ----------
+    network : Network
+    real : numpy.float32 or numpy.float64
+        Precision of weights and state.
+
+    Raises
+    ------
+    SimulationError
+        `real` cannot hold a weight or a constant.
+
+    Attributes
+    ----------
+    projections : list of Projection
+        In the order in which simultaneous deliveries are applied.
+    flat : real array
+        Everything, in that order.
+    blocks : dict of str to real array (blocks, pre, WIDTH)
+        Views into `flat` by projection key; writing to them changes the weights.
+    constants : float64 array (layers, 11)
+        What ``lif_fill`` takes.
+    """
+
+    def __init__(self, network: Network, real: type[np.floating]) -> None:
+        check_network(network, real)
+        self.network = network
+        self.real = real
+        self.projections = network.deliveries
+        self.constants = np.array([constants_row(layer.lif) for layer in network.layers])
+        self.resets = np.array([-float(layer.resting) for layer in network.layers])
+        own = [p for p in self.projections if p.source != BIAS]
+        shapes = [self._packed_shape(p) for p in own]
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
+        self.flat = aligned_zeros((int(ends[-1]),), real)
+        self.offsets = {p.key: int(start) for p, start in zip(own, ends, strict=False)}
+        self.blocks = {
+            p.key: self.flat[start:end].reshape(shape)
+            for p, start, end, shape in zip(own, ends[:-1], ends[1:], shapes, strict=True)
+        }
+        for p in own:
+            layer = network.layers[p.target]
+            if isinstance(layer, Conv | Pool):
+                pack(patch_weights(layer, network.weights.get(p.key)), self.blocks[p.key])
+            else:
+                pack(_with_biases(network, p), self.blocks[p.key])
+        for p in self.projections:
+            if p.source == BIAS:
+                # Their weights are the last row of the layer's own, see `_state`.
+                name = str(network.layers[p.target].name)
+                self.offsets[p.key] = self.offsets[name] + (self.blocks[name].shape[1] - 1) * WIDTH
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Weights (post, pre) of every projection that has weights of its own."""
+        return {
+            key: unpack(self.blocks[key], shape[0]).reshape(shape)
+            for key, shape in self.network.weight_shapes().items()
+        }
+
+    def _packed_shape(self, p: Projection) -> tuple[int, int, int]:
+        """(blocks, pre, WIDTH); of a spatial layer for one position, as all share their weights."""
+        layer = self.network.layers[p.target]
+        if isinstance(layer, Conv | Pool):
+            post, pre = layer.shape[0], layer.geometry.source[0] * layer.geometry.area
+        else:
+            bias = self.network.input.has_bias and p.key == layer.name
+            post, pre = layer.neurons, self.network.source_size(p.source) + bias
+        return block_count(post), pre, WIDTH
+
+    def state(self, bias: np.ndarray | None = None) -> QueueState:
+        """The whole network at rest, for the queue engine; `bias` are the bias neuron's spikes, ms."""
+        sizes = [layer.neurons for layer in self.network.layers]
+        graph = [(p.source, p.target, p) for p in self.projections]
+        return self._state(slice(None), sizes, graph, bias)
+
+    def layer_state(self, number: int) -> QueueState:
+        """One layer at rest with the connections within it; its input is what arrives, bias included."""
+        own = [p for p in self.projections if p.target == number and p.source != BIAS]
+        graph = [(0 if p.source == number else -1, 0, p) for p in own]
+        graph.sort(key=lambda row: row[0])
+        return self._state(slice(number, number + 1), [self.network.layers[number].neurons], graph, fed=True)
+
+    def _state(
+        self,
+        layers: slice,
+        sizes: list[int],
+        graph: list[tuple[int, int, Projection]],
+        bias: np.ndarray | None = None,
+        fed: bool = False,
+    ) -> QueueState:
+        rows = [(source, target, self.offsets[p.key], self._rows(p)) for source, target, p in graph]
+        # Arrivals handed to a single layer carry their delay already.
+        delays = [0.0 if fed and source < 0 else p.delay for source, _, p in graph]
+        return QueueState(
+            np.ascontiguousarray(self.constants[layers]),
+            np.array(sizes, dtype=np.int32),
+            np.array(rows, dtype=np.int64).reshape(-1, 4),
+            np.array(delays, dtype=np.float64),
+            self.resets[layers],
+            np.empty(0) if bias is None else bias,
+        )
+
+    def _rows(self, p: Projection) -> int:
+        """Rows of weights in a block of a projection: its source neurons, and that of the bias."""
+        key = str(self.network.layers[p.target].name) if p.source == BIAS else p.key
+        return int(self.blocks[key].shape[1])
+
+
+def _with_biases(network: Network, p: Projection) -> np.ndarray:
+    """Weights (post, pre) of a projection, the column of the biases included where it has one."""
+    weights = network.projection_weights(p)
+    if not (network.input.has_bias and p.key == network.layers[p.target].name):
+        return weights
+    bias = next(q for q in network.projections if q.source == BIAS and q.target == p.target)
+    return np.hstack([weights, network.projection_weights(bias)])
+
+
+_last: PackedNetwork | None = None
+
+
+def pack_once(network: Network, real: type[np.floating]) -> PackedNetwork:
+    """The network packed, for reading only; the last one asked for is kept.
+
+    Packing takes as long as simulating a short recording, and recordings come one after the other through the
+    same network. Its weights cannot change under us: a network's arrays are read-only.
+    """
+    global _last
+    kept = _last
+    if kept is None or kept.network is not network or kept.real is not real:
+        kept = _last = PackedNetwork(network, real)
+    return kept

@@ -1,0 +1,313 @@
+"""Driver of the sweep engine: chains of layers, whole input trains at once.
+
+On dense layers it gives the queue engine's bits; convolutions are summed in another order than there, where
+they are sparse weights, and agree to 1e-9 ms.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from eventsnn._ext.engine_sweep import sweep_blocks
+from eventsnn._ext.patches import count_patches, fill_patches
+from eventsnn._ext.store import SpikeStore, merge_trains
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn.errors import SimulationError
+from eventsnn.model import Conv, Dense, Network, Pool, Reservoir, bias
+from eventsnn.model.spatial import Geometry
+from eventsnn.simulate.engines import queue
+from eventsnn.simulate.engines.arguments import check_dtype, check_input, endless
+from eventsnn.simulate.engines.arrivals import Arrivals, Carried, LayerInput, Share, call
+from eventsnn.simulate.engines.blocks import WIDTH, block_count
+from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
+from eventsnn.simulate.engines.precision import overflow
+from eventsnn.trace.record import SimulationInterrupted, SpikeRecord, make_record
+
+# A kernel call runs one block through all input spikes at the least; more would keep Ctrl-C waiting too long.
+MAX_EVENTS = 8_000_000
+# Neuron updates per kernel call: about 10 ms.
+CHUNK = 10_000_000
+
+
+def refusal(network: Network) -> str | None:
+    """Why the sweep engine cannot run a network; None if it can."""
+    if network.connections:
+        return f"connection {network.connections[0].key!r} makes the network more than a chain of layers"
+    dense = False
+    for layer in network.layers:
+        if isinstance(layer, Reservoir):
+            return f"layer {layer.name!r} is a reservoir"
+        if dense and isinstance(layer, Conv | Pool):
+            return f"the spatial layer {layer.name!r} comes after a dense one"
+        dense = dense or isinstance(layer, Dense)
+    for key in network.sparse_keys:
+        return f"the weights of {key!r} are sparse"
+    for layer in network.layers:
+        if layer.resting:
+            return f"layer {layer.name!r} has a resting potential"
+    return None
+
+
+@dataclass(frozen=True)
+class LayerSpikes:
+    """What a layer fired.
+
+    Attributes
+    ----------
+    spikes : Arrivals
+        Sorted by (time, neuron) within each sample.
+    by_block : (times, neurons, ptr)
+        The same in the order block, sample, time; see ``SpikeStore.collect``.
+    counts : int64 array (samples, neurons)
+    """
+
+    spikes: Arrivals
+    by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
+    counts: np.ndarray
+
+
+def run(
+    network: Network,
+    times_ms: np.ndarray,
+    indices: np.ndarray,
+    *,
+    dtype: str = "float64",
+    t_stop: float | None = None,
+) -> SpikeRecord:
+    """Simulate a chain of layers, exactly; arguments and result as `eventsnn.simulate.engines.queue.run`.
+
+    Raises
+    ------
+    SimulationError
+        Also for a network with further connections or a recording of more than `MAX_EVENTS` events.
+    """
+    reason = refusal(network)
+    if reason:
+        raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
+    return run_packed(pack_once(network, check_dtype(dtype)), times_ms, indices, t_stop=t_stop)
+
+
+def run_packed(
+    packed: PackedNetwork, times_ms: np.ndarray, indices: np.ndarray, *, t_stop: float | None = None
+) -> SpikeRecord:
+    """`run` for a network that is packed already."""
+    network = packed.network
+    times, inputs, stop = check_input(network, times_ms, indices, t_stop)
+    if len(times) > MAX_EVENTS:
+        raise SimulationError(
+            f"engine 'sweep' takes up to {MAX_EVENTS} events at once, got {len(times)}; use engine='queue'"
+        )
+    arrivals = Arrivals.join([(times, inputs)])
+    last = np.array([bias.last_time(network, times_ms)])
+    biases, kind = bias.until(network, times_ms, stop), packed.flat.dtype.name
+    trains: list[tuple[np.ndarray, np.ndarray]] = []
+    try:
+        for number, layer in enumerate(network.layers):
+            size = network.source_size(number - 1)
+            reached = arrivals.delayed(layer.delay).with_bias(network.input, size, last, layer.delay)
+            reached = _until(reached, stop)
+            if isinstance(layer, Conv | Pool):
+                fired = run_patches(packed, number, *reached.sample(0), stop)
+                arrivals = Arrivals.join([(fired.times, fired.neurons)])
+                trains.append(arrivals.sample(0))
+                continue
+            given = LayerInput.of(reached, packed.constants[number], packed.real)
+            arrivals = run_layer(packed, number, given, stop).spikes
+            trains.append(arrivals.sample(0))
+    except KeyboardInterrupt:
+        nothing = (np.empty(0), np.empty(0, np.int32))
+        trains += [nothing] * (len(network.layers) - len(trains))
+        record = make_record(
+            network, trains, (times, inputs), 0.0, "sweep", kind, interrupted=True, bias=biases
+        )
+        raise SimulationInterrupted(record) from None
+    except OverflowError as error:
+        raise endless(error) from None
+    return make_record(network, trains, (times, inputs), stop, "sweep", kind, bias=biases)
+
+
+def _until(arrivals: Arrivals, stop: float) -> Arrivals:
+    """Without what arrives after `stop`; for a single sample."""
+    if stop == math.inf:
+        return arrivals
+    keep = int(np.searchsorted(arrivals.times, stop, side="right"))
+    return Arrivals(arrivals.times[:keep], arrivals.neurons[:keep], np.array([0, keep]))
+
+
+def run_layer(
+    packed: PackedNetwork, number: int, given: LayerInput, stop: float, share: Share = call, threads: int = 1
+) -> LayerSpikes:
+    """Spikes of one layer for every sample of a batch.
+
+    Parameters
+    ----------
+    share : callable
+        Calls the work it is given once on each of `threads` threads.
+    """
+    layer = packed.network.layers[number]
+    arrivals = given.arrivals
+    if layer.lateral_inhibition and layer.neurons > WIDTH:
+        # Spikes inhibit other blocks at once: only the queue can tell what comes next.
+        trains = _queue_trains(packed, number, arrivals, stop, share)
+        return order_by_block(Arrivals.join(trains), layer.neurons)
+    # A few units for each thread, so that none waits long; a block's weights stay in its thread's cache.
+    blocks = len(packed.blocks[str(layer.name)])
+    parts = 1 if threads == 1 else -(-4 * threads // blocks)
+    return merge(sweep_all(packed, number, given, stop, share, parts), layer.neurons, share)
+
+
+def sweep_all(
+    packed: PackedNetwork,
+    number: int,
+    given: LayerInput,
+    stop: float,
+    share: Share = call,
+    parts: int = 1,
+    carried: Carried | None = None,
+    until: float = math.inf,
+) -> SpikeStore:
+    """All blocks of a layer through all samples, from rest or from the state `carried` on.
+
+    `until` is, for the latter, the time up to which spikes can be known: none at it or later.
+    """
+    layer, arrivals = packed.network.layers[number], given.arrivals
+    weights = packed.blocks[str(layer.name)]
+    blocks = len(weights)
+    store = SpikeStore(blocks, len(arrivals), parts)
+    lateral = packed.blocks.get(f"{layer.name}:lateral", np.empty((0, 0, 0), packed.real))
+    turns = WorkCounter(blocks * store.parts)
+    # A call ends after about `CHUNK` neuron updates, so that Ctrl-C is heard.
+    most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
+    state = {} if carried is None else {name: getattr(carried, name) for name in ("u", "i", "end", "now")}
+
+    def work() -> None:
+        while turns.left:
+            sweep_blocks(
+                weights,
+                lateral,
+                packed.constants[number],
+                given.events,
+                arrivals.ptr,
+                given.table,
+                stop,
+                store,
+                turns,
+                most,
+                **state,
+                until=until,
+            )
+
+    try:
+        share(work)
+    except FloatingPointError:
+        raise overflow(packed.real, str(layer.name)) from None
+    return store
+
+
+@dataclass(frozen=True)
+class PatchRun:
+    """What a spatial layer did in one sample; every position of it counts as a sample of a dense layer.
+
+    Attributes
+    ----------
+    given : LayerInput
+        What arrived, position by position.
+    by_block : (times, neurons, ptr)
+        Spikes in the order block, position, time; the neurons are channels.
+    counts : int64 array (positions, channels)
+    times : float64 array (n,), ms; neurons : int32 array (n,)
+        The layer's spikes, sorted by (time, neuron).
+    """
+
+    given: LayerInput
+    by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
+    counts: np.ndarray
+    times: np.ndarray
+    neurons: np.ndarray
+
+
+def expand(geometry: Geometry, times: np.ndarray, neurons: np.ndarray) -> Arrivals:
+    """The spikes that fall into each patch, a sample for each; source neurons are channel * area + place.
+
+    Its twin stands in the tests: a loop over events and patches.
+    """
+    cell_ptr, patch, offset = geometry.table
+    ptr = np.empty(geometry.patches + 1, np.int64)
+    count_patches(neurons, cell_ptr, patch, ptr)
+    found = Arrivals(np.empty(ptr[-1]), np.empty(ptr[-1], np.int32), ptr)
+    cursor = ptr[:-1].copy()
+    fill_patches(times, neurons, cell_ptr, patch, offset, geometry.area, cursor, found.times, found.neurons)
+    return found
+
+
+def run_patches(
+    packed: PackedNetwork, number: int, times: np.ndarray, neurons: np.ndarray, stop: float
+) -> PatchRun:
+    """Spikes of a convolution or pooling layer in one sample, on the calling thread."""
+    layer = packed.network.layers[number]
+    assert isinstance(layer, Conv | Pool)
+    arrivals = expand(layer.geometry, times, neurons)
+    given = LayerInput.of(arrivals, packed.constants[number], packed.real)
+    by_block = sweep_all(packed, number, given, stop).collect()
+    return merge_patches(layer, given, by_block)
+
+
+def merge_patches(
+    layer: Conv | Pool, given: LayerInput, by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> PatchRun:
+    """The spikes of a spatial layer, from those of its positions as ``SpikeStore.collect`` gives them."""
+    patches, (channels, _, _) = layer.geometry.patches, layer.shape
+    fired, channel, ptr = by_block
+    position = np.repeat(np.arange(len(ptr) - 1) % patches, np.diff(ptr))
+    own = (channel * patches + position).astype(np.int32)
+    total = np.array([0, len(fired)], np.int64)
+    merged_times, merged = np.empty(len(fired)), np.empty(len(fired), np.int32)
+    counts = np.empty((1, layer.neurons), np.int64)
+    merge_trains(fired, own, ptr, total, merged_times, merged, counts, WorkCounter(1))
+    # Trains were merged by position; neurons that fire at one instant are to stand in their own order.
+    if (np.diff(merged_times) == 0.0).any():
+        order = np.lexsort((merged, merged_times))
+        merged_times, merged = merged_times[order], merged[order]
+    by_position = np.ascontiguousarray(counts.reshape(channels, patches).T)
+    return PatchRun(given, by_block, by_position, merged_times, merged)
+
+
+def _queue_trains(
+    packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float, share: Share
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    trains: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0), np.empty(0, np.int32))] * len(arrivals)
+    turns = WorkCounter(len(arrivals))
+
+    def work() -> None:
+        while (sample := turns.take()) >= 0:
+            trains[sample] = queue.run_layer(packed, number, *arrivals.sample(sample), stop)
+
+    share(work)
+    return trains
+
+
+def merge(store: SpikeStore, neurons: int, share: Share) -> LayerSpikes:
+    by_block = store.collect()
+    totals = np.diff(by_block[2]).reshape(store.blocks, store.samples).sum(axis=0)
+    ptr = np.concatenate([[0], np.cumsum(totals)]).astype(np.int64)
+    merged = Arrivals(np.empty(ptr[-1]), np.empty(ptr[-1], np.int32), ptr)
+    counts = np.empty((store.samples, neurons), np.int64)
+    turns = WorkCounter(store.samples)
+    share(lambda: merge_trains(*by_block, ptr, merged.times, merged.neurons, counts, turns))
+    return LayerSpikes(merged, by_block, counts)
+
+
+def order_by_block(spikes: Arrivals, neurons: int) -> LayerSpikes:
+    """A layer's spikes from those sorted by (time, neuron) within each sample."""
+    blocks, samples = block_count(neurons), len(spikes)
+    sample = np.repeat(np.arange(samples), np.diff(spikes.ptr))
+    key = (spikes.neurons // WIDTH).astype(np.int64) * samples + sample
+    order = np.argsort(key, kind="stable")
+    ptr = np.concatenate([[0], np.cumsum(np.bincount(key, minlength=blocks * samples))]).astype(np.int64)
+    counts = np.bincount(sample * neurons + spikes.neurons, minlength=samples * neurons)
+    return LayerSpikes(
+        spikes, (spikes.times[order], spikes.neurons[order], ptr), counts.reshape(samples, neurons)
+    )

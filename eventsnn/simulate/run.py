@@ -1,0 +1,268 @@
+"""The one verb of simulation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eventsnn.errors import EventStreamError, SimulationError
+from eventsnn.events import EventStream, Stabilisation
+from eventsnn.events.origin import find_origin
+from eventsnn.model import Network
+from eventsnn.model.steps import choose_step
+from eventsnn.simulate.engines import clocked, queue, sweep, twin
+from eventsnn.simulate.engines.arguments import check_dtype
+from eventsnn.trace.record import SimulationInterrupted, SpikeRecord
+
+ENGINES = ("auto", "queue", "sweep", "twin", "clocked")
+
+LATEST_START_MS = 2.0**23
+"""From here on (2.3 hours) float64 times in ms are more than 1e-9 ms apart."""
+
+
+def simulate(
+    network: Network,
+    events: EventStream | np.ndarray | tuple[np.ndarray, np.ndarray],
+    *,
+    engine: str = "auto",
+    step_ms: float | None = None,
+    dtype: str | None = None,
+    t_stop: float | None = None,
+    origin_us: int | None = None,
+    trace: str | os.PathLike[str] | None = None,
+    record: Iterable[str] = ("spikes",),
+    potential_step: float = 1.0,
+    potential_layers: Iterable[str] | None = None,
+) -> SpikeRecord:
+    """Send a recording through a network, event by event: no frames, no time step, exact spike times.
+
+    Parameters
+    ----------
+    network : Network
+    events : EventStream, structured array or (times_ms, indices)
+        A recording for the network's sensor; a structured array has fields t (microseconds), x, y, p as
+        tonic's do. A pair gives float times in ms, taken as they are, and input neurons.
+    engine : {"auto", "queue", "sweep", "twin", "clocked"}
+        ``auto`` runs the network as it was trained (`Network.settings`), in exact time by default: ``queue``
+        runs any network; ``sweep`` runs chains of layers, faster; ``twin`` is the readable plain-Python
+        engine (float64 only). In float64 they agree in every spike and to 1e-9 ms. ``clocked`` is not exact:
+        it takes steps as the authors of HM2-BP do (float32 only).
+    step_ms : float, optional
+        Length of the clock's step, ms; that of the network's settings, or 1, by default.
+    dtype : {"float64", "float32"}, optional
+        Precision of membrane potentials and synaptic currents; float64 by default, float32 on the clock.
+    t_stop : float, optional
+        Last time to simulate, ms, included; None runs until no neuron can fire any more. A network with
+        recurrent connections needs it. Counted from the origin, like all times of the result.
+        Last time to simulate, ms, included. None runs until no neuron can fire any more; the clock, until the
+        step of the last event. Where the network's settings state how long a sample lasts, None leaves out
+        later events, and stops the clock, and networks with recurrent connections, then. Without that, these
+        need `t_stop` in exact time.
+
+    Other Parameters
+    ----------------
+    origin_us : int, optional
+        The recording's time that is time 0 of the run, microseconds. By default 0 if the recording begins
+        within the first second of its clock, else the time of its first event: see `eventsnn.events.origin`.
+        The result keeps it as ``run.origin_us``.
+    trace : path, optional
+        Write an HDF5 trace of the run.
+    record : iterable of {"spikes", "potential", "spsp"}
+        What the trace holds; without a trace, what the result does: ``run.potential("hidden")``,
+        ``run.spsp("output", neuron, spike)``.
+    potential_step : float
+        Grid of the recorded membrane potentials, ms, > 0.
+    potential_layers : iterable of str, optional
+        Layers whose potentials are recorded, all by default.
+
+    Returns
+    -------
+    SpikeRecord
+        ``run["hidden"].times`` (float64, ms, sorted by (time, neuron)), ``.neurons``, ``.counts``;
+        ``run.decision``.
+
+    Raises
+    ------
+    SimulationError
+        For events that do not fit the network, an unknown engine or dtype, a missing `t_stop`.
+    EventStreamError
+        For a recording that begins before 0 (or `origin_us`).
+    TraceError
+        If the trace cannot be written, or there is nothing that can be recorded by such a name.
+    SimulationInterrupted
+        On Ctrl-C (a KeyboardInterrupt), with the record so far.
+    """
+    if engine not in ENGINES:
+        raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    step = choose_step(network, engine, step_ms)
+    engine = "clocked" if step is not None else engine
+    dtype = ("float64" if step is None else "float32") if dtype is None else dtype
+    check_dtype(dtype)
+    layers = None if potential_layers is None else tuple(potential_layers)
+    options = _check_record(network, record, potential_step, layers, engine)
+    given = to_input(network, events, origin_us)
+    duration = network.settings.duration_ms
+    if duration is not None and t_stop is None:
+        keep = given.times < duration
+        given = given._replace(times=given.times[keep], indices=given.indices[keep])
+        if step is None and network.is_recurrent:
+            t_stop = duration
+    if engine == "auto":
+        engine = "queue" if sweep.refusal(network) or len(given.times) > sweep.MAX_EVENTS else "sweep"
+    if trace is None:
+        run = _run(network, given, engine, dtype, t_stop, step)
+        if options == ("spikes",):
+            return run
+        from eventsnn.trace.memory import with_recorded
+
+        return with_recorded(network, run, options, potential_step=potential_step, potential_layers=layers)
+    from eventsnn.trace.writer import TraceWriter
+
+    config = {"engine": engine, "dtype": dtype, "t_stop": t_stop}
+    if step is not None:
+        config["step_ms"] = step
+    # The file is begun before the simulation: a wrong option or an unwritable folder must not cost a run.
+    with TraceWriter(
+        trace,
+        network,
+        record=options,
+        config=config,
+        potential_step=potential_step,
+        potential_layers=layers,
+    ) as writer:
+        try:
+            run = _run(network, given, engine, dtype, t_stop, step)
+        except SimulationInterrupted as stopped:
+            writer.append(stopped.record)
+            writer.close()
+            raise
+        writer.append(run)
+    return run
+
+
+def _check_record(
+    network: Network, record: Iterable[str], step: float, layers: tuple[str, ...] | None, engine: str
+) -> tuple[str, ...]:
+    """What to record; what is commonest needs no more modules."""
+    if record == ("spikes",) and layers is None:
+        return ("spikes",)
+    from eventsnn.trace.memory import check_recording
+
+    return check_recording(network, record, step, layers, engine)
+
+
+class InputSpikes(NamedTuple):
+    """What a network takes of a recording; `to_input` makes it."""
+
+    times: np.ndarray
+    """ms from the origin, float (n,)."""
+
+    indices: np.ndarray
+    """Input neurons, int (n,)."""
+
+    origin_us: int | None
+    """The recording's time that is 0 ms, microseconds; None where nothing says it: there are no events."""
+
+
+def _run(
+    network: Network,
+    given: InputSpikes,
+    engine: str,
+    dtype: str,
+    t_stop: float | None,
+    step_ms: float | None,
+) -> SpikeRecord:
+    origin = given.origin_us or 0
+    try:
+        run = _run_engine(network, given.times, given.indices, engine, dtype, t_stop, step_ms)
+    except SimulationInterrupted as stopped:
+        raise SimulationInterrupted(replace(stopped.record, origin_us=origin)) from None
+    return replace(run, origin_us=origin)
+
+
+def _run_engine(
+    network: Network,
+    times: np.ndarray,
+    indices: np.ndarray,
+    engine: str,
+    dtype: str,
+    t_stop: float | None,
+    step_ms: float | None,
+) -> SpikeRecord:
+    if engine == "twin":
+        if np.dtype(dtype) != np.float64:
+            raise SimulationError("engine 'twin' computes in float64 only")
+        return twin.run(network.lowered, times, indices, t_stop=t_stop)
+    if step_ms is not None:
+        if np.dtype(dtype) != np.float32:
+            raise SimulationError(
+                "engine 'clocked' computes in float32 only; engine 'queue' or 'sweep' runs the network in "
+                "exact time"
+            )
+        return clocked.run(network, times, indices, t_stop=t_stop, step_ms=step_ms)
+    if engine == "queue":
+        network = network.lowered
+    module: Any = {"queue": queue, "sweep": sweep}[engine]
+    record: SpikeRecord = module.run(network, times, indices, dtype=dtype, t_stop=t_stop)
+    return record
+
+
+def to_input(network: Network, events: Any, origin_us: int | None = None) -> InputSpikes:
+    """Input spikes of a recording for the network's sensor; the door for all events given to simulations.
+
+    Parameters
+    ----------
+    network : Network
+    events : EventStream, structured array or (times_ms, indices)
+    origin_us : int, optional
+        Where time begins; the rule of `eventsnn.events.origin` without it. A pair has begun already.
+
+    Raises
+    ------
+    SimulationError
+        If the recording's sensor is not the network's, or a pair of floats begins so late that its times are
+        no longer exact.
+    EventStreamError
+        If a structured array holds events that make no sense, or the recording begins before its origin.
+    """
+    if isinstance(events, tuple):
+        return _check_pair(events, origin_us)
+    if not isinstance(events, EventStream):
+        events = EventStream.from_structured(events, sensor_size=network.input.sensor_size)
+    if tuple(events.sensor_size) != network.input.sensor_size:
+        width, height, polarities = events.sensor_size
+        want = network.input
+        raise SimulationError(
+            f"events: the recording's sensor is {width} x {height} x {polarities}, "
+            f"the network's input is {want.width} x {want.height} x {want.polarities}"
+        )
+    try:
+        origin = find_origin(events.events["t"], origin_us)
+    except EventStreamError as error:
+        raise EventStreamError(f"events: {error}") from None
+    known = origin if len(events) or origin_us is not None else None
+    if network.settings.stabilise is None:
+        return InputSpikes(events.times_ms(origin), events.input_indices(), known)
+    begun = events.events.copy()
+    begun["t"] -= origin
+    still = Stabilisation(network.settings.stabilise).apply(begun, events.sensor_size)
+    events = EventStream(still, events.sensor_size)
+    return InputSpikes(events.times_ms(0), events.input_indices(), known)
+
+
+def _check_pair(pair: tuple[Any, ...], origin_us: int | None) -> InputSpikes:
+    if len(pair) != 2:
+        raise SimulationError(f"events: a tuple must be (times_ms, indices), got {len(pair)} items")
+    times = np.asarray(pair[0])
+    if origin_us is None and times.size and times.dtype.kind in "iuf" and np.min(times) >= LATEST_START_MS:
+        first = float(np.min(times))
+        raise SimulationError(
+            f"events: the first is at {first:g} ms, where float64 knows times to {np.spacing(first):.1g} ms "
+            "only; give an EventStream, whose times are whole microseconds, or subtract the recording's "
+            "start (origin_us=0 takes the times as they are)"
+        )
+    return InputSpikes(times, np.asarray(pair[1]), 0 if origin_us is None and times.size else origin_us)

@@ -1,0 +1,376 @@
+"""A simulation whose events come in parts: recordings of any length, live input, runs that go on later."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from eventsnn._util.saved import StateError, StateReader
+from eventsnn.errors import EventStreamError, SimulationError
+from eventsnn.events import EventStream
+from eventsnn.events.origin import find_origin
+from eventsnn.model import Dense, Network
+from eventsnn.model.bias import Certain, InParts
+from eventsnn.simulate.engines import streaming
+from eventsnn.simulate.engines.arguments import check_dtype, check_input, check_t_stop, endless, in_order
+from eventsnn.simulate.engines.streaming import State, Stream, Train
+from eventsnn.simulate.engines.twin import TwinStream
+from eventsnn.simulate.run import InputSpikes, to_input
+from eventsnn.simulate.state import SavedState, damaged, load_state, save_state
+from eventsnn.trace.record import ExitReason, SpikeRecord, decide, describe_decision, make_record
+
+ENGINES = ("auto", "queue", "sweep", "twin")
+# Neuron updates in one go of a first layer: some 20 ms, and arrays of a few MB.
+PART_UPDATES = 1 << 24
+MOST_EVENTS, FEWEST_EVENTS = 1 << 15, 256
+
+
+class Simulation:
+    """A network in the middle of a simulation: feed it events as they come, get the spikes that are certain.
+
+    Memory does not grow with the length of the run. However the events are cut into parts, the spikes are
+    those of one `simulate` over all of them, to the last bit.
+
+    Parameters
+    ----------
+    network : Network
+        Dense weights, or a loop that takes no time; sparse networks take their input at once, as do
+        loops with biases.
+    engine : {"auto", "queue", "sweep", "twin"}
+        As for `simulate`; "auto" refuses a network that was trained on a clock. The duration of a sample that
+        its settings may state is not regarded.
+    dtype : {"float64", "float32"}
+        Precision of membrane potentials and synaptic currents.
+    t_stop : float, optional
+        Last time to simulate, ms, included. A network with recurrent connections needs it to `finish`.
+    origin_us : int, optional
+        As for `simulate`. Without it the first events that are fed decide.
+
+    Attributes
+    ----------
+    network : Network
+    engine, dtype : str
+        What runs.
+    t_complete : float
+        ms; every spike before it has been returned, none at it or later, and no event before it is taken any
+        more.
+    events : int
+        Events taken.
+    origin_us : int or None
+        The recording's time that is 0 ms, microseconds; None until there are events.
+    counts : dict of str to int64 array (neurons,)
+        Spikes of every layer so far.
+
+    Raises
+    ------
+    SimulationError
+        Naming the argument, or what of the network cannot be simulated in parts.
+
+    Examples
+    --------
+    >>> run = Simulation(network)                                       # doctest: +SKIP
+    >>> with open_events("long.raw") as recording:                      # doctest: +SKIP
+    ...     for part in recording:
+    ...         print(run.feed(part)["output"].times)
+    >>> run.finish().decision                                           # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        engine: str = "auto",
+        dtype: str = "float64",
+        t_stop: float | None = None,
+        origin_us: int | None = None,
+    ) -> None:
+        real = check_dtype(dtype)
+        if engine not in ENGINES:
+            raise SimulationError(f"engine must be one of {', '.join(ENGINES)} in parts, got {engine!r}")
+        if engine == "twin" and real is not np.float64:
+            raise SimulationError("engine 'twin' computes in float64 only")
+        if engine == "auto" and network.settings.engine == "clocked":
+            raise SimulationError(
+                "the network was trained on a clock, which does not run in parts; engine 'queue' or 'sweep' "
+                "runs it in exact time"
+            )
+        self.network, self.dtype = network, np.dtype(real).name
+        self.t_stop = t_stop
+        # A stop that is missing is a matter for `finish`.
+        self._stop = math.inf if t_stop is None else check_t_stop(network, t_stop)
+        self.engine = engine if engine == "twin" else streaming.choose(network, engine)
+        self._stream: Stream = (
+            TwinStream(network.lowered)
+            if self.engine == "twin"
+            else streaming.make_stream(network, self.engine, real)
+        )
+        widest = max((layer.neurons for layer in network.layers if isinstance(layer, Dense)), default=1)
+        self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
+        self._held: Train = (np.empty(0), np.empty(0, np.int32))  # at the last instant
+        self._bias = InParts(network.input)
+        self._early: list[Train] = [(np.empty(0), np.empty(0, np.int32))] * len(network.layers)
+        self._ended: str | None = None
+        self.origin_us = None if origin_us is None else find_origin(np.empty(0, np.int64), origin_us)
+        self.t_complete = 0.0
+        self.events = 0
+        self.counts = {str(layer.name): np.zeros(layer.neurons, np.int64) for layer in network.layers}
+
+    def feed(
+        self,
+        events: EventStream | np.ndarray | tuple[np.ndarray, np.ndarray],
+        *,
+        until: float | None = None,
+    ) -> SpikeRecord:
+        """Take the events that follow those before, and return the spikes that are certain now.
+
+        Parameters
+        ----------
+        events : EventStream, structured array or (times_ms, indices)
+            As for `simulate`; none earlier than `t_complete`. Events at the very last instant wait for the
+            next call, as more may come at that instant.
+        until : float, optional
+            ms: no event before this time will come any more. Without it, none before the last event. With
+            biases, spikes are certain up to the bias neuron's first spike after the last event at most.
+
+        Returns
+        -------
+        SpikeRecord
+            Those from the `t_complete` before up to the new one, which is its `t_end`; `exit_reason` is PART.
+
+        Raises
+        ------
+        SimulationError
+            For events that do not fit the network or come too late; the simulation is as it was before.
+        """
+        self._check_open()
+        given = self._to_input(events)
+        times, inputs, _ = check_input(self.network, given.times, given.indices, math.inf)
+        if len(times) and times[0] < self.t_complete:
+            raise SimulationError(
+                f"events: one at {times[0]:.6f} ms comes after {self.t_complete:.6f} ms were simulated; "
+                "feed events in order of time"
+            )
+        horizon = max(self.t_complete, float(times[-1]) if len(times) else 0.0)
+        if until is not None:
+            if not (math.isfinite(until) and until >= 0.0):
+                raise SimulationError(f"until must be a time >= 0 ms, got {until!r}")
+            horizon = max(horizon, float(until))
+        # Beyond its next spike the bias neuron is silent, unless another event comes.
+        horizon = min(horizon, self._bias.limit(float(times[-1]) if len(times) else 0.0))
+        self.events += len(times)
+        # Who names a time before there are events counts from 0.
+        self.origin_us = 0 if given.origin_us is None and until else given.origin_us
+        times, inputs = (np.concatenate(pair) for pair in zip(self._held, (times, inputs), strict=True))
+        times, inputs = in_order(times, inputs)
+        ready = int(np.searchsorted(times, horizon))
+        self._held = times[ready:].copy(), inputs[ready:].copy()
+        return self._advance((times[:ready], inputs[:ready]), horizon, ExitReason.PART)
+
+    def finish(self) -> SpikeRecord:
+        """There are no more events: simulate up to `t_stop`, or until the network is quiet.
+
+        Returns the spikes that no `feed` has returned. Nothing can be fed afterwards.
+
+        Raises
+        ------
+        SimulationError
+            If the network is recurrent and there is no `t_stop`.
+        """
+        self._check_open()
+        check_t_stop(self.network, self.t_stop)
+        held, self._held = self._held, (np.empty(0), np.empty(0, np.int32))
+        quiet = self._stop == math.inf
+        part = self._advance(held, math.inf, ExitReason.QUIET if quiet else ExitReason.T_STOP)
+        self._ended = "it is finished"
+        return part
+
+    @property
+    def held(self) -> int:
+        """How many of the events taken are at `t_complete`, and wait for more at that instant."""
+        return len(self._held[0])
+
+    @property
+    def decision(self) -> int | None:
+        """Output neuron with the most spikes so far, the lowest among equals; None while it is silent."""
+        return decide(self.counts[self.network.names[-1]])
+
+    def summary(self) -> dict[str, Any]:
+        """As `SpikeRecord.summary`, of all spikes so far."""
+        return {
+            **describe_decision(self.decision, self.network.classes),
+            "counts": [int(n) for n in self.counts[self.network.names[-1]]],
+            "layers": {name: {"spikes": int(counts.sum())} for name, counts in self.counts.items()},
+        }
+
+    def save(self, path: str | os.PathLike[str], **notes: Any) -> None:
+        """Write the state to a file, from which `resume` goes on; the file appears complete or not at all.
+
+        `notes` is whatever JSON can hold; `eventsnn.simulate.state.load_state` returns it.
+        """
+        self._check_open()
+        save_state(path, self, self._arrays(), notes)
+
+    def _arrays(self) -> State:
+        """The state, as `SavedState` has it."""
+        arrays = {f"state/{name}": array for name, array in self._stream.save().items()}
+        arrays |= {f"bias/{name}": array for name, array in self._bias.save().items()}
+        arrays |= {f"counts/{name}": counts for name, counts in self.counts.items()}
+        for number, (times, neurons) in enumerate([self._held, *self._early]):
+            arrays |= {f"times/{number}": times, f"neurons/{number}": neurons}
+        return arrays
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What an engine holds cannot be pickled; what it goes on from can. A copy shares no array with it.
+        arrays = self._arrays() if self._ended is None else {}
+        state = SavedState(
+            path="a copy",
+            engine=self.engine,
+            dtype=self.dtype,
+            t_complete=self.t_complete,
+            events=self.events,
+            origin_us=self.origin_us,
+            notes={},
+            arrays=copy.deepcopy(arrays),
+        )
+        counts = {name: counts.copy() for name, counts in self.counts.items()}
+        return _rebuild, (type(self), self.network, self.t_stop, state, self._ended, counts)
+
+    def __repr__(self) -> str:
+        ended = "" if self._ended is None else f", {self._ended}"
+        return (
+            f"<Simulation of {self.network!r}: {self.events:,} events, complete up to "
+            f"{self.t_complete:.6g} ms, engine {self.engine}, {self.dtype}{ended}>"
+        )
+
+    @classmethod
+    def resume(
+        cls, path: str | os.PathLike[str], network: Network, *, t_stop: float | None = None
+    ) -> Simulation:
+        """Go on from a saved state: with the same spikes, to the last bit, as if the run had not stopped.
+
+        Raises
+        ------
+        SimulationError
+            The file cannot be read, was changed since it was saved, or is of another network; names the file.
+        """
+        saved = load_state(path, network)
+        return cls.take_up(saved, network, t_stop=t_stop)
+
+    @classmethod
+    def take_up(cls, saved: SavedState, network: Network, *, t_stop: float | None = None) -> Simulation:
+        """`resume` from what `eventsnn.simulate.state.load_state` has read.
+
+        Raises
+        ------
+        SimulationError
+            The state cannot be one of this network and engine; names the file.
+        """
+        run = cls(network, engine=saved.engine, dtype=saved.dtype, t_stop=t_stop)
+        try:
+            run._restore(StateReader(saved.arrays), saved)
+        except StateError as error:
+            raise damaged(saved.path, str(error)) from None
+        return run
+
+    def _restore(self, state: StateReader, saved: SavedState) -> None:
+        sizes = [self.network.input.neurons, *(layer.neurons for layer in self.network.layers)]
+        now = self.t_complete = saved.t_complete
+        # The input that is held came at the last instant; spikes known early come later, behind a delay.
+        self._held, *self._early = [
+            state.train(f"times/{n}", f"neurons/{n}", size, lowest=now, highest=math.inf if n else now)
+            for n, size in enumerate(sizes)
+        ]
+        if saved.events < self.held:
+            raise StateError(f"events is {saved.events}, but {self.held} wait at the last instant")
+        self.events, self.origin_us = saved.events, saved.origin_us
+        for name, counts in self.counts.items():
+            counts[...] = state.numbers(f"counts/{name}", counts.shape, np.int64, lowest=0)
+        following = self._bias.restore(state.within("bias/"), now)
+        self._stream.restore(state.within("state/"), now, following)
+        state.close()
+
+    def _to_input(self, events: Any) -> InputSpikes:
+        """`eventsnn.simulate.run.to_input`, from the origin of the events before."""
+        if self.origin_us is None or not self.events:
+            return to_input(self.network, events, self.origin_us)
+        try:
+            return to_input(self.network, events, self.origin_us)
+        except EventStreamError as error:
+            raise SimulationError(
+                f"{error}: events before them have set the origin; feed events in order of time"
+            ) from None
+
+    def _check_open(self) -> None:
+        if self._ended is not None:
+            raise SimulationError(f"the simulation cannot go on: {self._ended}; begin a new one")
+
+    def _advance(self, given: Train, horizon: float, reason: ExitReason) -> SpikeRecord:
+        parts: list[list[Train]] = []
+        # Until all is done there is no way back: Ctrl-C in between, say, leaves layers at different times.
+        self._ended = "it was broken off in the middle of a part"
+        try:
+            bias = self._bias.take(horizon)
+            biases = bias.times
+            for part, border in self._cut(given, horizon):
+                parts.append(self._stream.advance(part, border, self._stop, bias))
+                bias = Certain(bias.times[:0], bias.following)
+        except OverflowError as error:
+            raise endless(error) from None
+        self._ended = None
+        self.t_complete = horizon
+        trains = [self._collect(n, list(layer), horizon) for n, layer in enumerate(zip(*parts, strict=True))]
+        for (_, neurons), name in zip(trains, self.network.names, strict=True):
+            self.counts[name] += np.bincount(neurons, minlength=len(self.counts[name]))
+        end = horizon if reason is ExitReason.PART else self._stop
+        spikes = biases[biases <= self._stop]
+        record = make_record(
+            self.network, trains, given, end, self.engine, self.dtype, reason=reason, bias=spikes
+        )
+        return replace(record, origin_us=self.origin_us or 0)
+
+    def _collect(self, number: int, parts: list[Train], horizon: float) -> Train:
+        """Spikes of a layer before the horizon; later ones, known behind a delay, wait for their turn."""
+        parts = [self._early[number], *parts]
+        times, neurons = np.concatenate([t for t, _ in parts]), np.concatenate([n for _, n in parts])
+        ready = len(times) if horizon == math.inf else int(np.searchsorted(times, horizon))
+        self._early[number] = times[ready:].copy(), neurons[ready:].copy()
+        return times[:ready], neurons[:ready]
+
+    def _cut(self, given: Train, horizon: float) -> list[tuple[Train, float]]:
+        """Parts of bounded size, none of which ends within an instant, and their horizons."""
+        times, inputs = given
+        parts: list[tuple[Train, float]] = []
+        start = 0
+        while len(times) - start > self._part:
+            border = float(times[start + self._part])
+            end = int(np.searchsorted(times, border))
+            if end <= start:  # so many at one instant
+                end = int(np.searchsorted(times, border, side="right"))
+                if end == len(times):
+                    break
+                border = float(times[end])
+            parts.append(((times[start:end], inputs[start:end]), border))
+            start = end
+        parts.append(((times[start:], inputs[start:]), horizon))
+        return parts
+
+
+def _rebuild(
+    cls: type[Simulation],
+    network: Network,
+    t_stop: float | None,
+    state: SavedState,
+    ended: str | None,
+    counts: dict[str, np.ndarray],
+) -> Simulation:
+    """A simulation from what `Simulation.__reduce__` gives."""
+    if ended is None:
+        return cls.take_up(state, network, t_stop=t_stop)
+    run = cls(network, engine=state.engine, dtype=state.dtype, t_stop=t_stop, origin_us=state.origin_us)
+    run.t_complete, run.events, run.counts, run._ended = state.t_complete, state.events, counts, ended
+    return run

@@ -1,0 +1,97 @@
+"""The part of a network that is not trained: everything up to its last reservoir."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool
+from eventsnn.errors import TrainingError
+from eventsnn.model import Input, Network, Reservoir
+from eventsnn.simulate.engines import queue
+from eventsnn.simulate.engines.clocked import ClockedNetwork
+from eventsnn.simulate.engines.sweep import Arrivals
+from eventsnn.train.clocked_runs import run_samples, steps_of
+
+
+class FrozenPrefix:
+    """Layers whose spikes are the input of those that are trained; in exact time they run in float64.
+
+    Spikes of a reservoir may bring about others for ever: each sample ends when `Arrivals.ends` says.
+
+    Parameters
+    ----------
+    network : Network
+    step_ms : float, optional
+        Length of the clock's step; exact time by default.
+    """
+
+    def __init__(self, network: Network, step_ms: float | None = None) -> None:
+        self.network = network
+        self._lowered = network.lowered
+        self._clock = None if step_ms is None else ClockedNetwork(network, step_ms=step_ms)
+
+    def spikes(self, samples: Arrivals, pool: Pool) -> Arrivals:
+        """Spikes of the last layer for every sample, sorted by (time, neuron) within each.
+
+        Raises
+        ------
+        SimulationError
+            For a neuron that would fire without end at one instant.
+        """
+        if self._clock is not None:
+            steps, last = steps_of(samples, self._clock.step_ms), len(self.network.layers)
+            runs = run_samples(self._clock, samples, steps, samples.ends.tolist(), pool)
+            return Arrivals.join([self._clock.train(run, last) for run in runs])
+        nothing = (np.empty(0), np.empty(0, np.int32))
+        trains, turns, ends = [nothing] * len(samples), WorkCounter(len(samples)), samples.ends.tolist()
+
+        def work() -> None:
+            while (sample := turns.take()) >= 0:
+                record = queue.run(self._lowered, *samples.sample(sample), t_stop=ends[sample])
+                trains[sample] = record.output.times, record.output.neurons
+
+        pool.share(work)
+        return Arrivals.join(trains)
+
+
+def split_frozen_prefix(
+    network: Network, step_ms: float | None = None
+) -> tuple[FrozenPrefix | None, Network]:
+    """The layers up to the last reservoir, if there is one, and the chain of the others.
+
+    With `step_ms`, in steps of the clock.
+
+    Raises
+    ------
+    TrainingError
+        Where the two cannot be told apart: connections besides those of reservoirs, no layer after the last.
+    """
+    number = 1 + max((n for n, x in enumerate(network.layers) if isinstance(x, Reservoir)), default=-1)
+    if not number:
+        return None, network
+    if network.connections:
+        raise TrainingError(
+            f"a network with a reservoir must be a chain of layers, and connection "
+            f"{network.connections[0].key!r} makes it more than that"
+        )
+    if number == len(network.layers):
+        raise TrainingError(
+            f"layer {network.output.name!r}: nothing in a reservoir is trained, and it is the last layer; "
+            "add a dense one"
+        )
+    weights, last = network.weights, network.layers[number - 1]
+    names = [str(layer.name) for layer in network.layers[number:]]
+    front = Network(
+        network.input,
+        *network.layers[:number],
+        weights={key: w for key, w in weights.items() if key not in names},
+        settings=network.settings,
+    )
+    chain = Network(
+        Input(last.neurons, bias_interval=network.input.bias_interval),
+        *network.layers[number:],
+        weights={key: weights[key] for key in names if key in weights},
+        settings=network.settings,
+    )
+    return FrozenPrefix(front, step_ms), chain
