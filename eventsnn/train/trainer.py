@@ -201,9 +201,10 @@ def train(
     network, source = _fit_source(network.with_settings(settings), source)
     others = None if valid is None else as_source(valid, network.input.sensor_size)
     training, validation, valid_source = _split(network, source, others, valid_fraction, seed, per_class)
+    made = out is None or not Path(out).exists()
     folder = _prepare_folder(out, resume or overwrite)
     with (
-        _removed_if_empty(folder, out is None),
+        _removed_if_empty(folder, made),
         Lock(folder, lambda text: TrainingError(f"{folder}: {text}")),
         Pool(threads) as pool,
     ):
@@ -237,12 +238,12 @@ def train(
 
 
 @contextmanager
-def _removed_if_empty(folder: Path, temporary: bool) -> Iterator[None]:
-    """Of a run that did not come to its first checkpoint no temporary folder is left."""
+def _removed_if_empty(folder: Path, made: bool) -> Iterator[None]:
+    """Of a run that did not come to its first checkpoint no folder is left that was made for it."""
     try:
         yield
     finally:
-        if temporary:
+        if made:
             with suppress(OSError):
                 folder.rmdir()
 

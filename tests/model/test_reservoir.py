@@ -159,11 +159,12 @@ def test_the_front_ends_with_the_recording():
     assert chain.names == ("output",)
 
 
-def test_what_cannot_be_trained():
+def test_what_cannot_be_trained(tmp_path):
     reservoir = Reservoir(grid=(2, 2, 2))
     data = make_data()
     with pytest.raises(TrainingError, match="layer 'output': nothing in a reservoir is trained"):
-        es.train(Network(Input(12), reservoir), data, out="nowhere")
+        es.train(Network(Input(12), reservoir), data, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     with pytest.raises(TrainingError, match="connection 'output->reservoir' makes it more than that"):
         es.evaluate(
             Network(Input(12), reservoir, Dense(3), connections=[Connection("output", "reservoir")]), data
