@@ -76,6 +76,16 @@ def test_a_reader_that_has_had_enough_is_no_error_to_tell(folder):
     assert "Exception ignored" not in done.stderr
 
 
+def end_of(process: subprocess.Popen, code: int) -> str:
+    """What a process that was told to end still says; it ends with `code`, and never outlives the test."""
+    try:
+        error = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == code, error
+    return error
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_a_command_with_one_line_and_keep_what_is_complete(folder, number, code):
     arguments = ["simulate", "m.h5", "udp://127.0.0.1:0", "--live", "--save-state", "s.npz"]
@@ -88,8 +98,7 @@ def test_signals_end_a_command_with_one_line_and_keep_what_is_complete(folder, n
         assert "listening" in process.stderr.readline()
         time.sleep(2.0)  # the run has begun
         process.send_signal(number)
-        error = process.stderr.read()
-        assert process.wait(60) == code
+        error = end_of(process, code)
     assert "Traceback" not in error
     assert "eventsnn: interrupted; 0 events were simulated" in error
     assert (folder / "s.npz").is_file()
@@ -108,8 +117,7 @@ def test_ctrl_c_while_libraries_are_imported_ends_with_one_line(folder):
             assert process.stderr.readline() == "begun\n"
             time.sleep(0.01 + wait)
             process.send_signal(signal.SIGINT)
-            error = process.stderr.read()
-            assert process.wait(60) == 130, error
+            error = end_of(process, 130)
         assert "Traceback" not in error
         assert "eventsnn: interrupted; " in error
 
