@@ -10,6 +10,9 @@ from pathlib import Path
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
+LOCK = ".lock"
+"""Name of the lock file in a folder."""
+
 
 class Lock:
     """The right to write a file or a folder, until `release` or the end of the process.
@@ -28,7 +31,7 @@ class Lock:
 
     def __init__(self, path: str | os.PathLike[str], failure: Callable[[str], Exception]) -> None:
         target = Path(os.path.realpath(path))
-        self.path = target / ".lock" if target.is_dir() else target.with_name(f".{target.name}.lock")
+        self.path = target / LOCK if target.is_dir() else target.with_name(f".{target.name}.lock")
         descriptor = -1
         if target.is_dir() or target.is_file() or not target.exists():  # not devices, not FIFOs
             descriptor = _take(self.path, failure)

@@ -6,23 +6,47 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from numbers import Integral
 from typing import TypeVar
 
 from eventsnn._ext.memory import keep_freed
+from eventsnn._util.numbers import describe
 from eventsnn.errors import TrainingError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
+MOST_THREADS = 1024
+"""More than this is a mistake: beyond the number of processors threads only wait for one another."""
+
+
 def default_threads() -> int:
-    """``OMP_NUM_THREADS`` if it is set, else the processors this process may use."""
+    """``OMP_NUM_THREADS`` if it is set, else the processors this process may use; at most `MOST_THREADS`."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
+    if asked.isdecimal() and asked.strip("0"):
+        # A number of thousands of digits is no number to Python.
+        return min(int(asked), MOST_THREADS) if len(asked) < 10 else MOST_THREADS
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_threads(threads: int | None) -> int:
+    """A number of threads, `default_threads` for None.
+
+    Raises
+    ------
+    TrainingError
+        If it is not a whole number from 1 to `MOST_THREADS`.
+    """
+    if threads is None:
+        return default_threads()
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads <= MOST_THREADS:
+        raise TrainingError(
+            f"threads must be a whole number from 1 to {MOST_THREADS}, got {describe(threads)}"
+        )
+    return int(threads)
 
 
 class Pool:
@@ -31,20 +55,16 @@ class Pool:
     Parameters
     ----------
     threads : int, optional
-        Number of threads, >= 1; `default_threads` when None.
+        Number of threads, 1 to `MOST_THREADS`; `default_threads` when None.
 
     Raises
     ------
     TrainingError
-        If `threads` is not a whole number >= 1.
+        If `threads` is none of these.
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        if threads is None:
-            threads = default_threads()
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise TrainingError(f"threads must be a whole number >= 1, got {threads!r}")
-        self.threads = threads
+        self.threads = threads = check_threads(threads)
         keep_freed()
         self._workers = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         # Reading ahead has a thread of its own: it must not wait behind the kernels.

@@ -38,7 +38,7 @@ class SensorSize(click.ParamType):
         if isinstance(value, tuple):
             return value
         parts = str(value).lower().split("x")
-        if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        if len(parts) != 3 or not all(part.isdecimal() and 0 < int(part[:10]) < 10**9 for part in parts):
             self.fail(
                 f"{value!r} is no sensor size; write width x height x polarities, such as 34x34x2", param, ctx
             )
@@ -54,7 +54,7 @@ def json_option(command: F) -> F:
 def threads_option(command: F) -> F:
     """``--threads``."""
     text = "Number of threads; all processors by default. Results do not depend on it."
-    return click.option("--threads", type=click.IntRange(min=1), metavar="T", help=text)(command)
+    return click.option("--threads", type=click.IntRange(1, 1024), metavar="T", help=text)(command)
 
 
 def dtype_option(default: str | None, text: str = "") -> Callable[[F], F]:

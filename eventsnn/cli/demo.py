@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn import __version__
+from eventsnn._util.atomic import reason
+from eventsnn._util.lock import LOCK, Lock
 from eventsnn.cli.common import FILE, Interrupted, json_option, note, report, seed_option, threads_option
 from eventsnn.cli.explain import most_active
 from eventsnn.cli.inspect import draw_pictures
@@ -59,8 +61,21 @@ class Folder:
     def pictures(self) -> Path:
         return self.root / "pictures"
 
+    def make(self) -> None:
+        """Make the folder, if it is not there.
+
+        Raises
+        ------
+        TrainingError
+            If it cannot be made.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(f"{self.root}: the folder cannot be made ({reason(error)})") from None
+
     def prepare(self) -> None:
-        """Make the folder, or empty it of what an earlier demo left.
+        """Empty the folder, which is locked, of what an earlier demo left.
 
         Raises
         ------
@@ -68,11 +83,10 @@ class Folder:
             If it holds anything and was not made by the demo.
         """
         mark = self.root / MARK
-        if self.root.is_dir() and any(self.root.iterdir()) and not mark.is_file():
+        if any(path.name != LOCK for path in self.root.iterdir()) and not mark.is_file():
             raise TrainingError(
                 f"{self.root}: the folder is not empty and not of an earlier demo; choose another --out"
             )
-        self.root.mkdir(parents=True, exist_ok=True)
         mark.write_text(
             json.dumps({"made_by": "eventsnn demo", "version": __version__, "finished": False}) + "\n"
         )
@@ -113,13 +127,15 @@ def demo(out: Path, seed: int, small: bool, threads: int | None, as_json: bool) 
     start = time.perf_counter()
     _check_libraries()
     folder = Folder(out)
-    folder.prepare()
-    try:
-        result, explanation = _run(folder, seed, small, threads)
-    except KeyboardInterrupt:
-        raise Interrupted(f"what was made so far is in {out}; the same command starts anew") from None
-    result["seconds"] = time.perf_counter() - start
-    folder.finish(result)
+    folder.make()
+    with Lock(out, lambda text: TrainingError(f"{out}: {text}")):
+        folder.prepare()
+        try:
+            result, explanation = _run(folder, seed, small, threads)
+        except KeyboardInterrupt:
+            raise Interrupted(f"what was made so far is in {out}; the same command starts anew") from None
+        result["seconds"] = time.perf_counter() - start
+        folder.finish(result)
     text = f"{format_explanation(explanation, top=3)}\n\n{_closing_text(folder, result)}"
     report(result, text, as_json)
 

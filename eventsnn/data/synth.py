@@ -12,14 +12,18 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn import __version__
-from eventsnn._util.atomic import replace_file
+from eventsnn._util.atomic import remove_parts, replace_file
 from eventsnn._util.interrupts import hold_interrupts
+from eventsnn._util.lock import LOCK, Lock
+from eventsnn._util.numbers import LARGEST_SEED, describe
+from eventsnn._util.threads import check_threads
 from eventsnn.data.digits import load_digits
 from eventsnn.data.idx import Split, load_idx
 from eventsnn.encode.camera import SaccadeCamera
@@ -92,19 +96,42 @@ def write_dataset(
     Raises
     ------
     EventFileError
-        `out` is in use or cannot be written, or was begun with something else.
+        `out` is not empty, cannot be written, was begun with something else, or another run writes it.
     TrainingError
-        Images, labels and names do not go together, or the seed is negative.
+        Images, labels and names do not go together, or the seed or the number of threads is none.
     SimulationError
         The images are not of dtype uint8.
     """
     pictures, numbers = _check_samples(images, labels)
-    if seed < 0:
-        raise TrainingError(f"seed must be 0 or more: got {seed}")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= LARGEST_SEED:
+        raise TrainingError(f"seed must be a whole number from 0 to {LARGEST_SEED}, got {describe(seed)}")
+    threads = check_threads(threads)
     stems = [f"{index + 1:05d}" for index in range(len(pictures))] if names is None else list(names)
     if len(stems) != len(pictures):
         raise TrainingError(f"{len(stems)} names for {len(pictures)} images")
-    folder = _make_folders(out, numbers, _make_plan(pictures, numbers, stems, camera, seed), resume)
+    if any(not isinstance(stem, str) or not stem or Path(stem).name != stem for stem in stems):
+        raise TrainingError("names must be names of files, without a folder")
+    if len(set(zip(numbers.tolist(), stems, strict=True))) != len(stems):
+        raise TrainingError("two recordings of a class have the same name")
+    plan = _make_plan(pictures, numbers, stems, camera, seed)
+    folder = _make_folder(out)
+    with Lock(folder, lambda text: EventFileError(out, text)):
+        _prepare_folder(folder, numbers, plan, resume)
+        _record_all(folder, pictures, numbers, stems, camera, seed, threads, resume, progress)
+
+
+def _record_all(
+    folder: Path,
+    pictures: np.ndarray,
+    numbers: np.ndarray,
+    stems: Sequence[str],
+    camera: SaccadeCamera,
+    seed: int,
+    threads: int,
+    resume: bool,
+    progress: Callable[[int], object] | None,
+) -> None:
+    """Record what is not there yet, on several threads."""
 
     def record(index: int) -> None:
         path = folder / str(numbers[index]) / f"{stems[index]}.bin"
@@ -113,7 +140,7 @@ def write_dataset(
         stream = camera.record(pictures[index], np.random.default_rng([seed, index]))
         write(path, stream, format="nmnist")
 
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             # Ctrl-C within `submit` can leave a lock of the pool taken for ever: it waits for its end.
             with hold_interrupts():
@@ -277,24 +304,36 @@ def _make_plan(
     return json.dumps(plan, indent=1).encode() + b"\n"
 
 
-def _make_folders(out: str | os.PathLike[str], labels: np.ndarray, plan: bytes, resume: bool) -> Path:
-    """Make `out`, its plan and its label folders; refuse to mix with what is there already."""
+def _make_folder(out: str | os.PathLike[str]) -> Path:
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EventFileError(out, f"cannot be made: {error.strerror or error}") from error
+    return folder
+
+
+def _prepare_folder(folder: Path, labels: np.ndarray, plan: bytes, resume: bool) -> None:
+    """Make the plan and the label folders in a locked folder; refuse to mix with what is there already.
+
+    What a killed run had not finished is removed: nobody else is at work here.
+    """
+    try:
+        remove_parts(folder, (PLAN,))
         if resume and (folder / PLAN).exists():
             if read_bytes(folder / PLAN) != plan:
                 raise EventFileError(
-                    out, f"was begun with other images, camera, seed or version: compare {PLAN} in it"
+                    folder, f"was begun with other images, camera, seed or version: compare {PLAN} in it"
                 )
-            for rest in folder.glob("*/*.part"):  # files that a killed run had not finished
+            for rest in folder.glob("*/*.part"):
                 rest.unlink()
-        elif any(folder.iterdir()):
-            raise EventFileError(out, "the folder is not empty; remove it or name another")
+        elif any(path.name != LOCK for path in folder.iterdir()):
+            raise EventFileError(folder, "the folder is not empty; remove it or name another")
         with replace_file(folder / PLAN, unwritable(folder / PLAN)) as file:
             file.write(plan)
         for label in np.unique(labels):
             (folder / str(label)).mkdir(exist_ok=True)
     except OSError as error:
-        raise EventFileError(out, f"cannot be made: {error.strerror or error}") from error
-    return folder
+        if isinstance(error, EventFileError):
+            raise
+        raise EventFileError(folder, f"cannot be made: {error.strerror or error}") from error

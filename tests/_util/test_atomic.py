@@ -15,6 +15,7 @@ import pytest
 
 from eventsnn._util.atomic import Replacement, find_parts, replace_file, replace_text
 from eventsnn._util.hdf5 import replace_hdf5
+from tests.devices import null_device
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs links, FIFOs and permissions")
 
@@ -145,10 +146,11 @@ def test_a_fifo_is_written_through(tmp_path: Path) -> None:
 
 
 @posix
-def test_devices_stay_devices() -> None:
-    before = os.stat(os.devnull)
-    replace_text(os.devnull, "text", WriteError)
-    after = os.stat(os.devnull)
+def test_devices_stay_devices(tmp_path: Path) -> None:
+    device = null_device(tmp_path)
+    before = os.stat(device)
+    replace_text(device, "text", WriteError)
+    after = os.stat(device)
     assert stat.S_ISCHR(after.st_mode)
     assert after.st_ino == before.st_ino
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from eventsnn._util.lock import Lock
+from tests.devices import null_device
 
 HOLDER = """
 import sys, time
@@ -74,5 +75,12 @@ def test_a_lock_that_is_dropped_is_released(tmp_path: Path) -> None:
 def test_where_no_lock_can_be_made_nobody_is_kept_out(tmp_path: Path) -> None:
     with Lock(tmp_path / "no folder" / "a", Busy), Lock(tmp_path / "no folder" / "a", Busy):
         pass
-    with Lock(os.devnull, Busy), Lock(os.devnull, Busy):
-        pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a device")
+def test_devices_are_not_locked(tmp_path: Path) -> None:
+    device = null_device(tmp_path)
+    before = os.stat(device)
+    with Lock(device, Busy), Lock(device, Busy):
+        assert not (device.parent / f".{device.name}.lock").exists()
+    assert os.stat(device).st_rdev == before.st_rdev

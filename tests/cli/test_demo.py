@@ -8,6 +8,7 @@ import pytest
 
 import eventsnn as es
 import eventsnn.cli.demo as demo_module
+from eventsnn._util.lock import Lock
 from tests.cli.conftest import Cli, interrupt_when
 
 
@@ -48,6 +49,21 @@ def test_demo(cli: Cli, tmp_path: Path) -> None:
     assert f"Test accuracy {100 * result['test_accuracy']:.1f} %" in second.out
     assert f"eventsnn simulate {out / 'run' / 'model.h5'} {recording}" in second.out
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_demo_at_work_is_left_alone(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "demo.json").write_text("{}")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.h5").write_text("being written")
+    with Lock(tmp_path, RuntimeError):
+        outcome = cli("demo", "--out", tmp_path)
+    assert outcome.code == 1
+    assert f"{tmp_path}: another run is writing it" in outcome.err
+    assert (tmp_path / "run" / "model.h5").exists()
+    (tmp_path / "file").touch()
+    outcome = cli("demo", "--out", tmp_path / "file")
+    assert outcome.code == 1
+    assert "file: the folder cannot be made" in outcome.err
 
 
 def test_demo_leaves_other_folders_alone(cli: Cli, tmp_path: Path) -> None:

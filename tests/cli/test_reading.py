@@ -22,6 +22,7 @@ from eventsnn.data import Folder, Packed
 from eventsnn.events import ReadingOptions
 from tests.cli.conftest import SENSOR, Cli, make_stream
 from tests.cli.test_train import EXPERIMENT
+from tests.devices import null_device
 from tests.events.helpers import random_stream
 from tests.events.several import write_bag
 
@@ -383,7 +384,7 @@ def test_nothing_is_written_over_what_is_read(
             assert "would overwrite a file that is to be read" in outcome.err
         assert cli("pack", recordings, out, "--sensor", "6x5x2").code == 2
         assert cli("pack", recordings, recordings).code == 2
-    assert cli("convert", path, "/dev/null", "--to", "evt2").code == 0
+    assert cli("convert", path, null_device(tmp_path), "--to", "evt2").code == 0
     one = tmp_path / "one"
     outcome = cli("simulate", model, path, "--spikes", one, "--save-state", tmp_path / "." / "one")
     assert outcome.code == 2
@@ -394,12 +395,13 @@ def test_nothing_is_written_over_what_is_read(
     assert {file: file.read_bytes() for file in before} == before
 
 
-@pytest.mark.parametrize("target", ["/dev/null", "fifo"])
+@pytest.mark.parametrize("target", ["null", "fifo"])
 def test_devices_are_written_to_not_replaced(cli: Cli, recordings: Path, tmp_path: Path, target: str) -> None:
     path = recordings / "0" / "00000.bin"
-    out, received = Path(target), []
-    if target == "fifo":
-        out = tmp_path / "fifo"
+    out, received = tmp_path / target, []
+    if target == "null":
+        out = null_device(tmp_path)
+    else:
         os.mkfifo(out)
         reader = threading.Thread(target=lambda: received.append(out.read_bytes()), daemon=True)
         reader.start()

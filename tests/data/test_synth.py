@@ -67,8 +67,17 @@ def test_errors(tmp_path):
         write_dataset(images, [0, 1], tmp_path / "a", camera=CAMERA, seed=0, names=["x"])
     with pytest.raises(TrainingError, match="label -1 is negative"):
         write_dataset(images, [0, -1], tmp_path / "a", camera=CAMERA, seed=0)
-    with pytest.raises(TrainingError, match="seed must be 0 or more: got -1"):
-        write_dataset(images, [0, 1], tmp_path / "a", camera=CAMERA, seed=-1)
+    for seed in (-1, 10**5000, 1.5, "x", None):
+        with pytest.raises(TrainingError, match="seed must be a whole number from 0 to"):
+            write_dataset(images, [0, 1], tmp_path / "a", camera=CAMERA, seed=seed)
+    for threads in (0, -1, 10**6, 1.5):
+        with pytest.raises(TrainingError, match="threads must be a whole number from 1 to 1024"):
+            write_dataset(images, [0, 1], tmp_path / "a", camera=CAMERA, seed=0, threads=threads)
+    for name in ("../x", "/x", "", 1):
+        with pytest.raises(TrainingError, match="names must be names of files"):
+            write_dataset(images, [0, 1], tmp_path / "a", camera=CAMERA, seed=0, names=["y", name])
+    with pytest.raises(TrainingError, match="two recordings of a class have the same name"):
+        write_dataset(images, [1, 1], tmp_path / "a", camera=CAMERA, seed=0, names=["y", "y"])
     with pytest.raises(TrainingError, match="limit must be at least 1: got 0"):
         write_digits(tmp_path / "a", limit=0)
     assert not (tmp_path / "a").exists()
@@ -127,6 +136,44 @@ def test_resuming_refuses_another_set(tmp_path):
     (tmp_path / "b" / "notes").write_text("mine")
     with pytest.raises(EventFileError, match="the folder is not empty"):
         write_dataset(images, labels, tmp_path / "b", camera=CAMERA, seed=1, resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_runs_into_one_folder(tmp_path, resume):
+    """The second is refused, and what the first is writing at the moment stays."""
+    digits = load_digits()
+    arguments = {"camera": CAMERA, "seed": 1, "threads": 1}
+
+    def start_another(_):
+        unfinished = tmp_path / "a" / "0" / "00001.bin.0123456789.part"
+        unfinished.write_bytes(b"abc")
+        with pytest.raises(EventFileError, match="a: another run is writing it"):
+            write_dataset(digits.images[:3], digits.labels[:3], tmp_path / "a", resume=resume, **arguments)
+        assert unfinished.exists()
+        unfinished.unlink()
+        refused.append(1)
+
+    refused: list[int] = []
+    write_dataset(
+        digits.images[:3],
+        digits.labels[:3],
+        tmp_path / "a",
+        progress=start_another,
+        resume=resume,
+        **arguments,
+    )
+    assert refused == [1, 1, 1]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["0", "1", "2", "synth.json"]
+
+
+def test_a_run_that_was_killed_before_its_first_recording(tmp_path):
+    """A lock that nobody holds and a plan that was not finished are no content."""
+    digits = load_digits()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".lock").write_text("123\n")
+    (tmp_path / "a" / "synth.json.0123456789.part").write_text("{")
+    write_dataset(digits.images[:1], digits.labels[:1], tmp_path / "a", camera=CAMERA, seed=1)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["0", "synth.json"]
 
 
 def write_idx(path, array):
