@@ -1,9 +1,10 @@
-"""The published MNIST network of HM2-BP's authors on the clock, in exact time, and with a longer refractory period.
+"""The published MNIST network of HM2-BP's authors, on the clock and in exact time.
 
     EVENTSNN_DATA=... python benchmarks/published_weights.py hm2bp_cnn_mnist_checkpoint.txt.gz
 
-Prints a row per engine: mean spikes of a test image in every layer (of the first ``--spikes`` images), and how
-many of the first ``--images`` test images are classified correctly, in the authors' coding.
+Prints a row for the clock, one for exact time and one for exact time with a refractory period of 3 ms: the
+mean spikes of a test image in every layer (over the first ``--spikes`` images), and how many of the first
+``--images`` test images are classified correctly, in the authors' coding.
 """
 
 from __future__ import annotations
