@@ -26,9 +26,9 @@ from common import EXPERIMENT, describe_machine, find_nmnist
 from eventsnn import Dense, Network, simulate
 from eventsnn.data import NMNIST, Augmentation, ListDataset
 from eventsnn.data.splits import k_fold, split_validation
+from eventsnn.learn.optimisers import Optimiser
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.experiment import Experiment
-from eventsnn.train.optimisers import Optimiser
 
 MILD = Augmentation(shift=1, drop=0.1, time_scale=0.1)
 ANNEALED = Optimiser(learning_rate=0.01, schedule="exponential")

@@ -1,4 +1,4 @@
-"""Weight updates, block by block, on the packed layout (blocks, pre, WIDTH). Twin: eventsnn/train/optimisers.py."""
+"""Weight updates, block by block, on the packed layout (blocks, pre, WIDTH). Twins: eventsnn/learn/optimisers/."""
 
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset

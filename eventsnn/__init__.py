@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eventsnn.encode import SaccadeCamera
     from eventsnn.events import EventStream, ReadingOptions, open_events, read, write
     from eventsnn.learn import HM2BP
+    from eventsnn.learn.optimisers import Optimiser
     from eventsnn.model import LIF, Connection, Conv, Dense, Input, Network, Pool, Reservoir, RunSettings
     from eventsnn.simulate import Simulation
     from eventsnn.simulate.run import simulate
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from eventsnn.trace.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
     from eventsnn.train.evaluate import Evaluation, evaluate
     from eventsnn.train.experiment import Experiment
-    from eventsnn.train.optimisers import Optimiser
     from eventsnn.train.trainer import TrainResult, train
 
 # Importing the package is nearly free; the libraries come on demand. The program relies on it: Ctrl-C in its
@@ -74,7 +74,7 @@ __getattr__ = on_demand(
         "Evaluation": "eventsnn.train.evaluate",
         "evaluate": "eventsnn.train.evaluate",
         "Experiment": "eventsnn.train.experiment",
-        "Optimiser": "eventsnn.train.optimisers",
+        "Optimiser": "eventsnn.learn.optimisers",
         "TrainResult": "eventsnn.train.trainer",
         "train": "eventsnn.train.trainer",
     },

@@ -12,19 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eventsnn._ext.optimiser import Update, update_blocks
 from eventsnn._ext.rule import lateral_factors, learn_blocks
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.learn import macro
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
 from eventsnn.simulate.engines.blocks import WIDTH, pad
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals, LayerInput, LayerSpikes, order_by_block
 from eventsnn.train.first_layer import learn_first
 from eventsnn.train.learner import BatchRun
-from eventsnn.train.optimisers import OptimiserState
 from eventsnn.train.spatial import count_spatial, learn_spatial
 
 
@@ -51,7 +50,7 @@ def accumulate_gradients(
     sample_weights: np.ndarray,
     rule: HM2BP,
     pool: Pool,
-    updates: dict[str, Update] | None = None,
+    updates: dict[str, Step] | None = None,
 ) -> Errors:
     """Add the gradients of a mini-batch, summed over its samples, to ``states[...].gradient``.
 
@@ -60,7 +59,7 @@ def accumulate_gradients(
     labels : int array (samples,)
     sample_weights : float64 array (samples,)
         Boosting weights.
-    updates : dict of str to Update, optional
+    updates : dict of str to Step, optional
         What to do with the weights of each layer as soon as its gradient is complete, block by block.
     """
     network = packed.network
@@ -162,7 +161,7 @@ def _learn_upper(
     lateral: np.ndarray,
     rule: HM2BP,
     pool: Pool,
-    update: Update | None,
+    update: Step | None,
 ) -> np.ndarray:
     """Gradient of a layer from its S-PSP matrices, and its update; returns the errors of the layer below."""
     layer = packed.network.layers[number]
@@ -208,6 +207,5 @@ def _learn_upper(
     for part in below[1:]:
         total += part
     if update is not None:
-        turns = WorkCounter(blocks)
-        pool.share(lambda: update_blocks(update, turns))
+        update.run(pool.share)
     return total[:, :-1] if biased else total

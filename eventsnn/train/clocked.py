@@ -10,13 +10,11 @@ Source: Jin, Zhang & Li, NeurIPS 2018, and the authors' program.
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from eventsnn._ext.engine_clocked import ClockedRun
-from eventsnn._ext.optimiser import Update, update_blocks
 from eventsnn._ext.rule_clocked import learn_dense, learn_spatial
 from eventsnn._ext.spsp_clocked import lateral_spsp
 from eventsnn._ext.work_counter import WorkCounter
@@ -25,6 +23,7 @@ from eventsnn.errors import TrainingError
 from eventsnn.learn import macro
 from eventsnn.learn.clocked import lent_interval
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.model import Conv, Dense, Network, Pool
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.model.steps import refusal
@@ -36,7 +35,6 @@ from eventsnn.train.backward import Errors
 from eventsnn.train.clocked_runs import run_samples, steps_of
 from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.learner import check_trainable
-from eventsnn.train.optimisers import OptimiserState
 from eventsnn.train.spatial import sum_inside
 
 
@@ -102,7 +100,7 @@ class ClockedLearner:
         sample_weights: np.ndarray,
         rule: HM2BP,
         threads: Threads,
-        updates: dict[str, Update] | None = None,
+        updates: dict[str, Step] | None = None,
     ) -> Errors:
         """Gradients of a mini-batch; see `eventsnn.train.backward.accumulate_gradients`."""
         layers = self.network.layers
@@ -123,9 +121,8 @@ class ClockedLearner:
             state = states[str(layer.name)]
             delta = self._learn_dense(number, state, runs, delta, factor, lent, rule, threads)
             factor, lent = np.ones_like(delta), np.full_like(lent, (-1, 1))
-        for name, update in (updates or {}).items():
-            turns = WorkCounter(len(states[name].gradient))
-            threads.share(partial(update_blocks, update, turns))
+        for update in (updates or {}).values():
+            update.run(threads.share)
         return Errors(loss, forced)
 
     def _lateral_factors(

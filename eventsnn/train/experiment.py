@@ -19,9 +19,9 @@ from eventsnn.encode import Bernoulli
 from eventsnn.errors import EventSNNError, EventStreamError, NetworkError, SimulationError, TrainingError
 from eventsnn.events.reading import ReadingOptions
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser
 from eventsnn.model import Network
 from eventsnn.simulate.engines.arguments import check_dtype
-from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.trainer import TrainResult, check_options, check_settings, train
 
 TABLES = ("network", "rule", "optimiser", "training", "reading", "augmentation", "distortion", "coding")

@@ -7,10 +7,10 @@ from typing import TypeAlias
 import numpy as np
 
 from eventsnn._ext.arrivals import list_rows
-from eventsnn._ext.optimiser import Update
 from eventsnn._ext.spsp import reverse_blocks
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Step
 from eventsnn.simulate.engines.blocks import pad
 from eventsnn.simulate.engines.sweep import Arrivals, LayerInput, Share
 
@@ -28,7 +28,7 @@ def learn_first(
     delta: np.ndarray,
     rule: HM2BP,
     share: Share,
-    update: Update | None = None,
+    update: Step | None = None,
 ) -> None:
     """Add to a gradient and, where an update is given, apply it block by block.
 
@@ -52,7 +52,7 @@ def learn_first(
     coefficient = np.where(active, 2.0 * delta, 0.0).astype(real)
     silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(real)
     coefficient, silent = pad(coefficient, blocks), pad(silent, blocks)
-    arrivals = given.arrivals
+    arrivals, fused = given.arrivals, None if update is None else update.fused
     rows, turns = by_row(arrivals, gradient.shape[1], share), WorkCounter(blocks)
     share(
         lambda: reverse_blocks(
@@ -63,10 +63,12 @@ def learn_first(
             coefficient,
             silent,
             *rows,
-            update,
+            fused,
             turns,
         )
     )
+    if update is not None and fused is None:
+        update.run(share)
 
 
 def by_row(arrivals: Arrivals, n_pre: int, share: Share) -> Rows:

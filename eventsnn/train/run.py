@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._ext.optimiser import Update
 from eventsnn._util.interrupts import hold_interrupts
 from eventsnn._util.threads import Pool
 from eventsnn.data.augment import Augmentation
@@ -20,6 +19,7 @@ from eventsnn.data.source import CodedSource, LabelledSource, describe_reading
 from eventsnn.errors import NetworkError, TrainingError
 from eventsnn.learn import macro
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
 from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.simulate.engines.packed import PackedNetwork
@@ -33,7 +33,6 @@ from eventsnn.train.clocked import ClockedLearner, check_clocked
 from eventsnn.train.evaluate import count_outputs
 from eventsnn.train.frozen_prefix import split_frozen_prefix
 from eventsnn.train.learner import check_rule, check_trainable, run_forward
-from eventsnn.train.optimisers import Optimiser, OptimiserState
 from eventsnn.train.progress import progress_bar
 
 # The files of a run's folder.
@@ -199,7 +198,7 @@ class TrainingRun:
         clock: ClockedLearner,
         arrivals: Arrivals,
         batch: Batch,
-        updates: dict[str, Update],
+        updates: dict[str, Step],
         tallies: _Tallies,
     ) -> None:
         runs = clock.forward(arrivals, self.pool)

@@ -11,18 +11,17 @@ import math
 
 import numpy as np
 
-from eventsnn._ext.optimiser import Update, update_blocks
 from eventsnn._ext.rule import learn_blocks
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool as Threads
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.model import Conv, Network, Pool
 from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
 from eventsnn.simulate.engines.blocks import WIDTH, pad
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals, PatchRun, call, run_patches
 from eventsnn.train.first_layer import learn_first
-from eventsnn.train.optimisers import OptimiserState
 
 
 def count_spatial(network: Network) -> int:
@@ -56,7 +55,7 @@ def learn_spatial(
     delta: np.ndarray,
     rule: HM2BP,
     threads: Threads,
-    updates: dict[str, Update] | None,
+    updates: dict[str, Step] | None,
 ) -> None:
     """Gradients of all convolutions, from the errors `delta` (samples, neurons) of the last spatial layer."""
     gradients: list[dict[str, np.ndarray]] = [{} for _ in runs]
@@ -79,7 +78,7 @@ def learn_spatial(
             states[name].gradient += gradient
     for name in {name for own in gradients for name in own} if updates else ():
         assert updates is not None
-        update_blocks(updates[name], WorkCounter(len(states[name].gradient)))
+        updates[name].run(call)
 
 
 def sum_inside(layer: Conv, state: OptimiserState) -> np.ndarray:

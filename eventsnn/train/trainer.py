@@ -24,11 +24,11 @@ from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import cap_per_class, split_validation
 from eventsnn.errors import NetworkError, SilentOutputWarning, TrainingError
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser
 from eventsnn.model import Network, RunSettings
 from eventsnn.simulate.engines.arguments import check_dtype
 from eventsnn.train.batches import check_source
 from eventsnn.train.labels import match_source, name_outputs
-from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.run import CHECKPOINT, METRICS, MODEL, TrainingRun
 
 

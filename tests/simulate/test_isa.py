@@ -11,17 +11,16 @@ import numpy as np
 import pytest
 
 from eventsnn._ext import block
-from eventsnn._ext.optimiser import update_blocks
-from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import Dense, Input, Network
 from eventsnn.simulate.engines import queue, sweep
+from eventsnn.simulate.engines.arrivals import call
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.learner import run_forward
-from eventsnn.train.optimisers import Optimiser, OptimiserState
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = [name for name in block.supported() if name != "baseline"]
@@ -81,7 +80,7 @@ def learn_bits(optimiser: Optimiser, real: type) -> list[bytes]:
                 assert np.count_nonzero(state.gradient) > 50
                 bits.append(state.gradient.tobytes())
                 decay = np.full(state.row_sum.shape, 0.01, real)
-                update_blocks(state.update(1 / 3, decay, 1e-4, step), WorkCounter(len(state.weights)))
+                state.update(1 / 3, decay, 1e-4, step).run(call)
                 arrays = (state.weights, *state.moments, state.row_sum, state.row_square)
                 bits += [array.tobytes() for array in arrays]
     return bits

@@ -13,8 +13,8 @@ from eventsnn.encode import Bernoulli
 from eventsnn.errors import EventSNNError, TrainingError
 from eventsnn.events.reading import ReadingOptions
 from eventsnn.learn import HM2BP
+from eventsnn.learn.optimisers import Optimiser
 from eventsnn.train.experiment import Experiment, TrainingOptions
-from eventsnn.train.optimisers import Optimiser
 
 TABLES: dict[str, Any] = {
     "rule": HM2BP,

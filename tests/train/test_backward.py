@@ -12,6 +12,7 @@ from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.learn import macro
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import LIF, Dense, Input, Network
 from eventsnn.reference import spsp as micro
 from eventsnn.reference.hm2bp import gradients
@@ -22,7 +23,6 @@ from eventsnn.simulate.engines.sweep import Arrivals, LayerInput
 from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.first_layer import by_row
 from eventsnn.train.learner import run_forward
-from eventsnn.train.optimisers import Optimiser, OptimiserState
 
 INPUTS = 12
 RULE = HM2BP(desired=6, undesired=1, margin=0.5)

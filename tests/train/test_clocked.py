@@ -8,20 +8,19 @@ import numpy as np
 import pytest
 
 from eventsnn._ext import block
-from eventsnn._ext.optimiser import update_blocks
-from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool as Threads
 from eventsnn.errors import SimulationError, TrainingError
 from eventsnn.learn.clocked import lent_steps, spsp_steps
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import LIF, Conv, Dense, Input, Network, Pool
 from eventsnn.reference.hm2bp import gradients
 from eventsnn.simulate.engines import clocked
+from eventsnn.simulate.engines.arrivals import call
 from eventsnn.simulate.engines.blocks import unpack
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.clocked import ClockedLearner, check_clocked
-from eventsnn.train.optimisers import Optimiser, OptimiserState
 from eventsnn.train.run import weight_decay
 from tests.real_data import real_data
 from tests.simulate.clocked_golden import STEPS, golden_network, read_dense, read_spikes, read_weights
@@ -141,8 +140,8 @@ def step_on(network, times, neurons, steps, label, rule, optimiser=Optimiser()):
     }
     with Threads(1) as pool:
         learner.accumulate(states, [run], np.array([label]), np.ones(1), rule, pool)
-    for name, update in updates.items():
-        update_blocks(update, WorkCounter(len(states[name].gradient)))
+    for update in updates.values():
+        update.run(call)
     return packed.weights()
 
 

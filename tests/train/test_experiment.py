@@ -11,8 +11,8 @@ import pytest
 from eventsnn.data import Augmentation
 from eventsnn.errors import NetworkError, TrainingError
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser
 from eventsnn.train.experiment import Experiment, TrainingOptions
-from eventsnn.train.optimisers import Optimiser
 from tests.train.toy import assert_same_weights, timeless, toy_data, toy_train
 
 DENSE = Path(__file__).resolve().parents[2] / "datasets" / "nmnist" / "dense.toml"

@@ -10,6 +10,7 @@ import pytest
 from eventsnn._util.threads import Pool as Threads
 from eventsnn.errors import TrainingError
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import Conv, Dense, Input, Network, Pool, bias
 from eventsnn.reference import hm2bp as twin
 from eventsnn.simulate.engines import sweep
@@ -19,7 +20,6 @@ from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.backward import accumulate_gradients
 from eventsnn.train.clocked import ClockedLearner
 from eventsnn.train.learner import check_trainable, run_forward
-from eventsnn.train.optimisers import Optimiser, OptimiserState
 from tests.train import rule_oracle as oracle
 
 # Exact engine, float64: of each gradient, and of the largest of its layer where terms of either sign cancel.

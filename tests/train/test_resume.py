@@ -18,10 +18,10 @@ import pytest
 from eventsnn._util.lock import Lock
 from eventsnn.data import Augmentation, ListDataset
 from eventsnn.errors import TrainingError
+from eventsnn.learn.optimisers import Optimiser
 from eventsnn.model import Network
 from eventsnn.train import run
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from eventsnn.train.optimisers import Optimiser
 from tests.train.children import INTERRUPTED, die_at_replace, epochs_done, start, train_on, wait_for_epochs
 from tests.train.toy import RULE, assert_same_weights, timeless, toy_data, toy_network, toy_stream, toy_train
 

@@ -155,9 +155,9 @@ def reservoir_network(bias: float = 0.0) -> Network:
 @pytest.mark.parametrize("duration", [None, 45.0])
 def test_layers_above_a_reservoir_learn_on_the_clock(bias: float, duration: float | None) -> None:
     from eventsnn._util.threads import Pool
+    from eventsnn.learn.optimisers import Optimiser, OptimiserState
     from eventsnn.simulate.engines.blocks import unpack
     from eventsnn.simulate.engines.packed import PackedNetwork
-    from eventsnn.train.optimisers import Optimiser, OptimiserState
 
     network, step = reservoir_network(bias), 0.6
     rng = np.random.default_rng(4)

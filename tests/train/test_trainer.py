@@ -15,10 +15,10 @@ from eventsnn.errors import EventFileError, SimulationError, TrainingError
 from eventsnn.events import EventStream
 from eventsnn.learn import macro
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser
 from eventsnn.model import Connection, Dense, Input, Network
 from eventsnn.simulate.run import simulate
 from eventsnn.train.evaluate import evaluate
-from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.trainer import peak_rss_mb
 from tests.train.toy import (
     CLASSES,

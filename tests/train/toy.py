@@ -10,8 +10,8 @@ import numpy as np
 from eventsnn.data import ListDataset
 from eventsnn.events import EventStream, write
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser
 from eventsnn.model import Dense, Input, Network
-from eventsnn.train.optimisers import Optimiser
 from eventsnn.train.trainer import TrainResult, train
 
 SENSOR = (6, 5, 2)

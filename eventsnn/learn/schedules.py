@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 SCHEDULES: dict[str, Callable[[int, float], float]] = {
-    # hm2bp's released program: rate / sqrt(max(1, epoch)).
+    # The program of the authors of HM2-BP: rate / sqrt(max(1, epoch)).
     "inverse_sqrt": lambda epoch, decay: 1.0 / math.sqrt(max(1, epoch)),
     "exponential": lambda epoch, decay: decay**epoch,
     "constant": lambda epoch, decay: 1.0,

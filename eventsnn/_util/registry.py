@@ -1,0 +1,75 @@
+"""Things that are found by name: those of the package, those registered, those other packages bring along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar, cast
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names and what they stand for.
+
+    A name of the package leads to ``"module:object"``, which is imported when it is asked for. Other packages
+    declare entry points, which are looked at only when a name is not known otherwise.
+
+    Parameters
+    ----------
+    what : str
+        What is registered, as error texts call it.
+    field : str
+        The setting that holds a name, as error texts call it: ``"optimiser: name"``.
+    entries : mapping of str to str
+        ``name: "module:object"``.
+    failure : callable
+        Makes the error of a text.
+    group : str, optional
+        Entry point group of other packages.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        field: str,
+        entries: Mapping[str, str],
+        failure: Callable[[str], Exception],
+        group: str | None = None,
+    ) -> None:
+        self.what, self.field, self.group = what, field, group
+        self._entries: dict[str, Any] = dict(entries)
+        self._failure = failure
+
+    def register(self, name: str, entry: T) -> None:
+        """Add an entry; an error if the name is taken by another one."""
+        if not isinstance(name, str) or not name:
+            raise self._failure(f"the name of a {self.what} must be a text, got {name!r}")
+        if self._entries.get(name, entry) is not entry:
+            raise self._failure(f"there is a {self.what} called {name!r} already; choose another name")
+        self._entries[name] = entry
+
+    def unregister(self, name: str) -> None:
+        """Forget an entry that was registered."""
+        self._entries.pop(name, None)
+
+    def names(self) -> tuple[str, ...]:
+        """All names, those of other packages last."""
+        return tuple(dict.fromkeys([*self._entries, *(point.name for point in self._points())]))
+
+    def get(self, name: Any) -> T:
+        """What a name stands for; the error of an unknown one lists those there are."""
+        entry = self._entries.get(name) if isinstance(name, str) else None
+        if entry is None:
+            entry = next((point.load() for point in self._points() if point.name == name), None)
+            if entry is None:
+                raise self._failure(f"{self.field} must be one of {', '.join(self.names())}, got {name!r}")
+            self._entries[name] = entry
+        elif isinstance(entry, str):
+            module, _, attribute = entry.partition(":")
+            entry = self._entries[name] = getattr(import_module(module), attribute)
+        return cast(T, entry)
+
+    def _points(self) -> tuple[Any, ...]:
+        return tuple(entry_points(group=self.group)) if self.group else ()

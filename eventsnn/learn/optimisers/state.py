@@ -1,0 +1,95 @@
+"""What an optimiser keeps of one projection's weights, and its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from eventsnn._ext.optimiser import Update, update_blocks
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn.learn.optimisers.settings import Optimiser
+from eventsnn.simulate.engines.arrivals import Share
+from eventsnn.simulate.engines.blocks import aligned_zeros
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step on all weights of a projection, to be done block by block.
+
+    Attributes
+    ----------
+    fused : Update or None
+        The compiled step, which a kernel may apply itself as soon as the gradient of a block is complete.
+    """
+
+    fused: Update | None
+    _work: Callable[[WorkCounter], None]
+    _blocks: int
+
+    def run(self, share: Share) -> None:
+        """Do the step, the blocks shared out among threads."""
+        turns = WorkCounter(self._blocks)
+        share(lambda: self._work(turns))
+
+
+class OptimiserState:
+    """Moments of one projection's weights, and the update of its blocks.
+
+    Parameters
+    ----------
+    optimiser : Optimiser
+    weights : real array (blocks, pre, WIDTH)
+        Updated in place.
+
+    Attributes
+    ----------
+    gradient : real array like `weights`
+        Sum over the mini-batch; set to zero by `update`.
+    moments : list of real arrays like `weights`
+        What the optimiser keeps of each weight; see its class.
+    row_sum, row_square : float64 array (blocks, WIDTH)
+        Sums over pre-synaptic neurons of the weights and of their squares.
+    """
+
+    def __init__(self, optimiser: Optimiser, weights: np.ndarray) -> None:
+        self.method = optimiser.method
+        self.weights = weights
+        self.gradient, *self.moments = (
+            aligned_zeros(weights.shape, weights.dtype) for _ in range(1 + self.method.moments)
+        )
+        self.row_sum, self.row_square = _row_sums(weights, 1)
+
+    def update(self, scale: float, decay: np.ndarray, rate: float, number: int) -> Step:
+        """The step with the gradient ``scale * gradient + decay * weights``; the gradient becomes zero.
+
+        `decay` is a real array (blocks, WIDTH); `number` counts the steps from 1.
+        """
+        fused = self.method.kernel(self, scale, decay, rate, number)
+        if fused is not None:
+            return Step(fused, partial(update_blocks, fused), len(self.weights))
+
+        def work(turns: WorkCounter) -> None:
+            while (block := turns.take()) >= 0:
+                self._step(block, scale, decay[block], rate, number)
+
+        return Step(None, work, len(self.weights))
+
+    def _step(self, block: int, scale: float, decay: np.ndarray, rate: float, number: int) -> None:
+        """The step of an optimiser without a kernel, on one block: it fits the cache."""
+        weights, moments = self.weights[block], [moment[block] for moment in self.moments]
+        # As the kernels: the constant in the precision of the weights.
+        gradient = self.gradient[block] * weights.dtype.type(scale) + decay * weights
+        new = self.method.step(weights, gradient, moments, rate, number)
+        for array, values in zip((weights, *moments), new, strict=True):
+            array[...] = values
+        self.gradient[block] = 0
+        self.row_sum[block], self.row_square[block] = _row_sums(weights, 0)
+
+
+def _row_sums(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the weights and of their squares over the pre-synaptic neurons, in float64."""
+    wide = weights.astype(np.float64)
+    return wide.sum(axis=axis), (wide * wide).sum(axis=axis)
