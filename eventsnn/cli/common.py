@@ -59,7 +59,7 @@ def threads_option(command: F) -> F:
 
 def dtype_option(default: str | None, text: str = "") -> Callable[[F], F]:
     """``--dtype``; `text` says what is taken without it, where that depends."""
-    text = f"Precision of membrane potentials and currents; spike times are float64 always.{text}"
+    text = f"Precision of membrane potentials and currents; spike times are always float64.{text}"
     return click.option(
         "--dtype",
         type=click.Choice(["float32", "float64"]),
@@ -77,7 +77,7 @@ def step_option(default: str) -> Callable[[F], F]:
 
 def duration_option(default: str) -> Callable[[F], F]:
     """``--duration-ms``; `default` says what is taken without it."""
-    text = f"A recording lasts so long, ms: later events are left out; {default} by default."
+    text = f"Duration of every recording, ms; later events are left out; {default} by default."
     return click.option("--duration-ms", type=float, metavar="MS", help=text)
 
 
@@ -113,15 +113,15 @@ def split_option(text: str) -> Callable[[F], F]:
 
 def limit_option(command: F) -> F:
     """``--limit``."""
-    text = "Of images: the first N only."
+    text = "Images only: use the first N."
     return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
 
 
 def label_from_option(command: F) -> F:
     """``--label-from``."""
     text = (
-        "Which folder names the class of a recording: the top one (left/subject1/0.npy; the default) or the "
-        "parent, that it lies in (subject1/left/0.npy)."
+        "Folder that names the class of a recording: the top one (left/subject1/0.npy; the default), or the "
+        "parent, which contains the recording (subject1/left/0.npy)."
     )
     return click.option("--label-from", type=click.Choice(["top", "parent"]), help=text)(command)
 

@@ -16,7 +16,7 @@ from eventsnn.cli.reading import ReadingCommand, note_nothing_kept, reading_opti
 @click.command(cls=ReadingCommand)
 @click.argument("source", type=FILE, metavar="IN")
 @output_argument("OUT", "The file to write.")
-@click.option("--to", "to_format", metavar="FORMAT", help="Format of OUT; by default what its ending says.")
+@click.option("--to", "to_format", metavar="FORMAT", help="Format of OUT; by default that of its suffix.")
 @click.option(
     "--from-zero", is_flag=True, help="Subtract the time of the first event, so that OUT begins at 0."
 )
@@ -32,8 +32,8 @@ def convert(
 ) -> None:
     """Write a recording, or a part of it, in another format.
 
-    docs/formats.md lists the formats. Memory does not grow with the recording (but for .npz and --on-bad
-    sort). OUT appears complete or not at all; - stands for standard input or output.
+    docs/formats.md lists the formats. Memory does not grow with the recording, except for .npz and
+    --on-bad sort. OUT appears complete or not at all; - stands for standard input or output.
 
     \b
     Example:

@@ -103,11 +103,11 @@ class Folder:
 
 @click.command()
 @click.option(
-    "--out", type=FILE, default="demo-run", show_default=True, metavar="DIR", help="Folder for what is made."
+    "--out", type=FILE, default="demo-run", show_default=True, metavar="DIR", help="Folder for the results."
 )
 @seed_option(1, "Seed of camera noise, weights, validation split, order and augmentation.")
 @click.option(
-    "--small", is_flag=True, help="A few hundred recordings and a few epochs: a quick look, less accurate."
+    "--small", is_flag=True, help="A few hundred recordings and a few epochs: quick, but less accurate."
 )
 @threads_option
 @json_option

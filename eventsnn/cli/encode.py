@@ -26,12 +26,12 @@ from eventsnn.cli.reading import bad_files_option
     type=click.Choice(["fsdd", "ti46-digits", "ti46-letters"]),
     default="fsdd",
     show_default=True,
-    help="How the files are named.",
+    help="Naming scheme of the files.",
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "test"], case_sensitive=False),
-    help="A part of the corpus' own division; both by default.",
+    help="Part of the corpus' own division; both by default.",
 )
 @click.option("--speaker", "speakers", multiple=True, metavar="NAME", help="This speaker only; repeatable.")
 @click.option("--without", multiple=True, metavar="NAME", help="Leave this speaker out; repeatable.")
@@ -49,11 +49,11 @@ def encode(
 ) -> None:
     """Turn a folder of spoken words (.wav) into spikes.
 
-    Writes one file, which train and evaluate take wherever they take a folder of recordings.
+    Writes one file, which train and evaluate accept in place of a folder of recordings.
 
     Each sound goes through Lyon's cochlea (78 channels, frames of 10 ms) and Ben's spiker algorithm. Sample
-    rates of 8, 12.5, 16 and 20 kHz are known; class and speaker come from the file names. Nothing is drawn:
-    the same sounds give the same bits.
+    rates can be 8, 12.5, 16 and 20 kHz; class and speaker come from the file names. Nothing is random: the
+    same sounds give the same bits.
 
     \b
     Example:

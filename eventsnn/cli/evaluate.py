@@ -40,18 +40,18 @@ from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_s
     metavar="DIR",
     help="Folder of <label>/<recordings>, a file made by pack, a folder of IDX images, or one IDX file.",
 )
-@split_option("Which part of DIR, where it holds both; of images the test images by default.")
+@split_option("Part of DIR, if it holds both; for images, the test images by default.")
 @label_from_option
 @limit_option
 @per_class_option
-@seed_option(1, "Of the coding of images, and of --per-class.")
+@seed_option(1, "Seed of the coding of images, and of --per-class.")
 @click.option(
     "--engine",
     type=click.Choice(["auto", "queue", "sweep", "clocked"]),
     default="auto",
     show_default=True,
-    help="auto is the engine that the model was trained with. In exact time, queue runs any network; sweep "
-    "runs chains of layers, faster, to the same spikes. clocked takes the authors' steps.",
+    help="auto is the engine that the model was trained with. In exact time, queue runs any network, and "
+    "sweep runs chains of layers faster, with the same spikes. clocked takes the authors' steps.",
 )
 @step_option("the model's, or 1,")
 @duration_option("the model's, or until its last event (inf),")
@@ -60,7 +60,7 @@ from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_s
     "--t-stop",
     type=float,
     metavar="MS",
-    help="Last time to simulate of each recording; needed by recurrent networks.",
+    help="End of the simulation of each recording; required for recurrent networks.",
 )
 @click.option(
     "--predictions",
@@ -92,9 +92,9 @@ def evaluate(
 ) -> None:
     """Measure a model's accuracy on labelled recordings.
 
-    Classes are matched by the names that the model keeps: a part of them is enough. The
-    decision is the output neuron with the most spikes; a silent output is no decision, and wrong. Images are
-    coded as the model was trained with them. A model that was trained on the authors' clock runs on it.
+    Classes are matched by the names in the model; the recordings may have only some of them. The decision is
+    the output neuron with the most spikes; a silent output is no decision and counts as an error. Images are
+    coded as in training. A model that was trained on the authors' clock runs on the clock.
 
     \b
     Example:

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 def explain(
     trace: Path, layer: str | None, neuron: int | None, spike: int, sample: int, top: int, as_json: bool
 ) -> None:
-    """Attribute one spike of a trace to what contributed to it.
+    """Show what contributed to one spike of a trace.
 
-    Contributions to the membrane potential add up to the neuron's threshold. Spikes that arrived at the
-    neuron itself contribute exactly what is printed. Through hidden layers, a spike's contribution is divided
-    among its own causes in proportion to theirs, down to the input events. These shares say where the
-    potential came from. They say neither what would happen without an event nor how far the spike would move.
+    Contributions to the membrane potential add up to the neuron's threshold. Those of spikes that arrived at
+    the neuron itself are exact. Through hidden layers, the contribution of a spike is divided among its own
+    causes in proportion to theirs, down to the input events. These shares show where the potential came from.
+    They do not show what would happen without an event, or how far the spike would move.
 
     \b
     Example:

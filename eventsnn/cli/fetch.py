@@ -22,9 +22,8 @@ from eventsnn.errors import FetchError
 def fetch(name: str | None, to: Path, as_json: bool) -> None:
     """Download a public data set; without NAME, list them.
 
-    The download is tonic's. DIR/NAME gets a file for each part, such as train.esp, which train and evaluate
-    take. What was interrupted goes on with the same command. Where the download fails, what to do by hand
-    is said.
+    tonic downloads the set. DIR/NAME gets one file per part, such as train.esp, for train and evaluate. After
+    an interruption, the same command continues. If the download fails, the command says what to do by hand.
 
     \b
     Example:

@@ -18,7 +18,7 @@ from eventsnn.cli.output import output_argument, refuse_overwriting
     "experiment",
     type=FILE,
     metavar="EXPERIMENT.toml",
-    help="Whose [network] the weights are for; the authors' convolutional network for MNIST by default.",
+    help="Experiment file with the [network] of the weights; by default the authors' CNN for MNIST.",
 )
 @step_option("that of EXPERIMENT.toml, or 1,")
 @duration_option("that of EXPERIMENT.toml, or until its last event,")
@@ -33,8 +33,8 @@ def import_weights(
 ) -> None:
     """Write trained weights of the HM2-BP authors as a model.
 
-    Theirs are a text file of numbers, which does not say what network it is for. They were trained on a
-    clock: the model says so, and evaluate and simulate run it on that clock unless told otherwise.
+    The authors' text file holds numbers only and does not describe the network. The weights were trained on a
+    clock; the model stores this, and evaluate and simulate run it on that clock by default.
 
     \b
     Example:

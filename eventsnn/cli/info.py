@@ -30,9 +30,9 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 )
 @json_option
 def info(file: Path, reading: dict[str, Any], plot: Path | None, as_json: bool) -> None:
-    """Say what FILE is: recording, model, trace or packed data set.
+    """Describe FILE: a recording, model, trace or packed data set.
 
-    A recording is read to its end, in bounded memory; what is odd about it is counted, not fatal.
+    A recording is read to its end, in bounded memory; its anomalies are counted and are no errors.
 
     \b
     Example:

@@ -14,10 +14,12 @@ from eventsnn.trace import Trace, format_summary, summarise
 @click.command()
 @click.argument("trace", type=FILE, metavar="T.h5")
 @click.option(
-    "--sample", type=int, default=0, show_default=True, metavar="S", help="Which recording, from 0."
+    "--sample", type=int, default=0, show_default=True, metavar="S", help="Number of the recording, from 0."
 )
 @click.option("--layer", metavar="L", help="Layer of potential.png and spsp.png; the output by default.")
-@click.option("--neuron", type=int, metavar="I", help="Neuron of the two; by default those that fired most.")
+@click.option(
+    "--neuron", type=int, metavar="I", help="Neuron of the two pictures; by default the most active ones."
+)
 @click.option(
     "--out", type=FILE, metavar="DIR", help="Folder for the pictures; T-pictures beside T.h5 by default."
 )
@@ -27,9 +29,9 @@ def inspect(
 ) -> None:
     """Summarise a trace and draw one of its recordings.
 
-    Pictures: raster.png (every spike), potential.png (membrane potentials), spsp.png (how much each
-    pre-synaptic neuron took part in the spikes). They are computed exactly from spikes and weights, whatever
-    else the trace holds.
+    Pictures: raster.png (every spike), potential.png (membrane potentials), spsp.png (the share of
+    each pre-synaptic neuron in the spikes). They are computed exactly from spikes and weights, which every
+    trace holds.
 
     \b
     Example:

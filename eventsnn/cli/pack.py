@@ -40,8 +40,8 @@ def pack(
 ) -> None:
     """Put a folder of recordings into one file that is read faster.
 
-    train and evaluate take the file wherever they take a folder, to the same bits. It takes 8 bytes
-    an event. Ctrl-C leaves nothing half-written.
+    train and evaluate accept the file in place of a folder, and give the same bits. It needs 8 bytes per
+    event. Ctrl-C leaves no incomplete file.
 
     \b
     Example:

@@ -85,7 +85,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         ("--format",),
         {
             "metavar": "NAME",
-            "help": "File format, where the file does not say; docs/formats.md has the names.",
+            "help": "File format, if the file does not show it; docs/formats.md lists the names.",
         },
     ),
     (
@@ -101,30 +101,30 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
     (
         ("--stream",),
-        {"metavar": "NAME|N", "help": "Which stream of events, in files that hold several; see 'info'."},
+        {"metavar": "NAME|N", "help": "Stream of events, in files that hold several; 'info' lists them."},
     ),
     (
         ("--sample",),
         {
             "type": click.IntRange(min=0),
             "metavar": "N",
-            "help": "Which recording, in files that hold several (SHD).",
+            "help": "Number of the recording, in files that hold several (SHD).",
         },
     ),
     (
         ("--on-bad",),
         {
             "type": click.Choice(["error", "skip", "clamp", "sort"]),
-            "help": "What to do about an event outside the sensor or earlier than the one before it: stop; "
-            "leave it out; move it to the nearest pixel and the time before; or put events in order of time "
-            "(outside: stop). {on_bad} by default.",
+            "help": "What to do with an event outside the sensor or earlier than the one before it: stop; "
+            "leave it out; move it to the nearest pixel or the time of the one before; or sort events by "
+            "time (and stop at one outside the sensor). {on_bad} by default.",
         },
     ),
     (
         ("--on-cut",),
         {
             "type": click.Choice(["warn", "error"]),
-            "help": "What to do about a file that ends within a record: leave the record out, or stop. "
+            "help": "What to do with a file that ends within a record: leave the record out, or stop. "
             "{on_cut} by default.",
         },
     ),
@@ -133,7 +133,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {
             "type": Milliseconds(),
             "metavar": "MS",
-            "help": "Leave out events before this time, which counts from 0, or from the first event of a "
+            "help": "Leave out events before this time, counted from 0, or from the first event of a "
             "recording that begins late.",
         },
     ),
@@ -142,7 +142,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {
             "type": Milliseconds(),
             "metavar": "MS",
-            "help": "Leave out events from this time on, counted likewise.",
+            "help": "Leave out events from this time on, counted in the same way.",
         },
     ),
     (
@@ -157,7 +157,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {
             "type": click.IntRange(min=1),
             "metavar": "N",
-            "help": "Then make one pixel of N x N; keeps every event.",
+            "help": "After the crop, combine N x N pixels into one; every event is kept.",
         },
     ),
 )
@@ -203,7 +203,7 @@ _BAD_FILES: tuple[tuple[str, ...], dict[str, Any]] = (
     ("--bad-files",),
     {
         "type": click.Choice(["error", "skip"]),
-        "help": "What to do about an unreadable recording: stop, or leave it out and count it. "
+        "help": "What to do with an unreadable recording: stop, or leave it out and count it. "
         "error by default.",
     },
 )

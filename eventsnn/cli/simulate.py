@@ -90,15 +90,15 @@ class Settings:
 @click.option(
     "--record",
     type=RecordOptions(),
-    help="What the trace holds: a comma-separated list of spikes (always there), potential, spsp.",
+    help="Contents of the trace: a comma-separated list of spikes (always included), potential, spsp.",
 )
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
     default="auto",
     show_default=True,
-    help="auto is the engine that the model was trained with. queue runs any network; sweep runs chains of "
-    "layers, faster; twin is plain Python: the same spikes, in exact time. clocked takes the authors' steps.",
+    help="auto is the engine that the model was trained with. In exact time, queue runs any network, sweep "
+    "runs chains of layers faster, and twin is plain Python. clocked takes the authors' steps.",
 )
 @step_option("the model's, or 1,")
 @dtype_option(None, " float64 by default, float32 with engine clocked.")
@@ -106,7 +106,7 @@ class Settings:
     "--t-stop",
     type=float,
     metavar="MS",
-    help="Last time to simulate; by default until the network is quiet, with engine clocked until the last "
+    help="End of the simulation; by default when the network is quiet, with engine clocked at the last "
     "event.",
 )
 @click.option(
@@ -140,7 +140,7 @@ def simulate(
     Spike times are exact: there are no frames and no time step, unless the model was trained on the authors'
     clock, or --engine clocked is given.
 
-    With several files --json prints a list. Ctrl-C keeps what was simulated, in the trace too.
+    With several files --json prints a list. Ctrl-C keeps finished results, also in the trace.
 
     One long recording is simulated in parts, in memory that does not grow with its length
     (docs/streaming.md): its spikes go to --spikes as they come, and --save-state, --resume-from stop and go

@@ -26,14 +26,14 @@ _OPTIONS = (
     click.option(
         "--spikes",
         metavar="S.csv",
-        help="Write spikes as they come, one a line: time_ms,layer,neuron; - for standard output.",
+        help="Write spikes as they occur, one per line: time_ms,layer,neuron; - is standard output.",
     ),
     click.option(
         "--save-state",
         type=FILE,
         metavar="S.npz",
-        help="Save the state while it runs and where the recording ends (or --until, or Ctrl-C); do not run "
-        "on until the network is quiet.",
+        help="Save the state during the run and where the recording ends (or --until, or Ctrl-C); the run "
+        "does not continue until the network is quiet.",
     ),
     click.option(
         "--save-every",
@@ -41,28 +41,27 @@ _OPTIONS = (
         default=30.0,
         show_default=True,
         metavar="S",
-        help="Seconds between two savings while it runs.",
+        help="Seconds between two saved states during the run.",
     ),
     click.option(
         "--resume-from",
         type=FILE,
         metavar="S.npz",
-        help="Go on from a saved state; events taken are left out.",
+        help="Continue from a saved state; events already used are skipped.",
     ),
-    click.option("--live", is_flag=True, help="Take events while they come."),
+    click.option("--live", is_flag=True, help="Process events as they arrive."),
     click.option(
         "--patience",
         type=click.FloatRange(min=0.0),
         metavar="MS",
-        help="With --live: where no event comes, take time to pass this long behind the clock. Later "
-        "events are left out and counted. 10 for udp://; else time passes with events only.",
+        help="With --live: if no event comes, time follows the clock at this distance. Later events are left "
+        "out and counted. 10 for udp://; otherwise time advances with events only.",
     ),
     click.option(
         "--idle",
         type=click.FloatRange(min=0.0),
         metavar="S",
-        help="With --live: the input has ended when nothing has come for this many seconds; "
-        "never by default.",
+        help="With --live: the input ends when nothing has come for this many seconds; never by default.",
     ),
 )
 

@@ -35,8 +35,10 @@ IMAGE_SHARE = 28 / 34
     "and labels, or 'digits' (scikit-learn's).",
 )
 @click.option("--labels", type=FILE, metavar="FILE", help="IDX file of labels, for one IDX file of images.")
-@click.option("--split", type=click.Choice(["train", "test"]), help="One part of a folder only.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N images (of a part) only.")
+@click.option("--split", type=click.Choice(["train", "test"]), help="Only this part of a folder.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N images (of each part)."
+)
 @click.option(
     "--leave-out",
     type=FILE,
@@ -46,25 +48,25 @@ IMAGE_SHARE = 28 / 34
 @click.option(
     "--transpose/--no-transpose",
     default=None,
-    help="Exchange rows and columns of IDX images; by default those of files named emnist*, which need it.",
+    help="Exchange rows and columns of IDX images; by default only for files named emnist*.",
 )
 @click.option(
     "--motion",
     type=FILE,
     metavar="FILE",
-    help="Let the images move otherwise than N-MNIST's: lines of time (ms, from 0), dx, dy (pixels), "
-    "with commas.",
+    help="Path of the images instead of N-MNIST's: lines of time (ms, from 0), dx, dy (pixels), separated by "
+    "commas.",
 )
 @click.option("--width", type=click.IntRange(8, 256), metavar="W", help="Width of the sensor, pixels.")
 @click.option("--height", type=click.IntRange(8, 240), metavar="H", help="Height of the sensor, pixels.")
-@click.option("--resume", is_flag=True, help="Go on with OUT where an earlier run was stopped.")
+@click.option("--resume", is_flag=True, help="Continue an earlier run into OUT that was stopped.")
 @seed_option(0, "Seed of the background events.")
 @threads_option
 @json_option
 def synth(out: Path, images: str, as_json: bool, **chosen: Any) -> None:
     """Turn images into recordings of a simulated event camera.
 
-    The camera looks at each image with three saccades, as N-MNIST was made. Writes OUT/<label>/<number>.bin
+    The camera looks at each image with three saccades, as in N-MNIST. Writes OUT/<label>/<number>.bin
     in N-MNIST's format; for a folder and for 'digits' OUT/Train and OUT/Test. The sensor is 34 x 34 pixels
     (20 x 20 for 'digits') unless --width and --height say otherwise; the images are scaled to fit.
 

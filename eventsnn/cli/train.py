@@ -62,55 +62,61 @@ class AugmentOption(click.ParamType):
     type=FILE,
     required=True,
     metavar="DIR",
-    help="Folder of <label>/<recordings>, or of Train/; a file made by pack; a folder of IDX images, or one.",
+    help="Folder of <label>/<recordings>, or of Train/; a file made by pack; IDX images (folder or file).",
 )
 @click.option(
-    "--valid", type=FILE, metavar="DIR", help="Recordings to validate on, likewise; of images the IDX file."
+    "--valid",
+    type=FILE,
+    metavar="DIR",
+    help="Recordings for validation, in the same forms; for images the IDX file.",
 )
 @click.option(
     "--valid-fraction",
     type=click.FloatRange(0, 1, max_open=True),
     metavar="F",
-    help="Without --valid: part of the training recordings to set aside, class by class; 0 for none.",
+    help="Without --valid: fraction of the training recordings to set aside, class by class; 0 for none.",
 )
-@split_option("Of a folder of IDX files: which images to train on; train by default.")
+@split_option("For a folder of IDX files: the images to train on; train by default.")
 @label_from_option
 @limit_option
 @click.option(
     "--out",
     type=FILE,
     metavar="RUN",
-    help="Folder for model, metrics and checkpoint; a new temporary folder, which stays, by default.",
+    help="Folder for model, metrics and checkpoint; by default a new temporary folder, which is kept.",
 )
-@click.option("--overwrite", is_flag=True, help="Begin anew in a folder that holds a run already.")
+@click.option("--overwrite", is_flag=True, help="Start again in a folder that already holds a run.")
 @click.option(
     "--engine",
     type=click.Choice(["exact", "clocked"]),
-    help="Instead of the experiment's: exact spike times, or the authors' steps.",
+    help="Override the experiment's: exact spike times, or the authors' steps.",
 )
 @step_option("the experiment's, or 1,")
 @duration_option("the experiment's, or until its last event,")
 @per_class_option
 @click.option(
-    "--epochs", type=click.IntRange(min=1), metavar="N", help="Instead of the experiment's; in all."
+    "--epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Override the experiment's total number of epochs.",
 )
-@seed_option(None, "Instead of the experiment's: of weights, validation, order, augmentation and coding.")
+@seed_option(None, "Override the experiment's seed of weights, validation, order, augmentation and coding.")
 @click.option(
     "--augment",
     type=AugmentOption(),
     multiple=True,
     metavar="NAME=VALUE",
-    help="Instead of the experiment's, may be repeated: shift, drop, time_scale, elastic, smoothing, scale, "
-    "rotation; of recordings also jitter, flip.",
+    help="Override a field of the experiment; repeatable: shift, drop, time_scale, elastic, smoothing, "
+    "scale, rotation; for recordings also jitter, flip.",
 )
 @click.option(
     "--start-from",
     type=FILE,
     metavar="MODEL.h5",
-    help="Begin with the weights of a model, such as the best of an earlier run, not with new ones.",
+    help="Start with the weights of a model, such as the best of an earlier run, not with random ones.",
 )
 @click.option(
-    "--resume", is_flag=True, help="Go on from RUN's checkpoint, to the bits of an uninterrupted run."
+    "--resume", is_flag=True, help="Continue from RUN's checkpoint; gives the bits of an uninterrupted run."
 )
 @reading_options(sensor="the network's input", on_cut="error", files=True)
 @threads_option
@@ -139,11 +145,11 @@ def train(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Train a network as an experiment file says.
+    """Train a network as an experiment file describes.
 
     The rule is HM2-BP; options given here override the file. RUN gets model.h5 (the best epoch by
-    validation), metrics.jsonl (a line per epoch) and checkpoint.h5. Ctrl-C keeps the last whole epoch;
-    --resume goes on from it.
+    validation), metrics.jsonl (a line per epoch) and checkpoint.h5. Ctrl-C keeps the last complete epoch;
+    --resume continues from it.
 
     \b
     Example:
