@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from eventsnn._util.atomic import reason
 from eventsnn._util.lock import Lock
 from eventsnn.errors import TraceError
 from eventsnn.trace.record import SpikeRecord
@@ -38,7 +41,7 @@ class SpikeText:
     def __init__(self, path: str | os.PathLike[str], *, keep: int | None = None) -> None:
         self.path = os.fspath(path)
         self.spikes = 0
-        self._file: BinaryIO
+        self._file: BinaryIO | FileIO
         if self.path == "-":
             if sys.stdout is None:
                 raise TraceError("standard output is closed")
@@ -51,13 +54,14 @@ class SpikeText:
             except BaseException:
                 self._lock.release()
                 raise
+        self._whole = keep or 0  # bytes of whole lines in the file
         if not keep:
             self._write(HEADER)
 
-    def _open(self, keep: int | None) -> BinaryIO:
+    def _open(self, keep: int | None) -> FileIO:
         try:
             if not keep:
-                return Path(self.path).open("wb")
+                return Path(self.path).open("wb", buffering=0)
             size = os.path.getsize(self.path)
             if size < keep:
                 raise TraceError(
@@ -65,9 +69,9 @@ class SpikeText:
                     "was saved; put the file back, or give another name"
                 )
             os.truncate(self.path, keep)
-            return Path(self.path).open("ab")
+            return Path(self.path).open("ab", buffering=0)
         except OSError as error:
-            raise TraceError(f"{self.path}: cannot be written ({error})") from None
+            raise TraceError(f"{self.path}: cannot be written ({reason(error)})") from None
 
     def append(self, part: SpikeRecord) -> None:
         """Write the spikes of a part; the system has them when this returns."""
@@ -87,7 +91,7 @@ class SpikeText:
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise TraceError(f"{self.path}: cannot be written ({error})") from None
+            raise TraceError(f"{self.path}: cannot be written ({reason(error)})") from None
         return self._file.tell()
 
     def close(self) -> None:
@@ -97,10 +101,24 @@ class SpikeText:
             self._lock.release()
 
     def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
         try:
-            self._file.write(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
             self._file.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise TraceError(f"{self.path}: cannot be written ({error})") from None
+            self._drop_cut_line()
+            raise TraceError(f"{self.path}: cannot be written ({reason(error)})") from None
+        self._whole += len(data)
+
+    def _drop_cut_line(self) -> None:
+        """After a failure only whole lines stay: half a number would be read as another one."""
+        target = Path(os.path.realpath(self.path))
+        if self.path == "-" or not target.is_file():
+            return
+        with suppress(OSError):
+            os.ftruncate(self._file.fileno(), self._whole)
+            if not self._whole:
+                target.unlink()

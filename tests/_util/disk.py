@@ -20,6 +20,7 @@ import eventsnn as es
 from eventsnn.errors import EventSNNError
 from eventsnn.trace import TraceWriter
 from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.spike_text import SpikeText
 from eventsnn.train.checkpoint import Checkpoint, save_checkpoint
 from tests.events.helpers import random_stream
 
@@ -39,6 +40,15 @@ def write_trace(folder: Path) -> None:
     with TraceWriter(folder / "t.h5", make_network()) as writer:
         for number in range(34):
             writer.append(runs[number % 3], source=str(number))
+
+
+def write_spikes(folder: Path) -> None:
+    text = SpikeText(folder / "s.csv")
+    try:
+        for number in range(3):
+            text.append(make_run(number))
+    finally:
+        text.close()
 
 
 def write_state(folder: Path) -> None:
@@ -63,6 +73,7 @@ def convert(folder: Path, name: str) -> None:
 
 KINDS: dict[str, Callable[[Path], None]] = {
     "trace": write_trace,
+    "spikes": write_spikes,
     "state": write_state,
     "pack": write_pack,
     "checkpoint": write_checkpoint,

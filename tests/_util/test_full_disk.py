@@ -20,6 +20,7 @@ from tests._util import disk
 ROOT = Path(__file__).parents[2]
 FINAL = {
     "trace": "t.h5",
+    "spikes": "s.csv",
     "state": "s.npz",
     "pack": "p.esp",
     "checkpoint": "c.h5",
@@ -45,7 +46,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {kind: (folder / name).read_bytes() for kind, name in FINAL.items()}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FINAL if kind != "trace"])
+@pytest.mark.parametrize("kind", [kind for kind in FINAL if kind not in ("trace", "spikes")])
 def test_a_file_is_there_complete_or_not_at_all(tmp_path: Path, whole: dict[str, bytes], kind: str) -> None:
     size, name = len(whole[kind]), FINAL[kind]
     sizes = [0, *(size * part // 8 + 1 for part in range(1, 8)), size - 1]
@@ -56,6 +57,20 @@ def test_a_file_is_there_complete_or_not_at_all(tmp_path: Path, whole: dict[str,
     assert all("cannot be written" in line and "File too large" in line for line in lines), lines
     assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")] == [Path(str(4 * size), name)]
     assert (tmp_path / str(4 * size) / name).read_bytes() == whole[kind]
+
+
+def test_a_table_of_spikes_has_no_cut_line(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    size = len(whole["spikes"])
+    sizes = [0, 5, *(size * part // 8 + part for part in range(1, 8)), size - 1]
+    done = write("spikes", tmp_path, *map(str, sizes), f"{size // 2}~", str(size))
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("s.csv: cannot be written (File too large)") >= len(sizes), done.stderr
+    assert not (tmp_path / "0" / "s.csv").exists()
+    assert not (tmp_path / "5" / "s.csv").exists()
+    kept = [path.read_bytes() for path in tmp_path.glob("*/s.csv")]
+    assert len(kept) == len(sizes)
+    assert all(data.endswith(b"\n") and whole["spikes"].startswith(data) for data in kept)
+    assert whole["spikes"] in kept
 
 
 def check_trace(folder: Path, done: subprocess.CompletedProcess[str]) -> int:
