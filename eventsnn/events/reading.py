@@ -9,7 +9,10 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
-from eventsnn._util.numbers import check_magnitudes
+import numpy as np
+
+from eventsnn._util.arguments import check_choice, is_whole
+from eventsnn._util.numbers import check_magnitudes, describe
 from eventsnn.errors import EventStreamError
 from eventsnn.events.formats import OnBad, Options
 from eventsnn.events.region import Region
@@ -100,10 +103,18 @@ class ReadingOptions:
         check_magnitudes(self, EventStreamError)
         if self.sensor is not None:
             object.__setattr__(self, "sensor", check_sensor_size(self.sensor))
-        if self.crop is not None:
+        if isinstance(self.crop, list | np.ndarray):
             object.__setattr__(self, "crop", tuple(self.crop))
-        if self.on_cut is not None and self.on_cut not in get_args(OnCut):
-            raise EventStreamError(f"on_cut must be one of {', '.join(get_args(OnCut))}: got {self.on_cut!r}")
+        for name, value in (("format", self.format), ("columns", self.columns)):
+            if value is not None and not isinstance(value, str):
+                raise EventStreamError(f"{name} must be a text, got {describe(value)}")
+        if self.stream is not None and not isinstance(self.stream, str) and not is_whole(self.stream):
+            raise EventStreamError(f"stream must be a name or a number, got {describe(self.stream)}")
+        if self.sample is not None and not is_whole(self.sample):
+            raise EventStreamError(f"sample must be a whole number, got {describe(self.sample)}")
+        check_choice("on_bad", self.on_bad, get_args(OnBad), EventStreamError)
+        if self.on_cut is not None:
+            check_choice("on_cut", self.on_cut, get_args(OnCut), EventStreamError)
         _ = self.region, self.decoding  # they check their fields
 
     @cached_property

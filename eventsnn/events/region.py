@@ -7,11 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eventsnn._util.arguments import is_whole, to_float
+from eventsnn._util.numbers import describe
 from eventsnn.errors import EventStreamError
 from eventsnn.events.stream import EventStream, SensorSize
 
 MOST_PIXELS = 2**15 - 1
 """Of a sensor in one direction: addresses are int16."""
+
+
+def _is_rectangle(crop: object) -> bool:
+    """Whether this is (x0, y0, x1, y1), with a pixel between the two corners."""
+    if not isinstance(crop, tuple) or len(crop) != 4 or not all(is_whole(value) for value in crop):
+        return False
+    x0, y0, x1, y1 = crop
+    return bool(0 <= x0 < x1 and 0 <= y0 < y1)
 
 
 @dataclass(frozen=True)
@@ -40,20 +50,18 @@ class Region:
     t_until: float = math.inf
 
     def __post_init__(self) -> None:
-        if self.crop is not None:
-            x0, y0, x1, y1 = self.crop
-            if not (0 <= x0 < x1 and 0 <= y0 < y1):
-                raise EventStreamError(
-                    f"crop must be x0,y0,x1,y1 with 0 <= x0 < x1 and 0 <= y0 < y1, got {self.crop}"
-                )
-        if not 1 <= self.downsample <= MOST_PIXELS:
+        if self.crop is not None and not _is_rectangle(self.crop):
             raise EventStreamError(
-                f"downsample must be a whole number from 1 to {MOST_PIXELS}, got {self.downsample!r:.40}"
+                f"crop must be x0,y0,x1,y1 with 0 <= x0 < x1 and 0 <= y0 < y1, got {describe(self.crop)}"
             )
-        if not (0.0 <= self.t_from < self.t_until):
+        if not is_whole(self.downsample) or not 1 <= self.downsample <= MOST_PIXELS:
+            raise EventStreamError(
+                f"downsample must be a whole number from 1 to {MOST_PIXELS}, got {describe(self.downsample)}"
+            )
+        if not 0.0 <= to_float(self.t_from) < to_float(self.t_until):
             raise EventStreamError(
                 "from and until must be times with 0 <= from < until, "
-                f"got {self.t_from} and {self.t_until} ms"
+                f"got {describe(self.t_from)} and {describe(self.t_until)} ms"
             )
 
     @property

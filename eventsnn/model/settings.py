@@ -7,6 +7,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from eventsnn._util.arguments import check_choice, to_float
+from eventsnn._util.numbers import describe
 from eventsnn.errors import NetworkError
 
 ENGINES = ("exact", "clocked")
@@ -46,17 +48,21 @@ class RunSettings:
     stabilise: str | None = None
 
     def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise NetworkError(f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
+        check_choice("engine", self.engine, ENGINES, NetworkError)
         if self.engine == "exact" and self.step_ms is not None:
-            raise NetworkError(f"step_ms is for engine 'clocked', got step_ms {self.step_ms!r} in exact time")
+            raise NetworkError(
+                f"step_ms is for engine 'clocked', got step_ms {describe(self.step_ms)} in exact time"
+            )
         if self.engine == "clocked" and self.step_ms is None:
             object.__setattr__(self, "step_ms", DEFAULT_STEP_MS)
         check_step(self.step_ms)
         _check_positive("duration_ms", self.duration_ms)
-        if self.stabilise is not None and self.stabilise not in STABILISATIONS:
+        if self.stabilise is not None and (
+            not isinstance(self.stabilise, str) or self.stabilise not in STABILISATIONS
+        ):
+            names = ", ".join(STABILISATIONS)
             raise NetworkError(
-                f"stabilise must be one of {', '.join(STABILISATIONS)}, or left out, got {self.stabilise!r}"
+                f"stabilise must be one of {names}, or left out, got {describe(self.stabilise)}"
             )
 
     def to_table(self) -> dict[str, Any]:
@@ -84,6 +90,5 @@ def check_step(step_ms: object) -> None:
 
 
 def _check_positive(name: str, value: object) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (number and 0.0 < value < math.inf):  # type: ignore[operator]
-        raise NetworkError(f"{name} must be a finite number of ms above 0, got {value!r}")
+    if value is not None and not 0.0 < to_float(value) < math.inf:
+        raise NetworkError(f"{name} must be a finite number of ms above 0, got {describe(value)}")

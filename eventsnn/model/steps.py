@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.arguments import check_kind
 from eventsnn.errors import NetworkError, SimulationError
 from eventsnn.model import Conv, Dense, Network, Pool, Projection
 from eventsnn.model.layers import BIAS
@@ -58,6 +59,11 @@ def sparse_weights(network: Network, projection: Projection) -> Any:
     from scipy.sparse import coo_array
 
     return coo_array(network.projection_weights(projection))
+
+
+def check_network(network: object) -> None:
+    """Raise NetworkError if what is to be simulated or trained is no network, such as the name of a file."""
+    check_kind("network", network, Network, NetworkError, "; Network.load reads a model file")
 
 
 def choose_step(network: Network, engine: str, step_ms: float | None) -> float | None:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from eventsnn._util.arguments import check_choice
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream, Stabilisation
 from eventsnn.events.origin import find_origin
 from eventsnn.model import Network
-from eventsnn.model.steps import choose_step
+from eventsnn.model.steps import check_network, choose_step
 from eventsnn.simulate.engines import clocked, queue, sweep, twin
 from eventsnn.simulate.engines.arguments import check_dtype
 from eventsnn.trace.record import SimulationInterrupted, SpikeRecord
@@ -96,8 +97,8 @@ def simulate(
     SimulationInterrupted
         On Ctrl-C (a KeyboardInterrupt), with the record so far.
     """
-    if engine not in ENGINES:
-        raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    check_network(network)
+    check_choice("engine", engine, ENGINES, SimulationError)
     step = choose_step(network, engine, step_ms)
     engine = "clocked" if step is not None else engine
     dtype = ("float64" if step is None else "float32") if dtype is None else dtype

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.arguments import check_choice, check_time
 from eventsnn._util.saved import StateError, StateReader
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
 from eventsnn.events.origin import find_origin
 from eventsnn.model import Dense, Network
 from eventsnn.model.bias import Certain, InParts
+from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines import streaming
 from eventsnn.simulate.engines.arguments import check_dtype, check_input, check_t_stop, endless, in_order
 from eventsnn.simulate.engines.streaming import State, Stream, Train
@@ -89,9 +91,9 @@ class Simulation:
         t_stop: float | None = None,
         origin_us: int | None = None,
     ) -> None:
+        check_network(network)
         real = check_dtype(dtype)
-        if engine not in ENGINES:
-            raise SimulationError(f"engine must be one of {', '.join(ENGINES)} in parts, got {engine!r}")
+        check_choice("engine", engine, ENGINES, SimulationError)
         if engine == "twin" and real is not np.float64:
             raise SimulationError("engine 'twin' computes in float64 only")
         if engine == "auto" and network.settings.engine == "clocked":
@@ -157,9 +159,8 @@ class Simulation:
             )
         horizon = max(self.t_complete, float(times[-1]) if len(times) else 0.0)
         if until is not None:
-            if not (math.isfinite(until) and until >= 0.0):
-                raise SimulationError(f"until must be a time >= 0 ms, got {until!r}")
-            horizon = max(horizon, float(until))
+            until = check_time("until", until, SimulationError)
+            horizon = max(horizon, until)
         # Beyond its next spike the bias neuron is silent, unless another event comes.
         horizon = min(horizon, self._bias.limit(float(times[-1]) if len(times) else 0.0))
         self.events += len(times)

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.arguments import check_choice, to_float
 from eventsnn._util.threads import Pool
 from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import cap_per_class
 from eventsnn.errors import NetworkError, SilentOutputWarning, SimulationError
 from eventsnn.model import Network, RunSettings
-from eventsnn.model.steps import choose_step
+from eventsnn.model.steps import check_network, choose_step
 from eventsnn.train.batches import BatchLoader, check_source, cut
 from eventsnn.train.forward import Forward, clocked_forward, exact_forward, stopped_forward
 from eventsnn.train.labels import match_source
@@ -141,8 +142,8 @@ def evaluate(
     EventFileError
         For an unreadable recording, unless the data set is told to skip such.
     """
-    if engine not in ENGINES:
-        raise SimulationError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+    check_network(network)
+    check_choice("engine", engine, ENGINES, SimulationError)
     step = choose_step(network, engine, step_ms)
     network = network.with_settings(_settle(network.settings, duration_ms))
     source = as_source(data, network.input.sensor_size)
@@ -175,7 +176,7 @@ def _settle(settings: RunSettings, duration_ms: float | None) -> RunSettings:
     if duration_ms is None:
         return settings
     try:
-        return replace(settings, duration_ms=None if duration_ms == math.inf else duration_ms)
+        return replace(settings, duration_ms=None if to_float(duration_ms) == math.inf else duration_ms)
     except NetworkError as error:
         raise SimulationError(str(error)) from None
 

@@ -29,7 +29,7 @@ Forward: TypeAlias = Callable[[Arrivals], np.ndarray]
 
 def clocked_forward(network: Network, step_ms: float, dtype: str | None, pool: Pool) -> Forward:
     """Through all layers on the clock; SimulationError if it cannot run the network."""
-    if check_dtype(dtype or "float32") is not np.float32:
+    if check_dtype("float32" if dtype is None else dtype) is not np.float32:
         raise SimulationError(
             "engine 'clocked' computes in float32 only; engine 'queue' or 'sweep' runs the network in exact "
             "time"
@@ -60,7 +60,7 @@ def exact_forward(network: Network, engine: str, dtype: str | None, pool: Pool) 
     if engine == "sweep" and reason:
         raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
     if not (engine == "queue" or reason):
-        packed = pack_once(chain, check_dtype(dtype or "float32"))
+        packed = pack_once(chain, check_dtype("float32" if dtype is None else dtype))
         return "sweep", lambda samples: run_forward(packed, samples, pool, front).counts
     if front and network.input.has_bias:
         raise SimulationError("engine 'queue' knows no biases above a reservoir; use engine='auto'")

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.arguments import check_kind, to_float
 from eventsnn._util.atomic import remove_parts
 from eventsnn._util.lock import Lock
+from eventsnn._util.numbers import describe
 from eventsnn._util.threads import Pool
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
@@ -26,6 +28,7 @@ from eventsnn.errors import NetworkError, SilentOutputWarning, TrainingError
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser
 from eventsnn.model import Network, RunSettings
+from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines.arguments import check_dtype
 from eventsnn.train.batches import check_source
 from eventsnn.train.labels import match_source, name_outputs
@@ -188,8 +191,15 @@ def train(
         For an unreadable recording, unless the data set is told to skip such.
     """
     check_options(epochs, batch_size, seed, valid_fraction)
-    if optimiser is not None and not isinstance(optimiser, Optimiser):
-        raise TrainingError(f"optimiser must be an Optimiser, got {type(optimiser).__name__}")
+    check_network(network)
+    for name, value, kind in (
+        ("rule", rule, HM2BP),
+        ("optimiser", optimiser, Optimiser),
+        ("augmentation", augmentation, Augmentation),
+        ("distortion", distortion, Distortion),
+    ):
+        if value is not None:
+            check_kind(name, value, kind, TrainingError)
     settings = check_settings(engine, dtype, step_ms, duration_ms, stabilise)
     real = check_dtype(dtype)
     if resume and (out is None or overwrite):
@@ -270,10 +280,9 @@ def check_options(epochs: int, batch_size: int, seed: int, valid_fraction: float
     """Raise TrainingError, naming the first of the options that is of the wrong kind or out of its range."""
     for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise TrainingError(f"{name} must be a whole number >= {least}, got {value!r}")
-    number = isinstance(valid_fraction, int | float) and not isinstance(valid_fraction, bool)
-    if not number or not 0 <= valid_fraction < 1:
-        raise TrainingError(f"valid_fraction must be a number >= 0 and < 1, got {valid_fraction!r}")
+            raise TrainingError(f"{name} must be a whole number >= {least}, got {describe(value)}")
+    if not 0 <= to_float(valid_fraction) < 1:
+        raise TrainingError(f"valid_fraction must be a number >= 0 and < 1, got {describe(valid_fraction)}")
 
 
 def check_settings(

@@ -324,7 +324,7 @@ def test_sparse_networks_say_that_they_cannot_be_streamed():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"engine": "clocked"}, "engine must be one of auto, queue, sweep, twin in parts"),
+        ({"engine": "clocked"}, "engine must be one of auto, queue, sweep, twin, got"),
         ({"engine": "twin", "dtype": "float32"}, "computes in float64 only"),
         ({"t_stop": -1.0}, "t_stop must be a time >= 0 ms"),
     ],

@@ -93,7 +93,7 @@ def commands(inputs: Path, out: Path) -> dict[str, list[object]]:
 def check_final(path: Path, inputs: Path, whole: dict[str, bytes]) -> str | None:
     """What is wrong with a file that has its final name."""
     name = path.name
-    if name.endswith("t.h5"):
+    if name == "t.h5":
         return check_trace(path, 12, inputs)
     if name == "model.h5":
         es.Network.load(path)
@@ -202,7 +202,7 @@ def try_all(base: Path, kinds: list[str], sizes: int) -> int:
             whole = {path.name: path.read_bytes() for path in files}
             pages = sum(-(-len(data) // 4096) for data in whole.values()) + 2 * len(list(out.rglob("*"))) + 4
         ends = [0, 0]
-        limits = np.unique(np.linspace(1, 1.3 * pages, sizes).astype(int)) * 4096
+        limits = np.unique(np.linspace(1, 2.2 * pages, sizes).astype(int)) * 4096
         for limit, pause in [(int(limit), False) for limit in limits] + [(1 << 28, True)] * 3:
             err.write_text("")
             with mounted(out, limit), full_at_first(out, limit, pages if pause else 0):

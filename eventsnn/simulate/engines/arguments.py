@@ -7,6 +7,8 @@ from dataclasses import astuple
 
 import numpy as np
 
+from eventsnn._util.arguments import check_time
+from eventsnn._util.numbers import describe
 from eventsnn.errors import SimulationError
 from eventsnn.model import LIF, Network
 from eventsnn.reference.lif import constants
@@ -26,8 +28,8 @@ def check_dtype(dtype: str) -> type[np.floating]:
         if dtype is None:  # NumPy's own default
             raise KeyError
         return DTYPES[np.dtype(dtype).name]
-    except (KeyError, TypeError, ValueError):
-        raise SimulationError(f"dtype must be 'float32' or 'float64', got {dtype!r:.60}") from None
+    except (KeyError, TypeError, ValueError, SyntaxError):  # of a text NumPy asks Python's parser
+        raise SimulationError(f"dtype must be 'float32' or 'float64', got {describe(dtype)}") from None
 
 
 def check_input(
@@ -90,10 +92,7 @@ def check_t_stop(network: Network, t_stop: float | None) -> float:
                 "t_stop: a network with recurrent connections may fire for ever; give t_stop in ms"
             )
         return math.inf
-    stop = float(t_stop)
-    if math.isnan(stop) or stop < 0.0:
-        raise SimulationError(f"t_stop must be a time >= 0 ms, got {t_stop!r}")
-    return stop
+    return check_time("t_stop", t_stop, SimulationError, infinite=True)
 
 
 def in_order(times: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

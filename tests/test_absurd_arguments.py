@@ -1,0 +1,132 @@
+"""Arguments of the Python API that make no sense: one short error of eventsnn's that names the argument."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import eventsnn as es
+from eventsnn.errors import EventSNNError
+from tests.events.helpers import random_stream
+
+NETWORK = es.Network(es.Input(4, 4, 2), es.Dense(6, threshold=0.5), es.Dense(3), seed=1)
+STREAM = random_stream(60, sensor_size=(4, 4, 2))
+DATA = es.data.ListDataset([STREAM] * 6, [0, 1, 2] * 2)
+
+NO_NETWORK = (None, "model.h5", b"model.h5", 1, [])
+NO_TIME = (-1, math.nan, -math.inf, 10**400, -(10**400), "x", "", b"x", [], [1], {}, 1j, np.zeros(3), True)
+NO_TEXT = ("x" * 10**5, b"exact", 1, 10**400, [], ["exact"], {}, np.zeros(3), math.nan)
+NO_DTYPE = ("9" * 5000, "int8", b"x", 1, 10**400, [], {}, 1j, math.nan)
+NO_SETTINGS = (True, 0, "x", {}, [], np.zeros(3))
+NO_THREADS = (0, -1, 1025, 10**6, 10**400, 1.5, math.nan, True, "x", [], np.zeros(3))
+NO_STEP = (*NO_TIME, 0, math.inf)
+
+
+def simulate(**arguments: Any) -> None:
+    es.simulate(**{"network": NETWORK, "events": STREAM, **arguments})
+
+
+def evaluate(**arguments: Any) -> None:
+    es.evaluate(**{"network": NETWORK, "data": DATA, **arguments})
+
+
+def train(**arguments: Any) -> None:
+    es.train(**{"network": NETWORK, "data": DATA, "epochs": 1, "valid_fraction": 0.5, **arguments})
+
+
+NO_FORMAT = (b"csv", 1, 1.5, True, [], {}, 1j, np.zeros(3))
+NO_RECTANGLE = (
+    True,
+    1,
+    1.5,
+    "x",
+    "0123",
+    b"0123",
+    [],
+    [1],
+    (0, 0, 2.5, 3),
+    (0, 0, 10**400, 1),
+    {},
+    np.zeros(4),
+)
+NO_FACTOR = (None, 0, -1, 1.5, 10**400, True, "2", [2], 1j, math.nan, np.zeros(3))
+READING = {
+    "format": NO_FORMAT,
+    "columns": NO_FORMAT,
+    "stream": (b"x", *NO_FORMAT[2:]),
+    "sample": [*NO_FORMAT[2:], "x"],
+    "on_bad": (*NO_TEXT, None),
+    "on_cut": NO_TEXT,
+    "t_from": (None, *NO_TIME),
+    "t_until": (None, 0, *NO_TIME),
+    "crop": NO_RECTANGLE,
+    "downsample": NO_FACTOR,
+}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_reading_options(name: str) -> None:
+    for value in READING[name]:
+        with pytest.raises(EventSNNError, match=name.removeprefix("t_")) as caught:
+            es.ReadingOptions(**{name: value})
+        assert len(str(caught.value)) < 300
+
+
+def simulate_in_parts(until: Any = None, **arguments: Any) -> None:
+    es.Simulation(**{"network": NETWORK, **arguments}).feed(STREAM, until=until)
+
+
+ARGUMENTS = {
+    simulate: {
+        "network": NO_NETWORK,
+        "engine": NO_TEXT,
+        "dtype": NO_DTYPE,
+        "t_stop": NO_TIME,
+    },
+    evaluate: {
+        "network": NO_NETWORK,
+        "engine": NO_TEXT,
+        "dtype": NO_DTYPE,
+        "t_stop": NO_TIME,
+        "duration_ms": [time for time in NO_STEP if time is not math.inf],
+        "threads": NO_THREADS,
+    },
+    train: {
+        "network": NO_NETWORK,
+        "rule": NO_SETTINGS,
+        "optimiser": NO_SETTINGS,
+        "augmentation": NO_SETTINGS,
+        "distortion": NO_SETTINGS,
+        "engine": NO_TEXT,
+        "stabilise": NO_TEXT,
+        "dtype": NO_DTYPE,
+        "duration_ms": NO_STEP,
+        "valid_fraction": [time for time in NO_TIME if time is not None],
+        "threads": NO_THREADS,
+    },
+    simulate_in_parts: {
+        "network": NO_NETWORK,
+        "engine": NO_TEXT,
+        "dtype": NO_DTYPE,
+        "t_stop": NO_TIME,
+        "until": (*NO_TIME, math.inf),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "name"), [(function, name) for function, names in ARGUMENTS.items() for name in names]
+)
+def test_one_short_error_names_the_argument(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: Any, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for value in ARGUMENTS[function][name]:
+        with pytest.raises(EventSNNError, match=name) as caught:
+            function(**{name: value})
+        assert len(str(caught.value)) < 300
+    assert not list(tmp_path.iterdir())
