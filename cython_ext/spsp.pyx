@@ -1,6 +1,6 @@
 """Spike-train level post-synaptic potentials (S-PSPs) by a sweep in reverse time.
 
-Twins: eventsnn/reference/spsp.py (both forms, numpy) and eventsnn/reference/hm2bp.py (brute force over spike pairs).
+Twins in eventsnn/reference: spsp.py (both forms, numpy) and the brute force over spike pairs of the learning rule.
 With the evaluation points p of a neuron and their weights c_p (+1 at each spike, -exp(-(t - r)/tau_m) at the end r
 of the refractory period before a spike at t, the first spike apart),
 

@@ -1,7 +1,10 @@
-"""The learning rule: macro level (spike counts), micro level (spike trains), and a brute-force twin."""
+"""Learning rules, heads and optimisers, each found by name."""
 
 from __future__ import annotations
 
+from eventsnn.learn.heads import HEADS
 from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import OPTIMISERS
+from eventsnn.learn.rule import RULES, Rule
 
-__all__ = ["HM2BP"]
+__all__ = ["HEADS", "HM2BP", "OPTIMISERS", "RULES", "Rule"]

@@ -1,15 +1,22 @@
-"""Options of the HM2-BP learning rule."""
+"""The HM2-BP learning rule: its options, and what training asks of it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
 
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
-
-Head = Literal["count", "softmax"]
+from eventsnn.learn import macro
+from eventsnn.learn.clocked import lent_interval
+from eventsnn.learn.heads import HEADS
+from eventsnn.learn.rule import Counts, Floats, Layer, LayerOptions, Rule
+from eventsnn.model import Network
+from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
 
 # Smallest value of each number, and whether it may be equal.
 _LIMITS = {
@@ -27,7 +34,7 @@ _SWITCHES = ("effect_ratio", "force_label_spikes", "boosting")
 
 
 @dataclass(frozen=True)
-class HM2BP:
+class HM2BP(Rule):
     """Hybrid macro/micro-level back-propagation: rate-coded errors over exact spike-train level PSPs.
 
     Symbols: i post-synaptic, j pre-synaptic neuron, o spike counts, nu threshold, w weights, e_{i|j} the
@@ -61,8 +68,9 @@ class HM2BP:
         validation split.
     weight_decay : float
         Adds ``weight_decay w`` to the gradient.
-    head : {"count", "softmax"}
-        Loss over the output counts: half the sum of squared errors, or cross entropy of softmax(counts).
+    head : str
+        Loss over the output counts, key of `eventsnn.learn.heads.HEADS`: ``"count"``, half the sum of squared
+        errors, or ``"softmax"``, cross entropy of softmax(counts).
 
     Raises
     ------
@@ -74,6 +82,8 @@ class HM2BP:
     Y. Jin, W. Zhang, P. Li: Hybrid Macro/Micro Level Backpropagation for Training Deep Spiking Neural
     Networks, NeurIPS 2018; constants from the authors' released program.
     """
+
+    name: ClassVar[str] = "hm2bp"
 
     desired: int = 35
     undesired: int = 5
@@ -88,7 +98,7 @@ class HM2BP:
     penalty_beta: float = 0.01
     weight_limit: float = 8.0
     weight_decay: float = 0.0
-    head: Head = "count"
+    head: str = "count"
 
     def __post_init__(self) -> None:
         check_magnitudes(self, TrainingError, "rule: ")
@@ -107,22 +117,45 @@ class HM2BP:
         for field in _SWITCHES:
             if not isinstance(getattr(self, field), bool):
                 raise TrainingError(f"rule: {field} must be true or false, got {getattr(self, field)!r}")
-        if self.head not in get_args(Head):
-            raise TrainingError(f"rule: head must be one of {', '.join(get_args(Head))}, got {self.head!r}")
+        HEADS.get(self.head)
 
-    @classmethod
-    def from_table(cls, table: Any, where: str = "rule") -> HM2BP:
-        """Build from the ``[rule]`` table of an experiment file.
+    def losses(self, counts: Counts, labels: Counts) -> tuple[Floats, Floats]:
+        return HEADS.get(self.head)(self).losses(counts, labels)
 
-        Raises
-        ------
-        TrainingError
-            Naming `where`, the field and, for an unknown one, the fields there are.
-        """
-        if not isinstance(table, dict):
-            raise TrainingError(f"{where} must be a table, got {table!r}")
-        known = [field.name for field in fields(cls)]
-        for key in table:
-            if key not in known:
-                raise TrainingError(f"{where}: unknown field {key!r}; there are {', '.join(known)}")
-        return cls(**table)
+    def refusal(self, network: Network) -> str | None:
+        for layer in network.layers[:-1]:
+            if layer.lateral_inhibition:
+                return (
+                    f"layer {layer.name!r} cannot be trained: "
+                    "HM2-BP knows lateral inhibition in the output layer only"
+                )
+        if network.output.neurons < 2:
+            return f"layer {network.output.name!r}: classification needs at least 2 output neurons"
+        return None
+
+    def layer_options(self, layer: Layer, below: Layer | None) -> LayerOptions:
+        return LayerOptions(
+            1.0 if below is None else error_divisor(layer, below),
+            uses_effect_ratio(layer, self),
+            self.silent_post_spsp,
+            self.silent_post_ratio,
+        )
+
+    def lateral_strength(self, layer: Layer) -> float:
+        return layer.lateral_inhibition
+
+    def forced_spikes(self, duration_ms: float) -> Floats:
+        if not self.force_label_spikes:
+            return np.empty(0)
+        return macro.forced_spike_times(duration_ms, self.desired)
+
+    def forced_interval(self, steps: int) -> int:
+        return lent_interval(steps, self.desired) if self.force_label_spikes else 0
+
+    def penalty(self, mean_square: Floats) -> Floats:
+        return macro.penalty_factor(mean_square, self)
+
+    def reweigh(self, sample_weights: Floats, wrong: npt.NDArray[np.bool_], labels: Counts) -> Floats:
+        if not self.boosting:
+            return sample_weights
+        return macro.boost_weights(sample_weights, wrong, labels, self)

@@ -1,4 +1,4 @@
-"""Macro level of HM2-BP: errors of spike counts, and how they reach the weights and the layers below.
+"""Macro level of HM2-BP: how errors of spike counts reach the weights and the layers below.
 
 Source: Jin, Zhang & Li, NeurIPS 2018; the rules for silent neurons are those of the authors' program.
 Symbols: i post-synaptic, j pre-synaptic neuron; o spike counts; nu threshold; e of shape (post, pre) the
@@ -8,72 +8,16 @@ integer type.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn.learn.hm2bp import HM2BP
+if TYPE_CHECKING:
+    from eventsnn.learn.hm2bp import HM2BP
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.integer]
-
-
-def count_loss(counts: Counts, label: int, rule: HM2BP) -> tuple[float, Floats]:
-    """Half the sum of squared count errors, errors within the margin set to 0.
-
-    Parameters
-    ----------
-    counts : int array (n,)
-        Spike counts of the output layer.
-    label : int
-        Output neuron of the right class.
-
-    Returns
-    -------
-    loss : float
-    d : array (n,)
-        Derivative of the loss by each count, in spikes.
-    """
-    target = np.full(len(counts), float(rule.undesired))
-    target[label] = rule.desired
-    d = counts - target
-    d[np.abs(d) <= rule.margin] = 0.0
-    return 0.5 * float(d @ d), d
-
-
-def softmax_loss(counts: Counts, label: int, rule: HM2BP) -> tuple[float, Floats]:
-    """Cross entropy of softmax(counts) with the label, no margin; arguments and result as `count_loss`."""
-    shifted = counts - np.max(counts).astype(np.float64)
-    log_p = shifted - np.log(np.exp(shifted).sum())
-    d = np.exp(log_p)
-    d[label] -= 1.0
-    return -float(log_p[label]), d
-
-
-def losses(counts: Counts, labels: Counts, rule: HM2BP) -> tuple[Floats, Floats]:
-    """`count_loss` or `softmax_loss`, whichever the rule's head is, of many samples at once.
-
-    Parameters
-    ----------
-    counts : int array (samples, n)
-    labels : int array (samples,)
-
-    Returns
-    -------
-    loss : array (samples,)
-    d : array (samples, n)
-    """
-    each = np.arange(len(counts))
-    if rule.head == "softmax":
-        shifted = counts - np.max(counts, axis=1, keepdims=True).astype(np.float64)
-        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        d = np.exp(log_p)
-        d[each, labels] -= 1.0
-        return -log_p[each, labels], d
-    target = np.full(counts.shape, float(rule.undesired))
-    target[each, labels] = rule.desired
-    d = counts - target
-    d[np.abs(d) <= rule.margin] = 0.0
-    return 0.5 * (d * d).sum(axis=1), d
 
 
 def forced_spike_times(duration_ms: float, desired: int) -> Floats:

@@ -94,7 +94,7 @@ def gradients(
     spsp = spsp or spsp_pairs
     output = network.output
     fired = trains(record.output)
-    d = _count_errors([len(train) for train in fired], label, rule)
+    d = count_errors([len(train) for train in fired], label, rule)
     lam = _lateral_factors(spsp(fired, fired, output.lif), fired, label, output)
     delta = [sample_weight * error / output.threshold for error in d]
     if rule.force_label_spikes and not fired[label]:
@@ -199,7 +199,16 @@ def check_trainable(network: Network, label: int) -> None:
         raise TrainingError(f"label {label}: the output layer has {network.output.neurons} neurons")
 
 
-def _count_errors(counts: list[int], label: int, rule: Any) -> list[float]:
+def count_errors(counts: list[int], label: int, rule: Any) -> list[float]:
+    """Derivatives of the loss by the output counts; the readable form of the heads ``count`` and ``softmax``.
+
+    Raises
+    ------
+    TrainingError
+        For another head, which has no readable form here.
+    """
+    if rule.head not in ("count", "softmax"):
+        raise TrainingError(f"head {rule.head!r} has no readable form; there are count, softmax")
     if rule.head == "softmax":
         powers = [math.exp(count - max(counts)) for count in counts]
         return [power / sum(powers) - (i == label) for i, power in enumerate(powers)]

@@ -1,9 +1,9 @@
 """The backward pass of a mini-batch: errors and S-PSPs give the gradients of all synaptic weights.
 
-Formulas: Jin, Zhang & Li, NeurIPS 2018, composed as in eventsnn.learn; the oracle is
-`learning.twin.gradients`. The first hidden layer needs no S-PSP matrix: its gradient is a sum over input
-events (eventsnn._ext.spsp), scaled by the neurons' errors. The layers above it are small; their matrices are
-formed block by block and sample by sample (eventsnn._ext.rule).
+Formulas: Jin, Zhang & Li, NeurIPS 2018; what a layer does to errors is the rule's (eventsnn.learn.rule), and
+the oracle is the rule's twin in eventsnn.reference. The first hidden layer needs no S-PSP matrix: its
+gradient is a sum over input events (eventsnn._ext.spsp), scaled by the neurons' errors. The layers above it
+are small; their matrices are formed block by block and sample by sample (eventsnn._ext.rule).
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ import numpy as np
 from eventsnn._ext.rule import lateral_factors, learn_blocks
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
-from eventsnn.learn import macro
-from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import OptimiserState, Step
-from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
+from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.blocks import WIDTH, pad
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals, LayerInput, LayerSpikes, order_by_block
@@ -48,7 +46,7 @@ def accumulate_gradients(
     run: BatchRun,
     labels: np.ndarray,
     sample_weights: np.ndarray,
-    rule: HM2BP,
+    rule: Rule,
     pool: Pool,
     updates: dict[str, Step] | None = None,
 ) -> Errors:
@@ -63,9 +61,9 @@ def accumulate_gradients(
         What to do with the weights of each layer as soon as its gradient is complete, block by block.
     """
     network = packed.network
-    loss, errors = macro.losses(run.counts, labels, rule)
-    delta = sample_weights[:, None] * errors / network.output.threshold
-    lateral = _lateral_factors(packed, run, labels, delta, pool)
+    loss, derivative = rule.losses(run.counts, labels)
+    delta = rule.output_errors(derivative, sample_weights, network.output.threshold)
+    lateral = _lateral_factors(packed, run, labels, delta, rule, pool)
     fired, forced = _lend_spikes(packed, run, labels, rule)
     spatial = count_spatial(network)
     for number in range(len(network.layers) - 1, spatial - 1, -1):
@@ -81,7 +79,7 @@ def accumulate_gradients(
                 first.by_block,
                 first.counts,
                 delta,
-                rule,
+                rule.layer_options(network.layers[0], None),
                 pool.share,
                 update,
             )
@@ -94,11 +92,11 @@ def accumulate_gradients(
 
 
 def _lateral_factors(
-    packed: PackedNetwork, run: BatchRun, labels: np.ndarray, delta: np.ndarray, pool: Pool
+    packed: PackedNetwork, run: BatchRun, labels: np.ndarray, delta: np.ndarray, rule: Rule, pool: Pool
 ) -> np.ndarray:
     """Lateral factors of the output neurons (samples, outputs), from their true spikes."""
     layer = packed.network.output
-    strength = layer.lateral_inhibition
+    strength = rule.lateral_strength(layer)
     top = run.layers[-1]
     if not strength:
         return np.ones_like(delta)
@@ -125,24 +123,27 @@ def _lateral_factors(
 
 
 def _lend_spikes(
-    packed: PackedNetwork, run: BatchRun, labels: np.ndarray, rule: HM2BP
+    packed: PackedNetwork, run: BatchRun, labels: np.ndarray, rule: Rule
 ) -> tuple[LayerSpikes, int]:
     """The output spikes that S-PSPs are taken from: silent label neurons have some lent. And how many did."""
     top = run.layers[-1]
     silent = top.counts[np.arange(len(labels)), labels] == 0
-    if not (rule.force_label_spikes and silent.any()):
+    if not silent.any():
         return top, 0
-    trains = []
+    trains, forced = [], 0
     for sample, label in enumerate(labels.tolist()):
         times, neurons = top.spikes.sample(sample)
-        if silent[sample]:
-            lent = macro.forced_spike_times(run.durations[sample], rule.desired)
+        lent = rule.forced_spikes(run.durations[sample]) if silent[sample] else ()
+        if len(lent):
+            forced += 1
             times = np.concatenate([times, lent])
             neurons = np.concatenate([neurons, np.full(len(lent), label, np.int32)])
             order = np.lexsort((neurons, times))
             times, neurons = times[order], neurons[order]
         trains.append((times, neurons))
-    return order_by_block(Arrivals.join(trains), packed.network.output.neurons), int(silent.sum())
+    if not forced:
+        return top, 0
+    return order_by_block(Arrivals.join(trains), packed.network.output.neurons), forced
 
 
 def _count_arrivals(arrivals: Arrivals, n: int) -> np.ndarray:
@@ -159,7 +160,7 @@ def _learn_upper(
     fired: LayerSpikes,
     delta: np.ndarray,
     lateral: np.ndarray,
-    rule: HM2BP,
+    rule: Rule,
     pool: Pool,
     update: Step | None,
 ) -> np.ndarray:
@@ -172,7 +173,7 @@ def _learn_upper(
     biased = packed.network.input.has_bias
     counted = number == 0 or biased  # the bias neuron is no neuron of the layer below
     below_counts = _count_arrivals(given.arrivals, n_pre) if counted else run.layers[number - 1].counts
-    divisor = error_divisor(layer, packed.network.layers[number - 1]) if number else 1.0
+    options = rule.layer_options(layer, packed.network.layers[number - 1] if number else None)
     # Threads share out the blocks, or where these are few the samples; the sums are the same.
     by_sample = pool.threads > 1 and blocks < 2 * pool.threads
     parts = np.zeros((samples, *weights.shape), packed.real) if by_sample else state.gradient[None]
@@ -190,10 +191,10 @@ def _learn_upper(
             errors,
             factors,
             state.row_sum[None],
-            divisor,
-            rule.silent_post_spsp,
-            rule.silent_post_ratio,
-            uses_effect_ratio(layer, rule),
+            options.divisor,
+            options.silent_spsp,
+            options.silent_ratio,
+            options.effect_ratio,
             by_sample,
             parts,
             below,

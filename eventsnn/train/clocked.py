@@ -10,8 +10,6 @@ Source: Jin, Zhang & Li, NeurIPS 2018, and the authors' program.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from eventsnn._ext.engine_clocked import ClockedRun
@@ -21,13 +19,11 @@ from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool as Threads
 from eventsnn.errors import TrainingError
 from eventsnn.learn import macro
-from eventsnn.learn.clocked import lent_interval
-from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.rule import LayerOptions, Rule
 from eventsnn.model import Conv, Dense, Network, Pool
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.model.steps import refusal
-from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
 from eventsnn.simulate.engines import clocked
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals
@@ -70,9 +66,6 @@ class ClockedLearner:
         self.network = packed.network
         self.clock = clocked.ClockedNetwork(packed.network, packed.blocks, step_ms)
         self.front = front
-        layers = packed.network.layers
-        # Of the errors that each layer hands down; the first hands none.
-        self.divisors = [1.0, *(error_divisor(upper, lower) for lower, upper in pairwise(layers))]
 
     def forward(self, samples: Arrivals, threads: Threads) -> list[ClockedRun]:
         """Every sample through all layers; see `steps_of` for how long.
@@ -98,20 +91,22 @@ class ClockedLearner:
         runs: list[ClockedRun],
         labels: np.ndarray,
         sample_weights: np.ndarray,
-        rule: HM2BP,
+        rule: Rule,
         threads: Threads,
         updates: dict[str, Step] | None = None,
     ) -> Errors:
         """Gradients of a mini-batch; see `eventsnn.train.backward.accumulate_gradients`."""
         layers = self.network.layers
         counts = self.counts(runs, len(layers))
-        loss, errors = macro.losses(counts, labels, rule)
-        delta = sample_weights[:, None] * errors / self.network.output.threshold
-        factor = self._lateral_factors(runs, counts, labels, delta)
+        loss, derivative = rule.losses(counts, labels)
+        delta = rule.output_errors(derivative, sample_weights, self.network.output.threshold)
+        factor = self._lateral_factors(runs, counts, labels, delta, rule)
         silent = counts[np.arange(len(labels)), labels] == 0
         lent = np.full((len(runs), 2), (-1, 1), np.int64)
-        for sample in np.flatnonzero(silent) if rule.force_label_spikes else ():
-            lent[sample] = labels[sample], lent_interval(runs[sample].steps, rule.desired)
+        for sample in np.flatnonzero(silent):
+            interval = rule.forced_interval(runs[sample].steps)
+            if interval:
+                lent[sample] = labels[sample], interval
         forced = int((lent[:, 0] >= 0).sum())
         for number in range(len(layers), 0, -1):
             layer = layers[number - 1]
@@ -126,12 +121,17 @@ class ClockedLearner:
         return Errors(loss, forced)
 
     def _lateral_factors(
-        self, runs: list[ClockedRun], counts: np.ndarray, labels: np.ndarray, delta: np.ndarray
+        self,
+        runs: list[ClockedRun],
+        counts: np.ndarray,
+        labels: np.ndarray,
+        delta: np.ndarray,
+        rule: Rule,
     ) -> np.ndarray:
         """Lateral factors of the output neurons (samples, outputs), from their true spikes."""
         layer, number = self.network.output, len(self.network.layers)
-        factor = np.ones_like(delta)
-        if not layer.lateral_inhibition:
+        factor, strength = np.ones_like(delta), rule.lateral_strength(layer)
+        if not strength:
             return factor
         e = np.empty((self.clock.layers[-1].size, layer.neurons), np.float32)
         for sample, run in enumerate(runs):
@@ -145,7 +145,7 @@ class ClockedLearner:
                 counts[sample],
                 active,
                 layer.threshold,
-                layer.lateral_inhibition,
+                strength,
             )
         return factor
 
@@ -157,7 +157,7 @@ class ClockedLearner:
         delta: np.ndarray,
         factor: np.ndarray,
         lent: np.ndarray,
-        rule: HM2BP,
+        rule: Rule,
         threads: Threads,
     ) -> np.ndarray:
         """Gradient of a dense layer; returns the errors of the layer below (samples, neurons)."""
@@ -168,13 +168,26 @@ class ClockedLearner:
         errors[:, : layer.neurons], factors[:, : layer.neurons] = delta, factor
         below = np.zeros((blocks if number > 1 else 0, len(runs), rows), np.float32)
         turns, row_sum = WorkCounter(blocks), state.row_sum.astype(np.float32)
-        options, gradient = _options(layer, rule), state.gradient
+        options, gradient = self._options(number, rule), state.gradient
         threads.share(
             lambda: learn_dense(
-                kernel, runs, number, errors, factors, row_sum, *options, lent, gradient, below, turns
+                kernel,
+                runs,
+                number,
+                errors,
+                factors,
+                row_sum,
+                float(layer.threshold),
+                options.silent_spsp,
+                options.silent_ratio,
+                options.effect_ratio,
+                lent,
+                gradient,
+                below,
+                turns,
             )
         )
-        total = below.sum(axis=0, dtype=np.float64) / self.divisors[number - 1]
+        total = below.sum(axis=0, dtype=np.float64) / options.divisor
         # The bias neuron is none of the layer below.
         return total[:, :-1] if self.network.input.has_bias else total
 
@@ -184,7 +197,7 @@ class ClockedLearner:
         states: dict[str, OptimiserState],
         runs: list[ClockedRun],
         delta: np.ndarray,
-        rule: HM2BP,
+        rule: Rule,
         threads: Threads,
     ) -> None:
         """Gradients of the convolutions from the errors of layer number `last`, the last spatial one."""
@@ -216,7 +229,7 @@ class ClockedLearner:
                 states[name].gradient += self.clock.to_blocks(layer, total)
 
     def _learn_sample(
-        self, last: int, run: ClockedRun, delta: np.ndarray, row_sums: dict[str, np.ndarray], rule: HM2BP
+        self, last: int, run: ClockedRun, delta: np.ndarray, row_sums: dict[str, np.ndarray], rule: Rule
     ) -> dict[str, np.ndarray]:
         """One sample from the last spatial layer down; gradients (rows, width) by layer."""
         found: dict[str, np.ndarray] = {}
@@ -229,29 +242,28 @@ class ClockedLearner:
             name = str(layer.name)
             below = np.empty(self.clock.layouts[number - 1].size if number > 1 else 0, np.float32)
             gradient = np.zeros_like(self.clock.kernels[name]) if isinstance(layer, Conv) else nothing
-            row_sum = row_sums.get(name, nothing)
+            row_sum, options = row_sums.get(name, nothing), self._options(number, rule)
             learn_spatial(
                 self.clock.layers[number - 1],
                 run,
                 number,
                 own,
                 row_sum,
-                *_options(layer, rule),
+                float(layer.threshold),
+                options.silent_spsp,
+                options.silent_ratio,
+                options.effect_ratio,
                 gradient,
                 below,
             )
             if isinstance(layer, Conv):
                 found[name] = gradient
             if number > 1:
-                below /= np.float32(self.divisors[number - 1])
+                below /= np.float32(options.divisor)
             own = below
         return found
 
-
-def _options(layer: Dense | Conv | Pool, rule: HM2BP) -> tuple[float, float, float, bool]:
-    return (
-        float(layer.threshold),
-        rule.silent_post_spsp,
-        rule.silent_post_ratio,
-        uses_effect_ratio(layer, rule),
-    )
+    def _options(self, number: int, rule: Rule) -> LayerOptions:
+        """How errors go through layer `number`, counted from 1."""
+        layers = self.network.layers
+        return rule.layer_options(layers[number - 1], layers[number - 2] if number > 1 else None)

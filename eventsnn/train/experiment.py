@@ -18,8 +18,8 @@ from eventsnn.data.splits import check_per_class
 from eventsnn.encode import Bernoulli
 from eventsnn.errors import EventSNNError, EventStreamError, NetworkError, SimulationError, TrainingError
 from eventsnn.events.reading import ReadingOptions
-from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser
+from eventsnn.learn.rule import Rule, default_rule, rule_from_table
 from eventsnn.model import Network
 from eventsnn.simulate.engines.arguments import check_dtype
 from eventsnn.train.trainer import TrainResult, check_options, check_settings, train
@@ -61,7 +61,7 @@ class Experiment:
     ----------
     network : dict
         The ``[network]`` table, as `Network.from_table` takes it.
-    rule : HM2BP
+    rule : Rule
     optimiser : Optimiser
     training : TrainingOptions
     reading : ReadingOptions
@@ -74,7 +74,7 @@ class Experiment:
     """
 
     network: dict[str, Any]
-    rule: HM2BP = field(default_factory=HM2BP)
+    rule: Rule = field(default_factory=default_rule)
     optimiser: Optimiser = field(default_factory=Optimiser)
     training: TrainingOptions = field(default_factory=TrainingOptions)
     reading: ReadingOptions = field(default_factory=ReadingOptions)
@@ -119,7 +119,7 @@ class Experiment:
             raise TrainingError("the table [network] is missing")
         experiment = cls(
             network=table["network"],
-            rule=HM2BP.from_table(table.get("rule", {})),
+            rule=rule_from_table(table.get("rule", {})),
             optimiser=Optimiser.from_table(table.get("optimiser", {})),
             training=_from_table(TrainingOptions, table.get("training", {}), "training"),
             reading=_read_reading(table.get("reading", {})),

@@ -9,8 +9,8 @@ import numpy as np
 from eventsnn._ext.arrivals import list_rows
 from eventsnn._ext.spsp import reverse_blocks
 from eventsnn._ext.work_counter import WorkCounter
-from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Step
+from eventsnn.learn.rule import LayerOptions
 from eventsnn.simulate.engines.blocks import pad
 from eventsnn.simulate.engines.sweep import Arrivals, LayerInput, Share
 
@@ -26,7 +26,7 @@ def learn_first(
     by_block: tuple[np.ndarray, np.ndarray, np.ndarray],
     counts: np.ndarray,
     delta: np.ndarray,
-    rule: HM2BP,
+    options: LayerOptions,
     share: Share,
     update: Step | None = None,
 ) -> None:
@@ -47,10 +47,10 @@ def learn_first(
         Errors of the layer.
     """
     blocks, real, threshold = len(gradient), gradient.dtype, constants[0]
-    silent_own = rule.silent_post_ratio * row_sum.reshape(len(row_sum), -1)[:, : counts.shape[1]] / threshold
+    silent_own = options.silent_ratio * row_sum.reshape(len(row_sum), -1)[:, : counts.shape[1]] / threshold
     active = counts > 0
     coefficient = np.where(active, 2.0 * delta, 0.0).astype(real)
-    silent = np.where(active, 0.0, delta * (1.0 + silent_own) * rule.silent_post_spsp).astype(real)
+    silent = np.where(active, 0.0, delta * (1.0 + silent_own) * options.silent_spsp).astype(real)
     coefficient, silent = pad(coefficient, blocks), pad(silent, blocks)
     arrivals, fused = given.arrivals, None if update is None else update.fused
     rows, turns = by_row(arrivals, gradient.shape[1], share), WorkCounter(blocks)

@@ -13,7 +13,7 @@ import numpy as np
 
 from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
-from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.simulate.engines.arguments import endless
 from eventsnn.simulate.engines.packed import PackedNetwork
@@ -52,22 +52,21 @@ class BatchRun:
         return self.layers[-1].counts
 
 
-def check_trainable(network: Network) -> None:
-    """Raise TrainingError, saying why, for a network that HM2-BP as built here cannot train."""
+def check_trainable(network: Network, rule: Rule | None = None) -> None:
+    """Raise TrainingError, saying why, for a network that the reverse sweep or the rule cannot train."""
+    if rule is not None and not isinstance(rule, Rule):
+        raise TrainingError(f"rule must be a learning rule of eventsnn.learn, got {type(rule).__name__}")
     reason = refusal(network)
     if reason:
         raise TrainingError(
             f"network cannot be trained: {reason}; "
-            "HM2-BP here trains chains of convolution, pooling and dense layers"
+            "training takes chains of convolution, pooling and dense layers"
         )
     if count_spatial(network) == len(network.layers):
         raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
-    for layer in network.layers[:-1]:
-        if layer.lateral_inhibition:
-            raise TrainingError(
-                f"layer {layer.name!r} cannot be trained: "
-                "HM2-BP knows lateral inhibition in the output layer only"
-            )
+    reason = None if rule is None else rule.refusal(network)
+    if reason:
+        raise TrainingError(reason)
 
 
 def run_forward(
@@ -123,11 +122,3 @@ def _run_spatial(packed: PackedNetwork, run: BatchRun, pool: Pool) -> Arrivals:
         counts = np.stack([each.counts.T.ravel() for each in own])
         run.layers.append(LayerSpikes(spikes, nothing, counts))
     return run.layers[-1].spikes
-
-
-def check_rule(network: Network, rule: HM2BP) -> None:
-    """Raise TrainingError if a rule's targets make no sense for a network's output."""
-    if network.output.neurons < 2:
-        raise TrainingError(f"layer {network.output.name!r}: classification needs at least 2 output neurons")
-    if not isinstance(rule, HM2BP):
-        raise TrainingError(f"rule must be an HM2BP, got {type(rule).__name__}")

@@ -17,9 +17,8 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, describe_reading
 from eventsnn.errors import NetworkError, TrainingError
-from eventsnn.learn import macro
-from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
+from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.simulate.engines.packed import PackedNetwork
@@ -32,7 +31,7 @@ from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoi
 from eventsnn.train.clocked import ClockedLearner, check_clocked
 from eventsnn.train.evaluate import count_outputs
 from eventsnn.train.frozen_prefix import split_frozen_prefix
-from eventsnn.train.learner import check_rule, check_trainable, run_forward
+from eventsnn.train.learner import check_trainable, run_forward
 from eventsnn.train.progress import progress_bar
 
 # The files of a run's folder.
@@ -54,7 +53,7 @@ class TrainingRun:
     def __init__(
         self,
         network: Network,
-        rule: HM2BP,
+        rule: Rule,
         optimiser: Optimiser,
         augmentation: Augmentation | None,
         distortion: Distortion | None,
@@ -72,8 +71,7 @@ class TrainingRun:
     ) -> None:
         step = self.step_ms = network.settings.step_ms
         self.front, chain = split_frozen_prefix(network, step)
-        check_trainable(chain)
-        check_rule(chain, rule)
+        check_trainable(chain, rule)
         if step is not None:
             check_clocked(chain, step)
         self.network, self.rule, self.optimiser, self.augmentation = network, rule, optimiser, augmentation
@@ -126,11 +124,10 @@ class TrainingRun:
         if not tallies.samples:
             raise TrainingError("the training set holds no readable recording")
         train_seconds = time.perf_counter() - start
-        if self.rule.boosting:
-            learned = tallies.learned
-            self.boost[learned] = macro.boost_weights(
-                self.boost[learned], tallies.wrong[learned], np.asarray(self.data.labels)[learned], self.rule
-            )
+        learned = tallies.learned
+        self.boost[learned] = self.rule.reweigh(
+            self.boost[learned], tallies.wrong[learned], np.asarray(self.data.labels)[learned]
+        )
         self.epoch += 1
         line = {"epoch": self.epoch, **tallies.line(), "learning_rate": rate, **self._validate()}
         line["train_seconds"] = train_seconds
@@ -231,7 +228,7 @@ class TrainingRun:
         if not len(labels):
             raise TrainingError("the validation set holds no readable recording")
         accuracy = float(np.mean(decide_all(counts) == labels))
-        loss = float(np.mean(macro.losses(counts, labels, self.rule)[0]))
+        loss = float(np.mean(self.rule.losses(counts, labels)[0]))
         return {"valid_accuracy": accuracy, "valid_loss": loss}
 
     def _keep(self, line: dict[str, Any]) -> None:
@@ -307,7 +304,7 @@ class TrainingRun:
         config = {
             "network": self.network.to_table(),
             "initial_weights": weights,
-            "rule": asdict(self.rule),
+            "rule": self.rule.to_table(),
             "optimiser": self.optimiser.to_table(),
             "augmentation": asdict(self.augmentation) if self.augmentation else None,
             "dtype": np.dtype(self.packed.real).name,
@@ -328,10 +325,10 @@ class TrainingRun:
         return json.loads(json.dumps(config))
 
 
-def weight_decay(rule: HM2BP, state: OptimiserState, real: type[np.floating]) -> np.ndarray:
+def weight_decay(rule: Rule, state: OptimiserState, real: type[np.floating]) -> np.ndarray:
     """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights to the gradient."""
     mean_square = state.row_square / state.weights.shape[1]
-    factor: np.ndarray = macro.penalty_factor(mean_square, rule).astype(real)
+    factor: np.ndarray = rule.penalty(mean_square).astype(real)
     return factor
 
 

@@ -14,10 +14,9 @@ import numpy as np
 from eventsnn._ext.rule import learn_blocks
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool as Threads
-from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.rule import Rule
 from eventsnn.model import Conv, Network, Pool
-from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
 from eventsnn.simulate.engines.blocks import WIDTH, pad
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals, PatchRun, call, run_patches
@@ -53,7 +52,7 @@ def learn_spatial(
     runs: list[list[PatchRun]],
     samples: Arrivals,
     delta: np.ndarray,
-    rule: HM2BP,
+    rule: Rule,
     threads: Threads,
     updates: dict[str, Step] | None,
 ) -> None:
@@ -98,7 +97,7 @@ def _learn_sample(
     runs: list[PatchRun],
     inputs: np.ndarray,
     delta: np.ndarray,
-    rule: HM2BP,
+    rule: Rule,
 ) -> dict[str, np.ndarray]:
     """One sample from the last spatial layer down; gradients (blocks, pre, WIDTH) by layer."""
     gradients: dict[str, np.ndarray] = {}
@@ -117,7 +116,7 @@ def _learn_sample(
                     runs[0].by_block,
                     runs[0].counts,
                     by_position,
-                    rule,
+                    rule.layer_options(layer, None),
                     call,
                 )
                 gradients[str(layer.name)] = gradient
@@ -136,12 +135,13 @@ def _learn_upper(
     run: PatchRun,
     source_counts: np.ndarray,
     delta: np.ndarray,
-    rule: HM2BP,
+    rule: Rule,
     gradient: np.ndarray,
 ) -> np.ndarray:
     """Add the gradient of a layer to `gradient`; returns the errors of the layer below (its neurons,)."""
     layer = packed.network.layers[number]
     assert isinstance(layer, Conv | Pool)
+    options = rule.layer_options(layer, packed.network.layers[number - 1])
     geometry, weights = layer.geometry, packed.blocks[str(layer.name)]
     blocks, pre, _ = weights.shape
     inside = geometry.rows >= 0
@@ -160,10 +160,10 @@ def _learn_upper(
         errors,
         np.ones_like(errors),
         row_sum,
-        error_divisor(layer, packed.network.layers[number - 1]),
-        rule.silent_post_spsp,
-        rule.silent_post_ratio,
-        uses_effect_ratio(layer, rule),
+        options.divisor,
+        options.silent_spsp,
+        options.silent_ratio,
+        options.effect_ratio,
         False,
         gradient[None],
         below,

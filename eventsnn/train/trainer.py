@@ -25,8 +25,8 @@ from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import cap_per_class, split_validation
 from eventsnn.errors import NetworkError, SilentOutputWarning, TrainingError
-from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser
+from eventsnn.learn.rule import Rule, default_rule
 from eventsnn.model import Network, RunSettings
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines.arguments import check_dtype
@@ -101,7 +101,7 @@ def train(
     network: Network,
     data: LabelledSource | EventTargetSequence,
     *,
-    rule: HM2BP | None = None,
+    rule: Rule | None = None,
     epochs: int = 20,
     batch_size: int = 5,
     seed: int = 1,
@@ -122,7 +122,7 @@ def train(
     resume: bool = False,
     progress: bool = False,
 ) -> TrainResult:
-    """Train a network on labelled recordings with HM2-BP.
+    """Train a network on labelled recordings, with HM2-BP or another rule.
 
     Parameters
     ----------
@@ -132,7 +132,8 @@ def train(
         For instance `eventsnn.data.Folder`; or a data set of tonic's, see `eventsnn.data.from_tonic`; or a
         list of (events, label). The network keeps the names of its classes, or, if it has names already, the
         classes are matched by them.
-    rule : HM2BP, optional
+    rule : Rule, optional
+        HM2-BP by default.
     epochs : int
         Epochs in all, those before a resume included.
     batch_size : int
@@ -221,7 +222,7 @@ def train(
         _check_folder(folder, resume or overwrite)
         run = TrainingRun(
             network,
-            rule or HM2BP(),
+            default_rule() if rule is None else rule,
             optimiser or Optimiser(),
             augmentation,
             distortion,

@@ -13,47 +13,6 @@ from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
 RULE = HM2BP(desired=10, undesired=2, margin=1.0)
 
 
-def test_count_loss_with_margin():
-    # Errors: 7 - 10, 3 - 2 (within the margin), 0 - 2, 9 - 2.
-    loss, d = macro.count_loss(np.array([7, 3, 0, 9]), 0, RULE)
-    assert d.tolist() == [-3.0, 0.0, -2.0, 7.0]
-    assert loss == 0.5 * (9 + 4 + 49)
-
-
-def test_count_loss_is_zero_within_the_margin():
-    assert macro.count_loss(np.array([1, 11]), 1, RULE)[0] == 0.0
-
-
-def test_softmax_loss_is_cross_entropy_and_d_its_derivative():
-    counts = np.array([3, 1, 0])
-    loss, d = macro.softmax_loss(counts, 1, RULE)
-    total = math.exp(3) + math.exp(1) + 1
-    assert loss == pytest.approx(-math.log(math.exp(1) / total), rel=1e-14)
-    np.testing.assert_allclose(d, [math.exp(3) / total, math.exp(1) / total - 1, 1 / total], rtol=1e-14)
-    step = 1e-6
-    for n in range(3):
-        moved = counts + step * np.eye(3)[n]
-        assert (macro.softmax_loss(moved, 1, RULE)[0] - loss) / step == pytest.approx(d[n], abs=1e-5)
-
-
-def test_softmax_loss_of_large_counts_does_not_overflow():
-    loss, d = macro.softmax_loss(np.array([5000, 0]), 1, RULE)
-    assert loss == 5000.0
-    assert d.tolist() == [1.0, -1.0]
-
-
-@pytest.mark.parametrize("head", ["count", "softmax"])
-def test_losses_of_many_samples_are_those_of_each(head):
-    rule = HM2BP(desired=10, undesired=2, margin=1.0, head=head)
-    counts, labels = np.array([[7, 3, 0, 9], [1, 10, 2, 2], [0, 0, 0, 0]]), np.array([0, 1, 3])
-    loss, d = macro.losses(counts, labels, rule)
-    one = macro.softmax_loss if head == "softmax" else macro.count_loss
-    for row, label, found, errors in zip(counts, labels.tolist(), loss, d, strict=True):
-        expected, expected_errors = one(row, label, rule)
-        assert found == pytest.approx(expected, rel=1e-14)
-        np.testing.assert_allclose(errors, expected_errors, rtol=1e-14)
-
-
 def test_forced_spikes_are_evenly_spaced_up_to_the_end():
     assert macro.forced_spike_times(300.0, 4).tolist() == [75.0, 150.0, 225.0, 300.0]
     assert len(macro.forced_spike_times(310.0, 35)) == 35

@@ -19,9 +19,8 @@ RULE = HM2BP(desired=6, undesired=1, margin=0.5)
 def compose(network, record, label, rule, sample_weight=1.0):
     """The whole rule from the functions of macro and micro."""
     output, top = network.output, record.output
-    loss_of = macro.softmax_loss if rule.head == "softmax" else macro.count_loss
-    _, d = loss_of(top.counts, label, rule)
-    delta = sample_weight * d / output.threshold
+    _, d = rule.losses(top.counts[None], np.array([label]))
+    delta = sample_weight * d[0] / output.threshold
     times, neurons = top.times, top.neurons
     lateral = micro.spsp_reverse(times, neurons, top.size, times, neurons, top.size, output.lif)
     active = top.counts > 0

@@ -1,0 +1,20 @@
+"""Cross entropy of spike counts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsnn.learn.heads.head import Counts, Floats, Head
+
+
+class SoftmaxHead(Head):
+    """Cross entropy of softmax(counts) with the label, no margin."""
+
+    def losses(self, counts: Counts, labels: Counts) -> tuple[Floats, Floats]:
+        each = np.arange(len(counts))
+        # Shifted by the largest: no power overflows.
+        shifted = counts - np.max(counts, axis=1, keepdims=True).astype(np.float64)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        d = np.exp(log_p)
+        d[each, labels] -= 1.0
+        return -log_p[each, labels], d

@@ -1,0 +1,137 @@
+"""What a learning rule is, and the list of rules: a new one is a module in this folder and a line here.
+
+Training runs the network forward, asks the rule for the errors of the output layer, and sweeps backward
+through the layers. The sweep, the accumulation of gradients and the optimiser's step know no rule by name: a
+rule says how errors go through a layer (`LayerOptions`), and what is done about silent neurons, weights that
+grow, and samples that are classified wrongly.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn._util.registry import Registry
+from eventsnn.errors import TrainingError
+from eventsnn.model import Conv, Dense, Network, Pool
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.integer]
+Layer = Dense | Conv | Pool
+DEFAULT = "hm2bp"
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """How the reverse sweep takes errors through one layer.
+
+    Attributes
+    ----------
+    divisor : float
+        The errors of the layer below are ``sum_i delta_i w_ij rho_{i|j}`` divided by this.
+    effect_ratio : bool
+        Whether rho is ``e_{i|j} / o_j``, S-PSP per spike, or 1.
+    silent_spsp : float
+        S-PSP on a silent neuron of a neuron that fired.
+    silent_ratio : float
+        What the self term of a silent neuron uses in place of ``e_{i|l} / o_i``.
+    """
+
+    divisor: float = 1.0
+    effect_ratio: bool = True
+    silent_spsp: float = 0.0
+    silent_ratio: float = 0.0
+
+
+class Rule(ABC):
+    """A learning rule; a subclass is a frozen dataclass whose fields are the options of its ``[rule]`` table.
+
+    Only `losses` must be written; everything else has a plain default.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def losses(self, counts: Counts, labels: Counts) -> tuple[Floats, Floats]:
+        """Loss of each sample, and its derivative by each output count; see `eventsnn.learn.heads.Head`."""
+
+    def refusal(self, network: Network) -> str | None:
+        """Why the rule cannot train a network, naming the layer; None if it can."""
+        return None
+
+    def output_errors(self, d: Floats, sample_weights: Floats, threshold: float) -> Floats:
+        """Errors delta of the output neurons (samples, n) from the derivatives of the losses."""
+        delta: Floats = sample_weights[:, None] * d / threshold
+        return delta
+
+    def layer_options(self, layer: Layer, below: Layer | None) -> LayerOptions:
+        """How errors go through `layer` to the layer below it, which the first has not."""
+        return LayerOptions()
+
+    def lateral_strength(self, layer: Layer) -> float:
+        """Strength of the output layer's lateral inhibition as gradients take it; 0: they leave it out."""
+        return 0.0
+
+    def forced_spikes(self, duration_ms: float) -> Floats:
+        """Times in ms of the spikes that a silent label neuron is given for its gradients; empty: none."""
+        return np.empty(0)
+
+    def forced_interval(self, steps: int) -> int:
+        """Steps of the clock between the spikes given to a silent label neuron; 0: none."""
+        return 0
+
+    def penalty(self, mean_square: Floats) -> Floats:
+        """Multiple of the weights that is added to the gradient, array like `mean_square`.
+
+        `mean_square` holds the mean squared weight of each neuron, in a convolution of each channel.
+        """
+        return np.zeros_like(mean_square)
+
+    def reweigh(self, sample_weights: Floats, wrong: npt.NDArray[np.bool_], labels: Counts) -> Floats:
+        """Weights of the samples in the next epoch; `wrong` tells which this one classified wrongly."""
+        return sample_weights
+
+    @classmethod
+    def from_table(cls, table: Any, where: str = "rule") -> Self:
+        """Build from the options of a ``[rule]`` table.
+
+        Raises
+        ------
+        TrainingError
+            Naming `where`, the field and, for an unknown one, the fields there are.
+        """
+        if not isinstance(table, dict):
+            raise TrainingError(f"{where} must be a table, got {table!r}")
+        known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        for key in table:
+            if key not in known:
+                raise TrainingError(f"{where}: unknown field {key!r}; there are {', '.join(known)}")
+        return cls(**table)
+
+    def to_table(self) -> dict[str, Any]:
+        """The ``[rule]`` table, as checkpoints hold it; the default rule goes without its name."""
+        table: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
+        return table if self.name == DEFAULT else {"name": self.name, **table}
+
+
+RULES: Registry[type[Rule]] = Registry(
+    "rule", "rule: name", {DEFAULT: "eventsnn.learn.hm2bp:HM2BP"}, TrainingError, "eventsnn.rules"
+)
+
+
+def default_rule() -> Rule:
+    """The default rule with its default options."""
+    return RULES.get(DEFAULT)()
+
+
+def rule_from_table(table: Any, where: str = "rule") -> Rule:
+    """The rule of an experiment file's ``[rule]`` table: ``name`` says which, the rest are its options."""
+    if not isinstance(table, Mapping):
+        raise TrainingError(f"{where} must be a table, got {table!r}")
+    options = dict(table)
+    return RULES.get(options.pop("name", DEFAULT)).from_table(options, where)
