@@ -54,8 +54,6 @@ class BatchRun:
 
 def check_trainable(network: Network, rule: Rule | None = None) -> None:
     """Raise TrainingError, saying why, for a network that the reverse sweep or the rule cannot train."""
-    if rule is not None and not isinstance(rule, Rule):
-        raise TrainingError(f"rule must be a learning rule of eventsnn.learn, got {type(rule).__name__}")
     reason = refusal(network)
     if reason:
         raise TrainingError(

@@ -194,7 +194,7 @@ def train(
     check_options(epochs, batch_size, seed, valid_fraction)
     check_network(network)
     for name, value, kind in (
-        ("rule", rule, HM2BP),
+        ("rule", rule, Rule),
         ("optimiser", optimiser, Optimiser),
         ("augmentation", augmentation, Augmentation),
         ("distortion", distortion, Distortion),

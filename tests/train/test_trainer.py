@@ -290,7 +290,7 @@ REFUSALS = {
         "data": ListDataset([toy_stream(0, 0), toy_stream(0, 1)], [0, 0]),
         "valid_fraction": 0,
     },
-    "rule must be a learning rule of eventsnn.learn, got dict": {"rule": {"desired": 3}},
+    "rule must be a Rule, got dict": {"rule": {"desired": 3}},
     "optimiser must be an Optimiser, got str": {"optimiser": "adam"},
     "epochs must be a whole number >= 1, got 0": {"epochs": 0},
     "epochs must be a whole number >= 1, got True": {"epochs": True},

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from eventsnn._util.arguments import check_choice
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
 from eventsnn.learn.optimisers.method import Method, Option
@@ -64,10 +65,7 @@ class Optimiser:
     def __post_init__(self) -> None:
         check_magnitudes(self, TrainingError, "optimiser: ")
         known = OPTIMISERS.get(self.name).options
-        if self.schedule not in SCHEDULES:
-            raise TrainingError(
-                f"optimiser: schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}"
-            )
+        check_choice("optimiser: schedule", self.schedule, tuple(SCHEDULES), TrainingError)
         if not isinstance(self.options, Mapping):
             raise TrainingError(f"optimiser: options must be a table, got {self.options!r}")
         for name in self.options:
