@@ -130,3 +130,43 @@ def test_one_short_error_names_the_argument(
             function(**{name: value})
         assert len(str(caught.value)) < 300
     assert not list(tmp_path.iterdir())
+
+
+NO_NUMBER = (*NO_TIME[:-1], 0)
+ENCODERS: dict[type, dict[str, tuple[Any, ...]]] = {
+    es.encode.BSA: {"threshold": NO_NUMBER[:-1], "form": NO_TEXT, "step_ms": (*NO_NUMBER, 1e308, 10**20)},
+    es.encode.Delta: {"threshold": NO_NUMBER},
+    es.encode.Latency: {"law": NO_TEXT, "last_ms": (*NO_NUMBER, 1e308), "least": NO_NUMBER},
+    es.encode.Poisson: {"rate_hz": (*NO_NUMBER, math.inf), "duration_ms": (*NO_NUMBER, 1e308)},
+    es.encode.Bernoulli: {"scale": NO_NUMBER, "steps": (*NO_NUMBER, 1.5), "step_ms": (*NO_NUMBER, 1e308)},
+    es.encode.Cochlea: {
+        "sample_rate": (*NO_NUMBER, 1e308, math.inf),
+        "step": (*NO_NUMBER, 1e20, 1e-320, 1e-6),
+        "ear_q": (*NO_NUMBER, 1e308, 0.1),
+    },
+    es.encode.SpeechEncoder: {
+        "cochlea": NO_SETTINGS,
+        "bsa": NO_SETTINGS,
+        "gain": NO_NUMBER,
+        "hold": (*NO_NUMBER, 1.5, 10**6),
+    },
+    es.encode.SaccadeCamera: {
+        name: (*NO_NUMBER[:-1], 1e308)
+        for name in (
+            *("scale", "offset_px", "motion", "black_level", "blur_px", "threshold_on", "threshold_off"),
+            *("mismatch", "pattern_seed", "refractory_ms", "low_pass_ms", "noise_hz", "noise_bias"),
+            *("noise_spread", "duration_ms", "step_ms"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in ENCODERS.items() for name in names]
+)
+def test_encoders(kind: type, name: str) -> None:
+    needed = {"threshold": 1.0} if kind is es.encode.Delta else {}
+    for value in ENCODERS[kind][name]:
+        with pytest.raises(EventSNNError, match=name.removesuffix("_ms")) as caught:
+            kind(**{**needed, name: value})
+        assert len(str(caught.value)) < 300

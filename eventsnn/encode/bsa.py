@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext import cochlea as kernel
+from eventsnn._util.arguments import check_choice, to_float
+from eventsnn._util.numbers import describe
 from eventsnn.encode.signals import check_signal
 from eventsnn.encode.steps import check_step, from_raster, take_ms, to_raster
 from eventsnn.errors import SimulationError
@@ -71,13 +73,13 @@ class BSA:
 
     def __post_init__(self, step_ms: float | None) -> None:
         take_ms(self, step_ms=step_ms)
-        if self.form not in get_args(Form):
-            raise SimulationError(f"bsa: form must be one of {', '.join(get_args(Form))}: got {self.form!r}")
+        check_choice("bsa: form", self.form, get_args(Form), SimulationError)
         most = 1.0 if self.form == "multiplicative" else math.inf
         value = self._limit
-        if not (isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= most):
+        if not (0 <= to_float(value) <= most and to_float(value) < math.inf):
             raise SimulationError(
-                f"bsa: threshold must be a number from 0 to {most:g} in {self.form} form: got {value!r}"
+                f"bsa: threshold must be a number from 0 to {most:g} in {self.form} form: "
+                f"got {describe(value)}"
             )
         taps = check_signal(self.kernel, 1)
         if not taps.any():

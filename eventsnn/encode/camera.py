@@ -22,12 +22,34 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext import camera as kernel
+from eventsnn._util.arguments import check_kind, is_whole, to_float
+from eventsnn._util.numbers import LARGEST_SEED, describe
 from eventsnn.errors import SimulationError
 from eventsnn.events.motion import MotionPath
 from eventsnn.events.nmnist_motion import NMNIST_MOTION
 from eventsnn.events.stream import EVENT_DTYPE, EventStream, check_sensor_size
 
 _SMALLEST_THRESHOLD = 0.01  # log intensity; a mismatched pixel is not to fire at every flicker
+
+
+_BOUNDS = {
+    "scale": (1e-6, 1e6),
+    "black_level": (1e-6, 1.0 - 1e-6),
+    "blur_px": (1e-6, 1000.0),
+    "threshold_on": (1e-4, 1e6),
+    "threshold_off": (1e-4, 1e6),
+    "mismatch": (0.0, 10.0),
+    "refractory_ms": (0.0, 1e9),
+    "low_pass_ms": (0.0, 1e9),
+    "noise_hz": (0.0, 1e6),
+    "noise_bias": (0.0, 1.0),
+    "noise_spread": (0.0, 10.0),
+    "duration_ms": (1e-3, 1e9),
+    "step_ms": (1e-3, 1e9),
+}
+"""Of the camera's parameters: beyond these a recording is empty, or takes the memory of any machine."""
+_MOST_STEPS = 1_000_000
+_MOST_NOISE = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -96,20 +118,30 @@ class SaccadeCamera:
 
     def __post_init__(self) -> None:
         check_sensor_size((self.width, self.height, 2))
-        for name in ("scale", "blur_px", "threshold_on", "threshold_off", "duration_ms", "step_ms"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise SimulationError(f"SaccadeCamera: {name} must be positive: got {getattr(self, name)}")
-        for name in ("mismatch", "refractory_ms", "low_pass_ms", "noise_hz", "noise_spread"):
-            if not 0 <= getattr(self, name) < math.inf:
+        for name, (lowest, highest) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not lowest <= to_float(value) <= highest:
                 raise SimulationError(
-                    f"SaccadeCamera: {name} must not be negative: got {getattr(self, name)}"
+                    f"SaccadeCamera: {name} must lie in {lowest:g} .. {highest:g}: got {describe(value)}"
                 )
-        if not 0 < self.black_level < 1:
+        shift = self.offset_px
+        if not isinstance(shift, tuple | list) or [abs(to_float(px)) <= 1e6 for px in shift] != [True, True]:
+            raise SimulationError(f"SaccadeCamera: offset_px must be two numbers: got {describe(shift)}")
+        if not is_whole(self.pattern_seed) or not 0 <= self.pattern_seed <= LARGEST_SEED:
             raise SimulationError(
-                f"SaccadeCamera: black_level must lie between 0 and 1: got {self.black_level}"
+                "SaccadeCamera: pattern_seed must be a whole number from 0: "
+                f"got {describe(self.pattern_seed)}"
             )
-        if not 0 <= self.noise_bias <= 1:
-            raise SimulationError(f"SaccadeCamera: noise_bias must lie in 0 .. 1: got {self.noise_bias}")
+        check_kind("SaccadeCamera: motion", self.motion, MotionPath, SimulationError)
+        if self.duration_ms > _MOST_STEPS * self.step_ms:
+            raise SimulationError(
+                f"SaccadeCamera: duration_ms {self.duration_ms:g} takes more than {_MOST_STEPS} steps of "
+                f"step_ms {self.step_ms:g}"
+            )
+        if self.noise_hz * self.duration_ms * self.width * self.height > 1000.0 * _MOST_NOISE:
+            raise SimulationError(
+                f"SaccadeCamera: noise_hz {self.noise_hz:g} gives more than {_MOST_NOISE} background events"
+            )
         if self.duration_ms < self.motion.times_ms[-1]:
             raise SimulationError(
                 f"SaccadeCamera: duration_ms = {self.duration_ms} is before the motion's last point, "

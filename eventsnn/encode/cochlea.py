@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext import cochlea as kernel
+from eventsnn._util.arguments import to_float
+from eventsnn._util.numbers import describe
 from eventsnn.encode.signals import Floats, check_signal
 from eventsnn.errors import SimulationError
 
@@ -25,6 +27,9 @@ _ZERO_OFFSET = 1.5
 _ZERO_SHARPNESS = 5.0
 SAMPLES_AT_ONCE = 2**17
 """Samples that the kernel works on without a break, about a tenth of a second."""
+
+_EXTREME = 1e9
+_MOST_CHANNELS = 10_000
 
 # Gain control, slow to fast: the level that a stage holds, and its time constant in s.
 _TARGETS = (0.0032, 0.0016, 0.0008, 0.0004)
@@ -77,14 +82,26 @@ class Cochlea:
             value = getattr(self, field.name)
             if isinstance(value, bool):
                 continue
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-                raise SimulationError(f"cochlea: {field.name} must be a number above 0: got {value!r}")
+            if not 0 < to_float(value) < math.inf:
+                raise SimulationError(
+                    f"cochlea: {field.name} must be a number above 0: got {describe(value)}"
+                )
+            if not 1 / _EXTREME <= value <= _EXTREME:
+                raise SimulationError(
+                    f"cochlea: {field.name} must lie between {1 / _EXTREME:g} and {_EXTREME:g}: "
+                    f"got {describe(value)}"
+                )
         if self.decimation != int(self.decimation):
             raise SimulationError(f"cochlea: decimation must be a whole number: got {self.decimation!r}")
-        if self.ear_q <= 0.5 or self.channels < 1:
+        if self.ear_q <= 0.5 or self._top <= 0.0 or self.channels < 1:
             raise SimulationError(
                 f"cochlea: no channel is left at {self.sample_rate:g} Hz with step {self.step:g} and ear_q "
                 f"{self.ear_q:g}; a smaller step gives more"
+            )
+        if self.channels > _MOST_CHANNELS:
+            raise SimulationError(
+                f"cochlea: step {self.step:g} gives {self.channels} channels, more than {_MOST_CHANNELS}; "
+                "a larger step gives fewer"
             )
 
     @property

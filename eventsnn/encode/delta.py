@@ -8,6 +8,8 @@ from dataclasses import InitVar, dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import to_float
+from eventsnn._util.numbers import describe
 from eventsnn.encode.signals import check_signal
 from eventsnn.encode.steps import check_step, take_ms
 from eventsnn.errors import SimulationError
@@ -49,8 +51,8 @@ class Delta:
     def __post_init__(self, step_ms: float | None) -> None:
         take_ms(self, step_ms=step_ms)
         value = self.threshold
-        if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-            raise SimulationError(f"delta: threshold must be a number above 0: got {value!r}")
+        if not 0 < to_float(value) < math.inf:
+            raise SimulationError(f"delta: threshold must be a number above 0: got {describe(value)}")
         check_step("delta", self.step_us)
 
     def encode(self, signal: npt.ArrayLike) -> EventStream:

@@ -9,6 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import check_choice, is_whole, to_float
+from eventsnn._util.numbers import LARGEST, describe
 from eventsnn.encode.steps import take_ms
 from eventsnn.encode.values import check_values, make_sensor, to_stream
 from eventsnn.errors import SimulationError
@@ -60,17 +62,16 @@ class Latency:
 
     def __post_init__(self, first_ms: float | None, last_ms: float | None) -> None:
         take_ms(self, first_ms=first_ms, last_ms=last_ms)
-        if self.law not in get_args(Law):
-            raise SimulationError(f"latency: law must be one of {', '.join(get_args(Law))}: got {self.law!r}")
-        if not (isinstance(self.first_us, int) and isinstance(self.last_us, int)) or not (
-            0 <= self.first_us < self.last_us
+        check_choice("latency: law", self.law, get_args(Law), SimulationError)
+        if not (is_whole(self.first_us) and is_whole(self.last_us)) or not (
+            0 <= self.first_us < self.last_us <= LARGEST
         ):
             raise SimulationError(
                 "latency: first_us and last_us must be whole microseconds, 0 <= first_us < last_us: "
-                f"got {self.first_us!r} and {self.last_us!r}"
+                f"got {describe(self.first_us)} and {describe(self.last_us)}"
             )
-        if not (isinstance(self.least, int | float) and 0 < self.least < 1):
-            raise SimulationError(f"latency: least must lie between 0 and 1: got {self.least!r}")
+        if not 0 < to_float(self.least) < 1:
+            raise SimulationError(f"latency: least must lie between 0 and 1: got {describe(self.least)}")
 
     def encode(self, values: npt.ArrayLike) -> EventStream:
         """Turn values into spikes; nothing is drawn.

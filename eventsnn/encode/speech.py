@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import check_kind, is_whole, to_float
+from eventsnn._util.numbers import describe
 from eventsnn.encode.bsa import BSA
 from eventsnn.encode.cochlea import Cochlea
 from eventsnn.errors import SimulationError
@@ -15,6 +17,9 @@ from eventsnn.events.stream import EventStream
 
 # Steps between channels that make 78 of them at the sample rates that corpora of speech have.
 _STEPS = {8000: 0.206, 12500: 0.25, 16000: 0.275, 20000: 0.297}
+
+
+_LONGEST_HOLD = 10_000
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,15 @@ class SpeechEncoder:
     hold: int = 10
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.gain, int | float) and math.isfinite(self.gain) and self.gain > 0):
-            raise SimulationError(f"speech: gain must be a number above 0: got {self.gain!r}")
-        if isinstance(self.hold, bool) or not isinstance(self.hold, int) or self.hold < 1:
-            raise SimulationError(f"speech: hold must be a whole number of steps: got {self.hold!r}")
+        check_kind("speech: cochlea", self.cochlea, Cochlea, SimulationError)
+        check_kind("speech: bsa", self.bsa, BSA, SimulationError)
+        if not 0 < to_float(self.gain) < math.inf:
+            raise SimulationError(f"speech: gain must be a number above 0: got {describe(self.gain)}")
+        if not is_whole(self.hold) or not 1 <= self.hold <= _LONGEST_HOLD:
+            raise SimulationError(
+                f"speech: hold must be a whole number of steps, 1 to {_LONGEST_HOLD}: "
+                f"got {describe(self.hold)}"
+            )
 
     @classmethod
     def for_rate(cls, sample_rate: int) -> SpeechEncoder:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import is_whole, to_float
+from eventsnn._util.numbers import LARGEST, describe
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EVENT_DTYPE, EventStream
 
@@ -21,16 +22,18 @@ def take_ms(encoder: Any, **times_ms: float | None) -> None:
         if value is None:
             continue
         owner = type(encoder).__name__.lower()
-        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or abs(1000 * value - round(1000 * value)) > 1e-6:
-            raise SimulationError(f"{owner}: {name} must be whole microseconds, in ms: got {value!r}")
-        object.__setattr__(encoder, f"{name.removesuffix('_ms')}_us", round(1000 * value))
+        time_us = 1000.0 * to_float(value)
+        if not abs(time_us) <= LARGEST or abs(time_us - round(time_us)) > 1e-6:
+            raise SimulationError(f"{owner}: {name} must be whole microseconds, in ms: got {describe(value)}")
+        object.__setattr__(encoder, f"{name.removesuffix('_ms')}_us", round(time_us))
 
 
 def check_step(encoder: str, step_us: Any) -> None:
     """Raise SimulationError unless `step_us` is a whole number of microseconds, 1 or more."""
-    if isinstance(step_us, bool) or not isinstance(step_us, int) or step_us < 1:
-        raise SimulationError(f"{encoder}: step_us must be whole microseconds, 1 or more: got {step_us!r}")
+    if not is_whole(step_us) or not 1 <= step_us <= LARGEST:
+        raise SimulationError(
+            f"{encoder}: step_us must be whole microseconds, 1 or more: got {describe(step_us)}"
+        )
 
 
 def from_raster(spikes: npt.NDArray[Any], step_us: int) -> EventStream:
