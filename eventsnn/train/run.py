@@ -351,7 +351,9 @@ def _first_difference(field: str, before: Any, now: Any) -> tuple[str, Any, Any]
     """(field, value before, value now) of the first leaf in which two configurations differ."""
     if isinstance(before, dict) and isinstance(now, dict):
         dot = "." if field else ""
-        pairs = {f"{field}{dot}{key}": (before.get(key), now.get(key)) for key in now | before}
+        # A name says which fields there are to be: its difference explains theirs.
+        keys = sorted(now | before, key=lambda key: key != "name")
+        pairs = {f"{field}{dot}{key}": (before.get(key), now.get(key)) for key in keys}
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         pairs = {f"{field}[{n}]": pair for n, pair in enumerate(zip(before, now, strict=True))}
     else:
