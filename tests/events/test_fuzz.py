@@ -151,7 +151,10 @@ def test_rows_that_a_file_claims_and_does_not_hold_are_not_made_up(tmp_path: Pat
                 file.create_dataset(f"events/{field}", (10**12,), dtype, chunks=(1000,))
         else:
             file.create_dataset("CD/events", (10**12,), np.dtype(kind), chunks=(1000,))
-    with pytest.raises(EventFileError, match=r"claims 1000000000000 values, of which \d+ are stored"):
+    text = r"claims 1000000000000 values, of which \d+ are stored"
+    if name == "packed-h5":  # a file of our own, checked as a whole before it is read
+        text = r"words claims 8000000000000 bytes, more than are stored"
+    with pytest.raises(EventFileError, match=text):
         read(path, format=name)
 
 
