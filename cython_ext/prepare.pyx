@@ -6,7 +6,7 @@ records), eventsnn/data/packed.py (words).
 """
 
 from libc.math cimport fabs, rint
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport qsort
 
 from eventsnn._ext cimport aer
@@ -195,7 +195,8 @@ cdef Status prepare_one(Records records, Py_ssize_t k, uint64_t index, const Sen
     work.drop_key = draw(key, DROP)
     work.times, work.neurons = times, neurons
     work.n, work.number = 0, 0
-    work.latest, work.origin = asked.latest, 0
+    # Words and arrays count from their recording's origin already, whenever their first event is.
+    work.latest, work.origin = asked.latest if records.kind == NMNIST else INT64_MAX, 0
     if records.kind == NMNIST:
         status = place_nmnist(records.start[k], n, sensor, &work)
     elif records.kind == WORDS:
@@ -226,10 +227,12 @@ def prepare(Records records, tuple sensor_size, const int64_t[::1] indices, uint
     """Augment and sort recordings into one batch.
 
     `indices` are their numbers in the data set, `key` that of (seed, AUGMENT, epoch), `drop` the threshold of
-    the probability (eventsnn/data/draws.py). Recordings that begin later than `latest` (microseconds) count from their
-    first event, be it dropped or not. Writes events of recording k as float64 ms and input neurons,
-    sorted by (time, neuron), to ``ptr[k]:ptr[k + 1]`` of `times` and `neurons`, which have room for
-    `records.most_events`; and to status[k] 0, or else why recording k is bad, and left empty.
+    the probability (eventsnn/data/draws.py). N-MNIST's files that begin later than `latest` (microseconds) count from
+    their first event, be it dropped or not; words and arrays count from the recording's origin already.
+
+    Writes events of recording k as float64 ms and input neurons, sorted by (time, neuron), to
+    ``ptr[k]:ptr[k + 1]`` of `times` and `neurons`, which have room for `records.most_events`; and to status[k]
+    0, or else why recording k is bad, and left empty.
     """
     cdef Sensor sensor
     cdef Asked asked

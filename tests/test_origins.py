@@ -337,3 +337,56 @@ def test_from_and_until_count_from_the_origin(origin: int, tmp_path: Path) -> No
     expected = es.read(tmp_path / "near.npz", **options)  # type: ignore[arg-type]
     assert len(kept) == len(expected) > 10
     assert kept.shifted() == expected.shifted()
+
+
+@pytest.mark.parametrize("origin", [0, 300_000_000])
+def test_a_part_counts_from_its_recording_in_every_command(cli: Cli, origin: int, tmp_path: Path) -> None:
+    # Beyond the first second, where the part's own first event would be another origin.
+    long = EventStream.from_arrays(
+        np.concatenate([[0], 2_000_000 + make_stream().events["t"]]) + origin,
+        np.concatenate([[0], make_stream().events["x"]]),
+        np.concatenate([[0], make_stream().events["y"]]),
+        np.concatenate([[0], make_stream().events["p"]]),
+        sensor_size=SENSOR,
+    )
+    network = biased_network()
+    model, folder = tmp_path / "model.h5", tmp_path / "set"
+    network.save(model)
+    (folder / "0").mkdir(parents=True)
+    es.write(folder / "0" / "a.es" if origin == 0 else folder / "0" / "a.npz", long)
+    (file,) = (folder / "0").iterdir()
+    es.write(tmp_path / "whole.npz", long)
+    expected = es.simulate(network, EventStream(long.events[1:].copy(), SENSOR), origin_us=origin)
+    counts = expected["output"].counts.tolist()
+    assert sum(counts) > 100  # two seconds of biases before the first event
+    part = es.read(file, t_from=1500.0)
+    assert (len(part), part.origin_us, part.merge_polarities().origin_us) == (150, origin, origin)
+    assert_same_run(es.simulate(network, part), expected)
+    simulation = es.Simulation(network)
+    fed = [simulation.feed(chunk) for chunk in part.chunks(40)]
+    assert sum(len(record["output"]) for record in [*fed, simulation.finish()]) == sum(counts)
+    options = ("--from", "1500")
+    assert cli("simulate", model, file, *options, "--json").json["counts"] == counts
+    assert (
+        cli("simulate", model, file, *options, "--spikes", tmp_path / "s.csv", "--json").json["counts"]
+        == counts
+    )
+    assert cli("pack", folder, tmp_path / "set.esp", *options).code == 0
+    assert Packed(tmp_path / "set.esp").stream(0).origin_us == origin
+    again = [ListDataset([part], [0]), Packed(tmp_path / "set.esp"), es.data.Folder(folder, t_from=1500.0)]
+    for data in again:
+        found = es.evaluate(network, data, dtype="float64", threads=1)
+        assert list(found.predictions[0].counts) == counts
+
+
+def test_until_counts_from_the_recording_also_with_another_origin(cli: Cli, tmp_path: Path) -> None:
+    model, file = tmp_path / "model.h5", tmp_path / "late.npz"
+    make_network().save(model)
+    es.write(file, make_stream(300_000_000))
+    for more, end in (((), 20.0), (("--origin", "299000000"), 1020.0)):
+        state = tmp_path / "s.npz"
+        part = cli("simulate", model, file, "--until", "20", "--save-state", state, *more, "--json").json
+        assert part["t_end_ms"] == end
+        rest = cli("simulate", model, file, "--resume-from", state, "--json").json
+        assert rest["events"] == 150
+        assert rest["counts"] == cli("simulate", model, file, *more, "--json").json["counts"]

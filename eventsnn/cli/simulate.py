@@ -43,7 +43,7 @@ from eventsnn.trace.record import ExitReason, SimulationInterrupted, SpikeRecord
 from eventsnn.trace.schema import RECORD
 
 if TYPE_CHECKING:
-    from eventsnn.events import EventStream, ReadingOptions, Recording
+    from eventsnn.events import EventStream, ReadingOptions
     from eventsnn.model import Network
     from eventsnn.trace import TraceWriter
 
@@ -253,7 +253,7 @@ def _simulate_file(
     try:
         with settings.reading.open(file) as recording:
             events = recording.read()
-            origin = _choose_origin(recording, events, settings.origin_us)
+            _check_origin(file, events, settings.origin_us)
             odd = asdict(recording.anomalies)
         problem = sensor_problem(network, events.sensor_size, settings.reading)
         if problem is not None:
@@ -273,7 +273,7 @@ def _simulate_file(
             step_ms=settings.step_ms,
             dtype=settings.dtype,
             t_stop=settings.t_stop,
-            origin_us=origin,
+            origin_us=settings.origin_us,
         )
     except SimulationInterrupted as stop:
         run = stop.record
@@ -284,13 +284,15 @@ def _simulate_file(
         results.append(_result(file, run, seconds) | {"anomalies": odd})
 
 
-def _choose_origin(recording: Recording, events: EventStream, origin_us: int | None) -> int:
-    """The origin asked for, or that of the whole recording; refuses one that begins before it."""
-    late = origin_us is None and len(events) > 0 and events.events["t"][0] >= 0
+def _check_origin(file: Path, events: EventStream, origin_us: int | None) -> None:
+    """Refuse a recording that begins before its origin."""
     try:
-        return find_origin(events.events["t"], recording.origin_us if late else origin_us)
+        if origin_us is None:
+            _ = events.origin_us
+        else:
+            find_origin(events.events["t"], origin_us)
     except EventStreamError as error:
-        raise EventFileError(recording.path, str(error)) from None
+        raise EventFileError(file, str(error)) from None
 
 
 def _result(file: Path, run: SpikeRecord, seconds: float) -> dict[str, Any]:

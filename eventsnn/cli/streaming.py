@@ -103,6 +103,16 @@ class Run:
             run.origin_us = known if begun else part.origin_us  # which refuses what begins before 0
         return run.origin_us or 0
 
+    def end_part(self) -> None:
+        """Let time pass up to `--until`, which counts from the recording's origin, whatever the run's is."""
+        run, begun = self.simulation, None if self.source is None else self.source.origin_us
+        if run.origin_us is None:
+            run.origin_us = begun
+        until_ms = self.settings.region.t_until
+        if begun is not None:
+            until_ms += (begun - (run.origin_us or 0)) / 1000.0
+        self.pass_time(until_ms)
+
     def take(self, part: EventStream) -> None:
         """Events of the region through the network, their spikes to where they go."""
         origin = self.origin(part)
@@ -274,7 +284,7 @@ def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
     with hold_interrupts():
         if settings.save_state is not None:
             if not interrupted and settings.region.t_until < math.inf:
-                run.pass_time(settings.region.t_until)
+                run.end_part()
             run.save()
         elif not interrupted:
             run.finish()

@@ -206,7 +206,11 @@ def _to_streams(
     # What holds the events of each does not hold those of all.
     sizes = [stream.sensor_size for stream in streams]
     size = tuple(max(sizes_of_axis) for sizes_of_axis in zip(*sizes, strict=True))
-    return [EventStream(np.array(stream.events), size) for stream in streams]  # type: ignore[arg-type]
+    checked = [EventStream(np.array(stream.events), size) for stream in streams]  # type: ignore[arg-type]
+    return [
+        EventStream._trusted(now.events, now.sensor_size, stream._begun)
+        for now, stream in zip(checked, streams, strict=True)
+    ]
 
 
 def _listed_classes(dataset: Any, labels: npt.NDArray[np.int64]) -> list[str] | None:

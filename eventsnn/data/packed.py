@@ -142,7 +142,8 @@ class Packed(FileSource):
                 raise EventStreamError("its checksum is wrong")
             events = from_packed_events(np.frombuffer(data, "<u8"), self.sensor_size)
             events["t"] += self.origins_us[index]
-            return EventStream(events, self.sensor_size)
+            checked = EventStream(events, self.sensor_size)
+            return EventStream._trusted(events, checked.sensor_size, int(self.origins_us[index]))
         except EventStreamError as error:
             problem = f"recording {index} ({self.paths[index]}) is damaged, pack the set again: {error}"
             raise EventFileError(self.root, problem, offset=start) from None
@@ -205,7 +206,8 @@ def pack(
             if stream is not None:
                 name = names[index]
                 try:
-                    origin, events = stream.origin_us, from_origin(stream.events)
+                    origin = stream.origin_us
+                    events = from_origin(stream.events, origin)
                 except EventStreamError as error:
                     raise EventFileError(source.paths[index], str(error)) from None
                 words = to_packed_events(events, stream.sensor_size, out, name)

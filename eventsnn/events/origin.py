@@ -10,6 +10,7 @@ The rule, for every way that events come in:
   count from a trigger, and 0 means something. Its origin is 0.
 - One that begins later counts from its first event, which is the origin.
 - One that begins before 0 is refused, since nobody but its owner knows what its 0 means.
+- What `t_from` (``--from``) leaves out has been there: the rest counts from the recording's origin.
 
 Results are in ms from the origin and keep it: a spike is at ``origin_us + 1000 * time`` on the recording's
 clock. The difference is taken between whole numbers, so that a shift of a late recording changes no bit.
@@ -29,8 +30,7 @@ BEGIN_AT_ZERO = (
 )
 """What to do about a recording whose times somebody cannot take."""
 
-NEVER_LATE_US = _LARGEST = 2**63 - 1
-"""The bound for recordings whose time has begun already, whenever their first event is."""
+_LARGEST = 2**63 - 1
 
 
 def find_origin(t: np.ndarray, origin_us: int | None = None) -> int:
@@ -66,12 +66,14 @@ def find_origin(t: np.ndarray, origin_us: int | None = None) -> int:
     return origin
 
 
-def from_origin(events: np.ndarray) -> np.ndarray:
+def from_origin(events: np.ndarray, origin: int | None = None) -> np.ndarray:
     """Events (a structured array with a field t, microseconds) with their times counted from their origin.
 
-    The array itself where that is 0, else a copy. Raises EventStreamError if they begin before 0.
+    The array itself where that is 0, else a copy. Raises EventStreamError if they begin before 0. `origin`
+    is that of a recording whose first events have been left out.
     """
-    origin = find_origin(events["t"])
+    if origin is None:
+        origin = find_origin(events["t"])
     if origin:
         events = events.copy()
         events["t"] -= origin

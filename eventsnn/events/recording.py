@@ -124,7 +124,9 @@ class Recording:
             everything = _join(self._arrays())
             self._whole = smallest_sensor([everything], self._polarities)
             return self._region.cut(EventStream._trusted(everything, self._whole), self.origin_us or 0)
-        return EventStream._trusted(_join(part.events for part in self), self.sensor_size)
+        events = _join(part.events for part in self)
+        begun = self.origin_us if self._region.t_from > 0.0 else None
+        return EventStream._trusted(events, self.sensor_size, begun)
 
     def __repr__(self) -> str:
         stream = "" if self.stream is None else f", stream {self.stream.name!r}"

@@ -105,4 +105,5 @@ class Region:
             events = events.copy()
             events["x"] //= self.downsample
             events["y"] //= self.downsample
-        return EventStream._trusted(events, self.sensor(part.sensor_size))
+        begun = origin_us if self.t_from > 0.0 else part._begun
+        return EventStream._trusted(events, self.sensor(part.sensor_size), begun)

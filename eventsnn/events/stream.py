@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,8 @@ class EventStream:
 
     events: np.ndarray
     sensor_size: SensorSize
+    # The origin of the recording that this is a later part of (`t_from`); None: that of the events here.
+    _begun: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         if (
@@ -142,12 +144,17 @@ class EventStream:
         )
 
     @classmethod
-    def _trusted(cls, events: np.ndarray, sensor_size: SensorSize) -> EventStream:
-        """Wrap events whose maker has checked them already (a file decoder, a part of a stream)."""
+    def _trusted(cls, events: np.ndarray, sensor_size: SensorSize, begun: int | None = None) -> EventStream:
+        """Wrap events whose maker has checked them already (a file decoder, a part of a stream).
+
+        `begun` is the recording's origin, where its first events have been left out.
+        """
         stream = object.__new__(cls)
         events.flags.writeable = False
         object.__setattr__(stream, "events", events)
         object.__setattr__(stream, "sensor_size", sensor_size)
+        if begun is not None:
+            object.__setattr__(stream, "_begun", begun)
         return stream
 
     def __len__(self) -> int:
@@ -226,16 +233,18 @@ class EventStream:
         """The same events on a sensor of one polarity, p = 0 throughout; a copy."""
         events = self.events.copy()
         events["p"] = 0
-        return EventStream._trusted(events, (*self.sensor_size[:2], 1))
+        return EventStream._trusted(events, (*self.sensor_size[:2], 1), self._begun)
 
     @property
     def origin_us(self) -> int:
         """What simulation and training subtract from the times, microseconds: 0 for a recording that begins
         within the first second of its clock, else the time of its first event; see
-        `eventsnn.events.origin`.
+        `eventsnn.events.origin`. What was read with `t_from` has the origin of the whole recording.
 
         Raises EventStreamError if the recording begins before 0.
         """
+        if self._begun is not None and (self.t_first is None or self.t_first >= self._begun):
+            return self._begun
         return find_origin(self.events["t"])
 
     def shifted(self, start: int = 0) -> EventStream:
@@ -270,7 +279,7 @@ class EventStream:
         if n < 1:
             raise EventStreamError(f"a chunk must hold at least one event: got n={n}")
         for start in range(0, len(self), n):
-            yield EventStream._trusted(self.events[start : start + n], self.sensor_size)
+            yield EventStream._trusted(self.events[start : start + n], self.sensor_size, self._begun)
 
     def input_indices(self) -> npt.NDArray[np.int32]:
         """Input neuron of each event, ``p*W*H + y*W + x``; int32 of shape (n,)."""

@@ -242,7 +242,7 @@ def to_input(network: Network, events: Any, origin_us: int | None = None) -> Inp
             f"the network's input is {want.width} x {want.height} x {want.polarities}"
         )
     try:
-        origin = find_origin(events.events["t"], origin_us)
+        origin = events.origin_us if origin_us is None else find_origin(events.events["t"], origin_us)
     except EventStreamError as error:
         raise EventStreamError(f"events: {error}") from None
     known = origin if len(events) or origin_us is not None else None

@@ -15,7 +15,7 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, RecordSource
 from eventsnn.errors import EventStreamError, TrainingError
-from eventsnn.events.origin import LATEST_START_US, NEVER_LATE_US, from_origin
+from eventsnn.events.origin import LATEST_START_US, from_origin
 from eventsnn.events.stabilisation import Stabilisation
 from eventsnn.events.stream import EventStream
 from eventsnn.model import Network, RunSettings
@@ -138,9 +138,6 @@ class BatchLoader:
             self._stabilise.check(self._sensor_size)
             if isinstance(source, CodedSource):
                 raise TrainingError("stabilise is for recordings, and the data set holds images")
-        # What is drawn, or has been changed already, begins at 0 whenever its first event is.
-        begun = isinstance(source, CodedSource) or bool(self._early or self._moves or self._stabilise)
-        self._latest = NEVER_LATE_US if begun else LATEST_START_US
         if change.transforms:
             change.make_transforms(self._sensor_size)  # what is wrong with them is said before training
         if change.prepares and isinstance(source, CodedSource):
@@ -208,7 +205,7 @@ class BatchLoader:
         neurons = np.empty(records.most_events, np.int32)
         ptr, status = np.empty(len(numbers) + 1, np.int64), np.empty(len(numbers), np.int32)
         key = draws.make_key(self._seed, draws.AUGMENT, epoch)
-        latest = self._latest
+        latest = LATEST_START_US
         kernel.prepare(
             records, self._sensor_size, numbers, key, *self._change, latest, times, neurons, ptr, status
         )
@@ -229,7 +226,7 @@ class BatchLoader:
                 f"that of the data set {self._sensor_size}"
             )
         try:
-            events = from_origin(stream.events)
+            events = from_origin(stream.events, stream.origin_us)
         except EventStreamError as error:
             raise TrainingError(f"{self._source.paths[index]}: {error}") from None
         if self._stabilise is not None:
