@@ -25,11 +25,13 @@ _UNIT_WORDS = {
     **dict.fromkeys(("us", "usec", "usecs", "micros", "microsec", "microsecond", "microseconds"), "us"),
     **dict.fromkeys(("ns", "nsec", "nsecs", "nanos", "nanosec", "nanosecond", "nanoseconds"), "ns"),
 }
-_TIME = {"t", "ts", "time", "times", "timestamp", "timestamps", "tstamp", "stamp", "stamps", "timepoint"}
+_TIME = {"t", "ts", "time", "times", "timestamp", "timestamps", "tstamp", "tstamps", "stamp", "stamps"}
+_TIME |= {"timepoint", "timepoints"}
+_CLOCKS = ("event", "events", "ev", "spike", "spikes", "dvs", "device", "sensor", "camera", "system", "ros")
 _TIME |= {
     f"{what}{name}"
-    for what in ("event", "spike", "ev")
-    for name in ("t", "time", "times", "timestamp", "timestamps")
+    for what in _CLOCKS
+    for name in ("t", "ts", "time", "times", "timestamp", "timestamps", "stamp", "stamps")
 }
 _POLARITY = {"p", "ps", "pol", "pols", "polar", "polarity", "polarities", "on", "onoff", "ison", "sign"}
 _POLARITY |= {"signs", "increase", "isincrease", "eventp", "eventpolarity", "polarityon", "onpolarity"}
@@ -117,7 +119,8 @@ def _split_unit(name: str, plain: str) -> tuple[str, str | None]:
     if plain in _UNIT_WORDS and plain != "s":
         return "t", _UNIT_WORDS[plain]
     for word, unit in _UNIT_WORDS.items():
-        if plain.endswith(word) and plain.removesuffix(word).removesuffix("in") in _TIME:
+        # An s at the end of a word is a plural.
+        if word != "s" and plain.endswith(word) and plain.removesuffix(word).removesuffix("in") in _TIME:
             return plain.removesuffix(word).removesuffix("in"), unit
     return plain, None
 

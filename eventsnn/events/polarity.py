@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 _WORDS = {
     **dict.fromkeys(("1", "+1", "1.0", "+", "on", "true", "t", "pos", "positive", "up", "yes"), 1),
+    **dict.fromkeys(("p", "increase", "increased", "brighter", "bright"), 1),
     **dict.fromkeys(("0", "0.0", "off", "false", "f", "neg", "negative", "down", "no"), 0),
+    **dict.fromkeys(("n", "decrease", "decreased", "darker", "dark"), 0),
     **dict.fromkeys(("-1", "-1.0", "-"), -1),
     **dict.fromkeys(("2", "2.0"), 2),
 }
@@ -81,7 +83,7 @@ class PolarityCode:
             raise PolarityError(
                 at,
                 f"p = {array[at]} where the events before have p = {first}, but the sensor has one polarity: "
-                "give a sensor size with 2 polarities (EventStream.merge_polarities makes one of both)",
+                "give a sensor size with 2 polarities (in Python stream.merge_polarities() makes them one)",
             )
 
     def _refuse(self, numbers: np.ndarray, array: np.ndarray, before: frozenset[int]) -> None:

@@ -260,6 +260,26 @@ def test_a_matlab_file_of_version_7_3(tmp_path: Path) -> None:
     assert read(tmp_path / "a.mat").events.tolist() == EVENTS
 
 
+def test_polarities_of_another_length_are_not_left_out(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        put(file, "events", p=P[:3])
+    with pytest.raises(
+        EventFileError, match=r"events: p and its columns t, x, \[y\] are of different lengths"
+    ):
+        read(tmp_path / "a.h5")
+
+
+def test_a_stream_may_be_called_by_a_part_of_its_path(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        put(file, "davis/left/events")
+        put(file, "davis/right/events", p=P[::-1])
+    for name in ("right", "davis/right", "/davis/right/events", "right/events"):
+        assert read(tmp_path / "a.h5", stream=name).events["p"].tolist() == list(P[::-1])
+    for name in ("davis", "ight", "left/right"):
+        with pytest.raises(EventFileError, match="left/events"):
+            read(tmp_path / "a.h5", stream=name)
+
+
 def test_files_without_events_say_what_they_hold(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["images/frames"] = np.zeros((2, 3, 3))

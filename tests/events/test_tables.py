@@ -234,3 +234,37 @@ def test_no_line_takes_ages(tmp_path: Path, line: str) -> None:
         (tmp_path / "a.csv").write_text(text)
         with contextlib.suppress(EventFileError):
             read(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("separator", [",", ";", "\t", " "])
+def test_everything_in_quotes(tmp_path: Path, quote: str, separator: str) -> None:
+    lines = ["t,x,y,p", *ROWS.splitlines()]
+    text = "\n".join(separator.join(f"{quote}{cell}{quote}" for cell in line.split(",")) for line in lines)
+    assert events_of(tmp_path / "a.csv", text) == EVENTS
+
+
+def test_rows_that_are_none_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a report\nt,x,y,p\none,two,three,ON\nfour,five,six,OFF\n")
+    with pytest.raises(EventFileError, match=r"no line is a row of 4 numbers; .* 'one,two,three,ON'"):
+        read(tmp_path / "a.csv")
+    assert events_of(tmp_path / "b.csv", "a report\nt,x,y,p\n") == []
+
+
+@pytest.mark.parametrize("first", ["", "row", "i", "Unnamed: 0"])
+def test_an_index_that_columns_leave_out(tmp_path: Path, first: str) -> None:
+    rows = "".join(f"{k},{row}\n" for k, row in enumerate(ROWS.splitlines()))
+    assert events_of(tmp_path / "a.csv", f"{first},t,x,y,p\n{rows}", "t,x,y,p") == EVENTS
+    (tmp_path / "b.csv").write_text(
+        f"{first},t,x,y,foo\n{rows}".replace("foo", "p,foo").replace("\n", ",7\n")
+    )
+    with pytest.raises(EventFileError, match=r"name every column \(columns=, --columns\), with - for one"):
+        read(tmp_path / "b.csv", columns="t,x,y,p")
+
+
+@pytest.mark.parametrize(
+    "words", [("P", "N"), ("increase", "decrease"), ("brighter", "darker"), ("up", "down")]
+)
+def test_more_words_for_polarities(tmp_path: Path, words: tuple[str, str]) -> None:
+    text = "t,x,y,p\n" + "".join(f"{t},{x},{y},{words[1 - p]}\n" for x, y, t, p in EVENTS)
+    assert events_of(tmp_path / "a.csv", text) == EVENTS

@@ -195,6 +195,8 @@ def _split(group: Any, children: list[Any]) -> EventGroup | None:
         names = [name for name, child in vectors.items() if child.size == size]
         fields = find_fields(names, remedy=_REMEDY)
         if fields is not None and not _is_numbered(names, fields.place):
+            if "p" not in fields.place and (other := [name for name in vectors if _role(name) == "p"]):
+                raise EventStreamError(f"{other[0]} and its columns t, x, [y] are of different lengths")
             columns = {role: vectors[names[k]] for role, k in fields.place.items()}
             name = group.name.strip("/") or "/"
             return EventGroup(name, columns, {}, unit=fields.unit, seconds=set(names) >= _ESIM)

@@ -93,7 +93,8 @@ def choose_stream(
         found = [stream for stream in streams if stream.number == int(chosen or 0)]
     if not found and chosen is not None:
         # A side or a camera stands for the only stream that lies in a group of this name.
-        found = [stream for stream in streams if str(chosen) in stream.name.split("/")]
+        inside = f"/{str(chosen).strip('/')}/"
+        found = [stream for stream in streams if inside in f"/{stream.name.strip('/')}/"]
     if len(found) == 1:
         return found[0]
     listed = "; ".join(map(str, streams))

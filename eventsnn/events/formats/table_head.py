@@ -72,7 +72,7 @@ class Dialect:
                 cells = line.split(self.separator)
         else:
             cells = line.split(self.separator)
-        cells = [cell.strip() for cell in cells]
+        cells = [_unquote(cell.strip()) for cell in cells]
         while cells and not cells[-1]:
             cells.pop()
         return [cell.replace(",", ".") for cell in cells] if self.comma else cells
@@ -107,6 +107,7 @@ class HeadReader:
         self._named: Columns | None = None
         self._from_comment = False
         self._unknown: str | None = None
+        self._no_row: str | None = None
         self._size: tuple[int, int] | None = None
         self._sides: dict[str, int] = {}
         self._bare_size = False
@@ -161,7 +162,11 @@ class HeadReader:
 
     def check_end(self, offset: int) -> None:
         """Raise EventFileError if a table without rows has lines of text, but none that names columns."""
-        if self._unknown is None or (self._named is not None and not self._from_comment):
+        named = None if self._from_comment else self._named
+        if self._no_row is not None and named is not None and self._given is None:
+            text = f"no line is a row of {named.width} numbers; the first after the names is {self._no_row!r}"
+            raise EventFileError(self._path, text, offset=offset)
+        if self._unknown is None or named is not None:
             return
         if self._given is not None:
             text = f"no line is a row of {self._given.width} numbers; the first is {self._unknown!r}"
@@ -216,6 +221,8 @@ class HeadReader:
             named = None
         if named is not None and (self._named is None or self._from_comment):
             self._named, self._from_comment = named, False
+        elif named is None and self._named is not None and not self._from_comment:
+            self._no_row = self._no_row or text[:60]
         elif named is None and self._unknown is None:
             self._unknown = text[:60]
         self._names = names
@@ -254,8 +261,19 @@ class HeadReader:
                 # Where every separator counts, cells at the end of a row may be empty.
                 if len(cells) == known.width or (dialect.separator is not None and len(cells) < known.width):
                     return known, dialect
-        text = row.strip()[:60]
-        raise EventFileError(self._path, f"the line {text!r} is not {columns.width} numbers", offset=offset)
+        text = f"the line {row.strip()[:60]!r} is not {columns.width} numbers"
+        if self._given is not None and len(LOOSE.cells(row)) > columns.width:
+            text += "; name every column (columns=, --columns), with - for one to pass over"
+        raise EventFileError(self._path, text, offset=offset)
+
+    @staticmethod
+    def _agrees(columns: Columns, names: list[str]) -> bool:
+        """Whether the names of a table say the same of its columns."""
+        try:
+            named = Columns.of_names(names)
+        except EventStreamError:
+            return False
+        return named is not None and named.place == columns.place
 
     def _after_index(self, columns: Columns, cells: list[str], row: str) -> Columns | None:
         """The columns behind a row number that they leave out: pandas' index, under no name or its own."""
@@ -263,7 +281,9 @@ class HeadReader:
             return None
         # In a row of commas the first may be a decimal one.
         unnamed = self._named is columns and len(self._names) == columns.width and "," not in row
-        indexed = len(self._names) == len(cells) and is_idle(self._names[0])
+        indexed = len(self._names) == len(cells) and (
+            is_idle(self._names[0]) or (columns is self._given and self._agrees(columns, self._names[1:]))
+        )
         if not (unnamed or indexed):
             return None
         place = {role: k + 1 for role, k in columns.place.items()}
@@ -287,7 +307,7 @@ def _split_names(text: str) -> list[str]:
         names = next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
     except csv.Error:
         names = text.split(separator)
-    names = [name.strip() for name in names]
+    names = [_unquote(name.strip()) for name in names]
     while names and not names[-1]:
         names.pop()
     return names
