@@ -112,7 +112,8 @@ def evaluate(
     network : Network
     data : LabelledSource
         For instance `eventsnn.data.Folder`; or a data set of tonic's, see `eventsnn.data.from_tonic`; or a
-        list of (events, label).
+        list of (events, label). Its recordings are read as the data set says: the reading options of training
+        (columns, crop, ...) are applied by ``eventsnn evaluate`` alone, so give `Folder` the same.
     engine : {"auto", "queue", "sweep", "clocked"}
         ``auto`` takes the engine that the network was trained with (`Network.settings`); in exact time, that
         is ``queue`` or ``sweep``, which give the same spikes. ``clocked`` takes the authors' steps, up to and

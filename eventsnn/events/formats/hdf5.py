@@ -115,15 +115,10 @@ def _load_filters() -> bool:
 def check_stored(path: str | os.PathLike[str], column: Any) -> None:
     """Raise EventFileError if a data set claims values that its file lacks: HDF5 makes them up, of zeros.
 
-    The values of a virtual data set lie in other files: of these nothing is checked. External storage, which
-    takes the bytes of any file for events, is refused.
+    The values of a virtual data set lie in other files: of these nothing is checked.
     """
     if column.is_virtual:
         return
-    if column.external:
-        raise EventFileError(
-            path, f"{column.name} takes its bytes from another file; only HDF5 files are read"
-        )
     if column.chunks:
         stored = column.id.get_num_chunks() * int(np.prod(column.chunks, dtype=np.int64))
     else:
