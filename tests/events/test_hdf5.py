@@ -306,6 +306,20 @@ def test_data_of_other_files_are_not_followed(tmp_path: Path) -> None:
         read(tmp_path / "c.h5")
 
 
+def test_a_virtual_data_set_whose_source_is_missing(tmp_path: Path) -> None:
+    """HDF5 makes up zeros for it."""
+    make(tmp_path / "b.h5")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        put(file, "events", p=None)
+        layout = h5py.VirtualLayout((6,), P.dtype)
+        layout[:] = h5py.VirtualSource("b.h5", "events/p", (6,))
+        file.create_virtual_dataset("events/p", layout)
+    assert read(tmp_path / "a.h5").events.tolist() == EVENTS
+    (tmp_path / "b.h5").unlink()
+    with pytest.raises(EventFileError, match=r"/events/p takes its values from b\.h5, which is not there"):
+        read(tmp_path / "a.h5")
+
+
 @pytest.mark.parametrize(("filter", "number"), [("Blosc", 32001), ("Zstd", 32015), ("LZ4", 32004)])
 @pytest.mark.parametrize("compound", [False, True])
 def test_filters(tmp_path: Path, filter: str, number: int, compound: bool) -> None:

@@ -115,9 +115,14 @@ def _load_filters() -> bool:
 def check_stored(path: str | os.PathLike[str], column: Any) -> None:
     """Raise EventFileError if a data set claims values that its file lacks: HDF5 makes them up, of zeros.
 
-    The values of a virtual data set lie in other files: of these nothing is checked.
+    The values of a virtual data set lie in other files, which must be there; more of them is not checked.
     """
     if column.is_virtual:
+        folder = os.path.dirname(path)
+        for source in column.virtual_sources():
+            name = source.file_name
+            if "%" not in name and name != "." and not os.path.exists(os.path.join(folder, name)):
+                raise EventFileError(path, f"{column.name} takes its values from {name}, which is not there")
         return
     if column.chunks:
         stored = column.id.get_num_chunks() * int(np.prod(column.chunks, dtype=np.int64))
