@@ -108,3 +108,11 @@ def test_the_page_shows_the_modules(name):
     assert f"```python\n{(PLUGINS / f'{name}.py').read_text(encoding='utf-8')}```\n" in PAGE.read_text(
         encoding="utf-8"
     )
+
+
+def test_the_default_rule_may_be_named():
+    named = Experiment.from_table({**TABLE, "rule": {"name": "hm2bp", "desired": 3}})
+    assert named.rule == HM2BP(desired=3)
+    assert "name" not in named.rule.to_table()  # as in checkpoints from before there were names
+    with pytest.raises(TrainingError, match="rule: name must be one of hm2bp, teacher, got 3"):
+        Experiment.from_table({**TABLE, "rule": {"name": 3}})
