@@ -181,7 +181,7 @@ def open_file(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = Fa
     import h5py
 
     if not Path(path).is_file():
-        raise failure("no such file")
+        raise failure("is a folder, not a file" if Path(path).is_dir() else "no such file")
     try:
         if not _is_sound(path):
             raise failure("damaged (its checksum is wrong); copy it again or make it anew")

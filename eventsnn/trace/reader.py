@@ -361,7 +361,7 @@ class Trace:
 
 
 def _open(path: Path) -> h5py.File:
-    if not path.is_file():
+    if not path.exists():
         parts = [os.fspath(part) for part in find_parts(path)]
         hint = (
             f"; its run was killed or is still going on: {', '.join(parts)} holds what is complete"

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from eventsnn.errors import TraceError
+from eventsnn.errors import NetworkError, TraceError
 from eventsnn.model import Network
 from eventsnn.reference.lif import psp
 from eventsnn.trace import Trace, TraceWriter
@@ -134,6 +134,10 @@ def test_silent_neuron(tmp_path: Path, network: Network, run: SpikeRecord) -> No
 
 
 def test_not_a_trace(tmp_path: Path, network: Network) -> None:
+    with pytest.raises(TraceError, match=r"a folder, not a file$"):
+        Trace(tmp_path)
+    with pytest.raises(NetworkError, match=r"a folder, not a file$"):
+        Network.load(tmp_path)
     with pytest.raises(TraceError, match=r"missing\.h5: no such file$"):
         Trace(tmp_path / "missing.h5")
     (tmp_path / "text.h5").write_text("spikes")
