@@ -15,16 +15,15 @@ from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace import schema
 from eventsnn.trace.afferents import check_exact_time
-from eventsnn.trace.checks import add_to_crc, combine_crcs
+from eventsnn.trace.columns import GrowingColumns
 from eventsnn.trace.creation import config_text
 from eventsnn.trace.output import TraceFile
 from eventsnn.trace.potential import last_spike, record_potentials, sample_length
 from eventsnn.trace.record import ExitReason, LayerSpikes, SpikeRecord, decide
 from eventsnn.trace.spsp import pair_totals, spike_shares
 
-# Samples, and bytes of data, kept back before they are written: small writes are what HDF5 is slow at.
 FLUSH_SAMPLES = 10
-FLUSH_BYTES = 2**24
+"""Samples kept back before they are written: small writes are what HDF5 is slow at."""
 
 
 @dataclass
@@ -91,16 +90,7 @@ class TraceWriter:
         self._potential_layers = network.names if potential_layers is None else tuple(potential_layers)
         for layer in self._potential_layers:
             network[layer]  # raises NetworkError if there is none
-        self._columns = schema.all_columns(network, self.record, self._potential_layers)
-        self._dtypes = {column.path: column.dtype for column in self._columns}
-        self._covers = {column.path: column.covers for column in self._columns if column.covers}
-        # Of what was put into each column since its last checksum.
-        self._crcs: dict[str, int] = dict.fromkeys(self._dtypes, 0)
-        self._pending: dict[str, list[np.ndarray]] = {column.path: [] for column in self._columns}
-        self._pending_bytes = 0
-        self._pending_samples = 0
-        self._written = {column.path: int(column.is_pointer) for column in self._columns}  # rows in the file
-        self._rows = dict(self._written)  # rows in the file and pending
+        columns = schema.all_columns(network, self.record, self._potential_layers)
         self._clock = 0.0
         self._samples = 0
         self._parts: _Parts | None = None
@@ -111,7 +101,8 @@ class TraceWriter:
             "potential_layers": list(self._potential_layers),
         }
         everything = config_text(self.path, options | dict(config or {}))
-        self._file = TraceFile(self.path, network, self._columns, everything, seed)
+        self._file = TraceFile(self.path, network, columns, everything, seed)
+        self._rows = GrowingColumns(self._file, columns)
 
     def __enter__(self) -> TraceWriter:
         return self
@@ -147,9 +138,9 @@ class TraceWriter:
 
     def _finish(self) -> None:
         if self._parts is not None:
-            self._rewind(self._parts.rows)
+            self._rows.rewind(self._parts.rows)
             self._parts = None
-        self._write_out()
+        self._rows.write_out(self._samples)
 
     def append(
         self,
@@ -194,7 +185,7 @@ class TraceWriter:
             raise TraceError(f"{self.path}: parts of a simulation wait to be made a sample by end_parts")
         self._check_run(run)
         length = _length(run, t_stop_ms)
-        before = dict(self._rows)
+        before = self._rows.ends()
         try:
             for layer in schema.trains(self.network):
                 self._append_spikes(run[layer])
@@ -204,7 +195,7 @@ class TraceWriter:
                 self._append_spsps(run)
             self._append_sample(run, run.decision, source, label, epoch, length)
         except BaseException:  # Ctrl-C among others: half a sample must not stay
-            self._rewind(before)
+            self._rows.rewind(before)
             raise
         return self._end_sample(length)
 
@@ -224,7 +215,7 @@ class TraceWriter:
         if self._parts is None:
             sizes = {str(layer.name): layer.neurons for layer in self.network.layers}
             counts = {name: np.zeros(n, np.int64) for name, n in sizes.items()}
-            self._parts = _Parts(dict(self._rows), counts)
+            self._parts = _Parts(self._rows.ends(), counts)
         for layer in ("input", *self.network.names):
             self._put_spikes(part[layer])
             if layer != "input":
@@ -278,9 +269,8 @@ class TraceWriter:
     def _end_sample(self, length: float) -> int:
         self._clock += length
         self._samples += 1
-        self._pending_samples += 1
-        if self._pending_samples >= FLUSH_SAMPLES:
-            self._write_out()
+        if self._samples - self._file.sealed >= FLUSH_SAMPLES:
+            self._rows.write_out(self._samples)
         return self._samples - 1
 
     def _append_spikes(self, spikes: LayerSpikes) -> None:
@@ -289,42 +279,42 @@ class TraceWriter:
 
     def _put_spikes(self, spikes: LayerSpikes) -> None:
         group = f"/spikes/{spikes.name}"
-        self._put(f"{group}/timestamps", self._clock + spikes.times)
-        self._put(f"{group}/node_ids", spikes.neurons)
-        self._put(f"{group}/local_ms", spikes.times)
+        self._rows.put(f"{group}/timestamps", self._clock + spikes.times)
+        self._rows.put(f"{group}/node_ids", spikes.neurons)
+        self._rows.put(f"{group}/local_ms", spikes.times)
 
     def _close_spikes(self, layer: str, counts: np.ndarray | None) -> None:
         """End a sample's rows of a layer, with the counts of its neurons; input and biases have none."""
-        self._point(f"/spikes/{layer}/sample_ptr", f"/spikes/{layer}/timestamps")
-        self._put_crc(f"/spikes/{layer}/sample_crc")
+        self._rows.point(f"/spikes/{layer}/sample_ptr", f"/spikes/{layer}/timestamps")
+        self._rows.put_crc(f"/spikes/{layer}/sample_crc")
         if counts is not None:
-            self._put(f"/counts/{layer}", counts[None, :])
+            self._rows.put(f"/counts/{layer}", counts[None, :])
 
     def _append_potentials(self, run: SpikeRecord, length: float) -> None:
         for layer in self._potential_layers:
             potential = record_potentials(self.network, run, layer, length, self._step)
             group = f"/potential/{layer}"
-            self._put(f"{group}/timestamps", potential.times)
-            self._put(f"{group}/node_ids", potential.neurons)
-            self._put(f"{group}/v", potential.values)
-            self._put(f"{group}/kind", potential.kinds)
-            self._point(f"{group}/sample_ptr", f"{group}/v")
-            self._put_crc(f"{group}/sample_crc")
+            self._rows.put(f"{group}/timestamps", potential.times)
+            self._rows.put(f"{group}/node_ids", potential.neurons)
+            self._rows.put(f"{group}/v", potential.values)
+            self._rows.put(f"{group}/kind", potential.kinds)
+            self._rows.point(f"{group}/sample_ptr", f"{group}/v")
+            self._rows.put_crc(f"{group}/sample_crc")
 
     def _append_spsps(self, run: SpikeRecord) -> None:
         for projection in self.network.projections:
             group, total = f"/spsp/{projection.key}", f"/spsp_total/{projection.key}"
             totals = pair_totals(self.network, run, projection)
             for shares in spike_shares(self.network, run, projection, totals):
-                self._put(f"{group}/pre_node_ids", shares.pre)
-                self._put(f"{group}/value", shares.values)
-                self._point(f"{group}/post_ptr", f"{group}/value")
-                self._put_crc(f"{group}/post_crc")
+                self._rows.put(f"{group}/pre_node_ids", shares.pre)
+                self._rows.put(f"{group}/value", shares.values)
+                self._rows.point(f"{group}/post_ptr", f"{group}/value")
+                self._rows.put_crc(f"{group}/post_crc")
             columns = ("post_node_ids", "pre_node_ids", "value")
             for name, values in zip(columns, totals.coordinates(), strict=True):
-                self._put(f"{total}/{name}", values)
-            self._point(f"{total}/sample_ptr", f"{total}/value")
-            self._put_crc(f"{total}/sample_crc")
+                self._rows.put(f"{total}/{name}", values)
+            self._rows.point(f"{total}/sample_ptr", f"{total}/value")
+            self._rows.put_crc(f"{total}/sample_crc")
 
     def _append_sample(
         self, run: SpikeRecord, decision: int | None, source: str, label: int, epoch: int, length: float
@@ -344,67 +334,9 @@ class TraceWriter:
         }
         crc = 0
         for name, value in row.items():
-            crc = self._put(f"/samples/{name}", np.array([value]), crc)
-        self._put(schema.SAMPLE_CRC.path, np.array([crc]))
-        self._put(schema.COMPLETE.path, np.array([1]))
-
-    # -- the file ----------------------------------------------------------------------------------
-
-    def _put(self, path: str, values: np.ndarray, crc: int | None = None) -> int:
-        """Append to a column; returns the CRC-32 since its last checksum, or goes on with `crc`."""
-        values = np.ascontiguousarray(values, dtype=self._dtypes[path])
-        crc = add_to_crc(self._crcs[path] if crc is None else crc, values)
-        self._crcs[path] = crc
-        self._pending[path].append(values)
-        self._rows[path] += len(values)
-        self._pending_bytes += values.nbytes
-        if self._pending_bytes > FLUSH_BYTES:
-            self._write_stage(schema.DATA)
-            self._pending_bytes = 0
-        return crc
-
-    def _put_crc(self, path: str) -> None:
-        """Close a row of a checksum: of what was put into the columns that it covers since its last row."""
-        group = path.rpartition("/")[0]
-        columns = [f"{group}/{name}" for name in self._covers[path]]
-        crc = combine_crcs([self._crcs[column] for column in columns])
-        self._crcs.update(dict.fromkeys(columns, 0))
-        self._put(path, np.array([crc]))
-
-    def _point(self, pointer: str, column: str) -> None:
-        """Close a row of a CSR pointer at the present end of `column`."""
-        self._put(pointer, np.array([self._rows[column]], dtype=np.uint64))
-
-    def _rewind(self, rows: dict[str, int]) -> None:
-        """Drop everything beyond `rows`, pending or written."""
-        for path, keep in rows.items():
-            parts = self._pending[path]
-            while parts and self._written[path] + sum(map(len, parts)) > keep:
-                parts.pop()
-            if self._written[path] > keep:
-                self._file.cut(path, keep)
-                self._written[path] = keep
-        self._rows = rows
-        self._crcs = dict.fromkeys(self._crcs, 0)
-
-    def _write_out(self) -> None:
-        """Write what is pending: data, then pointers, then the seal, each flushed before the next."""
-        for stage in (schema.DATA, schema.POINTERS, schema.SEAL):
-            self._write_stage(stage)
-            self._file.flush()
-        self._pending_bytes = self._pending_samples = 0
-        self._file.sealed = self._samples
-
-    def _write_stage(self, stage: int) -> None:
-        for column in self._columns:
-            path, parts = column.path, self._pending[column.path]
-            if column.stage != stage or not parts:
-                continue
-            values = np.concatenate(parts)
-            end = self._written[path] + len(values)
-            self._file.write(path, self._written[path], values)
-            # Only now: an interrupted write is repeated at the same place.
-            self._written[path], self._pending[path] = end, []
+            crc = self._rows.put(f"/samples/{name}", np.array([value]), crc)
+        self._rows.put(schema.SAMPLE_CRC.path, np.array([crc]))
+        self._rows.put(schema.COMPLETE.path, np.array([1]))
 
 
 def _length(run: SpikeRecord, t_stop_ms: float | None) -> float:

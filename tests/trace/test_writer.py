@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import eventsnn as es
+import eventsnn.trace.columns as columns_module
 import eventsnn.trace.writer as writer_module
 from eventsnn._util.atomic import find_parts
 from eventsnn.errors import TraceError
@@ -157,7 +158,7 @@ def test_interrupted_append_leaves_no_half_sample(
     monkeypatch: pytest.MonkeyPatch,
     limit: int,
 ) -> None:
-    monkeypatch.setattr(writer_module, "FLUSH_BYTES", limit)
+    monkeypatch.setattr(columns_module, "FLUSH_BYTES", limit)
     coordinates = writer_module.pair_totals
 
     def interrupted(*arguments: object) -> object:
@@ -220,16 +221,17 @@ KILLED = """
 import os, signal, sys
 from eventsnn.simulate.engines import twin
 from eventsnn.trace import TraceWriter
+from eventsnn.trace.columns import GrowingColumns
 from tests.trace.conftest import busy_input, busy_network
 path, last_stroke = sys.argv[1], int(sys.argv[2])
-strokes, write = 0, TraceWriter._write_stage
+strokes, write = 0, GrowingColumns._write_stage
 def write_or_die(*arguments):
     global strokes
     strokes += 1
     if strokes == last_stroke:
         os.kill(os.getpid(), signal.SIGKILL)
     write(*arguments)
-TraceWriter._write_stage = write_or_die
+GrowingColumns._write_stage = write_or_die
 network = busy_network()
 runs = [twin.run(network, *busy_input(seed, 120), t_stop=70.0) for seed in (2, 3)]
 writer = TraceWriter(path, network, record=("spsp", "potential"))
