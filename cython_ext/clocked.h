@@ -28,6 +28,7 @@ typedef struct {
     float threshold;                       /* fires above it */
     float tau_m, tau_s, lateral;
     int32_t refractory; /* steps */
+    int32_t latency;    /* steps from a spike of the source to its effect, at least 1 */
     int32_t exact;      /* dividing by either time constant is multiplying by its inverse, to the bit */
 } clocked_layer_t;
 

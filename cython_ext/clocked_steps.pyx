@@ -1,7 +1,8 @@
 """The steps of the clocked engine: layers from rest through all steps. Twin: eventsnn/reference/clocked.py.
 
-A chain runs layer by layer, since a spike needs a step to the next: each layer goes through all steps with its state in
-the cache. A network with further connections runs step by step, all layers in each, since spikes may come back.
+A chain runs layer by layer, since a spike needs a step or more to the next: each layer goes through all steps with its
+state in the cache. A network with further connections runs step by step, all layers in each, since spikes may come
+back.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -47,16 +48,24 @@ cdef void inhibit(const clocked_layer_t* l, clocked_state_t* s, const int32_t* i
         s.own[ids[k]] = 0
 
 
+cdef inline void deliver_step(clocked_ops_t* ops, const clocked_layer_t* l, const clocked_spikes_t* given, int32_t t,
+                              float* current) noexcept nogil:
+    """What arrives from the layer below in step t."""
+    cdef int32_t fired = t - l.latency
+    if fired >= 0:
+        ops.deliver(l, current, given.ids + given.step_ptr[fired],
+                    given.step_ptr[fired + 1] - given.step_ptr[fired])
+
+
 cdef int run_steps(clocked_ops_t* ops, const clocked_layer_t* l, clocked_state_t* state, int64_t size,
                    const clocked_spikes_t* given, clocked_spikes_t* fired, int32_t steps) except -1 nogil:
     cdef int32_t t
-    cdef int64_t n = 0, before
+    cdef int64_t n = 0
     fired.step_ptr[0] = 0
     if steps > 0:
         fired.step_ptr[1] = 0
     for t in range(1, steps):
-        before = given.step_ptr[t - 1]
-        ops.deliver(l, state.current, given.ids + before, given.step_ptr[t] - before)
+        deliver_step(ops, l, given, t, state.current)
         if l.lateral != 0.0 and fired.step_ptr[t] > fired.step_ptr[t - 1]:
             inhibit(l, state, fired.ids + fired.step_ptr[t - 1], fired.step_ptr[t] - fired.step_ptr[t - 1])
         make_room(fired, n + size)
@@ -125,8 +134,7 @@ cdef int step_together(clocked_ops_t* ops, const clocked_layer_t** layers, int32
             size, n = padded_size(l), own.step_ptr[t]
             make_room(own, n + size + 1)
             if t:
-                before = given.step_ptr[t - 1]
-                ops.deliver(l, states[k - 1].current, given.ids + before, given.step_ptr[t] - before)
+                deliver_step(ops, l, given, t, states[k - 1].current)
                 for j in range(n_links):
                     if links[j].target == k:
                         follow_link(links[j], spikes + links[j].source, t, states[k - 1].current)

@@ -19,7 +19,7 @@ cdef extern from "clocked.h":
         const float* weights
         float threshold, tau_m, tau_s
         float lateral
-        int32_t refractory, exact
+        int32_t refractory, latency, exact
     ctypedef struct clocked_spikes_t:
         int32_t* ids
         int32_t* step_ptr

@@ -31,6 +31,8 @@ cdef class ClockedLayer:
         Threshold, tau_m, tau_s, strength of lateral inhibition.
     refractory : int
         Steps.
+    latency : int
+        Steps from a spike of the layer below to its effect, >= 1.
     exact : bool
         Both time constants are powers of two, so that multiplying by the inverse divides exactly.
     ptr, patch, offset, cells : int32 arrays
@@ -43,8 +45,8 @@ cdef class ClockedLayer:
         The same in consecutive ranges of its positions, each of which stays in the first cache through all steps.
     """
 
-    def __cinit__(self, const int64_t[::1] numbers, const float[::1] constants, int32_t refractory, bint exact,
-                  const int32_t[::1] ptr, const int32_t[::1] patch, const int32_t[::1] offset,
+    def __cinit__(self, const int64_t[::1] numbers, const float[::1] constants, int32_t refractory, int32_t latency,
+                  bint exact, const int32_t[::1] ptr, const int32_t[::1] patch, const int32_t[::1] offset,
                   const int32_t[::1] cells, const int32_t[::1] row_of, const int32_t[::1] id_of,
                   const float[::1] weights, list parts):
         cdef clocked_layer_t* c = &self.c
@@ -61,7 +63,7 @@ cdef class ClockedLayer:
         c.id_of = &id_of[0] if id_of.shape[0] else NULL
         c.weights = &weights[0] if weights.shape[0] else NULL
         c.threshold, c.tau_m, c.tau_s, c.lateral = constants[0], constants[1], constants[2], constants[3]
-        c.refractory = refractory
+        c.refractory, c.latency = refractory, latency
         c.exact = exact
 
     @property

@@ -46,9 +46,9 @@ cdef void learn_position(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l
         at = <int64_t> r * width
         n = pre.ptr[id + 1] - pre.ptr[id]
         times = pre.times + pre.ptr[id]
-        skip = n > 0 and times[0] == 0    # the clock begins with step 1
+        skip = n > 0 and times[0] + l.latency <= 1    # the clock begins with step 1
         if any_fired and n > skip:
-            ops.sum(w.g + <int64_t> l.refractory * width, width, times + skip, n - skip, w.e + at)
+            ops.sum(w.g + shift_of(l) * width, width, times + skip, n - skip, w.e + at)
             ops.weigh(w.e + at, weights + at, width, total)
         else:
             memset(w.e + at, 0, width * sizeof(float))
@@ -69,6 +69,11 @@ cdef void learn_position(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l
         down = ops.learn(&rule, w.e + at, weights + at, coefficient, width, <int32_t> n, gradient + at)
         if below != NULL:
             below[r if cells == NULL else id] += down
+
+
+cdef inline int64_t shift_of(const clocked_layer_t* l) noexcept nogil:
+    """Steps from a spike of the source to the one of G that is its S-PSP."""
+    return <int64_t> l.refractory + l.latency - 1
 
 
 cdef inline int64_t source_of(const clocked_layer_t* l, const int32_t* cells, int32_t row) noexcept nogil:
@@ -97,8 +102,8 @@ cdef void pool_position(work_t* w, const clocked_layer_t* l, const clocked_spike
             if n and o.effect_ratio and post.ptr[first + c + 1] > post.ptr[first + c]:
                 e = 0.0
                 for s in range(pre.ptr[id], pre.ptr[id + 1]):
-                    if pre.times[s]:
-                        e += w.g[<int64_t> (pre.times[s] + l.refractory) * l.width + c]
+                    if pre.times[s] + l.latency > 1:
+                        e += w.g[(pre.times[s] + shift_of(l)) * l.width + c]
                 share = e / <float> n
             below[id] += delta[c] * share
 
@@ -131,7 +136,7 @@ def learn_dense(ClockedLayer layer, list runs, int32_t number, const float[:, ::
     gradient : float32 (blocks, rows, width)
     below : float32 (blocks, samples, rows), or none of them
         Set to each block's part of the errors of the source neurons, before the division by
-        `eventsnn.learn.macro.error_divisor`.
+        `eventsnn.reference.hm2bp.error_divisor`.
     turns : WorkCounter
         Over the blocks.
     """
@@ -197,7 +202,7 @@ def learn_spatial(ClockedLayer layer, ClockedRun run, int32_t number, const floa
     gradient : float32 (rows, width)
         Not used of a pooling layer.
     below : float32 (source neurons with padding,), or none of them
-        Set to zero first; before the division by `eventsnn.learn.macro.error_divisor`.
+        Set to zero first; before the division by `eventsnn.reference.hm2bp.error_divisor`.
     """
     cdef clocked_layer_t* l = &layer.c
     cdef clocked_ops_t ops = current_ops()

@@ -38,7 +38,7 @@ cdef void work_free(work_t* w) noexcept nogil:
 
 cdef int work_make(work_t* w, const clocked_layer_t* l, int32_t steps) except -1 nogil:
     memset(w, 0, sizeof(work_t))
-    w.g = <float*> malloc(<int64_t> (steps + l.refractory + 1) * l.width * sizeof(float))
+    w.g = <float*> malloc((<int64_t> steps + l.refractory + l.latency) * l.width * sizeof(float))
     w.e = <float*> malloc((<int64_t> l.rows + 1) * l.width * sizeof(float))
     w.vectors = <float*> malloc(6 * l.width * sizeof(float))
     w.head = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
@@ -146,7 +146,8 @@ cdef int fill_g(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l, const c
     if top < 0:
         return 0
     memset(m, 0, 2 * l.width * sizeof(float))
-    memset(w.g + <int64_t> top * l.width, 0, <int64_t> (steps + l.refractory + 1 - top) * l.width * sizeof(float))
+    memset(w.g + <int64_t> top * l.width, 0,
+           (<int64_t> steps + l.refractory + l.latency - top) * l.width * sizeof(float))
     now = top
     apply_events(w, l, top, m, y)
     for t in range(top - 1, 0, -1):

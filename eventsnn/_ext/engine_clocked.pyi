@@ -10,6 +10,7 @@ class ClockedLayer:
         numbers: np.ndarray,
         constants: np.ndarray,
         refractory: int,
+        latency: int,
         exact: bool,
         ptr: np.ndarray,
         patch: np.ndarray,

@@ -13,7 +13,7 @@ from eventsnn._ext import cochlea as kernel
 from eventsnn._util.arguments import check_choice, to_float
 from eventsnn._util.numbers import describe
 from eventsnn.encode.signals import check_signal
-from eventsnn.encode.steps import check_step, from_raster, take_ms, to_raster
+from eventsnn.encode.steps import check_step, from_raster, readable_ms, take_ms, to_raster
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EventStream
 
@@ -28,6 +28,7 @@ def gaussian_kernel(taps: int = 24, centre: float = 12.0, width: float = 25.0) -
     return tuple((values / values.sum()).tolist())
 
 
+@readable_ms("step_ms")
 @dataclass(frozen=True)
 class BSA:
     """Ben's spiker algorithm (BSA).

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from eventsnn._util.arguments import to_float
 from eventsnn._util.numbers import describe
 from eventsnn.encode.signals import check_signal
-from eventsnn.encode.steps import check_step, take_ms
+from eventsnn.encode.steps import check_step, readable_ms, take_ms
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EVENT_DTYPE, EventStream
 
@@ -19,6 +19,7 @@ from eventsnn.events.stream import EVENT_DTYPE, EventStream
 _MOST_LEVELS = 2**31
 
 
+@readable_ms("step_ms")
 @dataclass(frozen=True)
 class Delta:
     """Send on delta: each channel keeps a reference; when the signal is a threshold or more above (below) it,

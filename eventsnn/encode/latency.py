@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from eventsnn._util.arguments import check_choice, is_whole, to_float
 from eventsnn._util.numbers import LARGEST, describe
-from eventsnn.encode.steps import take_ms
+from eventsnn.encode.steps import readable_ms, take_ms
 from eventsnn.encode.values import check_values, make_sensor, to_stream
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EventStream
@@ -19,6 +19,7 @@ from eventsnn.events.stream import EventStream
 Law = Literal["linear", "logarithmic"]
 
 
+@readable_ms("first_ms", "last_ms")
 @dataclass(frozen=True)
 class Latency:
     """One spike per input whose value is at least `least`, at a time that falls as the value grows.

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._util.numbers import check_magnitudes
-from eventsnn.encode.steps import check_step, take_ms
+from eventsnn.encode.steps import check_step, readable_ms, take_ms
 from eventsnn.encode.values import check_seed, check_values, make_sensor, to_stream
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EventStream
 
 
+@readable_ms("step_ms")
 @dataclass(frozen=True)
 class Bernoulli:
     """A coin per step: in each step an input has a spike with probability ``scale * value``.
@@ -88,6 +89,7 @@ class Bernoulli:
         return _counts(stream) / (self.steps * self.scale)
 
 
+@readable_ms("duration_ms")
 @dataclass(frozen=True)
 class Poisson:
     """A Poisson process per input, of rate ``rate_hz * value``, in continuous time (whole microseconds).

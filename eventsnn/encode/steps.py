@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,8 @@ from eventsnn._util.arguments import is_whole, to_float
 from eventsnn._util.numbers import LARGEST, describe
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EVENT_DTYPE, EventStream
+
+Encoder = TypeVar("Encoder")
 
 
 def take_ms(encoder: Any, **times_ms: float | None) -> None:
@@ -26,6 +30,23 @@ def take_ms(encoder: Any, **times_ms: float | None) -> None:
         if not abs(time_us) <= LARGEST or abs(time_us - round(time_us)) > 1e-6:
             raise SimulationError(f"{owner}: {name} must be whole microseconds, in ms: got {describe(value)}")
         object.__setattr__(encoder, f"{name.removesuffix('_ms')}_us", round(time_us))
+
+
+def _in_ms(field: str, encoder: Any) -> float:
+    return float(getattr(encoder, field) / 1000)
+
+
+def readable_ms(*names: str) -> Callable[[type[Encoder]], type[Encoder]]:
+    """Class decorator: what `take_ms` takes in ms can be read in ms, too."""
+
+    def decorate(encoder: type[Encoder]) -> type[Encoder]:
+        for name in names:
+            setattr(encoder, name, property(partial(_in_ms, f"{name.removesuffix('_ms')}_us")))
+            # Else `dataclasses.replace` would pass on the old value in ms beside a new one in microseconds.
+            del encoder.__dataclass_fields__[name]  # type: ignore[attr-defined]
+        return encoder
+
+    return decorate
 
 
 def check_step(encoder: str, step_us: Any) -> None:

@@ -100,7 +100,7 @@ def hidden_error(delta_post: Floats, weights: Floats, rho: Floats, divisor: floa
         Of the output layer: sample weight * d / nu.
     weights, rho : array (post, pre)
     divisor : float
-        `error_divisor`; below a dense layer nu_j, the threshold of the layer below.
+        `eventsnn.reference.hm2bp.error_divisor`; below a dense layer nu_j, the threshold of the layer below.
     """
     return delta_post @ (weights * rho) / divisor
 

@@ -44,8 +44,8 @@ def count_steps(duration_ms: float, step_ms: float) -> int:
 
 
 def latency_steps(delay_ms: float, step_ms: float) -> int:
-    """Steps from a spike to its effect over a connection: a spike needs one step to get anywhere."""
-    return max(1, round(delay_ms / step_ms))
+    """Steps from a spike to its effect: at least the one that it takes anyway, and no more than a run has."""
+    return max(1, round(min(delay_ms / step_ms, MOST_STEPS)))
 
 
 def further_connections(network: Network) -> list[Projection]:
@@ -124,12 +124,12 @@ def refusal(network: Network, step_ms: float) -> str | None:
 
 
 def _layer_refusal(layer: Dense | Conv | Pool, step_ms: float) -> str | None:
-    if layer.delay:
-        return f": a delay of {layer.delay:g} ms; only 0 is possible"
     if layer.resting:
         return f": a resting potential of {layer.resting:g}; only 0 is possible"
-    if not _is_whole(layer.refractory / step_ms):
-        return f": refractory must be whole steps of {step_ms:g} ms, got {layer.refractory:g} ms"
+    for name in ("refractory", "delay"):
+        time = getattr(layer, name)
+        if not _is_whole(time / step_ms):
+            return f": {name} must be whole steps of {step_ms:g} ms, got {time:g} ms"
     for name in ("tau_m", "tau_s"):
         tau = getattr(layer, name)
         if tau / step_ms < 1.0 - _WHOLE:

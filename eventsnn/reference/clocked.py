@@ -1,8 +1,8 @@
 """The clocked reference in readable form, numpy in float32: the oracle of ``cython_ext/engine_clocked.pyx``.
 
 Within step t, for every layer: ``v -= v/tau_m; I -= I/tau_s; I += sum w s(t-1); v += I/tau_s``, then v = 0
-while refractory, then a spike where ``v > theta``. A spike needs one step to the next layer, and over a
-further connection as many as its delay has, but at least one. Times and constants are counted in steps;
+while refractory, then a spike where ``v > theta``. A spike needs as many steps to the next layer, or over
+a further connection, as the delay has, but at least one. Times and constants are counted in steps;
 nothing happens in step 0.
 
 Reference: Jin, Zhang & Li, "Hybrid Macro/Micro Level Backpropagation for Training Deep Spiking Neural
@@ -110,12 +110,11 @@ def _order_of(network: Network, number: int) -> np.ndarray:
 
 def _ways_into(network: Network, number: int, step_ms: float) -> list[tuple[int, int, np.ndarray]]:
     """(source layer, steps, float32 weights (pre, post)) into a layer: from the one before, then others."""
-    name, ways = network.names[number], []
+    ways = []
     for p in network.projections:
         if p.target != number or p.lateral or p.source == BIAS:
             continue
         weights = network.weights[p.key]
         matrix = weights.toarray() if hasattr(weights, "toarray") else weights
-        latency = 1 if p.key == name else max(1, round(p.delay / step_ms))
-        ways.append((p.source, latency, np.ascontiguousarray(matrix.T, np.float32)))
+        ways.append((p.source, max(1, round(p.delay / step_ms)), np.ascontiguousarray(matrix.T, np.float32)))
     return ways

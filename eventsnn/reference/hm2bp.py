@@ -59,6 +59,7 @@ def gradients(
     *,
     spsp: Callable[[Trains, Trains, LIF], Matrix] | None = None,
     lent: list[float] | None = None,
+    latency: float = 0.0,
 ) -> dict[str, np.ndarray]:
     """Gradients of one sample for every trainable weight, without penalty and weight decay.
 
@@ -79,6 +80,8 @@ def gradients(
         S-PSPs of trains; `spsp_pairs` by default, `eventsnn.learn.clocked.spsp_steps` for clocked spikes.
     lent : list of float, optional
         Times of the spikes lent to a silent label neuron, ms, in place of those spread over `duration_ms`.
+    latency : float
+        How much of a delay every spike has anyway, ms: on a clock the one step that `spsp` knows of.
 
     Returns
     -------
@@ -105,10 +108,11 @@ def gradients(
     for number in reversed(range(len(network.layers))):
         layer, name = network.layers[number], network.names[number]
         below = record.input if number == 0 else record[network.names[number - 1]]
-        arrivals = trains(below, layer.delay)
+        delay = max(layer.delay - latency, 0.0)
+        arrivals = trains(below, delay)
         if network.input.has_bias:
             last = float(np.max(record.input.times, initial=0.0))
-            arrivals.append([t + layer.delay for t in bias.spike_times(network.input, last).tolist()])
+            arrivals.append([t + delay for t in bias.spike_times(network.input, last).tolist()])
         weights = network.weights[name] if name in network.weights else np.ones(1)
         gradient, errors = _learn_layer(
             layer, weights.ravel().tolist(), spsp, arrivals, fired, delta, lam, rule

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -263,3 +265,15 @@ def test_ms_that_are_no_whole_microseconds(value):
         Bernoulli(step_ms=value)
     with pytest.raises(SimulationError, match="bernoulli: step_us must be whole microseconds, 1 or more"):
         Bernoulli(step_ms=-1)
+
+
+def test_times_in_ms_can_be_read_and_replaced():
+    assert (Bernoulli(step_us=600).step_ms, BSA(step_ms=2).step_ms, Delta(1.0).step_ms) == (0.6, 2.0, 1.0)
+    assert Poisson(duration_us=1500).duration_ms == 1.5
+    latency = Latency(first_ms=3, last_us=8500)
+    assert (latency.first_ms, latency.last_ms) == (3.0, 8.5)
+    assert dataclasses.replace(Bernoulli(step_ms=2), step_us=600) == Bernoulli(step_ms=0.6)
+    assert dataclasses.replace(Bernoulli(step_us=600), step_ms=2) == Bernoulli(step_ms=2)
+    assert pickle.loads(pickle.dumps(latency)) == copy.deepcopy(latency) == latency
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        latency.first_ms = 1.0

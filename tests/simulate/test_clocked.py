@@ -70,7 +70,9 @@ def test_threshold_met_exactly(layer: es.Dense | es.Conv, shape: tuple[int, ...]
 
 def test_refuses_what_a_clock_cannot_do() -> None:
     delayed = es.Network(es.Input(1), es.Dense(1, name="output", delay=0.5))
-    with pytest.raises(es.SimulationError, match=r"layer 'output': a delay of 0\.5 ms"):
+    with pytest.raises(
+        es.SimulationError, match=r"layer 'output': delay must be whole steps of 1 ms, got 0\.5 ms"
+    ):
         es.simulate(delayed, (np.array([1.0]), np.array([0])), engine="clocked", dtype="float32", t_stop=5.0)
     plain = es.Network(es.Input(1), es.Dense(1, name="output"))
     events = np.array([1.0]), np.array([0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,7 @@ def constants(step_ms: float, **numbers: float) -> dict[str, float]:
 def make_network(name: str, step_ms: float = 0.6, interval: float = 0.0) -> es.Network:
     slow, odd = constants(step_ms, **SLOW), constants(step_ms, **ODD)
     delay = constants(step_ms, one=0.6, three=1.8)
+    name, _, delayed = name.partition(", ")
     layers: list[es.Dense | es.Conv | es.Pool]
     connections: list[es.Connection] = []
     if name == "dense":
@@ -47,8 +50,12 @@ def make_network(name: str, step_ms: float = 0.6, interval: float = 0.0) -> es.N
         layers = [es.Conv(3, 3, name="c", threshold=0.8, **slow), es.Pool(2, name="p", threshold=0.7, **odd)]
         connections = [es.Connection("p", "c", delay=delay["three"]), es.Connection("c", "output")]
     output = es.Dense(7, name="output", threshold=0.5, lateral_inhibition=0.5, **slow)
+    layers.append(output)
+    if delayed:
+        pattern = (delay["three"], delay["one"], 2 * delay["three"])
+        layers = [dataclasses.replace(layer, delay=d) for layer, d in zip(layers, pattern, strict=False)]
     sensor = es.Input(8, 7, 2, bias_interval=interval / 0.6 * step_ms)
-    network = es.Network(sensor, *layers, output, connections=connections)
+    network = es.Network(sensor, *layers, connections=connections)
     rng = np.random.default_rng(1)
     weights = {}
     for key, given in network.weights.items():
@@ -76,6 +83,10 @@ CASES = [
     ("reservoir", 3.3),
     ("loops", 0.4),
     ("loops", 3.3),
+    ("dense, delayed", 3.3),
+    ("spatial, delayed", 0.0),
+    ("loops, delayed", 3.3),
+    ("reservoir, delayed", 0.0),
 ]
 
 

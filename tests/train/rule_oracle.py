@@ -65,7 +65,9 @@ def spsp_clock(arrivals, spikes, layer):
 def spsp_matrix(pre, trains, post, layer, clock):
     """e (post, synapses) of the written-out layer; 0 outside the image."""
     spsp = spsp_clock if clock else spsp_exact
-    arrivals = [np.asarray(train) + layer.delay for train in trains]
+    # On a clock every spike needs a step anyway, and spsp_clock knows of that one.
+    delay = max(layer.delay - 1, 0) if clock else layer.delay
+    arrivals = [np.asarray(train) + delay for train in trains]
     e = np.zeros(pre.shape)
     for i, spikes in enumerate(post):
         for k, j in enumerate(pre[i]):

@@ -80,10 +80,11 @@ RULES = {
 }
 
 
-def make_network(name, *, lateral=0.3, delay=False, biases=False, seed=0):
+def make_network(name, *, lateral=0.3, delays=None, biases=False, seed=0):
     layers = [*CHAINS[name], Dense(4, threshold=1.1, lateral_inhibition=lateral, **A)]
-    if delay:
-        layers = [dataclasses.replace(x, delay=0.5 + 0.75 * k) for k, x in enumerate(layers)]
+    if delays:
+        first, step = delays
+        layers = [dataclasses.replace(x, delay=first + step * k) for k, x in enumerate(layers)]
     network = Network(Input(7, 6, 2, bias_interval=4.0 if biases else 0.0), *layers)
     rng = np.random.default_rng(seed)
     return network.with_weights({k: rng.normal(0.15, 1.0, s) for k, s in network.weight_shapes().items()})
@@ -192,7 +193,12 @@ def test_exact(name, rule):
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_exact_with_delays(name):
-    check(make_network(name, delay=True, lateral=0.0), RULES["defaults"])
+    check(make_network(name, delays=(0.5, 0.75), lateral=0.0), RULES["defaults"])
+
+
+@pytest.mark.parametrize("name", [name for name in CHAINS if name != "slow synapses"])
+def test_clock_with_delays(name):
+    check(make_network(name, delays=(1.0, 2.0)), RULES["defaults"], clock=True)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -204,6 +210,7 @@ def test_clock(name, rule):
 @pytest.mark.parametrize("clock", [False, True])
 def test_biases(clock):
     check(make_network("dense", biases=True), RULES["defaults"], clock=clock)
+    check(make_network("dense", biases=True, delays=(3.0, 0.0)), RULES["defaults"], clock=clock)
 
 
 @pytest.mark.parametrize("desired", [6, 60])

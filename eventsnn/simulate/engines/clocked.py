@@ -263,14 +263,15 @@ def _full(weights: Any) -> np.ndarray:
     return np.asarray(weights.toarray() if hasattr(weights, "toarray") else weights)
 
 
-def _constants(layer: Dense | Conv | Pool, step_ms: float) -> tuple[np.ndarray, int, bool]:
-    """(threshold, tau_m, tau_s, lateral inhibition), refractory steps, whether to multiply by inverses."""
+def _constants(layer: Dense | Conv | Pool, step_ms: float) -> tuple[np.ndarray, int, int, bool]:
+    """(threshold, tau_m, tau_s, lateral inhibition), refractory steps, latency, whether inverses will do."""
     slack = 0.0 if isinstance(layer, Conv) else SLACK
     tau_m, tau_s = layer.tau_m / step_ms, layer.tau_s / step_ms
     numbers = [layer.threshold - slack, tau_m, tau_s, layer.lateral_inhibition]
     # Dividing by a power of two is multiplying by its inverse: the kernel is then much faster.
     exact = all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (tau_m, tau_s))
-    return np.array(numbers, np.float32), round(layer.refractory / step_ms), exact
+    refractory, latency = round(layer.refractory / step_ms), latency_steps(layer.delay, step_ms)
+    return np.array(numbers, np.float32), refractory, latency, exact
 
 
 def run(
@@ -286,8 +287,7 @@ def run(
     Parameters
     ----------
     network : Network
-        Without delays of layers and resting potentials; refractory periods and the delays of connections are
-        whole steps.
+        Without resting potentials; refractory periods and delays are whole steps.
     times_ms, indices : arrays (n,)
         Input spikes. A time falls into the step floor(t / step_ms); several spikes of a neuron in one step
         count once, those of the bias neuron, too.
