@@ -1,4 +1,4 @@
-"""HDF5 files of our own: written whole or not at all, read with nothing taken on trust."""
+"""HDF5 files of eventsnn: written completely or not at all, and checked when they are read."""
 
 from __future__ import annotations
 

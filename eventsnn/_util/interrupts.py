@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for a file to be written."""
+"""Ctrl-C that waits until a file is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of classes: which of them are the same."""
+"""Names of classes, and the rule by which two names are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that nobody means: so large that what is computed from them is none."""
+"""Checks for absurd numbers, so large that results computed from them are not finite."""
 
 from __future__ import annotations
 

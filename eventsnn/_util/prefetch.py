@@ -1,4 +1,4 @@
-"""Events decoded in a thread of their own, a few parts ahead of their use."""
+"""Prefetching: a separate thread decodes events a few parts ahead of their use."""
 
 from __future__ import annotations
 

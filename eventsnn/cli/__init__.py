@@ -1,6 +1,6 @@
 """The command line: thin commands over the public interface.
 
-Libraries are imported by the command that needs them, so that ``eventsnn --help`` answers at once.
+Each command imports the libraries that it needs, so that ``eventsnn --help`` starts fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The list of commands, and what becomes of errors: one line of text and an exit code."""
+"""The list of commands, and the handling of errors: one line of text and an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands share: options, output, the word for Ctrl-C."""
+"""Shared by the commands: options, output, the message for Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``eventsnn demo``: the whole road on data that needs no download."""
+"""``eventsnn demo``: all steps from recordings to an explanation, on data that needs no download."""
 
 from __future__ import annotations
 

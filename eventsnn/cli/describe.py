@@ -1,4 +1,4 @@
-"""What ``eventsnn info`` says about a recording, gathered part by part."""
+"""The description of a recording that ``eventsnn info`` prints, gathered part by part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``eventsnn explain``: what a spike is made of."""
+"""``eventsnn explain``: contributions to a spike."""
 
 from __future__ import annotations
 

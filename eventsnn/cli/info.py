@@ -1,4 +1,4 @@
-"""``eventsnn info``: what a file is."""
+"""``eventsnn info``: the description of a file."""
 
 from __future__ import annotations
 

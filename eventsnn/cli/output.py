@@ -1,4 +1,4 @@
-"""Where commands write: an argument or ``--out``, and never over what they read."""
+"""Output of commands: an argument or ``--out``, and never over a file that is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that every command which reads recordings has: one set, defined once."""
+"""Reading options, defined once for all commands that read recordings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Small random changes to recordings, so that training sees more than it has.
+"""Augmentation: small random changes to recordings, which make few recordings go further.
 
-Shift, drop and time_scale are done in training by the kernel ``cython_ext/prepare.pyx``; `Augmentation.apply`
-is its twin, to the bit. What comes before them (`Augmentation.prepare`) is NumPy for both.
+In training the kernel ``cython_ext/prepare.pyx`` computes shift, drop and time_scale; `Augmentation.apply` is
+its twin and gives the same bits. The changes before them (`Augmentation.prepare`) are NumPy for both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Random elastic, scaling and turning of images and recordings, so that training sees more than there are."""
+"""Distortion: random elastic fields, scales and rotations of images and recordings for training."""
 
 from __future__ import annotations
 

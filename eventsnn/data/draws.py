@@ -1,11 +1,11 @@
-"""Random numbers that are named, not drawn in turn: a counter-based generator.
+"""Named random numbers from a counter-based generator, instead of draws in sequence.
 
 The 64 bits of draw number n of a stream are SplitMix64's output for the state ``key + (n + 1) * GOLDEN``
-(Steele, Lea & Flood, Fast splittable pseudorandom number generators, OOPSLA 2014). Nothing is remembered
-between draws, so a draw depends on its name alone: not on threads, batches, or what was drawn before. A draw
-is also the key of a stream below it; the path of numbers from the seed down is the draw's name.
+(Steele, Lea & Flood, Fast splittable pseudorandom number generators, OOPSLA 2014). The generator has no
+state, so a draw depends on its name only, not on threads, batches or earlier draws. A draw is also the key of
+a stream below it; the path of numbers from the seed down is the draw's name.
 
-This is the twin of what ``cython_ext/prepare.pyx`` computes: the same bits.
+Twin of the draws in ``cython_ext/prepare.pyx``, with the same bits.
 """
 
 from __future__ import annotations

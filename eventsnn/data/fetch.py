@@ -1,9 +1,9 @@
 """Public data sets, downloaded through tonic and packed for training.
 
-A set is fetched part by part. tonic keeps archives and what it unpacks in ``NAME/download``; a part that is
-done is one file, ``NAME/train.esp``, which appears complete or not at all. tonic takes a folder for complete
-that was half unpacked when it was stopped; so a mark stands in ``download`` while it works, and whoever finds
-the mark takes away what was unpacked. Archives stay: tonic checks them before it unpacks them.
+A set is fetched part by part. tonic keeps archives and unpacked files in ``NAME/download``; a finished part
+is one file, ``NAME/train.esp``, which appears complete or not at all. tonic mistakes a folder for complete if
+it was interrupted while unpacking. So a marker file is in ``download`` while tonic works, and a run that
+finds the marker removes the unpacked files. Archives stay, because tonic checks them before it unpacks them.
 """
 
 from __future__ import annotations

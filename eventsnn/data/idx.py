@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST and its kin: images and labels, plain or gzipped.
+"""IDX files, the format of MNIST and similar sets: images and labels, plain or gzipped.
 
 Layout: two zero bytes, one byte for the type (8 = uint8), one for the number of dimensions, each dimension as
 a big-endian 32-bit number, then the values.

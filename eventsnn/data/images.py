@@ -1,6 +1,6 @@
-"""Labelled images as a data set: their spikes are drawn anew in every epoch.
+"""Labelled images as a data set, whose spikes are drawn anew in every epoch.
 
-Training itself uses the kernel ``cython_ext/coding.pyx``; `Images.stream` is its twin, to the bit.
+Training uses the kernel ``cython_ext/coding.pyx``; `Images.stream` is its twin and gives the same bits.
 """
 
 from __future__ import annotations

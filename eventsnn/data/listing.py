@@ -1,4 +1,4 @@
-"""What lies in a folder of labelled recordings: which files, of which classes. No file is opened."""
+"""Listing of a folder of labelled recordings: files and their classes. No file is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labelled recordings that are in memory already, or come from tonic."""
+"""Labelled recordings in memory, or from tonic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""N-MNIST by its name."""
+"""N-MNIST: a labelled folder with a sensor of 34 x 34 x 2."""
 
 from __future__ import annotations
 

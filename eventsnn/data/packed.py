@@ -9,7 +9,7 @@ Layout, all numbers little-endian::
     32   u64 x 2  first byte and size of the index, which ends the file
     48   u32 x 2  CRC-32 of the index; of the 52 bytes before this number
     64   u64 ...  events, recording after recording
-    index         i64 x (n + 1): first byte of each recording, and where the last ends
+    index         i64 x (n + 1): first byte of each recording, and end of the last
                   i64 x n: class numbers
                   UTF-8 JSON: {"classes": [...], "names": [n file names]}; "numbered": true where the
                   classes have no names but their numbers; "reading": how the recordings were read, where
@@ -20,7 +20,7 @@ An event is one 64-bit word: from the lowest bit x, y, p, each as wide as the se
 34 x 34 x 2), and above them the time in microseconds from the recording's origin (`eventsnn.events.origin`),
 so that recordings of any clock fit. N-MNIST's own records take 5 bytes instead of 8, but hold sensors up to
 256 x 240 and 2^23 us only; words hold any recording, and decode with shifts alone. The checksum of a
-recording is looked at when it is first read.
+recording is checked when it is first read.
 
 Recordings are read with ``pread`` rather than through a memory map. Both are served by the operating system's
 page cache; but pages of a map count as resident memory of the process (2 GB for 250 million events, read in

@@ -1,4 +1,4 @@
-"""What a labelled data set is: the interface that training and evaluation use."""
+"""The interface of a labelled data set, which training and evaluation use."""
 
 from __future__ import annotations
 

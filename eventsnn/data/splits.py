@@ -1,4 +1,4 @@
-"""Stratified splits: every part holds the classes in the proportions of the whole."""
+"""Stratified splits: every part has the classes in the proportions of the whole set."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Data sets made with the simulated event camera.
 
-Beside the label folders stands ``synth.json``: what the recordings were made of and with. A set that was
-begun is gone on with only if all of that is still the same.
+``synth.json`` beside the label folders states the images and settings of a set. An interrupted set is
+continued only if all of them are unchanged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""tonic's transforms as part of an augmentation: the same changes whatever the threads.
+"""tonic's transforms as part of an augmentation, with the same results for any number of threads.
 
-They draw from NumPy's global generator, which has one state for all threads. So they run one by one, behind a
-lock, with the generator seeded by the draw that names seed, epoch and recording; its state is put back
-afterwards. (A program that draws from it in another thread meanwhile would disturb both.)
+They draw from NumPy's global generator, which has one state for all threads. So they run one at a time,
+behind a lock, with the generator seeded by the draw that names seed, epoch and recording; its state is
+restored afterwards. (A program that uses this generator in another thread at the same time would disturb
+both.)
 """
 
 from __future__ import annotations

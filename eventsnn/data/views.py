@@ -1,4 +1,4 @@
-"""Parts of data sets, and data sets whose classes are numbered otherwise."""
+"""Views of data sets: parts, and other numberings of the classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images, sound and values to events, and back where that is possible. One method per file."""
+"""Encoders of images, sound and values to events, with decoders where possible; one method per file."""
 
 from __future__ import annotations
 

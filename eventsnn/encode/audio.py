@@ -1,4 +1,4 @@
-"""Sound files: RIFF ``.wav``, and NIST SPHERE, which older corpora of speech call ``.wav`` too."""
+"""Sound files: RIFF ``.wav``, and NIST SPHERE, which older speech corpora also call ``.wav``."""
 
 from __future__ import annotations
 

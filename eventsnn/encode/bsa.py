@@ -1,4 +1,4 @@
-"""Ben's spiker algorithm: spikes whose convolution with a kernel gives the signal back."""
+"""Ben's spiker algorithm: spikes whose convolution with a kernel reconstructs the signal."""
 
 from __future__ import annotations
 

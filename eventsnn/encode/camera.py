@@ -1,7 +1,7 @@
-"""A simulated event camera: it looks at an image that moves, as in the making of N-MNIST, or at frames.
+"""A simulated event camera: it records a moving image, as for N-MNIST, or a sequence of frames.
 
-The image stands as dark ink on a bright screen and moves over the sensor, by default in N-MNIST's three
-saccades. A pixel emits an event whenever its log intensity has moved by its contrast threshold.
+The image is dark ink on a bright screen and moves over the sensor, by default in N-MNIST's three
+saccades. A pixel emits an event whenever its log intensity has changed by its contrast threshold.
 
 Orchard, Jayawant, Cohen, Thakor (2015). Converting static image datasets to spiking neuromorphic datasets
 using saccades. Frontiers in Neuroscience 9:437. All constants are fits to recordings of N-MNIST

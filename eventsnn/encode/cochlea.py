@@ -1,8 +1,8 @@
-"""Lyon's passive-ear model of the cochlea: sound to the firing rates of the auditory nerve.
+"""Lyon's passive-ear model of the cochlea: from sound to the firing rates of the auditory nerve.
 
-A cascade of second-order sections models the travelling wave: each takes out what its place responds to and
-hands the rest on to lower frequencies. Half-wave rectifiers stand for the inner hair cells, four coupled
-stages of gain control for adaptation; differences of neighbours sharpen the tuning.
+A cascade of second-order sections models the travelling wave: each section filters out the frequencies of its
+place and passes lower frequencies on. Half-wave rectifiers model the inner hair cells, four coupled stages of
+gain control model adaptation, and differences of neighbouring channels sharpen the tuning.
 """
 
 from __future__ import annotations

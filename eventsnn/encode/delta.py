@@ -1,4 +1,4 @@
-"""Delta coding: a spike whenever a signal has moved by a threshold."""
+"""Delta coding: a spike whenever a signal has changed by a threshold."""
 
 from __future__ import annotations
 

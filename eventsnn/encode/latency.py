@@ -1,4 +1,4 @@
-"""Latency coding: one spike per input, the earlier the larger the value."""
+"""Latency coding: one spike per input, earlier for a larger value."""
 
 from __future__ import annotations
 

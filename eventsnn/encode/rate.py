@@ -1,4 +1,4 @@
-"""Rate coding: the larger a value, the more spikes."""
+"""Rate coding: more spikes for a larger value."""
 
 from __future__ import annotations
 

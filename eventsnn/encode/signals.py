@@ -1,4 +1,4 @@
-"""Signals: arrays of finite numbers."""
+"""Checks of signals: arrays of finite numbers."""
 
 from __future__ import annotations
 

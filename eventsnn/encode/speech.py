@@ -1,4 +1,4 @@
-"""Speech to spikes: a cochlea, then Ben's spiker algorithm, as HM2-BP was applied to TI46."""
+"""From speech to spikes: a cochlea, then Ben's spiker algorithm, the front end of HM2-BP for TI46."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spikes on a grid of steps: between an array of them and an event stream."""
+"""Spikes on a grid of steps: conversion between arrays and event streams."""
 
 from __future__ import annotations
 

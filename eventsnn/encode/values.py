@@ -1,4 +1,4 @@
-"""What the encoders of still values (images) share: checks, and the way to a stream."""
+"""Shared by encoders of constant values (images): checks, and conversion to a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Event streams: what a recording is, and the files it comes from."""
+"""Event streams, and the files that recordings come from."""
 
 from __future__ import annotations
 

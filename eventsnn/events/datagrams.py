@@ -1,4 +1,4 @@
-"""What datagrams are judged by: which were lost or came twice, and whose times cannot be right."""
+"""Checks of datagrams: which were lost or came twice, and whose times cannot be correct."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The one table of field names and units, for arrays and for files of every format.
+"""Field names and units of events, in one table for arrays and for files of every format.
 
-People call the time of an event ``t``, ``ts``, ``timestamp (us)`` or ``time_s``, its polarity ``p``, ``pol``
-or ``on``. Everything that takes events by name asks here, so that a name means the same in a structured
-array, a table of text, an HDF5 group or a MATLAB file. `eventsnn.events.polarity` does so for OFF and ON.
+Programs call the time of an event ``t``, ``ts``, ``timestamp (us)`` or ``time_s``, its polarity ``p``,
+``pol`` or ``on``. All readers look names up here, so that a name means the same in a structured array, a
+table of text, an HDF5 group or a MATLAB file. `eventsnn.events.polarity` does the same for OFF and ON.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Events that are still coming: a file that grows, standard input, datagrams.
+"""Live sources of events: a file that grows, standard input, datagrams.
 
-A source gives arrays of EVENT_DTYPE, sorted by time, and an empty one every few milliseconds while nothing
-comes, so that whoever listens can look at the clock.
+A source yields arrays of EVENT_DTYPE, sorted by time. While nothing arrives it yields an empty array every
+few milliseconds, so that the caller can check the clock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How an image moves over the sensor of the simulated camera: saccades, and paths of any form.
+"""Motion of an image over the sensor of the simulated camera: saccades, and arbitrary paths.
 
 Flash, Hogan (1985). The coordination of arm movements: an experimentally confirmed mathematical model.
 Journal of Neuroscience 5:1688 (minimum jerk).

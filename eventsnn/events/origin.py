@@ -1,19 +1,19 @@
-"""Where a recording's time begins: the integer that is subtracted from microseconds before they become ms.
+"""Origin of a recording's time: the integer that is subtracted from microseconds before they become ms.
 
-Cameras count from 1970, from their power-on or from a trigger. In float64 milliseconds times since 1970 are
-2e-4 ms apart, and exact spike times are lost; and whatever begins at time 0 (biases, the clocked engine's
-steps, the grid of potentials) would run for years before the first event.
+Cameras count from 1970, from their power-on or from a trigger. Two reasons require an origin: in float64,
+times in ms since 1970 are 2e-4 ms apart, too coarse for exact spike times; and everything that begins at time
+0 (biases, the clocked engine's steps, the grid of potentials) would run for years before the first event.
 
-The rule, for every way that events come in:
+The rule, for every kind of input:
 
 - A recording that begins within the first second of its clock (``LATEST_START_US``) keeps its times: they
-  count from a trigger, and 0 means something. Its origin is 0.
-- One that begins later counts from its first event, which is the origin.
-- One that begins before 0 is refused, since nobody but its owner knows what its 0 means.
-- What `t_from` (``--from``) leaves out has been there: the rest counts from the recording's origin.
+  count from a trigger, so 0 has a meaning. Its origin is 0.
+- A recording that begins later counts from its first event, which is the origin.
+- A recording that begins before 0 is refused, because only its owner knows the meaning of its 0.
+- Events that `t_from` (``--from``) leaves out still count: times are from the recording's origin.
 
 Results are in ms from the origin and keep it: a spike is at ``origin_us + 1000 * time`` on the recording's
-clock. The difference is taken between whole numbers, so that a shift of a late recording changes no bit.
+clock. The subtraction is done in whole numbers, so that a shift of a late recording changes no bit.
 """
 
 from __future__ import annotations

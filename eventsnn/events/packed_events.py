@@ -1,7 +1,7 @@
-"""Events as 64-bit words, as packed files hold them.
+"""Events as 64-bit words, the form in packed files.
 
-From the lowest bit x, y, p, each as wide as the sensor needs (6 + 6 + 1 bits for 34 x 34 x 2), and above them
-the time in microseconds.
+From the lowest bit: x, y, p, each as wide as the sensor needs (6 + 6 + 1 bits for 34 x 34 x 2), then the time
+in microseconds. Words decode with shifts only.
 """
 
 from __future__ import annotations

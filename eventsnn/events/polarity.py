@@ -1,6 +1,6 @@
-"""What means OFF and ON: one conversion for arrays and for files of every format.
+"""Conversion of polarities to 0 (OFF) and 1 (ON), for arrays and for files of every format.
 
-People write OFF as 0, -1, 1 (of 1 and 2), 255 or ``off``.
+Programs write OFF as 0, -1, 1 (where ON is 2), 255 or ``off``.
 """
 
 from __future__ import annotations

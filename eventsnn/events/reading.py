@@ -1,4 +1,4 @@
-"""How recordings are read: one set of options for `read`, `open_events`, data folders and every command."""
+"""Reading options: one set for `read`, `open_events`, data folders and every command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part of a recording: a region of its sensor, coarser pixels, a span of time."""
+"""Parts of a recording: a region of its sensor, coarser pixels, an interval of time."""
 
 from __future__ import annotations
 

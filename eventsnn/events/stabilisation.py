@@ -1,4 +1,4 @@
-"""Removal of the motion of N-MNIST's sensor: where each event would have been had the sensor stood still."""
+"""Removal of the motion of N-MNIST's sensor: each event moves to its place on a sensor at rest."""
 
 from __future__ import annotations
 

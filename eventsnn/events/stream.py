@@ -1,4 +1,4 @@
-"""An event stream: what a recording is, whichever file, data set or camera it came from."""
+"""`EventStream`: a recording in memory, the same for every file format, data set and camera."""
 
 from __future__ import annotations
 

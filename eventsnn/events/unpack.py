@@ -1,7 +1,7 @@
 """Recordings that are packed with gzip (``.gz``) or in a zip archive (``.zip``), or come through a pipe.
 
-Readers go back and forth in their files, and some belong to libraries that want a path. So a packed recording
-is unpacked to a temporary folder, block by block, and read from there; what a pipe gives is copied there.
+Readers seek in their files, and some belong to libraries that need a path. So a packed recording is unpacked
+block by block to a temporary folder and read from there; the bytes of a pipe are copied there, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a network is: frozen descriptions and weights, no behaviour."""
+"""Networks: frozen descriptions and weights, no behaviour."""
 
 from eventsnn.model.layers import Connection, Dense, Input, Projection
 from eventsnn.model.network import Network

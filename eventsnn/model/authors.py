@@ -1,6 +1,6 @@
-"""The text file in which the program of the HM2-BP authors keeps trained weights.
+"""The text format in which the program of the HM2-BP authors stores trained weights.
 
-Layout: numbers separated by blanks, layer after layer. Of each layer that has weights these, in the order
+Layout: numbers separated by blanks, layer after layer. Of each layer with weights: the weights, in the order
 post-synaptic, pre-synaptic (dense; sources channel by channel, row by row) or channel, source channel, y, x
 (convolution); of a layer with lateral inhibition the weights between its neurons; one bias for each neuron or
 channel. Pooling layers have nothing.

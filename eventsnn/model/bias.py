@@ -1,4 +1,4 @@
-"""The bias neuron: one more source of every layer, which fires regularly."""
+"""The bias neuron: an extra source of every layer that fires regularly."""
 
 from __future__ import annotations
 

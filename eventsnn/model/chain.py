@@ -1,4 +1,4 @@
-"""Layers one after the other: their names, and the shapes that each takes from the one before."""
+"""Chains of layers: their names, and the input shape of each layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of the classes that output neurons stand for."""
+"""Names of the classes of the output neurons."""
 
 from __future__ import annotations
 

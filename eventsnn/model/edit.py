@@ -1,4 +1,4 @@
-"""Networks that differ from another in the parameters of a layer."""
+"""Copies of a network with other parameters of a layer."""
 
 from __future__ import annotations
 

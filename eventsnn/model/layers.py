@@ -1,4 +1,4 @@
-"""Frozen descriptions of what a network is made of. They hold numbers and check them; nothing else."""
+"""Frozen descriptions of the parts of a network. They hold and check numbers, nothing else."""
 
 from __future__ import annotations
 

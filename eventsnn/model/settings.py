@@ -1,4 +1,4 @@
-"""How a sample is run through a network unless asked otherwise: as in the training of its weights."""
+"""Run settings stored with a network: samples run as in the training of its weights by default."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Sparse synaptic weights: scipy's CSR arrays of shape (post, pre), checked, drawn, stored in HDF5.
 
-scipy is imported only where a sparse matrix is made; one that is given proves that it is loaded already.
+scipy is imported only where a sparse matrix is made; an existing one proves that scipy is loaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The steps of the clock: which one a time falls into, how many a sample takes, which networks run on it."""
+"""Steps of the clock: the step of a time, the number of steps of a sample, the networks that it can run."""
 
 from __future__ import annotations
 

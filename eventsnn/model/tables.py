@@ -1,4 +1,4 @@
-"""Layers and inputs as plain tables, as TOML and JSON files hold them."""
+"""Layers and inputs as plain tables, for TOML and JSON files."""
 
 from __future__ import annotations
 

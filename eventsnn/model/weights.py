@@ -1,4 +1,4 @@
-"""Weights that a network is given."""
+"""Checks and copies of the weights of a network."""
 
 from __future__ import annotations
 

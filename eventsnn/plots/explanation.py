@@ -1,4 +1,4 @@
-"""Why a neuron fired: where on the sensor and when the events came that lifted it to its threshold."""
+"""Picture of an explanation: where and when the events came that drove a neuron to its threshold."""
 
 from __future__ import annotations
 

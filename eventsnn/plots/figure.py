@@ -1,4 +1,4 @@
-"""What all pictures share: size, colours, axes without clutter, and a safe way into a file."""
+"""Shared by all pictures: size, colours, plain axes, and safe writing of the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raster of a sample: which input, hidden and output neuron fired when."""
+"""Raster of a sample: spikes of input, hidden and output neurons over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording at a glance: how many events each pixel has, and how many there are when."""
+"""Overview of a recording: events per pixel, and events over time."""
 
 from __future__ import annotations
 

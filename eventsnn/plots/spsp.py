@@ -1,4 +1,4 @@
-"""S-PSPs: how much each pre-synaptic neuron took part in a neuron's spikes over a sample."""
+"""S-PSPs: the share of each pre-synaptic neuron in a neuron's spikes over a sample."""
 
 from __future__ import annotations
 

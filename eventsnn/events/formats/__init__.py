@@ -1,4 +1,4 @@
-"""File formats of event recordings: one module per format, and the list of them."""
+"""File formats of event recordings: one module per format, and the registry of all formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file format is, and the file handling that all formats share."""
+"""Interface of a file format, and the file handling that all formats share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What writers check before events go into a file."""
+"""Checks of events before they are written to a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The columns of a table that is a recording: which is what, as its header or the caller names them."""
+"""Columns of a table of events: their meaning, from the header or from the caller."""
 
 from __future__ import annotations
 

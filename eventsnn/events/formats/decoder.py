@@ -1,4 +1,4 @@
-"""The part that all formats of bytes share: header, blocks in any cutting, policy, clear errors."""
+"""Decoding that all formats of bytes share: the header, blocks of any size, bad events, clear errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers of HDF5 files share: filters, checks of what HDF5 does not survive, errors."""
+"""Shared by readers of HDF5 files: filters, errors, and checks of damage that HDF5 does not survive."""
 
 from __future__ import annotations
 

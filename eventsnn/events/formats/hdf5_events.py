@@ -1,8 +1,8 @@
 """Event recordings in HDF5 (``.h5``, ``.hdf5``, MATLAB 7.3's ``.mat``), whatever their layout.
 
-`hdf5_layouts` says which data sets are events. Of several streams (cameras, sides) the caller chooses one.
+`hdf5_layouts` finds the data sets of events. Of several streams (cameras, sides) the caller chooses one.
 
-Times: the unit is what ``columns`` (``t[ms],x,y,p``), an attribute ``units``, or a name (``t_us``) says; else
+Times: the unit comes from ``columns`` (``t[ms],x,y,p``), an attribute ``units``, or a name (``t_us``); else
 whole numbers are microseconds (from 1e17 on nanoseconds: microseconds would be after the year 5000), and
 fractions are seconds where they can be nothing else. ``t_offset`` beside the stream or above it is added.
 Whole numbers stay exact.

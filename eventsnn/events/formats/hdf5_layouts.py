@@ -1,9 +1,9 @@
-"""Where in an HDF5 file events are: by the structure of the file, whoever wrote it.
+"""Search for events in an HDF5 file by the structure of the file, whichever program wrote it.
 
 A stream of events is a group with one data set per field (``events/{x, y, t, p}`` of DSEC and TUM-VIE,
 ``events/{xs, ys, ts, ps}`` of ESIM and e2vid, ``prophesee/left/{x, y, t, p}`` of M3ED, the root of the file),
 a data set of compound type (``CD/events`` of Prophesee), or a table of four columns (``davis/left/events`` of
-MVSEC). Fields are told by their names (`eventsnn.events.fields`).
+MVSEC). Fields are recognised by their names (`eventsnn.events.fields`).
 """
 
 from __future__ import annotations

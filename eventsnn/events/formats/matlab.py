@@ -3,7 +3,7 @@
 A file is a header of 128 bytes and elements: a tag (type and size, 4 bytes each; or both in one word and up
 to 4 bytes of data), the data, and bytes up to the next multiple of 8. A matrix is an element of elements:
 flags, dimensions, name, numbers column by column; it may stand in a compressed element. A structure is such a
-matrix too, with the names of its fields and a matrix for each. What is neither is passed over.
+matrix too, with the names of its fields and a matrix for each. Other elements are skipped.
 
 SciPy's reader ends the interpreter on some damaged files; this one checks every size before it follows it.
 

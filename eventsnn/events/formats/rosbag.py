@@ -1,9 +1,9 @@
 """Bags of ROS 1 (``.bag``) with messages ``EventArray``, through the library rosbags (extra ``ros``).
 
-dvs_msgs, dv_ros_msgs and prophesee_event_msgs lay a message out alike: header (sequence number, time, name of
+dvs_msgs, dv_ros_msgs and prophesee_event_msgs have the same layout: header (sequence number, time, name of
 the frame), height, width, number of events (32 bits each), and 13 bytes an event: x, y (16 bits), seconds,
 nanoseconds (32 bits each), polarity. Times are rounded down to microseconds, usually since 1970, and do not
-wrap. Of several topics with such messages the options choose one, by its name or its number in the sorted
+wrap. If several topics have such messages, the options choose one, by its name or its number in the sorted
 names.
 
 Mueggler et al. (2017). The event-camera dataset and simulator. IJRR 36:142 (and dvs_msgs of rpg_dvs_ros);

@@ -1,7 +1,7 @@
 """Several event streams in one file: two cameras of an AEDAT 4 file, topics of a bag, sides of a stereo set.
 
-A reader lists them as `StreamInfo` and asks `choose_stream` which one to read. Events of different streams
-are never mixed, and nothing is guessed: without a choice a file with several streams raises
+A reader lists them as `StreamInfo` and calls `choose_stream` to select one. Events of different streams are
+never mixed, and no stream is guessed: without a choice a file with several streams raises
 StreamChoiceError.
 """
 

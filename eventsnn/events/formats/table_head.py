@@ -1,8 +1,8 @@
-"""What stands before the first event of a table of text: comments, names, a size; and how rows are divided.
+"""The head of a table of text (comments, names, size) and the separator of its columns.
 
-Programs differ in how they write the same table. pandas puts the number of the row before it, under an empty
-name; e2vid and the programs around it write a first line ``width height`` and then rows ``t x y p`` with t in
-seconds; spreadsheets in many languages divide by semicolons and write a decimal comma.
+Programs write the same table differently. pandas puts the number of the row first, under an empty name; e2vid
+and the programs around it write a first line ``width height`` and then rows ``t x y p`` with t in seconds;
+spreadsheets in many languages divide by semicolons and write a decimal comma.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The unit of times that come without one, where the times themselves leave no doubt."""
+"""The unit of times that are given without one, if the times themselves determine it."""
 
 from __future__ import annotations
 
