@@ -170,3 +170,11 @@ def test_encoders(kind: type, name: str) -> None:
         with pytest.raises(EventSNNError, match=name.removesuffix("_ms")) as caught:
             kind(**{**needed, name: value})
         assert len(str(caught.value)) < 300
+
+
+def test_a_part_of_a_stream() -> None:
+    for times in ((10**400, 1.0), (0.0, "x"), (math.nan, 1.0), (2.0, 1.0), (None, 1.0)):
+        with pytest.raises(EventSNNError, match="between needs two times"):
+            STREAM.between(*times)  # type: ignore[arg-type]
+    assert len(STREAM.between(1e308)) == 0
+    assert STREAM.between(-1e308, 1e308) == STREAM

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import to_float
+from eventsnn._util.numbers import describe
 from eventsnn.errors import EventStreamError
 from eventsnn.events.fields import find_fields, to_microseconds
 from eventsnn.events.origin import find_origin
@@ -268,10 +270,14 @@ class EventStream:
 
     def between(self, from_ms: float, until_ms: float = math.inf) -> EventStream:
         """Events with from_ms <= t < until_ms, in ms; times are kept. A view, not a copy."""
-        if not from_ms <= until_ms:
-            raise EventStreamError(f"between must not end before it starts: got {from_ms} .. {until_ms} ms")
+        if not to_float(from_ms) <= to_float(until_ms):
+            raise EventStreamError(
+                "between needs two times in ms, the second not before the first: "
+                f"got {describe(from_ms)} and {describe(until_ms)}"
+            )
         # 4.035 ms are 4035 us, and 1000 * 4.035 is a little more in floating point.
-        first, last = (math.ceil(1000.0 * t - 1e-6) if math.isfinite(t) else t for t in (from_ms, until_ms))
+        times_us = (1000.0 * t - 1e-6 for t in (from_ms, until_ms))
+        first, last = (math.ceil(t) if math.isfinite(t) else t for t in times_us)
         return self.window(first, last)
 
     def chunks(self, n: int) -> Iterator[EventStream]:

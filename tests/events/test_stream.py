@@ -179,5 +179,5 @@ def test_times_in_ms():
     assert stream.between(-math.inf) == stream
     empty = stream.between(5, 6)
     assert (empty.first_ms, empty.last_ms, empty.duration_ms) == (None, None, 0.0)
-    with pytest.raises(EventStreamError, match=r"between must not end before it starts: got 3 \.\. 2 ms"):
+    with pytest.raises(EventStreamError, match="the second not before the first: got 3 and 2"):
         stream.between(3, 2)
