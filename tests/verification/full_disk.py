@@ -41,7 +41,7 @@ layers = [{ neurons = 30, threshold = 0.5 }, { neurons = 4, threshold = 0.3 }]
 [training]
 epochs = 2
 """
-FORMATS = ("bin", "csv", "txt", "npz", "npy", "h5", "raw", "dat", "aedat")
+FORMATS = ("bin", "csv", "txt", "npz", "npy", "h5")
 
 
 def make_inputs(folder: Path) -> None:
@@ -86,11 +86,11 @@ def commands(inputs: Path, out: Path) -> dict[str, list[object]]:
         "pack": ["pack", inputs / "set", out / "p.esp"],
         "synth": ["synth", out / "synth", "--images", "digits", "--limit", 2],
     }
-    found |= {f"convert .{name}": ["convert", recording, out / f"c.{name}"] for name in FORMATS}
+    found |= {f"convert to {name}": ["convert", recording, out / f"c.{name}"] for name in FORMATS}
     return found
 
 
-def check_final(path: Path, inputs: Path, whole: dict[str, bytes]) -> str | None:
+def check_final(path: Path, inputs: Path, right: bytes) -> str | None:
     """What is wrong with a file that has its final name."""
     name = path.name
     if name == "t.h5":
@@ -103,8 +103,8 @@ def check_final(path: Path, inputs: Path, whole: dict[str, bytes]) -> str | None
         return None if path.read_text().endswith("}\n") else "a line is cut"
     elif name == "s.csv":  # grows in place: whole lines stay
         text = path.read_bytes()
-        return None if text.endswith(b"\n") and whole[name].startswith(text) else "a line is cut, or wrong"
-    elif path.read_bytes() != whole.get(name, b"?"):
+        return None if text.endswith(b"\n") and right.startswith(text) else "a line is cut, or wrong"
+    elif path.read_bytes() != right:
         return f"{path.stat().st_size} bytes, not those of an undisturbed run"
     return None
 
@@ -177,8 +177,9 @@ def judge(name: str, code: int, out: Path, inputs: Path, whole: dict[str, bytes]
         if part and not path.name.startswith("t.h5."):
             wrong.append(f"leaves {path.name}")
             continue
+        right = whole.get(str(path.relative_to(out)), b"?")
         try:
-            problem = check_trace(path, None, inputs) if part else check_final(path, inputs, whole)
+            problem = check_trace(path, None, inputs) if part else check_final(path, inputs, right)
         except (EventSNNError, OSError) as error:
             problem = str(error)
         if problem:
@@ -199,7 +200,7 @@ def try_all(base: Path, kinds: list[str], sizes: int) -> int:
         with mounted(out, 1 << 28):
             assert run(arguments, err, slowly=False) == 0, err.read_text()
             files = [path for path in out.rglob("*") if path.is_file()]
-            whole = {path.name: path.read_bytes() for path in files}
+            whole = {str(path.relative_to(out)): path.read_bytes() for path in files}
             pages = sum(-(-len(data) // 4096) for data in whole.values()) + 2 * len(list(out.rglob("*"))) + 4
         ends = [0, 0]
         limits = np.unique(np.linspace(1, 2.2 * pages, sizes).astype(int)) * 4096
