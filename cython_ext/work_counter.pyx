@@ -1,4 +1,4 @@
-"""Work shared out between threads; see turns.pxd."""
+"""Work shared out between threads; see work_counter.pxd."""
 
 
 cdef class WorkCounter:
