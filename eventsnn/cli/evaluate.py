@@ -29,6 +29,7 @@ from eventsnn.cli.common import (
 )
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_saved
+from eventsnn.simulate.engines import engine_names
 
 
 @click.command(cls=ReadingCommand)
@@ -47,11 +48,11 @@ from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_s
 @seed_option(1, "Seed of the coding of images, and of --per-class.")
 @click.option(
     "--engine",
-    type=click.Choice(["auto", "queue", "sweep", "clocked"]),
+    type=click.Choice(engine_names()),
     default="auto",
     show_default=True,
-    help="auto is the engine that the model was trained with. In exact time, queue runs any network, and "
-    "sweep runs chains of layers faster, with the same spikes. clocked takes the authors' steps.",
+    help="auto is the engine that the model was trained with. In exact time, queue runs any network, sweep runs "
+    "chains of layers faster, and twin is plain Python, with the same spikes. clocked takes the authors' steps.",
 )
 @step_option("the model's, or 1,")
 @duration_option("the model's, or until its last event (inf),")

@@ -36,8 +36,8 @@ from eventsnn.cli.reading import (
 from eventsnn.cli.stream_options import check_live, is_live, stream_one, stream_options, wants_stream
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.origin import find_origin
-from eventsnn.model.steps import choose_step
-from eventsnn.simulate.run import ENGINES
+from eventsnn.simulate.engines import Settings as EngineSettings
+from eventsnn.simulate.engines import choose, engine_names
 from eventsnn.simulate.run import simulate as run_network
 from eventsnn.trace.record import ExitReason, SimulationInterrupted, SpikeRecord, hint_silent
 from eventsnn.trace.schema import RECORD
@@ -94,7 +94,7 @@ class Settings:
 )
 @click.option(
     "--engine",
-    type=click.Choice(ENGINES),
+    type=click.Choice(engine_names()),
     default="auto",
     show_default=True,
     help="auto is the engine that the model was trained with. In exact time, queue runs any network, sweep "
@@ -166,8 +166,8 @@ def simulate(
     if in_parts and step_ms is not None:
         raise click.UsageError("--step-ms is for whole recordings: the clock does not run in parts.")
     network = Network.load(model)
-    if dtype is None:
-        dtype = "float64" if in_parts or choose_step(network, engine, step_ms) is None else "float32"
+    chosen = choose(network, engine, EngineSettings(dtype, step_ms, in_parts))[1]
+    dtype = str(chosen.dtype)
     reading = with_saved(model, reading)
     if stream["live"]:
         check_live(reading)

@@ -130,15 +130,10 @@ def wants_stream(
 def _can_stream(model: Path, engine: str) -> bool:
     """Whether a long recording can go through this model in parts; if not, it is simulated whole."""
     from eventsnn.model import Network
-    from eventsnn.simulate.engines.streaming import choose
+    from eventsnn.simulate.engines import Settings, choose
 
-    if engine not in ("auto", "queue", "sweep"):
-        return False
-    network = Network.load(model)
-    if engine == "auto" and network.settings.engine == "clocked":
-        return False
     try:
-        choose(network, engine)
+        choose(Network.load(model), engine, Settings(in_parts=True))
     except SimulationError:
         return False
     return True

@@ -11,7 +11,6 @@ from eventsnn._util.arguments import check_kind
 from eventsnn.errors import NetworkError, SimulationError
 from eventsnn.model import Conv, Dense, Network, Pool, Projection
 from eventsnn.model.layers import BIAS
-from eventsnn.model.settings import DEFAULT_STEP_MS, check_step
 
 MOST_STEPS = 1_000_000
 SLACK = 1e-6
@@ -66,27 +65,6 @@ def check_network(network: object) -> None:
     check_kind("network", network, Network, NetworkError, "; Network.load reads a model file")
 
 
-def choose_step(network: Network, engine: str, step_ms: float | None) -> float | None:
-    """Length of the clock's step that an engine is to take, ms; None if it is to run in exact time.
-
-    Engine "auto" is that of the network's settings, and so is the step where none is given.
-
-    Raises
-    ------
-    SimulationError
-        A step for exact time.
-    """
-    settings = network.settings
-    if engine == "clocked" or (engine == "auto" and settings.engine == "clocked"):
-        return (settings.step_ms or DEFAULT_STEP_MS) if step_ms is None else step_ms
-    if step_ms is not None:
-        raise SimulationError(
-            f"step_ms is for engine 'clocked', and engine {engine!r} runs this network in exact time; "
-            "leave it out, or choose engine 'clocked'"
-        )
-    return None
-
-
 def check_length(steps: int, step_ms: float, what: str) -> None:
     """Raise SimulationError, naming the argument `what`, for more steps than the clock takes."""
     if steps > MOST_STEPS:
@@ -94,17 +72,6 @@ def check_length(steps: int, step_ms: float, what: str) -> None:
             f"{what}: engine 'clocked' takes up to {MOST_STEPS} steps of {step_ms:g} ms, got "
             f"{steps * step_ms:.10g} ms"
         )
-
-
-def check_clock(network: Network, step_ms: float) -> None:
-    """Raise SimulationError, saying why, if the clock cannot run a network in such steps."""
-    try:
-        check_step(step_ms)
-    except NetworkError as error:
-        raise SimulationError(f"engine 'clocked': {error}") from None
-    problem = refusal(network, step_ms)
-    if problem:
-        raise SimulationError(f"engine 'clocked': {problem}")
 
 
 def refusal(network: Network, step_ms: float) -> str | None:

@@ -114,7 +114,7 @@ class _Layer:
 
 
 class QueueTwin:
-    """A network in the middle of a simulation; see `eventsnn.simulate.engines.streaming.Stream`."""
+    """A network in the middle of a simulation; see `eventsnn.simulate.engines.Run`."""
 
     def __init__(self, network: Network) -> None:
         self.projections = network.deliveries

@@ -9,17 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eventsnn._util.arguments import check_choice
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream, Stabilisation
 from eventsnn.events.origin import find_origin
 from eventsnn.model import Network
-from eventsnn.model.steps import check_network, choose_step
-from eventsnn.simulate.engines import clocked, queue, sweep, twin
-from eventsnn.simulate.engines.arguments import check_dtype
+from eventsnn.model.steps import check_network
+from eventsnn.simulate.engines import Engine, Settings, choose
+from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.trace.record import SimulationInterrupted, SpikeRecord
-
-ENGINES = ("auto", "queue", "sweep", "twin", "clocked")
 
 LATEST_START_MS = 2.0**23
 """From here on (2.3 hours) float64 times in ms are more than 1e-9 ms apart."""
@@ -47,7 +44,7 @@ def simulate(
     events : EventStream, structured array or (times_ms, indices)
         A recording for the network's sensor; a structured array has fields t (microseconds), x, y, p as
         tonic's do. A pair gives float times in ms, taken as they are, and input neurons.
-    engine : {"auto", "queue", "sweep", "twin", "clocked"}
+    engine : {"auto", "queue", "sweep", "twin", "clocked"}, or one registered in `simulate.engines.ENGINES`
         ``auto`` runs the network as it was trained (`Network.settings`), in exact time by default: ``queue``
         runs any network; ``sweep`` runs chains of layers, faster; ``twin`` is the readable plain-Python
         engine (float64 only). In float64 they agree in every spike and to 1e-9 ms. ``clocked`` is not exact:
@@ -98,24 +95,21 @@ def simulate(
         On Ctrl-C (a KeyboardInterrupt), with the record so far.
     """
     check_network(network)
-    check_choice("engine", engine, ENGINES, SimulationError)
-    step = choose_step(network, engine, step_ms)
-    engine = "clocked" if step is not None else engine
-    dtype = ("float64" if step is None else "float32") if dtype is None else dtype
-    check_dtype(dtype)
+    if t_stop is not None:
+        t_stop = check_t_stop(network, t_stop)
     layers = None if potential_layers is None else tuple(potential_layers)
-    options = _check_record(network, record, potential_step, layers, engine)
     given = to_input(network, events, origin_us)
     duration = network.settings.duration_ms
     if duration is not None and t_stop is None:
         keep = given.times < duration
         given = given._replace(times=given.times[keep], indices=given.indices[keep])
-        if step is None and network.is_recurrent:
-            t_stop = duration
-    if engine == "auto":
-        engine = "queue" if sweep.refusal(network) or len(given.times) > sweep.MAX_EVENTS else "sweep"
+    n = np.size(given.times) if t_stop is None else np.count_nonzero(given.times <= t_stop)
+    chosen, settings = choose(network, engine, Settings(dtype, step_ms, events=int(n)))
+    if chosen.exact and network.is_recurrent and t_stop is None:
+        t_stop = duration
+    options = _check_record(network, record, potential_step, layers, chosen)
     if trace is None:
-        run = _run(network, given, engine, dtype, t_stop, step)
+        run = _run(network, given, chosen, settings, t_stop)
         if options == ("spikes",):
             return run
         from eventsnn.trace.memory import with_recorded
@@ -123,9 +117,9 @@ def simulate(
         return with_recorded(network, run, options, potential_step=potential_step, potential_layers=layers)
     from eventsnn.trace.writer import TraceWriter
 
-    config = {"engine": engine, "dtype": dtype, "t_stop": t_stop}
-    if step is not None:
-        config["step_ms"] = step
+    config: dict[str, Any] = {"engine": chosen.name, "dtype": settings.dtype, "t_stop": t_stop}
+    if settings.step_ms is not None:
+        config["step_ms"] = settings.step_ms
     # The file is begun before the simulation: a wrong option or an unwritable folder must not cost a run.
     with TraceWriter(
         trace,
@@ -136,7 +130,7 @@ def simulate(
         potential_layers=layers,
     ) as writer:
         try:
-            run = _run(network, given, engine, dtype, t_stop, step)
+            run = _run(network, given, chosen, settings, t_stop)
         except SimulationInterrupted as stopped:
             writer.append(stopped.record)
             writer.close()
@@ -146,14 +140,14 @@ def simulate(
 
 
 def _check_record(
-    network: Network, record: Iterable[str], step: float, layers: tuple[str, ...] | None, engine: str
+    network: Network, record: Iterable[str], step: float, layers: tuple[str, ...] | None, engine: Engine
 ) -> tuple[str, ...]:
     """What to record; what is commonest needs no more modules."""
     if record == ("spikes",) and layers is None:
         return ("spikes",)
     from eventsnn.trace.memory import check_recording
 
-    return check_recording(network, record, step, layers, engine)
+    return check_recording(network, record, step, layers, engine.name)
 
 
 class InputSpikes(NamedTuple):
@@ -170,46 +164,14 @@ class InputSpikes(NamedTuple):
 
 
 def _run(
-    network: Network,
-    given: InputSpikes,
-    engine: str,
-    dtype: str,
-    t_stop: float | None,
-    step_ms: float | None,
+    network: Network, given: InputSpikes, engine: Engine, settings: Settings, t_stop: float | None
 ) -> SpikeRecord:
     origin = given.origin_us or 0
     try:
-        run = _run_engine(network, given.times, given.indices, engine, dtype, t_stop, step_ms)
+        run = engine.run_whole(network, given.times, given.indices, settings, t_stop)
     except SimulationInterrupted as stopped:
         raise SimulationInterrupted(replace(stopped.record, origin_us=origin)) from None
     return replace(run, origin_us=origin)
-
-
-def _run_engine(
-    network: Network,
-    times: np.ndarray,
-    indices: np.ndarray,
-    engine: str,
-    dtype: str,
-    t_stop: float | None,
-    step_ms: float | None,
-) -> SpikeRecord:
-    if engine == "twin":
-        if np.dtype(dtype) != np.float64:
-            raise SimulationError("engine 'twin' computes in float64 only")
-        return twin.run(network.lowered, times, indices, t_stop=t_stop)
-    if step_ms is not None:
-        if np.dtype(dtype) != np.float32:
-            raise SimulationError(
-                "engine 'clocked' computes in float32 only; engine 'queue' or 'sweep' runs the network in "
-                "exact time"
-            )
-        return clocked.run(network, times, indices, t_stop=t_stop, step_ms=step_ms)
-    if engine == "queue":
-        network = network.lowered
-    module: Any = {"queue": queue, "sweep": sweep}[engine]
-    record: SpikeRecord = module.run(network, times, indices, dtype=dtype, t_stop=t_stop)
-    return record
 
 
 def to_input(network: Network, events: Any, origin_us: int | None = None) -> InputSpikes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._util.arguments import check_choice, check_time
+from eventsnn._util.arguments import check_time
 from eventsnn._util.saved import StateError, StateReader
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
@@ -18,15 +18,12 @@ from eventsnn.events.origin import find_origin
 from eventsnn.model import Dense, Network
 from eventsnn.model.bias import Certain, InParts
 from eventsnn.model.steps import check_network
-from eventsnn.simulate.engines import streaming
-from eventsnn.simulate.engines.arguments import check_dtype, check_input, check_t_stop, endless, in_order
-from eventsnn.simulate.engines.streaming import State, Stream, Train
-from eventsnn.simulate.engines.twin import TwinStream
+from eventsnn.simulate.engines import Settings, State, Train, choose
+from eventsnn.simulate.engines.arguments import check_input, check_t_stop, endless, in_order
 from eventsnn.simulate.run import InputSpikes, to_input
 from eventsnn.simulate.state import SavedState, damaged, load_state, save_state
 from eventsnn.trace.record import ExitReason, SpikeRecord, decide, describe_decision, make_record
 
-ENGINES = ("auto", "queue", "sweep", "twin")
 # Neuron updates in one go of a first layer: some 20 ms, and arrays of a few MB.
 PART_UPDATES = 1 << 24
 MOST_EVENTS, FEWEST_EVENTS = 1 << 15, 256
@@ -92,25 +89,12 @@ class Simulation:
         origin_us: int | None = None,
     ) -> None:
         check_network(network)
-        real = check_dtype(dtype)
-        check_choice("engine", engine, ENGINES, SimulationError)
-        if engine == "twin" and real is not np.float64:
-            raise SimulationError("engine 'twin' computes in float64 only")
-        if engine == "auto" and network.settings.engine == "clocked":
-            raise SimulationError(
-                "the network was trained on a clock, which does not run in parts; engine 'queue' or 'sweep' "
-                "runs it in exact time"
-            )
-        self.network, self.dtype = network, np.dtype(real).name
+        chosen, settings = choose(network, engine, Settings(dtype, in_parts=True))
+        self.network, self.engine, self.dtype = network, chosen.name, str(settings.dtype)
         self.t_stop = t_stop
         # A stop that is missing is a matter for `finish`.
         self._stop = math.inf if t_stop is None else check_t_stop(network, t_stop)
-        self.engine = engine if engine == "twin" else streaming.choose(network, engine)
-        self._stream: Stream = (
-            TwinStream(network.lowered)
-            if self.engine == "twin"
-            else streaming.make_stream(network, self.engine, real)
-        )
+        self._run = chosen.start(network, settings)
         widest = max((layer.neurons for layer in network.layers if isinstance(layer, Dense)), default=1)
         self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
         self._held: Train = (np.empty(0), np.empty(0, np.int32))  # at the last instant
@@ -218,7 +202,7 @@ class Simulation:
 
     def _arrays(self) -> State:
         """The state, as `SavedState` has it."""
-        arrays = {f"state/{name}": array for name, array in self._stream.save().items()}
+        arrays = {f"state/{name}": array for name, array in self._run.save().items()}
         arrays |= {f"bias/{name}": array for name, array in self._bias.save().items()}
         arrays |= {f"counts/{name}": counts for name, counts in self.counts.items()}
         for number, (times, neurons) in enumerate([self._held, *self._early]):
@@ -292,7 +276,7 @@ class Simulation:
         for name, counts in self.counts.items():
             counts[...] = state.numbers(f"counts/{name}", counts.shape, np.int64, lowest=0)
         following = self._bias.restore(state.within("bias/"), now)
-        self._stream.restore(state.within("state/"), now, following)
+        self._run.restore(state.within("state/"), now, following)
         state.close()
 
     def _to_input(self, events: Any) -> InputSpikes:
@@ -318,7 +302,7 @@ class Simulation:
             bias = self._bias.take(horizon)
             biases = bias.times
             for part, border in self._cut(given, horizon):
-                parts.append(self._stream.advance(part, border, self._stop, bias))
+                parts.append(self._run.advance(part, border, self._stop, bias))
                 bias = Certain(bias.times[:0], bias.following)
         except OverflowError as error:
             raise endless(error) from None

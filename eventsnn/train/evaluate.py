@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._util.arguments import check_choice, to_float
+from eventsnn._util.arguments import to_float
 from eventsnn._util.threads import Pool
 from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import cap_per_class
 from eventsnn.errors import NetworkError, SilentOutputWarning, SimulationError
 from eventsnn.model import Network, RunSettings
-from eventsnn.model.steps import check_network, choose_step
+from eventsnn.model.steps import check_network
+from eventsnn.simulate.engines import Settings, candidates
 from eventsnn.train.batches import BatchLoader, check_source, cut
-from eventsnn.train.forward import Forward, clocked_forward, exact_forward, stopped_forward
+from eventsnn.train.forward import Forward, choose_forward
 from eventsnn.train.labels import match_source
 from eventsnn.train.predictions import Counted, Predictions
 from eventsnn.train.progress import progress_bar
 
 BATCH = 16
-ENGINES = ("auto", "queue", "sweep", "clocked")
 SILENT = (
     "no output neuron fired in {n} recordings; 'eventsnn simulate' says which layer falls silent: lower its "
     "threshold (network.replace) or give it larger weights (initial_weight), and check the sensor"
@@ -114,7 +114,7 @@ def evaluate(
         For instance `eventsnn.data.Folder`; or a data set of tonic's, see `eventsnn.data.from_tonic`; or a
         list of (events, label). Its recordings are read as the data set says: the reading options of training
         (columns, crop, ...) are applied by ``eventsnn evaluate`` alone, so give `Folder` the same.
-    engine : {"auto", "queue", "sweep", "clocked"}
+    engine : {"auto", "queue", "sweep", "twin", "clocked"}
         ``auto`` takes the engine that the network was trained with (`Network.settings`); in exact time, that
         is ``queue`` or ``sweep``, which give the same spikes. ``clocked`` takes the authors' steps, up to and
         including that of a recording's last event. See `eventsnn.simulate`.
@@ -144,24 +144,16 @@ def evaluate(
         For an unreadable recording, unless the data set is told to skip such.
     """
     check_network(network)
-    check_choice("engine", engine, ENGINES, SimulationError)
-    step = choose_step(network, engine, step_ms)
+    candidates(network, engine)  # an unknown engine should be known before the data are read
     network = network.with_settings(_settle(network.settings, duration_ms))
     source = as_source(data, network.input.sensor_size)
     source = match_source(network, source, "the data set")
     check_source(network, source, "the data set")
     indices = np.arange(len(source)) if per_class is None else cap_per_class(source.labels, per_class, seed)
     with Pool(threads) as pool:
-        if step is not None:
-            if t_stop is not None:
-                raise SimulationError(
-                    "t_stop is for exact time; on the clock, say how long a recording lasts: duration_ms"
-                )
-            engine, forward = "clocked", clocked_forward(network, step, dtype, pool)
-        elif t_stop is not None:
-            engine, forward = stopped_forward(network, engine, dtype, t_stop, pool)
-        else:
-            engine, forward = exact_forward(network, engine, dtype, pool)
+        engine, step, forward = choose_forward(
+            network, engine, Settings(dtype, step_ms, fast=True), t_stop, pool
+        )
         feeder = BatchLoader(source, network.input.neurons, settings=network.settings)
         start = time.perf_counter()
         found = count_outputs(forward, network.output.neurons, feeder, indices, pool, progress=progress)

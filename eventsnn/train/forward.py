@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -12,13 +11,11 @@ from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
-from eventsnn.model.steps import check_clock
-from eventsnn.simulate.engines import queue, sweep
-from eventsnn.simulate.engines.arguments import check_dtype, check_t_stop
+from eventsnn.simulate.engines import Engine, Settings, candidates, choose
+from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.engines.clocked import ClockedNetwork
 from eventsnn.simulate.engines.packed import pack_once
 from eventsnn.simulate.engines.sweep import Arrivals
-from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.clocked_runs import run_samples, steps_of
 from eventsnn.train.frozen_prefix import split_frozen_prefix
 from eventsnn.train.learner import run_forward
@@ -27,15 +24,57 @@ Forward: TypeAlias = Callable[[Arrivals], np.ndarray]
 """From samples to output spike counts, int64 array (samples, outputs)."""
 
 
-def clocked_forward(network: Network, step_ms: float, dtype: str | None, pool: Pool) -> Forward:
-    """Through all layers on the clock; SimulationError if it cannot run the network."""
-    if check_dtype("float32" if dtype is None else dtype) is not np.float32:
-        raise SimulationError(
-            "engine 'clocked' computes in float32 only; engine 'queue' or 'sweep' runs the network in exact "
-            "time"
-        )
-    check_clock(network, step_ms)
-    clock, last = ClockedNetwork(network, step_ms=step_ms), len(network.layers)
+def choose_forward(
+    network: Network, engine: str, settings: Settings, t_stop: float | None, pool: Pool
+) -> tuple[str, float | None, Forward]:
+    """(engine, its step, forward pass) for the recordings of a data set.
+
+    In exact time each runs until all is quiet, or until `t_stop`, ms. Networks with recurrent connections
+    besides those of reservoirs need that, or a stated end of a sample.
+
+    Raises
+    ------
+    SimulationError
+        If no engine can run the network so.
+    """
+    outputs = network.output.neurons
+    if not candidates(network, engine)[-1].exact:
+        if t_stop is not None:
+            raise SimulationError(
+                "t_stop is for exact time; on the clock, say how long a recording lasts: duration_ms"
+            )
+        chosen, settings = choose(network, engine, settings)
+        if chosen.name == "clocked":
+            return chosen.name, settings.step_ms, _on_the_clock(network, settings, pool)
+        return chosen.name, settings.step_ms, _one_by_one(chosen, network, settings, None, outputs, pool)
+    front, chain = split_frozen_prefix(network) if t_stop is None else (None, network)
+    if t_stop is None and chain.is_recurrent:
+        t_stop, front, chain = network.settings.duration_ms, None, network
+        if t_stop is None:
+            raise SimulationError(
+                "t_stop: a network with recurrent connections may fire for ever; give t_stop in ms (--t-stop)"
+            )
+    if t_stop is not None:
+        if engine == "sweep":
+            raise SimulationError("engine 'sweep' takes no t_stop here; use engine='queue'")
+        engine, t_stop = "queue" if engine == "auto" else engine, check_t_stop(network, t_stop)
+    chosen, settings = choose(chain, engine, settings)
+    if chosen.name == "sweep":
+        packed = pack_once(chain, settings.real)
+        return "sweep", None, lambda samples: run_forward(packed, samples, pool, front).counts
+    if front and network.input.has_bias:
+        raise SimulationError(f"engine {chosen.name!r} knows no biases above a reservoir; use engine='auto'")
+    forward = _one_by_one(chosen, chain, settings, t_stop, outputs, pool)
+    if front is None:
+        return chosen.name, None, forward
+    return chosen.name, None, lambda samples: forward(front.spikes(samples, pool))
+
+
+def _on_the_clock(network: Network, settings: Settings, pool: Pool) -> Forward:
+    """Engine clocked, many samples side by side."""
+    assert settings.step_ms is not None
+    step_ms, last = settings.step_ms, len(network.layers)
+    clock = ClockedNetwork(network, step_ms=step_ms)
 
     def forward(samples: Arrivals) -> np.ndarray:
         runs = run_samples(clock, samples, steps_of(samples, step_ms), samples.ends.tolist(), pool)
@@ -44,64 +83,21 @@ def clocked_forward(network: Network, step_ms: float, dtype: str | None, pool: P
     return forward
 
 
-def exact_forward(network: Network, engine: str, dtype: str | None, pool: Pool) -> tuple[str, Forward]:
-    """(engine, forward pass) in exact time, until all is quiet; SimulationError if that cannot be.
-
-    A network with recurrent connections runs until the stated end of a sample, if there is one.
-    """
-    front, chain = split_frozen_prefix(network)
-    if chain.is_recurrent and network.settings.duration_ms is not None:
-        return stopped_forward(network, engine, dtype, network.settings.duration_ms, pool)
-    if chain.is_recurrent:
-        raise SimulationError(
-            "t_stop: a network with recurrent connections may fire for ever; give t_stop in ms (--t-stop)"
-        )
-    reason = sweep.refusal(chain)
-    if engine == "sweep" and reason:
-        raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
-    if not (engine == "queue" or reason):
-        packed = pack_once(chain, check_dtype("float32" if dtype is None else dtype))
-        return "sweep", lambda samples: run_forward(packed, samples, pool, front).counts
-    if front and network.input.has_bias:
-        raise SimulationError("engine 'queue' knows no biases above a reservoir; use engine='auto'")
-    run = _through_queue(chain, dtype, None)
-    outputs = network.output.neurons
+def _one_by_one(
+    engine: Engine, network: Network, settings: Settings, t_stop: float | None, outputs: int, pool: Pool
+) -> Forward:
+    """Any engine; the threads share the samples, each of which is run on its own."""
 
     def forward(samples: Arrivals) -> np.ndarray:
-        return _share_counts(run, front.spikes(samples, pool) if front else samples, outputs, pool)
+        counts = np.empty((len(samples), outputs), np.int64)
+        turns = WorkCounter(len(samples))
 
-    return "queue", forward
+        def work() -> None:
+            while (sample := turns.take()) >= 0:
+                run = engine.run_whole(network, *samples.sample(sample), settings, t_stop)
+                counts[sample] = run.output.counts
 
+        pool.share(work)
+        return counts
 
-def stopped_forward(
-    network: Network, engine: str, dtype: str | None, t_stop: float, pool: Pool
-) -> tuple[str, Forward]:
-    """(engine, forward pass) in exact time of any network, recurrent ones too, until `t_stop`, ms."""
-    if engine not in ("auto", "queue"):
-        raise SimulationError(f"engine {engine!r} takes no t_stop here; use engine='queue'")
-    run = _through_queue(network, dtype, check_t_stop(network, t_stop))
-    return "queue", lambda samples: _share_counts(run, samples, network.output.neurons, pool)
-
-
-def _through_queue(
-    network: Network, dtype: str | None, t_stop: float | None
-) -> Callable[[np.ndarray, np.ndarray], SpikeRecord]:
-    """Engine queue for one sample, in the precision that suits the network best if none is given."""
-    lowered = network.lowered
-    real = np.dtype(check_dtype(queue.default_dtype(lowered) if dtype is None else dtype)).name
-    return partial(queue.run, lowered, dtype=real, t_stop=t_stop)
-
-
-def _share_counts(
-    run: Callable[[np.ndarray, np.ndarray], SpikeRecord], samples: Arrivals, outputs: int, pool: Pool
-) -> np.ndarray:
-    """Output counts of samples that the threads share, each run on its own."""
-    counts = np.empty((len(samples), outputs), np.int64)
-    turns = WorkCounter(len(samples))
-
-    def work() -> None:
-        while (sample := turns.take()) >= 0:
-            counts[sample] = run(*samples.sample(sample)).output.counts
-
-    pool.share(work)
-    return counts
+    return forward

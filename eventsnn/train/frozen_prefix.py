@@ -8,7 +8,7 @@ from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
 from eventsnn.model import Input, Network, Reservoir
-from eventsnn.simulate.engines import queue
+from eventsnn.simulate.engines import Settings, choose
 from eventsnn.simulate.engines.clocked import ClockedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.clocked_runs import run_samples, steps_of
@@ -28,8 +28,9 @@ class FrozenPrefix:
 
     def __init__(self, network: Network, step_ms: float | None = None) -> None:
         self.network = network
-        self._lowered = network.lowered
         self._clock = None if step_ms is None else ClockedNetwork(network, step_ms=step_ms)
+        if step_ms is None:
+            self._engine, self._settings = choose(network, "queue", Settings())
 
     def spikes(self, samples: Arrivals, pool: Pool) -> Arrivals:
         """Spikes of the last layer for every sample, sorted by (time, neuron) within each.
@@ -48,7 +49,9 @@ class FrozenPrefix:
 
         def work() -> None:
             while (sample := turns.take()) >= 0:
-                record = queue.run(self._lowered, *samples.sample(sample), t_stop=ends[sample])
+                record = self._engine.run_whole(
+                    self.network, *samples.sample(sample), self._settings, ends[sample]
+                )
                 trains[sample] = record.output.times, record.output.neurons
 
         pool.share(work)

@@ -118,14 +118,14 @@ def test_the_sweep_engine_keeps_the_layers_it_has_finished(monkeypatch):
     events = (np.arange(20.0), np.arange(20) % 5)
     whole = simulate(net, events, engine="sweep")
     assert min(len(whole[name]) for name in whole.layers) > 0
-    run_layer = sweep.run_layer
+    sweep_all = sweep.sweep_all
 
-    def stopped(packed, number, *arguments):
+    def stopped(packed, number, *arguments, **more):
         if number == 1:
             raise KeyboardInterrupt
-        return run_layer(packed, number, *arguments)
+        return sweep_all(packed, number, *arguments, **more)
 
-    monkeypatch.setattr(sweep, "run_layer", stopped)
+    monkeypatch.setattr(sweep, "sweep_all", stopped)
     with pytest.raises(SimulationInterrupted) as caught:
         simulate(net, events, engine="sweep")
     record = caught.value.record

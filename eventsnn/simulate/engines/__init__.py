@@ -1,1 +1,115 @@
-"""Engines: thin drivers that check once, run a kernel in bounded chunks and return a `SpikeRecord`."""
+"""The engines, each of which says itself what it cannot run, and the choice among them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+
+from eventsnn.errors import SimulationError
+from eventsnn.model import Network
+from eventsnn.model.settings import DEFAULT_STEP_MS
+from eventsnn.simulate.engines.engine import BrokenOff, Engine, Run, Settings, State, Train
+
+__all__ = [
+    "AUTOMATIC",
+    "ENGINES",
+    "BrokenOff",
+    "Engine",
+    "Run",
+    "Settings",
+    "State",
+    "Train",
+    "candidates",
+    "choose",
+    "engine_names",
+    "find_engine",
+]
+
+ENGINES = {
+    "queue": "eventsnn.simulate.engines.queue:ENGINE",
+    "sweep": "eventsnn.simulate.engines.sweep:ENGINE",
+    "twin": "eventsnn.simulate.engines.twin:ENGINE",
+    "clocked": "eventsnn.simulate.engines.clocked:ENGINE",
+}
+"""The registry: name -> "module:object", an `Engine` that is imported when it is first asked for."""
+
+AUTOMATIC = ("sweep", "queue")
+"""Engine "auto" is, in exact time, the first of these that can run the network."""
+
+
+def engine_names() -> tuple[str, ...]:
+    """What may be asked for: "auto" and every registered engine."""
+    return ("auto", *ENGINES)
+
+
+def find_engine(name: str) -> Engine:
+    """The registered engine of this name.
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+    """
+    module, _, attribute = ENGINES[name].partition(":")
+    engine: Engine = getattr(import_module(module), attribute)
+    return engine
+
+
+def candidates(network: Network, engine: str) -> list[Engine]:
+    """The engines that `engine` may mean, the first that can run the network to be taken.
+
+    "auto" means: as the network was trained (`Network.settings`), by default in exact time, with the first of
+    `AUTOMATIC` that can.
+
+    Raises
+    ------
+    SimulationError
+        An unknown engine.
+    """
+    if engine not in engine_names():
+        raise SimulationError(f"engine must be one of {', '.join(engine_names())}, got {engine!r}")
+    if engine != "auto":
+        return [find_engine(engine)]
+    names = ("clocked",) if network.settings.engine == "clocked" else AUTOMATIC
+    return [find_engine(name) for name in names]
+
+
+def choose(network: Network, engine: str, settings: Settings) -> tuple[Engine, Settings]:
+    """The engine to run a network with, and the settings completed by its dtype and step.
+
+    Parameters
+    ----------
+    network : Network
+    engine : str
+        A registered name, or "auto"; see `candidates`.
+    settings : Settings
+
+    Raises
+    ------
+    SimulationError
+        An unknown engine, or one that cannot run the network so; a step for exact time.
+    """
+    *others, last = candidates(network, engine)
+    if settings.in_parts and not last.in_parts:
+        raise _not_in_parts(engine)
+    if last.exact and settings.step_ms is not None:
+        raise SimulationError(
+            f"step_ms is for engine 'clocked', and engine {engine!r} runs this network in exact time; "
+            "leave it out, or choose engine 'clocked'"
+        )
+    if not last.exact and settings.step_ms is None:
+        settings = replace(settings, step_ms=network.settings.step_ms or DEFAULT_STEP_MS)
+    for each in others:
+        if each.refusal(network, settings) is None:
+            return each, each.settle(network, settings)
+    return last, last.settle(network, settings)
+
+
+def _not_in_parts(engine: str) -> SimulationError:
+    if engine == "auto":
+        return SimulationError(
+            "the network was trained on a clock, which does not run in parts; engine 'queue' or 'sweep' runs "
+            "it in exact time"
+        )
+    names = ("auto", *(name for name in ENGINES if find_engine(name).in_parts))
+    return SimulationError(f"engine must be one of {', '.join(names)} in parts, got {engine!r}")

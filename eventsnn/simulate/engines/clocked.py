@@ -17,23 +17,25 @@ from typing import Any
 import numpy as np
 
 from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedLink, ClockedRun
+from eventsnn.errors import NetworkError
 from eventsnn.model import Conv, Dense, Network, Pool, Projection
 from eventsnn.model.bias import last_time, spike_times
-from eventsnn.model.settings import DEFAULT_STEP_MS
+from eventsnn.model.settings import DEFAULT_STEP_MS, check_step
 from eventsnn.model.spatial import Geometry
 from eventsnn.model.steps import (
     SLACK,
-    check_clock,
     check_length,
     count_steps,
     further_connections,
     last_step,
     latency_steps,
+    refusal,
     sparse_weights,
     to_steps,
 )
 from eventsnn.simulate.engines.arguments import check_input, check_t_stop
 from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack
+from eventsnn.simulate.engines.engine import Engine, Settings
 from eventsnn.simulate.engines.precision import check_network, overflow
 from eventsnn.trace.record import SpikeRecord, make_record
 
@@ -274,55 +276,66 @@ def _constants(layer: Dense | Conv | Pool, step_ms: float) -> tuple[np.ndarray, 
     return np.array(numbers, np.float32), refractory, latency, exact
 
 
-def run(
-    network: Network,
-    times_ms: np.ndarray,
-    indices: np.ndarray,
-    *,
-    t_stop: float | None,
-    step_ms: float = DEFAULT_STEP_MS,
-) -> SpikeRecord:
-    """Simulate in steps.
+class ClockedEngine(Engine):
+    """Steps of `Settings.step_ms`, whole recordings only; see `Engine`.
 
-    Parameters
-    ----------
-    network : Network
-        Without resting potentials; refractory periods and delays are whole steps.
-    times_ms, indices : arrays (n,)
-        Input spikes. A time falls into the step floor(t / step_ms); several spikes of a neuron in one step
-        count once, those of the bias neuron, too.
-    t_stop : float, optional
-        End of the run, ms, whose step is the last; by default the end of the network's samples
-        (`RunSettings.duration_ms`), or the last event.
-    step_ms : float
-        Length of a step, ms, > 0.
-
-    Returns
-    -------
-    SpikeRecord
-        float32; times in ms are whole steps.
-
-    Raises
-    ------
-    SimulationError
-        Naming what the clock cannot do.
+    For networks without resting potentials, whose refractory periods and delays are whole steps. A time falls
+    into the step floor(t / step_ms); several spikes of a neuron in one step count once, those of the bias
+    neuron, too. Spike times, in ms, are whole steps.
     """
-    check_clock(network, step_ms)
-    last = last_time(network, times_ms)
-    duration = network.settings.duration_ms if t_stop is None else None
-    if duration is not None:
-        stop = float(np.nextafter(duration, 0.0))
-    else:
-        stop = check_t_stop(network, last if t_stop is None else t_stop)
-        last = min(last, stop)
-    steps = count_steps(duration, step_ms) if duration is not None else last_step(stop, step_ms) + 1
-    check_length(steps, step_ms, "t_stop" if duration is None else "duration_ms")
-    times, neurons, _ = check_input(network, times_ms, indices, stop)
-    clock = ClockedNetwork(network, step_ms=step_ms)
-    found = clock.run(times, neurons, steps, last)
-    trains = [clock.train(found, number + 1) for number in range(len(network.layers))]
-    biases = clock.bias_steps(last, steps) * step_ms
-    end = stop if duration is None else duration
-    return make_record(
-        network, trains, (times, neurons), end, "clocked", "float32", bias=biases, step_ms=step_ms
-    )
+
+    name = "clocked"
+    exact = False
+    dtypes = ("float32",)
+    in_parts = False
+
+    def refusal(self, network: Network, settings: Settings) -> str | None:
+        """See `Engine`."""
+        step_ms = _step(settings)
+        try:
+            check_step(step_ms)
+        except NetworkError as error:
+            return f"engine 'clocked': {error}"
+        reason = refusal(network, step_ms)
+        return None if reason is None else f"engine 'clocked': {reason}"
+
+    def run_whole(
+        self,
+        network: Network,
+        times_ms: np.ndarray,
+        indices: np.ndarray,
+        settings: Settings,
+        t_stop: float | None,
+    ) -> SpikeRecord:
+        """See `Engine`; `t_stop` is a time whose step is the last.
+
+        By default that is the end of the network's samples (`RunSettings.duration_ms`), or the last event: a
+        clock has to be told when to stop.
+        """
+        step_ms = _step(settings)
+        last = last_time(network, times_ms)
+        duration = network.settings.duration_ms if t_stop is None else None
+        if duration is not None:
+            stop = float(np.nextafter(duration, 0.0))
+        else:
+            stop = check_t_stop(network, last if t_stop is None else t_stop)
+            last = min(last, stop)
+        steps = count_steps(duration, step_ms) if duration is not None else last_step(stop, step_ms) + 1
+        check_length(steps, step_ms, "t_stop" if duration is None else "duration_ms")
+        times, neurons, _ = check_input(network, times_ms, indices, stop)
+        clock = ClockedNetwork(network, step_ms=step_ms)
+        found = clock.run(times, neurons, steps, last)
+        trains = [clock.train(found, number + 1) for number in range(len(network.layers))]
+        biases = clock.bias_steps(last, steps) * step_ms
+        end = stop if duration is None else duration
+        return make_record(
+            network, trains, (times, neurons), end, "clocked", "float32", bias=biases, step_ms=step_ms
+        )
+
+
+def _step(settings: Settings) -> float:
+    return DEFAULT_STEP_MS if settings.step_ms is None else settings.step_ms
+
+
+ENGINE = ClockedEngine()
+run = ENGINE.run

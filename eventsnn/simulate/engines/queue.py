@@ -1,4 +1,9 @@
-"""Driver of the priority-queue engine: any graph of dense layers and connections, with delays."""
+"""The priority-queue engine: any graph of dense layers and connections, with delays.
+
+Sparse networks, and spatial ones, which are sparse here, are run by the windowed schedule
+(`eventsnn.simulate.engines.windows`), which knows float64 only. Where float32 is asked for, or they hold a
+loop that takes (next to) no time, their weights are made dense.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,16 @@ import math
 
 import numpy as np
 
-from eventsnn._ext.engine_queue import QueueState, run_queue
-from eventsnn.errors import SimulationError
-from eventsnn.model import Network, bias
+from eventsnn._ext.engine_queue import QueueState, run_queue, search_queue
+from eventsnn._util.saved import StateReader
+from eventsnn.model import Network
+from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.simulate.engines import windows
-from eventsnn.simulate.engines.arguments import check_dtype, check_input, endless
+from eventsnn.simulate.engines.blocks import WIDTH, block_count
+from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Run, Settings, State, Train
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
 from eventsnn.simulate.engines.precision import check_state
-from eventsnn.trace.record import SimulationInterrupted, SpikeRecord, make_record
+from eventsnn.simulate.engines.restoring import read_layer_arrays
 
 # Neuron updates between two looks at the signals: 5 to 80 ms.
 CHUNK = 2_000_000
@@ -21,103 +28,62 @@ CHUNK = 2_000_000
 DENSE_LIMIT = 2 << 30
 
 
-def run(
-    network: Network,
-    times_ms: np.ndarray,
-    indices: np.ndarray,
-    *,
-    dtype: str = "float64",
-    t_stop: float | None = None,
-) -> SpikeRecord:
-    """Simulate a network on input spikes, exactly.
+class QueueEngine(Engine):
+    """See `Engine`."""
 
-    Sparse networks, and spatial ones, which are sparse here, are run by the windowed schedule
-    (`eventsnn.simulate.engines.windows`), which knows float64 only. Where float32 is asked for, or they hold
-    a loop that takes (next to) no time, their weights are made dense.
+    name = "queue"
 
-    Parameters
-    ----------
-    network : Network
-    times_ms : float array (n,)
-        Times of the input spikes, ms, in any order.
-    indices : int array (n,)
-        Input neuron of each.
-    dtype : {"float64", "float32"}
-        Precision of membrane potentials, currents and weights; times are float64 always.
-    t_stop : float, optional
-        Last time to simulate, ms, included. None runs until no neuron can fire any more.
+    def refusal(self, network: Network, settings: Settings) -> str | None:
+        """See `Engine`."""
+        network = network.lowered
+        sparse = bool(network.sparse_keys)
+        reason = windows.refusal(network) if sparse else None
+        if settings.in_parts:
+            whole = None
+            if network.input.has_bias:
+                whole = "it has biases; simulate the recording whole"
+            elif sparse and reason is None:
+                whole = (
+                    f"the weights of {network.sparse_keys[0]!r} are sparse, and the schedule for sparse "
+                    "weights takes its input at once; make the weights dense (.toarray()) to stream, or "
+                    "simulate the recording whole"
+                )
+            if whole is not None:
+                return f"engine 'queue' cannot run this network in parts: {whole}"
+        if not sparse or _runs_in_windows(network, settings):
+            return None
+        return _dense_refusal(network, settings, reason or "dtype 'float32' is asked for")
 
-    Returns
-    -------
-    SpikeRecord
+    def start(self, network: Network, settings: Settings) -> Run:
+        """See `Engine`."""
+        network = network.lowered
+        if _runs_in_windows(network, settings):
+            return windows.WindowsRun(network)
+        packed = pack_once(network, settings.real)
+        return QueueRun(packed, len(network.layers))
 
-    Raises
-    ------
-    SimulationError
-        For bad arguments, see `check_input`; for sparse weights that must be made dense and do not fit.
-    SimulationInterrupted
-        On Ctrl-C, with the record up to then.
-    """
-    real = check_dtype(dtype)
-    if network.sparse_keys:
-        reason = windows.refusal(network)
-        if reason is None and real is np.float64:
-            return windows.run(network, times_ms, indices, t_stop=t_stop)
-        check_dense_size(network, real, reason or "dtype 'float32' is asked for")
-    return run_packed(pack_once(network, real), times_ms, indices, t_stop=t_stop)
+    def fastest_dtype(self, network: Network) -> str:
+        """See `Engine`; where weights stay sparse, it is float64."""
+        return "float64" if _runs_in_windows(network.lowered, Settings("float64")) else "float32"
 
 
-def default_dtype(network: Network) -> str:
-    """The precision in which this engine runs a network fastest: float64 where weights stay sparse."""
-    return "float64" if network.sparse_keys and windows.refusal(network) is None else "float32"
+def _runs_in_windows(network: Network, settings: Settings) -> bool:
+    """Whether the windowed schedule takes a lowered network."""
+    wide = settings.dtype in (None, "float64")
+    return wide and bool(network.sparse_keys) and windows.refusal(network) is None
 
 
-def check_dense_size(network: Network, real: type[np.floating], reason: str) -> None:
-    """Refuse sparse weights that would need more than `DENSE_LIMIT` bytes when made dense, for a `reason`.
-
-    Raises
-    ------
-    SimulationError
-    """
-    need = sum(post * pre for post, pre in network.weight_shapes().values()) * np.dtype(real).itemsize
-    if need > DENSE_LIMIT:
-        raise SimulationError(
-            f"{reason}; without that the sparse weights of {', '.join(network.sparse_keys)} would do, "
-            f"but with it all weights must be made dense, and {need / 2**30:.1f} GiB are more than "
-            f"{DENSE_LIMIT / 2**30:g}"
-        )
-
-
-def run_packed(
-    packed: PackedNetwork, times_ms: np.ndarray, indices: np.ndarray, *, t_stop: float | None = None
-) -> SpikeRecord:
-    """`run` for a network that is packed already."""
-    times, inputs, stop = check_input(packed.network, times_ms, indices, t_stop)
-    biases = bias.until(packed.network, times_ms, stop)
-    state = packed.state(biases)
-    chunks = Chunks(state, packed.flat)
-
-    def record(t_end: float, interrupted: bool = False) -> SpikeRecord:
-        trains = [state.spikes(n) for n in range(len(packed.network.layers))]
-        return make_record(
-            packed.network,
-            trains,
-            (times, inputs),
-            t_end,
-            "queue",
-            packed.flat.dtype.name,
-            interrupted=interrupted,
-            bias=biases,
-        )
-
-    try:
-        while not chunks.advance(times, inputs, stop):
-            pass
-    except KeyboardInterrupt:
-        raise SimulationInterrupted(record(state.now, interrupted=True)) from None
-    except OverflowError as error:
-        raise endless(error) from None
-    return record(stop)
+def _dense_refusal(network: Network, settings: Settings, reason: str) -> str | None:
+    """Why sparse weights cannot be made dense, which is so for a `reason`: they need too much memory."""
+    item = np.dtype(settings.dtype or "float64").itemsize
+    need = sum(post * pre for post, pre in network.weight_shapes().values()) * item
+    if need <= DENSE_LIMIT:
+        return None
+    return (
+        f"{reason}; without that the sparse weights of {', '.join(network.sparse_keys)} would do, "
+        f"but with it all weights must be made dense, and {need / 2**30:.1f} GiB are more than "
+        f"{DENSE_LIMIT / 2**30:g}"
+    )
 
 
 class Chunks:
@@ -156,3 +122,106 @@ def run_layer(
     while not chunks.advance(times, neurons, stop):
         pass
     return state.spikes(0)
+
+
+class QueueRun:
+    """A network, or one of its layers, in the middle of a simulation by this engine; see `Run`.
+
+    Parameters
+    ----------
+    packed : PackedNetwork
+    layers : int
+        How many are run.
+    number : int, optional
+        Of the one layer, whose input is then what arrives, bias included; the whole network by default.
+    """
+
+    def __init__(self, packed: PackedNetwork, layers: int, number: int | None = None) -> None:
+        self._packed, self._layers = packed, layers
+        self._given: Train = SILENCE
+        self._begin(packed.state() if number is None else packed.layer_state(number))
+
+    def _begin(self, state: QueueState) -> None:
+        self._state, self._chunks = state, Chunks(state, self._packed.flat)
+
+    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+        """See `Run`; of a whole network with biases, once from rest to infinity."""
+        if len(bias.times):  # the kernel takes them with the state
+            self._begin(self._packed.state(bias.times))
+        if len(self._given[0]):
+            given = (np.concatenate([self._given[0], given[0]]), np.concatenate([self._given[1], given[1]]))
+        times, inputs = given
+        # What happens at the horizon itself is left to the next part: more may arrive at that instant.
+        stop = min(stop, float(np.nextafter(horizon, -math.inf)) if horizon < math.inf else math.inf)
+        search_queue(self._state, times, inputs, *self._chunks.arrays, stop)
+        try:
+            while not self._chunks.advance(times, inputs, stop):
+                pass
+        except KeyboardInterrupt:
+            trains = [self._state.spikes(layer) for layer in range(self._layers)]
+            raise BrokenOff(trains, self._state.now) from None
+        done = self._state.drop_input()
+        self._given = times[done:].copy(), inputs[done:].copy()
+        return [self._state.take(layer) for layer in range(self._layers)]
+
+    def save(self) -> State:
+        """See `Run`."""
+        now, n_refractory, cursors, spikes = self._state.save()
+        u, i, end, _, refractory, _ = self._chunks.arrays
+        parts = {"u": u, "i": i, "end": end, "refractory": refractory, "now": now, "cursors": cursors}
+        state = {name: array.copy() for name, array in parts.items()} | {"n_refractory": n_refractory}
+        for number, (times, neurons) in enumerate([self._given, *spikes]):
+            state[f"times{number}"], state[f"neurons{number}"] = times, neurons
+        return state
+
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
+        """See `Run`."""
+        sizes, graph, delays = self._state.graph()
+        inputs = int(graph[graph[:, 0] < 0, 2].min())
+        places = np.concatenate([np.arange(block_count(size) * WIDTH) < size for size in sizes.tolist()])
+        read = read_layer_arrays(state, places, self._chunks.weights.dtype)
+        now = state.numbers("now", sizes.shape, np.float64, lowest=0.0, highest=horizon)
+        trains = [
+            state.train(f"times{n}", f"neurons{n}", int(size), highest=horizon)
+            for n, size in enumerate([inputs, *sizes])
+        ]
+        refractory = state.numbers("refractory", read["end"].shape, np.int32, lowest=0)
+        n_refractory = state.numbers("n_refractory", sizes.shape, np.int32, lowest=0)
+        _check_refractory(state, sizes, refractory, n_refractory, read["end"], now)
+        cursors = state.numbers("cursors", delays.shape, np.int64, lowest=0)
+        for (source, target, _), delay, cursor in zip(graph, delays, cursors, strict=True):
+            times = trains[source + 1][0]
+            # What is still under way arrives at a layer whose state is that of an earlier arrival.
+            if cursor > len(times) or (cursor < len(times) and times[cursor] + delay < now[target]):
+                raise state.error("cursors", f"holds {cursor}, which is not where the spikes under way begin")
+        state.close()
+        u, i, end, _, listed, _ = self._chunks.arrays
+        u[...], i[...], end[...], listed[...] = read["u"], read["i"], read["end"], refractory
+        self._given = trains[0]
+        self._state.restore(now, n_refractory, cursors, trains[1:])
+
+
+def _check_refractory(
+    state: StateReader,
+    sizes: np.ndarray,
+    refractory: np.ndarray,
+    n_refractory: np.ndarray,
+    end: np.ndarray,
+    now: np.ndarray,
+) -> None:
+    """The queue engine lists the neurons of each layer whose refractory period has not ended at `now`.
+
+    Raises
+    ------
+    StateError
+    """
+    first = 0
+    for size, count, t in zip(sizes.tolist(), n_refractory.tolist(), now.tolist(), strict=True):
+        ends = end[first : first + size]
+        if not np.array_equal(np.sort(refractory[first : first + count]), np.flatnonzero(ends >= t)):
+            raise state.error("refractory", "does not list the neurons in their refractory period")
+        first += block_count(size) * WIDTH
+
+
+ENGINE = QueueEngine()
+run = ENGINE.run

@@ -1,4 +1,4 @@
-"""Driver of the sweep engine: chains of layers, whole input trains at once.
+"""The sweep engine: chains of layers, whole input trains at once.
 
 On dense layers it gives the queue engine's bits; convolutions are summed in another order than there, where
 they are sparse weights, and agree to 1e-9 ms.
@@ -15,16 +15,19 @@ from eventsnn._ext.engine_sweep import sweep_blocks
 from eventsnn._ext.patches import count_patches, fill_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.saved import StateReader
 from eventsnn.errors import SimulationError
-from eventsnn.model import Conv, Dense, Network, Pool, Reservoir, bias
+from eventsnn.model import Conv, Dense, Network, Pool, Reservoir
+from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.model.spatial import Geometry
 from eventsnn.simulate.engines import queue
-from eventsnn.simulate.engines.arguments import check_dtype, check_input, endless
+from eventsnn.simulate.engines.arguments import in_order
 from eventsnn.simulate.engines.arrivals import Arrivals, Carried, LayerInput, Share, call
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
+from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Run, Settings, State, Train
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
 from eventsnn.simulate.engines.precision import overflow
-from eventsnn.trace.record import SimulationInterrupted, SpikeRecord, make_record
+from eventsnn.simulate.engines.restoring import read_layer_arrays
 
 # A kernel call runs one block through all input spikes at the least; more would keep Ctrl-C waiting too long.
 MAX_EVENTS = 8_000_000
@@ -51,6 +54,27 @@ def refusal(network: Network) -> str | None:
     return None
 
 
+class SweepEngine(Engine):
+    """See `Engine`."""
+
+    name = "sweep"
+
+    def refusal(self, network: Network, settings: Settings) -> str | None:
+        """See `Engine`."""
+        reason = refusal(network)
+        if reason is not None:
+            return f"engine 'sweep' cannot run this network: {reason}; use engine='queue'"
+        return _too_many(settings.events) if settings.events > MAX_EVENTS else None
+
+    def start(self, network: Network, settings: Settings) -> Run:
+        """See `Engine`."""
+        return SweepRun(pack_once(network, settings.real))
+
+
+def _too_many(events: int) -> str:
+    return f"engine 'sweep' takes up to {MAX_EVENTS} events at once, got {events}; use engine='queue'"
+
+
 @dataclass(frozen=True)
 class LayerSpikes:
     """What a layer fired.
@@ -67,74 +91,6 @@ class LayerSpikes:
     spikes: Arrivals
     by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
     counts: np.ndarray
-
-
-def run(
-    network: Network,
-    times_ms: np.ndarray,
-    indices: np.ndarray,
-    *,
-    dtype: str = "float64",
-    t_stop: float | None = None,
-) -> SpikeRecord:
-    """Simulate a chain of layers, exactly; arguments and result as `eventsnn.simulate.engines.queue.run`.
-
-    Raises
-    ------
-    SimulationError
-        Also for a network with further connections or a recording of more than `MAX_EVENTS` events.
-    """
-    reason = refusal(network)
-    if reason:
-        raise SimulationError(f"engine 'sweep' cannot run this network: {reason}; use engine='queue'")
-    return run_packed(pack_once(network, check_dtype(dtype)), times_ms, indices, t_stop=t_stop)
-
-
-def run_packed(
-    packed: PackedNetwork, times_ms: np.ndarray, indices: np.ndarray, *, t_stop: float | None = None
-) -> SpikeRecord:
-    """`run` for a network that is packed already."""
-    network = packed.network
-    times, inputs, stop = check_input(network, times_ms, indices, t_stop)
-    if len(times) > MAX_EVENTS:
-        raise SimulationError(
-            f"engine 'sweep' takes up to {MAX_EVENTS} events at once, got {len(times)}; use engine='queue'"
-        )
-    arrivals = Arrivals.join([(times, inputs)])
-    last = np.array([bias.last_time(network, times_ms)])
-    biases, kind = bias.until(network, times_ms, stop), packed.flat.dtype.name
-    trains: list[tuple[np.ndarray, np.ndarray]] = []
-    try:
-        for number, layer in enumerate(network.layers):
-            size = network.source_size(number - 1)
-            reached = arrivals.delayed(layer.delay).with_bias(network.input, size, last, layer.delay)
-            reached = _until(reached, stop)
-            if isinstance(layer, Conv | Pool):
-                fired = run_patches(packed, number, *reached.sample(0), stop)
-                arrivals = Arrivals.join([(fired.times, fired.neurons)])
-                trains.append(arrivals.sample(0))
-                continue
-            given = LayerInput.of(reached, packed.constants[number], packed.real)
-            arrivals = run_layer(packed, number, given, stop).spikes
-            trains.append(arrivals.sample(0))
-    except KeyboardInterrupt:
-        nothing = (np.empty(0), np.empty(0, np.int32))
-        trains += [nothing] * (len(network.layers) - len(trains))
-        record = make_record(
-            network, trains, (times, inputs), 0.0, "sweep", kind, interrupted=True, bias=biases
-        )
-        raise SimulationInterrupted(record) from None
-    except OverflowError as error:
-        raise endless(error) from None
-    return make_record(network, trains, (times, inputs), stop, "sweep", kind, bias=biases)
-
-
-def _until(arrivals: Arrivals, stop: float) -> Arrivals:
-    """Without what arrives after `stop`; for a single sample."""
-    if stop == math.inf:
-        return arrivals
-    keep = int(np.searchsorted(arrivals.times, stop, side="right"))
-    return Arrivals(arrivals.times[:keep], arrivals.neurons[:keep], np.array([0, keep]))
 
 
 def run_layer(
@@ -311,3 +267,137 @@ def order_by_block(spikes: Arrivals, neurons: int) -> LayerSpikes:
     return LayerSpikes(
         spikes, (spikes.times[order], spikes.neurons[order], ptr), counts.reshape(samples, neurons)
     )
+
+
+class _SweptLayer:
+    """A layer that the sweep takes from part to part: one sample, or one for each position if spatial.
+
+    It carries a state from the first part on that is not the last.
+    """
+
+    def __init__(self, packed: PackedNetwork, number: int) -> None:
+        self._packed, self._number = packed, number
+        self._layer = packed.network.layers[number]
+        if isinstance(self._layer, Conv | Pool):
+            samples, self._neurons = self._layer.geometry.patches, self._layer.shape[0]
+        else:
+            samples, self._neurons = 1, self._layer.neurons
+        self._samples = samples
+        self._carried: Carried | None = None
+
+    def _carry(self) -> Carried:
+        """The state that is carried, that of rest at first."""
+        if self._carried is None:
+            packed, blocks = self._packed, self._packed.blocks[str(self._layer.name)]
+            self._carried = Carried.rest(len(blocks), self._samples, packed.real)
+        return self._carried
+
+    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+        """See `Run`; the bias neuron is part of the input."""
+        layer, packed, number = self._layer, self._packed, self._number
+        if isinstance(layer, Conv | Pool):
+            arrivals = expand(layer.geometry, *given)
+        else:
+            arrivals = Arrivals.join([given])
+        carried = self._carry() if horizon < math.inf else self._carried
+        since = None if carried is None else carried.now[0].copy()
+        ready = LayerInput.of(arrivals, packed.constants[number], packed.real, since=since)
+        store = sweep_all(packed, number, ready, stop, carried=carried, until=horizon)
+        if isinstance(layer, Conv | Pool):
+            fired = merge_patches(layer, ready, store.collect())
+            return [(fired.times, fired.neurons)]
+        return [merge(store, layer.neurons, call).spikes.sample(0)]
+
+    def save(self) -> State:
+        """See `Run`."""
+        c = self._carry()
+        return {"u": c.u.copy(), "i": c.i.copy(), "end": c.end.copy(), "now": c.now.copy()}
+
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
+        """See `Run`."""
+        carried = self._carry()
+        blocks, samples, _ = carried.u.shape
+        places = (np.arange(blocks * WIDTH) < self._neurons).reshape(blocks, 1, WIDTH).repeat(samples, axis=1)
+        read = read_layer_arrays(state, places, carried.u.dtype)
+        read["now"] = state.numbers("now", carried.now.shape, np.float64, lowest=0.0, highest=horizon)
+        state.close()
+        for name, array in read.items():
+            getattr(carried, name)[...] = array
+
+
+class SweepRun:
+    """The sweep engine, part by part: layer after layer, each up to its own horizon."""
+
+    def __init__(self, packed: PackedNetwork) -> None:
+        self._packed = packed
+        self._layers: list[Run] = [_start_layer(packed, n) for n in range(len(packed.network.layers))]
+        self._held: list[Train] = [(np.empty(0), np.empty(0, np.int32)) for _ in self._layers]
+
+    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+        """See `Run`."""
+        if horizon == math.inf and len(given[0]) > MAX_EVENTS:
+            raise SimulationError(_too_many(len(given[0])))
+        trains: list[Train] = []
+        try:
+            self._advance_layers(trains, given, horizon, stop, bias)
+        except KeyboardInterrupt:
+            raise BrokenOff(trains + [SILENCE] * (len(self._layers) - len(trains)), 0.0) from None
+        return trains
+
+    def _advance_layers(
+        self, trains: list[Train], given: Train, horizon: float, stop: float, bias: Certain
+    ) -> None:
+        """Append what each layer fires to `trains`."""
+        size = self._packed.network.input.neurons
+        for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
+            biases = bias.times + layer.delay, np.full(len(bias.times), size, np.int32)
+            arriving = given[0] + layer.delay if layer.delay else given[0], given[1]
+            # All that comes from the layer below is known up to its horizon, the biases up to the next.
+            horizon = min(horizon, bias.following) + layer.delay
+            given = self._hold(number, (arriving, biases), horizon)
+            keep = int(np.searchsorted(given[0], stop, side="right"))
+            given = stream.advance((given[0][:keep], given[1][:keep]), horizon, stop)[0]
+            trains.append(given)
+            size = layer.neurons
+
+    def _hold(self, number: int, arriving: tuple[Train, Train], horizon: float) -> Train:
+        """Keep back what comes at the horizon or after it: more may arrive at that instant."""
+        parts = [self._held[number], *arriving]
+        times, neurons = np.concatenate([t for t, _ in parts]), np.concatenate([n for _, n in parts])
+        if sum(len(t) > 0 for t, _ in parts) > 1:
+            times, neurons = in_order(times, neurons)
+        ready = int(np.searchsorted(times, horizon)) if horizon < math.inf else len(times)
+        self._held[number] = times[ready:].copy(), neurons[ready:].copy()
+        return times[:ready], neurons[:ready]
+
+    def save(self) -> State:
+        """See `Run`."""
+        state: State = {}
+        for number, (stream, held) in enumerate(zip(self._layers, self._held, strict=True)):
+            parts = stream.save() | {"held_times": held[0], "held_neurons": held[1]}
+            state |= {f"{number}/{name}": array for name, array in parts.items()}
+        return state
+
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
+        """See `Run`."""
+        network = self._packed.network
+        size = network.input.neurons
+        for number, (layer, stream) in enumerate(zip(network.layers, self._layers, strict=True)):
+            own = state.within(f"{number}/")
+            horizon = min(horizon, following) + layer.delay  # as in `advance`
+            sources = size + network.input.has_bias
+            self._held[number] = own.train("held_times", "held_neurons", sources, lowest=horizon)
+            stream.restore(own, horizon)
+            size = layer.neurons
+        state.close()
+
+
+def _start_layer(packed: PackedNetwork, number: int) -> Run:
+    layer = packed.network.layers[number]
+    if layer.lateral_inhibition and layer.neurons > WIDTH:
+        return queue.QueueRun(packed, 1, number)
+    return _SweptLayer(packed, number)
+
+
+ENGINE = SweepEngine()
+run = ENGINE.run

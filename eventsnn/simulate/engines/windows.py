@@ -9,13 +9,15 @@ import numpy as np
 
 from eventsnn._ext.engine_windows import run_windows
 from eventsnn._ext.windows_state import WindowsState
+from eventsnn._util.saved import StateReader
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
+from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.model.sparse import is_sparse
 from eventsnn.reference.windows import Frame, window_length
-from eventsnn.simulate.engines.arguments import check_input, constants_row, endless
+from eventsnn.simulate.engines.arguments import constants_row
+from eventsnn.simulate.engines.engine import BrokenOff, Engine, Settings, State, Train
 from eventsnn.simulate.engines.precision import check_network, overflow
-from eventsnn.trace.record import SimulationInterrupted, SpikeRecord, make_record
 
 # Deliveries between two looks at the signals: some 10 ms.
 CHUNK = 2_000_000
@@ -40,40 +42,58 @@ def refusal(network: Network) -> str | None:
     return None
 
 
-def run(
-    network: Network, times_ms: np.ndarray, indices: np.ndarray, *, t_stop: float | None = None
-) -> SpikeRecord:
-    """Simulate a network that `refusal` does not object to, exactly and in float64.
+class WindowsRun:
+    """A network that `refusal` does not object to, from rest to the end, in float64; see `Run`."""
 
-    Arguments, result and errors as `eventsnn.simulate.engines.queue.run`, in whose name the record is made.
-    """
-    times, inputs, stop = check_input(network, times_ms, indices, t_stop)
-    length = window_length(network)
-    last = max(float(times[-1]) if times.size else 0.0, stop if stop < math.inf else 0.0)
-    if last + length == last:
-        raise SimulationError(
-            f"t_stop or events: at {last:g} ms a time of {length:g} ms, the shortest of the network, "
-            "is below the resolution of float64; let time begin at 0"
-        )
-    state = make_state(network, length)
+    def __init__(self, network: Network) -> None:
+        self._length = window_length(network)
+        self._state, self._layers = make_state(network, self._length), len(network.layers)
 
-    def record(t_end: float, interrupted: bool = False) -> SpikeRecord:
-        trains = [state.spikes(n) for n in range(len(network.layers))]
-        return make_record(
-            network, trains, (times, inputs), t_end, "queue", "float64", interrupted=interrupted
-        )
+    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+        """See `Run`; once, to infinity."""
+        (times, inputs), state, length = given, self._state, self._length
+        last = max(float(times[-1]) if times.size else 0.0, stop if stop < math.inf else 0.0)
+        if last + length == last:
+            raise SimulationError(
+                f"t_stop or events: at {last:g} ms a time of {length:g} ms, the shortest of the network, "
+                "is below the resolution of float64; let time begin at 0"
+            )
+        try:
+            done = False
+            while not done:
+                done = run_windows(state, times, inputs, stop, CHUNK)
+                if not state.is_finite():
+                    raise overflow(np.float64)
+        except KeyboardInterrupt:
+            raise BrokenOff(self._trains(), state.now) from None
+        return self._trains()
 
-    try:
-        done = False
-        while not done:
-            done = run_windows(state, times, inputs, stop, CHUNK)
-            if not state.is_finite():
-                raise overflow(np.float64)
-    except KeyboardInterrupt:
-        raise SimulationInterrupted(record(state.now, interrupted=True)) from None
-    except OverflowError as error:
-        raise endless(error) from None
-    return record(stop)
+    def _trains(self) -> list[Train]:
+        return [self._state.spikes(layer) for layer in range(self._layers)]
+
+    def save(self) -> State:
+        """The schedule takes its input at once: engine 'queue' refuses such a network in parts."""
+        raise NotImplementedError
+
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
+        """See `save`."""
+        raise NotImplementedError
+
+
+class WindowsEngine(Engine):
+    """The schedule by itself, as tests run it; users reach it as engine 'queue', in whose name it runs."""
+
+    name = "queue"
+    dtypes = ("float64",)
+    in_parts = False
+
+    def refusal(self, network: Network, settings: Settings) -> str | None:
+        """See `Engine`."""
+        return refusal(network)
+
+    def start(self, network: Network, settings: Settings) -> WindowsRun:
+        """See `Engine`."""
+        return WindowsRun(network)
 
 
 def make_state(network: Network, length: float) -> WindowsState:
@@ -131,3 +151,7 @@ def _list_synapses(weights: Any, neurons: int) -> tuple[bool, np.ndarray, np.nda
         post, values = post[order], values[order]
     split = np.append(ptr[1:] - np.bincount(pre[below], minlength=n_pre), 0)
     return False, ptr.astype(np.int64), split.astype(np.int64), post, values
+
+
+ENGINE = WindowsEngine()
+run = ENGINE.run

@@ -1,0 +1,224 @@
+"""What an engine is: the protocol of a run, the settings, and the one driver of whole recordings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from eventsnn._util.saved import StateReader
+from eventsnn.errors import SimulationError
+from eventsnn.model import Network
+from eventsnn.model.bias import NOTHING, Certain, until
+from eventsnn.simulate.engines.arguments import check_dtype, check_input, endless
+from eventsnn.trace.record import SimulationInterrupted, SpikeRecord, make_record
+
+Train: TypeAlias = tuple[np.ndarray, np.ndarray]
+"""(times float64 ms, neurons int32), sorted by (time, neuron)."""
+State: TypeAlias = dict[str, np.ndarray]
+
+SILENCE: Train = (np.empty(0), np.empty(0, np.int32))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a network is to run.
+
+    Attributes
+    ----------
+    dtype : str, optional
+        "float64" or "float32"; the engine's first choice by default, or, if `fast`, its fastest.
+    step_ms : float, optional
+        Length of the clock's step, for engines that take steps.
+    in_parts : bool
+        Whether the input comes in parts, between which the state may be saved.
+    events : int
+        How many input spikes come at once, where they do not come in parts; 0: that is not known.
+    fast : bool
+        Whether a dtype that is left out is the one in which the engine is fastest, as for data sets.
+    """
+
+    dtype: str | None = None
+    step_ms: float | None = None
+    in_parts: bool = False
+    events: int = 0
+    fast: bool = False
+
+    @property
+    def real(self) -> type[np.floating]:
+        """The numpy type called `dtype`."""
+        return check_dtype(str(self.dtype))
+
+
+class Run(Protocol):
+    """A network in the middle of a simulation."""
+
+    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+        """Take input spikes and go on to `horizon`; return what every layer is now known to have fired.
+
+        A *horizon* is a time before which all input is known; up to there a layer's spikes are certain. A
+        spike time is computed from the state at the last arrival, which the horizon leaves as it is, so that
+        where a part ends changes no bit. A whole run is one part, whose horizon is infinite.
+
+        Parameters
+        ----------
+        given : (times, neurons)
+            Input spikes from the horizon before up to this one, which is later than all of them.
+        horizon : float
+            ms; no input spike before it will come any more. Infinite: on until the network is quiet.
+        stop : float
+            Last time to simulate, ms, included.
+        bias : Certain
+            Spikes of the bias neuron, those before the horizon that were not given before.
+
+        Raises
+        ------
+        OverflowError
+            A neuron fires for ever at one instant.
+        BrokenOff
+            On Ctrl-C, if the engine can say what was fired until then.
+        """
+
+    def save(self) -> State:
+        """The state, as arrays."""
+
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
+        """Take over a state that `save` returned for the same network.
+
+        Parameters
+        ----------
+        state : StateReader
+            What came from a file: all of it is checked before any of it is used.
+        horizon : float
+            ms; that of the last `advance`.
+        following : float
+            ms; the bias neuron's next spike then, see `Certain`.
+
+        Raises
+        ------
+        StateError
+            The state cannot be one of this network at that time.
+        """
+
+
+class BrokenOff(KeyboardInterrupt):
+    """Ctrl-C in `Run.advance`: what every layer had fired, and up to which time that is complete."""
+
+    def __init__(self, trains: Sequence[Train], now: float) -> None:
+        super().__init__()
+        self.trains, self.now = list(trains), now
+
+
+class Engine:
+    """A way to run networks; see `eventsnn.simulate.engines.ENGINES`, where each is registered.
+
+    One that is made elsewhere derives from this class, says what it is, and defines `start`, and `refusal`
+    where there are networks that it cannot run.
+
+    Attributes
+    ----------
+    name : str
+    exact : bool
+        Whether it runs in exact time; else it takes steps, of `Settings.step_ms`.
+    dtypes : tuple of str
+        Precisions in which it computes, its first choice first.
+    in_parts : bool
+        Whether it can take its input in parts at all.
+    """
+
+    name: str
+    exact = True
+    dtypes: tuple[str, ...] = ("float64", "float32")
+    in_parts = True
+
+    def refusal(self, network: Network, settings: Settings) -> str | None:
+        """Why this engine cannot run a network like that, a sentence for the user; None if it can."""
+        return None
+
+    def start(self, network: Network, settings: Settings) -> Run:
+        """The network at rest at time 0. Lowers it where the engine needs that; checks it no more."""
+        raise NotImplementedError
+
+    def fastest_dtype(self, network: Network) -> str:
+        """The precision in which it runs a network fastest."""
+        return "float32" if "float32" in self.dtypes else self.dtypes[0]
+
+    def settle(self, network: Network, settings: Settings) -> Settings:
+        """The settings with a dtype, if this engine can run the network so.
+
+        Raises
+        ------
+        SimulationError
+            If it cannot, saying why.
+        """
+        dtype = settings.dtype
+        if dtype is None:
+            dtype = self.fastest_dtype(network) if settings.fast else self.dtypes[0]
+        settings = replace(settings, dtype=np.dtype(check_dtype(dtype)).name)
+        if settings.dtype not in self.dtypes:
+            other = "" if self.exact else "; engine 'queue' or 'sweep' runs the network in exact time"
+            raise SimulationError(f"engine {self.name!r} computes in {' or '.join(self.dtypes)} only{other}")
+        reason = self.refusal(network, settings)
+        if reason is not None:
+            raise SimulationError(reason)
+        return settings
+
+    def run(
+        self,
+        network: Network,
+        times_ms: np.ndarray,
+        indices: np.ndarray,
+        *,
+        dtype: str | None = None,
+        step_ms: float | None = None,
+        t_stop: float | None = None,
+    ) -> SpikeRecord:
+        """Simulate a network on input spikes, from rest to the end.
+
+        Parameters
+        ----------
+        network : Network
+        times_ms : float array (n,)
+            Times of the input spikes, ms, in any order.
+        indices : int array (n,)
+            Input neuron of each.
+        dtype, step_ms
+            See `Settings`.
+        t_stop : float, optional
+            Last time to simulate, ms, included. None runs until no neuron can fire any more.
+
+        Raises
+        ------
+        SimulationError
+            For bad arguments, see `check_input`; for what this engine cannot run.
+        SimulationInterrupted
+            On Ctrl-C, with the record up to then.
+        """
+        settings = self.settle(network, Settings(dtype, step_ms))
+        return self.run_whole(network, times_ms, indices, settings, t_stop)
+
+    def run_whole(
+        self,
+        network: Network,
+        times_ms: np.ndarray,
+        indices: np.ndarray,
+        settings: Settings,
+        t_stop: float | None,
+    ) -> SpikeRecord:
+        """`run` with settings that `settle` has returned: one part, advanced to infinity."""
+        times, inputs, stop = check_input(network, times_ms, indices, t_stop)
+        biases, dtype = until(network, times_ms, stop), str(settings.dtype)
+        given = times, inputs
+        try:
+            trains = self.start(network, settings).advance(given, math.inf, stop, Certain(biases, math.inf))
+        except BrokenOff as broken:
+            record = make_record(
+                network, broken.trains, given, broken.now, self.name, dtype, interrupted=True, bias=biases
+            )
+            raise SimulationInterrupted(record) from None
+        except OverflowError as error:
+            raise endless(error) from None
+        return make_record(network, trains, given, stop, self.name, dtype, bias=biases)
