@@ -12,7 +12,7 @@ import eventsnn as es
 from eventsnn.model import Connection, Dense, Input, Network, RunSettings
 from eventsnn.simulate.engines import ENGINES, Engine, Settings, choose, find_engine
 from tests.simulate.helpers import assert_same_bits
-from tests.train.toy import toy_data
+from tests.train.toy import CLASSES, toy_data
 
 EVENTS = (np.array([1.0, 4.0, 6.0, 30.0]), np.array([0, 1, 0, 1]))
 
@@ -78,9 +78,7 @@ def test_an_engine_from_outside_refuses_for_itself(single):
 @pytest.mark.parametrize("name", ["single", "twin"])
 def test_any_engine_evaluates(single, name):
     data = toy_data(6, seed=3)
-    stream = data.stream(0)
-    width, height, polarities = stream.sensor_size
-    network = Network(Input(width, height, polarities), Dense(2, threshold=0.3), seed=1)
+    network = Network(Input(*data.sensor_size), Dense(CLASSES, threshold=0.3), seed=1)
     found = es.evaluate(network, data, engine=name, threads=2)
     expected = es.evaluate(network, data, engine="queue", dtype="float64", threads=1)
     assert found.engine == name

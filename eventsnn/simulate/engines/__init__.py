@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 
 from eventsnn.errors import SimulationError
@@ -50,7 +51,12 @@ def find_engine(name: str) -> Engine:
     KeyError
         If there is none.
     """
-    module, _, attribute = ENGINES[name].partition(":")
+    return _load(ENGINES[name])
+
+
+@cache
+def _load(home: str) -> Engine:
+    module, _, attribute = home.partition(":")
     engine: Engine = getattr(import_module(module), attribute)
     return engine
 
@@ -101,7 +107,7 @@ def choose(network: Network, engine: str, settings: Settings) -> tuple[Engine, S
         settings = replace(settings, step_ms=network.settings.step_ms or DEFAULT_STEP_MS)
     for each in others:
         if each.refusal(network, settings) is None:
-            return each, each.settle(network, settings)
+            return each, each.complete(network, settings)
     return last, last.settle(network, settings)
 
 

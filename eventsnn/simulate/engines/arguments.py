@@ -24,6 +24,8 @@ def check_dtype(dtype: str) -> type[np.floating]:
     SimulationError
         If it is neither ``"float32"`` nor ``"float64"``.
     """
+    if isinstance(dtype, str) and dtype in DTYPES:  # as a rule; numpy takes long to name a type
+        return DTYPES[dtype]
     try:
         if dtype is None:  # NumPy's own default
             raise KeyError

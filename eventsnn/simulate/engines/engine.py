@@ -146,21 +146,26 @@ class Engine:
         """The precision in which it runs a network fastest."""
         return "float32" if "float32" in self.dtypes else self.dtypes[0]
 
+    def complete(self, network: Network, settings: Settings) -> Settings:
+        """The settings with a dtype; SimulationError for one in which this engine does not compute."""
+        dtype = settings.dtype
+        if dtype is None:
+            dtype = self.fastest_dtype(network) if settings.fast else self.dtypes[0]
+        name = check_dtype(dtype).__name__
+        if name not in self.dtypes:
+            other = "" if self.exact else "; engine 'queue' or 'sweep' runs the network in exact time"
+            raise SimulationError(f"engine {self.name!r} computes in {' or '.join(self.dtypes)} only{other}")
+        return settings if settings.dtype == name else replace(settings, dtype=name)
+
     def settle(self, network: Network, settings: Settings) -> Settings:
-        """The settings with a dtype, if this engine can run the network so.
+        """`complete`, if this engine can run the network so.
 
         Raises
         ------
         SimulationError
             If it cannot, saying why.
         """
-        dtype = settings.dtype
-        if dtype is None:
-            dtype = self.fastest_dtype(network) if settings.fast else self.dtypes[0]
-        settings = replace(settings, dtype=np.dtype(check_dtype(dtype)).name)
-        if settings.dtype not in self.dtypes:
-            other = "" if self.exact else "; engine 'queue' or 'sweep' runs the network in exact time"
-            raise SimulationError(f"engine {self.name!r} computes in {' or '.join(self.dtypes)} only{other}")
+        settings = self.complete(network, settings)
         reason = self.refusal(network, settings)
         if reason is not None:
             raise SimulationError(reason)

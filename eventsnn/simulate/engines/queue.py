@@ -161,7 +161,7 @@ class QueueRun:
             trains = [self._state.spikes(layer) for layer in range(self._layers)]
             raise BrokenOff(trains, self._state.now) from None
         done = self._state.drop_input()
-        self._given = times[done:].copy(), inputs[done:].copy()
+        self._given = (times[done:].copy(), inputs[done:].copy()) if done < len(times) else SILENCE
         return [self._state.take(layer) for layer in range(self._layers)]
 
     def save(self) -> State:

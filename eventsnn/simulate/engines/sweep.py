@@ -331,7 +331,7 @@ class SweepRun:
     def __init__(self, packed: PackedNetwork) -> None:
         self._packed = packed
         self._layers: list[Run] = [_start_layer(packed, n) for n in range(len(packed.network.layers))]
-        self._held: list[Train] = [(np.empty(0), np.empty(0, np.int32)) for _ in self._layers]
+        self._held: list[Train] = [SILENCE] * len(self._layers)
 
     def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
         """See `Run`."""
@@ -350,24 +350,29 @@ class SweepRun:
         """Append what each layer fires to `trains`."""
         size = self._packed.network.input.neurons
         for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
-            biases = bias.times + layer.delay, np.full(len(bias.times), size, np.int32)
-            arriving = given[0] + layer.delay if layer.delay else given[0], given[1]
+            arriving = [(given[0] + layer.delay if layer.delay else given[0], given[1])]
+            if len(bias.times):
+                arriving.append((bias.times + layer.delay, np.full(len(bias.times), size, np.int32)))
             # All that comes from the layer below is known up to its horizon, the biases up to the next.
             horizon = min(horizon, bias.following) + layer.delay
-            given = self._hold(number, (arriving, biases), horizon)
-            keep = int(np.searchsorted(given[0], stop, side="right"))
-            given = stream.advance((given[0][:keep], given[1][:keep]), horizon, stop)[0]
+            times, neurons = self._hold(number, arriving, horizon)
+            if stop < math.inf:
+                keep = int(np.searchsorted(times, stop, side="right"))
+                times, neurons = times[:keep], neurons[:keep]
+            given = stream.advance((times, neurons), horizon, stop)[0]
             trains.append(given)
             size = layer.neurons
 
-    def _hold(self, number: int, arriving: tuple[Train, Train], horizon: float) -> Train:
+    def _hold(self, number: int, arriving: list[Train], horizon: float) -> Train:
         """Keep back what comes at the horizon or after it: more may arrive at that instant."""
-        parts = [self._held[number], *arriving]
-        times, neurons = np.concatenate([t for t, _ in parts]), np.concatenate([n for _, n in parts])
-        if sum(len(t) > 0 for t, _ in parts) > 1:
-            times, neurons = in_order(times, neurons)
+        parts = [part for part in (self._held[number], *arriving) if len(part[0])]
+        times, neurons = parts[0] if parts else SILENCE
+        if len(parts) > 1:
+            times, neurons = in_order(
+                np.concatenate([t for t, _ in parts]), np.concatenate([n for _, n in parts])
+            )
         ready = int(np.searchsorted(times, horizon)) if horizon < math.inf else len(times)
-        self._held[number] = times[ready:].copy(), neurons[ready:].copy()
+        self._held[number] = (times[ready:].copy(), neurons[ready:].copy()) if ready < len(times) else SILENCE
         return times[:ready], neurons[:ready]
 
     def save(self) -> State:
