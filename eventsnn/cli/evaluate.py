@@ -51,8 +51,9 @@ from eventsnn.simulate.engines import engine_names
     type=click.Choice(engine_names()),
     default="auto",
     show_default=True,
-    help="auto is the engine that the model was trained with. In exact time, queue runs any network, sweep runs "
-    "chains of layers faster, and twin is plain Python, with the same spikes. clocked takes the authors' steps.",
+    help="auto is the engine that the model was trained with. In exact time, queue runs any network, and "
+    "sweep runs chains of layers faster, with the same spikes; twin is plain Python. clocked takes the "
+    "authors' steps.",
 )
 @step_option("the model's, or 1,")
 @duration_option("the model's, or until its last event (inf),")

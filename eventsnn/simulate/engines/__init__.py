@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
+from eventsnn._util.arguments import check_choice
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
@@ -72,8 +73,7 @@ def candidates(network: Network, engine: str) -> list[Engine]:
     SimulationError
         An unknown engine.
     """
-    if engine not in engine_names():
-        raise SimulationError(f"engine must be one of {', '.join(engine_names())}, got {engine!r}")
+    check_choice("engine", engine, engine_names(), SimulationError)
     if engine != "auto":
         return [find_engine(engine)]
     names = ("clocked",) if network.settings.engine == "clocked" else AUTOMATIC
@@ -97,7 +97,7 @@ def choose(network: Network, engine: str, settings: Settings) -> tuple[Engine, S
     """
     *others, last = candidates(network, engine)
     if settings.in_parts and not last.in_parts:
-        raise _not_in_parts(engine)
+        _refuse_parts(engine)
     if last.exact and settings.step_ms is not None:
         raise SimulationError(
             f"step_ms is for engine 'clocked', and engine {engine!r} runs this network in exact time; "
@@ -111,11 +111,12 @@ def choose(network: Network, engine: str, settings: Settings) -> tuple[Engine, S
     return last, last.settle(network, settings)
 
 
-def _not_in_parts(engine: str) -> SimulationError:
+def _refuse_parts(engine: str) -> None:
+    """Raise the error for an engine that does not take its input in parts, which "auto" may stand for."""
     if engine == "auto":
-        return SimulationError(
+        raise SimulationError(
             "the network was trained on a clock, which does not run in parts; engine 'queue' or 'sweep' runs "
             "it in exact time"
         )
     names = ("auto", *(name for name in ENGINES if find_engine(name).in_parts))
-    return SimulationError(f"engine must be one of {', '.join(names)} in parts, got {engine!r}")
+    check_choice("engine", engine, names, SimulationError)
