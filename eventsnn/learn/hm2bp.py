@@ -12,7 +12,6 @@ import numpy.typing as npt
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
 from eventsnn.learn import macro
-from eventsnn.learn.clocked import lent_interval
 from eventsnn.learn.heads import HEADS
 from eventsnn.learn.rule import Counts, Floats, Layer, LayerOptions, Rule
 from eventsnn.model import Network
@@ -150,7 +149,7 @@ class HM2BP(Rule):
         return macro.forced_spike_times(duration_ms, self.desired)
 
     def forced_interval(self, steps: int) -> int:
-        return lent_interval(steps, self.desired) if self.force_label_spikes else 0
+        return max(1, steps // self.desired) if self.force_label_spikes else 0
 
     def penalty(self, mean_square: Floats) -> Floats:
         return macro.penalty_factor(mean_square, self)

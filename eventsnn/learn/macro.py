@@ -1,9 +1,7 @@
-"""Macro level of HM2-BP: how errors of spike counts reach the weights and the layers below.
+"""Macro level of HM2-BP: what is done about silent neurons, inhibition, large weights and wrong samples.
 
-Source: Jin, Zhang & Li, NeurIPS 2018; the rules for silent neurons are those of the authors' program.
-Symbols: i post-synaptic, j pre-synaptic neuron; o spike counts; nu threshold; e of shape (post, pre) the
-S-PSPs e_{i|j} of `eventsnn.reference.spsp`. Arrays are float64 unless said otherwise; counts are of any
-integer type.
+Source: Jin, Zhang & Li, NeurIPS 2018, and the authors' program. The errors and gradients themselves are
+compiled; their readable form is `eventsnn.reference.macro`.
 """
 
 from __future__ import annotations
@@ -13,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.reference.macro import ratio_by_pre
+
 if TYPE_CHECKING:
     from eventsnn.learn.hm2bp import HM2BP
 
@@ -21,44 +21,11 @@ Counts = npt.NDArray[np.integer]
 
 
 def forced_spike_times(duration_ms: float, desired: int) -> Floats:
-    """Spikes lent to a silent label neuron: ``m T / desired`` for m = 1, ..., desired, in ms.
+    """Forced spikes of a silent label neuron: ``m T / desired`` for m = 1, ..., desired, in ms.
 
     They enter its S-PSPs and its count there, never the loss.
     """
     return np.arange(1, desired + 1, dtype=np.float64) * (duration_ms / desired)
-
-
-def apply_silent_rule(e: Floats, pre_counts: Counts, post_counts: Counts, rule: HM2BP) -> Floats:
-    """S-PSPs (post, pre), those of active on silent neurons set to ``rule.silent_post_spsp``; a new array."""
-    silent_post = (np.asarray(post_counts) == 0)[:, None] & (np.asarray(pre_counts) > 0)[None, :]
-    return np.where(silent_post, rule.silent_post_spsp, e)
-
-
-def _ratio_by_pre(e: Floats, pre_counts: Counts, post_counts: Counts) -> Floats:
-    """e_{i|j} / o_j, and 1 where i or j is silent; (post, pre)."""
-    pre = np.asarray(pre_counts, dtype=np.float64)[None, :]
-    both = (np.asarray(post_counts) > 0)[:, None] & (pre > 0)
-    return np.divide(e, pre, out=np.ones_like(e), where=both)
-
-
-def effect_ratio(e: Floats, pre_counts: Counts, post_counts: Counts, rule: HM2BP) -> Floats:
-    """rho_{i|j}, (post, pre): approximates d e_{i|j} / d o_j by e_{i|j} / o_j.
-
-    Of a dense layer: 1 where the pre- or the post-synaptic neuron is silent, and everywhere if
-    ``rule.effect_ratio`` is off.
-    """
-    return _ratio_by_pre(e, pre_counts, post_counts) if rule.effect_ratio else np.ones_like(e)
-
-
-def self_term(weights: Floats, e: Floats, post_counts: Counts, threshold: float, rule: HM2BP) -> Floats:
-    """s_i = (1/nu) sum_l w_il e_{i|l} / o_i, array (post,): o_i acts on the S-PSPs too, through the resets.
-
-    For a silent neuron ``rule.silent_post_ratio`` stands for e/o, whether l fired or not. In an exact
-    feed-forward run s_i is 1, because the total PSP a_i equals nu o_i.
-    """
-    o = np.asarray(post_counts, dtype=np.float64)[:, None]
-    ratio = np.divide(e, o, out=np.full(e.shape, float(rule.silent_post_ratio)), where=o > 0)
-    return (weights * ratio).sum(axis=1) / threshold
 
 
 def lateral_factor(
@@ -71,7 +38,7 @@ def lateral_factor(
     """lambda_i = 1 / (1 - w0^2 sum_{l != i} q_il q_li), array (n,), for mutual inhibition of strength w0.
 
     q_ab = (e_{b|a} / o_a) h_b, the quotient 1 where a or b is silent; h_b = 1/nu if b fired or is the label,
-    else 0. To be computed from the true spikes, before any are lent to a silent label neuron. The factor is
+    else 0. To be computed from the true spikes, without forced ones. The factor is
     the sum of a geometric series of effects going around; where they grow on every round (denominator <= 0)
     there is no such sum, and the factor is 1.
 
@@ -84,30 +51,11 @@ def lateral_factor(
     threshold, strength : float
     """
     h = np.where(fired_or_label, 1.0 / threshold, 0.0)
-    q = _ratio_by_pre(e_lateral, counts, counts).T * h[None, :]
+    q = ratio_by_pre(e_lateral, counts, counts).T * h[None, :]
     loop = q * q.T
     np.fill_diagonal(loop, 0.0)
     rest = 1.0 - strength**2 * loop.sum(axis=1)
     return np.where(rest > 0.0, 1.0 / np.where(rest > 0.0, rest, 1.0), 1.0)
-
-
-def hidden_error(delta_post: Floats, weights: Floats, rho: Floats, divisor: float) -> Floats:
-    """Error of the layer below: delta_j = (1/divisor) sum_i delta_i w_ij rho_{i|j}, array (pre,).
-
-    Parameters
-    ----------
-    delta_post : array (post,)
-        Of the output layer: sample weight * d / nu.
-    weights, rho : array (post, pre)
-    divisor : float
-        `eventsnn.reference.hm2bp.error_divisor`; below a dense layer nu_j, the threshold of the layer below.
-    """
-    return delta_post @ (weights * rho) / divisor
-
-
-def weight_gradient(delta: Floats, e: Floats, s: Floats, lam: Floats | float) -> Floats:
-    """dE/dw_ij = delta_i e_{i|j} (1 + s_i) lambda_i, (post, pre); `lam` is 1 without lateral inhibition."""
-    return (delta * (1.0 + s) * lam)[:, None] * e
 
 
 def penalty_factor(mean_square: Floats, rule: HM2BP) -> Floats:
@@ -122,15 +70,6 @@ def penalty_factor(mean_square: Floats, rule: HM2BP) -> Floats:
     excess = mean_square / rule.weight_limit**2 - 1.0
     with np.errstate(over="ignore"):  # of weights that have grown out of all bounds; the caller says so
         return rule.weight_decay + strength * np.exp(rule.penalty_beta * excess)
-
-
-def penalty_gradient(weights: Floats, rule: HM2BP) -> Floats:
-    """Gradient of weight penalty and weight decay, (post, pre), to be added to the mean gradient of a batch.
-
-    The penalty's, lambda beta (w/L) exp(beta (mean_j (w_ij/L)^2 - 1)), is that of the energy
-    (lambda L n / 2) sum_i exp(beta (mean_j (w_ij/L)^2 - 1)) with n pre-synaptic neurons.
-    """
-    return penalty_factor(np.mean(weights**2, axis=1, keepdims=True), rule) * weights
 
 
 def boost_weights(

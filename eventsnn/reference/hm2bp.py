@@ -58,7 +58,7 @@ def gradients(
     sample_weight: float = 1.0,
     *,
     spsp: Callable[[Trains, Trains, LIF], Matrix] | None = None,
-    lent: list[float] | None = None,
+    forced: list[float] | None = None,
     latency: float = 0.0,
 ) -> dict[str, np.ndarray]:
     """Gradients of one sample for every trainable weight, without penalty and weight decay.
@@ -72,14 +72,14 @@ def gradients(
     label : int
         Output neuron of the right class.
     duration_ms : float
-        Length of the sample, over which spikes lent to a silent label neuron are spread.
+        Length of the sample, over which the forced spikes of a silent label neuron are spread.
     rule : HM2BP
     sample_weight : float
         Boosting weight.
     spsp : callable, optional
-        S-PSPs of trains; `spsp_pairs` by default, `eventsnn.learn.clocked.spsp_steps` for clocked spikes.
-    lent : list of float, optional
-        Times of the spikes lent to a silent label neuron, ms, in place of those spread over `duration_ms`.
+        S-PSPs of trains; `spsp_pairs` by default, `spsp_clocked.spsp_steps` for clocked spikes.
+    forced : list of float, optional
+        Times of the forced spikes of a silent label neuron, ms, in place of those spread over `duration_ms`.
     latency : float
         How much of a delay every spike has anyway, ms: on a clock the one step that `spsp` knows of.
 
@@ -102,7 +102,7 @@ def gradients(
     delta = [sample_weight * error / output.threshold for error in d]
     if rule.force_label_spikes and not fired[label]:
         spread = [m * (duration_ms / rule.desired) for m in range(1, rule.desired + 1)]
-        fired[label] = spread if lent is None else lent
+        fired[label] = spread if forced is None else forced
 
     result = {}
     for number in reversed(range(len(network.layers))):

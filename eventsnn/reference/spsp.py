@@ -13,8 +13,8 @@ As a weighted sum over evaluation points p, with weight c_p = 1 at spikes and
     e_{i|j} = sum_p c_p V_j(p)  =  sum_g G_i(t_j^g),        G_i(t) = sum_{p >= t} c_p eps(p - t)
 
 Every function takes pre-synaptic *arrivals* (spike plus axonal delay) and post-synaptic spikes in any order,
-float64 times in ms and integer neurons. Spikes closer than the refractory period, which only those lent to a
-silent neuron can be, leave no time to integrate: their S-PSPs are 0.
+float64 times in ms and integer neurons. Spikes closer than the refractory period, which only forced
+ones can be, leave no time to integrate: their S-PSPs are 0.
 """
 
 from __future__ import annotations

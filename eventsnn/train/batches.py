@@ -265,17 +265,6 @@ def cut_late(
     return times[keep], neurons[keep], before[ptr]
 
 
-def to_arrays(stream: EventStream, origin_us: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Twin of the kernel: (times in ms from the origin, input neurons), sorted by (time, neuron).
-
-    `origin_us` is 0 for what was drawn, or comes from `Augmentation.apply`; the recording's own without it.
-    """
-    times = stream.times_ms(stream.origin_us if origin_us is None else origin_us)
-    inputs = stream.input_indices()
-    order = np.lexsort((inputs, times))
-    return times[order], inputs[order]
-
-
 def shuffled(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """The order of an epoch."""
     return np.random.default_rng([seed, SHUFFLE, epoch]).permutation(indices)

@@ -8,7 +8,8 @@ import pytest
 from eventsnn.data import Images
 from eventsnn.encode import Bernoulli
 from eventsnn.errors import EventFileError, TrainingError
-from eventsnn.train.batches import BatchLoader, to_arrays
+from eventsnn.reference.prepare import to_arrays
+from eventsnn.train.batches import BatchLoader
 from tests.data.test_idx import idx_bytes
 
 RNG = np.random.default_rng(3)

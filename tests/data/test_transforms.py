@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from eventsnn.data import Augmentation, ListDataset
 from eventsnn.errors import TrainingError
 from eventsnn.events import EventStream
-from eventsnn.train.batches import BatchLoader, to_arrays
+from eventsnn.reference.prepare import to_arrays
+from eventsnn.train.batches import BatchLoader
 from eventsnn.train.experiment import Experiment
 from tests.events.helpers import random_stream, streams
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from eventsnn.errors import TrainingError
-from eventsnn.learn import HM2BP, macro
+from eventsnn.learn import HM2BP
+from eventsnn.learn.macro import forced_spike_times, lateral_factor
 from eventsnn.model import Connection, Dense, Input, Network
+from eventsnn.reference import macro
 from eventsnn.reference import spsp as micro
 from eventsnn.reference.hm2bp import gradients
 from eventsnn.simulate.engines import twin as twin_engine
@@ -25,11 +27,11 @@ def compose(network, record, label, rule, sample_weight=1.0):
     lateral = micro.spsp_reverse(times, neurons, top.size, times, neurons, top.size, output.lif)
     active = top.counts > 0
     active[label] = True
-    lam = macro.lateral_factor(lateral, top.counts, active, output.threshold, output.lateral_inhibition)
+    lam = lateral_factor(lateral, top.counts, active, output.threshold, output.lateral_inhibition)
     if rule.force_label_spikes and top.counts[label] == 0:
-        lent = macro.forced_spike_times(DURATION, rule.desired)
-        times = np.concatenate([times, lent])
-        neurons = np.concatenate([neurons, np.full(len(lent), label)])
+        forced = forced_spike_times(DURATION, rule.desired)
+        times = np.concatenate([times, forced])
+        neurons = np.concatenate([neurons, np.full(len(forced), label)])
     counts = np.bincount(neurons, minlength=top.size)
     found = {}
     for number in reversed(range(len(network.layers))):

@@ -10,11 +10,11 @@ import pytest
 from eventsnn._ext import block
 from eventsnn._util.threads import Pool as Threads
 from eventsnn.errors import SimulationError, TrainingError
-from eventsnn.learn.clocked import lent_steps, spsp_steps
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import LIF, Conv, Dense, Input, Network, Pool
 from eventsnn.reference.hm2bp import gradients
+from eventsnn.reference.spsp_clocked import forced_steps, spsp_steps
 from eventsnn.simulate.engines import clocked
 from eventsnn.simulate.engines.arrivals import call
 from eventsnn.simulate.engines.blocks import unpack
@@ -97,16 +97,16 @@ def test_padding_is_a_border_of_silent_neurons():
         np.testing.assert_array_equal(gradient, wide[key])
 
 
-def test_silent_label_neuron_is_lent_spikes():
+def test_silent_label_neuron_has_forced_spikes():
     network = make_network("dense")
     weights = dict(network.weights)
     weights["output"] = -np.abs(weights["output"])  # nothing of the output layer can fire
     network, samples = network.with_weights(weights), make_samples(1)
     record = clocked.run(network, *samples[0], t_stop=samples[0][0][-1])
     assert len(record["output"]) == 0
-    lent = lent_steps(90, RULE.desired)
-    assert lent == [15.0, 30.0, 45.0, 60.0, 75.0]
-    expected = gradients(network, record, 1, 90.0, RULE, spsp=spsp_steps, lent=lent)
+    forced = forced_steps(90, RULE.desired)
+    assert forced == [15.0, 30.0, 45.0, 60.0, 75.0]
+    expected = gradients(network, record, 1, 90.0, RULE, spsp=spsp_steps, forced=forced)
     found, errors = learn(network, samples, [1])
     assert errors.forced == 1
     for key, exact in expected.items():

@@ -12,10 +12,10 @@ import pytest
 import eventsnn as es
 from eventsnn.data import ListDataset
 from eventsnn.errors import NetworkError, SimulationError, TrainingError
-from eventsnn.learn.clocked import lent_steps, spsp_steps
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.model import Dense, Input, Network, Reservoir, RunSettings
 from eventsnn.reference.hm2bp import gradients
+from eventsnn.reference.spsp_clocked import forced_steps, spsp_steps
 from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.batches import BatchLoader
 from eventsnn.train.clocked import ClockedLearner
@@ -190,8 +190,8 @@ def test_layers_above_a_reservoir_learn_on_the_clock(bias: float, duration: floa
     assert learner.counts(runs, 2)[0].tolist() == whole.output.counts.tolist()
     if bias:
         return  # the twin's bias neuron fires until the last input spike, which is the reservoir's here
-    lent = lent_steps(steps, RULE.desired)
-    exact = gradients(in_steps, record, 1, float(steps), RULE, spsp=spsp_steps, lent=lent)
+    forced = forced_steps(steps, RULE.desired)
+    exact = gradients(in_steps, record, 1, float(steps), RULE, spsp=spsp_steps, forced=forced)
     for key, expected in exact.items():
         found = unpack(states[key].gradient, expected.shape[0])
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5 * np.abs(expected).max())

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from eventsnn.data import NMNIST, Augmentation, ListDataset
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events import EventStream, write
-from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled, to_arrays
+from eventsnn.reference.prepare import to_arrays
+from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled
 from tests.events.helpers import streams
 from tests.real_data import real_data
 from tests.train.toy import SENSOR, toy_data, write_toy_folder

@@ -28,7 +28,7 @@ def spsp_steps(pre: Trains, post: Trains, lif: LIF) -> Matrix:
         for f, p in enumerate(spikes):
             s = p - (spikes[f - 1] + lif.refractory if f else 1.0)
             if s <= 0.0 and f:
-                continue  # spikes lent to a silent neuron may be closer than the refractory period
+                continue  # forced spikes may be closer than the refractory period
             for j, arrivals in enumerate(pre):
                 for a in arrivals:
                     x = p - (a + lif.refractory)
@@ -39,12 +39,7 @@ def spsp_steps(pre: Trains, post: Trains, lif: LIF) -> Matrix:
     return e
 
 
-def lent_interval(steps: int, desired: int) -> int:
-    """Steps between the spikes lent to a silent label neuron: at this, twice this, ..., below `steps`."""
-    return max(1, steps // desired)
-
-
-def lent_steps(steps: int, desired: int) -> list[float]:
-    """The steps of the spikes lent to a silent label neuron."""
-    interval = lent_interval(steps, desired)
+def forced_steps(steps: int, desired: int) -> list[float]:
+    """The steps of the forced spikes of a silent label neuron: evenly spaced, below `steps`."""
+    interval = max(1, steps // desired)
     return [float(step) for step in range(interval, steps, interval)]

@@ -1,0 +1,69 @@
+"""HM2-BP on whole S-PSP matrices: how errors of spike counts reach the weights and the layers below.
+
+Source: Jin, Zhang & Li, NeurIPS 2018; the rules for silent neurons are those of the authors' program.
+Symbols: i post-synaptic, j pre-synaptic neuron; o spike counts; nu threshold; e of shape (post, pre) the
+S-PSPs e_{i|j} of `eventsnn.reference.spsp`. Arrays are float64 unless said otherwise; counts are of any
+integer type. `rule` is an `eventsnn.learn.HM2BP`, or anything with its fields.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.integer]
+
+
+def apply_silent_rule(e: Floats, pre_counts: Counts, post_counts: Counts, rule: Any) -> Floats:
+    """S-PSPs (post, pre), those of active on silent neurons set to ``rule.silent_post_spsp``; a new array."""
+    silent_post = (np.asarray(post_counts) == 0)[:, None] & (np.asarray(pre_counts) > 0)[None, :]
+    return np.where(silent_post, rule.silent_post_spsp, e)
+
+
+def ratio_by_pre(e: Floats, pre_counts: Counts, post_counts: Counts) -> Floats:
+    """e_{i|j} / o_j, and 1 where i or j is silent; (post, pre)."""
+    pre = np.asarray(pre_counts, dtype=np.float64)[None, :]
+    both = (np.asarray(post_counts) > 0)[:, None] & (pre > 0)
+    return np.divide(e, pre, out=np.ones_like(e), where=both)
+
+
+def effect_ratio(e: Floats, pre_counts: Counts, post_counts: Counts, rule: Any) -> Floats:
+    """rho_{i|j}, (post, pre): approximates d e_{i|j} / d o_j by e_{i|j} / o_j.
+
+    Of a dense layer: 1 where the pre- or the post-synaptic neuron is silent, and everywhere if
+    ``rule.effect_ratio`` is off.
+    """
+    return ratio_by_pre(e, pre_counts, post_counts) if rule.effect_ratio else np.ones_like(e)
+
+
+def self_term(weights: Floats, e: Floats, post_counts: Counts, threshold: float, rule: Any) -> Floats:
+    """s_i = (1/nu) sum_l w_il e_{i|l} / o_i, array (post,): o_i acts on the S-PSPs too, through the resets.
+
+    For a silent neuron ``rule.silent_post_ratio`` stands for e/o, whether l fired or not. In an exact
+    feed-forward run s_i is 1, because the total PSP a_i equals nu o_i.
+    """
+    o = np.asarray(post_counts, dtype=np.float64)[:, None]
+    ratio = np.divide(e, o, out=np.full(e.shape, float(rule.silent_post_ratio)), where=o > 0)
+    return (weights * ratio).sum(axis=1) / threshold
+
+
+def hidden_error(delta_post: Floats, weights: Floats, rho: Floats, divisor: float) -> Floats:
+    """Error of the layer below: delta_j = (1/divisor) sum_i delta_i w_ij rho_{i|j}, array (pre,).
+
+    Parameters
+    ----------
+    delta_post : array (post,)
+        Of the output layer: sample weight * d / nu.
+    weights, rho : array (post, pre)
+    divisor : float
+        `eventsnn.reference.hm2bp.error_divisor`; below a dense layer nu_j, the threshold of the layer below.
+    """
+    return delta_post @ (weights * rho) / divisor
+
+
+def weight_gradient(delta: Floats, e: Floats, s: Floats, lam: Floats | float) -> Floats:
+    """dE/dw_ij = delta_i e_{i|j} (1 + s_i) lambda_i, (post, pre); `lam` is 1 without lateral inhibition."""
+    return (delta * (1.0 + s) * lam)[:, None] * e
