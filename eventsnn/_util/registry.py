@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
+
+from eventsnn._util.numbers import describe
 
 T = TypeVar("T")
 
@@ -28,6 +29,8 @@ class Registry(Generic[T]):
         Makes the error of a text.
     group : str, optional
         Entry point group of other packages.
+    extra : tuple of str
+        What the setting may hold besides names, as the error of an unknown one lists it.
     """
 
     def __init__(
@@ -37,10 +40,12 @@ class Registry(Generic[T]):
         entries: Mapping[str, str],
         failure: Callable[[str], Exception],
         group: str | None = None,
+        extra: tuple[str, ...] = (),
     ) -> None:
         self.what, self.field, self.group = what, field, group
         self._entries: dict[str, Any] = dict(entries)
         self._failure = failure
+        self.extra = extra
 
     def register(self, name: str, entry: T) -> None:
         """Add an entry; an error if the name is taken by another one."""
@@ -54,6 +59,11 @@ class Registry(Generic[T]):
         """Forget an entry that was registered."""
         self._entries.pop(name, None)
 
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Names of the package and registered ones, without a look at other packages, which takes time."""
+        return tuple(self._entries)
+
     def names(self) -> tuple[str, ...]:
         """All names, those of other packages last."""
         return tuple(dict.fromkeys([*self._entries, *(point.name for point in self._points())]))
@@ -64,7 +74,8 @@ class Registry(Generic[T]):
         if entry is None:
             entry = next((point.load() for point in self._points() if point.name == name), None)
             if entry is None:
-                raise self._failure(f"{self.field} must be one of {', '.join(self.names())}, got {name!r}")
+                names = ", ".join((*self.extra, *self.names()))
+                raise self._failure(f"{self.field} must be one of {names}, got {describe(name)}")
             self._entries[name] = entry
         elif isinstance(entry, str):
             module, _, attribute = entry.partition(":")
@@ -72,4 +83,8 @@ class Registry(Generic[T]):
         return cast(T, entry)
 
     def _points(self) -> tuple[Any, ...]:
-        return tuple(entry_points(group=self.group)) if self.group else ()
+        if self.group is None:
+            return ()
+        from importlib.metadata import entry_points  # takes longer than all of `import eventsnn`
+
+        return tuple(entry_points(group=self.group))

@@ -69,6 +69,27 @@ def dtype_option(default: str | None, text: str = "") -> Callable[[F], F]:
     )
 
 
+class _EngineName(click.Choice[str]):
+    """An engine, or auto; engines of other packages are looked for where the name is none of ours."""
+
+    def __init__(self) -> None:
+        from eventsnn.simulate.engines import ENGINES
+
+        super().__init__((*ENGINES.extra, *ENGINES.known))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value not in self.choices:
+            from eventsnn.simulate.engines import ENGINES
+
+            self.choices = (*ENGINES.extra, *ENGINES.names())
+        return super().convert(value, param, ctx)
+
+
+def engine_option(text: str) -> Callable[[F], F]:
+    """``--engine`` for runs of a trained model; `text` is its help."""
+    return click.option("--engine", type=_EngineName(), default="auto", show_default=True, help=text)
+
+
 def step_option(default: str) -> Callable[[F], F]:
     """``--step-ms``; `default` says what is taken without it."""
     text = f"Length of the clock's step, ms, with engine clocked; {default} by default."

@@ -13,6 +13,7 @@ from eventsnn.cli.common import (
     FILE,
     dtype_option,
     duration_option,
+    engine_option,
     json_option,
     label_from_option,
     limit_option,
@@ -29,7 +30,6 @@ from eventsnn.cli.common import (
 )
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_saved
-from eventsnn.simulate.engines import engine_names
 
 
 @click.command(cls=ReadingCommand)
@@ -46,14 +46,10 @@ from eventsnn.simulate.engines import engine_names
 @limit_option
 @per_class_option
 @seed_option(1, "Seed of the coding of images, and of --per-class.")
-@click.option(
-    "--engine",
-    type=click.Choice(engine_names()),
-    default="auto",
-    show_default=True,
-    help="auto is the engine that the model was trained with. In exact time, queue runs any network, and "
+@engine_option(
+    "auto is the engine that the model was trained with. In exact time, queue runs any network, and "
     "sweep runs chains of layers faster, with the same spikes; twin is plain Python. clocked takes the "
-    "authors' steps.",
+    "authors' steps."
 )
 @step_option("the model's, or 1,")
 @duration_option("the model's, or until its last event (inf),")

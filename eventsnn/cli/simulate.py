@@ -16,6 +16,7 @@ from eventsnn.cli.common import (
     FILE,
     Interrupted,
     dtype_option,
+    engine_option,
     format_decision,
     json_option,
     name_engine,
@@ -37,7 +38,7 @@ from eventsnn.cli.stream_options import check_live, is_live, stream_one, stream_
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.origin import find_origin
 from eventsnn.simulate.engines import Settings as EngineSettings
-from eventsnn.simulate.engines import choose, engine_names
+from eventsnn.simulate.engines import choose
 from eventsnn.simulate.run import simulate as run_network
 from eventsnn.trace.record import ExitReason, SimulationInterrupted, SpikeRecord, hint_silent
 from eventsnn.trace.schema import RECORD
@@ -92,13 +93,9 @@ class Settings:
     type=RecordOptions(),
     help="Contents of the trace: a comma-separated list of spikes (always included), potential, spsp.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(engine_names()),
-    default="auto",
-    show_default=True,
-    help="auto is the engine that the model was trained with. In exact time, queue runs any network, sweep "
-    "runs chains of layers faster, and twin is plain Python. clocked takes the authors' steps.",
+@engine_option(
+    "auto is the engine that the model was trained with. In exact time, queue runs any network, sweep "
+    "runs chains of layers faster, and twin is plain Python. clocked takes the authors' steps."
 )
 @step_option("the model's, or 1,")
 @dtype_option(None, " float64 by default, float32 with engine clocked.")

@@ -21,7 +21,7 @@ from eventsnn._util.atomic import replace_file
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
 from eventsnn.model.sparse import is_sparse
-from eventsnn.simulate.engines import ENGINES, State, find_engine
+from eventsnn.simulate.engines import ENGINES, State
 
 if TYPE_CHECKING:
     from eventsnn.simulate.simulation import Simulation
@@ -126,7 +126,7 @@ def load_state(path: str | os.PathLike[str], network: Network) -> SavedState:
             "give the model that it was saved with"
         )
     for field, good in (
-        ("engine", lambda v: isinstance(v, str) and v in ENGINES and find_engine(v).in_parts),
+        ("engine", lambda v: isinstance(v, str) and v in ENGINES.names() and ENGINES.get(v).in_parts),
         ("dtype", lambda v: v in ("float32", "float64")),
         ("t_complete", lambda v: type(v) in (int, float) and 0.0 <= v < math.inf),
         ("events", lambda v: type(v) is int and v >= 0),

@@ -29,6 +29,7 @@ from eventsnn.learn.optimisers import Optimiser
 from eventsnn.learn.rule import Rule, default_rule
 from eventsnn.model import Network, RunSettings
 from eventsnn.model.steps import check_network
+from eventsnn.simulate.engines import ENGINES, preferred
 from eventsnn.simulate.engines.arguments import check_dtype
 from eventsnn.train.batches import check_source
 from eventsnn.train.labels import match_source, name_outputs
@@ -294,8 +295,10 @@ def check_settings(
         settings = RunSettings(engine, step_ms, duration_ms, stabilise)
     except NetworkError as error:
         raise TrainingError(str(error)) from None
-    if engine == "clocked" and check_dtype(dtype) is not np.float32:
-        raise TrainingError("engine 'clocked' computes in float32 only; set dtype to float32")
+    trained_by = ENGINES.get(preferred(settings)[0])
+    reason = trained_by.refuse_dtype(dtype)
+    if reason is not None:
+        raise TrainingError(f"{reason}; set dtype to {trained_by.dtypes[0]}")
     return settings
 
 

@@ -12,6 +12,7 @@ from eventsnn.errors import TrainingError
 from eventsnn.learn import HEADS, HM2BP, OPTIMISERS, RULES
 from eventsnn.learn.optimisers import Optimiser
 from eventsnn.train.experiment import Experiment
+from tests.plugins import install
 from tests.train.toy import CLASSES, OPTIMISER, RULE, assert_same_weights, toy_data, toy_network, toy_train
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -35,15 +36,14 @@ def plugins(request, tmp_path, monkeypatch):
     else:
         for name, registry in ENTRIES.items():
             registry.unregister(name)
-        info = tmp_path / "site" / "plugins-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugins\nVersion: 1.0\n")
-        lines = (
-            f"[{registry.group}]\n{name} = tests.plugins.{name}:{classes[name].__name__}\n"
-            for name, registry in ENTRIES.items()
+        install(
+            {
+                (registry.group, name): f"tests.plugins.{name}:{classes[name].__name__}"
+                for name, registry in ENTRIES.items()
+            },
+            tmp_path,
+            monkeypatch,
         )
-        (info / "entry_points.txt").write_text("".join(lines))
-        monkeypatch.syspath_prepend(tmp_path / "site")
     yield
     for name, registry in ENTRIES.items():
         registry.unregister(name)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import eventsnn as es
+from eventsnn.cli import main
 from eventsnn.model import Connection, Dense, Input, Network, RunSettings
-from eventsnn.simulate.engines import ENGINES, Engine, Settings, choose, find_engine
+from eventsnn.simulate.engines import ENGINES, Engine, Settings, choose
+from tests.plugins import install
 from tests.simulate.helpers import assert_same_bits
 from tests.train.toy import CLASSES, toy_data
 
@@ -21,16 +24,24 @@ def small(layers: int = 1, **more) -> Network:
     return Network(Input(2), *(Dense(3, threshold=0.3) for _ in range(layers)), seed=1, **more)
 
 
-@pytest.fixture
-def single(monkeypatch) -> str:
-    """The name under which the plugin is registered, for one test."""
-    monkeypatch.setitem(ENGINES, "single", "tests.simulate.plugin_engine:ENGINE")  # the one line
-    return "single"
+@pytest.fixture(params=["registered", "entry point"])
+def single(request, tmp_path, monkeypatch) -> str:
+    """The name under which the plugin is known, for one test."""
+    from tests.plugins.one_layer import ENGINE
+
+    if request.param == "registered":
+        ENGINES.register("one-layer", ENGINE)
+    else:
+        ENGINES.unregister("one-layer")
+        point = {("eventsnn.engines", "one-layer"): "tests.plugins.one_layer:ENGINE"}
+        install(point, tmp_path, monkeypatch)
+    yield "one-layer"
+    ENGINES.unregister("one-layer")
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ["queue", "sweep", "twin", "clocked"])
 def test_every_engine_has_the_name_it_is_registered_by(name):
-    engine = find_engine(name)
+    engine = ENGINES.get(name)
     assert isinstance(engine, Engine)
     assert engine.name == name
     assert set(engine.dtypes) <= {"float32", "float64"}
@@ -71,11 +82,11 @@ def test_an_engine_from_outside_refuses_for_itself(single):
     for begin in (lambda n: es.simulate(n, EVENTS, engine=single), lambda n: es.Simulation(n, engine=single)):
         with pytest.raises(es.SimulationError, match="runs networks of one layer, and this one has 2"):
             begin(small(2))
-    with pytest.raises(es.SimulationError, match="engine 'single' computes in float64 only"):
+    with pytest.raises(es.SimulationError, match="engine 'one-layer' computes in float64 only"):
         es.simulate(small(), EVENTS, engine=single, dtype="float32")
 
 
-@pytest.mark.parametrize("name", ["single", "twin"])
+@pytest.mark.parametrize("name", ["one-layer", "twin"])
 def test_any_engine_evaluates(single, name):
     data = toy_data(6, seed=3)
     network = Network(Input(*data.sensor_size), Dense(CLASSES, threshold=0.3), seed=1)
@@ -89,3 +100,21 @@ def test_any_engine_evaluates(single, name):
 def test_settings_are_completed_not_changed():
     settings = Settings(events=3)
     assert choose(small(), "queue", settings)[1] == replace(settings, dtype="float64")
+
+
+def test_an_engine_from_outside_is_known_on_the_command_line(single, tmp_path, capsys):
+    small().save(tmp_path / "m.h5")
+    (tmp_path / "e.csv").write_text("t,x,y,p\n1000,0,0,0\n4000,1,0,0\n")
+    assert main(["simulate", str(tmp_path / "m.h5"), str(tmp_path / "e.csv"), "--engine", single]) == 0
+    assert "engine one-layer, exact time" in capsys.readouterr().out
+
+
+def test_unknown_engines_list_all_there_are(single):
+    with pytest.raises(es.SimulationError, match="one of auto, queue, sweep, twin, clocked, one-layer"):
+        es.simulate(small(), EVENTS, engine="swep")
+
+
+def test_the_page_shows_the_engine():
+    module = Path(__file__).parents[1] / "plugins" / "one_layer.py"
+    page = Path(__file__).parents[2] / "docs" / "extending.md"
+    assert f"```python\n{module.read_text(encoding='utf-8')}```\n" in page.read_text(encoding="utf-8")

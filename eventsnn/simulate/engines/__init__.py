@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
-from importlib import import_module
 
 from eventsnn._util.arguments import check_choice
+from eventsnn._util.registry import Registry
 from eventsnn.errors import SimulationError
-from eventsnn.model import Network
+from eventsnn.model import Network, RunSettings
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.simulate.engines.engine import BrokenOff, Engine, Run, Settings, State, Train
 
@@ -23,61 +22,45 @@ __all__ = [
     "Train",
     "candidates",
     "choose",
-    "engine_names",
-    "find_engine",
+    "preferred",
 ]
 
-ENGINES = {
-    "queue": "eventsnn.simulate.engines.queue:ENGINE",
-    "sweep": "eventsnn.simulate.engines.sweep:ENGINE",
-    "twin": "eventsnn.simulate.engines.twin:ENGINE",
-    "clocked": "eventsnn.simulate.engines.clocked:ENGINE",
-}
-"""The registry: name -> "module:object", an `Engine` that is imported when it is first asked for."""
+ENGINES: Registry[Engine] = Registry(
+    "engine",
+    "engine",
+    {
+        "queue": "eventsnn.simulate.engines.queue:ENGINE",
+        "sweep": "eventsnn.simulate.engines.sweep:ENGINE",
+        "twin": "eventsnn.simulate.engines.twin:ENGINE",
+        "clocked": "eventsnn.simulate.engines.clocked:ENGINE",
+    },
+    SimulationError,
+    "eventsnn.engines",
+    extra=("auto",),
+)
+"""Engines by name. The engine "auto" stands for one of them; see `candidates`."""
 
 AUTOMATIC = ("sweep", "queue")
 """Engine "auto" is, in exact time, the first of these that can run the network."""
 
 
-def engine_names() -> tuple[str, ...]:
-    """What may be asked for: "auto" and every registered engine."""
-    return ("auto", *ENGINES)
-
-
-def find_engine(name: str) -> Engine:
-    """The registered engine of this name.
-
-    Raises
-    ------
-    KeyError
-        If there is none.
-    """
-    return _load(ENGINES[name])
-
-
-@cache
-def _load(home: str) -> Engine:
-    module, _, attribute = home.partition(":")
-    engine: Engine = getattr(import_module(module), attribute)
-    return engine
-
-
 def candidates(network: Network, engine: str) -> list[Engine]:
     """The engines that `engine` may mean, the first that can run the network to be taken.
 
-    "auto" means: as the network was trained (`Network.settings`), by default in exact time, with the first of
-    `AUTOMATIC` that can.
+    "auto" means: as the network was trained (`Network.settings`), by default in exact time.
 
     Raises
     ------
     SimulationError
         An unknown engine.
     """
-    check_choice("engine", engine, engine_names(), SimulationError)
-    if engine != "auto":
-        return [find_engine(engine)]
-    names = ("clocked",) if network.settings.engine == "clocked" else AUTOMATIC
-    return [find_engine(name) for name in names]
+    names = preferred(network.settings) if engine == "auto" else (engine,)
+    return [ENGINES.get(name) for name in names]
+
+
+def preferred(settings: RunSettings) -> tuple[str, ...]:
+    """The engines that "auto" may mean for a network that was trained so."""
+    return AUTOMATIC if settings.engine == "exact" else (settings.engine,)
 
 
 def choose(network: Network, engine: str, settings: Settings) -> tuple[Engine, Settings]:
@@ -118,5 +101,5 @@ def _refuse_parts(engine: str) -> None:
             "the network was trained on a clock, which does not run in parts; engine 'queue' or 'sweep' runs "
             "it in exact time"
         )
-    names = ("auto", *(name for name in ENGINES if find_engine(name).in_parts))
+    names = ("auto", *(name for name in ENGINES.names() if ENGINES.get(name).in_parts))
     check_choice("engine", engine, names, SimulationError)

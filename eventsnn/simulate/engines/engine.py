@@ -113,7 +113,7 @@ class BrokenOff(KeyboardInterrupt):
 
 
 class Engine:
-    """A way to run networks; see `eventsnn.simulate.engines.ENGINES`, where each is registered.
+    """A way to run networks; registered by name in `eventsnn.simulate.engines.ENGINES`.
 
     One that is made elsewhere derives from this class, says what it is, and defines `start`, and `refusal`
     where there are networks that it cannot run.
@@ -151,11 +151,18 @@ class Engine:
         dtype = settings.dtype
         if dtype is None:
             dtype = self.fastest_dtype(network) if settings.fast else self.dtypes[0]
-        name = check_dtype(dtype).__name__
-        if name not in self.dtypes:
+        reason = self.refuse_dtype(dtype)
+        if reason is not None:
             other = "" if self.exact else "; engine 'queue' or 'sweep' runs the network in exact time"
-            raise SimulationError(f"engine {self.name!r} computes in {' or '.join(self.dtypes)} only{other}")
+            raise SimulationError(f"{reason}{other}")
+        name = check_dtype(dtype).__name__
         return settings if settings.dtype == name else replace(settings, dtype=name)
+
+    def refuse_dtype(self, dtype: str) -> str | None:
+        """Why this engine does not compute in this precision; None if it does. SimulationError for none."""
+        if check_dtype(dtype).__name__ in self.dtypes:
+            return None
+        return f"engine {self.name!r} computes in {' or '.join(self.dtypes)} only"
 
     def settle(self, network: Network, settings: Settings) -> Settings:
         """`complete`, if this engine can run the network so.
