@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parent
 EXPERIMENT = ROOT / "datasets" / "nmnist" / "dense.toml"
 LIBRARIES = (
     *("numpy", "scipy", "torch", "snntorch", "spikingjelly", "norse"),
@@ -58,6 +59,11 @@ def describe_machine() -> dict[str, Any]:
         "load_1_min": load,
         "python": platform.python_version(),
     }
+
+
+def command(name: str, *arguments: str) -> list[str]:
+    """The command line of a script of this folder, such as "speed/nmnist", in a process of its own."""
+    return [sys.executable, str(FOLDER), name, *arguments]
 
 
 def versions() -> dict[str, str]:

@@ -5,7 +5,7 @@ saccades. A pixel emits an event whenever its log intensity has changed by its c
 
 Orchard, Jayawant, Cohen, Thakor (2015). Converting static image datasets to spiking neuromorphic datasets
 using saccades. Frontiers in Neuroscience 9:437. All constants are fits to recordings of N-MNIST
-(benchmarks/fit_camera.py), not the settings of that paper's motors.
+(benchmarks/studies/fit_camera.py), not the settings of that paper's motors.
 
 Lichtsteiner, Posch, Delbruck (2008). A 128x128 120 dB 15 us latency asynchronous temporal contrast vision
 sensor. IEEE Journal of Solid-State Circuits 43:566 (the pixel: low-pass, thresholds, mismatch, refractory

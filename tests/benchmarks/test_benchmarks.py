@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +29,51 @@ def modules(monkeypatch):
     return importlib.import_module
 
 
+def test_scripts_are_listed_and_run_by_name():
+    done = subprocess.run([sys.executable, str(FOLDER)], capture_output=True, text=True, check=True)
+    for name in ("speed/nmnist", "speed/track", "studies/fit_camera"):
+        assert re.search(rf"^  {name} +\w", done.stdout, flags=re.MULTILINE)
+    for page in [*FOLDER.parent.glob("docs/**/*.md"), FOLDER / "README.md", *FOLDER.parent.glob("*.md")]:
+        for name in re.findall(r"python benchmarks (\S+/\w+)", page.read_text(encoding="utf-8")):
+            assert f"  {name} " in done.stdout, f"{page.name}: python benchmarks {name}"
+    done = subprocess.run([sys.executable, str(FOLDER), "speed/none"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no script 'speed/none' in benchmarks/" in done.stderr
+
+
+def test_tracked_figures_beside_stored_ones(modules, tmp_path, capsys):
+    track, store = modules("speed.track"), tmp_path / "baselines.json"
+    arguments = ["--only", "simulate_queue", "--repeats", "1", "--store", str(store)]
+    track.main([*arguments, "--save"])
+    assert "| nothing stored, s | now, s |" in capsys.readouterr().out
+    (entry,) = track.load(store)
+    figure = entry["figures"]["simulate_queue"]
+    assert min(figure["cpu"], figure["wall"], figure["peak_mib"]) > 0
+    figure["cpu"], figure["peak_mib"] = figure["cpu"] / 100, figure["peak_mib"] * 2
+    store.write_text(json.dumps([entry]))
+    track.main(arguments)
+    printed = capsys.readouterr().out
+    assert re.search(r"\| simulate_queue \| \S+ \| \S+ \| \S+ slower \| \S+ \| \S+ \| 0\.\d+ \|", printed)
+    # One entry per commit and processor; others stay, and their figures are not compared.
+    entry["machine"]["processor"] = "another"
+    store.write_text(json.dumps([entry]))
+    track.main([*arguments, "--save"])
+    assert "nothing stored" in capsys.readouterr().out
+    assert len(track.load(store)) == 2
+    with pytest.raises(SystemExit):
+        track.main([*arguments, "--commit", "none"])
+
+
+def test_workloads_of_tracked_figures_run(modules):
+    figures = modules("speed.figures")
+    for name in figures.FIGURES:
+        if name not in ("command_line", "import_package", "plain_numpy"):
+            with contextmanager(figures.FIGURES[name])() as work:
+                work()
+
+
 def test_results_of_runs(modules, recordings, tmp_path, capsys):
-    results = modules("results")
+    results = modules("studies.results")
     run = tmp_path / "run"
     network = es.Network(es.Input(34, 34, 2), es.Dense(4), es.Dense(2), seed=1)
     es.train(network, es.data.NMNIST(recordings, split="Train"), epochs=3, valid_fraction=0.34, out=run)
@@ -74,20 +119,22 @@ def recordings(tmp_path):
 
 
 def last_line(*arguments: str) -> dict:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, str(FOLDER), *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_every_part_imports_and_has_a_main(modules):
-    for name in modules("run").PARTS:
-        if (FOLDER / f"{name}.py").exists():
-            assert callable(modules(name).main)
+    folders = {name: "studies" if name == "accuracy" else "speed" for name in modules("speed.compare").PARTS}
+    for name, folder in folders.items():
+        assert callable(modules(f"{folder}.{name}").main)
 
 
 def test_speed_of_ours_prints_the_promised_keys(recordings):
     result = last_line(
-        *(str(FOLDER / "speed.py"), "--quick", "--repeats", "2", "--data", str(recordings)),
+        *("speed/nmnist", "--quick", "--repeats", "2", "--data", str(recordings)),
         *("--samples", "6", "--hidden", "16", "--only", "eventsnn", "eventsnn, from files"),
     )
     assert set(result) >= {"part", "rows", "missing", "comparisons", "notes", "machine"}
@@ -107,7 +154,7 @@ def test_a_missing_rival_is_reported_and_the_others_go_on(recordings, tmp_path, 
     path = [str(tmp_path / "broken"), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path).rstrip(os.pathsep))
     result = last_line(
-        *(str(FOLDER / "speed.py"), "--quick", "--repeats", "1", "--data", str(recordings)),
+        *("speed/nmnist", "--quick", "--repeats", "1", "--data", str(recordings)),
         *("--samples", "6", "--hidden", "16", "--only", "eventsnn", "Norse", "PyTorch, event-sparse loop"),
     )
     assert {m["contender"]: m["status"] for m in result["missing"]} == {
@@ -119,26 +166,26 @@ def test_a_missing_rival_is_reported_and_the_others_go_on(recordings, tmp_path, 
 
 
 def test_driver_writes_json_table_and_survives_a_failing_part(modules, tmp_path, monkeypatch):
-    run = modules("run")
-    monkeypatch.setattr(run, "PARTS", {"gone": "not there", "speed": "fails: no data"})
+    compare = modules("speed.compare")
+    monkeypatch.setattr(compare, "PARTS", {"gone": "not there", "nmnist": "fails: no data"})
     monkeypatch.delenv("EVENTSNN_DATA", raising=False)
     with pytest.raises(SystemExit):
-        run.main(["--quick", "--out", str(tmp_path / "out")])
+        compare.main(["--quick", "--out", str(tmp_path / "out")])
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["parts"]["gone"]["status"] == "not there"
-    assert results["parts"]["speed"]["status"] == "failed"
+    assert results["parts"]["nmnist"]["status"] == "failed"
     assert "failed" in (tmp_path / "out" / "results.md").read_text()
 
 
 def test_report_shows_rows_missing_rivals_and_pictures(modules, tmp_path):
-    common, report = modules("common"), modules("report")
+    common, report = modules("common"), modules("speed.report")
     rows = [common.row(name, "training", "samples/s", [1.0, 2.0]) for name in ("eventsnn", "Norse")]
     curve = {"axis": "events", "what": "train", "sizes": [1, 2, 4], "seconds": [1, 2, 4], "exponent": 1.0}
     points = [{"contender": "eventsnn", "checkpoint": c, "mean": 9.0, "min": 8, "max": 9} for c in (10, 30)]
     results = {
         **{"quick": True, "repeats": 2, "machine": common.describe_machine(), "versions": common.versions()},
         "parts": {
-            "speed": {
+            "nmnist": {
                 "rows": rows,
                 "missing": [common.missing_row("snnTorch", "no module")],
                 "comparisons": [common.comparison("a ratio", 2.0, 3.0)],
@@ -157,7 +204,7 @@ def test_report_shows_rows_missing_rivals_and_pictures(modules, tmp_path):
 
 def test_hand_written_gradients_agree_with_autograd(modules):
     torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[bench]'")
-    module = modules("rivals.event_torch")
+    module = modules("speed.rivals.event_torch")
     rng = np.random.default_rng(2)
     bins, n_inputs, size = 70, 30, 3
     recordings = [
@@ -185,7 +232,7 @@ def test_hand_written_gradients_agree_with_autograd(modules):
 
 def test_accuracy_curve_tests_once_where_checkpoints_are_passed_together(modules):
     tests = []
-    curve = modules("accuracy").Curve([1, 2, 5], lambda: tests.append(1) or 0.5)
+    curve = modules("studies.accuracy").Curve([1, 2, 5], lambda: tests.append(1) or 0.5)
     assert curve.pass_to(0.5, 0)
     assert curve.pass_to(3.0, 1)
     assert not curve.pass_to(6.0, 2, 4.0)
@@ -214,7 +261,7 @@ def digits(tmp_path):
 
 def test_camera_against_recordings_of_its_own(digits, monkeypatch):
     monkeypatch.setenv("EVENTSNN_DATA", str(digits))
-    result = last_line(str(FOLDER / "camera_against_real.py"), "--quick", "--repeats", "1")
+    result = last_line("studies/camera_against_real", "--quick", "--repeats", "1")
     assert set(result["rows"][0]) >= ROW
     figures = result["figures"]
     assert [figures[part]["recordings"] for part in ("check", "fit", "all")] == [5, 5, 10]
@@ -226,8 +273,8 @@ def test_camera_against_recordings_of_its_own(digits, monkeypatch):
 
 def test_comparison_of_recordings_tells_them_apart(digits, modules, monkeypatch):
     monkeypatch.setenv("EVENTSNN_DATA", str(digits))
-    streams = modules("real_digits").load_real_digits().streams
-    compare = modules("camera_against_real").compare
+    streams = modules("studies.real_digits").load_real_digits().streams
+    compare = modules("studies.camera_against_real").compare
     same = compare(streams, streams)
     for name in ("count_correlation", "rate_correlation", "map_correlation", "map_correlation_by_polarity"):
         assert same[name] == pytest.approx(1.0)
@@ -239,7 +286,7 @@ def test_comparison_of_recordings_tells_them_apart(digits, modules, monkeypatch)
 
 def test_fit_of_the_camera_is_best_at_the_truth(digits, modules, monkeypatch):
     monkeypatch.setenv("EVENTSNN_DATA", str(digits))
-    fit, real = modules("fit_camera"), modules("real_digits").load_real_digits()
+    fit, real = modules("studies.fit_camera"), modules("studies.real_digits").load_real_digits()
     free = fit.to_free(es.SaccadeCamera())
     np.testing.assert_allclose(fit.to_free(fit.to_camera(free)), free)
     assert fit.load_start(None).tolist() == free.tolist()
@@ -258,9 +305,9 @@ def test_fit_of_the_camera_is_best_at_the_truth(digits, modules, monkeypatch):
 
 
 def test_long_and_live_input_print_their_rows():
-    result = last_line(str(FOLDER / "long_input.py"), "--quick", "--hidden", "16")
+    result = last_line("speed/long_input", "--quick", "--hidden", "16")
     assert [row["workload"] for row in result["rows"]] == ["20000 events", "40000 events"]
     assert all(row.keys() >= ROW and row["peak_mb"] > 0 for row in result["rows"])
-    result = last_line(str(FOLDER / "live_latency.py"), "--quick")
+    result = last_line("speed/live_latency", "--quick")
     assert len(result["rows"]) == 3
     assert all(row.keys() >= ROW and row["median"] > 0 for row in result["rows"])

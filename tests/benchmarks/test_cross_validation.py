@@ -35,7 +35,7 @@ def data(tmp_path: Path) -> NMNIST:
 
 
 def test_a_fold_chooses_within_its_training_part(modules, data: NMNIST) -> None:
-    module = modules("nmnist_cross_validation")
+    module = modules("studies.nmnist_cross_validation")
     two = list(module.CANDIDATES)[:2]
     options = argparse.Namespace(choose=True, candidates=two, stages=(1, 2), epochs=9, seed=1, threads=1)
     training, testing = np.arange(12), np.arange(12, 16)
@@ -56,7 +56,7 @@ def test_a_fold_chooses_within_its_training_part(modules, data: NMNIST) -> None:
 
 
 def test_synaptic_operations_are_events_and_spikes_times_their_targets(modules) -> None:
-    module = modules("nmnist_cross_validation")
+    module = modules("studies.nmnist_cross_validation")
     network = es.Network(es.Input(34, 34, 2), es.Dense(8, name="hidden", threshold=1.0), es.Dense(2), seed=1)
     streams = [random_stream(200, seed=seed) for seed in (1, 2)]
     hidden = sum(
@@ -69,7 +69,7 @@ def test_synaptic_operations_are_events_and_spikes_times_their_targets(modules) 
 
 def test_conventional_models_count_their_operations(modules) -> None:
     pytest.importorskip("torch")
-    module = modules("conventional")
+    module = modules("studies.conventional")
     settings = module.Settings(bins=3, rate=1e-3, width=4)
     cnn = 2 * (6 * 4 * 25 * 30 * 30 + 4 * 8 * 9 * 13 * 13 + 8 * 36 * 32 + 32 * 10)
     assert module.operations(module.FrameCNN(settings), settings) == cnn
@@ -79,7 +79,7 @@ def test_conventional_models_count_their_operations(modules) -> None:
 
 def test_events_are_accumulated_by_bin_polarity_and_pixel(modules) -> None:
     pytest.importorskip("torch")
-    module = modules("conventional")
+    module = modules("studies.conventional")
     stream = es.EventStream.from_arrays(
         [0, 1, 159_999, 160_000, 400_000],
         [5, 5, 5, 6, 6],

@@ -11,15 +11,18 @@ import pytest
 
 from tests.cli.test_encode import make_corpus
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "spoken_digits.py"
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-@pytest.mark.skipif(not SCRIPT.exists(), reason="benchmarks/ is not part of an installation")
+@pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks/ is not part of an installation")
 def test_divisions(tmp_path: Path) -> None:
     root = make_corpus(tmp_path / "recordings")
     arguments = [str(root), "--epochs", "1", "--seeds", "5", "6", "--leave-one-out", "--threads", "1"]
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False
+        [sys.executable, str(FOLDER), "studies/spoken_digits", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     *lines, summary = [json.loads(line) for line in done.stdout.splitlines()]

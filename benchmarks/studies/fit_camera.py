@@ -1,6 +1,6 @@
 """Fit the constants of the simulated event camera to real N-MNIST recordings, digit by digit.
 
-    EVENTSNN_DATA=... python benchmarks/fit_camera.py --digits 60 --iterations 4 > fit.json
+    EVENTSNN_DATA=... python benchmarks studies/fit_camera --digits 60 --iterations 4 > fit.json
 
 Least squares by Gauss-Newton steps (Levenberg-Marquardt damping). What is compared are counts of events by
 polarity, 5 ms and pixel, smoothed a little over time and space, and by polarity and 5 ms alone, of the
@@ -21,12 +21,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from real_digits import RealDigits, load_real_digits
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit, logit
 
 from eventsnn.encode import SaccadeCamera
 from eventsnn.events import EventStream, MotionPath
+from studies.real_digits import RealDigits, load_real_digits
 
 BIN_MS = 5.0
 N_BINS = 62

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from common import comparison, emit, options, row
-from long_input import PER_MS, make_network
 
 import eventsnn as es
 from eventsnn.events.live import send_events
+from speed.long_input import PER_MS, make_network
 
 BAR_MS = 20.0
 

@@ -1,6 +1,6 @@
 """The published MNIST network of HM2-BP's authors, on the clock and in exact time.
 
-    EVENTSNN_DATA=... python benchmarks/published_weights.py hm2bp_cnn_mnist_checkpoint.txt.gz
+    EVENTSNN_DATA=... python benchmarks studies/published_weights hm2bp_cnn_mnist_checkpoint.txt.gz
 
 Prints a row for the clock, one for exact time and one for exact time with a refractory period of 3 ms: the
 mean spikes of a test image in every layer (over the first ``--spikes`` images), and how many of the first

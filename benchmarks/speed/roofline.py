@@ -28,9 +28,10 @@ from typing import Any
 
 import numpy as np
 from common import comparison, describe_machine, emit, find_nmnist, options, row, use_cores
-from contenders import OURS
-from jobs import Job
-from workers import Worker
+
+from speed.rivals.contenders import OURS
+from speed.rivals.jobs import Job
+from speed.rivals.workers import Worker
 
 CHAINS = 12
 # Of the C file, by the name eventsnn gives the instruction set in use.

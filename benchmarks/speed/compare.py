@@ -1,8 +1,8 @@
 """Everything against the rivals, in one command.
 
-    python benchmarks/run.py --out results             all parts; hours, mostly the accuracy curves
-    python benchmarks/run.py --quick                   every part in a small form: minutes
-    python benchmarks/run.py --only speed,roofline     some parts; what the folder has of others stays
+    python benchmarks speed/compare --out results             all parts; hours, mostly the accuracy curves
+    python benchmarks speed/compare --quick                   every part in a small form: minutes
+    python benchmarks speed/compare --only nmnist,roofline     some parts; what the folder has of others stays
 
 Each part is a script of its own, with --quick and --repeats, that prints one JSON object; it runs as a
 child of this process and its contenders as children of it, one at a time. Writes results.json, results.md
@@ -21,11 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import report
-from common import describe_machine, versions
+from common import FOLDER, command, describe_machine, versions
+
+from speed import report
 
 PARTS = {
-    "speed": "training and inference of 2312-800-10, one core",
+    "nmnist": "training and inference of 2312-800-10, one core",
     "threads": "2 threads against 1",
     "mnist": "784-800-10 on MNIST images, 2 cores",
     "exact_nest": "exact simulation against NEST",
@@ -39,13 +40,11 @@ PARTS = {
 
 def run_part(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """Result of a part: the last line it prints; a status and a reason if there is none."""
-    script = Path(__file__).resolve().parent / f"{name}.py"
-    if not script.exists():
-        return {"part": name, "status": "not there", "reason": f"no {script.name} in benchmarks/"}
+    script = f"{'studies' if name == 'accuracy' else 'speed'}/{name}"
+    if not (FOLDER / f"{script}.py").exists():
+        return {"part": name, "status": "not there", "reason": f"no {script}.py in benchmarks/"}
     # Parts import one another's helpers, and must not be held to the cores of an earlier one.
-    done = subprocess.run(
-        [sys.executable, str(script), *arguments], stdout=subprocess.PIPE, text=True, check=False
-    )
+    done = subprocess.run(command(script, *arguments), stdout=subprocess.PIPE, text=True, check=False)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         reason = f"ended with status {done.returncode}; see standard error"

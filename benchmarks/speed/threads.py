@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from common import comparison, emit, find_nmnist, options, row
-from contenders import OURS
-from jobs import Job
-from workers import Worker
+
+from speed.rivals.contenders import OURS
+from speed.rivals.jobs import Job
+from speed.rivals.workers import Worker
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

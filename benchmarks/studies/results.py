@@ -1,6 +1,6 @@
 """Accuracies of training runs, read from their folders and written into a page between two marks.
 
-    python benchmarks/results.py --page docs/results.md --name mnist RUN [RUN ...]
+    python benchmarks studies/results --page docs/results.md --name mnist RUN [RUN ...]
 
 A run is a folder that `eventsnn train` made. The figure of the test is that of its ``test.json``, if any:
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from common import comparison, emit, options, row, stopwatch
+from common import command, comparison, emit, options, row, stopwatch
 
 import eventsnn as es
 from eventsnn._util.prefetch import Prefetch
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows, found = [], []
     for n in [20_000, 40_000] if given.quick else [int(n) for n in given.events]:
         size = ["--one", str(n), "--hidden", str(given.hidden), "--dtype", given.dtype]
-        done = subprocess.run([sys.executable, __file__, *size], check=True, capture_output=True, text=True)
+        done = subprocess.run(command("speed/long_input", *size), check=True, capture_output=True, text=True)
         found.append(json.loads(done.stdout))
         print(found[-1], file=sys.stderr, flush=True)
         more = {"peak_mb": found[-1]["peak_mb"], "spikes": found[-1]["spikes"], "wall": found[-1]["wall"]}

@@ -1,4 +1,4 @@
-"""Everybody who runs a `Job`, behind one interface; each in its own process, see workers.py.
+"""Everybody who runs a `Job`, behind one interface; each in its own process (`workers.Worker`).
 
 `infer` and `train` return the samples done and the seconds they took. Libraries are imported in `setup`, so
 that one that is not installed is a reason, not a crash.
@@ -14,9 +14,9 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from common import stopwatch
-from jobs import Job, binned
 
 import eventsnn as es
+from speed.rivals.jobs import Job, binned
 
 
 class Contender(Protocol):
@@ -84,12 +84,12 @@ class Eventsnn:
 
 
 class EventLoop:
-    """rivals/event_torch.py on batches already binned and sorted in memory."""
+    """event_torch.py on batches already binned and sorted in memory."""
 
     batches: ClassVar[dict[str, list[int]]] = {"infer": [32, 16, 64], "train": [64, 32, 16]}
 
     def setup(self, job: Job) -> dict[str, Any]:
-        self.module = importlib.import_module("rivals.event_torch")
+        self.module = importlib.import_module("speed.rivals.event_torch")
         self.job, network = job, job.network()
         _set_threads(job.threads)
         rate = {} if job.learning_rate is None else {"learning_rate": job.learning_rate}
@@ -147,7 +147,7 @@ class Library:
         self.name = name
 
     def setup(self, job: Job) -> dict[str, Any]:
-        module = importlib.import_module("rivals.libraries")
+        module = importlib.import_module("speed.rivals.libraries")
         self.job, network = job, job.network()
         _set_threads(job.threads)
         self.net = module.make(self.name, network, job)

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from common import comparison, emit, find_nmnist, missing_row, options, row, stopwatch, use_cores
-from jobs import Job
-from workers import Missing, Worker
 
 import eventsnn as es
+from speed.rivals.jobs import Job
+from speed.rivals.workers import Missing, Worker
 
 DURATION = 330.0  # ms simulated by NEST per recording
 DELAY = SHIFT = 1.0  # ms; NEST's least delay is its resolution, and inputs must not come before it
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     milliseconds: dict[str, list[float]] = {OURS: [], NEST: []}
     notes, missing, compared = [], [], []
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(Worker(name, "exact_nest")) for name in (OURS, NEST)}
+        workers = {name: stack.enter_context(Worker(name, "speed.exact_nest")) for name in (OURS, NEST)}
         for name in list(workers):
             try:
                 workers[name].ask("setup", **job.to_dict())

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 from common import comparison, emit, find_data, options, spread, use_cores
-from contenders import EVENT_LOOP, OURS
-from jobs import Job, write_trains
-from speed import add_peaks, hire, race
 
 import eventsnn as es
+from speed.nmnist import add_peaks, hire, race
+from speed.rivals.contenders import EVENT_LOOP, OURS
+from speed.rivals.jobs import Job, write_trains
 
 DURATION = 400  # ms
 RATE = 1 / (255 * 5.5)  # per ms and unit of grey

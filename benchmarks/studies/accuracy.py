@@ -23,9 +23,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from common import EXPERIMENT, comparison, emit, find_nmnist, missing_row, options, row, stopwatch, use_cores
-from contenders import EVENT_LOOP
-from jobs import Job, binned
-from workers import Missing, Worker
+from speed.rivals.contenders import EVENT_LOOP
+from speed.rivals.jobs import Job, binned
+from speed.rivals.workers import Missing, Worker
 
 import eventsnn as es
 from eventsnn.data import split_validation
@@ -121,13 +121,13 @@ class Rival(Learner):
         torch.set_num_threads(1)
         network = job.network()
         if self.name == EVENT_LOOP:
-            module: Any = importlib.import_module("rivals.event_torch")
+            module: Any = importlib.import_module("speed.rivals.event_torch")
             rate = {} if job.learning_rate is None else {"learning_rate": job.learning_rate}
             weights = [network.weights[name] for name in network.names]
             self.net = module.EventTorch(weights, job.thresholds, **rate)
             self.step, self.infer = self.net.train_step, lambda batch: self.net.infer(batch).numpy()
         else:
-            module = importlib.import_module("rivals.libraries")
+            module = importlib.import_module("speed.rivals.libraries")
             self.net = module.make(self.name, network, job)
             self.step = lambda batch: module.train_step(self.net, *batch)
             self.infer = lambda batch: module.infer(self.net, batch[0])
@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if done.issuperset(checkpoints):
                 continue
             job = Job(str(find_nmnist()), seed=seed, learning_rate=given.learning_rate)
-            with Worker(name, "accuracy") as worker:
+            with Worker(name, "studies.accuracy") as worker:
                 try:
                     worker.ask("setup", **job.to_dict())
                     answer = worker.ask("run", checkpoints=checkpoints)

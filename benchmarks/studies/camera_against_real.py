@@ -1,6 +1,6 @@
 """The simulated event camera against the real recordings, digit by digit; and how fast it is on one core.
 
-    EVENTSNN_DATA=... python benchmarks/camera_against_real.py
+    EVENTSNN_DATA=... python benchmarks studies/camera_against_real
 
 Every real recording is compared with the simulated one of the same digit. The camera's constants were fitted
 on every other recording (fit_camera.py); "check" are those that the fit did not see, "fit" those it might
@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 from common import comparison, emit, options, row, use_cores
-from real_digits import RealDigits, load_real_digits
 
 from eventsnn.encode import SaccadeCamera
 from eventsnn.events import EventStream
+from studies.real_digits import RealDigits, load_real_digits
 
 BIN_US = 10_000
 N_BINS = 32

@@ -13,13 +13,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import describe_machine
+from common import ROOT, describe_machine
 
 from eventsnn.data import ListDataset, Speech
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.experiment import Experiment
 
-EXPERIMENT = Path(__file__).resolve().parents[1] / "datasets" / "spoken_digits" / "dense.toml"
+EXPERIMENT = ROOT / "datasets" / "spoken_digits" / "dense.toml"
 
 
 def take(data: ListDataset, choice: list[int]) -> ListDataset:

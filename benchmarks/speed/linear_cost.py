@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 from common import comparison, emit, options, row, use_cores
-from contenders import OURS
-from jobs import Job, write_trains
-from workers import Worker
 
 import eventsnn as es
+from speed.rivals.contenders import OURS
+from speed.rivals.jobs import Job, write_trains
+from speed.rivals.workers import Worker
 
 
 @dataclass(frozen=True)

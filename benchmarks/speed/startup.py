@@ -14,6 +14,8 @@ from common import comparison, emit, find_nmnist, options, row
 
 import eventsnn as es
 
+PYTHON = (sys.executable, "-P")
+"""Not from the working folder: PYTHONPATH says which build is measured."""
 IMPORT = "import eventsnn"
 BARS = {"import": 0.25, "simulate": 0.5}
 
@@ -35,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model, trace = Path(folder) / "model.h5", Path(folder) / "trace.h5"
         network.save(model)
         commands = {
-            "python alone": [sys.executable, "-c", "pass"],
-            "import": [sys.executable, "-c", IMPORT],
+            "python alone": [*PYTHON, "-c", "pass"],
+            "import": [*PYTHON, "-c", IMPORT],
             "simulate": [
-                *(sys.executable, "-m", "eventsnn", "simulate"),
+                *(*PYTHON, "-m", "eventsnn", "simulate"),
                 *(str(model), data.paths[0], "--trace", str(trace)),
             ],
         }

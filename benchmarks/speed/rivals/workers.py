@@ -1,7 +1,7 @@
 """A contender in a process of its own: one JSON object a line each way, so that repeats can take turns.
 
 Only one worker works at a time; the others wait for a line. Peak memory is that of the process.
-Run by hand: `python benchmarks/workers.py NAME`, then lines such as {"do": "infer", "batch": 16}.
+By hand: `python benchmarks speed/rivals/workers NAME MODULE`, then lines like {"do": "infer", "batch": 16}.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from common import command
 
 
 class Missing(Exception):
@@ -22,16 +23,13 @@ class Missing(Exception):
 class Worker:
     """The parent's end."""
 
-    def __init__(self, name: str, module: str = "contenders") -> None:
+    def __init__(self, name: str, module: str = "speed.rivals.contenders") -> None:
         self.name = name
-        folder = Path(__file__).resolve().parent
-        path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         self.process = subprocess.Popen(
-            [sys.executable, __file__, name, module],
+            command("speed/rivals/workers", name, module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
         )
 
     def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
@@ -77,7 +75,7 @@ def serve(name: str, module: str) -> None:
     os.dup2(2, 1)
     import importlib
 
-    from jobs import Job
+    from speed.rivals.jobs import Job
 
     contender = None
     for line in sys.stdin:

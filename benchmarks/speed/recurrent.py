@@ -10,9 +10,9 @@ Brian2
 draws its own numbers on its 0.1 ms grid (`PoissonInput`), which is cheaper for it. `--nest-input poisson`
 lets NEST draw its own, too (`poisson_generator_ps`).
 
-    python benchmarks/recurrent.py --nest --brian2-python VENV/bin/python
-    python benchmarks/recurrent.py --neurons 10000 --inputs 100
-    python benchmarks/recurrent.py --seeds 100
+    python benchmarks speed/recurrent --nest --brian2-python VENV/bin/python
+    python benchmarks speed/recurrent --neurons 10000 --inputs 100
+    python benchmarks speed/recurrent --seeds 100
 """
 
 from __future__ import annotations

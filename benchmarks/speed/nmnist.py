@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from common import comparison, emit, find_nmnist, missing_row, options, row, spread, use_cores
-from contenders import CONTENDERS, EVENT_LOOP, LIBRARY_NAMES, OURS
-from jobs import Job
-from workers import Missing, Worker
 
 import eventsnn as es
+from speed.rivals.contenders import CONTENDERS, EVENT_LOOP, LIBRARY_NAMES, OURS
+from speed.rivals.jobs import Job
+from speed.rivals.workers import Missing, Worker
 
 BARS = {
     ("train", "library"): 12.0,
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         found += ratios(rows, workload, what) if OURS[0] in workers else []
     notes = [f"trained: {learned['epochs']} epochs on the recordings used", f"pinned to core(s) {cores}"]
-    emit("speed", rows=rows, missing=missing, comparisons=found, notes=notes)
+    emit("nmnist", rows=rows, missing=missing, comparisons=found, notes=notes)
 
 
 def link_subset(data: Path, samples: int, target: Path) -> Path:

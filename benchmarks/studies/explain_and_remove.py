@@ -15,13 +15,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import describe_machine, find_nmnist
+from common import EXPERIMENT, describe_machine, find_nmnist
 from scipy.stats import spearmanr
 
 import eventsnn as es
 from eventsnn.train.experiment import Experiment
-
-EXPERIMENT = Path(__file__).parent.parent / "datasets" / "nmnist" / "dense.toml"
 
 
 def spike_time(network: es.Network, stream: es.EventStream, layer: str, neuron: int, number: int) -> float:

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 from common import ROOT, describe_machine, find_data
-from nmnist_cross_validation import MILD, fit, take
 
 from eventsnn.data import NMNIST, Augmentation, Distortion, ListDataset
 from eventsnn.data.synth import write_idx_folder
 from eventsnn.encode import SaccadeCamera
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.experiment import Experiment
+from studies.nmnist_cross_validation import MILD, fit, take
 
 TRAINING = 800
 WEAK = Distortion(elastic=10.0, scale=0.08, rotation=6.0)

@@ -1,4 +1,4 @@
-"""What run.py writes of the parts' results: a Markdown table, a bar chart, the plot of linear cost."""
+"""What compare.py writes of the parts' results: a Markdown table, a bar chart, the plot of linear cost."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 OURS_COLOUR, RIVAL_COLOUR = "#1f6f8b", "#b8b8b8"
 BARS = (
-    ("speed", "training", "Training 2312-800-10"),
-    ("speed", "inference, random weights", "Inference, random weights"),
-    ("speed", "inference, trained", "Inference, trained weights"),
+    ("nmnist", "training", "Training 2312-800-10"),
+    ("nmnist", "inference, random weights", "Inference, random weights"),
+    ("nmnist", "inference, trained", "Inference, trained weights"),
     ("mnist", "MNIST training, 2 cores", "MNIST training, 2 cores"),
 )
 

@@ -1,0 +1,1 @@
+"""How fast: figures tracked from commit to commit, and the same work done by rivals."""

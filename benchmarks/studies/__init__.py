@@ -1,0 +1,1 @@
+"""How good: accuracies, how settings were chosen, and what a method is worth."""
