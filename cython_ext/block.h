@@ -37,9 +37,9 @@ typedef struct {
         void (*weigh)(const REAL*, const REAL*, int64_t, double*);                                                   \
         void (*learn)(REAL*, REAL*, const REAL*, const REAL*, const REAL*, const REAL*, const REAL*, const REAL*,    \
                       int64_t);                                                                                      \
-        void (*adam)(REAL*, REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, REAL, REAL, double*,        \
+        void (*adam)(REAL*, REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, REAL, REAL, REAL, double*,  \
                      double*);                                                                                       \
-        void (*sgd)(REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, double*, double*);                  \
+        void (*sgd)(REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, int, double*, double*);             \
     } ops;
 
 DECLARE_OPS(float, ops32_t)

@@ -32,9 +32,9 @@ cdef extern from "block.h":
         void (*weigh)(const float*, const float*, int64_t, double*) noexcept nogil
         void (*learn)(float*, float*, const float*, const float*, const float*, const float*, const float*,
                       const float*, int64_t) noexcept nogil
-        void (*adam)(float*, float*, float*, float*, int64_t, float, const float*, float, float, float, float,
+        void (*adam)(float*, float*, float*, float*, int64_t, float, const float*, float, float, float, float, float,
                      double*, double*) noexcept nogil
-        void (*sgd)(float*, float*, float*, int64_t, float, const float*, float, float, double*,
+        void (*sgd)(float*, float*, float*, int64_t, float, const float*, float, float, bint, double*,
                     double*) noexcept nogil
     ctypedef struct ops64_t:
         int64_t (*run)(double*, double*, const double*, const event_t*, const double*, int64_t,
@@ -52,8 +52,8 @@ cdef extern from "block.h":
         void (*learn)(double*, double*, const double*, const double*, const double*, const double*, const double*,
                       const double*, int64_t) noexcept nogil
         void (*adam)(double*, double*, double*, double*, int64_t, double, const double*, double, double, double,
-                     double, double*, double*) noexcept nogil
-        void (*sgd)(double*, double*, double*, int64_t, double, const double*, double, double, double*,
+                     double, double, double*, double*) noexcept nogil
+        void (*sgd)(double*, double*, double*, int64_t, double, const double*, double, double, bint, double*,
                     double*) noexcept nogil
 
 cdef ops32_t ops32

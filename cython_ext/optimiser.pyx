@@ -22,26 +22,29 @@ cdef class Update:
         if self.single and self.has_square:
             ops32.adam(<float*> self.weights + at, <float*> self.gradient + at, <float*> self.mean + at,
                        <float*> self.square + at, self.rows, <float> self.scale, decay32, <float> self.step,
-                       <float> self.beta1, <float> self.beta2, <float> self.floor, sums, squares)
+                       <float> self.beta1, <float> self.beta2, <float> self.floor, <float> self.shrink, sums, squares)
         elif self.single:
             ops32.sgd(<float*> self.weights + at, <float*> self.gradient + at, <float*> self.mean + at, self.rows,
-                      <float> self.scale, decay32, <float> self.step, <float> self.beta1, sums, squares)
+                      <float> self.scale, decay32, <float> self.step, <float> self.beta1, self.nesterov, sums, squares)
         elif self.has_square:
             ops64.adam(<double*> self.weights + at, <double*> self.gradient + at, <double*> self.mean + at,
                        <double*> self.square + at, self.rows, self.scale, decay64, self.step, self.beta1, self.beta2,
-                       self.floor, sums, squares)
+                       self.floor, self.shrink, sums, squares)
         else:
             ops64.sgd(<double*> self.weights + at, <double*> self.gradient + at, <double*> self.mean + at, self.rows,
-                      self.scale, decay64, self.step, self.beta1, sums, squares)
+                      self.scale, decay64, self.step, self.beta1, self.nesterov, sums, squares)
 
 
 def make_update(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:, :, ::1] mean,
                 real_t[:, :, ::1] square, real_t[:, ::1] decay, double[:, ::1] row_sum, double[:, ::1] row_square,
-                double scale, double step, double beta1, double beta2, double floor):
+                double scale, double step, double beta1, double beta2=0.0, double floor=0.0, double shrink=0.0,
+                bint nesterov=False):
     """One step on the gradient ``scale * gradient + decay * weights``; the gradient is set to zero.
 
-    Adam (Kingma & Ba 2015, algorithm 1, in the form of their section 2), or with an empty `square` gradient descent
-    with momentum `beta1`: velocity = beta1 velocity - step g.
+    Adam (Kingma & Ba 2015, algorithm 1, in the form of their section 2), the weights first losing the share `shrink` of
+    themselves (Loshchilov & Hutter 2019). With an empty `square` gradient descent with momentum `beta1`: velocity =
+    beta1 velocity - step g is added to the weights, with `nesterov` beta1 velocity - step g of the new velocity
+    (Sutskever et al. 2013).
 
     Parameters
     ----------
@@ -50,12 +53,12 @@ def make_update(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:,
     decay : real (blocks, WIDTH)
     row_sum, row_square : float64 (blocks, WIDTH)
         Set to the sums over pre-synaptic neurons of the new weights and of their squares.
-    scale, step, beta1, beta2, floor : float
+    scale, step, beta1, beta2, floor, shrink : float
         `step` and `floor` hold Adam's bias corrections: step = rate sqrt(1 - beta2^t) / (1 - beta1^t),
         floor = epsilon sqrt(1 - beta2^t).
     """
     cdef Update u = Update()
-    u.keep = (weights, gradient, mean, square, decay, row_sum, row_square)
+    u.arrays = (weights, gradient, mean, square, decay, row_sum, row_square)
     u.single = real_t is float
     u.blocks = weights.shape[0]
     u.rows = weights.shape[1]
@@ -72,6 +75,8 @@ def make_update(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:,
     u.beta1 = beta1
     u.beta2 = beta2
     u.floor = floor
+    u.shrink = shrink
+    u.nesterov = nesterov
     return u
 
 

@@ -16,7 +16,9 @@ def make_update(
     scale: float,
     step: float,
     beta1: float,
-    beta2: float,
-    floor: float,
+    beta2: float = ...,
+    floor: float = ...,
+    shrink: float = ...,
+    nesterov: bool = ...,
 ) -> Update: ...
 def update_blocks(update: Update, turns: WorkCounter) -> None: ...

@@ -32,6 +32,18 @@ class Adam(Method):
     def kernel(
         self, state: OptimiserState, scale: float, decay: np.ndarray, rate: float, number: int
     ) -> Update:
+        return self._update(state, scale, decay, rate, number)
+
+    def _update(
+        self,
+        state: OptimiserState,
+        scale: float,
+        decay: np.ndarray,
+        rate: float,
+        number: int,
+        shrink: float = 0.0,
+    ) -> Update:
+        """The compiled step, the weights first losing the share `shrink` of themselves."""
         o = self.settings
         mean, square = state.moments
         correction = math.sqrt(1.0 - o.beta2**number)  # the form of section 2 of the paper
@@ -48,4 +60,5 @@ class Adam(Method):
             o.beta1,
             o.beta2,
             o.epsilon * correction,
+            shrink,
         )

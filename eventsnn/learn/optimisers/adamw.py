@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from eventsnn._ext.optimiser import Update
 from eventsnn.learn.optimisers.adam import Adam
-from eventsnn.learn.optimisers.method import Method, Option
+from eventsnn.learn.optimisers.method import Option
+
+if TYPE_CHECKING:
+    from eventsnn.learn.optimisers.state import OptimiserState
 
 
-class AdamW(Method):
+class AdamW(Adam):
     """Adam with decoupled weight decay: Loshchilov & Hutter, ICLR 2019, algorithm 2.
 
     The weights shrink by ``rate * weight_decay`` of themselves in each step, not through Adam's moments. In
@@ -19,11 +23,16 @@ class AdamW(Method):
     and weight_decay = lambda / alpha, as most libraries count it.
     """
 
-    moments = 2
     options: ClassVar[Mapping[str, Option]] = {"weight_decay": Option(0.01, may_be_zero=True)}
 
     def step(
         self, weights: np.ndarray, gradient: np.ndarray, moments: list[np.ndarray], rate: float, number: int
     ) -> tuple[np.ndarray, ...]:
         shrunk = weights - rate * self.settings.options["weight_decay"] * weights
-        return Adam(self.settings).step(shrunk, gradient, moments, rate, number)
+        return super().step(shrunk, gradient, moments, rate, number)
+
+    def kernel(
+        self, state: OptimiserState, scale: float, decay: np.ndarray, rate: float, number: int
+    ) -> Update:
+        shrink = rate * self.settings.options["weight_decay"]
+        return self._update(state, scale, decay, rate, number, shrink)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from eventsnn.learn.optimisers.method import Method
+from eventsnn.learn.optimisers.sgd import SGD
 
 
-class Nesterov(Method):
+class Nesterov(SGD):
     """Nesterov's accelerated gradient: Sutskever, Martens, Dahl & Hinton, ICML 2013, equations 3 and 4.
 
     The paper takes the gradient at theta + mu v. The weights kept here are that point, w = theta + mu v, so
@@ -15,7 +15,7 @@ class Nesterov(Method):
     v' = mu v - rate g(w) and w' = theta + v' + mu v' = w + mu v' - rate g(w). Moment: the velocity v.
     """
 
-    moments = 1
+    nesterov = True
 
     def step(
         self, weights: np.ndarray, gradient: np.ndarray, moments: list[np.ndarray], rate: float, number: int

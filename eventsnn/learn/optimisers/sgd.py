@@ -17,6 +17,7 @@ class SGD(Method):
     """Gradient descent with classical momentum (Polyak 1964). Moment: the velocity."""
 
     moments = 1
+    nesterov = False
 
     def step(
         self, weights: np.ndarray, gradient: np.ndarray, moments: list[np.ndarray], rate: float, number: int
@@ -39,6 +40,5 @@ class SGD(Method):
             scale,
             rate,
             o.momentum,
-            o.beta2,
-            o.epsilon,
+            nesterov=self.nesterov,
         )
