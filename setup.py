@@ -1,8 +1,9 @@
 """Stages and lists the compiled modules; all metadata lives in pyproject.toml.
 
-The sources stand in ``cython_ext/`` but the modules land in ``eventsnn._ext``. Cython looks a ``.pxd`` up by
-package path, so the sources are first copied to ``build/pyx/eventsnn/_ext`` (modification times kept, so a
-rebuild compiles only what changed) and cythonized there.
+The sources stand in the rooms of ``cython_ext/`` but all modules land in ``eventsnn._ext``, so no two files
+share a name. Cython looks a ``.pxd`` up by package path, and C a header beside the file that includes it, so
+the sources are first copied to ``build/pyx/eventsnn/_ext`` (those that changed alone, so a rebuild compiles no
+others) and cythonized there.
 """
 
 import os
@@ -20,7 +21,8 @@ DEBUG = os.environ.get("EVENTSNN_DEBUG", "") == "1"
 # Contraction off: a fused multiply-add chosen by the compiler would make results depend on the build.
 FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
 
-# Modules that hold loops compiled for each instruction set.
+# Modules that hold loops compiled for each instruction set. The others see the tables alone, so that a change
+# in a loop does not compile them again.
 WITH_LOOPS = ("block", "engine_clocked", "windows_state")
 
 DIRECTIVES = {
@@ -34,33 +36,40 @@ DIRECTIVES = {
 
 
 def stage_sources() -> list[Path]:
-    """Copy the Cython sources to the staging tree; return the staged ``.pyx`` files."""
+    """Copy the sources to the staging tree and remove what has none there; return the staged files."""
     PACKAGE.mkdir(parents=True, exist_ok=True)
     for folder in (STAGE / "eventsnn", PACKAGE):
         (folder / "__init__.py").touch()
-    sources = sorted((ROOT / "cython_ext").glob("*.p[yx]*")) + sorted((ROOT / "cython_ext").glob("*.h"))
+    kinds = (".pyx", ".pxd", ".h")
+    sources = sorted(path for path in (ROOT / "cython_ext").rglob("*") if path.suffix in kinds)
+    staged = {source.name: PACKAGE / source.name for source in sources}
+    if len(staged) < len(sources):
+        raise SystemExit(f"files of cython_ext share a name: {sorted(source.name for source in sources)}")
+    for old in PACKAGE.iterdir():
+        if old.suffix in kinds and old.name not in staged:
+            old.unlink()
     for source in sources:
-        target = PACKAGE / source.name
-        if not target.exists() or target.stat().st_mtime_ns != source.stat().st_mtime_ns:
-            shutil.copy2(source, target)
-    return [PACKAGE / source.name for source in sources if source.suffix == ".pyx"]
+        target = staged[source.name]
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            shutil.copyfile(source, target)
+    return list(staged.values())
 
 
 def list_extensions() -> list[Extension]:
     from Cython.Build import cythonize
 
-    sources = stage_sources()
-    headers = {path.stem: str(path) for path in sorted(PACKAGE.glob("*.h"))}
-    # Loops are compiled into one module each; the others see their tables alone.
-    shared = [headers[name] for name in ("block", "decay", "inline", "lif", "spikes", "sweep", "windows")]
+    staged = stage_sources()
+    headers = [path for path in staged if path.suffix == ".h"]
+    loops = ("_template", "_both", "_isa", "_copies")
     extensions = [
         Extension(
             f"eventsnn._ext.{path.stem}",
             [str(path)],
-            depends=list(headers.values()) if path.stem in WITH_LOOPS else shared,
+            depends=[str(h) for h in headers if path.stem in WITH_LOOPS or not h.stem.endswith(loops)],
             extra_compile_args=FLAGS,
         )
-        for path in sources
+        for path in staged
+        if path.suffix == ".pyx"
     ]
     return cythonize(extensions, include_path=[str(STAGE)], compiler_directives=DIRECTIVES)
 

@@ -1,7 +1,7 @@
 """Augmentation: small random changes to recordings, which make few recordings go further.
 
-In training the kernel ``cython_ext/prepare.pyx`` computes shift, drop and time_scale; `Augmentation.apply` is
-its twin and gives the same bits. The changes before them (`Augmentation.prepare`) are NumPy for both.
+In training the kernel ``cython_ext/io/prepare.pyx`` computes shift, drop and time_scale; `Augmentation.apply`
+is its twin and gives the same bits. The changes before them (`Augmentation.prepare`) are NumPy for both.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ The 64 bits of draw number n of a stream are SplitMix64's output for the state `
 state, so a draw depends on its name only, not on threads, batches or earlier draws. A draw is also the key of
 a stream below it; the path of numbers from the seed down is the draw's name.
 
-Twin of the draws in ``cython_ext/prepare.pyx``, with the same bits.
+Twin of the draws in ``cython_ext/io/prepare.pyx``, with the same bits.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Labelled images as a data set, whose spikes are drawn anew in every epoch.
 
-Training uses the kernel ``cython_ext/coding.pyx``; `Images.stream` is its twin and gives the same bits.
+Training uses the kernel ``cython_ext/encode/coding.pyx``; `Images.stream` is its twin, with the same bits.
 """
 
 from __future__ import annotations

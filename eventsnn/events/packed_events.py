@@ -36,7 +36,7 @@ def to_packed_events(
 
 
 def from_packed_events(words: npt.NDArray[np.uint64], sensor_size: SensorSize) -> np.ndarray:
-    """Events of words, not checked; twin of ``place_words`` in ``cython_ext/prepare.pyx``."""
+    """Events of words, not checked; twin of ``place_words`` in ``cython_ext/io/prepare.pyx``."""
     events = np.empty(len(words), EVENT_DTYPE)
     shift = 0
     for name, bits in zip("xyp", field_bits(sensor_size), strict=True):

@@ -1,4 +1,4 @@
-"""The clocked reference in readable form, numpy in float32: the oracle of ``cython_ext/engine_clocked.pyx``.
+"""The clocked engine in readable form, float32: the oracle of ``cython_ext/engines/engine_clocked.pyx``.
 
 Within step t, for every layer: ``v -= v/tau_m; I -= I/tau_s; I += sum w s(t-1); v += I/tau_s``, then v = 0
 while refractory, then a spike where ``v > theta``. A spike needs as many steps to the next layer, or over

@@ -1,4 +1,4 @@
-"""Plain-Python twins of the kernels in cython_ext/cochlea.pyx: the same bits, slowly."""
+"""Plain-Python twins of the kernels in cython_ext/encode/cochlea.pyx: the same bits, slowly."""
 
 from __future__ import annotations
 

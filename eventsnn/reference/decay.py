@@ -1,4 +1,4 @@
-"""e^-x and 1 - e^-x for x >= 0: plain-Python twin of ``cython_ext/decay.h``, operation for operation.
+"""e^-x and 1 - e^-x for x >= 0: plain-Python twin of ``cython_ext/neuron/decay.h``, operation for operation.
 
 Of our own, because the engines promise the same bits on every machine and in every vector width, which no C
 library does.

@@ -1,4 +1,4 @@
-"""Readable twins of the kernels in cython_ext/decode_evt.pyx, the oracles of their tests.
+"""Readable twins of the kernels in cython_ext/io/decode_evt.pyx, the oracles of their tests.
 
 See twin_records.py.
 """

@@ -1,4 +1,4 @@
-"""Readable twins of the kernels in cython_ext/decode_records.pyx and aer.pyx: the oracles of their tests.
+"""Readable twins of the kernels in cython_ext/io/decode_records.pyx and aer.pyx: the oracles of their tests.
 
 A twin takes the records of a whole file (no header) and a `Judge`, and gives the events up to the first
 error; what it remembers stands in plain local variables.
@@ -25,7 +25,7 @@ class Stop(Exception):
 
 @dataclass
 class Judge:
-    """What becomes of each event: the twin of ``put`` in cython_ext/decode.pxd."""
+    """What becomes of each event: the twin of ``put`` in cython_ext/io/decode.pxd."""
 
     width: int
     height: int

@@ -1,4 +1,4 @@
-"""The neuron in closed form: plain-Python twin of ``cython_ext/lif.h``, operation for operation.
+"""The neuron in closed form: plain-Python twin of ``cython_ext/neuron/lif.h``, operation for operation.
 
 Sources: Jin, Zhang & Li, NeurIPS 2018, eq. 1-3 (the neuron); the search for a crossing is derived
 in the docstring of `next_crossing`. D is elapsed time in ms throughout.

@@ -1,4 +1,4 @@
-"""From a recording to the input of the engines: the readable form of ``cython_ext/prepare.pyx``."""
+"""From a recording to the input of the engines: the readable form of ``cython_ext/io/prepare.pyx``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """S-PSPs of clocked spikes as the authors of HM2-BP compute them: integer times, a last look at 4 tau_m.
 
-Plain loops over pairs of spikes, the oracle of ``cython_ext/spsp_clocked.pyx``. Source: the program released
-with Jin, Zhang & Li, NeurIPS 2018.
+Plain loops over pairs of spikes, the oracle of ``cython_ext/learn/spsp_clocked.pyx``. Source: the program
+released with Jin, Zhang & Li, NeurIPS 2018.
 """
 
 from __future__ import annotations

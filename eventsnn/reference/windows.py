@@ -1,4 +1,4 @@
-"""The windowed schedule in plain Python: twin of ``cython_ext/engine_windows.pyx``, operation for operation.
+"""The windowed schedule in plain Python: twin of ``cython_ext/engines/engine_windows.pyx``, step for step.
 
 A window is no longer than the shortest delay that leads back, so all arrivals in it are known when it
 begins (those

@@ -19,7 +19,7 @@ LEAVE_OUT = "(on_cut='warn', --on-cut warn leave it out)"
 """What to do about a record that is cut, for texts."""
 
 Kernel = Callable[[memoryview, np.ndarray, np.ndarray], tuple[int, int, int]]
-"""(bytes, state, events) -> (bytes read, events written, status); see cython_ext/decode.pxd."""
+"""(bytes, state, events) -> (bytes read, events written, status); see cython_ext/io/decode.pxd."""
 
 MORE, OUTSIDE, BACKWARDS, FULL, DAMAGED = range(5)
 POLICIES = {"error": 0, "skip": 1, "clamp": 2, "sort": 3}

@@ -1,4 +1,4 @@
-"""The check of events in arrays: the NumPy twin of ``put`` in cython_ext/decode.pxd."""
+"""The check of events in arrays: the NumPy twin of ``put`` in cython_ext/io/decode.pxd."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The clocked reference: steps of 1 ms, or another length, in float32, as the authors of HM2-BP compute.
 
 What a step does is written down in `eventsnn.reference.clocked`, which gives the same spikes; here layers
-are laid out for the kernel ``cython_ext/engine_clocked.pyx``: position by position, the channels of each
-together, so that a spike adds whole rows of weights.
+are laid out for the kernel ``cython_ext/engines/engine_clocked.pyx``: position by position, the channels of
+each together, so that a spike adds whole rows of weights.
 
 Reference: Jin, Zhang & Li, "Hybrid Macro/Micro Level Backpropagation for Training Deep Spiking Neural
 Networks", NeurIPS 2018, and the program released with it.

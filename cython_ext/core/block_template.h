@@ -1,8 +1,8 @@
-/* The loops over a block, written once; block_isa.h includes this file for every precision and instruction set.
+/* The loops over a block, written once; block_both.h includes this file for each precision, isa_copies.h that one for
+ * each instruction set.
  *
- * Needs: REAL (float or double), INT (signed integer of its size), SQRT, VEC_BYTES, TARGET (function attribute),
- * NAME(x) (x with a suffix of its own), and optionally VSET, VMAX, VGE (set all lanes, maximum, bits of lanes with
- * a >= b), which it takes back. No operation crosses neurons but sums whose order does not depend on the vectors,
+ * Needs: REAL (float or double), INT (signed integer of its size), SQRT, NAME(x) (x with a suffix of its own), VEC_BYTES
+ * and TARGET, and optionally VSET, VMAX, VGE; it takes back NAME and the last three. No operation crosses neurons but sums whose order does not depend on the vectors,
  * and none is contracted (-ffp-contract=off), so every instruction set gives the same bits.
  * Twin: eventsnn/reference/queue.py, neuron by neuron; for `learn`, eventsnn/learn/macro.py.
  */

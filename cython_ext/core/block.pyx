@@ -11,7 +11,7 @@ from eventsnn.errors import SimulationError
 
 cdef extern from "block_isa.h":
     int isa_supported(int isa) noexcept nogil
-    void isa_fill(int isa, ops32_t* f, ops64_t* d) noexcept nogil
+    void block_ops(int isa, ops32_t* f, ops64_t* d) noexcept nogil
 
 WIDTH = BLOCK_WIDTH
 ISAS = ("baseline", "avx2", "avx512")
@@ -26,7 +26,7 @@ def select(str name):
     """Use the instruction set called `name` from now on; ValueError if there is none of that name or not here."""
     if name not in supported():
         raise ValueError(f"instruction set must be one of {', '.join(supported())} on this processor, got {name!r}")
-    isa_fill(ISAS.index(name), &ops32, &ops64)
+    block_ops(ISAS.index(name), &ops32, &ops64)
     global selected
     selected = name
 

@@ -1,9 +1,9 @@
-/* The loops of the windowed schedule, written once; windows_isa.h includes this file for every instruction set.
+/* The loops of the windowed schedule, written once; isa_copies.h includes this file for each instruction set.
  *
- * Needs: TARGET (function attribute) and NAME(x) (x with a suffix of its own). Every number is made by the same
- * operations in the same order whatever the vectors' width. Twin: eventsnn/reference/windows.py.
+ * Every number is made by the same operations in the same order whatever the vectors' width. Twin: eventsnn/reference/windows.py.
  */
 
+#define NAME(x) PASTE(x, ISA)
 #define SIFT_BLOCK 256
 
 typedef double NAME(vec4) __attribute__((vector_size(32), aligned(8), may_alias));
@@ -158,4 +158,5 @@ TARGET static int64_t NAME(finish)(int64_t n, double* u, double* i, const double
     return found;
 }
 
+#undef NAME
 #undef SIFT_BLOCK

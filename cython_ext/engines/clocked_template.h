@@ -1,9 +1,22 @@
-/* The loops of the clocked engine, written once; clocked_isa.h includes this file for every instruction set.
+/* The loops of the clocked engine, written once; isa_copies.h includes this file for each instruction set.
  *
- * Needs TARGET (function attribute), NAME(x) (x with a suffix of its own) and WIDE (lanes of a step: 4, 8 or 16). Sums
- * across neurons run in CLOCK_LANES lanes everywhere and nothing is contracted: every instruction set gives the same
- * bits. Twins: eventsnn/reference/clocked.py, eventsnn/learn/clocked_twin.py.
+ * Sums across neurons run in CLOCK_LANES lanes everywhere and nothing is contracted: every instruction set gives the
+ * same bits. Twins: eventsnn/reference/clocked.py, eventsnn/learn/clocked_twin.py.
  */
+
+#define NAME(x) PASTE(x, ISA)
+#define WIDE (VEC_BYTES / 4) /* neurons of a step */
+
+/* Bits of a mask, one per lane. */
+#if !defined(EVENTSNN_X86)
+#define ANY_BITS(m) ((uint32_t)(((m)[0] & 1) | ((m)[1] & 2) | ((m)[2] & 4) | ((m)[3] & 8)))
+#elif VEC_BYTES == 16
+#define ANY_BITS(m) ((uint32_t)_mm_movemask_ps((__m128)(m)))
+#elif VEC_BYTES == 32
+#define ANY_BITS(m) ((uint32_t)_mm256_movemask_ps((__m256)(m)))
+#else
+#define ANY_BITS(m) ((uint32_t)_mm512_test_epi32_mask((__m512i)(m), (__m512i)(m)))
+#endif
 
 typedef float NAME(lanes) __attribute__((vector_size(4 * CLOCK_LANES), aligned(4), may_alias));
 typedef float NAME(wide) __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
@@ -155,6 +168,9 @@ TARGET static float NAME(learn)(const clocked_rule_t* r, const float* e, const f
     return ((below[0] + below[4]) + (below[2] + below[6])) + ((below[1] + below[5]) + (below[3] + below[7]));
 }
 
+#undef NAME
+#undef WIDE
+#undef ANY_BITS
 #undef MOST_VECTORS
 #undef IN_PARTS
 #undef LANES

@@ -1,0 +1,38 @@
+/* The loops over a block for each instruction set. Included by block.pyx alone. */
+#ifndef EVENTSNN_BLOCK_ISA_H
+#define EVENTSNN_BLOCK_ISA_H
+
+#include <math.h>
+#include <string.h>
+
+#include "block.h"
+#include "decay.h"
+#include "isa.h"
+#include "sweep.h"
+
+#if defined(__GNUC__) || defined(__clang__)
+#define KEEP_APART __attribute__((noinline))
+#else
+#define KEEP_APART
+#endif
+
+#define LOOPS "block_both.h"
+#include "isa_copies.h"
+
+#define BLOCK_OPS(suffix, isa)                                                                                       \
+    {                                                                                                                \
+        PASTE(run##suffix, isa), PASTE(sweep##suffix, isa), PASTE(step##suffix, isa), PASTE(table##suffix, isa),     \
+            PASTE(reverse##suffix, isa), PASTE(reverse_rows##suffix, isa), PASTE(add_rows##suffix, isa),             \
+            PASTE(weigh##suffix, isa), PASTE(learn##suffix, isa), PASTE(adam##suffix, isa), PASTE(sgd##suffix, isa)  \
+    }
+#define BLOCK_OPS32(isa) BLOCK_OPS(_f, isa)
+#define BLOCK_OPS64(isa) BLOCK_OPS(_d, isa)
+
+static void block_ops(int isa, ops32_t* f, ops64_t* d) {
+    ISA_TABLES(ops32_t, single, BLOCK_OPS32);
+    ISA_TABLES(ops64_t, twice, BLOCK_OPS64);
+    *f = single[isa];
+    *d = twice[isa];
+}
+
+#endif
