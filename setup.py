@@ -2,7 +2,7 @@
 
 The sources stand in the rooms of ``cython_ext/`` but all modules land in ``eventsnn._ext``, so no two files
 share a name. Cython looks a ``.pxd`` up by package path, and C a header beside the file that includes it, so
-the sources are first copied to ``build/pyx/eventsnn/_ext`` (only those that changed, so only they are compiled
+the sources are first copied to ``build/pyx/eventsnn/_ext`` (only those that changed, so only these compile
 again) and cythonized there.
 """
 
