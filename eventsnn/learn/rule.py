@@ -18,11 +18,10 @@ import numpy.typing as npt
 
 from eventsnn._util.registry import Registry
 from eventsnn.errors import TrainingError
-from eventsnn.model import Conv, Dense, Network, Pool
+from eventsnn.model import Layer, Network
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.integer]
-Layer = Dense | Conv | Pool
 DEFAULT = "hm2bp"
 
 

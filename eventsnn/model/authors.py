@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from eventsnn.errors import NetworkError
-from eventsnn.model.layers import Dense, Input
+from eventsnn.model.layers import Conv, Dense, Input, Pool
 from eventsnn.model.network import Network
-from eventsnn.model.spatial import Conv, Pool
 
 
 def published_cnn() -> Network:
@@ -80,12 +79,12 @@ def _parts(network: Network) -> list[tuple[str, str, int]]:
     found = []
     for layer in network.layers:
         name = str(layer.name)
-        if isinstance(layer, Pool):
+        if layer.weight_shape is None:
             continue
         found.append((name, "weights", int(np.prod(network.weight_shapes()[name]))))
         if layer.lateral_inhibition:
             found.append((name, "lateral", layer.neurons**2))
-        found.append((name, "biases", layer.channels if isinstance(layer, Conv) else layer.neurons))
+        found.append((name, "biases", layer.channels))
     return found
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from eventsnn.errors import NetworkError
 from eventsnn.model.chain import INPUT
-from eventsnn.model.layers import Connection
-from eventsnn.model.reservoir import Reservoir
-from eventsnn.model.tables import Layer
+from eventsnn.model.layers import Connection, Layer
+from eventsnn.model.layers.tables import given_fields
 
 if TYPE_CHECKING:
     from eventsnn.model.network import Network
@@ -43,8 +42,8 @@ def replace_part(network: Network, name: str, changes: dict[str, Any]) -> Networ
 def _change_layer(layer: Layer, changes: dict[str, Any], keys: dict[str, str]) -> Layer:
     changed: Layer = _changed(layer, layer.owner, changes)
     keys[str(layer.name)] = str(changed.name)
-    if isinstance(layer, Reservoir) and isinstance(changed, Reservoir):
-        keys[layer.recurrent_key] = changed.recurrent_key
+    loops = zip(layer.recurrent_projections(0), changed.recurrent_projections(0), strict=True)
+    keys.update((before.key, after.key) for before, after in loops)
     return changed
 
 
@@ -66,7 +65,7 @@ def _change_connection(
 
 def _changed(part: Any, owner: str, changes: dict[str, Any]) -> Any:
     """A frozen description with other fields; NetworkError for a field that it does not have."""
-    known = [field.name for field in fields(part) if field.init and field.name != "source_shape"]
+    known = [field.name for field in given_fields(part)]
     for field in changes:
         if field not in known:
             raise NetworkError(f"{owner}: no field {field!r} to change; there are {', '.join(known)}")

@@ -74,13 +74,13 @@ def write_network(group: h5py.Group, network: Network) -> None:
     group.attrs["description"] = json.dumps(network.to_table(), sort_keys=True)
     if settings := network.settings.to_table():  # files of networks in exact time stay as they were
         group.attrs["settings"] = json.dumps(settings, sort_keys=True)
-    folder = group.create_group("weights")
+    folder, axes = group.create_group("weights"), network.weight_axes()
     for key, array in network.weights.items():
         if is_sparse(array):
             write_sparse(folder, key, array)
         else:
             dataset = folder.create_dataset(key, data=array)
-            dataset.attrs["axes"] = "post, pre" if array.ndim == 2 else "channels, source channels, y, x"
+            dataset.attrs["axes"] = ", ".join(axes[key])
 
 
 def read_network(group: h5py.Group, where: str) -> Network:

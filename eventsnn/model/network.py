@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -21,16 +20,15 @@ from eventsnn.model.layers import (
     Connection,
     Dense,
     Input,
+    Layer,
     Projection,
     build_from_table,
-    check_count,
-    drop_default_initial,
+    layer_from_table,
 )
-from eventsnn.model.reservoir import Reservoir
+from eventsnn.model.layers.checks import check_count
+from eventsnn.model.layers.connection import PAIRS
 from eventsnn.model.settings import RunSettings
 from eventsnn.model.sparse import is_sparse, row_of
-from eventsnn.model.spatial import Conv, Pool, lower_weights
-from eventsnn.model.tables import Layer, input_to_table, layer_from_table, layer_to_table
 from eventsnn.model.weights import check_weights
 
 
@@ -90,7 +88,7 @@ class Network:
         if not layers:
             raise NetworkError("a network needs at least one layer after its input")
         for layer in layers:
-            if not isinstance(layer, Dense | Conv | Pool):
+            if not isinstance(layer, Layer):
                 raise NetworkError(
                     f"layers must be Dense, Conv, Pool or Reservoir, got {type(layer).__name__}"
                 )
@@ -109,7 +107,7 @@ class Network:
         elif seed is not None:
             raise NetworkError("give either weights or a seed, not both")
         self.settings = settings or RunSettings()
-        self.weights: Mapping[str, Any] = MappingProxyType(check_weights(weights, shapes))
+        self.weights: Mapping[str, Any] = MappingProxyType(check_weights(weights, shapes, self.weight_axes()))
 
     # -- structure
     # ---------------------------------------------------------------------------------------------
@@ -163,26 +161,29 @@ class Network:
         return self.input.neurons if source < 0 else self.layers[source].neurons
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of the weights of every projection that has some: (post, pre), or those of a `Conv`.
+        """Shape of the weights of every projection that has some: a layer's own, else (post, pre).
 
         Those of the biases are the last column of their layer's.
         """
         found: dict[str, tuple[int, ...]] = {}
         for p in self.projections:
             target = self.layers[p.target]
-            if isinstance(target, Conv) and p.key == target.name:
-                found[p.key] = target.weight_shape
-            elif (
-                p.source != BIAS and not p.lateral and not (isinstance(target, Pool) and p.key == target.name)
-            ):
-                bias = self.input.has_bias and p.key == target.name
-                found[p.key] = (target.neurons, self.source_size(p.source) + bias)
+            if p.key == target.name:
+                if target.weight_shape is not None:
+                    found[p.key] = target.weight_shape
+            elif p.source != BIAS and not p.lateral:
+                found[p.key] = (target.neurons, self.source_size(p.source))
         return found
+
+    def weight_axes(self) -> dict[str, tuple[str, ...]]:
+        """What the axes of the weights of every projection are: ("post", "pre") from neuron to neuron."""
+        own = {layer.name: layer.weight_axes for layer in self.layers}
+        return {key: own.get(key, PAIRS) for key in self.weight_shapes()}
 
     @property
     def is_spatial(self) -> bool:
         """True if it has convolution or pooling layers."""
-        return any(not isinstance(layer, Dense) for layer in self.layers)
+        return any(layer.shares_weights for layer in self.layers)
 
     @cached_property
     def lowered(self) -> Network:
@@ -190,14 +191,14 @@ class Network:
         if not self.is_spatial:
             return self
         weights = dict(self.weights)
-        layers = []
+        layers: list[Layer] = []
         for layer in self.layers:
-            if isinstance(layer, Dense):
+            if not layer.shares_weights:
                 layers.append(layer)
                 continue
-            weights[str(layer.name)] = lower_weights(layer, self.weights.get(str(layer.name)))
-            common = {field: getattr(layer, field) for field in ("name", "threshold", "tau_m", "tau_s")}
-            layers.append(Dense(layer.neurons, refractory=layer.refractory, delay=layer.delay, **common))
+            weights[str(layer.name)] = layer.lower(self.weights.get(str(layer.name)))
+            common = ("name", "threshold", "tau_m", "tau_s", "refractory", "delay", "resting", "bias")
+            layers.append(Dense(layer.neurons, **{field: getattr(layer, field) for field in common}))
         return Network(
             self.input,
             *layers,
@@ -242,7 +243,7 @@ class Network:
     def with_weights(self, weights: Mapping[str, Any]) -> Network:
         """The same network with other weights."""
         same = self._shared()
-        same.weights = MappingProxyType(check_weights(weights, self.weight_shapes()))
+        same.weights = MappingProxyType(check_weights(weights, self.weight_shapes(), self.weight_axes()))
         return same
 
     def with_classes(self, classes: Sequence[str] | None) -> Network:
@@ -291,9 +292,9 @@ class Network:
     def to_table(self) -> dict[str, Any]:
         """The description without weights, as plain values that TOML and JSON can hold."""
         table = {
-            "input": input_to_table(self.input),
-            "layers": [layer_to_table(layer) for layer in self.layers],
-            "connections": [drop_default_initial(asdict(replace(c, name=c.key))) for c in self.connections],
+            "input": self.input.to_table(),
+            "layers": [layer.to_table() for layer in self.layers],
+            "connections": [connection.to_table() for connection in self.connections],
         }
         # Files of networks without class names stay as they were before there were any.
         return table if self.classes is None else {**table, "classes": list(self.classes)}
@@ -377,16 +378,11 @@ class Network:
                 raise NetworkError(f"connection {connection.key!r}: {error}") from None
             found.append(Projection(connection.key, source, target, float(connection.delay)))
         for n, layer in enumerate(self.layers):
-            if self.input.has_bias:
-                if not isinstance(layer, Dense):
-                    raise NetworkError(
-                        f"input: bias_interval is for networks of dense layers, and {layer.name!r} is none"
-                    )
-                found.append(Projection(f"{layer.name}:bias", BIAS, n, float(layer.delay)))
-            if isinstance(layer, Reservoir):
-                found.append(Projection(layer.recurrent_key, n, n, float(layer.recurrent_delay)))
-            if layer.lateral_inhibition:
-                found.append(Projection(f"{layer.name}:lateral", n, n, 0.0, float(layer.lateral_inhibition)))
+            if self.input.has_bias and layer.shares_weights:
+                raise NetworkError(
+                    f"input: bias_interval is for networks of dense layers, and {layer.name!r} is none"
+                )
+            found += layer.inner_projections(n)
         return tuple(found)
 
 

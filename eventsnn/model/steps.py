@@ -9,12 +9,10 @@ import numpy as np
 
 from eventsnn._util.arguments import check_kind
 from eventsnn.errors import NetworkError, SimulationError
-from eventsnn.model import Conv, Dense, Network, Pool, Projection
-from eventsnn.model.layers import BIAS
+from eventsnn.model import Layer, Network, Projection
+from eventsnn.model.layers import BIAS, SLACK
 
 MOST_STEPS = 1_000_000
-SLACK = 1e-6
-"""What the authors take off the threshold of all layers but convolutions."""
 
 # Times are multiples of 1 us, and steps of 0.1 ms, say, no binary number: 0.3 / 0.1 must be 3, not 2.99...96.
 # The quotient of two float64 is wrong by 2e-10 at the most, up to MOST_STEPS.
@@ -78,9 +76,9 @@ def refusal(network: Network, step_ms: float) -> str | None:
     """Why the clock cannot run this network in steps of `step_ms`; None if it can."""
     dense = False
     for layer in network.layers:
-        if dense and isinstance(layer, Conv | Pool):
+        if dense and layer.shares_weights:
             return f"the spatial layer {layer.name!r} comes after a dense one"
-        dense = dense or isinstance(layer, Dense)
+        dense = dense or not layer.shares_weights
         problem = _layer_refusal(layer, step_ms)
         if problem:
             return f"layer {layer.name!r}{problem}"
@@ -90,7 +88,7 @@ def refusal(network: Network, step_ms: float) -> str | None:
     return None
 
 
-def _layer_refusal(layer: Dense | Conv | Pool, step_ms: float) -> str | None:
+def _layer_refusal(layer: Layer, step_ms: float) -> str | None:
     if layer.resting:
         return f": a resting potential of {layer.resting:g}; only 0 is possible"
     for name in ("refractory", "delay"):

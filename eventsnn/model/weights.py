@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 
 from eventsnn.errors import NetworkError
+from eventsnn.model.layers.connection import PAIRS
 from eventsnn.model.sparse import check_sparse, is_sparse
 
 
-def check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Read-only copies of the weights of a network, for the `shapes` by key that it has.
+def check_weights(
+    weights: Mapping[str, Any], shapes: dict[str, tuple[int, ...]], axes_of: dict[str, tuple[str, ...]]
+) -> dict[str, Any]:
+    """Read-only copies of the weights of a network, for the `shapes` and axes by key that it has.
+
+    Weights (post, pre) may be sparse.
 
     Raises
     ------
@@ -24,10 +29,10 @@ def check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, ...]]
             raise NetworkError(f"weights: no layer or connection {key!r}; there are {', '.join(shapes)}")
     checked: dict[str, Any] = {}
     for key, shape in shapes.items():
-        axes = "(post, pre)" if len(shape) == 2 else "(channels, source channels, y, x)"
+        axes = f"({', '.join(axes_of[key])})"
         if key not in weights:
             raise NetworkError(f"weights of {key!r} are missing; give an array of shape {shape} {axes}")
-        if is_sparse(weights[key]) and len(shape) == 2:
+        if is_sparse(weights[key]) and axes_of[key] == PAIRS:
             checked[key] = check_sparse(key, weights[key], (shape[0], shape[1]))
             continue
         array = np.asarray(weights[key])
@@ -39,9 +44,7 @@ def check_weights(weights: Mapping[str, Any], shapes: dict[str, tuple[int, ...]]
             raise NetworkError(f"weights of {key!r} must have shape {shape} {axes}, got {array.shape}")
         if not np.isfinite(array).all():
             where = tuple(np.argwhere(~np.isfinite(array))[0].tolist())
-            place = ", ".join(
-                f"{axis.strip('() ')} {n}" for axis, n in zip(axes.split(","), where, strict=True)
-            )
+            place = ", ".join(f"{axis} {n}" for axis, n in zip(axes_of[key], where, strict=True))
             raise NetworkError(f"weights of {key!r}: the weight of {place} is {array[where]}")
         array = np.array(array, order="C")
         array.flags.writeable = False

@@ -15,10 +15,9 @@ import math
 
 import numpy as np
 
-from eventsnn.model import Conv, Dense, Network, Pool
+from eventsnn.model import Layer, Network
 from eventsnn.model.bias import spike_times
 from eventsnn.model.layers import BIAS
-from eventsnn.model.steps import SLACK
 
 Trains = list[tuple[np.ndarray, np.ndarray]]
 
@@ -26,7 +25,7 @@ Trains = list[tuple[np.ndarray, np.ndarray]]
 class _Layer:
     """State of one layer: float32 potential and current, whole steps of refractory time left."""
 
-    def __init__(self, layer: Dense | Conv | Pool, slack: float, step_ms: float) -> None:
+    def __init__(self, layer: Layer, slack: float, step_ms: float) -> None:
         self.theta = np.float32(layer.threshold - slack)
         self.tau_m, self.tau_s = np.float32(layer.tau_m / step_ms), np.float32(layer.tau_s / step_ms)
         self.lateral = np.float32(layer.lateral_inhibition)
@@ -65,7 +64,7 @@ def run(network: Network, times: np.ndarray, neurons: np.ndarray, steps: int, st
     for own in spikes:
         own[when_bias[when_bias < steps], -1:] |= biased
     layers = [
-        _Layer(layer, 0.0 if isinstance(described, Conv) else SLACK, step_ms)
+        _Layer(layer, described.threshold_slack, step_ms)
         for layer, described in zip(lowered.layers, network.layers, strict=True)
     ]
     orders = [_order_of(network, number) for number in range(-1, len(layers))]
@@ -100,10 +99,7 @@ def _order_of(network: Network, number: int) -> np.ndarray:
     channels, cells = network.input.polarities, network.input.width * network.input.height
     if number >= 0:
         layer = network.layers[number]
-        if isinstance(layer, Dense):
-            channels, cells = layer.neurons, 1
-        else:
-            channels, cells = layer.shape[0], layer.geometry.patches
+        channels, cells = layer.channels, layer.positions
     order = np.arange(channels * cells).reshape(channels, cells).T.ravel()
     return np.append(order, order.size)[: order.size + network.input.has_bias]
 

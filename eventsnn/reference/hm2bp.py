@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn.errors import TrainingError
-from eventsnn.model import LIF, Conv, Dense, Network, Pool, bias
+from eventsnn.model import LIF, Layer, Network, bias
 from eventsnn.reference.lif import constants, respond
 
 Trains = list[list[float]]  # spike times of each neuron, ms, ascending
@@ -110,15 +110,15 @@ def gradients(
         below = record.input if number == 0 else record[network.names[number - 1]]
         delay = max(layer.delay - latency, 0.0)
         arrivals = trains(below, delay)
-        if network.input.has_bias:
+        if layer.has_bias:
             last = float(np.max(record.input.times, initial=0.0))
             arrivals.append([t + delay for t in bias.spike_times(network.input, last).tolist()])
-        weights = network.weights[name] if name in network.weights else np.ones(1)
+        weights = layer.shared_weights(network.weights.get(name))
         gradient, errors = _learn_layer(
             layer, weights.ravel().tolist(), spsp, arrivals, fired, delta, lam, rule
         )
-        if name in network.weights:
-            result[name] = np.reshape(gradient, weights.shape)
+        if layer.trainable:
+            result[name] = layer.own_gradient(np.reshape(gradient, weights.shape))
         if number > 0:
             divisor = error_divisor(layer, network.layers[number - 1])
             delta = [error / divisor for error in errors[: below.size]]
@@ -126,23 +126,22 @@ def gradients(
     return {name: result[name] for name in network.names if name in result}
 
 
-def uses_effect_ratio(layer: Dense | Conv | Pool, rule: Any) -> bool:
+def uses_effect_ratio(layer: Layer, rule: Any) -> bool:
     """Whether a layer hands its errors down through rho: the option is one of dense layers."""
-    return rule.effect_ratio or not isinstance(layer, Dense)
+    return rule.effect_ratio or layer.uses_effect_ratio
 
 
-def error_divisor(layer: Dense | Conv | Pool, below: Dense | Conv | Pool) -> float:
+def error_divisor(layer: Layer, below: Layer) -> float:
     """What ``sum_i delta_i w_ij rho_{i|j}`` of a layer is divided by to give the errors of the layer below.
 
     Each trained layer's delta has its own 1/nu. That of a pooling layer has none: it only hands down, to each
     cell of a window its share, 1 / area.
     """
-    area = float(layer.geometry.area) if isinstance(layer, Pool) else 1.0
-    return area if isinstance(below, Pool) else area * float(below.threshold)
+    return layer.error_divisor * below.potential_per_spike
 
 
 def _learn_layer(
-    layer: Dense | Conv | Pool,
+    layer: Layer,
     weights: list[float],
     spsp: Callable[[Trains, Trains, LIF], Matrix],
     pre: Trains,
@@ -151,9 +150,9 @@ def _learn_layer(
     lam: list[float],
     rule: Any,
 ) -> tuple[list[float], list[float]]:
-    """Gradients of the weights, and the errors that go down before their division; synapse by synapse."""
+    """Gradients of shared weights, and the errors that go down before their division; synapse by synapse."""
     gradient, errors = [0.0] * len(weights), [0.0] * len(pre)
-    for i, inputs in enumerate(_synapses(layer, len(pre))):
+    for i, inputs in enumerate(_synapses(layer)):
         e = spsp([pre[j] for j, _ in inputs], [post[i]], layer.lif)[0]
         if not post[i]:
             e = [rule.silent_post_spsp if pre[j] else 0.0 for j, _ in inputs]
@@ -167,20 +166,14 @@ def _learn_layer(
     return gradient, errors
 
 
-def _synapses(layer: Dense | Conv | Pool, sources: int) -> list[list[tuple[int, int]]]:
-    """(source neuron, place of the weight) of the inputs of each neuron; those outside the image left out."""
-    if isinstance(layer, Dense):
-        return [[(j, i * sources + j) for j in range(sources)] for i in range(layer.neurons)]
-    rows, area = layer.geometry.rows.tolist(), layer.geometry.area
-    found = []
-    for channel in range(layer.shape[0]):
-        for row in rows:
-            if isinstance(layer, Conv):
-                inputs = [(j, channel * len(row) + k) for k, j in enumerate(row) if j >= 0]
-            else:
-                inputs = [(j, 0) for j in row[channel * area : (channel + 1) * area]]
-            found.append(inputs)
-    return found
+def _synapses(layer: Layer) -> list[list[tuple[int, int]]]:
+    """(source neuron, place of the shared weight) of the inputs of each neuron; none outside the image."""
+    rows, connected = layer.rows.tolist(), layer.connected.tolist()
+    return [
+        [(j, channel * layer.inputs + k) for k, j in enumerate(row) if j >= 0 and connected[channel][k]]
+        for channel in range(layer.channels)
+        for row in rows
+    ]
 
 
 def check_trainable(network: Network, label: int) -> None:

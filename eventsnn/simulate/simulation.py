@@ -15,7 +15,7 @@ from eventsnn._util.saved import StateError, StateReader
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
 from eventsnn.events.origin import find_origin
-from eventsnn.model import Dense, Network
+from eventsnn.model import Network
 from eventsnn.model.bias import Certain, InParts
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines import Settings, State, Train, choose
@@ -95,7 +95,7 @@ class Simulation:
         # A stop that is missing is a matter for `finish`.
         self._stop = math.inf if t_stop is None else check_t_stop(network, t_stop)
         self._run = chosen.start(network, settings)
-        widest = max((layer.neurons for layer in network.layers if isinstance(layer, Dense)), default=1)
+        widest = max(layer.neurons if layer.positions == 1 else 1 for layer in network.layers)
         self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
         self._held: Train = (np.empty(0), np.empty(0, np.int32))  # at the last instant
         self._bias = InParts(network.input)

@@ -19,7 +19,7 @@ from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.blocks import WIDTH, pad
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import Arrivals, LayerInput, LayerSpikes, order_by_block
+from eventsnn.simulate.engines.sweep import Arrivals, LayerInput, LayerRun, order_by_block
 from eventsnn.train.first_layer import learn_first
 from eventsnn.train.learner import BatchRun
 from eventsnn.train.spatial import count_spatial, learn_spatial
@@ -70,12 +70,12 @@ def accumulate_gradients(
         name = str(network.layers[number].name)
         update = updates[name] if updates else None
         if number == 0 and len(network.layers) > 1:
-            first = run.layers[0]
+            (first,) = run.layers[0]
             learn_first(
                 states[name].gradient,
                 packed.constants[0],
                 states[name].row_sum[None],
-                run.inputs[0],
+                first.given,
                 first.by_block,
                 first.counts,
                 delta,
@@ -85,9 +85,9 @@ def accumulate_gradients(
             )
             break
         delta = _learn_upper(packed, number, states[name], run, fired, delta, lateral, rule, pool, update)
-        fired, lateral = run.layers[number - 1], np.ones_like(delta)
+        fired, lateral = run.layers[number - 1][0], np.ones_like(delta)
     if spatial:
-        learn_spatial(packed, states, run.spatial, run.samples, delta, rule, pool, updates)
+        learn_spatial(packed, states, run.layers, run.samples, delta, rule, pool, updates)
     return Errors(loss, forced)
 
 
@@ -97,7 +97,7 @@ def _lateral_factors(
     """Lateral factors of the output neurons (samples, outputs), from their true spikes."""
     layer = packed.network.output
     strength = rule.lateral_strength(layer)
-    top = run.layers[-1]
+    (top,) = run.layers[-1]
     if not strength:
         return np.ones_like(delta)
     blocks = len(packed.blocks[str(layer.name)])
@@ -124,9 +124,9 @@ def _lateral_factors(
 
 def _lend_spikes(
     packed: PackedNetwork, run: BatchRun, labels: np.ndarray, rule: Rule
-) -> tuple[LayerSpikes, int]:
+) -> tuple[LayerRun, int]:
     """The output spikes that S-PSPs are taken from: silent label neurons have some lent. And how many did."""
-    top = run.layers[-1]
+    (top,) = run.layers[-1]
     silent = top.counts[np.arange(len(labels)), labels] == 0
     if not silent.any():
         return top, 0
@@ -143,7 +143,7 @@ def _lend_spikes(
         trains.append((times, neurons))
     if not forced:
         return top, 0
-    return order_by_block(Arrivals.join(trains), packed.network.output.neurons), forced
+    return order_by_block(top.given, Arrivals.join(trains), packed.network.output), forced
 
 
 def _count_arrivals(arrivals: Arrivals, n: int) -> np.ndarray:
@@ -157,7 +157,7 @@ def _learn_upper(
     number: int,
     state: OptimiserState,
     run: BatchRun,
-    fired: LayerSpikes,
+    fired: LayerRun,
     delta: np.ndarray,
     lateral: np.ndarray,
     rule: Rule,
@@ -169,10 +169,10 @@ def _learn_upper(
     weights = packed.blocks[str(layer.name)]
     blocks, n_pre, _ = weights.shape
     samples = len(delta)
-    given = run.inputs[number]
-    biased = packed.network.input.has_bias
+    given = run.layers[number][0].given
+    biased = layer.has_bias
     counted = number == 0 or biased  # the bias neuron is no neuron of the layer below
-    below_counts = _count_arrivals(given.arrivals, n_pre) if counted else run.layers[number - 1].counts
+    below_counts = _count_arrivals(given.arrivals, n_pre) if counted else run.layer_counts(number - 1)
     options = rule.layer_options(layer, packed.network.layers[number - 1] if number else None)
     # Threads share out the blocks, or where these are few the samples; the sums are the same.
     by_sample = pool.threads > 1 and blocks < 2 * pool.threads

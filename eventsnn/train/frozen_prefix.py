@@ -7,7 +7,7 @@ import numpy as np
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
-from eventsnn.model import Input, Network, Reservoir
+from eventsnn.model import Input, Network
 from eventsnn.simulate.engines import Settings, choose
 from eventsnn.simulate.engines.clocked import ClockedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals
@@ -70,7 +70,7 @@ def split_frozen_prefix(
     TrainingError
         Where the two cannot be told apart: connections besides those of reservoirs, no layer after the last.
     """
-    number = 1 + max((n for n, x in enumerate(network.layers) if isinstance(x, Reservoir)), default=-1)
+    number = 1 + max((n for n, x in enumerate(network.layers) if not x.differentiable), default=-1)
     if not number:
         return None, network
     if network.connections:

@@ -17,9 +17,8 @@ from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.simulate.engines.arguments import endless
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import Arrivals, LayerInput, LayerSpikes, PatchRun, refusal, run_layer
+from eventsnn.simulate.engines.sweep import Arrivals, LayerRun, refusal, run_layer
 from eventsnn.train.frozen_prefix import FrozenPrefix
-from eventsnn.train.spatial import count_spatial, run_spatial
 
 
 @dataclass
@@ -30,26 +29,30 @@ class BatchRun:
     ----------
     samples : Arrivals
         The mini-batch itself, or what its front made of it.
-    inputs : dict of int to LayerInput
-        What arrived at each dense layer, by its number.
-    layers : list of LayerSpikes
-        What each layer fired; of a spatial layer without its spikes by block.
-    spatial : list of lists of PatchRun
-        For each sample, the runs of the spatial layers.
+    layers : list of lists of LayerRun
+        The runs of each layer: one for all samples, or one for each where positions share weights.
     durations : float64 array (samples,)
         When each sample ends, ms; see `Arrivals.ends`.
     """
 
     samples: Arrivals
-    inputs: dict[int, LayerInput]
-    layers: list[LayerSpikes]
+    layers: list[list[LayerRun]]
     durations: np.ndarray
-    spatial: list[list[PatchRun]]
 
     @property
     def counts(self) -> np.ndarray:
         """Output spike counts, int64 array (samples, outputs)."""
-        return self.layers[-1].counts
+        return self.layer_counts(-1)
+
+    def layer_spikes(self, number: int) -> Arrivals:
+        """What layer `number` fired in every sample."""
+        runs = self.layers[number]
+        return runs[0].spikes if len(runs) == 1 else Arrivals.join([run.spikes.sample(0) for run in runs])
+
+    def layer_counts(self, number: int) -> np.ndarray:
+        """Spike counts of layer `number`, int64 array (samples, neurons)."""
+        runs = self.layers[number]
+        return runs[0].counts if len(runs) == 1 else np.concatenate([run.counts for run in runs])
 
 
 def check_trainable(network: Network, rule: Rule | None = None) -> None:
@@ -60,7 +63,7 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
             f"network cannot be trained: {reason}; "
             "training takes chains of convolution, pooling and dense layers"
         )
-    if count_spatial(network) == len(network.layers):
+    if network.output.shares_weights:
         raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
     reason = None if rule is None else rule.refusal(network)
     if reason:
@@ -75,7 +78,7 @@ def run_forward(
     Parameters
     ----------
     packed : PackedNetwork
-        A chain of dense layers.
+        A chain of layers.
     samples : Arrivals
         Input spikes, sorted by (time, neuron) within each sample.
     pool : Pool
@@ -90,33 +93,16 @@ def run_forward(
     durations = samples.ends
     if front is not None:
         samples = front.spikes(samples, pool)
-    run = BatchRun(samples, {}, [], durations, [])
+    run = BatchRun(samples, [], durations)
     spikes = samples
     try:
-        if packed.network.is_spatial:
-            spikes = _run_spatial(packed, run, pool)
         for number, layer in enumerate(packed.network.layers):
-            if number < len(run.layers):
-                continue
-            sensor, size = packed.network.input, packed.network.source_size(number - 1)
-            arrivals = spikes.delayed(layer.delay).with_bias(sensor, size, durations, layer.delay)
-            given = LayerInput.of(arrivals, packed.constants[number], packed.real, pool.share)
-            fired = run_layer(packed, number, given, math.inf, pool.share, pool.threads)
-            run.inputs[number] = given
-            run.layers.append(fired)
-            spikes = fired.spikes
+            arrivals = spikes.delayed(layer.delay)
+            if layer.has_bias:
+                sensor, size = packed.network.input, packed.network.source_size(number - 1)
+                arrivals = arrivals.with_bias(sensor, size, durations, layer.delay)
+            run.layers.append(run_layer(packed, number, arrivals, math.inf, pool.share, pool.threads))
+            spikes = run.layer_spikes(number)
     except OverflowError as error:
         raise endless(error) from None
     return run
-
-
-def _run_spatial(packed: PackedNetwork, run: BatchRun, pool: Pool) -> Arrivals:
-    """The spatial layers, entered into `run`; returns what the last of them fired."""
-    run.spatial = run_spatial(packed, run.samples, pool)
-    nothing = (np.empty(0), np.empty(0, np.int32), np.zeros(1, np.int64))
-    for number in range(count_spatial(packed.network)):
-        own = [runs[number] for runs in run.spatial]
-        spikes = Arrivals.join([(each.times, each.neurons) for each in own])
-        counts = np.stack([each.counts.T.ravel() for each in own])
-        run.layers.append(LayerSpikes(spikes, nothing, counts))
-    return run.layers[-1].spikes

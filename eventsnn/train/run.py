@@ -186,9 +186,8 @@ class TrainingRun:
             self.pool,
             updates,
         )
-        tallies.add(
-            batch, run.counts, errors.loss, errors.forced, [layer.counts for layer in run.layers[:-1]]
-        )
+        *hidden, output = (run.layer_counts(number) for number in range(len(run.layers)))
+        tallies.add(batch, output, errors.loss, errors.forced, hidden)
 
     def _learn_clocked(
         self,

@@ -7,8 +7,6 @@ among threads and their gradients added up in their order: the number of threads
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from eventsnn._ext.rule import learn_blocks
@@ -16,40 +14,22 @@ from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool as Threads
 from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.learn.rule import Rule
-from eventsnn.model import Conv, Network, Pool
+from eventsnn.model import Layer, Network
 from eventsnn.simulate.engines.blocks import WIDTH, pad
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import Arrivals, PatchRun, call, run_patches
+from eventsnn.simulate.engines.sweep import Arrivals, LayerRun, call
 from eventsnn.train.first_layer import learn_first
 
 
 def count_spatial(network: Network) -> int:
     """Number of spatial layers, all of which come first."""
-    return sum(isinstance(layer, Conv | Pool) for layer in network.layers)
-
-
-def run_spatial(packed: PackedNetwork, samples: Arrivals, threads: Threads) -> list[list[PatchRun]]:
-    """The spatial layers on every sample: a list per sample, one run per layer."""
-    number = count_spatial(packed.network)
-    runs: list[list[PatchRun]] = [[] for _ in range(len(samples))]
-    turns = WorkCounter(len(samples))
-
-    def work() -> None:
-        while (sample := turns.take()) >= 0:
-            times, neurons = samples.sample(sample)
-            for n in range(number):
-                run = run_patches(packed, n, times + packed.network.layers[n].delay, neurons, math.inf)
-                runs[sample].append(run)
-                times, neurons = run.times, run.neurons
-
-    threads.share(work)
-    return runs
+    return sum(layer.shares_weights for layer in network.layers)
 
 
 def learn_spatial(
     packed: PackedNetwork,
     states: dict[str, OptimiserState],
-    runs: list[list[PatchRun]],
+    layers: list[list[LayerRun]],
     samples: Arrivals,
     delta: np.ndarray,
     rule: Rule,
@@ -57,11 +37,12 @@ def learn_spatial(
     updates: dict[str, Step] | None,
 ) -> None:
     """Gradients of all convolutions, from the errors `delta` (samples, neurons) of the last spatial layer."""
+    runs = list(zip(*layers[: count_spatial(packed.network)], strict=True))
     gradients: list[dict[str, np.ndarray]] = [{} for _ in runs]
     row_sums = {
         str(layer.name): sum_inside(layer, states[str(layer.name)])
         for layer in packed.network.layers
-        if isinstance(layer, Conv)
+        if layer.trainable
     }
     turns = WorkCounter(len(runs))
 
@@ -80,7 +61,7 @@ def learn_spatial(
         updates[name].run(call)
 
 
-def sum_inside(layer: Conv, state: OptimiserState) -> np.ndarray:
+def sum_inside(layer: Layer, state: OptimiserState) -> np.ndarray:
     """Sums of the weights inside the image, float64 array (1 or positions, blocks, WIDTH)."""
     inside, kind = layer.geometry.borders
     if inside.all():
@@ -94,7 +75,7 @@ def sum_inside(layer: Conv, state: OptimiserState) -> np.ndarray:
 def _learn_sample(
     packed: PackedNetwork,
     row_sums: dict[str, np.ndarray],
-    runs: list[PatchRun],
+    runs: tuple[LayerRun, ...],
     inputs: np.ndarray,
     delta: np.ndarray,
     rule: Rule,
@@ -103,27 +84,26 @@ def _learn_sample(
     gradients: dict[str, np.ndarray] = {}
     for number in range(len(runs) - 1, -1, -1):
         layer = packed.network.layers[number]
-        assert isinstance(layer, Conv | Pool)
         gradient = np.zeros_like(packed.blocks[str(layer.name)])
         by_position = np.ascontiguousarray(delta.reshape(layer.shape[0], -1).T)
         if number == 0:
-            if isinstance(layer, Conv):
+            if layer.trainable:
                 learn_first(
                     gradient,
                     packed.constants[0],
                     row_sums[str(layer.name)],
                     runs[0].given,
                     runs[0].by_block,
-                    runs[0].counts,
+                    runs[0].unit_counts,
                     by_position,
                     rule.layer_options(layer, None),
                     call,
                 )
                 gradients[str(layer.name)] = gradient
             break
-        source = runs[number - 1].counts.T.ravel() if number else np.bincount(inputs)
+        source = runs[number - 1].counts[0] if number else np.bincount(inputs)
         delta = _learn_upper(packed, number, row_sums, runs[number], source, by_position, rule, gradient)
-        if isinstance(layer, Conv):
+        if layer.trainable:
             gradients[str(layer.name)] = gradient
     return gradients
 
@@ -132,7 +112,7 @@ def _learn_upper(
     packed: PackedNetwork,
     number: int,
     row_sums: dict[str, np.ndarray],
-    run: PatchRun,
+    run: LayerRun,
     source_counts: np.ndarray,
     delta: np.ndarray,
     rule: Rule,
@@ -140,7 +120,6 @@ def _learn_upper(
 ) -> np.ndarray:
     """Add the gradient of a layer to `gradient`; returns the errors of the layer below (its neurons,)."""
     layer = packed.network.layers[number]
-    assert isinstance(layer, Conv | Pool)
     options = rule.layer_options(layer, packed.network.layers[number - 1])
     geometry, weights = layer.geometry, packed.blocks[str(layer.name)]
     blocks, pre, _ = weights.shape
@@ -155,7 +134,7 @@ def _learn_upper(
         packed.constants[number],
         *run.given.parts,
         *run.by_block,
-        pad(run.counts, blocks),
+        pad(run.unit_counts, blocks),
         counts,
         errors,
         np.ones_like(errors),

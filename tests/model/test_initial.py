@@ -10,7 +10,6 @@ import pytest
 import eventsnn as es
 from eventsnn.errors import NetworkError
 from eventsnn.model import Connection, Conv, Dense, Input, Network, Reservoir
-from eventsnn.model.reservoir import draw_reservoir
 
 FIXED = {"initial_distribution": "fixed", "initial_synapses": 5, "initial_weight": 2.5}
 GAUSSIAN = {"initial_distribution": "gaussian", "initial_weight": 2.0}
@@ -99,9 +98,11 @@ def test_self_synapses() -> None:
     own = 0
     for seed in range(5):
         layer = Reservoir(grid=(6, 5, 20), name="r", self_synapses=True)
-        weights = draw_reservoir(layer, np.random.default_rng(seed)).toarray()
+        weights = layer.draw_recurrent("", np.random.default_rng(seed)).toarray()
         own += np.count_nonzero(np.diag(weights))
-        others = draw_reservoir(Reservoir(grid=(6, 5, 20), name="r"), np.random.default_rng(seed)).toarray()
+        others = (
+            Reservoir(grid=(6, 5, 20), name="r").draw_recurrent("", np.random.default_rng(seed)).toarray()
+        )
         np.fill_diagonal(weights, 0.0)
         np.testing.assert_array_equal(weights, others)  # the rest is drawn alike
     # At distance 0: c, that of EE for four neurons of five, of II for the fifth; 3000 neurons.

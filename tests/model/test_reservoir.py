@@ -12,7 +12,6 @@ import eventsnn as es
 from eventsnn.data import ListDataset
 from eventsnn.errors import NetworkError, SimulationError, TrainingError
 from eventsnn.model import Connection, Conv, Dense, Input, Network, Pool, Reservoir
-from eventsnn.model.reservoir import draw_reservoir
 from eventsnn.train.frozen_prefix import split_frozen_prefix
 from tests.train.toy import RULE, toy_data
 
@@ -33,7 +32,7 @@ def make_stream(seed: int, label: int = 0) -> es.EventStream:
 def test_synapses_follow_the_rule():
     """Against one draw per pair of the formula's probability; each kind within 5 standard deviations."""
     layer = Reservoir(grid=(6, 5, 20), name="r", recurrent_weight=0.5)
-    weights = draw_reservoir(layer, np.random.default_rng(1)).toarray()
+    weights = layer.draw_recurrent("", np.random.default_rng(1)).toarray()
     assert not np.diag(weights).any()
     inhibits = (weights < 0).any(axis=0)
     assert inhibits.sum() == 120
@@ -41,8 +40,8 @@ def test_synapses_follow_the_rule():
     assert not (weights[:, inhibits] > 0).any(), "a neuron is of one kind"
     constants = {"EE": 0.45, "EI": 0.3, "IE": 0.6, "II": 0.15}
     found, expected, spread = (dict.fromkeys(constants, 0.0) for _ in range(3))
-    for pre, a in enumerate(layer.positions.tolist()):
-        for post, b in enumerate(layer.positions.tolist()):
+    for pre, a in enumerate(layer.coordinates.tolist()):
+        for post, b in enumerate(layer.coordinates.tolist()):
             if pre != post:
                 kind = "EI"[int(inhibits[pre])] + "EI"[int(inhibits[post])]
                 p = constants[kind] * math.exp(-(math.dist(a, b) ** 2) / 4.0)
@@ -55,7 +54,7 @@ def test_synapses_follow_the_rule():
 
 
 def test_neurons_are_numbered_x_first():
-    assert Reservoir(grid=(2, 3, 4)).positions[[0, 1, 2, 6, 23]].tolist() == [
+    assert Reservoir(grid=(2, 3, 4)).coordinates[[0, 1, 2, 6, 23]].tolist() == [
         [0, 0, 0],
         [1, 0, 0],
         [0, 1, 0],

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from eventsnn.errors import NetworkError
 from eventsnn.model import Conv, Dense, Input, Network, Pool
-from eventsnn.model.spatial import Geometry
+from eventsnn.model.layers.geometry import Geometry
+from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.sweep import expand
 from eventsnn.simulate.run import simulate
 
@@ -43,18 +44,26 @@ def test_events_in_patches(g, seed):
     channels, height, width = g.source
     rng = np.random.default_rng(seed)
     times = np.sort(np.round(rng.uniform(0.0, 5.0, 25), 1))
-    neurons = rng.integers(0, channels * height * width, 25).astype(np.int32)
+    bias = channels * height * width  # the bias neuron comes after the last, and every patch sees it
+    neurons = rng.integers(0, bias + 1, 25).astype(np.int32)
     expected = [[] for _ in range(g.patches)]
     cells = patches_in_loops(g)
     for t, n in zip(times.tolist(), neurons.tolist(), strict=True):
+        if n == bias:
+            for events in expected:
+                events.append((t, channels * g.area))
+            continue
         c, y, x = n // (height * width), n // width % height, n % width
         for patch, place, cy, cx in cells:
             if (cy, cx) == (y, x):
                 expected[patch].append((t, c * g.area + place))
-    found = expand(g, times, neurons)
-    for patch, events in enumerate(expected):
-        own_times, own_neurons = found.sample(patch)
-        assert list(zip(own_times.tolist(), own_neurons.tolist(), strict=True)) == events
+    for samples in (1, 2):
+        found = expand(g, Arrivals.join([(times, neurons)] * samples))
+        assert len(found) == samples * g.patches
+        for unit in range(len(found)):
+            own_times, own_neurons = found.sample(unit)
+            events = expected[unit % g.patches]
+            assert list(zip(own_times.tolist(), own_neurons.tolist(), strict=True)) == events
 
 
 def test_shapes_and_names_are_filled_in():

@@ -69,8 +69,8 @@ def test_training_has_the_spikes_of_the_engines() -> None:
         run = run_forward(PackedNetwork(network, np.float64), arrivals, pool)
     for number, sample in enumerate(samples):
         expected = es.simulate(network, sample, engine="queue").output
-        np.testing.assert_array_equal(run.layers[-1].spikes.sample(number)[0], expected.times)
-        np.testing.assert_array_equal(run.layers[-1].spikes.sample(number)[1], expected.neurons)
+        np.testing.assert_array_equal(run.layer_spikes(-1).sample(number)[0], expected.times)
+        np.testing.assert_array_equal(run.layer_spikes(-1).sample(number)[1], expected.neurons)
 
 
 def test_it_is_a_regularly_firing_input_neuron() -> None:

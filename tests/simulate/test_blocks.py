@@ -68,8 +68,8 @@ def test_neurons_that_fire_together_are_in_order_in_every_sample():
     packed = sweep.PackedNetwork(one_layer(LIF(1.0, 20.0, 5.0, 2.0), np.full((70, 2), 9.0)), np.float64)
     trains = [(np.array([1.0]), np.zeros(1, np.int32)), (np.empty(0), np.empty(0, np.int32))] * 2
     trains.append((np.array([2.0, 2.5]), np.array([1, 0], np.int32)))
-    given = sweep.LayerInput.of(sweep.Arrivals.join(trains), packed.constants[0], np.float64)
-    found = sweep.run_layer(packed, 0, given, np.inf).spikes
+    (run,) = sweep.run_layer(packed, 0, sweep.Arrivals.join(trains), np.inf)
+    found = run.spikes
     assert len(found) == 5
     for number, train in enumerate(trains):
         alone = drive("queue", packed.network, *train).output

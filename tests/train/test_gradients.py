@@ -124,7 +124,7 @@ def learn_exact(network, samples, labels, rule, threads=1):
         run = run_forward(packed, Arrivals.join(samples), pool)
         accumulate_gradients(packed, states, run, np.array(labels), np.ones(len(samples)), rule, pool)
     trains = [
-        [run.samples.sample(s), *(layer.spikes.sample(s) for layer in run.layers)]
+        [run.samples.sample(s), *(run.layer_spikes(n).sample(s) for n in range(len(run.layers)))]
         for s in range(len(samples))
     ]
     return collect(network, states), trains

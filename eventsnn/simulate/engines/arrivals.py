@@ -45,6 +45,11 @@ class Arrivals:
         ptr = np.cumsum([0, *(len(times) for times, _ in samples)], dtype=np.int64)
         return cls(np.concatenate([t for t, _ in samples]), np.concatenate([n for _, n in samples]), ptr)
 
+    @classmethod
+    def single(cls, times: np.ndarray, neurons: np.ndarray) -> Arrivals:
+        """One sample."""
+        return cls(times, neurons, np.array([0, len(times)], np.int64))
+
     def __len__(self) -> int:
         return len(self.ptr) - 1
 

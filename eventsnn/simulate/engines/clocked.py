@@ -18,12 +18,11 @@ import numpy as np
 
 from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedLink, ClockedRun
 from eventsnn.errors import NetworkError
-from eventsnn.model import Conv, Dense, Network, Pool, Projection
+from eventsnn.model import Layer, Network, Projection
 from eventsnn.model.bias import last_time, spike_times
+from eventsnn.model.layers.geometry import Geometry
 from eventsnn.model.settings import DEFAULT_STEP_MS, check_step
-from eventsnn.model.spatial import Geometry
 from eventsnn.model.steps import (
-    SLACK,
     check_length,
     count_steps,
     further_connections,
@@ -70,13 +69,12 @@ class Layout:
         self.names = np.where(channel < channels, channel * cells + cell, -1).astype(np.int32)
 
     @classmethod
-    def of(cls, layer: Dense | Conv | Pool) -> Layout:
+    def of(cls, layer: Layer) -> Layout:
         """That of a layer."""
-        if isinstance(layer, Dense):
+        if not layer.shares_weights:
             # Blocks of neurons are positions to the loops; one cell to whoever reads the spikes.
             return cls(layer.neurons, 1, block_count(layer.neurons) * WIDTH)
-        channels = layer.shape[0]
-        return cls(channels, layer.geometry.patches, -(-channels // LANES) * LANES)
+        return cls(layer.channels, layer.positions, -(-layer.channels // LANES) * LANES)
 
 
 class ClockedNetwork:
@@ -118,10 +116,10 @@ class ClockedNetwork:
         for layer in network.layers:
             layout = Layout.of(layer)
             source = self.layouts[-1]
-            if isinstance(layer, Dense):
-                self.layers.append(self._dense(layer, source))
-            else:
+            if layer.shares_weights:
                 self.layers.append(self._spatial(layer, layout, source))
+            else:
+                self.layers.append(self._dense(layer, source))
             self.layouts.append(layout)
         self.links = [self._link(p) for p in further_connections(network)]
         self.refresh()
@@ -129,21 +127,21 @@ class ClockedNetwork:
     def refresh(self) -> None:
         """Take over the weights of convolutions from the blocks."""
         for layer in self.network.layers:
-            if isinstance(layer, Conv):
+            if str(layer.name) in self.kernels:
                 self.kernels[str(layer.name)][:, : layer.channels] = self._shared(layer)
 
-    def _shared(self, layer: Conv) -> np.ndarray:
+    def _shared(self, layer: Layer) -> np.ndarray:
         """Weights (rows, channels) of a convolution, rows as in `kernels`."""
-        channels, sources = layer.channels, layer.weight_shape[1]
+        channels, sources = layer.channels, layer.known_source[0]
         if self.blocks is None:
-            flat = self.network.weights[str(layer.name)].reshape(channels, -1).T
+            flat = layer.shared_weights(self.network.weights.get(str(layer.name))).T
         else:
             flat = np.concatenate(list(self.blocks[str(layer.name)]), axis=1)[:, :channels]
         return np.asarray(flat.reshape(sources, -1, channels).transpose(1, 0, 2).reshape(-1, channels))
 
-    def to_blocks(self, layer: Conv, rows: np.ndarray) -> np.ndarray:
+    def to_blocks(self, layer: Layer, rows: np.ndarray) -> np.ndarray:
         """Rows as in `kernels` in the layout (blocks, pre, WIDTH) of packed weights."""
-        channels, sources = layer.channels, layer.weight_shape[1]
+        channels, sources = layer.channels, layer.known_source[0]
         flat = rows[:, :channels].reshape(-1, sources, channels).transpose(2, 1, 0).reshape(channels, -1)
         packed = np.zeros((block_count(channels), flat.shape[1], WIDTH), np.float32)
         pack(flat, packed)
@@ -201,7 +199,7 @@ class ClockedNetwork:
             weights.data[order].astype(np.float32),
         )
 
-    def _dense(self, layer: Dense, source: Layout) -> ClockedLayer:
+    def _dense(self, layer: Layer, source: Layout) -> ClockedLayer:
         blocks = block_count(layer.neurons)
         # The bias neuron is the source's last in either numbering.
         bias = int(self.network.input.has_bias)
@@ -225,11 +223,11 @@ class ClockedNetwork:
             [],
         )
 
-    def _spatial(self, layer: Conv | Pool, layout: Layout, source: Layout) -> ClockedLayer:
-        geometry, kind = layer.geometry, "conv" if isinstance(layer, Conv) else "pool"
+    def _spatial(self, layer: Layer, layout: Layout, source: Layout) -> ClockedLayer:
+        geometry, kind = layer.geometry, "pool" if _sums_windows(layer) else "conv"
         weights = np.empty(0, np.float32)
         rows = geometry.area * source.channels
-        if isinstance(layer, Conv):
+        if kind == "conv":
             kernel = self.kernels[str(layer.name)] = aligned_zeros((rows, layout.width), np.float32)
             weights = kernel.reshape(-1)
 
@@ -261,15 +259,21 @@ def _table_of(geometry: Geometry, first: int, last: int) -> tuple[np.ndarray, np
     return before[ptr].astype(np.int32), patch[own] - np.int32(first), offset[own]
 
 
+def _sums_windows(layer: Layer) -> bool:
+    """Whether each neuron sums the spikes of a window of one map, each with weight 1."""
+    if layer.weight_shape is not None or not layer.depthwise:
+        return False
+    return bool((layer.shared_weights(None) == layer.connected).all())
+
+
 def _full(weights: Any) -> np.ndarray:
     return np.asarray(weights.toarray() if hasattr(weights, "toarray") else weights)
 
 
-def _constants(layer: Dense | Conv | Pool, step_ms: float) -> tuple[np.ndarray, int, int, bool]:
+def _constants(layer: Layer, step_ms: float) -> tuple[np.ndarray, int, int, bool]:
     """(threshold, tau_m, tau_s, lateral inhibition), refractory steps, latency, whether inverses will do."""
-    slack = 0.0 if isinstance(layer, Conv) else SLACK
     tau_m, tau_s = layer.tau_m / step_ms, layer.tau_s / step_ms
-    numbers = [layer.threshold - slack, tau_m, tau_s, layer.lateral_inhibition]
+    numbers = [layer.threshold - layer.threshold_slack, tau_m, tau_s, layer.lateral_inhibition]
     # Dividing by a power of two is multiplying by its inverse: the kernel is then much faster.
     exact = all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (tau_m, tau_s))
     refractory, latency = round(layer.refractory / step_ms), latency_steps(layer.delay, step_ms)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from eventsnn._ext.engine_queue import QueueState
-from eventsnn.model import Conv, Network, Pool, Projection
+from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
-from eventsnn.model.spatial import patch_weights
+from eventsnn.model.sparse import is_sparse
 from eventsnn.simulate.engines.arguments import constants_row
 from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack, unpack
 from eventsnn.simulate.engines.precision import check_network
@@ -56,11 +58,7 @@ class PackedNetwork:
             for p, start, end, shape in zip(own, ends[:-1], ends[1:], shapes, strict=True)
         }
         for p in own:
-            layer = network.layers[p.target]
-            if isinstance(layer, Conv | Pool):
-                pack(patch_weights(layer, network.weights.get(p.key)), self.blocks[p.key])
-            else:
-                pack(_with_biases(network, p), self.blocks[p.key])
+            pack(_shared_weights(network, p), self.blocks[p.key])
         for p in self.projections:
             if p.source == BIAS:
                 # Their weights are the last row of the layer's own, see `_state`.
@@ -68,21 +66,21 @@ class PackedNetwork:
                 self.offsets[p.key] = self.offsets[name] + (self.blocks[name].shape[1] - 1) * WIDTH
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Weights (post, pre) of every projection that has weights of its own."""
+        """Weights of every projection that has some, as `Network.weights`, dense."""
+        layers = {str(layer.name): layer for layer in self.network.layers}
         return {
-            key: unpack(self.blocks[key], shape[0]).reshape(shape)
+            key: layers[key].own_weights(unpack(self.blocks[key], layers[key].channels))
+            if key in layers
+            else unpack(self.blocks[key], shape[0])
             for key, shape in self.network.weight_shapes().items()
         }
 
     def _packed_shape(self, p: Projection) -> tuple[int, int, int]:
-        """(blocks, pre, WIDTH); of a spatial layer for one position, as all share their weights."""
+        """(blocks, pre, WIDTH); of a layer's own weights for one position, as all share them."""
         layer = self.network.layers[p.target]
-        if isinstance(layer, Conv | Pool):
-            post, pre = layer.shape[0], layer.geometry.source[0] * layer.geometry.area
-        else:
-            bias = self.network.input.has_bias and p.key == layer.name
-            post, pre = layer.neurons, self.network.source_size(p.source) + bias
-        return block_count(post), pre, WIDTH
+        if p.key == layer.name:
+            return block_count(layer.channels), layer.inputs, WIDTH
+        return block_count(layer.neurons), self.network.source_size(p.source), WIDTH
 
     def state(self, bias: np.ndarray | None = None) -> QueueState:
         """The whole network at rest, for the queue engine; `bias` are the bias neuron's spikes, ms."""
@@ -123,13 +121,13 @@ class PackedNetwork:
         return int(self.blocks[key].shape[1])
 
 
-def _with_biases(network: Network, p: Projection) -> np.ndarray:
-    """Weights (post, pre) of a projection, the column of the biases included where it has one."""
-    weights = network.projection_weights(p)
-    if not (network.input.has_bias and p.key == network.layers[p.target].name):
-        return weights
-    bias = next(q for q in network.projections if q.source == BIAS and q.target == p.target)
-    return np.hstack([weights, network.projection_weights(bias)])
+def _shared_weights(network: Network, p: Projection) -> np.ndarray:
+    """Weights of a projection: of a layer's own (channels, inputs) of a position, else (post, pre)."""
+    layer = network.layers[p.target]
+    if p.key != layer.name:
+        return network.projection_weights(p)
+    weights: Any = network.weights.get(p.key)
+    return layer.shared_weights(weights.toarray() if is_sparse(weights) else weights)
 
 
 _last: PackedNetwork | None = None

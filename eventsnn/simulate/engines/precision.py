@@ -13,7 +13,7 @@ import numpy as np
 
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
-from eventsnn.model.layers import LifLayer
+from eventsnn.model.layers import Layer
 from eventsnn.model.sparse import is_sparse
 
 ROOM = 16.0
@@ -61,7 +61,7 @@ def check_network(network: Network, real: type[np.floating], *, clocked: bool = 
             raise _unheld(f"weights of {key!r}: one of size {most:g} is beyond", real, clocked)
 
 
-def _constants(layer: LifLayer) -> list[tuple[str, float, bool]]:
+def _constants(layer: Layer) -> list[tuple[str, float, bool]]:
     """(field, value, whether 0 would change its meaning) of what potentials are computed with."""
     lif = layer.lif
     found = [

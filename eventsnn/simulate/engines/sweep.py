@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,9 @@ from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.saved import StateReader
 from eventsnn.errors import SimulationError
-from eventsnn.model import Conv, Dense, Network, Pool, Reservoir
+from eventsnn.model import Layer, Network
 from eventsnn.model.bias import NOTHING, Certain
-from eventsnn.model.spatial import Geometry
+from eventsnn.model.layers.geometry import Geometry
 from eventsnn.simulate.engines import queue
 from eventsnn.simulate.engines.arguments import in_order
 from eventsnn.simulate.engines.arrivals import Arrivals, Carried, LayerInput, Share, call
@@ -41,11 +42,13 @@ def refusal(network: Network) -> str | None:
         return f"connection {network.connections[0].key!r} makes the network more than a chain of layers"
     dense = False
     for layer in network.layers:
-        if isinstance(layer, Reservoir):
+        if layer.recurrent_projections(0):
             return f"layer {layer.name!r} is a reservoir"
-        if dense and isinstance(layer, Conv | Pool):
+        if dense and layer.shares_weights:
             return f"the spatial layer {layer.name!r} comes after a dense one"
-        dense = dense or isinstance(layer, Dense)
+        dense = dense or not layer.shares_weights
+        if layer.lateral_inhibition and layer.positions > 1:
+            return f"layer {layer.name!r} has lateral inhibition between its positions"
     for key in network.sparse_keys:
         return f"the weights of {key!r} are sparse"
     for layer in network.layers:
@@ -76,43 +79,77 @@ def _too_many(events: int) -> str:
 
 
 @dataclass(frozen=True)
-class LayerSpikes:
-    """What a layer fired.
+class LayerRun:
+    """What arrived at a layer in some samples, and what it fired.
+
+    Every position of every sample is a *unit*, number ``sample * positions + position``: a small dense layer
+    of its own, whose neurons are the channels. Units of a dense layer are samples.
 
     Attributes
     ----------
+    given : LayerInput
+        What arrived, unit by unit; sources are numbered as the inputs of a position.
+    by_block : (times, channels, ptr)
+        Spikes in the order block, unit, time; see ``SpikeStore.collect``.
+    unit_counts : int64 array (units, channels)
+        Spikes of each neuron.
     spikes : Arrivals
-        Sorted by (time, neuron) within each sample.
-    by_block : (times, neurons, ptr)
-        The same in the order block, sample, time; see ``SpikeStore.collect``.
+        The layer's spikes, sorted by (time, neuron) within each sample.
     counts : int64 array (samples, neurons)
+        `unit_counts`, sample by sample.
     """
 
-    spikes: Arrivals
+    given: LayerInput
     by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
+    unit_counts: np.ndarray
+    spikes: Arrivals
     counts: np.ndarray
 
 
 def run_layer(
-    packed: PackedNetwork, number: int, given: LayerInput, stop: float, share: Share = call, threads: int = 1
-) -> LayerSpikes:
-    """Spikes of one layer for every sample of a batch.
+    packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float, share: Share = call, threads: int = 1
+) -> list[LayerRun]:
+    """What one layer does in every sample of a batch, in runs of consecutive samples.
+
+    A layer that does not share weights takes all samples at once, and the threads share out its blocks; where
+    there are many positions, the threads share out the samples, each a run, which keeps memory and caches
+    small.
 
     Parameters
     ----------
+    arrivals : Arrivals
+        What arrives in each sample: source neurons, the bias neuron as the one after the last.
     share : callable
         Calls the work it is given once on each of `threads` threads.
     """
     layer = packed.network.layers[number]
-    arrivals = given.arrivals
+    if not layer.shares_weights:
+        return [_run_samples(packed, number, arrivals, stop, share, threads)]
+    runs: list[Any] = [None] * len(arrivals)
+    turns = WorkCounter(len(arrivals))
+
+    def work() -> None:
+        while (sample := turns.take()) >= 0:
+            runs[sample] = _run_samples(packed, number, Arrivals.single(*arrivals.sample(sample)), stop)
+
+    share(work)
+    return runs
+
+
+def _run_samples(
+    packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float, share: Share = call, threads: int = 1
+) -> LayerRun:
+    layer = packed.network.layers[number]
+    given = LayerInput.of(expand(layer.geometry, arrivals), packed.constants[number], packed.real, share)
     if layer.lateral_inhibition and layer.neurons > WIDTH:
         # Spikes inhibit other blocks at once: only the queue can tell what comes next.
-        trains = _queue_trains(packed, number, arrivals, stop, share)
-        return order_by_block(Arrivals.join(trains), layer.neurons)
-    # A few units for each thread, so that none waits long; a block's weights stay in its thread's cache.
+        return order_by_block(
+            given, Arrivals.join(_queue_trains(packed, number, arrivals, stop, share)), layer
+        )
+    # A few units of work for each thread, so that none waits long; a block's weights stay in its cache.
     blocks = len(packed.blocks[str(layer.name)])
     parts = 1 if threads == 1 else -(-4 * threads // blocks)
-    return merge(sweep_all(packed, number, given, stop, share, parts), layer.neurons, share)
+    return merge(layer, given, sweep_all(packed, number, given, stop, share, parts), share)
 
 
 def sweep_all(
@@ -163,72 +200,35 @@ def sweep_all(
     return store
 
 
-@dataclass(frozen=True)
-class PatchRun:
-    """What a spatial layer did in one sample; every position of it counts as a sample of a dense layer.
-
-    Attributes
-    ----------
-    given : LayerInput
-        What arrived, position by position.
-    by_block : (times, neurons, ptr)
-        Spikes in the order block, position, time; the neurons are channels.
-    counts : int64 array (positions, channels)
-    times : float64 array (n,), ms; neurons : int32 array (n,)
-        The layer's spikes, sorted by (time, neuron).
-    """
-
-    given: LayerInput
-    by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
-    counts: np.ndarray
-    times: np.ndarray
-    neurons: np.ndarray
-
-
-def expand(geometry: Geometry, times: np.ndarray, neurons: np.ndarray) -> Arrivals:
-    """The spikes that fall into each patch, a sample for each; source neurons are channel * area + place.
+def expand(geometry: Geometry, arrivals: Arrivals) -> Arrivals:
+    """The spikes that each unit sees: those in the patch of its position; sources are inputs of a position.
 
     Its twin stands in the tests: a loop over events and patches.
     """
+    if geometry.whole:
+        return arrivals
+    if len(arrivals) > 1:
+        units = [expand(geometry, Arrivals.single(*arrivals.sample(n))) for n in range(len(arrivals))]
+        return Arrivals.join([each.sample(n) for each in units for n in range(len(each))])
     cell_ptr, patch, offset = geometry.table
+    times, neurons = arrivals.times, arrivals.neurons
     ptr = np.empty(geometry.patches + 1, np.int64)
-    count_patches(neurons, cell_ptr, patch, ptr)
+    count_patches(neurons, geometry.source[0], cell_ptr, patch, ptr)
     found = Arrivals(np.empty(ptr[-1]), np.empty(ptr[-1], np.int32), ptr)
     cursor = ptr[:-1].copy()
-    fill_patches(times, neurons, cell_ptr, patch, offset, geometry.area, cursor, found.times, found.neurons)
+    fill_patches(
+        times,
+        neurons,
+        geometry.source[0],
+        cell_ptr,
+        patch,
+        offset,
+        geometry.area,
+        cursor,
+        found.times,
+        found.neurons,
+    )
     return found
-
-
-def run_patches(
-    packed: PackedNetwork, number: int, times: np.ndarray, neurons: np.ndarray, stop: float
-) -> PatchRun:
-    """Spikes of a convolution or pooling layer in one sample, on the calling thread."""
-    layer = packed.network.layers[number]
-    assert isinstance(layer, Conv | Pool)
-    arrivals = expand(layer.geometry, times, neurons)
-    given = LayerInput.of(arrivals, packed.constants[number], packed.real)
-    by_block = sweep_all(packed, number, given, stop).collect()
-    return merge_patches(layer, given, by_block)
-
-
-def merge_patches(
-    layer: Conv | Pool, given: LayerInput, by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> PatchRun:
-    """The spikes of a spatial layer, from those of its positions as ``SpikeStore.collect`` gives them."""
-    patches, (channels, _, _) = layer.geometry.patches, layer.shape
-    fired, channel, ptr = by_block
-    position = np.repeat(np.arange(len(ptr) - 1) % patches, np.diff(ptr))
-    own = (channel * patches + position).astype(np.int32)
-    total = np.array([0, len(fired)], np.int64)
-    merged_times, merged = np.empty(len(fired)), np.empty(len(fired), np.int32)
-    counts = np.empty((1, layer.neurons), np.int64)
-    merge_trains(fired, own, ptr, total, merged_times, merged, counts, WorkCounter(1))
-    # Trains were merged by position; neurons that fire at one instant are to stand in their own order.
-    if (np.diff(merged_times) == 0.0).any():
-        order = np.lexsort((merged, merged_times))
-        merged_times, merged = merged_times[order], merged[order]
-    by_position = np.ascontiguousarray(counts.reshape(channels, patches).T)
-    return PatchRun(given, by_block, by_position, merged_times, merged)
 
 
 def _queue_trains(
@@ -245,32 +245,44 @@ def _queue_trains(
     return trains
 
 
-def merge(store: SpikeStore, neurons: int, share: Share) -> LayerSpikes:
-    by_block = store.collect()
-    totals = np.diff(by_block[2]).reshape(store.blocks, store.samples).sum(axis=0)
-    ptr = np.concatenate([[0], np.cumsum(totals)]).astype(np.int64)
-    merged = Arrivals(np.empty(ptr[-1]), np.empty(ptr[-1], np.int32), ptr)
-    counts = np.empty((store.samples, neurons), np.int64)
-    turns = WorkCounter(store.samples)
-    share(lambda: merge_trains(*by_block, ptr, merged.times, merged.neurons, counts, turns))
-    return LayerSpikes(merged, by_block, counts)
+def merge(layer: Layer, given: LayerInput, store: SpikeStore, share: Share = call) -> LayerRun:
+    """A layer's run from the spikes of its units: of one position in many samples, or of one sample."""
+    fired, channels, ptr = store.collect()
+    positions, neurons = layer.positions, channels
+    samples = store.samples // positions
+    if positions > 1:
+        assert samples == 1
+        position = np.repeat(np.arange(len(ptr) - 1) % positions, np.diff(ptr))
+        neurons = (channels * positions + position).astype(np.int32)
+    totals = np.diff(ptr).reshape(-1, samples).sum(axis=0)
+    ends = np.concatenate([[0], np.cumsum(totals)]).astype(np.int64)
+    spikes = Arrivals(np.empty(ends[-1]), np.empty(ends[-1], np.int32), ends)
+    counts = np.empty((samples, layer.neurons), np.int64)
+    turns = WorkCounter(samples)
+    share(lambda: merge_trains(fired, neurons, ptr, ends, spikes.times, spikes.neurons, counts, turns))
+    if positions > 1 and (np.diff(spikes.times) == 0.0).any():
+        # Trains were merged by position; neurons that fire at one instant are to stand in their own order.
+        order = np.lexsort((spikes.neurons, spikes.times))
+        spikes = Arrivals(spikes.times[order], spikes.neurons[order], ends)
+    by_position = counts if positions == 1 else np.ascontiguousarray(counts.reshape(-1, positions).T)
+    return LayerRun(given, (fired, channels, ptr), by_position, spikes, counts)
 
 
-def order_by_block(spikes: Arrivals, neurons: int) -> LayerSpikes:
-    """A layer's spikes from those sorted by (time, neuron) within each sample."""
-    blocks, samples = block_count(neurons), len(spikes)
+def order_by_block(given: LayerInput, spikes: Arrivals, layer: Layer) -> LayerRun:
+    """A run of a layer of one position from its spikes, sorted by (time, neuron) within each sample."""
+    neurons, samples = layer.neurons, len(spikes)
     sample = np.repeat(np.arange(samples), np.diff(spikes.ptr))
     key = (spikes.neurons // WIDTH).astype(np.int64) * samples + sample
     order = np.argsort(key, kind="stable")
-    ptr = np.concatenate([[0], np.cumsum(np.bincount(key, minlength=blocks * samples))]).astype(np.int64)
+    sizes = np.bincount(key, minlength=block_count(neurons) * samples)
+    by_block = spikes.times[order], spikes.neurons[order], np.concatenate([[0], np.cumsum(sizes)])
     counts = np.bincount(sample * neurons + spikes.neurons, minlength=samples * neurons)
-    return LayerSpikes(
-        spikes, (spikes.times[order], spikes.neurons[order], ptr), counts.reshape(samples, neurons)
-    )
+    counts = counts.reshape(samples, neurons)
+    return LayerRun(given, by_block, counts, spikes, counts)
 
 
 class _SweptLayer:
-    """A layer that the sweep takes from part to part: one sample, or one for each position if spatial.
+    """A layer that the sweep takes from part to part: one sample, a unit for each of its positions.
 
     It carries a state from the first part on that is not the last.
     """
@@ -278,35 +290,24 @@ class _SweptLayer:
     def __init__(self, packed: PackedNetwork, number: int) -> None:
         self._packed, self._number = packed, number
         self._layer = packed.network.layers[number]
-        if isinstance(self._layer, Conv | Pool):
-            samples, self._neurons = self._layer.geometry.patches, self._layer.shape[0]
-        else:
-            samples, self._neurons = 1, self._layer.neurons
-        self._samples = samples
         self._carried: Carried | None = None
 
     def _carry(self) -> Carried:
         """The state that is carried, that of rest at first."""
         if self._carried is None:
             packed, blocks = self._packed, self._packed.blocks[str(self._layer.name)]
-            self._carried = Carried.rest(len(blocks), self._samples, packed.real)
+            self._carried = Carried.rest(len(blocks), self._layer.positions, packed.real)
         return self._carried
 
     def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
         """See `Run`; the bias neuron is part of the input."""
         layer, packed, number = self._layer, self._packed, self._number
-        if isinstance(layer, Conv | Pool):
-            arrivals = expand(layer.geometry, *given)
-        else:
-            arrivals = Arrivals.join([given])
+        arrivals = expand(layer.geometry, Arrivals.single(*given))
         carried = self._carry() if horizon < math.inf else self._carried
         since = None if carried is None else carried.now[0].copy()
         ready = LayerInput.of(arrivals, packed.constants[number], packed.real, since=since)
         store = sweep_all(packed, number, ready, stop, carried=carried, until=horizon)
-        if isinstance(layer, Conv | Pool):
-            fired = merge_patches(layer, ready, store.collect())
-            return [(fired.times, fired.neurons)]
-        return [merge(store, layer.neurons, call).spikes.sample(0)]
+        return [merge(layer, ready, store).spikes.sample(0)]
 
     def save(self) -> State:
         """See `Run`."""
@@ -317,7 +318,11 @@ class _SweptLayer:
         """See `Run`."""
         carried = self._carry()
         blocks, samples, _ = carried.u.shape
-        places = (np.arange(blocks * WIDTH) < self._neurons).reshape(blocks, 1, WIDTH).repeat(samples, axis=1)
+        places = (
+            (np.arange(blocks * WIDTH) < self._layer.channels)
+            .reshape(blocks, 1, WIDTH)
+            .repeat(samples, axis=1)
+        )
         read = read_layer_arrays(state, places, carried.u.dtype)
         read["now"] = state.numbers("now", carried.now.shape, np.float64, lowest=0.0, highest=horizon)
         state.close()
@@ -351,10 +356,12 @@ class SweepRun:
         size = self._packed.network.input.neurons
         for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
             arriving = [(given[0] + layer.delay if layer.delay else given[0], given[1])]
-            if len(bias.times):
-                arriving.append((bias.times + layer.delay, np.full(len(bias.times), size, np.int32)))
-            # All that comes from the layer below is known up to its horizon, the biases up to the next.
-            horizon = min(horizon, bias.following) + layer.delay
+            if layer.has_bias:
+                if len(bias.times):
+                    arriving.append((bias.times + layer.delay, np.full(len(bias.times), size, np.int32)))
+                # All that comes from the layer below is known up to its horizon, the biases up to the next.
+                horizon = min(horizon, bias.following)
+            horizon += layer.delay
             times, neurons = self._hold(number, arriving, horizon)
             if stop < math.inf:
                 keep = int(np.searchsorted(times, stop, side="right"))
@@ -389,8 +396,9 @@ class SweepRun:
         size = network.input.neurons
         for number, (layer, stream) in enumerate(zip(network.layers, self._layers, strict=True)):
             own = state.within(f"{number}/")
-            horizon = min(horizon, following) + layer.delay  # as in `advance`
-            sources = size + network.input.has_bias
+            # As in `advance`.
+            horizon = (min(horizon, following) if layer.has_bias else horizon) + layer.delay
+            sources = size + layer.has_bias
             self._held[number] = own.train("held_times", "held_neurons", sources, lowest=horizon)
             stream.restore(own, horizon)
             size = layer.neurons

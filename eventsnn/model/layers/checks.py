@@ -1,0 +1,80 @@
+"""Checks of the numbers and names in descriptions of a network's parts."""
+
+from __future__ import annotations
+
+import math
+import sys
+import unicodedata
+
+from eventsnn._util.numbers import describe
+from eventsnn.errors import NetworkError
+
+MOST_NEURONS = 2**31 - 1
+"""Of a layer or of the input: neurons are numbered in 32 bits."""
+
+LARGEST_DRAWN = 1e30
+"""Of a weight that is drawn at random: it is kept in float32."""
+
+LONGEST_MS = 1e12
+SHORTEST_MS = 1e-9
+"""Of a time constant, ms: the ratio of two of them, and its exponential, must be a number."""
+
+
+def check_count(owner: str, field: str, value: object) -> None:
+    """Raise NetworkError unless `value` is a whole number >= 1, and one that 32 bits hold."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise NetworkError(f"{owner}: {field} must be a whole number >= 1, got {describe(value)}")
+    if value > MOST_NEURONS:
+        raise NetworkError(f"{owner}: {field} must be at most {MOST_NEURONS}, got {describe(value)}")
+
+
+def check_number(
+    owner: str, field: str, value: object, *, minimum: float = 0.0, maximum: float = sys.float_info.max
+) -> None:
+    """Raise NetworkError unless `value` is a finite number from `minimum` to `maximum`."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    if not good or value < minimum or value in (math.inf, -math.inf):  # type: ignore[operator]
+        bound = f" >= {minimum:g}" if minimum > -math.inf else ""
+        raise NetworkError(f"{owner}: {field} must be a finite number{bound}, got {describe(value)}")
+    if abs(value) > maximum:  # type: ignore[arg-type]
+        raise NetworkError(f"{owner}: {field} must be at most {maximum:g}, got {describe(value)}")
+
+
+def check_time(owner: str, field: str, value: object, *, constant: bool = False) -> None:
+    """Raise NetworkError unless `value` is a time >= 0 ms, or a time constant, that can be computed with."""
+    check_number(owner, field, value, maximum=LONGEST_MS)
+    if constant and 0.0 < value < SHORTEST_MS:  # type: ignore[operator]
+        raise NetworkError(f"{owner}: {field} must be at least {SHORTEST_MS:g} ms, got {value!r}")
+
+
+LONGEST_NAME = 200
+"""Bytes of a name in UTF-8: it is a part of the names of files and of data sets."""
+
+
+def check_name(owner: str, field: str, value: object) -> None:
+    """Raise NetworkError unless `value` can name a layer, and a data set of a file: no path, all visible."""
+    if not isinstance(value, str) or not value or "/" in value:
+        raise NetworkError(f"{owner}: {field} must be a non-empty text without '/', got {describe(value)}")
+    if value in (".", "..") or value != value.strip():
+        raise NetworkError(
+            f"{owner}: {field} must not be '.' or '..', or begin or end with a space: {value!r:.60}"
+        )
+    # Control, format and private characters, halves of surrogate pairs, line ends.
+    odd = [
+        letter
+        for letter in value
+        if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    ]
+    if odd:
+        raise NetworkError(f"{owner}: {field} must be of visible characters, got {describe(value)}")
+    if len(value.encode()) > LONGEST_NAME:
+        raise NetworkError(
+            f"{owner}: {field} must be at most {LONGEST_NAME} bytes long, got {len(value.encode())}"
+        )
+
+
+def check_probability(owner: str, value: object) -> None:
+    """Raise NetworkError unless `value` can be the probability of a synapse."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0.0 < value <= 1.0
+    if not good:
+        raise NetworkError(f"{owner}: probability must be a number > 0 and <= 1, got {value!r}")

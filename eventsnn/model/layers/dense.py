@@ -1,0 +1,83 @@
+"""Dense layers: every neuron has synapses of its own from every neuron of the source."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from eventsnn.model.layers.checks import check_count, check_number, check_probability
+from eventsnn.model.layers.layer import WeightedLayer
+
+
+@dataclass(frozen=True)
+class Dense(WeightedLayer):
+    """A layer of LIF neurons, each fed by every neuron of the layer before it.
+
+    Parameters
+    ----------
+    neurons : int
+        Number of neurons.
+    name : str, optional
+        Name of the layer and key of its weights; ``hidden``, ``hidden2``, ... and ``output`` by default.
+    threshold, tau_m, tau_s, refractory : float
+        See `LIF`; times in ms.
+    delay : float
+        Axonal delay of the feed-forward projection into this layer, ms, >= 0.
+    lateral_inhibition : float
+        w0 >= 0: every neuron's spike adds -w0 to the synaptic current of every other neuron of the layer, at
+        once. Not trained.
+    initial_weight, initial_distribution : float, {"uniform", "gaussian", "fixed"}
+        How random weights are drawn: from uniform(-initial_weight, initial_weight); from the normal
+        distribution of mean 0 and standard deviation `initial_weight`; or `initial_synapses` weights of each
+        neuron, from sources drawn without repetition, are `initial_weight` or -`initial_weight` with equal
+        probability, and the rest are 0, those of the biases among them.
+    initial_synapses : int, optional
+        With "fixed" only, where it is needed.
+    resting : float
+        Resting potential, below the threshold: what the membrane potential tends to without input. A constant
+        current of strength J, in the unit of synaptic current, is a resting potential of J tau_m / tau_s.
+    bias : bool
+        Whether the layer has biases where the network has them; see `Input`.
+    probability : float
+        Of each synapse of the feed-forward projection to exist when weights are drawn at random, 0 <
+        probability <= 1; below 1 they are sparse. Weights that are given may be sparse in any case.
+
+    Raises
+    ------
+    NetworkError
+        Naming the layer and the field.
+    """
+
+    kind: ClassVar[str] = "dense"
+    stem: ClassVar[str] = "hidden"
+    new_fields: ClassVar[tuple[str, ...]] = ("initial_distribution", "initial_synapses", "bias")
+    shares_weights: ClassVar[bool] = False
+
+    neurons: int
+    name: str | None = None
+    lateral_inhibition: float = field(default=0.0, kw_only=True)
+    probability: float = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_count(self.owner, "neurons", self.neurons)
+        check_number(self.owner, "lateral_inhibition", self.lateral_inhibition)
+        check_probability(self.owner, self.probability)
+        super().__post_init__()
+
+    @property
+    def channels(self) -> int:
+        """A channel for each neuron: there is one position."""
+        return self.neurons
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """(post, pre); the last column is that of the biases where there are any."""
+        return (self.neurons, math.prod(self.known_source) + self.has_bias)
+
+    def to_table(self) -> dict[str, Any]:
+        """As plain values; files of dense networks stay as they were before there were other types."""
+        table = super().to_table()
+        if self.kind == "dense":
+            del table["type"]
+        return table

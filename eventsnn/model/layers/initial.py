@@ -1,0 +1,93 @@
+"""Random initial weights: which distributions there are, and one projection's weights drawn from them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import NetworkError
+from eventsnn.model.layers.checks import LARGEST_DRAWN, check_count, check_number
+from eventsnn.model.sparse import draw_sparse
+
+DISTRIBUTIONS = ("uniform", "gaussian", "fixed")
+"""How initial weights may be drawn; see `eventsnn.model.Dense`."""
+
+
+def check_initial(owner: str, part: Any) -> None:
+    """Raise NetworkError unless the fields of `part` that say how its weights are drawn go together.
+
+    These are `initial_weight`, `initial_distribution`, `initial_synapses` and, where there is one,
+    `probability`.
+    """
+    check_number(owner, "initial_weight", part.initial_weight, maximum=LARGEST_DRAWN)
+    kind = part.initial_distribution
+    if kind not in DISTRIBUTIONS:
+        raise NetworkError(
+            f"{owner}: initial_distribution must be one of {', '.join(DISTRIBUTIONS)}, got {kind!r}"
+        )
+    if (kind == "fixed") != (part.initial_synapses is not None):
+        raise NetworkError(
+            f"{owner}: initial_synapses, the number of synapses of a neuron, goes with initial_distribution "
+            f"'fixed' and with no other; got {part.initial_synapses!r} with {kind!r}"
+        )
+    if kind == "fixed":
+        check_count(owner, "initial_synapses", part.initial_synapses)
+        if getattr(part, "probability", 1.0) != 1.0:
+            raise NetworkError(
+                f"{owner}: initial_distribution 'fixed' chooses the synapses itself; leave probability at 1, "
+                f"got {part.probability!r}"
+            )
+
+
+def draw_initial(
+    owner: str, part: Any, shape: tuple[int, ...], has_bias: bool, generator: np.random.Generator
+) -> Any:
+    """Weights of one projection, float32, as the fields of `part` say; see `check_initial`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (post, pre), or (channels, ...) where positions share weights.
+    has_bias : bool
+        Whether the last column is that of the biases.
+
+    Returns
+    -------
+    array of `shape`, or ``scipy.sparse.csr_array`` where its `probability` is below 1
+
+    Raises
+    ------
+    NetworkError
+        For more synapses of a neuron than it has sources.
+    """
+    limit = part.initial_weight
+
+    def draw(size: tuple[int, ...]) -> np.ndarray:
+        if part.initial_distribution == "gaussian":
+            return (limit * generator.standard_normal(size)).astype(np.float32)
+        return (limit * generator.uniform(-1.0, 1.0, size)).astype(np.float32)
+
+    probability = getattr(part, "probability", 1.0)
+    if probability < 1.0:
+        return draw_sparse(generator, (shape[0], shape[1]), probability, draw)
+    if part.initial_distribution == "fixed":
+        return _draw_fixed(owner, part, shape, has_bias, generator)
+    return draw(shape)
+
+
+def _draw_fixed(
+    owner: str, part: Any, shape: tuple[int, ...], has_bias: bool, generator: np.random.Generator
+) -> np.ndarray:
+    """`initial_synapses` weights of a neuron are +-`initial_weight`, from distinct sources; others 0."""
+    count, sources = part.initial_synapses, math.prod(shape[1:]) - has_bias
+    if count > sources:
+        raise NetworkError(
+            f"{owner}: initial_synapses must not be above the number of sources, {sources}; got {count}"
+        )
+    weights = np.zeros((shape[0], sources + has_bias), np.float32)
+    for row in weights:
+        chosen = generator.permutation(sources)[:count]
+        row[chosen] = part.initial_weight * generator.choice([-1.0, 1.0], count)
+    return weights.reshape(shape)
