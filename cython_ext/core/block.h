@@ -33,6 +33,10 @@ typedef struct {
                         const REAL*);                                                                                \
         void (*reverse_rows)(REAL*, const rows_t*, const REAL*, const int32_t*, const int32_t*, const REAL*,         \
                              const REAL*, REAL*);                                                                    \
+        void (*reverse_down)(REAL*, const int32_t*, const REAL*, const int32_t*, const int32_t*, const REAL*,        \
+                             const REAL*, const REAL*, REAL, REAL*);                                                 \
+        void (*currents)(REAL*, const int32_t*, const REAL*, const REAL*, const int32_t*, const int32_t*,            \
+                         const REAL*, int64_t);                                                                      \
         void (*add_rows)(REAL*, const int32_t*, int64_t, const REAL*);                                               \
         void (*weigh)(const REAL*, const REAL*, int64_t, double*);                                                   \
         void (*learn)(REAL*, REAL*, const REAL*, const REAL*, const REAL*, const REAL*, const REAL*, const REAL*,    \

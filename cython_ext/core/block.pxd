@@ -28,6 +28,10 @@ cdef extern from "block.h":
                         const float*) noexcept nogil
         void (*reverse_rows)(float*, const rows_t*, const float*, const int32_t*, const int32_t*, const float*,
                              const float*, float*) noexcept nogil
+        void (*reverse_down)(float*, const int32_t*, const float*, const int32_t*, const int32_t*, const float*,
+                             const float*, const float*, float, float*) noexcept nogil
+        void (*currents)(float*, const int32_t*, const float*, const float*, const int32_t*, const int32_t*,
+                         const float*, int64_t) noexcept nogil
         void (*add_rows)(float*, const int32_t*, int64_t, const float*) noexcept nogil
         void (*weigh)(const float*, const float*, int64_t, double*) noexcept nogil
         void (*learn)(float*, float*, const float*, const float*, const float*, const float*, const float*,
@@ -47,6 +51,10 @@ cdef extern from "block.h":
                         const double*) noexcept nogil
         void (*reverse_rows)(double*, const rows_t*, const double*, const int32_t*, const int32_t*, const double*,
                              const double*, double*) noexcept nogil
+        void (*reverse_down)(double*, const int32_t*, const double*, const int32_t*, const int32_t*, const double*,
+                             const double*, const double*, double, double*) noexcept nogil
+        void (*currents)(double*, const int32_t*, const double*, const double*, const int32_t*, const int32_t*,
+                         const double*, int64_t) noexcept nogil
         void (*add_rows)(double*, const int32_t*, int64_t, const double*) noexcept nogil
         void (*weigh)(const double*, const double*, int64_t, double*) noexcept nogil
         void (*learn)(double*, double*, const double*, const double*, const double*, const double*, const double*,

@@ -198,6 +198,47 @@ TARGET static void NAME(reverse_rows)(REAL* out, const rows_t* r, const REAL* ta
     }
 }
 
+/* `reverse`, and for each arrival down[e] += sum_n w_en G'_n, the derivative by its time: w_e is the row of weights of
+ * its source neuron, G' = (G - P) rate with the rate 1/tau_s. */
+TARGET static void NAME(reverse_down)(REAL* out, const int32_t* neurons, const REAL* table, const int32_t* at,
+                                      const int32_t* lane, const REAL* dp, const REAL* dg, const REAL* weights,
+                                      REAL rate, REAL* down) {
+    VEC P[VECS], G[VECS];
+    int64_t p = 0;
+    for (int k = 0; k < VECS; ++k) P[k] = G[k] = VSET(0);
+    for (int64_t e = at[0]; e >= 0; --e) {
+        const REAL* row = table + e * TABLE_COLUMNS;
+        const REAL* w = weights + (int64_t)neurons[e] * BLOCK_WIDTH;
+        REAL* o = out + (int64_t)neurons[e] * BLOCK_WIDTH;
+        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
+        REAL x[BLOCK_WIDTH];
+        p = NAME(add_points)(P, G, p, at, e, lane, dp, dg);
+        for (int k = 0; k < VECS; ++k) {
+            SAVE(o + k * LANES, LOAD(o + k * LANES) + G[k]);
+            SAVE(x + k * LANES, LOAD(w + k * LANES) * (G[k] - P[k]));
+            G[k] = G[k] * b + P[k] * h;
+            P[k] = P[k] * a;
+        }
+        for (int m = BLOCK_WIDTH / 2; m > 0; m /= 2)
+            for (int n = 0; n < m; ++n) x[n] += x[n + m];
+        down[e] += x[0] * rate;
+    }
+}
+
+/* Synaptic currents of a block at n points, the latest first: forward through the arrivals up to the latest point.
+ * `rows` are the propagators from arrival at[p] to point p. */
+TARGET static void NAME(currents)(REAL* current, const int32_t* neurons, const REAL* table, const REAL* weights,
+                                  const int32_t* at, const int32_t* lane, const REAL* rows, int64_t n) {
+    REAL I[BLOCK_WIDTH] = {0};
+    int64_t p = n - 1;
+    for (int64_t e = 0; p >= 0; ++e) {
+        const REAL* w = weights + (int64_t)neurons[e] * BLOCK_WIDTH;
+        const REAL b = table[e * TABLE_COLUMNS + 2];
+        for (int k = 0; k < BLOCK_WIDTH; ++k) I[k] = I[k] * b + w[k];
+        for (; p >= 0 && at[p] == e; --p) current[p] = I[lane[p]] * rows[p * TABLE_COLUMNS + 2];
+    }
+}
+
 /* Add the same to several rows. */
 TARGET static void NAME(add_rows)(REAL* out, const int32_t* rows, int64_t n, const REAL* what) {
     VEC S[VECS];

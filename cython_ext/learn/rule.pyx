@@ -1,4 +1,7 @@
-"""The learning rule on whole S-PSP matrices, for the layers above the first. Twin: eventsnn/learn/macro.py."""
+"""Errors of neurons through whole matrices of S-PSPs, for rules that send errors down.
+
+Twin: eventsnn/reference/macro.py.
+"""
 
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -7,7 +10,7 @@ from libc.string cimport memset
 from eventsnn._ext.arrivals cimport arrivals_of, arrivals_t
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
-from eventsnn._ext.spsp cimport points_create, points_free, points_t, spsp_add
+from eventsnn._ext.spsp cimport points_create, points_free, points_t, reverse_add
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
@@ -50,26 +53,25 @@ cdef void scratch_free(scratch_t* c) noexcept nogil:
 
 
 cdef void learn_one(const options_t* o, const double* constants, const arrivals_t* a, const real_t* table,
-                    const double* times, const int32_t* neurons, int64_t n_spikes, int32_t first,
-                    const int64_t* post_counts, const int64_t* pre_counts, int64_t pre, const double* delta,
-                    const double* lateral, const double* row_sum, const real_t* weights, scratch_t* c,
-                    real_t* gradient, double* below) noexcept nogil:
+                    const double* times, const int32_t* neurons, const double* charges, int64_t n_spikes,
+                    int32_t first, const int64_t* post_counts, const int64_t* pre_counts, int64_t pre,
+                    const double* delta, const double* lateral, const double* row_sum, const real_t* weights,
+                    scratch_t* c, real_t* gradient, double* below) noexcept nogil:
     """One block in one sample: add to its gradient (pre, WIDTH) and to the errors of the layer below (pre,)."""
     cdef real_t factor[WIDTH]
     cdef real_t delta_of[WIDTH]
     cdef real_t fired[WIDTH]
-    cdef real_t fill[WIDTH]  # 1 for the S-PSPs, then what stands in for those of silent neurons
-    cdef double own[WIDTH]
+    cdef real_t fill[WIDTH]  # what stands in for the S-PSPs of silent neurons
+    cdef double total[WIDTH]
     cdef double s
     cdef real_t* e = <real_t*> c.e
     cdef real_t* inverse = <real_t*> c.inverse
     cdef real_t* below_of = <real_t*> c.below
     cdef int64_t j, n, n_active = 0
     memset(e, 0, pre * WIDTH * sizeof(real_t))
-    for n in range(WIDTH):
-        fill[n] = 1
     if a.n and n_spikes:
-        spsp_add(constants, a, table, times, neurons, n_spikes, first, &fill[0], &c.points, NULL, e)
+        reverse_add(constants, a, table, times, neurons, charges, n_spikes, first, &c.points, NULL, <real_t*> NULL,
+                    <real_t*> NULL, e)
     for j in range(pre):
         inverse[j] = <real_t> (1.0 / pre_counts[j]) if pre_counts[j] and o.effect_ratio else <real_t> 0.0
         if pre_counts[j]:
@@ -79,12 +81,12 @@ cdef void learn_one(const options_t* o, const double* constants, const arrivals_
         fill[n] = <real_t> (o.silent_spsp if post_counts[n] == 0 and delta[n] != 0.0 else 0.0)
     if real_t is float:
         ops32.add_rows(e, c.active, n_active, &fill[0])
-        ops32.weigh(weights, e, pre, &own[0])
+        ops32.weigh(weights, e, pre, &total[0])
     else:
         ops64.add_rows(e, c.active, n_active, &fill[0])
-        ops64.weigh(weights, e, pre, &own[0])
+        ops64.weigh(weights, e, pre, &total[0])
     for n in range(WIDTH):
-        s = own[n] / post_counts[n] if post_counts[n] else o.silent_ratio * row_sum[n]
+        s = total[n] / post_counts[n] if post_counts[n] else o.silent_ratio * row_sum[n]
         delta_of[n] = <real_t> delta[n]
         factor[n] = <real_t> (delta[n] * (1.0 + s / o.threshold) * lateral[n])
         fired[n] = delta_of[n] if post_counts[n] else <real_t> 0.0
@@ -107,11 +109,11 @@ cdef bint any_error(const double* delta) noexcept nogil:
 def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, const double[::1] times,
                  const int32_t[::1] neurons, const int64_t[::1] sample_ptr, const int32_t[::1] grid,
                  const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
-                 const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const int64_t[:, ::1] post_counts,
-                 const int64_t[:, ::1] pre_counts, const double[:, ::1] delta, const double[:, ::1] lateral,
-                 const double[:, :, ::1] row_sum, double divisor, double silent_spsp, double silent_ratio,
-                 bint effect_ratio, bint by_sample, real_t[:, :, :, ::1] gradient, double[:, :, ::1] below,
-                 WorkCounter turns):
+                 const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const double[:, ::1] charges,
+                 const int64_t[:, ::1] post_counts, const int64_t[:, ::1] pre_counts, const double[:, ::1] delta,
+                 const double[:, ::1] lateral, const double[:, :, ::1] row_sum, double divisor, double silent_spsp,
+                 double silent_ratio, bint effect_ratio, bint by_sample, real_t[:, :, :, ::1] gradient,
+                 double[:, :, ::1] below, WorkCounter counter):
     """Gradients of a layer and errors of the layer below, for the units that this thread takes.
 
     Parameters
@@ -120,7 +122,9 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
     times, neurons, sample_ptr, grid, scale, table
         Arrivals as for `eventsnn._ext.engine_sweep.sweep_blocks`.
     post_times, post_neurons, post_ptr
-        The layer's spikes, those lent to silent neurons included, in the order block, sample, time.
+        The layer's spikes, forced ones included, in the order block, sample, time.
+    charges : float64 (spikes, 2)
+        Of the S-PSPs; see `eventsnn._ext.spsp.charge_counts`.
     post_counts : int64 (samples, blocks * WIDTH), pre_counts : int64 (samples, pre)
     delta, lateral : float64 (samples, blocks * WIDTH)
         Errors of the layer, 0 for padding, and lateral factors.
@@ -133,7 +137,7 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
         `below` (1, samples, pre). Otherwise they are blocks, adding sample after sample to `gradient` (1, blocks, pre,
         WIDTH) and each to errors of its own, `below` (blocks, samples, pre). Added up in their order, both give the
         same bits.
-    turns : WorkCounter
+    counter : WorkCounter
         Over the units.
     """
     cdef options_t o
@@ -150,8 +154,8 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
         longest = max(longest, post_ptr[k + 1] - post_ptr[k])
     scratch_create(&c, pre, longest)
     with nogil:
-        unit = work_take(&turns.next)
-        while unit < turns.count:
+        unit = work_take(&counter.next)
+        while unit < counter.count:
             for inner in range(blocks if by_sample else n_samples):
                 block = inner if by_sample else unit
                 s = unit if by_sample else inner
@@ -162,11 +166,12 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
                 learn_one(&o, &constants[0], &a, &table[sample_ptr[s], 0] if a.n else NULL,
                           &post_times[post_ptr[k]] if post_ptr[k + 1] > post_ptr[k] else NULL,
                           &post_neurons[post_ptr[k]] if post_ptr[k + 1] > post_ptr[k] else NULL,
+                          &charges[post_ptr[k], 0] if post_ptr[k + 1] > post_ptr[k] else NULL,
                           post_ptr[k + 1] - post_ptr[k], <int32_t> block * WIDTH, &post_counts[s, block * WIDTH],
                           &pre_counts[s, 0], pre, &delta[s, block * WIDTH], &lateral[s, block * WIDTH],
                           &row_sum[s if row_sum.shape[0] > 1 else 0, block, 0], &weights[block, 0, 0], &c,
                           &gradient[s if by_sample else 0, block, 0, 0], &below[0 if by_sample else block, s, 0])
-            unit = work_take(&turns.next)
+            unit = work_take(&counter.next)
         scratch_free(&c)
 
 
@@ -193,44 +198,42 @@ cdef void factors_of(const double* e, int64_t size, const int64_t* counts, int64
 def lateral_factors(const double[::1] constants, const double[::1] times, const int32_t[::1] neurons,
                     const int64_t[::1] sample_ptr, const int32_t[::1] grid, const double[::1] scale,
                     const double[:, ::1] table, const double[::1] post_times, const int32_t[::1] post_neurons,
-                    const int64_t[::1] post_ptr, const int64_t[:, ::1] counts, const int64_t[::1] labels,
-                    const double[:, ::1] delta, double strength, double[:, ::1] lateral, WorkCounter turns):
+                    const int64_t[::1] post_ptr, const double[:, ::1] charges, const int64_t[:, ::1] counts,
+                    const int64_t[::1] labels, const double[:, ::1] delta, double strength, double[:, ::1] lateral,
+                    WorkCounter counter):
     """Lateral factors of the output layer, for the samples with an error that this thread takes.
 
     Parameters
     ----------
     times, neurons, sample_ptr, grid, scale, table
         The layer's own spikes as arrivals, undelayed.
-    post_times, post_neurons, post_ptr
-        The same spikes in the order block, sample, time.
+    post_times, post_neurons, post_ptr, charges
+        The same spikes in the order block, sample, time, and the charges of their S-PSPs.
     counts : int64 (samples, neurons), labels : int64 (samples,)
     delta : float64 (samples, blocks * WIDTH)
     strength : float
         w0 of `eventsnn.learn.macro.lateral_factor`.
     lateral : float64 (samples, blocks * WIDTH)
         Filled for the neurons of samples with an error.
-    turns : WorkCounter
+    counter : WorkCounter
         Over the samples.
     """
     cdef arrivals_t a
     cdef points_t points
-    cdef double ones[WIDTH]
     cdef int64_t n_samples = sample_ptr.shape[0] - 1, size = counts.shape[1], blocks = delta.shape[1] // WIDTH
     cdef int64_t s, k, n, block, longest = 0
     cdef bint wrong
     cdef double* e
     for k in range(post_ptr.shape[0] - 1):
         longest = max(longest, post_ptr[k + 1] - post_ptr[k])
-    for n in range(WIDTH):
-        ones[n] = 1.0
     points_create(&points, longest, 0)
     e = <double*> calloc(blocks * size * WIDTH, sizeof(double))
     if e == NULL:
         points_free(&points)
         raise MemoryError(f"no memory for the S-PSPs of {size} neurons")
     with nogil:
-        s = work_take(&turns.next)
-        while s < turns.count:
+        s = work_take(&counter.next)
+        while s < counter.count:
             wrong = False
             for block in range(blocks):
                 wrong |= any_error(&delta[s, block * WIDTH])
@@ -241,10 +244,10 @@ def lateral_factors(const double[::1] constants, const double[::1] times, const 
                     k = block * n_samples + s
                     n = post_ptr[k + 1] - post_ptr[k]
                     if a.n and n:
-                        spsp_add(&constants[0], &a, &table[sample_ptr[s], 0], &post_times[post_ptr[k]],
-                                 &post_neurons[post_ptr[k]], n, <int32_t> block * WIDTH, &ones[0], &points, NULL,
-                                 e + block * size * WIDTH)
+                        reverse_add(&constants[0], &a, &table[sample_ptr[s], 0], &post_times[post_ptr[k]],
+                                    &post_neurons[post_ptr[k]], &charges[post_ptr[k], 0], n, <int32_t> block * WIDTH,
+                                    &points, NULL, <double*> NULL, <double*> NULL, e + block * size * WIDTH)
                 factors_of(e, size, &counts[s, 0], labels[s], constants[0], strength, &lateral[s, 0])
-            s = work_take(&turns.next)
+            s = work_take(&counter.next)
         points_free(&points)
         free(e)

@@ -1,6 +1,6 @@
-"""Gradients and errors of HM2-BP on clocked spikes, from S-PSPs taken position by position (spsp_clocked.pyx).
+"""Gradients and errors of neurons on clocked spikes, from S-PSPs taken position by position (spsp_clocked.pyx).
 
-Formulas: eventsnn/learn/macro.py, whose loops are the twin.
+Formulas, and twin: eventsnn/reference/macro.py.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -8,7 +8,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from eventsnn._ext.engine_clocked cimport (
-    CLOCK_CONV,
+    CLOCK_POOL,
     ClockedLayer,
     ClockedRun,
     clocked_layer_t,
@@ -17,7 +17,7 @@ from eventsnn._ext.engine_clocked cimport (
     clocked_spikes_t,
     current_ops,
 )
-from eventsnn._ext.spsp_clocked cimport fill_g, lent_t, train_of, work_free, work_make, work_t
+from eventsnn._ext.spsp_clocked cimport fill_g, forced_t, train_of, work_free, work_make, work_t
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 cdef struct options_t:
@@ -27,7 +27,7 @@ cdef struct options_t:
 
 cdef void learn_position(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l, const clocked_spikes_t* pre,
                          const clocked_spikes_t* post, int64_t first, const int32_t* cells, const float* weights,
-                         const float* delta, const float* factor, const float* row_sum, options_t o, lent_t lent,
+                         const float* delta, const float* factor, const float* row_sum, options_t o, forced_t forced,
                          int32_t any_fired, int32_t steps, float* gradient, float* below) noexcept nogil:
     """Gradient and errors from the S-PSPs of a position; `below` by source neuron, of a dense layer by row."""
     cdef int32_t c, r, width = l.width
@@ -53,7 +53,7 @@ cdef void learn_position(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l
         else:
             memset(w.e + at, 0, width * sizeof(float))
     for c in range(width):
-        n = train_of(w, post, first + c, lent, steps, &times)
+        n = train_of(w, post, first + c, forced, steps, &times)
         silent[c] = n == 0
         if n:
             coefficient[c] = delta[c] * factor[c] * (1.0 + total[c] / (o.threshold * <float> n))
@@ -116,10 +116,21 @@ cdef bint is_zero(const float* x, int64_t n) noexcept nogil:
     return True
 
 
-def learn_dense(ClockedLayer layer, list runs, int32_t number, const float[:, ::1] delta, const float[:, ::1] factor,
+cdef inline clocked_spikes_t* spikes_of(void* run, int32_t number) noexcept nogil:
+    return (<ClockedRun> run).spikes + number
+
+
+cdef inline int32_t steps_of(void* run) noexcept nogil:
+    return (<ClockedRun> run).steps
+
+
+def learn_layer(ClockedLayer layer, list runs, int32_t number, const float[:, ::1] delta, const float[:, ::1] factor,
                 const float[:, ::1] row_sum, float threshold, float silent_spsp, float silent_ratio, bint effect_ratio,
-                const int64_t[:, ::1] lent, float[:, :, ::1] gradient, float[:, :, ::1] below, WorkCounter turns):
-    """Add the gradient of a dense layer, sample after sample, for the blocks that this thread takes.
+                const int64_t[:, ::1] forced, float[:, :, ::1] gradient, float[:, :, ::1] below, WorkCounter counter):
+    """Add the gradient of a layer, sample after sample, for the positions that this thread takes.
+
+    A dense layer has a position for each of its blocks, with weights of its own; positions of other layers share their
+    weights, and one thread takes them all.
 
     Parameters
     ----------
@@ -127,29 +138,33 @@ def learn_dense(ClockedLayer layer, list runs, int32_t number, const float[:, ::
         Layer `number` of the `runs`, counted from 1.
     delta, factor : float32 (samples, neurons with padding)
         Errors of the neurons, and what their gradients are multiplied by besides.
-    row_sum : float32 (blocks, width)
-        Sum of each neuron's weights.
+    row_sum : float32 (1 or positions, width)
+        Sum of each neuron's weights, at each position if they differ; not used of a pooling layer.
     threshold, silent_spsp, silent_ratio, effect_ratio
         Of the layer, without the slack, and of the rule.
-    lent : int64 (samples, 2)
-        Neuron that is lent spikes (-1: none), and the steps between them.
-    gradient : float32 (blocks, rows, width)
-    below : float32 (blocks, samples, rows), or none of them
-        Set to each block's part of the errors of the source neurons, before the division by
-        `eventsnn.reference.hm2bp.error_divisor`.
-    turns : WorkCounter
-        Over the blocks.
+    forced : int64 (samples, 2)
+        Neuron with forced spikes (-1: none), and the steps between them.
+    gradient : float32 (blocks of a dense layer or 1, rows, width)
+        Not used of a pooling layer.
+    below : float32 (blocks or 1, samples, source neurons), or none of them
+        Each block's part of the errors of the source neurons is added, before the division by the `divisor` of
+        `LayerOptions`; sources are the rows of a dense layer, else neurons with padding.
+    counter : WorkCounter
+        Over the positions.
     """
-    cdef int64_t samples = len(runs), s, p
+    cdef int64_t samples = len(runs), s, p, place
     cdef clocked_layer_t* l = &layer.c
     cdef clocked_ops_t ops = current_ops()
     cdef options_t o = options_t(threshold, silent_spsp, silent_ratio, effect_ratio)
     cdef work_t w
+    cdef bint shared = l.cells != NULL
     cdef int32_t steps = 1, fired
-    cdef const float* own
+    cdef const float* errors
+    cdef const int32_t* cells = NULL
+    cdef float* down
     cdef clocked_spikes_t* pre
     cdef clocked_spikes_t* post
-    cdef lent_t given
+    cdef forced_t extra
     cdef void** each = <void**> malloc((samples + 1) * sizeof(void*))
     if each == NULL:
         raise MemoryError("no memory for the gradients of a clocked layer")
@@ -163,82 +178,27 @@ def learn_dense(ClockedLayer layer, list runs, int32_t number, const float[:, ::
         raise
     try:
         with nogil:
-            p = work_take(&turns.next)
-            while p < turns.count:
+            p = work_take(&counter.next)
+            while p < counter.count:
+                place = 0 if shared else p
+                if shared:
+                    cells = l.cells + p * l.area
                 for s in range(samples):
                     pre, post, steps = spikes_of(each[s], number - 1), spikes_of(each[s], number), steps_of(each[s])
-                    own = &delta[s, p * l.width]
-                    if is_zero(own, l.width):
+                    errors = &delta[s, p * l.width]
+                    if is_zero(errors, l.width):
                         continue
-                    given = lent_t(lent[s, 0], <int32_t> lent[s, 1])
-                    fired = fill_g(&ops, &w, l, post, p * l.width, given, steps)
-                    learn_position(&ops, &w, l, pre, post, p * l.width, NULL, l.weights + p * l.rows * l.width, own,
-                                   &factor[s, p * l.width], &row_sum[p, 0], o, given, fired, steps,
-                                   &gradient[p, 0, 0], &below[p, s, 0] if below.shape[0] else NULL)
-                p = work_take(&turns.next)
+                    extra = forced_t(forced[s, 0], <int32_t> forced[s, 1])
+                    down = &below[place, s, 0] if below.shape[0] else NULL
+                    fired = fill_g(&ops, &w, l, post, p * l.width, extra, steps)
+                    if l.kind == CLOCK_POOL:
+                        if down != NULL:
+                            pool_position(&w, l, pre, post, p * l.width, cells, errors, o, down)
+                        continue
+                    learn_position(&ops, &w, l, pre, post, p * l.width, cells, l.weights + place * l.rows * l.width,
+                                   errors, &factor[s, p * l.width], &row_sum[min(p, row_sum.shape[0] - 1), 0], o,
+                                   extra, fired, steps, &gradient[place, 0, 0], down)
+                p = work_take(&counter.next)
     finally:
         work_free(&w)
         free(each)
-
-
-cdef inline clocked_spikes_t* spikes_of(void* run, int32_t number) noexcept nogil:
-    return (<ClockedRun> run).spikes + number
-
-
-cdef inline int32_t steps_of(void* run) noexcept nogil:
-    return (<ClockedRun> run).steps
-
-
-def learn_spatial(ClockedLayer layer, ClockedRun run, int32_t number, const float[::1] delta,
-                  const float[:, ::1] row_sum, float threshold, float silent_spsp, float silent_ratio,
-                  bint effect_ratio, float[:, ::1] gradient, float[::1] below):
-    """Add the gradient of a convolution in one sample; set the errors of the layer below a spatial layer.
-
-    Parameters
-    ----------
-    delta : float32 (neurons with padding,)
-    row_sum : float32 (1 or positions, width)
-        Sum of the weights of each channel, at each position if they differ; not used of a pooling layer.
-    gradient : float32 (rows, width)
-        Not used of a pooling layer.
-    below : float32 (source neurons with padding,), or none of them
-        Set to zero first; before the division by `eventsnn.reference.hm2bp.error_divisor`.
-    """
-    cdef clocked_layer_t* l = &layer.c
-    cdef clocked_ops_t ops = current_ops()
-    cdef options_t o = options_t(threshold, silent_spsp, silent_ratio, effect_ratio)
-    cdef lent_t none = lent_t(-1, 1)
-    cdef work_t w
-    cdef int64_t p, first
-    cdef int32_t k, fired
-    cdef float* down = &below[0] if below.shape[0] else NULL
-    cdef const int32_t* cells
-    cdef float* ones = <float*> malloc(l.width * sizeof(float))
-    if ones == NULL:
-        raise MemoryError("no memory for the gradients of a clocked layer")
-    for k in range(l.width):
-        ones[k] = 1.0
-    try:
-        work_make(&w, l, run.steps)
-    except MemoryError:
-        free(ones)
-        raise
-    try:
-        with nogil:
-            if down != NULL:
-                memset(down, 0, below.shape[0] * sizeof(float))
-            for p in range(l.positions):
-                first, cells = p * l.width, l.cells + p * l.area
-                if is_zero(&delta[first], l.width):
-                    continue
-                fired = fill_g(&ops, &w, l, run.spikes + number, first, none, run.steps)
-                if l.kind == CLOCK_CONV:
-                    learn_position(&ops, &w, l, run.spikes + number - 1, run.spikes + number, first, cells, l.weights,
-                                   &delta[first], ones, &row_sum[p if row_sum.shape[0] > 1 else 0, 0], o, none, fired,
-                                   run.steps, &gradient[0, 0], down)
-                elif down != NULL:
-                    pool_position(&w, l, run.spikes + number - 1, run.spikes + number, first, cells, &delta[first], o,
-                                  down)
-    finally:
-        work_free(&w)
-        free(ones)

@@ -1,4 +1,4 @@
-"""Spike-train level post-synaptic potentials of one block; see spsp.pyx."""
+"""The reverse sweep of one block in one unit; see spsp.pyx."""
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -8,13 +8,12 @@ from eventsnn._ext.dtypes cimport real_t
 
 
 cdef struct points_t:
-    # The evaluation points of a block in one sample, latest first.
+    # The points of a block in one unit, latest first: its spikes, and the ends of their refractory periods.
     int64_t capacity    # spikes there is room for
-    double* own         # [capacity] weight of each spike
-    double* tail        # [capacity] weight of the end of the refractory period after each spike
     double* time        # [2 capacity] ms
     double* lag         # [2 capacity] time since the arrival at or before the point, ms
-    double* weight      # [2 capacity]
+    double* charge      # [2 capacity]
+    int64_t* which      # [2 capacity] twice the number of the spike, one more for the end of its refractory period
     int32_t* lane       # [2 capacity] neuron within the block
     int32_t* at         # [2 capacity] that arrival
     int32_t* until      # [2 capacity] one that it is not later than
@@ -26,6 +25,6 @@ cdef struct points_t:
 
 cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 nogil
 cdef void points_free(points_t* p) noexcept nogil
-cdef int64_t spsp_add(const double* constants, const arrivals_t* a, const real_t* table, const double* times,
-                      const int32_t* neurons, int64_t n_spikes, int32_t first, const real_t* coefficient,
-                      points_t* p, const rows_t* by_row, real_t* out) noexcept nogil
+cdef void reverse_add(const double* constants, const arrivals_t* a, const real_t* table, const double* times,
+                      const int32_t* neurons, const double* charges, int64_t n_spikes, int32_t first, points_t* p,
+                      const rows_t* by_row, const real_t* weights, real_t* down, real_t* out) noexcept nogil

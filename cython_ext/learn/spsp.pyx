@@ -1,13 +1,16 @@
-"""Spike-train level post-synaptic potentials (S-PSPs) by a sweep in reverse time.
+"""The sweep in reverse time that every learning rule uses: charges at points, summed at arrivals.
 
-Twins in eventsnn/reference: spsp.py (both forms, numpy) and the brute force over spike pairs of the learning rule.
-With the evaluation points p of a neuron and their weights c_p (+1 at each spike, -exp(-(t - r)/tau_m) at the end r
-of the refractory period before a spike at t, the first spike apart),
+The points p of a neuron are its spikes and the ends of its refractory periods; a rule gives each a charge q_p. With
 
-    e_{i|j} = sum_g G_i(t_j^g),    G_i(t) = sum_{p >= t} c_p eps(p - t),
+    G_i(t) = sum_{p >= t} q_p eps(p - t),    P_i(t) = sum_{p >= t} q_p e^{-(p - t)/tau_m}
 
-and (P, G) with P_i(t) = sum_{p >= t} c_p e^{-(p - t)/tau_m} obeys the forward propagators in reverse:
-G(t - d) = G(t) b + P(t) h, P(t - d) = P(t) a.
+the gradient of a weight is the sum of G_i over the arrivals at its synapse, and the derivative by the time of an
+arrival is its weight times G'_i = (G_i - P_i)/tau_s. (P, G) obeys the forward propagators in reverse: G(t - d) =
+G(t) b + P(t) h, P(t - d) = P(t) a.
+
+`charge_counts` gives the charges of spike counts: 1 at each spike at t, -exp(-(t - r)/tau_m) at the end r of the
+refractory period before it. With these the sum of G is the spike-train level post-synaptic potential (S-PSP) e_{i|j}
+of Jin, Zhang & Li (2018). Twin: eventsnn/reference/spsp.py, `sum_charges`.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -25,11 +28,10 @@ cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 n
     """Room for the points of `capacity` spikes, and for as many `times` of arrivals as any `rows_t` holds."""
     cdef int64_t n = 2 * capacity + 1
     p.capacity = capacity
-    p.own = <double*> malloc(n * sizeof(double))
-    p.tail = <double*> malloc(n * sizeof(double))
     p.time = <double*> malloc(n * sizeof(double))
     p.lag = <double*> malloc(n * sizeof(double))
-    p.weight = <double*> malloc(n * sizeof(double))
+    p.charge = <double*> malloc(n * sizeof(double))
+    p.which = <int64_t*> malloc(n * sizeof(int64_t))
     p.lane = <int32_t*> malloc(n * sizeof(int32_t))
     p.at = <int32_t*> malloc(n * sizeof(int32_t))
     p.until = <int32_t*> malloc(n * sizeof(int32_t))
@@ -37,20 +39,19 @@ cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 n
     p.dp = malloc(n * sizeof(double))
     p.dg = malloc(n * sizeof(double))
     p.g = malloc(max(times, 1) * WIDTH * sizeof(double))
-    if not (p.own and p.tail and p.time and p.lag and p.weight and p.lane and p.at and p.until and p.rows and p.dp
-            and p.dg and p.g):
+    if not (p.time and p.lag and p.charge and p.which and p.lane and p.at and p.until and p.rows and p.dp and p.dg
+            and p.g):
         points_free(p)
         with gil:
-            raise MemoryError(f"no memory for the evaluation points of {capacity} spikes")
+            raise MemoryError(f"no memory for the points of {capacity} spikes")
     return 0
 
 
 cdef void points_free(points_t* p) noexcept nogil:
-    free(p.own)
-    free(p.tail)
     free(p.time)
     free(p.lag)
-    free(p.weight)
+    free(p.charge)
+    free(p.which)
     free(p.lane)
     free(p.at)
     free(p.until)
@@ -60,12 +61,9 @@ cdef void points_free(points_t* p) noexcept nogil:
     free(p.g)
 
 
-cdef void weigh_ends(const double* constants, const double* times, const int32_t* neurons, int64_t n_spikes,
-                     int32_t first, const real_t* coefficient, points_t* p) noexcept nogil:
-    """p.own[f] and p.tail[f]: weights of spike f and of the end of the refractory period after it; 0: no such point.
-
-    A spike within a refractory period, lent to a silent neuron, had no time to integrate: it has no S-PSP.
-    """
+cdef void charge_block(const double* constants, const double* times, const int32_t* neurons, int64_t n_spikes,
+                       int32_t first, const real_t* coefficient, double* charges) noexcept nogil:
+    """Charges of one block in one unit; a forced spike within a refractory period had no time to integrate: none."""
     cdef double end[WIDTH]
     cdef int64_t last[WIDTH]
     cdef int64_t f
@@ -74,32 +72,61 @@ cdef void weigh_ends(const double* constants, const double* times, const int32_t
         end[lane] = -1.0
     for f in range(n_spikes):
         lane = neurons[f] - first
-        p.tail[f] = 0.0
-        p.own[f] = 0.0
+        charges[2 * f] = 0.0
+        charges[2 * f + 1] = 0.0
         if coefficient[lane] != 0 and end[lane] <= times[f]:
-            p.own[f] = coefficient[lane]
+            charges[2 * f] = coefficient[lane]
             if end[lane] >= 0.0:
-                p.tail[last[lane]] = -coefficient[lane] * decay_e((times[f] - end[lane]) * constants[8])
+                charges[2 * last[lane] + 1] = -coefficient[lane] * decay_e((times[f] - end[lane]) * constants[8])
         end[lane] = times[f] + constants[3]
         last[lane] = f
 
 
-cdef int64_t merge_points(double refractory, const double* times, const int32_t* neurons, int64_t n_spikes,
-                          int32_t first, points_t* p) noexcept nogil:
-    """Both kinds of points in one list, latest first."""
+def charge_counts(const double[::1] constants, const double[::1] post_times, const int32_t[::1] post_neurons,
+                  const int64_t[::1] post_ptr, const real_t[:, ::1] coefficient, double[:, ::1] charges,
+                  WorkCounter counter):
+    """Charges of spike counts times a coefficient of each neuron, for the blocks that this thread takes.
+
+    Parameters
+    ----------
+    post_times, post_neurons, post_ptr
+        The layer's spikes in the order block, unit, time, as `SpikeStore.collect` returns them.
+    coefficient : real (units, blocks * WIDTH)
+    charges : float64 (spikes, 2)
+        Set: at each spike, and at the end of the refractory period that follows it.
+    counter : WorkCounter
+        Over the blocks.
+    """
+    cdef int64_t units = coefficient.shape[0], block, s, k, n
+    with nogil:
+        block = work_take(&counter.next)
+        while block < counter.count:
+            for s in range(units):
+                k = block * units + s
+                n = post_ptr[k + 1] - post_ptr[k]
+                if n:
+                    charge_block(&constants[0], &post_times[post_ptr[k]], &post_neurons[post_ptr[k]], n,
+                                 <int32_t> block * WIDTH, &coefficient[s, block * WIDTH], &charges[post_ptr[k], 0])
+            block = work_take(&counter.next)
+
+
+cdef int64_t merge_points(double refractory, const double* times, const int32_t* neurons, const double* charges,
+                          int64_t n_spikes, int32_t first, points_t* p) noexcept nogil:
+    """Both kinds of points in one list, latest first; those without a charge are left out if there are charges."""
     cdef int64_t f = n_spikes - 1, q = n_spikes - 1, n = 0
     while f >= 0 or q >= 0:
         if q < 0 or (f >= 0 and times[f] >= times[q] + refractory):
             p.time[n] = times[f]
-            p.weight[n] = p.own[f]
+            p.which[n] = 2 * f
             p.lane[n] = neurons[f] - first
             f -= 1
         else:
             p.time[n] = times[q] + refractory
-            p.weight[n] = p.tail[q]
+            p.which[n] = 2 * q + 1
             p.lane[n] = neurons[q] - first
             q -= 1
-        n += p.weight[n] != 0.0
+        p.charge[n] = charges[p.which[n]] if charges != NULL else 1.0
+        n += p.charge[n] != 0.0
     return n
 
 
@@ -120,26 +147,42 @@ cdef int64_t place_points(const arrivals_t* a, int64_t n, points_t* p) noexcept 
     return n
 
 
-cdef int64_t spsp_add(const double* constants, const arrivals_t* a, const real_t* table, const double* times,
-                      const int32_t* neurons, int64_t n_spikes, int32_t first, const real_t* coefficient,
-                      points_t* p, const rows_t* by_row, real_t* out) noexcept nogil:
-    """Add ``coefficient * e`` of one block in one sample to `out` (pre, WIDTH); returns the number of points."""
-    cdef int64_t n, k
+cdef int64_t prepare_points(const double* constants, const arrivals_t* a, const double* times, const int32_t* neurons,
+                            const double* charges, int64_t n_spikes, int32_t first, const real_t* table,
+                            points_t* p) noexcept nogil:
+    """The points, and the propagators from the arrivals before them; `table` only tells the precision."""
+    cdef int64_t n = place_points(a, merge_points(constants[3], times, neurons, charges, n_spikes, first, p), p)
+    if n:
+        if real_t is float:
+            ops32.table(<float*> p.rows, p.lag, n, constants, 0.0)
+        else:
+            ops64.table(<double*> p.rows, p.lag, n, constants, 0.0)
+    return n
+
+
+cdef void reverse_add(const double* constants, const arrivals_t* a, const real_t* table, const double* times,
+                      const int32_t* neurons, const double* charges, int64_t n_spikes, int32_t first, points_t* p,
+                      const rows_t* by_row, const real_t* weights, real_t* down, real_t* out) noexcept nogil:
+    """Add the sums of G of one block in one unit to `out` (pre, WIDTH).
+
+    With `weights` (pre, WIDTH) also add the derivatives by the times of the arrivals to `down`. `by_row` is for many
+    arrivals at the same time, and NULL with `weights`.
+    """
     cdef real_t* rows = <real_t*> p.rows
     cdef real_t* dp = <real_t*> p.dp
     cdef real_t* dg = <real_t*> p.dg
-    weigh_ends(constants, times, neurons, n_spikes, first, coefficient, p)
-    n = place_points(a, merge_points(constants[3], times, neurons, n_spikes, first, p), p)
+    cdef int64_t k, n = prepare_points(constants, a, times, neurons, charges, n_spikes, first, table, p)
     if n == 0:
-        return 0
-    if real_t is float:
-        ops32.table(rows, p.lag, n, constants, 0.0)
-    else:
-        ops64.table(rows, p.lag, n, constants, 0.0)
+        return
     for k in range(n):
-        dp[k] = <real_t> p.weight[k] * rows[k * TABLE_COLUMNS]
-        dg[k] = <real_t> p.weight[k] * rows[k * TABLE_COLUMNS + 1]
-    if by_row != NULL and by_row.n_times:
+        dp[k] = <real_t> p.charge[k] * rows[k * TABLE_COLUMNS]
+        dg[k] = <real_t> p.charge[k] * rows[k * TABLE_COLUMNS + 1]
+    if weights != NULL:
+        if real_t is float:
+            ops32.reverse_down(out, a.neurons, table, p.at, p.lane, dp, dg, weights, <float> constants[9], down)
+        else:
+            ops64.reverse_down(out, a.neurons, table, p.at, p.lane, dp, dg, weights, constants[9], down)
+    elif by_row != NULL and by_row.n_times:
         if real_t is float:
             ops32.reverse_rows(out, by_row, table, p.at, p.lane, dp, dg, <real_t*> p.g)
         else:
@@ -148,69 +191,123 @@ cdef int64_t spsp_add(const double* constants, const arrivals_t* a, const real_t
         ops32.reverse(out, a.neurons, table, p.at, p.lane, dp, dg)
     else:
         ops64.reverse(out, a.neurons, table, p.at, p.lane, dp, dg)
-    return n
 
 
 def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const double[::1] times,
-                   const int32_t[::1] neurons, const int64_t[::1] sample_ptr, const int32_t[::1] grid,
+                   const int32_t[::1] neurons, const int64_t[::1] unit_ptr, const int32_t[::1] grid,
                    const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
-                   const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const real_t[:, ::1] coefficient,
+                   const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const double[:, ::1] charges,
                    const real_t[:, ::1] silent, const int32_t[::1] rows, const int64_t[::1] n_rows,
                    const int32_t[::1] ends, const int32_t[::1] when, const int32_t[::1] last,
-                   const int64_t[::1] n_times, Update update, WorkCounter turns):
-    """Add ``coefficient * e`` of all samples, in their order, to the blocks that this thread takes, and update them.
+                   const int64_t[::1] n_times, const real_t[:, :, ::1] weights, real_t[:, ::1] down, Update update,
+                   WorkCounter counter):
+    """Add the sums of G of all units, in their order, to the blocks that this thread takes, and update them.
 
     Parameters
     ----------
     out : real (blocks, pre, WIDTH)
-        Gradient, or the S-PSPs themselves with coefficients of 1; added to.
-    times, neurons, sample_ptr, grid, scale, table
+        Gradient; added to.
+    times, neurons, unit_ptr, grid, scale, table
         Arrivals as for `eventsnn._ext.engine_sweep.sweep_blocks`.
     post_times, post_neurons, post_ptr
-        The layer's spikes in the order block, sample, time, as `SpikeStore.collect` returns them.
-    coefficient : real (samples, blocks * WIDTH)
-    silent : real (samples, blocks * WIDTH)
-        Added once for every pre-synaptic neuron that fired in the sample.
+        The layer's spikes in the order block, unit, time, as `SpikeStore.collect` returns them.
+    charges : float64 (spikes, 2)
+        At each of these spikes, and at the end of the refractory period that follows it.
+    silent : real (units, blocks * WIDTH)
+        Added once for every pre-synaptic neuron that fired in the unit.
     rows, n_rows, ends, when, last, n_times
         Those neurons, and the times of arrivals where many come at once, from `eventsnn._ext.arrivals.list_rows`.
+    weights : real (blocks, pre, WIDTH), down : real (blocks, arrivals)
+        The derivatives of each block by the times of the arrivals are added to `down`; both empty: nobody wants them.
     update : Update or None
         What to do with a block when its gradient is complete.
-    turns : WorkCounter
+    counter : WorkCounter
         Over the blocks.
     """
     cdef arrivals_t a
     cdef rows_t by_row
-    cdef int64_t n_samples = sample_ptr.shape[0] - 1, block, s, k, n, first, longest = 0, most_times = 0
+    cdef int64_t n_units = unit_ptr.shape[0] - 1, block, s, k, n, first, longest = 0, most_times = 0
     cdef points_t points
     cdef real_t any_silent
-    cdef bint updates = update is not None
+    cdef bint updates = update is not None, derive = down.shape[0] > 0
     for k in range(post_ptr.shape[0] - 1):
         longest = max(longest, post_ptr[k + 1] - post_ptr[k])
-    for s in range(n_samples):
+    for s in range(n_units):
         most_times = max(most_times, n_times[s])
     points_create(&points, longest, most_times)
     with nogil:
-        block = work_take(&turns.next)
-        while block < turns.count:
-            for s in range(n_samples):
-                a = arrivals_of(times, neurons, sample_ptr, grid, scale, s)
-                k = block * n_samples + s
+        block = work_take(&counter.next)
+        while block < counter.count:
+            for s in range(n_units):
+                a = arrivals_of(times, neurons, unit_ptr, grid, scale, s)
+                k = block * n_units + s
                 n = post_ptr[k + 1] - post_ptr[k]
                 if a.n and n:
-                    first = sample_ptr[s]
+                    first = unit_ptr[s]
                     by_row = rows_t(n_times[s], &last[first], n_rows[s], &rows[first], &ends[first], &when[first])
-                    spsp_add(&constants[0], &a, &table[first, 0], &post_times[post_ptr[k]],
-                             &post_neurons[post_ptr[k]], n, <int32_t> block * WIDTH, &coefficient[s, block * WIDTH],
-                             &points, &by_row, &out[block, 0, 0])
+                    reverse_add(&constants[0], &a, &table[first, 0], &post_times[post_ptr[k]],
+                                &post_neurons[post_ptr[k]], &charges[post_ptr[k], 0], n, <int32_t> block * WIDTH,
+                                &points, &by_row, &weights[block, 0, 0] if derive else NULL,
+                                &down[block, first] if derive else NULL, &out[block, 0, 0])
                 any_silent = 0
                 for k in range(WIDTH):
                     any_silent += silent[s, block * WIDTH + k] != 0
                 if any_silent and n_rows[s]:
                     if real_t is float:
-                        ops32.add_rows(&out[block, 0, 0], &rows[sample_ptr[s]], n_rows[s], &silent[s, block * WIDTH])
+                        ops32.add_rows(&out[block, 0, 0], &rows[unit_ptr[s]], n_rows[s], &silent[s, block * WIDTH])
                     else:
-                        ops64.add_rows(&out[block, 0, 0], &rows[sample_ptr[s]], n_rows[s], &silent[s, block * WIDTH])
+                        ops64.add_rows(&out[block, 0, 0], &rows[unit_ptr[s]], n_rows[s], &silent[s, block * WIDTH])
             if updates:
                 update.block(<int32_t> block)
-            block = work_take(&turns.next)
+            block = work_take(&counter.next)
+        points_free(&points)
+
+
+def point_currents(const real_t[:, :, ::1] weights, const double[::1] constants, const double[::1] times,
+                   const int32_t[::1] neurons, const int64_t[::1] unit_ptr, const int32_t[::1] grid,
+                   const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
+                   const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, double[:, ::1] currents,
+                   WorkCounter counter):
+    """Synaptic currents at the points, for the blocks that this thread takes; exact derivatives need them.
+
+    Parameters
+    ----------
+    weights : real (blocks, pre, WIDTH)
+    times, ..., post_ptr
+        As for `reverse_blocks`.
+    currents : float64 (spikes, 2)
+        Of the spike's neuron at the spike, and at the end of the refractory period that follows; 0 at first.
+    counter : WorkCounter
+        Over the blocks.
+    """
+    cdef arrivals_t a
+    cdef points_t points
+    cdef real_t* values
+    cdef double* current
+    cdef int64_t n_units = unit_ptr.shape[0] - 1, block, s, k, n, longest = 0
+    for k in range(post_ptr.shape[0] - 1):
+        longest = max(longest, post_ptr[k + 1] - post_ptr[k])
+    points_create(&points, longest, 0)
+    with nogil:
+        block = work_take(&counter.next)
+        while block < counter.count:
+            for s in range(n_units):
+                a = arrivals_of(times, neurons, unit_ptr, grid, scale, s)
+                k = block * n_units + s
+                n = post_ptr[k + 1] - post_ptr[k]
+                if a.n == 0 or n == 0:
+                    continue
+                current = &currents[post_ptr[k], 0]
+                n = prepare_points(&constants[0], &a, &post_times[post_ptr[k]], &post_neurons[post_ptr[k]], NULL, n,
+                                   <int32_t> block * WIDTH, &table[unit_ptr[s], 0], &points)
+                values = <real_t*> points.dp
+                if real_t is float:
+                    ops32.currents(values, a.neurons, &table[unit_ptr[s], 0], &weights[block, 0, 0], points.at,
+                                   points.lane, <float*> points.rows, n)
+                else:
+                    ops64.currents(values, a.neurons, &table[unit_ptr[s], 0], &weights[block, 0, 0], points.at,
+                                   points.lane, <double*> points.rows, n)
+                for k in range(n):
+                    current[points.which[k]] = values[k]
+            block = work_take(&counter.next)
         points_free(&points)

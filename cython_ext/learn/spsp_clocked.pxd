@@ -15,13 +15,13 @@ cdef struct work_t:
     int32_t* head       # (steps + 1,): first event of a step, -1 if none
     event_t* events
     int64_t n, room     # of events
-    int32_t* lent
+    int32_t* forced
     float decay[2]
     double k
     int32_t reach       # how far before a spike G still holds it, steps of a
 
-# Spikes that a silent neuron is lent: in the steps interval, 2 interval, ...
-cdef struct lent_t:
+# Forced spikes of a silent neuron: in the steps interval, 2 interval, ...
+cdef struct forced_t:
     int64_t id          # of the neuron; -1 of none
     int32_t interval
 
@@ -30,8 +30,8 @@ cdef void work_free(work_t* w) noexcept nogil
 
 cdef int work_make(work_t* w, const clocked_layer_t* l, int32_t steps) except -1 nogil
 
-cdef int64_t train_of(work_t* w, const clocked_spikes_t* post, int64_t id, lent_t lent, int32_t steps,
+cdef int64_t train_of(work_t* w, const clocked_spikes_t* post, int64_t id, forced_t forced, int32_t steps,
                       const int32_t** times) noexcept nogil
 
 cdef int fill_g(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l, const clocked_spikes_t* post, int64_t first,
-                lent_t lent, int32_t steps) except -1 nogil
+                forced_t forced, int32_t steps) except -1 nogil

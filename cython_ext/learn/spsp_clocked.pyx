@@ -33,7 +33,7 @@ cdef void work_free(work_t* w) noexcept nogil:
     free(w.vectors)
     free(w.head)
     free(w.events)
-    free(w.lent)
+    free(w.forced)
 
 
 cdef int work_make(work_t* w, const clocked_layer_t* l, int32_t steps) except -1 nogil:
@@ -42,8 +42,8 @@ cdef int work_make(work_t* w, const clocked_layer_t* l, int32_t steps) except -1
     w.e = <float*> malloc((<int64_t> l.rows + 1) * l.width * sizeof(float))
     w.vectors = <float*> malloc(6 * l.width * sizeof(float))
     w.head = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
-    w.lent = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
-    if w.g == NULL or w.e == NULL or w.vectors == NULL or w.head == NULL or w.lent == NULL:
+    w.forced = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
+    if w.g == NULL or w.e == NULL or w.vectors == NULL or w.head == NULL or w.forced == NULL:
         work_free(w)
         with gil:
             raise MemoryError("no memory for the gradients of a clocked layer")
@@ -81,7 +81,7 @@ cdef int list_events(work_t* w, const clocked_layer_t* l, const int32_t* times, 
         if f:
             last = times[f - 1] + l.refractory
             if last >= t:
-                continue    # spikes that were lent may be so close: nothing can act
+                continue    # spikes that were forced may be so close: nothing can act
             add_event(w, last, channel, LAST, 0)
         add_event(w, t, channel, SPIKE, 0)
         # What is left of a response that ended long before is nothing in float32: e^-20.
@@ -112,24 +112,24 @@ cdef void apply_events(work_t* w, const clocked_layer_t* l, int32_t step, float*
         k = v.next
 
 
-cdef int64_t train_of(work_t* w, const clocked_spikes_t* post, int64_t id, lent_t lent, int32_t steps,
+cdef int64_t train_of(work_t* w, const clocked_spikes_t* post, int64_t id, forced_t forced, int32_t steps,
                       const int32_t** times) noexcept nogil:
-    """Spikes of a neuron, those it is lent in their place; returns how many."""
+    """Spikes of a neuron, forced ones in their place; returns how many."""
     cdef int64_t n = 0
-    cdef int32_t t = lent.interval
-    if id != lent.id:
+    cdef int32_t t = forced.interval
+    if id != forced.id:
         times[0] = post.times + post.ptr[id]
         return post.ptr[id + 1] - post.ptr[id]
     while t < steps:
-        w.lent[n] = t
+        w.forced[n] = t
         n += 1
-        t += lent.interval
-    times[0] = w.lent
+        t += forced.interval
+    times[0] = w.forced
     return n
 
 
 cdef int fill_g(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l, const clocked_spikes_t* post, int64_t first,
-                lent_t lent, int32_t steps) except -1 nogil:
+                forced_t forced, int32_t steps) except -1 nogil:
     """G of the neurons of a position; returns whether any fired."""
     cdef int32_t c, t, top = -1, now
     cdef int64_t n
@@ -139,7 +139,7 @@ cdef int fill_g(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l, const c
     w.n = 0
     memset(w.head, 0xff, (steps + 1) * sizeof(int32_t))
     for c in range(l.width):
-        n = train_of(w, post, first + c, lent, steps, &times)
+        n = train_of(w, post, first + c, forced, steps, &times)
         if n:
             top = max(top, times[n - 1])
             list_events(w, l, times, n, c)
@@ -172,7 +172,7 @@ def lateral_spsp(ClockedLayer layer, ClockedRun run, int32_t number, float[:, ::
         with nogil:
             found = w.vectors + 2 * l.width
             for p in range(l.positions):
-                if not fill_g(&ops, &w, l, s, p * l.width, lent_t(-1, 1), run.steps):
+                if not fill_g(&ops, &w, l, s, p * l.width, forced_t(-1, 1), run.steps):
                     continue
                 for j in range(l.channels):
                     if s.ptr[j + 1] == s.ptr[j]:

@@ -14,6 +14,7 @@ def learn_blocks(
     post_times: np.ndarray,
     post_neurons: np.ndarray,
     post_ptr: np.ndarray,
+    charges: np.ndarray,
     post_counts: np.ndarray,
     pre_counts: np.ndarray,
     delta: np.ndarray,
@@ -26,7 +27,7 @@ def learn_blocks(
     by_sample: bool,
     gradient: np.ndarray,
     below: np.ndarray,
-    turns: WorkCounter,
+    counter: WorkCounter,
 ) -> None: ...
 def lateral_factors(
     constants: np.ndarray,
@@ -39,10 +40,11 @@ def lateral_factors(
     post_times: np.ndarray,
     post_neurons: np.ndarray,
     post_ptr: np.ndarray,
+    charges: np.ndarray,
     counts: np.ndarray,
     labels: np.ndarray,
     delta: np.ndarray,
     strength: float,
     lateral: np.ndarray,
-    turns: WorkCounter,
+    counter: WorkCounter,
 ) -> None: ...

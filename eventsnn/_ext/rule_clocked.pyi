@@ -3,7 +3,7 @@ import numpy as np
 from eventsnn._ext.engine_clocked import ClockedLayer, ClockedRun
 from eventsnn._ext.work_counter import WorkCounter
 
-def learn_dense(
+def learn_layer(
     layer: ClockedLayer,
     runs: list[ClockedRun],
     number: int,
@@ -14,21 +14,8 @@ def learn_dense(
     silent_spsp: float,
     silent_ratio: float,
     effect_ratio: bool,
-    lent: np.ndarray,
+    forced: np.ndarray,
     gradient: np.ndarray,
     below: np.ndarray,
-    turns: WorkCounter,
-) -> None: ...
-def learn_spatial(
-    layer: ClockedLayer,
-    run: ClockedRun,
-    number: int,
-    delta: np.ndarray,
-    row_sum: np.ndarray,
-    threshold: float,
-    silent_spsp: float,
-    silent_ratio: float,
-    effect_ratio: bool,
-    gradient: np.ndarray,
-    below: np.ndarray,
+    counter: WorkCounter,
 ) -> None: ...

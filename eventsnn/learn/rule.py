@@ -1,9 +1,13 @@
 """What a learning rule is, and the list of rules: a new one is a module in this folder and a line here.
 
-Training runs the network forward, asks the rule for the errors of the output layer, and sweeps backward
-through the layers. The sweep, the accumulation of gradients and the optimiser's step know no rule by name: a
-rule says how errors go through a layer (`LayerOptions`), and what is done about silent neurons, weights that
-grow, and samples that are classified wrongly.
+Training runs the network forward, asks the rule what to send down from the output layer, and sweeps backward
+through the layers. The sweep, the accumulation of gradients and the optimiser's step know no rule by name. A
+rule says
+
+- what goes down (`Rule.sends`): errors of neurons, which each layer scales by its spike-train level PSPs
+  (`LayerOptions` says how), or derivatives by the time of each spike, which are exact;
+- which charges the spikes of a layer have for what came from above (`Rule.charges`);
+- what is done about silent neurons, weights that grow, and samples that are classified wrongly.
 """
 
 from __future__ import annotations
@@ -11,13 +15,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn._util.registry import Registry
 from eventsnn.errors import TrainingError
+from eventsnn.learn.charges import Activity, count_charges
 from eventsnn.model import Layer, Network
 
 Floats = npt.NDArray[np.float64]
@@ -50,14 +55,56 @@ class LayerOptions:
 class Rule(ABC):
     """A learning rule; a subclass is a frozen dataclass whose fields are the options of its ``[rule]`` table.
 
-    Only `losses` must be written; everything else has a plain default.
+    Only `losses` must be written, and `spike_losses` and `charges` by a rule that sends derivatives;
+    everything else has a plain default.
+
+    Attributes
+    ----------
+    sends : {"errors", "derivatives"}
+        What goes down from layer to layer: an error of each neuron, or the derivative of the loss by the time
+        of each spike.
     """
 
     name: ClassVar[str]
+    sends: ClassVar[Literal["errors", "derivatives"]] = "errors"
 
     @abstractmethod
     def losses(self, counts: Counts, labels: Counts) -> tuple[Floats, Floats]:
-        """Loss of each sample, and its derivative by each output count; see `eventsnn.learn.heads.Head`."""
+        """Loss of each sample, and its derivative by each output count; see `eventsnn.learn.heads.Head`.
+
+        Of a rule that sends derivatives only the losses are used, and for validation alone.
+        """
+
+    def spike_losses(self, output: Activity, labels: Counts, durations: Floats) -> tuple[Floats, Floats]:
+        """Loss of each sample, and its derivative by the time of each output spike, where a rule sends these.
+
+        Parameters
+        ----------
+        output : Activity
+            The output layer, a unit for each sample.
+        labels : int array (samples,)
+        durations : float64 array (samples,)
+            When each sample ends, ms.
+
+        Returns
+        -------
+        loss : float64 array (samples,)
+        derivatives : float64 array (spikes,)
+            In the order of the spikes of `output`.
+        """
+        raise NotImplementedError(f"rule {self.name!r} sends derivatives and has no spike_losses")
+
+    def charges(self, layer: Activity, above: Floats) -> Floats:
+        """Charges of a layer's spikes, float64 (spikes, 2); see `eventsnn.learn.charges`.
+
+        Parameters
+        ----------
+        layer : Activity
+        above : array
+            What came from above: derivatives by the times of the spikes, (spikes,), or a factor of each
+            neuron, (units, blocks * WIDTH).
+        """
+        return count_charges(layer, above)
 
     def refusal(self, network: Network) -> str | None:
         """Why the rule cannot train a network, naming the layer; None if it can."""

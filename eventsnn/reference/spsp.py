@@ -13,8 +13,8 @@ As a weighted sum over evaluation points p, with weight c_p = 1 at spikes and
     e_{i|j} = sum_p c_p V_j(p)  =  sum_g G_i(t_j^g),        G_i(t) = sum_{p >= t} c_p eps(p - t)
 
 Every function takes pre-synaptic *arrivals* (spike plus axonal delay) and post-synaptic spikes in any order,
-float64 times in ms and integer neurons. Spikes closer than the refractory period, which only forced
-ones can be, leave no time to integrate: their S-PSPs are 0.
+float64 times in ms and integer neurons. Spikes closer than the refractory period, which only forced ones can
+be, leave no time to integrate: their S-PSPs are 0.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def refractory_ends(post_times: Floats, post_neurons: Neurons, lif: LIF) -> Floa
     ends = np.full(len(times), -np.inf)
     again = neurons[1:] == neurons[:-1]
     ends[1:][again] = np.minimum(times[:-1] + lif.refractory, times[1:])[again]
-    found = np.empty_like(ends)
-    found[order] = ends
-    return found
+    in_their_order = np.empty_like(ends)
+    in_their_order[order] = ends
+    return in_their_order
 
 
 def evaluation_points(post_times: Floats, post_neurons: Neurons, lif: LIF) -> tuple[Floats, Neurons, Floats]:
@@ -82,6 +82,53 @@ def spsp_direct(
     return e
 
 
+def sum_charges(
+    pre_times: Floats,
+    pre_neurons: Neurons,
+    weights: Floats,
+    points: Floats,
+    neurons: Neurons,
+    charges: Floats,
+    lif: LIF,
+) -> tuple[Floats, Floats]:
+    """The sweep in reverse time: sums of charges q_p at the arrivals, and derivatives by their times.
+
+    With G_i(t) = sum_{p >= t} q_p eps(p - t) and P_i(t) = sum_{p >= t} q_p e^{-(p-t)/tau_m}, going back by D
+    makes G e^{-D/tau_s} + P eps(D) of G and P e^{-D/tau_m} of P: the neuron's own propagators, transposed.
+
+    Parameters
+    ----------
+    pre_times, pre_neurons : arrays (arrivals,)
+    weights : array (n_post, n_pre)
+    points, neurons, charges : arrays (points,)
+        Times (ms) of the points in any order, their neurons, and their charges.
+
+    Returns
+    -------
+    sums : array (n_post, n_pre)
+        G_i summed over the arrivals from each source neuron.
+    derivatives : array (arrivals,)
+        sum_i w_ij G'_i(s) of each arrival at s from j, with G' = (G - P) / tau_s.
+    """
+    c = constants(lif)
+    sums, derivatives = np.zeros(weights.shape), np.zeros(len(pre_times))
+    response = np.zeros(len(weights))  # G_i
+    decaying = np.zeros(len(weights))  # P_i
+    times = np.concatenate([pre_times, points])
+    now = times.max(initial=-np.inf)
+    for which in np.argsort(times, kind="stable")[::-1]:
+        a, h, b = respond(c, now - times[which])
+        now = times[which]
+        response, decaying = response * b + decaying * h, decaying * a
+        if which < len(pre_times):
+            sums[:, pre_neurons[which]] += response
+            derivatives[which] = weights[:, pre_neurons[which]] @ (response - decaying) / lif.tau_s
+        else:
+            point = which - len(pre_times)
+            decaying[neurons[point]] += charges[point]
+    return sums, derivatives
+
+
 def spsp_reverse(
     pre_times: Floats,
     pre_neurons: Neurons,
@@ -91,28 +138,34 @@ def spsp_reverse(
     n_post: int,
     lif: LIF,
 ) -> Floats:
-    """The same as `spsp_direct` in reverse time: G_i of all post-synaptic neurons, read at the arrivals.
+    """The same as `spsp_direct` in reverse time: the charges c_p of the evaluation points, summed."""
+    points = evaluation_points(post_times, post_neurons, lif)
+    return sum_charges(pre_times, pre_neurons, np.zeros((n_post, n_pre)), *points, lif)[0]
 
-    With P_i(t) = sum_{p >= t} c_p e^{-(p-t)/tau_m}, going back by D makes G e^{-D/tau_s} + P eps(D) of G and
-    P e^{-D/tau_m} of P. These are the neuron's own propagators, transposed.
+
+def unit_contributions(t: float, reset: float, arrivals: Floats, lif: LIF) -> Floats:
+    """Share that spikes of weight 1 have in the potential at `t`, without cancellation.
+
+    Arrivals before the last reset act through the synaptic current left at its end.
+
+    Parameters
+    ----------
+    t : float
+        Time, ms; at or after `reset`.
+    reset : float
+        End of the last refractory period before `t`, ms; -inf when the neuron has not fired yet.
+    arrivals : float64 array (n,)
+        Times of arrival, ms. Arrivals from `t` on contribute 0.
+    lif : LIF
+
+    Returns
+    -------
+    float64 array (n,)
     """
-    points, neurons, weights = evaluation_points(post_times, post_neurons, lif)
-    c = constants(lif)
-    e = np.zeros((n_post, n_pre))
-    response = np.zeros(n_post)  # G_i
-    ahead = np.zeros(n_post)  # P_i
-    times = np.concatenate([pre_times, points])
-    now = times.max(initial=-np.inf)
-    for which in np.argsort(times, kind="stable")[::-1]:
-        a, h, b = respond(c, now - times[which])
-        now = times[which]
-        response, ahead = response * b + ahead * h, ahead * a
-        if which < len(pre_times):
-            e[:, pre_neurons[which]] += response
-        else:
-            point = which - len(pre_times)
-            ahead[neurons[point]] += weights[point]
-    return e
+    shares = psp(t - np.maximum(arrivals, reset), lif)
+    earlier = arrivals <= reset
+    shares[earlier] *= np.exp((arrivals[earlier] - reset) / lif.tau_s)
+    return shares
 
 
 def spsp_per_spike(
@@ -127,13 +180,9 @@ def spsp_per_spike(
     """What each post-synaptic spike contributes to e, (post spikes, n_pre), rows in the spikes' order.
 
     Its product with the weights is the membrane potential at the spike: nu in a run without other input.
-    Without cancellation: arrivals before the last reset act through the synaptic current left at its end.
     """
     rows = np.zeros((len(post_times), n_pre))
     ends = refractory_ends(post_times, post_neurons, lif)
     for row, t, end in zip(rows, post_times, ends, strict=True):
-        lags = t - np.maximum(pre_times, end)  # how long each arrival could act on the potential
-        acting = (pre_times < t) & (lags > 0.0)
-        left = np.exp(-np.maximum(end - pre_times[acting], 0.0) / lif.tau_s)
-        row += np.bincount(pre_neurons[acting], weights=left * psp(lags[acting], lif), minlength=n_pre)
+        row += np.bincount(pre_neurons, unit_contributions(t, end, pre_times, lif), n_pre)
     return rows

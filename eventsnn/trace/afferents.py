@@ -8,8 +8,8 @@ u(t) ::
         = eps(t - g)                              for g > r
         = e^{-(r-g)/tau_s} eps(t - r)             for g <= r
 
-The second form is used: it is a product of positive numbers, so nothing cancels. A resting potential
-contributes
+The second form is used (`eventsnn.reference.spsp.unit_contributions`): it is a product of positive numbers,
+so nothing cancels. A resting potential contributes
 
     resting (1 - e^{-(t-r)/tau_m})
 
@@ -24,7 +24,6 @@ import numpy as np
 
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network, Projection
-from eventsnn.reference.lif import psp
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
 
@@ -67,29 +66,6 @@ def reset_times(spike_times: np.ndarray, lif: LIF) -> np.ndarray:
     resets = np.full(len(spike_times), -np.inf)
     resets[1:] = spike_times[:-1] + lif.refractory
     return resets
-
-
-def unit_contributions(t: float, reset: float, arrivals: np.ndarray, lif: LIF) -> np.ndarray:
-    """Share that spikes of weight 1 have in the potential at `t`.
-
-    Parameters
-    ----------
-    t : float
-        Time, ms; at or after `reset`.
-    reset : float
-        End of the last refractory period before `t`, ms; -inf when the neuron has not fired yet.
-    arrivals : float64 array (n,)
-        Times of arrival, ms, ascending. Arrivals from `t` on contribute 0.
-    lif : LIF
-
-    Returns
-    -------
-    float64 array (n,)
-    """
-    shares = psp(t - np.maximum(arrivals, reset), lif)
-    earlier = int(np.searchsorted(arrivals, reset, side="right"))
-    shares[:earlier] *= np.exp((arrivals[:earlier] - reset) / lif.tau_s)
-    return shares
 
 
 def resting_contribution(t: np.ndarray | float, reset: float, lif: LIF) -> np.ndarray:

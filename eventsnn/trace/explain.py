@@ -23,12 +23,12 @@ import numpy as np
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.model.layers import BIAS
+from eventsnn.reference.spsp import unit_contributions
 from eventsnn.trace.afferents import (
     Afferents,
     afferents,
     check_exact_time,
     resting_contribution,
-    unit_contributions,
 )
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord

@@ -9,7 +9,8 @@ import numpy as np
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network
 from eventsnn.reference.lif import psp
-from eventsnn.trace.afferents import afferents, check_exact_time, resting_contribution, unit_contributions
+from eventsnn.reference.spsp import unit_contributions
+from eventsnn.trace.afferents import afferents, check_exact_time, resting_contribution
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import KIND_POST_RESET, KIND_PRE_SPIKE, KIND_SAMPLE, source_name
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eventsnn.model import Network, Projection
-from eventsnn.trace.afferents import check_exact_time, reset_times, unit_contributions
+from eventsnn.reference.spsp import unit_contributions
+from eventsnn.trace.afferents import check_exact_time, reset_times
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
 

@@ -47,9 +47,9 @@ def choose_forward(
         if chosen.name == "clocked":
             return chosen.name, settings.step_ms, _on_the_clock(network, settings, pool)
         return chosen.name, settings.step_ms, _one_by_one(chosen, network, settings, None, outputs, pool)
-    front, chain = split_frozen_prefix(network) if t_stop is None else (None, network)
+    prefix, chain = split_frozen_prefix(network) if t_stop is None else (None, network)
     if t_stop is None and chain.is_recurrent:
-        t_stop, front, chain = network.settings.duration_ms, None, network
+        t_stop, prefix, chain = network.settings.duration_ms, None, network
         if t_stop is None:
             raise SimulationError(
                 "t_stop: a network with recurrent connections may fire for ever; give t_stop in ms (--t-stop)"
@@ -61,13 +61,13 @@ def choose_forward(
     chosen, settings = choose(chain, engine, settings)
     if chosen.name == "sweep":
         packed = pack_once(chain, settings.real)
-        return "sweep", None, lambda samples: run_forward(packed, samples, pool, front).counts
-    if front and network.input.has_bias:
+        return "sweep", None, lambda samples: run_forward(packed, samples, pool, prefix).counts
+    if prefix and network.input.has_bias:
         raise SimulationError(f"engine {chosen.name!r} knows no biases above a reservoir; use engine='auto'")
     forward = _one_by_one(chosen, chain, settings, t_stop, outputs, pool)
-    if front is None:
+    if prefix is None:
         return chosen.name, None, forward
-    return chosen.name, None, lambda samples: forward(front.spikes(samples, pool))
+    return chosen.name, None, lambda samples: forward(prefix.spikes(samples, pool))
 
 
 def _on_the_clock(network: Network, settings: Settings, pool: Pool) -> Forward:

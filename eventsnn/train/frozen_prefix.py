@@ -85,7 +85,7 @@ def split_frozen_prefix(
         )
     weights, last = network.weights, network.layers[number - 1]
     names = [str(layer.name) for layer in network.layers[number:]]
-    front = Network(
+    prefix = Network(
         network.input,
         *network.layers[:number],
         weights={key: w for key, w in weights.items() if key not in names},
@@ -97,4 +97,4 @@ def split_frozen_prefix(
         weights={key: weights[key] for key in names if key in weights},
         settings=network.settings,
     )
-    return FrozenPrefix(front, step_ms), chain
+    return FrozenPrefix(prefix, step_ms), chain

@@ -28,7 +28,7 @@ class BatchRun:
     Attributes
     ----------
     samples : Arrivals
-        The mini-batch itself, or what its front made of it.
+        The mini-batch itself, or what the frozen prefix made of it.
     layers : list of lists of LayerRun
         The runs of each layer: one for all samples, or one for each where positions share weights.
     durations : float64 array (samples,)
@@ -65,13 +65,20 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
         )
     if network.output.shares_weights:
         raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
+    if rule is not None and rule.sends == "derivatives":
+        for layer in network.layers:
+            if layer.lateral_inhibition:
+                raise TrainingError(
+                    f"rule {rule.name!r} cannot train layer {layer.name!r}: exact derivatives do not go through "
+                    "lateral inhibition; set lateral_inhibition to 0"
+                )
     reason = None if rule is None else rule.refusal(network)
     if reason:
         raise TrainingError(reason)
 
 
 def run_forward(
-    packed: PackedNetwork, samples: Arrivals, pool: Pool, front: FrozenPrefix | None = None
+    packed: PackedNetwork, samples: Arrivals, pool: Pool, prefix: FrozenPrefix | None = None
 ) -> BatchRun:
     """Spikes of every layer for a mini-batch.
 
@@ -82,7 +89,7 @@ def run_forward(
     samples : Arrivals
         Input spikes, sorted by (time, neuron) within each sample.
     pool : Pool
-    front : FrozenPrefix, optional
+    prefix : FrozenPrefix, optional
         What the input spikes go through first.
 
     Raises
@@ -91,8 +98,8 @@ def run_forward(
         For a neuron that would fire without end at one instant.
     """
     durations = samples.ends
-    if front is not None:
-        samples = front.spikes(samples, pool)
+    if prefix is not None:
+        samples = prefix.spikes(samples, pool)
     run = BatchRun(samples, [], durations)
     spikes = samples
     try:

@@ -17,7 +17,7 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, describe_reading
 from eventsnn.errors import NetworkError, TrainingError
-from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
+from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
@@ -25,13 +25,14 @@ from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import StateOverflow
 from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.trace.record import decide_all
-from eventsnn.train.backward import accumulate_gradients
+from eventsnn.train.backward import ExactLearner
 from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
 from eventsnn.train.clocked import ClockedLearner, check_clocked
+from eventsnn.train.downward import Learner
 from eventsnn.train.evaluate import count_outputs
 from eventsnn.train.frozen_prefix import split_frozen_prefix
-from eventsnn.train.learner import check_trainable, run_forward
+from eventsnn.train.learner import check_trainable
 from eventsnn.train.progress import progress_bar
 
 # The files of a run's folder.
@@ -70,10 +71,10 @@ class TrainingRun:
         progress: bool,
     ) -> None:
         step = self.step_ms = network.settings.step_ms
-        self.front, chain = split_frozen_prefix(network, step)
+        prefix, chain = split_frozen_prefix(network, step)
         check_trainable(chain, rule)
         if step is not None:
-            check_clocked(chain, step)
+            check_clocked(chain, step, rule)
         self.network, self.rule, self.optimiser, self.augmentation = network, rule, optimiser, augmentation
         self.distortion = distortion
         self.batch_size, self.seed = batch_size, seed
@@ -84,7 +85,9 @@ class TrainingRun:
         self.feeder = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
         self.valid_feeder = None if valid is None else BatchLoader(valid, inputs, settings=settings)
         self.packed = PackedNetwork(chain, real)
-        self.clock = None if step is None else ClockedLearner(self.packed, step, self.front)
+        self.learner: Learner[Any] = (
+            ExactLearner(self.packed, prefix) if step is None else ClockedLearner(self.packed, step, prefix)
+        )
         self.states = {
             str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
             for layer in chain.layers
@@ -171,46 +174,22 @@ class TrainingRun:
             key: state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
             for key, state in self.states.items()
         }
-        arrivals = batch.arrivals
-        if self.clock is not None:
-            self._learn_clocked(self.clock, arrivals, batch, updates, tallies)
-            return
-        run = run_forward(self.packed, arrivals, self.pool, self.front)
-        errors = accumulate_gradients(
-            self.packed,
-            self.states,
-            run,
-            batch.labels,
-            self.boost[batch.indices],
-            self.rule,
-            self.pool,
-            updates,
-        )
-        *hidden, output = (run.layer_counts(number) for number in range(len(run.layers)))
-        tallies.add(batch, output, errors.loss, errors.forced, hidden)
-
-    def _learn_clocked(
-        self,
-        clock: ClockedLearner,
-        arrivals: Arrivals,
-        batch: Batch,
-        updates: dict[str, Step],
-        tallies: _Tallies,
-    ) -> None:
-        runs = clock.forward(arrivals, self.pool)
+        run = self.learner.forward(batch.arrivals, self.pool)
         boost = self.boost[batch.indices]
-        errors = clock.accumulate(self.states, runs, batch.labels, boost, self.rule, self.pool, updates)
-        *hidden, counts = (clock.counts(runs, number + 1) for number in range(len(clock.network.layers)))
-        tallies.add(batch, counts, errors.loss, errors.forced, hidden)
+        outcome = self.learner.accumulate(
+            self.states, run, batch.labels, boost, self.rule, self.pool, updates
+        )
+        layers = range(1, 1 + len(self.packed.network.layers))
+        *hidden, counts = (self.learner.counts(run, number) for number in layers)
+        tallies.add(batch, counts, outcome.loss, outcome.forced, hidden)
 
     def _decay(self, key: str) -> np.ndarray:
         """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights."""
         return weight_decay(self.rule, self.states[key], self.packed.real)
 
     def _count_outputs(self, samples: Arrivals) -> np.ndarray:
-        if self.clock is not None:
-            return self.clock.counts(self.clock.forward(samples, self.pool), len(self.packed.network.layers))
-        return run_forward(self.packed, samples, self.pool, self.front).counts
+        run = self.learner.forward(samples, self.pool)
+        return self.learner.counts(run, len(self.packed.network.layers))
 
     def _validate(self) -> dict[str, Any]:
         if self.valid_feeder is None:

@@ -19,7 +19,7 @@ from eventsnn.simulate.engines import queue, sweep
 from eventsnn.simulate.engines.arrivals import call
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals
-from eventsnn.train.backward import accumulate_gradients
+from eventsnn.train.backward import ExactLearner
 from eventsnn.train.learner import run_forward
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +75,7 @@ def learn_bits(optimiser: Optimiser, real: type) -> list[bytes]:
     with Pool(1) as pool:
         for step in range(1, 4):
             run = run_forward(packed, Arrivals.join(samples), pool)
-            accumulate_gradients(packed, states, run, np.array([0, 1, 2]), np.ones(3), HM2BP(), pool)
+            ExactLearner(packed).accumulate(states, run, np.array([0, 1, 2]), np.ones(3), HM2BP(), pool)
             for state in states.values():
                 assert np.count_nonzero(state.gradient) > 50
                 bits.append(state.gradient.tobytes())

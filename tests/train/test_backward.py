@@ -10,6 +10,7 @@ import pytest
 from eventsnn._ext.spsp import reverse_blocks
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
+from eventsnn.learn.charges import Activity, count_charges
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import LIF, Dense, Input, Network
@@ -19,8 +20,8 @@ from eventsnn.simulate.engines import sweep
 from eventsnn.simulate.engines.blocks import WIDTH, block_count, unpack
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals, LayerInput
-from eventsnn.train.backward import accumulate_gradients
-from eventsnn.train.first_layer import by_row
+from eventsnn.train.backward import ExactLearner
+from eventsnn.train.exact import list_sources
 from eventsnn.train.learner import run_forward
 
 INPUTS = 12
@@ -69,7 +70,7 @@ def run_batch(network, samples, labels, rule, sample_weights=None, real=np.float
     sample_weights = np.ones(len(samples)) if sample_weights is None else np.asarray(sample_weights)
     with Pool(threads) as pool:
         run = run_forward(packed, Arrivals.join(samples), pool)
-        errors = accumulate_gradients(packed, states, run, np.asarray(labels), sample_weights, rule, pool)
+        errors = ExactLearner(packed).accumulate(states, run, np.asarray(labels), sample_weights, rule, pool)
     found = {name: unpack(state.gradient, network[name].neurons) for name, state in states.items()}
     return found, errors, run
 
@@ -262,7 +263,7 @@ def test_the_spsp_kernel_sums_over_spike_pairs(name):
     )
     packed = PackedNetwork(Network(Input(n_pre), layer), np.float64)
     found = spsp_matrix(packed, pre, post)
-    assert (by_row(pre, n_pre, sweep.call)[-1] > 0).all(), "the example should hold few times"
+    assert (list_sources(pre, n_pre, sweep.call)[-1] > 0).all(), "the example should hold few times"
     np.testing.assert_array_equal(found, spsp_matrix(packed, pre, post, rows=False))
     expected = micro.spsp_direct(pre.times, pre.neurons, n_pre, post.times, post.neurons, n_post, lif)
     assert np.abs(expected).max() > 0.1
@@ -275,12 +276,16 @@ def spsp_matrix(packed, pre, post, rows=True):
     given = LayerInput.of(pre, packed.constants[0], np.float64)
     out = np.zeros((block_count(n_post), n_pre, WIDTH))
     ones, none = np.ones((1, len(out) * WIDTH)), np.zeros((1, len(out) * WIDTH))
-    by_block = sweep.order_by_block(given, post, packed.network.output).by_block
-    lists = by_row(pre, n_pre, sweep.call)
+    run = sweep.order_by_block(given, post, packed.network.output)
+    lif, constants, weights = packed.network.output.lif, packed.constants[0], packed.blocks["output"]
+    layer = Activity(lif, n_post, constants, weights, given, *run.by_block, sweep.call)
+    lists = list_sources(pre, n_pre, sweep.call)
     if not rows:
         lists[-1][:] = 0
-    turns = WorkCounter(len(out))
-    reverse_blocks(out, packed.constants[0], *given.parts, *by_block, ones, none, *lists, None, turns)
+    charges, counter, nothing = count_charges(layer, ones), WorkCounter(len(out)), none[:0]
+    reverse_blocks(
+        out, constants, *given.parts, *layer.spikes, charges, none, *lists, weights, nothing, None, counter
+    )
     return unpack(out, n_post)
 
 
@@ -289,7 +294,7 @@ def test_the_rows_of_a_batch():
     rng = np.random.default_rng(3)
     alone = np.sort(rng.uniform(0.0, 9.0, 40)), rng.integers(0, 9, 40).astype(np.int32)
     arrivals = Arrivals.join([sorted_train(rng, 300, 9), alone, (np.empty(0), np.empty(0, np.int32))])
-    rows, n_rows, ends, when, last, n_times = by_row(arrivals, 9, sweep.call)
+    rows, n_rows, ends, when, last, n_times = list_sources(arrivals, 9, sweep.call)
     for s in range(3):
         times, neurons = arrivals.sample(s)
         first = arrivals.ptr[s]

@@ -17,7 +17,7 @@ from eventsnn.simulate.engines import sweep
 from eventsnn.simulate.engines.blocks import unpack
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals
-from eventsnn.train.backward import accumulate_gradients
+from eventsnn.train.backward import ExactLearner
 from eventsnn.train.clocked import ClockedLearner
 from eventsnn.train.learner import check_trainable, run_forward
 from tests.train import rule_oracle as oracle
@@ -122,7 +122,7 @@ def learn_exact(network, samples, labels, rule, threads=1):
     states = states_of(packed, network)
     with Threads(threads) as pool:
         run = run_forward(packed, Arrivals.join(samples), pool)
-        accumulate_gradients(packed, states, run, np.array(labels), np.ones(len(samples)), rule, pool)
+        ExactLearner(packed).accumulate(states, run, np.array(labels), np.ones(len(samples)), rule, pool)
     trains = [
         [run.samples.sample(s), *(run.layer_spikes(n).sample(s) for n in range(len(run.layers)))]
         for s in range(len(samples))

@@ -1,0 +1,157 @@
+"""What a layer did as a learning rule sees it, and the charges that rules give to its points.
+
+The points of a neuron are its spikes and the ends of its refractory periods. A rule gives each a charge, and
+the sweep in reverse time (``spsp.pyx``) sums them at the arrivals: that is the gradient of the weights, and,
+weighted, the derivative by the time of each arrival. Charges are float64 (spikes, 2): at each spike, and at
+the end of the refractory period that follows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from eventsnn._ext.spsp import charge_counts, point_currents
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn.model import LIF
+from eventsnn.simulate.engines.arrivals import LayerInput, Share
+from eventsnn.simulate.engines.blocks import WIDTH
+
+
+@dataclass(frozen=True)
+class Activity:
+    """A layer in a number of units: samples, or the positions of a convolution in one sample.
+
+    Attributes
+    ----------
+    lif : LIF
+        Parameters of its neurons.
+    size : int
+        Number of neurons in a unit.
+    constants : float64 array
+        The same as the kernels have them.
+    weights : real array (blocks, inputs, WIDTH)
+        Weights of its synapses, packed.
+    arrivals : LayerInput
+        What arrived in each unit.
+    times, neurons : float64 array (spikes,), ms; int32 array (spikes,)
+        The layer's spikes in the order block, unit, time. A block is WIDTH neurons.
+    ptr : int64 array (blocks * units + 1,)
+        Spikes of a block in a unit are ``[ptr[block * units + unit], ptr[block * units + unit + 1])``.
+    share : callable
+        Calls the work it is given once on each thread.
+    """
+
+    lif: LIF
+    size: int
+    constants: np.ndarray
+    weights: np.ndarray
+    arrivals: LayerInput
+    times: np.ndarray
+    neurons: np.ndarray
+    ptr: np.ndarray
+    share: Share
+
+    @property
+    def spikes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Times, neurons and pointers."""
+        return self.times, self.neurons, self.ptr
+
+    @property
+    def units(self) -> np.ndarray:
+        """Unit of each spike, int64 array (spikes,)."""
+        units = len(self.arrivals.arrivals)
+        return np.repeat(np.arange(len(self.ptr) - 1) % units, np.diff(self.ptr))
+
+    @cached_property
+    def previous(self) -> np.ndarray:
+        """Number of the spike before each spike of the same neuron, -1 for its first; int64 (spikes,)."""
+        units = self.units
+        order = np.lexsort((self.times, self.neurons, units))
+        same = np.diff(units[order], prepend=-1) == 0
+        same &= np.diff(self.neurons[order], prepend=-1) == 0
+        previous = np.full(len(order), -1)
+        previous[order[same]] = order[np.flatnonzero(same) - 1]
+        return previous
+
+    @cached_property
+    def currents(self) -> np.ndarray:
+        """Synaptic currents at each spike and at the end of its refractory period, float64 (spikes, 2)."""
+        currents, blocks = np.zeros((len(self.times), 2)), len(self.weights)
+        counter = WorkCounter(blocks)
+        self.share(
+            lambda: point_currents(
+                self.weights, self.constants, *self.arrivals.parts, *self.spikes, currents, counter
+            )
+        )
+        return currents
+
+
+def count_charges(activity: Activity, factor: np.ndarray) -> np.ndarray:
+    """Charges of spike counts: c at each spike, -c exp(-(t - r)/tau_m) at the reset r before a spike at t.
+
+    Summed at the arrivals they give c times the spike-train level PSPs (Jin, Zhang & Li, NeurIPS 2018).
+
+    Parameters
+    ----------
+    factor : real array (units, blocks * WIDTH)
+        c of each neuron in each unit.
+    """
+    charges = np.zeros((len(activity.times), 2))
+    counter = WorkCounter(factor.shape[1] // WIDTH)
+    activity.share(lambda: charge_counts(activity.constants, *activity.spikes, factor, charges, counter))
+    return charges
+
+
+def derivative_charges(activity: Activity, derivatives: np.ndarray, least_slope: float = 0.0) -> np.ndarray:
+    """Charges whose sums are the exact derivatives of a loss, from its derivatives by the spikes' times.
+
+    A spike at t solves V(t) - V(r) e^{-(t - r)/tau_m} = nu with the free PSP V and the reset r before it, so
+    that dt/dw and dt/dr follow from the implicit function theorem. Walking from a neuron's last spike to its
+    first, with the slope u' = I(t)/tau_s - nu/tau_m of the potential at the threshold:
+
+        total = derivative + what the next spike's reset passes on
+        charge -total/u' at the spike, total e^{-(t - r)/tau_m}/u' at the reset before it
+        passed on to the spike before: total e^{-(t - r)/tau_m} I(r) / (tau_s u')
+
+    the adjoint method of Wunderlich & Pehle, Scientific Reports 11, 2021, with refractory periods.
+
+    Parameters
+    ----------
+    derivatives : float64 array (spikes,)
+    least_slope : float
+        Slopes below this count as this: where a spike only just reaches the threshold, u' is near 0 and
+        derivatives grow without bound.
+    """
+    lif, previous, currents = activity.lif, activity.previous, activity.currents
+    slope = currents[:, 0] / lif.tau_s - (lif.threshold - lif.resting) / lif.tau_m
+    slope = np.maximum(slope, least_slope)
+    later = np.flatnonzero(previous >= 0)
+    reset = activity.times[previous[later]] + lif.refractory
+    left = np.zeros(len(slope))
+    left[later] = np.exp(-(activity.times[later] - reset) / lif.tau_m) / slope[later]
+    passed = np.zeros(len(slope))
+    passed[later] = left[later] * (currents[previous[later], 1] / lif.tau_s + lif.resting / lif.tau_m)
+    total = np.array(derivatives, np.float64)
+    # Spikes of equal rank belong to different neurons: all of them at once, the last ranks first.
+    rank = _ranks(previous)
+    order = np.argsort(rank, kind="stable")
+    bounds = np.searchsorted(rank[order], np.arange(rank.max(initial=0) + 2))
+    for start, end in zip(bounds[-2:0:-1].tolist(), bounds[:1:-1].tolist(), strict=True):
+        now = order[start:end]
+        total[previous[now]] += total[now] * passed[now]
+    charges = np.zeros((len(slope), 2))
+    charges[:, 0] = -total / slope
+    charges[previous[later], 1] = total[later] * left[later]
+    return charges
+
+
+def _ranks(previous: np.ndarray) -> np.ndarray:
+    """How many spikes of the same neuron come before each spike."""
+    rank, before = np.zeros(len(previous), np.int64), previous.copy()
+    while (going := before >= 0).any():
+        rank += going
+        before = np.where(going, previous[before], -1)
+    return rank

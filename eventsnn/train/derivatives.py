@@ -1,0 +1,63 @@
+"""Exact derivatives on their way down: by the time of each spike, from layer to layer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eventsnn._ext.optimiser import Update
+from eventsnn.model import Layer
+from eventsnn.simulate.engines.arrivals import Arrivals, Share
+from eventsnn.simulate.engines.blocks import WIDTH
+from eventsnn.simulate.engines.sweep import LayerRun, expand
+from eventsnn.train.downward import EVERY, Outcome
+from eventsnn.train.exact import ExactDownward, reverse
+
+
+class DerivativesDown(ExactDownward):
+    """Down go derivatives by the times of a layer's spikes, sample by sample, sorted by (time, neuron)."""
+
+    def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
+        (top,) = self.runs[-1]
+        output = self.activity(-1, top, self.threads.share)
+        loss, derivatives = self.rule.spike_losses(output, labels, self.durations)
+        self.above = (derivatives * sample_weights[output.units])[_merged_order(self.layers[-1], top)]
+        return Outcome(loss, 0)
+
+    def applies_updates(self, number: int) -> bool:
+        return True
+
+    def learn_samples(
+        self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
+    ) -> np.ndarray:
+        layer, run = self.layers[number], self.layer_run(number, samples)
+        earlier = self.runs[number][: samples.start or 0]
+        first = sum(len(each.spikes.times) for each in earlier)
+        activity = self.activity(number, run, share)
+        derivatives = np.empty(len(run.spikes.times))
+        derivatives[_merged_order(layer, run)] = self.above[first : first + len(derivatives)]
+        charges, arrivals = self.rule.charges(activity, derivatives), run.given.arrivals
+        nothing = np.zeros((len(arrivals), len(gradient) * WIDTH), gradient.dtype)
+        down = reverse(activity, charges, nothing, gradient, update, derive=number > 0)
+        if not number:
+            return np.empty(0)
+        # The same spike may arrive in several patches; those of the bias neuron are nobody's.
+        spikes = self._source_spikes(number, samples)
+        numbers = np.arange(len(spikes.times), dtype=np.float64)
+        spike = expand(layer.geometry, Arrivals(numbers, spikes.neurons, spikes.ptr)).times.astype(np.int64)
+        total = down.sum(axis=0, dtype=np.float64)[arrivals.neurons < layer.patch]
+        return np.bincount(spike, weights=total, minlength=len(numbers))
+
+    def _source_spikes(self, number: int, samples: slice) -> Arrivals:
+        """The spikes of the layer below in `samples`."""
+        below = self.runs[number - 1]
+        if samples is EVERY and len(below) > 1:
+            return Arrivals.join([each.spikes.sample(0) for each in below])
+        return self.layer_run(number - 1, samples).spikes
+
+
+def _merged_order(layer: Layer, run: LayerRun) -> np.ndarray:
+    """Numbers of the spikes in ``run.by_block`` in the order of ``run.spikes``."""
+    times, channels, ptr = run.by_block
+    unit = np.repeat(np.arange(len(ptr) - 1) % len(run.given.arrivals), np.diff(ptr))
+    sample, position = np.divmod(unit, layer.positions)
+    return np.lexsort((channels.astype(np.int64) * layer.positions + position, times, sample))

@@ -1,0 +1,182 @@
+"""The way down through the layers of a mini-batch, which all rules and both engines have in common.
+
+Layers are gone through from the output down. Each is a number of units, small dense layers that share their
+weights: samples, or the positions of a convolution in one sample. Layers that share weights are taken sample
+by sample, side by side; others all samples at once, the threads sharing out their blocks. Gradients are added
+up in the order of the samples: the number of threads changes no bit.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from eventsnn._ext.optimiser import Update
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool
+from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.rule import LayerOptions, Rule
+from eventsnn.model import Network
+from eventsnn.simulate.engines.arrivals import Arrivals, Share, call
+
+EVERY = slice(None)
+"""All samples of a mini-batch."""
+
+ForwardRun = TypeVar("ForwardRun")
+
+
+@dataclass
+class Outcome:
+    """Losses of a mini-batch.
+
+    Attributes
+    ----------
+    loss : float64 array (samples,)
+    forced : int
+        Samples whose label neuron was silent and was given spikes for the S-PSPs.
+    """
+
+    loss: np.ndarray
+    forced: int
+
+
+class Learner(ABC, Generic[ForwardRun]):
+    """A network that learns on one of the engines, forward and backward, mini-batch after mini-batch."""
+
+    @abstractmethod
+    def forward(self, samples: Arrivals, threads: Pool) -> ForwardRun:
+        """Every sample through all layers.
+
+        Raises
+        ------
+        SimulationError
+            For samples that the engine cannot run.
+        """
+
+    @abstractmethod
+    def counts(self, run: ForwardRun, number: int) -> np.ndarray:
+        """Spikes of each neuron of layer `number`, counted from 1; int64 array (samples, neurons)."""
+
+    @abstractmethod
+    def accumulate(
+        self,
+        states: dict[str, OptimiserState],
+        run: ForwardRun,
+        labels: np.ndarray,
+        sample_weights: np.ndarray,
+        rule: Rule,
+        threads: Pool,
+        updates: Mapping[str, Step] | None = None,
+    ) -> Outcome:
+        """Add the gradients of a mini-batch, summed over its samples, to ``states[...].gradient``.
+
+        Parameters
+        ----------
+        labels : int array (samples,)
+        sample_weights : float64 array (samples,)
+            Boosting weights.
+        updates : dict of str to Step, optional
+            What to do with the weights of each layer as soon as its gradient is complete.
+        """
+
+
+class Downward(ABC):
+    """The backward pass of one mini-batch; a subclass says what goes down, and how through one layer.
+
+    Parameters
+    ----------
+    network : Network
+    states : dict of str to OptimiserState
+        Of the layers that are trained; gradients are added to theirs.
+    samples : int
+    rule : Rule
+    threads : Pool
+
+    Attributes
+    ----------
+    above : array
+        What came to the present layer from the one above.
+    """
+
+    above: np.ndarray
+
+    def __init__(
+        self,
+        network: Network,
+        states: dict[str, OptimiserState],
+        samples: int,
+        rule: Rule,
+        threads: Pool,
+    ) -> None:
+        self.layers, self.states, self.samples = network.layers, states, samples
+        self.rule, self.threads = rule, threads
+
+    @abstractmethod
+    def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
+        """The losses; sets what goes down from them."""
+
+    @abstractmethod
+    def learn_samples(
+        self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
+    ) -> np.ndarray:
+        """Add the gradient of a layer in `samples` to `gradient`; returns what goes down from it.
+
+        `update`, if there is one, is applied to each block when its gradient is complete.
+        """
+
+    def applies_updates(self, number: int) -> bool:
+        """Whether `learn_samples` takes an update for a layer."""
+        return False
+
+    @abstractmethod
+    def empty_gradient(self, number: int) -> np.ndarray:
+        """Zeros, which the gradient of a layer is added to: in one sample, or where nobody wants it."""
+
+    def to_blocks(self, number: int, gradient: np.ndarray) -> np.ndarray:
+        """Such a gradient as `OptimiserState.gradient` has it."""
+        return gradient
+
+    def run(self, labels: np.ndarray, sample_weights: np.ndarray, updates: Mapping[str, Step]) -> Outcome:
+        """Add up the gradients of all layers; `updates` are applied when a layer's is complete."""
+        outcome = self.begin(labels, sample_weights)
+        for number in range(len(self.layers) - 1, -1, -1):
+            state = self.states.get(str(self.layers[number].name))
+            if state is not None or number:
+                self.learn_layer(number, state, updates.get(str(self.layers[number].name)))
+        return outcome
+
+    def learn_layer(self, number: int, state: OptimiserState | None, update: Step | None) -> None:
+        """Add up the gradient of a layer, update its weights, and go down one layer."""
+        share, fused = self.threads.share, None
+        if not self.layers[number].shares_weights:
+            if update is not None and self.applies_updates(number):
+                fused = update.fused
+            target = self.empty_gradient(number) if state is None else state.gradient
+            self.above = self.learn_samples(number, EVERY, target, fused, share)
+        else:
+            gradients: list[np.ndarray] = [np.empty(0)] * self.samples
+            below, counter = list(gradients), WorkCounter(self.samples)
+
+            def work() -> None:
+                while (sample := counter.take()) >= 0:
+                    gradients[sample] = self.empty_gradient(number)
+                    part = slice(sample, sample + 1)
+                    below[sample] = self.learn_samples(number, part, gradients[sample], None, call)
+
+            share(work)
+            self.above = np.concatenate(below)
+            if state is not None:
+                total = gradients[0]
+                for gradient in gradients[1:]:
+                    total += gradient
+                state.gradient += self.to_blocks(number, total)
+        if update is not None and fused is None:
+            update.run(share)
+
+    def options(self, number: int) -> LayerOptions:
+        """How the rule sends errors through a layer."""
+        return self.rule.layer_options(self.layers[number], self.layers[number - 1] if number else None)

@@ -1,0 +1,219 @@
+"""Errors of neurons on their way down, in exact time.
+
+A layer's gradient is delta_i (1 + s_i) lambda_i e_{i|j}, with the errors delta, the spike-train level PSPs e,
+the self terms s and the lateral factors lambda; the errors of the layer below are sums of delta_i w_ij
+rho_{i|j}.
+Source: Jin, Zhang & Li, NeurIPS 2018; what else a layer does to errors is the rule's (`LayerOptions`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from eventsnn._ext.optimiser import Update
+from eventsnn._ext.rule import lateral_factors, learn_blocks
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn.learn.charges import Activity
+from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.rule import LayerOptions
+from eventsnn.model import Layer
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share
+from eventsnn.simulate.engines.blocks import WIDTH, pad
+from eventsnn.simulate.engines.sweep import LayerRun, order_by_block
+from eventsnn.train.downward import EVERY, Outcome
+from eventsnn.train.exact import ExactDownward, reverse
+
+
+class ErrorsDown(ExactDownward):
+    """Down go errors of the neurons of a layer, float64 (samples, neurons)."""
+
+    def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
+        (top,) = self.runs[-1]
+        output = self.layers[-1]
+        loss, derivative = self.rule.losses(top.counts, labels)
+        self.above = self.rule.output_errors(derivative, sample_weights, output.threshold)
+        self.lateral = self._lateral_factors(top, labels)
+        top, forced = self._force_spikes(top, labels)
+        self.runs[-1] = [top]
+        return Outcome(loss, forced)
+
+    def _lateral_factors(self, top: LayerRun, labels: np.ndarray) -> np.ndarray:
+        """Lateral factors of the output neurons (samples, outputs), from their true spikes."""
+        layer, share = self.layers[-1], self.threads.share
+        strength = self.rule.lateral_strength(layer)
+        if not strength:
+            return np.ones_like(self.above)
+        blocks = len(self.packed.blocks[str(layer.name)])
+        errors, labels = pad(self.above, blocks), np.ascontiguousarray(labels, np.int64)
+        activity = self.activity(-1, top, share)
+        charges = self.rule.charges(activity, np.ones_like(errors))
+        factors = np.ones_like(errors)
+        spikes = LayerInput.of(top.spikes, activity.constants, np.float64, share)
+        counter = WorkCounter(len(errors))
+        share(
+            lambda: lateral_factors(
+                activity.constants,
+                *spikes.parts,
+                *activity.spikes,
+                charges,
+                top.counts,
+                labels,
+                errors,
+                strength,
+                factors,
+                counter,
+            )
+        )
+        return factors[:, : layer.neurons]
+
+    def _force_spikes(self, top: LayerRun, labels: np.ndarray) -> tuple[LayerRun, int]:
+        """The output layer with spikes forced on silent label neurons, and the number of such samples."""
+        silent = top.counts[np.arange(len(labels)), labels] == 0
+        if not silent.any():
+            return top, 0
+        trains, count = [], 0
+        for sample, label in enumerate(labels.tolist()):
+            times, neurons = top.spikes.sample(sample)
+            forced = self.rule.forced_spikes(self.durations[sample]) if silent[sample] else ()
+            if len(forced):
+                count += 1
+                times = np.concatenate([times, forced])
+                neurons = np.concatenate([neurons, np.full(len(forced), label, np.int32)])
+                order = np.lexsort((neurons, times))
+                times, neurons = times[order], neurons[order]
+            trains.append((times, neurons))
+        if not count:
+            return top, 0
+        return order_by_block(top.given, Arrivals.join(trains), self.layers[-1]), count
+
+    def applies_updates(self, number: int) -> bool:
+        return number == 0 and len(self.layers) > 1
+
+    def learn_layer(self, number: int, state: OptimiserState | None, update: Step | None) -> None:
+        layer = self.layers[number]
+        blocks = len(self.packed.blocks[str(layer.name)])
+        self.row_sum = np.zeros((1, blocks, WIDTH)) if state is None else row_sums(layer, state)
+        super().learn_layer(number, state, update)
+        self.lateral = np.ones_like(self.above)
+
+    def learn_samples(
+        self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
+    ) -> np.ndarray:
+        layer, run = self.layers[number], self.layer_run(number, samples)
+        activity = self.activity(number, run, share)
+        errors = _by_unit(layer, self.above[samples])
+        options = self.options(number)
+        if self.applies_updates(number):
+            factor, silent = _direct_factors(layer, options, errors, run.unit_counts, self.row_sum)
+            blocks, real = len(gradient), gradient.dtype
+            charges = self.rule.charges(activity, pad(factor.astype(real), blocks))
+            reverse(activity, charges, pad(silent.astype(real), blocks), gradient, update, derive=False)
+            return np.empty(0)
+        factors = _by_unit(layer, self.lateral[samples])
+        threads = self.threads.threads if samples is EVERY else 1
+        total = self._learn_matrices(activity, options, run.unit_counts, errors, factors, gradient, threads)
+        return _by_source(layer, total) if number else np.empty(0)
+
+    def _learn_matrices(
+        self,
+        layer: Activity,
+        options: LayerOptions,
+        counts: np.ndarray,
+        errors: np.ndarray,
+        factors: np.ndarray,
+        gradient: np.ndarray,
+        threads: int,
+    ) -> np.ndarray:
+        """Gradient of a layer through its S-PSP matrices; returns errors of its inputs (units, inputs)."""
+        blocks, inputs, _ = layer.weights.shape
+        units, real = len(errors), layer.weights.dtype
+        # Threads share out the blocks, or where these are few the units; the sums are the same.
+        by_unit = threads > 1 and blocks < 2 * threads
+        parts = np.zeros((units, *layer.weights.shape), real) if by_unit else gradient[None]
+        below = np.zeros((1 if by_unit else blocks, units, inputs))
+        counter = WorkCounter(units if by_unit else blocks)
+        charges = self.rule.charges(layer, np.ones((units, blocks * WIDTH), real))
+        source_counts = _count_sources(layer.arrivals.arrivals, inputs)
+        padded = [pad(array, blocks) for array in (counts, errors, factors)]
+        layer.share(
+            lambda: learn_blocks(
+                layer.weights,
+                layer.constants,
+                *layer.arrivals.parts,
+                *layer.spikes,
+                charges,
+                padded[0],
+                source_counts,
+                padded[1],
+                padded[2],
+                self.row_sum,
+                options.divisor,
+                options.silent_spsp,
+                options.silent_ratio,
+                options.effect_ratio,
+                by_unit,
+                parts,
+                below,
+                counter,
+            )
+        )
+        if by_unit:
+            for part in parts:
+                gradient += part
+        return below.sum(axis=0)
+
+
+def row_sums(layer: Layer, state: OptimiserState) -> np.ndarray:
+    """Sums of the weights of each neuron, in each position if they differ; (1 or n, blocks, WIDTH)."""
+    inside, kind = layer.geometry.borders
+    if inside.all():
+        return state.row_sum[None]
+    blocks, _, width = state.weights.shape
+    patch = state.weights[:, : layer.patch].reshape(blocks, -1, layer.geometry.area, width)
+    by_cell = patch.sum(axis=1, dtype=np.float64)
+    sums: np.ndarray = np.where(inside[:, None, :, None], by_cell, 0.0).sum(axis=2)
+    if layer.has_bias:
+        sums += state.weights[:, -1].astype(np.float64)
+    return sums[kind]
+
+
+def _direct_factors(
+    layer: Layer, options: LayerOptions, errors: np.ndarray, counts: np.ndarray, row_sum: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of the S-PSPs of each neuron in the gradient, and what stands for them where it was silent.
+
+    The gradient is delta (1 + s) e with the self term s of `LayerOptions`. In an exact feed-forward run a_i =
+    nu o_i, so that s of a neuron that fired is 1.
+    """
+    active = counts > 0
+    silent = options.silent_ratio * row_sum.reshape(len(row_sum), -1)[:, : layer.channels] / layer.threshold
+    return (
+        np.where(active, 2.0 * errors, 0.0),
+        np.where(active, 0.0, errors * (1.0 + silent) * options.silent_spsp),
+    )
+
+
+def _by_unit(layer: Layer, values: np.ndarray) -> np.ndarray:
+    """From (samples, neurons) to (units, channels)."""
+    if layer.positions == 1:
+        return values
+    by_position = values.reshape(len(values), layer.channels, layer.positions).transpose(0, 2, 1)
+    return np.ascontiguousarray(by_position.reshape(-1, layer.channels))
+
+
+def _by_source(layer: Layer, errors: np.ndarray) -> np.ndarray:
+    """From errors of the inputs (units, inputs) to errors of the source neurons (samples, sources)."""
+    if layer.geometry.whole:
+        return errors[:, : layer.patch]  # the bias neuron is no neuron of the layer below
+    rows, sources = layer.geometry.rows, math.prod(layer.known_source)
+    inside = rows >= 0
+    samples = errors[:, : layer.patch].reshape(-1, *rows.shape)
+    return np.array([np.bincount(rows[inside], each[inside], sources) for each in samples])
+
+
+def _count_sources(arrivals: Arrivals, inputs: int) -> np.ndarray:
+    """Spikes of each input in each unit, int64 array (units, inputs)."""
+    unit = np.repeat(np.arange(len(arrivals)), np.diff(arrivals.ptr))
+    return np.bincount(unit * inputs + arrivals.neurons, minlength=len(arrivals) * inputs).reshape(-1, inputs)

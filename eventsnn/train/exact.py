@@ -1,0 +1,97 @@
+"""The way down in exact time: what a layer did as rules see it, and the sum of charges at its arrivals."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+from eventsnn._ext.arrivals import list_rows
+from eventsnn._ext.optimiser import Update
+from eventsnn._ext.spsp import reverse_blocks
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool
+from eventsnn.learn.charges import Activity
+from eventsnn.learn.optimisers import OptimiserState
+from eventsnn.learn.rule import Rule
+from eventsnn.simulate.engines.arrivals import Arrivals, Share
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.sweep import LayerRun
+from eventsnn.train.downward import Downward
+from eventsnn.train.learner import BatchRun
+
+# rows, n_rows, ends, when, last, n_times of ``list_rows``.
+Sources: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+class ExactDownward(Downward):
+    """The way down from a batch run in exact time."""
+
+    def __init__(
+        self,
+        packed: PackedNetwork,
+        states: dict[str, OptimiserState],
+        run: BatchRun,
+        rule: Rule,
+        threads: Pool,
+    ) -> None:
+        super().__init__(packed.network, states, len(run.samples), rule, threads)
+        self.packed, self.durations, self.runs = packed, run.durations, list(run.layers)
+
+    def empty_gradient(self, number: int) -> np.ndarray:
+        return np.zeros_like(self.packed.blocks[str(self.layers[number].name)])
+
+    def layer_run(self, number: int, samples: slice) -> LayerRun:
+        """What a layer did in `samples`."""
+        runs = self.runs[number]
+        return runs[0] if len(runs) == 1 else runs[samples.start]
+
+    def activity(self, number: int, run: LayerRun, share: Share) -> Activity:
+        """The same as rules see it."""
+        layer, packed = self.layers[number], self.packed
+        weights, constants = packed.blocks[str(layer.name)], packed.constants[number]
+        return Activity(layer.lif, layer.channels, constants, weights, run.given, *run.by_block, share)
+
+
+def reverse(
+    layer: Activity,
+    charges: np.ndarray,
+    silent: np.ndarray,
+    gradient: np.ndarray,
+    update: Update | None,
+    derive: bool,
+) -> np.ndarray:
+    """Sum charges at the arrivals, see ``reverse_blocks``.
+
+    Returns the derivatives by the times of the arrivals, (blocks, arrivals), or nothing unless `derive`.
+    """
+    arrivals = layer.arrivals.arrivals
+    blocks, inputs, _ = gradient.shape
+    down = np.zeros((blocks if derive else 0, len(arrivals.times)), gradient.dtype)
+    rows, counter = list_sources(arrivals, inputs, layer.share), WorkCounter(blocks)
+    layer.share(
+        lambda: reverse_blocks(
+            gradient,
+            layer.constants,
+            *layer.arrivals.parts,
+            *layer.spikes,
+            charges,
+            silent,
+            *rows,
+            layer.weights,
+            down,
+            update,
+            counter,
+        )
+    )
+    return down
+
+
+def list_sources(arrivals: Arrivals, inputs: int, share: Share) -> Sources:
+    """What `reverse_blocks` takes about the source neurons of the arrivals; see ``list_rows``."""
+    n, units = len(arrivals.times), len(arrivals)
+    rows, ends, when, last = (np.empty(n, np.int32) for _ in range(4))
+    sources = rows, np.empty(units, np.int64), ends, when, last, np.empty(units, np.int64)
+    counter = WorkCounter(units)
+    share(lambda: list_rows(arrivals.times, arrivals.neurons, arrivals.ptr, inputs, *sources, counter))
+    return sources
