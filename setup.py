@@ -7,6 +7,7 @@ again) and cythonized there.
 """
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -21,9 +22,8 @@ DEBUG = os.environ.get("EVENTSNN_DEBUG", "") == "1"
 # Contraction off: a fused multiply-add chosen by the compiler would make results depend on the build.
 FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
 
-# Modules that hold loops compiled for each instruction set. The others see the tables alone, so that a change
-# in a loop does not compile them again.
-WITH_LOOPS = ("block", "engine_clocked", "windows_state")
+# What a source names that it is compiled with: headers, and modules whose declarations it takes.
+NAMES = re.compile(r'"(\w+\.h)"|from eventsnn\._ext\.(\w+) cimport|from eventsnn\._ext cimport (\w+)')
 
 DIRECTIVES = {
     "language_level": 3,
@@ -55,20 +55,29 @@ def stage_sources() -> list[Path]:
     return list(staged.values())
 
 
+def find_headers(source: Path) -> list[str]:
+    """The headers that a module is compiled with: if none of them changes, it need not be compiled again."""
+    found, waiting = set(), [source, source.with_suffix(".pxd")]
+    while waiting:
+        path = waiting.pop()
+        if path not in found and path.exists():
+            found.add(path)
+            for header, *modules in NAMES.findall(path.read_text(encoding="utf-8")):
+                waiting += [PACKAGE / (header or f"{module}.pxd") for module in modules]
+    return sorted(str(path) for path in found if path.suffix == ".h")
+
+
 def list_extensions() -> list[Extension]:
     from Cython.Build import cythonize
 
-    staged = stage_sources()
-    headers = [path for path in staged if path.suffix == ".h"]
-    loops = ("_template", "_both", "_isa", "_copies")
     extensions = [
         Extension(
             f"eventsnn._ext.{path.stem}",
             [str(path)],
-            depends=[str(h) for h in headers if path.stem in WITH_LOOPS or not h.stem.endswith(loops)],
+            depends=find_headers(path),
             extra_compile_args=FLAGS,
         )
-        for path in staged
+        for path in stage_sources()
         if path.suffix == ".pyx"
     ]
     return cythonize(extensions, include_path=[str(STAGE)], compiler_directives=DIRECTIVES)
