@@ -5,9 +5,11 @@ A value is shown in part only: it may be as large as a file.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from numbers import Integral, Real
+from typing import Any
 
 from eventsnn._util.numbers import describe
 
@@ -25,6 +27,23 @@ def check_choice(name: str, value: object, choices: Collection[str], failure: Fa
     """Raise `failure` unless `value` is one of some texts."""
     if not isinstance(value, str) or value not in choices:
         raise failure(f"{name} must be one of {', '.join(choices)}, got {describe(value)}")
+
+
+def find_parameters(make: Callable[..., Any], skip: int = 0) -> tuple[list[str], bool]:
+    """Names of the parameters of a function or class after the first `skip`, and whether it takes others."""
+    found = list(inspect.signature(make).parameters.values())[skip:]
+    named = [one.name for one in found if one.kind is not one.VAR_KEYWORD]
+    return named, len(named) < len(found)
+
+
+def check_parameters(
+    what: str, make: Callable[..., Any], given: Iterable[str], failure: Failure, skip: int = 0
+) -> None:
+    """Raise `failure` for a name that is no parameter of a function or class; lists those after `skip`."""
+    known, more = find_parameters(make, skip)
+    for name in given:
+        if name not in known and not more:
+            raise failure(f"{what}: unknown field {name!r}; there are {', '.join(known) or 'none'}")
 
 
 def check_time(name: str, value: object, failure: Failure, *, infinite: bool = False) -> float:

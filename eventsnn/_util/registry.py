@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, cast
 
 from eventsnn._util.numbers import describe
@@ -70,17 +71,39 @@ class Registry(Generic[T]):
 
     def get(self, name: Any) -> T:
         """What a name stands for; the error of an unknown one lists those there are."""
+        entry = self.find(name)
+        if entry is None:
+            names = ", ".join((*self.extra, *self.names()))
+            raise self._failure(f"{self.field} must be one of {names}, got {describe(name)}")
+        return entry
+
+    def find(self, name: Any) -> T | None:
+        """What a name stands for, or None."""
         entry = self._entries.get(name) if isinstance(name, str) else None
         if entry is None:
-            entry = next((point.load() for point in self._points() if point.name == name), None)
-            if entry is None:
-                names = ", ".join((*self.extra, *self.names()))
-                raise self._failure(f"{self.field} must be one of {names}, got {describe(name)}")
-            self._entries[name] = entry
+            point = next((point for point in self._points() if point.name == name), None)
+            if point is None:
+                return None
+            entry = self._entries[name] = self._load(point)
         elif isinstance(entry, str):
             module, _, attribute = entry.partition(":")
-            entry = self._entries[name] = getattr(import_module(module), attribute)
+            entry = self._entries[name] = attrgetter(attribute)(import_module(module))
         return cast(T, entry)
+
+    def values(self, others: bool = True) -> tuple[T, ...]:
+        """All entries, those of other packages last; without `others` those of `known`."""
+        return tuple(self.get(name) for name in (self.names() if others else self.known))
+
+    def _load(self, point: Any) -> Any:
+        """What an entry point stands for; a package that cannot be imported is named."""
+        try:
+            return point.load()
+        except Exception as error:
+            package = getattr(point.dist, "name", "another package")
+            raise self._failure(
+                f"{self.what} {point.name!r} of {package} cannot be imported from {point.value}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def _points(self) -> tuple[Any, ...]:
         if self.group is None:

@@ -1,9 +1,10 @@
-"""``eventsnn encode``: a folder of sound files becomes one file of spikes."""
+"""``eventsnn encode``: sounds or images become one file of spikes."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,9 +12,14 @@ from eventsnn.cli.common import (
     FILE,
     format_size,
     json_option,
+    limit_option,
     note_skipped,
+    open_images,
     report,
+    seed_option,
+    split_option,
 )
+from eventsnn.cli.named import Setting
 from eventsnn.cli.output import output_argument, refuse_overwriting
 from eventsnn.cli.reading import bad_files_option
 
@@ -22,17 +28,26 @@ from eventsnn.cli.reading import bad_files_option
 @click.argument("folder", type=FILE, metavar="DIR")
 @output_argument("SET.esp", "The file to write.")
 @click.option(
-    "--corpus",
-    type=click.Choice(["fsdd", "ti46-digits", "ti46-letters"]),
-    default="fsdd",
-    show_default=True,
-    help="Naming scheme of the files.",
+    "--encoder",
+    metavar="NAME",
+    help="For sounds: speech (the default). For images: bernoulli (the default), poisson or latency. Or one "
+    "of another package.",
 )
 @click.option(
-    "--split",
-    type=click.Choice(["train", "test"], case_sensitive=False),
-    help="Part of the corpus' own division; both by default.",
+    "--set",
+    "settings",
+    type=Setting("setting", "rate_hz=100"),
+    multiple=True,
+    help="A setting of the encoder; repeatable.",
 )
+@seed_option(1, "Seed of encoders that draw.")
+@limit_option
+@click.option(
+    "--corpus",
+    type=click.Choice(["fsdd", "ti46-digits", "ti46-letters"]),
+    help="Sounds only: naming scheme of the files; fsdd by default.",
+)
+@split_option("Part of the corpus' own division, both by default; for images, train by default.")
 @click.option("--speaker", "speakers", multiple=True, metavar="NAME", help="This speaker only; repeatable.")
 @click.option("--without", multiple=True, metavar="NAME", help="Leave this speaker out; repeatable.")
 @bad_files_option
@@ -40,46 +55,53 @@ from eventsnn.cli.reading import bad_files_option
 def encode(
     folder: Path,
     out: Path,
-    corpus: str,
+    encoder: str | None,
+    settings: tuple[tuple[str, Any], ...],
+    seed: int,
+    limit: int | None,
+    corpus: str | None,
     split: str | None,
     speakers: tuple[str, ...],
     without: tuple[str, ...],
     bad_files: str,
     as_json: bool,
 ) -> None:
-    """Turn a folder of spoken words (.wav) into spikes.
+    """Turn a folder of sounds or images into spikes.
 
-    Writes one file, which train and evaluate accept in place of a folder of recordings.
+    Sounds are spoken words (.wav), images are IDX files (MNIST). Writes one file, which train and evaluate
+    accept in place of a folder of recordings.
 
     Each sound goes through Lyon's cochlea (78 channels, frames of 10 ms) and Ben's spiker algorithm. Sample
     rates can be 8, 12.5, 16 and 20 kHz; class and speaker come from the file names. Nothing is random: the
-    same sounds give the same bits.
+    same sounds give the same bits. The spikes of images are drawn once, here; train and evaluate draw them
+    anew where they are given the images themselves.
 
     \b
     Example:
       eventsnn encode recordings train.esp --split train
-      eventsnn encode recordings test.esp --split test
       eventsnn encode recordings others.esp --without jackson
+      eventsnn encode mnist digits.esp --encoder latency --set last_ms=50 --limit 1000
     """
-    from eventsnn.data import Speech
     from eventsnn.data import pack as write_pack
+    from eventsnn.encode.named import make_encoder
     from eventsnn.train.progress import progress_bar
 
     start = time.perf_counter()
-    source = Speech(
-        folder,
-        corpus,
-        part=split.lower() if split else None,  # type: ignore[arg-type]
-        speakers=speakers or None,
-        without=without,
-        bad_files=bad_files,  # type: ignore[arg-type]
-    )
+    options = dict(settings)
+    coder = make_encoder(encoder or "bernoulli", "values", options) if _holds_images(folder) else None
+    source = open_images(folder, split=split, otherwise="train", limit=limit, coder=coder, seed=seed)
+    if source is None:
+        source = _open_sounds(
+            folder, encoder or "speech", options, corpus, split, speakers, without, bad_files
+        )
+    elif corpus or speakers or without:
+        raise click.UsageError(f"--corpus, --speaker and --without are for sounds; {folder} holds images.")
     refuse_overwriting("SET.esp", out, [folder, *source.paths])
     with progress_bar(len(source), "encoding", True) as bar:
         events = write_pack(source, out, progress=bar.update)
     note_skipped(source.skipped)
     n = len(source) - len(source.skipped)
-    heard = sorted({utterance.speaker for utterance in source.utterances})
+    heard = sorted({utterance.speaker for utterance in getattr(source, "utterances", ())})
     result = {
         "out": str(out),
         "recordings": n,
@@ -90,9 +112,37 @@ def encode(
         "skipped": len(source.skipped),
         "seconds": time.perf_counter() - start,
     }
-    report(
-        result,
-        f"{n} recordings of {', '.join(heard)}; {events:,} events, "
-        f"sensor {format_size(source.sensor_size)}: {out}",
-        as_json,
+    what = f"{n} recordings of {', '.join(heard)}" if heard else f"{n} images"
+    report(result, f"{what}; {events:,} events, sensor {format_size(source.sensor_size)}: {out}", as_json)
+
+
+def _holds_images(folder: Path) -> bool:
+    from eventsnn.data.images import is_idx
+
+    return is_idx(folder)
+
+
+def _open_sounds(
+    folder: Path,
+    encoder: str,
+    options: dict[str, Any],
+    corpus: str | None,
+    split: str | None,
+    speakers: tuple[str, ...],
+    without: tuple[str, ...],
+    bad_files: str,
+) -> Any:
+    """The sounds of a folder as a data set."""
+    from eventsnn.data import Speech
+    from eventsnn.encode.named import find_encoder, make_encoder
+
+    find_encoder(encoder, "sound")
+    return Speech(
+        folder,
+        corpus or "fsdd",
+        part=split.lower() if split else None,  # type: ignore[arg-type]
+        speakers=speakers or None,
+        without=without,
+        encoder=lambda rate: make_encoder(encoder, "sound", options, rate),
+        bad_files=bad_files,  # type: ignore[arg-type]
     )

@@ -28,6 +28,7 @@ from eventsnn.cli.common import (
     step_option,
     threads_option,
 )
+from eventsnn.cli.named import open_named, source_options
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_saved
 
@@ -44,6 +45,7 @@ from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_s
 @split_option("Part of DIR, if it holds both; for images, the test images by default.")
 @label_from_option
 @limit_option
+@source_options
 @per_class_option
 @seed_option(1, "Seed of the coding of images, and of --per-class.")
 @engine_option(
@@ -75,6 +77,8 @@ def evaluate(
     split: str | None,
     label_from: str | None,
     limit: int | None,
+    source: str | None,
+    settings: tuple[tuple[str, Any], ...],
     per_class: int | None,
     seed: int,
     engine: str,
@@ -109,19 +113,20 @@ def evaluate(
         refuse_overwriting("--predictions", predictions, [model, data])
     network = Network.load(model)
     coder = read_coder(model)
-    source = open_images(data, split=split, otherwise="test", limit=limit, coder=coder, seed=seed)
-    if source is None:
+    chosen: dict[str, Any] = {"split": split, "label_from": label_from, "bad_files": bad_files}
+    coding: dict[str, Any] = {"limit": limit, "coder": coder, "seed": seed}
+    recordings = open_named(source, settings, data, reading=reading, **chosen, **coding)
+    if recordings is None:
+        recordings = open_images(data, split=split, otherwise="test", **coding)
+        if recordings is not None:
+            refuse(reading, f"is for recordings; {data} holds images.")
+    if recordings is None:
         saved = reading if data.is_file() else with_saved(model, reading)
-        size = network.input.sensor_size
-        source = open_source(
-            data, split=split, label_from=label_from, reading=saved, bad_files=bad_files, size=size
-        )
-    else:
-        refuse(reading, f"is for recordings; {data} holds images.")
-    refuse_overwriting("--predictions", predictions, source.paths)
+        recordings = open_source(data, reading=saved, size=network.input.sensor_size, **chosen)
+    refuse_overwriting("--predictions", predictions, recordings.paths)
     outcome = count_decisions(
         network,
-        source,
+        recordings,
         engine=engine,
         step_ms=step_ms,
         duration_ms=duration_ms,
@@ -132,9 +137,10 @@ def evaluate(
         threads=threads,
         progress=True,
     )
-    note_skipped(source.skipped)
-    classes = outcome.classes or source.classes
-    result = {**outcome.to_dict(), "model": str(model), "data": source.root, "classes": list(classes)}
+    note_skipped(recordings.skipped)
+    classes = outcome.classes or recordings.classes
+    root = getattr(recordings, "root", str(data))
+    result = {**outcome.to_dict(), "model": str(model), "data": root, "classes": list(classes)}
     text = format_evaluation(result)
     if predictions is not None:
         outcome.predictions.save(predictions)
@@ -144,13 +150,13 @@ def evaluate(
 
 
 def read_coder(model: Path) -> Any:
-    """The `Bernoulli` with which a model was trained on images; None if it was not."""
-    from eventsnn.encode import Bernoulli
+    """The encoder with which a model was trained on images; None if it was not."""
+    from eventsnn.encode.named import encoder_from_table
     from eventsnn.model.file import read_attribute
 
     training = json.loads(read_attribute(model, "training") or "{}")
     coder = (training.get("config", {}).get("training_set") or {}).get("coder")
-    return None if coder is None else Bernoulli(**coder)
+    return None if coder is None else encoder_from_table(coder)
 
 
 def format_evaluation(result: dict[str, Any]) -> str:

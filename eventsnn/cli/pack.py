@@ -18,6 +18,7 @@ from eventsnn.cli.common import (
     report,
     split_option,
 )
+from eventsnn.cli.named import open_named, source_options
 from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options
 
@@ -27,6 +28,7 @@ from eventsnn.cli.reading import ReadingCommand, reading_options
 @output_argument("SET.esp", "The file to write.")
 @split_option("Which part of DIR, where it holds both.")
 @label_from_option
+@source_options
 @reading_options(sensor="what the files say, else the smallest that holds all,", on_cut="error", files=True)
 @json_option
 def pack(
@@ -34,6 +36,8 @@ def pack(
     out: Path,
     split: str | None,
     label_from: str | None,
+    source: str | None,
+    settings: tuple[tuple[str, Any], ...],
     reading: dict[str, Any],
     bad_files: str,
     as_json: bool,
@@ -53,22 +57,30 @@ def pack(
     from eventsnn.train.progress import progress_bar
 
     start = time.perf_counter()
-    source = open_source(folder, split=split, label_from=label_from, reading=reading, bad_files=bad_files)
-    refuse_overwriting("SET.esp", out, [folder, *source.paths])
-    with progress_bar(len(source), "packing", True) as bar:
-        events = write_pack(source, out, progress=bar.update)
-    note_skipped(source.skipped)
-    n, size = len(source) - len(source.skipped), out.stat().st_size
+    given: dict[str, Any] = {
+        "split": split,
+        "label_from": label_from,
+        "reading": reading,
+        "bad_files": bad_files,
+    }
+    recordings = open_named(source, settings, folder, **given)
+    if recordings is None:
+        recordings = open_source(folder, **given)
+    refuse_overwriting("SET.esp", out, [folder, *recordings.paths])
+    with progress_bar(len(recordings), "packing", True) as bar:
+        events = write_pack(recordings, out, progress=bar.update)
+    note_skipped(recordings.skipped)
+    n, size = len(recordings) - len(recordings.skipped), out.stat().st_size
     result = {
         "out": str(out),
         "recordings": n,
         "events": events,
         "bytes": size,
-        "sensor": list(source.sensor_size),
-        "skipped": len(source.skipped),
+        "sensor": list(recordings.sensor_size),
+        "skipped": len(recordings.skipped),
         "seconds": time.perf_counter() - start,
     }
-    sensor_text = format_size(source.sensor_size)
+    sensor_text = format_size(recordings.sensor_size)
     report(
         result,
         f"{n} recordings, {events:,} events, sensor {sensor_text}: {out}, {size / 1e6:,.1f} MB",

@@ -75,7 +75,7 @@ class Milliseconds(click.ParamType):
         except ValueError:
             from eventsnn.events.formats import FORMATS
 
-            known = str(value) in {known.name for known in FORMATS}
+            known = str(value) in FORMATS.names()
             hint = f"; for the format of a recording write --format {value}" if known else ""
             self.fail(f"{value!r} is no time in milliseconds{hint}", param, ctx)
 

@@ -30,28 +30,12 @@ from eventsnn.cli.common import (
     step_option,
     threads_option,
 )
+from eventsnn.cli.named import Setting, open_named, source_options
 from eventsnn.cli.reading import NAMES as READING
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, spell
 
 if TYPE_CHECKING:
     from eventsnn.train.experiment import Experiment
-
-
-class AugmentOption(click.ParamType):
-    """``elastic=13.4``: a name and a number; whether there is such a field is the experiment's to say."""
-
-    name = "NAME=VALUE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, tuple):
-            return value
-        name, _, number = str(value).partition("=")
-        try:
-            return name.strip(), int(number) if number.strip().isdecimal() else float(number)
-        except ValueError:
-            self.fail(
-                f"{value!r} is no augmentation; write a name and a number, such as elastic=13.4", param, ctx
-            )
 
 
 @click.command(cls=ReadingCommand)
@@ -79,6 +63,7 @@ class AugmentOption(click.ParamType):
 @split_option("For a folder of IDX files: the images to train on; train by default.")
 @label_from_option
 @limit_option
+@source_options
 @click.option(
     "--out",
     type=FILE,
@@ -103,7 +88,7 @@ class AugmentOption(click.ParamType):
 @seed_option(None, "Override the experiment's seed of weights, validation, order, augmentation and coding.")
 @click.option(
     "--augment",
-    type=AugmentOption(),
+    type=Setting("augmentation", "elastic=13.4", numbers=True),
     multiple=True,
     metavar="NAME=VALUE",
     help="Override a field of the experiment; repeatable: shift, drop, time_scale, elastic, smoothing, "
@@ -129,6 +114,8 @@ def train(
     split: str | None,
     label_from: str | None,
     limit: int | None,
+    source: str | None,
+    settings: tuple[tuple[str, Any], ...],
     out: Path | None,
     overwrite: bool,
     engine: str | None,
@@ -172,12 +159,18 @@ def train(
     weights = sum(array.size for array in network.weights.values())
     coding = {"coder": plan.coding, "seed": plan.training.seed if seed is None else seed}
     recordings = Recordings(plan, reading, bad_files, network.input.sensor_size, label_from)
-    data = open_images(training, split=split, otherwise="train", limit=limit, **coding)
+    data = recordings.open_named(source, settings, training, split=split, limit=limit, **coding)
+    if data is None:
+        data = open_images(training, split=split, otherwise="train", limit=limit, **coding)
+        if data is not None:
+            refuse(reading, f"is for recordings; {training} holds images.")
     if data is None:
         data = recordings.open_training(training, split)
-    else:
-        refuse(reading, f"is for recordings; {training} holds images.")
-    valid_data = None if valid is None else open_validation(valid, recordings, coding)
+    valid_data = None
+    if valid is not None:
+        valid_data = recordings.open_named(source, settings, valid, **coding)
+        if valid_data is None:
+            valid_data = open_validation(valid, recordings, coding)
     temporary = out is None
     out = Path(tempfile.mkdtemp(prefix="eventsnn-run-")) if out is None else out
     try:
@@ -224,9 +217,21 @@ class Recordings:
     size: tuple[int, int, int]
     label_from: str | None
 
+    @property
+    def _planned(self) -> dict[str, Any]:
+        return {**self.plan.reading.given()}
+
+    def open_named(
+        self, source: str | None, settings: tuple[tuple[str, Any], ...], root: Path, **given: Any
+    ) -> Any:
+        """The data set of a named source; None without a name."""
+        reading = {**self._planned, **self.reading}
+        given |= {"reading": reading, "bad_files": self.bad_files, "label_from": self.label_from}
+        return open_named(source, settings, root, **given)
+
     def open(self, root: Path, split: str | None = None) -> Any:
         """Recordings of a folder, or a packed file."""
-        planned: dict[str, Any] = {**self.plan.reading.given()}
+        planned = self._planned
         return open_source(
             root,
             reading={**planned, **self.reading},
@@ -274,6 +279,7 @@ def _write_command(out: Path) -> None:
         "split",
         "label_from",
         "limit",
+        "source",
         "valid_fraction",
         "engine",
         "step_ms",
@@ -291,8 +297,9 @@ def _write_command(out: Path) -> None:
     if parameters["start_from"] is not None:  # models are called alike: their folder says which
         model = parameters["start_from"]
         words += ["--start-from", f"{model.absolute().parent.name}/{model.name}"]
-    for name, value in parameters["augment"]:
-        words += ["--augment", f"{name}={value}"]
+    for option, given in (("--set", parameters["settings"]), ("--augment", parameters["augment"])):
+        for name, value in given:
+            words += [option, f"{name}={value}"]
     write_text(out / "command.txt", shlex.join(words) + "\n")
 
 

@@ -10,6 +10,7 @@ from eventsnn.data.folder import Folder
 from eventsnn.data.idx import load_idx, read_idx
 from eventsnn.data.images import Images
 from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
+from eventsnn.data.named import SOURCES, open_source
 from eventsnn.data.nmnist import NMNIST
 from eventsnn.data.packed import Packed, pack
 from eventsnn.data.source import LabelledSource
@@ -24,6 +25,7 @@ __all__ = [
     "DIGITS_CAMERA",
     "NMNIST",
     "PUBLIC_SETS",
+    "SOURCES",
     "Augmentation",
     "Distortion",
     "Folder",
@@ -40,6 +42,7 @@ __all__ = [
     "k_fold",
     "load_digits",
     "load_idx",
+    "open_source",
     "pack",
     "read_idx",
     "split_validation",

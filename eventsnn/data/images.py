@@ -1,6 +1,7 @@
 """Labelled images as a data set, whose spikes are drawn anew in every epoch.
 
-Training uses the kernel ``cython_ext/encode/coding.pyx``; `Images.stream` is its twin, with the same bits.
+Training draws those of `Bernoulli` with the kernel ``cython_ext/encode/coding.pyx``; `Images.stream` is its
+twin, with the same bits. Other encoders run as they are.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.coding import code_images
-from eventsnn._ext.records import Records
+from eventsnn._ext.records import Records, from_events
 from eventsnn.data.distort import Distortion
 from eventsnn.data.draws import CODE, DISTORT, draw, draw_many, make_key, threshold
 from eventsnn.data.idx import Split, find_idx, read_labelled
 from eventsnn.data.memory import name_classes
 from eventsnn.data.source import Sliceable, describe
 from eventsnn.encode import Bernoulli
+from eventsnn.encode.named import Encoder, encode_sample, encoder_to_table
 from eventsnn.errors import TrainingError
 from eventsnn.events.packed_events import field_bits
 from eventsnn.events.stream import EventStream
@@ -31,7 +32,7 @@ _VALUES = 256
 
 
 class Images(Sliceable):
-    """Grey images with labels as recordings, coded by `Bernoulli`; a `LabelledSource`.
+    """Grey images with labels as recordings, coded by an encoder; a `LabelledSource`.
 
     Each input is a pixel, ``y * width + x``. Whether pixel k of image i spikes in step s of epoch e is a draw
     named by (seed, CODE, e, i, s * pixels + k), see `eventsnn.data.draws`: the same whatever batch or thread
@@ -43,8 +44,9 @@ class Images(Sliceable):
         0 is dark and never spikes; 255 is the value 1 of `Bernoulli`.
     labels : array_like of int, shape (n,)
         Class numbers, 0 or more.
-    coder : Bernoulli, optional
-        That of the HM2-BP authors by default: 400 steps of 1 ms, probability value / 5.5.
+    coder : Encoder, optional
+        An encoder of values, see `eventsnn.encode.ENCODERS`; by default the `Bernoulli` of the HM2-BP
+        authors: 400 steps of 1 ms, probability value / 5.5.
     seed : int
         Of the draws, 0 or more.
     name : str
@@ -63,7 +65,7 @@ class Images(Sliceable):
         images: npt.NDArray[np.uint8],
         labels: npt.ArrayLike,
         *,
-        coder: Bernoulli | None = None,
+        coder: Encoder | None = None,
         seed: int = 1,
         name: str = "image",
         classes: Sequence[str] | None = None,
@@ -93,8 +95,9 @@ class Images(Sliceable):
         y, x = np.divmod(np.arange(height * width, dtype=np.uint64), np.uint64(width))
         self._address = y << np.uint64(x_bits) | x
         self._address_bits = x_bits + y_bits + p_bits
+        scale = self.coder.scale if isinstance(self.coder, Bernoulli) else 0.0
         self._limits = np.array(
-            [threshold(value / (_VALUES - 1) * self.coder.scale) for value in range(_VALUES)], np.uint64
+            [threshold(value / (_VALUES - 1) * scale) for value in range(_VALUES)], np.uint64
         )
 
     @classmethod
@@ -104,7 +107,7 @@ class Images(Sliceable):
         split: str | None = None,
         *,
         limit: int | None = None,
-        coder: Bernoulli | None = None,
+        coder: Encoder | None = None,
         seed: int = 1,
     ) -> Images:
         """Read IDX files (MNIST, EMNIST, Fashion-MNIST), gzipped or not.
@@ -148,6 +151,8 @@ class Images(Sliceable):
     def stream(self, index: int, epoch: int = 0) -> EventStream:
         """Draw the spikes of image `index` in an epoch (counted from 0)."""
         index = range(len(self))[index]
+        if not isinstance(self.coder, Bernoulli):
+            return self._encode(self.images[index], index, epoch)
         image = self.images[index].ravel()
         key = make_key(self.seed, CODE, epoch, index)
         coins = draw_many(key, self.coder.steps * image.size) >> np.uint64(11)
@@ -170,8 +175,13 @@ class Images(Sliceable):
         self, indices: npt.NDArray[np.int64], epoch: int, distortion: Distortion | None = None
     ) -> Records:
         """Draw the spikes of some images in an epoch; see `CodedSource.code`."""
+        pixels = self.distorted(indices, epoch, distortion)
+        if not isinstance(self.coder, Bernoulli):
+            numbered = zip(pixels, indices.tolist(), strict=True)
+            streams = [self._encode(image, index, epoch) for image, index in numbered]
+            return from_events([np.ascontiguousarray(stream.events) for stream in streams])
         return code_images(
-            self.distorted(indices, epoch, distortion).reshape(len(indices), -1),
+            pixels.reshape(len(indices), -1),
             self._address,
             self._address_bits,
             self._keys(CODE, indices, epoch),
@@ -180,13 +190,25 @@ class Images(Sliceable):
             self.coder.step_us,
         )
 
+    def _encode(self, image: npt.NDArray[np.uint8], index: int, epoch: int) -> EventStream:
+        """An image through an encoder that has no kernel; TrainingError if its sensor is not the image's."""
+        seed = make_key(self.seed, CODE, epoch)
+        stream = encode_sample(self.coder, image / (_VALUES - 1), int(seed), index)
+        if tuple(stream.sensor_size) != self.sensor_size:
+            raise TrainingError(
+                f"{self.paths[index]}: encoder {type(self.coder).__name__} returns events of sensor "
+                f"{stream.sensor_size}, the image's is {self.sensor_size}"
+            )
+        return stream
+
     def _keys(self, purpose: int, indices: npt.NDArray[np.int64], epoch: int) -> npt.NDArray[np.uint64]:
         key = make_key(self.seed, purpose, epoch)
         return np.array([draw(key, index) for index in indices.tolist()], np.uint64)
 
     def facts(self) -> dict[str, Any]:
         """What a training run must find unchanged when it is resumed."""
-        return {"coder": asdict(self.coder), "seed": self.seed, "crc32": zlib.crc32(self.images.data)}
+        coder = encoder_to_table(self.coder)
+        return {"coder": coder, "seed": self.seed, "crc32": zlib.crc32(self.images.data)}
 
 
 def is_idx(path: str | os.PathLike[str]) -> bool:

@@ -38,8 +38,11 @@ _SHOWN = 6
 
 
 def recording_suffixes(everything: bool = False) -> tuple[str, ...]:
-    """Endings of the names of recordings; those that may be something else, too, with `everything`."""
-    known = dict.fromkeys(suffix for format in FORMATS for suffix in format.suffixes)
+    """Endings of the names of recordings.
+
+    With `everything` also those of other packages' formats, and those that other files may have.
+    """
+    known = dict.fromkeys(suffix for format in FORMATS.values(everything) for suffix in format.suffixes)
     return tuple(suffix for suffix in known if everything or suffix not in _NO_SAMPLES)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -118,8 +118,9 @@ class Speech(FileSource):
         A part of the corpus' own division; left out, both.
     speakers, without : collection of str, optional
         These speakers only; not these. Names as in the files, lower case.
-    encoder : SpeechEncoder, optional
-        Left out, `SpeechEncoder.for_rate` of the first file.
+    encoder : Encoder of sounds or callable, optional
+        An encoder, or what makes one from the sample rate of the first readable file, Hz; left out,
+        `SpeechEncoder.for_rate`.
     bad_files : {"error", "skip"}
         What `read_or_none` does with an unreadable recording, see `Folder`.
     on_bad : {"error", "skip"}, optional
@@ -131,7 +132,7 @@ class Speech(FileSource):
         By class, then speaker, then file name.
     paths, labels, classes, sensor_size
         As `LabelledSource` has them; a line of channels, one polarity.
-    encoder : SpeechEncoder
+    encoder : Encoder
 
     Raises
     ------
@@ -149,7 +150,7 @@ class Speech(FileSource):
         part: Part | None = None,
         speakers: Collection[str] | None = None,
         without: Collection[str] = (),
-        encoder: SpeechEncoder | None = None,
+        encoder: Any = None,
         bad_files: BadFiles | None = None,
         on_bad: str | None = None,
     ) -> None:
@@ -179,7 +180,8 @@ class Speech(FileSource):
         self.classes = kind.words
         labels = np.array([kind.words.index(u.word) for u in self.utterances], np.int64)
         super().__init__([u.path for u in self.utterances], labels, bad_files)
-        self.encoder = encoder or SpeechEncoder.for_rate(self._first_rate())
+        make = SpeechEncoder.for_rate if encoder is None else encoder
+        self.encoder = self._make_encoder(make) if callable(make) else make
         self.sensor_size = (self.encoder.channels, 1, 1)
 
     def stream(self, index: int) -> EventStream:
@@ -192,26 +194,25 @@ class Speech(FileSource):
         """
         path = self.paths[index]
         sound = read_sound(path)
-        if sound.rate != self.encoder.cochlea.sample_rate:
+        if sound.rate != self.encoder.sample_rate:
             raise EventFileError(
                 path,
                 f"has {sound.rate} samples a second, and the encoder is for "
-                f"{self.encoder.cochlea.sample_rate:g}; resample it",
+                f"{self.encoder.sample_rate:g}; resample it",
             )
-        return self.encoder.encode(sound.samples)
+        stream: EventStream = self.encoder.encode(sound.samples)
+        return stream
 
     def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
         """None: sounds have to be encoded."""
         return None
 
-    def _first_rate(self) -> int:
-        """Sample rate of the first readable file."""
+    def _make_encoder(self, make: Callable[[int], Any]) -> Any:
+        """The encoder for the first readable file."""
         problem: Exception | None = None
         for path in self.paths:
             try:
-                rate = read_sound(path).rate
-                SpeechEncoder.for_rate(rate)
-                return rate
+                return make(read_sound(path).rate)
             except EventFileError as error:
                 if self.bad_files == "error":
                     raise

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from eventsnn.encode.cochlea import Cochlea
     from eventsnn.encode.delta import Delta
     from eventsnn.encode.latency import Latency
+    from eventsnn.encode.named import ENCODERS, Encoder, make_encoder
     from eventsnn.encode.rate import Bernoulli, Poisson
     from eventsnn.encode.speech import SpeechEncoder
 
@@ -25,6 +26,7 @@ __getattr__ = on_demand(
         "Cochlea": "eventsnn.encode.cochlea",
         "Delta": "eventsnn.encode.delta",
         "Latency": "eventsnn.encode.latency",
+        **dict.fromkeys(("ENCODERS", "Encoder", "make_encoder"), "eventsnn.encode.named"),
         **dict.fromkeys(("Bernoulli", "Poisson"), "eventsnn.encode.rate"),
         "SpeechEncoder": "eventsnn.encode.speech",
     },
@@ -32,14 +34,17 @@ __getattr__ = on_demand(
 
 __all__ = [
     "BSA",
+    "ENCODERS",
     "Bernoulli",
     "Cochlea",
     "Delta",
+    "Encoder",
     "Latency",
     "Poisson",
     "SaccadeCamera",
     "Sound",
     "SpeechEncoder",
     "gaussian_kernel",
+    "make_encoder",
     "read_sound",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import InitVar, dataclass, field
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,9 @@ class BSA:
     (multiplicative form). The subtractive form with 0.6 and this kernel: Y. Jin, W. Zhang, P. Li: Hybrid
     macro/micro level backpropagation for training deep spiking neural networks, NeurIPS 2018.
     """
+
+    takes: ClassVar[str] = "signal"
+    random: ClassVar[bool] = False
 
     threshold: float | None = None
     form: Form = "subtractive"

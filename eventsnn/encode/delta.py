@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import InitVar, dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,9 @@ class Delta:
     M. Miskowicz: Send-on-delta concept: an event-based data reporting strategy, Sensors 6, 2006; it is what a
     pixel of an event camera does with the logarithm of its light.
     """
+
+    takes: ClassVar[str] = "signal"
+    random: ClassVar[bool] = False
 
     threshold: float
     step_us: int = 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import InitVar, dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,9 @@ class Latency:
     2001. The logarithmic law: J. J. Hopfield: Pattern recognition computation using action potential timing
     for stimulus representation, Nature 376, 1995.
     """
+
+    takes: ClassVar[str] = "values"
+    random: ClassVar[bool] = False
 
     first_us: int = 0
     last_us: int = 100_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import InitVar, dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,9 @@ class Bernoulli:
     Y. Jin, W. Zhang, P. Li: Hybrid macro/micro level backpropagation for training deep spiking neural
     networks, NeurIPS 2018; steps, length and scale (a pixel / 255 / 5.5) are those of its program for MNIST.
     """
+
+    takes: ClassVar[str] = "values"
+    random: ClassVar[bool] = True
 
     steps: int = 400
     scale: float = 1 / 5.5
@@ -113,6 +117,9 @@ class Poisson:
     D. Heeger: Poisson model of spike generation, 2000. Given their number, which is drawn first, the events
     of a Poisson process are independent and uniform over the interval.
     """
+
+    takes: ClassVar[str] = "values"
+    random: ClassVar[bool] = True
 
     duration_us: int = 400_000
     rate_hz: float = 180.0

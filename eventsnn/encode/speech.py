@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,9 @@ class SpeechEncoder:
     networks, NeurIPS 2018, and the configuration released with it (78 inputs, gain 2000, hold 10).
     """
 
+    takes: ClassVar[str] = "sound"
+    random: ClassVar[bool] = False
+
     cochlea: Cochlea = field(default_factory=Cochlea)
     bsa: BSA = field(default_factory=BSA)
     gain: float = 2000.0
@@ -88,6 +92,11 @@ class SpeechEncoder:
     def channels(self) -> int:
         """Number of channels."""
         return self.cochlea.channels
+
+    @property
+    def sample_rate(self) -> float:
+        """Samples a second of the sounds, Hz."""
+        return self.cochlea.sample_rate
 
     def signal(self, sound: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """What the spiker gets: the cochleagram of `sound` (samples,), scaled and held; (channels, steps)."""

@@ -1,4 +1,4 @@
-"""Motion of the images of N-MNIST, fitted to half of 1000 real recordings (benchmarks/studies/fit_camera.py)."""
+"""Motion of the images of N-MNIST, fitted to half of the real recordings (`studies/fit_camera`)."""
 
 from __future__ import annotations
 

@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from eventsnn._util.arguments import check_parameters
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import check_per_class
-from eventsnn.encode import Bernoulli
+from eventsnn.encode.named import Encoder, find_encoder
 from eventsnn.errors import EventSNNError, EventStreamError, NetworkError, SimulationError, TrainingError
 from eventsnn.events.reading import ReadingOptions
 from eventsnn.learn.optimisers import Optimiser
@@ -69,7 +70,7 @@ class Experiment:
         ``es.data.Folder(root, **experiment.reading.given())``.
     augmentation : Augmentation or None
     distortion : Distortion or None
-    coding : Bernoulli or None
+    coding : Encoder or None
         How images become spikes; for whoever opens the data, `run` takes it as it is.
     """
 
@@ -80,7 +81,7 @@ class Experiment:
     reading: ReadingOptions = field(default_factory=ReadingOptions)
     augmentation: Augmentation | None = None
     distortion: Distortion | None = None
-    coding: Bernoulli | None = None
+    coding: Encoder | None = None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Experiment:
@@ -129,7 +130,7 @@ class Experiment:
             distortion=_from_table(Distortion, table["distortion"], "distortion")
             if "distortion" in table
             else None,
-            coding=_from_table(Bernoulli, table["coding"], "coding") if "coding" in table else None,
+            coding=_read_coding(table["coding"]) if "coding" in table else None,
         )
         experiment.make_network()
         return experiment
@@ -245,9 +246,16 @@ def _read_reading(table: dict[str, Any]) -> ReadingOptions:
         raise TrainingError(f"reading: {error}") from None
 
 
+def _read_coding(table: dict[str, Any]) -> Encoder:
+    options = {"name": "bernoulli", **table}
+    try:
+        encoder = find_encoder(options.pop("name"), "values")
+    except SimulationError as error:
+        raise TrainingError(f"coding: {error}") from None
+    coding: Encoder = _from_table(encoder, options, "coding")
+    return coding
+
+
 def _from_table(cls: Any, table: dict[str, Any], name: str) -> Any:
-    known = list(inspect.signature(cls).parameters)
-    for key in table:
-        if key not in known:
-            raise TrainingError(f"{name}: unknown field {key!r}; there are {', '.join(known)}")
+    check_parameters(name, cls, table, TrainingError)
     return cls(**table)

@@ -35,7 +35,7 @@ from tests.events.helpers import random_stream
 from tests.events.streams_of_bytes import CASES
 
 SENSOR = (40, 30, 2)
-NAMES = [known.name for known in FORMATS]
+NAMES = [known.name for known in FORMATS.values()]
 HDF5 = ("shd", "dsec", "prophesee-h5", "hdf5", "packed-h5")
 SLOWEST = float(os.environ.get("EVENTSNN_FUZZ_SLOWEST", "20"))
 """Seconds of processor time for one file of some kilobytes, beyond which a reader hangs; of wall time ten

@@ -21,7 +21,7 @@ from tests.events.helpers import random_stream, streams
 from tests.events.streams_of_bytes import CASES
 from tests.real_data import real_data
 
-SUFFIX = {known.name: known.suffixes[0] for known in FORMATS}
+SUFFIX = {known.name: known.suffixes[0] for known in FORMATS.values()}
 WRITTEN = sorted(ENCODERS)
 
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from eventsnn.errors import EventFileError
+from eventsnn._util.registry import Registry
+from eventsnn.errors import EventFileError, EventSNNError
 from eventsnn.events.formats.aedat2 import AEDAT1, AEDAT2_DAVIS, AEDAT2_DVS128
 from eventsnn.events.formats.aedat3 import AEDAT3Encoder, AEDAT3Format
 from eventsnn.events.formats.aedat4 import AEDAT4Format
 from eventsnn.events.formats.arrays import NPY, NPZ, NPYEncoder, NPZEncoder
 from eventsnn.events.formats.atis import ATISFormat
-from eventsnn.events.formats.base import Encoder, EventFormat, Match, OnBad, Options, read_bytes
+from eventsnn.events.formats.base import (
+    Anomalies,
+    Encoder,
+    EventFormat,
+    Match,
+    OnBad,
+    Options,
+    Reader,
+    read_bytes,
+)
 from eventsnn.events.formats.dat import DATEncoder, DATFormat
 from eventsnn.events.formats.event_stream import ESEncoder, ESFormat
 from eventsnn.events.formats.evt2 import EVT2Encoder, EVT2Format, EVT21Format
@@ -25,9 +35,13 @@ from eventsnn.events.formats.shd import SHDFormat
 from eventsnn.events.formats.slayer import BS1Format
 from eventsnn.events.formats.stmnist import STMNISTFormat
 from eventsnn.events.formats.text import TextEncoder, TextFormat
+from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.stream import SensorSize
 
-FORMATS: tuple[EventFormat, ...] = (
+FORMATS: Registry[EventFormat] = Registry("format", "format", {}, EventSNNError, "eventsnn.formats")
+"""All formats that can be read, by name; other packages may add theirs."""
+
+for _format in (
     NMNISTFormat(),
     BS1Format(),
     ATISFormat(),
@@ -53,8 +67,8 @@ FORMATS: tuple[EventFormat, ...] = (
     TextFormat(),
     NPY,
     NPZ,
-)
-"""All formats that can be read."""
+):
+    FORMATS.register(_format.name, _format)
 
 ENCODERS: dict[str, Callable[[str | os.PathLike[str], SensorSize], Encoder]] = {
     "nmnist": NMNISTEncoder,
@@ -68,32 +82,49 @@ ENCODERS: dict[str, Callable[[str | os.PathLike[str], SensorSize], Encoder]] = {
     "npz": NPZEncoder,
     "packed-h5": PackedHDF5Encoder,
 }
-"""Formats that can be written, by name."""
+"""Formats that can be written, by name. A format of another package has a method `encoder` instead."""
 
 HEAD_BYTES = 1 << 14
 """How many of a file's first bytes are looked at to tell its format."""
 
-__all__ = ["ENCODERS", "FORMATS", "EventFormat", "Match", "OnBad", "Options", "find_format"]
+__all__ = [
+    "ENCODERS",
+    "FORMATS",
+    "Anomalies",
+    "Encoder",
+    "EventFormat",
+    "EventValidator",
+    "Match",
+    "OnBad",
+    "Options",
+    "Reader",
+    "find_format",
+]
 
 
 def find_format(path: str | os.PathLike[str], name: str | None = None) -> EventFormat:
     """The format called `name`, or the one that the file is of.
 
+    Formats of other packages are looked for where none of eventsnn's takes the file.
+
     Raises EventFileError if no format fits, or several do: then the text names them, and nothing is guessed.
     """
     if name is not None:
-        for candidate in FORMATS:
-            if candidate.name == name:
-                return candidate
-        raise EventFileError(path, f"unknown format {name!r}; known formats: {list_formats(FORMATS)}")
+        found = FORMATS.find(name)
+        if found is None:
+            raise EventFileError(
+                path, f"unknown format {name!r}; known formats: {list_formats(FORMATS.values())}"
+            )
+        return found
     head, text = read_bytes(path, HEAD_BYTES), os.fspath(path)
-    matches = [(candidate.sniff(head, text), candidate) for candidate in FORMATS]
-    best = max(match for match, _ in matches)
-    fitting = [candidate for match, candidate in matches if match == best]
+    best, fitting = _sniff(FORMATS.values(others=False), head, text)
+    if best == Match.NO:
+        best, fitting = _sniff(FORMATS.values(), head, text)
     if best == Match.NO:
         raise EventFileError(
             path,
-            f"not a known event format; known formats: {list_formats(FORMATS)}; pass format=... (--format)",
+            f"not a known event format; known formats: {list_formats(FORMATS.values())}; "
+            "pass format=... (--format)",
         )
     if len(fitting) > 1:
         names = " or ".join(candidate.name for candidate in fitting)
@@ -103,6 +134,13 @@ def find_format(path: str | os.PathLike[str], name: str | None = None) -> EventF
     return fitting[0]
 
 
+def _sniff(formats: Sequence[EventFormat], head: bytes, path: str) -> tuple[Match, list[EventFormat]]:
+    """The best match, and the formats that match as well."""
+    matches = [(candidate.sniff(head, path), candidate) for candidate in formats]
+    best = max(match for match, _ in matches)
+    return best, [candidate for match, candidate in matches if match == best]
+
+
 def find_encoder(path: str | os.PathLike[str], name: str | None, sensor: SensorSize) -> Encoder:
     """A writer of the format called `name`, or the one that the suffix of `path` says.
 
@@ -110,19 +148,33 @@ def find_encoder(path: str | os.PathLike[str], name: str | None, sensor: SensorS
     """
     if name is None:
         text = os.fspath(path).lower()
-        names = [f.name for f in FORMATS if f.name in ENCODERS and text.endswith(f.suffixes)]
+        names = _writers_of(text, others=False) or _writers_of(text)
         if len(names) > 1:
             raise EventFileError(
                 path, f"this ending stands for {' and '.join(names)}; pass format=... (--to) to choose one"
             )
         name = names[0] if names else ""
-    if name not in ENCODERS:
-        writable = list_formats(tuple(f for f in FORMATS if f.name in ENCODERS))
+    found = FORMATS.find(name)
+    writer = None if found is None else _writer(found)
+    if writer is None:
+        writable = list_formats([f for f in FORMATS.values() if _writer(f)])
         what = f"format {name!r} cannot be written" if name else "no format of this ending can be written"
         raise EventFileError(path, f"{what}; known formats: {writable}")
-    return ENCODERS[name](path, sensor)
+    return writer(path, sensor)
 
 
-def list_formats(formats: tuple[EventFormat, ...]) -> str:
+def _writers_of(path: str, others: bool = True) -> list[str]:
+    """Formats that can be written and have the ending of a path."""
+    return [
+        known.name for known in FORMATS.values(others) if _writer(known) and path.endswith(known.suffixes)
+    ]
+
+
+def _writer(known: EventFormat) -> Callable[[str | os.PathLike[str], SensorSize], Encoder] | None:
+    """What makes the writer of a format, or None if it can only be read."""
+    return ENCODERS.get(known.name) or getattr(known, "encoder", None)
+
+
+def list_formats(formats: Sequence[EventFormat]) -> str:
     """Names and suffixes, for texts."""
     return ", ".join(f"{known.name} ({', '.join(known.suffixes)})" for known in formats)
