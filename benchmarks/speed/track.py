@@ -4,7 +4,8 @@
     python benchmarks speed/track --against FOLDER   beside another build, in turns: the safest comparison
     python benchmarks speed/track --save             store the figures of this commit
 
-Workloads are those of `speed/figures`, each in a process of its own; a figure is the median of the repeats.
+Workloads are those of `speed/figures`, each in a process of its own; a figure is the least of the repeats,
+because other load only ever adds to processor time.
 Stored figures hold for one processor and lie in `speed/baselines.json`, one entry per processor and commit.
 The load of the machine moves them: the row `plain_numpy`, which does not use eventsnn, shows by how much.
 A build is a folder with eventsnn built in place, such as another checkout.
@@ -13,9 +14,9 @@ A build is a folder with eventsnn built in place, such as another checkout.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, command, describe_machine
+from common import command, describe_machine
 
 from speed.figures import FIGURES
 
@@ -69,10 +70,9 @@ def measure_all(names: Sequence[str], builds: Sequence[Path | None], repeats: in
 
 
 def summarise(runs: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Medians of processor time, wall time (s) and peak memory (MiB); least and largest processor time."""
-    cpu = [run["cpu"] for run in runs]
-    medians = {key: round(statistics.median(run[key] for run in runs), 6) for key in runs[0]}
-    return {**medians, "cpu_range": [round(min(cpu), 6), round(max(cpu), 6)]}
+    """Least processor time, wall time (s) and peak memory (MiB), and the processor times of all repeats."""
+    least = {key: round(min(run[key] for run in runs), 6) for key in runs[0]}
+    return {**least, "cpu_repeats": [round(run["cpu"], 6) for run in runs]}
 
 
 def table(now: Figures, before: Figures, title: str) -> str:
@@ -97,8 +97,11 @@ def table(now: Figures, before: Figures, title: str) -> str:
 
 
 def commit() -> str:
-    """Short name of the commit of this folder, with a + if files differ from it."""
-    git = ["git", "-C", str(ROOT)]
+    """Short name of the commit of the eventsnn that Python finds, with a + if files differ from it."""
+    found = importlib.util.find_spec("eventsnn")
+    if found is None or found.origin is None:
+        sys.exit("eventsnn cannot be imported")
+    git = ["git", "-C", str(Path(found.origin).parents[1])]
     name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     if name.returncode:
         return "unknown"

@@ -1,8 +1,8 @@
 """Speech to spikes: milliseconds of cochlea and encoder, and how well the spikes hold the cochleagram.
 
 Over the first recordings of a folder of WAV files (FSDD's): processor time per recording of the cochlea and
-of the BSA encoder, best of three rounds; the signal-to-error ratio of the decoded spikes; and, where the package
-`lyon` is installed, its time and the largest difference of its cochleagrams.
+of the BSA encoder, best of three rounds; the signal-to-error ratio of the decoded spikes; and, where the
+package `lyon` is installed, its time and the largest difference of its cochleagrams.
 """
 
 from __future__ import annotations

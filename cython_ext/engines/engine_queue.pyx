@@ -27,7 +27,7 @@ from eventsnn._ext.spikes cimport spikes_arrays, spikes_drop, spikes_free, spike
 
 
 cdef enum:
-    BIAS = -2             # eventsnn/model/layers.py
+    BIAS = -2             # eventsnn/model/layers/connection.py
     # How many neuron updates take as long as one search for a next spike, and as one look at a candidate.
     SEARCH = 128
     LOOK = 4

@@ -1,8 +1,8 @@
 """From recordings as they lie in files to the input of a mini-batch: read, augment, sort, without the GIL.
 
 Twins: eventsnn/data/draws.py (random numbers), eventsnn/data/augment.py (changes), eventsnn/events/origin.py (where
-time begins), eventsnn/train/batches.py `to_arrays` (order), eventsnn/events/formats/twin.py (5-byte
-records), eventsnn/data/packed.py (words).
+time begins), eventsnn/reference/prepare.py `to_arrays` (order), eventsnn/reference/decode_records.py (5-byte
+records), eventsnn/events/packed_events.py (64-bit words).
 """
 
 from libc.math cimport fabs, rint

@@ -1,4 +1,4 @@
-"""S-PSPs of clocked spikes, position by position. Twin: eventsnn/learn/clocked.py.
+"""S-PSPs of clocked spikes, position by position. Twin: eventsnn/reference/spsp_clocked.py.
 
 The authors' S-PSP of a pre-synaptic spike in step t on a post-synaptic one in step p, whose neuron was refractory until
 step l (1 at first), is k e^{-max(x - s, 0)/tau_s} (e^{-min(s, x)/tau_m} - e^{-min(s, x)/tau_s}) with s = p - l,

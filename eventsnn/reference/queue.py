@@ -44,7 +44,7 @@ class _Layer:
         self.neurons: list[int] = []
 
     def read(self, state: StateReader, horizon: float) -> dict[str, Any]:
-        """The attributes in `STATE` from a saved state, checked; see `streaming.Stream.restore`."""
+        """The attributes in `STATE` from a saved state, checked; see `Run.restore`."""
         shape, greatest = (len(self.u),), float(np.finfo(np.float64).max)
 
         def numbers(name: str, lowest: float = -math.inf, highest: float = math.inf, **more: bool) -> Any:
@@ -180,7 +180,7 @@ class QueueTwin:
         return state
 
     def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
-        """Take over a state that `save` returned for the same network; see `streaming.Stream`."""
+        """Take over a state that `save` returned for the same network; see `Run`."""
         queue = state.numbers("queue", (None, 3), np.float64, lowest=0.0)
         read = [layer.read(state.within(f"{n}/"), horizon) for n, layer in enumerate(self.layers)]
         for t, number, neuron in queue.tolist():
