@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from eventsnn.trace.explain import Explanation, explain
     from eventsnn.trace.reader import Trace
     from eventsnn.trace.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
+    from eventsnn.trace.sensitivity import Sensitivity, sensitivity
     from eventsnn.train.evaluate import Evaluation, evaluate
     from eventsnn.train.experiment import Experiment
     from eventsnn.train.trainer import TrainResult, train
@@ -69,6 +70,8 @@ __getattr__ = on_demand(
         "Explanation": "eventsnn.trace",
         "Trace": "eventsnn.trace",
         "explain": "eventsnn.trace",
+        "Sensitivity": "eventsnn.trace",
+        "sensitivity": "eventsnn.trace",
         "Simulation": "eventsnn.simulate",
         "simulate": "eventsnn.simulate.run",
         "Evaluation": "eventsnn.train.evaluate",
@@ -116,6 +119,7 @@ __all__ = [
     "Reservoir",
     "RunSettings",
     "SaccadeCamera",
+    "Sensitivity",
     "SilentOutputWarning",
     "Simulation",
     "SimulationError",
@@ -132,6 +136,7 @@ __all__ = [
     "k_fold",
     "open_events",
     "read",
+    "sensitivity",
     "simulate",
     "train",
     "write",

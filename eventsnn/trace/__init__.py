@@ -6,17 +6,21 @@ from eventsnn.trace.explain import Explanation, explain, format_explanation
 from eventsnn.trace.potential import membrane_potential
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.sample import Sample
+from eventsnn.trace.sensitivity import Sensitivity, format_sensitivity, sensitivity
 from eventsnn.trace.summary import format_summary, summarise
 from eventsnn.trace.writer import TraceWriter
 
 __all__ = [
     "Explanation",
     "Sample",
+    "Sensitivity",
     "Trace",
     "TraceWriter",
     "explain",
     "format_explanation",
+    "format_sensitivity",
     "format_summary",
     "membrane_potential",
+    "sensitivity",
     "summarise",
 ]

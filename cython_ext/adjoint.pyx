@@ -1,0 +1,216 @@
+"""Derivatives of spike times: the states of neurons at their spikes, and the adjoint sweep in reverse time.
+
+Twin: eventsnn/reference/sensitivity.py, which goes through all pairs of spikes instead. The formulas, and what the
+arrays are, stand in eventsnn/trace/adjoint.py, which prepares them. All is float64.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+# Kinds of synapses.
+cdef enum:
+    DENSE = 0    # all to all: a row of weights for each source neuron
+    SPARSE = 1   # those that exist, source neuron by source neuron
+    LATERAL = 2  # from every neuron to every other one of its layer, the one weight being minus a strength
+
+
+cdef class SynapseTable:
+    """Synapses of all projections, by source neuron, and the derivatives that the sweep collects for their weights.
+
+    Parameters
+    ----------
+    kinds : int32 (projections,)
+        0 dense, 1 sparse, 2 lateral.
+    sizes : int64 (projections,)
+        Neurons of the target.
+    starts : int64 (projections,)
+        Where the weights of source neuron 0 begin in `weights`; of a sparse one, where its pointer is in `ptr`.
+    weights, found : float64 (n,)
+        Weights, and what is collected for each. Of a lateral one: its strength, and the derivative by that.
+    ptr : int64
+        Sparse synapses of source neuron j are [ptr[start + j], ptr[start + j + 1]).
+    post : int32
+        Target neuron of each sparse synapse, numbered as `weights` are.
+    """
+
+    cdef const int32_t[::1] kinds
+    cdef const int64_t[::1] sizes
+    cdef const int64_t[::1] starts
+    cdef const double[::1] weights
+    cdef double[::1] found
+    cdef const int64_t[::1] ptr
+    cdef const int32_t[::1] post
+
+    def __init__(self, const int32_t[::1] kinds, const int64_t[::1] sizes, const int64_t[::1] starts,
+                 const double[::1] weights, double[::1] found, const int64_t[::1] ptr, const int32_t[::1] post):
+        self.kinds, self.sizes, self.starts = kinds, sizes, starts
+        self.weights, self.found, self.ptr, self.post = weights, found, ptr, post
+
+    cdef void act(self, int64_t p, int64_t pre, double* current) noexcept nogil:
+        """A spike of source neuron `pre` arrives at the currents (post,)."""
+        cdef int64_t n, k, at = self.starts[p], size = self.sizes[p]
+        cdef double own
+        if self.kinds[p] == DENSE:
+            at += pre * size
+            for n in range(size):
+                current[n] += self.weights[at + n]
+        elif self.kinds[p] == SPARSE:
+            for k in range(self.ptr[at + pre], self.ptr[at + pre + 1]):
+                current[self.post[k]] += self.weights[k]
+        else:
+            own = current[pre]
+            for n in range(size):
+                current[n] -= self.weights[at]
+            current[pre] = own
+
+    cdef void pull(self, int64_t p, int64_t pre, const double* per_weight, const double* per_time,
+                   double* strength, double* time) noexcept nogil:
+        """Collect `per_weight` (post,) for the weights of `pre`; both arrays, summed with the weights."""
+        cdef int64_t n, k, at = self.starts[p], size = self.sizes[p]
+        cdef double by_weight = 0.0, by_time = 0.0
+        if self.kinds[p] == DENSE:
+            at += pre * size
+            for n in range(size):
+                self.found[at + n] += per_weight[n]
+                by_weight += self.weights[at + n] * per_weight[n]
+                by_time += self.weights[at + n] * per_time[n]
+        elif self.kinds[p] == SPARSE:
+            for k in range(self.ptr[at + pre], self.ptr[at + pre + 1]):
+                n = self.post[k]
+                self.found[k] += per_weight[n]
+                by_weight += self.weights[k] * per_weight[n]
+                by_time += self.weights[k] * per_time[n]
+        else:
+            for n in range(size):
+                if n != pre:
+                    by_weight -= per_weight[n]
+                    by_time -= per_time[n]
+            self.found[at] += by_weight
+            by_weight *= self.weights[at]
+            by_time *= self.weights[at]
+        strength[0] = by_weight
+        time[0] = by_time
+
+
+def read_states(SynapseTable synapses, int64_t size, const int32_t[::1] projection, const int32_t[::1] pre,
+                const double[:, ::1] steps, const int64_t[::1] ends, const int32_t[::1] neurons,
+                double[::1] free, double[::1] current, double[:, ::1] out, int64_t start, int64_t stop):
+    """Free PSP V and synaptic current I of a layer's neurons, just after the arrivals start .. stop - 1.
+
+    Parameters
+    ----------
+    size : int
+        Neurons of the layer.
+    projection, pre : int32 (arrivals,)
+        Of each arrival at the layer, in order of time.
+    steps : float64 (arrivals, 3)
+        Propagators (a, h, b) from each arrival to the next.
+    ends : int64 (arrivals,)
+        Points [ends[k - 1], ends[k]) are to be read after arrival k; those before ends[-1] of the first arrival
+        come before all arrivals.
+    neurons : int32 (points,)
+        Neuron of each point.
+    free, current : float64 (size,)
+        The state, zero before the first arrival.
+    out : float64 (2, points)
+        V and I at the last arrival before each point.
+    """
+    cdef int64_t k, n, point
+    cdef double a, h, b
+    with nogil:
+        for k in range(start, stop):
+            if k > 0:
+                a, h, b = steps[k - 1, 0], steps[k - 1, 1], steps[k - 1, 2]
+                if a != 1.0 or h != 0.0:
+                    for n in range(size):
+                        free[n] = free[n] * a + current[n] * h
+                        current[n] = current[n] * b
+            synapses.act(projection[k], pre[k], &current[0])
+            for point in range(ends[k], ends[k + 1]):
+                out[0, point] = free[neurons[point]]
+                out[1, point] = current[neurons[point]]
+
+
+def sweep_back(SynapseTable synapses, const int32_t[::1] codes, const int64_t[::1] rows,
+               const int64_t[:, ::1] layers, const double[::1] tau_s,
+               const int32_t[::1] projection, const int64_t[::1] source, const int32_t[::1] pre,
+               const double[:, ::1] steps,
+               const int32_t[::1] neurons, const int64_t[:, ::1] places, const double[:, ::1] factors,
+               double[:, ::1] state, uint8_t[::1] charged, int64_t[::1] pending, int64_t[::1] following,
+               double[:, ::1] charges, double[::1] totals, double[::1] strengths, double[::1] delays,
+               int64_t start, int64_t stop):
+    """Go back in time through the items start .. stop - 1: arrivals and spikes.
+
+    Parameters
+    ----------
+    codes : int32 (items,), rows : int64 (items,)
+        Arrival `rows` if codes is a layer, spike `rows` of layer ~codes otherwise; in reverse order of time.
+    layers : int64 (layers, 2)
+        Where the neurons of each layer begin in `state`, and their number.
+    tau_s : float64 (layers,), ms
+    projection, source, pre : (arrivals,)
+        Of each arrival; `source` is the place of its spike in `totals`.
+    steps : float64 (arrivals, 3)
+        Propagators (a, h, b) from each arrival to the layer's next, which the state moves back by.
+    neurons : int32 (spikes,)
+    places : int64 (spikes, 3)
+        The arrival before the spike, the arrival before the end of the refractory period that precedes it, the
+        neuron's spike before; -1: there is none.
+    factors : float64 (spikes, 5)
+        Of the spike's total: what it adds to P and G at the first of these arrivals, at the second, and to the
+        total of the spike before.
+    state : float64 (3, neurons)
+        P, G and G - P of all layers; charged : uint8 (layers,), whether any is not 0.
+    pending : int64 (arrivals,), following : int64 (2 spikes,), charges : float64 (2 spikes, 2)
+        Lists of charges that wait for their arrival: number 2 k and 2 k + 1 are those of spike k. -1 ends a list.
+    totals : float64 (spikes and input events,)
+        Derivatives with respect to their times.
+    strengths : float64, like totals
+        The same with respect to a factor on all their synapses.
+    delays : float64 (projections,)
+    """
+    cdef int64_t item, k, n, at, first, size
+    cdef int32_t layer
+    cdef double total, a, h, b, strength, time
+    cdef double* ahead
+    cdef double* response
+    cdef double* rising
+    with nogil:
+        for item in range(start, stop):
+            layer, k = codes[item], rows[item]
+            if layer < 0:
+                total = totals[k]
+                if total == 0.0:
+                    continue
+                charged[~layer] = 1
+                for n in range(2):
+                    at = places[k, n]
+                    if at >= 0:
+                        charges[2 * k + n, 0] = total * factors[k, 2 * n]
+                        charges[2 * k + n, 1] = total * factors[k, 2 * n + 1]
+                        following[2 * k + n] = pending[at]
+                        pending[at] = 2 * k + n
+                if places[k, 2] >= 0:
+                    totals[places[k, 2]] += total * factors[k, 4]
+                continue
+            if not charged[layer]:
+                continue
+            first, size = layers[layer, 0], layers[layer, 1]
+            ahead, response, rising = &state[0, first], &state[1, first], &state[2, first]
+            a, h, b = steps[k, 0], steps[k, 1], steps[k, 2]
+            if a != 1.0 or h != 0.0:
+                for n in range(size):
+                    response[n] = response[n] * b + ahead[n] * h
+                    ahead[n] = ahead[n] * a
+            at = pending[k]
+            while at >= 0:
+                n = neurons[at // 2]
+                ahead[n] += charges[at, 0]
+                response[n] += charges[at, 1]
+                at = following[at]
+            for n in range(size):
+                rising[n] = response[n] - ahead[n]
+            synapses.pull(projection[k], pre[k], response, rising, &strength, &time)
+            time /= tau_s[layer]
+            totals[source[k]] += time
+            strengths[source[k]] += strength
+            delays[projection[k]] += time

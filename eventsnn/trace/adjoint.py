@@ -1,0 +1,182 @@
+"""The adjoint sweep: derivatives of spike times with respect to all that came before, in reverse time.
+
+It computes what `eventsnn.reference.sensitivity` does, whose formulas it uses, without going through all
+pairs of spikes. A spike at t with the derivative x acts on its layer's inputs as a charge q = -x/u' at t and
+one of -q e^{-(t-r)/tau_m} at r, the end of the refractory period before it. With the points p and charges q_p
+of a neuron,
+
+    G(s) = sum_{p > s} q_p eps(p - s),   P(s) = sum_{p > s} q_p e^{-(p-s)/tau_m},   G'(s) = (G - P)/tau_s
+
+G is what an arrival at s means for its synaptic weight, w G' for its time; the last formula is
+eps' = (e^{-x/tau_m} - eps)/tau_s. Going back by D makes G e^{-D/tau_s} + P eps(D) of G and P e^{-D/tau_m} of
+P: one step for all neurons of a layer per arrival, whatever the number of their spikes. So the sweep costs
+O(arrivals x post-synaptic neurons), as a simulation does, and its memory is that of weights and spikes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eventsnn._ext.adjoint import sweep_back
+from eventsnn.model import Network
+from eventsnn.model.layers import BIAS
+from eventsnn.trace.adjoint_layer import BackwardLayer, Floats, Trains
+from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.synapses import Synapses
+
+# Arrivals and spikes between two looks at the signals.
+CHUNK = 10_000
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """Derivatives of a weighted sum of spike times, ms.
+
+    Attributes
+    ----------
+    events : float64 array (input events,)
+        With respect to the time of every input event.
+    strengths : float64 array (input events,)
+        With respect to a factor on all synapses of the event, at 1.
+    spikes : list of float64 arrays
+        With respect to every spike time of every layer.
+    slopes : list of float64 arrays
+        u' of every spike of every layer up to the last of the sum, unit of weights per ms; else NaN.
+    weights : dict
+        By key, in the shape of the network's weights; ``csr_array`` where these are sparse.
+    lateral : dict of str to float
+        By layer, with respect to the strength of its lateral inhibition.
+    delays : dict of str to float
+        By key of the projection; those of biases are part of their layer's.
+    thresholds, resting, refractory : dict of str to float
+        By layer.
+    """
+
+    events: Floats
+    strengths: Floats
+    spikes: list[Floats]
+    slopes: list[Floats]
+    weights: dict[str, Any]
+    lateral: dict[str, float]
+    delays: dict[str, float]
+    thresholds: dict[str, float]
+    resting: dict[str, float]
+    refractory: dict[str, float]
+
+
+def pull_back(network: Network, record: SpikeRecord, seeds: dict[tuple[int, int], float]) -> Adjoint:
+    """Derivatives of the sum of factor times spike time over `seeds`.
+
+    Parameters
+    ----------
+    network : Network
+    record : SpikeRecord
+        A complete run of `network` in exact time, float64.
+    seeds : dict of (layer, row) to float
+        Factor of each spike; `row` counts the spikes of the layer in the record's order.
+
+    Raises
+    ------
+    TraceError
+        If a spike that matters does not solve its equation, or its potential did not rise: the record is not
+        one of this network, or the derivative does not exist.
+    """
+    stop = max(float(record[network.names[layer]].times[row]) for layer, row in seeds)
+    synapses, trains = Synapses(network), Trains(network, record)
+    layers = [BackwardLayer(network, record, n, synapses, trains, stop) for n in range(len(network.layers))]
+    totals, strengths = np.zeros(trains.length), np.zeros(trains.length)
+    for (layer, row), factor in seeds.items():
+        totals[trains.starts[layer] + row] += factor
+    delays = _sweep(layers, synapses, totals, strengths)
+    spikes = [trains.part(totals, number) for number in range(len(layers))]
+    sums = [layer.add_up(part) for layer, part in zip(layers, spikes, strict=True)]
+    thresholds, resting, refractory = (
+        dict(zip(network.names, column, strict=True)) for column in zip(*sums, strict=True)
+    )
+    return Adjoint(
+        events=trains.part(totals, -1),
+        strengths=trains.part(strengths, -1),
+        spikes=spikes,
+        slopes=[
+            np.append(layer.slopes, np.full(len(part) - len(layer.slopes), math.nan))
+            for layer, part in zip(layers, spikes, strict=True)
+        ],
+        weights=synapses.collect(),
+        lateral=synapses.collect_lateral(),
+        delays=_by_key(network, delays),
+        thresholds=thresholds,
+        resting=resting,
+        refractory=refractory,
+    )
+
+
+def _by_key(network: Network, delays: Floats) -> dict[str, float]:
+    """Derivatives by the delays of projections; a layer's is that of its biases too."""
+    found: dict[str, float] = {}
+    for p, delay in zip(network.projections, delays.tolist(), strict=True):
+        if not p.lateral:  # which has none
+            key = network.names[p.target] if p.source == BIAS else p.key
+            found[key] = found.get(key, 0.0) + delay
+    return found
+
+
+def _sweep(layers: list[BackwardLayer], synapses: Synapses, totals: Floats, strengths: Floats) -> Floats:
+    """Hand `totals` down to everything that the spikes depend on; returns the derivatives by delays."""
+    starts = np.cumsum([0, *(len(layer.arrivals) for layer in layers)]).tolist()
+    codes, rows = _schedule(layers, starts)
+    neurons = np.zeros(len(totals), np.int32)
+    places, factors = np.full((len(totals), 3), -1), np.zeros((len(totals), 5))
+    for layer, start in zip(layers, starts, strict=False):
+        own = slice(layer.start, layer.start + len(layer.times))
+        neurons[own] = layer.neurons
+        places[own], factors[own] = layer.plan(start)
+    sizes = [layer.size for layer in layers]
+    projection, source, pre = (
+        np.concatenate(column) for column in zip(*(layer.arriving for layer in layers), strict=True)
+    )
+    delays = np.zeros(len(synapses.keys))
+    arguments = (
+        synapses.table,
+        codes,
+        rows,
+        np.stack([np.cumsum([0, *sizes[:-1]]), sizes], axis=1),
+        np.array([layer.lif.tau_s for layer in layers]),
+        projection,
+        source,
+        pre,
+        np.concatenate([layer.steps for layer in layers]),
+        neurons,
+        places,
+        factors,
+        np.zeros((3, sum(sizes))),
+        np.zeros(len(layers), np.uint8),
+        np.full(starts[-1], -1),
+        np.full(2 * len(totals), -1),
+        np.zeros((2 * len(totals), 2)),
+        totals,
+        strengths,
+        delays,
+    )
+    for start in range(0, len(codes), CHUNK):
+        sweep_back(*arguments, start, min(start + CHUNK, len(codes)))
+    return delays
+
+
+def _schedule(layers: list[BackwardLayer], starts: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """`codes` and `rows` of ``sweep_back``: all in reverse order of time, arrivals first at an instant.
+
+    A spike's total is complete when all its arrivals, which are at its time or later, have been visited.
+    """
+    times, codes, rows = [], [], []
+    for number, (layer, start) in enumerate(zip(layers, starts, strict=False)):
+        for code, first, train in ((number, start, layer.arrivals), (~number, layer.start, layer.times)):
+            times.append(train)
+            codes.append(np.full(len(train), code, np.int32))
+            rows.append(first + np.arange(len(train)))
+    all_codes, all_rows = np.concatenate(codes), np.concatenate(rows)
+    order = np.lexsort((-all_rows, all_codes < 0, -np.concatenate(times)))
+    return all_codes[order], all_rows[order]

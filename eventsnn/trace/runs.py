@@ -1,0 +1,80 @@
+"""One simulation out of a trace, or one that was just run: where questions about its spikes begin."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from eventsnn.errors import TraceError
+from eventsnn.model import Network
+from eventsnn.trace.potential import check_neuron
+from eventsnn.trace.reader import Trace
+from eventsnn.trace.record import ExitReason, SpikeRecord
+
+
+def open_run(
+    source: str | os.PathLike[str] | Trace | SpikeRecord, sample: int = 0, network: Network | None = None
+) -> tuple[Network, SpikeRecord]:
+    """The network and the record of one simulation.
+
+    Parameters
+    ----------
+    source : path, Trace or SpikeRecord
+        A trace, or what `eventsnn.simulate` returned.
+    sample : int
+        Which simulation of a trace.
+    network : Network, optional
+        The one that ran, for a `SpikeRecord` alone: a trace holds its network.
+
+    Raises
+    ------
+    TraceError
+        The file is no trace, there is no such sample, or a record comes without its network, or it is not
+        all of a simulation.
+    """
+    if isinstance(source, SpikeRecord):
+        if not isinstance(network, Network):
+            raise TraceError("network: a run holds no weights; give the network that ran, network=...")
+        if isinstance(sample, bool) or sample != 0:
+            raise TraceError(f"sample: a run is one simulation, number 0, got {sample!r}")
+        _check_fit(network, source)
+        return network, source
+    if network is not None:
+        raise TraceError("network: a trace holds its network; leave it out")
+    if isinstance(source, Trace):
+        return source.network, source.record(sample)
+    with Trace(source) as opened:
+        return opened.network, opened.record(sample)
+
+
+def _check_fit(network: Network, record: SpikeRecord) -> None:
+    """Refuse a record that is not one of this network, or not from the start."""
+    held = {name: spikes.size for name, spikes in record.layers.items()}
+    wanted = {name: layer.neurons for name, layer in zip(network.names, network.layers, strict=True)}
+    if held != wanted or record.input.size != network.input.neurons:
+        raise TraceError(f"network: the run's layers are {held}, those of this network {wanted}")
+    if record.exit_reason is ExitReason.PART:
+        raise TraceError(
+            "the run is a part of one whose input came in parts; simulate the recording whole, with "
+            "eventsnn.simulate"
+        )
+
+
+def find_spike(network: Network, record: SpikeRecord, layer: str, neuron: int, spike: int) -> tuple[int, int]:
+    """Number of the layer, and row of the neuron's spike number `spike` (from 0) among the layer's.
+
+    Raises
+    ------
+    TraceError
+        Saying which of layer, neuron or spike there is not, and what there is.
+    """
+    if layer not in network.names:
+        kind = f"the {layer} has no neurons" if layer in ("input", "bias") else f"no layer {layer!r}"
+        raise TraceError(f"layer: {kind}; there are {', '.join(network.names)}")
+    check_neuron(network, layer, neuron)
+    rows = np.flatnonzero(record[layer].neurons == neuron)
+    if isinstance(spike, bool) or not isinstance(spike, int | np.integer) or not 0 <= spike < rows.size:
+        had = f"has the spikes 0..{rows.size - 1}" if rows.size else "stayed silent"
+        raise TraceError(f"spike: neuron {neuron} of {layer!r} {had}, got {spike!r}")
+    return network.index(layer), int(rows[spike])

@@ -1,0 +1,152 @@
+"""All synapses of a network by source neuron, for the adjoint sweep, and what it collects for them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from eventsnn._ext.adjoint import SynapseTable
+from eventsnn.model import Network, Projection
+from eventsnn.model.layers import BIAS
+from eventsnn.model.sparse import is_sparse
+
+DENSE, SPARSE, LATERAL = range(3)
+
+
+class _Part(NamedTuple):
+    """The synapses of one projection, in the flat arrays."""
+
+    kind: int
+    begin: int
+    """Where its weights begin."""
+
+    size: int
+    """How many weights there are."""
+
+    start: int
+    """What the kernel counts from: `begin`, or where its pointer is."""
+
+    place: np.ndarray | None
+    """Of sparse synapses: where each of the flat array is in the ``csr_array``."""
+
+
+class Synapses:
+    """See the module.
+
+    Attributes
+    ----------
+    table : SynapseTable
+        For the kernels, projections in the order of `Network.projections`.
+    keys : list of str
+        Of these projections.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.keys = [p.key for p in network.projections]
+        self._weights: list[np.ndarray] = []
+        self._ptr: list[np.ndarray] = []
+        self._post: list[np.ndarray] = []
+        self._parts: dict[str, _Part] = {}
+        self._length = self._pointers = 0
+        starts = []
+        for p in network.projections:
+            key = _weight_key(network, p)
+            if key not in self._parts:
+                self._parts[key] = self._append(p, key)
+            part = self._parts[key]
+            skipped = self._biases_after(p, key)
+            starts.append(part.start + skipped * (1 if part.kind == SPARSE else self._post_size(p)))
+        weights = np.concatenate(self._weights)
+        self._found = np.zeros(len(weights))
+        self.table = SynapseTable(
+            np.array([self._parts[_weight_key(network, p)].kind for p in network.projections], np.int32),
+            np.array([self._post_size(p) for p in network.projections], np.int64),
+            np.array(starts, np.int64),
+            weights,
+            self._found,
+            np.concatenate([*self._ptr, np.zeros(1, np.int64)]),
+            np.concatenate([*self._post, np.zeros(1, np.int32)]),
+        )
+
+    def _post_size(self, p: Projection) -> int:
+        return self._network.layers[p.target].neurons
+
+    def _biases_after(self, p: Projection, key: str) -> int:
+        """Columns of the weights before those of this projection: the bias neuron has the last."""
+        return int(self._network.lowered.weights[key].shape[1]) - 1 if p.source == BIAS else 0
+
+    def _append(self, p: Projection, key: str) -> _Part:
+        """Add the weights of a projection to the arrays."""
+        begin, start, place = self._length, self._length, None
+        if p.lateral:
+            kind, flat = LATERAL, np.array([p.lateral])
+        elif is_sparse(weights := self._network.lowered.weights[key]):
+            from scipy.sparse import csr_array
+
+            numbers = csr_array((np.arange(weights.nnz), weights.indices, weights.indptr), weights.shape)
+            columns = numbers.tocsc()
+            kind, place = SPARSE, columns.data
+            flat = weights.data.astype(np.float64)[place]
+            start = self._pointers
+            self._ptr.append(columns.indptr.astype(np.int64) + begin)
+            self._pointers += len(columns.indptr)
+            # Targets are found with the number of the weight, among all weights.
+            self._post.append(np.zeros(begin - sum(map(len, self._post)), np.int32))
+            self._post.append(columns.indices.astype(np.int32))
+        else:
+            kind, flat = DENSE, np.asarray(weights.T, np.float64).ravel()
+        self._weights.append(flat)
+        self._length += len(flat)
+        return _Part(kind, begin, len(flat), start, place)
+
+    def collect(self) -> dict[str, Any]:
+        """What the sweep has collected for each of the network's weights, by key, in their shape."""
+        shared = _number_shared(self._network)
+        found: dict[str, Any] = {}
+        for key, shape in self._network.weight_shapes().items():
+            part = self._parts[key]
+            flat = self._found[part.begin : part.begin + part.size]
+            if part.kind == DENSE:
+                found[key] = flat.reshape(shape[1], shape[0]).T
+                continue
+            assert part.place is not None
+            by_row = np.empty_like(flat)
+            by_row[part.place] = flat
+            if key in shared:
+                total = np.bincount(shared[key], weights=by_row, minlength=int(np.prod(shape)))
+                found[key] = total.reshape(shape)
+            else:
+                weights = self._network.lowered.weights[key]
+                found[key] = type(weights)((by_row, weights.indices, weights.indptr), shape=weights.shape)
+        return found
+
+    def collect_lateral(self) -> dict[str, float]:
+        """By layer, what was collected for the strength of its lateral inhibition."""
+        return {
+            self._network.names[p.target]: float(self._found[self._parts[p.key].begin])
+            for p in self._network.projections
+            if p.lateral
+        }
+
+
+def _weight_key(network: Network, projection: Projection) -> str:
+    return network.names[projection.target] if projection.source == BIAS else projection.key
+
+
+def _number_shared(network: Network) -> dict[str, np.ndarray]:
+    """For each key whose weights several synapses share: the flat number of the weight of each synapse.
+
+    Lowering the numbers as if they were weights tells which synapse has which.
+    """
+    shapes = network.weight_shapes()
+    numbers = {
+        key: np.arange(1.0, 1.0 + np.prod(shape)).reshape(shape)
+        for key, shape in shapes.items()
+        if len(shape) != 2
+    }
+    if not numbers:
+        return {}
+    lowered = network.with_weights({**network.weights, **numbers}).lowered
+    return {key: lowered.weights[key].data.astype(np.int64) - 1 for key in numbers}
