@@ -45,6 +45,41 @@ def test_explain_chooses_what_is_not_said(cli: Cli, trace: Path) -> None:
     assert "contributions add up to 2\n" in text
 
 
+def test_explain_sensitivity(cli: Cli, trace: Path, tmp_path: Path) -> None:
+    place = ["--layer", "output", "--neuron", 1, "--spike", 0, "--sample", 1]
+    picture = tmp_path / "moves.png"
+    result = cli("explain", trace, *place, "--sensitivity", "--plot", picture, "--top", 2, "--json").json
+    assert result["picture"] == str(picture)
+    assert picture.read_bytes().startswith(PNG)
+    assert result["events"][0].keys() == {"t_us", "x", "y", "p", "derivative", "strength"}
+    # Times in the trace are exact, and all input later makes the spike later by as much.
+    assert math.fsum(event["derivative"] for event in result["events"]) == pytest.approx(1.0, rel=1e-9)
+    assert {key: len(found) for key, found in result["weights"].items()} == {"hidden": 2, "output": 2}
+    assert set(result["thresholds"]) == set(result["delays"]) == {"hidden", "output"}
+    text = cli("explain", trace, *place, "--sensitivity", "--top", 2).out
+    assert f"slope of the membrane potential {result['slope']:.6g} per ms" in text
+    assert f"{result['thresholds']['hidden']:+.6g}" in text
+
+
+def test_explain_draws(cli: Cli, trace: Path, tmp_path: Path) -> None:
+    result = cli("explain", trace, "--plot", tmp_path / "why.png", "--json").json
+    assert (tmp_path / "why.png").read_bytes().startswith(PNG)
+    assert result["picture"] == str(tmp_path / "why.png")
+    assert "contribution" in result["events"][0]
+    text = cli("explain", trace, "--plot", tmp_path / "why.png").out
+    assert text.endswith(f"\n{tmp_path / 'why.png'}\n")
+    outcome = cli("explain", trace, "--plot", trace)
+    assert outcome.code == 2
+    assert f"--plot {trace} would overwrite" in outcome.err
+
+
+def test_explain_sensitivity_of_float32(cli: Cli, tmp_path: Path) -> None:
+    es.simulate(make_network(), make_stream(1, 7), dtype="float32", trace=tmp_path / "t.h5")
+    outcome = cli("explain", tmp_path / "t.h5", "--sensitivity")
+    assert outcome.code == 1
+    assert "simulate again with dtype='float64' (simulate --dtype float64)" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

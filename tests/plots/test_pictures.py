@@ -11,10 +11,10 @@ from matplotlib.image import imread
 
 from eventsnn.errors import MissingExtraError, TraceError
 from eventsnn.model import Dense, Input, Network
-from eventsnn.plots import plot_explanation, plot_potential, plot_raster, plot_spsp
+from eventsnn.plots import plot_explanation, plot_potential, plot_raster, plot_sensitivity, plot_spsp
 from eventsnn.plots.potential import curve
 from eventsnn.simulate.engines import twin
-from eventsnn.trace import Trace, TraceWriter, explain, membrane_potential
+from eventsnn.trace import Trace, TraceWriter, explain, membrane_potential, sensitivity
 from eventsnn.trace.record import SpikeRecord
 
 
@@ -157,6 +157,18 @@ def test_explanation(trace: Path, run: SpikeRecord, tmp_path: Path, figures: lis
     maps = [panel.images[0].get_array() for panel in figures[0].axes if panel.images]
     assert sum(float(np.sum(values)) for values in maps) == pytest.approx(2.0, rel=1e-9)
     assert f"{found.events.size} input events add up to the threshold of 2" in figures[0].get_suptitle()
+
+
+def test_sensitivity(trace: Path, run: SpikeRecord, tmp_path: Path, figures: list[Figure]) -> None:
+    """Contributions and derivatives side by side; all input moved together moves the spike as much."""
+    neuron = int(run.output.neurons[-1])
+    place = {"layer": "output", "neuron": neuron, "spike": int(run.output.counts[neuron]) - 1}
+    plot_sensitivity(sensitivity(trace, **place), explain(trace, **place), tmp_path / "moves.png")
+    check_picture(tmp_path / "moves.png")
+    maps = [panel.images[0].get_array() for panel in figures[0].axes if panel.images]
+    sums = sorted({round(float(np.sum(values)), 6) for values in (sum(maps[:2]), sum(maps[2:]))})
+    assert sums == pytest.approx([1.0, 2.0])
+    assert "slope" in figures[0].get_suptitle()
 
 
 def test_silent_sample(network: Network, tmp_path: Path) -> None:
