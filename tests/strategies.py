@@ -85,7 +85,7 @@ def chains(
 
 
 @st.composite
-def recurrent_networks(draw, most_neurons: int = 5) -> Network:
+def recurrent_networks(draw, most_neurons: int = 5, biases: Sequence[float] = (0.0,)) -> Network:
     """Two layers with a loop, feedback and a skip connection, each present or not, with delays.
 
     They may go on for ever: run them with a `t_stop`. Their neurons have a refractory period, since without
@@ -107,7 +107,8 @@ def recurrent_networks(draw, most_neurons: int = 5) -> Network:
     if all(pair == ("input", "second") for pair in chosen):
         chosen.append(("first", "first"))
     connections = [Connection(source, target, delay=draw(delays)) for source, target in chosen]
-    network = Network(Input(draw(st.integers(1, 4))), first, second, connections=connections)
+    sensor = Input(draw(st.integers(1, 4)), bias_interval=draw(st.sampled_from(biases)))
+    network = Network(sensor, first, second, connections=connections)
     return draw(_weights(network, 4.0))
 
 

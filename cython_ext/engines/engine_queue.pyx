@@ -7,7 +7,7 @@ come before spikes and lower numbers before higher ones.
 """
 
 from libc.math cimport INFINITY
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
 import numpy as np
@@ -68,8 +68,6 @@ cdef class QueueState:
     delays : float64 array (projections,), ms
     resets : float64 array (layers,)
         Reset value of the membrane potential. It and all others are counted from the resting potential.
-    bias : float64 array (n,), ms
-        Spikes of the bias neuron, ascending.
     """
 
     cdef int32_t n_layers, n_projections
@@ -81,7 +79,7 @@ cdef class QueueState:
     cdef const double[::1] bias
 
     def __cinit__(self, const double[:, ::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
-                  const double[::1] delays, const double[::1] resets, const double[::1] bias):
+                  const double[::1] delays, const double[::1] resets):
         cdef int32_t k
         cdef int64_t first = 0
         self.n_layers = <int32_t> sizes.shape[0]
@@ -104,7 +102,7 @@ cdef class QueueState:
             self.projections[k].n_pre = graph[k, 3]
             self.projections[k].delay = delays[k]
         self.neurons = first
-        self.bias = bias
+        self.bias = np.empty(0)
         self.now = 0.0
         heap_create(&self.heap, self.n_projections + self.n_layers)
 
@@ -124,35 +122,35 @@ cdef class QueueState:
             for n in range(self.layers[k].size):
                 u[self.layers[k].first + n] = <real_t> self.layers[k].reset
 
-    def take(self, int32_t layer):
-        """(times, neurons) that a layer has fired since it was last asked; those that have arrived everywhere are
-        dropped."""
+    def spikes(self, int32_t layer):
+        """(times float64 ms, neurons int32) fired by a layer since `take`, copies."""
         cdef layer_t* l = &self.layers[layer]
-        cdef int64_t drop = l.spikes.n
-        cdef int32_t p
         times, neurons = spikes_arrays(&l.spikes)
-        fresh = times[l.taken:], neurons[l.taken:]
-        for p in range(self.n_projections):
-            if self.projections[p].source == layer:
-                drop = min(drop, self.projections[p].cursor)
-        for p in range(self.n_projections):
-            if self.projections[p].source == layer:
-                self.projections[p].cursor -= drop
-        spikes_drop(&l.spikes, drop)
-        l.taken = l.spikes.n
-        return fresh
+        return times[l.taken:], neurons[l.taken:]
 
-    def drop_input(self):
-        """Forget the input spikes that have arrived everywhere; returns how many, to be left out from now on."""
-        cdef int64_t drop = INT64_MAX
+    def take(self, int32_t layer):
+        """`spikes`, once: of these spikes, those that have arrived everywhere are dropped."""
+        fired = self.spikes(layer)
+        cdef layer_t* l = &self.layers[layer]
+        spikes_drop(&l.spikes, self.drop(layer, l.spikes.n))
+        l.taken = l.spikes.n
+        return fired
+
+    def drop(self, int32_t source, int64_t n):
+        """Forget those of the `n` spikes of a source that have arrived everywhere; returns how many, to be left out
+        from now on. Input and bias neuron are numbered as in `graph`."""
         cdef int32_t p
         for p in range(self.n_projections):
-            if self.projections[p].source < 0:
-                drop = min(drop, self.projections[p].cursor)
+            if self.projections[p].source == source:
+                n = min(n, self.projections[p].cursor)
         for p in range(self.n_projections):
-            if self.projections[p].source < 0:
-                self.projections[p].cursor -= drop
-        return drop
+            if self.projections[p].source == source:
+                self.projections[p].cursor -= n
+        return n
+
+    def take_bias(self, const double[::1] times):
+        """Spikes of the bias neuron that are still under way, float64 ms, ascending."""
+        self.bias = times
 
     def graph(self):
         """(sizes int32 (layers,); source, target, source neurons int64 (projections, 3); delays float64, ms)."""
@@ -185,10 +183,6 @@ cdef class QueueState:
             self.layers[k].taken = self.layers[k].spikes.n
         for k in range(self.n_projections):
             self.projections[k].cursor = cursors[k]
-
-    def spikes(self, int32_t layer):
-        """(times float64 ms, neurons int32) fired so far by a layer, copies."""
-        return spikes_arrays(&self.layers[layer].spikes)
 
 
 cdef struct view_t:

@@ -218,7 +218,7 @@ cdef inline bint may_fire(const layer_t* l, double u, double i, const arrival_t*
 
 cdef int follow(WindowsState s, layer_t* l, int32_t n, const arrival_t* start, double end, delivery_t* d, int64_t count,
                 double t_stop) except -1 nogil:
-    """One neuron through its `count` deliveries of a window, in order of time; its spikes up to `t_stop` are noted.
+    """One neuron through its `count` deliveries of a window, in order of time, or up to `t_stop`; its spikes are noted.
 
     u and i are what its potential and current amount to at the end of the window: arrivals add to them, and nothing
     else changes them but a reset.
@@ -247,10 +247,11 @@ cdef int follow(WindowsState s, layer_t* l, int32_t n, const arrival_t* start, d
                                            later - here.t + LIF_LIMIT_SLACK)
             if not t < later:
                 break
+            if t > t_stop:
+                return 0    # of what comes then nothing is wanted, the state neither
             if t == last:
                 spikes_refuse(t, n)
-            if t <= t_stop:
-                note(&s.work, t, n)
+            note(&s.work, t, n)
             last, refractory, held = t, t + l.lif.refractory, True
         if k == count:
             break
@@ -348,13 +349,15 @@ cdef void leap(WindowsState s, double t) noexcept nogil:
     s.now = t
 
 
-def run_windows(WindowsState state, const double[::1] times, const int32_t[::1] indices, double t_stop,
-                int64_t budget):
-    """Run until nothing is left to happen by `t_stop`, or about `budget` deliveries are made.
+def run_windows(WindowsState state, const double[::1] times, const int32_t[::1] indices, double known,
+                double t_stop, int64_t budget):
+    """Run until nothing is left to happen by `t_stop`, as far as arrivals before `known` say, or until about `budget`
+    deliveries are made.
 
     The input spikes, sorted by (time, neuron), are the state's: pass the same ones again. Returns True when done;
     until then, call again. A window is never left half done, but for the signals' and memory errors' sake: after
-    those the state is of no more use, and what was fired before `now` is complete.
+    those the state is of no more use, and what was fired before `now` is complete. Where windows begin does not
+    depend on `known`: none is run before all of its arrivals are known, and none skipped before the next one is.
     """
     cdef train_t given = train_t(NULL, NULL, times.shape[0])
     cdef double soonest, end
@@ -366,15 +369,18 @@ def run_windows(WindowsState state, const double[::1] times, const int32_t[::1] 
         while budget > 0 and not done:
             end = state.now + state.length
             soonest = next_arrival(state, &given)
-            if soonest >= end and is_quiet(state):
-                if soonest > t_stop or soonest == INFINITY:
+            if state.now > t_stop:
+                done = True
+            elif soonest >= end and is_quiet(state):
+                if soonest > t_stop or soonest > known or soonest == INFINITY:
                     done = True
                 else:
                     leap(state, soonest)
                     budget -= state.u.shape[0]
-                continue
-            for k in range(state.n_layers):
-                budget -= run_layer(state, &given, k, end, t_stop)
-            state.now = end
-            done = end > t_stop
+            elif end > known:
+                done = True
+            else:
+                for k in range(state.n_layers):
+                    budget -= run_layer(state, &given, k, end, t_stop)
+                state.now = end
     return done

@@ -41,6 +41,7 @@ cdef struct layer_t:
     int32_t size          # neurons
     int64_t first         # position of its first neuron in the state arrays
     spikes_t spikes
+    int64_t taken         # of them, by `WindowsState.take`
 
 
 cdef struct projection_t:
@@ -91,7 +92,7 @@ cdef class WindowsState:
     cdef projection_t* projections
     cdef work_t work
     cdef windows_ops_t ops
-    cdef object arrays              # keeps the memory of the synapses
+    cdef object keep                # keeps the memory of the synapses
     cdef double[::1] u, i, end      # [neurons] state at `now`; end of the last refractory period, ms
     cdef double length
     cdef readonly double now        # start of the next window, ms
@@ -100,3 +101,4 @@ cdef class WindowsState:
     cdef readonly int64_t deliveries, sifted  # synaptic events so far; of these, how many went to followed neurons
 
     cdef int make_room(self) except -1
+    cdef int64_t pass_over(self, int32_t source, int64_t n)

@@ -8,7 +8,7 @@ import numpy as np
 
 from eventsnn._ext import block
 from eventsnn._ext.lif cimport lif_fill
-from eventsnn._ext.spikes cimport spikes_arrays, spikes_free
+from eventsnn._ext.spikes cimport spikes_arrays, spikes_drop, spikes_free, spikes_push
 
 cdef extern from "windows_isa.h":
     windows_ops_t windows_ops(int isa) noexcept nogil
@@ -67,7 +67,7 @@ cdef class WindowsState:
         cdef int64_t first = 0
         cdef layer_t* l
         cdef projection_t* q
-        self.arrays = (ptr, split, targets, weights)
+        self.keep = (ptr, split, targets, weights)
         self.ops = windows_ops(block.ISAS.index(block.selected))
         self.length = length
         self.now = 0.0
@@ -131,5 +131,62 @@ cdef class WindowsState:
         return bool(np.isfinite(self.u).all() and np.isfinite(self.i).all())
 
     def spikes(self, int32_t layer):
-        """(times float64 ms, neurons int32) fired so far by a layer, copies."""
-        return spikes_arrays(&self.layers[layer].spikes)
+        """(times float64 ms, neurons int32) fired by a layer since `take`, copies."""
+        cdef layer_t* l = &self.layers[layer]
+        times, neurons = spikes_arrays(&l.spikes)
+        return times[l.taken:], neurons[l.taken:]
+
+    def take(self, int32_t layer):
+        """`spikes`, once: of these spikes, those that have arrived everywhere are dropped."""
+        fired = self.spikes(layer)
+        cdef layer_t* l = &self.layers[layer]
+        spikes_drop(&l.spikes, self.pass_over(layer, l.spikes.n))
+        l.taken = l.spikes.n
+        return fired
+
+    def drop_input(self, int64_t n):
+        """Forget those of `n` input spikes that have arrived everywhere; returns how many, to be left out."""
+        return self.pass_over(-1, n)
+
+    cdef int64_t pass_over(self, int32_t source, int64_t n):
+        """Count the spikes of a source, of which there are `n`, from the first that is still under way."""
+        cdef int32_t p
+        for p in range(self.n_projections):
+            if self.projections[p].source == source:
+                n = min(n, self.projections[p].cursor)
+        for p in range(self.n_projections):
+            if self.projections[p].source == source:
+                self.projections[p].cursor -= n
+        return n
+
+    def arrays(self):
+        """(u, i, end), float64 (neurons,): the state's own; `end` are the ends of refractory periods, ms."""
+        return np.asarray(self.u), np.asarray(self.i), np.asarray(self.end)
+
+    def ways(self):
+        """Of the projections: sources int64, delays float64 (ms), cursors int64."""
+        cdef int32_t k
+        sources = np.array([self.projections[k].source for k in range(self.n_projections)], np.int64)
+        delays = np.array([self.projections[k].delay for k in range(self.n_projections)], np.float64)
+        return sources, delays, np.array([self.projections[k].cursor for k in range(self.n_projections)], np.int64)
+
+    def under_way(self):
+        """For each layer (times, neurons) of the spikes held, all of them taken."""
+        cdef int32_t k
+        return [spikes_arrays(&self.layers[k].spikes) for k in range(self.n_layers)]
+
+    def go_back(self, double now, const int64_t[::1] cursors):
+        """To a time, ms, and the projections' cursors then, all spikes having been taken then."""
+        cdef int32_t k
+        self.now = now
+        for k in range(self.n_projections):
+            self.projections[k].cursor = cursors[k]
+        for k in range(self.n_layers):
+            self.layers[k].spikes.n = self.layers[k].taken
+
+    def hold(self, int32_t layer, const double[::1] times, const int32_t[::1] neurons):
+        """Add taken spikes of a layer: those still under way."""
+        cdef int64_t n
+        for n in range(times.shape[0]):
+            spikes_push(&self.layers[layer].spikes, times[n], neurons[n])
+        self.layers[layer].taken = self.layers[layer].spikes.n

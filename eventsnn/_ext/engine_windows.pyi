@@ -3,5 +3,10 @@ import numpy as np
 from eventsnn._ext.windows_state import WindowsState
 
 def run_windows(
-    state: WindowsState, times: np.ndarray, indices: np.ndarray, t_stop: float, budget: int
+    state: WindowsState,
+    times: np.ndarray,
+    indices: np.ndarray,
+    known: float,
+    t_stop: float,
+    budget: int,
 ) -> bool: ...

@@ -91,11 +91,21 @@ class StateReader:
         ------
         StateError
         """
-        times = self.numbers(times_name, (None,), np.float64, lowest=lowest, highest=highest)
+        times = self.ascending(times_name, lowest=lowest, highest=highest)
         neurons = self.numbers(neurons_name, times.shape, np.int32, lowest=0, highest=size - 1)
-        if (np.diff(times) < 0.0).any():
-            raise self.error(times_name, "is not in order of time")
         return times, neurons
+
+    def ascending(self, name: str, *, lowest: float = 0.0, highest: float = math.inf) -> np.ndarray:
+        """Times in order: float64, ms, within the bounds.
+
+        Raises
+        ------
+        StateError
+        """
+        times = self.numbers(name, (None,), np.float64, lowest=lowest, highest=highest)
+        if (np.diff(times) < 0.0).any():
+            raise self.error(name, "is not in order of time")
+        return times
 
     def close(self) -> None:
         """Raise StateError if there is an array that nobody has asked for."""

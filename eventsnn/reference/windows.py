@@ -12,6 +12,7 @@ docs/exact.md, "A window at once", derives it.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -128,50 +129,71 @@ def order_synapses(weights: np.ndarray) -> list[list[tuple[int, float]]]:
     return found
 
 
-def run(
-    network: Network, times: np.ndarray, inputs: np.ndarray, stop: float
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(times, neurons) of every layer, in float64.
+class WindowsTwin:
+    """A network in the middle of a simulation, in float64.
 
     Parameters
     ----------
     network : Network
         One that the windowed schedule can run; see `eventsnn.simulate.engines.windows.refusal`.
-    times, inputs : float64, int32 arrays (n,)
-        Input spikes, ms, sorted by (time, input neuron).
-    stop : float
-        Last time to simulate, ms, included.
-
-    Raises
-    ------
-    OverflowError
-        A neuron fires for ever at one instant.
     """
-    given = list(zip(times.tolist(), inputs.tolist(), strict=True))
-    layers = [_make_layer(network, n) for n in range(len(network.layers))]
-    length, now = window_length(network), 0.0
-    while True:
-        end = now + length
-        soonest = min(_next_arrival(p, layers, given) for layer in layers for p in layer.projections)
-        if soonest >= end and all(_is_quiet(layer) for layer in layers):
-            if soonest > stop or soonest == math.inf:
+
+    def __init__(self, network: Network) -> None:
+        self.layers = [_make_layer(network, n) for n in range(len(network.layers))]
+        self.length, self.now = window_length(network), 0.0
+        self.given: list[tuple[float, int]] = []
+        self.horizon = 0.0
+
+    def advance(
+        self, given: tuple[np.ndarray, np.ndarray], horizon: float, stop: float
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Take input spikes and go on to `horizon`; what every layer fires before, as (times, neurons).
+
+        Parameters
+        ----------
+        given : (times, neurons)
+            Float64, int32 arrays (n,): input spikes since the last horizon, ms, sorted by (time, neuron).
+        horizon : float
+            ms; no input spike before it will come any more. Infinite: on until the network is quiet.
+        stop : float
+            Last time to simulate, ms, included.
+
+        Raises
+        ------
+        OverflowError
+            A neuron fires for ever at one instant.
+        """
+        self.given += zip(given[0].tolist(), given[1].tolist(), strict=True)
+        self._run(horizon, stop)
+        # Of the next window, which may see more arrivals, what comes before the horizon is certain.
+        ahead = copy.deepcopy(self)
+        if horizon < math.inf:
+            ahead._run(self.now + self.length, min(stop, math.nextafter(horizon, -math.inf)))
+        first, self.horizon = self.horizon, horizon
+        found = [[(t, n) for t, n in layer.spikes if first <= t < horizon] for layer in ahead.layers]
+        return [
+            (np.array([t for t, _ in spikes], np.float64), np.array([n for _, n in spikes], np.int32))
+            for spikes in found
+        ]
+
+    def _run(self, known: float, stop: float) -> None:
+        """All windows whose arrivals are known, which are those before `known`."""
+        layers = self.layers
+        while self.now <= stop:
+            end = self.now + self.length
+            soonest = min(_next_arrival(p, layers, self.given) for layer in layers for p in layer.projections)
+            if soonest >= end and all(_is_quiet(layer) for layer in layers):
+                if soonest > stop or soonest > known or soonest == math.inf:
+                    break
+                for layer in layers:
+                    _leap(layer, self.now, soonest)
+                self.now = soonest
+            elif end > known:
                 break
-            for layer in layers:
-                _leap(layer, now, soonest)
-            now = soonest
-            continue
-        for layer in layers:
-            layer.spikes += sorted(_run_layer(layer, layers, given, now, end, stop))
-        now = end
-        if end > stop:
-            break
-    return [
-        (
-            np.array([t for t, _ in layer.spikes], np.float64),
-            np.array([n for _, n in layer.spikes], np.int32),
-        )
-        for layer in layers
-    ]
+            else:
+                for layer in layers:
+                    layer.spikes += sorted(_run_layer(layer, layers, self.given, self.now, end, stop))
+                self.now = end
 
 
 def _make_layer(network: Network, number: int) -> _Layer:
@@ -224,7 +246,7 @@ def _run_layer(
     end: float,
     stop: float,
 ) -> list[tuple[float, int]]:
-    """One layer through the window [now, end); returns its spikes up to `stop`, neuron by neuron."""
+    """One layer through the window [now, end), or up to `stop`; returns its spikes, neuron by neuron."""
     start = tabulate(layer.frame, now, end)
     u = [u * start.a + i * start.h for u, i in zip(layer.u, layer.i, strict=True)]
     i = [i * start.b for i in layer.i]
@@ -247,7 +269,7 @@ def _run_layer(
         if layer.end[n] >= end:
             layer.u[n], layer.i[n] = layer.reset, i[n]
         elif layer.end[n] >= now or reach[n] >= layer.c.threshold * CANDIDATE:
-            fired += [(t, n) for t in _follow(layer, n, start, end, deliveries[n]) if t <= stop]
+            fired += [(t, n) for t in _follow(layer, n, start, end, deliveries[n], stop)]
         else:
             layer.u[n], layer.i[n] = u[n], i[n]
     return fired
@@ -262,9 +284,9 @@ def _may_fire(layer: _Layer, u: float, i: float, here: Arrival, gap: float) -> b
 
 
 def _follow(
-    layer: _Layer, n: int, start: Arrival, end: float, deliveries: list[tuple[Arrival, float]]
+    layer: _Layer, n: int, start: Arrival, end: float, deliveries: list[tuple[Arrival, float]], stop: float
 ) -> list[float]:
-    """One neuron through its deliveries of the window, in order of time; its spikes.
+    """One neuron through its deliveries of the window, in order of time, or up to `stop`; its spikes.
 
     u and i are what potential and current amount to at the end of the window: arrivals add to them, and
     nothing else changes them but a reset.
@@ -289,6 +311,8 @@ def _follow(
             t = here.t + next_crossing(layer.c, (u - current * here.h) / here.a, current)
             if not t < later:
                 break
+            if t > stop:
+                return fired  # of what comes then nothing is wanted, the state neither
             if fired and t == fired[-1]:
                 raise OverflowError(f"neuron {n} fires again at {t!r} ms, the instant it fired at")
             fired.append(t)

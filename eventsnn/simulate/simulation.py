@@ -38,8 +38,6 @@ class Simulation:
     Parameters
     ----------
     network : Network
-        Dense weights, or a loop that takes no time; sparse networks take their input at once, as do
-        loops with biases.
     engine : {"auto", "queue", "sweep", "twin"}
         As for `simulate`; "auto" refuses a network that was trained on a clock. The duration of a sample that
         its settings may state is not regarded.

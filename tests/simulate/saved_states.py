@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 import eventsnn as es
 from eventsnn.model import Connection, Conv, Dense, Input, Network, Pool
@@ -33,10 +34,27 @@ NETWORKS = {
         connections=[Connection("output", "hidden", delay=2.0)],
         seed=1,
     ),
+    "queue with biases": Network(
+        Input(4, 4, 2, bias_interval=3.0),
+        Dense(20, threshold=1.0, delay=1.0),
+        Dense(3, threshold=1.0),
+        connections=[Connection("output", "hidden", delay=2.0)],
+        seed=1,
+    ),
+    "queue of windows": Network(
+        Input(4, 4, 2),
+        Dense(40, threshold=1.0, delay=1.0),
+        Dense(3, threshold=1.0),
+        connections=[Connection("output", "hidden", delay=2.0)],
+        seed=1,
+    ),
     "twin": Network(
         Input(4, 4, 2, bias_interval=3.0), Dense(6, threshold=1.0, delay=1.0), Dense(3, threshold=1.0), seed=1
     ),
 }
+NETWORKS["queue of windows"] = NETWORKS["queue of windows"].with_weights(
+    {key: csr_array(weights) for key, weights in NETWORKS["queue of windows"].weights.items()}
+)
 T_STOP = 60.0
 
 

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
 
 import eventsnn as es
 from eventsnn.errors import SimulationError
-from eventsnn.model import Connection, Conv, Dense, Input, Network, Pool
+from eventsnn.model import Conv, Dense, Input, Network, Pool
 from eventsnn.simulate import Simulation, simulation
 from eventsnn.trace.record import ExitReason, SpikeRecord
-from tests.strategies import chains, recurrent_networks, trains
+from tests.strategies import chains, recurrent_networks, sparse_networks, trains
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -108,6 +107,15 @@ def test_biases_in_parts_give_the_bits_of_one_run(tmp_path_factory, engine, save
     assert np.array_equal(np.concatenate([p["bias"].times for p in found]), whole["bias"].times)
 
 
+def assert_parts_stop_as(parts: list[SpikeRecord], whole: SpikeRecord, t_stop: float) -> None:
+    """`assert_parts_are`, but input after `t_stop` is taken and does nothing."""
+    for part in parts:
+        keep = part.input.times <= t_stop
+        object.__setattr__(part.input, "times", part.input.times[keep])
+        object.__setattr__(part.input, "neurons", part.input.neurons[keep])
+    assert_parts_are(parts, whole)
+
+
 @pytest.mark.parametrize("engine", ["twin", "queue"])
 @quick
 @given(cut_simulations(recurrent_networks()), st.floats(0.0, 60.0))
@@ -115,11 +123,39 @@ def test_recurrent_networks_in_parts_give_the_bits_of_one_run(engine, simulation
     network, times, indices, parts = simulation
     whole = es.simulate(network, (times, indices), engine="twin", t_stop=t_stop)
     found = run_in_parts(network, times, indices, parts, engine=engine, t_stop=t_stop)
-    for part in found:
-        keep = part.input.times <= t_stop  # what comes later is taken and does nothing
-        object.__setattr__(part.input, "times", part.input.times[keep])
-        object.__setattr__(part.input, "neurons", part.input.neurons[keep])
-    assert_parts_are(found, whole)
+    assert_parts_stop_as(found, whole, t_stop)
+
+
+@pytest.mark.parametrize("engine", ["twin", "queue"])
+@pytest.mark.parametrize("saved", [False, True])
+@settings(quick, max_examples=40)
+@given(cut_simulations(recurrent_networks(biases=(3.0, 25.0))), st.floats(0.0, 60.0))
+def test_loops_with_biases_in_parts_give_the_bits_of_one_run(
+    tmp_path_factory, engine, saved, simulation, t_stop
+):
+    network, times, indices, parts = simulation
+    whole = es.simulate(network, (times, indices), engine="twin", t_stop=t_stop)
+    path = tmp_path_factory.mktemp("state") / "run.npz" if saved else None
+    found = run_in_parts(network, times, indices, parts, engine=engine, reload=path, t_stop=t_stop)
+    assert_parts_stop_as(found, whole, t_stop)
+    assert np.array_equal(np.concatenate([p["bias"].times for p in found]), whole["bias"].times)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+@settings(quick, max_examples=100)
+@given(cut_simulations(sparse_networks()), st.floats(0.0, 60.0))
+def test_sparse_networks_in_parts_give_the_bits_of_one_run(tmp_path_factory, saved, simulation, t_stop):
+    """Windows, which begin at the same times however the input is cut."""
+    network, times, indices, parts = simulation
+    path = tmp_path_factory.mktemp("state") / "run.npz" if saved else None
+    options = {"engine": "queue", "t_stop": t_stop}
+    try:
+        whole = es.simulate(network, (times, indices), **options)
+    except SimulationError:
+        with pytest.raises(SimulationError, match="fires again"):
+            run_in_parts(network, times, indices, parts, reload=path, **options)
+        return
+    assert_parts_stop_as(run_in_parts(network, times, indices, parts, reload=path, **options), whole, t_stop)
 
 
 @pytest.mark.parametrize("engine", ["twin", "queue", "sweep"])
@@ -303,22 +339,6 @@ def test_biases_are_certain_up_to_the_first_that_may_not_come():
     assert (second.t_end, second["bias"].times.tolist()) == (21.0, [10.0, 15.0, 20.0])
     assert run.feed((np.empty(0), np.empty(0, np.int32)), until=30.0).t_end == 25.0
     assert len(run.finish()["bias"]) == 0
-
-
-def test_recurrent_networks_with_biases_say_that_they_cannot_be_streamed():
-    network = Network(
-        Input(2, bias_interval=5.0), Dense(2), connections=[Connection("output", "output", delay=1.0)]
-    )
-    with pytest.raises(SimulationError, match="in parts: it has biases; simulate the recording whole"):
-        Simulation(network)
-
-
-def test_sparse_networks_say_that_they_cannot_be_streamed():
-    network = Network(Input(2), Dense(2), weights={"output": csr_array(np.eye(2))})
-    with pytest.raises(
-        SimulationError, match="sparse, and the schedule for sparse weights takes its input at once"
-    ):
-        Simulation(network)
 
 
 @pytest.mark.parametrize(

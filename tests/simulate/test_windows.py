@@ -13,7 +13,7 @@ from eventsnn._ext.engine_windows import run_windows
 from eventsnn.errors import SimulationError
 from eventsnn.model import Connection, Dense, Input, Network
 from eventsnn.reference import windows as windows_twin
-from eventsnn.simulate.engines import queue, twin, windows
+from eventsnn.simulate.engines import Settings, queue, twin, windows
 from eventsnn.simulate.engines.arguments import check_input, endless
 from eventsnn.trace.record import SimulationInterrupted, SpikeRecord, make_record
 from tests.oracle import network_run
@@ -33,7 +33,7 @@ def run_twin(network: Network, times: np.ndarray, neurons: np.ndarray, t_stop: f
     """What the plain-Python schedule fires, as a record."""
     times, neurons, stop = check_input(network, times, neurons, t_stop)
     try:
-        fired = windows_twin.run(network, times, neurons, stop)
+        fired = windows_twin.WindowsTwin(network).advance((times, neurons), np.inf, stop)
     except OverflowError as error:
         raise endless(error) from None
     return make_record(network, fired, (times, neurons), stop, "queue", "float64")
@@ -67,6 +67,28 @@ def test_the_bits_of_the_twin(simulation, t_stop):
         assert isinstance(ours, str) == isinstance(theirs, str)
     else:
         assert_same_bits(ours, theirs)
+
+
+@quick
+@given(simulations(), st.floats(0.0, 40.0), st.lists(st.floats(0.0, 60.0), max_size=5))
+def test_the_bits_of_the_twin_in_parts(simulation, t_stop, horizons):
+    """What either gives up to a horizon, one after the other, twin and kernel in turn the same."""
+    network, times, neurons = simulation
+    ours = windows.ENGINE.start(network, Settings("float64"))
+    theirs, start = windows_twin.WindowsTwin(network), 0
+    for horizon in [*sorted(horizons), np.inf]:
+        end = int(np.searchsorted(times, horizon))
+        given = times[start:end], neurons[start:end]
+        try:
+            expected = theirs.advance(given, horizon, t_stop)
+        except OverflowError:
+            with pytest.raises(OverflowError):
+                ours.advance(given, horizon, t_stop)
+            return
+        for a, b in zip(ours.advance(given, horizon, t_stop), expected, strict=True):
+            assert np.array_equal(a[0], b[0])
+            assert np.array_equal(a[1], b[1])
+        start = end
 
 
 @quick
@@ -147,9 +169,9 @@ def test_time_constants_in_any_relation(name):
 def test_chunks_do_not_matter():
     network, train = make_network(), make_train(25.0)
     whole = windows.make_state(network, windows.window_length(network))
-    assert run_windows(whole, *train, 25.0, 10**9)
+    assert run_windows(whole, *train, np.inf, 25.0, 10**9)
     pieces, calls = windows.make_state(network, windows.window_length(network)), 1
-    while not run_windows(pieces, *train, 25.0, 1):
+    while not run_windows(pieces, *train, np.inf, 25.0, 1):
         calls += 1
     assert calls > 20
     for layer in range(2):

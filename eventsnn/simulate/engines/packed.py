@@ -82,11 +82,11 @@ class PackedNetwork:
             return block_count(layer.channels), layer.inputs, WIDTH
         return block_count(layer.neurons), self.network.source_size(p.source), WIDTH
 
-    def state(self, bias: np.ndarray | None = None) -> QueueState:
-        """The whole network at rest, for the queue engine; `bias` are the bias neuron's spikes, ms."""
+    def state(self) -> QueueState:
+        """The whole network at rest, for the queue engine."""
         sizes = [layer.neurons for layer in self.network.layers]
         graph = [(p.source, p.target, p) for p in self.projections]
-        return self._state(slice(None), sizes, graph, bias)
+        return self._state(slice(None), sizes, graph)
 
     def layer_state(self, number: int) -> QueueState:
         """One layer at rest with the connections within it; its input is what arrives, bias included."""
@@ -100,7 +100,6 @@ class PackedNetwork:
         layers: slice,
         sizes: list[int],
         graph: list[tuple[int, int, Projection]],
-        bias: np.ndarray | None = None,
         fed: bool = False,
     ) -> QueueState:
         rows = [(source, target, self.offsets[p.key], self._rows(p)) for source, target, p in graph]
@@ -112,7 +111,6 @@ class PackedNetwork:
             np.array(rows, dtype=np.int64).reshape(-1, 4),
             np.array(delays, dtype=np.float64),
             self.resets[layers],
-            np.empty(0) if bias is None else bias,
         )
 
     def _rows(self, p: Projection) -> int:

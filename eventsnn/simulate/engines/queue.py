@@ -15,13 +15,15 @@ from eventsnn._ext.engine_queue import QueueState, run_queue, search_queue
 from eventsnn._util.saved import StateReader
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain
+from eventsnn.model.layers import BIAS
 from eventsnn.simulate.engines import windows
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
 from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Run, Settings, State, Train
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
 from eventsnn.simulate.engines.precision import check_state
-from eventsnn.simulate.engines.restoring import read_layer_arrays
+from eventsnn.simulate.engines.restoring import check_cursors, read_layer_arrays
 
+INPUT = -1  # as a source
 # Neuron updates between two looks at the signals: 5 to 80 ms.
 CHUNK = 2_000_000
 # Sparse weights are made dense up to this size, where the windowed schedule does not take the network.
@@ -38,18 +40,6 @@ class QueueEngine(Engine):
         network = network.lowered
         sparse = bool(network.sparse_keys)
         reason = windows.refusal(network) if sparse else None
-        if settings.in_parts:
-            whole = None
-            if network.input.has_bias:
-                whole = "it has biases; simulate the recording whole"
-            elif sparse and reason is None:
-                whole = (
-                    f"the weights of {network.sparse_keys[0]!r} are sparse, and the schedule for sparse "
-                    "weights takes its input at once; make the weights dense (.toarray()) to stream, or "
-                    "simulate the recording whole"
-                )
-            if whole is not None:
-                return f"engine 'queue' cannot run this network in parts: {whole}"
         if not sparse or _runs_in_windows(network, settings):
             return None
         return _dense_refusal(network, settings, reason or "dtype 'float32' is asked for")
@@ -59,8 +49,7 @@ class QueueEngine(Engine):
         network = network.lowered
         if _runs_in_windows(network, settings):
             return windows.WindowsRun(network)
-        packed = pack_once(network, settings.real)
-        return QueueRun(packed, len(network.layers))
+        return QueueRun(pack_once(network, settings.real))
 
     def fastest_dtype(self, network: Network) -> str:
         """See `Engine`; where weights stay sparse, it is float64."""
@@ -130,26 +119,29 @@ class QueueRun:
     Parameters
     ----------
     packed : PackedNetwork
-    layers : int
-        How many are run.
     number : int, optional
-        Of the one layer, whose input is then what arrives, bias included; the whole network by default.
+        Of the one layer that is run, whose input is then what arrives, bias included; all by default.
     """
 
-    def __init__(self, packed: PackedNetwork, layers: int, number: int | None = None) -> None:
-        self._packed, self._layers = packed, layers
-        self._given: Train = SILENCE
-        self._begin(packed.state() if number is None else packed.layer_state(number))
-
-    def _begin(self, state: QueueState) -> None:
-        self._state, self._chunks = state, Chunks(state, self._packed.flat)
+    def __init__(self, packed: PackedNetwork, number: int | None = None) -> None:
+        network = packed.network
+        self._state = packed.state() if number is None else packed.layer_state(number)
+        self._chunks = Chunks(self._state, packed.flat)
+        self._layers = len(network.layers) if number is None else 1
+        self._inputs = network.input.neurons
+        if number is not None:
+            self._inputs = network.source_size(number - 1) + network.input.has_bias
+        self._has_bias = network.input.has_bias and number is None
+        # Spikes still under way, of the input and of the bias neuron.
+        self._given, self._bias = SILENCE, SILENCE[0]
 
     def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
-        """See `Run`; of a whole network with biases, once from rest to infinity."""
-        if len(bias.times):  # the kernel takes them with the state
-            self._begin(self._packed.state(bias.times))
+        """See `Run`."""
         if len(self._given[0]):
             given = (np.concatenate([self._given[0], given[0]]), np.concatenate([self._given[1], given[1]]))
+        if self._has_bias:
+            self._bias = np.concatenate([self._bias, bias.times])
+            self._state.take_bias(self._bias)
         times, inputs = given
         # What happens at the horizon itself is left to the next part: more may arrive at that instant.
         stop = min(stop, float(np.nextafter(horizon, -math.inf)) if horizon < math.inf else math.inf)
@@ -160,8 +152,9 @@ class QueueRun:
         except KeyboardInterrupt:
             trains = [self._state.spikes(layer) for layer in range(self._layers)]
             raise BrokenOff(trains, self._state.now) from None
-        done = self._state.drop_input()
+        done = self._state.drop(INPUT, len(times))
         self._given = (times[done:].copy(), inputs[done:].copy()) if done < len(times) else SILENCE
+        self._bias = self._bias[self._state.drop(BIAS, len(self._bias)) :]
         return [self._state.take(layer) for layer in range(self._layers)]
 
     def save(self) -> State:
@@ -172,33 +165,35 @@ class QueueRun:
         state = {name: array.copy() for name, array in parts.items()} | {"n_refractory": n_refractory}
         for number, (times, neurons) in enumerate([self._given, *spikes]):
             state[f"times{number}"], state[f"neurons{number}"] = times, neurons
+        if self._has_bias:
+            state["bias"] = self._bias.copy()
         return state
 
     def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
         """See `Run`."""
         sizes, graph, delays = self._state.graph()
-        inputs = int(graph[graph[:, 0] < 0, 2].min())
         places = np.concatenate([np.arange(block_count(size) * WIDTH) < size for size in sizes.tolist()])
         read = read_layer_arrays(state, places, self._chunks.weights.dtype)
         now = state.numbers("now", sizes.shape, np.float64, lowest=0.0, highest=horizon)
-        trains = [
+        given, *trains = (
             state.train(f"times{n}", f"neurons{n}", int(size), highest=horizon)
-            for n, size in enumerate([inputs, *sizes])
-        ]
+            for n, size in enumerate([self._inputs, *sizes])
+        )
+        bias = np.empty(0)
+        if self._has_bias:
+            bias = state.ascending("bias", lowest=0.0, highest=horizon)
         refractory = state.numbers("refractory", read["end"].shape, np.int32, lowest=0)
         n_refractory = state.numbers("n_refractory", sizes.shape, np.int32, lowest=0)
         _check_refractory(state, sizes, refractory, n_refractory, read["end"], now)
         cursors = state.numbers("cursors", delays.shape, np.int64, lowest=0)
-        for (source, target, _), delay, cursor in zip(graph, delays, cursors, strict=True):
-            times = trains[source + 1][0]
-            # What is still under way arrives at a layer whose state is that of an earlier arrival.
-            if cursor > len(times) or (cursor < len(times) and times[cursor] + delay < now[target]):
-                raise state.error("cursors", f"holds {cursor}, which is not where the spikes under way begin")
+        sources = {INPUT: given[0], BIAS: bias} | {n: times for n, (times, _) in enumerate(trains)}
+        ways = zip(graph[:, 0], graph[:, 1], delays, strict=True)
+        check_cursors(state, cursors, [(sources[s], now[t], delay) for s, t, delay in ways])
         state.close()
         u, i, end, _, listed, _ = self._chunks.arrays
         u[...], i[...], end[...], listed[...] = read["u"], read["i"], read["end"], refractory
-        self._given = trains[0]
-        self._state.restore(now, n_refractory, cursors, trains[1:])
+        self._given, self._bias = given, bias
+        self._state.restore(now, n_refractory, cursors, trains)
 
 
 def _check_refractory(

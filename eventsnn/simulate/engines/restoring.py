@@ -22,3 +22,20 @@ def read_layer_arrays(state: StateReader, places: np.ndarray, real: np.dtype) ->
         if (array[~places] > (-math.inf if name == "end" else 0.0)).any():
             raise state.error(name, "holds values of neurons that do not exist")
     return read
+
+
+def check_cursors(
+    state: StateReader, cursors: np.ndarray, ways: list[tuple[np.ndarray, float, float]]
+) -> None:
+    """Whether each projection goes on where the spikes under way begin.
+
+    `ways` holds, for each, the times of its source's spikes, the time of its target's state and its delay,
+    all in ms: what is still under way arrives at a state that is of an earlier time.
+
+    Raises
+    ------
+    StateError
+    """
+    for cursor, (times, now, delay) in zip(cursors.tolist(), ways, strict=True):
+        if cursor > len(times) or (cursor < len(times) and times[cursor] + delay < now):
+            raise state.error("cursors", f"holds {cursor}, which is not where the spikes under way begin")

@@ -408,7 +408,7 @@ class SweepRun:
 def _start_layer(packed: PackedNetwork, number: int) -> Run:
     layer = packed.network.layers[number]
     if layer.lateral_inhibition and layer.neurons > WIDTH:
-        return queue.QueueRun(packed, 1, number)
+        return queue.QueueRun(packed, number)
     return _SweptLayer(packed, number)
 
 

@@ -16,8 +16,9 @@ from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.model.sparse import is_sparse
 from eventsnn.reference.windows import Frame, window_length
 from eventsnn.simulate.engines.arguments import constants_row
-from eventsnn.simulate.engines.engine import BrokenOff, Engine, Settings, State, Train
+from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Settings, State, Train
 from eventsnn.simulate.engines.precision import check_network, overflow
+from eventsnn.simulate.engines.restoring import check_cursors, read_layer_arrays
 
 # Deliveries between two looks at the signals: some 10 ms.
 CHUNK = 2_000_000
@@ -43,41 +44,109 @@ def refusal(network: Network) -> str | None:
 
 
 class WindowsRun:
-    """A network that `refusal` does not object to, from rest to the end, in float64; see `Run`."""
+    """A network that `refusal` does not object to, in the middle of a simulation, in float64; see `Run`.
+
+    Windows are run when all of their arrivals are known. Up to a horizon within the next window its spikes
+    are found ahead, from a copy of the state; the window is run again with what comes later.
+    """
 
     def __init__(self, network: Network) -> None:
         self._length = window_length(network)
-        self._state, self._layers = make_state(network, self._length), len(network.layers)
+        self._state = make_state(network, self._length)
+        self._sizes = [network.input.neurons, *(layer.neurons for layer in network.layers)]
+        self._given: Train = SILENCE  # spikes still under way
+        self._horizon = 0.0
 
     def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
-        """See `Run`; once, to infinity."""
-        (times, inputs), state, length = given, self._state, self._length
-        last = max(float(times[-1]) if times.size else 0.0, stop if stop < math.inf else 0.0)
-        if last + length == last:
-            raise SimulationError(
-                f"t_stop or events: at {last:g} ms a time of {length:g} ms, the shortest of the network, "
-                "is below the resolution of float64; let time begin at 0"
-            )
+        """See `Run`."""
+        if len(self._given[0]):
+            given = (np.concatenate([self._given[0], given[0]]), np.concatenate([self._given[1], given[1]]))
+        times, inputs = given
+        self._check_resolution(times, horizon, stop)
         try:
-            done = False
-            while not done:
-                done = run_windows(state, times, inputs, stop, CHUNK)
-                if not state.is_finite():
-                    raise overflow(np.float64)
+            self._run(given, horizon, stop)
         except KeyboardInterrupt:
-            raise BrokenOff(self._trains(), state.now) from None
-        return self._trains()
+            raise BrokenOff(self._trains(), self._state.now) from None
+        trains = [self._state.take(layer) for layer in range(len(self._sizes) - 1)]
+        if horizon < math.inf:
+            ahead = self._look_ahead(given, horizon, stop)
+            trains = [self._fresh(*pair) for pair in zip(trains, ahead, strict=True)]
+        elif self._horizon > 0.0:
+            trains = [self._fresh(train, SILENCE) for train in trains]
+        self._horizon = horizon
+        done = self._state.drop_input(len(times))
+        self._given = (times[done:].copy(), inputs[done:].copy()) if done < len(times) else SILENCE
+        return trains
+
+    def _check_resolution(self, times: np.ndarray, horizon: float, stop: float) -> None:
+        ends = [t for t in (0.0, stop, horizon) if t < math.inf]
+        last = max(ends + times[-1:].tolist())
+        if last + self._length == last:
+            raise SimulationError(
+                f"t_stop or events: at {last:g} ms a time of {self._length:g} ms, the shortest of the "
+                "network, is below the resolution of float64; let time begin at 0"
+            )
+
+    def _run(self, given: Train, known: float, stop: float) -> None:
+        while not run_windows(self._state, *given, known, stop, CHUNK):
+            self._check_finite()
+        self._check_finite()
+
+    def _check_finite(self) -> None:
+        if not self._state.is_finite():
+            raise overflow(np.float64)
+
+    def _look_ahead(self, given: Train, horizon: float, stop: float) -> list[Train]:
+        """Spikes before `horizon` of the next window, which ends later; the state stays as it is."""
+        arrays = self._state.arrays()
+        before, now, cursors = [a.copy() for a in arrays], self._state.now, self._state.ways()[2]
+        stop = min(stop, float(np.nextafter(horizon, -math.inf)))
+        self._run(given, now + self._length, stop)
+        found = self._trains()
+        self._state.go_back(now, cursors)
+        for array, old in zip(arrays, before, strict=True):
+            array[...] = old
+        return found
+
+    def _fresh(self, train: Train, ahead: Train) -> Train:
+        """Spikes of complete windows and of one looked into, without those returned before."""
+        times, neurons = (np.concatenate(pair) for pair in zip(train, ahead, strict=True))
+        first = int(np.searchsorted(times, self._horizon))
+        return times[first:], neurons[first:]
 
     def _trains(self) -> list[Train]:
-        return [self._state.spikes(layer) for layer in range(self._layers)]
+        return [self._state.spikes(layer) for layer in range(len(self._sizes) - 1)]
 
     def save(self) -> State:
-        """The schedule takes its input at once: engine 'queue' refuses such a network in parts."""
-        raise NotImplementedError
+        """See `Run`."""
+        u, i, end = (array.copy() for array in self._state.arrays())
+        state: State = {"u": u, "i": i, "end": end}
+        state |= {"now": np.array(self._state.now), "cursors": self._state.ways()[2]}
+        for number, (times, neurons) in enumerate([self._given, *self._state.under_way()]):
+            state[f"times{number}"], state[f"neurons{number}"] = times, neurons
+        return state
 
     def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
-        """See `save`."""
-        raise NotImplementedError
+        """See `Run`."""
+        arrays = self._state.arrays()
+        read = read_layer_arrays(state, np.ones(arrays[0].shape, bool), np.dtype(np.float64))
+        now = float(state.numbers("now", (), np.float64, lowest=0.0, highest=horizon))
+        given, *trains = (
+            state.train(f"times{n}", f"neurons{n}", size, highest=horizon)
+            for n, size in enumerate(self._sizes)
+        )
+        sources, delays, _ = self._state.ways()
+        cursors = state.numbers("cursors", delays.shape, np.int64, lowest=0)
+        known = [*(times for times, _ in trains), given[0]]  # the input is source -1
+        ways = zip(sources, delays, strict=True)
+        check_cursors(state, cursors, [(known[source], now, delay) for source, delay in ways])
+        state.close()
+        for array, name in zip(arrays, ("u", "i", "end"), strict=True):
+            array[...] = read[name]
+        for number, train in enumerate(trains):
+            self._state.hold(number, *train)
+        self._state.go_back(now, cursors)
+        self._given, self._horizon = given, horizon
 
 
 class WindowsEngine(Engine):
@@ -85,7 +154,6 @@ class WindowsEngine(Engine):
 
     name = "queue"
     dtypes = ("float64",)
-    in_parts = False
 
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """See `Engine`."""
