@@ -119,15 +119,18 @@ cdef inline int64_t padded_size(const clocked_layer_t* l) noexcept nogil:
 
 cdef int step_together(clocked_ops_t* ops, const clocked_layer_t** layers, int32_t count, clocked_state_t* states,
                        const clocked_link_t** links, int32_t n_links, clocked_spikes_t* spikes, const int32_t* bias,
-                       int64_t biases, int32_t steps) except -1 nogil:
-    """All layers in step 0, then all in step 1, ...; `biases` is -1 in a network without the bias neuron."""
+                       int64_t biases, int32_t first, int32_t steps) except -1 nogil:
+    """All layers in step `first`, then all in the next, ...; `biases` is -1 in a network without the bias neuron."""
     cdef int32_t t, k, j
     cdef int64_t n, before, size, at = 0
     cdef bint fires, fired = False    # the bias neuron, now and in the step before
     cdef const clocked_layer_t* l
     cdef clocked_spikes_t* given
     cdef clocked_spikes_t* own
-    for t in range(steps):
+    while at < biases and bias[at] < first:
+        fired = bias[at] == first - 1
+        at += 1
+    for t in range(first, steps):
         fires = at < biases and bias[at] == t
         for k in range(1, count + 1):
             l, given, own = layers[k - 1], spikes + k - 1, spikes + k
@@ -152,6 +155,34 @@ cdef int step_together(clocked_ops_t* ops, const clocked_layer_t** layers, int32
     return 0
 
 
+cdef int go_on(clocked_ops_t* ops, const clocked_layer_t** layers, int32_t count, clocked_state_t* states,
+               const clocked_link_t** links, int32_t n_links, clocked_spikes_t* spikes, const int32_t* bias,
+               int64_t biases, int32_t first, int32_t steps) except -1 nogil:
+    """All layers of a network from step `first` on, before which their `spikes` are known; spikes by step only.
+
+    Of the states, all is the caller's but `own`.
+    """
+    cdef int32_t k
+    cdef int64_t largest = 0
+    cdef uint8_t* own
+    for k in range(count):
+        largest = max(largest, padded_size(layers[k]))
+    own = <uint8_t*> calloc(largest, 1)
+    if own == NULL:
+        return fail(largest)
+    try:
+        for k in range(count):
+            states[k].own = own
+        step_together(ops, layers, count, states, links, n_links, spikes, bias, biases, first, steps)
+        for k in range(count):
+            check_finite(states + k, padded_size(layers[k]))
+        for k in range(1, count):
+            spikes[k].size += biases >= 0
+    finally:
+        free(own)
+    return 0
+
+
 cdef int run_together(clocked_ops_t* ops, const clocked_layer_t** layers, int32_t count, const clocked_link_t** links,
                       int32_t n_links, clocked_spikes_t* spikes, const int32_t* bias, int64_t biases,
                       int32_t steps) except -1 nogil:
@@ -168,7 +199,7 @@ cdef int run_together(clocked_ops_t* ops, const clocked_layer_t** layers, int32_
             if spikes[k].step_ptr == NULL:
                 fail(steps * sizeof(int32_t))
             spikes[k].step_ptr[0] = 0
-        step_together(ops, layers, count, states, links, n_links, spikes, bias, biases, steps)
+        step_together(ops, layers, count, states, links, n_links, spikes, bias, biases, 0, steps)
         for k in range(count):
             check_finite(states + k, padded_size(layers[k]))
         for k in range(1, count):

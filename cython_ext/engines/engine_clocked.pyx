@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 import numpy as np
 
 from eventsnn._ext import block
-from eventsnn._ext.clocked_steps cimport fail, make_room, run_layer, run_together
+from eventsnn._ext.clocked_steps cimport fail, go_on, make_room, run_layer, run_together
 
 cdef extern from "clocked_isa.h":
     clocked_ops_t clocked_ops(int isa) noexcept nogil
@@ -165,6 +165,35 @@ cdef int take_input(clocked_spikes_t* s, const double* times, const int32_t* neu
     return 0
 
 
+cdef int take_state(clocked_state_t* s, float[::1] v, float[::1] current, int32_t[::1] until) except -1:
+    """Point to the state of a layer."""
+    s.v, s.current, s.until = &v[0], &current[0], &until[0]
+    return 0
+
+
+cdef int take_spikes(clocked_spikes_t* s, const int32_t[::1] when, const int32_t[::1] ids, int64_t size,
+                     const int32_t[::1] bias, bint biased, int32_t first, int32_t steps) except -1:
+    """Spikes of a layer before step `first`, and among them those of the bias neuron, the last of each step."""
+    cdef int64_t k = 0, at = 0, n = 0
+    cdef int32_t t
+    make_room(s, ids.shape[0] + first + 1)
+    s.size = size
+    s.step_ptr = <int32_t*> calloc(steps + 1, sizeof(int32_t))
+    if s.step_ptr == NULL:
+        return fail(steps * sizeof(int32_t))
+    for t in range(first):
+        while k < ids.shape[0] and when[k] == t:
+            s.ids[n] = ids[k]
+            k += 1
+            n += 1
+        if biased and bias is not None and at < bias.shape[0] and bias[at] == t:
+            s.ids[n] = <int32_t> size
+            at += 1
+            n += 1
+        s.step_ptr[t + 1] = <int32_t> n
+    return 0
+
+
 cdef class ClockedRun:
     """The spikes of a sample in all layers, number 0 being the input.
 
@@ -183,25 +212,34 @@ cdef class ClockedRun:
         more neuron, the last, of the input and of every layer but the last.
     links : list of ClockedLink, optional
         Further connections.
+    carried : (int, list, list), optional
+        Of a run that goes on: the first step to be computed; potentials, currents (float32) and last refractory
+        steps (int32) of every layer, padded, which are changed; and the spikes of every layer before that step, as
+        `fired` gives them, without those of the bias neuron. From rest without it.
     """
 
     def __cinit__(self, list layers, const double[::1] times, const int32_t[::1] neurons, int32_t area,
-                  int32_t polarities, int32_t steps, const int32_t[::1] bias=None, list links=None):
+                  int32_t polarities, int32_t steps, const int32_t[::1] bias=None, list links=None,
+                  tuple carried=None):
         cdef int32_t k, n = len(layers), at = 0, n_links = len(links or ())
         cdef clocked_ops_t ops = current_ops()
         # All layers at once have no use for parts of one.
-        cdef list parts = [[layer] if links else (<ClockedLayer> layer).parts or [layer] for layer in layers]
+        cdef bint together = bool(links) or carried is not None
+        cdef list parts = [[layer] if together else (<ClockedLayer> layer).parts or [layer] for layer in layers]
         cdef int32_t[::1] counts = np.array([len(own) for own in parts] + [0], np.int32)
         cdef bint biased = bias is not None
         cdef int64_t biases = bias.shape[0] if biased else 0
         cdef const int32_t* when = &bias[0] if biases else NULL
         cdef const clocked_layer_t** each = <const clocked_layer_t**> malloc((sum(counts) + 1) * sizeof(void*))
         cdef const clocked_link_t** ways = <const clocked_link_t**> malloc((n_links + 1) * sizeof(void*))
+        cdef clocked_state_t* states = <clocked_state_t*> calloc(n + 1, sizeof(clocked_state_t))
+        cdef int32_t first = 0
         self.steps, self.count = steps, n + 1
         self.spikes = <clocked_spikes_t*> calloc(n + 1, sizeof(clocked_spikes_t))
-        if self.spikes == NULL or each == NULL or ways == NULL:
+        if self.spikes == NULL or each == NULL or ways == NULL or states == NULL:
             free(each)
             free(ways)
+            free(states)
             raise MemoryError("no memory for the clocked engine")
         for k in range(n_links):
             ways[k] = &(<ClockedLink> links[k]).c
@@ -211,15 +249,25 @@ cdef class ClockedRun:
                 at += 1
         at = 0
         try:
+            if carried is not None:
+                first = carried[0]
+                for k in range(n):
+                    v, current, until = carried[1][k]
+                    take_state(states + k, v, current, until)
+                    when_fired, ids = carried[2][k]
+                    take_spikes(self.spikes + k + 1, when_fired, ids, layers[k].size, bias, k + 1 < n, first, steps)
             with nogil:
                 take_input(self.spikes, &times[0] if times.shape[0] else NULL,
                            &neurons[0] if times.shape[0] else NULL, times.shape[0], area, polarities, steps)
                 if biased:
                     add_bias(self.spikes, when, biases, steps)
-                if n_links:
+                if first:
+                    go_on(&ops, each, n, states, ways, n_links, self.spikes, when, biases if biased else -1, first,
+                          steps)
+                elif n_links:
                     run_together(&ops, each, n, ways, n_links, self.spikes, when, biases if biased else -1, steps)
                 for k in range(n + 1):
-                    if k and not n_links:
+                    if k and not together:
                         run_layer(&ops, each + at, counts[k - 1], self.spikes + k - 1, self.spikes + k, steps)
                         at += counts[k - 1]
                         if biased and k < n:
@@ -228,6 +276,7 @@ cdef class ClockedRun:
         finally:
             free(each)
             free(ways)
+            free(states)
 
     def __dealloc__(self):
         cdef int32_t k

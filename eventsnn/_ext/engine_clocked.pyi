@@ -47,6 +47,12 @@ class ClockedRun:
         steps: int,
         bias: np.ndarray | None = None,
         links: list[ClockedLink] | None = None,
+        carried: tuple[
+            int,
+            list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+            list[tuple[np.ndarray, np.ndarray]],
+        ]
+        | None = None,
     ) -> None: ...
     def counts(self, number: int) -> np.ndarray: ...
     def fired(self, number: int) -> tuple[np.ndarray, np.ndarray]: ...

@@ -160,11 +160,11 @@ def simulate(
     refuse_overwriting("--save-state", stream["save_state"], inputs)
     refuse_one_target({"--trace": trace, "--spikes": stream["spikes"], "--save-state": stream["save_state"]})
     in_parts = wants_stream(model, engine, files, stream, trace, record)
-    if in_parts and step_ms is not None:
-        raise click.UsageError("--step-ms is for whole recordings: the clock does not run in parts.")
     network = Network.load(model)
-    chosen = choose(network, engine, EngineSettings(dtype, step_ms, in_parts))[1]
-    dtype = str(chosen.dtype)
+    chosen, run_settings = choose(network, engine, EngineSettings(dtype, step_ms, in_parts))
+    dtype = str(run_settings.dtype)
+    if in_parts:
+        engine = chosen.name
     reading = with_saved(model, reading)
     if stream["live"]:
         check_live(reading)

@@ -155,6 +155,7 @@ def stream_one(
     settings = StreamSettings(
         common.reading,
         common.engine,
+        common.step_ms,
         common.dtype,
         common.t_stop,
         options["spikes"],

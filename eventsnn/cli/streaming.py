@@ -26,7 +26,7 @@ from eventsnn.events.region import Region
 from eventsnn.events.stream import SensorSize
 from eventsnn.model import Network
 from eventsnn.simulate import SavedState, Simulation, load_state
-from eventsnn.simulate.engines.arguments import check_t_stop
+from eventsnn.simulate.engines import ENGINES, Settings
 from eventsnn.simulate.state import damaged
 from eventsnn.trace import TraceWriter
 from eventsnn.trace.record import ExitReason, SpikeRecord
@@ -43,6 +43,7 @@ class StreamSettings:
 
     reading: ReadingOptions
     engine: str
+    step_ms: float | None
     dtype: str
     t_stop: float | None
     spikes: str | None = None
@@ -71,6 +72,7 @@ class Run:
             self.simulation = Simulation(
                 network,
                 engine=settings.engine,
+                step_ms=settings.step_ms,
                 dtype=settings.dtype,
                 t_stop=settings.t_stop,
                 origin_us=settings.origin_us,
@@ -88,7 +90,7 @@ class Run:
         self.trace: TraceWriter | None = None
         self.source: Recording | None = None  # of a run that is not live
         self.late = 0
-        self.finished = False
+        self.last: SpikeRecord | None = None  # of a run that has come to its end
         self.spikes = (
             None if settings.spikes is None else SpikeText(settings.spikes, keep=_kept(settings, saved))
         )
@@ -143,9 +145,9 @@ class Run:
 
     def finish(self) -> None:
         """The input has ended: the spikes that are still to come, unless they may never end."""
-        if self.settings.t_stop is not None or not self.network.is_recurrent:
-            self._write(self.simulation.finish())
-            self.finished = True
+        if self.simulation.ends:
+            self.last = self.simulation.finish()
+            self._write(self.last)
 
     def save(self) -> None:
         """Spikes to the disk, then the state that goes on behind them; says so."""
@@ -237,7 +239,8 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
     with ExitStack() as stack:
         # Everything that can be wrong with the arguments comes before the files that are written.
         if not settings.live and settings.save_state is None:
-            check_t_stop(network, settings.t_stop)
+            chosen = Settings(settings.dtype, settings.step_ms, in_parts=True)
+            ENGINES.get(settings.engine).limits(network, chosen, settings.t_stop, np.empty(0))
         if settings.live:
             source: Any = stack.enter_context(closing(_open_live(network, file, settings)))
         else:
@@ -248,7 +251,10 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
         if run.spikes is not None:
             stack.callback(run.spikes.close)
         if settings.trace is not None:
-            config = {"engine": run.simulation.engine, "dtype": settings.dtype, "t_stop": settings.t_stop}
+            simulation = run.simulation
+            config = {"engine": simulation.engine, "dtype": simulation.dtype, "t_stop": settings.t_stop}
+            if simulation.step_ms is not None:
+                config["step_ms"] = simulation.step_ms
             run.trace = stack.enter_context(TraceWriter(settings.trace, network, config=config))
             note_leftovers(run.trace)
         try:
@@ -343,21 +349,20 @@ def _live_parts(run: Run, source: Live) -> Iterator[EventStream | float]:
 
 def _result(file: str, run: Run, seconds: float, interrupted: bool) -> dict[str, Any]:
     simulation = run.simulation
-    t_end: float | None
-    if interrupted or not run.finished:
-        reason, t_end = "interrupted" if interrupted else "part", simulation.t_complete
+    if run.last is None:
+        reason, t_end = ExitReason.INTERRUPTED if interrupted else ExitReason.PART, simulation.t_complete
     else:
-        t_end = run.settings.t_stop
-        reason = "quiet" if t_end is None else "t_stop"
+        reason, t_end = run.last.exit_reason, run.last.t_end
     return {
         "file": file,
         **simulation.summary(),
         "seconds": seconds,
         "events": simulation.events,
         "engine": simulation.engine,
+        "step_ms": simulation.step_ms,
         "dtype": simulation.dtype,
-        "exit_reason": reason,
-        "t_end_ms": t_end,
+        "exit_reason": reason.value,
+        "t_end_ms": t_end if math.isfinite(t_end) else None,
         "origin_us": simulation.origin_us or 0,
         "skipped": False,
     }

@@ -67,6 +67,16 @@ class InParts:
         self._sensor = sensor
         self._sent, self._last = 0, 0.0
 
+    @property
+    def last_event(self) -> float:
+        """Time of the last event of all parts so far, ms."""
+        return self._last
+
+    @property
+    def last_spike(self) -> np.ndarray:
+        """The last spike that was taken, float64 (1,), ms; (0,) if there was none."""
+        return _numbered(self._sensor, max(0, self._sent - 1), self._sent)
+
     def limit(self, last_event: float) -> float:
         """The first spike after the last event, of this part or before: it comes if another event does."""
         self._last = max(self._last, last_event)

@@ -18,8 +18,9 @@ from eventsnn.events.origin import find_origin
 from eventsnn.model import Network
 from eventsnn.model.bias import Certain, InParts
 from eventsnn.model.steps import check_network
-from eventsnn.simulate.engines import Settings, State, Train, choose
+from eventsnn.simulate.engines import Limits, Settings, State, Train, choose
 from eventsnn.simulate.engines.arguments import check_input, check_t_stop, endless, in_order
+from eventsnn.simulate.engines.engine import SILENCE, join
 from eventsnn.simulate.run import InputSpikes, to_input
 from eventsnn.simulate.state import SavedState, damaged, load_state, save_state
 from eventsnn.trace.record import ExitReason, SpikeRecord, decide, describe_decision, make_record
@@ -38,11 +39,8 @@ class Simulation:
     Parameters
     ----------
     network : Network
-    engine : {"auto", "queue", "sweep", "twin"}
-        As for `simulate`; "auto" refuses a network that was trained on a clock. The duration of a sample that
-        its settings may state is not regarded.
-    dtype : {"float64", "float32"}
-        Precision of membrane potentials and synaptic currents.
+    engine, step_ms, dtype
+        As for `simulate`. The duration of a sample that the network's settings may state is not regarded.
     t_stop : float, optional
         Last time to simulate, ms, included. A network with recurrent connections needs it to `finish`.
     origin_us : int, optional
@@ -53,6 +51,8 @@ class Simulation:
     network : Network
     engine, dtype : str
         What runs.
+    step_ms : float or None
+        Length of the clock's step, ms; None in exact time.
     t_complete : float
         ms; every spike before it has been returned, none at it or later, and no event before it is taken any
         more.
@@ -82,22 +82,25 @@ class Simulation:
         network: Network,
         *,
         engine: str = "auto",
-        dtype: str = "float64",
+        step_ms: float | None = None,
+        dtype: str | None = None,
         t_stop: float | None = None,
         origin_us: int | None = None,
     ) -> None:
         check_network(network)
-        chosen, settings = choose(network, engine, Settings(dtype, in_parts=True))
+        chosen, settings = choose(network, engine, Settings(dtype, step_ms, in_parts=True))
+        self._chosen, self._settings = chosen, settings
         self.network, self.engine, self.dtype = network, chosen.name, str(settings.dtype)
+        self.step_ms = settings.step_ms
         self.t_stop = t_stop
         # A stop that is missing is a matter for `finish`.
         self._stop = math.inf if t_stop is None else check_t_stop(network, t_stop)
         self._run = chosen.start(network, settings)
         widest = max(layer.neurons if layer.positions == 1 else 1 for layer in network.layers)
         self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
-        self._held: Train = (np.empty(0), np.empty(0, np.int32))  # at the last instant
+        self._held: Train = SILENCE  # at the last instant
         self._bias = InParts(network.input)
-        self._early: list[Train] = [(np.empty(0), np.empty(0, np.int32))] * len(network.layers)
+        self._early: list[Train] = [SILENCE] * len(network.layers)
         self._ended: str | None = None
         self.origin_us = None if origin_us is None else find_origin(np.empty(0, np.int64), origin_us)
         self.t_complete = 0.0
@@ -148,14 +151,16 @@ class Simulation:
         self.events += len(times)
         # Who names a time before there are events counts from 0.
         self.origin_us = 0 if given.origin_us is None and until else given.origin_us
-        times, inputs = (np.concatenate(pair) for pair in zip(self._held, (times, inputs), strict=True))
-        times, inputs = in_order(times, inputs)
+        times, inputs = in_order(*join([self._held, (times, inputs)]))
         ready = int(np.searchsorted(times, horizon))
         self._held = times[ready:].copy(), inputs[ready:].copy()
-        return self._advance((times[:ready], inputs[:ready]), horizon, ExitReason.PART)
+        limits = Limits(self._stop, self._stop, horizon)
+        return self._advance((times[:ready], inputs[:ready]), horizon, limits, ExitReason.PART)
 
     def finish(self) -> SpikeRecord:
         """There are no more events: simulate up to `t_stop`, or until the network is quiet.
+
+        On the clock, without a `t_stop`, the end is the step of the last event, or of a later `until`.
 
         Returns the spikes that no `feed` has returned. Nothing can be fed afterwards.
 
@@ -165,12 +170,18 @@ class Simulation:
             If the network is recurrent and there is no `t_stop`.
         """
         self._check_open()
-        check_t_stop(self.network, self.t_stop)
-        held, self._held = self._held, (np.empty(0), np.empty(0, np.int32))
-        quiet = self._stop == math.inf
-        part = self._advance(held, math.inf, ExitReason.QUIET if quiet else ExitReason.T_STOP)
+        last = np.array([self._bias.last_event, self.t_complete])
+        limits = self._chosen.limits(self.network, self._settings, self.t_stop, last)
+        held, self._held = self._held, SILENCE
+        reason = ExitReason.QUIET if limits.end == math.inf else ExitReason.T_STOP
+        part = self._advance(held, math.inf, limits, reason)
         self._ended = "it is finished"
         return part
+
+    @property
+    def ends(self) -> bool:
+        """Whether `finish` has an end: a network with loops may fire for ever in exact time."""
+        return not (self._chosen.exact and self.network.is_recurrent and self.t_stop is None)
 
     @property
     def held(self) -> int:
@@ -213,6 +224,7 @@ class Simulation:
         state = SavedState(
             path="a copy",
             engine=self.engine,
+            step_ms=self.step_ms,
             dtype=self.dtype,
             t_complete=self.t_complete,
             events=self.events,
@@ -253,7 +265,7 @@ class Simulation:
         SimulationError
             The state cannot be one of this network and engine; names the file.
         """
-        run = cls(network, engine=saved.engine, dtype=saved.dtype, t_stop=t_stop)
+        run = cls(network, engine=saved.engine, step_ms=saved.step_ms, dtype=saved.dtype, t_stop=t_stop)
         try:
             run._restore(StateReader(saved.arrays), saved)
         except StateError as error:
@@ -292,15 +304,16 @@ class Simulation:
         if self._ended is not None:
             raise SimulationError(f"the simulation cannot go on: {self._ended}; begin a new one")
 
-    def _advance(self, given: Train, horizon: float, reason: ExitReason) -> SpikeRecord:
+    def _advance(self, given: Train, horizon: float, limits: Limits, reason: ExitReason) -> SpikeRecord:
         parts: list[list[Train]] = []
         # Until all is done there is no way back: Ctrl-C in between, say, leaves layers at different times.
         self._ended = "it was broken off in the middle of a part"
         try:
+            known = self._bias.last_spike
             bias = self._bias.take(horizon)
             biases = bias.times
             for part, border in self._cut(given, horizon):
-                parts.append(self._run.advance(part, border, self._stop, bias))
+                parts.append(self._run.advance(part, border, limits.stop, bias))
                 bias = Certain(bias.times[:0], bias.following)
         except OverflowError as error:
             raise endless(error) from None
@@ -309,17 +322,29 @@ class Simulation:
         trains = [self._collect(n, list(layer), horizon) for n, layer in enumerate(zip(*parts, strict=True))]
         for (_, neurons), name in zip(trains, self.network.names, strict=True):
             self.counts[name] += np.bincount(neurons, minlength=len(self.counts[name]))
-        end = horizon if reason is ExitReason.PART else self._stop
-        spikes = biases[biases <= self._stop]
         record = make_record(
-            self.network, trains, given, end, self.engine, self.dtype, reason=reason, bias=spikes
+            self.network,
+            trains,
+            given,
+            limits.end,
+            self.engine,
+            self.dtype,
+            reason=reason,
+            bias=self._stamp(biases[biases <= limits.events], known),
+            step_ms=self.step_ms,
         )
         return replace(record, origin_us=self.origin_us or 0)
 
+    def _stamp(self, biases: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """Spikes of the bias neuron as the engine states them; `before` is the one before the first."""
+        stamps = self._chosen.stamp(biases, self._settings)
+        if self._chosen.exact:
+            return stamps
+        return np.setdiff1d(stamps, self._chosen.stamp(before, self._settings))  # one in a step counts once
+
     def _collect(self, number: int, parts: list[Train], horizon: float) -> Train:
         """Spikes of a layer before the horizon; later ones, known behind a delay, wait for their turn."""
-        parts = [self._early[number], *parts]
-        times, neurons = np.concatenate([t for t, _ in parts]), np.concatenate([n for _, n in parts])
+        times, neurons = join([self._early[number], *parts])
         ready = len(times) if horizon == math.inf else int(np.searchsorted(times, horizon))
         self._early[number] = times[ready:].copy(), neurons[ready:].copy()
         return times[:ready], neurons[:ready]
@@ -354,6 +379,13 @@ def _rebuild(
     """A simulation from what `Simulation.__reduce__` gives."""
     if ended is None:
         return cls.take_up(state, network, t_stop=t_stop)
-    run = cls(network, engine=state.engine, dtype=state.dtype, t_stop=t_stop, origin_us=state.origin_us)
+    run = cls(
+        network,
+        engine=state.engine,
+        step_ms=state.step_ms,
+        dtype=state.dtype,
+        t_stop=t_stop,
+        origin_us=state.origin_us,
+    )
     run.t_complete, run.events, run.counts, run._ended = state.t_complete, state.events, counts, ended
     return run

@@ -46,6 +46,7 @@ class SavedState:
     notes: dict[str, Any]
     arrays: State
     origin_us: int | None
+    step_ms: float | None = None
 
 
 def digest(network: Network) -> str:
@@ -96,6 +97,8 @@ def save_state(path: str | os.PathLike[str], run: Simulation, arrays: State, not
         "origin_us": run.origin_us,
         "notes": notes,
     }
+    if run.step_ms is not None:  # as it was before the clock ran in parts
+        head["step_ms"] = run.step_ms
     head = json.loads(json.dumps(head))  # as it will be read
     head["checksum"] = checksum(head, arrays)
     encoded: dict[str, Any] = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays}
@@ -126,11 +129,12 @@ def load_state(path: str | os.PathLike[str], network: Network) -> SavedState:
             "give the model that it was saved with"
         )
     for field, good in (
-        ("engine", lambda v: isinstance(v, str) and v in ENGINES.names() and ENGINES.get(v).in_parts),
+        ("engine", lambda v: isinstance(v, str) and v in ENGINES.names()),
         ("dtype", lambda v: v in ("float32", "float64")),
         ("t_complete", lambda v: type(v) in (int, float) and 0.0 <= v < math.inf),
         ("events", lambda v: type(v) is int and v >= 0),
         ("notes", lambda v: isinstance(v, dict)),
+        ("step_ms", lambda v: v is None or type(v) in (int, float)),
         ("origin_us", lambda v: v is None or (type(v) is int and -(2**63) <= v < 2**63)),
     ):
         if not good(head.get(field)):
@@ -144,6 +148,7 @@ def load_state(path: str | os.PathLike[str], network: Network) -> SavedState:
         head["notes"],
         arrays,
         head["origin_us"],
+        head.get("step_ms"),
     )
 
 

@@ -162,7 +162,7 @@ def test_events_at_one_instant_have_a_bound(monkeypatch):
     monkeypatch.setattr(streaming, "MOST_AT_ONCE", 100)
     network = Network(Input(4, 4, 2), Dense(2), seed=1)
     settings = StreamSettings(
-        reading=ReadingOptions(), engine="auto", dtype="float64", t_stop=None, live=True
+        reading=ReadingOptions(), engine="auto", step_ms=None, dtype="float64", t_stop=None, live=True
     )
     run = streaming.Run(network, settings)
     ones = [1] * 60

@@ -148,8 +148,8 @@ def test_wrong_use(cli: Cli, model: Path, long: Path, arguments: tuple[str, ...]
         (("FILE", "--resume-from", "FILE"), "no saved state of a simulation"),
         (("FILE", "--spikes", "no folder/x.csv"), "cannot be written"),
         (
-            ("FILE", "--spikes", "x.csv", "--engine", "clocked"),
-            "engine must be one of auto, queue, sweep, twin",
+            ("FILE", "--spikes", "x.csv", "--engine", "clocked", "--dtype", "float64"),
+            "engine 'clocked' computes in float32 only",
         ),
         (("udp://127.0.0.1:port", "--live"), "no port; write udp://127.0.0.1:PORT"),
         (("-", "--live"), "standard input: its format cannot be told"),

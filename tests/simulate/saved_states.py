@@ -48,6 +48,20 @@ NETWORKS = {
         connections=[Connection("output", "hidden", delay=2.0)],
         seed=1,
     ),
+    "clocked": Network(
+        Input(4, 4, 2),
+        Conv(4, 3, threshold=0.5, delay=2.0),
+        Dense(20, threshold=1.0),
+        Dense(3, threshold=1.0),
+        seed=1,
+    ),
+    "clocked with loops": Network(
+        Input(4, 4, 2, bias_interval=3.0),
+        Dense(20, threshold=1.0, delay=1.0),
+        Dense(3, threshold=1.0),
+        connections=[Connection("output", "hidden", delay=3.0)],
+        seed=1,
+    ),
     "twin": Network(
         Input(4, 4, 2, bias_interval=3.0), Dense(6, threshold=1.0, delay=1.0), Dense(3, threshold=1.0), seed=1
     ),

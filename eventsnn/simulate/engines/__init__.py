@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from eventsnn._util.arguments import check_choice
 from eventsnn._util.registry import Registry
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network, RunSettings
 from eventsnn.model.settings import DEFAULT_STEP_MS
-from eventsnn.simulate.engines.engine import BrokenOff, Engine, Run, Settings, State, Train
+from eventsnn.simulate.engines.engine import BrokenOff, Engine, Limits, Run, Settings, State, Train
 
 __all__ = [
     "AUTOMATIC",
     "ENGINES",
     "BrokenOff",
     "Engine",
+    "Limits",
     "Run",
     "Settings",
     "State",
@@ -79,8 +79,6 @@ def choose(network: Network, engine: str, settings: Settings) -> tuple[Engine, S
         An unknown engine, or one that cannot run the network so; a step for exact time.
     """
     *others, last = candidates(network, engine)
-    if settings.in_parts and not last.in_parts:
-        _refuse_parts(engine)
     if last.exact and settings.step_ms is not None:
         raise SimulationError(
             f"step_ms is for engine 'clocked', and engine {engine!r} runs this network in exact time; "
@@ -92,14 +90,3 @@ def choose(network: Network, engine: str, settings: Settings) -> tuple[Engine, S
         if each.refusal(network, settings) is None:
             return each, each.complete(network, settings)
     return last, last.settle(network, settings)
-
-
-def _refuse_parts(engine: str) -> None:
-    """Raise the error for an engine that does not take its input in parts, which "auto" may stand for."""
-    if engine == "auto":
-        raise SimulationError(
-            "the network was trained on a clock, which does not run in parts; engine 'queue' or 'sweep' runs "
-            "it in exact time"
-        )
-    names = ("auto", *(name for name in ENGINES.names() if ENGINES.get(name).in_parts))
-    check_choice("engine", engine, names, SimulationError)

@@ -19,7 +19,7 @@ import numpy as np
 from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedLink, ClockedRun
 from eventsnn.errors import NetworkError
 from eventsnn.model import Layer, Network, Projection
-from eventsnn.model.bias import last_time, spike_times
+from eventsnn.model.bias import spike_times
 from eventsnn.model.layers.geometry import Geometry
 from eventsnn.model.settings import DEFAULT_STEP_MS, check_step
 from eventsnn.model.steps import (
@@ -32,11 +32,11 @@ from eventsnn.model.steps import (
     sparse_weights,
     to_steps,
 )
-from eventsnn.simulate.engines.arguments import check_input, check_t_stop
+from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack
-from eventsnn.simulate.engines.engine import Engine, Settings
+from eventsnn.simulate.engines.clocked_run import ClockedParts
+from eventsnn.simulate.engines.engine import Engine, Limits, Run, Settings
 from eventsnn.simulate.engines.precision import check_network, overflow
-from eventsnn.trace.record import SpikeRecord, make_record
 
 _NONE = np.empty(0, np.int32)
 
@@ -154,21 +154,44 @@ class ClockedNetwork:
 
         The bias neuron fires until `bias_end`, ms; by default until the last input spike.
         """
-        i, biases = self.network.input, None
-        if i.has_bias:
-            last = float(np.max(times, initial=0.0)) if bias_end is None else bias_end
-            biases = self.bias_steps(last, steps)
-        given = to_steps(times, self.step_ms)
+        last = float(np.max(times, initial=0.0)) if bias_end is None else bias_end
+        biases = self.bias_steps(spike_times(self.network.input, last), steps)
+        return self.compute(to_steps(times, self.step_ms), neurons, steps, biases)
+
+    def compute(
+        self,
+        at: np.ndarray,
+        neurons: np.ndarray,
+        steps: int,
+        biases: np.ndarray,
+        carried: tuple[Any, ...] | None = None,
+    ) -> ClockedRun:
+        """`run` of input spikes in the steps `at`, and of the bias neuron's in `biases`; see ``ClockedRun``.
+
+        Raises
+        ------
+        SimulationError
+            The state has left the range of float32.
+        """
+        i = self.network.input
         try:
             return ClockedRun(
-                self.layers, given, neurons, i.width * i.height, i.polarities, steps, biases, self.links
+                self.layers,
+                at,
+                neurons,
+                i.width * i.height,
+                i.polarities,
+                steps,
+                biases if i.has_bias else None,
+                self.links,
+                carried,
             )
         except FloatingPointError:
             raise overflow(np.float32, clocked=True) from None
 
-    def bias_steps(self, end: float, steps: int) -> np.ndarray:
-        """Steps, below `steps`, in which the bias neuron fires until `end` ms; int32, ascending."""
-        found = np.unique(to_steps(spike_times(self.network.input, end), self.step_ms)).astype(np.int32)
+    def bias_steps(self, times: np.ndarray, steps: int) -> np.ndarray:
+        """Steps, below `steps`, in which the bias neuron fires at `times`, ms; int32, ascending."""
+        found = np.unique(to_steps(times, self.step_ms)).astype(np.int32)
         return found[found < steps]
 
     def counts(self, run: ClockedRun, number: int) -> np.ndarray:
@@ -177,9 +200,17 @@ class ClockedNetwork:
 
     def train(self, run: ClockedRun, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(times in ms, neurons) of a layer, sorted by both."""
+        return self.to_train(number, *self.fired(run, number))
+
+    def fired(self, run: ClockedRun, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """(steps, neurons in the kernel's numbering) of a layer, int32, without the bias neuron."""
         steps, ids = run.fired(number)
-        own = ids < self.layouts[number].size  # and not the bias neuron
-        steps, neurons = steps[own], self.layouts[number].names[ids[own]]
+        own = ids < self.layouts[number].size
+        return steps[own], ids[own]
+
+    def to_train(self, number: int, steps: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(times in ms, neurons) of the spikes of a layer, sorted by both."""
+        neurons = self.layouts[number].names[ids]
         order = np.lexsort((neurons, steps))
         return steps[order] * self.step_ms, neurons[order]
 
@@ -281,7 +312,7 @@ def _constants(layer: Layer, step_ms: float) -> tuple[np.ndarray, int, int, bool
 
 
 class ClockedEngine(Engine):
-    """Steps of `Settings.step_ms`, whole recordings only; see `Engine`.
+    """Steps of `Settings.step_ms`; see `Engine`.
 
     For networks without resting potentials, whose refractory periods and delays are whole steps. A time falls
     into the step floor(t / step_ms); several spikes of a neuron in one step count once, those of the bias
@@ -291,7 +322,6 @@ class ClockedEngine(Engine):
     name = "clocked"
     exact = False
     dtypes = ("float32",)
-    in_parts = False
 
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """See `Engine`."""
@@ -303,38 +333,29 @@ class ClockedEngine(Engine):
         reason = refusal(network, step_ms)
         return None if reason is None else f"engine 'clocked': {reason}"
 
-    def run_whole(
-        self,
-        network: Network,
-        times_ms: np.ndarray,
-        indices: np.ndarray,
-        settings: Settings,
-        t_stop: float | None,
-    ) -> SpikeRecord:
-        """See `Engine`; `t_stop` is a time whose step is the last.
+    def start(self, network: Network, settings: Settings) -> Run:
+        """See `Engine`."""
+        return ClockedParts(ClockedNetwork(network, step_ms=_step(settings)))
 
-        By default that is the end of the network's samples (`RunSettings.duration_ms`), or the last event: a
-        clock has to be told when to stop.
-        """
+    def limits(
+        self, network: Network, settings: Settings, t_stop: float | None, times_ms: np.ndarray
+    ) -> Limits:
+        """See `Engine`: the clock has to be told when to stop."""
         step_ms = _step(settings)
-        last = last_time(network, times_ms)
-        duration = network.settings.duration_ms if t_stop is None else None
+        duration = network.settings.duration_ms if t_stop is None and not settings.in_parts else None
         if duration is not None:
-            stop = float(np.nextafter(duration, 0.0))
-        else:
-            stop = check_t_stop(network, last if t_stop is None else t_stop)
-            last = min(last, stop)
-        steps = count_steps(duration, step_ms) if duration is not None else last_step(stop, step_ms) + 1
-        check_length(steps, step_ms, "t_stop" if duration is None else "duration_ms")
-        times, neurons, _ = check_input(network, times_ms, indices, stop)
-        clock = ClockedNetwork(network, step_ms=step_ms)
-        found = clock.run(times, neurons, steps, last)
-        trains = [clock.train(found, number + 1) for number in range(len(network.layers))]
-        biases = clock.bias_steps(last, steps) * step_ms
-        end = stop if duration is None else duration
-        return make_record(
-            network, trains, (times, neurons), end, "clocked", "float32", bias=biases, step_ms=step_ms
-        )
+            steps = count_steps(duration, step_ms)
+            check_length(steps, step_ms, "duration_ms")
+            return Limits(float(np.nextafter(duration, 0.0)), (steps - 1) * step_ms, duration)
+        last = float(np.max(times_ms, initial=0.0)) if t_stop is None else t_stop
+        stop = check_t_stop(network, last)
+        check_length(last_step(stop, step_ms) + 1, step_ms, "t_stop")
+        return Limits(stop, last_step(stop, step_ms) * step_ms, stop)
+
+    def stamp(self, times: np.ndarray, settings: Settings) -> np.ndarray:
+        """See `Engine`: the steps, each once."""
+        step_ms = _step(settings)
+        return np.unique(to_steps(times, step_ms)) * step_ms
 
 
 def _step(settings: Settings) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from eventsnn._util.saved import StateReader
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain, until
-from eventsnn.simulate.engines.arguments import check_dtype, check_input, endless
+from eventsnn.simulate.engines.arguments import check_dtype, check_input, check_t_stop, endless
 from eventsnn.trace.record import SimulationInterrupted, SpikeRecord, make_record
 
 Train: TypeAlias = tuple[np.ndarray, np.ndarray]
@@ -21,6 +21,14 @@ Train: TypeAlias = tuple[np.ndarray, np.ndarray]
 State: TypeAlias = dict[str, np.ndarray]
 
 SILENCE: Train = (np.empty(0), np.empty(0, np.int32))
+
+
+def join(trains: Sequence[Train]) -> Train:
+    """One after the other; the only one that holds spikes as it is."""
+    trains = [train for train in trains if len(train[0])]
+    if len(trains) < 2:
+        return trains[0] if trains else SILENCE
+    return np.concatenate([times for times, _ in trains]), np.concatenate([neurons for _, neurons in trains])
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,19 @@ class Settings:
     def real(self) -> type[np.floating]:
         """The numpy type called `dtype`."""
         return check_dtype(str(self.dtype))
+
+
+class Limits(NamedTuple):
+    """When a run ends that is told to; all in ms."""
+
+    events: float
+    """Last time at which input and bias neuron may fire."""
+
+    stop: float
+    """Last time to simulate, as `Run.advance` takes it."""
+
+    end: float
+    """Up to which time the record is said to be complete; infinite: until the network is quiet."""
 
 
 class Run(Protocol):
@@ -125,14 +146,11 @@ class Engine:
         Whether it runs in exact time; else it takes steps, of `Settings.step_ms`.
     dtypes : tuple of str
         Precisions in which it computes, its first choice first.
-    in_parts : bool
-        Whether it can take its input in parts at all.
     """
 
     name: str
     exact = True
     dtypes: tuple[str, ...] = ("float64", "float32")
-    in_parts = True
 
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """Why this engine cannot run a network like that, a sentence for the user; None if it can."""
@@ -141,6 +159,23 @@ class Engine:
     def start(self, network: Network, settings: Settings) -> Run:
         """The network at rest at time 0. Lowers it where the engine needs that; checks it no more."""
         raise NotImplementedError
+
+    def limits(
+        self, network: Network, settings: Settings, t_stop: float | None, times_ms: np.ndarray
+    ) -> Limits:
+        """When a run ends for which `t_stop` is asked, and whose input spikes are at `times_ms`.
+
+        Raises
+        ------
+        SimulationError
+            If it would never end, or that is no time.
+        """
+        stop = check_t_stop(network, t_stop)
+        return Limits(stop, stop, stop)
+
+    def stamp(self, times: np.ndarray, settings: Settings) -> np.ndarray:
+        """Spike times of the bias neuron as a record states them; float64, ms."""
+        return times
 
     def fastest_dtype(self, network: Network) -> str:
         """The precision in which it runs a network fastest."""
@@ -221,16 +256,21 @@ class Engine:
         t_stop: float | None,
     ) -> SpikeRecord:
         """`run` with settings that `settle` has returned: one part, advanced to infinity."""
-        times, inputs, stop = check_input(network, times_ms, indices, t_stop)
-        biases, dtype = until(network, times_ms, stop), str(settings.dtype)
-        given = times, inputs
+        limits = self.limits(network, settings, t_stop, times_ms)
+        times, inputs, _ = check_input(network, times_ms, indices, limits.events)
+        biases, dtype = until(network, times_ms, limits.events), str(settings.dtype)
+        given, stamps = (times, inputs), self.stamp(biases, settings)
+        stamps = stamps[stamps <= limits.stop]
         try:
-            trains = self.start(network, settings).advance(given, math.inf, stop, Certain(biases, math.inf))
+            trains = self.start(network, settings).advance(
+                given, math.inf, limits.stop, Certain(biases, math.inf)
+            )
         except BrokenOff as broken:
             record = make_record(
-                network, broken.trains, given, broken.now, self.name, dtype, interrupted=True, bias=biases
+                network, broken.trains, given, broken.now, self.name, dtype, interrupted=True, bias=stamps
             )
             raise SimulationInterrupted(record) from None
         except OverflowError as error:
             raise endless(error) from None
-        return make_record(network, trains, given, stop, self.name, dtype, bias=biases)
+        step_ms = None if self.exact else settings.step_ms
+        return make_record(network, trains, given, limits.end, self.name, dtype, bias=stamps, step_ms=step_ms)

@@ -18,7 +18,7 @@ from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.model.layers import BIAS
 from eventsnn.simulate.engines import windows
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
-from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Run, Settings, State, Train
+from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Run, Settings, State, Train, join
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
 from eventsnn.simulate.engines.precision import check_state
 from eventsnn.simulate.engines.restoring import check_cursors, read_layer_arrays
@@ -137,8 +137,7 @@ class QueueRun:
 
     def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
         """See `Run`."""
-        if len(self._given[0]):
-            given = (np.concatenate([self._given[0], given[0]]), np.concatenate([self._given[1], given[1]]))
+        given = join([self._given, given])
         if self._has_bias:
             self._bias = np.concatenate([self._bias, bias.times])
             self._state.take_bias(self._bias)

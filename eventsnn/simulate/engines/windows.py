@@ -16,7 +16,7 @@ from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.model.sparse import is_sparse
 from eventsnn.reference.windows import Frame, window_length
 from eventsnn.simulate.engines.arguments import constants_row
-from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Settings, State, Train
+from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Settings, State, Train, join
 from eventsnn.simulate.engines.precision import check_network, overflow
 from eventsnn.simulate.engines.restoring import check_cursors, read_layer_arrays
 
@@ -59,8 +59,7 @@ class WindowsRun:
 
     def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
         """See `Run`."""
-        if len(self._given[0]):
-            given = (np.concatenate([self._given[0], given[0]]), np.concatenate([self._given[1], given[1]]))
+        given = join([self._given, given])
         times, inputs = given
         self._check_resolution(times, horizon, stop)
         try:
@@ -110,7 +109,7 @@ class WindowsRun:
 
     def _fresh(self, train: Train, ahead: Train) -> Train:
         """Spikes of complete windows and of one looked into, without those returned before."""
-        times, neurons = (np.concatenate(pair) for pair in zip(train, ahead, strict=True))
+        times, neurons = join([train, ahead])
         first = int(np.searchsorted(times, self._horizon))
         return times[first:], neurons[first:]
 

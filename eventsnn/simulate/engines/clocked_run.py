@@ -1,0 +1,148 @@
+"""A network on the clock, part by part: what it carries from step to step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from eventsnn._util.saved import StateReader
+from eventsnn.model.bias import NOTHING, Certain
+from eventsnn.model.steps import check_length, last_step, latency_steps, to_steps
+from eventsnn.simulate.engines.engine import SILENCE, State, Train, join
+
+if TYPE_CHECKING:
+    from eventsnn.simulate.engines.clocked import ClockedNetwork
+
+# Neurons times steps between two looks at the signals.
+CHUNK = 50_000_000
+GROUP = 16  # clocked_steps.pyx: states are kept in multiples of it
+
+Steps: TypeAlias = tuple[np.ndarray, np.ndarray]
+"""(steps, neurons in the kernel's numbering), int32, sorted by both."""
+
+
+class ClockedParts:
+    """A network in the middle of a simulation on the clock; see `Run`.
+
+    A spike needs a step or more to its effect. Up to a horizon, all steps but the one that it falls into are
+    complete, and with that the spikes of all layers in that step too.
+
+    Kept are potentials, currents and refractory steps of every layer, and what still may arrive: the spikes
+    of the last `_memory` steps.
+    """
+
+    def __init__(self, clock: ClockedNetwork) -> None:
+        network = clock.network
+        self._clock, self._step_ms = clock, clock.step_ms
+        delays = [p.delay for p in network.projections] + [0.0]
+        self._memory = max(latency_steps(delay, clock.step_ms) for delay in delays)
+        sizes = [-(-layer.size // GROUP) * GROUP for layer in clock.layers]
+        self._states = [
+            (np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, np.int32))
+            for size in sizes
+        ]
+        nothing = np.empty(0, np.int32)
+        self._fired: list[Steps] = [(nothing, nothing)] * len(sizes)  # steps counted as the kernel does
+        self._given, self._bias = SILENCE, SILENCE[0]  # input spikes and those of the bias neuron, ms
+        self._next = 1  # the step to be computed next; in step 0 nothing has arrived yet
+
+    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+        """See `Run`; to an infinite horizon there must be a stop."""
+        steps = last_step(min(horizon, stop), self._step_ms) + 1
+        check_length(steps - self._next, self._step_ms, "t_stop" if horizon == math.inf else "events")
+        if horizon == math.inf and self._next == 1 and not len(self._given[0]):
+            return self._run_whole(given, steps, bias)
+        self._given = join([self._given, given])
+        self._bias = np.concatenate([self._bias, bias.times])
+        found: list[list[Train]] = [[] for _ in self._states]
+        for last in self._chunks(steps):
+            for own, train in zip(found, self._run(last), strict=True):
+                own.append(train)
+        return [join(own) for own in found]
+
+    def _chunks(self, steps: int) -> Iterator[int]:
+        """Ends of ranges of steps, in each of which the kernel is not interrupted."""
+        length = max(1, CHUNK // sum(len(v) for v, _, _ in self._states))
+        while self._next < steps:
+            yield min(self._next + length, steps)
+
+    def _run_whole(self, given: Train, steps: int, bias: Certain) -> list[Train]:
+        """All steps at once, layer after layer in a chain: the same bits, faster."""
+        at = to_steps(given[0], self._step_ms)
+        end = int(np.searchsorted(at, steps))
+        run = self._clock.compute(at[:end], given[1][:end], steps, self._clock.bias_steps(bias.times, steps))
+        return [self._clock.train(run, number + 1) for number in range(len(self._states))]
+
+    def _run(self, last: int) -> list[Train]:
+        """Steps up to `last`, which is left out; the kernel counts from the first of those that are kept."""
+        zero, memory = self._next - self._memory, self._memory
+        times, neurons = self._given
+        at = to_steps(times, self._step_ms) - zero
+        end = int(np.searchsorted(at, last - zero))
+        biases = self._clock.bias_steps(self._bias, last) - np.int32(zero)
+        run = self._clock.compute(
+            at[:end], neurons[:end], last - zero, biases, (memory, self._states, self._fired)
+        )
+        trains, passed = [], np.int32(last - self._next)
+        for number in range(len(self._states)):
+            steps, ids = self._clock.fired(run, number + 1)
+            fresh, kept = steps >= memory, steps >= passed
+            trains.append(self._clock.to_train(number + 1, steps[fresh] + np.int32(zero), ids[fresh]))
+            self._fired[number] = steps[kept] - passed, ids[kept]
+            until = self._states[number][2]
+            np.maximum(until - passed, 0, out=until)
+        self._next = last
+        # Nothing from before the steps that are kept can arrive any more.
+        start = int(np.searchsorted(at, passed))
+        self._given = times[start:].copy(), neurons[start:].copy()
+        self._bias = self._bias[to_steps(self._bias, self._step_ms) >= last - memory]
+        return trains
+
+    def save(self) -> State:
+        """See `Run`."""
+        state: State = {"next": np.array(self._next), "bias": self._bias.copy()}
+        state["times"], state["neurons"] = self._given[0].copy(), self._given[1].copy()
+        for number, (arrays, fired) in enumerate(zip(self._states, self._fired, strict=True)):
+            for name, array in zip(("v", "current", "until", "steps", "ids"), (*arrays, *fired), strict=True):
+                state[f"{number}/{name}"] = array.copy()
+        return state
+
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
+        """See `Run`."""
+        network, memory = self._clock.network, self._memory
+        latest = last_step(horizon, self._step_ms) + 1
+        first = int(state.numbers("next", (), np.int64, lowest=1, highest=latest))
+        bias = state.ascending("bias", highest=horizon)
+        given = state.train("times", "neurons", network.input.neurons, highest=horizon)
+        for name, times in (("bias", bias), ("times", given[0])):
+            if (to_steps(times[:1], self._step_ms) < first - memory).any():
+                raise state.error(name, f"holds {times[0]} ms, which cannot arrive any more")
+        if len(bias) and not network.input.has_bias:
+            raise state.error("bias", "holds spikes, and the network has no biases")
+        read = [self._read_layer(state.within(f"{n}/"), n) for n in range(len(self._states))]
+        state.close()
+        for arrays, (values, _) in zip(self._states, read, strict=True):
+            for array, new in zip(arrays, values, strict=True):
+                array[...] = new
+        self._fired = [fired for _, fired in read]
+        self._given, self._bias, self._next = given, bias, first
+
+    def _read_layer(self, state: StateReader, number: int) -> tuple[list[np.ndarray], Steps]:
+        v, _, until = self._states[number]
+        names = self._clock.layouts[number + 1].names
+        padding = np.ones(len(v), bool)
+        padding[: len(names)] = names < 0
+        values = [state.numbers(name, v.shape, np.float32) for name in ("v", "current")]
+        if any((array[padding] > 0.0).any() for array in values):
+            raise state.error("v", "or current holds values of neurons that do not exist")
+        values.append(state.numbers("until", until.shape, np.int32, lowest=0))
+        steps = state.numbers("steps", (None,), np.int32, lowest=0, highest=self._memory - 1)
+        ids = state.numbers("ids", steps.shape, np.int32, lowest=0, highest=len(names) - 1)
+        order = steps.astype(np.int64) * len(names) + ids
+        if (names[ids] < 0).any() or (np.diff(order) <= 0).any():
+            raise state.error("ids", "does not list neurons in order of their steps")
+        state.close()
+        return values, (steps, ids)
