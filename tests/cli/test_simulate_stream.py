@@ -37,19 +37,33 @@ def test_large_recordings_go_in_parts_by_themselves(
     assert parts["counts"] == whole["counts"]
 
 
-def test_large_recordings_of_networks_that_cannot_go_in_parts_are_simulated_whole(
-    cli: Cli, long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("engine", ["queue", "clocked"])
+def test_large_recordings_of_sparse_networks_go_in_parts_with_any_engine(
+    cli: Cli, long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     hidden = csr_array(np.eye(4, 60))
     network = es.Network(es.Input(*SENSOR), es.Dense(4, name="a", threshold=1.0), weights={"a": hidden})
     network.save(tmp_path / "sparse.h5")
+    line = ("simulate", tmp_path / "sparse.h5", long, "--engine", engine, "--json")
+    whole = cli(*line).json
     monkeypatch.setattr("eventsnn.cli.stream_options.LARGE_BYTES", 1000)
-    result = cli("simulate", tmp_path / "sparse.h5", long, "--json").json
-    assert "late" not in result
-    assert result["layers"]["a"]["spikes"] > 0
-    outcome = cli("simulate", tmp_path / "sparse.h5", long, "--spikes", "-")
-    assert outcome.code == 1
-    assert "make the weights dense" in outcome.err
+    parts = cli(*line).json
+    assert "late" in parts
+    assert parts["layers"]["a"]["spikes"] > 0
+    for key in ("counts", "t_end_ms", "exit_reason", "step_ms", "engine", "dtype", "events"):
+        assert parts[key] == whole[key]
+
+
+def test_the_clock_goes_on_from_a_saved_state(cli: Cli, model: Path, long: Path, tmp_path: Path) -> None:
+    line = ("simulate", model, long, "--engine", "clocked", "--step-ms", "0.5")
+    whole = cli(*line, "--json").json
+    state, table = tmp_path / "s.npz", tmp_path / "s.csv"
+    cli(*line, "--until", "900", "--save-state", state, "--spikes", table)
+    end = cli("simulate", model, long, "--resume-from", state, "--spikes", table, "--json").json
+    assert (end["engine"], end["step_ms"], end["t_end_ms"]) == ("clocked", 0.5, whole["t_end_ms"])
+    assert end["counts"] == whole["counts"]
+    spikes = sum(layer["spikes"] for layer in whole["layers"].values())
+    assert len(table.read_text().splitlines()) == spikes + 1
 
 
 def test_from_until_crop_and_downsample(cli: Cli, model: Path, tmp_path: Path) -> None:
