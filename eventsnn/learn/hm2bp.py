@@ -15,7 +15,6 @@ from eventsnn.learn import macro
 from eventsnn.learn.heads import HEADS
 from eventsnn.learn.rule import Counts, Floats, Layer, LayerOptions, Rule
 from eventsnn.model import Network
-from eventsnn.reference.hm2bp import error_divisor, uses_effect_ratio
 
 # Smallest value of each number, and whether it may be equal.
 _LIMITS = {
@@ -134,8 +133,8 @@ class HM2BP(Rule):
 
     def layer_options(self, layer: Layer, below: Layer | None) -> LayerOptions:
         return LayerOptions(
-            1.0 if below is None else error_divisor(layer, below),
-            uses_effect_ratio(layer, self),
+            1.0 if below is None else layer.error_divisor * below.potential_per_spike,
+            self.effect_ratio or layer.uses_effect_ratio,
             self.silent_post_spsp,
             self.silent_post_ratio,
         )

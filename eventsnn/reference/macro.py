@@ -59,7 +59,7 @@ def hidden_error(delta_post: Floats, weights: Floats, rho: Floats, divisor: floa
         Of the output layer: sample weight * d / nu.
     weights, rho : array (post, pre)
     divisor : float
-        `eventsnn.reference.hm2bp.error_divisor`; below a dense layer nu_j, the threshold of the layer below.
+        `error_divisor` of the layer times `potential_per_spike` of the one below; between dense layers nu_j.
     """
     return delta_post @ (weights * rho) / divisor
 

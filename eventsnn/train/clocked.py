@@ -98,7 +98,10 @@ class ClockedLearner(Learner[list[ClockedRun]]):
 
 
 class ClockedDown(Downward):
-    """Errors of neurons on their way down, on a clock; float64 (samples, neurons)."""
+    """Errors of neurons on their way down, on a clock.
+
+    They are float32 (samples, neurons), the neurons as the kernel numbers them, with padding.
+    """
 
     def __init__(
         self,
@@ -116,18 +119,25 @@ class ClockedDown(Downward):
     def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
         counts = np.array([self.clock.counts(run, len(self.layers)) for run in self.runs], np.int64)
         loss, derivative = self.rule.losses(counts, labels)
-        self.above = self.rule.output_errors(derivative, sample_weights, self.layers[-1].threshold)
-        self.factor = self._lateral_factors(counts, labels)
+        errors = self.rule.output_errors(derivative, sample_weights, self.layers[-1].threshold)
+        self.above = self._number(-1, errors)
+        self.factor = self._number(-1, self._lateral_factors(counts, labels))
         for sample in np.flatnonzero(counts[np.arange(len(labels)), labels] == 0):
             interval = self.rule.forced_interval(self.runs[sample].steps)
             if interval:
                 self.forced[sample] = labels[sample], interval
         return Outcome(loss, int((self.forced[:, 0] >= 0).sum()))
 
+    def _number(self, layout: int, values: np.ndarray) -> np.ndarray:
+        """Values of neurons (samples, neurons) as the kernel numbers these, 0 for padding; float32."""
+        numbered = np.zeros((len(values), self.clock.layouts[layout].size), np.float32)
+        numbered[:, self.clock.layouts[layout].ids] = values
+        return numbered
+
     def _lateral_factors(self, counts: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Lateral factors of the output neurons (samples, outputs), from their true spikes."""
         layer, kernel = self.layers[-1], self.clock.layers[-1]
-        factor, strength = np.ones_like(self.above), self.rule.lateral_strength(layer)
+        factor, strength = np.ones(counts.shape), self.rule.lateral_strength(layer)
         if not strength:
             return factor
         e = np.empty((kernel.size, layer.neurons), np.float32)
@@ -163,13 +173,10 @@ class ClockedDown(Downward):
     def learn_samples(
         self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
     ) -> np.ndarray:
-        layer, kernel, source = self.layers[number], self.clock.layers[number], self.clock.layouts[number]
+        layer, kernel = self.layers[number], self.clock.layers[number]
         runs, options, shared = self.runs[samples], self.options(number), layer.shares_weights
-        ids = self.clock.layouts[number + 1].ids
-        errors, factors = np.zeros((2, len(runs), kernel.size), np.float32)
-        errors[:, ids], factors[:, ids] = self.above[samples], self.factor[samples]
         positions = layer.positions if shared else len(gradient)
-        inputs = source.size if shared else gradient.shape[1]
+        inputs = self.clock.layouts[number].size if shared else gradient.shape[1]
         below = np.zeros((number and (1 if shared else positions), len(runs), inputs), np.float32)
         counter = WorkCounter(positions)
         share(
@@ -177,8 +184,8 @@ class ClockedDown(Downward):
                 kernel,
                 runs,
                 number + 1,
-                errors,
-                factors,
+                self.above[samples],
+                self.factor[samples],
                 self.row_sum,
                 float(layer.threshold),
                 options.silent_spsp,
@@ -193,6 +200,6 @@ class ClockedDown(Downward):
         if not number:
             return below
         if shared:
-            return (below[0] / np.float32(options.divisor))[:, source.ids].astype(np.float64)
+            return below[0] / np.float32(options.divisor)
         total = below.sum(axis=0, dtype=np.float64) / options.divisor
-        return total[:, : layer.patch]  # the bias neuron is none of the layer below
+        return self._number(number, total[:, : layer.patch])  # the bias neuron is none of the layer below

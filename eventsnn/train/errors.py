@@ -111,9 +111,13 @@ class ErrorsDown(ExactDownward):
             charges = self.rule.charges(activity, pad(factor.astype(real), blocks))
             reverse(activity, charges, pad(silent.astype(real), blocks), gradient, update, derive=False)
             return np.empty(0)
+        below = self.source_counts(number, samples)
+        sources = _count_sources(layer, run.given.arrivals, below)
         factors = _by_unit(layer, self.lateral[samples])
         threads = self.threads.threads if samples is EVERY else 1
-        total = self._learn_matrices(activity, options, run.unit_counts, errors, factors, gradient, threads)
+        total = self._learn_matrices(
+            activity, options, run.unit_counts, sources, errors, factors, gradient, threads
+        )
         return _by_source(layer, total) if number else np.empty(0)
 
     def _learn_matrices(
@@ -121,6 +125,7 @@ class ErrorsDown(ExactDownward):
         layer: Activity,
         options: LayerOptions,
         counts: np.ndarray,
+        sources: np.ndarray,
         errors: np.ndarray,
         factors: np.ndarray,
         gradient: np.ndarray,
@@ -134,9 +139,9 @@ class ErrorsDown(ExactDownward):
         parts = np.zeros((units, *layer.weights.shape), real) if by_unit else gradient[None]
         below = np.zeros((1 if by_unit else blocks, units, inputs))
         counter = WorkCounter(units if by_unit else blocks)
-        charges = self.rule.charges(layer, np.ones((units, blocks * WIDTH), real))
-        source_counts = _count_sources(layer.arrivals.arrivals, inputs)
         padded = [pad(array, blocks) for array in (counts, errors, factors)]
+        # Of a neuron without an error nobody asks for S-PSPs.
+        charges = self.rule.charges(layer, (padded[1] != 0.0).astype(real))
         layer.share(
             lambda: learn_blocks(
                 layer.weights,
@@ -145,7 +150,7 @@ class ErrorsDown(ExactDownward):
                 *layer.spikes,
                 charges,
                 padded[0],
-                source_counts,
+                sources,
                 padded[1],
                 padded[2],
                 self.row_sum,
@@ -213,7 +218,13 @@ def _by_source(layer: Layer, errors: np.ndarray) -> np.ndarray:
     return np.array([np.bincount(rows[inside], each[inside], sources) for each in samples])
 
 
-def _count_sources(arrivals: Arrivals, inputs: int) -> np.ndarray:
-    """Spikes of each input in each unit, int64 array (units, inputs)."""
+def _count_sources(layer: Layer, arrivals: Arrivals, below: np.ndarray | None) -> np.ndarray:
+    """Spikes of each input in each unit, int64 (units, inputs); `below`: those of the source neurons."""
+    if below is not None and not layer.has_bias:
+        if layer.geometry.whole:
+            return below
+        # Beyond the edge, where rows are -1, is one more neuron, which never fires.
+        return np.pad(below, ((0, 0), (0, 1)))[:, layer.geometry.rows].reshape(-1, layer.inputs)
+    inputs = layer.inputs
     unit = np.repeat(np.arange(len(arrivals)), np.diff(arrivals.ptr))
     return np.bincount(unit * inputs + arrivals.neurons, minlength=len(arrivals) * inputs).reshape(-1, inputs)

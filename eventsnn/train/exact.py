@@ -17,7 +17,7 @@ from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import LayerRun
-from eventsnn.train.downward import Downward
+from eventsnn.train.downward import EVERY, Downward
 from eventsnn.train.learner import BatchRun
 
 # rows, n_rows, ends, when, last, n_times of ``list_rows``.
@@ -45,6 +45,15 @@ class ExactDownward(Downward):
         """What a layer did in `samples`."""
         runs = self.runs[number]
         return runs[0] if len(runs) == 1 else runs[samples.start]
+
+    def source_counts(self, number: int, samples: slice) -> np.ndarray | None:
+        """Spikes of each neuron of the layer below, (samples, neurons); None if that is the input."""
+        if number == 0:
+            return None
+        below = self.runs[number - 1]
+        if samples is EVERY and len(below) > 1:
+            return np.concatenate([run.counts for run in below])
+        return self.layer_run(number - 1, samples).counts
 
     def activity(self, number: int, run: LayerRun, share: Share) -> Activity:
         """The same as rules see it."""

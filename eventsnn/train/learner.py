@@ -69,8 +69,8 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
         for layer in network.layers:
             if layer.lateral_inhibition:
                 raise TrainingError(
-                    f"rule {rule.name!r} cannot train layer {layer.name!r}: exact derivatives do not go through "
-                    "lateral inhibition; set lateral_inhibition to 0"
+                    f"rule {rule.name!r} cannot train layer {layer.name!r}: exact derivatives do not go "
+                    "through lateral inhibition; set lateral_inhibition to 0"
                 )
     reason = None if rule is None else rule.refusal(network)
     if reason:

@@ -213,7 +213,7 @@ def test_the_rule_trains_by_name(tmp_path):
         with pytest.raises(TrainingError, match="engine 'clocked'"):
             Experiment.from_table(table).run(toy_data(), out=tmp_path / "clock", engine="clocked")
         inhibited = {**table, "network": toy_network().to_table()}
-        with pytest.raises(TrainingError, match="layer 'output': .* set lateral_inhibition to 0"):
+        with pytest.raises(TrainingError, match=r"layer 'output': .* set lateral_inhibition to 0"):
             Experiment.from_table(inhibited).run(toy_data(), out=tmp_path / "lateral")
     finally:
         RULES.unregister("first-spike")

@@ -33,7 +33,7 @@ class Geometry:
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
         """(height, width) of the layer; not positive if no patch fits."""
         across = (
@@ -45,22 +45,22 @@ class Geometry:
         height, width = across
         return height, width
 
-    @property
+    @cached_property
     def patches(self) -> int:
         """Positions of the layer."""
         return self.size[0] * self.size[1]
 
-    @property
+    @cached_property
     def inputs(self) -> int:
         """Inputs of one position: the cells of its patch in every channel of the source."""
         return self.source[0] * self.area
 
-    @property
+    @cached_property
     def whole(self) -> bool:
         """Whether there is one position, whose inputs are the neurons of the source in their order."""
         return self.kernel == self.source[1:] and self.patches == 1 and self.padding == (0, 0)
 
-    @property
+    @cached_property
     def area(self) -> int:
         """Cells of a patch."""
         return self.kernel[0] * self.kernel[1]
