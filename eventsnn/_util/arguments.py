@@ -37,17 +37,19 @@ def find_parameters(make: Callable[..., Any], skip: int = 0) -> tuple[list[str],
 
 
 def check_parameters(
-    what: str, make: Callable[..., Any], given: Iterable[str], failure: Failure, skip: int = 0
+    what: str, make: Callable[..., Any], names: Iterable[str], failure: Failure, skip: int = 0
 ) -> None:
     """Raise `failure` for a name that is no parameter of a function or class; lists those after `skip`."""
     known, more = find_parameters(make, skip)
-    for name in given:
+    for name in names:
         if name not in known and not more:
             raise failure(f"{what}: unknown field {name!r}; there are {', '.join(known) or 'none'}")
 
 
 def check_time(name: str, value: object, failure: Failure, *, infinite: bool = False) -> float:
-    """A time in ms, >= 0, as a float; `failure` if it is none, or infinite and must not be."""
+    """A time in ms, >= 0, as a float; raises `failure` for another value, or an infinite one unless
+    allowed.
+    """
     number = to_float(value)
     if not (number >= 0.0 and (infinite or number < math.inf)):
         raise failure(f"{name} must be a time >= 0 ms, got {describe(value)}")
@@ -60,7 +62,7 @@ def is_whole(value: object) -> bool:
 
 
 def to_float(value: object) -> float:
-    """A real number as a float; NaN if it is none, or beyond the largest float."""
+    """A real number as a float; NaN for other values, or beyond the largest float."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return math.nan
     try:

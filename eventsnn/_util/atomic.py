@@ -47,7 +47,7 @@ _RANDOM_BYTES = 5
 
 
 class Replacement:
-    """A new file that is to take a name, or to be copied into what has that name and is no regular file.
+    """A new file that will replace the file of a name, or be copied into it if it is not a regular file.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def find_parts(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def remove_parts(folder: Path, names: Iterable[str]) -> None:
-    """Remove what killed writers of these files left in a folder; for whoever has the folder's lock."""
+    """Remove the part files of killed writers from a folder; the caller holds the folder's lock."""
     for name in names:
         for part in find_parts(folder / name):
             with suppress(OSError):
@@ -172,7 +172,7 @@ def reason(error: OSError) -> str:
 def replace_guarded(
     path: str | os.PathLike[str], failure: Failure, *, pretend: bool
 ) -> Iterator[GuardedFile]:
-    """What `replace_file` puts a buffer on; see `GuardedFile` for `pretend`."""
+    """The unbuffered file under `replace_file`; see `GuardedFile` for `pretend`."""
     try:
         new = Replacement(path)
     except OSError as error:
@@ -271,7 +271,7 @@ class GuardedFile(io.RawIOBase):
 
 
 def resolve_target(path: Path) -> tuple[Path, int | None]:
-    """What a path names, links followed; and the number, if that is a descriptor of this process.
+    """The file that a path names, links followed; and the number, if it is a descriptor of this process.
 
     ``/dev/stdout`` is one, and so is what the shell makes of ``>(command)``. Opening such a path anew would
     begin at the start of the file that the shell has opened; replacing it would take the file from the shell.
@@ -289,7 +289,7 @@ def resolve_target(path: Path) -> tuple[Path, int | None]:
 
 
 def scratch_folder(path: str | os.PathLike[str]) -> Path:
-    """Where to put what goes into `path` later: beside it, or with other temporary files if it is special."""
+    """Folder for the new content of `path`: beside it, or that of temporary files if it is special."""
     target, descriptor = resolve_target(Path(path))
     special = descriptor is not None or _is_special(target)
     return Path(tempfile.gettempdir()) if special else target.parent
@@ -306,7 +306,7 @@ def _is_special(target: Path) -> bool:
 
 
 def _folder(path: Path, target: Path) -> Path:
-    """The folder of `target`, as the caller wrote it if `path` is no link to elsewhere."""
+    """The folder of `target`, as the caller wrote it unless `path` is a link to another folder."""
     return path.parent if os.path.realpath(path.parent) == os.fspath(target.parent) else target.parent
 
 
@@ -326,7 +326,7 @@ def _create_beside(target: Path, folder: Path) -> tuple[int, Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have a renaming on the disk; some file systems, and Windows, know no such thing."""
+    """Make a renaming durable; some file systems, and Windows, cannot."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

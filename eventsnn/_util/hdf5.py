@@ -57,7 +57,9 @@ def write_guarded(raw: GuardedFile, **options: Any) -> Iterator[h5py.File]:
 
 
 def keep_metadata(file: h5py.File) -> None:
-    """Have HDF5 keep the metadata of an open file in memory: it never reads what could not be written."""
+    """Make HDF5 keep the metadata of an open file in memory: it never reads back what could not be
+    written.
+    """
     config = file.id.get_mdc_config()
     config.incr_mode = config.decr_mode = config.flash_incr_mode = 0
     config.evictions_enabled = False
@@ -65,7 +67,8 @@ def keep_metadata(file: h5py.File) -> None:
 
 
 def close_unwritable(file: h5py.File) -> None:
-    """Close a file of which a write has failed; what HDF5 still holds back is lost, the file stays as it is.
+    """Close a file to which a write has failed; data that HDF5 still buffers are lost, the file stays as it
+    is.
 
     HDF5 keeps what it could not write, tries again when it is closed and when the program ends, and crashes
     then. So its descriptor is made to lead elsewhere: into memory that is freed at once.
@@ -118,16 +121,16 @@ changes the file through HDF5 cuts the trailer off.
 
 
 def _file_checksum(file: Any, size: int) -> int:
-    """CRC-32 of the first bytes of a file, which is left behind them."""
+    """CRC-32 of the first bytes of a file, which is then positioned after them."""
     file.seek(0)
-    crc, rest = 0, size
-    while rest > 0 and (block := file.read(min(rest, 1 << 20))):
-        crc, rest = zlib.crc32(block, crc), rest - len(block)
+    crc, remaining = 0, size
+    while remaining > 0 and (block := file.read(min(remaining, 1 << 20))):
+        crc, remaining = zlib.crc32(block, crc), remaining - len(block)
     return crc
 
 
 def _is_sound(path: str | os.PathLike[str]) -> bool:
-    """False if the file has a trailer and is not what it was when that was written."""
+    """False if the file has a trailer whose checksum differs."""
     with open(path, "rb") as file:
         end = file.seek(0, os.SEEK_END) - _TRAILER.size
         if end < 0:
@@ -147,7 +150,7 @@ _DEEPEST = 32
 
 @contextmanager
 def open_own(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = False) -> Iterator[h5py.File]:
-    """An HDF5 file of our own, open for reading; what goes wrong in the block is a damaged file.
+    """An HDF5 file of eventsnn, open for reading; exceptions in the block mean a damaged file.
 
     Parameters
     ----------
@@ -168,7 +171,7 @@ def open_own(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = Fal
 
 
 def open_file(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = False) -> h5py.File:
-    """Open an HDF5 file of our own that has passed `check_self_contained`; for whoever closes it later.
+    """Open an HDF5 file of eventsnn that has passed `check_self_contained`; the caller closes it.
 
     Parameters
     ----------
@@ -200,7 +203,7 @@ def open_file(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = Fa
 
 
 class ForeignDataError(Exception):
-    """A file holds what no file of ours holds; the text says where."""
+    """A file contains something that eventsnn never writes; the text says where."""
 
 
 def check_self_contained(file: h5py.File, *, complete: bool = True) -> None:
@@ -219,10 +222,10 @@ def check_self_contained(file: h5py.File, *, complete: bool = True) -> None:
     import h5py
 
     size = file.id.get_filesize()
-    rest: list[tuple[h5py.Group, int]] = [(file["/"], 0)]
-    seen = {h5py.h5o.get_info(rest[0][0].id).addr}
-    while rest:
-        group, depth = rest.pop()
+    unvisited: list[tuple[h5py.Group, int]] = [(file["/"], 0)]
+    seen = {h5py.h5o.get_info(unvisited[0][0].id).addr}
+    while unvisited:
+        group, depth = unvisited.pop()
         _check_attributes(group, size)
         for name in group:
             place = f"{group.name.rstrip('/')}/{name}"
@@ -236,7 +239,7 @@ def check_self_contained(file: h5py.File, *, complete: bool = True) -> None:
                 raise ForeignDataError(f"{place} is another name of something in the same file: damaged")
             seen.add(address)
             if isinstance(item, h5py.Group):
-                rest.append((item, depth + 1))
+                unvisited.append((item, depth + 1))
             elif isinstance(item, h5py.Dataset):
                 _check_attributes(item, size)
                 _check_dataset(item, place, size, complete)
@@ -274,7 +277,7 @@ def seal(group: h5py.Group) -> None:
 
 
 def check_seal(group: h5py.Group) -> None:
-    """Raise ValueError if a group is not what it was when it was sealed; one without a seal passes."""
+    """Raise ValueError if a group has changed since it was sealed; a group without a seal passes."""
     if CHECKSUM in group.attrs and int(group.attrs[CHECKSUM]) != checksum(group):
         raise ValueError(
             "its checksum is wrong: a copy went wrong, or another program changed it; "

@@ -38,7 +38,7 @@ class Lock:
         self._end = weakref.finalize(self, _release, self.path, descriptor, os.getpid())
 
     def release(self) -> None:
-        """Let others write; may be called again."""
+        """Release the lock; may be called again."""
         self._end()
 
     def __enter__(self) -> Lock:
@@ -49,7 +49,7 @@ class Lock:
 
 
 def _take(path: Path, failure: Callable[[str], Exception]) -> int:
-    """Open and lock the lock file; its descriptor, or -1 where there are no locks."""
+    """Open and lock the lock file; returns its descriptor, or -1 on systems without locks."""
     while True:
         try:
             descriptor = os.open(path, _FLAGS, 0o666)

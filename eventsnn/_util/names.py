@@ -10,7 +10,7 @@ _LONGEST_NUMBER = 18
 
 
 def class_key(name: str) -> str:
-    """What two names must have in common to be the same class.
+    """Canonical form of a class name: names with the same one are the same class.
 
     A number is the same with and without zeros before it (``"03"`` and ``"3"``), and a letter with an accent
     is the same however it is composed: file systems differ in that.
@@ -28,12 +28,12 @@ def match_classes(names: Sequence[str], known: Sequence[str]) -> list[int | None
     folded: dict[str, list[int]] = {}
     for key, number in exact.items():
         folded.setdefault(key.casefold(), []).append(number)
-    found: list[int | None] = []
+    numbers: list[int | None] = []
     for name in names:
         key = class_key(name)
         alike = folded.get(key.casefold(), [])
-        found.append(exact.get(key, alike[0] if len(alike) == 1 else None))
-    return found
+        numbers.append(exact.get(key, alike[0] if len(alike) == 1 else None))
+    return numbers
 
 
 def are_numbers(names: Sequence[str]) -> bool:
@@ -59,6 +59,6 @@ def list_names(names: Sequence[str], most: int = 12) -> str:
 
 
 def printable(text: str) -> str:
-    """A name that may hold what no terminal can show: bytes that are no UTF-8, line ends."""
+    """A name made printable: undecodable bytes and line ends are escaped."""
     shown = text.encode("utf-8", "replace").decode()
     return "".join(letter if letter.isprintable() else "?" for letter in shown)

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names and what they stand for.
+    """Things of one kind by name.
 
     A name of the package leads to ``"module:object"``, which is imported when it is asked for. Other packages
     declare entry points, which are looked at only when a name is not known otherwise.
@@ -70,7 +70,7 @@ class Registry(Generic[T]):
         return tuple(dict.fromkeys([*self._entries, *(point.name for point in self._points())]))
 
     def get(self, name: Any) -> T:
-        """What a name stands for; the error of an unknown one lists those there are."""
+        """The entry of a name; the error for an unknown name lists all names."""
         entry = self.find(name)
         if entry is None:
             names = ", ".join((*self.extra, *self.names()))
@@ -78,7 +78,7 @@ class Registry(Generic[T]):
         return entry
 
     def find(self, name: Any) -> T | None:
-        """What a name stands for, or None."""
+        """The entry of a name, or None."""
         entry = self._entries.get(name) if isinstance(name, str) else None
         if entry is None:
             point = next((point for point in self._points() if point.name == name), None)
@@ -95,7 +95,7 @@ class Registry(Generic[T]):
         return tuple(self.get(name) for name in (self.names() if others else self.known))
 
     def _load(self, point: Any) -> Any:
-        """What an entry point stands for; a package that cannot be imported is named."""
+        """Import the object of an entry point; the error names the package."""
         try:
             return point.load()
         except Exception as error:

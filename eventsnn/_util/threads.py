@@ -1,5 +1,6 @@
-"""The only file that knows about threads. Work is cut by what it works on, never by who works: no result
-depends on their number."""
+"""The only module that uses threads. Work is divided by data, never by thread: results do not depend on
+the number of threads.
+"""
 
 from __future__ import annotations
 

@@ -134,7 +134,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[list[int]]:
-    """SIGTERM ends a command as Ctrl-C does, keeping what is complete; the list is empty until one came."""
+    """SIGTERM ends a command as Ctrl-C does, and keeps complete results; the list is empty until SIGTERM
+    arrives.
+    """
     came: list[int] = []
     process = os.getpid()
 
@@ -167,7 +169,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """A warning of ours in one line; others as Python shows them."""
+    """Show a warning of eventsnn in one line, others as Python does."""
     if issubclass(category, EventFileWarning | SilentOutputWarning):
         note(f"eventsnn: warning: {message}")
     else:
@@ -180,7 +182,7 @@ def _fail(text: str) -> int:
 
 
 def _close_output() -> int:
-    """Whoever read our output (``head``, say) has had enough, or the disk is full: write nothing more."""
+    """The reader of our output (``head``, say) has closed it, or the disk is full: write no more."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     with suppress(OSError, ValueError, AttributeError):

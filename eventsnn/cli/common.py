@@ -24,7 +24,7 @@ SHOWN_SKIPPED = 5
 
 
 class Interrupted(Exception):
-    """Ctrl-C, with a text that says what was kept. No error of eventsnn's: the command line's own."""
+    """Ctrl-C on the command line; the text says what was kept. Not an error of the library."""
 
 
 class SensorSize(click.ParamType):
@@ -58,7 +58,7 @@ def threads_option(command: F) -> F:
 
 
 def dtype_option(default: str | None, text: str = "") -> Callable[[F], F]:
-    """``--dtype``; `text` says what is taken without it, where that depends."""
+    """``--dtype``; `text` describes the default if it depends on the network."""
     text = f"Precision of membrane potentials and currents; spike times are always float64.{text}"
     return click.option(
         "--dtype",
@@ -70,7 +70,7 @@ def dtype_option(default: str | None, text: str = "") -> Callable[[F], F]:
 
 
 class _EngineName(click.Choice[str]):
-    """An engine, or auto; engines of other packages are looked for where the name is none of ours."""
+    """An engine, or auto; engines of other packages are looked up if the name is not one of ours."""
 
     def __init__(self) -> None:
         from eventsnn.simulate.engines import ENGINES
@@ -91,13 +91,13 @@ def engine_option(text: str) -> Callable[[F], F]:
 
 
 def step_option(default: str) -> Callable[[F], F]:
-    """``--step-ms``; `default` says what is taken without it."""
+    """``--step-ms``; `default` describes the default."""
     text = f"Length of the clock's step, ms, with engine clocked; {default} by default."
     return click.option("--step-ms", type=float, metavar="MS", help=text)
 
 
 def duration_option(default: str) -> Callable[[F], F]:
-    """``--duration-ms``; `default` says what is taken without it."""
+    """``--duration-ms``; `default` describes the default."""
     text = f"Duration of every recording, ms; later events are left out; {default} by default."
     return click.option("--duration-ms", type=float, metavar="MS", help=text)
 
@@ -218,7 +218,7 @@ def report(result: Any, text: str, as_json: bool, *, err: bool = False) -> None:
 
 
 def note(text: str) -> None:
-    """Say something that is no result, on standard error; if nobody can hear it, the work goes on."""
+    """Print a message that is not a result on standard error; a closed standard error is ignored."""
     with suppress(OSError):
         click.echo(text, err=True)
 
@@ -241,7 +241,7 @@ def format_fields(fields: Sequence[tuple[str, str]]) -> str:
 
 
 def format_decision(result: dict[str, Any]) -> str:
-    """``decision 2 (cat)``; `result` holds what `SpikeRecord.summary` gives."""
+    """``decision 2 (cat)``; `result` is the result of `SpikeRecord.summary`."""
     if result["decision"] is None:
         return "no decision"
     name = result.get("class")
@@ -256,7 +256,7 @@ def format_size(size: Sequence[int]) -> str:
 
 
 def note_leftovers(writer: TraceWriter) -> None:
-    """Say where the samples are that runs into the same trace had complete when they were killed."""
+    """Name the files that hold the complete samples of killed runs into the same trace."""
     from eventsnn._util.atomic import find_parts
 
     for part in find_parts(writer.path):

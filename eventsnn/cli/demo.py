@@ -33,7 +33,7 @@ SMALL_EPOCHS = 6
 
 @dataclass(frozen=True)
 class Folder:
-    """Where the demo puts what it makes."""
+    """Paths of the files that the demo makes."""
 
     root: Path
 
@@ -75,7 +75,7 @@ class Folder:
             raise TrainingError(f"{self.root}: the folder cannot be made ({reason(error)})") from None
 
     def prepare(self) -> None:
-        """Empty the folder, which is locked, of what an earlier demo left.
+        """Remove the files of an earlier demo from the folder, which is locked.
 
         Raises
         ------
@@ -96,7 +96,7 @@ class Folder:
             path.unlink(missing_ok=True)
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Put the result down beside what was made."""
+        """Save the result."""
         mark = {"made_by": "eventsnn demo", "version": __version__, "finished": True, **result}
         (self.root / MARK).write_text(json.dumps(mark, indent=2) + "\n")
 
@@ -238,7 +238,7 @@ def _explain_and_draw(folder: Folder) -> Explanation:
 
 
 def _closing_text(folder: Folder, result: dict[str, Any]) -> str:
-    """What was made, and what to try next."""
+    """Closing message: the files that were made, and what to try next."""
     accuracy, n, seconds = 100 * result["test_accuracy"], result["n_test"], result["seconds"]
     recording, second = result["traced"]["file"], folder.root / "run2"
     return f"""\

@@ -120,7 +120,7 @@ def _stream_facts(recording: Recording) -> dict[str, Any]:
 def _list_streams(
     file: Path, streams: tuple[StreamInfo, ...], file_format: str | None
 ) -> tuple[dict[str, Any], str]:
-    """What there is to choose from."""
+    """The streams that can be chosen."""
     name = file_format or detect_format(file)
     result = {"format": name, "stream": None, "streams": [stream.to_dict() for stream in streams]}
     lines = [
@@ -133,7 +133,9 @@ def _list_streams(
 
 
 def _find_origin(first: int | None) -> int | None:
-    """What simulation and training subtract; None for a recording without events, or one that they refuse."""
+    """The origin that simulation and training subtract; None without events, or if they refuse the
+    recording.
+    """
     return None if first is None or first < 0 else find_origin(np.array([first]))
 
 
@@ -149,12 +151,12 @@ def _describe_start(first: int) -> list[tuple[str, str]]:
 
 def _describe_anomalies(odd: Anomalies, on_bad: str | None) -> str:
     """The counts that are not 0, in words."""
-    words = {
+    descriptions = {
         "outside": "events outside the sensor (give its size with --sensor)",
         "backwards": "events earlier than the one before",
         "ignored": "records that are no events",
         "cut_bytes": "bytes of a cut record at the end",
     }
-    found = [f"{count:,} {words[name]}" for name, count in vars(odd).items() if count]
+    counts = [f"{count:,} {descriptions[name]}" for name, count in vars(odd).items() if count]
     done = {"clamp": "clamped or left out", "sort": "sorted or left out"}.get(on_bad or "", "left out")
-    return f"{', '.join(found)} ({done})" if found else "nothing"
+    return f"{', '.join(counts)} ({done})" if counts else "nothing"

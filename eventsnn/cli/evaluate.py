@@ -160,7 +160,7 @@ def read_coder(model: Path) -> Any:
 
 
 def format_evaluation(result: dict[str, Any]) -> str:
-    """Accuracy and confusion matrix as text; `result` holds what `Evaluation.to_dict` gives."""
+    """Accuracy and confusion matrix as text; `result` is the result of `Evaluation.to_dict`."""
     n, seconds = result["n"], result["seconds"]
     rate = f", {n / seconds:,.0f} recordings/s" if seconds else ""
     lines = [

@@ -1,4 +1,4 @@
-"""What a command takes by name: encoders and data sources, with their settings."""
+"""Options that name encoders and data sources, with their settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Setting(click.ParamType):
 
 
 def _parse(text: str) -> Any:
-    """A value as an experiment file has it; what is none is a text."""
+    """A value as in an experiment file, or else a text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -65,7 +65,7 @@ def source_options(command: F) -> F:
     return click.option("--source", metavar="NAME", help=text)(option(command))
 
 
-def open_named(name: str | None, settings: tuple[tuple[str, Any], ...], root: Path, **given: Any) -> Any:
+def open_named(name: str | None, settings: tuple[tuple[str, Any], ...], root: Path, **values: Any) -> Any:
     """A data set by the name of its source; None without a name.
 
     Parameters
@@ -92,9 +92,9 @@ def open_named(name: str | None, settings: tuple[tuple[str, Any], ...], root: Pa
             raise click.UsageError("--set is for a source: name it with --source.")
         return None
     known, _ = find_parameters(SOURCES.get(name), skip=1)
-    reading: Mapping[str, Any] = given.pop("reading", {})
+    reading: Mapping[str, Any] = values.pop("reading", {})
     options: dict[str, Any] = {}
-    for option, value in {**given, "reading": ReadingOptions(**reading) if reading else None}.items():
+    for option, value in {**values, "reading": ReadingOptions(**reading) if reading else None}.items():
         if option in known and value is not None:
             options[option] = value
         elif value is not None and option not in ("bad_files", "coder", "seed"):

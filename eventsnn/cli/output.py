@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def output_argument(metavar: str, text: str) -> Callable[[F], F]:
-    """The argument `out` of a command, which names what it writes and may be given as ``--out`` instead."""
+    """The argument `out` of a command, the file to write; can be given as ``--out`` instead."""
 
     def decorate(command: F) -> F:
         @functools.wraps(command)
@@ -35,7 +35,7 @@ def output_argument(metavar: str, text: str) -> Callable[[F], F]:
 
 
 def refuse_overwriting(option: str, out: Path | str | None, inputs: Iterable[Path | str]) -> None:
-    """Raise click.UsageError if what is to be written is a file that is to be read, under whatever name.
+    """Raise click.UsageError if the output is one of the input files, under whatever name.
 
     Devices and FIFOs are no such files: to read from and write to one terminal is nothing wrong.
     """
@@ -46,7 +46,7 @@ def refuse_overwriting(option: str, out: Path | str | None, inputs: Iterable[Pat
 
 
 def refuse_one_target(outputs: Mapping[str, Path | str | None]) -> None:
-    """Raise click.UsageError if two options, given with what they are to write, name one file."""
+    """Raise click.UsageError if two output options name one file."""
     places: dict[str, str] = {}
     for option, out in outputs.items():
         if out is None or _is_special(out):
@@ -57,7 +57,7 @@ def refuse_one_target(outputs: Mapping[str, Path | str | None]) -> None:
 
 
 def is_standard_output(out: Path | str) -> bool:
-    """Whether what is to be written is the standard output: then nothing else belongs there."""
+    """Whether the output is standard output: then nothing else may be printed there."""
     if str(out) == "-":
         return True
     try:
@@ -67,15 +67,15 @@ def is_standard_output(out: Path | str) -> bool:
 
 
 def _identity(path: Path | str | None) -> tuple[int, int] | str | None:
-    """What tells a file or folder, there or not, from others; None for what is neither."""
+    """Identity of a file or folder, existing or not; None for standard output and devices."""
     if path is None or str(path) == "-":
         return None
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return os.path.realpath(path)
-    kept = stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
-    return (found.st_dev, found.st_ino) if kept else None
+    kept = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+    return (status.st_dev, status.st_ino) if kept else None
 
 
 def _is_special(path: Path | str) -> bool:

@@ -57,15 +57,15 @@ def pack(
     from eventsnn.train.progress import progress_bar
 
     start = time.perf_counter()
-    given: dict[str, Any] = {
+    choices: dict[str, Any] = {
         "split": split,
         "label_from": label_from,
         "reading": reading,
         "bad_files": bad_files,
     }
-    recordings = open_named(source, settings, folder, **given)
+    recordings = open_named(source, settings, folder, **choices)
     if recordings is None:
-        recordings = open_source(folder, **given)
+        recordings = open_source(folder, **choices)
     refuse_overwriting("SET.esp", out, [folder, *recordings.paths])
     with progress_bar(len(recordings), "packing", True) as bar:
         events = write_pack(recordings, out, progress=bar.update)

@@ -189,10 +189,10 @@ def reading_options(
                 arguments["bad_files"] = _choose_bad_files(arguments["bad_files"], reading)
             return command(reading=reading, **arguments)
 
-        words = {"sensor": sensor, "on_bad": on_bad, "on_cut": on_cut}
+        defaults = {"sensor": sensor, "on_bad": on_bad, "on_cut": on_cut}
         options = [*_OPTIONS, *([_BAD_FILES] if files else [])]
         for names, attributes in reversed(options):
-            text = attributes["help"].format(**words)
+            text = attributes["help"].format(**defaults)
             click.option(*names, cls=ReadingOption, **{**attributes, "help": text})(run)
         return run  # type: ignore[return-value]
 
@@ -210,7 +210,7 @@ _BAD_FILES: tuple[tuple[str, ...], dict[str, Any]] = (
 
 
 def bad_files_option(command: F) -> F:
-    """``--bad-files``, and ``--on-bad`` as it was called, for commands that read other files."""
+    """``--bad-files``, and its old name ``--on-bad``, for commands that read other files."""
 
     @functools.wraps(command)
     def run(*, on_bad: str | None, bad_files: str | None, **arguments: Any) -> Any:
@@ -224,7 +224,7 @@ def bad_files_option(command: F) -> F:
 
 
 def _choose_bad_files(bad_files: str | None, reading: Mapping[str, Any]) -> str:
-    """``--bad-files``; ``--on-bad skip`` was once what it was called, and still does the same besides."""
+    """``--bad-files``; ``--on-bad skip``, its former name, still has the same effect."""
     if bad_files is None and reading.get("on_bad") == "skip":
         note(
             "eventsnn: note: --on-bad is about single events now. Unreadable recordings are left out too, as "
@@ -236,17 +236,17 @@ def _choose_bad_files(bad_files: str | None, reading: Mapping[str, Any]) -> str:
 
 def spell(reading: Mapping[str, Any]) -> list[str]:
     """Fields of `ReadingOptions` as words of a command line."""
-    words = []
+    arguments = []
     for name, value in reading.items():
         separator = "x" if name == "sensor" else ","
         text = separator.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         text = f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else text
-        words += [f"--{_SPELLING.get(name, name).replace('_', '-')}", text]
-    return words
+        arguments += [f"--{_SPELLING.get(name, name).replace('_', '-')}", text]
+    return arguments
 
 
 def with_saved(model: Path, reading: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given, and for the others those with which the model was trained; says so."""
+    """The given options, completed by those with which the model was trained; says which."""
     from eventsnn.events import ReadingOptions
     from eventsnn.model.file import read_attribute
 
@@ -270,7 +270,7 @@ def refuse(reading: Mapping[str, Any], why: str, ignored: Iterable[str] = ()) ->
 
 
 def note_nothing_kept(events: int, reading: ReadingOptions) -> None:
-    """Say so if no event of a recording is left, and a region was asked for."""
+    """Print a note if a region was chosen and no event lies in it."""
     if events == 0 and not reading.region.is_whole:
         note(
             "eventsnn: note: no event lies in the part that is kept; see --from, --until, --crop, and 'info'"
@@ -278,7 +278,7 @@ def note_nothing_kept(events: int, reading: ReadingOptions) -> None:
 
 
 def sensor_problem(network: Network, size: SensorSize, reading: ReadingOptions) -> str | None:
-    """What is wrong if what is kept of a recording lies on another sensor than the network's input."""
+    """Describe the mismatch between the sensor after cropping and the network's input; None if they match."""
     want = network.input
     if size == want.sensor_size:
         return None

@@ -309,7 +309,7 @@ def _result(file: Path, run: SpikeRecord, seconds: float) -> dict[str, Any]:
 
 
 def _note_silent(results: list[dict[str, Any]]) -> None:
-    """Say what to try where no output neuron fired in any recording."""
+    """Print advice if no output neuron fired in any recording."""
     hints = [
         hint_silent({name: layer["spikes"] for name, layer in result["layers"].items()}, result["events"])
         for result in results

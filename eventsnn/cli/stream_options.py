@@ -83,7 +83,7 @@ def check_live(reading: Mapping[str, Any]) -> None:
 
 
 def is_live(file: Path) -> bool:
-    """Whether a name stands for standard input or a port, not for a file."""
+    """Whether a name means standard input or a port instead of a file."""
     return str(file) == "-" or str(file).startswith("udp:/")
 
 
@@ -106,9 +106,11 @@ def wants_stream(
         for name in ("patience", "idle"):
             if options[name] is not None:
                 raise click.UsageError(f"--{name} is for --live.")
-    given = [name for name, value in options.items() if value not in (None, False) and name != "save_every"]
-    if given:
-        option = "--" + given[0].replace("_", "-")
+    set_options = [
+        name for name, value in options.items() if value not in (None, False) and name != "save_every"
+    ]
+    if set_options:
+        option = "--" + set_options[0].replace("_", "-")
         if len(files) != 1:
             raise click.UsageError(f"{option} is for one recording at a time; {len(files)} were given.")
         if record is not None and record != ("spikes",):

@@ -39,7 +39,7 @@ MOST_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """What the options of ``eventsnn simulate`` say about a run in parts; times in ms, `save_every` in s."""
+    """Options of ``eventsnn simulate`` for a run in parts; times in ms, `save_every` in s."""
 
     reading: ReadingOptions
     engine: str
@@ -63,7 +63,7 @@ class StreamSettings:
 
 
 class Run:
-    """One run: its simulation, where its spikes go, what was left out."""
+    """One run: its simulation, the destination of its spikes, counts of excluded events."""
 
     def __init__(self, network: Network, settings: StreamSettings) -> None:
         self.network, self.settings = network, settings
@@ -97,7 +97,7 @@ class Run:
         self._last_save = self._last_word = time.monotonic()
 
     def origin(self, part: EventStream) -> int:
-        """The origin of the run, decided by the first events of the recording, whatever is kept of them."""
+        """The origin of the run, fixed by the first events of the recording, even if they are cropped."""
         run = self.simulation
         if run.origin_us is None and len(part):
             known = None if self.source is None else self.source.origin_us
@@ -106,7 +106,7 @@ class Run:
         return run.origin_us or 0
 
     def end_part(self) -> None:
-        """Let time pass up to `--until`, which counts from the recording's origin, whatever the run's is."""
+        """Advance time to `--until`, which counts from the recording's origin, not from the run's."""
         run, begun = self.simulation, None if self.source is None else self.source.origin_us
         if run.origin_us is None:
             run.origin_us = begun
@@ -138,19 +138,19 @@ class Run:
         return np.concatenate([events[: first - surplus], events[first:]])
 
     def pass_time(self, until: float) -> None:
-        """No event before `until` (ms) will come any more."""
+        """Declare that no event before `until` (ms) follows."""
         if until > self.simulation.t_complete:
             empty = np.empty(0), np.empty(0, np.int32)
             self._write(self.simulation.feed(empty, until=until))
 
     def finish(self) -> None:
-        """The input has ended: the spikes that are still to come, unless they may never end."""
+        """End of the input: write the remaining spikes, unless they may never end."""
         if self.simulation.ends:
             self.last = self.simulation.finish()
             self._write(self.last)
 
     def save(self) -> None:
-        """Spikes to the disk, then the state that goes on behind them; says so."""
+        """Write the spikes to the disk, then the state that continues after them; prints a note."""
         path, run = self.settings.save_state, self.simulation
         assert path is not None
         notes: dict[str, Any] = {"region": _region_note(self.settings.region)}
@@ -173,7 +173,7 @@ class Run:
                 self.trace.end_parts(reason=reason, source=source)
 
     def say_how_far(self) -> None:
-        """Twice a second, to people who watch."""
+        """Print the progress twice a second, on a terminal."""
         if sys.stderr.isatty() and time.monotonic() - self._last_word >= 0.5:
             self._last_word = time.monotonic()
             run = self.simulation
@@ -204,7 +204,7 @@ def _region_note(region: Region) -> dict[str, Any]:
 
 
 def _check_same_region(settings: StreamSettings, saved: SavedState) -> None:
-    """What a run goes on with must lie on the sensor that it began with."""
+    """A resumed run must use the sensor that it began with."""
     before, now = saved.notes.get("region"), _region_note(settings.region)
     if before is None or before == now:
         return
@@ -217,7 +217,7 @@ def _check_same_region(settings: StreamSettings, saved: SavedState) -> None:
 
 
 def _kept(settings: StreamSettings, saved: SavedState | None) -> int | None:
-    """Bytes of the table of spikes that the saved run has written, if this run goes on with the same file."""
+    """Bytes of the table of spikes that the saved run has written, if this run continues the same file."""
     known = saved.notes.get("spikes") if saved else None
     if saved is None or known is None or settings.spikes in (None, "-"):
         return None
@@ -320,7 +320,9 @@ def _open_live(network: Network, file: str, settings: StreamSettings) -> Live:
 
 
 def _live_parts(run: Run, source: Live) -> Iterator[EventStream | float]:
-    """What is kept of a live source; where it pauses, how far its time must have come (0: no idea)."""
+    """Parts of a live source after cropping; during a pause, the time that must have been reached (0:
+    unknown).
+    """
     region = run.settings.region
     patience = run.settings.patience
     if patience is None and isinstance(source, UDPSource):

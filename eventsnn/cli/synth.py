@@ -97,7 +97,7 @@ def synth(out: Path, images: str, as_json: bool, **chosen: Any) -> None:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The options that say how to record."""
+    """The options for recording."""
 
     labels: Path | None
     split: str | None
@@ -264,8 +264,8 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
         with np.load(path) as arrays:
             missing = {"images", "labels"} - set(arrays)
             if missing:
-                found = ", ".join(arrays) or "none"
-                raise EventFileError(path, f"needs arrays named images and labels; arrays here: {found}")
+                names = ", ".join(arrays) or "none"
+                raise EventFileError(path, f"needs arrays named images and labels; arrays here: {names}")
             return _check(path, arrays["images"], arrays["labels"])
     except FileNotFoundError:
         raise EventFileError(path, "no such file") from None
@@ -285,7 +285,7 @@ def _read_idx(images: Path, labels: Path, transpose: bool | None) -> tuple[np.nd
 
 
 def _check(path: Path, images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    """What `write_dataset` would refuse without naming the file."""
+    """Check what `write_dataset` would refuse without naming the file."""
     if images.ndim != 3 or images.dtype != "uint8":
         raise EventFileError(
             path, f"images must be uint8 of shape (n, height, width), got {images.dtype} {images.shape}"

@@ -209,7 +209,7 @@ def train(
 
 @dataclass(frozen=True)
 class Recordings:
-    """How the recordings of an experiment are read: as its file says, and above that the command line."""
+    """How the recordings of an experiment are read: as its file says, overridden by the command line."""
 
     plan: Experiment
     reading: dict[str, Any]
@@ -243,7 +243,9 @@ class Recordings:
         )
 
     def open_training(self, root: Path, split: str | None) -> Any:
-        """Recordings of `root`, or of the folder `split` in it (None: ``Train`` if it is there; says so)."""
+        """Recordings of `root`, or of the folder `split` in it (None: ``Train`` if it exists; prints a
+        note).
+        """
         if split is None and (root / "Train").is_dir():
             root = root / "Train"
             note(f"taking the recordings in {root}")
@@ -267,12 +269,14 @@ def open_validation(root: Path, recordings: Recordings, coding: dict[str, Any]) 
 
 
 def _write_command(out: Path) -> None:
-    """Note in the run's folder how it is made again, without places of files and what changes no result."""
+    """Write the command that repeats the run into its folder, without paths and options that change no
+    result.
+    """
     from eventsnn.train.checkpoint import write_text
 
     parameters = click.get_current_context().params
     experiment = parameters["experiment"]
-    words = ["eventsnn", "train", experiment.name if experiment.is_absolute() else experiment.as_posix()]
+    arguments = ["eventsnn", "train", experiment.name if experiment.is_absolute() else experiment.as_posix()]
     for name in (
         "training",
         "valid",
@@ -292,19 +296,19 @@ def _write_command(out: Path) -> None:
         value = parameters[name]
         if value is not None:
             text = value.name if isinstance(value, Path) else value
-            words += [f"--{'train' if name == 'training' else name.replace('_', '-')}", str(text)]
-    words += spell({name: parameters[name] for name in READING if parameters[name] is not None})
+            arguments += [f"--{'train' if name == 'training' else name.replace('_', '-')}", str(text)]
+    arguments += spell({name: parameters[name] for name in READING if parameters[name] is not None})
     if parameters["start_from"] is not None:  # models are called alike: their folder says which
         model = parameters["start_from"]
-        words += ["--start-from", f"{model.absolute().parent.name}/{model.name}"]
+        arguments += ["--start-from", f"{model.absolute().parent.name}/{model.name}"]
     for option, given in (("--set", parameters["settings"]), ("--augment", parameters["augment"])):
         for name, value in given:
-            words += [option, f"{name}={value}"]
-    write_text(out / "command.txt", shlex.join(words) + "\n")
+            arguments += [option, f"{name}={value}"]
+    write_text(out / "command.txt", shlex.join(arguments) + "\n")
 
 
 def _describe_kept(out: Path) -> str:
-    """What a training run that was stopped has left behind."""
+    """Describe the files that a stopped training run leaves."""
     metrics = out / "metrics.jsonl"
     if not (out / "checkpoint.h5").exists() or not metrics.exists():
         return "no epoch was finished, nothing was kept"

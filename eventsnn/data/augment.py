@@ -31,7 +31,7 @@ _LARGEST_JITTER = 1e6
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of recordings, drawn anew for every recording and epoch.
+    """Random changes of recordings, drawn again for every recording and epoch.
 
     In this order: `transforms`, `jitter`, `flip`, `shift`, `drop`, `time_scale`.
 
@@ -95,10 +95,10 @@ class Augmentation:
                 raise TrainingError(f"augmentation: {name} must be between 0 and {largest}: got {value!r}")
         check_transforms(self.transforms)
         # Plain lists and dicts compare equal to what a checkpoint gives back.
-        object.__setattr__(self, "transforms", [dict(given) for given in self.transforms])
+        object.__setattr__(self, "transforms", [dict(transform) for transform in self.transforms])
 
     def make_transforms(self, sensor_size: SensorSize) -> Transforms:
-        """The `transforms` for a sensor; TrainingError if there is no such transform."""
+        """The `transforms` for a sensor; TrainingError for an unknown transform."""
         return _find_transforms(json.dumps(self.transforms), sensor_size)
 
     @property
@@ -109,7 +109,9 @@ class Augmentation:
     def prepare(
         self, events: np.ndarray, sensor_size: SensorSize, seed: int, epoch: int = 0, index: int = 0
     ) -> np.ndarray:
-        """What `apply` does before the shift: `transforms`, `jitter`, `flip`. Same arguments, same errors."""
+        """The steps of `apply` before the shift: `transforms`, `jitter`, `flip`. Same arguments, same
+        errors.
+        """
         key = make_key(seed, AUGMENT, epoch, index)
         changed = events
         if self.transforms:
@@ -172,7 +174,7 @@ class Augmentation:
 
 
 def _shake(events: np.ndarray, deviation: float, key: int) -> np.ndarray:
-    """Events with a random number added to each time, sorted anew; simultaneous ones keep their order.
+    """Events with a random number added to each time, sorted again; simultaneous events keep their order.
 
     A draw has four parts of 16 bits; the sum of four uniform numbers of variance 1/12 has the variance 1/3
     (Irwin 1927, Hall 1927). Whole numbers up to the last step: the same bits on every machine.

@@ -1,4 +1,4 @@
-"""The 1797 handwritten digits that come with scikit-learn: a small data set without a download."""
+"""The 1797 handwritten digits of scikit-learn: a small data set without a download."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _HALF_TURN = 180.0
 
 @dataclass(frozen=True)
 class Distortion:
-    """A random elastic field, scale and rotation per image or recording, drawn anew in every epoch.
+    """A random elastic field, scale and rotation per image or recording, drawn again in every epoch.
 
     Each pixel p has a place ``c + S R (p - c) + d(p)``: c is the centre, R a rotation, S a diagonal matrix, d
     the elastic field. Pixel p of a changed *image* shows the original at its place; the values between pixels

@@ -38,7 +38,7 @@ _HALVES = {"train": {"train": True}, "test": {"train": False}}
 
 @dataclass(frozen=True)
 class PublicSet:
-    """What has to be known of a data set beside what tonic says.
+    """Facts about a data set that tonic does not state.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ PUBLIC_SETS: dict[str, PublicSet] = {
 
 @dataclass(frozen=True)
 class Fetched:
-    """What `fetch` made: its folder, and the packed file and number of recordings of each part."""
+    """Result of `fetch`: its folder, and the packed file and number of recordings of each part."""
 
     name: str
     folder: str
@@ -96,7 +96,7 @@ class Fetched:
 
 
 def find_set(name: str) -> PublicSet:
-    """The data set of this name, in whatever case; raises FetchError, listing the names, if there is none."""
+    """The data set of this name in any case; raises FetchError, listing the names, if it does not exist."""
     for known in PUBLIC_SETS.values():
         if known.name.lower() == name.lower():
             return known
@@ -147,13 +147,13 @@ def fetch(
             source = _open_part(known, part, folder, show)
             with show(f"packing {part}", len(source)) as advance:
                 pack(source, target, progress=advance)
-        found = Packed(target)
-        named = last is not None and not all(name.isdecimal() for name in found.classes)
-        if named and last is not None and found.classes != last.classes:
+        packed_set = Packed(target)
+        named = last is not None and not all(name.isdecimal() for name in packed_set.classes)
+        if named and last is not None and packed_set.classes != last.classes:
             raise FetchError(
                 f"{target} has other classes than the parts before it; it cannot be a test of them"
             )
-        last = found
+        last = packed_set
         files[part], counts[part] = str(target), len(last)
     assert last is not None
     return Fetched(known.name, str(folder), files, counts, last.sensor_size, len(last.classes))
@@ -248,7 +248,7 @@ def _make_dataset(known: PublicSet, cls: Any, part: str, download: Path, locatio
 
 
 def _remove_unfinished(cls: Any, location: Path) -> None:
-    """Take away what a call of tonic that did not end may have left half-done; archives stay."""
+    """Remove incomplete results of a call of tonic that did not finish; archives stay."""
     named = {
         value: getattr(cls, f"{key.removesuffix('filename') or 'file_'}md5", None)
         for key, value in vars(cls).items()
@@ -269,22 +269,22 @@ def _md5(path: Path) -> str:
 
 
 def _archives(cls: Any, part: str) -> list[tuple[str, str]]:
-    """(file name, address) of what a part is downloaded as, where tonic's class says."""
+    """(file name, address) of the downloads of a part, if tonic's class states them."""
     base = getattr(cls, "base_url", "")
     address = getattr(cls, f"{part}_url", None) or getattr(cls, "url", None)
     images = getattr(cls, f"{part}_images_file", None)
     if images is not None:
         labels = getattr(cls, f"{part}_labels_file")
         return [(f"{name}.gz", f"{base}{name}.gz") for name in (images, labels)]
-    packed = getattr(cls, f"{part}_zip", None)
-    if packed is not None:
-        return [(packed, address or base + packed)]
+    packed_name = getattr(cls, f"{part}_zip", None)
+    if packed_name is not None:
+        return [(packed_name, address or base + packed_name)]
     name = getattr(cls, f"{part}_filename", None) or getattr(cls, "filename", None)
     return [] if name is None else [(name, address or base)]
 
 
 def _say_by_hand(known: PublicSet, cls: Any, part: str, folder: Path, location: Path) -> list[str]:
-    """What to do where tonic could not download a part."""
+    """Instructions for when tonic cannot download a part."""
     page = re.search(r"<(https?://[^>]+)>", cls.__doc__ or "")
     steps = [f"The data set's page: {page[1]}"] if page else []
     for name, address in _archives(cls, part):

@@ -87,8 +87,8 @@ class Folder(FileSource):
         **options: Any,
     ) -> None:
         bad_files = choose_bad_files(bad_files, options.get("on_bad"), of_events=True)
-        given = options if sensor is None else {"sensor": sensor, **options}
-        chosen = _make_reading(reading, given)
+        fields = options if sensor is None else {"sensor": sensor, **options}
+        chosen = _make_reading(reading, fields)
         # In training, a cut file is more likely a failed copy than the end of a recording.
         self.reading = replace(chosen, on_cut=chosen.on_cut or "error")
         self.root = find_root(os.fspath(root), split)
@@ -107,7 +107,7 @@ class Folder(FileSource):
         return self.reading.read(self.paths[index])
 
     def _first_sensor(self) -> SensorSize:
-        """Sensor size of what is kept of the first readable recording, as its file says."""
+        """Sensor size of the first readable recording after crop and downsampling, as its file states it."""
         problem: EventFileError | None = None
         for path in self.paths:
             try:
@@ -122,7 +122,7 @@ class Folder(FileSource):
         raise EventFileError(self.root, f"no recording of it can be read; the last: {problem}")
 
     def _smallest_sensor(self) -> SensorSize:
-        """The smallest sensor that holds all recordings, which are read for it; says so."""
+        """The smallest sensor that holds all recordings, which are read for it; warns about the guess."""
         sizes = []
         for path in self.paths:
             try:

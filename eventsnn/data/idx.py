@@ -105,7 +105,7 @@ def load_idx(
 
 
 def find_idx(path: str | os.PathLike[str], split: Split) -> tuple[Path, Path]:
-    """The files of images and labels: those of a split of a folder, or the given one and that beside it.
+    """The files of images and labels: of a split in a folder, or the named file and the one beside it.
 
     Raises
     ------
@@ -154,12 +154,12 @@ def _find_file(folder: str | os.PathLike[str], split: Split, what: str) -> Path:
         names = sorted(os.listdir(folder))
     except OSError as error:
         raise EventFileError(folder, f"cannot be listed: {error.strerror or error}") from error
-    found = [name for name in names if any(part in name for part in wanted)]
-    if not found:
+    matching = [name for name in names if any(part in name for part in wanted)]
+    if not matching:
         raise EventFileError(folder, f"no file whose name contains {' or '.join(wanted)}")
     # The same file twice, gzipped and not, is common; two different data sets in one folder are a mistake.
-    if len({name.removesuffix(".gz") for name in found}) > 1:
+    if len({name.removesuffix(".gz") for name in matching}) > 1:
         raise EventFileError(
-            folder, f"several files of {split} {what}: {', '.join(found)}; keep one data set per folder"
+            folder, f"several files of {split} {what}: {', '.join(matching)}; keep one data set per folder"
         )
-    return Path(folder, found[0])
+    return Path(folder, matching[0])

@@ -206,13 +206,15 @@ class Images(Sliceable):
         return np.array([draw(key, index) for index in indices.tolist()], np.uint64)
 
     def facts(self) -> dict[str, Any]:
-        """What a training run must find unchanged when it is resumed."""
+        """Facts that a resumed training run must find unchanged."""
         coder = encoder_to_table(self.coder)
         return {"coder": coder, "seed": self.seed, "crc32": zlib.crc32(self.images.data)}
 
 
 def is_idx(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is an IDX file (or gzipped), by its first bytes, or a folder that holds such images."""
+    """Whether a path is an IDX file (or gzipped), by its first bytes, or a folder with images in IDX
+    files.
+    """
     place = Path(path)
     try:
         if place.is_dir():

@@ -115,18 +115,18 @@ def list_recordings(root: str, label_from: str = "top", *, everything: bool = Fa
     folders, stray = _folders(root)
     if not folders:
         raise EventFileError(root, "no label folders in it; expected <label>/<recordings>, e.g. 0/00002.bin")
-    found = _find_all(root, folders, recording_suffixes(everything)) or _find_all(
+    places = _find_all(root, folders, recording_suffixes(everything)) or _find_all(
         root, folders, recording_suffixes(True)
     )
-    if not found:
+    if not places:
         raise EventFileError(
             root, f"no recordings in its folders; expected files ending in {', '.join(recording_suffixes())}"
         )
-    _check_depth(root, found)
-    used = {place.parts[0] for place in found}
+    _check_depth(root, places)
+    used = {place.parts[0] for place in places}
     _warn_of_stray(root, stray, [name for name in folders if name not in used])
     named: dict[str, list[_Place]] = {}
-    for place in found:
+    for place in places:
         named.setdefault(place.parts[0 if label_from == "top" else -1], []).append(place)
     numbered, classes = _number_classes(root, sorted(named))
     paths: list[str] = []
@@ -159,10 +159,10 @@ def _number_classes(root: str, names: list[str]) -> tuple[list[tuple[int, str]],
     return numbered, tuple(str(number) for number in range(numbered[-1][0] + 1))
 
 
-def _check_depth(root: str, found: list[_Place]) -> None:
-    """Raise EventFileError where the folders found are no classes, but the splits of a set or hold them."""
-    tops = sorted({place.parts[0] for place in found})
-    below = sorted({place.parts[1] for place in found if len(place.parts) > 1})
+def _check_depth(root: str, places: list[_Place]) -> None:
+    """Raise EventFileError if the folders are splits of a set, or hold splits, instead of classes."""
+    tops = sorted({place.parts[0] for place in places})
+    below = sorted({place.parts[1] for place in places if len(place.parts) > 1})
     if below and all(name.lower() in _LIKE_SPLITS for name in tops):
         raise EventFileError(root, f"holds {' and '.join(tops)}; name the folder of one of them")
     splits = [name for name in below if name.lower() in _LIKE_SPLITS]
@@ -173,20 +173,22 @@ def _check_depth(root: str, found: list[_Place]) -> None:
 
 def _find_all(root: str, folders: list[str], suffixes: tuple[str, ...]) -> list[_Place]:
     """Where the recordings in these folders and below are: a folder before those in it, else in order."""
-    endings, found = frozenset(suffixes), []
+    endings, places = frozenset(suffixes), []
     for folder in folders:
-        found += list(_walk(root, (folder,), endings, frozenset()))
-    return found
+        places += list(_walk(root, (folder,), endings, frozenset()))
+    return places
 
 
 def _walk(
     root: str, parts: tuple[str, ...], endings: frozenset[str], above: frozenset[tuple[int, int]]
 ) -> Iterator[_Place]:
-    """A folder and those below; a link to a folder that it lies in is not followed again."""
+    """Recordings of a folder and its subfolders; a link to a folder that contains it is not followed
+    again.
+    """
     folder = os.path.join(root, *parts)
     status = os.stat(folder)
-    own = status.st_dev, status.st_ino
-    if own in above:
+    identity = status.st_dev, status.st_ino
+    if identity in above:
         return
     files, folders = [], []
     for entry in _entries(folder):
@@ -198,7 +200,7 @@ def _walk(
         yield _Place(parts, sorted(files))
     for name in sorted(folders):
         if not _is_stray(name):
-            yield from _walk(root, (*parts, name), endings, above | {own})
+            yield from _walk(root, (*parts, name), endings, above | {identity})
 
 
 def _has_recordings(folder: str) -> bool:
@@ -224,7 +226,7 @@ def _is_stray(name: str) -> bool:
 
 
 def _entries(root: str, *, hidden: bool = False) -> list[os.DirEntry[str]]:
-    """What a folder holds."""
+    """Entries of a folder."""
     try:
         with os.scandir(root) as entries:
             return [entry for entry in entries if hidden or not entry.name.startswith(".")]
@@ -237,7 +239,7 @@ def _entries(root: str, *, hidden: bool = False) -> list[os.DirEntry[str]]:
 
 
 def _warn_of_stray(root: str, stray: list[str], empty: list[str]) -> None:
-    """Say which folders are no classes."""
+    """Warn about folders that are not classes."""
     for names, reason in ((stray, "no class"), (empty, "holds no recordings")):
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

@@ -15,7 +15,7 @@ from eventsnn.events.stream import EventStream, SensorSize, check_sensor_size
 
 
 class EventTargetSequence(Protocol):
-    """What tonic's data sets and their wrappers have in common."""
+    """Common interface of tonic's data sets and their wrappers."""
 
     def __len__(self) -> int: ...
 
@@ -169,7 +169,7 @@ def from_tonic(dataset: EventTargetSequence, sensor_size: tuple[int, ...] | None
 
 
 def as_source(data: Any, sensor_size: SensorSize | None = None) -> Any:
-    """A labelled source as it is; anything else as tonic's data sets are, through `from_tonic`.
+    """A labelled source unchanged; any other sequence through `from_tonic`.
 
     `sensor_size` is that of a data set that does not state its own, such as a list of (events, label).
     """
@@ -191,12 +191,14 @@ def as_source(data: Any, sensor_size: SensorSize | None = None) -> Any:
 
 
 def _to_streams(
-    given: list[EventStream | np.ndarray], sensor_size: tuple[int, ...] | None
+    recordings: list[EventStream | np.ndarray], sensor_size: tuple[int, ...] | None
 ) -> list[EventStream]:
     """Streams of streams and arrays, all of one size where that is not given."""
-    size = sensor_size or next((item.sensor_size for item in given if isinstance(item, EventStream)), None)
+    size = sensor_size or next(
+        (item.sensor_size for item in recordings if isinstance(item, EventStream)), None
+    )
     streams = []
-    for index, item in enumerate(given):
+    for index, item in enumerate(recordings):
         try:
             streams.append(item if isinstance(item, EventStream) else EventStream.from_structured(item, size))
         except EventStreamError as error:
@@ -255,7 +257,7 @@ def _targets(dataset: EventTargetSequence) -> np.ndarray:
 def _number_labels(
     labels: npt.ArrayLike, classes: Sequence[str] | None
 ) -> tuple[npt.ArrayLike, Sequence[str] | None]:
-    """Class numbers and names of labels that are names; others as they are."""
+    """Class numbers and names if the labels are names; numbers unchanged."""
     array = np.asarray(labels)
     if array.dtype.kind != "U" or array.ndim != 1:
         return labels, classes

@@ -210,8 +210,8 @@ def pack(
                     events = from_origin(stream.events, origin)
                 except EventStreamError as error:
                     raise EventFileError(source.paths[index], str(error)) from None
-                words = to_packed_events(events, stream.sensor_size, out, name)
-                yield name, int(source.labels[index]), words, origin
+                packed_events = to_packed_events(events, stream.sensor_size, out, name)
+                yield name, int(source.labels[index]), packed_events, origin
             if progress is not None:
                 progress(1)
 
@@ -229,13 +229,13 @@ def _name_recordings(source: LabelledSource) -> list[str]:
     """Names of the files; with the folders that they lie in where two of a class have the same."""
     parts = [Path(path).parts for path in source.paths]
     labels = np.asarray(source.labels).tolist()
-    deep, deepest = 1, max((len(own) for own in parts), default=1)
-    while deep < deepest and len({(k, own[-deep:]) for k, own in zip(labels, parts, strict=True)}) < len(
+    deep, deepest = 1, max((len(names) for names in parts), default=1)
+    while deep < deepest and len({(k, names[-deep:]) for k, names in zip(labels, parts, strict=True)}) < len(
         parts
     ):
         deep += 1
     # The depth at which all differ may be that of the file's place itself: then the names stay alike.
-    return ["/".join(own[-deep:] if deep < deepest else own[-1:]) for own in parts]
+    return ["/".join(names[-deep:] if deep < deepest else names[-1:]) for names in parts]
 
 
 Recordings = Iterator[tuple[str, int, npt.NDArray[np.uint64], int]]
@@ -251,7 +251,7 @@ def write_packed(
     numbered: bool = False,
     reading: Mapping[str, Any] | None = None,
 ) -> int:
-    """Write recordings that are words already; `pack` says what comes out."""
+    """Write recordings that are packed events already; `pack` describes the file."""
     facts: dict[str, Any] = {"classes": list(classes)}
     if numbered:
         facts["numbered"] = True
@@ -270,11 +270,11 @@ def _write_all(
 ) -> int:
     starts, labels, names, origins, checksums = [_FIRST_EVENT], [], [], [], []
     file.write(bytes(_FIRST_EVENT))
-    for name, label, words, origin in recordings:
-        data = np.ascontiguousarray(words, "<u8").data
+    for name, label, packed_events, origin in recordings:
+        data = np.ascontiguousarray(packed_events, "<u8").data
         file.write(data)
         checksums.append(zlib.crc32(data))
-        starts.append(starts[-1] + _WORD * len(words))
+        starts.append(starts[-1] + _WORD * len(packed_events))
         labels.append(label)
         names.append(name)
         origins.append(origin)

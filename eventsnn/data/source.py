@@ -32,7 +32,7 @@ class LabelledSource(Protocol):
 
     @property
     def paths(self) -> Sequence[str]:
-        """Where each recording comes from: a file, or a name that stands for one."""
+        """Origin of each recording: a file, or a name that represents it."""
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -67,7 +67,7 @@ class LabelledSource(Protocol):
 
 @runtime_checkable
 class RecordSource(Protocol):
-    """A source that can also hand over recordings undecoded: the quick way into training.
+    """A source that can also return recordings undecoded: the fast way into training.
 
     Its recordings hold the same events as those of `LabelledSource.stream`.
     """
@@ -82,7 +82,7 @@ class RecordSource(Protocol):
 
 @runtime_checkable
 class CodedSource(Protocol):
-    """A source whose recordings are drawn at random, anew in every epoch."""
+    """A source whose recordings are drawn at random, again in every epoch."""
 
     def code(
         self, indices: npt.NDArray[np.int64], epoch: int, distortion: Distortion | None = None
@@ -94,11 +94,11 @@ class CodedSource(Protocol):
         """
 
     def facts(self) -> dict[str, Any]:
-        """What the draws depend on, as plain values: a resumed run must find it unchanged."""
+        """Plain values on which the draws depend: a resumed run must find them unchanged."""
 
 
 def choose_bad_files(bad_files: BadFiles | None, on_bad: str | None, *, of_events: bool = False) -> BadFiles:
-    """What to do about unreadable recordings, from the arguments of a data set.
+    """Policy for unreadable recordings, from the arguments of a data set.
 
     `on_bad` was once what `bad_files` is called. It still does the same, with a DeprecationWarning; where it
     is now about single events (`of_events`), "skip" does so besides.
@@ -116,7 +116,8 @@ def choose_bad_files(bad_files: BadFiles | None, on_bad: str | None, *, of_event
 
 
 def describe_reading(source: Any) -> dict[str, Any]:
-    """How the recordings of a data set were read, as a table ``[reading]``, without what changes no event.
+    """How the recordings of a data set were read, as a table ``[reading]``, without options that change no
+    event.
 
     Empty for those read as they are, and for sets without files.
     """
@@ -150,7 +151,7 @@ class Sliceable:
 
 
 class FileSource(Sliceable, ABC):
-    """What sources that read files have in common: what to do about an unreadable recording."""
+    """Base of sources that read files: the policy for unreadable recordings."""
 
     def __init__(self, paths: list[str], labels: npt.NDArray[np.int64], bad_files: BadFiles) -> None:
         self.paths = paths

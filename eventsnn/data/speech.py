@@ -70,7 +70,7 @@ class Corpus:
     example: str
 
     def parse(self, path: Path) -> Utterance | None:
-        """What a file's name says; None if it is not of this corpus, or none of its `words`."""
+        """Content of a file's name; None if it is not of this corpus, or not one of its `words`."""
         match = re.fullmatch(self.pattern, path.stem, flags=re.IGNORECASE)
         if match is None:
             return None
@@ -238,18 +238,18 @@ def list_utterances(root: str | os.PathLike[str], corpus: Corpus) -> list[Uttera
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() == _SUFFIX)
     except OSError as error:
         raise EventFileError(root, f"cannot be listed: {error.strerror or error}") from error
-    found = [utterance for path in files if (utterance := corpus.parse(path)) is not None]
-    if not found:
+    utterances = [utterance for path in files if (utterance := corpus.parse(path)) is not None]
+    if not utterances:
         raise EventFileError(
             root,
             f"no files of {corpus.name} among its {len(files)} {_SUFFIX} files; "
             f"they are named such as {corpus.example}",
         )
     names: dict[str, str] = {}
-    for utterance in found:
+    for utterance in utterances:
         name = Path(utterance.path).name.lower()
         if name in names:
             raise EventFileError(utterance.path, f"is there twice, also as {names[name]}; keep one copy")
         names[name] = utterance.path
     order = {word: number for number, word in enumerate(corpus.words)}
-    return sorted(found, key=lambda u: (order[u.word], u.speaker, Path(u.path).name))
+    return sorted(utterances, key=lambda u: (order[u.word], u.speaker, Path(u.path).name))

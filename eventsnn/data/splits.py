@@ -54,7 +54,7 @@ def check_per_class(per_class: int | None) -> None:
 
 
 def cap_per_class(labels: npt.ArrayLike, per_class: int, seed: int) -> Indices:
-    """Choose at most so many samples of each class at random.
+    """Choose at most a given number of samples of each class at random.
 
     Parameters
     ----------

@@ -131,7 +131,7 @@ def _record_all(
     resume: bool,
     progress: Callable[[int], object] | None,
 ) -> None:
-    """Record what is not there yet, on several threads."""
+    """Record the missing recordings on several threads."""
 
     def record(index: int) -> None:
         path = folder / str(numbers[index]) / f"{stems[index]}.bin"
@@ -291,7 +291,7 @@ def _check_samples(images: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.nda
 def _make_plan(
     images: np.ndarray, labels: np.ndarray, names: list[str], camera: SaccadeCamera, seed: int
 ) -> bytes:
-    """What the recordings follow from, as JSON."""
+    """Everything that determines the recordings, as JSON."""
     content = hashlib.sha256(images.tobytes())
     content.update(f"{images.dtype}{images.shape}{labels.tolist()}{names}".encode())
     plan = {
@@ -314,7 +314,7 @@ def _make_folder(out: str | os.PathLike[str]) -> Path:
 
 
 def _prepare_folder(folder: Path, labels: np.ndarray, plan: bytes, resume: bool) -> None:
-    """Make the plan and the label folders in a locked folder; refuse to mix with what is there already.
+    """Make the plan and the label folders in a locked folder; refuse to mix with existing files.
 
     What a killed run had not finished is removed: nobody else is at work here.
     """
@@ -325,8 +325,8 @@ def _prepare_folder(folder: Path, labels: np.ndarray, plan: bytes, resume: bool)
                 raise EventFileError(
                     folder, f"was begun with other images, camera, seed or version: compare {PLAN} in it"
                 )
-            for rest in folder.glob("*/*.part"):
-                rest.unlink()
+            for leftover in folder.glob("*/*.part"):
+                leftover.unlink()
         elif any(path.name != LOCK for path in folder.iterdir()):
             raise EventFileError(folder, "the folder is not empty; remove it or name another")
         with replace_file(folder / PLAN, unwritable(folder / PLAN)) as file:

@@ -24,7 +24,7 @@ _ONE_AT_A_TIME = threading.Lock()
 def check_transforms(transforms: Any) -> None:
     """Raise TrainingError unless `transforms` is a list of tables with a name, as `[augmentation]` has it."""
     if not isinstance(transforms, Sequence) or not all(
-        isinstance(given, Mapping) and isinstance(given.get("name"), str) for given in transforms
+        isinstance(transform, Mapping) and isinstance(transform.get("name"), str) for transform in transforms
     ):
         raise TrainingError(
             "augmentation: transforms must be a list of tables such as "
@@ -51,7 +51,7 @@ class Transforms:
     def __init__(self, transforms: Sequence[Mapping[str, Any]], sensor_size: SensorSize) -> None:
         check_transforms(transforms)
         self._sensor_size = sensor_size
-        self._steps = [(str(given["name"]), _make(given, sensor_size)) for given in transforms]
+        self._steps = [(str(transform["name"]), _make(transform, sensor_size)) for transform in transforms]
 
     def __call__(self, events: np.ndarray, bits: int) -> np.ndarray:
         """Changed events under a draw of 64 bits, inside the sensor and in order of time.
@@ -75,29 +75,29 @@ class Transforms:
         return changed[np.argsort(changed["t"], kind="stable")].astype(EVENT_DTYPE, copy=False)
 
 
-def _make(given: Mapping[str, Any], sensor_size: SensorSize) -> Callable[[np.ndarray], np.ndarray]:
+def _make(transform: Mapping[str, Any], sensor_size: SensorSize) -> Callable[[np.ndarray], np.ndarray]:
     """The transform that a table describes."""
     try:
         from tonic import transforms
     except ImportError:
         raise TrainingError(
-            f"augmentation: {given['name']} needs tonic, which is not installed: pip install tonic"
+            f"augmentation: {transform['name']} needs tonic, which is not installed: pip install tonic"
         ) from None
-    cls = getattr(transforms, given["name"], None)
+    cls = getattr(transforms, transform["name"], None)
     if not is_dataclass(cls):
-        raise TrainingError(f"augmentation: tonic has no transform {given['name']!r}")
-    arguments = {key: value for key, value in given.items() if key != "name"}
+        raise TrainingError(f"augmentation: tonic has no transform {transform['name']!r}")
+    arguments = {key: value for key, value in transform.items() if key != "name"}
     if any(field.name == "sensor_size" for field in fields(cls)):
         arguments.setdefault("sensor_size", sensor_size)
     try:
         made: Callable[[np.ndarray], np.ndarray] = cls(**arguments)  # type: ignore[assignment, operator]
     except (TypeError, AssertionError) as error:
-        raise TrainingError(f"augmentation: transform {given['name']}: {error}") from None
+        raise TrainingError(f"augmentation: transform {transform['name']}: {error}") from None
     return made
 
 
 def _run(name: str, step: Callable[[np.ndarray], np.ndarray], events: np.ndarray) -> np.ndarray:
-    """One step; TrainingError if it fails, or its result is no array of events."""
+    """One step; TrainingError if it fails, or if its result is not an array of events."""
     try:
         changed = step(events)
     except Exception as error:

@@ -57,12 +57,12 @@ class Subset:
         return self.stream(index).events.copy(), int(self.labels[index])
 
     def stream(self, index: int) -> EventStream:
-        """Return recording `index`; raises what reading it raises."""
+        """Return recording `index`; raises the errors of reading it."""
         stream: EventStream = self._source.stream(int(self._indices[index]))
         return stream
 
     def read_or_none(self, index: int) -> EventStream | None:
-        """Return recording `index`, or None if it is unreadable and the set is told to skip such ones."""
+        """Return recording `index`, or None if it is unreadable and the set skips unreadable recordings."""
         stream: EventStream | None = self._source.read_or_none(int(self._indices[index]))
         return stream
 
@@ -100,13 +100,13 @@ class CodedSubset(Subset):
         return records
 
     def facts(self) -> dict[str, Any]:
-        """What the draws depend on; see `CodedSource.facts`."""
+        """Plain values on which the draws depend; see `CodedSource.facts`."""
         facts: dict[str, Any] = self._source.facts()
         return facts
 
 
 def make_subset(source: LabelledSource, indices: npt.ArrayLike) -> Subset:
-    """Some recordings of a data set, such as one part of `k_fold`, as a data set.
+    """Some recordings of a data set as a data set, such as one part of `k_fold`.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def view(
     labels: npt.NDArray[np.int64] | None = None,
     classes: tuple[str, ...] | None = None,
 ) -> Subset:
-    """A `Subset` that can do what its source can."""
+    """A `Subset` with the abilities of its source."""
     kind = Subset
     if isinstance(source, CodedSource):
         kind = CodedSubset

@@ -116,9 +116,9 @@ class BSA:
         """
         values = check_signal(signal, 2)
         taps = np.array(self.kernel)
-        rest = np.pad(values, ((0, 0), (0, len(taps))))
+        unexplained = np.pad(values, ((0, 0), (0, len(taps))))
         spikes = np.empty(values.shape, np.uint8)
-        kernel.ben_spiker(rest, taps, self._limit, self.form == "multiplicative", spikes)
+        kernel.ben_spiker(unexplained, taps, self._limit, self.form == "multiplicative", spikes)
         return from_raster(spikes, self.step_us)
 
     def decode(self, stream: EventStream, steps: int) -> npt.NDArray[np.float64]:

@@ -154,7 +154,7 @@ class SaccadeCamera:
         return (self.width, self.height, 2)
 
     def record(self, image: npt.ArrayLike, rng: np.random.Generator) -> EventStream:
-        """Record an image that moves as `motion` says, for `duration_ms`.
+        """Record an image that moves along `motion`, for `duration_ms`.
 
         Memory: about 16 bytes for each pixel of the sensor and step of the motion.
 
@@ -231,7 +231,7 @@ class SaccadeCamera:
     def _expose(
         self, dark: np.ndarray, times_us: np.ndarray, duration_ms: float, rng: np.random.Generator
     ) -> EventStream:
-        """Turn the ink (steps, height, width) that stands before each pixel into a recording."""
+        """Turn the ink (steps, height, width) before each pixel into a recording."""
         light = 1.0 - dark * np.float32((1.0 - self.black_level) / 255.0)
         light = light.reshape(len(times_us), -1)
         if self.low_pass_ms > 0:
@@ -271,7 +271,7 @@ class SaccadeCamera:
 
 @dataclass(frozen=True)
 class _View:
-    """What recording any image of one size needs; all arrays are shared and read only.
+    """Arrays needed to record any image of one size; all are shared and read only.
 
     `times_us` (steps) float64; `rows` (steps, height, h) and `columns` (steps, w, width) float32 blur and
     place the image.

@@ -63,13 +63,13 @@ def find_encoder(name: Any, takes: str) -> Any:
         An unknown name, or an encoder of something else than `takes` (a key of `INPUTS`); the text lists
         those that fit.
     """
-    found = ENCODERS.get(name)
-    if found.takes != takes:
+    cls = ENCODERS.get(name)
+    if cls.takes != takes:
         fitting = ", ".join(known for known in ENCODERS.names() if ENCODERS.get(known).takes == takes)
         raise SimulationError(
-            f"encoder {name!r} takes {INPUTS[found.takes]}; for {INPUTS[takes]} there are {fitting}"
+            f"encoder {name!r} takes {INPUTS[cls.takes]}; for {INPUTS[takes]} there are {fitting}"
         )
-    return found
+    return cls
 
 
 def make_encoder(name: str, takes: str, options: Mapping[str, Any], sample_rate: int | None = None) -> Any:
@@ -106,8 +106,8 @@ def encoder_from_table(table: Mapping[str, Any]) -> Any:
 
 def encoder_to_table(encoder: Any) -> dict[str, Any]:
     """The inverse of `encoder_from_table`. "bernoulli" needs no name; a class that has none gets its own."""
-    own = type(encoder)
-    name = next((name for name in ENCODERS.known if ENCODERS.get(name) is own), own.__qualname__)
+    cls = type(encoder)
+    name = next((name for name in ENCODERS.known if ENCODERS.get(name) is cls), cls.__qualname__)
     return ({} if name == "bernoulli" else {"name": name}) | asdict(encoder)
 
 

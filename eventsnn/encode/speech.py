@@ -99,7 +99,7 @@ class SpeechEncoder:
         return self.cochlea.sample_rate
 
     def signal(self, sound: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """What the spiker gets: the cochleagram of `sound` (samples,), scaled and held; (channels, steps)."""
+        """Input of the spiker: the cochleagram of `sound` (samples,), scaled and held; (channels, steps)."""
         return np.repeat(self.cochlea(sound).T * self.gain, self.hold, axis=1)
 
     def encode(self, sound: npt.ArrayLike) -> EventStream:

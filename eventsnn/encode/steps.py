@@ -18,7 +18,7 @@ Encoder = TypeVar("Encoder")
 
 
 def take_ms(encoder: Any, **times_ms: float | None) -> None:
-    """Set fields in microseconds, such as `step_us`, from what is given in ms as `step_ms`.
+    """Set fields in microseconds, such as `step_us`, from arguments in ms, such as `step_ms`.
 
     Raises SimulationError, naming the field, unless it is a whole number of microseconds.
     """
@@ -37,7 +37,7 @@ def _in_ms(field: str, encoder: Any) -> float:
 
 
 def readable_ms(*names: str) -> Callable[[type[Encoder]], type[Encoder]]:
-    """Class decorator: what `take_ms` takes in ms can be read in ms, too."""
+    """Class decorator: makes the arguments in ms of `take_ms` readable as attributes."""
 
     def decorate(encoder: type[Encoder]) -> type[Encoder]:
         for name in names:

@@ -48,7 +48,7 @@ class LossCounter:
         return True
 
     def _fill(self, first: int, end: int) -> bool:
-        """Take events out of the gap that they were missing in; False if there is none."""
+        """Remove the events from the gap in which they were missing; False if there is no such gap."""
         for gap in self._gaps:
             if gap[0] <= first and end <= gap[1]:
                 self._gaps.remove(gap)
@@ -59,7 +59,7 @@ class LossCounter:
 
 
 class JumpGuard:
-    """Holds back datagrams whose times are far in the future: one that is forged would make all others late.
+    """Holds back datagrams whose times lie far in the future: a single forged one would make all others late.
 
     The clock runs on from the last event that was believed.
     """

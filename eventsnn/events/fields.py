@@ -61,7 +61,7 @@ _SUFFIX = re.compile(r"(.*?)[\s_.\-/:]+(?:in[\s_]+)?([a-z]+)")
 
 @dataclass(frozen=True)
 class Name:
-    """What a field's name says.
+    """Meaning of a field's name.
 
     Attributes
     ----------
@@ -82,15 +82,15 @@ class Name:
 
 
 def parse_name(text: str) -> Name:
-    """Take a field's name apart; raises EventStreamError for a time in a unit that is none."""
+    """Split a field's name into its parts; raises EventStreamError for a time in an unknown unit."""
     if len(text) > _LONGEST:
         return Name(None, text)
     name = text.strip().strip("\"'\ufeff").strip().lower().replace("µ", "u").replace("μ", "u")
     size, bracket = None, None
-    if found := _BRACKETS.fullmatch(name):
-        name, bracket, size = found[1], found[2], found[3]
-    elif found := _AT.fullmatch(name):
-        name, size = found[1], found[2]
+    if match := _BRACKETS.fullmatch(name):
+        name, bracket, size = match[1], match[2], match[3]
+    elif match := _AT.fullmatch(name):
+        name, size = match[1], match[2]
     plain = re.sub(r"[^0-9a-z]", "", name)
     unit = None if bracket is None else parse_unit(bracket)
     if unit is None and bracket is None:
@@ -102,18 +102,18 @@ def parse_name(text: str) -> Name:
 
 
 def parse_unit(text: str) -> str | None:
-    """``s``, ``ms``, ``us`` or ``ns`` out of words such as ``microseconds since 1970``, or None."""
+    """``s``, ``ms``, ``us`` or ``ns`` from a text such as ``microseconds since 1970``, or None."""
     words = re.findall("[a-z]+", text.lower().replace("µ", "u").replace("μ", "u"))
     return next((_UNIT_WORDS[word] for word in words if word in _UNIT_WORDS), None)
 
 
 def _split_unit(name: str, plain: str) -> tuple[str, str | None]:
     """Plain name and unit of ``t_us``, ``time in s``, ``timeus`` or ``microseconds``."""
-    found = _SUFFIX.fullmatch(name)
-    if found and found[2] in _UNIT_WORDS:
-        before = re.sub(r"[^0-9a-z]", "", found[1])
+    match = _SUFFIX.fullmatch(name)
+    if match and match[2] in _UNIT_WORDS:
+        before = re.sub(r"[^0-9a-z]", "", match[1])
         if before in _TIME:
-            return before, _UNIT_WORDS[found[2]]
+            return before, _UNIT_WORDS[match[2]]
     if plain in _TIME:
         return plain, None
     if plain in _UNIT_WORDS and plain != "s":
@@ -139,7 +139,7 @@ def _role(plain: str) -> str | None:
 
 @dataclass(frozen=True)
 class Fields:
-    """Which of several fields is what.
+    """Roles of the fields of an array.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class Fields:
 
 
 def find_fields(names: Sequence[str], *, remedy: str) -> Fields | None:
-    """Tell fields by their names; None if there is no time or no address among them.
+    """Find the role of each field by its name; None if no field is a time or none is an address.
 
     Raises EventStreamError, which ends with `remedy`, where names leave open what is meant: two fields for
     one thing, or a field of unknown name where none is the polarity.
@@ -191,7 +191,7 @@ def find_fields(names: Sequence[str], *, remedy: str) -> Fields | None:
 
 
 def is_idle(name: str) -> bool:
-    """Whether a name is that of a column that says nothing about an event, such as the row's number."""
+    """Whether a column holds nothing about an event, such as the number of its row."""
     plain = re.sub(r"[^0-9a-z]", "", name.lower())
     return plain in _IDLE_NAMES or re.fullmatch("unnamed[0-9]*", plain) is not None
 
@@ -224,8 +224,8 @@ def whole_numbers(name: str, values: np.ndarray, unit: str | None = None) -> npt
         whole = values.astype(np.int64)
         if down == 1:
             return whole * up if up > 1 else whole
-        quotient, rest = np.divmod(whole, down)
-        return quotient + ((2 * rest > down) | ((2 * rest == down) & (quotient % 2 == 1)))
+        quotient, remainder = np.divmod(whole, down)
+        return quotient + ((2 * remainder > down) | ((2 * remainder == down) & (quotient % 2 == 1)))
     numbers = values.astype(np.float64) * up / down
     bad = ~(np.abs(numbers) < 2.0**62)
     rounded = np.rint(np.where(bad, 0.0, numbers))

@@ -50,7 +50,7 @@ class Live(Protocol):
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
 
     @property
     def dropped(self) -> int:
@@ -106,7 +106,7 @@ class ByteSource:
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         return self._decoder.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -134,7 +134,7 @@ class ByteSource:
 
 
 def _nothing(_: int) -> None:
-    """Standard input is left open: others may read on."""
+    """Do nothing: standard input stays open, because others may read on."""
 
 
 def _byte_decoder(known: EventFormat, name: str, options: Options) -> ByteDecoder:
@@ -212,7 +212,7 @@ class UDPSource:
                 yield _NOTHING
 
     def _decode_all(self) -> np.ndarray:
-        """Events of the datagrams that have come: whoever is slow takes more at a time, and nobody waits."""
+        """Events of the datagrams that have arrived: a slow consumer takes more of them at a time."""
         parts = [_NOTHING]
         while len(parts) <= MOST_DATAGRAMS:
             try:
@@ -223,7 +223,9 @@ class UDPSource:
         return events[np.argsort(events["t"], kind="stable")]
 
     def decode(self, data: bytes) -> np.ndarray:
-        """Events of a datagram, sorted by time; what is none of ours is counted in `anomalies.ignored`."""
+        """Events of a datagram, sorted by time; datagrams of another format are counted in
+        `anomalies.ignored`.
+        """
         if len(data) < HEADER.size or (len(data) - HEADER.size) % RECORD.itemsize or data[:8] != MAGIC:
             self.anomalies.ignored += 1
             return _NOTHING

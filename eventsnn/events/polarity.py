@@ -52,7 +52,9 @@ class PolarityCode:
         self._seen: frozenset[int] = frozenset()
 
     def convert(self, values: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-        """Polarities from 0; raises PolarityError for a value that is none, or fits none before it."""
+        """Polarities from 0; raises PolarityError for a value that is not one, or not of the code seen so
+        far.
+        """
         array = np.asarray(values)
         if array.size == 0:
             return np.zeros(0, np.uint8)
@@ -87,7 +89,7 @@ class PolarityCode:
             )
 
     def _refuse(self, numbers: np.ndarray, array: np.ndarray, before: frozenset[int]) -> None:
-        """Name the first value that fits none of the codes."""
+        """Raise the error for the first value that fits no code."""
         seen = set(before)
         for at, number in enumerate(numbers.tolist()):
             seen.add(number)
@@ -100,7 +102,7 @@ class PolarityCode:
 
 
 def word_value(text: str) -> int | None:
-    """1, 0, -1 or 2 for a word or number that stands for a polarity (``ON``, ``b'off'``), else None."""
+    """1, 0, -1 or 2 for a word or number that means a polarity (``ON``, ``b'off'``), else None."""
     return _WORDS.get(re.sub(r"^b?(['\"])(.*)\1$", r"\2", text.strip()).strip().lower())
 
 
@@ -116,17 +118,17 @@ def _numbers(array: np.ndarray) -> np.ndarray:
         return array
     if array.dtype.kind not in "SUO":
         raise PolarityError(0, f"p is of dtype {array.dtype}; numbers or words such as ON, OFF are needed")
-    words, places = np.unique(_texts(array), return_inverse=True)
-    found = np.empty(len(words), np.int64)
-    for k, word in enumerate(words.tolist()):
+    texts, places = np.unique(_texts(array), return_inverse=True)
+    numbers = np.empty(len(texts), np.int64)
+    for k, word in enumerate(texts.tolist()):
         known = word_value(word)
         if known is None:
             at = int(np.argmax(places == k))
             raise PolarityError(
                 at, f"p = {word[:40]!r} is no polarity; ON and OFF, true and false, 1 and 0 are"
             )
-        found[k] = known
-    return found[places]
+        numbers[k] = known
+    return numbers[places]
 
 
 def _texts(array: np.ndarray) -> np.ndarray:
@@ -152,7 +154,7 @@ def _signed(numbers: np.ndarray) -> np.ndarray:
 
 
 def _distinct(numbers: np.ndarray) -> frozenset[int]:
-    """The different values, or enough of them to see that they are no polarities."""
+    """The different values, or enough of them to see that they are not polarities."""
     ends = {int(numbers.min()), int(numbers.max())}
     if max(ends) - min(ends) <= 1:
         return frozenset(ends)

@@ -124,7 +124,7 @@ class ReadingOptions:
 
     @cached_property
     def decoding(self) -> Options:
-        """What concerns the readers of file formats."""
+        """The choices that concern the readers of file formats."""
         return Options(
             self._size,
             self.on_bad,
@@ -148,7 +148,7 @@ class ReadingOptions:
         return replace(self, sensor=size) if self.sensor is None and self.whole_sensor else self
 
     def kept_sensor(self, size: SensorSize | None) -> SensorSize | None:
-        """The sensor of what is kept of recordings whose files say `size`; None where that is not known.
+        """Sensor size after crop and downsampling, for recordings whose files state `size`; None if unknown.
 
         Raises EventStreamError if the crop reaches beyond the sensor.
         """
@@ -197,7 +197,9 @@ class ReadingOptions:
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> ReadingOptions:
-        """From such a table; raises EventStreamError for what is no field, or of the wrong type."""
+        """The inverse of `to_table`; raises EventStreamError for an unknown field or a value of the wrong
+        type.
+        """
         known = {TABLE_NAMES.get(known.name, known.name) for known in fields(cls)}
         for name, value in table.items():
             if name not in known:

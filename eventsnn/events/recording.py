@@ -80,14 +80,16 @@ class Recording:
 
     @property
     def sensor_size(self) -> SensorSize:
-        """Width, height, polarities of what is kept."""
+        """Width, height, polarities after crop and downsampling."""
         if self._whole is None:
             self._whole = self._find_sensor()
         return self._kept_sensor(self._whole)
 
     @property
     def stated_sensor(self) -> SensorSize | None:
-        """The same where file or caller says it; None where the events would have to be read for it."""
+        """The same if the file or the caller states it; None if the events would have to be read to find
+        out.
+        """
         return None if self._whole is None else self._kept_sensor(self._whole)
 
     @property
@@ -107,7 +109,7 @@ class Recording:
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         return self._reader.anomalies
 
     def __iter__(self) -> Iterator[EventStream]:
@@ -145,7 +147,7 @@ class Recording:
         self.close()
 
     def _check_choices(self) -> None:
-        """Refuse a choice where there is none."""
+        """Refuse a choice among streams or samples where the file has only one."""
         stream, sample = self._options.stream, self._options.sample
         if stream not in (None, 0, "0") and not self.streams:
             text = (
@@ -223,7 +225,7 @@ def _close_all(reader: Reader, unpacked: Unpacked | None) -> None:
 
 
 def smallest_sensor(parts: Reader | list[np.ndarray], polarities: int = 2) -> SensorSize:
-    """The smallest sensor of so many polarities that holds the events (at least one pixel)."""
+    """The smallest sensor with a given number of polarities that holds the events (at least one pixel)."""
     width = height = 1
     for events in parts:
         width = max(width, int(events["x"].max(initial=0)) + 1)

@@ -26,7 +26,7 @@ def _is_rectangle(crop: object) -> bool:
 
 @dataclass(frozen=True)
 class Region:
-    """What is kept of a recording, and on what sensor it then lies.
+    """The part of a recording that is kept, and the sensor that remains.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Region:
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything is kept as it is."""
+        """Whether the recording is kept as it is."""
         whole_time = self.t_from == 0.0 and self.t_until == math.inf
         return whole_time and self.crop is None and self.downsample == 1
 

@@ -23,7 +23,7 @@ NMNIST_CENTRE = (4.0, 2.0)
 
 @dataclass(frozen=True)
 class Stabilisation:
-    """Moves every event back by what the image had moved on the sensor by then.
+    """Moves every event back by the image's displacement on the sensor at that time.
 
     An event of pixel (x, y) at time t goes to ``(x, y) - path(t) + centre``, rounded to the nearest pixel,
     halves to even; where that, before rounding, is beyond the first or last pixel, the event is dropped, as

@@ -131,16 +131,18 @@ class EventStream:
         # pandas' tables are no arrays of fields, but make one.
         events = np.asarray(array.to_records(index=False) if hasattr(array, "to_records") else array)
         names = events.dtype.names or ()
-        found = find_fields(names, remedy="rename it to p, or drop it (numpy.lib.recfunctions.drop_fields)")
-        if found is None:
+        fields_by_role = find_fields(
+            names, remedy="rename it to p, or drop it (numpy.lib.recfunctions.drop_fields)"
+        )
+        if fields_by_role is None:
             fields = ", ".join(names) if names else f"none (dtype {events.dtype}, shape {events.shape})"
             raise EventStreamError(
                 f"a structured array with the fields t, x, [y], [p] is needed; fields here: {fields}"
                 + ("" if names else "; from_arrays(t, x, y, p) takes one array per field")
             )
-        columns = {role: events[names[k]] for role, k in found.place.items()}
-        if found.unit not in (None, "us"):
-            columns["t"] = to_microseconds(_flat("t", columns["t"]), found.unit)
+        columns = {role: events[names[k]] for role, k in fields_by_role.place.items()}
+        if fields_by_role.unit not in (None, "us"):
+            columns["t"] = to_microseconds(_flat("t", columns["t"]), fields_by_role.unit)
         return cls.from_arrays(
             columns["t"], columns["x"], columns.get("y"), columns.get("p"), sensor_size=sensor_size
         )
@@ -307,7 +309,7 @@ class EventStream:
 
 
 def check_sensor_size(sensor_size: object) -> SensorSize:
-    """Return `sensor_size` as a tuple of three int; raise EventStreamError if it is none.
+    """Return `sensor_size` as a tuple of three int; raise EventStreamError if it is not a sensor size.
 
     Width and height are 1..32768 (addresses are int16), polarities 1..256, and an input index fits int32.
     """
@@ -359,7 +361,7 @@ def _polarities(values: np.ndarray, polarities: int | None) -> npt.NDArray[np.in
 
 
 def _whole_numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return a one-dimensional int64 array, refusing fractions, NaN and what int64 cannot hold."""
+    """Return a one-dimensional int64 array; refuse fractions, NaN and numbers beyond int64."""
     array = _flat(name, values)
     if array.dtype.kind not in "biuf":
         raise EventStreamError(

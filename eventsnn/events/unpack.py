@@ -1,4 +1,4 @@
-"""Recordings that are packed with gzip (``.gz``) or in a zip archive (``.zip``), or come through a pipe.
+"""Recordings that are compressed with gzip (``.gz``), in a zip archive (``.zip``), or read from a pipe.
 
 Readers seek in their files, and some belong to libraries that need a path. So a packed recording is unpacked
 block by block to a temporary folder and read from there; the bytes of a pipe are copied there, too.
@@ -135,7 +135,7 @@ def copy_gunzipped(source: IO[bytes], out: IO[bytes]) -> bool:
 
 
 def _is_stray(entry: zipfile.ZipInfo) -> bool:
-    """Folders, hidden files and what macOS adds."""
+    """Whether an entry of an archive is a folder, a hidden file, or an addition of macOS."""
     parts = entry.filename.split("/")
     return entry.is_dir() or "__MACOSX" in parts or any(part.startswith(".") for part in parts)
 
@@ -149,7 +149,8 @@ def is_pipe(path: str | os.PathLike[str]) -> bool:
 
 
 def unpack(path: str | os.PathLike[str], options: Options) -> Unpacked | None:
-    """Unpack a recording whose name ends in ``.gz`` or ``.zip``, or empty a pipe; None for others.
+    """Unpack a recording whose name ends in ``.gz`` or ``.zip``, or read a pipe to its end; None for other
+    files.
 
     Raises EventFileError if that fails, or an archive holds several files and none is chosen.
     """

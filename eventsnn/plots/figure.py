@@ -99,7 +99,7 @@ def opened(trace: str | os.PathLike[str] | Trace) -> Iterator[Trace]:
 
 
 def describe_sample(trace: Trace, sample: int) -> str:
-    """Heading of a picture: which sample, from where, what was decided."""
+    """Heading of a picture: the sample, its source, and the decision."""
     row = trace.samples[sample]
     source = f" ({Path(row.source).name})" if row.source else ""
     decision = "no decision" if row.prediction is None else f"decision {row.prediction}"
@@ -116,7 +116,7 @@ def neuron_colour(neuron: int) -> str:
 
 
 def polarity_name(polarity: int, polarities: int) -> str:
-    """What the panel of a polarity is called."""
+    """Heading of a polarity's panel."""
     return POLARITIES[polarity] if polarities == 2 else f"p = {polarity}"
 
 

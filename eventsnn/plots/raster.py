@@ -71,11 +71,11 @@ def _draw_input(panel: Axes, spikes: LayerSpikes, sensor: Input) -> None:
     panel.set_title(f"input: {len(spikes)} events", loc="left")
     polarity = spikes.neurons // pixels
     for p in range(sensor.polarities):
-        own = polarity == p
+        of_polarity = polarity == p
         label = polarity_name(p, sensor.polarities) if sensor.polarities > 1 else None
         panel.scatter(
-            spikes.times[own],
-            spikes.neurons[own],
+            spikes.times[of_polarity],
+            spikes.neurons[of_polarity],
             s=_marker_size(spikes),
             color=(ORANGE, BLUE)[p % 2],
             linewidths=0,

@@ -36,7 +36,9 @@ class _Layer:
         self.spikes = np.zeros(layer.neurons, np.float32)
 
     def step(self, arriving: list[np.ndarray]) -> np.ndarray:
-        """One step; `arriving` lists the weights of what arrives, the result is 0/1 float32: the spikes."""
+        """One step. `arriving` lists the weights of the arriving spikes; the result is 0/1 float32, the
+        spikes.
+        """
         self.v -= self.v / self.tau_m
         self.current -= self.current / self.tau_s
         for weights in arriving:  # one by one: the order of a sum is part of its bits
@@ -61,8 +63,8 @@ def run(network: Network, times: np.ndarray, neurons: np.ndarray, steps: int, st
     spikes = [np.zeros((steps, size + biased), bool) for size in sizes]
     spikes[0][_step_of(times, step_ms), neurons] = True
     when_bias = _step_of(spike_times(network.input, float(np.max(times, initial=0.0))), step_ms)
-    for own in spikes:
-        own[when_bias[when_bias < steps], -1:] |= biased
+    for neuron_spikes in spikes:
+        neuron_spikes[when_bias[when_bias < steps], -1:] |= biased
     layers = [
         _Layer(layer, described.threshold_slack, step_ms)
         for layer, described in zip(lowered.layers, network.layers, strict=True)
@@ -80,14 +82,14 @@ def run(network: Network, times: np.ndarray, neurons: np.ndarray, steps: int, st
             ]
             spikes[number + 1][t, : sizes[number + 1]] = layer.step(arriving)
     trains = []
-    for own, size in zip(spikes[1:], sizes[1:], strict=True):
-        when, who = np.nonzero(own[:, :size])
+    for neuron_spikes, size in zip(spikes[1:], sizes[1:], strict=True):
+        when, who = np.nonzero(neuron_spikes[:, :size])
         trains.append((when * step_ms, who.astype(np.int32)))
     return trains
 
 
 def _step_of(times: np.ndarray, step_ms: float) -> np.ndarray:
-    """floor(t / step), where 1.8 / 0.6 is 3 whatever its last bit."""
+    """floor(t / step), in which 1.8 / 0.6 is 3 even if its last bit is wrong."""
     return np.array([math.floor(round(t / step_ms, 8)) for t in times.tolist()], np.int64)
 
 
@@ -105,7 +107,9 @@ def _order_of(network: Network, number: int) -> np.ndarray:
 
 
 def _ways_into(network: Network, number: int, step_ms: float) -> list[tuple[int, int, np.ndarray]]:
-    """(source layer, steps, float32 weights (pre, post)) into a layer: from the one before, then others."""
+    """(source layer, steps, float32 weights (pre, post)) of the connections into a layer: from the layer
+    before, then others.
+    """
     ways = []
     for p in network.projections:
         if p.target != number or p.lateral or p.source == BIAS:

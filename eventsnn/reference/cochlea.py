@@ -12,7 +12,7 @@ STATE_LIMIT = 0.9
 
 
 def cochleagram(cochlea: Cochlea, signal: Floats) -> Floats:
-    """What `Cochlea` gives for a signal (samples,): (frames, channels)."""
+    """Result of `Cochlea` for a signal (samples,): (frames, channels)."""
     decimation = int(cochlea.decimation)
     frames = len(signal) // decimation
     signal = signal[: frames * decimation]
@@ -71,16 +71,16 @@ def _smooth(value: Floats, gain: float, a1: float, a2: float) -> Floats:
 def ben_spiker(
     signal: Floats, kernel: Floats, threshold: float, multiplicative: bool
 ) -> tuple[npt.NDArray[np.uint8], Floats]:
-    """Spikes of `BSA` for a signal (channels, steps), and what of it they leave unexplained."""
+    """Spikes of `BSA` for a signal (channels, steps), and the unexplained part of the signal."""
     taps = len(kernel)
-    rest = np.pad(signal, ((0, 0), (0, taps)))
+    unexplained = np.pad(signal, ((0, 0), (0, taps)))
     spikes = np.zeros(signal.shape, np.uint8)
     for c, i in np.ndindex(signal.shape):
-        part = rest[c, i : i + taps]
+        part = unexplained[c, i : i + taps]
         # cumsum adds from left to right, as the kernel does; np.sum in pairs, Python's sum with a correction.
         with_spike = np.cumsum(np.abs(part - kernel))[-1]
         without = np.cumsum(np.abs(part))[-1]
         if with_spike <= without * threshold if multiplicative else with_spike < without - threshold:
             spikes[c, i] = 1
             part -= kernel
-    return spikes, rest
+    return spikes, unexplained

@@ -25,7 +25,7 @@ class Stop(Exception):
 
 @dataclass
 class Judge:
-    """What becomes of each event: the twin of ``put`` in cython_ext/io/decode.pxd."""
+    """Decides about each event: the twin of ``put`` in cython_ext/io/decode.pxd."""
 
     width: int
     height: int
@@ -42,7 +42,7 @@ class Judge:
         return self.on_bad in ("skip", "clamp")
 
     def put(self, x: int, y: int, t: int, p: int) -> None:
-        """Take an event, or do what the policy says."""
+        """Accept an event, or apply the policy for bad events."""
         before = max((event[2] for event in self.events), default=t)
         inside = 0 <= x < self.width and 0 <= y < self.height
         if not inside or t < before:
@@ -199,7 +199,7 @@ def decode_aedat3(data: bytes, judge: Judge) -> Iterator[None]:
 
 
 def encode_nmnist(events: np.ndarray) -> bytes:
-    """Encode events that fit the format, with an overflow marker wherever 23 bits of time run out."""
+    """Encode events that fit the format, with an overflow marker wherever 23 bits of time overflow."""
     out = bytearray()
     overflow = 0
     for x, y, t, p in events[["x", "y", "t", "p"]].tolist():

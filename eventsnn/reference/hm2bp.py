@@ -127,12 +127,12 @@ def gradients(
 
 
 def uses_effect_ratio(layer: Layer, rule: Any) -> bool:
-    """Whether a layer hands its errors down through rho: the option is one of dense layers."""
+    """Whether a layer passes its errors down through rho: the option is one of dense layers."""
     return rule.effect_ratio or layer.uses_effect_ratio
 
 
 def error_divisor(layer: Layer, below: Layer) -> float:
-    """What ``sum_i delta_i w_ij rho_{i|j}`` of a layer is divided by to give the errors of the layer below.
+    """The divisor of ``sum_i delta_i w_ij rho_{i|j}`` that gives the errors of the layer below.
 
     Each trained layer's delta has its own 1/nu. That of a pooling layer has none: it only hands down, to each
     cell of a window its share, 1 / area.
@@ -223,4 +223,4 @@ def _lateral_factors(e: Matrix, fired: Trains, label: int, output: Any) -> list[
 
     loops = [sum(q(i, other) * q(other, i) for other in range(n) if other != i) for i in range(n)]
     rests = [1.0 - strength**2 * loop for loop in loops]
-    return [1.0 / rest if rest > 0.0 else 1.0 for rest in rests]
+    return [1.0 / denominator if denominator > 0.0 else 1.0 for denominator in rests]

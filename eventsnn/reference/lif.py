@@ -130,14 +130,14 @@ def series(c: Constants) -> dict[str, list[float]]:
     which gives one coefficient after the other; nothing cancels, for the signs alternate.
     """
     a, b, h = 1.0, 1.0, 0.0
-    found: dict[str, list[float]] = {name: [] for name in ("a", "h", "b", "a'", "h'")}
+    coefficients: dict[str, list[float]] = {name: [] for name in ("a", "h", "b", "a'", "h'")}
     for k in range(1, TERMS + 1):
         h = (b * c.rate_s - h * c.rate_m) / k
         a = a * -c.rate_m / k
         b = b * -c.rate_s / k
-        for terms, term in zip(found.values(), (a, h, b, k * a, k * h), strict=True):
+        for terms, term in zip(coefficients.values(), (a, h, b, k * a, k * h), strict=True):
             terms.append(term)
-    return found
+    return coefficients
 
 
 def near(c: Constants) -> float:

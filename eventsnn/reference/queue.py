@@ -48,8 +48,10 @@ class _Layer:
         shape, greatest = (len(self.u),), float(np.finfo(np.float64).max)
 
         def numbers(name: str, lowest: float = -math.inf, highest: float = math.inf, **more: bool) -> Any:
-            own = () if name == "now" else shape
-            return state.numbers(name, own, np.float64, lowest=lowest, highest=highest, **more).tolist()
+            expected_shape = () if name == "now" else shape
+            return state.numbers(
+                name, expected_shape, np.float64, lowest=lowest, highest=highest, **more
+            ).tolist()
 
         found = {
             "now": numbers("now", 0.0, horizon),

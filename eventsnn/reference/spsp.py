@@ -177,7 +177,7 @@ def spsp_per_spike(
     n_post: int,
     lif: LIF,
 ) -> Floats:
-    """What each post-synaptic spike contributes to e, (post spikes, n_pre), rows in the spikes' order.
+    """Contribution of each post-synaptic spike to e: (post spikes, n_pre), rows in the spikes' order.
 
     Its product with the weights is the membrane potential at the spike: nu in a run without other input.
     """

@@ -75,7 +75,7 @@ class Frame(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """What a unit of weight arriving at `t`, and a unit of potential, amount to at the end of the window."""
+    """Effects of an arrival at `t`, per unit of weight and of potential, at the end of the window."""
 
     h: float
     b: float
@@ -121,12 +121,12 @@ def window_length(network: Network) -> float:
 
 def order_synapses(weights: np.ndarray) -> list[list[tuple[int, float]]]:
     """Of each source neuron (target, weight): weights >= 0 before those below, then by target."""
-    found = []
+    synapses = []
     for column in np.asarray(weights, np.float64).T:
         there = np.flatnonzero(column)
         there = there[np.argsort(column[there] < 0.0, kind="stable")]
-        found.append(list(zip(there.tolist(), column[there].tolist(), strict=True)))
-    return found
+        synapses.append(list(zip(there.tolist(), column[there].tolist(), strict=True)))
+    return synapses
 
 
 class WindowsTwin:

@@ -1,4 +1,4 @@
-"""Traces: what happened in a simulation, in one HDF5 file, and why."""
+"""Traces: the spikes, network and input of simulations in one HDF5 file, and explanations of spikes."""
 
 from __future__ import annotations
 

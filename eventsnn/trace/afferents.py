@@ -1,4 +1,4 @@
-"""What reaches one neuron, and the share that each arriving spike has in its membrane potential.
+"""Spikes that arrive at one neuron, and the contribution of each to its membrane potential.
 
 Between resets the neuron is linear (Jin, Zhang & Li 2018, eq. 1-3), so its potential is a sum over arriving
 spikes. With r the end of its last refractory period, a spike arriving at g with unit weight contributes to
@@ -51,14 +51,14 @@ class Afferents:
 
 def afferents(network: Network, record: SpikeRecord, layer: int, neuron: int) -> list[Afferents]:
     """Everything that reaches a neuron: feed-forward, lateral, recurrent; one item per projection."""
-    found = []
+    results = []
     for projection in network.projections:
         if projection.target != layer:
             continue
         spikes = record[source_name(network, projection)]
         weights = network.afferent_weights(projection, neuron)[spikes.neurons]
-        found.append(Afferents(projection, spikes.times + projection.delay, spikes.neurons, weights))
-    return found
+        results.append(Afferents(projection, spikes.times + projection.delay, spikes.neurons, weights))
+    return results
 
 
 def reset_times(spike_times: np.ndarray, lif: LIF) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is checked of a trace file before it is used: nothing of a file is taken on trust.
+"""Checks of a trace file before it is used: no content of a file is trusted.
 
 On opening, the structure (data sets, dtypes, lengths, ends of pointers), which costs a few small reads
 whatever the size of the file. Of a sample, when it is read, its values and their checksum.
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class DamagedError(Exception):
-    """A trace cannot be right; the text says where. The reader adds the file's name."""
+    """A trace is inconsistent; the text says where. The reader adds the file's name."""
 
 
 def add_to_crc(crc: int, values: np.ndarray) -> int:
-    """CRC-32 of what `crc` is of, and an array's bytes."""
+    """CRC-32 of the bytes that `crc` covers, followed by an array's bytes."""
     return zlib.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data, crc)
 
 
@@ -48,7 +48,7 @@ def check_crc(told: int, columns: Iterable[np.ndarray], where: str) -> None:
 
 
 def check_config(config: Any, network: Network) -> None:
-    """Raise DamagedError unless a trace's config says what was recorded, of layers that there are."""
+    """Raise DamagedError unless a trace's config names quantities and layers that exist."""
     if not isinstance(config, dict):
         raise DamagedError("config_json is no table")
     record, layers = config.get("record"), config.get("potential_layers", [])
@@ -117,7 +117,7 @@ def check_train(times: np.ndarray, neurons: np.ndarray, size: int, where: str) -
 
 
 def check_samples(table: dict[str, np.ndarray], network: Network) -> None:
-    """Raise DamagedError unless the rows of /samples make sense."""
+    """Raise DamagedError unless the rows of /samples are consistent."""
     start, stop, end = table["t_start"], table["t_stop"], table["t_end"]
     if not (np.isfinite(start).all() and np.isfinite(stop).all() and (stop >= start).all()):
         raise DamagedError("/samples: t_start and t_stop are not finite and in order")

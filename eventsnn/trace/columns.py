@@ -40,7 +40,7 @@ class GrowingColumns:
         return dict(self._rows)
 
     def put(self, path: str, values: np.ndarray, crc: int | None = None) -> int:
-        """Append to a column; returns the CRC-32 since its last checksum, or goes on with `crc`."""
+        """Append to a column; returns the CRC-32 since its last checksum, or continues `crc`."""
         values = np.ascontiguousarray(values, dtype=self._dtypes[path])
         crc = add_to_crc(self._crcs[path] if crc is None else crc, values)
         self._crcs[path] = crc
@@ -53,7 +53,7 @@ class GrowingColumns:
         return crc
 
     def put_crc(self, path: str) -> None:
-        """Close a row of a checksum: of what was put into the columns that it covers since its last row."""
+        """Store a row of a checksum: it covers everything appended to its columns since its last row."""
         group = path.rpartition("/")[0]
         columns = [f"{group}/{name}" for name in self._covers[path]]
         crc = combine_crcs([self._crcs[column] for column in columns])
@@ -77,7 +77,7 @@ class GrowingColumns:
         self._crcs = dict.fromkeys(self._crcs, 0)
 
     def write_out(self, samples: int) -> None:
-        """Write what is pending, with which so many samples are complete.
+        """Write pending data, after which `complete` samples are complete.
 
         Data come first, then pointers, then the seal, each flushed before the next.
         """

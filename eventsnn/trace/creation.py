@@ -1,4 +1,4 @@
-"""What the file of a trace holds before the first sample: its data sets, all of them empty."""
+"""The data sets of a new trace file, all of them empty."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def config_text(path: Path, config: Mapping[str, Any]) -> str:
 def fill_file(
     file: h5py.File, network: Network, columns: Iterable[Column], config_json: str, seed: int | None
 ) -> None:
-    """Write what a trace without samples holds into an empty file."""
+    """Write the content of a trace without samples into an empty file."""
     import h5py
 
     file.attrs["magic"] = np.uint32(schema.SONATA_MAGIC)

@@ -1,4 +1,4 @@
-"""What is a spike made of? Contributions to the membrane potential, traced back to the input events.
+"""Explanations of spikes: contributions to the membrane potential, traced back to the input events.
 
 At a spike the membrane potential equals the threshold, and it is the sum of what each arriving spike
 contributes (`eventsnn.trace.afferents`, times the synaptic weight): the direct causes. Between resets the
@@ -45,7 +45,7 @@ CAUSE = np.dtype([("layer", "i4"), ("neuron", "i4"), ("t_ms", "f8"), ("contribut
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """What one spike is made of.
+    """Contributions to the membrane potential at one spike.
 
     Attributes
     ----------
@@ -210,19 +210,23 @@ class _Attribution:
         self.layers = [record[name] for name in network.names]
 
     def contributions(self, layer: int, row: int) -> tuple[list[tuple[Afferents, np.ndarray]], float]:
-        """Contributions to spike `row` of a layer: per projection of what arrived before; of resting."""
+        """Contributions to spike `row` of a layer: of earlier arrivals, projection by projection, and of
+        the resting potential.
+        """
         spikes, lif = self.layers[layer], self.network.layers[layer].lif
         t, neuron = float(spikes.times[row]), int(spikes.neurons[row])
         earlier = np.flatnonzero(spikes.neurons[:row] == neuron)
         reset = float(spikes.times[earlier[-1]]) + lif.refractory if earlier.size else -math.inf
-        found = []
+        per_layer = []
         resting = float(resting_contribution(t, reset, lif))
         for incoming in afferents(self.network, self.record, layer, neuron):
             before = int(np.searchsorted(incoming.arrivals, t, side="left"))
             arrivals = incoming.arrivals[:before]
-            found.append((incoming, incoming.weights[:before] * unit_contributions(t, reset, arrivals, lif)))
-        self._check_sum(layer, row, found, resting)
-        return found, resting
+            per_layer.append(
+                (incoming, incoming.weights[:before] * unit_contributions(t, reset, arrivals, lif))
+            )
+        self._check_sum(layer, row, per_layer, resting)
+        return per_layer, resting
 
     def _check_sum(
         self, layer: int, row: int, found: list[tuple[Afferents, np.ndarray]], resting: float
@@ -279,7 +283,7 @@ class _Attribution:
 
 
 def _sum_from(direct: list[tuple[Afferents, np.ndarray]], source: int) -> float:
-    """What the arrivals from the input or the bias neuron contribute directly."""
+    """Direct contributions of the arrivals from the input or from the bias neuron."""
     return math.fsum(x for a, share in direct if a.projection.source == source for x in share)
 
 

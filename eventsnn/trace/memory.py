@@ -1,4 +1,4 @@
-"""Membrane potentials and S-PSPs of one simulation, kept in memory: what a trace file holds of them."""
+"""Membrane potentials and S-PSPs of one simulation, kept in memory as a trace file would hold them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROW_BYTES = 21
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """What was recorded besides spikes; see `eventsnn.trace.record.Recorded`."""
+    """Quantities recorded besides spikes; see `eventsnn.trace.record.Recorded`."""
 
     network: Network
     run: SpikeRecord
@@ -51,8 +51,8 @@ class Recorded:
         if isinstance(spike, bool) or not isinstance(spike, int | np.integer) or not 0 <= spike < rows.size:
             had = f"has the spikes 0..{rows.size - 1}" if rows.size else "stayed silent"
             raise TraceError(f"no spike {spike!r}: neuron {neuron} of {layer!r} {had}")
-        found = self.shares[key][int(rows[spike])]
-        return found.pre, found.values
+        share = self.shares[key][int(rows[spike])]
+        return share.pre, share.values
 
     def spsp_total(
         self, layer: str, *, projection: str | None = None
@@ -79,7 +79,7 @@ def with_recorded(
     potential_step: float,
     potential_layers: Iterable[str] | None,
 ) -> SpikeRecord:
-    """The run, with what else was asked for; `record` is what `schema.check_record` gives.
+    """The run together with the recorded quantities; `record` is the result of `schema.check_record`.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def with_recorded(
 def check_recording(
     network: Network, record: Iterable[str], step: float, layers: Iterable[str] | None, engine: str
 ) -> tuple[str, ...]:
-    """What is to be recorded, checked before the simulation.
+    """Check which quantities are to be recorded, before the simulation.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The file behind a trace writer: it grows for a long time, on a disk that may fill up."""
+"""The file behind a trace writer: it grows for a long time, on a disk that may become full."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class TraceFile:
     def _create(
         self, network: Network, columns: Iterable[Column], config_json: str, seed: int | None
     ) -> None:
-        """Write what the file holds before the first sample, through a file that HDF5 cannot fail on."""
+        """Write the initial content of the file through a buffer on which HDF5 cannot fail."""
         descriptor = os.dup(self._new.descriptor)
         raw = GuardedFile(descriptor, lambda text: TraceError(text), pretend=True, owns=True)
         try:
@@ -115,7 +115,7 @@ class TraceFile:
         self._call(lambda: self._columns[column].resize(rows, axis=0))
 
     def flush(self) -> None:
-        """Hand all that was written to the operating system: it survives a kill of this process."""
+        """Pass all written data to the operating system: they survive a kill of this process."""
         self._call(lambda: self._opened().flush())
 
     def commit(self) -> None:
@@ -145,13 +145,13 @@ class TraceFile:
             self._lock.release()
 
     def _check(self) -> None:
-        """Raise OSError if what is in the file is not what was written."""
+        """Raise OSError unless the file holds what was written."""
         import h5py
 
         with h5py.File(self.part, "r") as file:
-            found = int(np.sum(file[schema.COMPLETE.path][()]))
-        if found != self.sealed:
-            raise OSError(f"{self.sealed} samples were written, and {found} are in the file")
+            complete = int(np.sum(file[schema.COMPLETE.path][()]))
+        if complete != self.sealed:
+            raise OSError(f"{self.sealed} samples were written, and {complete} are in the file")
 
     def _opened(self) -> h5py.File:
         if self._file is None:
@@ -159,7 +159,7 @@ class TraceFile:
         return self._file
 
     def _call(self, function: Callable[[], object]) -> None:
-        """Call h5py; if the file cannot be written, give it up and say so."""
+        """Call h5py; if the file cannot be written, abandon it and raise the reason."""
         self._opened()
         try:
             function()
@@ -172,7 +172,7 @@ class TraceFile:
         self._file, self._columns = None, {}
 
     def _give_up(self) -> None:
-        """Close the file, and let what HDF5 cannot write go nowhere."""
+        """Close the file and discard what HDF5 cannot write."""
         file, self._file = self._file, None
         if file is not None:
             close_unwritable(file)
@@ -185,7 +185,7 @@ class TraceFile:
 
 
 def _cause(error: Exception) -> str:
-    """What HDF5 says in many lines, in a few words."""
-    found = re.search(r"errno = (\d+)", str(error))
-    number = getattr(error, "errno", None) or (found and int(found[1]))
+    """The cause of a failure in a few words, from HDF5's many lines."""
+    match = re.search(r"errno = (\d+)", str(error))
+    number = getattr(error, "errno", None) or (match and int(match[1]))
     return os.strerror(number) if number else " ".join(str(error).split())[:200]

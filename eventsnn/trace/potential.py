@@ -87,7 +87,7 @@ def membrane_potential(
 def _free_potential(
     times: np.ndarray, reset: float, arrivals: np.ndarray, weights: np.ndarray, lif: LIF
 ) -> np.ndarray:
-    """Potential at ascending `times` between which there is no reset; `reset` is the last one before them."""
+    """Potential at ascending `times` without a reset between them; `reset` is the last reset before them."""
     start = times[0]
     before, until = np.searchsorted(arrivals, (start, times[-1]), side="right")
     u = unit_contributions(start, reset, arrivals[:before], lif) @ weights[:before]
@@ -257,7 +257,9 @@ def _deliveries(
 
 
 def _group(instants: np.ndarray, times: np.ndarray) -> list[int]:
-    """Offsets such that ``times[offset[n]:offset[n + 1]]`` are those at ``instants[n]``; both ascending."""
+    """Offsets such that ``times[offset[n]:offset[n + 1]]`` are the times at ``instants[n]``; both
+    ascending.
+    """
     return [*np.searchsorted(times, instants, side="left").tolist(), len(times)]
 
 

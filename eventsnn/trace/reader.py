@@ -1,4 +1,4 @@
-"""Reads traces, finished or still being written, and hands out spikes as the engine returned them."""
+"""Reads traces, finished or still being written, and returns spikes as the engine did."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Trace:
 
     @contextmanager
     def _checking(self) -> Iterator[None]:
-        """What goes wrong in reading the file is a damaged trace: h5py raises almost anything then."""
+        """Any exception while the file is read means a damaged trace: h5py raises almost anything then."""
         try:
             yield
         except NetworkError as error:  # of the file's network: names the file already

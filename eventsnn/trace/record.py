@@ -1,4 +1,4 @@
-"""What an engine returns: the spikes of every layer, and why it stopped."""
+"""Results of an engine: the spikes of every layer, and the reason why it stopped."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LayerSpikes:
 
 
 class Recorded(Protocol):
-    """What a simulation recorded besides spikes; `eventsnn.trace` makes it."""
+    """Quantities that a simulation recorded besides spikes; made by `eventsnn.trace`."""
 
     def potential(self, layer: str) -> Any:
         """Membrane potentials of a layer."""
@@ -150,7 +150,7 @@ class SpikeRecord:
 
     @property
     def hint(self) -> str | None:
-        """What to try where no output neuron fired; None where one did."""
+        """Advice for when no output neuron fired; None if one did."""
         return hint_silent({name: len(spikes) for name, spikes in self.layers.items()}, len(self.input))
 
     def __repr__(self) -> str:
@@ -204,7 +204,7 @@ class SpikeRecord:
 
 
 class SimulationInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a simulation; `record` holds what was simulated until then."""
+    """Ctrl-C during a simulation; `record` holds the spikes up to that time."""
 
     def __init__(self, record: SpikeRecord) -> None:
         super().__init__(f"simulation stopped by the user; complete up to {record.t_end:.6g} ms")
@@ -228,7 +228,7 @@ def describe_decision(decision: int | None, classes: tuple[str, ...] | None) -> 
 
 
 def hint_silent(spikes: dict[str, int], events: int) -> str | None:
-    """What to try where no output neuron fired; None where one did.
+    """Advice for when no output neuron fired; None if one did.
 
     Parameters
     ----------

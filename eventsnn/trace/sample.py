@@ -1,4 +1,4 @@
-"""What a trace says of each simulation in it."""
+"""Facts about each simulation in a trace."""
 
 from __future__ import annotations
 

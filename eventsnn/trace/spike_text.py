@@ -1,4 +1,4 @@
-"""Spikes as lines of text, written as they come: what has been written stays, however the program ends."""
+"""Spikes as lines of text, written immediately: lines stay complete however the program ends."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ class SpikeText:
             self._lock.release()
 
     def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
+        unwritten = memoryview(data)
         try:
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            while unwritten:
+                unwritten = unwritten[self._file.write(unwritten) :]
             self._file.flush()
         except BrokenPipeError:
             raise

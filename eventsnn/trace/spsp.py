@@ -67,8 +67,8 @@ def spike_shares(
     positions = np.searchsorted(totals.pre, source.neurons)
     resets = np.empty(len(target))
     for neuron in np.unique(target.neurons):
-        own = target.neurons == neuron
-        resets[own] = reset_times(target.times[own], lif)
+        of_neuron = target.neurons == neuron
+        resets[of_neuron] = reset_times(target.times[of_neuron], lif)
     spikes = zip(target.times.tolist(), target.neurons.tolist(), resets.tolist(), strict=True)
     for t, neuron, reset in spikes:
         before = int(np.searchsorted(arrivals, t, side="left"))

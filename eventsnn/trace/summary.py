@@ -1,4 +1,4 @@
-"""What a trace holds, in numbers."""
+"""Summary of a trace in numbers."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _activity(counts: np.ndarray, duration_ms: float) -> dict[str, Any]:
 
 
 def format_summary(summary: dict[str, Any]) -> str:
-    """What `summarise` gives, as text for people."""
+    """The result of `summarise` as text."""
     s = summary
     state = "" if s["complete"] else "  (not finished: the run was killed or is still going on)"
     seed = "not given" if s["seed"] is None else s["seed"]

@@ -1,4 +1,4 @@
-"""Writes a trace that survives a kill: one HDF5 file of spikes, network and what else was asked for."""
+"""Writes a trace that survives a kill: one HDF5 file of spikes, network and recorded quantities."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class TraceWriter:
         return self._file.part
 
     def close(self) -> None:
-        """Write what is pending and give the file its final name."""
+        """Write pending data and give the file its final name."""
         if self._closed:
             return
         self._closed = True
@@ -200,7 +200,8 @@ class TraceWriter:
         return self._end_sample(length)
 
     def append_part(self, part: SpikeRecord) -> None:
-        """Append a part of a simulation that goes on (`eventsnn.Simulation`); `end_parts` makes a sample.
+        """Append a part of a simulation that continues (`eventsnn.Simulation`); `end_parts` completes the
+        sample.
 
         Raises
         ------

@@ -110,12 +110,12 @@ def find_format(path: str | os.PathLike[str], name: str | None = None) -> EventF
     Raises EventFileError if no format fits, or several do: then the text names them, and nothing is guessed.
     """
     if name is not None:
-        found = FORMATS.find(name)
-        if found is None:
+        known = FORMATS.find(name)
+        if known is None:
             raise EventFileError(
                 path, f"unknown format {name!r}; known formats: {list_formats(FORMATS.values())}"
             )
-        return found
+        return known
     head, text = read_bytes(path, HEAD_BYTES), os.fspath(path)
     best, fitting = _sniff(FORMATS.values(others=False), head, text)
     if best == Match.NO:
@@ -142,7 +142,7 @@ def _sniff(formats: Sequence[EventFormat], head: bytes, path: str) -> tuple[Matc
 
 
 def find_encoder(path: str | os.PathLike[str], name: str | None, sensor: SensorSize) -> Encoder:
-    """A writer of the format called `name`, or the one that the suffix of `path` says.
+    """A writer of the format called `name`, or of the format that has the suffix of `path`.
 
     Raises EventFileError if there is none, or several share the suffix.
     """
@@ -154,8 +154,8 @@ def find_encoder(path: str | os.PathLike[str], name: str | None, sensor: SensorS
                 path, f"this ending stands for {' and '.join(names)}; pass format=... (--to) to choose one"
             )
         name = names[0] if names else ""
-    found = FORMATS.find(name)
-    writer = None if found is None else _writer(found)
+    known = FORMATS.find(name)
+    writer = None if known is None else _writer(known)
     if writer is None:
         writable = list_formats([f for f in FORMATS.values() if _writer(f)])
         what = f"format {name!r} cannot be written" if name else "no format of this ending can be written"
@@ -171,7 +171,7 @@ def _writers_of(path: str, others: bool = True) -> list[str]:
 
 
 def _writer(known: EventFormat) -> Callable[[str | os.PathLike[str], SensorSize], Encoder] | None:
-    """What makes the writer of a format, or None if it can only be read."""
+    """The factory of a format's writer, or None if the format can only be read."""
     return ENCODERS.get(known.name) or getattr(known, "encoder", None)
 
 

@@ -59,7 +59,7 @@ def parse_hash_header(head: bytes, whole: bool) -> int | None:
 
 
 def aedat_version(head: bytes) -> int | None:
-    """Major version that the first line says, None if it is no such line."""
+    """Major version that the first line states, or None if it states none."""
     found = _MAGIC.match(head)
     return int(found[1]) if found else None
 
@@ -134,8 +134,8 @@ class JAERFormat:
                 offset=0,
             )
         address = 2 if self.version == 1 else 4
-        own = {_ADDRESS_BYTES: address, _CHIP: self.chip}
-        return Layout(decode_records.decode_jaer, address + 4, len(header), sensor, sensor[:2], own)
+        state = {_ADDRESS_BYTES: address, _CHIP: self.chip}
+        return Layout(decode_records.decode_jaer, address + 4, len(header), sensor, sensor[:2], state)
 
 
 AEDAT1 = JAERFormat("aedat1", 1, _DVS128)

@@ -78,8 +78,8 @@ def _find_sensor(header: bytes) -> SensorSize | None:
     size = re.search(r"#\s*Size:\s*(\d+)x(\d+)", header.decode("latin-1"))
     if size and 0 < int(size[1]) <= 2**15 and 0 < int(size[2]) <= 2**15:
         return (int(size[1]), int(size[2]), 2)
-    found = {known for mark, known in _SIZES.items() for source in sources if source.upper().startswith(mark)}
-    return found.pop() if len(found) == len(sources) == 1 else None
+    sizes = {known for mark, known in _SIZES.items() for source in sources if source.upper().startswith(mark)}
+    return sizes.pop() if len(sizes) == len(sources) == 1 else None
 
 
 class AEDAT3Encoder:
@@ -91,7 +91,7 @@ class AEDAT3Encoder:
             raise EventFileError(path, f"AEDAT has 2 polarities: sensor_size is {sensor}")
 
     def start(self) -> bytes:
-        """Header; the line ``Size`` is ours, since no line of the format says how large a sensor is."""
+        """Header. The line ``Size`` is an addition of ours: the format has no line for the sensor's size."""
         width, height, _ = self._sensor
         lines = (
             "#!AER-DAT3.1",

@@ -76,7 +76,7 @@ class AEDAT4Reader:
         self._gate = EventValidator(path, options, self.stream.sensor)
 
     def _call(self, function: Any, *arguments: Any) -> Any:
-        """Call the library; whatever it throws at a damaged file is an EventFileError."""
+        """Call the library; any exception that it raises for a damaged file becomes an EventFileError."""
         try:
             return function(*arguments)
         except (KeyboardInterrupt, SystemExit, StopIteration, MemoryError):
@@ -91,7 +91,7 @@ class AEDAT4Reader:
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         return self._gate.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -132,7 +132,7 @@ class AEDAT4Reader:
 
 
 def _advice() -> str:
-    """What else may be wrong if the library fails: versions before 2.3 do not know all kinds of frames."""
+    """Advice for when the library fails: versions before 2.3 do not know all kinds of frames."""
     try:
         installed = metadata.version("aedat")
         old = tuple(int(part) for part in installed.split(".")[:2]) < (2, 3)

@@ -81,7 +81,7 @@ class _Rows:
         self.left = self.shape[0] if self.shape else 0
 
     def check(self) -> _Rows:
-        """Raise EventFileError if it is no array of numbers in rows."""
+        """Raise EventFileError unless the array holds numbers in rows."""
         if not self.readable:
             text = f"array {self._name!r}: shape {self.shape}, dtype {self.dtype} cannot be read"
             raise EventFileError(self._path, text)
@@ -147,7 +147,7 @@ class ArrayReader:
         self._gate = EventValidator(path, options, sensor)
 
     def _guard(self, function: Any) -> Any:
-        """What NumPy and zipfile throw at damaged files is an EventFileError."""
+        """Exceptions of NumPy and zipfile for damaged files become EventFileError."""
         try:
             return function()
         except FileNotFoundError:
@@ -176,15 +176,15 @@ class ArrayReader:
         vectors = [
             name for name, array in self._arrays.items() if array.readable and array.dtype.names is None
         ]
-        found = self._name(vectors)
-        if found is None:
+        role_names = self._name(vectors)
+        if role_names is None:
             if len(self._arrays) != 1:
                 text = f"needs arrays t, x, [y], [p]; it holds {', '.join(members) or 'none'}"
                 raise EventFileError(self._path, text)
             self._find_columns(next(iter(self._arrays)))
             return sensor
-        self._columns = found
-        self._arrays = {role: self._arrays[vectors[k]] for role, k in found.place.items()}
+        self._columns = role_names
+        self._arrays = {role: self._arrays[vectors[k]] for role, k in role_names.place.items()}
         for array in self._arrays.values():
             array.flatten()
         shapes = {array.shape for array in self._arrays.values()}
@@ -193,7 +193,7 @@ class ArrayReader:
         return sensor
 
     def _name(self, names: Sequence[str]) -> Columns | None:
-        """Which of some fields is what: by their names; by the caller's columns if these do not say it."""
+        """Roles of the fields: by their names, or else by the caller's columns."""
         fits = self._given is not None and self._given.width == len(names)
         try:
             return Columns.of_names(names) or (self._given if fits else None)
@@ -207,14 +207,14 @@ class ArrayReader:
         self._table = table = self._arrays[name].check()
         names = table.dtype.names
         if names is not None:
-            found = self._name(names)
+            role_names = self._name(names)
             if (
-                found is None
+                role_names is None
                 or len(table.shape) != 1
-                or any(table.dtype[k].shape for k in found.place.values())
+                or any(table.dtype[k].shape for k in role_names.place.values())
             ):
                 raise EventFileError(self._path, f"needs fields t, x, [y], [p]; it has {', '.join(names)}")
-            self._columns = found
+            self._columns = role_names
             return
         if self._given is None or len(table.shape) != 2 or self._given.width not in table.shape:
             raise EventFileError(self._path, f"an array of shape {table.shape} without names; {HOW}")
@@ -223,12 +223,12 @@ class ArrayReader:
 
     @property
     def sensor(self) -> SensorSize | None:
-        """Width, height, polarities; None where neither file nor caller says."""
+        """Width, height, polarities; None if neither the file nor the caller states them."""
         return self._gate.sensor
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         return self._gate.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:

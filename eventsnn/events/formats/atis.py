@@ -28,7 +28,7 @@ class ATISFormat:
     suffixes: tuple[str, ...] = (".val",)
 
     def sniff(self, head: bytes, path: str) -> Match:
-        """Tell by the suffix: the format has no magic number."""
+        """Decide by the suffix: the format has no magic number."""
         return suffix_match(path, self.suffixes)
 
     def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:

@@ -32,7 +32,7 @@ class Match(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """What a caller may say about a recording. Formats ignore what does not concern them.
+    """Choices of the caller about reading a recording. Formats ignore choices that do not concern them.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Options:
 
 @dataclass
 class Anomalies:
-    """What was odd about a recording so far.
+    """Counts of irregular events and records so far.
 
     Attributes
     ----------
@@ -94,11 +94,11 @@ class Reader(Protocol):
 
     @property
     def sensor(self) -> SensorSize | None:
-        """Width, height, polarities; None where neither file nor caller says."""
+        """Width, height, polarities; None if neither the file nor the caller states them."""
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
 
     def __iter__(self) -> Iterator[np.ndarray]: ...
 
@@ -118,10 +118,12 @@ class EventFormat(Protocol):
         """File name endings, lower case, with the dot."""
 
     def sniff(self, head: bytes, path: str) -> Match:
-        """Tell from the first bytes (`HEAD_BYTES`, or the whole file) and the path whose file it is."""
+        """Decide from the first bytes (`HEAD_BYTES`, or the whole file) and the path whether the file is
+        of this format.
+        """
 
     def open(self, path: str | os.PathLike[str], options: Options) -> Reader:
-        """Open a recording; raise EventFileError with the byte offset of what is wrong."""
+        """Open a recording; raise EventFileError with the byte offset of the fault."""
 
 
 class Encoder(Protocol):
@@ -180,5 +182,5 @@ def _unreadable(path: str | os.PathLike[str], error: OSError) -> EventFileError:
 
 
 def unwritable(path: str | os.PathLike[str]) -> Callable[[str], EventFileError]:
-    """What `eventsnn._util.atomic.replace_file` raises for a recording, from the reason."""
+    """Make the error that `eventsnn._util.atomic.replace_file` raises for a recording, from the reason."""
     return lambda text: EventFileError(path, f"cannot be written: {text}")

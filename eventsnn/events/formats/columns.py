@@ -40,7 +40,7 @@ class Columns:
 
     @classmethod
     def of_names(cls, names: Sequence[str]) -> Columns | None:
-        """Columns of these names; None if they are no names of events.
+        """Columns with these names; None if they are not names of events' fields.
 
         Raises EventStreamError where the names leave open what is meant.
         """

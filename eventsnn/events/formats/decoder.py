@@ -36,7 +36,7 @@ _MOST_EVENTS_OF_RECORD = 32
 
 @dataclass(frozen=True)
 class Layout:
-    """What the header of a file settles.
+    """Facts from the header of a file that decoding needs.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class Decoder:
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         outside, backwards, ignored = (
             int(self._state[FIELD[name]]) for name in ("outside", "backwards", "ignored")
         )
@@ -156,8 +156,8 @@ class Decoder:
         """
         events = np.empty(0, EVENT_DTYPE)
         if self._layout is None:
-            rest, self._rest = self._rest, b""
-            events = self._start(rest, whole=True)
+            remaining, self._rest = self._rest, b""
+            events = self._start(remaining, whole=True)
         if self._rest:
             self._cut = len(self._rest)
             text = (
@@ -179,7 +179,7 @@ class Decoder:
         return self._layout
 
     def _start(self, head: bytes, *, whole: bool) -> np.ndarray:
-        """Read the header if it is complete, and what follows it."""
+        """Read the header once it is complete, and the bytes that follow it."""
         if whole and not head:
             raise EventFileError(self.path, "the file is empty", offset=0)
         layout = self._read_header(head, whole)
@@ -223,7 +223,7 @@ class Decoder:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _describe(self, status: int, record: bytes) -> str:
-        """Say what is wrong with the record at which the kernel stopped."""
+        """Describe the fault of the record at which the kernel stopped."""
         layout = self._layout_known
         x, y, t, width, height, before = (
             int(self._state[FIELD[name]]) for name in ("x", "y", "t", "width", "height", "before")
@@ -239,7 +239,7 @@ class Decoder:
 
 
 class ByteDecoder(Protocol):
-    """What `FileReader` needs of a decoder."""
+    """Interface of a decoder that `FileReader` can use."""
 
     path: str | os.PathLike[str]
 
@@ -253,7 +253,7 @@ class ByteDecoder(Protocol):
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
 
     def feed(self, data: bytes | memoryview) -> np.ndarray:
         """Events of the bytes that follow."""
@@ -289,7 +289,7 @@ class FileReader:
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         return self._decoder.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:

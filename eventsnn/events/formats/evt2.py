@@ -108,8 +108,8 @@ class EVT21Format:
 
     def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
         """A decoder to be fed with bytes."""
-        own = {_SWAPPED: int(self.swapped)}
-        layout = Layout(decode_evt.decode_evt21, 8, 0, None, (2**11 + 31, 2**11), own)
+        state = {_SWAPPED: int(self.swapped)}
+        layout = Layout(decode_evt.decode_evt21, 8, 0, None, (2**11 + 31, 2**11), state)
         return Decoder(path, read_header(path, layout), options)
 
     def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:

@@ -34,7 +34,7 @@ def is_hdf5(head: bytes) -> bool:
 
 
 def open_hdf5(path: str | os.PathLike[str]) -> Any:
-    """An HDF5 file, open for reading; raises EventFileError if it is none."""
+    """Open an HDF5 file for reading; raises EventFileError if the file is not HDF5."""
     import h5py
 
     file = call_h5py(path, lambda: h5py.File(path, "r"))
@@ -47,7 +47,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Any:
 
 
 def _refuse_other_files(path: str | os.PathLike[str], file: Any) -> None:
-    """Raise EventFileError if part of a recording lies in another file: no format that we know does that.
+    """Raise EventFileError if part of a recording lies in another file: no known format does that.
 
     Virtual data sets, of which recordings are stitched together, are let alone.
     """
@@ -65,7 +65,7 @@ def _refuse_other_files(path: str | os.PathLike[str], file: Any) -> None:
 
 
 def call_h5py(path: str | os.PathLike[str], function: Callable[[], Any]) -> Any:
-    """Call a function: what h5py throws at damaged files is an EventFileError."""
+    """Call a function; exceptions of h5py for damaged files become EventFileError."""
     try:
         return function()
     except (EventFileError, MissingExtraError):
@@ -152,8 +152,10 @@ def check_elements(path: str | os.PathLike[str], column: Any, start: int, stop: 
     """
     import h5py
 
-    words = h5py.check_string_dtype(column.dtype)
-    if h5py.check_vlen_dtype(column.dtype) is None and (words is None or words.length is not None):
+    string_type = h5py.check_string_dtype(column.dtype)
+    if h5py.check_vlen_dtype(column.dtype) is None and (
+        string_type is None or string_type.length is not None
+    ):
         return
     if column.id.get_type().get_size() != _ELEMENT.itemsize:
         return
@@ -202,7 +204,7 @@ def _places(column: Any, start: int, stop: int) -> Iterator[tuple[int, int, int]
 
 
 def _check_heap(path: str | os.PathLike[str], file: BinaryIO, start: int) -> None:
-    """Raise EventFileError if the objects of the heap at `start` do not lie in it one behind the other."""
+    """Raise EventFileError unless the objects of the heap at `start` follow one another within it."""
     mark, _, size = _unpack(path, file, _HEAP, start)
     if mark != _HEAP_MARK:
         raise EventFileError(path, "no heap is where a column's values should be: damaged", offset=start)
@@ -220,7 +222,7 @@ def _check_heap(path: str | os.PathLike[str], file: BinaryIO, start: int) -> Non
 def _unpack(
     path: str | os.PathLike[str], file: BinaryIO, layout: struct.Struct, place: int
 ) -> tuple[Any, ...]:
-    """What is at a place of a file; EventFileError if that is beyond its end."""
+    """Unpack values at a place of a file; EventFileError beyond its end."""
     if place + layout.size > os.fstat(file.fileno()).st_size:
         raise EventFileError(path, f"ends before byte {place}, where a column's values should be: damaged")
     file.seek(place)

@@ -1,4 +1,4 @@
-"""Event recordings in HDF5 (``.h5``, ``.hdf5``, MATLAB 7.3's ``.mat``), whatever their layout.
+"""Event recordings in HDF5 (``.h5``, ``.hdf5``, MATLAB 7.3's ``.mat``) of any layout.
 
 `hdf5_layouts` finds the data sets of events. Of several streams (cameras, sides) the caller chooses one.
 
@@ -56,7 +56,7 @@ _OTHERS = ("spikes/units", "eventsnn/words")
 
 @dataclass(frozen=True)
 class HDF5Format:
-    """Reader of HDF5 files of events; `mark` is a data set that tells files of one source."""
+    """Reader of HDF5 files of events; `mark` is a data set that identifies the files of one source."""
 
     name: str
     mark: str | None
@@ -165,7 +165,7 @@ class HDF5Reader:
         return (size[0], size[1], polarities)
 
     def _numbers(self, names: tuple[str, ...], n: int) -> Iterator[tuple[int, ...]]:
-        """Facts that are so many whole numbers."""
+        """Attributes that hold a given number of whole numbers."""
         for _, values in self._facts(names):
             flat = np.atleast_1d(values).reshape(-1)
             if flat.dtype.kind in "iuf" and n <= len(flat) <= n + (n > 1) and np.isfinite(flat).all():
@@ -196,12 +196,12 @@ class HDF5Reader:
 
     @property
     def sensor(self) -> SensorSize | None:
-        """Width, height, polarities; None where neither file nor caller says."""
+        """Width, height, polarities; None if neither the file nor the caller states them."""
         return self._gate.sensor
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         return self._gate.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -219,7 +219,7 @@ class HDF5Reader:
             yield self._gate.admit(t, x, y, rows.get("p", np.zeros(len(t), np.uint8)))
 
     def _rows_at_a_time(self) -> int:
-        """Whole chunks where they are not too large: HDF5 unpacks a chunk anew for every part of it."""
+        """Whole chunks unless they are too large: HDF5 unpacks a chunk again for every part that is read."""
         chunk = max((max(column.chunks or (1,)) for column in self._events.columns.values()), default=1)
         return min(max(chunk, _ROWS // chunk * chunk), _MOST_ROWS)
 

@@ -61,7 +61,7 @@ class EventGroup:
 
     @property
     def home(self) -> Any:
-        """The group that the stream lies in."""
+        """The group that contains the stream."""
         return self.columns["t"].parent
 
     @property
@@ -96,12 +96,12 @@ def _vector(column: Any, start: int, stop: int) -> np.ndarray:
     return np.asarray(flat)
 
 
-def find_events(path: str | os.PathLike[str], file: Any, given: Columns | None) -> list[EventGroup]:
+def find_events(path: str | os.PathLike[str], file: Any, columns: Columns | None) -> list[EventGroup]:
     """All streams of events of a file, those at the top of the file first.
 
     Raises EventFileError where there is none, or only such that leave open what is meant.
     """
-    found: list[EventGroup] = []
+    groups: list[EventGroup] = []
     empty: list[EventGroup] = []
     problems: list[str] = []
     names: list[str] = []
@@ -113,15 +113,15 @@ def find_events(path: str | os.PathLike[str], file: Any, given: Columns | None) 
         for candidate in (children, *([child] for child in children)):
             try:
                 stream = (
-                    _split(group, children) if candidate is children else _single(path, candidate[0], given)
+                    _split(group, children) if candidate is children else _single(path, candidate[0], columns)
                 )
             except EventStreamError as error:
                 problems.append(f"{group.name}: {error}")
                 continue
             if stream is not None:
-                (found if stream.count else empty).append(stream)
-    if found or empty:
-        return found or empty
+                (groups if stream.count else empty).append(stream)
+    if groups or empty:
+        return groups or empty
     if problems:
         raise EventFileError(path, problems[0])
     raise EventFileError(
@@ -132,13 +132,13 @@ def find_events(path: str | os.PathLike[str], file: Any, given: Columns | None) 
 
 
 def _groups(file: Any) -> Iterator[Any]:
-    """The groups of a file, from its top, without what links lead to elsewhere."""
+    """All groups of a file, from its root, without following links to other places."""
     import h5py
 
-    rest: list[tuple[Any, int]] = [(file["/"], 0)]
+    unvisited: list[tuple[Any, int]] = [(file["/"], 0)]
     seen, looked_at = {h5py.h5o.get_info(file["/"].id).addr}, 0
-    while rest:
-        group, depth = rest.pop(0)
+    while unvisited:
+        group, depth = unvisited.pop(0)
         yield group
         for name in group:
             looked_at += 1
@@ -149,7 +149,7 @@ def _groups(file: Any) -> Iterator[Any]:
                 address = h5py.h5o.get_info(child.id).addr
                 if address not in seen:
                     seen.add(address)
-                    rest.append((child, depth + 1))
+                    unvisited.append((child, depth + 1))
 
 
 def _is_own(group: Any, name: str) -> bool:
@@ -166,8 +166,8 @@ def _children(group: Any) -> list[Any]:
     import h5py
 
     names = [name for name, _ in zip(group, range(_MOST_OBJECTS), strict=False) if _is_own(group, name)]
-    found = (group[name] for name in names if group.get(name, getclass=True) is h5py.Dataset)
-    return [item for item in found if item.shape is not None and item.ndim]
+    data_sets = (group[name] for name in names if group.get(name, getclass=True) is h5py.Dataset)
+    return [item for item in data_sets if item.shape is not None and item.ndim]
 
 
 def _is_plain(item: Any) -> bool:
@@ -200,8 +200,8 @@ def _split(group: Any, children: list[Any]) -> EventGroup | None:
             columns = {role: vectors[names[k]] for role, k in fields.place.items()}
             name = group.name.strip("/") or "/"
             return EventGroup(name, columns, {}, unit=fields.unit, seconds=set(names) >= _ESIM)
-    found = find_fields([name for name in vectors if _role(name) in tuple("txyp")], remedy=_REMEDY)
-    if found is not None and len(sizes) == 1 and {"x", "y"} <= found.place.keys():
+    fields_by_role = find_fields([name for name in vectors if _role(name) in tuple("txyp")], remedy=_REMEDY)
+    if fields_by_role is not None and len(sizes) == 1 and {"x", "y"} <= fields_by_role.place.keys():
         raise EventStreamError("its columns t, x, y, [p] are of different lengths")
     return None
 
@@ -214,23 +214,23 @@ def _role(name: str) -> str | None:
 
 
 def _is_numbered(names: list[str], place: dict[str, int]) -> bool:
-    """Whether what stands for the address may be just a number of the row."""
+    """Whether the column used as the address may be just the number of the row."""
     return "y" not in place and parse_name(names[place["x"]]).plain in _NO_ADDRESSES
 
 
-def _single(path: str | os.PathLike[str], item: Any, given: Columns | None) -> EventGroup | None:
+def _single(path: str | os.PathLike[str], item: Any, columns: Columns | None) -> EventGroup | None:
     """Events in one data set."""
     name = item.name.strip("/")
     fields = item.dtype.names
     if fields is not None and _is_vector(item) and not item.dtype.hasobject:
-        found = find_fields(fields, remedy=_REMEDY)
-        if found is None or _is_numbered(list(fields), found.place):
+        fields_by_role = find_fields(fields, remedy=_REMEDY)
+        if fields_by_role is None or _is_numbered(list(fields), fields_by_role.place):
             return None
-        keys = {role: fields[k] for role, k in found.place.items()}
-        return EventGroup(name, dict.fromkeys(keys, item), keys, unit=found.unit)
+        keys = {role: fields[k] for role, k in fields_by_role.place.items()}
+        return EventGroup(name, dict.fromkeys(keys, item), keys, unit=fields_by_role.unit)
     if fields is None and item.ndim == 2 and item.dtype.kind in "iuf" and _may_be_events(item):
         check_filters(path, item)
-        return _table(name, item, given)
+        return _table(name, item, columns)
     return None
 
 

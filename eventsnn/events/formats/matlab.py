@@ -31,12 +31,12 @@ _LARGEST = 1 << 28
 
 
 class MatlabError(ValueError):
-    """The bytes are no MATLAB file of level 5, or a damaged one; the text says what is wrong and where."""
+    """The bytes are not a MATLAB file of level 5, or are damaged; the text says where and how."""
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A numeric matrix of a file; its numbers are looked at when they are asked for.
+    """A numeric matrix of a file; its numbers are decoded on demand.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ def find_matrices(data: bytes) -> Iterator[Matrix]:
 
 
 def read_matrix(data: bytes, name: str) -> np.ndarray | None:
-    """The numeric matrix called `name` in the bytes of a file, None if there is none.
+    """The numeric matrix called `name` in the bytes of a file, or None.
 
     Returns
     -------
@@ -139,29 +139,29 @@ def _decompress(data: memoryview) -> bytes:
 
 def _matrices(data: memoryview, order: str, prefix: str) -> Iterator[Matrix]:
     """A matrix element: itself if it is numeric, its fields if it is one structure."""
-    head, rest = _split(data, order, 3)
+    head, remaining = _split(data, order, 3)
     if len(head) < 3 or len(head[0]) < 4:
         return
     word = int(np.frombuffer(head[0], f"{order}u4", 1)[0])
     shape = tuple(int(n) for n in np.frombuffer(head[1][: len(head[1]) // 4 * 4], f"{order}i4"))
     name = prefix or bytes(head[2]).decode("latin-1")
     if word & 0xFF in _NUMERIC_CLASSES and not (word >> 8) & _COMPLEX:
-        yield Matrix(name, shape, rest, order)
+        yield Matrix(name, shape, remaining, order)
     elif word & 0xFF == _STRUCTURE and not prefix and math.prod(shape) == 1:
-        (size, names), rest = _split(rest, order, 2)
+        (size, names), remaining = _split(remaining, order, 2)
         width = int(np.frombuffer(size, f"{order}i4", 1)[0]) if len(size) >= 4 else 0
         if width < 1:
             return
         fields = [bytes(names[k : k + width]).split(b"\0")[0] for k in range(0, len(names), width)]
-        for field, (kind, body) in zip(fields, _elements(rest, order), strict=False):
+        for field, (kind, body) in zip(fields, _elements(remaining, order), strict=False):
             if kind == _MATRIX:
                 yield from _matrices(body, order, f"{name}.{field.decode('latin-1')}")
 
 
 def _split(data: memoryview, order: str, n: int) -> tuple[list[memoryview], memoryview]:
-    """The first `n` elements (fewer if there are no more), and what follows them."""
-    found, at = [], 0
+    """The first `n` elements (fewer at the end of the data), and the remaining bytes."""
+    elements, at = [], 0
     for _, body, end in islice(_placed(data, order), n):
-        found.append(body)
+        elements.append(body)
         at = end
-    return found, data[at:]
+    return elements, data[at:]

@@ -1,4 +1,4 @@
-"""Events in MATLAB files (``.mat``, level 5): ASL-DVS, and what MATLAB tools for event cameras write.
+"""Events in MATLAB files (``.mat``, level 5): ASL-DVS, and files of MATLAB tools for event cameras.
 
 Vectors ``x``, ``y``, ``ts``, ``pol`` (other usual names will do), at the top of the file or in a structure
 (``TD.x``, ...), of which a file may hold several; or a table whose columns the caller names. Times in
@@ -48,7 +48,7 @@ class MatlabFormat:
     suffixes: tuple[str, ...] = (".mat",)
 
     def sniff(self, head: bytes, path: str) -> Match:
-        """By MATLAB's magic text; a file of ST-MNIST is none."""
+        """Decide by MATLAB's magic text; files of ST-MNIST are left to their own format."""
         if not head.startswith(MAGIC) or holds_matrix(head, path, "spiketrain"):
             return Match.NO
         return Match.CONTENT
@@ -60,7 +60,7 @@ class MatlabFormat:
 
 @dataclass(frozen=True)
 class _Events:
-    """Events of a file: the structure they are in (or the table), their columns, the unit that names say."""
+    """Events of a file: their structure or table, their columns, and the time unit in the names."""
 
     name: str
     columns: dict[str, np.ndarray]
@@ -92,12 +92,12 @@ class MatlabReader:
 
     @property
     def sensor(self) -> SensorSize | None:
-        """Width, height, polarities, if the caller says them."""
+        """Width, height, polarities, if the caller states them."""
         return self._gate.sensor
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         return self._gate.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -115,7 +115,7 @@ def _find_events(
 ) -> list[_Events]:
     """Events at the top of a file, or in its structures; else the tables that the caller's columns fit."""
     vectors = [m for m in matrices if len(m.shape) == 2 and 1 in m.shape]
-    found, problem = [], None
+    candidates, problem = [], None
     for home in dict.fromkeys(m.name.rpartition(".")[0] for m in vectors):
         of_home = [m for m in vectors if m.name.rpartition(".")[0] == home]
         for size in sorted({max(m.shape) for m in of_home}, reverse=True):
@@ -127,12 +127,12 @@ def _find_events(
                 continue
             if fields is not None:
                 columns = {role: some[k].read().reshape(-1) for role, k in fields.place.items()}
-                found.append(_Events(home, columns, fields.unit))
+                candidates.append(_Events(home, columns, fields.unit))
                 break
-    if not found and given is not None:
-        found = [table for m in matrices if (table := _table(m, given)) is not None]
-    if found:
-        return found
+    if not candidates and given is not None:
+        candidates = [table for m in matrices if (table := _table(m, given)) is not None]
+    if candidates:
+        return candidates
     names = ", ".join(m.name for m in matrices[:8]) or "no numbers"
     tables = [m for m in matrices if len(m.shape) == 2 and min(m.shape) in (3, 4, 5)]
     if problem is None and tables:
@@ -140,9 +140,9 @@ def _find_events(
     raise EventFileError(path, problem or f"needs vectors x, y, ts, [pol]; it holds {names}")
 
 
-def _table(matrix: Matrix, given: Columns) -> _Events | None:
-    if len(matrix.shape) != 2 or given.width not in matrix.shape:
+def _table(matrix: Matrix, columns: Columns) -> _Events | None:
+    if len(matrix.shape) != 2 or columns.width not in matrix.shape:
         return None
     rows = matrix.read()
-    rows = rows if matrix.shape[1] == given.width else rows.T
-    return _Events(matrix.name, {role: rows[:, k] for role, k in given.place.items()}, given.unit)
+    rows = rows if matrix.shape[1] == columns.width else rows.T
+    return _Events(matrix.name, {role: rows[:, k] for role, k in columns.place.items()}, columns.unit)

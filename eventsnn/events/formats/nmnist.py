@@ -34,14 +34,16 @@ _MOST_MARKERS = 10**6
 
 @dataclass(frozen=True)
 class NMNISTFormat:
-    """Reader of N-MNIST's ``.bin`` files (also SLAYER's ``.bs2``); 34 x 34 x 2 unless the caller says."""
+    """Reader of N-MNIST's ``.bin`` files (also SLAYER's ``.bs2``); 34 x 34 x 2 unless the caller states
+    another size.
+    """
 
     name: str = "nmnist"
     suffixes: tuple[str, ...] = (".bin", ".bs2")
     sensor: SensorSize = (34, 34, 2)
 
     def sniff(self, head: bytes, path: str) -> Match:
-        """Tell by the suffix: the format has no magic number."""
+        """Decide by the suffix: the format has no magic number."""
         return suffix_match(path, self.suffixes)
 
     def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
@@ -102,5 +104,5 @@ class NMNISTEncoder:
         return out.data
 
     def finish(self) -> bytes:
-        """A file of no bytes would read as a failed copy; one marker says: no events, on purpose."""
+        """A marker if there were no events: an empty file would read as a failed copy."""
         return _MARKER if self._empty else b""

@@ -26,7 +26,7 @@ class Header:
     size: int
 
     def sensor(self, path: str | os.PathLike[str]) -> SensorSize | None:
-        """Sensor size, if a line says it; raises EventFileError if what it says is none."""
+        """Sensor size, if a line of the header states it; raises EventFileError for an impossible one."""
         text = ";".join(f"{key}={value}" for key, value in self.fields.items()).lower()
         width = re.search(r"\bwidth[= ](\d+)", text)
         height = re.search(r"\bheight[= ](\d+)", text)
@@ -43,7 +43,7 @@ class Header:
         return (*size, 2)
 
     def version(self) -> str | None:
-        """``2.0``, ``2.1`` or ``3.0`` for raw files, None where no line says it."""
+        """``2.0``, ``2.1`` or ``3.0`` for raw files; None if no line states it."""
         if "evt" in self.fields:
             return {"2.0": "2.0", "2.1": "2.1", "3.0": "3.0"}.get(self.fields["evt"])
         name = re.split("[; ]", self.fields.get("format", ""))[0].upper()

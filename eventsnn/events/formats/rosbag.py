@@ -76,7 +76,7 @@ class RosbagReader:
             raise
 
     def _call(self, function: Any, *arguments: Any) -> Any:
-        """Call the library; whatever it throws at a damaged file is an EventFileError."""
+        """Call the library; any exception that it raises for a damaged file becomes an EventFileError."""
         try:
             return function(*arguments)
         except StopIteration:
@@ -112,7 +112,7 @@ class RosbagReader:
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         return self._gate.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:

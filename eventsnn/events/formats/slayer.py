@@ -24,7 +24,7 @@ class BS1Format:
     suffixes: tuple[str, ...] = (".bs1",)
 
     def sniff(self, head: bytes, path: str) -> Match:
-        """Tell by the suffix: the format has no magic number."""
+        """Decide by the suffix: the format has no magic number."""
         return suffix_match(path, self.suffixes)
 
     def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:

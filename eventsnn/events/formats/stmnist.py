@@ -54,9 +54,9 @@ class STMNISTReader:
         except MatlabError as error:
             raise EventFileError(path, f"damaged MATLAB file ({error})") from None
         if table is None or table.ndim != 2 or len(table) != _TAXELS + 1:
-            found = "none" if table is None else f"one of shape {table.shape}"
+            actual = "none" if table is None else f"one of shape {table.shape}"
             raise EventFileError(
-                path, f"needs an array 'spiketrain' of numbers, shape (101, n); it has {found}"
+                path, f"needs an array 'spiketrain' of numbers, shape (101, n); it has {actual}"
             )
         self._path, self._table = path, table
         self._gate = EventValidator(path, options, _SENSOR)
@@ -68,7 +68,7 @@ class STMNISTReader:
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         return self._gate.anomalies
 
     def __iter__(self) -> Iterator[np.ndarray]:

@@ -88,20 +88,20 @@ def choose_stream(
     """
     if chosen is None and len(streams) == 1:
         return streams[0]
-    found = [stream for stream in streams if stream.name and stream.name == str(chosen)]
-    if not found and str(chosen).isdecimal():
-        found = [stream for stream in streams if stream.number == int(chosen or 0)]
-    if not found and chosen is not None:
+    matching = [stream for stream in streams if stream.name and stream.name == str(chosen)]
+    if not matching and str(chosen).isdecimal():
+        matching = [stream for stream in streams if stream.number == int(chosen or 0)]
+    if not matching and chosen is not None:
         # A side or a camera stands for the only stream that lies in a group of this name.
         inside = f"/{str(chosen).strip('/')}/"
-        found = [stream for stream in streams if inside in f"/{stream.name.strip('/')}/"]
-    if len(found) == 1:
-        return found[0]
+        matching = [stream for stream in streams if inside in f"/{stream.name.strip('/')}/"]
+    if len(matching) == 1:
+        return matching[0]
     listed = "; ".join(map(str, streams))
     if chosen is None:
         first = streams[0].number
         problem = f"holds {len(streams)} {what}: {listed}; choose one with stream={first} (--stream {first})"
-    elif found:
+    elif matching:
         problem = f"several {what} are called {chosen!r}: {listed}; choose by number (stream=, --stream)"
     else:
         problem = f"holds no stream {chosen!r}; there are {len(streams)} {what}: {listed} (stream=, --stream)"

@@ -83,7 +83,7 @@ LOOSE = Dialect()
 
 @dataclass(frozen=True)
 class Head:
-    """What is known when the first row of events has come."""
+    """Facts about a table, complete when its first row of events has been read."""
 
     columns: Columns
     dialect: Dialect
@@ -114,7 +114,9 @@ class HeadReader:
         self._preface = 0
 
     def skip(self, line: str, following: Callable[[], str], offset: int) -> bool:
-        """Whether a line is no row of events; `following` gives the next line that is not blank, if any."""
+        """Whether a line is not a row of events; `following` gives the next line that is not blank, if
+        any.
+        """
         text = line.strip()
         comment = _COMMENT.match(text)
         if not text or comment:
@@ -133,7 +135,9 @@ class HeadReader:
         return True
 
     def finish(self, rows: Sequence[str], offset: int) -> Head:
-        """Settle what the rows are; raises EventFileError where nothing says it."""
+        """Settle the roles of the columns; raises EventFileError if neither the file nor the caller states
+        them.
+        """
         columns = self._given or self._named
         cells = LOOSE.cells(rows[0])
         if self._from_comment and columns is not None and self._given is None:
@@ -187,17 +191,17 @@ class HeadReader:
                 self._named, self._names, self._from_comment = named, _split_names(text), True
 
     def _look_for_size(self, text: str) -> None:
-        """Take what a line of words says about the sensor; width and height may be on two lines."""
+        """Read the sensor's size from a line of words; width and height may be on two lines."""
         text = text[:_LONGEST_NAMES]
         for side, pattern in _SIDES.items():
-            if found := pattern.search(text):
-                self._sides.setdefault(side, int(found[1]))
+            if match := pattern.search(text):
+                self._sides.setdefault(side, int(match[1]))
         if len(self._sides) == 2:
             self._take_size(self._sides["width"], self._sides["height"])
         if _SIZE_WORD.search(text):
             for pattern in _SIZES:
-                if found := pattern.search(text):
-                    self._take_size(int(found[1]), int(found[2]))
+                if match := pattern.search(text):
+                    self._take_size(int(match[1]), int(match[2]))
 
     def _take_size(self, width: int, height: int) -> None:
         if self._size is None and 0 < width <= 2**15 and 0 < height <= 2**15:
@@ -268,7 +272,7 @@ class HeadReader:
 
     @staticmethod
     def _agrees(columns: Columns, names: list[str]) -> bool:
-        """Whether the names of a table say the same of its columns."""
+        """Whether two tables give their columns the same names."""
         try:
             named = Columns.of_names(names)
         except EventStreamError:
@@ -276,7 +280,7 @@ class HeadReader:
         return named is not None and named.place == columns.place
 
     def _after_index(self, columns: Columns, cells: list[str], row: str) -> Columns | None:
-        """The columns behind a row number that they leave out: pandas' index, under no name or its own."""
+        """The columns after a leading row number: pandas' index, without a name or with its own."""
         if len(cells) != columns.width + 1 or not cells[0].isdecimal():
             return None
         # In a row of commas the first may be a decimal one.
@@ -298,7 +302,7 @@ def _split_names(text: str) -> list[str]:
     """Names of a line, in quotes or not, perhaps after ``columns:`` or ``format is``."""
     if len(text) > _LONGEST_NAMES:
         return _SEPARATORS.split(text)
-    text = re.sub(r"\([^()]*\)", lambda found: found[0].replace(",", " "), _PREFIX.sub("", text))
+    text = re.sub(r"\([^()]*\)", lambda match: match[0].replace(",", " "), _PREFIX.sub("", text))
     separator = next((mark for mark in ";\t|," if mark in text), None)
     if separator is None:
         # A unit in brackets belongs to the name before it.
@@ -315,8 +319,10 @@ def _split_names(text: str) -> list[str]:
 
 def _is_numbered(names: list[str]) -> bool:
     """The header that pandas gives a table without names: perhaps nothing, and 0, 1, 2, 3, ..."""
-    rest = names[1:] if names and not names[0] else names
-    return len(rest) > 3 - (len(rest) < len(names)) and rest == [str(k) for k in range(len(rest))]
+    column_names = names[1:] if names and not names[0] else names
+    return len(column_names) > 3 - (len(column_names) < len(names)) and column_names == [
+        str(k) for k in range(len(column_names))
+    ]
 
 
 def _dialects(row: str) -> list[Dialect]:
@@ -328,7 +334,7 @@ def _dialects(row: str) -> list[Dialect]:
 
 
 def _fits(columns: Columns, cells: list[str]) -> bool:
-    """Whether numbers stand where t, x and y are, and a polarity where p is."""
+    """Whether the columns of t, x and y hold numbers, and that of p a polarity."""
     for role, k in columns.place.items():
         cell = cells[k] if k < len(cells) else ""
         if not (_NUMBER.fullmatch(cell) or (role == "p" and word_value(cell) is not None)):

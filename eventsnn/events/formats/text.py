@@ -50,7 +50,7 @@ class TextFormat:
     suffixes: tuple[str, ...] = (".csv", ".txt", ".tsv")
 
     def sniff(self, head: bytes, path: str) -> Match:
-        """Tell by the suffix, and that the first bytes are text."""
+        """Decide by the suffix, and by whether the first bytes are text."""
         if head[:2] not in _UTF16 and _CONTROL.search(head[:1024]):
             return Match.NO
         return suffix_match(path, self.suffixes)
@@ -94,7 +94,7 @@ class TextDecoder:
 
     @property
     def anomalies(self) -> Anomalies:
-        """What was odd so far."""
+        """Irregularities so far."""
         return self._gate.anomalies
 
     def feed(self, data: bytes | memoryview) -> np.ndarray:
@@ -120,20 +120,20 @@ class TextDecoder:
 
     def finish(self) -> np.ndarray:
         """Events of a last line without an end."""
-        rest, self._rest = self._rest, b""
+        remaining, self._rest = self._rest, b""
         if not self.started:
-            rest = rest.replace(b"\r", b"\n")  # a small file whose lines end so
-        if not rest and self._offset == 0:
+            remaining = remaining.replace(b"\r", b"\n")  # a small file whose lines end so
+        if not remaining and self._offset == 0:
             raise EventFileError(self.path, "the file is empty", offset=0)
         offset = self._offset
         try:
-            events = self._decode(rest + b"\n", last=True)
+            events = self._decode(remaining + b"\n", last=True)
         except EventFileError:
             if offset == 0 or not self.started or self._options.on_cut == "error":
                 raise
             if self._offset > offset and not self._ends_with_time():
                 raise  # a whole row, of an event that is wrong
-            self._gate.anomalies.cut_bytes = len(rest)
+            self._gate.anomalies.cut_bytes = len(remaining)
             warnings.warn(
                 f"{os.fspath(self.path)}, byte {offset}: the last line is cut and left out",
                 EventFileWarning,
@@ -167,22 +167,24 @@ class TextDecoder:
             return np.empty(0, EVENT_DTYPE)
         columns = self._columns
         assert columns is not None
-        found = self._parse_block(lines, columns)
-        if found is None:
-            found = self._parse_lines(lines, columns)
+        values = self._parse_block(lines, columns)
+        if values is None:
+            values = self._parse_lines(lines, columns)
         self._offset += len(lines)
-        n = len(found["t"])
+        n = len(values["t"])
         x, y = (
-            to_whole(self.path, name, found[name]) if name in found else np.zeros(n, np.int64)
+            to_whole(self.path, name, values[name]) if name in values else np.zeros(n, np.int64)
             for name in "xy"
         )
-        p = found.get("p", np.zeros(n, np.uint8))
+        p = values.get("p", np.zeros(n, np.uint8))
         # Times of many digits come as whole microseconds already.
-        unit = None if "exact" in found else columns.unit
-        return self._gate.admit(to_whole(self.path, "t", found["t"], unit), x, y, p, unit="event")
+        unit = None if "exact" in values else columns.unit
+        return self._gate.admit(to_whole(self.path, "t", values["t"], unit), x, y, p, unit="event")
 
     def _read_head(self, lines: bytes, last: bool) -> bytes:
-        """Take what is no row of events off the front; what is left begins with the first event."""
+        """Remove lines that are not rows of events from the beginning; the rest begins with the first
+        event.
+        """
         at = 0
         while at < len(lines):
             end = lines.index(b"\n", at) + 1
@@ -225,20 +227,20 @@ class TextDecoder:
         table = numbers.reshape(-1, width + 1)
         if not (table[:, width] == _END_OF_LINE).all():
             return None
-        found = {role: table[:, k] for role, k in columns.place.items()}
-        if any((found[role] < _END_OF_LINE / 2).any() for role in "txy" if role in found):
+        values = {role: table[:, k] for role, k in columns.place.items()}
+        if any((values[role] < _END_OF_LINE / 2).any() for role in "txy" if role in values):
             return None  # a word where a number should be
-        if not whole and len(table) and np.abs(found["t"]).max() >= _EXACT:
+        if not whole and len(table) and np.abs(values["t"]).max() >= _EXACT:
             return None  # as a float, such a time is not exact
-        if whole and "p" in found and (found["p"] == _LARGEST).any():
+        if whole and "p" in values and (values["p"] == _LARGEST).any():
             return None  # 2^64 - 1, which int64 cannot hold
-        if "p" in found:
-            words = found["p"] < _END_OF_LINE / 2
-            if words.any():
+        if "p" in values:
+            is_word = values["p"] < _END_OF_LINE / 2
+            if is_word.any():
                 # Between _END_OF_LINE and words lie steps that floats keep.
-                codes = ((found["p"] - _END_OF_LINE) / 2**20).astype(np.int64) - 8
-                found["p"] = np.where(words, codes, found["p"])
-        return found
+                codes = ((values["p"] - _END_OF_LINE) / 2**20).astype(np.int64) - 8
+                values["p"] = np.where(is_word, codes, values["p"])
+        return values
 
     def _parse_lines(self, lines: bytes, columns: Columns) -> dict[str, np.ndarray]:
         """Columns, line by line: comments, words, empty cells, times of many digits, and errors."""
@@ -259,20 +261,20 @@ class TextDecoder:
                         self._refuse(text, columns, at)
                     cells[role].append(cell)
             at += len(line) + 1
-        found = {role: np.array(cells[role], np.float64) for role in "xy" if role in cells}
+        values = {role: np.array(cells[role], np.float64) for role in "xy" if role in cells}
         if "p" in cells:
-            found["p"] = np.array(cells["p"], str) if cells["p"] else np.zeros(0, np.uint8)
+            values["p"] = np.array(cells["p"], str) if cells["p"] else np.zeros(0, np.uint8)
             if all(_is_number(cell) for cell in cells["p"]):
-                found["p"] = np.array(cells["p"], np.float64)
-        found["t"] = np.array(cells["t"], np.float64)
-        if len(found["t"]) and np.abs(found["t"]).max() >= _EXACT:
+                values["p"] = np.array(cells["p"], np.float64)
+        values["t"] = np.array(cells["t"], np.float64)
+        if len(values["t"]) and np.abs(values["t"]).max() >= _EXACT:
             up, down = UNITS[columns.unit or "us"]
             exact = [Fraction(cell) * up / down for cell in cells["t"]]
             if all(abs(t) < 2**62 for t in exact) and (
                 columns.unit or all(t.denominator == 1 for t in exact)
             ):
-                found["t"] = found["exact"] = np.array([round(t) for t in exact], np.int64)
-        return found
+                values["t"] = values["exact"] = np.array([round(t) for t in exact], np.int64)
+        return values
 
     def _refuse(self, text: str, columns: Columns, at: int) -> None:
         raise EventFileError(self.path, f"the line {text[:60]!r} is not {columns.width} numbers", offset=at)
@@ -293,9 +295,9 @@ def _is_number(cell: str) -> bool:
     return re.fullmatch(r"[+-]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})([eE][+-]?\d{1,3})?", cell) is not None
 
 
-def _word_number(found: re.Match[bytes]) -> bytes:
-    """A number that stands for a word in a row of numbers; KeyError for one that is no polarity."""
-    word = found[0]
+def _word_number(match: re.Match[bytes]) -> bytes:
+    """Number that represents a polarity word within a row of numbers; KeyError for another word."""
+    word = match[0]
     if word in (b"e", b"E"):
         return word
     value = word_value(word.decode())

@@ -26,7 +26,7 @@ _NO_TIME = -(2**63)
 
 
 class EventValidator:
-    """Lets the good events of a recording pass, and does to the bad ones what the options say.
+    """Passes the good events of a recording on, and treats bad ones as the options say.
 
     Parameters
     ----------
