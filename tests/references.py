@@ -24,7 +24,7 @@ PACKAGE = ("eventsnn", "cython_ext")
 ELSEWHERE = {
     *("rates.png", "linear_cost.png", "accuracy.png", "metrics.jsonl"),
     *("LyonPassiveEar", "EventArray", "bench", "hidden2", "time_s", "timeus", "x_addr", "TD.x"),
-    *("model.h5", "checkpoint.h5", "eventsnn/words", "stabilize", "Size", "OUT.h5"),
+    *("model.h5", "checkpoint.h5", "eventsnn/words", "stabilize", "Size", "OUT.h5", "Train.zip"),
 }
 LIBRARIES = {"scipy", "numpy", "tonic", "lyon", "sys", "os", "h5py"}
 _PLAIN_PATH = re.compile(rf"(?<![\w/.-])(?:{'|'.join((*SOURCES[:4], 'docs', 'datasets'))})/[\w./-]*\w")
