@@ -50,9 +50,10 @@ class DerivativesDown(ExactDownward):
     def _source_spikes(self, number: int, samples: slice) -> Arrivals:
         """The spikes of the layer below in `samples`."""
         below = self.runs[number - 1]
-        if samples is EVERY and len(below) > 1:
-            return Arrivals.join([each.spikes.sample(0) for each in below])
-        return self.layer_run(number - 1, samples).spikes
+        if len(below) > 1:
+            return Arrivals.join([each.spikes.sample(0) for each in below[samples]])
+        spikes = below[0].spikes
+        return spikes if samples is EVERY else Arrivals.single(*spikes.sample(samples.start))
 
 
 def _merged_order(layer: Layer, run: LayerRun) -> np.ndarray:

@@ -17,7 +17,7 @@ from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import LayerRun
-from eventsnn.train.downward import EVERY, Downward
+from eventsnn.train.downward import Downward
 from eventsnn.train.learner import BatchRun
 
 # rows, n_rows, ends, when, last, n_times of ``list_rows``.
@@ -51,9 +51,9 @@ class ExactDownward(Downward):
         if number == 0:
             return None
         below = self.runs[number - 1]
-        if samples is EVERY and len(below) > 1:
-            return np.concatenate([run.counts for run in below])
-        return self.layer_run(number - 1, samples).counts
+        if len(below) == 1:
+            return below[0].counts[samples]
+        return np.concatenate([run.counts for run in below[samples]])
 
     def activity(self, number: int, run: LayerRun, share: Share) -> Activity:
         """The same as rules see it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,3 +219,9 @@ def test_the_rule_trains_by_name(tmp_path):
     finally:
         RULES.unregister("first-spike")
     assert result.history[-1]["loss"] < 0.7 * result.history[0]["loss"]
+
+
+def test_the_page_shows_the_rule():
+    root = Path(__file__).parents[2]
+    code = (root / "tests" / "plugins" / "first_spike.py").read_text(encoding="utf-8")
+    assert f"```python\n{code}```\n" in (root / "docs" / "extending.md").read_text(encoding="utf-8")
