@@ -16,7 +16,7 @@ from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
 from eventsnn.events.origin import find_origin
 from eventsnn.model import Network
-from eventsnn.model.bias import Certain, InParts
+from eventsnn.model.bias import NOTHING, Certain, InParts
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines import Limits, Settings, State, Train, choose
 from eventsnn.simulate.engines.arguments import check_input, check_t_stop, endless, in_order
@@ -268,7 +268,7 @@ class Simulation:
         run = cls(network, engine=saved.engine, step_ms=saved.step_ms, dtype=saved.dtype, t_stop=t_stop)
         try:
             run._restore(StateReader(saved.arrays), saved)
-        except StateError as error:
+        except (StateError, SimulationError, OverflowError) as error:
             raise damaged(saved.path, str(error)) from None
         return run
 
@@ -288,6 +288,13 @@ class Simulation:
         following = self._bias.restore(state.within("bias/"), now)
         self._run.restore(state.within("state/"), now, following)
         state.close()
+        # What fires without further input before it comes was told before.
+        bias = NOTHING._replace(following=following)
+        for times, _ in self._run.advance(SILENCE, now, self._stop, bias):
+            if len(times):
+                raise StateError(
+                    f"a neuron would fire at {times[0]:g} ms, which is past, unless an earlier t_stop kept it"
+                )
 
     def _to_input(self, events: Any) -> InputSpikes:
         """`eventsnn.simulate.run.to_input`, from the origin of the events before."""

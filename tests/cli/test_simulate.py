@@ -133,8 +133,11 @@ def test_ctrl_c_between_files_keeps_the_trace(model: Path, recordings: Path, tmp
     assert "Traceback" not in outcome.err
     with Trace(path) as trace:
         assert 1 <= len(trace) < 20_000
-        assert {sample.prediction for sample in trace.samples} == {0}
         assert len(trace) == len(outcome.json)
+        # The signal may come within a recording, whose spikes so far are kept, too.
+        whole = [sample for sample in trace.samples if sample.exit_reason is not es.ExitReason.INTERRUPTED]
+        assert len(whole) >= len(trace) - 1
+        assert {sample.prediction for sample in whole} == {0}
 
 
 def test_ctrl_c_within_a_recording_keeps_the_partial_record(tmp_path: Path) -> None:

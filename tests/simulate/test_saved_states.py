@@ -113,3 +113,42 @@ def test_what_is_wrong_is_said(tmp_path):
     np.savez(path, head=np.frombuffer(json.dumps({**head, "checksum": "0"}).encode(), np.uint8), **arrays)
     with pytest.raises(SimulationError, match="its content does not have its checksum"):
         states.go_on("queue", path)
+
+
+@pytest.mark.parametrize("name", [name for name in states.NETWORKS if name != "queue of windows"])
+def test_a_state_that_fires_in_the_past_is_refused(name, tmp_path):
+    """Its spikes would reach the next layer before the time of that one's state: memory before its arrays."""
+    path = tmp_path / "run.npz"
+    head, arrays = states.save_one(name, path, "float32" if name.startswith("clocked") else "float64")
+    first = "state/" if name.startswith("queue") else "state/0/"
+    own = {key.removeprefix(first): array.copy() for key, array in arrays.items() if key.startswith(first)}
+    if name == "twin":
+        own |= {"start": np.zeros(6), "d": np.ones(6), "fires": np.ones(6, bool)}
+    elif name.startswith("clocked"):
+        arrays["state/next"] = arrays["state/next"] - 5
+        own["v"][0], own["until"][0] = 1e3, 0
+    else:
+        own["u"].flat[np.flatnonzero(own["end"].ravel()[:4] < own["now"].flat[0])] = 1e3
+        if "refractory" not in own:
+            own["now"][...], own["end"][...] = 0.0, -np.inf
+    states.write(path, head, arrays | {first + key: array for key, array in own.items()})
+    with pytest.raises(
+        SimulationError, match=r"run\.npz: .*damaged.* (fire|reached) at .* ms, which is past"
+    ):
+        states.go_on(name, path)
+
+
+def test_blocks_of_neurons_that_stopped_at_different_times_are_refused(tmp_path):
+    path = tmp_path / "run.npz"
+    network = es.Network(es.Input(4), es.Dense(40, threshold=1.0), es.Dense(3), seed=1)
+    run = es.Simulation(network)
+    run.feed(([1.0, 2.0, 3.0], [0, 1, 2]))
+    run.save(path)
+    with np.load(path) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    head = json.loads(arrays.pop("head").tobytes())
+    del head["checksum"]
+    arrays["state/0/now"][1] -= 1.0
+    states.write(path, head, arrays)
+    with pytest.raises(SimulationError, match="state/0/now is not the same for all blocks"):
+        es.Simulation.resume(path, network)

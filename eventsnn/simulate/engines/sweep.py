@@ -16,7 +16,7 @@ from eventsnn._ext.engine_sweep import sweep_blocks
 from eventsnn._ext.patches import count_patches, fill_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.work_counter import WorkCounter
-from eventsnn._util.saved import StateReader
+from eventsnn._util.saved import StateError, StateReader
 from eventsnn.errors import SimulationError
 from eventsnn.model import Layer, Network
 from eventsnn.model.bias import NOTHING, Certain
@@ -305,6 +305,9 @@ class _SweptLayer:
         arrivals = expand(layer.geometry, Arrivals.single(*given))
         carried = self._carry() if horizon < math.inf else self._carried
         since = None if carried is None else carried.now[0].copy()
+        if since is not None and len(given[0]) and given[0][0] < since.max():
+            # The kernel's tables begin there: it would write before them.
+            raise StateError(f"layer {layer.name!r} would be reached at {given[0][0]:g} ms, which is past")
         ready = LayerInput.of(arrivals, packed.constants[number], packed.real, since=since)
         store = sweep_all(packed, number, ready, stop, carried=carried, until=horizon)
         return [merge(layer, ready, store).spikes.sample(0)]
@@ -325,6 +328,8 @@ class _SweptLayer:
         )
         read = read_layer_arrays(state, places, carried.u.dtype)
         read["now"] = state.numbers("now", carried.now.shape, np.float64, lowest=0.0, highest=horizon)
+        if (read["now"] != read["now"][0]).any():
+            raise state.error("now", "is not the same for all blocks of neurons")
         state.close()
         for name, array in read.items():
             getattr(carried, name)[...] = array
