@@ -164,7 +164,7 @@ def test_a_source_trains_evaluates_and_is_packed(tmp_path, cli: Cli):  # noqa: F
     assert cli("pack", path, tmp_path / "a.esp", *named).code == 0
     assert es.data.Packed(tmp_path / "a.esp").classes == ("left", "right")
     path.write_text("{}\n")
-    assert "line 1 is no recording" in cli("pack", path, tmp_path / "b.esp", *named).err
+    assert "line 1 is not a recording" in cli("pack", path, tmp_path / "b.esp", *named).err
 
 
 def test_errors_of_sources_list_names_and_options(tmp_path, cli: Cli):  # noqa: F811

@@ -187,7 +187,7 @@ def open_file(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = Fa
         raise failure("is a folder, not a file" if Path(path).is_dir() else "no such file")
     try:
         if not _is_sound(path):
-            raise failure("damaged (its checksum is wrong); copy it again or make it anew")
+            raise failure("damaged (its checksum is wrong); copy it again or make it again")
         file = h5py.File(path, "r", swmr=swmr)
     except EventSNNError:
         raise

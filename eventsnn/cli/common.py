@@ -40,7 +40,9 @@ class SensorSize(click.ParamType):
         parts = str(value).lower().split("x")
         if len(parts) != 3 or not all(part.isdecimal() and 0 < int(part[:10]) < 10**9 for part in parts):
             self.fail(
-                f"{value!r} is no sensor size; write width x height x polarities, such as 34x34x2", param, ctx
+                f"{value!r} is not a sensor size; write width x height x polarities, such as 34x34x2",
+                param,
+                ctx,
             )
         return tuple(int(part) for part in parts)
 

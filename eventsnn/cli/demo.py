@@ -133,7 +133,7 @@ def demo(out: Path, seed: int, small: bool, threads: int | None, as_json: bool) 
         try:
             result, explanation = _run(folder, seed, small, threads)
         except KeyboardInterrupt:
-            raise Interrupted(f"what was made so far is in {out}; the same command starts anew") from None
+            raise Interrupted(f"files made so far are in {out}; the same command starts again") from None
         result["seconds"] = time.perf_counter() - start
         folder.finish(result)
     text = f"{format_explanation(explanation, top=3)}\n\n{_closing_text(folder, result)}"

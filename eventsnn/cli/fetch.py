@@ -43,7 +43,7 @@ def fetch(name: str | None, to: Path, as_json: bool) -> None:
     try:
         got = fetch_set(name, to, progress=_show)
     except KeyboardInterrupt:
-        raise Interrupted(f"what is whole is kept in {folder}; the same command goes on") from None
+        raise Interrupted(f"complete parts are kept in {folder}; the same command continues") from None
     except FetchError as error:
         for step in error.steps:
             note(step)

@@ -32,7 +32,9 @@ class Setting(click.ParamType):
         if not name.strip() or not separator or (self.numbers and not number):
             kind = "a number" if self.numbers else "a value"
             self.fail(
-                f"{value!r} is no {self.what}; write a name and {kind}, such as {self.example}", param, ctx
+                f"{value!r} is not a valid {self.what}; write a name and {kind}, such as {self.example}",
+                param,
+                ctx,
             )
         return name.strip(), parsed
 

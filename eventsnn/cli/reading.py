@@ -59,7 +59,7 @@ class Crop(click.ParamType):
         parts = str(value).split(",")
         if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
             self.fail(
-                f"{value!r} is no region; write x0,y0,x1,y1 in pixels, such as 300,200,334,234", param, ctx
+                f"{value!r} is not a region; write x0,y0,x1,y1 in pixels, such as 300,200,334,234", param, ctx
             )
         return tuple(int(part) for part in parts)
 
@@ -77,7 +77,7 @@ class Milliseconds(click.ParamType):
 
             known = str(value) in FORMATS.names()
             hint = f"; for the format of a recording write --format {value}" if known else ""
-            self.fail(f"{value!r} is no time in milliseconds{hint}", param, ctx)
+            self.fail(f"{value!r} is not a time in milliseconds{hint}", param, ctx)
 
 
 _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (

@@ -290,7 +290,7 @@ def _say_by_hand(known: PublicSet, cls: Any, part: str, folder: Path, location: 
     for name, address in _archives(cls, part):
         steps.append(f"Download {address} and save it as {location / name}, without unpacking it.")
     again = f"eventsnn fetch {known.name} --to {folder.parent}"
-    steps.append(f"Then the same command goes on with it: {again}")
+    steps.append(f"Then the same command continues with it: {again}")
     steps.append(f"Train with: {training_command(known.name, folder)}")
     return steps
 

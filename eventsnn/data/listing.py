@@ -154,7 +154,7 @@ def _number_classes(root: str, names: list[str]) -> tuple[list[tuple[int, str]],
     numbered = sorted((int(name), name) for name in names)
     if numbered[-1][0] > _LARGEST_CLASS:
         raise EventFileError(
-            root, f"folder {numbered[-1][1]!r} is no class number: larger than {_LARGEST_CLASS}"
+            root, f"folder {numbered[-1][1]!r} is not a class number: larger than {_LARGEST_CLASS}"
         )
     return numbered, tuple(str(number) for number in range(numbered[-1][0] + 1))
 

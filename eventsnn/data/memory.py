@@ -184,7 +184,7 @@ def as_source(data: Any, sensor_size: SensorSize | None = None) -> Any:
     for number, item in enumerate(data if isinstance(data, list | tuple) else ()):
         if not (isinstance(item, tuple | list) and len(item) == 2):
             raise TrainingError(
-                f"item {number} of the list of recordings is no pair (events, label), but "
+                f"item {number} of the list of recordings is not a pair (events, label) but "
                 f"{type(item).__name__}; eventsnn.data.ListDataset(recordings, labels) takes two lists"
             )
     return from_tonic(data, getattr(data, "sensor_size", None) or sensor_size)

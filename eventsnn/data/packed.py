@@ -93,7 +93,7 @@ class Packed(FileSource):
     Raises
     ------
     EventFileError
-        The file cannot be read, is no packed data set, or is damaged or cut.
+        The file cannot be read, is not a packed data set, or is damaged or cut.
     TrainingError
         `bad_files` is none of the words above.
     """
@@ -300,7 +300,9 @@ def _read_index(path: str, file: int) -> tuple[SensorSize, int, bytes]:
     except OSError as error:
         raise EventFileError(path, f"cannot be read: {error.strerror or error}") from error
     if head[: len(MAGIC)] != MAGIC:
-        raise EventFileError(path, "is no packed data set; 'eventsnn pack' makes one of a folder", offset=0)
+        raise EventFileError(
+            path, "is not a packed data set; 'eventsnn pack' makes one from a folder", offset=0
+        )
     if len(head) < _HEADER.size + _CRC.size or zlib.crc32(head[:-4]) != _CRC.unpack(head[-4:])[0]:
         raise EventFileError(path, "the header is damaged; pack the data set again", offset=0)
     _, version, width, height, polarities, n, start, length, crc = _HEADER.unpack(head[:-4])

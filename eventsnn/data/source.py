@@ -143,7 +143,7 @@ class Sliceable:
         Raises
         ------
         TrainingError
-            No indices, or one that is no number of a recording.
+            No indices, or one that is not the number of a recording.
         """
         from eventsnn.data.views import make_subset
 

@@ -243,7 +243,7 @@ def list_utterances(root: str | os.PathLike[str], corpus: Corpus) -> list[Uttera
         raise EventFileError(
             root,
             f"no files of {corpus.name} among its {len(files)} {_SUFFIX} files; "
-            f"they are named such as {corpus.example}",
+            f"their names look like {corpus.example}",
         )
     names: dict[str, str] = {}
     for utterance in utterances:

@@ -117,7 +117,7 @@ def make_subset(source: LabelledSource, indices: npt.ArrayLike) -> Subset:
     Raises
     ------
     TrainingError
-        No indices, or one that is no number of a recording.
+        No indices, or one that is not the number of a recording.
     """
     array, n = np.asarray(indices), len(source)
     if array.ndim == 1 and array.dtype.kind == "b" and len(array) == n:

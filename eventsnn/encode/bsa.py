@@ -112,7 +112,7 @@ class BSA:
         Raises
         ------
         SimulationError
-            The signal is no array of finite numbers with two dimensions.
+            The signal is not an array of finite numbers with two dimensions.
         """
         values = check_signal(signal, 2)
         taps = np.array(self.kernel)

@@ -76,7 +76,7 @@ class Delta:
         Raises
         ------
         SimulationError
-            The signal is no array of finite numbers with two dimensions, or has too many thresholds in it.
+            The signal is not a two-dimensional array of finite numbers, or has too many thresholds in it.
         """
         values = check_signal(signal, 2)
         channels, steps = values.shape

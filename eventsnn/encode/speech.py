@@ -83,7 +83,7 @@ class SpeechEncoder:
         if sample_rate not in _STEPS:
             rates = ", ".join(str(rate) for rate in _STEPS)
             raise SimulationError(
-                f"there is no choice of channels for {sample_rate} Hz: resample the sound to one of "
+                f"no channels are defined for {sample_rate} Hz: resample the sound to one of "
                 f"{rates}, or give a SpeechEncoder(Cochlea(sample_rate, step, decimation))"
             )
         return cls(Cochlea(float(sample_rate), _STEPS[sample_rate], sample_rate // 100))

@@ -97,7 +97,9 @@ def parse_name(text: str) -> Name:
         plain, unit = _split_unit(name, plain)
     role = _role(plain)
     if role == "t" and unit is None and bracket is not None:
-        raise EventStreamError(f"field {text.strip()!r}: {bracket!r} is no unit of time; s, ms, us, ns are")
+        raise EventStreamError(
+            f"field {text.strip()!r}: {bracket!r} is not a unit of time; s, ms, us, ns are"
+        )
     return Name(role, plain, unit if role == "t" else None, None if size is None else int(size))
 
 

@@ -98,7 +98,7 @@ class PolarityCode:
             if not any(seen <= code for code in _CODES):
                 among = ", ".join(str(int(value)) for value in sorted(seen - {number}))
                 among = f" among {among}" if among else ""
-                raise PolarityError(at, f"p = {array[at]}{among} is no polarity: {_WHAT}")
+                raise PolarityError(at, f"p = {array[at]}{among} is not a polarity: {_WHAT}")
 
 
 def word_value(text: str) -> int | None:
@@ -114,7 +114,7 @@ def _numbers(array: np.ndarray) -> np.ndarray:
         odd = ~(np.isfinite(array) & (np.rint(array) == array))
         if odd.any():
             at = int(np.argmax(odd))
-            raise PolarityError(at, f"p = {array[at]} is no polarity: {_WHAT}")
+            raise PolarityError(at, f"p = {array[at]} is not a polarity: {_WHAT}")
         return array
     if array.dtype.kind not in "SUO":
         raise PolarityError(0, f"p is of dtype {array.dtype}; numbers or words such as ON, OFF are needed")
@@ -125,7 +125,7 @@ def _numbers(array: np.ndarray) -> np.ndarray:
         if known is None:
             at = int(np.argmax(places == k))
             raise PolarityError(
-                at, f"p = {word[:40]!r} is no polarity; ON and OFF, true and false, 1 and 0 are"
+                at, f"p = {word[:40]!r} is not a polarity; ON and OFF, true and false, 1 and 0 are"
             )
         numbers[k] = known
     return numbers[places]

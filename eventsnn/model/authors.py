@@ -101,7 +101,7 @@ def _read_numbers(path: Path) -> np.ndarray:
     try:
         numbers = np.array(data.split(), dtype=np.float64)
     except ValueError as error:
-        raise NetworkError(f"{path}: is no text file of numbers ({error})") from None
+        raise NetworkError(f"{path}: is not a text file of numbers ({error})") from None
     if not np.isfinite(numbers).all():
         raise NetworkError(f"{path}: number {int(np.argmin(np.isfinite(numbers)))} is not finite")
     return numbers

@@ -21,7 +21,7 @@ def check_classes(classes: Sequence[str] | None, outputs: int) -> tuple[str, ...
     Raises
     ------
     NetworkError
-        More names than neurons, a name that is no text or is empty, or two that are the same.
+        More names than neurons, a name that is empty or not a text, or two that are the same.
     """
     if classes is None:
         return None

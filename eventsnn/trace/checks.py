@@ -50,7 +50,7 @@ def check_crc(told: int, columns: Iterable[np.ndarray], where: str) -> None:
 def check_config(config: Any, network: Network) -> None:
     """Raise DamagedError unless a trace's config names quantities and layers that exist."""
     if not isinstance(config, dict):
-        raise DamagedError("config_json is no table")
+        raise DamagedError("config_json is not a table")
     record, layers = config.get("record"), config.get("potential_layers", [])
     if not isinstance(record, list) or any(option not in schema.RECORD for option in record):
         raise DamagedError(f"config_json: record is {record!r:.60}")
@@ -124,7 +124,7 @@ def check_samples(table: dict[str, np.ndarray], network: Network) -> None:
     if (start < 0.0).any() or (start[1:] < stop[:-1]).any() or not (end >= 0.0).all():
         raise DamagedError("/samples: times overlap or lie before 0")
     if (table["prediction"] >= network.output.neurons).any():
-        raise DamagedError("/samples: a prediction that is no output neuron")
+        raise DamagedError("/samples: a prediction that is not an output neuron")
     if not np.isin(table["exit_reason"], [reason.value.encode() for reason in ExitReason]).all():
         raise DamagedError("/samples: an unknown exit_reason")
     if not np.isin(table["dtype"], [b"float32", b"float64"]).all():
@@ -134,7 +134,7 @@ def check_samples(table: dict[str, np.ndarray], network: Network) -> None:
             for text in np.unique(table[name]).tolist():
                 text.decode("utf-8")
         except UnicodeDecodeError:
-            raise DamagedError(f"/samples/{name} is no text in UTF-8") from None
+            raise DamagedError(f"/samples/{name} is not text in UTF-8") from None
 
 
 def check_sample_crcs(told: np.ndarray, table: dict[str, np.ndarray]) -> None:

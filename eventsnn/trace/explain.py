@@ -160,7 +160,7 @@ def explain(
     Raises
     ------
     TraceError
-        The file is no trace; there is no such sample, layer, neuron or spike; or the spikes come from the
+        The file is not a trace; there is no such sample, layer, neuron or spike; or the spikes come from the
         clocked engine, to which the exact formula does not apply; or the contributions to a spike do not add
         up to its threshold (to 1e-6 of their absolute sum for a float64 run, 1e-3 for float32): then the
         trace is damaged.

@@ -30,7 +30,7 @@ def open_run(
     Raises
     ------
     TraceError
-        The file is no trace, there is no such sample, or a record comes without its network, or it is not
+        The file is not a trace, there is no such sample, or a record comes without its network, or it is not
         all of a simulation.
     """
     if isinstance(source, SpikeRecord):

@@ -198,7 +198,7 @@ def sensitivity(
     Raises
     ------
     TraceError
-        The file is no trace; there is no such sample, layer, neuron or spike; a record without its network;
+        Not a trace; no such sample, layer, neuron or spike; a record without its network;
         spikes on a clock or in float32; spikes that are not of this network and input; a spike that only
         touches its threshold, which has no derivative.
 

@@ -32,7 +32,7 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
     Raises
     ------
     TraceError
-        The file is no trace.
+        The file is not a trace.
     """
     if not isinstance(trace, Trace):
         with Trace(trace) as opened:

@@ -90,7 +90,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     outcome = interrupt_when((folder / "recordings" / "Train").exists, "demo", "--out", folder)
     assert outcome.code == 130
-    assert f"what was made so far is in {folder}; the same command starts anew" in outcome.err
+    assert f"files made so far are in {folder}; the same command starts again" in outcome.err
     assert "Traceback" not in outcome.err
 
 

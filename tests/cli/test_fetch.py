@@ -52,5 +52,5 @@ def test_a_failure_ends_in_one_line_after_the_steps(tonic, tmp_path: Path, capsy
 def test_ctrl_c_says_that_the_same_command_goes_on(tonic, tmp_path: Path, capsys) -> None:
     fake_tonic.NMNIST.fail = "stop-test"
     assert main(["fetch", "NMNIST", "--to", str(tmp_path)]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err
     assert (tmp_path / "NMNIST/train.esp").exists()

@@ -87,7 +87,7 @@ def test_wrong_use(cli: Cli, model: Path, recordings: Path, tmp_path: Path) -> N
     assert "--split is for folders" in outcome.err
     outcome = cli("evaluate", model, "--data", model)
     assert outcome.code == 1
-    assert "is no packed data set; 'eventsnn pack' makes one" in outcome.err
+    assert "is not a packed data set; 'eventsnn pack' makes one" in outcome.err
     assert cli("pack", tmp_path / "nowhere", "--out", file).code == 1
 
 

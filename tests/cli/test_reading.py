@@ -185,10 +185,10 @@ def test_old_spellings_say_what_to_write(cli: Cli, recordings: Path, tmp_path: P
     outcome = cli("convert", path, tmp_path / "a.es", "--from", "nmnist")
     assert outcome.code == 2
     assert (
-        "'nmnist' is no time in milliseconds; for the format of a recording write --format nmnist"
+        "'nmnist' is not a time in milliseconds; for the format of a recording write --format nmnist"
         in outcome.err
     )
-    assert "is no time in milliseconds\n" in cli("info", path, "--from", "soon").err
+    assert "is not a time in milliseconds\n" in cli("info", path, "--from", "soon").err
 
 
 def test_a_part_of_a_recording(cli: Cli, recordings: Path, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_without_a_network_it_says_what_to_do_and_goes_on_with_it(tonic, tmp_pat
     assert got.value.steps == [
         "The data set's page: https://example.org/n-mnist",
         f"Download https://example.org/test.zip and save it as {archive}, without unpacking it.",
-        f"Then the same command goes on with it: eventsnn fetch NMNIST --to {tmp_path}",
+        f"Then the same command continues with it: eventsnn fetch NMNIST --to {tmp_path}",
         f"Train with: {training_command('NMNIST', tmp_path / 'NMNIST')}",
     ]
     archive.write_bytes(b"by hand")

@@ -84,7 +84,7 @@ def test_folders_that_are_no_data_set(tmp_path):
     with pytest.raises(EventFileError, match="no label folders"):
         NMNIST(tmp_path / "0")
     make_tree(tmp_path, ["20240101/a.bin"])
-    with pytest.raises(EventFileError, match="'20240101' is no class number: larger than 65535"):
+    with pytest.raises(EventFileError, match="'20240101' is not a class number: larger than 65535"):
         NMNIST(tmp_path)
     with pytest.raises(TrainingError, match="bad_files must be one of error, skip: got 'ignore'"):
         NMNIST(tmp_path, bad_files="ignore")

@@ -160,8 +160,8 @@ def flip(data, at):
 @pytest.mark.parametrize(
     ("damage", "text"),
     [
-        (lambda data: b"", "byte 0: is no packed data set; 'eventsnn pack' makes one"),
-        (lambda data: b"\x89HDF\r\n\x1a\n" + data[8:], "byte 0: is no packed data set"),
+        (lambda data: b"", "byte 0: is not a packed data set; 'eventsnn pack' makes one"),
+        (lambda data: b"\x89HDF\r\n\x1a\n" + data[8:], "byte 0: is not a packed data set"),
         (lambda data: data[:30], "byte 0: the header is damaged; pack the data set again"),
         (lambda data: flip(data, 13), "byte 0: the header is damaged"),
         (lambda data: data[:-1], "bytes and should have"),

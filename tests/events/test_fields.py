@@ -183,7 +183,7 @@ def test_polarities_come_in_parts() -> None:
     code = PolarityCode()
     assert code.convert([1, 1]).tolist() == [1, 1]
     assert code.convert([-1, 1]).tolist() == [0, 1]
-    with pytest.raises(PolarityError, match="p = 0 among -1, 1 is no polarity"):
+    with pytest.raises(PolarityError, match="p = 0 among -1, 1 is not a polarity"):
         code.convert([1, 0])
     code = PolarityCode()
     assert code.convert([2, 1]).tolist() == [1, 0]
@@ -201,8 +201,8 @@ def test_polarities_come_in_parts() -> None:
         ([1, 3], "p = 3 among 1"),
         ([0.5], r"p = 0\.5"),
         ([np.nan], "p = nan"),
-        (["up", "sideways"], "'sideways' is no polarity"),
-        (np.array([2**63], np.uint64), "is no polarity"),
+        (["up", "sideways"], "'sideways' is not a polarity"),
+        (np.array([2**63], np.uint64), "is not a polarity"),
         ([1j], "dtype complex128"),
     ],
 )

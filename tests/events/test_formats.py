@@ -222,7 +222,7 @@ def test_tables_of_text(data: bytes, columns: str | None, cuts: list[int]) -> No
         (b"t,x\n1.5,2\n", None, "t = 1.5 is not a whole number.*columns"),
         (b"t,x\n9,2\n1,2\n", None, "time runs backwards: event 1 at 1 us"),
         (b"t,x\n9,nan\n", None, "byte 4: the line '9,nan' is not 2 numbers"),
-        (b"t,x\n", "t[h],x", "'h' is no unit of time; s, ms, us, ns are"),
+        (b"t,x\n", "t[h],x", "'h' is not a unit of time; s, ms, us, ns are"),
         (b"", None, "the file is empty"),
     ],
 )

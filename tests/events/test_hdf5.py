@@ -133,7 +133,7 @@ def test_units_in_names_and_columns(tmp_path: Path) -> None:
     assert (read(tmp_path / "c.h5").events["t"] - 1_600_000_000_000_000).tolist() == T.tolist()
     with h5py.File(tmp_path / "c.h5", "a") as file:
         file["events"].attrs["time_unit"] = "frames"
-    with pytest.raises(EventFileError, match="time_unit = 'frames' is no unit of time"):
+    with pytest.raises(EventFileError, match="time_unit = 'frames' is not a unit of time"):
         read(tmp_path / "c.h5")
 
 

@@ -56,7 +56,7 @@ def test_empty_stream_is_legal():
             r"event 1: x = 4 is outside 0\.\.3 of sensor_size \(4, 3, 2\); give the sensor_size",
         ),
         ({"y": [1, 0, -1]}, r"event 2: y = -1 is outside 0\.\.2"),
-        ({"p": [0, 2, 1]}, r"event 1: p = 2 among 0 is no polarity"),
+        ({"p": [0, 2, 1]}, r"event 1: p = 2 among 0 is not a polarity"),
         ({"y": [1, 0, 3], "x": [0, 4, 1]}, r"event 1: x = 4"),
         ({"x": [2**16, 0, 1]}, r"event 0: x = 65536 is outside"),
         ({"t": [5.0, 5.5, 20.0]}, r"event 1: t = 5\.5 is not a whole number .*multiply seconds by 1e6"),

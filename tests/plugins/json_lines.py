@@ -16,7 +16,7 @@ def open_json_lines(path, *, sensor=(8, 8, 2), limit=None):
                 streams.append(EventStream.from_arrays(*columns, sensor_size=sensor))
                 labels.append(recording["label"])
             except (ValueError, KeyError, TypeError) as error:
-                raise EventFileError(path, f"line {number} is no recording: {error}") from None
+                raise EventFileError(path, f"line {number} is not a recording: {error}") from None
     return ListDataset(streams[:limit], labels[:limit])
 
 

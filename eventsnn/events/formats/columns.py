@@ -63,7 +63,7 @@ class Columns:
         except EventStreamError as error:
             raise EventFileError(path, f"columns {text!r}: {error}") from None
         if columns is None:
-            raise EventFileError(path, f"columns {text!r} are no columns of events; {HOW}")
+            raise EventFileError(path, f"columns {text!r} are not columns of events; {HOW}")
         return columns
 
     @property
@@ -77,7 +77,7 @@ def to_whole(
 ) -> np.ndarray:
     """Numbers as int64, times from `unit` to microseconds, for a file.
 
-    Raises EventFileError for what is no number, too large, or (without a unit) not whole.
+    Raises EventFileError for a value that is not a number, is too large, or (without a unit) not whole.
     """
     try:
         return whole_numbers(name, values, unit)

@@ -179,7 +179,7 @@ class HDF5Reader:
             text = text.decode("latin-1") if isinstance(text, bytes) else str(text)
             unit = parse_unit(text)
             if unit is None and name != "units":
-                raise EventFileError(self._path, f"{name} = {text[:40]!r} is no unit of time; {HINT}")
+                raise EventFileError(self._path, f"{name} = {text[:40]!r} is not a unit of time; {HINT}")
             if unit is not None:
                 return unit
         if self._events.unit is not None:

@@ -84,7 +84,7 @@ class Reservoir(Dense):
             check_number(self.owner, what, value)
             if value > 1:
                 raise NetworkError(f"{self.owner}: {what} must not be above 1, got {value!r}")
-        # Beyond these the square of a distance on the grid, divided by this one's, is no number any more.
+        # Beyond these the square of a distance on the grid, divided by this one's, overflows.
         check_number(self.owner, "distance", self.distance, minimum=1e-6, maximum=1e12)
         check_number(self.owner, "recurrent_weight", self.recurrent_weight, maximum=LARGEST_DRAWN)
         check_time(self.owner, "recurrent_delay", self.recurrent_delay)
