@@ -26,11 +26,11 @@ BOXES: dict[str, tuple[float, float, float, float, str, str, str]] = {
     "events": (3.6, 6.3, 2.0, 1.0, SIMULATE, "events/", "formats/ decode\nEventStream"),
     "encode": (3.6, 4.8, 2.0, 1.0, SIMULATE, "encode/", "encoders, cochlea,\nsimulated camera"),
     "simulate": (6.5, 6.3, 2.3, 1.0, SIMULATE, "simulate/", "engines: queue, windows,\nsweep, clocked, twin"),
-    "trace": (9.4, 6.3, 2.0, 1.0, SIMULATE, "trace/", "SpikeRecord, HDF5,\nexplain"),
-    "results": (11.9, 6.3, 1.6, 1.0, FILE, "results", "spikes, pictures,\nexplanations"),
+    "trace": (9.4, 6.3, 2.0, 1.0, SIMULATE, "trace/", "SpikeRecord, HDF5,\nexplanations"),
+    "results": (11.9, 6.3, 1.6, 1.0, FILE, "results", "spikes, pictures,\naccuracy"),
     "data": (3.6, 3.0, 2.0, 1.0, LEARN, "data/", "labelled sets,\naugmentation"),
     "train": (6.5, 3.0, 2.3, 1.0, LEARN, "train/", "mini-batches, epochs,\ncheckpoints, accuracy"),
-    "learn": (9.4, 3.0, 2.0, 1.0, LEARN, "learn/", "HM2-BP: errors,\nS-PSPs, gradients"),
+    "learn": (9.4, 3.0, 2.0, 1.0, LEARN, "learn/", "rules, heads,\noptimisers"),
     "model": (6.5, 4.65, 2.3, 0.9, SIMULATE, "model/", "layers, weights, model file"),
     "kernels": (4.6, 1.2, 3.6, 0.9, CHECK, "cython_ext/", "compiled kernels, imported as eventsnn._ext"),
     "twins": (9.3, 1.2, 3.6, 0.9, CHECK, "reference/", "the same kernels in readable Python"),
@@ -92,7 +92,7 @@ def main() -> None:
     draw_arrow(axes, (4.6, 3.0), (5.35, 3.0), "batches")
     draw_arrow(axes, (7.65, 3.15), (8.4, 3.15), "spikes")
     draw_arrow(axes, (8.4, 2.85), (7.65, 2.85))
-    axes.text(8.03, 2.74, "gradients", ha="center", va="top", fontsize=8, color=INK)
+    axes.text(8.03, 2.74, "errors, steps", ha="center", va="top", fontsize=8, color=INK)
     draw_arrow(axes, (6.5, 3.5), (6.5, 4.2), "new weights")
     draw_arrow(axes, (6.4, 1.2), (7.5, 1.2), "same results", style="<->")
     axes.text(4.6, 1.78, "integrate, decode, update", ha="center", fontsize=8, color=INK)
