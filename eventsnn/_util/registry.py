@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from operator import attrgetter
 from typing import Any, Generic, TypeVar, cast
@@ -93,6 +93,9 @@ class Registry(Generic[T]):
     def values(self, others: bool = True) -> tuple[T, ...]:
         """All entries, those of other packages last; without `others` those of `known`."""
         return tuple(self.get(name) for name in (self.names() if others else self.known))
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.values())
 
     def _load(self, point: Any) -> Any:
         """Import the object of an entry point; the error names the package."""
