@@ -144,7 +144,7 @@ CHECKSUM = "crc32"
 """Attribute of a group: CRC-32 of all else in it."""
 
 _DEFLATE = 1100  # gzip makes data smaller by a factor of 1032 at most
-_FILLED = 1 << 16  # bytes; rows that were never written are zeros, such as the first of a pointer
+_FILLED = 1 << 16  # bytes; rows that were never written are zeros, for instance the first row of pointers
 _DEEPEST = 32
 
 

@@ -53,7 +53,7 @@ def _take(path: Path, failure: Callable[[str], Exception]) -> int:
     while True:
         try:
             descriptor = os.open(path, _FLAGS, 0o666)
-        except OSError:  # whoever writes here will say what is wrong
+        except OSError:  # the writer will raise the reason
             return -1
         try:
             busy = not _lock(descriptor)
@@ -62,11 +62,11 @@ def _take(path: Path, failure: Callable[[str], Exception]) -> int:
                     os.ftruncate(descriptor, 0)
                     os.write(descriptor, f"{os.getpid()}\n".encode())
                 return descriptor
-        except FileNotFoundError:  # its owner has just removed it: what is locked is no longer the lock
+        except FileNotFoundError:  # its owner has just removed it: this descriptor is no longer the lock
             busy = False
         owner = b""
         if busy:
-            with suppress(OSError):  # Windows lets nobody read what is locked
+            with suppress(OSError):  # Windows lets nobody read a locked file
                 owner = os.read(descriptor, 20).strip()
         os.close(descriptor)
         if busy:

@@ -26,7 +26,7 @@ def default_threads() -> int:
     """``OMP_NUM_THREADS`` if it is set, else the processors this process may use; at most `MOST_THREADS`."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and asked.strip("0"):
-        # A number of thousands of digits is no number to Python.
+        # Python refuses to convert a number of thousands of digits.
         return min(int(asked), MOST_THREADS) if len(asked) < 10 else MOST_THREADS
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

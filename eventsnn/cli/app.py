@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done; 1 failed; 2 wrong use; 130 stopped by Ctrl-C; 143 by SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):
-        # Names of files may hold bytes that are no UTF-8; a strict terminal would end the command there.
+        # Names of files may contain bytes that are not UTF-8; a strict terminal would raise an error.
         if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from eventsnn.model import Network
     from eventsnn.trace import Explanation
 
-MARK = "demo.json"  # tells a folder of ours, which may be made anew, from anybody else's
+MARK = "demo.json"  # marks a folder of the demo, which may be overwritten
 SMALL_LIMIT = 300  # recordings per part with --small
 SMALL_EPOCHS = 6
 

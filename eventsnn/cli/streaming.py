@@ -90,7 +90,7 @@ class Run:
         self.trace: TraceWriter | None = None
         self.source: Recording | None = None  # of a run that is not live
         self.late = 0
-        self.last: SpikeRecord | None = None  # of a run that has come to its end
+        self.last: SpikeRecord | None = None  # of a run that has ended
         self.spikes = (
             None if settings.spikes is None else SpikeText(settings.spikes, keep=_kept(settings, saved))
         )
@@ -237,7 +237,7 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
     """
     start = time.perf_counter()
     with ExitStack() as stack:
-        # Everything that can be wrong with the arguments comes before the files that are written.
+        # All arguments are checked before any file is written.
         if not settings.live and settings.save_state is None:
             chosen = Settings(settings.dtype, settings.step_ms, in_parts=True)
             ENGINES.get(settings.engine).limits(network, chosen, settings.t_stop, np.empty(0))
@@ -273,7 +273,7 @@ def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
     settings = run.settings
     interrupted = False
     try:
-        # A live source takes all that has come whenever it is asked; decoding ahead would only make it wait.
+        # A live source returns everything that has arrived when asked; a prefetch would only delay it.
         with nullcontext(parts) if settings.live else Prefetch(parts) as coming:
             for part in coming:
                 with hold_interrupts():

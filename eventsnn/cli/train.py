@@ -197,7 +197,7 @@ def train(
         raise Interrupted(_describe_kept(out)) from None
     finally:
         if temporary:
-            with suppress(OSError):  # of a run that did not come to its first checkpoint nothing is left
+            with suppress(OSError):  # a run without a checkpoint leaves nothing
                 out.rmdir()
     _write_command(out)
     note_skipped([*data.skipped, *(valid_data.skipped if valid_data is not None else [])])

@@ -107,7 +107,7 @@ class TonicDataset(Sliceable):
             self.labels = numbers.astype(np.int64)
             self.classes = tuple(str(name) for name in names)
         self.paths = [f"{type(dataset).__name__}[{index}]" for index in range(len(dataset))]
-        self.skipped: list[tuple[str, str]] = []  # bad recordings of such a sequence always raise
+        self.skipped: list[tuple[str, str]] = []  # bad recordings of a sequence always raise
 
     def __len__(self) -> int:
         return len(self.paths)

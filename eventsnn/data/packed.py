@@ -153,7 +153,7 @@ class Packed(FileSource):
         for index in indices[~self._checked[indices]].tolist():
             start, end = self._starts[index : index + 2].tolist()
             if not self._is_sound(index, os.pread(self._file, end - start, start)):
-                return None  # `stream` says what is wrong, and with which
+                return None  # `stream` raises the reason, naming the recording
         return read_words(self._file, self._starts[indices], self._starts[indices + 1])
 
     def _is_sound(self, index: int, data: bytes) -> bool:

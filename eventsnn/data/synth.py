@@ -149,7 +149,7 @@ def _record_all(
                 if progress is not None:
                     progress(1)
         except BaseException:
-            # Also on Ctrl-C: drop what has not begun, or leaving the pool would wait for all of it.
+            # Also on Ctrl-C: drop tasks that have not begun, or leaving the pool would wait for all of them.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -28,7 +28,7 @@ class LossCounter:
     def __init__(self) -> None:
         self.dropped = 0
         self._expected = 0
-        self._gaps: deque[tuple[int, int]] = deque(maxlen=MOST_GAPS)  # [first, end) of what is missing
+        self._gaps: deque[tuple[int, int]] = deque(maxlen=MOST_GAPS)  # [first, end) of the missing events
         self._recent: deque[tuple[int, int]] = deque(maxlen=RECENT)
 
     def take(self, number: int, events: int, data: bytes) -> bool:

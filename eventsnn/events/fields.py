@@ -168,7 +168,7 @@ def find_fields(names: Sequence[str], *, remedy: str) -> Fields | None:
     place: dict[str, int] = {}
     for role in "txyp":
         positions = [k for k, name in enumerate(parsed) if name.role == role]
-        # Of several names, the letter itself is what is meant.
+        # Of several names for one role, the letter itself wins.
         exact = [k for k in positions if parsed[k].plain == role]
         if len(positions) > 1 and len(exact) != 1:
             both = " and ".join(repr(names[k].strip()) for k in positions[:2])

@@ -217,7 +217,7 @@ class UDPSource:
         while len(parts) <= MOST_DATAGRAMS:
             try:
                 parts.append(self.decode(self._socket.recv(1 << 16)))
-            except OSError:  # no more, or closed
+            except OSError:  # no datagram left, or closed
                 break
         events = np.concatenate(parts)
         return events[np.argsort(events["t"], kind="stable")]

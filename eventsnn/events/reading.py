@@ -40,7 +40,7 @@ class ReadingFields(TypedDict, total=False):
     downsample: int
 
 
-# In experiment files and on the command line; "from" is no name of a Python argument.
+# In experiment files and on the command line; "from" cannot be the name of a Python argument.
 TABLE_NAMES = {"t_from": "from", "t_until": "until"}
 _FIELD_NAMES = {text: name for name, text in TABLE_NAMES.items()}
 

@@ -69,7 +69,7 @@ class Recording:
         self.origin_us: int | None = None
         self._whole = self._reader.sensor
         if self._whole is None and self._region.crop is not None:
-            self._whole = (*self._region.crop[2:], self._polarities)  # what lies beyond is left out
+            self._whole = (*self._region.crop[2:], self._polarities)  # events beyond it are left out
         try:
             self._check_choices()
             if self._whole is not None:

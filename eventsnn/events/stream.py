@@ -128,7 +128,7 @@ class EventStream:
         polarity: then one of them may be it. A pandas table will do as well. The array is copied. For
         `sensor_size` and the errors raised see `from_arrays`.
         """
-        # pandas' tables are no arrays of fields, but make one.
+        # pandas' tables are not arrays of fields, but can be converted to one.
         events = np.asarray(array.to_records(index=False) if hasattr(array, "to_records") else array)
         names = events.dtype.names or ()
         fields_by_role = find_fields(

@@ -87,7 +87,7 @@ class Unpacked:
 
     def _unzip(self) -> None:
         """Unpack the only file of an archive, or the one that ``stream`` chooses."""
-        read_bytes(self._shown, 1)  # says so where there is no such file
+        read_bytes(self._shown, 1)  # raises the error for a missing file
         with zipfile.ZipFile(self._shown) as archive:
             names = [entry.filename for entry in archive.infolist() if not _is_stray(entry)]
             if not names:

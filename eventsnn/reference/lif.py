@@ -29,7 +29,7 @@ CLOSE = 64.0
 # those of y^3 / sqrt(1 - 2 x), to which the third derivative's share of the root is in proportion.
 SHORT = 0.1875
 # Up to `NEAR` of the faster time constants the propagators are taken from `TERMS` terms of their Taylor
-# series: what is left out is below 2^-51 of it.
+# series: the remainder is below 2^-51 of it.
 TERMS = 10
 NEAR = 0.125
 # A double root halves the distance each step; 200 steps are out of reach.
@@ -188,7 +188,7 @@ def _guess(c: Constants, gap: float, slope: float, i0: float) -> tuple[float, bo
             return d, False
         d = 2.0 * gap / (slope + math.sqrt(square))
         share = third * (d * d) / (6.0 * math.sqrt(square))
-    # Where the share is no small thing, it means nothing.
+    # Beyond a small share the expansion is invalid.
     return d * (root - (share if share < 0.25 else 0.25)), True
 
 

@@ -124,7 +124,7 @@ def _pass_down(
     before = int(earlier[-1]) if earlier.size else None
     r = float(times[before]) + lif.refractory if before is not None else 0.0
     decay = math.exp(-(t - r) / lif.tau_m)
-    kept = decay if before is not None else 0.0  # what is left of V(r)
+    kept = decay if before is not None else 0.0  # the remaining share of V(r)
 
     incoming = [(n, s) for n, s in enumerate(synapses) if s.target == number]
     arriving = [trains[s.source].times + s.delay for _, s in incoming]

@@ -24,7 +24,7 @@ from eventsnn.reference.lif import CANDIDATE, Constants, after_refractory, const
 
 # k (a - b) loses digits as k grows; beyond this the product form is used.
 GAIN_LIMIT = 64.0
-# Of a time constant: a window's length at most. In longer ones more neurons seem to come near their
+# Largest length of a window, in time constants. In longer ones more neurons seem to come near their
 # threshold, shorter ones are more; measured. Anything up to 1 would be right.
 FRACTION = 0.25
 
@@ -165,7 +165,7 @@ class WindowsTwin:
         """
         self.given += zip(given[0].tolist(), given[1].tolist(), strict=True)
         self._run(horizon, stop)
-        # Of the next window, which may see more arrivals, what comes before the horizon is certain.
+        # The next window may see more arrivals; its spikes before the horizon are certain.
         ahead = copy.deepcopy(self)
         if horizon < math.inf:
             ahead._run(self.now + self.length, min(stop, math.nextafter(horizon, -math.inf)))
@@ -312,7 +312,7 @@ def _follow(
             if not t < later:
                 break
             if t > stop:
-                return fired  # of what comes then nothing is wanted, the state neither
+                return fired  # later spikes are not needed, and neither is the state
             if fired and t == fired[-1]:
                 raise OverflowError(f"neuron {n} fires again at {t!r} ms, the instant it fired at")
             fired.append(t)

@@ -95,7 +95,7 @@ class BackwardLayer:
         after = self._previous >= 0
         self._reset = np.where(after, self.times[self._previous] + self.lif.refractory, 0.0)
         self._decay = np.exp(-(self.times - self._reset) / self.lif.tau_m)
-        self._kept = np.where(after, self._decay, 0.0)  # what is left of V(r)
+        self._kept = np.where(after, self._decay, 0.0)  # the remaining share of V(r)
 
     def _solve(self, synapses: Synapses) -> None:
         """u' of every spike, its derivative with respect to r, and how well it solves its equation."""

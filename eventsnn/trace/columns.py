@@ -28,7 +28,7 @@ class GrowingColumns:
         self._file, self._columns = file, tuple(columns)
         self._dtypes = {column.path: column.dtype for column in self._columns}
         self._covers = {column.path: column.covers for column in self._columns if column.covers}
-        # Of what was put into each column since its last checksum.
+        # CRC-32 of the data appended to each column since its last checksum.
         self._crcs: dict[str, int] = dict.fromkeys(self._dtypes, 0)
         self._pending: dict[str, list[np.ndarray]] = {column.path: [] for column in self._columns}
         self._pending_bytes = 0

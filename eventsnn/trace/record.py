@@ -19,7 +19,7 @@ class ExitReason(enum.Enum):
 
     QUIET = "quiet"  # ran without an end until no neuron could fire any more
     T_STOP = "t_stop"  # ran to the time asked for
-    PART = "part"  # a part of a run that goes on; everything before `SpikeRecord.t_end` is complete
+    PART = "part"  # a part of a run that continues; everything before `SpikeRecord.t_end` is complete
     INTERRUPTED = "interrupted"  # stopped by the user; everything before `SpikeRecord.t_end` is complete
 
 

@@ -45,7 +45,7 @@ _DAVIS_SIZES = (
 def parse_hash_header(head: bytes, whole: bool) -> int | None:
     """Number of bytes of the lines that begin with ``#``; None if more bytes are needed.
 
-    The first record may begin with the byte of ``#`` too: a line with control characters is no line.
+    The first record may begin with the byte of ``#`` too: a line with control characters is data.
     """
     at = 0
     while head[at : at + 1] == b"#":

@@ -81,7 +81,7 @@ class AEDAT4Reader:
             return function(*arguments)
         except (KeyboardInterrupt, SystemExit, StopIteration, MemoryError):
             raise
-        except BaseException as error:  # a panic of the library is no Exception
+        except BaseException as error:  # a panic of the library is not an Exception
             raise EventFileError(self._path, f"damaged AEDAT 4 file ({error}){_advice()}") from None
 
     @property

@@ -60,7 +60,7 @@ def halves_are_swapped(head: bytes) -> bool | None:
     if "endianness=little" in header.fields.get("format", ""):
         return False
     words = np.frombuffer(head, "<u4", (len(head) - header.size) // 8 * 2, header.size).reshape(-1, 2)
-    # Half the bit patterns of a mask of pixels are no type; one such word decides.
+    # Half the bit patterns of a mask of pixels are not a type of word; one of them is enough to decide.
     fits = [len(words) > 0 and bool(np.isin(words[:, half] >> 28, _TYPES).all()) for half in (0, 1)]
     return None if fits[0] == fits[1] else fits[0]
 

@@ -211,7 +211,7 @@ def _check_heap(path: str | os.PathLike[str], file: BinaryIO, start: int) -> Non
     place, end = start + _HEAP.size, start + size
     while place + _OBJECT.size <= end:
         number, _, length = _unpack(path, file, _OBJECT, place)
-        # Object 0 is what is free, its head included; others are padded to 8 bytes.
+        # Object 0 is the free space, its head included; others are padded to 8 bytes.
         taken = length if number == 0 else _OBJECT.size + (length + 7) // 8 * 8
         if taken < _OBJECT.size or place + taken > end:
             text = f"an object of {length} bytes in the {end - place} left of a heap: damaged"
@@ -238,5 +238,5 @@ def holds(head: bytes, path: str, name: str) -> Match:
     try:
         with h5py.File(path, "r") as file:
             return Match.CONTENT if isinstance(file.get(name), h5py.Dataset) else Match.NO
-    except Exception:  # damaged; whoever opens it says how
+    except Exception:  # damaged; opening it later raises the reason
         return Match.NO

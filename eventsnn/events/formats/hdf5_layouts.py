@@ -26,7 +26,7 @@ _ROWS = 1 << 16
 _COLUMNS = {3, 4, 5, 6}
 """How many a table of events may have."""
 _ORDERS = (("x", "y", "t", "p"), ("t", "x", "y", "p"))
-# Rows of other things, such as triggers and indices, have a time and a number as well.
+# Rows of triggers or indices have a time and a number as well.
 _NO_ADDRESSES = ("id", "ids", "i", "gid", "gids")
 _ESIM = {"xs", "ys", "ts", "ps"}
 _REMEDY = "rename it to p (in Python: h5py.File(..., 'a').move(old, new))"

@@ -10,7 +10,7 @@ from eventsnn.errors import EventFileError
 from eventsnn.events.stream import SensorSize
 
 _LONGEST_LINE = 4096
-# Headers of older cameras say no more than the program that drove them, which knew one sensor.
+# Headers of older cameras name only the program that drove them, which supported a single sensor.
 _PLUGINS = (
     *(("genx320", (320, 320, 2)), ("gen31", (640, 480, 2)), ("gen3", (640, 480, 2))),
     *(("gen41", (1280, 720, 2)), ("gen4", (1280, 720, 2)), ("imx636", (1280, 720, 2))),

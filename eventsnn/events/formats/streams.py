@@ -92,7 +92,7 @@ def choose_stream(
     if not matching and str(chosen).isdecimal():
         matching = [stream for stream in streams if stream.number == int(chosen or 0)]
     if not matching and chosen is not None:
-        # A side or a camera stands for the only stream that lies in a group of this name.
+        # The name of a side or a camera means the only stream in a group of this name.
         inside = f"/{str(chosen).strip('/')}/"
         matching = [stream for stream in streams if inside in f"/{stream.name.strip('/')}/"]
     if len(matching) == 1:

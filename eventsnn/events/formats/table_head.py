@@ -329,7 +329,7 @@ def _dialects(row: str) -> list[Dialect]:
     """Ways to divide a row, the likeliest first."""
     dialects = [Dialect(mark, comma=mark != "," and "," in row) for mark in ";\t|," if mark in row]
     if "," in row and len(row.split()) > 1 and not re.search(r"(?<!\d),|,(?!\d)", row):
-        dialects.insert(0, Dialect(blanks=True, comma=True))  # every comma stands between digits
+        dialects.insert(0, Dialect(blanks=True, comma=True))  # every comma is between digits
     return [*dialects, LOOSE]
 
 

@@ -177,7 +177,7 @@ class TextDecoder:
             for name in "xy"
         )
         p = values.get("p", np.zeros(n, np.uint8))
-        # Times of many digits come as whole microseconds already.
+        # Times of many digits are whole microseconds already.
         unit = None if "exact" in values else columns.unit
         return self._gate.admit(to_whole(self.path, "t", values["t"], unit), x, y, p, unit="event")
 
@@ -231,7 +231,7 @@ class TextDecoder:
         if any((values[role] < _END_OF_LINE / 2).any() for role in "txy" if role in values):
             return None  # a word where a number should be
         if not whole and len(table) and np.abs(values["t"]).max() >= _EXACT:
-            return None  # as a float, such a time is not exact
+            return None  # a float cannot hold this time exactly
         if whole and "p" in values and (values["p"] == _LARGEST).any():
             return None  # 2^64 - 1, which int64 cannot hold
         if "p" in values:
