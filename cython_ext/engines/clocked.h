@@ -17,13 +17,15 @@ typedef struct {
     int32_t positions; /* patches; blocks of a dense layer */
     int32_t width;     /* neurons of a position, padded */
     int32_t channels;  /* neurons of a position; of a dense layer all neurons */
-    int32_t rows;      /* inputs of a neuron: weights are [rows][width], dense ones [positions][rows][width] */
+    int32_t rows;      /* inputs of a neuron: weights are [rows][width], dense ones [positions][rows][width];
+                        * that of the bias neuron, if there is one, is the last */
     int32_t area;      /* cells of a patch; 1 of a dense layer */
     int32_t source_width, source_channels; /* numbering of the source: cell * source_width + channel */
     int64_t source_size;                   /* of the numbering */
-    const int32_t *ptr, *patch, *offset;   /* patches that a cell is in, and where in them; NULL if dense */
+    const int32_t *ptr, *patch, *offset;   /* patches that a cell is in, and where in them; NULL if dense. The bias
+                                            * neuron is the cell after the last, and seen as the cell after a patch */
     const int32_t* cells;                  /* (positions, area) cell, -1 beyond the edge; NULL if dense */
-    const int32_t *row_of, *id_of;         /* row of a source neuron, source neuron of a row; dense only */
+    const int32_t *row_of, *id_of;         /* row of a source neuron (-1: none), source neuron of a row; dense only */
     const float* weights;                  /* NULL of a pooling layer */
     float threshold;                       /* fires above it */
     float tau_m, tau_s, lateral;

@@ -70,6 +70,7 @@ TARGET static void NAME(deliver)(const clocked_layer_t* l, float* current, const
     } else {
         const int64_t block = (int64_t)l->rows * width;
         for (int64_t s = 0; s < n; ++s) {
+            if (l->row_of[ids[s]] < 0) continue; /* the bias neuron, of a layer without biases */
             const float* row = l->weights + (int64_t)l->row_of[ids[s]] * width;
             for (int32_t p = 0; p < l->positions; ++p, row += block)
                 NAME(add_row)(current + (int64_t)p * width, row, 32 / CLOCK_LANES);

@@ -378,10 +378,6 @@ class Network:
                 raise NetworkError(f"connection {connection.key!r}: {error}") from None
             found.append(Projection(connection.key, source, target, float(connection.delay)))
         for n, layer in enumerate(self.layers):
-            if self.input.has_bias and layer.shares_weights:
-                raise NetworkError(
-                    f"input: bias_interval is for networks of dense layers, and {layer.name!r} is none"
-                )
             found += layer.inner_projections(n)
         return tuple(found)
 

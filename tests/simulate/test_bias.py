@@ -115,10 +115,6 @@ def test_number_of_weights_and_file(tmp_path) -> None:
 def test_refusals() -> None:
     with pytest.raises(NetworkError, match="bias_interval must be a finite number >= 0, got -1"):
         Input(3, bias_interval=-1)
-    with pytest.raises(
-        NetworkError, match="bias_interval is for networks of dense layers, and 'conv' is none"
-    ):
-        Network(Input(6, 6, bias_interval=1.0), es.Conv(2, 3), Dense(2))
     network = make_network(2.5)
     with pytest.raises(SimulationError, match="input neuron 5; the network has 5"):
         es.simulate(network, ([1.0], [5]))

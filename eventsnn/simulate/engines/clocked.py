@@ -20,7 +20,6 @@ from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedLink
 from eventsnn.errors import NetworkError
 from eventsnn.model import Layer, Network, Projection
 from eventsnn.model.bias import spike_times
-from eventsnn.model.layers.geometry import Geometry
 from eventsnn.model.settings import DEFAULT_STEP_MS, check_step
 from eventsnn.model.steps import (
     check_length,
@@ -131,19 +130,18 @@ class ClockedNetwork:
                 self.kernels[str(layer.name)][:, : layer.channels] = self._shared(layer)
 
     def _shared(self, layer: Layer) -> np.ndarray:
-        """Weights (rows, channels) of a convolution, rows as in `kernels`."""
-        channels, sources = layer.channels, layer.known_source[0]
+        """Shared weights (rows, channels), rows as in `kernels`."""
         if self.blocks is None:
             flat = layer.shared_weights(self.network.weights.get(str(layer.name))).T
         else:
-            flat = np.concatenate(list(self.blocks[str(layer.name)]), axis=1)[:, :channels]
-        return np.asarray(flat.reshape(sources, -1, channels).transpose(1, 0, 2).reshape(-1, channels))
+            flat = np.concatenate(list(self.blocks[str(layer.name)]), axis=1)[:, : layer.channels]
+        return np.asarray(flat[_input_order(layer)])
 
     def to_blocks(self, layer: Layer, rows: np.ndarray) -> np.ndarray:
         """Rows as in `kernels` in the layout (blocks, pre, WIDTH) of packed weights."""
-        channels, sources = layer.channels, layer.known_source[0]
-        flat = rows[:, :channels].reshape(-1, sources, channels).transpose(2, 1, 0).reshape(channels, -1)
-        packed = np.zeros((block_count(channels), flat.shape[1], WIDTH), np.float32)
+        flat = np.empty((layer.channels, layer.inputs), np.float32)
+        flat[:, _input_order(layer)] = rows[:, : layer.channels].T
+        packed = np.zeros((block_count(layer.channels), layer.inputs, WIDTH), np.float32)
         pack(flat, packed)
         return packed
 
@@ -232,9 +230,9 @@ class ClockedNetwork:
 
     def _dense(self, layer: Layer, source: Layout) -> ClockedLayer:
         blocks = block_count(layer.neurons)
-        # The bias neuron is the source's last in either numbering.
-        bias = int(self.network.input.has_bias)
-        rows, size = source.neurons + bias, source.size + bias
+        # The bias neuron is the source's last in either numbering; a layer without biases has no row for it.
+        rows, size = layer.inputs, source.size + self.network.input.has_bias
+        bias_row = source.neurons if layer.has_bias else -1
         if self.blocks is None:
             weights = aligned_zeros((blocks, rows, WIDTH), np.float32)
             pack(_full(self.network.weights[str(layer.name)]), weights)
@@ -248,7 +246,7 @@ class ClockedNetwork:
             _NONE,
             _NONE,
             _NONE,
-            np.append(source.names, np.int32(source.neurons))[:size],
+            np.append(source.names, np.int32(bias_row))[:size],
             np.append(source.ids, np.int32(source.size))[:rows],
             weights.reshape(-1),
             [],
@@ -257,7 +255,7 @@ class ClockedNetwork:
     def _spatial(self, layer: Layer, layout: Layout, source: Layout) -> ClockedLayer:
         geometry, kind = layer.geometry, "pool" if _sums_windows(layer) else "conv"
         weights = np.empty(0, np.float32)
-        rows = geometry.area * source.channels
+        rows = layer.inputs
         if kind == "conv":
             kernel = self.kernels[str(layer.name)] = aligned_zeros((rows, layout.width), np.float32)
             weights = kernel.reshape(-1)
@@ -267,7 +265,7 @@ class ClockedNetwork:
             return ClockedLayer(
                 np.array([*numbers, source.width, source.channels, source.size]),
                 *_constants(layer, self.step_ms),
-                *_table_of(geometry, first, last),
+                *_table_of(layer, first, last),
                 np.ascontiguousarray(geometry.cells[first:last].ravel(), np.int32),
                 _NONE,
                 _NONE,
@@ -282,12 +280,26 @@ class ClockedNetwork:
         return make(0, layout.cells, parts)
 
 
-def _table_of(geometry: Geometry, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`Geometry.table` of the patches first, ..., last - 1 alone, numbered from 0."""
-    ptr, patch, offset = geometry.table
+def _input_order(layer: Layer) -> np.ndarray:
+    """Which input of a position each row of its kernel is: cell by cell, the channels together, the bias last."""
+    order = np.arange(layer.patch).reshape(layer.known_source[0], -1).T.ravel()
+    return np.append(order, layer.patch)[: layer.inputs]
+
+
+def _table_of(layer: Layer, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`Geometry.table` of the patches first, ..., last - 1 alone, numbered from 0.
+
+    The bias neuron is one more cell, seen by all patches of a layer with biases as one more cell of theirs.
+    """
+    ptr, patch, offset = layer.geometry.table
     own = (patch >= first) & (patch < last)
     before = np.concatenate([[0], np.cumsum(own)])
-    return before[ptr].astype(np.int32), patch[own] - np.int32(first), offset[own]
+    biased = np.arange((last - first) * layer.has_bias)
+    return (
+        np.append(before[ptr], before[-1] + len(biased)).astype(np.int32),
+        np.append(patch[own] - first, biased).astype(np.int32),
+        np.append(offset[own], np.full(len(biased), layer.geometry.area)).astype(np.int32),
+    )
 
 
 def _sums_windows(layer: Layer) -> bool:
