@@ -67,7 +67,7 @@ cdef void learn_position(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l
         at = <int64_t> r * width
         n = pre.ptr[id + 1] - pre.ptr[id]
         down = ops.learn(&rule, w.e + at, weights + at, coefficient, width, <int32_t> n, gradient + at)
-        if below != NULL:
+        if below != NULL and (cells == NULL or id < l.source_size):    # the bias neuron takes no errors
             below[r if cells == NULL else id] += down
 
 
@@ -81,6 +81,8 @@ cdef inline int64_t source_of(const clocked_layer_t* l, const int32_t* cells, in
     cdef int32_t cell
     if cells == NULL:
         return l.id_of[row]
+    if row == l.area * l.source_channels:    # the bias neuron
+        return l.source_size
     cell = cells[row // l.source_channels]
     return <int64_t> cell * l.source_width + row % l.source_channels if cell >= 0 else -1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -27,6 +28,7 @@ from eventsnn.model.layers import (
 )
 from eventsnn.model.layers.checks import check_count
 from eventsnn.model.layers.connection import PAIRS
+from eventsnn.model.neuron import LIF
 from eventsnn.model.settings import RunSettings
 from eventsnn.model.sparse import is_sparse, row_of
 from eventsnn.model.weights import check_weights
@@ -197,7 +199,7 @@ class Network:
                 layers.append(layer)
                 continue
             weights[str(layer.name)] = layer.lower(self.weights.get(str(layer.name)))
-            common = ("name", "threshold", "tau_m", "tau_s", "refractory", "delay", "resting", "bias")
+            common = ("name", "delay", "lateral_inhibition", "bias", *(field.name for field in fields(LIF)))
             layers.append(Dense(layer.neurons, **{field: getattr(layer, field) for field in common}))
         return Network(
             self.input,

@@ -74,11 +74,7 @@ def check_length(steps: int, step_ms: float, what: str) -> None:
 
 def refusal(network: Network, step_ms: float) -> str | None:
     """Why the clock cannot run this network in steps of `step_ms`; None if it can."""
-    dense = False
     for layer in network.layers:
-        if dense and layer.shares_weights:
-            return f"the spatial layer {layer.name!r} comes after a dense one"
-        dense = dense or not layer.shares_weights
         problem = _layer_refusal(layer, step_ms)
         if problem:
             return f"layer {layer.name!r}{problem}"

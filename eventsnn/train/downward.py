@@ -20,8 +20,9 @@ from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.learn.rule import LayerOptions, Rule
-from eventsnn.model import Network
+from eventsnn.model import Layer, Network
 from eventsnn.simulate.engines.arrivals import Arrivals, Share, call
+from eventsnn.simulate.engines.blocks import pack, unpack
 
 EVERY = slice(None)
 """All samples of a mini-batch."""
@@ -151,12 +152,15 @@ class Downward(ABC):
 
     def learn_layer(self, number: int, state: OptimiserState | None, update: Step | None) -> None:
         """Add up the gradient of a layer, update its weights, and go down one layer."""
-        share, fused = self.threads.share, None
-        if not self.layers[number].shares_weights:
-            if update is not None and self.applies_updates(number):
+        share, fused, layer = self.threads.share, None, self.layers[number]
+        if not layer.shares_weights:
+            at_once = state is not None and not layer.ties_weights
+            if update is not None and at_once and self.applies_updates(number):
                 fused = update.fused
-            target = self.empty_gradient(number) if state is None else state.gradient
+            target = state.gradient if state is not None and at_once else self.empty_gradient(number)
             self.above = self.learn_samples(number, EVERY, target, fused, share)
+            if state is not None and not at_once:
+                state.gradient += tie_weights(layer, target)
         else:
             gradients: list[np.ndarray] = [np.empty(0)] * self.samples
             below, counter = list(gradients), WorkCounter(self.samples)
@@ -173,10 +177,20 @@ class Downward(ABC):
                 total = gradients[0]
                 for gradient in gradients[1:]:
                     total += gradient
-                state.gradient += self.to_blocks(number, total)
+                state.gradient += tie_weights(layer, self.to_blocks(number, total))
         if update is not None and fused is None:
             update.run(share)
 
     def options(self, number: int) -> LayerOptions:
         """How the rule sends errors through a layer."""
         return self.rule.layer_options(self.layers[number], self.layers[number - 1] if number else None)
+
+
+def tie_weights(layer: Layer, gradient: np.ndarray) -> np.ndarray:
+    """The gradient (blocks, inputs, WIDTH) of shared weights that keeps tied what is; see `Layer`."""
+    if not layer.ties_weights:
+        return gradient
+    own = layer.own_gradient(unpack(gradient, layer.channels))
+    tied = np.zeros_like(gradient)
+    pack(layer.shared_weights(own), tied)
+    return tied

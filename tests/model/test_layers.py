@@ -70,7 +70,7 @@ def test_a_layer_is_shared_weights_at_each_position(name: str, bias: float) -> N
 @pytest.mark.parametrize("bias", [0.0, 2.5])
 def test_own_and_shared_weights(name: str, bias: float) -> None:
     """`own_weights` is the inverse, `own_gradient` the transpose of `shared_weights`."""
-    network, layer = fitted(name, bias)
+    layer = fitted(name, bias)[1]
     if layer.weight_shape is None:
         return
     rng = np.random.default_rng(0)
@@ -88,7 +88,9 @@ def test_tables(name: str) -> None:
     assert again.layers == network.layers
     assert again.weight_shapes() == network.weight_shapes()
     with pytest.raises(NetworkError, match="unknown field 'source_shape'; there are"):
-        Network.from_table({**network.to_table(), "layers": [{**layer.to_table(), "source_shape": [2, 4, 5]}]})
+        Network.from_table(
+            {**network.to_table(), "layers": [{**layer.to_table(), "source_shape": [2, 4, 5]}]}
+        )
 
 
 def test_files(name: str, tmp_path) -> None:

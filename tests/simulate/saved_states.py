@@ -24,6 +24,13 @@ NETWORKS = {
     "sweep of images": Network(
         Input(6, 6, 2), Conv(4, 3, threshold=0.5), Pool(2, threshold=0.5), Dense(3, threshold=1.0), seed=1
     ),
+    "sweep of images with biases": Network(
+        Input(6, 6, 2, bias_interval=3.0),
+        Conv(4, 3, threshold=0.5, delay=2.5),
+        Pool(2, threshold=0.5),
+        Dense(3, threshold=1.0, bias=False),
+        seed=1,
+    ),
     "sweep with biases": Network(
         Input(4, 4, 2, bias_interval=3.0), Dense(20, threshold=1.0, delay=2.5), Dense(3), seed=1
     ),

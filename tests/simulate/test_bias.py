@@ -10,6 +10,7 @@ from eventsnn._util.threads import Pool
 from eventsnn.errors import NetworkError, SimulationError
 from eventsnn.model import Dense, Input, Network
 from eventsnn.model.bias import spike_times
+from eventsnn.model.layers import BIAS
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.learner import run_forward
@@ -58,6 +59,48 @@ def test_engines_agree(outputs: int, lateral: float) -> None:
             np.testing.assert_array_equal(run[name].neurons, twin[name].neurons)
         np.testing.assert_array_equal(run["bias"].times, spike_times(network.input, float(TIMES[-1])))
     assert len(twin.input) == len(TIMES)  # the bias neuron is none of the input's
+
+
+def spatial_network(bias: float = 2.5) -> Network:
+    """Biases of a padded and of a wide convolution; none of pooling and of a layer that does without."""
+    network = Network(
+        Input(6, 5, 2, bias_interval=bias),
+        es.Conv(3, 3, padding=1, threshold=1.5, delay=1.25),
+        es.Pool(2, threshold=0.7),
+        es.Conv(35, 2, threshold=2.0),
+        Dense(6, threshold=2.0, bias=False),
+        Dense(4, threshold=1.5, lateral_inhibition=0.3),
+    )
+    rng = np.random.default_rng(8)
+    return network.with_weights({k: rng.normal(0.3, 1.0, s) for k, s in network.weight_shapes().items()})
+
+
+def test_engines_agree_on_convolutions() -> None:
+    network = spatial_network()
+    assert [p.key for p in network.projections if p.source == BIAS] == [
+        "conv:bias",
+        "conv2:bias",
+        "output:bias",
+    ]
+    assert network.weights["conv"].shape == (3, 2 * 9 + 1)
+    neurons = RNG.integers(0, 60, len(TIMES))
+    twin = es.simulate(network, (TIMES, neurons), engine="twin")
+    for engine in ("queue", "sweep"):
+        run = es.simulate(network, (TIMES, neurons), engine=engine)
+        for name in network.names:
+            assert len(twin[name]) > 10
+            np.testing.assert_allclose(run[name].times, twin[name].times, rtol=0, atol=1e-9)
+            np.testing.assert_array_equal(run[name].neurons, twin[name].neurons)
+    # The bias counts: without it other spikes.
+    silent = spatial_network(0.0).with_weights(
+        {
+            k: w[:, :-1].reshape(s) if w.shape != s else w
+            for (k, w), s in zip(
+                network.weights.items(), spatial_network(0.0).weight_shapes().values(), strict=True
+            )
+        }
+    )
+    assert len(es.simulate(silent, (TIMES, neurons))["conv"]) != len(twin["conv"])
 
 
 def test_training_has_the_spikes_of_the_engines() -> None:

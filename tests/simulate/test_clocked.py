@@ -98,6 +98,17 @@ NETWORKS = {
         es.Dense(33, threshold=1.0, lateral_inhibition=0.3),
         es.Dense(7, name="output", threshold=0.5, lateral_inhibition=0.5, **ODD),
     ],
+    "without biases": [
+        es.Conv(3, 3, threshold=0.5, bias=False),
+        es.Dense(33, threshold=1.0, bias=False),
+        es.Dense(7, name="output", threshold=0.5),
+    ],
+    "conv above dense": [
+        es.Dense(33, threshold=1.0),
+        es.Conv(9, 1, padding=1, threshold=0.5),
+        es.Pool(2, stride=1, threshold=0.6, **ODD),
+        es.Dense(4, name="output", threshold=1.0),
+    ],
     "spatial": [
         es.Conv(9, (3, 2), stride=(2, 1), padding=1, dilation=(1, 2), threshold=0.5),
         es.Pool(2, stride=1, threshold=0.6, **ODD),
@@ -111,7 +122,17 @@ NETWORKS = {
 @pytest.mark.parametrize("isa", block.supported())
 @pytest.mark.parametrize(
     ("name", "interval"),
-    [("dense", 0.0), ("spatial", 0.0), ("pooling last", 0.0), ("dense", 0.7), ("dense", 3.3), ("dense", 1e3)],
+    [
+        *(
+            ("dense", 0.0),
+            ("dense", 0.7),
+            ("dense", 3.3),
+            ("dense", 1e3),
+            ("without biases", 3.3),
+            ("conv above dense", 3.3),
+        ),
+        *(("spatial", 0.0), ("spatial", 0.7), ("spatial", 3.3), ("pooling last", 0.0), ("pooling last", 3.3)),
+    ],
 )
 def test_kernel_gives_the_spikes_of_its_twin(name: str, interval: float, isa: str) -> None:
     network = es.Network(es.Input(8, 7, 2, bias_interval=interval), *NETWORKS[name])

@@ -191,15 +191,19 @@ def busy(n_inputs: int, n: int, seed: int, step_ms: float = 0.02) -> tuple[np.nd
     return times[order], indices[order]
 
 
-def spatial_network() -> Network:
+def spatial_network(bias: float = 0.0, seed: int = 3) -> Network:
     return Network(
-        Input(9, 8, 2),
+        Input(9, 8, 2, bias_interval=bias),
         Conv(5, kernel=3, padding=1, threshold=2.0, delay=0.3),
         Pool(2, threshold=0.6),
         Dense(40, threshold=3.0),
         Dense(6, threshold=2.0, lateral_inhibition=0.5),
-        seed=3,
+        seed=seed,
     )
+
+
+def biased_spatial_network() -> Network:
+    return spatial_network(bias=2.5, seed=12)
 
 
 def wide_lateral_network() -> Network:
@@ -209,7 +213,7 @@ def wide_lateral_network() -> Network:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("make", [spatial_network, wide_lateral_network])
+@pytest.mark.parametrize("make", [spatial_network, biased_spatial_network, wide_lateral_network])
 @pytest.mark.parametrize("seed", range(3))
 def test_larger_networks_in_parts(make, dtype, seed, tmp_path):
     """Patches, blocks that inhibit each other (the queue inside the sweep), both precisions."""

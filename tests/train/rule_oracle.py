@@ -80,7 +80,7 @@ def spsp_matrix(pre, trains, post, layer, clock):
 
 
 def synapses(layer, source_size, bias):
-    """(pre, place) of a layer; `bias` is 1 if a bias neuron follows the source's neurons."""
+    """(pre, place) of a layer; `bias` is 1 if it has biases: a neuron that follows the source's neurons."""
     if isinstance(layer, Dense):
         n = source_size + bias
         return np.tile(np.arange(n), (layer.neurons, 1)), np.arange(layer.neurons * n).reshape(-1, n)
@@ -97,7 +97,10 @@ def synapses(layer, source_size, bias):
             inside = 0 <= row < height and 0 <= column < width
             if conv or c == m:
                 own.append((c * height + row) * width + column if inside else -1)
-                where.append(((m * channels + c) * ky + v) * kx + u)
+                where.append(((m * channels + c) * ky + v) * kx + u + m * bias)
+        if bias:
+            own.append(channels * height * width)
+            where.append((m + 1) * (channels * ky * kx + 1) - 1)
         pre.append(own)
         place.append(where)
     return np.array(pre), np.array(place)
@@ -129,7 +132,7 @@ def gradients(network, trains, label, duration, rule, *, clock=False, weight=1.0
     found = {}
     for number in reversed(range(len(network.layers))):
         layer, source = network.layers[number], [np.asarray(t) for t in trains[number]]
-        biased = isinstance(layer, Dense) and bias is not None
+        biased = bias is not None and not isinstance(layer, Pool)
         pre, place = synapses(layer, len(source), int(biased))
         source += [np.asarray(bias)] if biased else []
         inside = pre >= 0

@@ -70,6 +70,11 @@ CHAINS = {
         Pool((1, 2), stride=1, threshold=0.8, **A),
         Pool(1, threshold=0.3, **B),
     ],
+    "conv above dense": [
+        Dense(6, threshold=4.0, **A),
+        Conv(5, 1, threshold=0.9, **B),
+        Pool(1, threshold=0.5, **A),
+    ],
     "slow synapses": [Conv(3, 3, padding=1, threshold=1.2, **D), Pool(2, threshold=0.5, **D)],
 }
 RULES = {
@@ -211,6 +216,16 @@ def test_clock(name, rule):
 def test_biases(clock):
     check(make_network("dense", biases=True), RULES["defaults"], clock=clock)
     check(make_network("dense", biases=True, delays=(3.0, 0.0)), RULES["defaults"], clock=clock)
+
+
+@pytest.mark.parametrize("clock", [False, True])
+@pytest.mark.parametrize("rule", ["defaults", "rho off"])
+@pytest.mark.parametrize(
+    "name", ["conv under dense", "padding, stride, dilation", "conv, pool, conv, pool, dense"]
+)
+def test_biases_of_convolutions(name, rule, clock):
+    check(make_network(name, biases=True), RULES[rule], clock=clock)
+    check(make_network(name, biases=True, delays=(3.0, 1.0)), RULES[rule], clock=clock)
 
 
 @pytest.mark.parametrize("desired", [6, 60])

@@ -281,7 +281,7 @@ class ClockedNetwork:
 
 
 def _input_order(layer: Layer) -> np.ndarray:
-    """Which input of a position each row of its kernel is: cell by cell, the channels together, the bias last."""
+    """Input of a position that each row of its kernel is: cell by cell, channels together, the bias last."""
     order = np.arange(layer.patch).reshape(layer.known_source[0], -1).T.ravel()
     return np.append(order, layer.patch)[: layer.inputs]
 

@@ -40,13 +40,9 @@ def refusal(network: Network) -> str | None:
     """Why the sweep engine cannot run a network; None if it can."""
     if network.connections:
         return f"connection {network.connections[0].key!r} makes the network more than a chain of layers"
-    dense = False
     for layer in network.layers:
         if layer.recurrent_projections(0):
             return f"layer {layer.name!r} is a reservoir"
-        if dense and layer.shares_weights:
-            return f"the spatial layer {layer.name!r} comes after a dense one"
-        dense = dense or not layer.shares_weights
         if layer.lateral_inhibition and layer.positions > 1:
             return f"layer {layer.name!r} has lateral inhibition between its positions"
     for key in network.sparse_keys:
