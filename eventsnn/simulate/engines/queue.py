@@ -130,7 +130,7 @@ class QueueRun:
         self._layers = len(network.layers) if number is None else 1
         self._inputs = network.input.neurons
         if number is not None:
-            self._inputs = network.source_size(number - 1) + network.input.has_bias
+            self._inputs = network.source_size(number - 1) + network.layers[number].has_bias
         self._has_bias = network.input.has_bias and number is None
         # Spikes still under way, of the input and of the bias neuron.
         self._given, self._bias = SILENCE, SILENCE[0]
