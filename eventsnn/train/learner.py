@@ -63,12 +63,6 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
             f"network cannot be trained: {reason}; "
             "training takes chains of convolution, pooling and dense layers"
         )
-    for layer in network.layers:
-        if layer.shares_weights and layer.has_bias:
-            raise TrainingError(
-                f"{layer.owner}: biases of layers that share weights are simulated, but not trained yet; give "
-                "the layer bias = false, or the input bias_interval 0"
-            )
     if network.output.shares_weights:
         raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
     if rule is not None and rule.sends == "derivatives":

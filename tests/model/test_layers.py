@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
 from eventsnn.errors import NetworkError
 from eventsnn.model import LAYERS, Conv, Dense, Input, Network, Pool, Reservoir
 from tests.plugins.depthwise import DepthwiseConv
+
+LAYERS.unregister("depthwise")  # which importing it has registered
 
 LAYERS_HERE = {
     "dense": Dense(7, name="x"),
@@ -18,6 +22,14 @@ LAYERS_HERE = {
     "reservoir": Reservoir(grid=(2, 2, 3), name="x"),
     "plugin": DepthwiseConv(2, name="x"),
 }
+
+
+@pytest.fixture(autouse=True)
+def plugin() -> Iterator[None]:
+    """The layer type from outside made known, and forgotten afterwards."""
+    LAYERS.register("depthwise", DepthwiseConv)
+    yield
+    LAYERS.unregister("depthwise")
 
 
 def fitted(name: str, bias: float = 0.0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,16 @@ from eventsnn.train.clocked import ClockedLearner
 from tests.plugins import install
 from tests.plugins.depthwise import DepthwiseConv
 from tests.train.toy import RULE, SENSOR, toy_train
+
+LAYERS.unregister("depthwise")  # which importing it has registered
+
+
+@pytest.fixture(autouse=True)
+def plugin() -> Iterator[None]:
+    """The layer type from outside made known, and forgotten afterwards."""
+    LAYERS.register("depthwise", DepthwiseConv)
+    yield
+    LAYERS.unregister("depthwise")
 
 
 def make_network(layer: Layer, bias: float = 4.0, seed: int = 0) -> Network:
@@ -99,20 +110,14 @@ def test_it_is_found_by_name_trained_and_saved(
     engine: str, known: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = make_network(DepthwiseConv(3, threshold=1.4)).to_table()
-    LAYERS.unregister("depthwise")
-    if known == "registered":
-        LAYERS.register("depthwise", DepthwiseConv)
-    else:
+    if known == "entry point":
+        LAYERS.unregister("depthwise")
         point = "tests.plugins.depthwise:DepthwiseConv"
         install({("eventsnn.layers", "depthwise"): point}, tmp_path, monkeypatch)
-    try:
-        network = Network.from_table(table, seed=4)
-        history = toy_train(tmp_path / "run", network=network, engine=engine, epochs=4).history
-        assert history[-1]["loss"] < 0.9 * history[0]["loss"]
-        trained = Network.load(tmp_path / "run" / "model.h5")
-    finally:
-        LAYERS.unregister("depthwise")
-        LAYERS.register("depthwise", DepthwiseConv)
+    network = Network.from_table(table, seed=4)
+    history = toy_train(tmp_path / "run", network=network, engine=engine, epochs=4).history
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
+    trained = Network.load(tmp_path / "run" / "model.h5")
     assert isinstance(trained["depthwise"], DepthwiseConv)
     assert trained.weights["depthwise"].shape == (3, 10)
     assert (trained.weights["depthwise"] != network.weights["depthwise"]).all()
