@@ -45,7 +45,7 @@ def test_weights_in_the_order_of_the_file(tmp_path: Path, packed: bool) -> None:
     ("numbers", "text"),
     [
         (NUMBERS[:-1], r"holds 23 numbers, and network .* needs 24"),
-        ([*NUMBERS[:-1], "x"], "no text file of numbers"),
+        ([*NUMBERS[:-1], "x"], "not a text file of numbers"),
         ([*NUMBERS[:-1], "nan"], "number 23 is not finite"),
         ([*NUMBERS[:-1], 0.1], "layer 'output' has biases that are not 0"),
         ([*NUMBERS[:19], -1, -1, *NUMBERS[21:]], r"'output' are -1 .. -1, .* stands for -0\.5"),
