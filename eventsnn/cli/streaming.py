@@ -240,7 +240,7 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
         # All arguments are checked before any file is written.
         if not settings.live and settings.save_state is None:
             chosen = Settings(settings.dtype, settings.step_ms, in_parts=True)
-            ENGINES.get(settings.engine).limits(network, chosen, settings.t_stop, np.empty(0))
+            ENGINES.get(settings.engine).limits(network, chosen, settings.t_stop, 0.0)
         if settings.live:
             source: Any = stack.enter_context(closing(_open_live(network, file, settings)))
         else:

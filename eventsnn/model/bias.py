@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eventsnn._util.saved import StateReader
-from eventsnn.model import Input, Network
+from eventsnn.model import Input
 
 
 def spike_times(sensor: Input, last_event: float) -> np.ndarray:
@@ -34,18 +34,6 @@ def _numbered(sensor: Input, first: int, last: int) -> np.ndarray:
     return np.arange(first + 1, last + 1) * float(sensor.bias_interval)
 
 
-def last_time(network: Network, times_ms: np.ndarray) -> float:
-    """Until when the bias neuron fires, ms: the end of a sample where one is stated, else its last event."""
-    duration = network.settings.duration_ms
-    return float(np.max(times_ms, initial=0.0)) if duration is None else duration
-
-
-def until(network: Network, times_ms: np.ndarray, stop: float) -> np.ndarray:
-    """Spikes of the bias neuron until `stop`, for input that `check_input` has accepted; float64, ms."""
-    times = spike_times(network.input, last_time(network, times_ms))
-    return times[times <= stop]
-
-
 class Certain(NamedTuple):
     """What is known of the bias neuron in a part of a run."""
 
@@ -61,11 +49,18 @@ NOTHING = Certain(np.empty(0), math.inf)
 
 
 class InParts:
-    """The bias neuron where input comes in parts: it fires until the last event, known at the end alone."""
+    """The bias neuron where input comes in parts: it fires until the last event, known at the end alone.
 
-    def __init__(self, sensor: Input) -> None:
-        self._sensor = sensor
-        self._sent, self._last = 0, 0.0
+    Parameters
+    ----------
+    sensor : Input
+    duration : float, optional
+        Until when it fires, ms, whatever the events; then all of it is known at once.
+    """
+
+    def __init__(self, sensor: Input, duration: float | None = None) -> None:
+        self._sensor, self._duration = sensor, duration
+        self._sent, self._last = 0, duration or 0.0
 
     @property
     def last_event(self) -> float:
@@ -79,11 +74,17 @@ class InParts:
 
     def limit(self, last_event: float) -> float:
         """The first spike after the last event, of this part or before: it comes if another event does."""
+        if self._duration is not None:
+            return math.inf
         self._last = max(self._last, last_event)
+        if not self._sensor.has_bias:
+            return math.inf
         return self._after(_count(self._sensor, self._last))
 
     def take(self, horizon: float) -> Certain:
         """The spikes before a horizon, which is not beyond `limit`, or all where it is infinite: the end."""
+        if not self._sensor.has_bias:
+            return NOTHING
         before = _count(self._sensor, min(self._last, float(np.nextafter(horizon, -math.inf))))
         spikes = _numbered(self._sensor, self._sent, before)
         self._sent = max(self._sent, before)

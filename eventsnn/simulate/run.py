@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from eventsnn.errors import EventStreamError, SimulationError
-from eventsnn.events import EventStream, Stabilisation
-from eventsnn.events.origin import find_origin
+from eventsnn.events import EventStream
 from eventsnn.model import Network
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines import Engine, Settings, choose
 from eventsnn.simulate.engines.arguments import check_t_stop
+from eventsnn.simulate.input import to_input
+from eventsnn.simulate.simulation import run_whole
 from eventsnn.trace.record import SimulationInterrupted, SpikeRecord
-
-LATEST_START_MS = 2.0**23
-"""From here on (2.3 hours) float64 times in ms are more than 1e-9 ms apart."""
 
 
 def simulate(
@@ -109,7 +105,7 @@ def simulate(
         t_stop = duration
     options = _check_record(network, record, potential_step, layers, chosen)
     if trace is None:
-        run = _run(network, given, chosen, settings, t_stop)
+        run = run_whole(chosen, network, given, settings, t_stop)
         if options == ("spikes",):
             return run
         from eventsnn.trace.memory import with_recorded
@@ -130,7 +126,7 @@ def simulate(
         potential_layers=layers,
     ) as writer:
         try:
-            run = _run(network, given, chosen, settings, t_stop)
+            run = run_whole(chosen, network, given, settings, t_stop)
         except SimulationInterrupted as stopped:
             writer.append(stopped.record)
             writer.close()
@@ -148,84 +144,3 @@ def _check_record(
     from eventsnn.trace.memory import check_recording
 
     return check_recording(network, record, step, layers, engine.name)
-
-
-class InputSpikes(NamedTuple):
-    """What a network takes of a recording; `to_input` makes it."""
-
-    times: np.ndarray
-    """ms from the origin, float (n,)."""
-
-    indices: np.ndarray
-    """Input neurons, int (n,)."""
-
-    origin_us: int | None
-    """The recording's time that is 0 ms, microseconds; None where nothing says it: there are no events."""
-
-
-def _run(
-    network: Network, given: InputSpikes, engine: Engine, settings: Settings, t_stop: float | None
-) -> SpikeRecord:
-    origin = given.origin_us or 0
-    try:
-        run = engine.run_whole(network, given.times, given.indices, settings, t_stop)
-    except SimulationInterrupted as stopped:
-        raise SimulationInterrupted(replace(stopped.record, origin_us=origin)) from None
-    return replace(run, origin_us=origin)
-
-
-def to_input(network: Network, events: Any, origin_us: int | None = None) -> InputSpikes:
-    """Input spikes of a recording for the network's sensor; the door for all events given to simulations.
-
-    Parameters
-    ----------
-    network : Network
-    events : EventStream, structured array or (times_ms, indices)
-    origin_us : int, optional
-        Where time begins; the rule of `eventsnn.events.origin` without it. A pair has begun already.
-
-    Raises
-    ------
-    SimulationError
-        If the recording's sensor is not the network's, or a pair of floats begins so late that its times are
-        no longer exact.
-    EventStreamError
-        If a structured array holds events that make no sense, or the recording begins before its origin.
-    """
-    if isinstance(events, tuple):
-        return _check_pair(events, origin_us)
-    if not isinstance(events, EventStream):
-        events = EventStream.from_structured(events, sensor_size=network.input.sensor_size)
-    if tuple(events.sensor_size) != network.input.sensor_size:
-        width, height, polarities = events.sensor_size
-        want = network.input
-        raise SimulationError(
-            f"events: the recording's sensor is {width} x {height} x {polarities}, "
-            f"the network's input is {want.width} x {want.height} x {want.polarities}"
-        )
-    try:
-        origin = events.origin_us if origin_us is None else find_origin(events.events["t"], origin_us)
-    except EventStreamError as error:
-        raise EventStreamError(f"events: {error}") from None
-    known = origin if len(events) or origin_us is not None else None
-    if network.settings.stabilise is None:
-        return InputSpikes(events.times_ms(origin), events.input_indices(), known)
-    begun = events.events.copy()
-    begun["t"] -= origin
-    still = Stabilisation(network.settings.stabilise).apply(begun, events.sensor_size)
-    events = EventStream(still, events.sensor_size)
-    return InputSpikes(events.times_ms(0), events.input_indices(), known)
-
-
-def _check_pair(pair: tuple[Any, ...], origin_us: int | None) -> InputSpikes:
-    if len(pair) != 2:
-        raise SimulationError(f"events: a tuple must be (times_ms, indices), got {len(pair)} items")
-    times = np.asarray(pair[0])
-    if origin_us is None and times.size and times.dtype.kind in "iuf" and np.min(times) >= LATEST_START_MS:
-        first = float(np.min(times))
-        raise SimulationError(
-            f"events: the first is at {first:g} ms, where float64 knows times to {np.spacing(first):.1g} ms "
-            "only; give an EventStream, whose times are whole microseconds, or subtract the recording's "
-            "start (origin_us=0 takes the times as they are)"
-        )
-    return InputSpikes(times, np.asarray(pair[1]), 0 if origin_us is None and times.size else origin_us)

@@ -1,12 +1,11 @@
-"""A simulation whose events come in parts: recordings of any length, live input, runs that go on later."""
+"""The driver of all engines: events in parts, live input, runs that go on later, and whole recordings."""
 
 from __future__ import annotations
 
 import copy
 import math
 import os
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,12 +17,21 @@ from eventsnn.events.origin import find_origin
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain, InParts
 from eventsnn.model.steps import check_network
-from eventsnn.simulate.engines import Limits, Settings, State, Train, choose
+from eventsnn.simulate.engines import BrokenOff, Engine, Limits, Settings, State, Train, choose
 from eventsnn.simulate.engines.arguments import check_input, check_t_stop, endless, in_order
 from eventsnn.simulate.engines.engine import SILENCE, join
-from eventsnn.simulate.run import InputSpikes, to_input
-from eventsnn.simulate.state import SavedState, damaged, load_state, save_state
-from eventsnn.trace.record import ExitReason, SpikeRecord, decide, describe_decision, make_record
+from eventsnn.simulate.input import InputSpikes, to_input
+from eventsnn.trace.record import (
+    ExitReason,
+    SimulationInterrupted,
+    SpikeRecord,
+    decide,
+    describe_decision,
+    make_record,
+)
+
+if TYPE_CHECKING:
+    from eventsnn.simulate.state import SavedState
 
 # Neuron updates in one go of a first layer: some 20 ms, and arrays of a few MB.
 PART_UPDATES = 1 << 24
@@ -89,6 +97,13 @@ class Simulation:
     ) -> None:
         check_network(network)
         chosen, settings = choose(network, engine, Settings(dtype, step_ms, in_parts=True))
+        self._begin(network, chosen, settings, t_stop)
+        self.origin_us: int | None = (
+            None if origin_us is None else find_origin(np.empty(0, np.int64), origin_us)
+        )
+
+    def _begin(self, network: Network, chosen: Engine, settings: Settings, t_stop: float | None) -> None:
+        """At rest. Settings that are not for parts are for one recording, which `finish` takes whole."""
         self._chosen, self._settings = chosen, settings
         self.network, self.engine, self.dtype = network, chosen.name, str(settings.dtype)
         self.step_ms = settings.step_ms
@@ -99,10 +114,10 @@ class Simulation:
         widest = max(layer.neurons if layer.positions == 1 else 1 for layer in network.layers)
         self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
         self._held: Train = SILENCE  # at the last instant
-        self._bias = InParts(network.input)
+        self._bias = InParts(network.input, None if settings.in_parts else network.settings.duration_ms)
         self._early: list[Train] = [SILENCE] * len(network.layers)
         self._ended: str | None = None
-        self.origin_us = None if origin_us is None else find_origin(np.empty(0, np.int64), origin_us)
+        self.origin_us = None
         self.t_complete = 0.0
         self.events = 0
         self.counts = {str(layer.name): np.zeros(layer.neurons, np.int64) for layer in network.layers}
@@ -136,12 +151,7 @@ class Simulation:
         """
         self._check_open()
         given = self._to_input(events)
-        times, inputs, _ = check_input(self.network, given.times, given.indices, math.inf)
-        if len(times) and times[0] < self.t_complete:
-            raise SimulationError(
-                f"events: one at {times[0]:.6f} ms comes after {self.t_complete:.6f} ms were simulated; "
-                "feed events in order of time"
-            )
+        times, inputs = self._check_input(given)
         horizon = max(self.t_complete, float(times[-1]) if len(times) else 0.0)
         if until is not None:
             until = check_time("until", until, SimulationError)
@@ -157,8 +167,10 @@ class Simulation:
         limits = Limits(self._stop, self._stop, horizon)
         return self._advance((times[:ready], inputs[:ready]), horizon, limits, ExitReason.PART)
 
-    def finish(self) -> SpikeRecord:
-        """There are no more events: simulate up to `t_stop`, or until the network is quiet.
+    def finish(
+        self, events: EventStream | np.ndarray | tuple[np.ndarray, np.ndarray] | InputSpikes | None = None
+    ) -> SpikeRecord:
+        """There are no more events but these: simulate up to `t_stop`, or until the network is quiet.
 
         On the clock, without a `t_stop`, the end is the step of the last event, or of a later `until`.
 
@@ -167,14 +179,27 @@ class Simulation:
         Raises
         ------
         SimulationError
-            If the network is recurrent and there is no `t_stop`.
+            If the network is recurrent and there is no `t_stop`; for events as `feed`.
         """
         self._check_open()
-        last = np.array([self._bias.last_event, self.t_complete])
+        if not self.ends:
+            check_t_stop(self.network, self.t_stop)
+        train = self._held
+        if events is not None:
+            given = self._to_input(events)
+            fresh = self._check_input(given)
+            self._bias.limit(float(fresh[0][-1]) if len(fresh[0]) else 0.0)
+            self.origin_us = given.origin_us
+            self.events += len(fresh[0])
+            train = in_order(*join([train, fresh])) if len(train[0]) else fresh
+        last = max(self._bias.last_event, self.t_complete)
         limits = self._chosen.limits(self.network, self._settings, self.t_stop, last)
-        held, self._held = self._held, SILENCE
+        if limits.events < math.inf:
+            keep = int(np.searchsorted(train[0], limits.events, side="right"))
+            train = train[0][:keep], train[1][:keep]
+        self._held = SILENCE
         reason = ExitReason.QUIET if limits.end == math.inf else ExitReason.T_STOP
-        part = self._advance(held, math.inf, limits, reason)
+        part = self._advance(train, math.inf, limits, reason)
         self._ended = "it is finished"
         return part
 
@@ -206,6 +231,8 @@ class Simulation:
 
         `notes` is whatever JSON can hold; `eventsnn.simulate.state.load_state` returns it.
         """
+        from eventsnn.simulate.state import save_state
+
         self._check_open()
         save_state(path, self, self._arrays(), notes)
 
@@ -219,6 +246,8 @@ class Simulation:
         return arrays
 
     def __reduce__(self) -> tuple[Any, ...]:
+        from eventsnn.simulate.state import SavedState
+
         # What an engine holds cannot be pickled; what it goes on from can. A copy shares no array with it.
         arrays = self._arrays() if self._ended is None else {}
         state = SavedState(
@@ -253,6 +282,8 @@ class Simulation:
         SimulationError
             The file cannot be read, was changed since it was saved, or is of another network; names the file.
         """
+        from eventsnn.simulate.state import load_state
+
         saved = load_state(path, network)
         return cls.take_up(saved, network, t_stop=t_stop)
 
@@ -269,6 +300,8 @@ class Simulation:
         try:
             run._restore(StateReader(saved.arrays), saved)
         except (StateError, SimulationError, OverflowError) as error:
+            from eventsnn.simulate.state import damaged
+
             raise damaged(saved.path, str(error)) from None
         return run
 
@@ -297,7 +330,9 @@ class Simulation:
                 )
 
     def _to_input(self, events: Any) -> InputSpikes:
-        """`eventsnn.simulate.run.to_input`, from the origin of the events before."""
+        """`eventsnn.simulate.input.to_input`, from the origin of the events before."""
+        if isinstance(events, InputSpikes):
+            return events
         if self.origin_us is None or not self.events:
             return to_input(self.network, events, self.origin_us)
         try:
@@ -307,6 +342,16 @@ class Simulation:
                 f"{error}: events before them have set the origin; feed events in order of time"
             ) from None
 
+    def _check_input(self, given: InputSpikes) -> Train:
+        """Input spikes in order; refused if they come too late."""
+        times, inputs = check_input(self.network, given.times, given.indices)
+        if len(times) and times[0] < self.t_complete:
+            raise SimulationError(
+                f"events: one at {times[0]:.6f} ms comes after {self.t_complete:.6f} ms were simulated; "
+                "feed events in order of time"
+            )
+        return times, inputs
+
     def _check_open(self) -> None:
         if self._ended is not None:
             raise SimulationError(f"the simulation cannot go on: {self._ended}; begin a new one")
@@ -315,21 +360,33 @@ class Simulation:
         parts: list[list[Train]] = []
         # Until all is done there is no way back: Ctrl-C in between, say, leaves layers at different times.
         self._ended = "it was broken off in the middle of a part"
+        biases = SILENCE[0]
+        before, bias = self._bias.last_spike, self._bias.take(horizon)
+        if len(bias.times):
+            biases = self._stamp(bias.times[bias.times <= limits.events], before)
+            biases = biases[biases <= limits.stop]
         try:
-            known = self._bias.last_spike
-            bias = self._bias.take(horizon)
-            biases = bias.times
             for part, border in self._cut(given, horizon):
                 parts.append(self._run.advance(part, border, limits.stop, bias))
                 bias = Certain(bias.times[:0], bias.following)
+        except BrokenOff as broken:
+            reached = Limits(limits.events, limits.stop, broken.now)
+            trains = [join(layer) for layer in zip(*parts, broken.trains, strict=True)]
+            record = self._record(trains, given, reached, ExitReason.INTERRUPTED, biases)
+            raise SimulationInterrupted(record) from None
         except OverflowError as error:
             raise endless(error) from None
         self._ended = None
         self.t_complete = horizon
         trains = [self._collect(n, list(layer), horizon) for n, layer in enumerate(zip(*parts, strict=True))]
-        for (_, neurons), name in zip(trains, self.network.names, strict=True):
-            self.counts[name] += np.bincount(neurons, minlength=len(self.counts[name]))
-        record = make_record(
+        for (_, neurons), counts in zip(trains, self.counts.values(), strict=True):
+            counts += np.bincount(neurons, minlength=len(counts))
+        return self._record(trains, given, limits, reason, biases)
+
+    def _record(
+        self, trains: list[Train], given: Train, limits: Limits, reason: ExitReason, biases: np.ndarray
+    ) -> SpikeRecord:
+        return make_record(
             self.network,
             trains,
             given,
@@ -337,10 +394,10 @@ class Simulation:
             self.engine,
             self.dtype,
             reason=reason,
-            bias=self._stamp(biases[biases <= limits.events], known),
+            bias=biases,
             step_ms=self.step_ms,
+            origin_us=self.origin_us or 0,
         )
-        return replace(record, origin_us=self.origin_us or 0)
 
     def _stamp(self, biases: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Spikes of the bias neuron as the engine states them; `before` is the one before the first."""
@@ -352,12 +409,16 @@ class Simulation:
     def _collect(self, number: int, parts: list[Train], horizon: float) -> Train:
         """Spikes of a layer before the horizon; later ones, known behind a delay, wait for their turn."""
         times, neurons = join([self._early[number], *parts])
-        ready = len(times) if horizon == math.inf else int(np.searchsorted(times, horizon))
+        if horizon == math.inf:
+            return times, neurons
+        ready = int(np.searchsorted(times, horizon))
         self._early[number] = times[ready:].copy(), neurons[ready:].copy()
         return times[:ready], neurons[:ready]
 
     def _cut(self, given: Train, horizon: float) -> list[tuple[Train, float]]:
         """Parts of bounded size, none of which ends within an instant, and their horizons."""
+        if not self._settings.in_parts:
+            return [(given, horizon)]
         times, inputs = given
         parts: list[tuple[Train, float]] = []
         start = 0
@@ -373,6 +434,39 @@ class Simulation:
             start = end
         parts.append(((times[start:], inputs[start:]), horizon))
         return parts
+
+
+def run_whole(
+    chosen: Engine,
+    network: Network,
+    events: InputSpikes | tuple[np.ndarray, np.ndarray],
+    settings: Settings,
+    t_stop: float | None = None,
+) -> SpikeRecord:
+    """One recording from rest to its end: one part, advanced to infinity.
+
+    Parameters
+    ----------
+    chosen : Engine
+    network : Network
+    events : InputSpikes, or (times, indices)
+        Times are float, ms, from the origin, in any order; indices are those of input neurons.
+    settings : Settings
+        What `Engine.settle` has returned, not for parts. The duration of a sample counts that the network's
+        own settings may state.
+    t_stop : float, optional
+        As for `simulate`.
+
+    Raises
+    ------
+    SimulationError
+        For events that do not fit the network; for a run that would never end.
+    SimulationInterrupted
+        On Ctrl-C, with the record up to then.
+    """
+    run = Simulation.__new__(Simulation)
+    run._begin(network, chosen, settings, t_stop)
+    return run.finish(events if isinstance(events, InputSpikes) else InputSpikes(*events, 0))
 
 
 def _rebuild(

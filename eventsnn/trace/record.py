@@ -256,10 +256,10 @@ def make_record(
     engine: str,
     dtype: str,
     *,
-    interrupted: bool = False,
     reason: ExitReason | None = None,
     bias: np.ndarray | None = None,
     step_ms: float | None = None,
+    origin_us: int = 0,
 ) -> SpikeRecord:
     """A record from (times, neurons) of every layer and of the input, and the times of the bias neuron."""
     ended = ExitReason.QUIET if t_end == math.inf else ExitReason.T_STOP
@@ -270,12 +270,13 @@ def make_record(
         },
         input=LayerSpikes("input", network.input.neurons, *inputs),
         t_end=t_end,
-        exit_reason=reason or (ExitReason.INTERRUPTED if interrupted else ended),
+        exit_reason=reason or ended,
         engine=engine,
         dtype=dtype,
         bias=_bias_spikes(np.empty(0) if bias is None else bias),
         classes=network.classes,
         step_ms=step_ms,
+        origin_us=origin_us,
     )
 
 

@@ -16,6 +16,7 @@ from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.engines.clocked import ClockedNetwork
 from eventsnn.simulate.engines.packed import pack_once
 from eventsnn.simulate.engines.sweep import Arrivals
+from eventsnn.simulate.simulation import run_whole
 from eventsnn.train.clocked_runs import run_samples, steps_of
 from eventsnn.train.frozen_prefix import split_frozen_prefix
 from eventsnn.train.learner import run_forward
@@ -94,7 +95,7 @@ def _one_by_one(
 
         def work() -> None:
             while (sample := turns.take()) >= 0:
-                run = engine.run_whole(network, *samples.sample(sample), settings, t_stop)
+                run = run_whole(engine, network, samples.sample(sample), settings, t_stop)
                 counts[sample] = run.output.counts
 
         pool.share(work)

@@ -11,6 +11,7 @@ from eventsnn.model import Input, Network
 from eventsnn.simulate.engines import Settings, choose
 from eventsnn.simulate.engines.clocked import ClockedNetwork
 from eventsnn.simulate.engines.sweep import Arrivals
+from eventsnn.simulate.simulation import run_whole
 from eventsnn.train.clocked_runs import run_samples, steps_of
 
 
@@ -49,8 +50,8 @@ class FrozenPrefix:
 
         def work() -> None:
             while (sample := turns.take()) >= 0:
-                record = self._engine.run_whole(
-                    self.network, *samples.sample(sample), self._settings, ends[sample]
+                record = run_whole(
+                    self._engine, self.network, samples.sample(sample), self._settings, ends[sample]
                 )
                 trains[sample] = record.output.times, record.output.neurons
 

@@ -134,11 +134,10 @@ def test_unsorted_input_is_sorted_input(engine):
 
 def test_input_is_left_as_it_was():
     times, indices = np.array([2.0, 1.0]), np.array([1, 0])
-    found = check_input(network(), times, indices, None)
+    found = check_input(network(), times, indices)
     assert found[0].tolist() == [1.0, 2.0]
     assert found[1].tolist() == [0, 1]
     assert found[1].dtype == np.int32
-    assert found[2] == math.inf
     assert (times.tolist(), indices.tolist()) == ([2.0, 1.0], [1, 0])
 
 

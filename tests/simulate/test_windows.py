@@ -31,12 +31,12 @@ def simulations(draw, most_neurons: int = 6):
 
 def run_twin(network: Network, times: np.ndarray, neurons: np.ndarray, t_stop: float) -> SpikeRecord:
     """What the plain-Python schedule fires, as a record."""
-    times, neurons, stop = check_input(network, times, neurons, t_stop)
+    times, neurons = check_input(network, times[times <= t_stop], neurons[times <= t_stop])
     try:
-        fired = windows_twin.WindowsTwin(network).advance((times, neurons), np.inf, stop)
+        fired = windows_twin.WindowsTwin(network).advance((times, neurons), np.inf, t_stop)
     except OverflowError as error:
         raise endless(error) from None
-    return make_record(network, fired, (times, neurons), stop, "queue", "float64")
+    return make_record(network, fired, (times, neurons), t_stop, "queue", "float64")
 
 
 def run_or_refuse(run, *arguments, **more) -> SpikeRecord | str:

@@ -95,7 +95,7 @@ def test_what_was_not_recorded():
 
 def test_mistakes_are_told_before_the_simulation(monkeypatch):
     module = importlib.import_module("eventsnn.simulate.run")
-    monkeypatch.setattr(module, "_run", lambda *_: pytest.fail("it was simulated"))
+    monkeypatch.setattr(module, "run_whole", lambda *_: pytest.fail("it was simulated"))
     with pytest.raises(TraceError, match="record: no option 'voltage'; there are spikes, potential, spsp"):
         es.simulate(make(), events(), t_stop=60.0, record=("voltage",))
     with pytest.raises(TraceError, match="potential_step must be a number > 0 ms, got 0"):

@@ -34,10 +34,8 @@ def check_dtype(dtype: str) -> type[np.floating]:
         raise SimulationError(f"dtype must be 'float32' or 'float64', got {describe(dtype)}") from None
 
 
-def check_input(
-    network: Network, times_ms: np.ndarray, indices: np.ndarray, t_stop: float | None
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Input spikes as the engines take them: sorted by (time, input neuron), none after `t_stop`.
+def check_input(network: Network, times_ms: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Input spikes as the engines take them: sorted by (time, input neuron).
 
     Parameters
     ----------
@@ -46,13 +44,10 @@ def check_input(
         Times of the input spikes, ms, finite, >= 0, in any order.
     indices : int array (n,)
         Input neuron of each.
-    t_stop : float or None
-        Last time to simulate, ms; None until the network is quiet, which a network with recurrent connections
-        may never be.
 
     Returns
     -------
-    times : float64 array, indices : int32 array, t_stop : float
+    times : float64 array, indices : int32 array
 
     Raises
     ------
@@ -80,10 +75,7 @@ def check_input(
             f"the network has {network.input.neurons}"
         )
     neurons = np.ascontiguousarray(neurons, dtype=np.int32)
-    stop = check_t_stop(network, t_stop)
-    times, neurons = in_order(times, neurons)
-    keep = int(np.searchsorted(times, stop, side="right"))
-    return times[:keep], neurons[:keep], stop
+    return in_order(times, neurons)
 
 
 def check_t_stop(network: Network, t_stop: float | None) -> float:

@@ -349,9 +349,7 @@ class ClockedEngine(Engine):
         """See `Engine`."""
         return ClockedParts(ClockedNetwork(network, step_ms=_step(settings)))
 
-    def limits(
-        self, network: Network, settings: Settings, t_stop: float | None, times_ms: np.ndarray
-    ) -> Limits:
+    def limits(self, network: Network, settings: Settings, t_stop: float | None, last: float) -> Limits:
         """See `Engine`: the clock has to be told when to stop."""
         step_ms = _step(settings)
         duration = network.settings.duration_ms if t_stop is None and not settings.in_parts else None
@@ -359,8 +357,7 @@ class ClockedEngine(Engine):
             steps = count_steps(duration, step_ms)
             check_length(steps, step_ms, "duration_ms")
             return Limits(float(np.nextafter(duration, 0.0)), (steps - 1) * step_ms, duration)
-        last = float(np.max(times_ms, initial=0.0)) if t_stop is None else t_stop
-        stop = check_t_stop(network, last)
+        stop = check_t_stop(network, last if t_stop is None else t_stop)
         check_length(last_step(stop, step_ms) + 1, step_ms, "t_stop")
         return Limits(stop, last_step(stop, step_ms) * step_ms, stop)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # Neurons times steps between two looks at the signals.
 CHUNK = 50_000_000
 GROUP = 16  # clocked_steps.pyx: states are kept in multiples of it
+
+_NO_STEPS = np.empty(0, np.int32)
 
 Steps: TypeAlias = tuple[np.ndarray, np.ndarray]
 """(steps, neurons in the kernel's numbering), int32, sorted by both."""
@@ -39,15 +42,18 @@ class ClockedParts:
         self._clock, self._step_ms = clock, clock.step_ms
         delays = [p.delay for p in network.projections] + [0.0]
         self._memory = max(latency_steps(delay, clock.step_ms) for delay in delays)
-        sizes = [-(-layer.size // GROUP) * GROUP for layer in clock.layers]
-        self._states = [
+        self._fired: list[Steps] = [(_NO_STEPS, _NO_STEPS)] * len(clock.layers)
+        self._given, self._bias = SILENCE, SILENCE[0]  # input spikes and those of the bias neuron, ms
+        self._next = 1  # the step to be computed next; in step 0 nothing has arrived yet
+
+    @cached_property
+    def _states(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Potentials, currents and last refractory steps, as the kernel counts; a whole run has its own."""
+        sizes = [-(-layer.size // GROUP) * GROUP for layer in self._clock.layers]
+        return [
             (np.zeros(size, np.float32), np.zeros(size, np.float32), np.zeros(size, np.int32))
             for size in sizes
         ]
-        nothing = np.empty(0, np.int32)
-        self._fired: list[Steps] = [(nothing, nothing)] * len(sizes)  # steps counted as the kernel does
-        self._given, self._bias = SILENCE, SILENCE[0]  # input spikes and those of the bias neuron, ms
-        self._next = 1  # the step to be computed next; in step 0 nothing has arrived yet
 
     def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
         """See `Run`; to an infinite horizon there must be a stop."""
@@ -73,8 +79,9 @@ class ClockedParts:
         """All steps at once, layer after layer in a chain: the same bits, faster."""
         at = to_steps(given[0], self._step_ms)
         end = int(np.searchsorted(at, steps))
-        run = self._clock.compute(at[:end], given[1][:end], steps, self._clock.bias_steps(bias.times, steps))
-        return [self._clock.train(run, number + 1) for number in range(len(self._states))]
+        biases = self._clock.bias_steps(bias.times, steps) if len(bias.times) else _NO_STEPS
+        run = self._clock.compute(at[:end], given[1][:end], steps, biases)
+        return [self._clock.train(run, number + 1) for number in range(len(self._fired))]
 
     def _run(self, last: int) -> list[Train]:
         """Steps up to `last`, which is left out; the kernel counts from the first of those that are kept."""

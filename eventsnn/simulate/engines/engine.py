@@ -1,4 +1,4 @@
-"""What an engine is: the protocol of a run, the settings, and the one driver of whole recordings."""
+"""What an engine is: the protocol of a run, and the settings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from eventsnn._util.saved import StateReader
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
-from eventsnn.model.bias import NOTHING, Certain, until
-from eventsnn.simulate.engines.arguments import check_dtype, check_input, check_t_stop, endless
-from eventsnn.trace.record import SimulationInterrupted, SpikeRecord, make_record
+from eventsnn.model.bias import NOTHING, Certain
+from eventsnn.simulate.engines.arguments import check_dtype, check_t_stop
+from eventsnn.trace.record import SpikeRecord
 
 Train: TypeAlias = tuple[np.ndarray, np.ndarray]
 """(times float64 ms, neurons int32), sorted by (time, neuron)."""
@@ -160,10 +160,8 @@ class Engine:
         """The network at rest at time 0. Lowers it where the engine needs that; checks it no more."""
         raise NotImplementedError
 
-    def limits(
-        self, network: Network, settings: Settings, t_stop: float | None, times_ms: np.ndarray
-    ) -> Limits:
-        """When a run ends for which `t_stop` is asked, and whose input spikes are at `times_ms`.
+    def limits(self, network: Network, settings: Settings, t_stop: float | None, last: float) -> Limits:
+        """When a run ends for which `t_stop` is asked, and whose input ends at `last` ms.
 
         Raises
         ------
@@ -244,33 +242,7 @@ class Engine:
         SimulationInterrupted
             On Ctrl-C, with the record up to then.
         """
-        settings = self.settle(network, Settings(dtype, step_ms))
-        return self.run_whole(network, times_ms, indices, settings, t_stop)
+        from eventsnn.simulate.simulation import run_whole  # the driver of all engines, which imports them
 
-    def run_whole(
-        self,
-        network: Network,
-        times_ms: np.ndarray,
-        indices: np.ndarray,
-        settings: Settings,
-        t_stop: float | None,
-    ) -> SpikeRecord:
-        """`run` with settings that `settle` has returned: one part, advanced to infinity."""
-        limits = self.limits(network, settings, t_stop, times_ms)
-        times, inputs, _ = check_input(network, times_ms, indices, limits.events)
-        biases, dtype = until(network, times_ms, limits.events), str(settings.dtype)
-        given, stamps = (times, inputs), self.stamp(biases, settings)
-        stamps = stamps[stamps <= limits.stop]
-        try:
-            trains = self.start(network, settings).advance(
-                given, math.inf, limits.stop, Certain(biases, math.inf)
-            )
-        except BrokenOff as broken:
-            record = make_record(
-                network, broken.trains, given, broken.now, self.name, dtype, interrupted=True, bias=stamps
-            )
-            raise SimulationInterrupted(record) from None
-        except OverflowError as error:
-            raise endless(error) from None
-        step_ms = None if self.exact else settings.step_ms
-        return make_record(network, trains, given, limits.end, self.name, dtype, bias=stamps, step_ms=step_ms)
+        settings = self.settle(network, Settings(dtype, step_ms))
+        return run_whole(self, network, (times_ms, indices), settings, t_stop)
