@@ -11,7 +11,7 @@ import numpy as np
 from eventsnn.events import EventStream
 from eventsnn.model import Network
 from eventsnn.model.steps import check_network
-from eventsnn.simulate.engines import Engine, Settings, choose
+from eventsnn.simulate.engines import Engine, Settings, candidates, choose
 from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.input import to_input
 from eventsnn.simulate.simulation import run_whole
@@ -94,6 +94,7 @@ def simulate(
     if t_stop is not None:
         t_stop = check_t_stop(network, t_stop)
     layers = None if potential_layers is None else tuple(potential_layers)
+    options = _check_record(network, record, potential_step, layers, candidates(network, engine)[-1])
     given = to_input(network, events, origin_us)
     duration = network.settings.duration_ms
     if duration is not None and t_stop is None:
@@ -103,7 +104,6 @@ def simulate(
     chosen, settings = choose(network, engine, Settings(dtype, step_ms, events=int(n)))
     if chosen.exact and network.is_recurrent and t_stop is None:
         t_stop = duration
-    options = _check_record(network, record, potential_step, layers, chosen)
     if trace is None:
         run = run_whole(chosen, network, given, settings, t_stop)
         if options == ("spikes",):
