@@ -74,7 +74,7 @@ def encode(
     Each sound goes through Lyon's cochlea (78 channels, frames of 10 ms) and Ben's spiker algorithm. Sample
     rates can be 8, 12.5, 16 and 20 kHz; class and speaker come from the file names. Nothing is random: the
     same sounds give the same bits. The spikes of images are drawn once, here; train and evaluate draw them
-    anew where they are given the images themselves.
+    again if they are given the images themselves.
 
     \b
     Example:

@@ -149,8 +149,8 @@ def train(
     from eventsnn.train.experiment import Experiment
 
     if resume and (out is None or overwrite):
-        reason = "--overwrite begins anew, --resume goes on: give one of them." if overwrite else None
-        raise click.UsageError(reason or "--resume goes on with the run in --out: give its folder.")
+        reason = "--overwrite begins again, --resume continues: give one of them." if overwrite else None
+        raise click.UsageError(reason or "--resume continues the run in --out: give its folder.")
     if valid is not None and valid_fraction is not None:
         raise click.UsageError("Give --valid or --valid-fraction, not both.")
     plan = Experiment.load(experiment).augmented(dict(augment))

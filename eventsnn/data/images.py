@@ -1,4 +1,4 @@
-"""Labelled images as a data set, whose spikes are drawn anew in every epoch.
+"""Labelled images as a data set, whose spikes are drawn again in every epoch.
 
 Training draws those of `Bernoulli` with the kernel ``cython_ext/encode/coding.pyx``; `Images.stream` is its
 twin, with the same bits. Other encoders run as they are.
@@ -36,7 +36,7 @@ class Images(Sliceable):
 
     Each input is a pixel, ``y * width + x``. Whether pixel k of image i spikes in step s of epoch e is a draw
     named by (seed, CODE, e, i, s * pixels + k), see `eventsnn.data.draws`: the same whatever batch or thread
-    asks for it. Training draws anew in each epoch; validation and evaluation use epoch 0.
+    asks for it. Training draws again in each epoch; validation and evaluation use epoch 0.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The HM2-BP learning rule: its options, and what training asks of it."""
+"""The HM2-BP learning rule and its options."""
 
 from __future__ import annotations
 

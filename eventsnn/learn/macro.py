@@ -1,4 +1,4 @@
-"""Macro level of HM2-BP: what is done about silent neurons, inhibition, large weights and wrong samples.
+"""Macro level of HM2-BP: silent neurons, lateral inhibition, large weights and misclassified samples.
 
 Source: Jin, Zhang & Li, NeurIPS 2018, and the authors' program. The errors and gradients themselves are
 compiled; their readable form is `eventsnn.reference.macro`.

@@ -139,7 +139,7 @@ class Rule(ABC):
         return np.zeros_like(mean_square)
 
     def reweigh(self, sample_weights: Floats, wrong: npt.NDArray[np.bool_], labels: Counts) -> Floats:
-        """Weights of the samples in the next epoch; `wrong` tells which this one classified wrongly."""
+        """Weights of the samples in the next epoch; `wrong` marks the misclassified samples of this epoch."""
         return sample_weights
 
     @classmethod
@@ -176,7 +176,9 @@ def default_rule() -> Rule:
 
 
 def rule_from_table(table: Any, where: str = "rule") -> Rule:
-    """The rule of an experiment file's ``[rule]`` table: ``name`` says which, the rest are its options."""
+    """The rule of an experiment file's ``[rule]`` table: ``name`` chooses it, the other fields are its
+    options.
+    """
     if not isinstance(table, Mapping):
         raise TrainingError(f"{where} must be a table, got {table!r}")
     options = dict(table)

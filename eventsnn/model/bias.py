@@ -35,7 +35,7 @@ def _numbered(sensor: Input, first: int, last: int) -> np.ndarray:
 
 
 class Certain(NamedTuple):
-    """What is known of the bias neuron in a part of a run."""
+    """Knowledge about the bias neuron in a part of a run."""
 
     times: np.ndarray
     """Spikes that were not known before, float64, ms."""
@@ -49,7 +49,8 @@ NOTHING = Certain(np.empty(0), math.inf)
 
 
 class InParts:
-    """The bias neuron where input comes in parts: it fires until the last event, known at the end alone.
+    """The bias neuron when input comes in parts: it fires until the last event, which is known only at the
+    end.
 
     Parameters
     ----------
@@ -73,7 +74,9 @@ class InParts:
         return _numbered(self._sensor, max(0, self._sent - 1), self._sent)
 
     def limit(self, last_event: float) -> float:
-        """The first spike after the last event, of this part or before: it comes if another event does."""
+        """The first spike after the last event of this part or an earlier one: it occurs only if another
+        event follows.
+        """
         if self._duration is not None:
             return math.inf
         self._last = max(self._last, last_event)
@@ -99,7 +102,7 @@ class InParts:
         return {"sent": np.array(self._sent), "last_event": np.array(self._last)}
 
     def restore(self, state: StateReader, horizon: float) -> float:
-        """Take over what `save` returned when all was certain up to `horizon`; returns the next spike.
+        """Restore the result of `save`, when everything was certain up to `horizon`; returns the next spike.
 
         Raises
         ------

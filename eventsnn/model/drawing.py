@@ -59,7 +59,7 @@ def _check_memory(network: Network, probabilities: dict[str, float]) -> None:
 
 
 def _memory() -> float:
-    """Bytes of the machine's memory; infinite where the system does not say."""
+    """Bytes of the machine's memory; infinite if the system does not report it."""
     try:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):

@@ -69,7 +69,7 @@ def read_attribute(path: str | os.PathLike[str], name: str) -> str | None:
 
 
 def write_network(group: h5py.Group, network: Network) -> None:
-    """Write description and weights into an open HDF5 group; `eventsnn._util.hdf5.seal` comes last."""
+    """Write description and weights into an open HDF5 group; call `eventsnn._util.hdf5.seal` last."""
     group.attrs["eventsnn_network"] = LAYOUT_VERSION
     group.attrs["description"] = json.dumps(network.to_table(), sort_keys=True)
     if settings := network.settings.to_table():  # files of networks in exact time stay as they were
@@ -84,7 +84,7 @@ def write_network(group: h5py.Group, network: Network) -> None:
 
 
 def read_network(group: h5py.Group, where: str) -> Network:
-    """Read what `write_network` wrote; `where` names the file in errors."""
+    """Read a network that `write_network` wrote; `where` names the file in errors."""
     if "eventsnn_network" not in group.attrs or "description" not in group.attrs:
         raise NetworkError(f"{where}: holds no eventsnn network (attribute 'eventsnn_network' is missing)")
     version = int(group.attrs["eventsnn_network"])

@@ -148,7 +148,7 @@ class Network:
 
     @property
     def is_recurrent(self) -> bool:
-        """True if spikes of a layer can come back to it other than by its own lateral inhibition."""
+        """True if a layer's spikes can return to it other than through its own lateral inhibition."""
         return any(p.source >= p.target and not p.lateral for p in self.projections)
 
     @property
@@ -310,7 +310,7 @@ class Network:
         seed: int | None = None,
         where: str = "network",
     ) -> Network:
-        """Build from what `to_table` gives, or the ``[network]`` table of an experiment file.
+        """Build from the result of `to_table`, or the ``[network]`` table of an experiment file.
 
         Raises
         ------
@@ -391,5 +391,5 @@ def _rebuild(
     classes: tuple[str, ...] | None,
     settings: RunSettings,
 ) -> Network:
-    """A network from what `Network.__reduce__` gives."""
+    """A network from the result of `Network.__reduce__`."""
     return Network(*parts, connections=connections, weights=weights, classes=classes, settings=settings)

@@ -38,7 +38,7 @@ class LIF:
     resting: float = 0.0
 
     def problems(self) -> list[str]:
-        """Texts of what is wrong with the parameters, each beginning with the field's name."""
+        """Texts that describe faults of the parameters, each beginning with the field's name."""
         found = []
         for field in ("threshold", "tau_m", "tau_s"):
             value = getattr(self, field)

@@ -18,7 +18,7 @@ DEFAULT_STEP_MS = 1.0
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How the weights of a network were trained, and hence how it is to be evaluated.
+    """How the weights of a network were trained, and therefore how it is evaluated.
 
     A model file keeps them; `evaluate` and `simulate` follow them unless told otherwise.
 
@@ -66,7 +66,7 @@ class RunSettings:
             )
 
     def to_table(self) -> dict[str, Any]:
-        """What differs from the defaults, as plain values; empty for exact time."""
+        """Settings that differ from the defaults, as plain values; empty for exact time."""
         return {name: value for name, value in asdict(self).items() if value not in (None, "exact")}
 
     @classmethod

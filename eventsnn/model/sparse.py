@@ -102,7 +102,7 @@ def write_sparse(folder: h5py.Group, key: str, matrix: Any) -> None:
 
 
 def read_sparse(group: h5py.Group) -> Any:
-    """Read what `write_sparse` wrote.
+    """Read weights that `write_sparse` wrote.
 
     Raises
     ------

@@ -46,7 +46,7 @@ def latency_steps(delay_ms: float, step_ms: float) -> int:
 
 
 def further_connections(network: Network) -> list[Projection]:
-    """What the clock has to follow besides the chain of layers: connections, and those within reservoirs."""
+    """Connections besides the chain of layers that the clock follows, those within reservoirs included."""
     chain = {*network.names}
     return [p for p in network.projections if p.source != BIAS and not p.lateral and p.key not in chain]
 
@@ -59,12 +59,12 @@ def sparse_weights(network: Network, projection: Projection) -> Any:
 
 
 def check_network(network: object) -> None:
-    """Raise NetworkError if what is to be simulated or trained is no network, such as the name of a file."""
+    """Raise NetworkError unless the argument is a network (it may be the name of a file, for instance)."""
     check_kind("network", network, Network, NetworkError, "; Network.load reads a model file")
 
 
 def check_length(steps: int, step_ms: float, what: str) -> None:
-    """Raise SimulationError, naming the argument `what`, for more steps than the clock takes."""
+    """Raise SimulationError, naming the argument `what`, for more steps than the clock can count."""
     if steps > MOST_STEPS:
         raise SimulationError(
             f"{what}: engine 'clocked' takes up to {MOST_STEPS} steps of {step_ms:g} ms, got "

@@ -1,4 +1,4 @@
-"""Simulating: whole recordings, recordings that come in parts, and the states that runs go on from."""
+"""Simulation: whole recordings, recordings in parts, and saved states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The driver of all engines: events in parts, live input, runs that go on later, and whole recordings."""
+"""Simulation of events that arrive in parts: recordings of any length, live input, resumed runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MOST_EVENTS, FEWEST_EVENTS = 1 << 15, 256
 
 
 class Simulation:
-    """A network in the middle of a simulation: feed it events as they come, get the spikes that are certain.
+    """A running simulation of a network: feed it events as they arrive, and get the spikes that are certain.
 
     Memory does not grow with the length of the run. However the events are cut into parts, the spikes are
     those of one `simulate` over all of them, to the last bit.
@@ -170,7 +170,7 @@ class Simulation:
     def finish(
         self, events: EventStream | np.ndarray | tuple[np.ndarray, np.ndarray] | InputSpikes | None = None
     ) -> SpikeRecord:
-        """There are no more events but these: simulate up to `t_stop`, or until the network is quiet.
+        """End the input: simulate up to `t_stop`, or until the network is quiet.
 
         On the clock, without a `t_stop`, the end is the step of the last event, or of a later `until`.
 
@@ -227,7 +227,7 @@ class Simulation:
         }
 
     def save(self, path: str | os.PathLike[str], **notes: Any) -> None:
-        """Write the state to a file, from which `resume` goes on; the file appears complete or not at all.
+        """Write the state to a file for `resume`; the file appears complete or not at all.
 
         `notes` is whatever JSON can hold; `eventsnn.simulate.state.load_state` returns it.
         """
@@ -289,7 +289,7 @@ class Simulation:
 
     @classmethod
     def take_up(cls, saved: SavedState, network: Network, *, t_stop: float | None = None) -> Simulation:
-        """`resume` from what `eventsnn.simulate.state.load_state` has read.
+        """`resume` from a state that `eventsnn.simulate.state.load_state` has read.
 
         Raises
         ------
@@ -407,7 +407,7 @@ class Simulation:
         return np.setdiff1d(stamps, self._chosen.stamp(before, self._settings))  # one in a step counts once
 
     def _collect(self, number: int, parts: list[Train], horizon: float) -> Train:
-        """Spikes of a layer before the horizon; later ones, known behind a delay, wait for their turn."""
+        """Spikes of a layer before the horizon; later ones, known because of a delay, are kept for later."""
         times, neurons = join([self._early[number], *parts])
         if horizon == math.inf:
             return times, neurons
@@ -477,7 +477,7 @@ def _rebuild(
     ended: str | None,
     counts: dict[str, np.ndarray],
 ) -> Simulation:
-    """A simulation from what `Simulation.__reduce__` gives."""
+    """A simulation from the result of `Simulation.__reduce__`."""
     if ended is None:
         return cls.take_up(state, network, t_stop=t_stop)
     run = cls(

@@ -1,4 +1,4 @@
-"""The file that a simulation goes on from: a NumPy archive (.npz) of its state.
+"""Saved states of simulations: a NumPy archive (.npz) from which a simulation continues.
 
 Besides the arrays it holds ``head``, JSON as bytes: the fields of `SavedState`, the network's digest, and a
 checksum over all the others and the arrays, so that no change of a value goes unnoticed. Who can edit the
@@ -31,7 +31,7 @@ LAYOUT = 3
 
 @dataclass(frozen=True)
 class SavedState:
-    """What `load_state` returns; see `Simulation` for the attributes of the same names.
+    """Result of `load_state`; see `Simulation` for the attributes of the same names.
 
     `arrays` are those of the file, not checked yet: ``state/...`` of the engine, ``bias/...`` of the bias
     neuron, ``counts/<layer>``, and trains as ``times/<n>`` and ``neurons/<n>``: 0 are input spikes that wait

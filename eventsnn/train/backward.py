@@ -32,7 +32,7 @@ class ExactLearner(Learner[BatchRun]):
     Parameters
     ----------
     packed : PackedNetwork
-        Its weights are read anew for each mini-batch.
+        Its weights are read again for each mini-batch.
     prefix : FrozenPrefix, optional
         What the input spikes go through first.
     """

@@ -1,4 +1,4 @@
-"""From labelled recordings to what the engines take: reading, augmenting, sorting, in mini-batches."""
+"""From labelled recordings to the input of engines: reading, augmenting, sorting, in mini-batches."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class BatchLoader:
             )
 
     def prepare(self, indices: npt.ArrayLike, epoch: int) -> Batch:
-        """The batch of these recordings, as they are in this epoch.
+        """The batch of these recordings in this epoch.
 
         Parameters
         ----------
@@ -194,13 +194,13 @@ class BatchLoader:
         return self.prepare([index], epoch)
 
     def _load(self, numbers: np.ndarray, epoch: int) -> Records | None:
-        """The recordings undecoded, if the source can hand them over so."""
+        """The recordings undecoded, if the source can return them so."""
         if isinstance(self._source, CodedSource):
             return self._source.code(numbers, epoch, self._distortion)
         return None if self._records is None else self._records.load(numbers)
 
     def _fill(self, records: Records, numbers: np.ndarray, epoch: int) -> tuple[Batch, np.ndarray]:
-        """The batch, and what the kernel says of each recording (0: all is well)."""
+        """The batch, and the kernel's status of each recording (0: correct)."""
         times = np.empty(records.most_events)
         neurons = np.empty(records.most_events, np.int32)
         ptr, status = np.empty(len(numbers) + 1, np.int64), np.empty(len(numbers), np.int32)
@@ -259,7 +259,7 @@ def check_source(network: Network, data: LabelledSource, what: str) -> None:
 def cut_late(
     times: np.ndarray, neurons: np.ndarray, ptr: np.ndarray, end: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Recordings, as `Batch` has them, without what is at `end` ms or later."""
+    """Recordings in the form of `Batch`, without events at `end` ms or later."""
     keep = times < end
     before = np.concatenate([[0], np.cumsum(keep)])
     return times[keep], neurons[keep], before[ptr]

@@ -70,7 +70,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read what `save_checkpoint` wrote; TrainingError names the file and what is wrong with it."""
+    """Read a file that `save_checkpoint` wrote; TrainingError names the file and the fault."""
     import h5py
 
     def failure(text: str) -> TrainingError:

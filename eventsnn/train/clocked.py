@@ -60,7 +60,7 @@ class ClockedLearner(Learner[list[ClockedRun]]):
     Parameters
     ----------
     packed : PackedNetwork
-        In float32; its weights are read anew for each mini-batch.
+        In float32; its weights are read again for each mini-batch.
     step_ms : float
         Length of the clock's step, ms.
     prefix : FrozenPrefix, optional

@@ -118,13 +118,14 @@ class Downward(ABC):
 
     @abstractmethod
     def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
-        """The losses; sets what goes down from them."""
+        """Compute the losses, and from them the quantities that go down."""
 
     @abstractmethod
     def learn_samples(
         self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
     ) -> np.ndarray:
-        """Add the gradient of a layer in `samples` to `gradient`; returns what goes down from it.
+        """Add the gradient of a layer in `samples` to `gradient`; returns the quantities that go down from
+        it.
 
         `update`, if there is one, is applied to each block when its gradient is complete.
         """
@@ -138,7 +139,7 @@ class Downward(ABC):
         """Zeros, which the gradient of a layer is added to: in one sample, or where nobody wants it."""
 
     def to_blocks(self, number: int, gradient: np.ndarray) -> np.ndarray:
-        """Such a gradient as `OptimiserState.gradient` has it."""
+        """The gradient in the layout of `OptimiserState.gradient`."""
         return gradient
 
     def run(self, labels: np.ndarray, sample_weights: np.ndarray, updates: Mapping[str, Step]) -> Outcome:

@@ -187,7 +187,7 @@ def row_sums(layer: Layer, state: OptimiserState) -> np.ndarray:
 def _direct_factors(
     layer: Layer, options: LayerOptions, errors: np.ndarray, counts: np.ndarray, row_sum: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Factors of the S-PSPs of each neuron in the gradient, and what stands for them where it was silent.
+    """Factors of the S-PSPs of each neuron in the gradient, and the substitute where it was silent.
 
     The gradient is delta (1 + s) e with the self term s of `LayerOptions`. In an exact feed-forward run a_i =
     nu o_i, so that s of a neuron that fired is 1.

@@ -79,7 +79,7 @@ class Evaluation:
 
     @property
     def hint(self) -> str | None:
-        """What to try where no output neuron fired at all; None where one did."""
+        """Advice for when no output neuron fired at all; None if one did."""
         return None if self.n == 0 or self.predictions.counts.any() else SILENT.format(n=self.n)
 
     def __repr__(self) -> str:

@@ -42,7 +42,7 @@ class ExactDownward(Downward):
         return np.zeros_like(self.packed.blocks[str(self.layers[number].name)])
 
     def layer_run(self, number: int, samples: slice) -> LayerRun:
-        """What a layer did in `samples`."""
+        """Run of a layer in `samples`."""
         runs = self.runs[number]
         return runs[0] if len(runs) == 1 else runs[samples.start]
 
@@ -97,7 +97,7 @@ def reverse(
 
 
 def list_sources(arrivals: Arrivals, inputs: int, share: Share) -> Sources:
-    """What `reverse_blocks` takes about the source neurons of the arrivals; see ``list_rows``."""
+    """Data about the source neurons of the arrivals for `reverse_blocks`; see ``list_rows``."""
     n, units = len(arrivals.times), len(arrivals)
     rows, ends, when, last = (np.empty(n, np.int32) for _ in range(4))
     sources = rows, np.empty(units, np.int64), ends, when, last, np.empty(units, np.int64)

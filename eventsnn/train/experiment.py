@@ -56,7 +56,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment file says.
+    """Contents of an experiment file.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ class Experiment:
         resume: bool = False,
         progress: bool = False,
     ) -> TrainResult:
-        """Train as the file says; the arguments override it. See `eventsnn.train.trainer.train`.
+        """Train as the file describes; arguments override it. See `eventsnn.train.trainer.train`.
 
         With `start_from` the weights are at first those of another network of the same shape, such as
         the best one of an earlier run; its class names hold, too, unless the file has some (``classes``).

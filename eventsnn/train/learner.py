@@ -45,7 +45,7 @@ class BatchRun:
         return self.layer_counts(-1)
 
     def layer_spikes(self, number: int) -> Arrivals:
-        """What layer `number` fired in every sample."""
+        """Spikes of layer `number` in every sample."""
         runs = self.layers[number]
         return runs[0].spikes if len(runs) == 1 else Arrivals.join([run.spikes.sample(0) for run in runs])
 

@@ -1,4 +1,4 @@
-"""What a network made of every recording of a data set, and whether it was right."""
+"""Decision of a network for every recording of a data set, and whether it was correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress bars on standard error, silent where that is no terminal."""
+"""Progress bars on standard error, silent unless it is a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class _NoBar:
-    """What takes a bar's place where nobody would see it; tqdm need not even be imported."""
+    """Replaces a bar that nobody would see; tqdm is then not imported."""
 
     def __enter__(self) -> _NoBar:
         return self

@@ -44,7 +44,7 @@ BEST = "best/"  # in a checkpoint: arrays of model.h5
 BITS = 4
 OTHER_BITS = (
     ": another build of eventsnn began it, whose results differ in their last digits; "
-    "go on with that build, or train anew in another folder"
+    "continue with that build, or train again in another folder"
 )
 
 
@@ -231,7 +231,7 @@ class TrainingRun:
         )
 
     def _restore_model(self, arrays: dict[str, np.ndarray]) -> None:
-        """Have model.h5 as it was when the checkpoint was written, whatever has become of it since."""
+        """Restore model.h5 to its state at the time of the checkpoint, whatever has happened to it since."""
         names = self.packed.weights()
         if all(f"{BEST}{key}" in arrays for key in names):
             self.best_weights = {key: arrays[f"{BEST}{key}"] for key in names}
@@ -242,7 +242,7 @@ class TrainingRun:
         except NetworkError as error:
             raise TrainingError(
                 f"{error}; the checkpoint was written by an earlier eventsnn and cannot replace it: "
-                "put the file back, or train anew in another folder"
+                "put the file back, or train again in another folder"
             ) from None
         self.best_weights = {key: best[key] for key in names}
 
@@ -313,7 +313,7 @@ def weight_decay(rule: Rule, state: OptimiserState, real: type[np.floating]) -> 
 def _diverged(epoch: int, layer: str) -> TrainingError:
     whose = f"the weights of {layer!r}" if layer else "the weights"
     return TrainingError(
-        f"epoch {epoch}: {whose} have grown out of all numbers; lower the learning rate. The checkpoint is "
+        f"epoch {epoch}: {whose} overflowed (inf or NaN); lower the learning rate. The checkpoint is "
         "that of the epoch before"
     )
 

@@ -81,7 +81,7 @@ class TrainResult:
 
     @property
     def hint(self) -> str | None:
-        """What to try where no output neuron fired in the last epoch; None where one did."""
+        """Advice for when no output neuron fired in the last epoch; None if one did."""
         last = self.history[-1]
         if last["no_decision"] < last["samples"]:
             return None
@@ -146,7 +146,7 @@ def train(
         ``checkpoint.h5`` (the state after the last whole epoch). Left out, a new temporary folder, which
         stays; `TrainResult.out` names it.
     overwrite : bool
-        Begin anew in a folder that holds a run already: its files are replaced after the first epoch.
+        Begin again in a folder that already holds a run: its files are replaced after the first epoch.
 
     Other Parameters
     ----------------
@@ -155,10 +155,10 @@ def train(
     optimiser : Optimiser, optional
         Adam by default.
     augmentation : Augmentation, optional
-        Applied to training recordings, drawn anew each epoch.
+        Applied to training recordings, drawn again in each epoch.
     distortion : Distortion, optional
         Applied to training images (`eventsnn.data.Images`) before they are coded, or to the events of
-        training recordings, drawn anew each epoch.
+        training recordings, drawn again in each epoch.
     engine : {"exact", "clocked"}
         Exact spike times, or the authors' steps, the last being that of a recording's last event.
     step_ms : float, optional
@@ -206,7 +206,7 @@ def train(
     real = check_dtype(dtype)
     if resume and (out is None or overwrite):
         raise TrainingError(
-            "resume goes on with the run in out: give its folder, and not overwrite, which begins anew"
+            "resume continues the run in out: give its folder, and not overwrite, which begins again"
         )
     start = time.perf_counter()
     source = as_source(data, network.input.sensor_size)
@@ -251,7 +251,7 @@ def train(
 
 @contextmanager
 def _removed_if_empty(folder: Path, made: bool) -> Iterator[None]:
-    """Of a run that did not come to its first checkpoint no folder is left that was made for it."""
+    """Remove a folder made for a run that did not reach its first checkpoint."""
     try:
         yield
     finally:
@@ -290,7 +290,7 @@ def check_options(epochs: int, batch_size: int, seed: int, valid_fraction: float
 def check_settings(
     engine: str, dtype: str, step_ms: float | None, duration_ms: float | None, stabilise: str | None
 ) -> RunSettings:
-    """How samples are to be run; TrainingError for settings that cannot be, or not in this precision."""
+    """Check how samples are to be run; TrainingError for impossible settings, or for this precision."""
     try:
         settings = RunSettings(engine, step_ms, duration_ms, stabilise)
     except NetworkError as error:
@@ -349,13 +349,13 @@ def _prepare_folder(out: str | os.PathLike[str] | None, used: bool) -> Path:
 def _check_folder(folder: Path, used: bool) -> None:
     if not used and (folder / CHECKPOINT).exists():
         raise TrainingError(
-            f"{folder}: holds a training run already; resume it (resume=True, --resume), begin it anew "
+            f"{folder}: already holds a training run; resume it (resume=True, --resume), begin it again "
             "(overwrite=True, --overwrite), or choose another folder"
         )
 
 
 def peak_rss_mb() -> float | None:
-    """Peak resident memory of this process, MiB; None on systems that do not say (Windows)."""
+    """Peak resident memory of this process, MiB; None on systems that do not report it (Windows)."""
     import sys
 
     try:

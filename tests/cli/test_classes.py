@@ -129,7 +129,7 @@ def test_training_keeps_names_and_goes_on_with_them(trained, capsys):
     assert es.Network.load(trained / "run" / "model.h5").classes == ("ant", "bee", "cat")
     code, _, err = run(capsys, *arguments)
     assert code == 1
-    assert "resume it (resume=True, --resume), begin it anew (overwrite=True, --overwrite)" in err
+    assert "resume it (resume=True, --resume), begin it again (overwrite=True, --overwrite)" in err
     assert run(capsys, *arguments, "--overwrite", "--epochs", 1)[0] == 0
     # A part of the classes, with the weights of a model that has all of them.
     again = ("train", trained / "exp.toml", "--train", trained / "Test", "--out", trained / "again")
@@ -156,7 +156,7 @@ def test_training_without_out(trained, capsys, monkeypatch):
     assert run(capsys, "evaluate", f"{folder}/model.h5", "--data", trained / "Test")[0] == 0
     code, _, err = run(capsys, "train", trained / "exp.toml", "--train", trained / "Train", "--resume")
     assert code == 2
-    assert "--resume goes on with the run in --out: give its folder." in err
+    assert "--resume continues the run in --out: give its folder." in err
     assert run(capsys, "train", trained / "exp.toml", "--train", trained / "none")[0] == 1
     assert len(list((trained / "tmp").iterdir())) == 1  # a run that never began leaves no folder
 

@@ -198,7 +198,7 @@ def test_run_folder_in_use(cli: Cli, experiment: Path, training: Path, tmp_path:
     assert cli(*train).code == 0
     outcome = cli(*train)
     assert outcome.code == 1
-    assert "holds a training run already" in outcome.err
+    assert "already holds a training run" in outcome.err
 
 
 def test_data_of_another_sensor(cli: Cli, experiment: Path, training: Path, tmp_path: Path) -> None:

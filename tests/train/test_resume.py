@@ -266,7 +266,7 @@ def test_a_run_of_another_build_is_refused_with_advice(trained, tmp_path, monkey
     folder = tmp_path / "run"
     shutil.copytree(trained.folder, folder)
     monkeypatch.setattr(run, "BITS", run.BITS + 1)
-    with pytest.raises(TrainingError, match=r"cannot resume, bits was .*; go on with that build, or"):
+    with pytest.raises(TrainingError, match=r"cannot resume, bits was .*; continue with that build, or"):
         toy_train(folder, epochs=9, resume=True)
     assert load_checkpoint(folder / "checkpoint.h5").epoch == 8
 
@@ -282,7 +282,7 @@ def test_another_validation_set_is_refused(tmp_path):
 def test_a_folder_that_holds_a_run_is_not_overwritten(trained):
     before = (trained.folder / "checkpoint.h5").read_bytes()
     with pytest.raises(
-        TrainingError, match=r"holds a training run already; resume it .*, begin it anew \(overwrite=True, -"
+        TrainingError, match=r"already holds a training run; resume it .*, begin it again \(overwrite=True, -"
     ):
         toy_train(trained.folder, epochs=1)
     assert (trained.folder / "checkpoint.h5").read_bytes() == before

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Option:
-    """A number among the settings of an optimiser: its default, whether it may be 0, what it stays below."""
+    """A numeric setting of an optimiser: its default, whether it may be 0, and its upper bound."""
 
     default: float
     may_be_zero: bool = False

@@ -86,7 +86,7 @@ class Optimiser:
         return cls(**given, options=options)
 
     def to_table(self) -> dict[str, Any]:
-        """The settings as plain values, those in `options` beside the others."""
+        """The settings as plain values, `options` included."""
         table = asdict(self)
         return table | table.pop("options")
 

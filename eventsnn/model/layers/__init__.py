@@ -48,7 +48,7 @@ LAYERS: Registry[type[Layer]] = Registry(
 
 
 def layer_from_table(table: Any, owner: str) -> Layer:
-    """A layer from what `Layer.to_table` gives; NetworkError, naming `owner`, if it is none."""
+    """A layer from the result of `Layer.to_table`; NetworkError, naming `owner`, for another value."""
     kind, options = "dense", table
     if isinstance(table, dict):
         options = {field: value for field, value in table.items() if field != "type"}

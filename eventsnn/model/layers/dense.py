@@ -1,4 +1,4 @@
-"""Dense layers: every neuron has synapses of its own from every neuron of the source."""
+"""Dense layers: every neuron has its own synapses from every neuron of the source."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Dense(WeightedLayer):
         return (self.neurons, math.prod(self.known_source) + self.has_bias)
 
     def to_table(self) -> dict[str, Any]:
-        """As plain values; files of dense networks stay as they were before there were other types."""
+        """Plain values; files of dense networks are the same as before there were other types."""
         table = super().to_table()
         if self.kind == "dense":
             del table["type"]

@@ -16,7 +16,7 @@ DISTRIBUTIONS = ("uniform", "gaussian", "fixed")
 
 
 def check_initial(owner: str, part: Any) -> None:
-    """Raise NetworkError unless the fields of `part` that say how its weights are drawn go together.
+    """Raise NetworkError unless the fields of `part` that describe its random weights are consistent.
 
     These are `initial_weight`, `initial_distribution`, `initial_synapses` and, where there is one,
     `probability`.
@@ -44,7 +44,7 @@ def check_initial(owner: str, part: Any) -> None:
 def draw_initial(
     owner: str, part: Any, shape: tuple[int, ...], has_bias: bool, generator: np.random.Generator
 ) -> Any:
-    """Weights of one projection, float32, as the fields of `part` say; see `check_initial`.
+    """Weights of one projection, float32, as the fields of `part` describe; see `check_initial`.
 
     Parameters
     ----------

@@ -273,7 +273,7 @@ class Layer:
 
     @property
     def threshold_slack(self) -> float:
-        """What the clock takes off its threshold."""
+        """Amount by which the clock lowers the threshold."""
         return SLACK
 
     @property
@@ -283,7 +283,7 @@ class Layer:
 
     @property
     def error_divisor(self) -> float:
-        """What the errors that it sends down are divided by, besides the `potential_per_spike` below."""
+        """Divisor of the errors that it sends down, besides the `potential_per_spike` below."""
         return 1.0
 
     @property

@@ -1,4 +1,4 @@
-"""The engines, each of which says itself what it cannot run, and the choice among them."""
+"""The engines and the choice among them; each engine says which networks it cannot run."""
 
 from __future__ import annotations
 

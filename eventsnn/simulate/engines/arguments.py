@@ -1,4 +1,4 @@
-"""What every engine checks at its door, once."""
+"""Checks of arguments that all engines share."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def check_input(network: Network, times_ms: np.ndarray, indices: np.ndarray) -> 
 
 
 def check_t_stop(network: Network, t_stop: float | None) -> float:
-    """`t_stop` as a float, infinite for None; SimulationError if it is no time, or needed and missing."""
+    """`t_stop` as a float, infinite for None; SimulationError if it is not a time, or required and
+    missing.
+    """
     if t_stop is None:
         if network.is_recurrent:
             raise SimulationError(

@@ -1,4 +1,4 @@
-"""What arrives at a layer, and the state that a layer is in between two parts of a run, for the sweep."""
+"""Arrivals at a layer, and a layer's state between two parts of a run, for the sweep."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Arrivals:
         return self.times[part], self.neurons[part]
 
     def with_bias(self, sensor: Input, neurons: int, last_events: np.ndarray, delay: float) -> Arrivals:
-        """With what the bias neuron sends, as source neuron `neurons`; see `bias.insert`."""
+        """The arrivals with the spikes of the bias neuron, as source neuron `neurons`; see `bias.insert`."""
         if not sensor.has_bias:
             return self
         trains = [bias.spike_times(sensor, last) + delay for last in last_events.tolist()]
@@ -84,13 +84,13 @@ class Arrivals:
 
 
 def call(work: Callable[[], None]) -> None:
-    """Do the work on the calling thread; what a pool of threads does instead is to call it once on each."""
+    """Do the work on the calling thread; a pool of threads calls it once on each thread instead."""
     work()
 
 
 @dataclass(frozen=True)
 class LayerInput:
-    """The arrivals at a layer and what all its blocks share about them; see ``fill_tables``.
+    """The arrivals at a layer and the tables about them that all its blocks share; see ``fill_tables``.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What an engine is: the protocol of a run, and the settings."""
+"""The protocol of engines and runs, the settings, and the driver of whole recordings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SILENCE: Train = (np.empty(0), np.empty(0, np.int32))
 
 
 def join(trains: Sequence[Train]) -> Train:
-    """One after the other; the only one that holds spikes as it is."""
+    """Concatenate; a single train that holds spikes is returned as it is."""
     trains = [train for train in trains if len(train[0])]
     if len(trains) < 2:
         return trains[0] if trains else SILENCE
@@ -33,7 +33,7 @@ def join(trains: Sequence[Train]) -> Train:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a network is to run.
+    """How to run a network.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Run(Protocol):
     """A network in the middle of a simulation."""
 
     def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
-        """Take input spikes and go on to `horizon`; return what every layer is now known to have fired.
+        """Take input spikes and advance to `horizon`; return the spikes of every layer that are certain now.
 
         A *horizon* is a time before which all input is known; up to there a layer's spikes are certain. A
         spike time is computed from the state at the last arrival, which the horizon leaves as it is, so that
@@ -126,7 +126,9 @@ class Run(Protocol):
 
 
 class BrokenOff(KeyboardInterrupt):
-    """Ctrl-C in `Run.advance`: what every layer had fired, and up to which time that is complete."""
+    """Ctrl-C in `Run.advance`: the spikes of every layer so far, and the time up to which they are
+    complete.
+    """
 
     def __init__(self, trains: Sequence[Train], now: float) -> None:
         super().__init__()

@@ -89,7 +89,7 @@ class PackedNetwork:
         return self._state(slice(None), sizes, graph)
 
     def layer_state(self, number: int) -> QueueState:
-        """One layer at rest with the connections within it; its input is what arrives, bias included."""
+        """One layer at rest with the connections within it; its input are the arrivals, bias included."""
         own = [p for p in self.projections if p.target == number and p.source != BIAS]
         graph = [(0 if p.source == number else -1, 0, p) for p in own]
         graph.sort(key=lambda row: row[0])

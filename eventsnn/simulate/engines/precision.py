@@ -1,4 +1,4 @@
-"""What a precision can hold: checked of a network before it runs, and of its state after.
+"""Range checks of a precision: of a network before it runs, and of its state afterwards.
 
 Between two events the state only decays, so that whatever leaves the range of floating point does so at an
 arrival: a synaptic current becomes infinite and stays so, or becomes NaN. It is enough to look at the state
@@ -62,7 +62,7 @@ def check_network(network: Network, real: type[np.floating], *, clocked: bool = 
 
 
 def _constants(layer: Layer) -> list[tuple[str, float, bool]]:
-    """(field, value, whether 0 would change its meaning) of what potentials are computed with."""
+    """(field, value, whether 0 would change its meaning) of the constants in potentials."""
     lif = layer.lif
     found = [
         ("threshold", lif.threshold, True),
@@ -87,7 +87,7 @@ def _wider(real: type[np.floating], clocked: bool) -> str:
 
 
 class StateOverflow(SimulationError):
-    """A state that is no longer finite; `layer` is the layer's name, "" where that is not known."""
+    """A state that is no longer finite; `layer` is the layer's name, "" if unknown."""
 
     layer = ""
 

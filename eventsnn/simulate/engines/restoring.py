@@ -27,7 +27,7 @@ def read_layer_arrays(state: StateReader, places: np.ndarray, real: np.dtype) ->
 def check_cursors(
     state: StateReader, cursors: np.ndarray, ways: list[tuple[np.ndarray, float, float]]
 ) -> None:
-    """Whether each projection goes on where the spikes under way begin.
+    """Whether each projection continues where its pending spikes begin.
 
     `ways` holds, for each, the times of its source's spikes, the time of its target's state and its delay,
     all in ms: what is still under way arrives at a state that is of an earlier time.

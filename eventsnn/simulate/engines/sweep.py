@@ -76,7 +76,7 @@ def _too_many(events: int) -> str:
 
 @dataclass(frozen=True)
 class LayerRun:
-    """What arrived at a layer in some samples, and what it fired.
+    """Arrivals at a layer in some samples, and the spikes that it fired.
 
     Every position of every sample is a *unit*, number ``sample * positions + position``: a small dense layer
     of its own, whose neurons are the channels. Units of a dense layer are samples.
@@ -105,7 +105,7 @@ class LayerRun:
 def run_layer(
     packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float, share: Share = call, threads: int = 1
 ) -> list[LayerRun]:
-    """What one layer does in every sample of a batch, in runs of consecutive samples.
+    """Run one layer on every sample of a batch, in runs of consecutive samples.
 
     A layer that does not share weights takes all samples at once, and the threads share out its blocks; where
     there are many positions, the threads share out the samples, each a run, which keeps memory and caches
@@ -353,7 +353,7 @@ class SweepRun:
     def _advance_layers(
         self, trains: list[Train], given: Train, horizon: float, stop: float, bias: Certain
     ) -> None:
-        """Append what each layer fires to `trains`."""
+        """Append the spikes of each layer to `trains`."""
         size = self._packed.network.input.neurons
         for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
             arriving = [(given[0] + layer.delay if layer.delay else given[0], given[1])]
@@ -372,7 +372,7 @@ class SweepRun:
             size = layer.neurons
 
     def _hold(self, number: int, arriving: list[Train], horizon: float) -> Train:
-        """Keep back what comes at the horizon or after it: more may arrive at that instant."""
+        """Hold back arrivals at or after the horizon: more may arrive at that instant."""
         parts = [part for part in (self._held[number], *arriving) if len(part[0])]
         times, neurons = parts[0] if parts else SILENCE
         if len(parts) > 1:

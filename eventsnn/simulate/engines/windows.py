@@ -96,7 +96,7 @@ class WindowsRun:
             raise overflow(np.float64)
 
     def _look_ahead(self, given: Train, horizon: float, stop: float) -> list[Train]:
-        """Spikes before `horizon` of the next window, which ends later; the state stays as it is."""
+        """Spikes before `horizon` of the next window, which ends later; the state stays unchanged."""
         arrays = self._state.arrays()
         before, now, cursors = [a.copy() for a in arrays], self._state.now, self._state.ways()[2]
         stop = min(stop, float(np.nextafter(horizon, -math.inf)))
