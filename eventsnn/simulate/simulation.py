@@ -1,4 +1,4 @@
-"""Simulation of events that arrive in parts: recordings of any length, live input, resumed runs."""
+"""The driver of all engines: whole recordings, events in parts, live input, and resumed runs."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class Simulation:
     def finish(
         self, events: EventStream | np.ndarray | tuple[np.ndarray, np.ndarray] | InputSpikes | None = None
     ) -> SpikeRecord:
-        """End the input: simulate up to `t_stop`, or until the network is quiet.
+        """End the input, with these last events: simulate up to `t_stop`, or until the network is quiet.
 
         On the clock, without a `t_stop`, the end is the step of the last event, or of a later `until`.
 

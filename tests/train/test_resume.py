@@ -294,9 +294,9 @@ def test_a_run_is_begun_anew_where_that_is_asked_for(tmp_path):
     assert (again.epochs, len((tmp_path / "metrics.jsonl").read_text().splitlines())) == (1, 1)
     assert again.history[0]["loss"] == first.history[0]["loss"]
     assert toy_train(tmp_path, epochs=2, resume=True).history[1]["loss"] == first.history[1]["loss"]
-    with pytest.raises(TrainingError, match="resume goes on with the run in out: give its folder, and not"):
+    with pytest.raises(TrainingError, match="resume continues the run in out: give its folder, and not"):
         toy_train(tmp_path, epochs=2, resume=True, overwrite=True)
-    with pytest.raises(TrainingError, match="resume goes on with the run in out: give its folder"):
+    with pytest.raises(TrainingError, match="resume continues the run in out: give its folder"):
         toy_train(None, epochs=2, resume=True)
 
 
