@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventsnn.errors import NetworkError
-from eventsnn.model import Conv, Dense, Input, Network, Pool
+from eventsnn.model import LAYERS, Conv, Dense, Input, Network, Pool
 from eventsnn.model.layers.geometry import Geometry
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.sweep import expand
@@ -159,7 +159,7 @@ def test_files_and_tables(tmp_path):
     assert Network.from_table(table).layers[0].shape == (2, 7, 7)
     table["layers"][0]["type"] = "cnov"
     with pytest.raises(
-        NetworkError, match=r"layers\[0\]: type must be one of dense, conv, pool, reservoir, got 'cnov'"
+        NetworkError, match=rf"layers\[0\]: type must be one of {', '.join(LAYERS.names())}, got 'cnov'"
     ):
         Network.from_table(table)
 
