@@ -102,7 +102,14 @@ class Simulation:
             None if origin_us is None else find_origin(np.empty(0, np.int64), origin_us)
         )
 
-    def _begin(self, network: Network, chosen: Engine, settings: Settings, t_stop: float | None) -> None:
+    def _begin(
+        self,
+        network: Network,
+        chosen: Engine,
+        settings: Settings,
+        t_stop: float | None,
+        bias_end: float | None = None,
+    ) -> None:
         """At rest. Settings that are not for parts are for one recording, which `finish` takes whole."""
         self._chosen, self._settings = chosen, settings
         self.network, self.engine, self.dtype = network, chosen.name, str(settings.dtype)
@@ -114,7 +121,7 @@ class Simulation:
         widest = max(layer.neurons if layer.positions == 1 else 1 for layer in network.layers)
         self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
         self._held: Train = SILENCE  # at the last instant
-        self._bias = InParts(network.input, None if settings.in_parts else network.settings.duration_ms)
+        self._bias = InParts(network.input, bias_end)
         self._early: list[Train] = [SILENCE] * len(network.layers)
         self._ended: str | None = None
         self.origin_us = None
@@ -442,6 +449,7 @@ def run_whole(
     events: InputSpikes | tuple[np.ndarray, np.ndarray],
     settings: Settings,
     t_stop: float | None = None,
+    end: float | None = None,
 ) -> SpikeRecord:
     """One recording from rest to its end: one part, advanced to infinity.
 
@@ -456,6 +464,9 @@ def run_whole(
         own settings may state.
     t_stop : float, optional
         As for `simulate`.
+    end : float, optional
+        Until when the bias neuron fires, ms; by default for the stated duration of a sample, or until the
+        last event.
 
     Raises
     ------
@@ -465,7 +476,7 @@ def run_whole(
         On Ctrl-C, with the record up to then.
     """
     run = Simulation.__new__(Simulation)
-    run._begin(network, chosen, settings, t_stop)
+    run._begin(network, chosen, settings, t_stop, network.settings.duration_ms if end is None else end)
     return run.finish(events if isinstance(events, InputSpikes) else InputSpikes(*events, 0))
 
 

@@ -18,12 +18,13 @@ from eventsnn._util.threads import Pool
 from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.derivatives import DerivativesDown
 from eventsnn.train.downward import Learner, Outcome
 from eventsnn.train.errors import ErrorsDown
 from eventsnn.train.frozen_prefix import FrozenPrefix
-from eventsnn.train.learner import BatchRun, run_forward
+from eventsnn.train.learner import run_forward
 
 
 class ExactLearner(Learner[BatchRun]):

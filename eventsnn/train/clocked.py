@@ -28,8 +28,8 @@ from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.model.steps import refusal
 from eventsnn.simulate.engines import clocked
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
+from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.train.clocked_runs import run_samples, steps_of
 from eventsnn.train.downward import Downward, Learner, Outcome
 from eventsnn.train.errors import row_sums
 from eventsnn.train.frozen_prefix import FrozenPrefix

@@ -15,10 +15,10 @@ from eventsnn.learn.charges import Activity
 from eventsnn.learn.optimisers import OptimiserState
 from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
+from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import LayerRun
 from eventsnn.train.downward import Downward
-from eventsnn.train.learner import BatchRun
 
 # rows, n_rows, ends, when, last, n_times of ``list_rows``.
 Sources: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]

@@ -1,58 +1,16 @@
-"""One mini-batch, forward and backward, on packed weights: the sweep engine, then the rule, then the update.
-
-Layers are cut into blocks of neurons, samples are kept in their order, and sums run over samples in that
-order: the result is the same to the last bit for any number of threads.
-"""
+"""What can be trained, and the forward pass of a mini-batch on packed weights."""
 
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass
-
-import numpy as np
 
 from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
-from eventsnn.simulate.engines.arguments import endless
+from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.batch import BatchRun, run_batch
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import Arrivals, LayerRun, refusal, run_layer
+from eventsnn.simulate.engines.sweep import refusal
 from eventsnn.train.frozen_prefix import FrozenPrefix
-
-
-@dataclass
-class BatchRun:
-    """A mini-batch after the forward pass.
-
-    Attributes
-    ----------
-    samples : Arrivals
-        The mini-batch itself, or what the frozen prefix made of it.
-    layers : list of lists of LayerRun
-        The runs of each layer: one for all samples, or one for each where positions share weights.
-    durations : float64 array (samples,)
-        When each sample ends, ms; see `Arrivals.ends`.
-    """
-
-    samples: Arrivals
-    layers: list[list[LayerRun]]
-    durations: np.ndarray
-
-    @property
-    def counts(self) -> np.ndarray:
-        """Output spike counts, int64 array (samples, outputs)."""
-        return self.layer_counts(-1)
-
-    def layer_spikes(self, number: int) -> Arrivals:
-        """Spikes of layer `number` in every sample."""
-        runs = self.layers[number]
-        return runs[0].spikes if len(runs) == 1 else Arrivals.join([run.spikes.sample(0) for run in runs])
-
-    def layer_counts(self, number: int) -> np.ndarray:
-        """Spike counts of layer `number`, int64 array (samples, neurons)."""
-        runs = self.layers[number]
-        return runs[0].counts if len(runs) == 1 else np.concatenate([run.counts for run in runs])
 
 
 def check_trainable(network: Network, rule: Rule | None = None) -> None:
@@ -97,19 +55,7 @@ def run_forward(
     SimulationError
         For a neuron that would fire without end at one instant.
     """
-    durations = samples.ends
+    ends = samples.ends
     if prefix is not None:
         samples = prefix.spikes(samples, pool)
-    run = BatchRun(samples, [], durations)
-    spikes = samples
-    try:
-        for number, layer in enumerate(packed.network.layers):
-            arrivals = spikes.delayed(layer.delay)
-            if layer.has_bias:
-                sensor, size = packed.network.input, packed.network.source_size(number - 1)
-                arrivals = arrivals.with_bias(sensor, size, durations, layer.delay)
-            run.layers.append(run_layer(packed, number, arrivals, math.inf, pool.share, pool.threads))
-            spikes = run.layer_spikes(number)
-    except OverflowError as error:
-        raise endless(error) from None
-    return run
+    return run_batch(packed, samples, ends, pool)

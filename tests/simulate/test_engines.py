@@ -11,7 +11,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.cli import main
-from eventsnn.model import Connection, Dense, Input, Network, RunSettings
+from eventsnn.model import Connection, Dense, Input, Network, Reservoir, RunSettings
 from eventsnn.simulate.engines import ENGINES, Engine, Settings, choose
 from tests.plugins import install
 from tests.simulate.helpers import assert_same_bits
@@ -95,6 +95,22 @@ def test_any_engine_evaluates(single, name):
     assert found.engine == name
     assert expected.predictions.counts.any()
     np.testing.assert_array_equal(found.predictions.counts, expected.predictions.counts)
+
+
+@pytest.mark.parametrize("interval", [0.0, 4.0])
+def test_every_engine_counts_what_lies_above_a_reservoir(interval):
+    data = toy_data(6, seed=3)
+    network = Network(
+        Input(*data.sensor_size, bias_interval=interval),
+        Reservoir(grid=(3, 3, 2), threshold=0.3),
+        Dense(CLASSES, threshold=0.3),
+        seed=1,
+    ).with_settings(RunSettings(duration_ms=60.0))
+    expected = es.evaluate(network, data, dtype="float64", threads=1)
+    assert (expected.engine, expected.predictions.counts.any()) == ("sweep", True)
+    for engine in ("queue", "twin"):
+        found = es.evaluate(network, data, engine=engine, dtype="float64", threads=2)
+        np.testing.assert_array_equal(found.predictions.counts, expected.predictions.counts)
 
 
 def test_settings_are_completed_not_changed():

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,8 +34,13 @@ from eventsnn.model.steps import (
 from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack
 from eventsnn.simulate.engines.clocked_run import ClockedParts
-from eventsnn.simulate.engines.engine import Engine, Limits, Run, Settings
+from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
+from eventsnn.simulate.engines.engine import Counter, Engine, Limits, Run, Settings
 from eventsnn.simulate.engines.precision import check_network, overflow
+
+if TYPE_CHECKING:
+    from eventsnn._util.threads import Pool
+    from eventsnn.simulate.engines.arrivals import Arrivals
 
 _NONE = np.empty(0, np.int32)
 
@@ -348,6 +353,17 @@ class ClockedEngine(Engine):
     def start(self, network: Network, settings: Settings) -> Run:
         """See `Engine`."""
         return ClockedParts(ClockedNetwork(network, step_ms=_step(settings)))
+
+    def counter(self, network: Network, settings: Settings, t_stop: float | None) -> Counter:
+        """See `Engine`: all samples with the same weights."""
+        step_ms, last = _step(settings), len(network.layers)
+        clock = ClockedNetwork(network, step_ms=step_ms)
+
+        def count(samples: Arrivals, ends: np.ndarray, pool: Pool) -> np.ndarray:
+            runs = run_samples(clock, samples, steps_of(samples, step_ms), ends.tolist(), pool)
+            return np.array([clock.counts(run, last) for run in runs], np.int64)
+
+        return count
 
     def limits(self, network: Network, settings: Settings, t_stop: float | None, last: float) -> Limits:
         """See `Engine`: the clock has to be told when to stop."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.saved import StateReader
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.simulate.engines.arguments import check_dtype, check_t_stop
 from eventsnn.trace.record import SpikeRecord
+
+if TYPE_CHECKING:
+    from eventsnn._util.threads import Pool
+    from eventsnn.simulate.engines.arrivals import Arrivals
 
 Train: TypeAlias = tuple[np.ndarray, np.ndarray]
 """(times float64 ms, neurons int32), sorted by (time, neuron)."""
@@ -47,6 +52,8 @@ class Settings:
         How many input spikes come at once, where they do not come in parts; 0: that is not known.
     fast : bool
         Whether a dtype that is left out is the one in which the engine is fastest, as for data sets.
+    cut : bool
+        Of a data set, whether a `t_stop` ends each recording.
     """
 
     dtype: str | None = None
@@ -54,11 +61,16 @@ class Settings:
     in_parts: bool = False
     events: int = 0
     fast: bool = False
+    cut: bool = False
 
     @property
     def real(self) -> type[np.floating]:
         """The numpy type called `dtype`."""
         return check_dtype(str(self.dtype))
+
+
+Counter: TypeAlias = "Callable[[Arrivals, np.ndarray, Pool], np.ndarray]"
+"""From samples, and when each ends (float64, ms), to output spike counts, int64 array (samples, outputs)."""
 
 
 class Limits(NamedTuple):
@@ -176,6 +188,29 @@ class Engine:
     def stamp(self, times: np.ndarray, settings: Settings) -> np.ndarray:
         """Spike times of the bias neuron as a record states them; float64, ms."""
         return times
+
+    def counter(self, network: Network, settings: Settings, t_stop: float | None) -> Counter:
+        """What counts the output spikes of a mini-batch: sample by sample, shared out among threads.
+
+        `settings` are those that `settle` has returned, `t_stop` as for `run`.
+        """
+        from eventsnn.simulate.simulation import run_whole  # the driver of all engines, which imports them
+
+        def count(samples: Arrivals, ends: np.ndarray, pool: Pool) -> np.ndarray:
+            counts = np.empty((len(samples), network.output.neurons), np.int64)
+            turns, until = WorkCounter(len(samples)), ends.tolist()
+
+            def work() -> None:
+                while (sample := turns.take()) >= 0:
+                    given = samples.sample(sample)
+                    counts[sample] = run_whole(
+                        self, network, given, settings, t_stop, until[sample]
+                    ).output.counts
+
+            pool.share(work)
+            return counts
+
+        return count
 
     def fastest_dtype(self, network: Network) -> str:
         """The precision in which it runs a network fastest."""

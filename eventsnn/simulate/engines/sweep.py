@@ -25,7 +25,7 @@ from eventsnn.simulate.engines import queue
 from eventsnn.simulate.engines.arguments import in_order
 from eventsnn.simulate.engines.arrivals import Arrivals, Carried, LayerInput, Share, call
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
-from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Run, Settings, State, Train
+from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Counter, Engine, Run, Settings, State, Train
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
 from eventsnn.simulate.engines.precision import overflow
 from eventsnn.simulate.engines.restoring import read_layer_arrays
@@ -60,6 +60,8 @@ class SweepEngine(Engine):
 
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """See `Engine`."""
+        if settings.cut:
+            return "engine 'sweep' takes no t_stop here; use engine='queue'"
         reason = refusal(network)
         if reason is not None:
             return f"engine 'sweep' cannot run this network: {reason}; use engine='queue'"
@@ -68,6 +70,13 @@ class SweepEngine(Engine):
     def start(self, network: Network, settings: Settings) -> Run:
         """See `Engine`."""
         return SweepRun(pack_once(network, settings.real))
+
+    def counter(self, network: Network, settings: Settings, t_stop: float | None) -> Counter:
+        """See `Engine`: layer after layer, many samples side by side."""
+        from eventsnn.simulate.engines.batch import run_batch  # which is made of this engine's layers
+
+        packed = pack_once(network, settings.real)
+        return lambda samples, ends, pool: run_batch(packed, samples, ends, pool).counts
 
 
 def _too_many(events: int) -> str:

@@ -1,0 +1,85 @@
+"""Many samples side by side through the sweep: what training and evaluation do with a mini-batch.
+
+Layers are cut into blocks of neurons, and samples are kept in their order: the result is the same to the last
+bit for any number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from eventsnn._util.threads import Pool
+from eventsnn.simulate.engines.arguments import endless
+from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.sweep import LayerRun, run_layer
+
+
+@dataclass
+class BatchRun:
+    """A mini-batch after the forward pass.
+
+    Attributes
+    ----------
+    samples : Arrivals
+        The mini-batch itself, or what the frozen prefix made of it.
+    layers : list of lists of LayerRun
+        The runs of each layer: one for all samples, or one for each where positions share weights.
+    durations : float64 array (samples,)
+        When each sample ends, ms; see `Arrivals.ends`.
+    """
+
+    samples: Arrivals
+    layers: list[list[LayerRun]]
+    durations: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Output spike counts, int64 array (samples, outputs)."""
+        return self.layer_counts(-1)
+
+    def layer_spikes(self, number: int) -> Arrivals:
+        """Spikes of layer `number` in every sample."""
+        runs = self.layers[number]
+        return runs[0].spikes if len(runs) == 1 else Arrivals.join([run.spikes.sample(0) for run in runs])
+
+    def layer_counts(self, number: int) -> np.ndarray:
+        """Spike counts of layer `number`, int64 array (samples, neurons)."""
+        runs = self.layers[number]
+        return runs[0].counts if len(runs) == 1 else np.concatenate([run.counts for run in runs])
+
+
+def run_batch(packed: PackedNetwork, samples: Arrivals, ends: np.ndarray, pool: Pool) -> BatchRun:
+    """Spikes of every layer for a mini-batch.
+
+    Parameters
+    ----------
+    packed : PackedNetwork
+        A chain of layers.
+    samples : Arrivals
+        Input spikes, sorted by (time, neuron) within each sample.
+    ends : float64 array (samples,)
+        When each sample ends, ms: until then the bias neuron fires.
+    pool : Pool
+
+    Raises
+    ------
+    SimulationError
+        For a neuron that would fire without end at one instant.
+    """
+    run = BatchRun(samples, [], ends)
+    spikes = samples
+    try:
+        for number, layer in enumerate(packed.network.layers):
+            arrivals = spikes.delayed(layer.delay)
+            if layer.has_bias:
+                sensor, size = packed.network.input, packed.network.source_size(number - 1)
+                arrivals = arrivals.with_bias(sensor, size, ends, layer.delay)
+            run.layers.append(run_layer(packed, number, arrivals, math.inf, pool.share, pool.threads))
+            spikes = run.layer_spikes(number)
+    except OverflowError as error:
+        raise endless(error) from None
+    return run
