@@ -80,11 +80,11 @@ def make_update(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:,
     return u
 
 
-def update_blocks(Update update, WorkCounter turns):
+def update_blocks(Update update, WorkCounter counter):
     """The step on the blocks that this thread takes."""
     cdef int64_t block
     with nogil:
-        block = work_take(&turns.next)
-        while block < turns.count:
+        block = work_take(&counter.next)
+        while block < counter.count:
             update.block(<int32_t> block)
-            block = work_take(&turns.next)
+            block = work_take(&counter.next)

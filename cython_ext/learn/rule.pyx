@@ -131,7 +131,7 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
     row_sum : float64 (1 or samples, blocks, WIDTH)
         Sums of the weights of each neuron, in each sample if they differ: at the edge of an image.
     divisor : float
-        `eventsnn.reference.hm2bp.error_divisor` of the layer.
+        Of `LayerOptions`.
     by_sample : bool
         Units are samples, each adding to a gradient of its own, `gradient` (samples, blocks, pre, WIDTH), and to
         `below` (1, samples, pre). Otherwise they are blocks, adding sample after sample to `gradient` (1, blocks, pre,

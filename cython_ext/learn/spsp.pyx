@@ -110,6 +110,56 @@ def charge_counts(const double[::1] constants, const double[::1] post_times, con
             block = work_take(&counter.next)
 
 
+def charge_derivatives(const double[::1] post_times, const int32_t[::1] post_neurons, const int64_t[::1] post_ptr,
+                       const double[:, ::1] currents, const double[::1] derivatives, double height, double resting,
+                       double tau_m, double tau_s, double refractory, double least_slope, double[:, ::1] charges,
+                       WorkCounter counter):
+    """Charges of exact derivatives, for the blocks that this thread takes. Twin: eventsnn/reference/spsp.py.
+
+    Parameters
+    ----------
+    post_times, post_neurons, post_ptr
+        As for `charge_counts`.
+    currents : float64 (spikes, 2)
+        See `point_currents`.
+    derivatives : float64 (spikes,)
+        Of the loss by the times of the spikes.
+    height, resting, tau_m, tau_s, refractory : float
+        Threshold above the resting potential, and the parameters of the neurons.
+    least_slope : float
+        Slopes of the potential below this count as this.
+    charges : float64 (spikes, 2)
+        Set, as those of `charge_counts`.
+    counter : WorkCounter
+        Over the blocks.
+    """
+    cdef double following[WIDTH]    # time of the neuron's next spike
+    cdef double pending[WIDTH]      # its derivative in all over its slope
+    cdef double total, slope, left
+    cdef int64_t units = (post_ptr.shape[0] - 1) // counter.count, k, f
+    cdef int32_t lane
+    with nogil:
+        k = work_take(&counter.next) * units
+        while k < counter.count * units:
+            for k in range(k, k + units):
+                for lane in range(WIDTH):
+                    pending[lane] = 0.0
+                    following[lane] = 0.0
+                for f in range(post_ptr[k + 1] - 1, post_ptr[k] - 1, -1):
+                    lane = post_neurons[f] % WIDTH
+                    total = derivatives[f]
+                    charges[f, 1] = 0.0
+                    if pending[lane] != 0.0:
+                        left = pending[lane] * decay_e((following[lane] - post_times[f] - refractory) / tau_m)
+                        charges[f, 1] = left
+                        total += left * (currents[f, 1] / tau_s + resting / tau_m)
+                    slope = max(currents[f, 0] / tau_s - height / tau_m, least_slope)
+                    charges[f, 0] = -total / slope
+                    pending[lane] = total / slope
+                    following[lane] = post_times[f]
+            k = work_take(&counter.next) * units
+
+
 cdef int64_t merge_points(double refractory, const double* times, const int32_t* neurons, const double* charges,
                           int64_t n_spikes, int32_t first, points_t* p) noexcept nogil:
     """Both kinds of points in one list, latest first; those without a charge are left out if there are charges."""

@@ -165,12 +165,12 @@ def lateral_spsp(ClockedLayer layer, ClockedRun run, int32_t number, float[:, ::
     cdef clocked_spikes_t* s = run.spikes + number
     cdef work_t w
     cdef int64_t p, j, c
-    cdef float* found
+    cdef float* sums
     work_make(&w, l, run.steps)
     try:
         e[:, :] = 0.0
         with nogil:
-            found = w.vectors + 2 * l.width
+            sums = w.vectors + 2 * l.width
             for p in range(l.positions):
                 if not fill_g(&ops, &w, l, s, p * l.width, forced_t(-1, 1), run.steps):
                     continue
@@ -178,8 +178,8 @@ def lateral_spsp(ClockedLayer layer, ClockedRun run, int32_t number, float[:, ::
                     if s.ptr[j + 1] == s.ptr[j]:
                         continue
                     ops.sum(w.g + <int64_t> l.refractory * l.width, l.width, s.times + s.ptr[j],
-                            s.ptr[j + 1] - s.ptr[j], found)
+                            s.ptr[j + 1] - s.ptr[j], sums)
                     for c in range(l.width):
-                        e[p * l.width + c, j] = found[c]
+                        e[p * l.width + c, j] = sums[c]
     finally:
         work_free(&w)

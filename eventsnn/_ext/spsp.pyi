@@ -37,6 +37,21 @@ def charge_counts(
     charges: np.ndarray,
     counter: WorkCounter,
 ) -> None: ...
+def charge_derivatives(
+    post_times: np.ndarray,
+    post_neurons: np.ndarray,
+    post_ptr: np.ndarray,
+    currents: np.ndarray,
+    derivatives: np.ndarray,
+    height: float,
+    resting: float,
+    tau_m: float,
+    tau_s: float,
+    refractory: float,
+    least_slope: float,
+    charges: np.ndarray,
+    counter: WorkCounter,
+) -> None: ...
 def point_currents(
     weights: np.ndarray,
     constants: np.ndarray,

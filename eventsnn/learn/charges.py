@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from eventsnn._ext.spsp import charge_counts, point_currents
+from eventsnn._ext.spsp import charge_counts, charge_derivatives, point_currents
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.model import LIF
 from eventsnn.simulate.engines.arrivals import LayerInput, Share
@@ -125,33 +125,22 @@ def derivative_charges(activity: Activity, derivatives: np.ndarray, least_slope:
         Slopes below this count as this: where a spike only just reaches the threshold, u' is near 0 and
         derivatives grow without bound.
     """
-    lif, previous, currents = activity.lif, activity.previous, activity.currents
-    slope = currents[:, 0] / lif.tau_s - (lif.threshold - lif.resting) / lif.tau_m
-    slope = np.maximum(slope, least_slope)
-    later = np.flatnonzero(previous >= 0)
-    reset = activity.times[previous[later]] + lif.refractory
-    left = np.zeros(len(slope))
-    left[later] = np.exp(-(activity.times[later] - reset) / lif.tau_m) / slope[later]
-    passed = np.zeros(len(slope))
-    passed[later] = left[later] * (currents[previous[later], 1] / lif.tau_s + lif.resting / lif.tau_m)
-    total = np.array(derivatives, np.float64)
-    # Spikes of equal rank belong to different neurons: all of them at once, the last ranks first.
-    rank = _ranks(previous)
-    order = np.argsort(rank, kind="stable")
-    bounds = np.searchsorted(rank[order], np.arange(rank.max(initial=0) + 2))
-    for start, end in zip(bounds[-2:0:-1].tolist(), bounds[:1:-1].tolist(), strict=True):
-        now = order[start:end]
-        total[previous[now]] += total[now] * passed[now]
-    charges = np.zeros((len(slope), 2))
-    charges[:, 0] = -total / slope
-    charges[previous[later], 1] = total[later] * left[later]
+    lif, charges = activity.lif, np.empty((len(activity.times), 2))
+    height, currents = lif.threshold - lif.resting, activity.currents
+    counter = WorkCounter(len(activity.weights))
+    activity.share(
+        lambda: charge_derivatives(
+            *activity.spikes,
+            currents,
+            derivatives,
+            height,
+            lif.resting,
+            lif.tau_m,
+            lif.tau_s,
+            lif.refractory,
+            least_slope,
+            charges,
+            counter,
+        )
+    )
     return charges
-
-
-def _ranks(previous: np.ndarray) -> np.ndarray:
-    """How many spikes of the same neuron come before each spike."""
-    rank, before = np.zeros(len(previous), np.int64), previous.copy()
-    while (going := before >= 0).any():
-        rank += going
-        before = np.where(going, previous[before], -1)
-    return rank

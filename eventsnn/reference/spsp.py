@@ -129,6 +129,41 @@ def sum_charges(
     return sums, derivatives
 
 
+def derivative_charges(
+    times: Floats, neurons: Neurons, currents: Floats, derivatives: Floats, lif: LIF, least_slope: float = 0.0
+) -> Floats:
+    """Charges whose sums are exact derivatives; see `eventsnn.learn.charges.derivative_charges`.
+
+    Parameters
+    ----------
+    times, neurons, derivatives : arrays (spikes,)
+        Spikes in any order, and the derivatives of the loss by their times.
+    currents : array (spikes, 2)
+        Synaptic currents of the spike's neuron at the spike and at the end of its refractory period.
+
+    Returns
+    -------
+    array (spikes, 2)
+        At each spike, and at the end of the refractory period that follows it.
+    """
+    charges = np.zeros((len(times), 2))
+    for neuron in np.unique(neurons):
+        spikes = np.flatnonzero(neurons == neuron)
+        spikes = spikes[np.argsort(times[spikes])]
+        passed = 0.0  # from the reset of the next spike to the time of this one
+        for number in range(len(spikes) - 1, -1, -1):
+            f = spikes[number]
+            slope = currents[f, 0] / lif.tau_s - (lif.threshold - lif.resting) / lif.tau_m
+            slope, total = max(slope, least_slope), derivatives[f] + passed
+            charges[f, 0] = -total / slope
+            if number:
+                before = spikes[number - 1]
+                left = np.exp(-(times[f] - times[before] - lif.refractory) / lif.tau_m) * total / slope
+                charges[before, 1] = left
+                passed = left * (currents[before, 1] / lif.tau_s + lif.resting / lif.tau_m)
+    return charges
+
+
 def spsp_reverse(
     pre_times: Floats,
     pre_neurons: Neurons,

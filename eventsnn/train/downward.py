@@ -4,6 +4,10 @@ Layers are gone through from the output down. Each is a number of units, small d
 weights: samples, or the positions of a convolution in one sample. Layers that share weights are taken sample
 by sample, side by side; others all samples at once, the threads sharing out their blocks. Gradients are added
 up in the order of the samples: the number of threads changes no bit.
+
+Going layer by layer needs a chain. In a loop a spike also receives something from later spikes of its own
+layer: a `Downward` for such networks overrides `run` and goes through the spikes of all layers in reverse
+order of time.
 """
 
 from __future__ import annotations

@@ -46,10 +46,10 @@ class FrozenPrefix:
             runs = run_samples(self._clock, samples, steps, samples.ends.tolist(), pool)
             return Arrivals.join([self._clock.train(run, last) for run in runs])
         nothing = (np.empty(0), np.empty(0, np.int32))
-        trains, turns, ends = [nothing] * len(samples), WorkCounter(len(samples)), samples.ends.tolist()
+        trains, counter, ends = [nothing] * len(samples), WorkCounter(len(samples)), samples.ends.tolist()
 
         def work() -> None:
-            while (sample := turns.take()) >= 0:
+            while (sample := counter.take()) >= 0:
                 record = run_whole(
                     self._engine, self.network, samples.sample(sample), self._settings, ends[sample]
                 )

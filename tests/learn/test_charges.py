@@ -128,6 +128,10 @@ CHAINS = {
         Pool(2, threshold=0.7, **B),
         Dense(9, threshold=1.4, **A),
     ],
+    "conv above dense": [
+        Dense(12, threshold=1.3, **A),
+        Conv(3, 1, threshold=0.8, **B),
+    ],
     "conv, conv": [Conv(3, 2, stride=2, threshold=1.1, **A), Conv(34, 2, threshold=1.0, **B)],
 }
 LABELS = np.array([0, 1])
@@ -148,14 +152,13 @@ def learn(network, samples, threads=1, weights=(1.0, 1.0)):
         learner = ExactLearner(packed)
         run = learner.forward(Arrivals.join(samples), pool)
         outcome = learner.accumulate(states, run, LABELS, np.array(weights), rule, pool)
-    shapes = network.weight_shapes()
-    gradients = {k: unpack(s.gradient, shapes[k][0]).reshape(shapes[k]) for k, s in states.items()}
+    layers = {key: network[key] for key in states}
+    gradients = {k: layers[k].own_weights(unpack(s.gradient, layers[k].channels)) for k, s in states.items()}
     return float(outcome.loss @ weights), gradients, [run.layer_counts(n) for n in range(len(run.layers))]
 
 
-@pytest.mark.parametrize(
-    ("name", "bias"), [*((name, 0.0) for name in CHAINS), ("dense", 7.0), ("delays", 7.0)]
-)
+@pytest.mark.parametrize("bias", [0.0, 7.0])
+@pytest.mark.parametrize("name", CHAINS)
 def test_exact_derivatives_against_central_differences(name, bias):
     network = make(name, bias)
     rng = np.random.default_rng(1)
@@ -163,13 +166,13 @@ def test_exact_derivatives_against_central_differences(name, bias):
     weights = (1.0, 1.75)
     _, gradients, counts = learn(network, samples, weights=weights)
     assert all((layer > 1).any() for layer in counts), "a layer of the example fires once only"
-    step, compared = 1e-6, 0
+    step, compared, tried = 1e-6, 0, 0
     for key, gradient in gradients.items():
         scale = np.abs(gradient).max()
         assert scale > 1e-3, key
         places = rng.permutation(gradient.size)[:25]
         for place in places.tolist():
-            moved = []
+            moved, tried = [], tried + 1
             for sign in (1.0, -1.0):
                 changed = np.array(network.weights[key], float)
                 changed.ravel()[place] += sign * step
@@ -181,7 +184,7 @@ def test_exact_derivatives_against_central_differences(name, bias):
             slope = (moved[0][0] - moved[1][0]) / (2 * step)
             compared += 1
             assert gradient.ravel()[place] == pytest.approx(slope, rel=1e-6, abs=1e-7 * scale), (key, place)
-    assert compared > 20 * len(gradients)
+    assert compared > 0.8 * tried
 
 
 def test_threads_give_the_same_bits():
@@ -191,6 +194,16 @@ def test_threads_give_the_same_bits():
     one, several = (learn(network, samples, threads)[1] for threads in (1, 3))
     for key, gradient in one.items():
         np.testing.assert_array_equal(gradient, several[key])
+
+
+def test_charges_of_derivatives_are_those_of_the_twin(example):
+    _, _, activity, rng = example
+    derivatives = rng.normal(size=len(activity.times))
+    # Slopes at random spikes may be of either sign, and as small as can be.
+    charges = derivative_charges(activity, derivatives, least_slope=0.05)
+    arrays = activity.times, activity.neurons, activity.currents, derivatives
+    expected = twin.derivative_charges(*arrays, activity.lif, least_slope=0.05)
+    np.testing.assert_allclose(charges, expected, rtol=1e-11, atol=1e-13 * np.abs(expected).max())
 
 
 def test_slopes_are_bounded_from_below(example):

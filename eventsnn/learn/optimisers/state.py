@@ -31,8 +31,8 @@ class Step:
 
     def run(self, share: Share) -> None:
         """Do the step, the blocks shared out among threads."""
-        turns = WorkCounter(self._blocks)
-        share(lambda: self._work(turns))
+        counter = WorkCounter(self._blocks)
+        share(lambda: self._work(counter))
 
 
 class OptimiserState:
@@ -71,8 +71,8 @@ class OptimiserState:
         if fused is not None:
             return Step(fused, partial(update_blocks, fused), len(self.weights))
 
-        def work(turns: WorkCounter) -> None:
-            while (block := turns.take()) >= 0:
+        def work(counter: WorkCounter) -> None:
+            while (block := counter.take()) >= 0:
                 self._step(block, scale, decay[block], rate, number)
 
         return Step(None, work, len(self.weights))

@@ -36,10 +36,10 @@ def run_samples(
 ) -> list[ClockedRun]:
     """Every sample through all layers in so many steps; the bias neuron fires until `ends`, ms."""
     runs: list[ClockedRun | None] = [None] * len(samples)
-    turns = WorkCounter(len(samples))
+    counter = WorkCounter(len(samples))
 
     def work() -> None:
-        while (sample := turns.take()) >= 0:
+        while (sample := counter.take()) >= 0:
             runs[sample] = clock.run(*samples.sample(sample), steps[sample], ends[sample])
 
     pool.share(work)
