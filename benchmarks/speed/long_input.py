@@ -22,7 +22,7 @@ import numpy as np
 from common import command, comparison, emit, options, row, stopwatch
 
 import eventsnn as es
-from eventsnn._util.prefetch import Prefetch
+from eventsnn._util.threads import Prefetch
 from eventsnn.events.region import Region
 
 SENSOR = (640, 480, 2)

@@ -43,6 +43,20 @@ cdef enum:
     GLITCH = 1 << 12
 
 
+cdef inline bint take_other(State* s, uint32_t word) noexcept nogil:
+    """A word of EVT2 or EVT2.1 that is no event: high bits of time, or passed over; False if there is no such type."""
+    cdef uint32_t kind = word >> 28
+    if kind == TIME_HIGH:
+        s.own[3] = unwrap(<int64_t> (word & 0xFFFFFFF) << 6, &s.own[1], &s.own[0], <int64_t> 1 << 34)
+        s.own[2] = 1
+    elif kind <= CD_ON or kind == EXT_TRIGGER or kind >= OTHERS or lenient(s):
+        s.ignored += 1
+    else:
+        s.status = DAMAGED
+        return False
+    return True
+
+
 cdef Result evt2(const uint8_t* data, Py_ssize_t size, State* state, Event* events, Py_ssize_t room) noexcept nogil:
     """own: [0] wraps so far, us; [1] high bits of time, us; [2] whether there were any; [3] time base, us."""
     cdef State s = state[0]
@@ -61,13 +75,7 @@ cdef Result evt2(const uint8_t* data, Py_ssize_t size, State* state, Event* even
             if found < 0:
                 break
             n += found
-        elif kind == TIME_HIGH:
-            s.own[3] = unwrap(<int64_t> (word & 0xFFFFFFF) << 6, &s.own[1], &s.own[0], <int64_t> 1 << 34)
-            s.own[2] = 1
-        elif kind <= CD_ON or kind == EXT_TRIGGER or kind >= OTHERS or lenient(&s):
-            s.ignored += 1
-        else:
-            s.status = DAMAGED
+        elif not take_other(&s, word):
             break
         at += 4
     state[0] = s
@@ -101,13 +109,7 @@ cdef Result evt21(const uint8_t* data, Py_ssize_t size, State* state, Event* eve
                 x += 1
             if valid:
                 break
-        elif kind == TIME_HIGH:
-            s.own[3] = unwrap(<int64_t> (word & 0xFFFFFFF) << 6, &s.own[1], &s.own[0], <int64_t> 1 << 34)
-            s.own[2] = 1
-        elif kind <= CD_ON or kind == EXT_TRIGGER or kind >= OTHERS or lenient(&s):
-            s.ignored += 1
-        else:
-            s.status = DAMAGED
+        elif not take_other(&s, word):
             break
         at += 8
     state[0] = s

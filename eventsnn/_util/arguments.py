@@ -1,4 +1,4 @@
-"""Arguments of the Python API that are of the wrong kind altogether: one error that names the argument.
+"""Checks of arguments and settings: one error that names what is wrong, what it must be, and what it is.
 
 A value is shown in part only: it may be as large as a file.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Callable, Collection, Iterable
 from numbers import Integral, Real
 from typing import Any
 
-from eventsnn._util.numbers import describe
+from eventsnn._util.numbers import LARGEST_SEED, describe
 
 Failure = Callable[[str], Exception]
+"""Makes an error of its text."""
 
 
 def check_kind(name: str, value: object, kind: type, failure: Failure, advice: str = "") -> None:
@@ -46,6 +48,59 @@ def check_parameters(
             raise failure(f"{what}: unknown field {name!r}; there are {', '.join(known) or 'none'}")
 
 
+def check_flag(name: str, value: object, failure: Failure) -> None:
+    """Raise `failure` unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise failure(f"{name} must be true or false, got {describe(value)}")
+
+
+def check_whole(
+    name: str, value: Any, failure: Failure, least: int = 0, most: float = math.inf, unit: str = ""
+) -> int:
+    """A whole number in ``least .. most``, NumPy's among them, as an int; `failure` if it is none.
+
+    `unit` names what is counted, for the text.
+    """
+    if not is_whole(value) or not least <= value <= most:
+        bounds = f">= {least}" if most == math.inf else f"from {least} to {most:.16g}"
+        what = f"a whole number of {unit}," if unit else "a whole number"
+        raise failure(f"{name} must be {what} {bounds}, got {describe(value)}")
+    return int(value)
+
+
+def check_seed(name: str, value: Any, failure: Failure) -> int:
+    """A seed of random draws, as an int; `failure` if it is none."""
+    return check_whole(name, value, failure, 0, LARGEST_SEED)
+
+
+def check_number(
+    name: str,
+    value: object,
+    failure: Failure,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> float:
+    """A finite number within bounds that include (`least`, `most`) or not (`above`, `below`); else `failure`.
+
+    Returns it as one of Python's numbers, which all writers of settings know.
+    """
+    number = to_float(value)
+    bounds = (
+        (least, ">=", operator.ge),
+        (above, ">", operator.gt),
+        (most, "<=", operator.le),
+        (below, "<", operator.lt),
+    )
+    given = [(bound, sign, holds) for bound, sign, holds in bounds if bound is not None]
+    if not math.isfinite(number) or not all(holds(number, bound) for bound, _, holds in given):
+        words = " and ".join(f"{sign} {bound:g}" for bound, sign, _ in given)
+        raise failure(f"{name} must be a finite number {words}".rstrip() + f", got {describe(value)}")
+    return value if isinstance(value, int | float) else number
+
+
 def check_time(name: str, value: object, failure: Failure, *, infinite: bool = False) -> float:
     """A time in ms, >= 0, as a float; raises `failure` for another value, or an infinite one unless
     allowed.
@@ -53,6 +108,14 @@ def check_time(name: str, value: object, failure: Failure, *, infinite: bool = F
     number = to_float(value)
     if not (number >= 0.0 and (infinite or number < math.inf)):
         raise failure(f"{name} must be a time >= 0 ms, got {describe(value)}")
+    return number
+
+
+def check_span(name: str, value: object, failure: Failure) -> float:
+    """A length of time in ms, > 0 and finite, as a float; `failure` if it is none."""
+    number = to_float(value)
+    if not 0.0 < number < math.inf:
+        raise failure(f"{name} must be a finite number of ms > 0, got {describe(value)}")
     return number
 
 

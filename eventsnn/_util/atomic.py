@@ -228,6 +228,8 @@ class GuardedFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if hasattr(os, "readv"):
+            return os.readv(self._descriptor, [buffer])
         data = os.read(self._descriptor, len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -288,11 +290,14 @@ def resolve_target(path: Path) -> tuple[Path, int | None]:
     return path, None
 
 
-def scratch_folder(path: str | os.PathLike[str]) -> Path:
-    """Folder for the new content of `path`: beside it, or that of temporary files if it is special."""
-    target, descriptor = resolve_target(Path(path))
-    special = descriptor is not None or _is_special(target)
-    return Path(tempfile.gettempdir()) if special else target.parent
+def scratch_file(path: str | os.PathLike[str], failure: Failure) -> BinaryIO:
+    """A nameless file for what goes into `path` later: beside it, or where temporary files are."""
+    try:
+        target, descriptor = resolve_target(Path(path))
+        special = descriptor is not None or _is_special(target)
+        return tempfile.TemporaryFile(dir=None if special else target.parent)
+    except OSError as error:
+        raise failure(reason(error)) from error
 
 
 def _is_special(target: Path) -> bool:

@@ -7,9 +7,10 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -123,21 +124,23 @@ changes the file through HDF5 cuts the trailer off.
 def _file_checksum(file: Any, size: int) -> int:
     """CRC-32 of the first bytes of a file, which is then positioned after them."""
     file.seek(0)
-    crc, remaining = 0, size
-    while remaining > 0 and (block := file.read(min(remaining, 1 << 20))):
-        crc, remaining = zlib.crc32(block, crc), remaining - len(block)
+    crc, rest, block = 0, size, memoryview(bytearray(1 << 20))
+    while rest > 0 and (n := file.readinto(block[: min(rest, len(block))])):
+        crc, rest = zlib.crc32(block[:n], crc), rest - n
     return crc
 
 
-def _is_sound(path: str | os.PathLike[str]) -> bool:
-    """False if the file has a trailer whose checksum differs."""
-    with open(path, "rb") as file:
+def _fits_trailer(path: str | os.PathLike[str]) -> bool | None:
+    """Whether the file is what it was when its trailer was written; None if it has no trailer."""
+    with open(path, "rb", buffering=0) as file:
         end = file.seek(0, os.SEEK_END) - _TRAILER.size
         if end < 0:
-            return True
+            return None
         file.seek(end)
         magic, size, crc = _TRAILER.unpack(file.read(_TRAILER.size))
-        return bool(magic != _TRAILER_MAGIC or (size == end and crc == _file_checksum(file, size)))
+        if magic != _TRAILER_MAGIC:
+            return None
+        return bool(size == end and crc == _file_checksum(file, size))
 
 
 CHECKSUM = "crc32"
@@ -149,19 +152,11 @@ _DEEPEST = 32
 
 
 @contextmanager
-def open_own(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = False) -> Iterator[h5py.File]:
-    """An HDF5 file of eventsnn, open for reading; exceptions in the block mean a damaged file.
-
-    Parameters
-    ----------
-    path, swmr
-        See `open_file`.
-    failure : callable
-        Makes the exception that is raised, from a text without the file's name.
-    """
-    file = open_file(path, failure, swmr=swmr)
+def open_own(path: str | os.PathLike[str], failure: Failure) -> Iterator[tuple[h5py.File, bool]]:
+    """What `open_file` gives; what goes wrong in the block is a damaged file, which is closed in the end."""
+    file, verified = open_file(path, failure)
     try:
-        yield file
+        yield file, verified
     except EventSNNError:
         raise
     except Exception as error:  # what h5py raises depends on where the damage is
@@ -170,8 +165,10 @@ def open_own(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = Fal
         file.close()
 
 
-def open_file(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = False) -> h5py.File:
-    """Open an HDF5 file of eventsnn that has passed `check_self_contained`; the caller closes it.
+def open_file(
+    path: str | os.PathLike[str], failure: Failure, *, swmr: bool = False
+) -> tuple[h5py.File, bool]:
+    """Open an HDF5 file of our own that has passed `check_self_contained`; for whoever closes it later.
 
     Parameters
     ----------
@@ -180,14 +177,21 @@ def open_file(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = Fa
         Makes the exception that is raised, from a text without the file's name.
     swmr : bool
         The file may still be written, or its writer may have been killed.
+
+    Returns
+    -------
+    h5py.File, bool
+        The file, and whether a checksum says that all of it is as it was written. A file that another program
+        has changed has no such checksum any more: there `check_seal` has to tell.
     """
     import h5py
 
     if not Path(path).is_file():
         raise failure("is a folder, not a file" if Path(path).is_dir() else "no such file")
     try:
-        if not _is_sound(path):
-            raise failure("damaged (its checksum is wrong); copy it again or make it again")
+        verified = _fits_trailer(path)
+        if verified is False:
+            raise failure("damaged (its checksum is wrong); copy it again or make it anew")
         file = h5py.File(path, "r", swmr=swmr)
     except EventSNNError:
         raise
@@ -199,7 +203,7 @@ def open_file(path: str | os.PathLike[str], failure: Failure, *, swmr: bool = Fa
         file.close()
         text = str(error) if isinstance(error, ForeignDataError) else f"damaged ({error})"
         raise failure(text) from None
-    return file
+    return file, verified is not None
 
 
 class ForeignDataError(Exception):
@@ -271,9 +275,12 @@ def _check_dtype(dtype: np.dtype, place: str) -> None:
         raise ForeignDataError(f"{place} holds references or lists, which no file of eventsnn does")
 
 
-def seal(group: h5py.Group) -> None:
-    """Give a group that is complete the checksum that `check_seal` looks at."""
-    group.attrs[CHECKSUM] = np.uint32(checksum(group))
+def seal(group: h5py.Group, written: Mapping[str, np.ndarray] | None = None) -> None:
+    """Give a group that is complete the checksum that `check_seal` looks at.
+
+    `written` are values of data sets, by name from the file's top, that need not be read back for it.
+    """
+    group.attrs[CHECKSUM] = np.uint32(checksum(group, written or {}))
 
 
 def check_seal(group: h5py.Group) -> None:
@@ -285,16 +292,17 @@ def check_seal(group: h5py.Group) -> None:
         )
 
 
-def checksum(group: h5py.Group) -> int:
+def checksum(group: h5py.Group, written: Mapping[str, np.ndarray] = MappingProxyType({})) -> int:
     """CRC-32 of the names, attributes, kinds, shapes and values of all in a group, but its own checksum."""
     crc = _add_attributes(group, 0, CHECKSUM)
     for name in sorted(group):
         item = group[name]
         crc = zlib.crc32(f"{type(item).__name__} {name}\n".encode(), crc)
         if hasattr(item, "dtype"):
-            crc = _add_value(item[()], _add_attributes(item, crc))
+            value = written[item.name] if item.name in written else item[()]
+            crc = _add_value(value, _add_attributes(item, crc))
         else:
-            crc = zlib.crc32(f"{checksum(item)}\n".encode(), crc)
+            crc = zlib.crc32(f"{checksum(item, written)}\n".encode(), crc)
     return crc
 
 

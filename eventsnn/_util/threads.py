@@ -5,13 +5,15 @@ the number of threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from numbers import Integral
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from eventsnn._ext.memory import keep_freed
-from eventsnn._util.numbers import describe
+from eventsnn._util.arguments import check_whole
+from eventsnn._util.interrupts import hold_interrupts
 from eventsnn.errors import TrainingError
 
 T = TypeVar("T")
@@ -43,11 +45,25 @@ def check_threads(threads: int | None) -> int:
     """
     if threads is None:
         return default_threads()
-    if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads <= MOST_THREADS:
-        raise TrainingError(
-            f"threads must be a whole number from 1 to {MOST_THREADS}, got {describe(threads)}"
-        )
-    return int(threads)
+    return check_whole("threads", threads, TrainingError, 1, MOST_THREADS)
+
+
+def run_all(
+    function: Callable[[int], object], n: int, threads: int, progress: Callable[[int], object] | None = None
+) -> None:
+    """Call a function with 0 .. n - 1, on several threads; `progress` is called with 1 after each."""
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            # Ctrl-C within `submit` can leave a lock of the pool taken for ever: it waits for its end.
+            with hold_interrupts():
+                results = pool.map(function, range(n))
+            for _ in results:
+                if progress is not None:
+                    progress(1)
+        except BaseException:
+            # Also on Ctrl-C: drop what has not begun, or leaving the pool would wait for all of it.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 class Pool:
@@ -106,3 +122,60 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+DEPTH = 8
+
+
+class Prefetch(Generic[T]):
+    """Items of an iterable, made in a thread up to `depth` ahead; use it in a ``with`` statement.
+
+    Decoders and engines release the interpreter's lock, so both work at once. What the iterable raises is
+    raised here, in its turn.
+    """
+
+    def __init__(self, items: Iterable[T], depth: int = DEPTH) -> None:
+        self._items = items
+        # (item, error); (None, None) ends it.
+        self._queue: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="eventsnn-ahead", daemon=True)
+        self._done = False
+
+    def __enter__(self) -> Prefetch[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[T]:
+        while not self._done:
+            item, error = self._queue.get()
+            if error is not None:
+                self._done = True
+                raise error
+            if item is None:
+                self._done = True
+            else:
+                yield item
+
+    def _work(self) -> None:
+        try:
+            for item in self._items:
+                if not self._put((item, None)):
+                    return
+            self._put((None, None))
+        except BaseException as error:
+            self._put((None, error))
+
+    def _put(self, entry: tuple[T | None, BaseException | None]) -> bool:
+        """False if nobody wants any more."""
+        while not self._stopped.is_set():
+            try:
+                self._queue.put(entry, timeout=0.05)
+            except queue.Full:
+                continue
+            return True
+        return False

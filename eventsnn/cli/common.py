@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -126,89 +126,6 @@ def seed_option(default: int | None, text: str) -> Callable[[F], F]:
         metavar="S",
         help=text,
     )
-
-
-def split_option(text: str) -> Callable[[F], F]:
-    """``--split``."""
-    choice = click.Choice(["train", "test"], case_sensitive=False)
-    return click.option("--split", type=choice, help=text)
-
-
-def limit_option(command: F) -> F:
-    """``--limit``."""
-    text = "Images only: use the first N."
-    return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=text)(command)
-
-
-def label_from_option(command: F) -> F:
-    """``--label-from``."""
-    text = (
-        "Folder that names the class of a recording: the top one (left/subject1/0.npy; the default), or the "
-        "parent, which contains the recording (subject1/left/0.npy)."
-    )
-    return click.option("--label-from", type=click.Choice(["top", "parent"]), help=text)(command)
-
-
-def open_source(
-    root: Path,
-    *,
-    reading: Mapping[str, Any],
-    bad_files: str,
-    split: str | None = None,
-    label_from: str | None = None,
-    size: tuple[int, int, int] | None = None,
-    implied: Collection[str] = (),
-) -> Any:
-    """Labelled recordings: a folder of ``<label>/<recordings>``, or a file that ``eventsnn pack`` made.
-
-    `reading`, `split` ("train" or "test") and `label_from` are for folders. A packed file holds events as
-    they were read: there, what of `reading` is not in `implied` is refused. `size` is that of the network's
-    input, if any.
-    """
-    from eventsnn.cli.reading import refuse
-    from eventsnn.data import Folder, Packed
-    from eventsnn.events import ReadingOptions
-
-    if not root.is_file():
-        folder = None if split is None else split.capitalize()
-        options = ReadingOptions(**reading)
-        if size is not None:
-            options = options.for_input(size)
-        return Folder(
-            root,
-            split=folder,
-            bad_files=bad_files,  # type: ignore[arg-type]
-            label_from=label_from or "top",  # type: ignore[arg-type]
-            reading=options,
-        )
-    if split is not None:
-        raise click.UsageError(f"--split is for folders; {root} is a file, which holds one part only.")
-    if label_from is not None:
-        raise click.UsageError(f"--label-from is for folders; {root} is a file that names its classes.")
-    packed = Packed(root, bad_files=bad_files)  # type: ignore[arg-type]
-    known = {"sensor"} if reading.get("sensor") == packed.sensor_size else set()
-    refuse(
-        reading, f"is for recordings; {root} holds what pack has read. Give it to pack.", {*implied, *known}
-    )
-    return packed
-
-
-def open_images(root: Path, *, split: str | None, otherwise: str, limit: int | None, **given: Any) -> Any:
-    """Labelled images of IDX files, or None if `root` is something else, for which `limit` is refused.
-
-    `split` is that of a folder, `otherwise` what it is when None; `given` goes to `Images.open`.
-    """
-    from eventsnn.data.images import Images, is_idx
-
-    if not is_idx(root):
-        if limit is not None:
-            raise click.UsageError(f"--limit is for images, and {root} holds none (no IDX file).")
-        return None
-    if root.is_file() and split is not None:
-        raise click.UsageError(f"--split is for folders; {root} is a file, which holds one part only.")
-    if root.is_dir() and split is None:
-        note(f"taking the {otherwise} images in {root}")
-    return Images.open(root, split or otherwise, limit=limit, **given)
 
 
 def report(result: Any, text: str, as_json: bool, *, err: bool = False) -> None:

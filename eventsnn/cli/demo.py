@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn import __version__
-from eventsnn._util.atomic import reason
+from eventsnn._util.atomic import reason, replace_text
 from eventsnn._util.lock import LOCK, Lock
 from eventsnn.cli.common import FILE, Interrupted, json_option, note, report, seed_option, threads_option
 from eventsnn.cli.explain import most_active
@@ -87,18 +87,23 @@ class Folder:
             raise TrainingError(
                 f"{self.root}: the folder is not empty and not of an earlier demo; choose another --out"
             )
-        mark.write_text(
-            json.dumps({"made_by": "eventsnn demo", "version": __version__, "finished": False}) + "\n"
-        )
+        self._note(finished=False)
         for path in (self.recordings, self.run, self.pictures):
             shutil.rmtree(path, ignore_errors=True)
         for path in (self.experiment, self.trace):
             path.unlink(missing_ok=True)
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Save the result."""
-        mark = {"made_by": "eventsnn demo", "version": __version__, "finished": True, **result}
-        (self.root / MARK).write_text(json.dumps(mark, indent=2) + "\n")
+        """Put the result down beside what was made."""
+        self._note(finished=True, **result)
+
+    def _note(self, **facts: Any) -> None:
+        mark = {"made_by": "eventsnn demo", "version": __version__, **facts}
+        _write(self.root / MARK, json.dumps(mark, indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    replace_text(path, text, lambda problem: TrainingError(f"{path}: cannot be written ({problem})"))
 
 
 @click.command()
@@ -156,7 +161,7 @@ def _run(folder: Folder, seed: int, small: bool, threads: int | None) -> tuple[d
     sensor = _record_digits(folder, seed, SMALL_LIMIT if small else None, threads)
     training, test = (NMNIST(folder.recordings, split=split, sensor=sensor) for split in ("Train", "Test"))
 
-    folder.experiment.write_text(files("eventsnn.cli").joinpath("demo.toml").read_text(encoding="utf-8"))
+    _write(folder.experiment, files("eventsnn.cli").joinpath("demo.toml").read_text(encoding="utf-8"))
     experiment = Experiment.load(folder.experiment)
     epochs = SMALL_EPOCHS if small else experiment.training.epochs
     note(f"2/5  training on {len(training)} recordings, {epochs} epochs: {folder.run}")

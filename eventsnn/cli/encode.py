@@ -8,20 +8,11 @@ from typing import Any
 
 import click
 
-from eventsnn.cli.common import (
-    FILE,
-    format_size,
-    json_option,
-    limit_option,
-    note_skipped,
-    open_images,
-    report,
-    seed_option,
-    split_option,
-)
-from eventsnn.cli.named import Setting
+from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, report, seed_option
+from eventsnn.cli.named import settings_option
 from eventsnn.cli.output import output_argument, refuse_overwriting
 from eventsnn.cli.reading import bad_files_option
+from eventsnn.cli.sources import SourceOptions, limit_option, split_option
 
 
 @click.command()
@@ -33,13 +24,7 @@ from eventsnn.cli.reading import bad_files_option
     help="For sounds: speech (the default). For images: bernoulli (the default), poisson or latency. Or one "
     "of another package.",
 )
-@click.option(
-    "--set",
-    "settings",
-    type=Setting("setting", "rate_hz=100"),
-    multiple=True,
-    help="A setting of the encoder; repeatable.",
-)
+@settings_option("A setting of the encoder", "rate_hz=100")
 @seed_option(1, "Seed of encoders that draw.")
 @limit_option
 @click.option(
@@ -89,7 +74,8 @@ def encode(
     start = time.perf_counter()
     options = dict(settings)
     coder = make_encoder(encoder or "bernoulli", "values", options) if _holds_images(folder) else None
-    source = open_images(folder, split=split, otherwise="train", limit=limit, coder=coder, seed=seed)
+    images = SourceOptions(None, (), split, None, limit, {}, bad_files)
+    source = images.open_images(folder, otherwise="train", coder=coder, seed=seed)
     if source is None:
         source = _open_sounds(
             folder, encoder or "speech", options, corpus, split, speakers, without, bad_files

@@ -15,22 +15,17 @@ from eventsnn.cli.common import (
     duration_option,
     engine_option,
     json_option,
-    label_from_option,
-    limit_option,
     name_engine,
     note_skipped,
-    open_images,
-    open_source,
     per_class_option,
     report,
     seed_option,
-    split_option,
     step_option,
     threads_option,
 )
-from eventsnn.cli.named import open_named, source_options
 from eventsnn.cli.output import refuse_overwriting
-from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_saved
+from eventsnn.cli.reading import ReadingCommand, note_saved, saved_reading
+from eventsnn.cli.sources import SourceOptions, source_options
 
 
 @click.command(cls=ReadingCommand)
@@ -42,10 +37,9 @@ from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_s
     metavar="DIR",
     help="Folder of <label>/<recordings>, a file made by pack, a folder of IDX images, or one IDX file.",
 )
-@split_option("Part of DIR, if it holds both; for images, the test images by default.")
-@label_from_option
-@limit_option
-@source_options
+@source_options(
+    split="Part of DIR, if it holds both; for images, the test images by default.", sensor="the model's input"
+)
 @per_class_option
 @seed_option(1, "Seed of the coding of images, and of --per-class.")
 @engine_option(
@@ -68,17 +62,12 @@ from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, with_s
     metavar="OUT.csv",
     help="Write label, decision and output counts of every recording (.csv or .json).",
 )
-@reading_options(sensor="the model's input", on_cut="error", files=True)
 @threads_option
 @json_option
 def evaluate(
     model: Path,
     data: Path,
-    split: str | None,
-    label_from: str | None,
-    limit: int | None,
-    source: str | None,
-    settings: tuple[tuple[str, Any], ...],
+    source: SourceOptions,
     per_class: int | None,
     seed: int,
     engine: str,
@@ -87,8 +76,6 @@ def evaluate(
     dtype: str | None,
     t_stop: float | None,
     predictions: Path | None,
-    reading: dict[str, Any],
-    bad_files: str,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -112,21 +99,20 @@ def evaluate(
         check_predictions_path(predictions)
         refuse_overwriting("--predictions", predictions, [model, data])
     network = Network.load(model)
-    coder = read_coder(model)
-    chosen: dict[str, Any] = {"split": split, "label_from": label_from, "bad_files": bad_files}
-    coding: dict[str, Any] = {"limit": limit, "coder": coder, "seed": seed}
-    recordings = open_named(source, settings, data, reading=reading, **chosen, **coding)
-    if recordings is None:
-        recordings = open_images(data, split=split, otherwise="test", **coding)
-        if recordings is not None:
-            refuse(reading, f"is for recordings; {data} holds images.")
-    if recordings is None:
-        saved = reading if data.is_file() else with_saved(model, reading)
-        recordings = open_source(data, reading=saved, size=network.input.sensor_size, **chosen)
-    refuse_overwriting("--predictions", predictions, recordings.paths)
+    planned = saved_reading(model)
+    if data.is_dir():
+        note_saved(planned, source.reading)
+    samples = source.open(
+        data,
+        size=network.input.sensor_size,
+        planned=planned,
+        otherwise="test",
+        coding={"coder": read_coder(model), "seed": seed},
+    )
+    refuse_overwriting("--predictions", predictions, samples.paths)
     outcome = count_decisions(
         network,
-        recordings,
+        samples,
         engine=engine,
         step_ms=step_ms,
         duration_ms=duration_ms,
@@ -137,10 +123,14 @@ def evaluate(
         threads=threads,
         progress=True,
     )
-    note_skipped(recordings.skipped)
-    classes = outcome.classes or recordings.classes
-    root = getattr(recordings, "root", str(data))
-    result = {**outcome.to_dict(), "model": str(model), "data": root, "classes": list(classes)}
+    note_skipped(samples.skipped)
+    classes = outcome.classes or samples.classes
+    result = {
+        **outcome.to_dict(),
+        "model": str(model),
+        "data": getattr(samples, "root", str(data)),
+        "classes": list(classes),
+    }
     text = format_evaluation(result)
     if predictions is not None:
         outcome.predictions.save(predictions)

@@ -4,44 +4,25 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
-from eventsnn.cli.common import (
-    FILE,
-    format_size,
-    json_option,
-    label_from_option,
-    note_skipped,
-    open_source,
-    report,
-    split_option,
-)
-from eventsnn.cli.named import open_named, source_options
+from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, report
 from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting
-from eventsnn.cli.reading import ReadingCommand, reading_options
+from eventsnn.cli.reading import ReadingCommand
+from eventsnn.cli.sources import SourceOptions, source_options
 
 
 @click.command(cls=ReadingCommand)
 @click.argument("folder", type=FILE, metavar="DIR")
 @output_argument("SET.esp", "The file to write.")
-@split_option("Which part of DIR, where it holds both.")
-@label_from_option
-@source_options
-@reading_options(sensor="what the files say, else the smallest that holds all,", on_cut="error", files=True)
+@source_options(
+    split="Which part of DIR, where it holds both.",
+    sensor="what the files say, else the smallest that holds all,",
+    images=False,
+)
 @json_option
-def pack(
-    folder: Path,
-    out: Path,
-    split: str | None,
-    label_from: str | None,
-    source: str | None,
-    settings: tuple[tuple[str, Any], ...],
-    reading: dict[str, Any],
-    bad_files: str,
-    as_json: bool,
-) -> None:
+def pack(folder: Path, out: Path, source: SourceOptions, as_json: bool) -> None:
     """Put a folder of recordings into one file that is read faster.
 
     train and evaluate accept the file in place of a folder, and give the same bits. It needs 8 bytes per
@@ -57,15 +38,7 @@ def pack(
     from eventsnn.train.progress import progress_bar
 
     start = time.perf_counter()
-    choices: dict[str, Any] = {
-        "split": split,
-        "label_from": label_from,
-        "reading": reading,
-        "bad_files": bad_files,
-    }
-    recordings = open_named(source, settings, folder, **choices)
-    if recordings is None:
-        recordings = open_source(folder, **choices)
+    recordings = source.open(folder)
     refuse_overwriting("SET.esp", out, [folder, *recordings.paths])
     with progress_bar(len(recordings), "packing", True) as bar:
         events = write_pack(recordings, out, progress=bar.update)

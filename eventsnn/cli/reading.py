@@ -80,89 +80,74 @@ class Milliseconds(click.ParamType):
             self.fail(f"{value!r} is not a time in milliseconds{hint}", param, ctx)
 
 
-_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+_OPTIONS: tuple[tuple[tuple[str, ...], Any, str | None, str], ...] = (
     (
         ("--format",),
-        {
-            "metavar": "NAME",
-            "help": "File format, if the file does not show it; docs/formats.md lists the names.",
-        },
+        None,
+        "NAME",
+        "File format, if the file does not show it; docs/formats.md lists the names.",
     ),
     (
         ("--columns",),
-        {
-            "metavar": "'t[s],x,y,p'",
-            "help": "Order of the columns of a table without names, and the unit of t.",
-        },
+        None,
+        "'t[s],x,y,p'",
+        "Order of the columns of a table without names, and the unit of t.",
     ),
-    (
-        ("--sensor",),
-        {"type": SensorSizeType(), "metavar": "WxHxP", "help": "Sensor size; {sensor} by default."},
-    ),
-    (
-        ("--stream",),
-        {"metavar": "NAME|N", "help": "Stream of events, in files that hold several; 'info' lists them."},
-    ),
-    (
-        ("--sample",),
-        {
-            "type": click.IntRange(min=0),
-            "metavar": "N",
-            "help": "Number of the recording, in files that hold several (SHD).",
-        },
-    ),
+    (("--sensor",), SensorSizeType(), "WxHxP", "Sensor size; {sensor} by default."),
+    (("--stream",), None, "NAME|N", "Stream of events, in files that hold several; 'info' lists them."),
+    (("--sample",), click.IntRange(min=0), "N", "Number of the recording, in files that hold several (SHD)."),
     (
         ("--on-bad",),
-        {
-            "type": click.Choice(["error", "skip", "clamp", "sort"]),
-            "help": "What to do with an event outside the sensor or earlier than the one before it: stop; "
-            "leave it out; move it to the nearest pixel or the time of the one before; or sort events by "
-            "time (and stop at one outside the sensor). {on_bad} by default.",
-        },
+        click.Choice(["error", "skip", "clamp", "sort"]),
+        None,
+        "What to do with an event outside the sensor or earlier than the one before it: stop; leave it out; "
+        "move it to the nearest pixel or the time of the one before; or sort events by time (and stop at one "
+        "outside the sensor). {on_bad} by default.",
     ),
     (
         ("--on-cut",),
-        {
-            "type": click.Choice(["warn", "error"]),
-            "help": "What to do with a file that ends within a record: leave the record out, or stop. "
-            "{on_cut} by default.",
-        },
+        click.Choice(["warn", "error"]),
+        None,
+        "What to do with a file that ends within a record: leave the record out, or stop. "
+        "{on_cut} by default.",
     ),
     (
         ("--from", "t_from"),
-        {
-            "type": Milliseconds(),
-            "metavar": "MS",
-            "help": "Leave out events before this time, counted from 0, or from the first event of a "
-            "recording that begins late.",
-        },
+        Milliseconds(),
+        "MS",
+        "Leave out events before this time, counted from 0, or from the first event of a recording that "
+        "begins late.",
     ),
     (
         ("--until", "t_until"),
-        {
-            "type": Milliseconds(),
-            "metavar": "MS",
-            "help": "Leave out events from this time on, counted in the same way.",
-        },
+        Milliseconds(),
+        "MS",
+        "Leave out events from this time on, counted in the same way.",
     ),
-    (
-        ("--crop",),
-        {
-            "type": Crop(),
-            "help": "Keep the pixels x0 <= x < x1, y0 <= y < y1, counted from (x0, y0).",
-        },
-    ),
+    (("--crop",), Crop(), None, "Keep the pixels x0 <= x < x1, y0 <= y < y1, counted from (x0, y0)."),
     (
         ("--downsample",),
-        {
-            "type": click.IntRange(min=1),
-            "metavar": "N",
-            "help": "After the crop, combine N x N pixels into one; every event is kept.",
-        },
+        click.IntRange(min=1),
+        "N",
+        "After the crop, combine N x N pixels into one; every event is kept.",
+    ),
+    (
+        ("--merge-polarities",),
+        click.BOOL,
+        None,
+        "Treat ON and OFF events alike: put them on a sensor of one polarity.",
     ),
 )
+"""Names, type (BOOL for a flag), metavar and help of each option."""
+
+_BAD_FILES = (
+    ("--bad-files",),
+    click.Choice(["error", "skip"]),
+    None,
+    "What to do with an unreadable recording: stop, or leave it out and count it. error by default.",
+)
 _SPELLING = {"t_from": "from", "t_until": "until"}
-NAMES = tuple(names[-1].removeprefix("--").replace("-", "_") for names, _ in _OPTIONS)
+NAMES = tuple(names[-1].removeprefix("--").replace("-", "_") for names, *_ in _OPTIONS)
 """The options' names as fields of `ReadingOptions`."""
 
 
@@ -189,24 +174,14 @@ def reading_options(
                 arguments["bad_files"] = _choose_bad_files(arguments["bad_files"], reading)
             return command(reading=reading, **arguments)
 
-        defaults = {"sensor": sensor, "on_bad": on_bad, "on_cut": on_cut}
-        options = [*_OPTIONS, *([_BAD_FILES] if files else [])]
-        for names, attributes in reversed(options):
-            text = attributes["help"].format(**defaults)
-            click.option(*names, cls=ReadingOption, **{**attributes, "help": text})(run)
+        words = {"sensor": sensor, "on_bad": on_bad, "on_cut": on_cut}
+        for names, kind, metavar, text in reversed([*_OPTIONS, *([_BAD_FILES] if files else [])]):
+            form = {"is_flag": True, "default": None} if kind is click.BOOL else {"type": kind}
+            text = text.format(**words)
+            click.option(*names, cls=ReadingOption, metavar=metavar, help=text, **form)(run)
         return run  # type: ignore[return-value]
 
     return decorate
-
-
-_BAD_FILES: tuple[tuple[str, ...], dict[str, Any]] = (
-    ("--bad-files",),
-    {
-        "type": click.Choice(["error", "skip"]),
-        "help": "What to do with an unreadable recording: stop, or leave it out and count it. "
-        "error by default.",
-    },
-)
 
 
 def bad_files_option(command: F) -> F:
@@ -217,9 +192,9 @@ def bad_files_option(command: F) -> F:
         old = {} if on_bad is None else {"on_bad": on_bad}
         return command(bad_files=_choose_bad_files(bad_files, old), **arguments)
 
-    names, attributes = _BAD_FILES
-    click.option("--on-bad", type=click.Choice(["error", "skip"]), hidden=True)(run)
-    click.option(*names, **attributes)(run)
+    names, kind, _, text = _BAD_FILES
+    click.option("--on-bad", type=kind, hidden=True)(run)
+    click.option(*names, type=kind, help=text)(run)
     return run  # type: ignore[return-value]
 
 
@@ -236,27 +211,38 @@ def _choose_bad_files(bad_files: str | None, reading: Mapping[str, Any]) -> str:
 
 def spell(reading: Mapping[str, Any]) -> list[str]:
     """Fields of `ReadingOptions` as words of a command line."""
-    arguments = []
+    arguments: list[str] = []
     for name, value in reading.items():
+        if value is True:
+            arguments.append(_option(name))
+            continue
         separator = "x" if name == "sensor" else ","
         text = separator.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         text = f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else text
-        arguments += [f"--{_SPELLING.get(name, name).replace('_', '-')}", text]
+        arguments += [_option(name), text]
     return arguments
 
 
-def with_saved(model: Path, reading: Mapping[str, Any]) -> dict[str, Any]:
-    """The given options, completed by those with which the model was trained; says which."""
+def _option(name: str) -> str:
+    """The option that gives a field of `ReadingOptions`."""
+    return f"--{_SPELLING.get(name, name).replace('_', '-')}"
+
+
+def saved_reading(model: Path) -> dict[str, Any]:
+    """The fields of `ReadingOptions` with which a model was trained."""
     from eventsnn.events import ReadingOptions
     from eventsnn.model.file import read_attribute
 
     training = json.loads(read_attribute(model, "training") or "{}")
     training_set = training.get("config", {}).get("training_set") or {}
-    saved = ReadingOptions.from_table(training_set.get("reading", {})).given()
+    return {**ReadingOptions.from_table(training_set.get("reading", {})).given()}
+
+
+def note_saved(saved: Mapping[str, Any], reading: Mapping[str, Any]) -> None:
+    """Say which options of training hold, because none was given instead."""
     taken = {name: value for name, value in saved.items() if name not in reading}
     if taken:
         note(f"eventsnn: note: reading recordings as in training: {shlex.join(spell(taken))}")
-    return {**taken, **reading}
 
 
 def refuse(reading: Mapping[str, Any], why: str, ignored: Iterable[str] = ()) -> None:
@@ -266,7 +252,7 @@ def refuse(reading: Mapping[str, Any], why: str, ignored: Iterable[str] = ()) ->
     """
     for name, value in reading.items():
         if name not in ignored and (name, value) != ("on_bad", "skip"):
-            raise click.UsageError(f"--{_SPELLING.get(name, name).replace('_', '-')} {why}")
+            raise click.UsageError(f"{_option(name)} {why}")
 
 
 def note_nothing_kept(events: int, reading: ReadingOptions) -> None:
@@ -284,6 +270,6 @@ def sensor_problem(network: Network, size: SensorSize, reading: ReadingOptions) 
         return None
     what = "the recording's sensor is" if reading.whole_sensor else "what is kept of the recording is"
     return (
-        f"{what} {size[0]} x {size[1]} x {size[2]}, the network's input is "
-        f"{want.width} x {want.height} x {want.polarities}; see --crop, --downsample, --sensor"
+        f"{what} {size[0]} x {size[1]} x {size[2]}, the network's input is {want.width} x {want.height} x "
+        f"{want.polarities}; see --crop, --downsample, --merge-polarities, --sensor"
     )

@@ -30,9 +30,10 @@ from eventsnn.cli.output import is_standard_output, refuse_one_target, refuse_ov
 from eventsnn.cli.reading import (
     ReadingCommand,
     note_nothing_kept,
+    note_saved,
     reading_options,
+    saved_reading,
     sensor_problem,
-    with_saved,
 )
 from eventsnn.cli.stream_options import check_live, is_live, stream_one, stream_options, wants_stream
 from eventsnn.errors import EventFileError, EventStreamError
@@ -165,7 +166,9 @@ def simulate(
     dtype = str(run_settings.dtype)
     if in_parts:
         engine = chosen.name
-    reading = with_saved(model, reading)
+    saved = saved_reading(model)
+    note_saved(saved, reading)
+    reading = {**saved, **reading}
     if stream["live"]:
         check_live(reading)
     options = ReadingOptions(**reading).for_input(network.input.sensor_size)

@@ -15,7 +15,7 @@ import click
 import numpy as np
 
 from eventsnn._util.interrupts import hold_interrupts
-from eventsnn._util.prefetch import Prefetch
+from eventsnn._util.threads import Prefetch
 from eventsnn.cli.common import Interrupted, note, note_leftovers
 from eventsnn.cli.reading import sensor_problem
 from eventsnn.errors import EventFileError, EventStreamError, SimulationError
@@ -200,7 +200,8 @@ class Run:
 
 
 def _region_note(region: Region) -> dict[str, Any]:
-    return {"crop": None if region.crop is None else list(region.crop), "downsample": region.downsample}
+    note = {"crop": None if region.crop is None else list(region.crop), "downsample": region.downsample}
+    return note | ({"merge_polarities": True} if region.merge_polarities else {})
 
 
 def _check_same_region(settings: StreamSettings, saved: SavedState) -> None:
@@ -208,11 +209,12 @@ def _check_same_region(settings: StreamSettings, saved: SavedState) -> None:
     before, now = saved.notes.get("region"), _region_note(settings.region)
     if before is None or before == now:
         return
-    if not isinstance(before, dict) or set(before) != set(now):
+    if not isinstance(before, dict) or not {"crop", "downsample"} <= set(before):
         raise damaged(saved.path, f"its region is {before!r:.60}")
     raise SimulationError(
         f"{settings.resume_from}: the state was saved with crop {before['crop']} and downsample "
-        f"{before['downsample']}; give the same --crop and --downsample"
+        f"{before['downsample']}{' and merged polarities' if 'merge_polarities' in before else ''}; give the "
+        "same --crop, --downsample and --merge-polarities"
     )
 
 

@@ -111,6 +111,15 @@ class Wanted:
     seed: int
     threads: int | None
 
+    def how(self, bar: Any) -> dict[str, Any]:
+        """Arguments that all writers of recordings take."""
+        return {
+            "seed": self.seed,
+            "threads": self.threads,
+            "resume": self.resume,
+            "progress": bar.update,
+        }
+
 
 def _kind_of(images: str) -> str:
     if images == DIGITS:
@@ -142,15 +151,7 @@ def _record_digits(out: Path, wanted: Wanted) -> tuple[int, SaccadeCamera]:
     camera = _adapt(DIGITS_CAMERA, wanted, digits.images.shape[1:], (8, 8))
     n = sum(len(part[: wanted.limit]) for part in (digits.train, digits.test))
     with progress_bar(n, "recording", True) as bar:
-        write_digits(
-            out,
-            camera,
-            wanted.seed,
-            wanted.limit,
-            progress=bar.update,
-            threads=wanted.threads,
-            resume=wanted.resume,
-        )
+        write_digits(out, camera, limit=wanted.limit, **wanted.how(bar))
     return n, camera
 
 
@@ -170,14 +171,11 @@ def _record_folder(source: Path, out: Path, wanted: Wanted) -> tuple[int, Saccad
             source,
             out,
             camera=camera,
-            seed=wanted.seed,
             splits=splits,
             limit=wanted.limit,
             leave_out=left_out,
             transpose=wanted.transpose,
-            progress=bar.update,
-            threads=wanted.threads,
-            resume=wanted.resume,
+            **wanted.how(bar),
         )
     return n, camera
 
@@ -194,16 +192,7 @@ def _record_file(source: Path, out: Path, wanted: Wanted) -> tuple[int, SaccadeC
     pictures, classes = pictures[: wanted.limit], classes[: wanted.limit]
     camera = _adapt(SaccadeCamera(), wanted, pictures.shape[1:], MNIST_SIZE)
     with progress_bar(len(pictures), "recording", True) as bar:
-        write_dataset(
-            pictures,
-            classes,
-            out,
-            camera=camera,
-            seed=wanted.seed,
-            progress=bar.update,
-            threads=wanted.threads,
-            resume=wanted.resume,
-        )
+        write_dataset(pictures, classes, out, camera=camera, **wanted.how(bar))
     return len(pictures), camera
 
 

@@ -6,9 +6,9 @@ import json
 import shlex
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,25 +17,18 @@ from eventsnn.cli.common import (
     Interrupted,
     duration_option,
     json_option,
-    label_from_option,
-    limit_option,
     note,
     note_skipped,
-    open_images,
-    open_source,
     per_class_option,
     report,
     seed_option,
-    split_option,
     step_option,
     threads_option,
 )
-from eventsnn.cli.named import Setting, open_named, source_options
+from eventsnn.cli.named import Setting
 from eventsnn.cli.reading import NAMES as READING
-from eventsnn.cli.reading import ReadingCommand, reading_options, refuse, spell
-
-if TYPE_CHECKING:
-    from eventsnn.train.experiment import Experiment
+from eventsnn.cli.reading import ReadingCommand, spell
+from eventsnn.cli.sources import SourceOptions, source_options
 
 
 @click.command(cls=ReadingCommand)
@@ -60,10 +53,9 @@ if TYPE_CHECKING:
     metavar="F",
     help="Without --valid: fraction of the training recordings to set aside, class by class; 0 for none.",
 )
-@split_option("For a folder of IDX files: the images to train on; train by default.")
-@label_from_option
-@limit_option
-@source_options
+@source_options(
+    split="For a folder of IDX files: the images to train on; train by default.", sensor="the network's input"
+)
 @click.option(
     "--out",
     type=FILE,
@@ -103,7 +95,6 @@ if TYPE_CHECKING:
 @click.option(
     "--resume", is_flag=True, help="Continue from RUN's checkpoint; gives the bits of an uninterrupted run."
 )
-@reading_options(sensor="the network's input", on_cut="error", files=True)
 @threads_option
 @json_option
 def train(
@@ -111,11 +102,7 @@ def train(
     training: Path,
     valid: Path | None,
     valid_fraction: float | None,
-    split: str | None,
-    label_from: str | None,
-    limit: int | None,
-    source: str | None,
-    settings: tuple[tuple[str, Any], ...],
+    source: SourceOptions,
     out: Path | None,
     overwrite: bool,
     engine: str | None,
@@ -127,8 +114,6 @@ def train(
     augment: tuple[tuple[str, float], ...],
     start_from: Path | None,
     resume: bool,
-    reading: dict[str, Any],
-    bad_files: str,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -145,6 +130,7 @@ def train(
       eventsnn train datasets/mnist/dense.toml --train mnist --out runs/images --augment rotation=10
       eventsnn train datasets/nmnist/small.toml --train mine --out runs/tuned --start-from runs/first/model.h5
     """
+    from eventsnn.data.images import is_idx
     from eventsnn.model import Network
     from eventsnn.train.experiment import Experiment
 
@@ -158,19 +144,13 @@ def train(
     start = None if start_from is None else Network.load(start_from)
     weights = sum(array.size for array in network.weights.values())
     coding = {"coder": plan.coding, "seed": plan.training.seed if seed is None else seed}
-    recordings = Recordings(plan, reading, bad_files, network.input.sensor_size, label_from)
-    data = recordings.open_named(source, settings, training, split=split, limit=limit, **coding)
-    if data is None:
-        data = open_images(training, split=split, otherwise="train", limit=limit, **coding)
-        if data is not None:
-            refuse(reading, f"is for recordings; {training} holds images.")
-    if data is None:
-        data = recordings.open_training(training, split)
-    valid_data = None
-    if valid is not None:
-        valid_data = recordings.open_named(source, settings, valid, **coding)
-        if valid_data is None:
-            valid_data = open_validation(valid, recordings, coding)
+    recordings: dict[str, Any] = {"size": network.input.sensor_size, "planned": plan.reading.given()}
+    told = source.name is not None or source.split is not None or is_idx(training)
+    if not told and (training / "Train").is_dir():
+        training = training / "Train"
+        note(f"taking the recordings in {training}")
+    data = _for_root(source, training).open(training, coding=coding, **recordings)
+    valid_data = None if valid is None else open_validation(valid, source, recordings, coding)
     temporary = out is None
     out = Path(tempfile.mkdtemp(prefix="eventsnn-run-")) if out is None else out
     try:
@@ -207,65 +187,26 @@ def train(
     report(result, text, as_json)
 
 
-@dataclass(frozen=True)
-class Recordings:
-    """How the recordings of an experiment are read: as its file says, overridden by the command line."""
-
-    plan: Experiment
-    reading: dict[str, Any]
-    bad_files: str
-    size: tuple[int, int, int]
-    label_from: str | None
-
-    @property
-    def _planned(self) -> dict[str, Any]:
-        return {**self.plan.reading.given()}
-
-    def open_named(
-        self, source: str | None, settings: tuple[tuple[str, Any], ...], root: Path, **given: Any
-    ) -> Any:
-        """The data set of a named source; None without a name."""
-        reading = {**self._planned, **self.reading}
-        given |= {"reading": reading, "bad_files": self.bad_files, "label_from": self.label_from}
-        return open_named(source, settings, root, **given)
-
-    def open(self, root: Path, split: str | None = None) -> Any:
-        """Recordings of a folder, or a packed file."""
-        planned = self._planned
-        return open_source(
-            root,
-            reading={**planned, **self.reading},
-            bad_files=self.bad_files,
-            split=split,
-            label_from=None if root.is_file() else self.label_from,
-            size=self.size,
-            implied=[name for name in planned if name not in self.reading],
-        )
-
-    def open_training(self, root: Path, split: str | None) -> Any:
-        """Recordings of `root`, or of the folder `split` in it (None: ``Train`` if it exists; prints a
-        note).
-        """
-        if split is None and (root / "Train").is_dir():
-            root = root / "Train"
-            note(f"taking the recordings in {root}")
-        return self.open(root, split)
-
-
-def open_validation(root: Path, recordings: Recordings, coding: dict[str, Any]) -> Any:
+def open_validation(
+    root: Path, source: SourceOptions, recordings: dict[str, Any], coding: dict[str, Any]
+) -> Any:
     """Recordings or images to validate on.
 
     Which images of a folder is for the caller to say: no guess shall make a test set a validation set.
     """
     from eventsnn.data.images import is_idx
 
-    if root.is_dir() and is_idx(root):
+    if source.name is None and root.is_dir() and is_idx(root):
         raise click.UsageError(
             f"--valid: {root} is a folder of images; name the IDX file of the images, "
             "or set training images aside with --valid-fraction."
         )
-    images = open_images(root, split=None, otherwise="train", limit=None, **coding)
-    return images or recordings.open(root)
+    return replace(_for_root(source, root), split=None, limit=None).open(root, coding=coding, **recordings)
+
+
+def _for_root(source: SourceOptions, root: Path) -> SourceOptions:
+    """Without ``--label-from`` for a packed file: the option may be meant for the other of two sets."""
+    return replace(source, label_from=None) if source.name is None and root.is_file() else source
 
 
 def _write_command(out: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.arguments import check_number, check_whole
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.data.draws import AUGMENT, draw, draw_many, make_key, threshold, to_range, to_unit
 from eventsnn.data.transforms import Transforms, check_transforms
@@ -26,7 +27,12 @@ SHIFT_X, SHIFT_Y, TIME, DROP, JITTER, FLIP, TRANSFORMS = range(7)
 """Draws of a recording, by number: what each decides. DROP's and JITTER's are keys of one draw per event."""
 
 _LARGEST_SHIFT = 2**15
-_LARGEST_JITTER = 1e6
+_BOUNDS: dict[str, dict[str, float]] = {
+    "drop": {"below": 1.0},
+    "time_scale": {"below": 1.0},
+    "jitter": {"most": 1e6},
+    "flip": {"most": 1.0},
+}
 
 
 @dataclass(frozen=True)
@@ -76,23 +82,12 @@ class Augmentation:
 
     def __post_init__(self, jitter_ms: float | None) -> None:
         check_magnitudes(self, TrainingError, "augmentation: ")
-        if isinstance(jitter_ms, int | float):
+        if jitter_ms is not None:
+            jitter_ms = check_number("augmentation: jitter_ms", jitter_ms, TrainingError)
             object.__setattr__(self, "jitter", 1000.0 * jitter_ms)
-        elif jitter_ms is not None:
-            raise TrainingError(f"augmentation: jitter_ms must be a number: got {jitter_ms!r}")
-        if not (isinstance(self.shift, int) and 0 <= self.shift <= _LARGEST_SHIFT):
-            raise TrainingError(
-                f"augmentation: shift must be a whole number of pixels, 0 or more: got {self.shift} "
-                f"(the largest is {_LARGEST_SHIFT})"
-            )
-        for name in ("drop", "time_scale"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and math.isfinite(value) and 0 <= value < 1):
-                raise TrainingError(f"augmentation: {name} must be 0 or more and less than 1: got {value!r}")
-        for name, largest in (("jitter", _LARGEST_JITTER), ("flip", 1)):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and 0 <= value <= largest):
-                raise TrainingError(f"augmentation: {name} must be between 0 and {largest}: got {value!r}")
+        check_whole("augmentation: shift", self.shift, TrainingError, 0, _LARGEST_SHIFT, "pixels")
+        for name, bounds in _BOUNDS.items():
+            check_number(f"augmentation: {name}", getattr(self, name), TrainingError, least=0.0, **bounds)
         check_transforms(self.transforms)
         # Plain lists and dicts compare equal to what a checkpoint gives back.
         object.__setattr__(self, "transforms", [dict(transform) for transform in self.transforms])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import check_number
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.data.draws import draw, draw_many, to_unit_many
 from eventsnn.errors import TrainingError
@@ -17,7 +18,12 @@ ROTATION, SCALE_X, SCALE_Y, FIELD = range(4)
 """Draws of an image or recording, by number: what each decides. Those from FIELD on are its elastic field,
 the one after them is the key of the rounding of its events."""
 
-_HALF_TURN = 180.0
+_BOUNDS: dict[str, dict[str, float]] = {
+    "elastic": {"least": 0.0},
+    "smoothing": {"above": 0.0},
+    "scale": {"least": 0.0, "below": 1.0},
+    "rotation": {"least": 0.0, "most": 180.0},
+}
 
 
 @dataclass(frozen=True)
@@ -64,16 +70,8 @@ class Distortion:
 
     def __post_init__(self) -> None:
         check_magnitudes(self, TrainingError, "distortion: ")
-        for name, range_, holds in (
-            ("elastic", "0 or more", lambda value: 0 <= value < math.inf),
-            ("smoothing", "above 0", lambda value: 0 < value < math.inf),
-            ("scale", "0 or more and below 1", lambda value: 0 <= value < 1),
-            ("rotation", "0 or more and at most 180", lambda value: 0 <= value <= _HALF_TURN),
-        ):
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (number and holds(value)):
-                raise TrainingError(f"distortion: {name} must be {range_}: got {value!r}")
+        for name, bounds in _BOUNDS.items():
+            check_number(f"distortion: {name}", getattr(self, name), TrainingError, **bounds)
 
     def apply(self, images: npt.NDArray[np.uint8], keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
         """Return changed images.

@@ -12,17 +12,17 @@ import numpy.typing as npt
 
 from eventsnn._ext.records import Records, read_files
 from eventsnn.data.listing import LabelFrom, find_root, list_recordings
-from eventsnn.data.source import BadFiles, FileSource, choose_bad_files
+from eventsnn.data.source import BadFiles, Source, choose_bad_files
 from eventsnn.errors import EventFileError, EventFileWarning, TrainingError
-from eventsnn.events.formats.nmnist import NMNISTFormat
+from eventsnn.events.formats.nmnist import NMNIST
 from eventsnn.events.reading import ReadingOptions
 from eventsnn.events.stream import EventStream, SensorSize
 
-_RAW_SUFFIXES = NMNISTFormat.suffixes
+_RAW_SUFFIXES = NMNIST.suffixes
 _DEFAULT = ReadingOptions()
 
 
-class Folder(FileSource):
+class Folder(Source):
     """Labelled recordings in a folder of ``<label>/<recordings>``.
 
     The folder is listed once, contents are read on access: ``source[i]`` is ``(events, label)`` with a
@@ -94,7 +94,7 @@ class Folder(FileSource):
         self.root = find_root(os.fspath(root), split)
         listing = list_recordings(self.root, label_from, everything=self.reading.format is not None)
         self.classes = listing.classes
-        super().__init__(listing.paths, listing.labels, bad_files)
+        self.paths, self.labels, self.bad_files = listing.paths, listing.labels, bad_files
         self.sensor_size: SensorSize = (
             self.reading.kept_sensor(None) if self.reading.sensor else None
         ) or self._first_sensor()

@@ -17,6 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import check_choice
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.formats.base import read_bytes
 
@@ -99,8 +100,7 @@ def load_idx(
     TrainingError
         `split` is neither of the two.
     """
-    if split not in get_args(Split):
-        raise TrainingError(f"split must be one of {', '.join(get_args(Split))}: got {split!r}")
+    check_choice("split", split, get_args(Split), TrainingError)
     return read_labelled(*find_idx(folder, split), transpose=transpose)
 
 

@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from eventsnn._ext.coding import code_images
 from eventsnn._ext.records import Records, from_events
+from eventsnn._util.arguments import check_choice, check_whole
 from eventsnn.data.distort import Distortion
 from eventsnn.data.draws import CODE, DISTORT, draw, draw_many, make_key, threshold
 from eventsnn.data.idx import Split, find_idx, read_labelled
 from eventsnn.data.memory import name_classes
-from eventsnn.data.source import Sliceable, describe
+from eventsnn.data.source import Source
 from eventsnn.encode import Bernoulli
 from eventsnn.encode.named import Encoder, encode_sample, encoder_to_table
 from eventsnn.errors import TrainingError
@@ -31,7 +32,7 @@ from eventsnn.events.stream import EventStream
 _VALUES = 256
 
 
-class Images(Sliceable):
+class Images(Source):
     """Grey images with labels as recordings, coded by an encoder; a `LabelledSource`.
 
     Each input is a pixel, ``y * width + x``. Whether pixel k of image i spikes in step s of epoch e is a draw
@@ -82,15 +83,13 @@ class Images(Sliceable):
                 f"one class number (0 or more) per image is needed, {len(array)}: "
                 f"got shape {numbers.shape}, dtype {numbers.dtype}"
             )
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise TrainingError(f"seed must be a whole number >= 0, got {seed!r}")
+        seed = check_whole("seed", seed, TrainingError)
         n, height, width = array.shape
         self.images, self.labels = array, numbers.astype(np.int64)
         self.coder, self.seed, self.root = coder or Bernoulli(), seed, name
         self.sensor_size = (width, height, 1)
         self.classes, self.numbered = name_classes(self.labels, classes), classes is None
         self.paths: Sequence[str] = [f"{name}[{index}]" for index in range(n)]
-        self.skipped: list[tuple[str, str]] = []  # nothing in memory is unreadable
         x_bits, y_bits, p_bits = field_bits(self.sensor_size)
         y, x = np.divmod(np.arange(height * width, dtype=np.uint64), np.uint64(width))
         self._address = y << np.uint64(x_bits) | x
@@ -131,22 +130,13 @@ class Images(Sliceable):
         TrainingError
             `split` is neither of the two, `limit` is below 1, or a parameter above is wrong.
         """
-        if split is not None and split not in get_args(Split):
-            raise TrainingError(f"split must be one of {', '.join(get_args(Split))}: got {split!r}")
-        if limit is not None and limit < 1:
-            raise TrainingError(f"limit must be 1 or more: got {limit}")
+        if split is not None:
+            check_choice("split", split, get_args(Split), TrainingError)
+        if limit is not None:
+            check_whole("limit", limit, TrainingError, 1)
         images_path, labels_path = find_idx(path, "test" if split == "test" else "train")
         images, labels = read_labelled(images_path, labels_path)
         return cls(images[:limit], labels[:limit], coder=coder, seed=seed, name=str(images_path))
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        return self.stream(index).events.copy(), int(self.labels[index])
-
-    def __repr__(self) -> str:
-        return describe(self)
 
     def stream(self, index: int, epoch: int = 0) -> EventStream:
         """Draw the spikes of image `index` in an epoch (counted from 0)."""
@@ -159,10 +149,6 @@ class Images(Sliceable):
         step, pixel = np.nonzero(coins.reshape(self.coder.steps, -1) < self._limits[image])
         y, x = np.divmod(pixel, self.sensor_size[0])
         return EventStream.from_arrays(step * self.coder.step_us, x, y, sensor_size=self.sensor_size)
-
-    def read_or_none(self, index: int) -> EventStream | None:
-        """Draw the spikes of image `index` in epoch 0; never None."""
-        return self.stream(index)
 
     def distorted(
         self, indices: npt.NDArray[np.int64], epoch: int, distortion: Distortion | None

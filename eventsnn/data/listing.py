@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import check_choice
 from eventsnn.errors import EventFileError, EventFileWarning, TrainingError
 from eventsnn.events.formats import FORMATS
 
@@ -67,8 +68,8 @@ def find_root(root: str, split: str | None) -> str:
     folders, _ = _folders(root)
     splits = [name for wanted in SPLITS for name in folders if name.lower() == wanted.lower()]
     if split is not None:
-        if split.lower() not in (known.lower() for known in SPLITS):
-            raise TrainingError(f"split must be one of {', '.join(SPLITS)}: got {split!r}")
+        if str(split).capitalize() not in SPLITS:
+            check_choice("split", split, SPLITS, TrainingError)
         for name in splits:
             if name.lower() == split.lower():
                 return os.path.join(root, name)
@@ -110,8 +111,7 @@ def list_recordings(root: str, label_from: str = "top", *, everything: bool = Fa
     TrainingError
         `label_from` is neither of the two words.
     """
-    if label_from not in get_args(LabelFrom):
-        raise TrainingError(f"label_from must be one of {', '.join(get_args(LabelFrom))}: got {label_from!r}")
+    check_choice("label_from", label_from, get_args(LabelFrom), TrainingError)
     folders, stray = _folders(root)
     if not folders:
         raise EventFileError(root, "no label folders in it; expected <label>/<recordings>, e.g. 0/00002.bin")

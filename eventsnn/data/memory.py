@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._util.names import are_numbers, class_key, list_names
-from eventsnn.data.source import Sliceable, describe
+from eventsnn.data.source import Source
 from eventsnn.errors import EventStreamError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize, check_sensor_size
 
@@ -22,7 +22,7 @@ class EventTargetSequence(Protocol):
     def __getitem__(self, index: int, /) -> tuple[Any, Any]: ...
 
 
-class ListDataset(Sliceable):
+class ListDataset(Source):
     """Labelled recordings in memory; a `LabelledSource`.
 
     Parameters
@@ -67,30 +67,17 @@ class ListDataset(Sliceable):
         labels, classes = _number_labels(labels, classes)
         self.labels = _check_labels(labels, len(self._streams))
         self.classes, self.numbered = name_classes(self.labels, classes), classes is None
-        self.paths = [f"sample {index}" for index in range(len(self))] if names is None else list(names)
-        if len(self.paths) != len(self):
-            raise TrainingError(f"{len(self.paths)} names for {len(self)} recordings")
-        self.skipped: list[tuple[str, str]] = []  # nothing in memory is unreadable
-
-    def __len__(self) -> int:
-        return len(self._streams)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        return self._streams[index].events.copy(), int(self.labels[index])
+        n = len(self._streams)
+        self.paths = [f"sample {index}" for index in range(n)] if names is None else list(names)
+        if len(self.paths) != n:
+            raise TrainingError(f"{len(self.paths)} names for {n} recordings")
 
     def stream(self, index: int) -> EventStream:
         """Return recording `index`."""
         return self._streams[index]
 
-    def read_or_none(self, index: int) -> EventStream | None:
-        """Return recording `index`; never None."""
-        return self._streams[index]
 
-    def __repr__(self) -> str:
-        return describe(self)
-
-
-class TonicDataset(Sliceable):
+class TonicDataset(Source):
     """A sequence of (events, target) as a `LabelledSource`; made by `from_tonic`."""
 
     def __init__(self, dataset: EventTargetSequence, sensor_size: tuple[int, ...]) -> None:
@@ -107,13 +94,6 @@ class TonicDataset(Sliceable):
             self.labels = numbers.astype(np.int64)
             self.classes = tuple(str(name) for name in names)
         self.paths = [f"{type(dataset).__name__}[{index}]" for index in range(len(dataset))]
-        self.skipped: list[tuple[str, str]] = []  # bad recordings of a sequence always raise
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        return self.stream(index).events.copy(), int(self.labels[index])
 
     def stream(self, index: int) -> EventStream:
         """Return recording `index`; EventStreamError names it if its events break a rule."""
@@ -122,13 +102,6 @@ class TonicDataset(Sliceable):
             return EventStream.from_structured(events, self.sensor_size)
         except EventStreamError as error:
             raise EventStreamError(f"{self.paths[index]}: {error}") from None
-
-    def read_or_none(self, index: int) -> EventStream | None:
-        """Return recording `index`; never None."""
-        return self.stream(index)
-
-    def __repr__(self) -> str:
-        return describe(self)
 
 
 def from_tonic(dataset: EventTargetSequence, sensor_size: tuple[int, ...] | None = None) -> TonicDataset:

@@ -43,7 +43,7 @@ import numpy.typing as npt
 
 from eventsnn._ext.records import Records, read_words
 from eventsnn._util.atomic import replace_file
-from eventsnn.data.source import BadFiles, FileSource, LabelledSource, choose_bad_files, describe_reading
+from eventsnn.data.source import BadFiles, LabelledSource, Source, choose_bad_files, describe_reading
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import unwritable
 from eventsnn.events.origin import from_origin
@@ -61,7 +61,7 @@ _FIRST_EVENT = 64
 _WORD = 8
 
 
-class Packed(FileSource):
+class Packed(Source):
     """A data set in one file, written by `pack`; a `LabelledSource`.
 
     Training from it gives the same bits as from the folder it was made of.
@@ -123,7 +123,7 @@ class Packed(FileSource):
         self._crc32: list[int] | None = text.get("crc32")
         self._checked = np.full(n, self._crc32 is None)
         self.origins_us = np.array(text.get("origins_us", [0] * n), np.int64)
-        super().__init__(paths, labels, bad_files)
+        self.paths, self.labels, self.bad_files = paths, labels, bad_files
 
     @property
     def events(self) -> int:

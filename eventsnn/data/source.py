@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.records import Records
+from eventsnn._util.arguments import check_choice
 from eventsnn._util.names import describe_names
 from eventsnn.data.distort import Distortion
 from eventsnn.errors import EventFileError, TrainingError
@@ -110,8 +111,7 @@ def choose_bad_files(bad_files: BadFiles | None, on_bad: str | None, *, of_event
         warnings.warn(f"on_bad={on_bad!r}: write {instead}", DeprecationWarning, stacklevel=3)
         bad_files = on_bad  # type: ignore[assignment]
     chosen = "error" if bad_files is None else bad_files
-    if chosen not in get_args(BadFiles):
-        raise TrainingError(f"bad_files must be one of {', '.join(get_args(BadFiles))}: got {chosen!r}")
+    check_choice("bad_files", chosen, get_args(BadFiles), TrainingError)
     return chosen
 
 
@@ -129,8 +129,50 @@ def describe_reading(source: Any) -> dict[str, Any]:
     return table
 
 
-class Sliceable:
-    """Gives a data set the method `subset`."""
+class Source(ABC):
+    """What data sets have in common whose recordings are read or drawn one by one; a `LabelledSource`.
+
+    A data set states `paths`, `labels`, `classes` and `sensor_size`, and has `stream`.
+    """
+
+    paths: Sequence[str]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    sensor_size: SensorSize
+    bad_files: BadFiles = "error"
+    _skipped: dict[int, str]
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        source = super().__new__(cls)
+        source._skipped = {}
+        return source
+
+    @abstractmethod
+    def stream(self, index: int) -> EventStream:
+        """Return recording `index`; raises EventFileError if it cannot be read."""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        # A copy, because some transforms work in place and a stream's array is read-only.
+        return self.stream(index).events.copy(), int(self.labels[index])
+
+    def read_or_none(self, index: int) -> EventStream | None:
+        """Return recording `index`; None, and noted in `skipped`, if it is bad and ``bad_files="skip"``."""
+        try:
+            return self.stream(index)
+        except EventFileError as error:
+            if self.bad_files == "error":
+                raise
+            # One dict operation, hence safe from several threads; a second visit adds nothing.
+            self._skipped.setdefault(index % len(self), str(error))
+            return None
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """(path, reason) of the bad recordings met so far, in the order of the data set."""
+        return [(self.paths[index], reason) for index, reason in sorted(self._skipped.copy().items())]
 
     def subset(self, indices: npt.ArrayLike) -> Subset:
         """Some of the recordings, in this order, as a data set: ``data.subset(training)``.
@@ -147,58 +189,12 @@ class Sliceable:
         """
         from eventsnn.data.views import make_subset
 
-        return make_subset(self, indices)  # type: ignore[arg-type]
-
-
-class FileSource(Sliceable, ABC):
-    """Base of sources that read files: the policy for unreadable recordings."""
-
-    def __init__(self, paths: list[str], labels: npt.NDArray[np.int64], bad_files: BadFiles) -> None:
-        self.paths = paths
-        self.labels = labels
-        self.bad_files = bad_files
-        self._skipped: dict[int, str] = {}
-
-    @abstractmethod
-    def stream(self, index: int) -> EventStream:
-        """Read recording `index`; raises EventFileError if it cannot be read."""
-
-    @abstractmethod
-    def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
-        """Read recordings undecoded; see `RecordSource.load`."""
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        # A copy, because some transforms work in place and a stream's array is read-only.
-        return self.stream(index).events.copy(), int(self.labels[index])
-
-    def read_or_none(self, index: int) -> EventStream | None:
-        """Read recording `index`; None, and noted in `skipped`, if it is bad and ``bad_files="skip"``."""
-        try:
-            return self.stream(index)
-        except EventFileError as error:
-            if self.bad_files == "error":
-                raise
-            # One dict operation, hence safe from several threads; a second visit adds nothing.
-            self._skipped.setdefault(index % len(self), str(error))
-            return None
-
-    @property
-    def skipped(self) -> list[tuple[str, str]]:
-        """(path, reason) of the bad recordings met so far, in the order of the data set."""
-        return [(self.paths[index], reason) for index, reason in sorted(self._skipped.copy().items())]
+        return make_subset(self, indices)
 
     def __repr__(self) -> str:
-        return describe(self)
-
-
-def describe(source: Any) -> str:
-    """A data set in one line, for its ``repr``."""
-    width, height, polarities = source.sensor_size
-    place = f" of {source.root!r}" if getattr(source, "root", "") else ""
-    return (
-        f"<{type(source).__name__}{place}: {len(source):,} recordings of "
-        f"{describe_names(source.classes)}, sensor {width} x {height} x {polarities}>"
-    )
+        width, height, polarities = self.sensor_size
+        place = f" of {root!r}" if (root := getattr(self, "root", "")) else ""
+        return (
+            f"<{type(self).__name__}{place}: {len(self):,} recordings of "
+            f"{describe_names(self.classes)}, sensor {width} x {height} x {polarities}>"
+        )

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
-from eventsnn._ext.records import Records
-from eventsnn.data.source import BadFiles, FileSource, choose_bad_files
+from eventsnn._util.arguments import check_choice
+from eventsnn.data.source import BadFiles, Source, choose_bad_files
 from eventsnn.encode.audio import read_sound
 from eventsnn.encode.speech import SpeechEncoder
 from eventsnn.errors import EventFileError, SimulationError, TrainingError
@@ -102,7 +101,7 @@ CORPORA = {
 """The corpora that are known, by name."""
 
 
-class Speech(FileSource):
+class Speech(Source):
     """Spoken words in sound files, encoded when they are read; a `LabelledSource`.
 
     Encoding takes longer than reading what is encoded already: write the set once with `pack` (or
@@ -121,10 +120,8 @@ class Speech(FileSource):
     encoder : Encoder of sounds or callable, optional
         An encoder, or what makes one from the sample rate of the first readable file, Hz; left out,
         `SpeechEncoder.for_rate`.
-    bad_files : {"error", "skip"}
-        What `read_or_none` does with an unreadable recording, see `Folder`.
-    on_bad : {"error", "skip"}, optional
-        The former name of `bad_files`.
+    bad_files, on_bad
+        As in `Packed`.
 
     Attributes
     ----------
@@ -155,10 +152,9 @@ class Speech(FileSource):
         on_bad: str | None = None,
     ) -> None:
         bad_files = choose_bad_files(bad_files, on_bad)
-        if corpus not in CORPORA:
-            raise TrainingError(f"corpus must be one of {', '.join(CORPORA)}: got {corpus!r}")
-        if part is not None and part not in get_args(Part):
-            raise TrainingError(f"part must be one of {', '.join(get_args(Part))}: got {part!r}")
+        check_choice("corpus", corpus, CORPORA, TrainingError)
+        if part is not None:
+            check_choice("part", part, get_args(Part), TrainingError)
         self.root = os.fspath(root)
         kind = CORPORA[corpus]
         found = list_utterances(root, kind)
@@ -179,7 +175,7 @@ class Speech(FileSource):
             raise EventFileError(root, "no sound file is left by this choice of part and speakers")
         self.classes = kind.words
         labels = np.array([kind.words.index(u.word) for u in self.utterances], np.int64)
-        super().__init__([u.path for u in self.utterances], labels, bad_files)
+        self.paths, self.labels, self.bad_files = [u.path for u in self.utterances], labels, bad_files
         make = SpeechEncoder.for_rate if encoder is None else encoder
         self.encoder = self._make_encoder(make) if callable(make) else make
         self.sensor_size = (self.encoder.channels, 1, 1)
@@ -202,10 +198,6 @@ class Speech(FileSource):
             )
         stream: EventStream = self.encoder.encode(sound.samples)
         return stream
-
-    def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
-        """None: sounds have to be encoded."""
-        return None
 
     def _make_encoder(self, make: Callable[[int], Any]) -> Any:
         """The encoder for the first readable file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import check_number, check_whole
 from eventsnn.errors import TrainingError
 
 Indices = npt.NDArray[np.int64]
@@ -33,8 +34,7 @@ def split_validation(labels: npt.ArrayLike, fraction: float, seed: int) -> tuple
     TrainingError
         The labels are no list of numbers, the fraction is out of range, or one part would be empty.
     """
-    if not 0 < fraction < 1:
-        raise TrainingError(f"the validation fraction must lie between 0 and 1: got {fraction}")
+    check_number("the validation fraction", fraction, TrainingError, above=0.0, below=1.0)
     order = _shuffle_within_classes(labels, seed)
     n = len(order)
     aside = round(fraction * n)
@@ -48,9 +48,8 @@ def split_validation(labels: npt.ArrayLike, fraction: float, seed: int) -> tuple
 
 def check_per_class(per_class: int | None) -> None:
     """Raise TrainingError unless `per_class` is None or a whole number of 1 or more."""
-    good = isinstance(per_class, int | np.integer) and not isinstance(per_class, bool) and per_class >= 1
-    if per_class is not None and not good:
-        raise TrainingError(f"per_class must be a whole number >= 1, got {per_class!r}")
+    if per_class is not None:
+        check_whole("per_class", per_class, TrainingError, 1)
 
 
 def cap_per_class(labels: npt.ArrayLike, per_class: int, seed: int) -> Indices:

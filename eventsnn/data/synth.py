@@ -10,20 +10,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn import __version__
+from eventsnn._util.arguments import check_seed, check_whole
 from eventsnn._util.atomic import remove_parts, replace_file
-from eventsnn._util.interrupts import hold_interrupts
 from eventsnn._util.lock import LOCK, Lock
-from eventsnn._util.numbers import LARGEST_SEED, describe
-from eventsnn._util.threads import check_threads
+from eventsnn._util.threads import check_threads, run_all
 from eventsnn.data.digits import load_digits
 from eventsnn.data.idx import Split, load_idx
 from eventsnn.encode.camera import SaccadeCamera
@@ -103,8 +100,7 @@ def write_dataset(
         The images are not of dtype uint8.
     """
     pictures, numbers = _check_samples(images, labels)
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= LARGEST_SEED:
-        raise TrainingError(f"seed must be a whole number from 0 to {LARGEST_SEED}, got {describe(seed)}")
+    seed = check_seed("seed", seed, TrainingError)
     threads = check_threads(threads)
     stems = [f"{index + 1:05d}" for index in range(len(pictures))] if names is None else list(names)
     if len(stems) != len(pictures):
@@ -140,18 +136,7 @@ def _record_all(
         stream = camera.record(pictures[index], np.random.default_rng([seed, index]))
         write(path, stream, format="nmnist")
 
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            # Ctrl-C within `submit` can leave a lock of the pool taken for ever: it waits for its end.
-            with hold_interrupts():
-                results = pool.map(record, range(len(pictures)))
-            for _ in results:
-                if progress is not None:
-                    progress(1)
-        except BaseException:
-            # Also on Ctrl-C: drop tasks that have not begun, or leaving the pool would wait for all of them.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    run_all(record, len(pictures), threads, progress)
 
 
 def write_digits(
@@ -185,8 +170,8 @@ def write_digits(
     EventFileError, TrainingError
         See `write_dataset`.
     """
-    if limit is not None and limit < 1:
-        raise TrainingError(f"limit must be at least 1: got {limit}")
+    if limit is not None:
+        check_whole("limit", limit, TrainingError, 1)
     digits = load_digits()
     for split_seed, (split, indices) in enumerate((("Train", digits.train), ("Test", digits.test))):
         chosen = indices[:limit]
@@ -252,8 +237,8 @@ def write_idx_folder(
     EventFileError, TrainingError
         See `load_idx` and `write_dataset`; or `leave_out` goes with two parts.
     """
-    if limit is not None and limit < 1:
-        raise TrainingError(f"limit must be at least 1: got {limit}")
+    if limit is not None:
+        check_whole("limit", limit, TrainingError, 1)
     if len(leave_out) and len(splits) > 1:
         raise TrainingError("leave_out numbers the images of one part; choose one in splits")
     parts = []

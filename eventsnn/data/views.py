@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from eventsnn._ext.records import Records
 from eventsnn.data.distort import Distortion
-from eventsnn.data.source import CodedSource, LabelledSource, RecordSource
+from eventsnn.data.source import CodedSource, LabelledSource, RecordSource, Source
 from eventsnn.errors import TrainingError
 from eventsnn.events.stream import EventStream
 
 
-class Subset:
+class Subset(Source):
     """Some recordings of a data set, in an order of their own; a `LabelledSource`. Made by `make_subset`.
 
     Recordings are read through the data set that they come from. Recording ``indices[i]`` of it is number i
@@ -50,12 +50,6 @@ class Subset:
             if hasattr(source, name):
                 setattr(self, name, getattr(source, name))
 
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        return self.stream(index).events.copy(), int(self.labels[index])
-
     def stream(self, index: int) -> EventStream:
         """Return recording `index`; raises the errors of reading it."""
         stream: EventStream = self._source.stream(int(self._indices[index]))
@@ -71,10 +65,6 @@ class Subset:
         """(path, reason) of the bad recordings met so far, in the order of the data set."""
         own = set(self.paths)
         return [(path, reason) for path, reason in self._source.skipped if path in own]
-
-    def subset(self, indices: npt.ArrayLike) -> Subset:
-        """Some of the recordings; see `make_subset`."""
-        return make_subset(self, indices)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} recordings of {self._source!r}>"

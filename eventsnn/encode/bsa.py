@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import InitVar, dataclass, field
 from typing import ClassVar, Literal, get_args
 
@@ -10,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext import cochlea as kernel
-from eventsnn._util.arguments import check_choice, to_float
-from eventsnn._util.numbers import describe
+from eventsnn._util.arguments import check_choice, check_number
 from eventsnn.encode.signals import check_signal
 from eventsnn.encode.steps import check_step, from_raster, readable_ms, take_ms, to_raster
 from eventsnn.errors import SimulationError
@@ -50,14 +48,12 @@ class BSA:
     kernel : tuple of float
         h; see `gaussian_kernel`.
     step_us : int
-        Length of a step, microseconds.
-    step_ms : float, optional
-        Instead of `step_us`, ms.
+        Length of a step, microseconds; `step_ms` gives it in ms.
 
     Raises
     ------
     SimulationError
-        A parameter is out of its range.
+        No such form, a threshold out of its range, a kernel of zeros, or a step below 1 us.
 
     References
     ----------
@@ -78,18 +74,13 @@ class BSA:
     def __post_init__(self, step_ms: float | None) -> None:
         take_ms(self, step_ms=step_ms)
         check_choice("bsa: form", self.form, get_args(Form), SimulationError)
-        most = 1.0 if self.form == "multiplicative" else math.inf
-        value = self._limit
-        if not (0 <= to_float(value) <= most and to_float(value) < math.inf):
-            raise SimulationError(
-                f"bsa: threshold must be a number from 0 to {most:g} in {self.form} form: "
-                f"got {describe(value)}"
-            )
+        most = 1.0 if self.form == "multiplicative" else None
+        check_number(f"bsa: threshold ({self.form})", self._limit, SimulationError, least=0.0, most=most)
         taps = check_signal(self.kernel, 1)
         if not taps.any():
             raise SimulationError("bsa: the kernel needs at least one value other than 0")
         object.__setattr__(self, "kernel", tuple(taps.tolist()))
-        check_step("bsa", self.step_us)
+        check_step("bsa: step_us", self.step_us)
 
     @property
     def _limit(self) -> float:

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext import camera as kernel
-from eventsnn._util.arguments import check_kind, is_whole, to_float
-from eventsnn._util.numbers import LARGEST_SEED, describe
+from eventsnn._util.arguments import check_kind, check_number, check_seed, to_float
+from eventsnn._util.numbers import describe
 from eventsnn.errors import SimulationError
 from eventsnn.events.motion import MotionPath
 from eventsnn.events.nmnist_motion import NMNIST_MOTION
@@ -118,20 +118,14 @@ class SaccadeCamera:
 
     def __post_init__(self) -> None:
         check_sensor_size((self.width, self.height, 2))
-        for name, (lowest, highest) in _BOUNDS.items():
-            value = getattr(self, name)
-            if not lowest <= to_float(value) <= highest:
-                raise SimulationError(
-                    f"SaccadeCamera: {name} must lie in {lowest:g} .. {highest:g}: got {describe(value)}"
-                )
+        for name, (least, most) in _BOUNDS.items():
+            check_number(
+                f"SaccadeCamera: {name}", getattr(self, name), SimulationError, least=least, most=most
+            )
         shift = self.offset_px
         if not isinstance(shift, tuple | list) or [abs(to_float(px)) <= 1e6 for px in shift] != [True, True]:
             raise SimulationError(f"SaccadeCamera: offset_px must be two numbers: got {describe(shift)}")
-        if not is_whole(self.pattern_seed) or not 0 <= self.pattern_seed <= LARGEST_SEED:
-            raise SimulationError(
-                "SaccadeCamera: pattern_seed must be a whole number from 0: "
-                f"got {describe(self.pattern_seed)}"
-            )
+        check_seed("SaccadeCamera: pattern_seed", self.pattern_seed, SimulationError)
         check_kind("SaccadeCamera: motion", self.motion, MotionPath, SimulationError)
         if self.duration_ms > _MOST_STEPS * self.step_ms:
             raise SimulationError(
@@ -197,13 +191,13 @@ class SaccadeCamera:
             Ink, as in `record`.
         times_ms : array_like of float, shape (n,)
             Times of the frames, milliseconds; the first is 0, each is later than the one before.
-        rng : numpy.random.Generator
-            Draws the background events.
+        rng
+            As in `record`.
 
         Returns
         -------
         EventStream
-            Of sensor (width, height, 2), sorted by time, then pixel; times in microseconds.
+            As `record` returns it.
 
         Raises
         ------

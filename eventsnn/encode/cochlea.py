@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext import cochlea as kernel
-from eventsnn._util.arguments import to_float
-from eventsnn._util.numbers import describe
+from eventsnn._util.arguments import check_number
 from eventsnn.encode.signals import Floats, check_signal
 from eventsnn.errors import SimulationError
 
@@ -82,15 +81,8 @@ class Cochlea:
             value = getattr(self, field.name)
             if isinstance(value, bool):
                 continue
-            if not 0 < to_float(value) < math.inf:
-                raise SimulationError(
-                    f"cochlea: {field.name} must be a number above 0: got {describe(value)}"
-                )
-            if not 1 / _EXTREME <= value <= _EXTREME:
-                raise SimulationError(
-                    f"cochlea: {field.name} must lie between {1 / _EXTREME:g} and {_EXTREME:g}: "
-                    f"got {describe(value)}"
-                )
+            name = f"cochlea: {field.name}"
+            check_number(name, value, SimulationError, least=1 / _EXTREME, most=_EXTREME)
         if self.decimation != int(self.decimation):
             raise SimulationError(f"cochlea: decimation must be a whole number: got {self.decimation!r}")
         if self.ear_q <= 0.5 or self._top <= 0.0 or self.channels < 1:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import InitVar, dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._util.arguments import to_float
-from eventsnn._util.numbers import describe
+from eventsnn._util.arguments import check_number
 from eventsnn.encode.signals import check_signal
 from eventsnn.encode.steps import check_step, readable_ms, take_ms
 from eventsnn.errors import SimulationError
@@ -31,14 +29,13 @@ class Delta:
     threshold : float
         In units of the signal.
     step_us : int
-        Length of a step, microseconds; events of step i have the time ``i * step_us``.
-    step_ms : float, optional
-        Instead of `step_us`, ms.
+        Length of a step, microseconds; `step_ms` gives it in ms. Events of step i have the time
+        ``i * step_us``.
 
     Raises
     ------
     SimulationError
-        A parameter is out of its range.
+        A threshold that is not above 0, or a step below 1 us.
 
     References
     ----------
@@ -55,10 +52,8 @@ class Delta:
 
     def __post_init__(self, step_ms: float | None) -> None:
         take_ms(self, step_ms=step_ms)
-        value = self.threshold
-        if not 0 < to_float(value) < math.inf:
-            raise SimulationError(f"delta: threshold must be a number above 0: got {describe(value)}")
-        check_step("delta", self.step_us)
+        check_number("delta: threshold", self.threshold, SimulationError, above=0.0)
+        check_step("delta: step_us", self.step_us)
 
     def encode(self, signal: npt.ArrayLike) -> EventStream:
         """Turn a signal into events.

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._util.arguments import check_choice, is_whole, to_float
-from eventsnn._util.numbers import LARGEST, describe
+from eventsnn._util.arguments import check_choice, check_number, check_whole
+from eventsnn._util.numbers import LARGEST
 from eventsnn.encode.steps import readable_ms, take_ms
 from eventsnn.encode.values import check_values, make_sensor, to_stream
 from eventsnn.errors import SimulationError
@@ -34,18 +34,16 @@ class Latency:
     Parameters
     ----------
     first_us, last_us : int
-        Microseconds, 0 <= first < last.
+        Microseconds, 0 <= first < last; `first_ms` and `last_ms` give them in ms.
     law : {"linear", "logarithmic"}
         How the time falls; with the logarithmic law a factor in the value is a shift in time.
     least : float
         Smaller values are silent; 0 < least < 1.
-    first_ms, last_ms : float, optional
-        Instead of `first_us` and `last_us`, ms.
 
     Raises
     ------
     SimulationError
-        A parameter is out of its range.
+        No such law, times that are not in order, or a least value out of its range.
 
     References
     ----------
@@ -67,15 +65,10 @@ class Latency:
     def __post_init__(self, first_ms: float | None, last_ms: float | None) -> None:
         take_ms(self, first_ms=first_ms, last_ms=last_ms)
         check_choice("latency: law", self.law, get_args(Law), SimulationError)
-        if not (is_whole(self.first_us) and is_whole(self.last_us)) or not (
-            0 <= self.first_us < self.last_us <= LARGEST
-        ):
-            raise SimulationError(
-                "latency: first_us and last_us must be whole microseconds, 0 <= first_us < last_us: "
-                f"got {describe(self.first_us)} and {describe(self.last_us)}"
-            )
-        if not 0 < to_float(self.least) < 1:
-            raise SimulationError(f"latency: least must lie between 0 and 1: got {describe(self.least)}")
+        check_whole("latency: first_us", self.first_us, SimulationError, 0, LARGEST, "microseconds")
+        least, name = self.first_us + 1, "latency: last_us (after first_us)"
+        check_whole(name, self.last_us, SimulationError, least, LARGEST, "microseconds")
+        check_number("latency: least", self.least, SimulationError, above=0.0, below=1.0)
 
     def encode(self, values: npt.ArrayLike) -> EventStream:
         """Turn values into spikes; nothing is drawn.

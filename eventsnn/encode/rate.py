@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import InitVar, dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import check_number, check_whole
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.encode.steps import check_step, readable_ms, take_ms
-from eventsnn.encode.values import check_seed, check_values, make_sensor, to_stream
+from eventsnn.encode.values import check_values, make_generator, make_sensor, to_stream
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EventStream
 
@@ -28,14 +28,12 @@ class Bernoulli:
     scale : float
         Probability of a spike for the value 1; 0 .. 1.
     step_us : int
-        Length of a step, microseconds. Step i has the time ``i * step_us``.
-    step_ms : float, optional
-        Instead of `step_us`, ms.
+        Length of a step, microseconds; `step_ms` gives it in ms. Step i has the time ``i * step_us``.
 
     Raises
     ------
     SimulationError
-        A parameter is out of its range.
+        Steps or a step below 1, or a scale out of its range.
 
     References
     ----------
@@ -54,11 +52,9 @@ class Bernoulli:
     def __post_init__(self, step_ms: float | None) -> None:
         check_magnitudes(self, SimulationError, "bernoulli: ")
         take_ms(self, step_ms=step_ms)
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise SimulationError(f"bernoulli: steps must be a whole number, 1 or more: got {self.steps!r}")
-        if not (isinstance(self.scale, int | float) and 0 < self.scale <= 1):
-            raise SimulationError(f"bernoulli: scale must be above 0 and at most 1: got {self.scale!r}")
-        check_step("bernoulli", self.step_us)
+        check_whole("bernoulli: steps", self.steps, SimulationError, 1)
+        check_number("bernoulli: scale", self.scale, SimulationError, above=0.0, most=1.0)
+        check_step("bernoulli: step_us", self.step_us)
 
     def encode(self, values: npt.ArrayLike, seed: int, index: int = 0) -> EventStream:
         """Draw the spikes of one sample.
@@ -81,7 +77,7 @@ class Bernoulli:
             Values out of range or of another shape, or a negative seed or index.
         """
         array = check_values("bernoulli", values)
-        generator = check_seed(seed, index)
+        generator = make_generator(seed, index)
         step, place = np.nonzero(generator.random((self.steps, array.size)) < self.scale * array.ravel())
         return to_stream(step * self.step_us, place, make_sensor(array))
 
@@ -101,16 +97,14 @@ class Poisson:
     Parameters
     ----------
     duration_us : int
-        Length of the recording, microseconds.
+        Length of the recording, microseconds; `duration_ms` gives it in ms.
     rate_hz : float
         Spikes per second for the value 1.
-    duration_ms : float, optional
-        Instead of `duration_us`, ms.
 
     Raises
     ------
     SimulationError
-        A parameter is out of its range.
+        A duration below 1 us, or a rate that is not above 0.
 
     References
     ----------
@@ -128,14 +122,13 @@ class Poisson:
     def __post_init__(self, duration_ms: float | None) -> None:
         check_magnitudes(self, SimulationError, "poisson: ")
         take_ms(self, duration_ms=duration_ms)
-        check_step("poisson (duration_us)", self.duration_us)
-        if not (isinstance(self.rate_hz, int | float) and math.isfinite(self.rate_hz) and self.rate_hz > 0):
-            raise SimulationError(f"poisson: rate_hz must be a number above 0: got {self.rate_hz!r}")
+        check_step("poisson: duration_us", self.duration_us)
+        check_number("poisson: rate_hz", self.rate_hz, SimulationError, above=0.0)
 
     def encode(self, values: npt.ArrayLike, seed: int, index: int = 0) -> EventStream:
         """Draw the spikes of one sample; arguments, result and errors are those of `Bernoulli.encode`."""
         array = check_values("poisson", values)
-        generator = check_seed(seed, index)
+        generator = make_generator(seed, index)
         counts = generator.poisson(array.ravel() * (self.rate_hz * self.duration_us * 1e-6))
         places = np.repeat(np.arange(array.size), counts)
         return to_stream(generator.integers(0, self.duration_us, len(places)), places, make_sensor(array))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._util.arguments import check_kind, is_whole, to_float
-from eventsnn._util.numbers import describe
+from eventsnn._util.arguments import check_kind, check_number, check_whole
 from eventsnn.encode.bsa import BSA
 from eventsnn.encode.cochlea import Cochlea
 from eventsnn.errors import SimulationError
@@ -44,7 +42,7 @@ class SpeechEncoder:
     Raises
     ------
     SimulationError
-        A parameter is out of its range.
+        `cochlea` or `bsa` of another kind, a gain that is not above 0, or a hold out of its range.
 
     References
     ----------
@@ -63,13 +61,8 @@ class SpeechEncoder:
     def __post_init__(self) -> None:
         check_kind("speech: cochlea", self.cochlea, Cochlea, SimulationError)
         check_kind("speech: bsa", self.bsa, BSA, SimulationError)
-        if not 0 < to_float(self.gain) < math.inf:
-            raise SimulationError(f"speech: gain must be a number above 0: got {describe(self.gain)}")
-        if not is_whole(self.hold) or not 1 <= self.hold <= _LONGEST_HOLD:
-            raise SimulationError(
-                f"speech: hold must be a whole number of steps, 1 to {_LONGEST_HOLD}: "
-                f"got {describe(self.hold)}"
-            )
+        check_number("speech: gain", self.gain, SimulationError, above=0.0)
+        check_whole("speech: hold", self.hold, SimulationError, 1, _LONGEST_HOLD, "steps")
 
     @classmethod
     def for_rate(cls, sample_rate: int) -> SpeechEncoder:

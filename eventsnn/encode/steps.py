@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._util.arguments import is_whole, to_float
+from eventsnn._util.arguments import check_whole, to_float
 from eventsnn._util.numbers import LARGEST, describe
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EVENT_DTYPE, EventStream
@@ -49,12 +49,9 @@ def readable_ms(*names: str) -> Callable[[type[Encoder]], type[Encoder]]:
     return decorate
 
 
-def check_step(encoder: str, step_us: Any) -> None:
-    """Raise SimulationError unless `step_us` is a whole number of microseconds, 1 or more."""
-    if not is_whole(step_us) or not 1 <= step_us <= LARGEST:
-        raise SimulationError(
-            f"{encoder}: step_us must be whole microseconds, 1 or more: got {describe(step_us)}"
-        )
+def check_step(name: str, time_us: Any) -> None:
+    """Raise SimulationError unless `time_us` is a whole number of microseconds, 1 or more."""
+    check_whole(name, time_us, SimulationError, 1, LARGEST, "microseconds")
 
 
 def from_raster(spikes: npt.NDArray[Any], step_us: int) -> EventStream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import check_whole
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EVENT_DTYPE, EventStream, SensorSize, check_sensor_size
 
@@ -35,11 +36,11 @@ def make_sensor(array: npt.NDArray[np.float64]) -> SensorSize:
     return check_sensor_size((width, height, polarities))
 
 
-def check_seed(seed: int, index: int) -> np.random.Generator:
-    """The generator of sample `index` under `seed`; raise SimulationError if one is negative."""
-    if min(seed, index) < 0:
-        raise SimulationError(f"seed and index must be 0 or more: got {seed} and {index}")
-    return np.random.default_rng([seed, index])
+def make_generator(seed: int, index: int) -> np.random.Generator:
+    """The generator of sample `index` under `seed`; SimulationError unless both are whole numbers >= 0."""
+    return np.random.default_rng(
+        [check_whole("seed", seed, SimulationError), check_whole("index", index, SimulationError)]
+    )
 
 
 def to_stream(times: npt.NDArray[np.int64], places: npt.NDArray[np.int64], sensor: SensorSize) -> EventStream:

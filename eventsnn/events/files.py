@@ -33,7 +33,8 @@ def read(path: str | os.PathLike[str], **reading: Unpack[ReadingFields]) -> Even
         - ``stream``, ``sample``: which one, in files that hold several;
         - ``on_bad``: "error", "skip", "clamp" or "sort", for events outside the sensor or out of order;
           ``on_cut``: "warn" or "error", for a file that ends within a record;
-        - ``t_from``, ``t_until`` (ms), ``crop=(x0, y0, x1, y1)``, ``downsample``: what to keep.
+        - ``t_from``, ``t_until`` (ms), ``crop=(x0, y0, x1, y1)``, ``downsample``,
+          ``merge_polarities``: what to keep.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
+from eventsnn._util.arguments import check_whole
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.datagrams import JumpGuard, LossCounter
 from eventsnn.events.formats import EventFormat, find_format
@@ -257,8 +258,7 @@ def send_events(target: tuple[str, int], events: EventStream, *, sent: int = 0, 
 
     `sent` is how many were sent before; returns how many have been by now.
     """
-    if not 1 <= size <= MOST_RECORDS:
-        raise EventStreamError(f"size must be 1 .. {MOST_RECORDS} events, got {size!r}")
+    check_whole("size", size, EventStreamError, 1, MOST_RECORDS, "events")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as port:
         for part in events.chunks(size):
             records = np.zeros(len(part), RECORD)

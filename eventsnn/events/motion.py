@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import check_number
 from eventsnn.errors import SimulationError
 
 # A movement of exactly n steps must not be cut into n + 1 by the rounding of its times.
@@ -97,8 +98,7 @@ class MotionPath:
         SimulationError
             Movements overlap or take no time, or `step_ms` is not positive.
         """
-        if not 0 < step_ms < math.inf:
-            raise SimulationError(f"MotionPath: step_ms must be positive: got {step_ms}")
+        check_number("MotionPath: step_ms", step_ms, SimulationError, above=0.0)
         times, dx, dy = [np.zeros(1)], [np.zeros(1)], [np.zeros(1)]
         end = 0.0
         for saccade in saccades:

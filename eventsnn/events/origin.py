@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from eventsnn._util.arguments import check_whole
 from eventsnn.errors import EventStreamError
 
 LATEST_START_US = 1_000_000
@@ -53,11 +54,7 @@ def find_origin(t: np.ndarray, origin_us: int | None = None) -> int:
         if first < 0:
             raise EventStreamError(f"event 0 is at {first} us, before 0; {BEGIN_AT_ZERO}")
         return first if first > LATEST_START_US else 0
-    if isinstance(origin_us, bool) or not isinstance(origin_us, int | np.integer):
-        raise EventStreamError(f"origin_us must be a whole number of microseconds, got {origin_us!r}")
-    origin = int(origin_us)
-    if not -_LARGEST <= origin <= _LARGEST:
-        raise EventStreamError(f"origin_us must lie in the int64 range, got {origin}")
+    origin = check_whole("origin_us", origin_us, EventStreamError, -_LARGEST, _LARGEST, "microseconds")
     if len(t) and not (origin <= first and int(t[-1]) - origin <= _LARGEST):
         raise EventStreamError(
             f"event 0 is at {first} us and the last at {t[-1]} us; origin_us = {origin} must not be later, "

@@ -85,7 +85,8 @@ class PolarityCode:
             raise PolarityError(
                 at,
                 f"p = {array[at]} where the events before have p = {first}, but the sensor has one polarity: "
-                "give a sensor size with 2 polarities (in Python stream.merge_polarities() makes them one)",
+                "give a sensor size with 2 polarities (sensor, --sensor), and merge_polarities "
+                "(--merge-polarities) to make one of them",
             )
 
     def _refuse(self, numbers: np.ndarray, array: np.ndarray, before: frozenset[int]) -> None:

@@ -38,6 +38,7 @@ class ReadingFields(TypedDict, total=False):
     t_until: float
     crop: tuple[int, int, int, int] | None
     downsample: int
+    merge_polarities: bool
 
 
 # In experiment files and on the command line; "from" cannot be the name of a Python argument.
@@ -80,6 +81,8 @@ class ReadingOptions:
         Pixels x0 <= x < x1, y0 <= y < y1 are kept and counted from (x0, y0).
     downsample : int
         After that, squares of this many pixels a side become one pixel; every event is kept.
+    merge_polarities : bool
+        Whether the events are put on a sensor of one polarity, with p = 0.
 
     Raises
     ------
@@ -98,6 +101,7 @@ class ReadingOptions:
     t_until: float = math.inf
     crop: tuple[int, int, int, int] | None = None
     downsample: int = 1
+    merge_polarities: bool = False
 
     def __post_init__(self) -> None:
         check_magnitudes(self, EventStreamError)
@@ -120,7 +124,7 @@ class ReadingOptions:
     @cached_property
     def region(self) -> Region:
         """The part of a recording that is kept."""
-        return Region(self.crop, self.downsample, self.t_from, self.t_until)
+        return Region(self.crop, self.downsample, self.t_from, self.t_until, self.merge_polarities)
 
     @cached_property
     def decoding(self) -> Options:
@@ -140,8 +144,8 @@ class ReadingOptions:
 
     @property
     def whole_sensor(self) -> bool:
-        """Whether events keep their addresses: neither `crop` nor `downsample`."""
-        return self.crop is None and self.downsample == 1
+        """Whether events keep their addresses: no `crop`, `downsample` or `merge_polarities`."""
+        return self.crop is None and self.downsample == 1 and not self.merge_polarities
 
     def for_input(self, size: SensorSize) -> ReadingOptions:
         """The same for a network with this input: the sensor of recordings that do not state theirs."""
@@ -226,15 +230,15 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "from": ((int, float), "a time in ms"),
     "until": ((int, float), "a time in ms"),
     "downsample": ((int,), "a whole number"),
+    "merge_polarities": ((bool,), "true or false"),
 }
 """Of each field of a table: the types that it may have, and what to call them."""
 
 
 def _fits(name: str, value: Any) -> bool:
     kinds, _ = _KINDS[name]
-    if isinstance(value, bool) or not isinstance(value, kinds):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         return False
     if isinstance(value, list | tuple):
-        whole = all(isinstance(n, int) and not isinstance(n, bool) for n in value)
-        return whole and len(value) == (3 if name == "sensor" else 4)
+        return all(map(is_whole, value)) and len(value) == (3 if name == "sensor" else 4)
     return True

@@ -1,4 +1,4 @@
-"""Parts of a recording: a region of its sensor, coarser pixels, an interval of time."""
+"""Parts of a recording: a region of its sensor, coarser pixels, one polarity, an interval of time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eventsnn._util.arguments import is_whole, to_float
+from eventsnn._util.arguments import check_flag, check_whole, is_whole, to_float
 from eventsnn._util.numbers import describe
 from eventsnn.errors import EventStreamError
 from eventsnn.events.stream import EventStream, SensorSize
@@ -37,6 +37,8 @@ class Region:
     t_from, t_until : float
         ms from the recording's origin (`eventsnn.events.origin`); events with t_from <= t < t_until are kept,
         their times unchanged.
+    merge_polarities : bool
+        Whether the events then lie on a sensor of one polarity, with p = 0.
 
     Raises
     ------
@@ -48,16 +50,15 @@ class Region:
     downsample: int = 1
     t_from: float = 0.0
     t_until: float = math.inf
+    merge_polarities: bool = False
 
     def __post_init__(self) -> None:
         if self.crop is not None and not _is_rectangle(self.crop):
             raise EventStreamError(
                 f"crop must be x0,y0,x1,y1 with 0 <= x0 < x1 and 0 <= y0 < y1, got {describe(self.crop)}"
             )
-        if not is_whole(self.downsample) or not 1 <= self.downsample <= MOST_PIXELS:
-            raise EventStreamError(
-                f"downsample must be a whole number from 1 to {MOST_PIXELS}, got {describe(self.downsample)}"
-            )
+        check_whole("downsample", self.downsample, EventStreamError, 1, MOST_PIXELS)
+        check_flag("merge_polarities", self.merge_polarities, EventStreamError)
         if not 0.0 <= to_float(self.t_from) < to_float(self.t_until):
             raise EventStreamError(
                 "from and until must be times with 0 <= from < until, "
@@ -66,9 +67,8 @@ class Region:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the recording is kept as it is."""
-        whole_time = self.t_from == 0.0 and self.t_until == math.inf
-        return whole_time and self.crop is None and self.downsample == 1
+        """Whether everything is kept as it is."""
+        return self == _WHOLE
 
     def sensor(self, size: SensorSize) -> SensorSize:
         """The sensor that the events of a sensor of `size` then lie on.
@@ -84,7 +84,7 @@ class Region:
                 )
             width, height = x1 - x0, y1 - y0
         n = self.downsample
-        return -(-width // n), -(-height // n), polarities
+        return -(-width // n), -(-height // n), 1 if self.merge_polarities else polarities
 
     def cut(self, part: EventStream, origin_us: int = 0) -> EventStream:
         """Those events of a stream that are kept, on the new sensor; `origin_us` is the recording's."""
@@ -105,5 +105,11 @@ class Region:
             events = events.copy()
             events["x"] //= self.downsample
             events["y"] //= self.downsample
+        if self.merge_polarities:
+            events = events.copy()
+            events["p"] = 0
         begun = origin_us if self.t_from > 0.0 else part._begun
         return EventStream._trusted(events, self.sensor(part.sensor_size), begun)
+
+
+_WHOLE = Region()

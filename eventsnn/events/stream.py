@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._util.arguments import to_float
+from eventsnn._util.arguments import check_whole, to_float
 from eventsnn._util.numbers import describe
 from eventsnn.errors import EventStreamError
+from eventsnn.events.checks import SensorSize as SensorSize
+from eventsnn.events.checks import check_events, find_sensor, to_polarities, to_vector, to_whole_numbers
+from eventsnn.events.checks import check_sensor_size as check_sensor_size
 from eventsnn.events.fields import find_fields, to_microseconds
 from eventsnn.events.origin import find_origin
-from eventsnn.events.polarity import PolarityCode, PolarityError
 
 # Field names and order are tonic's. Aligned, so that a C struct of the same members describes one event.
 EVENT_DTYPE = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.uint8)], align=True)
 """One event: x, y (pixels, origin top left), t (microseconds), p (polarity, 1 = brighter)."""
-
-SensorSize = tuple[int, int, int]
-"""Width, height (pixels) and number of polarities."""
-
-_LARGEST = {"x": 2**15, "y": 2**15, "p": 2**8}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +62,7 @@ class EventStream:
                 "use EventStream.from_structured or EventStream.from_arrays to convert"
             )
         object.__setattr__(self, "sensor_size", check_sensor_size(self.sensor_size))
-        _check_events(self.events, self.sensor_size)
+        check_events(self.events, self.sensor_size)
         self.events.flags.writeable = False
 
     @classmethod
@@ -100,19 +97,19 @@ class EventStream:
         EventStreamError
             Arrays of different lengths, numbers that are not whole, or events that break the stream's rules.
         """
-        columns = {"t": _whole_numbers("t", t), "x": _whole_numbers("x", x)}
+        columns = {"t": to_whole_numbers("t", t), "x": to_whole_numbers("x", x)}
         n = len(columns["t"])
-        columns["y"] = np.zeros(n, np.int64) if y is None else _whole_numbers("y", y)
-        columns["p"] = np.zeros(n, np.int64) if p is None else _flat("p", p)
+        columns["y"] = np.zeros(n, np.int64) if y is None else to_whole_numbers("y", y)
+        columns["p"] = np.zeros(n, np.int64) if p is None else to_vector("p", p)
         for name, column in columns.items():
             if len(column) != n:
                 raise EventStreamError(f"one {name} per event is needed: {len(column)} {name} for {n} t")
         size = None if sensor_size is None else check_sensor_size(sensor_size)
         if p is not None:
-            columns["p"] = _polarities(columns["p"], None if size is None else size[2])
+            columns["p"] = to_polarities(columns["p"], None if size is None else size[2])
         if size is None:
-            size = _smallest_sensor(columns, polarities=1 if p is None else 2)
-        _check_events(columns, size)
+            size = find_sensor(columns, polarities=1 if p is None else 2)
+        check_events(columns, size)
         events = np.empty(n, EVENT_DTYPE)
         for name, column in columns.items():
             events[name] = column
@@ -142,7 +139,7 @@ class EventStream:
             )
         columns = {role: events[names[k]] for role, k in fields_by_role.place.items()}
         if fields_by_role.unit not in (None, "us"):
-            columns["t"] = to_microseconds(_flat("t", columns["t"]), fields_by_role.unit)
+            columns["t"] = to_microseconds(to_vector("t", columns["t"]), fields_by_role.unit)
         return cls.from_arrays(
             columns["t"], columns["x"], columns.get("y"), columns.get("p"), sensor_size=sensor_size
         )
@@ -256,11 +253,10 @@ class EventStream:
 
         Raises EventStreamError if a time would leave the range of int64.
         """
-        if isinstance(start, bool) or not isinstance(start, int | np.integer):
-            raise EventStreamError(f"start must be a whole number of microseconds, got {start!r}")
+        start = check_whole("start", start, EventStreamError, -(2**63), 2**63 - 1, "microseconds")
         if self.t_first is None:
             return self
-        if not -(2**63) <= start <= 2**63 - 1 - self.duration:
+        if start > 2**63 - 1 - self.duration:
             raise EventStreamError(
                 f"a recording of {self.duration} us cannot begin at {start} us: int64 does not hold its end"
             )
@@ -306,108 +302,3 @@ class EventStream:
         """
         t = self.events["t"]
         return (t - np.int64(origin_us) if origin_us else t) / 1000.0
-
-
-def check_sensor_size(sensor_size: object) -> SensorSize:
-    """Return `sensor_size` as a tuple of three int; raise EventStreamError if it is not a sensor size.
-
-    Width and height are 1..32768 (addresses are int16), polarities 1..256, and an input index fits int32.
-    """
-    try:
-        values: tuple[Any, ...] = tuple(sensor_size)  # type: ignore[arg-type]
-        size = tuple(int(value) for value in values)
-        whole = size == values
-    except (TypeError, ValueError, OverflowError):
-        size, whole = (), False
-    if not whole or len(size) != 3 or min(size) < 1:
-        raise EventStreamError(
-            f"sensor_size must be (width, height, polarities), three positive int: got {sensor_size!r}"
-        )
-    width, height, polarities = size
-    if (
-        max(width, height) > _LARGEST["x"]
-        or polarities > _LARGEST["p"]
-        or width * height * polarities >= 2**31
-    ):
-        raise EventStreamError(
-            f"sensor_size {size} is too large: at most 32768 x 32768 pixels, 256 polarities, 2^31-1 inputs"
-        )
-    return (width, height, polarities)
-
-
-def _flat(name: str, values: npt.ArrayLike) -> np.ndarray:
-    """Values as a one-dimensional array; a single column or row, as MATLAB keeps vectors, is one too."""
-    array = np.asarray(values)
-    if array.size == 0 and array.dtype.kind in "fO":
-        array = array.astype(np.int64)
-    if array.ndim == 2 and 1 in array.shape:
-        array = array.reshape(-1)
-    if array.ndim != 1:
-        raise EventStreamError(
-            f"{name} must be a one-dimensional array of numbers: got shape {array.shape}, dtype {array.dtype}"
-        )
-    return array
-
-
-def _polarities(values: np.ndarray, polarities: int | None) -> npt.NDArray[np.int64]:
-    """Polarities from 0; without a number of them, whole numbers up to 254 count them unless 1 and 2 do."""
-    if polarities is None and values.dtype.kind in "iuf" and values.size:
-        low, high = values.min(), values.max()
-        polarities = int(high) + 1 if low >= 0 and 1 < high < 255 and not (low >= 1 and high == 2) else 2
-    try:
-        return PolarityCode(polarities or 2).convert(values).astype(np.int64)
-    except PolarityError as error:
-        raise EventStreamError(f"event {error.at}: {error}") from None
-
-
-def _whole_numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return a one-dimensional int64 array; refuse fractions, NaN and numbers beyond int64."""
-    array = _flat(name, values)
-    if array.dtype.kind not in "biuf":
-        raise EventStreamError(
-            f"{name} must be a one-dimensional array of numbers: got shape {array.shape}, dtype {array.dtype}"
-        )
-    if array.dtype.kind in "biu" and array.dtype != np.uint64:
-        return array.astype(np.int64)
-    with np.errstate(invalid="ignore"):
-        whole = array.astype(np.int64)
-    # 2^63 is the first float or uint64 that int64 cannot hold; the cast would have wrapped it.
-    bad = (whole != array) | (array >= 2.0**63)
-    if bad.any():
-        at = int(np.argmax(bad))
-        hint = " (microseconds; multiply seconds by 1e6 and round)" if name == "t" else ""
-        raise EventStreamError(
-            f"event {at}: {name} = {array[at]} is not a whole number in the int64 range{hint}"
-        )
-    return whole
-
-
-def _smallest_sensor(columns: dict[str, npt.NDArray[np.int64]], polarities: int) -> SensorSize:
-    """Return the smallest sensor size that holds the events (at least one pixel)."""
-    largest = {name: int(columns[name].max(initial=0)) for name in "xyp"}
-    for name, value in largest.items():
-        if value >= _LARGEST[name]:
-            at = int(np.argmax(columns[name]))
-            raise EventStreamError(f"event {at}: {name} = {value} is too large; at most {_LARGEST[name] - 1}")
-    return check_sensor_size((largest["x"] + 1, largest["y"] + 1, max(polarities, largest["p"] + 1)))
-
-
-def _check_events(columns: Mapping[str, np.ndarray] | np.ndarray, sensor_size: SensorSize) -> None:
-    """Raise EventStreamError naming the first event outside the sensor or earlier than the one before."""
-    faults: list[tuple[int, str]] = []
-    for name, bound in zip("xyp", sensor_size, strict=True):
-        values = columns[name]
-        outside = (values < 0) | (values >= bound)
-        if outside.any():
-            at = int(np.argmax(outside))
-            text = f"{name} = {values[at]} is outside 0..{bound - 1} of sensor_size {sensor_size}"
-            faults.append((at, f"{text}; give the sensor_size of the recording"))
-    t = columns["t"]
-    backwards = t[1:] < t[:-1]
-    if backwards.any():
-        at = int(np.argmax(backwards)) + 1
-        text = f"t = {t[at]} us is earlier than event {at - 1} at {t[at - 1]} us"
-        faults.append((at, f"{text}; sort the events by time first"))
-    if faults:
-        at, text = min(faults)
-        raise EventStreamError(f"event {at}: {text}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import check_flag, check_number, check_whole
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
 from eventsnn.learn import macro
@@ -16,17 +17,11 @@ from eventsnn.learn.heads import HEADS
 from eventsnn.learn.rule import Counts, Floats, Layer, LayerOptions, Rule
 from eventsnn.model import Network
 
-# Smallest value of each number, and whether it may be equal.
-_LIMITS = {
-    "margin": (0.0, True),
-    "silent_post_spsp": (0.0, True),
-    "silent_post_ratio": (0.0, True),
-    "boosting_divisor": (0.0, False),
-    "penalty_lambda": (0.0, True),
-    "penalty_beta": (0.0, True),
-    "weight_limit": (0.0, False),
-    "weight_decay": (0.0, True),
-}
+_NOT_NEGATIVE = (
+    *("margin", "silent_post_spsp", "silent_post_ratio"),
+    *("penalty_lambda", "penalty_beta", "weight_decay"),
+)
+_POSITIVE = ("boosting_divisor", "weight_limit")
 _COUNTS = {"desired": 1, "undesired": 0}
 _SWITCHES = ("effect_ratio", "force_label_spikes", "boosting")
 
@@ -100,22 +95,19 @@ class HM2BP(Rule):
 
     def __post_init__(self) -> None:
         check_magnitudes(self, TrainingError, "rule: ")
-        for field, (minimum, may_equal) in _LIMITS.items():
-            value = getattr(self, field)
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not number or value < minimum or (value == minimum and not may_equal):
-                sign = ">=" if may_equal else ">"
-                raise TrainingError(
-                    f"rule: {field} must be a finite number {sign} {minimum:g}, got {value!r}"
-                )
+        for field in _NOT_NEGATIVE:
+            self._check(field, check_number, least=0.0)
+        for field in _POSITIVE:
+            self._check(field, check_number, above=0.0)
         for field, least in _COUNTS.items():
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise TrainingError(f"rule: {field} must be a whole number >= {least}, got {value!r}")
+            self._check(field, check_whole, least=least)
         for field in _SWITCHES:
-            if not isinstance(getattr(self, field), bool):
-                raise TrainingError(f"rule: {field} must be true or false, got {getattr(self, field)!r}")
+            check_flag(f"rule: {field}", getattr(self, field), TrainingError)
         HEADS.get(self.head)
+
+    def _check(self, field: str, check: Callable[..., float], **bounds: float) -> None:
+        number = check(f"rule: {field}", getattr(self, field), TrainingError, **bounds)
+        object.__setattr__(self, field, number)
 
     def losses(self, counts: Counts, labels: Counts) -> tuple[Floats, Floats]:
         return HEADS.get(self.head)(self).losses(counts, labels)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn._util.arguments import check_whole
 from eventsnn.errors import NetworkError
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ def draw_weights(network: Network, seed: int) -> dict[str, Any]:
     NetworkError
         The seed is no whole number >= 0, or a layer asks for more synapses of a neuron than it has sources.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise NetworkError(f"seed must be a whole number >= 0, got {seed!r}")
+    seed = check_whole("seed", seed, NetworkError)
     layers = {str(layer.name): layer for layer in network.layers}
     connections = {connection.key: connection for connection in network.connections}
     _check_memory(network, {key: part.probability for key, part in (layers | connections).items()})
@@ -31,7 +31,7 @@ def draw_weights(network: Network, seed: int) -> dict[str, Any]:
     targets = {p.key: network.layers[p.target] for p in network.projections}
     for n, (key, shape) in enumerate(network.weight_shapes().items()):
         # One generator per projection: adding a layer at the end leaves the earlier weights as they were.
-        generator = np.random.default_rng([int(seed), n])
+        generator = np.random.default_rng([seed, n])
         if key in layers:
             weights[key] = layers[key].draw(generator)
         elif key in connections:

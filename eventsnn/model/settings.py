@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from eventsnn._util.arguments import check_choice, to_float
+from eventsnn._util.arguments import check_choice, check_span
 from eventsnn._util.numbers import describe
 from eventsnn.errors import NetworkError
 
@@ -57,13 +56,8 @@ class RunSettings:
             object.__setattr__(self, "step_ms", DEFAULT_STEP_MS)
         check_step(self.step_ms)
         _check_positive("duration_ms", self.duration_ms)
-        if self.stabilise is not None and (
-            not isinstance(self.stabilise, str) or self.stabilise not in STABILISATIONS
-        ):
-            names = ", ".join(STABILISATIONS)
-            raise NetworkError(
-                f"stabilise must be one of {names}, or left out, got {describe(self.stabilise)}"
-            )
+        if self.stabilise is not None:
+            check_choice("stabilise", self.stabilise, STABILISATIONS, NetworkError)
 
     def to_table(self) -> dict[str, Any]:
         """Settings that differ from the defaults, as plain values; empty for exact time."""
@@ -90,5 +84,5 @@ def check_step(step_ms: object) -> None:
 
 
 def _check_positive(name: str, value: object) -> None:
-    if value is not None and not 0.0 < to_float(value) < math.inf:
-        raise NetworkError(f"{name} must be a finite number of ms above 0, got {describe(value)}")
+    if value is not None:
+        check_span(name, value, NetworkError)

@@ -12,7 +12,9 @@ import numpy as np
 
 from eventsnn._util.atomic import replace_file
 from eventsnn.errors import MissingExtraError, TraceError
+from eventsnn.model import Network
 from eventsnn.trace.reader import Trace
+from eventsnn.trace.record import SpikeRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,14 +90,22 @@ def picture(path: str | os.PathLike[str]) -> Iterator[Figure]:
             figure.savefig(file, format=target.suffix.lower().lstrip("."))
 
 
-@contextmanager
-def opened(trace: str | os.PathLike[str] | Trace) -> Iterator[Trace]:
-    """The trace itself, or the one at a path, closed afterwards."""
-    if isinstance(trace, Trace):
-        yield trace
-    else:
+def read_sample(
+    trace: str | os.PathLike[str] | Trace, sample: int, layer: str | None = None, why_not_input: str = ""
+) -> tuple[SpikeRecord, Network, str]:
+    """Spikes, network and heading of a sample of a trace, open or named by its path.
+
+    Raises TraceError if there is no such sample, or no such layer; `why_not_input` says it of the input.
+    """
+    if not isinstance(trace, Trace):
         with Trace(trace) as reader:
-            yield reader
+            return read_sample(reader, sample, layer, why_not_input)
+    record = trace.record(sample)
+    if layer is not None:
+        trace.spikes(layer, sample)
+    if layer == "input":
+        raise TraceError(f"{why_not_input}: give the name of a layer of neurons")
+    return record, trace.network, describe_sample(trace, sample)
 
 
 def describe_sample(trace: Trace, sample: int) -> str:

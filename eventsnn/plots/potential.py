@@ -10,10 +10,11 @@ import numpy as np
 
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network
-from eventsnn.plots.figure import BLUE, GREY, LIGHT, VERMILION, describe_sample, opened, picture
-from eventsnn.trace.potential import check_neuron, membrane_potential
+from eventsnn.plots.figure import BLUE, GREY, LIGHT, VERMILION, picture, read_sample
+from eventsnn.trace.potential import membrane_potential
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.selection import check_neuron
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,13 +53,7 @@ def plot_potential(
     MissingExtraError
         matplotlib is not installed.
     """
-    with opened(trace) as reader:
-        record = reader.record(sample)
-        heading = describe_sample(reader, sample)
-        network = reader.network
-        reader.spikes(layer, sample)
-    if layer == "input":
-        raise TraceError("the input has no membrane potential: give the name of a layer of neurons")
+    record, network, heading = read_sample(trace, sample, layer, "the input has no membrane potential")
     counts = record[layer].counts
     if neurons is None:
         neurons = np.sort(np.argsort(-counts, kind="stable")[:DEFAULT_NEURONS]).tolist()

@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eventsnn.model import Input
-from eventsnn.plots.figure import (
-    BLUE,
-    INK,
-    LIGHT,
-    ORANGE,
-    describe_sample,
-    neuron_colour,
-    opened,
-    picture,
-    polarity_name,
-)
+from eventsnn.plots.figure import BLUE, INK, LIGHT, ORANGE, neuron_colour, picture, polarity_name, read_sample
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import LayerSpikes
 
@@ -43,10 +33,7 @@ def plot_raster(trace: str | os.PathLike[str] | Trace, sample: int, path: str | 
     MissingExtraError
         matplotlib is not installed.
     """
-    with opened(trace) as reader:
-        record = reader.record(sample)
-        title = describe_sample(reader, sample)
-        network = reader.network
+    record, network, title = read_sample(trace, sample)
     with picture(path) as figure:
         heights = [3.0, *([2.5] * (len(record.layers) - 1)), 2.5]
         axes = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})

@@ -15,14 +15,13 @@ from eventsnn.plots.figure import (
     GREY,
     SEQUENTIAL,
     VERMILION,
-    describe_sample,
     draw_sensor_maps,
-    opened,
     picture,
+    read_sample,
 )
-from eventsnn.trace.potential import check_neuron
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.selection import check_neuron
 from eventsnn.trace.spsp import neuron_spsps
 
 if TYPE_CHECKING:
@@ -66,13 +65,7 @@ def plot_spsp(
     MissingExtraError
         matplotlib is not installed.
     """
-    with opened(trace) as reader:
-        record = reader.record(sample)
-        heading = describe_sample(reader, sample)
-        network = reader.network
-        reader.spikes(layer, sample)
-    if layer == "input":
-        raise TraceError("nothing feeds the input: give the name of a layer of neurons")
+    record, network, heading = read_sample(trace, sample, layer, "nothing feeds the input")
     projection = next(p for p in network.projections if p.key == layer)
     if neuron is None and projection.source < 0:
         raise TraceError(f"layer {layer!r} is fed by the sensor: give the neuron to draw its map")

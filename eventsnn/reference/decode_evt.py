@@ -1,11 +1,11 @@
 """Readable twins of the kernels in cython_ext/io/decode_evt.pyx, the oracles of their tests.
 
-See twin_records.py.
+See decode_records.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from eventsnn.reference.decode_records import Clock, Judge
 
@@ -19,27 +19,20 @@ def _words(data: bytes, size: int) -> Iterator[int]:
 
 def decode_evt2(data: bytes, judge: Judge) -> Iterator[None]:
     """EVT2."""
-    clock, base = Clock(2**34), None
-    for word in _words(data, 4):
-        yield
-        kind = word >> 28
-        if kind in (0, 1) and base is not None:
-            judge.put(word >> 11 & 0x7FF, word & 0x7FF, base + (word >> 22 & 0x3F), kind)
-        elif kind == 8:
-            base = clock.read((word & 0xFFFFFFF) << 6)
-        elif kind in (0, 1, 0xA, 0xE, 0xF) or judge.lenient:
-            judge.ignored += 1
-        else:
-            judge.status = "damaged"
-            return
+    return _decode_words(((word, 1) for word in _words(data, 4)), judge)
 
 
 def decode_evt21(data: bytes, judge: Judge, swapped: bool = False) -> Iterator[None]:
     """EVT2.1."""
+    halves = ((word & 0xFFFFFFFF, word >> 32) for word in _words(data, 8))
+    return _decode_words(((low, high) if swapped else (high, low) for low, high in halves), judge)
+
+
+def _decode_words(words: Iterable[tuple[int, int]], judge: Judge) -> Iterator[None]:
+    """EVT2's words, each with a mask of the pixels from x on that have an event."""
     clock, base = Clock(2**34), None
-    for word in _words(data, 8):
+    for word, valid in words:
         yield
-        word, valid = (word & 0xFFFFFFFF, word >> 32) if swapped else (word >> 32, word & 0xFFFFFFFF)
         kind = word >> 28
         if kind in (0, 1) and base is not None:
             for k in range(32):

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from eventsnn._util.arguments import check_span
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace import schema
 from eventsnn.trace.afferents import check_exact_time
-from eventsnn.trace.potential import PotentialTrace, check_neuron, record_potentials, sample_length
+from eventsnn.trace.potential import PotentialTrace, record_potentials, sample_length
 from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.selection import find_projection, find_spike
 from eventsnn.trace.spsp import PairTotals, SpikeShares, pair_totals, spike_shares
 
 LARGEST = 4 << 30
@@ -46,13 +48,8 @@ class Recorded:
     ) -> tuple[np.ndarray, np.ndarray]:
         """S-PSPs of one spike: (pre, values)."""
         key = self._find_projection(layer, projection)
-        check_neuron(self.network, layer, neuron)
-        rows = np.flatnonzero(self.run[layer].neurons == neuron)
-        if isinstance(spike, bool) or not isinstance(spike, int | np.integer) or not 0 <= spike < rows.size:
-            had = f"has the spikes 0..{rows.size - 1}" if rows.size else "stayed silent"
-            raise TraceError(f"no spike {spike!r}: neuron {neuron} of {layer!r} {had}")
-        share = self.shares[key][int(rows[spike])]
-        return share.pre, share.values
+        found = self.shares[key][find_spike(self.network, layer, self.run[layer], neuron, spike)]
+        return found.pre, found.values
 
     def spsp_total(
         self, layer: str, *, projection: str | None = None
@@ -63,12 +60,7 @@ class Recorded:
     def _find_projection(self, layer: str, projection: str | None) -> str:
         if not self.shares:
             raise TraceError("no S-PSPs were recorded; simulate with record=('spsp',)")
-        keys = [p.key for p in self.network.projections if p.target == self.network.index(layer)]
-        key = layer if projection is None else projection
-        if key not in keys:
-            there = f"there are {', '.join(keys)}" if keys else "nothing feeds the input"
-            raise TraceError(f"no projection {key!r} into layer {layer!r}; {there}")
-        return key
+        return find_projection(self.network, layer, projection)
 
 
 def with_recorded(
@@ -115,8 +107,7 @@ def check_recording(
         There is no such layer.
     """
     options = schema.check_record(record)
-    if not (np.isfinite(step) and step > 0):
-        raise TraceError(f"potential_step must be a number > 0 ms, got {step!r}")
+    check_span("potential_step", step, TraceError)
     for option in options:
         if option != "spikes":
             check_exact_time(engine, f"record {option!r}")

@@ -13,6 +13,7 @@ from eventsnn.reference.spsp import unit_contributions
 from eventsnn.trace.afferents import afferents, check_exact_time, resting_contribution
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import KIND_POST_RESET, KIND_PRE_SPIKE, KIND_SAMPLE, source_name
+from eventsnn.trace.selection import check_neuron
 
 # Times worked on at once: what arrived before a block is summed once, what arrives within it for every time.
 BLOCK = 64
@@ -95,18 +96,6 @@ def _free_potential(
     within = psp(times[:, None] - arrivals[before:until], lif) @ weights[before:until]
     elapsed = times - start
     return u * np.exp(-elapsed / lif.tau_m) + i * psp(elapsed, lif) + within
-
-
-def check_neuron(network: Network, layer: str, neuron: int) -> None:
-    """Refuse a neuron number that layer `layer` does not have.
-
-    Raises
-    ------
-    TraceError
-    """
-    size = network.source_size(network.index(layer))
-    if isinstance(neuron, bool) or not isinstance(neuron, int | np.integer) or not 0 <= neuron < size:
-        raise TraceError(f"layer {layer!r} has the neurons 0..{size - 1}, got {neuron!r}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn._util.arguments import is_whole
 from eventsnn._util.atomic import PART, find_parts
 from eventsnn._util.hdf5 import open_file
 from eventsnn.errors import EventSNNError, NetworkError, TraceError
@@ -21,9 +22,10 @@ from eventsnn.model import Network
 from eventsnn.model.file import read_network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.trace import checks, schema
-from eventsnn.trace.potential import PotentialTrace, check_neuron
+from eventsnn.trace.potential import PotentialTrace
 from eventsnn.trace.record import LayerSpikes, SpikeRecord
 from eventsnn.trace.sample import Sample
+from eventsnn.trace.selection import find_projection, find_spike
 
 if TYPE_CHECKING:
     import h5py
@@ -310,11 +312,7 @@ class Trace:
             raise TraceError(f"{self.path}: no layer {layer!r}; there are {', '.join(names)}")
 
     def _check_sample(self, sample: int) -> None:
-        if (
-            isinstance(sample, bool)
-            or not isinstance(sample, int | np.integer)
-            or not 0 <= sample < len(self)
-        ):
+        if not is_whole(sample) or not 0 <= sample < len(self):
             held = f"the samples 0..{len(self) - 1}" if len(self) else "no complete sample"
             raise TraceError(f"{self.path}: no sample {sample!r}; the trace holds {held}")
 
@@ -322,12 +320,7 @@ class Trace:
         self._check_layer(layer)
         if "spsp" not in self.recorded:
             raise TraceError(f"{self.path}: holds no S-PSPs; record them with record=('spikes', 'spsp')")
-        keys = [p.key for p in self.network.projections if p.target == self.network.index(layer)]
-        key = layer if projection is None else projection
-        if key not in keys:
-            there = f"there are {', '.join(keys)}" if keys else "nothing feeds the input"
-            raise TraceError(f"{self.path}: no projection {key!r} into layer {layer!r}; {there}")
-        return key
+        return find_projection(self.network, layer, projection, f"{self.path}: ")
 
     def _pointer(self, group: str) -> np.ndarray:
         """``sample_ptr`` of a group, checked, int64 array (samples + 1,)."""
@@ -349,15 +342,8 @@ class Trace:
         return columns
 
     def _spike_row(self, layer: str, neuron: int, spike: int, sample: int) -> int:
-        spikes = self.spikes(layer, sample)
-        check_neuron(self.network, layer, neuron)
-        rows = np.flatnonzero(spikes.neurons == neuron)
-        if isinstance(spike, bool) or not isinstance(spike, int | np.integer) or not 0 <= spike < rows.size:
-            had = f"has the spikes 0..{rows.size - 1}" if rows.size else "stayed silent"
-            raise TraceError(
-                f"{self.path}: no spike {spike!r}: neuron {neuron} of {layer!r} {had} in sample {sample}"
-            )
-        return int(rows[spike])
+        where = (f"{self.path}: ", f" in sample {sample}")
+        return find_spike(self.network, layer, self.spikes(layer, sample), neuron, spike, where)
 
 
 def _open(path: Path) -> h5py.File:
@@ -371,4 +357,4 @@ def _open(path: Path) -> h5py.File:
         raise TraceError(f"{path}: no such file{hint}")
     # A file whose writer did not close it (killed, or at work) opens in single-writer-multiple-reader mode
     # only.
-    return open_file(path, lambda text: TraceError(f"{path}: {text}"), swmr=path.name.endswith(PART))
+    return open_file(path, lambda text: TraceError(f"{path}: {text}"), swmr=path.name.endswith(PART))[0]

@@ -119,24 +119,12 @@ SAMPLE_COLUMNS: Final = (
     Column("/samples/t_start", "<f8", "global time of the sample's local time 0", "ms", POINTERS),
     Column("/samples/t_stop", "<f8", "global time at which the sample ends", "ms", POINTERS),
     Column(
-        "/samples/t_end",
-        "<f8",
-        "local time up to which all is recorded; inf: fell quiet",
-        "ms",
-        POINTERS,
+        "/samples/t_end", "<f8", "local time up to which all is recorded; inf: fell quiet", "ms", POINTERS
     ),
     Column("/samples/label", "<i4", "class of the sample, -1 unknown", None, POINTERS),
     Column("/samples/prediction", "<i4", "output neuron with the most spikes, -1 none fired", None, POINTERS),
     Column("/samples/epoch", "<i4", "training epoch, -1 outside training", None, POINTERS),
-    Column(
-        "/samples/source",
-        "S200",
-        "where the sample came from, UTF-8",
-        None,
-        POINTERS,
-        0,
-        True,
-    ),
+    Column("/samples/source", "S200", "where the sample came from, UTF-8", None, POINTERS, 0, True),
     Column("/samples/engine", "S16", "engine that ran", None, POINTERS),
     Column("/samples/dtype", "S16", "precision of the engine's state", None, POINTERS),
     Column("/samples/exit_reason", "S16", "why the simulation ended", None, POINTERS),
@@ -175,19 +163,8 @@ def potential_columns(layer: str) -> tuple[Column, ...]:
     return (
         Column(f"{group}/timestamps", "<f8", "time since the start of the sample", "ms", compress=True),
         Column(f"{group}/node_ids", "<u4", "neuron", compress=True),
-        Column(
-            f"{group}/v",
-            "<f4",
-            "membrane potential, unit of the threshold",
-            "1",
-            compress=True,
-        ),
-        Column(
-            f"{group}/kind",
-            "|u1",
-            "0 on the grid, 1 before a reset, 2 after it",
-            compress=True,
-        ),
+        Column(f"{group}/v", "<f4", "membrane potential, unit of the threshold", "1", compress=True),
+        Column(f"{group}/kind", "|u1", "0 on the grid, 1 before a reset, 2 after it", compress=True),
         _sample_ptr(group),
         _sample_crc(group, ("timestamps", "node_ids", "v", "kind")),
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.arguments import check_span
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace import schema
@@ -84,9 +85,7 @@ class TraceWriter:
         self.path = Path(path)
         self.network = network
         self.record = schema.check_record(record)
-        if not (np.isfinite(potential_step) and potential_step > 0):
-            raise TraceError(f"potential_step must be a number > 0 ms, got {potential_step!r}")
-        self._step = float(potential_step)
+        self._step = check_span("potential_step", potential_step, TraceError)
         self._potential_layers = network.names if potential_layers is None else tuple(potential_layers)
         for layer in self._potential_layers:
             network[layer]  # raises NetworkError if there is none

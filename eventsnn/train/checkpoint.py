@@ -76,7 +76,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     def failure(text: str) -> TrainingError:
         return TrainingError(f"{path}: not a checkpoint of eventsnn, or a damaged one ({text})")
 
-    with open_own(path, failure) as file:
+    with open_own(path, failure) as (file, _):
         if int(file.attrs["eventsnn_checkpoint"]) > LAYOUT_VERSION:
             raise TrainingError(f"{path}: written by a newer eventsnn; install that one to resume")
         arrays: dict[str, np.ndarray] = {}

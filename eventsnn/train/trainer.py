@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._util.arguments import check_kind, to_float
+from eventsnn._util.arguments import check_kind, check_number, check_whole
 from eventsnn._util.atomic import remove_parts
 from eventsnn._util.lock import Lock
-from eventsnn._util.numbers import describe
 from eventsnn._util.threads import Pool
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
@@ -281,10 +280,8 @@ def _sum_up(run: TrainingRun, seconds: float) -> TrainResult:
 def check_options(epochs: int, batch_size: int, seed: int, valid_fraction: float) -> None:
     """Raise TrainingError, naming the first of the options that is of the wrong kind or out of its range."""
     for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise TrainingError(f"{name} must be a whole number >= {least}, got {describe(value)}")
-    if not 0 <= to_float(valid_fraction) < 1:
-        raise TrainingError(f"valid_fraction must be a number >= 0 and < 1, got {describe(valid_fraction)}")
+        check_whole(name, value, TrainingError, least)
+    check_number("valid_fraction", valid_fraction, TrainingError, least=0.0, below=1.0)
 
 
 def check_settings(

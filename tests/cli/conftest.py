@@ -18,6 +18,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.cli import main
+from eventsnn.cli.app import commands
 
 SENSOR = (6, 5, 2)
 
@@ -69,6 +70,67 @@ def write_recordings(root: Path, per_class: int) -> Path:
         for number in range(per_class):
             es.write(folder / f"{number:05d}.bin", make_stream(label, number))
     return root
+
+
+def options_of(name: str) -> set[str]:
+    command = commands.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    return {word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def write_table(path: Path, rows: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, rows)
+
+
+def experiment_text(
+    *,
+    sensor: str = "width = 6, height = 5, polarities = 2",
+    hidden: int = 8,
+    threshold: float = 5.0,
+    epochs: int = 3,
+    optimiser: str = "[optimiser]\nlearning_rate = 0.02\n",
+    more: str = "",
+) -> str:
+    """An experiment file of a network that learns the two classes."""
+    return f"""
+[network]
+input = {{ {sensor} }}
+layers = [{{ neurons = {hidden}, threshold = {threshold} }}, {{ neurons = 2, threshold = {threshold} }}]
+
+[rule]
+desired = 6
+undesired = 1
+margin = 1
+
+{optimiser}
+[training]
+epochs = {epochs}
+batch_size = 2
+valid_fraction = 0.25
+{more}
+"""
+
+
+EXPERIMENT = experiment_text()
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The file with the text that the test's module calls EXPERIMENT."""
+    path = tmp_path / "experiment.toml"
+    path.write_text(request.module.EXPERIMENT)
+    return path
+
+
+def write_small_set(folder: Path, events: int) -> tuple[es.Network, es.EventStream]:
+    """A network, m.h5, and a recording of so many events, r.csv."""
+    network = es.Network(es.Input(4, 4, 2), es.Dense(8, threshold=0.5), es.Dense(3, threshold=0.5), seed=1)
+    network.save(folder / "m.h5")
+    t = np.arange(events)
+    stream = es.EventStream.from_arrays(t * 100, t % 4, t % 3, t % 2, sensor_size=(4, 4, 2))
+    es.write(folder / "r.csv", stream)
+    return network, stream
 
 
 def make_network() -> es.Network:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import numpy as np
 import pytest
 
 import eventsnn as es
 from eventsnn.cli import main
 from eventsnn.cli.app import commands
+from tests.cli.conftest import write_small_set
 
 VALUES = (
     *("0", "-1", "1e308", "nan", "inf", "-inf", "1000000000000", "9" * 400),
@@ -31,11 +31,7 @@ ARGUMENTS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("absurd")
-    network = es.Network(es.Input(4, 4, 2), es.Dense(8, threshold=0.5), es.Dense(3, threshold=0.5), seed=1)
-    network.save(folder / "m.h5")
-    t = np.arange(100)
-    stream = es.EventStream.from_arrays(t * 100, t % 4, t % 3, t % 2, sensor_size=(4, 4, 2))
-    es.write(folder / "r.csv", stream)
+    network, stream = write_small_set(folder, 100)
     es.simulate(network, stream, trace=folder / "t.h5")
     return folder
 

@@ -8,24 +8,8 @@ import click
 import pytest
 
 import eventsnn
-from eventsnn.cli.app import commands
+from eventsnn.cli.app import COMMANDS, commands
 from tests.cli.conftest import Cli
-
-COMMANDS = (
-    "demo",
-    "info",
-    "simulate",
-    "train",
-    "evaluate",
-    "inspect",
-    "explain",
-    "fetch",
-    "synth",
-    "encode",
-    "pack",
-    "convert",
-    "import",
-)
 
 
 def test_commands_are_listed_in_order(cli: Cli) -> None:

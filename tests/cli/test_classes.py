@@ -42,17 +42,13 @@ def run(capsys, *arguments):
     return code, caught.out, caught.err
 
 
+def evaluate(trained, capsys, *options):
+    return run(capsys, "evaluate", trained / "model.h5", "--data", trained / "Test", *options)
+
+
 def test_a_part_of_the_classes(trained, capsys):
     (trained / "Test" / "__MACOSX").mkdir()
-    code, out, err = run(
-        capsys,
-        "evaluate",
-        trained / "model.h5",
-        "--data",
-        trained / "Test",
-        "--predictions",
-        trained / "p.csv",
-    )
+    code, out, err = evaluate(trained, capsys, "--predictions", trained / "p.csv")
     assert code == 0
     assert "left out the folder '__MACOSX': no class" in err
     assert "accuracy 100.00 % of 4 recordings" in out
@@ -74,31 +70,20 @@ def test_a_part_of_the_classes(trained, capsys):
 
 
 def test_predictions_as_json(trained, capsys):
-    code, out, _ = run(
-        capsys, "evaluate", trained / "model.h5", "--data", trained / "Test", "--predictions",
-        trained / "p.json", "--json",
-    )  # fmt: skip
+    code, out, _ = evaluate(trained, capsys, "--predictions", trained / "p.json", "--json")
     assert code == 0
     result, rows = json.loads(out), json.loads((trained / "p.json").read_text())
     assert (result["classes"], result["predictions"]) == (["ant", "bee", "cat"], str(trained / "p.json"))
     assert rows[0]["decision_name"] == "bee"
     assert rows[0]["counts"][1] > 0
-    code, _, err = run(
-        capsys,
-        "evaluate",
-        trained / "model.h5",
-        "--data",
-        trained / "Test",
-        "--predictions",
-        trained / "p.txt",
-    )
+    code, _, err = evaluate(trained, capsys, "--predictions", trained / "p.txt")
     assert code == 1
     assert "predictions are written to a file that ends in .csv or .json" in err
 
 
 def test_unknown_classes(trained, capsys):
     write_folder(trained / "Test", {"dog": 0})
-    code, out, err = run(capsys, "evaluate", trained / "model.h5", "--data", trained / "Test")
+    code, out, err = evaluate(trained, capsys)
     assert (code, out) == (1, "")
     assert "class 'dog' not among the network's: 'ant', 'bee', 'cat'" in err
 

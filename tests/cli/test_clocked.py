@@ -7,23 +7,9 @@ from pathlib import Path
 import numpy as np
 
 import eventsnn as es
-from tests.cli.conftest import SENSOR, Cli, make_network, write_recordings
+from tests.cli.conftest import SENSOR, Cli, experiment_text, make_network, write_recordings
 
-EXPERIMENT = """
-[network]
-input = { width = 6, height = 5, polarities = 2 }
-layers = [{ neurons = 4, threshold = 4.0 }, { neurons = 2, threshold = 4.0 }]
-
-[rule]
-desired = 6
-undesired = 1
-margin = 1
-
-[training]
-epochs = 2
-batch_size = 2
-valid_fraction = 0.25
-"""
+EXPERIMENT = experiment_text(hidden=4, threshold=4.0, epochs=2, optimiser="")
 
 
 def test_import_of_a_text_file(cli: Cli, tmp_path: Path) -> None:
@@ -102,12 +88,12 @@ def test_bad_settings_are_one_clear_error(cli: Cli, tmp_path: Path) -> None:
     train = ("train", experiment, "--train", data, "--out", tmp_path / "run")
     for lines, options, text in (
         ("", ("--step-ms", 2), "training: step_ms is for engine 'clocked'"),
-        ('engine = "clocked"', ("--step-ms", -2), "step_ms must be a finite number of ms above 0, got -2.0"),
+        ('engine = "clocked"', ("--step-ms", -2), "step_ms must be a finite number of ms > 0, got -2.0"),
         ('engine = "clocked"', ("--step-ms", 0.7), "refractory must be whole steps of 0.7 ms, got 2 ms"),
         ('engine = "clocked"', ("--duration-ms", 1e8), "duration_ms: engine 'clocked' takes up to 1000000"),
-        ('duration_ms = "long"', (), "duration_ms must be a finite number of ms above 0, got 'long'"),
+        ('duration_ms = "long"', (), "duration_ms must be a finite number of ms > 0, got 'long'"),
         ("per_class = 0", (), "per_class must be a whole number >= 1, got 0"),
-        ('stabilise = "yes"', (), "stabilise must be one of nmnist, or left out, got 'yes'"),
+        ('stabilise = "yes"', (), "stabilise must be one of nmnist, got 'yes'"),
     ):
         experiment.write_text(EXPERIMENT + lines + "\n")
         outcome = cli(*train, *options)

@@ -9,38 +9,12 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, experiment_text
 from tests.data.test_idx import idx_bytes
 
-EXPERIMENT = """
-[network]
-input = { width = 6, height = 4 }
-layers = [{ neurons = 8, threshold = 5.0 }, { neurons = 2, threshold = 5.0 }]
-
-[rule]
-desired = 6
-undesired = 1
-margin = 1
-
-[optimiser]
-learning_rate = 0.02
-
-[training]
-epochs = 6
-batch_size = 2
-valid_fraction = 0.25
-
-[coding]
-steps = 60
-scale = 0.3
-"""
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Path:
-    path = tmp_path / "experiment.toml"
-    path.write_text(EXPERIMENT)
-    return path
+EXPERIMENT = experiment_text(
+    sensor="width = 6, height = 4", epochs=6, more="[coding]\nsteps = 60\nscale = 0.3"
+)
 
 
 @pytest.fixture
@@ -156,4 +130,6 @@ def test_refusals(cli: Cli, experiment: Path, folder: Path, recordings: Path, tm
     (folder / "train-images-idx3-ubyte").write_bytes(b"\0\0\x0d\3")
     assert "IDX type 0x0d; only bytes (0x08) are read here" in cli(*options, folder).err
     experiment.write_text(EXPERIMENT.replace("scale = 0.3", "scale = 3"))
-    assert "experiment.toml: bernoulli: scale must be above 0 and at most 1" in cli(*options, folder).err
+    assert (
+        "experiment.toml: bernoulli: scale must be a finite number > 0 and <= 1" in cli(*options, folder).err
+    )

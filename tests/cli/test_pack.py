@@ -4,8 +4,7 @@ from pathlib import Path
 
 import eventsnn as es
 from eventsnn.train.checkpoint import load_checkpoint
-from tests.cli.conftest import SENSOR, Cli, interrupt_when, write_recordings
-from tests.cli.test_train import EXPERIMENT
+from tests.cli.conftest import EXPERIMENT, SENSOR, Cli, interrupt_when, write_recordings
 from tests.events.helpers import random_stream
 from tests.train.toy import assert_same_weights
 

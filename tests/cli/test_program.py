@@ -9,11 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import eventsnn as es
 from eventsnn.cli import app
+from tests.cli.conftest import write_small_set
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="shell redirections and signals of POSIX")
 
@@ -21,11 +21,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="shell redirections a
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("program")
-    network = es.Network(es.Input(4, 4, 2), es.Dense(8, threshold=0.5), es.Dense(3, threshold=0.5), seed=1)
-    network.save(folder / "m.h5")
-    t = np.arange(400)
-    stream = es.EventStream.from_arrays(t * 100, t % 4, t % 3, t % 2, sensor_size=(4, 4, 2))
-    es.write(folder / "r.csv", stream)
+    write_small_set(folder, 400)
     return folder
 
 

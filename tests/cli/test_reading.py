@@ -1,13 +1,8 @@
 """The options for reading recordings: the same in every command, and the ones that errors recommend."""
 
 import ast
-import os
 import re
-import stat
 import struct
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +15,7 @@ from eventsnn.cli.app import COMMANDS, commands
 from eventsnn.cli.reading import NAMES, ReadingOption
 from eventsnn.data import Folder, Packed
 from eventsnn.events import ReadingOptions
-from tests.cli.conftest import SENSOR, Cli, make_stream
-from tests.cli.test_train import EXPERIMENT
-from tests.devices import null_device
+from tests.cli.conftest import EXPERIMENT, SENSOR, Cli, make_stream, options_of, write_table
 from tests.events.helpers import random_stream
 from tests.events.several import write_bag
 
@@ -30,12 +23,6 @@ READING_COMMANDS = ("info", "simulate", "train", "evaluate", "pack", "convert")
 PACKAGE = Path(es.__file__).parent
 OPTION = re.compile(r"--[a-z][a-z-]*")
 NAMED_OPTION = re.compile(r"(?:\beventsnn (\w+) )?(--[a-z][a-z-]*)")
-
-
-def options_of(name: str) -> set[str]:
-    command = commands.get_command(None, name)  # type: ignore[arg-type]
-    assert command is not None
-    return {word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)}
 
 
 @pytest.mark.parametrize("name", READING_COMMANDS)
@@ -65,11 +52,6 @@ def test_texts_name_options_that_every_reading_command_has(room: str) -> None:
     for command, option in named:
         for name in (command,) if command in COMMANDS else READING_COMMANDS:
             assert option in options_of(name), (name, option)
-
-
-def write_table(path: Path, rows: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, rows)
 
 
 ROWS = np.array([[10, 1, 2, 1], [20, 5, 4, 0], [30, 0, 0, 1]])
@@ -243,83 +225,6 @@ def test_packed_files_are_taken_as_they_are(cli: Cli, model: Path, recordings: P
     assert "--until is for recordings" in outcome.err
 
 
-READING = """
-[reading]
-crop = [3, 0, 9, 5]
-columns = "p,x,y,t[ms]"
-until = 1000
-"""
-
-
-def write_tables(root: Path, per_class: int = 4) -> Path:
-    """Recordings as tables without names, three pixels to the right."""
-    for label in (0, 1):
-        for number in range(per_class):
-            events = make_stream(label, number).events
-            columns = (events["p"], events["x"] + 3.0, events["y"], events["t"] / 1000.0)
-            write_table(root / str(label) / f"{number:05d}.npy", np.stack(columns, axis=1))
-    return root
-
-
-def test_an_experiment_says_how_recordings_are_read(cli: Cli, tmp_path: Path) -> None:
-    experiment, folder, run = tmp_path / "experiment.toml", write_tables(tmp_path / "set"), tmp_path / "run"
-    experiment.write_text(EXPERIMENT + READING)
-    train = ("train", experiment, "--train", folder, "--out", run)
-    outcome = cli(*train, "--valid", folder, "--until", "500")
-    assert outcome.code == 0, outcome.err
-    words = (run / "command.txt").read_text()
-    assert "--until 500" in words
-    assert "--crop" not in words
-    plain = tmp_path / "plain"
-    for label in (0, 1):
-        (plain / str(label)).mkdir(parents=True)
-        for number in range(4):
-            es.write(plain / str(label) / f"{number:05d}.es", make_stream(label, number))
-    experiment.write_text(EXPERIMENT)
-    assert cli("train", experiment, "--train", plain, "--valid", plain, "--out", tmp_path / "other").code == 0
-    networks = [es.Network.load(tmp_path / name / "model.h5") for name in ("run", "other")]
-    assert all(
-        np.array_equal(weights, networks[1].weights[key]) for key, weights in networks[0].weights.items()
-    )
-
-    # What the model was trained with holds for evaluating and simulating, unless an option says otherwise.
-    outcome = cli("evaluate", run / "model.h5", "--data", folder, "--json")
-    assert outcome.code == 0, outcome.err
-    assert (
-        "reading recordings as in training: --columns 'p,x,y,t[ms]' --until 500 --crop 3,0,9,5" in outcome.err
-    )
-    first = outcome.json
-    other = cli("evaluate", tmp_path / "other" / "model.h5", "--data", plain, "--json").json
-    assert first["confusion"] == other["confusion"]
-    outcome = cli("simulate", run / "model.h5", folder / "0" / "00000.npy", "--json")
-    assert outcome.code == 0, outcome.err
-    assert outcome.json["events"] == 120
-    outcome = cli("evaluate", run / "model.h5", "--data", folder, "--crop", "0,0,9,5")
-    assert outcome.code == 1
-
-
-def test_runs_go_on_with_the_same_reading_only(cli: Cli, tmp_path: Path) -> None:
-    experiment, folder, run = tmp_path / "experiment.toml", write_tables(tmp_path / "set"), tmp_path / "run"
-    experiment.write_text(EXPERIMENT + READING)
-    train = ("train", experiment, "--out", run, "--valid-fraction", "0")
-    assert cli(*train, "--train", folder, "--epochs", "1").code == 0
-    outcome = cli(*train, "--train", folder, "--resume", "--until", "20")
-    assert outcome.code == 1
-    assert "training_set.reading" in outcome.err
-    packing = ("--crop", "3,0,9,5", "--columns", "p,x,y,t[ms]", "--until", "1000")
-    assert cli("pack", folder, tmp_path / "a.esp", *packing).code == 0
-    outcome = cli(*train, "--train", tmp_path / "a.esp", "--resume")
-    assert outcome.code == 0, outcome.err
-
-
-def test_a_wrong_table_is_told(cli: Cli, tmp_path: Path) -> None:
-    experiment = tmp_path / "experiment.toml"
-    experiment.write_text(EXPERIMENT + "[reading]\nt_from = 5\n")
-    outcome = cli("train", experiment, "--train", tmp_path, "--out", tmp_path / "run")
-    assert outcome.code == 1
-    assert "experiment.toml: reading: unknown field 't_from'; there are" in outcome.err
-
-
 def test_info_lists_event_streams(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "a.bag"
     several_topics(path)
@@ -342,102 +247,6 @@ def test_live_input_has_no_streams_to_choose(cli: Cli, model: Path) -> None:
         outcome = cli("simulate", model, "-", "--live", "--format", "nmnist", *option)
         assert outcome.code == 2
         assert option[0] in outcome.err
-
-
-@pytest.mark.parametrize("name", ["pack", "convert", "encode", "synth", "import"])
-def test_what_is_written_is_an_argument_or_an_option(cli: Cli, name: str, recordings: Path) -> None:
-    assert name in COMMANDS
-    assert {"--out", "-o"} <= options_of(name)
-    more = ("--images", "digits") if name == "synth" else (recordings / "0" / "00000.bin",)
-    for given in ((), ("a.es", "--out", "b.es")):
-        outcome = cli(name, *more, *given)
-        assert outcome.code == 2
-        assert "once, as the last argument or as --out" in outcome.err
-
-
-def test_both_ways_of_naming_the_output(cli: Cli, recordings: Path, tmp_path: Path) -> None:
-    path = recordings / "0" / "00000.bin"
-    for number, out in enumerate(
-        ((tmp_path / "0.es",), ("--out", tmp_path / "1.es"), ("-o", tmp_path / "2.es"))
-    ):
-        assert cli("convert", path, *out, "--sensor", "6x5x2").code == 0
-        assert es.read(tmp_path / f"{number}.es") == make_stream(0, 0)
-
-
-def test_nothing_is_written_over_what_is_read(
-    cli: Cli, model: Path, recordings: Path, tmp_path: Path
-) -> None:
-    path, link, hard = recordings / "0" / "00000.bin", tmp_path / "link.bin", tmp_path / "hard.bin"
-    link.symlink_to(path)
-    hard.hardlink_to(path)
-    before = {file: file.read_bytes() for file in (path, model)}
-    for out in (path, link, hard, path.parent / ".." / "0" / path.name):
-        for arguments in (
-            ("convert", path, out, "--to", "evt2"),
-            ("simulate", model, path, "--trace", out),
-            ("simulate", model, path, "--spikes", out),
-            ("simulate", model, path, "--save-state", out),
-            ("info", path, "--plot", out),
-        ):
-            outcome = cli(*arguments)
-            assert outcome.code == 2, arguments
-            assert "would overwrite a file that is to be read" in outcome.err
-        assert cli("pack", recordings, out, "--sensor", "6x5x2").code == 2
-        assert cli("pack", recordings, recordings).code == 2
-    assert cli("convert", path, null_device(tmp_path), "--to", "evt2").code == 0
-    one = tmp_path / "one"
-    outcome = cli("simulate", model, path, "--spikes", one, "--save-state", tmp_path / "." / "one")
-    assert outcome.code == 2
-    assert "--spikes and --save-state would write one file" in outcome.err
-    state = tmp_path / "model-link.csv"
-    state.symlink_to(model)
-    assert cli("evaluate", model, "--data", recordings, "--predictions", state).code == 2
-    assert {file: file.read_bytes() for file in before} == before
-
-
-@pytest.mark.parametrize("target", ["null", "fifo"])
-def test_devices_are_written_to_not_replaced(cli: Cli, recordings: Path, tmp_path: Path, target: str) -> None:
-    path = recordings / "0" / "00000.bin"
-    out, received = tmp_path / target, []
-    if target == "null":
-        out = null_device(tmp_path)
-    else:
-        os.mkfifo(out)
-        reader = threading.Thread(target=lambda: received.append(out.read_bytes()), daemon=True)
-        reader.start()
-    mode = stat.S_IFMT(out.stat().st_mode)
-    outcome = cli("convert", path, out, "--to", "csv", "--sensor", "6x5x2")
-    assert outcome.code == 0, outcome.err
-    assert stat.S_IFMT(out.stat().st_mode) == mode
-    if target == "fifo":
-        reader.join(10)
-        es.write(tmp_path / "a.csv", make_stream(0, 0))
-        assert received == [(tmp_path / "a.csv").read_bytes()]
-
-
-def run_in_shell(command: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
-    """A command line with its redirections, in a process of its own; ``eventsnn`` is this package."""
-    path = os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")])
-    line = command.replace("eventsnn", f"{sys.executable} -m eventsnn", 1)
-    environment = os.environ | {"PYTHONPATH": path}
-    return subprocess.run(line, shell=True, cwd=folder, env=environment, capture_output=True, timeout=60)
-
-
-def test_standard_input_and_output(recordings: Path, tmp_path: Path) -> None:
-    path = recordings / "0" / "00000.bin"
-    es.write(tmp_path / "a.csv", make_stream(0, 0))
-    expected = (tmp_path / "a.csv").read_bytes()
-    options = "--to csv --format nmnist --sensor 6x5x2"
-    for out in ("-", "/dev/stdout"):
-        done = run_in_shell(f"eventsnn convert - {out} {options} < {path}", tmp_path)
-        assert (done.returncode, done.stdout) == (0, expected), done.stderr
-        assert b"120 events" in done.stderr
-    done = run_in_shell(f"eventsnn convert - /dev/stdout {options} --json < {path} > b.csv", tmp_path)
-    assert (tmp_path / "b.csv").read_bytes() == expected
-    assert b'"events": 120' in done.stderr
-    before = path.read_bytes()
-    done = run_in_shell(f"eventsnn convert - {path} --to evt2 --format nmnist < {path}", tmp_path)
-    assert (done.returncode, path.read_bytes()) == (2, before)
 
 
 def test_a_part_without_events_is_told(cli: Cli, model: Path, recordings: Path, tmp_path: Path) -> None:

@@ -8,33 +8,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.train.experiment import Experiment
-from tests.cli.conftest import SENSOR, Cli, interrupt_when, write_recordings
-
-EXPERIMENT = """
-[network]
-input = { width = 6, height = 5, polarities = 2 }
-layers = [{ neurons = 8, threshold = 5.0 }, { neurons = 2, threshold = 5.0 }]
-
-[rule]
-desired = 6
-undesired = 1
-margin = 1
-
-[optimiser]
-learning_rate = 0.02
-
-[training]
-epochs = 3
-batch_size = 2
-valid_fraction = 0.25
-"""
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Path:
-    path = tmp_path / "experiment.toml"
-    path.write_text(EXPERIMENT)
-    return path
+from tests.cli.conftest import EXPERIMENT, SENSOR, Cli, interrupt_when, write_recordings
 
 
 @pytest.fixture

@@ -196,11 +196,11 @@ def test_training_sees_distorted_recordings_whatever_the_batch() -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"elastic": -1.0}, "distortion: elastic must be 0 or more: got -1.0"),
-        ({"elastic": float("inf")}, "elastic must be 0 or more"),
-        ({"smoothing": 0.0}, "smoothing must be above 0: got 0.0"),
-        ({"scale": 1.0}, "scale must be 0 or more and below 1: got 1.0"),
-        ({"rotation": 181.0}, "rotation must be 0 or more and at most 180"),
+        ({"elastic": -1.0}, "distortion: elastic must be a finite number >= 0, got -1.0"),
+        ({"elastic": float("inf")}, "elastic must be a finite number >= 0, got inf"),
+        ({"smoothing": 0.0}, "smoothing must be a finite number > 0, got 0.0"),
+        ({"scale": 1.0}, "scale must be a finite number >= 0 and < 1, got 1.0"),
+        ({"rotation": 181.0}, "rotation must be a finite number >= 0 and <= 180, got 181"),
         ({"rotation": True}, "rotation must be"),
     ],
 )

@@ -61,7 +61,7 @@ def test_splits(tmp_path):
     assert len(NMNIST(tmp_path, split="train")) == 1
     with pytest.raises(EventFileError, match="holds Train and Test; pass split='Train' or split='Test'"):
         NMNIST(tmp_path)
-    with pytest.raises(TrainingError, match="split must be one of Train, Test: got 'valid'"):
+    with pytest.raises(TrainingError, match="split must be one of Train, Test, got 'valid'"):
         NMNIST(tmp_path, split="valid")
     with pytest.raises(EventFileError, match="no folder 'Train' in it; leave split out"):
         NMNIST(tmp_path / "Test", split="Train")
@@ -86,7 +86,7 @@ def test_folders_that_are_no_data_set(tmp_path):
     make_tree(tmp_path, ["20240101/a.bin"])
     with pytest.raises(EventFileError, match="'20240101' is not a class number: larger than 65535"):
         NMNIST(tmp_path)
-    with pytest.raises(TrainingError, match="bad_files must be one of error, skip: got 'ignore'"):
+    with pytest.raises(TrainingError, match="bad_files must be one of error, skip, got 'ignore'"):
         NMNIST(tmp_path, bad_files="ignore")
 
 
@@ -146,7 +146,7 @@ def test_subjects_above_classes(tmp_path):
     assert source.labels.tolist() == [0] * 4 + [1] * 4
     assert places(source)[:3] == ["s0/left/0.bin", "s0/left/1.bin", "s1/left/0.bin"]
     assert Folder(tmp_path).classes == ("s0", "s1")
-    with pytest.raises(TrainingError, match="label_from must be one of top, parent: got 'bottom'"):
+    with pytest.raises(TrainingError, match="label_from must be one of top, parent, got 'bottom'"):
         Folder(tmp_path, label_from="bottom")
     # Packed, every recording has a name of its own.
     pack(source, tmp_path / "set.esp")

@@ -8,6 +8,7 @@ import pytest
 
 from eventsnn.data import load_idx, read_idx
 from eventsnn.errors import EventFileError, TrainingError
+from tests.events.helpers import check_refused
 from tests.real_data import real_data
 
 
@@ -54,15 +55,11 @@ def test_images_and_labels_plain_and_gzipped(tmp_path):
     ],
 )
 def test_damaged_files(tmp_path, data, offset, text):
-    path = tmp_path / "a.idx"
-    path.write_bytes(data)
-    with pytest.raises(EventFileError, match=text) as caught:
-        read_idx(path)
-    assert caught.value.offset == offset
+    check_refused(read_idx, tmp_path / "a.idx", data, text, offset)
 
 
 def test_folders_that_do_not_fit(tmp_path):
-    with pytest.raises(TrainingError, match="split must be one of train, test: got 'valid'"):
+    with pytest.raises(TrainingError, match="split must be one of train, test, got 'valid'"):
         load_idx(tmp_path, "valid")
     with pytest.raises(EventFileError, match="no file whose name contains t10k-images or test-images"):
         load_idx(tmp_path, "test")

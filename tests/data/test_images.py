@@ -104,7 +104,7 @@ def test_refuses(given, text) -> None:
 
 
 def test_open_refuses(tmp_path) -> None:
-    with pytest.raises(TrainingError, match="split must be one of train, test: got 'Train'"):
+    with pytest.raises(TrainingError, match="split must be one of train, test, got 'Train'"):
         Images.open(tmp_path, "Train")
-    with pytest.raises(TrainingError, match="limit must be 1 or more: got 0"):
+    with pytest.raises(TrainingError, match="limit must be a whole number >= 1, got 0"):
         Images.open(tmp_path, limit=0)

@@ -186,7 +186,7 @@ def test_what_is_no_file(tmp_path):
         Packed(tmp_path / "set.esp")
     with pytest.raises(EventFileError, match="cannot be read: Is a directory"):
         Packed(tmp_path)
-    with pytest.raises(TrainingError, match="bad_files must be one of error, skip: got 'maybe'"):
+    with pytest.raises(TrainingError, match="bad_files must be one of error, skip, got 'maybe'"):
         Packed(tmp_path / "set.esp", bad_files="maybe")
 
 

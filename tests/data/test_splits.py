@@ -44,7 +44,7 @@ def test_seed_decides():
 
 
 def test_bad_arguments():
-    with pytest.raises(TrainingError, match=r"fraction must lie between 0 and 1: got 1\.0"):
+    with pytest.raises(TrainingError, match=r"fraction must be a finite number > 0 and < 1, got 1\.0"):
         split_validation([0, 1], 1.0, 0)
     with pytest.raises(TrainingError, match=r"fraction of 0\.1 of 3 samples leaves one part empty"):
         split_validation([0, 1, 1], 0.1, 0)

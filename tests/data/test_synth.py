@@ -78,7 +78,7 @@ def test_errors(tmp_path):
             write_dataset(images, [0, 1], tmp_path / "a", camera=CAMERA, seed=0, names=["y", name])
     with pytest.raises(TrainingError, match="two recordings of a class have the same name"):
         write_dataset(images, [1, 1], tmp_path / "a", camera=CAMERA, seed=0, names=["y", "y"])
-    with pytest.raises(TrainingError, match="limit must be at least 1: got 0"):
+    with pytest.raises(TrainingError, match="limit must be a whole number >= 1, got 0"):
         write_digits(tmp_path / "a", limit=0)
     assert not (tmp_path / "a").exists()
     with pytest.raises(SimulationError, match="dtype uint8 or float"):
@@ -213,7 +213,7 @@ def test_idx_folder_in_the_layout_of_nmnist(tmp_path):
     assert sorted(contents(tmp_path / "some")) == ["Train/0/00001.bin", "Train/0/00003.bin"]
     with pytest.raises(TrainingError, match="leave_out numbers the images of one part"):
         write_idx_folder(tmp_path / "idx", tmp_path / "no", camera=camera, seed=3, leave_out=[1])
-    with pytest.raises(TrainingError, match="limit must be at least 1: got 0"):
+    with pytest.raises(TrainingError, match="limit must be a whole number >= 1, got 0"):
         write_idx_folder(tmp_path / "idx", tmp_path / "no", camera=camera, seed=3, limit=0)
     (tmp_path / "idx" / "test-labels-idx1-ubyte").unlink()
     with pytest.raises(EventFileError, match="no file whose name contains t10k-labels or test-labels"):

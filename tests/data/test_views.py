@@ -122,7 +122,7 @@ def test_lists_of_arrays():
     pairs = list(zip(arrays, (0, 1, 2), strict=True))
     assert es.evaluate(toy_network(), pairs).n == 3
     for wrong, text in (
-        (arrays, "item 0 of the list of recordings is no pair"),
+        (arrays, "item 0 of the list of recordings is not a pair"),
         (arrays[0], "a data set is needed"),
         ("recordings", "a data set is needed"),
         (None, "a data set is needed"),

@@ -263,7 +263,9 @@ def test_times_may_be_given_in_ms(one, other):
 def test_ms_that_are_no_whole_microseconds(value):
     with pytest.raises(SimulationError, match="bernoulli: step_ms must be whole microseconds, in ms: got"):
         Bernoulli(step_ms=value)
-    with pytest.raises(SimulationError, match="bernoulli: step_us must be whole microseconds, 1 or more"):
+    with pytest.raises(
+        SimulationError, match="bernoulli: step_us must be a whole number of microseconds, from 1"
+    ):
         Bernoulli(step_ms=-1)
 
 

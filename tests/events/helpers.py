@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
+from eventsnn.errors import EventFileError
 from eventsnn.events import EventStream
 
 # Microseconds between events: ties, the usual, beyond one overflow step, beyond the 23 bits of N-MNIST.
@@ -31,3 +36,13 @@ def random_stream(n: int, seed: int = 0, sensor_size: tuple[int, int, int] = (34
         rng.integers(polarities, size=n),
         sensor_size=sensor_size,
     )
+
+
+def check_refused(
+    read: Callable[[Path], object], path: Path, data: bytes, text: str, offset: int | None
+) -> None:
+    """A file of these bytes must be refused, with the file's name, the byte and this text."""
+    path.write_bytes(data)
+    with pytest.raises(EventFileError, match=text) as caught:
+        read(path)
+    assert (caught.value.path, caught.value.offset) == (str(path), offset)

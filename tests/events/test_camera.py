@@ -172,12 +172,12 @@ def test_recordings_are_valid_and_depend_on_the_generator_alone():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"scale": 0.0}, r"scale must lie in 1e-06 .. 1e\+06: got 0.0"),
-        ({"blur_px": float("nan")}, "blur_px must lie in 1e-06 .. 1000: got nan"),
-        ({"noise_hz": -1.0}, r"noise_hz must lie in 0 .. 1e\+06: got -1.0"),
-        ({"black_level": 1.0}, "black_level must lie in 1e-06 .. 0.999999: got 1.0"),
-        ({"low_pass_ms": -1.0}, r"low_pass_ms must lie in 0 .. 1e\+09: got -1.0"),
-        ({"noise_bias": 1.5}, r"noise_bias must lie in 0 .. 1: got 1.5"),
+        ({"scale": 0.0}, r"scale must be a finite number >= 1e-06 and <= 1e\+06, got 0.0"),
+        ({"blur_px": float("nan")}, "blur_px must be a finite number >= 1e-06 and <= 1000, got nan"),
+        ({"noise_hz": -1.0}, r"noise_hz must be a finite number >= 0 and <= 1e\+06, got -1.0"),
+        ({"black_level": 1.0}, "black_level must be a finite number >= 1e-06 and <= 0.999999, got 1.0"),
+        ({"low_pass_ms": -1.0}, r"low_pass_ms must be a finite number >= 0 and <= 1e\+09, got -1.0"),
+        ({"noise_bias": 1.5}, r"noise_bias must be a finite number >= 0 and <= 1, got 1.5"),
         ({"duration_ms": 200.0}, "duration_ms = 200.0 is before the motion's last point, 310.0 ms"),
     ],
 )

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from eventsnn._util.prefetch import Prefetch
+from eventsnn._util.threads import Prefetch
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events import EVENT_DTYPE, EventStream, write
 from eventsnn.events.formats.base import Options

@@ -81,5 +81,5 @@ def test_bad_movements():
         MotionPath.minimum_jerk([Saccade(0, 10, 1, 1), Saccade(5, 10, 1, 1)])
     with pytest.raises(SimulationError, match="saccades must follow one another"):
         MotionPath.minimum_jerk([Saccade(0, 0, 1, 1)])
-    with pytest.raises(SimulationError, match="step_ms must be positive: got 0"):
+    with pytest.raises(SimulationError, match="step_ms must be a finite number > 0, got 0"):
         MotionPath.minimum_jerk([], step_ms=0)

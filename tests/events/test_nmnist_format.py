@@ -10,7 +10,7 @@ from eventsnn._ext import aer
 from eventsnn.errors import EventFileError
 from eventsnn.events import EventStream, detect_format, read, write
 from eventsnn.reference import decode_records as twin_records
-from tests.events.helpers import random_stream, streams
+from tests.events.helpers import check_refused, random_stream, streams
 from tests.real_data import real_data
 
 RECORD_A = bytes([3, 7, 0x80, 0x01, 0x02])  # x 3, y 7, ON, 258 us
@@ -71,12 +71,7 @@ def test_empty_stream_is_written_as_one_marker(tmp_path):
     ],
 )
 def test_damaged_files(tmp_path, data, offset, text):
-    path = tmp_path / "a.bin"
-    path.write_bytes(data)
-    with pytest.raises(EventFileError, match=text) as caught:
-        read(path)
-    assert caught.value.offset == offset
-    assert caught.value.path == str(path)
+    check_refused(read, tmp_path / "a.bin", data, text, offset)
 
 
 def test_ncaltech_needs_its_sensor(tmp_path):

@@ -26,7 +26,8 @@ def regions(draw) -> Region:
     crop = (x0, y0, draw(st.integers(x0 + 1, WIDTH)), draw(st.integers(y0 + 1, HEIGHT)))
     start = draw(st.sampled_from([0.0, 0.5, 1.234]))
     until = draw(st.sampled_from([2.0, 3.003, math.inf]))
-    return Region(draw(st.sampled_from([None, crop])), draw(st.integers(1, 4)), start, until)
+    merge = draw(st.booleans())
+    return Region(draw(st.sampled_from([None, crop])), draw(st.integers(1, 4)), start, until, merge)
 
 
 @given(regions())
@@ -35,13 +36,14 @@ def test_a_region_keeps_what_it_says(region):
     before = stream.events.copy()
     x0, y0, x1, y1 = region.crop or (0, 0, WIDTH, HEIGHT)
     expected = [
-        ((x - x0) // region.downsample, (y - y0) // region.downsample, t, p)
+        ((x - x0) // region.downsample, (y - y0) // region.downsample, t, p * (not region.merge_polarities))
         for x, y, t, p in stream.events.tolist()
         if x0 <= x < x1 and y0 <= y < y1 and region.t_from <= t / 1000.0 < region.t_until
     ]
     kept = region.cut(stream)
     assert kept.events.tolist() == expected
-    size = (math.ceil((x1 - x0) / region.downsample), math.ceil((y1 - y0) / region.downsample), 2)
+    width, height = (math.ceil(n / region.downsample) for n in (x1 - x0, y1 - y0))
+    size = (width, height, 1 if region.merge_polarities else 2)
     assert kept.sensor_size == size == region.sensor(stream.sensor_size)
     EventStream(kept.events.copy(), size)  # on its sensor, in order
     assert np.array_equal(stream.events, before)
@@ -53,6 +55,7 @@ def test_a_region_keeps_what_it_says(region):
         ({"crop": (3, 0, 3, 5)}, "crop must be x0,y0,x1,y1"),
         ({"crop": (-1, 0, 3, 5)}, "crop must be x0,y0,x1,y1"),
         ({"downsample": 0}, "downsample must be a whole number from 1 to"),
+        ({"merge_polarities": 1}, "merge_polarities must be true or false"),
         ({"t_from": -1.0}, "0 <= from < until"),
         ({"t_from": 2.0, "t_until": 2.0}, "0 <= from < until"),
         ({"t_from": math.nan}, "0 <= from < until"),

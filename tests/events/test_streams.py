@@ -1,6 +1,6 @@
 """Several event streams in one file: listed, chosen by name or number, never mixed."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,21 +26,29 @@ def two_topics(path: Path) -> None:
 
 
 FILES = [
-    pytest.param(two_cameras, "a.aedat4", (0, "DVX_1"), (3, "DVX_2"), id="aedat4"),
-    pytest.param(two_topics, "a.bag", (0, "/left/events"), (1, "/right/events"), id="rosbag"),
+    pytest.param((two_cameras, "a.aedat4", (0, "DVX_1"), (3, "DVX_2")), id="aedat4"),
+    pytest.param((two_topics, "a.bag", (0, "/left/events"), (1, "/right/events")), id="rosbag"),
 ]
 
 
-@pytest.mark.parametrize(("make", "name", "left", "right"), FILES)
-def test_a_stream_is_chosen_by_number_or_name(
-    tmp_path: Path,
-    make: Callable[[Path], None],
-    name: str,
-    left: tuple[int, str],
-    right: tuple[int, str],
-) -> None:
-    path = tmp_path / name
-    make(path)
+@dataclass(frozen=True)
+class Several:
+    """A file of two streams: number and name of each."""
+
+    path: Path
+    left: tuple[int, str]
+    right: tuple[int, str]
+
+
+@pytest.fixture(params=FILES)
+def several(request: pytest.FixtureRequest, tmp_path: Path) -> Several:
+    make, name, left, right = request.param
+    make(tmp_path / name)
+    return Several(tmp_path / name, left, right)
+
+
+def test_a_stream_is_chosen_by_number_or_name(several: Several) -> None:
+    path, left, right = several.path, several.left, several.right
     for choices, stream in ((left, LEFT), (right, RIGHT)):
         for choice in (*choices, str(choices[0])):
             assert es.read(path, stream=choice) == stream
@@ -51,16 +59,8 @@ def test_a_stream_is_chosen_by_number_or_name(
         assert sum(map(len, recording)) == len(RIGHT)
 
 
-@pytest.mark.parametrize(("make", "name", "left", "right"), FILES)
-def test_without_a_choice_all_are_listed(
-    tmp_path: Path,
-    make: Callable[[Path], None],
-    name: str,
-    left: tuple[int, str],
-    right: tuple[int, str],
-) -> None:
-    path = tmp_path / name
-    make(path)
+def test_without_a_choice_all_are_listed(several: Several) -> None:
+    path, left, right = several.path, several.left, several.right
     for choice, text in ((None, "choose one with stream=0 (--stream 0)"), ("up", "holds no stream 'up'")):
         with pytest.raises(StreamChoiceError, match=str(left[1])) as caught:
             es.read(path, stream=choice)

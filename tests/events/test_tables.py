@@ -12,7 +12,7 @@ import pytest
 from eventsnn.errors import EventFileError, EventFileWarning
 from eventsnn.events import read
 from eventsnn.events.formats.base import Options
-from eventsnn.events.formats.text import TextFormat
+from eventsnn.events.formats.text import TEXT
 
 EVENTS = [(5, 6, 100, 1), (7, 8, 200, 0), (9, 1, 300, 1)]
 ROWS = "100,5,6,1\n200,7,8,0\n300,9,1,1\n"
@@ -110,7 +110,7 @@ def test_encodings_in_any_cutting(tmp_path: Path, encoding: str, end: str) -> No
     data = b"\xfe\xff" + text.encode("utf-16-be") if encoding == "utf-16-be-bom" else text.encode(encoding)
     assert events_of(tmp_path / "a.csv", data) == EVENTS
     for step in (1, 2, 3, 5, 1000):
-        decoder = TextFormat().decoder("a.csv", Options())
+        decoder = TEXT.decoder("a.csv", Options())
         parts = [decoder.feed(data[k : k + step]).tolist() for k in range(0, len(data), step)]
         parts.append(decoder.finish().tolist())
         assert list(itertools.chain(*parts)) == EVENTS

@@ -172,16 +172,16 @@ def test_schedules():
     [
         ("name", "rmsprop", "name must be one of adam, sgd, adamw, nesterov, got 'rmsprop'"),
         ("schedule", "cosine", "schedule must be one of inverse_sqrt, exponential, constant, got 'cosine'"),
-        ("learning_rate", 0.0, "learning_rate must be a number > 0 and < inf, got 0.0"),
-        ("learning_rate", float("nan"), "learning_rate must be a number > 0 and < inf, got nan"),
-        ("learning_rate", float("inf"), "learning_rate must be a number > 0 and < inf, got inf"),
-        ("learning_rate", "0.1", "learning_rate must be a number > 0 and < inf, got '0.1'"),
-        ("epsilon", 0, "epsilon must be a number > 0 and < inf, got 0"),
-        ("beta1", 1.0, "beta1 must be a number >= 0 and < 1, got 1.0"),
-        ("beta2", -0.1, "beta2 must be a number >= 0 and < 1, got -0.1"),
+        ("learning_rate", 0.0, "learning_rate must be a finite number > 0, got 0.0"),
+        ("learning_rate", float("nan"), "learning_rate must be a finite number > 0, got nan"),
+        ("learning_rate", float("inf"), "learning_rate must be a finite number > 0, got inf"),
+        ("learning_rate", "0.1", "learning_rate must be a finite number > 0, got '0.1'"),
+        ("epsilon", 0, "epsilon must be a finite number > 0, got 0"),
+        ("beta1", 1.0, "beta1 must be a finite number >= 0 and < 1, got 1.0"),
+        ("beta2", -0.1, "beta2 must be a finite number >= 0 and < 1, got -0.1"),
         ("name", ["adam"], "name must be one of adam, sgd, adamw, nesterov, got ['adam']"),
         ("options", 1.0, "unknown field 'options'; there are " + KNOWN),
-        ("momentum", True, "momentum must be a number >= 0 and < 1, got True"),
+        ("momentum", True, "momentum must be a finite number >= 0 and < 1, got True"),
     ],
 )
 def test_bad_settings_are_refused(field, value, text):
@@ -197,7 +197,7 @@ def test_unknown_fields_are_refused():
         Optimiser.from_table({"name": "adamw", "lr": 0.1})
     with pytest.raises(TrainingError, match="unknown field 'weight_decay'"):
         Optimiser(name="nesterov", options={"weight_decay": 0.1})
-    with pytest.raises(TrainingError, match="weight_decay must be a number >= 0 and < inf, got -1"):
+    with pytest.raises(TrainingError, match="weight_decay must be a finite number >= 0, got -1"):
         Optimiser(name="adamw", options={"weight_decay": -1})
     with pytest.raises(TrainingError, match=r"options must be a table, got \[\]"):
         Optimiser(options=[])

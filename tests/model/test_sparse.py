@@ -87,9 +87,9 @@ def test_random_weights_are_drawn_from_the_seed():
 
 @pytest.mark.parametrize("value", [0.0, -0.1, 1.5, float("nan"), "0.1", True])
 def test_probability_is_checked(value):
-    with pytest.raises(NetworkError, match="probability must be a number > 0 and <= 1, got"):
+    with pytest.raises(NetworkError, match="probability must be a finite number > 0 and <= 1, got"):
         Connection("a", "b", probability=value)
-    with pytest.raises(NetworkError, match="probability must be a number > 0 and <= 1, got"):
+    with pytest.raises(NetworkError, match="probability must be a finite number > 0 and <= 1, got"):
         Dense(3, probability=value)
 
 

@@ -75,3 +75,10 @@ def assert_same_bits(a: SpikeRecord, b: SpikeRecord) -> None:
         assert np.array_equal(a[name].times, b[name].times), f"{a.engine} and {b.engine} differ in {name!r}"
     assert a.exit_reason is b.exit_reason
     assert a.t_end == b.t_end
+
+
+def assert_agree(simulation, *engines, **options):
+    """Engines must give the twin's bits."""
+    twin = drive("twin", *simulation, **options)
+    for engine in engines:
+        assert_same_bits(twin, drive(engine, *simulation, **options))

@@ -80,7 +80,7 @@ def test_refuses_what_a_clock_cannot_do() -> None:
         es.simulate(plain, events, engine="clocked", dtype="float64")
     with pytest.raises(es.SimulationError, match="step_ms is for engine 'clocked', and engine 'sweep'"):
         es.simulate(plain, events, engine="sweep", step_ms=0.5)
-    with pytest.raises(es.SimulationError, match="step_ms must be a finite number of ms above 0, got -1"):
+    with pytest.raises(es.SimulationError, match="step_ms must be a finite number of ms > 0, got -1"):
         es.simulate(plain, events, engine="clocked", step_ms=-1)
     with pytest.raises(es.SimulationError, match=r"refractory must be whole steps of 0\.7 ms, got 2 ms"):
         es.simulate(plain, events, engine="clocked", step_ms=0.7)

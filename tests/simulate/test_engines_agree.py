@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from eventsnn.model import LIF, Dense, Input, Network
 from eventsnn.reference.lif import constants, respond
 from tests.oracle import network_run
-from tests.simulate.helpers import assert_layer_exact, assert_same_bits, drive, one_layer
+from tests.simulate.helpers import assert_agree, assert_layer_exact, assert_same_bits, drive, one_layer
 from tests.strategies import chains, recurrent_networks, trains
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,23 +26,19 @@ def simulations(draw, networks):
 @quick
 @given(simulations(chains()))
 def test_chains_give_the_same_bits(simulation):
-    twin = drive("twin", *simulation)
-    assert_same_bits(twin, drive("queue", *simulation))
-    assert_same_bits(twin, drive("sweep", *simulation))
+    assert_agree(simulation, "queue", "sweep")
 
 
 @quick
 @given(simulations(chains(most_layers=2, lateral=True)))
 def test_lateral_inhibition_gives_the_same_bits(simulation):
-    twin = drive("twin", *simulation)
-    assert_same_bits(twin, drive("queue", *simulation))
-    assert_same_bits(twin, drive("sweep", *simulation))
+    assert_agree(simulation, "queue", "sweep")
 
 
 @quick
 @given(simulations(recurrent_networks()), st.floats(0.0, 60.0))
 def test_recurrent_networks_give_the_same_bits(simulation, t_stop):
-    assert_same_bits(drive("twin", *simulation, t_stop=t_stop), drive("queue", *simulation, t_stop=t_stop))
+    assert_agree(simulation, "queue", t_stop=t_stop)
 
 
 @quick

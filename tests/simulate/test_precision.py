@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,24 +155,11 @@ def test_overflow_in_evaluation(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ["exact", "clocked"])
 def test_overflow_in_training(engine: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"engine": engine, "out": tmp_path / "run", "valid_fraction": 0.0}
     with pytest.raises(SimulationError, match=OVERFLOW.format("float32")):
-        es.train(
-            make_network(3e38, 3e38),
-            make_data(),
-            engine=engine,
-            out=tmp_path / "run",
-            threads=2,
-            valid_fraction=0.0,
-        )
+        es.train(make_network(3e38, 3e38), make_data(), threads=2, **options)
     with pytest.raises(SimulationError, match="beyond what float32 holds"):
-        es.train(
-            make_network(1e39, 1.0),
-            make_data(),
-            engine=engine,
-            out=tmp_path / "run",
-            threads=1,
-            valid_fraction=0.0,
-        )
+        es.train(make_network(1e39, 1.0), make_data(), threads=1, **options)
 
 
 def test_overflow_of_convolutions() -> None:

@@ -98,7 +98,7 @@ def test_mistakes_are_told_before_the_simulation(monkeypatch):
     monkeypatch.setattr(module, "run_whole", lambda *_: pytest.fail("it was simulated"))
     with pytest.raises(TraceError, match="record: no option 'voltage'; there are spikes, potential, spsp"):
         es.simulate(make(), events(), t_stop=60.0, record=("voltage",))
-    with pytest.raises(TraceError, match="potential_step must be a number > 0 ms, got 0"):
+    with pytest.raises(TraceError, match="potential_step must be a finite number of ms > 0, got 0"):
         es.simulate(make(), events(), t_stop=60.0, record=("potential",), potential_step=0)
     with pytest.raises(TraceError, match="record 'spsp'"):
         es.simulate(make(), events(), t_stop=60.0, record=("spsp",), engine="clocked", dtype="float32")

@@ -112,7 +112,7 @@ def test_source_is_cut_between_characters(tmp_path: Path) -> None:
     ("arguments", "text"),
     [
         ({"record": ("spikes", "voltage")}, "no option 'voltage'; there are spikes, potential, spsp"),
-        ({"potential_step": 0.0}, "potential_step must be a number > 0 ms, got 0.0"),
+        ({"potential_step": 0.0}, "potential_step must be a finite number of ms > 0, got 0.0"),
         ({"config": {"rule": object()}}, "config holds something that JSON cannot"),
     ],
 )

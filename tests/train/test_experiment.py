@@ -118,17 +118,21 @@ REFUSALS = {
     "rule: unknown field 'desire'; there are desired, ": "[rule]\ndesire = 1",
     "rule: desired must be a whole number >= 1, got 0": "[rule]\ndesired = 0",
     "optimiser: unknown field 'rate'; there are name, ": "[optimiser]\nrate = 1",
-    "optimiser: learning_rate must be a number > 0 and < inf, got -1": "[optimiser]\nlearning_rate = -1",
+    "optimiser: learning_rate must be a finite number > 0, got -1": "[optimiser]\nlearning_rate = -1",
     "training: unknown field 'batch'; there are epochs, batch_size, ": "[training]\nbatch = 1",
     "training: epochs must be a whole number >= 1, got 1.5": "[training]\nepochs = 1.5",
     "training: batch_size must be a whole number >= 1, got 0": "[training]\nbatch_size = 0",
     "training: seed must be a whole number >= 0, got -1": "[training]\nseed = -1",
-    "training: valid_fraction must be a number >= 0 and < 1, got 'x'": "[training]\nvalid_fraction = 'x'",
-    "training: valid_fraction must be a number >= 0 and < 1, got nan": "[training]\nvalid_fraction = nan",
+    "training: valid_fraction must be a finite number >= 0 and < 1, got 'x'": (
+        "[training]\nvalid_fraction = 'x'"
+    ),
+    "training: valid_fraction must be a finite number >= 0 and < 1, got nan": (
+        "[training]\nvalid_fraction = nan"
+    ),
     "augmentation: unknown field 'twist'; there are shift, drop, time_scale, "
     "jitter, flip, transforms": "[augmentation]\ntwist = true",
-    "augmentation: drop must be 0 or more and less than 1: got 'x'": "[augmentation]\ndrop = 'x'",
-    "augmentation: shift must be a whole number of pixels, 0 or more: got -1": "[augmentation]\nshift = -1",
+    "augmentation: drop must be a finite number >= 0 and < 1, got 'x'": "[augmentation]\ndrop = 'x'",
+    "augmentation: shift must be a whole number of pixels, from 0 to 32768": "[augmentation]\nshift = -1",
 }
 
 

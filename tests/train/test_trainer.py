@@ -298,8 +298,8 @@ REFUSALS = {
     "seed must be a whole number >= 0, got -1": {"seed": -1},
     "threads must be a whole number from 1 to 1024, got 0": {"threads": 0},
     "threads must be a whole number from 1 to 1024, got 1000000": {"threads": 10**6},
-    "valid_fraction must be a number >= 0 and < 1, got 1.0": {"valid_fraction": 1.0},
-    "valid_fraction must be a number >= 0 and < 1, got '0.1'": {"valid_fraction": "0.1"},
+    "valid_fraction must be a finite number >= 0 and < 1, got 1.0": {"valid_fraction": 1.0},
+    "valid_fraction must be a finite number >= 0 and < 1, got '0.1'": {"valid_fraction": "0.1"},
     "a validation fraction of 0.001 of 36 samples leaves one part empty": {"valid_fraction": 0.001},
 }
 

@@ -9,7 +9,7 @@ from eventsnn.events import read
 from eventsnn.model import Dense, Input, Network
 from tests.oracle import network_run, neuron_run
 from tests.real_data import real_data
-from tests.simulate.helpers import assert_exact, assert_layer_exact, assert_same_bits, drive
+from tests.simulate.helpers import assert_agree, assert_exact, assert_layer_exact, assert_same_bits, drive
 from tests.simulate.test_engines_agree import simulations
 from tests.strategies import chains, recurrent_networks
 
@@ -55,15 +55,13 @@ def test_engines_agree_on_a_real_recording(recording):
 @many
 @given(simulations(chains(lateral=True)))
 def test_chains(simulation):
-    twin = drive("twin", *simulation)
-    assert_same_bits(twin, drive("queue", *simulation))
-    assert_same_bits(twin, drive("sweep", *simulation))
+    assert_agree(simulation, "queue", "sweep")
 
 
 @many
 @given(simulations(recurrent_networks()), st.floats(0.0, 100.0))
 def test_recurrent_networks(simulation, t_stop):
-    assert_same_bits(drive("twin", *simulation, t_stop=t_stop), drive("queue", *simulation, t_stop=t_stop))
+    assert_agree(simulation, "queue", t_stop=t_stop)
 
 
 @settings(many, max_examples=300)

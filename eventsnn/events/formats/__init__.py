@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from eventsnn._util.registry import Registry
 from eventsnn.errors import EventFileError, EventSNNError
 from eventsnn.events.formats.aedat2 import AEDAT1, AEDAT2_DAVIS, AEDAT2_DVS128
-from eventsnn.events.formats.aedat3 import AEDAT3Encoder, AEDAT3Format
-from eventsnn.events.formats.aedat4 import AEDAT4Format
+from eventsnn.events.formats.aedat3 import AEDAT3, AEDAT3Encoder
+from eventsnn.events.formats.aedat4 import AEDAT4
 from eventsnn.events.formats.arrays import NPY, NPZ, NPYEncoder, NPZEncoder
-from eventsnn.events.formats.atis import ATISFormat
+from eventsnn.events.formats.atis import ATIS
 from eventsnn.events.formats.base import (
     Anomalies,
     Encoder,
@@ -22,19 +22,19 @@ from eventsnn.events.formats.base import (
     Reader,
     read_bytes,
 )
-from eventsnn.events.formats.dat import DATEncoder, DATFormat
-from eventsnn.events.formats.event_stream import ESEncoder, ESFormat
-from eventsnn.events.formats.evt2 import EVT2Encoder, EVT2Format, EVT21Format
-from eventsnn.events.formats.evt3 import EVT3Encoder, EVT3Format
+from eventsnn.events.formats.dat import DAT, DATEncoder
+from eventsnn.events.formats.event_stream import ES, ESEncoder
+from eventsnn.events.formats.evt2 import EVT2, EVT21, EVT21_SWAPPED, EVT2Encoder
+from eventsnn.events.formats.evt3 import EVT3, EVT3Encoder
 from eventsnn.events.formats.hdf5_events import DSEC, HDF5, PROPHESEE
-from eventsnn.events.formats.matlab_events import MatlabFormat
-from eventsnn.events.formats.nmnist import NMNISTEncoder, NMNISTFormat
-from eventsnn.events.formats.packed_h5 import PackedHDF5Encoder, PackedHDF5Format
-from eventsnn.events.formats.rosbag import RosbagFormat
-from eventsnn.events.formats.shd import SHDFormat
-from eventsnn.events.formats.slayer import BS1Format
-from eventsnn.events.formats.stmnist import STMNISTFormat
-from eventsnn.events.formats.text import TextEncoder, TextFormat
+from eventsnn.events.formats.matlab_events import MATLAB
+from eventsnn.events.formats.nmnist import NMNIST, NMNISTEncoder
+from eventsnn.events.formats.packed_h5 import PACKED_HDF5, PackedHDF5Encoder
+from eventsnn.events.formats.rosbag import ROSBAG
+from eventsnn.events.formats.shd import SHD
+from eventsnn.events.formats.slayer import BS1
+from eventsnn.events.formats.stmnist import STMNIST
+from eventsnn.events.formats.text import TEXT, TextEncoder
 from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.stream import SensorSize
 
@@ -42,29 +42,29 @@ FORMATS: Registry[EventFormat] = Registry("format", "format", {}, EventSNNError,
 """All formats that can be read, by name; other packages may add theirs."""
 
 for _format in (
-    NMNISTFormat(),
-    BS1Format(),
-    ATISFormat(),
+    NMNIST,
+    BS1,
+    ATIS,
     AEDAT1,
     AEDAT2_DVS128,
     AEDAT2_DAVIS,
-    AEDAT3Format(),
-    AEDAT4Format(),
-    DATFormat(),
-    EVT2Format(),
-    EVT21Format(),
-    EVT21Format("evt21-swapped", swapped=True),
-    EVT3Format(),
-    ESFormat(),
-    STMNISTFormat(),
-    MatlabFormat(),
-    SHDFormat(),
+    AEDAT3,
+    AEDAT4,
+    DAT,
+    EVT2,
+    EVT21,
+    EVT21_SWAPPED,
+    EVT3,
+    ES,
+    STMNIST,
+    MATLAB,
+    SHD,
     DSEC,
     PROPHESEE,
     HDF5,
-    PackedHDF5Format(),
-    RosbagFormat(),
-    TextFormat(),
+    PACKED_HDF5,
+    ROSBAG,
+    TEXT,
     NPY,
     NPZ,
 ):

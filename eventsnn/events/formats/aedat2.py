@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from eventsnn._ext import decode_records
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Match, Options
-from eventsnn.events.formats.decoder import Decoder, FileReader, Layout
+from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 from eventsnn.events.stream import SensorSize
 
 _MAGIC = re.compile(rb"#!AER-DAT([0-9])\.[0-9]")
@@ -89,55 +89,45 @@ def _chip_of_events(records: bytes) -> int | None:
     return _DVS128 if not (addresses & 0x7FFF_0000).any() else _DAVIS
 
 
-@dataclass(frozen=True)
-class JAERFormat:
-    """Reader of AEDAT 1 or 2 of one chip."""
+def _recognise(version: int, chip: int, head: bytes, path: str) -> Match:
+    """By the first line, and the chip that a later one names, or the addresses show.
 
-    name: str
-    version: int
-    chip: int
-    suffixes: tuple[str, ...] = (".aedat",)
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the first line, and the chip that a later one names, or the addresses show.
-
-        If there are too few events to tell, both chips may be meant.
-        """
-        if aedat_version(head) != self.version:
-            return Match.NO
-        size = parse_hash_header(head, True)
-        chip, _ = chip_of(head[:size])
-        if chip is None and self.version == 2:
-            chip = _chip_of_events(head[size:])
-        return Match.CONTENT if chip in (None, self.chip) else Match.NO
-
-    def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
-        """A decoder to be fed with bytes."""
-
-        def read_header(head: bytes, whole: bool) -> Layout | None:
-            size = parse_hash_header(head, whole)
-            return None if size is None else self._read(path, head[:size], options)
-
-        return Decoder(path, read_header, options)
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
-        """Open a recording."""
-        return FileReader(self.decoder(path, options))
-
-    def _read(self, path: str | os.PathLike[str], header: bytes, options: Options) -> Layout:
-        sensor = options.sensor or ((128, 128, 2) if self.chip == _DVS128 else chip_of(header)[1])
-        if sensor is None:
-            raise EventFileError(
-                path,
-                "the header does not say which DAVIS this is, and pixels are counted from its far corner; "
-                "pass its size, e.g. sensor=(346, 260, 2) or (240, 180, 2)",
-                offset=0,
-            )
-        address = 2 if self.version == 1 else 4
-        state = {_ADDRESS_BYTES: address, _CHIP: self.chip}
-        return Layout(decode_records.decode_jaer, address + 4, len(header), sensor, sensor[:2], state)
+    If there are too few events to tell, both chips may be meant.
+    """
+    if aedat_version(head) != version:
+        return Match.NO
+    size = parse_hash_header(head, True)
+    found, _ = chip_of(head[:size])
+    if found is None and version == 2:
+        found = _chip_of_events(head[size:])
+    return Match.CONTENT if found in (None, chip) else Match.NO
 
 
-AEDAT1 = JAERFormat("aedat1", 1, _DVS128)
-AEDAT2_DVS128 = JAERFormat("aedat2-dvs128", 2, _DVS128)
-AEDAT2_DAVIS = JAERFormat("aedat2-davis", 2, _DAVIS)
+def _read_header(
+    version: int, chip: int, path: str | os.PathLike[str], head: bytes, whole: bool, options: Options
+) -> Layout | None:
+    size = parse_hash_header(head, whole)
+    if size is None:
+        return None
+    sensor = options.sensor or ((128, 128, 2) if chip == _DVS128 else chip_of(head[:size])[1])
+    if sensor is None:
+        raise EventFileError(
+            path,
+            "the header does not say which DAVIS this is, and pixels are counted from its far corner; "
+            "pass its size, e.g. sensor=(346, 260, 2) or (240, 180, 2)",
+            offset=0,
+        )
+    address = 2 if version == 1 else 4
+    own = {_ADDRESS_BYTES: address, _CHIP: chip}
+    return Layout(decode_records.decode_jaer, address + 4, size, sensor, sensor[:2], own)
+
+
+def _jaer_format(name: str, version: int, chip: int) -> RecordFormat:
+    """AEDAT 1 or 2 of one chip."""
+    decoder = partial(Decoder, partial(_read_header, version, chip))
+    return RecordFormat(name, (".aedat",), decoder, partial(_recognise, version, chip))
+
+
+AEDAT1 = _jaer_format("aedat1", 1, _DVS128)
+AEDAT2_DVS128 = _jaer_format("aedat2-dvs128", 2, _DVS128)
+AEDAT2_DAVIS = _jaer_format("aedat2-davis", 2, _DAVIS)

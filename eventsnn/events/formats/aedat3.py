@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -22,8 +22,8 @@ from eventsnn._ext import decode_records, encode
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.aedat2 import aedat_version
 from eventsnn.events.formats.base import Match, Options
-from eventsnn.events.formats.checks import check_addresses
-from eventsnn.events.formats.decoder import Decoder, FileReader, Layout
+from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 from eventsnn.events.origin import BEGIN_AT_ZERO
 from eventsnn.events.stream import SensorSize
 
@@ -37,39 +37,22 @@ _SIZES = {
 }
 
 
-@dataclass(frozen=True)
-class AEDAT3Format:
-    """Reader of AEDAT 3.1."""
+def _read_header(path: str | os.PathLike[str], head: bytes, whole: bool, options: Options) -> Layout | None:
+    if len(head) >= 14 and aedat_version(head) != 3:
+        raise EventFileError(path, "does not begin with '#!AER-DAT3'", offset=0)
+    end = _END.search(head)
+    if end is None:
+        return None
+    sensor = _find_sensor(head[: end.end()])
+    return Layout(decode_records.decode_aedat3, _EVENT, end.end(), sensor, (2**15, 2**15))
 
-    name: str = "aedat3"
-    suffixes: tuple[str, ...] = (".aedat",)
 
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the first line."""
-        return Match.CONTENT if aedat_version(head) == 3 else Match.NO
+def _recognise(head: bytes, path: str) -> Match:
+    """By the first line."""
+    return Match.CONTENT if aedat_version(head) == 3 else Match.NO
 
-    def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
-        """A decoder to be fed with bytes."""
 
-        def read_header(head: bytes, whole: bool) -> Layout | None:
-            if len(head) >= 14 and aedat_version(head) != 3:
-                raise EventFileError(path, "does not begin with '#!AER-DAT3'", offset=0)
-            end = _END.search(head)
-            if end is None:
-                return None
-            return Layout(
-                decode_records.decode_aedat3,
-                _EVENT,
-                end.end(),
-                _find_sensor(head[: end.end()]),
-                (2**15, 2**15),
-            )
-
-        return Decoder(path, read_header, options)
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
-        """Open a recording."""
-        return FileReader(self.decoder(path, options))
+AEDAT3 = RecordFormat("aedat3", (".aedat",), partial(Decoder, _read_header), _recognise)
 
 
 def _find_sensor(header: bytes) -> SensorSize | None:
@@ -82,13 +65,10 @@ def _find_sensor(header: bytes) -> SensorSize | None:
     return sizes.pop() if len(sizes) == len(sources) == 1 else None
 
 
-class AEDAT3Encoder:
+class AEDAT3Encoder(TwoPolarityEncoder):
     """Writer of AEDAT 3.1; see `eventsnn.events.formats.base.Encoder`."""
 
-    def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:
-        self._path, self._sensor = path, sensor
-        if sensor[2] != 2:
-            raise EventFileError(path, f"AEDAT has 2 polarities: sensor_size is {sensor}")
+    called = "AEDAT 3.1"
 
     def start(self) -> bytes:
         """Header. The line ``Size`` is an addition of ours: the format has no line for the sensor's size."""
@@ -104,7 +84,7 @@ class AEDAT3Encoder:
 
     def feed(self, events: np.ndarray) -> bytes:
         """Packets of events, each with the overflow of its times."""
-        check_addresses(self._path, "AEDAT 3.1", events, 2**15, 2**15)
+        self.check_addresses(events, 2**15, 2**15)
         if len(events) and not 0 <= events["t"][0] <= events["t"][-1] < 2**62:
             raise EventFileError(
                 self._path,
@@ -121,7 +101,3 @@ class AEDAT3Encoder:
                 encode.encode_aedat3(events[start:stop], out)
                 parts += [_PACKET.pack(1, 1, _EVENT, 4, int(overflow[start]), n, n, n), out.tobytes()]
         return b"".join(parts)
-
-    def finish(self) -> bytes:
-        """Nothing."""
-        return b""

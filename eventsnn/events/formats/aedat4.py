@@ -18,7 +18,6 @@ import struct
 import warnings
 import xml.parsers.expat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -26,35 +25,25 @@ from xml.parsers.expat import ExpatError
 import numpy as np
 
 from eventsnn.errors import EventFileError, EventFileWarning, MissingExtraError
-from eventsnn.events.formats.base import Anomalies, Match, Options, open_file, read_block, read_bytes
+from eventsnn.events.formats.base import (
+    FileFormat,
+    Options,
+    begins_with,
+    open_file,
+    read_block,
+    read_bytes,
+)
 from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.formats.decoder import LEAVE_OUT
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
-from eventsnn.events.formats.validator import EventValidator
-from eventsnn.events.stream import SensorSize
+from eventsnn.events.formats.validator import EventValidator, Validated
 
 _MAGIC = b"#!AER-DAT4.0"
 _FIRST_LINE = len(_MAGIC) + 2
 _PACKET = struct.Struct("<ii")  # stream, bytes that follow
 
 
-@dataclass(frozen=True)
-class AEDAT4Format:
-    """Reader of AEDAT 4."""
-
-    name: str = "aedat4"
-    suffixes: tuple[str, ...] = (".aedat4",)
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the first line."""
-        return Match.CONTENT if head.startswith(_MAGIC) else Match.NO
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> AEDAT4Reader:
-        """Open a recording; raises MissingExtraError without the library."""
-        return AEDAT4Reader(path, options)
-
-
-class AEDAT4Reader:
+class AEDAT4Reader(Validated):
     """See `eventsnn.events.formats.base.Reader`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
@@ -73,7 +62,7 @@ class AEDAT4Reader:
             kinds = sorted({str(stream["type"]) for stream in streams.values()})
             raise EventFileError(path, f"holds no event stream, only {', '.join(kinds) or 'nothing'}")
         self.stream = choose_stream(path, self.streams, options.stream)
-        self._gate = EventValidator(path, options, self.stream.sensor)
+        self._validator = EventValidator(path, options, self.stream.sensor)
 
     def _call(self, function: Any, *arguments: Any) -> Any:
         """Call the library; any exception that it raises for a damaged file becomes an EventFileError."""
@@ -84,16 +73,6 @@ class AEDAT4Reader:
         except BaseException as error:  # a panic of the library is not an Exception
             raise EventFileError(self._path, f"damaged AEDAT 4 file ({error}){_advice()}") from None
 
-    @property
-    def sensor(self) -> SensorSize | None:
-        """Width, height, polarities."""
-        return self._gate.sensor
-
-    @property
-    def anomalies(self) -> Anomalies:
-        """Irregularities so far."""
-        return self._gate.anomalies
-
     def __iter__(self) -> Iterator[np.ndarray]:
         while self._packet_is_whole():
             try:
@@ -102,7 +81,7 @@ class AEDAT4Reader:
                 return
             if "events" in packet and packet["stream_id"] == self.stream.number:
                 events = packet["events"]
-                yield self._gate.admit(
+                yield self._validator.admit(
                     to_whole(self._path, "t", events["t"]), events["x"], events["y"], events["on"]
                 )
 
@@ -120,7 +99,7 @@ class AEDAT4Reader:
         text = f"the last packet is cut: {self._size - self._at} of {_PACKET.size + size} bytes"
         if self._on_cut == "error":
             raise EventFileError(self._path, f"{text}; copy the file again {LEAVE_OUT}", offset=self._at)
-        self._gate.anomalies.cut_bytes = self._size - self._at
+        self._validator.anomalies.cut_bytes = self._size - self._at
         warnings.warn(
             f"{os.fspath(self._path)}, byte {self._at}: {text}, and left out", EventFileWarning, stacklevel=2
         )
@@ -229,3 +208,6 @@ def _read_at(path: str | os.PathLike[str], start: int, size: int) -> bytes:
         return read_block(path, descriptor, size)
     finally:
         os.close(descriptor)
+
+
+AEDAT4 = FileFormat("aedat4", (".aedat4",), begins_with(_MAGIC), AEDAT4Reader)

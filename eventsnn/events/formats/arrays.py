@@ -11,47 +11,25 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
 
+from eventsnn._util.atomic import GuardedFile, scratch_file
 from eventsnn.errors import EventFileError, EventStreamError
-from eventsnn.events.formats.base import Anomalies, Match, Options
-from eventsnn.events.formats.columns import HOW, Columns, to_whole
-from eventsnn.events.formats.validator import EventValidator
+from eventsnn.events.formats.base import FileFormat, Match, Options, begins_with, suffix_match, unwritable
+from eventsnn.events.formats.columns import HOW, Columns
+from eventsnn.events.formats.validator import EventValidator, Validated
 from eventsnn.events.stream import SensorSize, check_sensor_size
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_NPZ_SUFFIXES = (".npz",)
 _ROWS = 1 << 14
 _MOST_COLUMNS = 32
 _SENSOR = "sensor_size"
-
-
-@dataclass(frozen=True)
-class ArrayFormat:
-    """Reader of ``.npy`` or ``.npz``."""
-
-    name: str
-    suffixes: tuple[str, ...]
-    magic: bytes
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the magic number; a zip archive must be called ``.npz`` too."""
-        fits = head.startswith(self.magic) and (self.magic == _NPY or path.lower().endswith(self.suffixes))
-        return Match.CONTENT if fits else Match.NO
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> ArrayReader:
-        """Open a recording."""
-        return ArrayReader(path, options, self.magic == _ZIP)
-
-
-NPY = ArrayFormat("npy", (".npy",), _NPY)
-NPZ = ArrayFormat("npz", (".npz",), _ZIP)
 
 
 class _Rows:
@@ -129,7 +107,7 @@ class _Rows:
             file.close()
 
 
-class ArrayReader:
+class ArrayReader(Validated):
     """See `eventsnn.events.formats.base.Reader`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options, archive: bool) -> None:
@@ -144,7 +122,7 @@ class ArrayReader:
             self.close()
             raise
         self.polarities = self._columns.polarities
-        self._gate = EventValidator(path, options, sensor)
+        self._validator = EventValidator(path, options, sensor)
 
     def _guard(self, function: Any) -> Any:
         """Exceptions of NumPy and zipfile for damaged files become EventFileError."""
@@ -221,27 +199,10 @@ class ArrayReader:
         self._columns = self._given
         table.arrange(self._given.width)
 
-    @property
-    def sensor(self) -> SensorSize | None:
-        """Width, height, polarities; None if neither the file nor the caller states them."""
-        return self._gate.sensor
-
-    @property
-    def anomalies(self) -> Anomalies:
-        """Irregularities so far."""
-        return self._gate.anomalies
-
     def __iter__(self) -> Iterator[np.ndarray]:
         unit = (self._given.unit if self._given else None) or self._columns.unit
         while next(iter(self._arrays.values())).left:
-            columns = self._guard(self._read_columns)
-            n = len(columns["t"])
-            x, y = (
-                to_whole(self._path, name, columns[name]) if name in columns else np.zeros(n, np.int64)
-                for name in "xy"
-            )
-            p = columns.get("p", np.zeros(n, np.uint8))
-            yield self._gate.admit(to_whole(self._path, "t", columns["t"], unit), x, y, p)
+            yield self._validator.admit_columns(self._guard(self._read_columns), unit)
 
     def _read_columns(self) -> dict[str, np.ndarray]:
         """The next rows, one array per field."""
@@ -257,6 +218,15 @@ class ArrayReader:
             array.close()
         if self._archive is not None:
             self._archive.close()
+
+
+def _recognise_archive(head: bytes, path: str) -> Match:
+    """By the magic number and the suffix: other zip archives are none."""
+    return Match(begins_with(_ZIP)(head, path) if suffix_match(path, _NPZ_SUFFIXES) else Match.NO)
+
+
+NPY = FileFormat("npy", (".npy",), begins_with(_NPY), partial(ArrayReader, archive=False))
+NPZ = FileFormat("npz", _NPZ_SUFFIXES, _recognise_archive, partial(ArrayReader, archive=True))
 
 
 class NPYEncoder:
@@ -277,11 +247,10 @@ class NPYEncoder:
 
     def start(self) -> bytes:
         """Nothing: the bytes come at the end."""
-        try:
-            self._file = tempfile.TemporaryFile(dir=Path(self._path).parent)  # noqa: SIM115
-            self._file.write(bytes(len(self._header(0))))
-        except OSError as error:
-            raise self._unwritable(error) from error
+        failure = unwritable(self._path)
+        self._temporary = scratch_file(self._path, failure)
+        self._file = GuardedFile(self._temporary.fileno(), failure, pretend=False)
+        self._file.write(bytes(len(self._header(0))))
         return b""
 
     def feed(self, events: np.ndarray) -> bytes:
@@ -289,22 +258,15 @@ class NPYEncoder:
         rows = np.empty(len(events), self._dtype)
         for name in self._dtype.names or ():
             rows[name] = events[name]
-        try:
-            self._file.write(rows.tobytes())
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._file.write(rows.tobytes())
         self._n += len(rows)
         return b""
 
     def finish(self) -> memoryview:
         """The file."""
-        try:
-            self._file.seek(0)
-            self._file.write(self._header(self._n))
-            self._file.flush()
-            return memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._file.seek(0)
+        self._file.write(self._header(self._n))
+        return memoryview(mmap.mmap(self._temporary.fileno(), 0, access=mmap.ACCESS_READ))
 
     def _header(self, n: int) -> bytes:
         """As long for every `n`: NumPy pads it for arrays that grow."""
@@ -312,9 +274,6 @@ class NPYEncoder:
         descr = np.lib.format.dtype_to_descr(self._dtype)
         np.lib.format.write_array_header_1_0(out, {"descr": descr, "fortran_order": False, "shape": (n,)})
         return out.getvalue()
-
-    def _unwritable(self, error: OSError) -> EventFileError:
-        return EventFileError(self._path, f"cannot be written: {error.strerror or error}")
 
 
 class NPZEncoder:

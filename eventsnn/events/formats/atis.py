@@ -11,34 +11,17 @@ Posch, Matolin, Wohlgenannt (2011). A QVGA 143 dB dynamic range frame-free PWM i
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from functools import partial
 
 from eventsnn._ext import decode_records
-from eventsnn.events.formats.base import Match, Options, suffix_match
-from eventsnn.events.formats.decoder import Decoder, FileReader, Layout
+from eventsnn.events.formats.base import Options
+from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 
 _SENSOR = (304, 240, 2)
 
 
-@dataclass(frozen=True)
-class ATISFormat:
-    """Reader of ``.val``."""
+def _read_header(path: str | os.PathLike[str], head: bytes, whole: bool, options: Options) -> Layout:
+    return Layout(decode_records.decode_atis, 4, 0, _SENSOR, _SENSOR[:2])
 
-    name: str = "atis"
-    suffixes: tuple[str, ...] = (".val",)
 
-    def sniff(self, head: bytes, path: str) -> Match:
-        """Decide by the suffix: the format has no magic number."""
-        return suffix_match(path, self.suffixes)
-
-    def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
-        """A decoder to be fed with bytes."""
-
-        def read_header(head: bytes, whole: bool) -> Layout:
-            return Layout(decode_records.decode_atis, 4, 0, _SENSOR, _SENSOR[:2])
-
-        return Decoder(path, read_header, options)
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
-        """Open a recording."""
-        return FileReader(self.decoder(path, options))
+ATIS = RecordFormat("atis", (".val",), partial(Decoder, _read_header))

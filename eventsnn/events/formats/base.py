@@ -10,6 +10,7 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from eventsnn._util.arguments import check_choice
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.stream import SensorSize
 
@@ -60,8 +61,7 @@ class Options:
     stream: str | int | None = None
 
     def __post_init__(self) -> None:
-        if self.on_bad not in get_args(OnBad):
-            raise EventStreamError(f"on_bad must be one of {', '.join(get_args(OnBad))}: got {self.on_bad!r}")
+        check_choice("on_bad", self.on_bad, get_args(OnBad), EventStreamError)
 
 
 @dataclass
@@ -142,9 +142,34 @@ class Encoder(Protocol):
         """Bytes after the last event."""
 
 
+@dataclass(frozen=True)
+class FileFormat:
+    """A format whose reader opens the file itself; an `EventFormat`.
+
+    Parameters
+    ----------
+    name : str
+    suffixes : tuple of str
+    sniff : callable
+        See `EventFormat.sniff`.
+    open : callable
+        See `EventFormat.open`; mostly the class of the reader.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    sniff: Callable[[bytes, str], Match]
+    open: Callable[[str | os.PathLike[str], Options], Reader]
+
+
 def suffix_match(path: str, suffixes: tuple[str, ...]) -> Match:
     """NAME if the path ends in one of the suffixes."""
     return Match.NAME if path.lower().endswith(suffixes) else Match.NO
+
+
+def begins_with(magic: bytes) -> Callable[[bytes, str], Match]:
+    """Recognises a format by the first bytes of its files."""
+    return lambda head, path: Match.CONTENT if head.startswith(magic) else Match.NO
 
 
 def open_file(path: str | os.PathLike[str]) -> int:

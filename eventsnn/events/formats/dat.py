@@ -11,54 +11,42 @@ Prophesee, DAT file format.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from eventsnn._ext import decode_records, encode
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Match, Options, suffix_match
-from eventsnn.events.formats.checks import check_addresses, check_gaps
-from eventsnn.events.formats.decoder import Decoder, FileReader, Layout
+from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 from eventsnn.events.formats.prophesee import Header, parse_header
-from eventsnn.events.stream import SensorSize
 
+_SUFFIXES = (".dat",)
 _RECORD = 8
 _TYPES = (0x00, 0x0C)
 _ADDRESS_BITS = 2  # position in the kernel's state
 
 
-@dataclass(frozen=True)
-class DATFormat:
-    """Reader of DAT."""
-
-    name: str = "dat"
-    suffixes: tuple[str, ...] = (".dat",)
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By a header without a version of EVT, and the type and size of events after it."""
-        header = parse_header(head, True)
-        assert header is not None
-        if not header.fields:
-            return suffix_match(path, self.suffixes)
+def _recognise(head: bytes, path: str) -> Match:
+    """By a header without a version of EVT, and the type and size of events after it."""
+    header = parse_header(head, True)
+    assert header is not None
+    if header.fields:
         kind = head[header.size : header.size + 2]
-        fits = len(kind) == 2 and kind[0] in _TYPES and kind[1] == _RECORD and header.version() is None
-        return Match.CONTENT if fits else suffix_match(path, self.suffixes)
+        if len(kind) == 2 and kind[0] in _TYPES and kind[1] == _RECORD and header.version() is None:
+            return Match.CONTENT
+    return suffix_match(path, _SUFFIXES)
 
-    def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
-        """A decoder to be fed with bytes."""
 
-        def read_header(head: bytes, whole: bool) -> Layout | None:
-            header = parse_header(head, whole)
-            if header is None or (len(head) < header.size + 2 and not whole):
-                return None
-            return _read_types(path, header, head)
+def _read_header(path: str | os.PathLike[str], head: bytes, whole: bool, options: Options) -> Layout | None:
+    header = parse_header(head, whole)
+    if header is None or (len(head) < header.size + 2 and not whole):
+        return None
+    return _read_types(path, header, head)
 
-        return Decoder(path, read_header, options)
 
-    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
-        """Open a recording."""
-        return FileReader(self.decoder(path, options))
+DAT = RecordFormat("dat", _SUFFIXES, partial(Decoder, _read_header), _recognise)
 
 
 def _read_types(path: str | os.PathLike[str], header: Header, head: bytes) -> Layout:
@@ -87,13 +75,10 @@ def _read_types(path: str | os.PathLike[str], header: Header, head: bytes) -> La
     )
 
 
-class DATEncoder:
+class DATEncoder(TwoPolarityEncoder):
     """Writer of DAT, version 2, type 0x0C; see `eventsnn.events.formats.base.Encoder`."""
 
-    def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:
-        self._path, self._sensor, self._before = path, sensor, 0
-        if sensor[2] != 2:
-            raise EventFileError(path, f"DAT has 2 polarities: sensor_size is {sensor}")
+    called = "DAT"
 
     def start(self) -> bytes:
         """Header."""
@@ -103,12 +88,8 @@ class DATEncoder:
 
     def feed(self, events: np.ndarray) -> memoryview:
         """Records of events."""
-        check_addresses(self._path, "DAT", events, 2**14, 2**14)
-        self._before = check_gaps(self._path, "DAT", events, self._before, 2**32 - 1, 2**31 - 1)
+        self.check_addresses(events, 2**14, 2**14)
+        self.check_gaps(events, 2**32 - 1, 2**31 - 1)
         out = np.empty(_RECORD * len(events), np.uint8)
         encode.encode_dat(events, out)
         return out.data
-
-    def finish(self) -> bytes:
-        """Nothing."""
-        return b""

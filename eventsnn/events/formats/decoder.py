@@ -11,7 +11,15 @@ from typing import Protocol
 import numpy as np
 
 from eventsnn.errors import EventFileError, EventFileWarning
-from eventsnn.events.formats.base import BLOCK_BYTES, Anomalies, Options, open_file, read_block
+from eventsnn.events.formats.base import (
+    BLOCK_BYTES,
+    Anomalies,
+    Match,
+    Options,
+    open_file,
+    read_block,
+    suffix_match,
+)
 from eventsnn.events.formats.validator import OTHER_SENSOR, UNSORTED
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
@@ -64,8 +72,8 @@ class Layout:
     hint_sensor: str = OTHER_SENSOR
 
 
-HeaderReader = Callable[[bytes, bool], Layout | None]
-"""(first bytes of a file, whether they are the whole file) -> the layout, None if more bytes are needed."""
+HeaderReader = Callable[[str | os.PathLike[str], bytes, bool, Options], Layout | None]
+"""(path, first bytes, whether they are the whole file, options) -> layout, None if more bytes are needed."""
 
 
 class Decoder:
@@ -73,10 +81,10 @@ class Decoder:
 
     Parameters
     ----------
-    path : path
-        Named in errors.
     read_header : callable
         See `HeaderReader`; raises EventFileError for a header that is wrong.
+    path : path
+        Named in errors.
     options : Options
         What the caller says.
 
@@ -88,12 +96,12 @@ class Decoder:
         What was odd so far.
     """
 
-    def __init__(self, path: str | os.PathLike[str], read_header: HeaderReader, options: Options) -> None:
+    def __init__(self, read_header: HeaderReader, path: str | os.PathLike[str], options: Options) -> None:
         if options.sensor is not None and options.sensor[2] != 2:
             raise EventFileError(
                 path,
                 f"this format has 2 polarities; sensor {options.sensor} says {options.sensor[2]}: pass 2 "
-                "(sensor=, --sensor WxHx2); EventStream.merge_polarities makes one of them",
+                "(sensor=, --sensor WxHx2); merge_polarities (--merge-polarities) makes one of them",
             )
         self.path = path
         self._sensor = options.sensor
@@ -182,7 +190,7 @@ class Decoder:
         """Read the header once it is complete, and the bytes that follow it."""
         if whole and not head:
             raise EventFileError(self.path, "the file is empty", offset=0)
-        layout = self._read_header(head, whole)
+        layout = self._read_header(self.path, head, whole, self._options)
         if layout is None:
             if whole:
                 raise EventFileError(self.path, "the file ends in its header", offset=len(head))
@@ -279,7 +287,7 @@ class FileReader:
 
     @property
     def sensor(self) -> SensorSize | None:
-        """Width, height, polarities; None where neither file nor caller says."""
+        """Width, height, polarities; None if neither the file nor the caller states them."""
         return self._decoder.sensor
 
     @property
@@ -308,3 +316,31 @@ class FileReader:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+@dataclass(frozen=True)
+class RecordFormat:
+    """A format of bytes in order, which are decoded block by block, from files and live; an `EventFormat`.
+
+    Parameters
+    ----------
+    name : str
+    suffixes : tuple of str
+    decoder : callable
+        Makes a decoder, to be fed with bytes, from path and options.
+    recognise : callable, optional
+        See `EventFormat.sniff`. Left out, the suffix tells: the format has no magic number.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    decoder: Callable[[str | os.PathLike[str], Options], ByteDecoder]
+    recognise: Callable[[bytes, str], Match] | None = None
+
+    def sniff(self, head: bytes, path: str) -> Match:
+        """See `EventFormat`."""
+        return self.recognise(head, path) if self.recognise else suffix_match(path, self.suffixes)
+
+    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
+        """Open a recording."""
+        return FileReader(self.decoder(path, options))

@@ -12,15 +12,15 @@ computer vision. Frontiers in Neuroscience 13:1338.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from eventsnn._ext import decode_records, encode
 from eventsnn.errors import EventFileError
-from eventsnn.events.formats.base import Match, Options
-from eventsnn.events.formats.checks import check_gaps
-from eventsnn.events.formats.decoder import Decoder, FileReader, Layout
+from eventsnn.events.formats.base import Options, begins_with
+from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 from eventsnn.events.stream import SensorSize
 
 _MAGIC = b"Event Stream"
@@ -32,31 +32,7 @@ _LONGEST_GAP = 127 * 10**8
 _ROOM = 1 << 16
 
 
-@dataclass(frozen=True)
-class ESFormat:
-    """Reader of Event Stream."""
-
-    name: str = "es"
-    suffixes: tuple[str, ...] = (".es",)
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the text at the start."""
-        return Match.CONTENT if head.startswith(_MAGIC) else Match.NO
-
-    def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
-        """A decoder to be fed with bytes."""
-
-        def read_header(head: bytes, whole: bool) -> Layout | None:
-            return _read_header(path, head, options.sensor)
-
-        return Decoder(path, read_header, options)
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
-        """Open a recording."""
-        return FileReader(self.decoder(path, options))
-
-
-def _read_header(path: str | os.PathLike[str], head: bytes, sensor: SensorSize | None) -> Layout | None:
+def _read_header(path: str | os.PathLike[str], head: bytes, whole: bool, options: Options) -> Layout | None:
     if not head.startswith(_MAGIC[: len(head)]):
         raise EventFileError(
             path, "does not begin with 'Event Stream'; the file is of another format", offset=0
@@ -72,11 +48,11 @@ def _read_header(path: str | os.PathLike[str], head: bytes, sensor: SensorSize |
     width, height = (int.from_bytes(head[at : at + 2], "little") for at in (16, 18))
     if not (0 < width <= 2**15 and 0 < height <= 2**15):
         raise EventFileError(path, f"the header says {width} x {height} pixels", offset=16)
-    if sensor is not None and sensor[1] < height:
+    if options.sensor is not None and options.sensor[1] < height:
         # Rows are counted from the bottom: those of a smaller sensor would be the wrong ones.
         raise EventFileError(
             path,
-            f"the header says {width} x {height} pixels; a sensor must be as high: got {sensor}",
+            f"the header says {width} x {height} pixels; a sensor must be as high: got {options.sensor}",
             offset=18,
         )
     return Layout(
@@ -84,13 +60,17 @@ def _read_header(path: str | os.PathLike[str], head: bytes, sensor: SensorSize |
     )
 
 
-class ESEncoder:
+ES = RecordFormat("es", (".es",), partial(Decoder, _read_header), begins_with(_MAGIC))
+
+
+class ESEncoder(TwoPolarityEncoder):
     """Writer of Event Stream; see `eventsnn.events.formats.base.Encoder`."""
 
+    called = "Event Stream"
+
     def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:
-        self._path, self._sensor, self._before, self._time = path, sensor, 0, 0
-        if sensor[2] != 2:
-            raise EventFileError(path, f"Event Stream has 2 polarities: sensor_size is {sensor}")
+        super().__init__(path, sensor)
+        self._time = 0
 
     def start(self) -> bytes:
         """Header."""
@@ -100,16 +80,10 @@ class ESEncoder:
 
     def feed(self, events: np.ndarray) -> bytes:
         """Records of events."""
-        self._before = check_gaps(
-            self._path, "Event Stream", events, self._before, _LONGEST_GAP, _LONGEST_GAP
-        )
+        self.check_gaps(events, _LONGEST_GAP, _LONGEST_GAP)
         parts, done = [], 0
         out = np.empty(5 * len(events) + _ROOM, np.uint8)
         while done < len(events):
             size, self._time, done = encode.encode_es(events, self._time, self._sensor[1], out, done)
             parts.append(out[:size].tobytes())
         return b"".join(parts)
-
-    def finish(self) -> bytes:
-        """Nothing."""
-        return b""

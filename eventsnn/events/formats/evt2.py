@@ -16,15 +16,16 @@ Prophesee, Data Encoding Formats: EVT 2.0, EVT 2.1.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from eventsnn._ext import decode_evt, encode
-from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Match, Options, suffix_match
-from eventsnn.events.formats.checks import check_addresses, check_gaps
-from eventsnn.events.formats.decoder import Decoder, FileReader, HeaderReader, Layout
+from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 from eventsnn.events.formats.prophesee import is_raw, parse_header
 from eventsnn.events.stream import SensorSize
 
@@ -33,24 +34,25 @@ _SWAPPED = 4  # position in the kernel's state
 _LONGEST_GAP = 2**33 - 2**6
 
 
-def read_header(path: str | os.PathLike[str], layout: Layout) -> HeaderReader:
-    """The header reader of a raw file with records as in `layout`."""
+def raw_format(
+    name: str, version: str, layout: Layout, fits: Callable[[bytes], bool] = lambda head: True
+) -> RecordFormat:
+    """A format of raw files with records as in `layout`; `fits` is asked where the version leaves it open."""
 
-    def read(head: bytes, whole: bool) -> Layout | None:
+    def recognise(head: bytes, path: str) -> Match:
+        """By the header's version; a file without one may be of any version."""
+        found, has_header = is_raw(head)
+        if has_header and found is not None:
+            return Match.CONTENT if found == version and fits(head) else Match.NO
+        return suffix_match(path, (".raw",))
+
+    def read_header(
+        path: str | os.PathLike[str], head: bytes, whole: bool, options: Options
+    ) -> Layout | None:
         header = parse_header(head, whole)
-        if header is None:
-            return None
-        return Layout(
-            layout.kernel,
-            layout.record,
-            header.size,
-            header.sensor(path),
-            layout.limit,
-            layout.own,
-            layout.hint,
-        )
+        return None if header is None else replace(layout, header=header.size, sensor=header.sensor(path))
 
-    return read
+    return RecordFormat(name, (".raw",), partial(Decoder, read_header), recognise)
 
 
 def halves_are_swapped(head: bytes) -> bool | None:
@@ -65,67 +67,25 @@ def halves_are_swapped(head: bytes) -> bool | None:
     return None if fits[0] == fits[1] else fits[0]
 
 
-@dataclass(frozen=True)
-class EVT2Format:
-    """Reader of EVT2."""
-
-    name: str = "evt2"
-    suffixes: tuple[str, ...] = (".raw",)
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the header's version; a file without one may be of any version."""
-        version, has_header = is_raw(head)
-        if has_header and version is not None:
-            return Match.CONTENT if version == "2.0" else Match.NO
-        return suffix_match(path, self.suffixes)
-
-    def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
-        """A decoder to be fed with bytes."""
-        layout = Layout(decode_evt.decode_evt2, 4, 0, None, (2**11, 2**11))
-        return Decoder(path, read_header(path, layout), options)
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
-        """Open a recording."""
-        return FileReader(self.decoder(path, options))
+def _evt21(name: str, *, swapped: bool) -> RecordFormat:
+    """EVT2.1, with the halves of a word in one order or the other; the words tell which, if need be."""
+    layout = Layout(decode_evt.decode_evt21, 8, 0, None, (2**11 + 31, 2**11), {_SWAPPED: int(swapped)})
+    return raw_format(name, "2.1", layout, lambda head: halves_are_swapped(head) in (None, swapped))
 
 
-@dataclass(frozen=True)
-class EVT21Format:
-    """Reader of EVT2.1, one for each order of the halves of a word."""
-
-    name: str = "evt21"
-    suffixes: tuple[str, ...] = (".raw",)
-    swapped: bool = False
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the header's version, and by the words where the header leaves their order open."""
-        version, has_header = is_raw(head)
-        if has_header and version is not None:
-            swapped = halves_are_swapped(head)
-            fits = version == "2.1" and swapped in (None, self.swapped)
-            return Match.CONTENT if fits else Match.NO
-        return suffix_match(path, self.suffixes)
-
-    def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
-        """A decoder to be fed with bytes."""
-        state = {_SWAPPED: int(self.swapped)}
-        layout = Layout(decode_evt.decode_evt21, 8, 0, None, (2**11 + 31, 2**11), state)
-        return Decoder(path, read_header(path, layout), options)
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
-        """Open a recording."""
-        return FileReader(self.decoder(path, options))
+EVT2 = raw_format("evt2", "2.0", Layout(decode_evt.decode_evt2, 4, 0, None, (2**11, 2**11)))
+EVT21 = _evt21("evt21", swapped=False)
+EVT21_SWAPPED = _evt21("evt21-swapped", swapped=True)
 
 
-class EVT2Encoder:
+class EVT2Encoder(TwoPolarityEncoder):
     """Writer of EVT2; see `eventsnn.events.formats.base.Encoder`."""
 
+    called = "EVT2"
+
     def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:
-        self._path, self._sensor = path, sensor
+        super().__init__(path, sensor)
         self._high = -1
-        self._before = 0
-        if sensor[2] != 2:
-            raise EventFileError(path, f"EVT2 has 2 polarities: sensor_size is {sensor}")
 
     def start(self) -> bytes:
         """Header."""
@@ -135,12 +95,8 @@ class EVT2Encoder:
 
     def feed(self, events: np.ndarray) -> memoryview:
         """Words of events."""
-        check_addresses(self._path, "EVT2", events, 2**11, 2**11)
-        self._before = check_gaps(self._path, "EVT2", events, self._before, 2**34 - 1, _LONGEST_GAP)
+        self.check_addresses(events, 2**11, 2**11)
+        self.check_gaps(events, 2**34 - 1, _LONGEST_GAP)
         out = np.empty(8 * len(events), np.uint8)
         size, self._high = encode.encode_evt2(events, self._high, out)
         return out[:size].data
-
-    def finish(self) -> bytes:
-        """Nothing."""
-        return b""

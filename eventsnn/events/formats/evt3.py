@@ -15,17 +15,13 @@ Prophesee, Data Encoding Formats: EVT 3.0.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import numpy as np
 
 from eventsnn._ext import decode_evt, encode
-from eventsnn.errors import EventFileError
-from eventsnn.events.formats.base import Match, Options, suffix_match
-from eventsnn.events.formats.checks import check_addresses, check_gaps
-from eventsnn.events.formats.decoder import Decoder, FileReader, Layout
-from eventsnn.events.formats.evt2 import read_header
-from eventsnn.events.formats.prophesee import is_raw
+from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.decoder import Layout
+from eventsnn.events.formats.evt2 import raw_format
 from eventsnn.events.stream import SensorSize
 
 # Silence takes 2 bytes for every 4096 us; this is 11 hours of it.
@@ -33,39 +29,18 @@ _LONGEST_GAP = 10**7 * 2**12
 _ROOM = 1 << 16
 
 
-@dataclass(frozen=True)
-class EVT3Format:
-    """Reader of EVT3."""
-
-    name: str = "evt3"
-    suffixes: tuple[str, ...] = (".raw",)
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the header's version; a file without one may be of any version."""
-        version, has_header = is_raw(head)
-        if has_header and version is not None:
-            return Match.CONTENT if version == "3.0" else Match.NO
-        return suffix_match(path, self.suffixes)
-
-    def decoder(self, path: str | os.PathLike[str], options: Options) -> Decoder:
-        """A decoder to be fed with bytes."""
-        # A vector may begin at the last column and may be followed by others.
-        layout = Layout(decode_evt.decode_evt3, 2, 0, None, (2**15, 2**11))
-        return Decoder(path, read_header(path, layout), options)
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
-        """Open a recording."""
-        return FileReader(self.decoder(path, options))
+# A vector may begin at the last column and may be followed by others.
+EVT3 = raw_format("evt3", "3.0", Layout(decode_evt.decode_evt3, 2, 0, None, (2**15, 2**11)))
 
 
-class EVT3Encoder:
+class EVT3Encoder(TwoPolarityEncoder):
     """Writer of EVT3, without vectors; see `eventsnn.events.formats.base.Encoder`."""
 
+    called = "EVT3"
+
     def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:
-        self._path, self._sensor = path, sensor
-        self._time, self._row, self._before = -1, -1, 0
-        if sensor[2] != 2:
-            raise EventFileError(path, f"EVT3 has 2 polarities: sensor_size is {sensor}")
+        super().__init__(path, sensor)
+        self._time, self._row = -1, -1
 
     def start(self) -> bytes:
         """Header."""
@@ -75,15 +50,11 @@ class EVT3Encoder:
 
     def feed(self, events: np.ndarray) -> bytes:
         """Words of events."""
-        check_addresses(self._path, "EVT3", events, 2**11, 2**11)
-        self._before = check_gaps(self._path, "EVT3", events, self._before, _LONGEST_GAP, _LONGEST_GAP)
+        self.check_addresses(events, 2**11, 2**11)
+        self.check_gaps(events, _LONGEST_GAP, _LONGEST_GAP)
         parts, done = [], 0
         out = np.empty(10 * len(events) + _ROOM, np.uint8)
         while done < len(events):
             size, self._time, self._row, done = encode.encode_evt3(events, self._time, self._row, out, done)
             parts.append(out[:size].tobytes())
         return b"".join(parts)
-
-    def finish(self) -> bytes:
-        """Nothing."""
-        return b""

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,7 +26,7 @@ import numpy as np
 
 from eventsnn.errors import EventFileError
 from eventsnn.events.fields import parse_unit
-from eventsnn.events.formats.base import Anomalies, Match, Options
+from eventsnn.events.formats.base import FileFormat, Match, Options
 from eventsnn.events.formats.columns import Columns, to_whole
 from eventsnn.events.formats.hdf5 import (
     call_h5py,
@@ -41,7 +40,7 @@ from eventsnn.events.formats.hdf5 import (
 from eventsnn.events.formats.hdf5_layouts import EventGroup, find_events
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
 from eventsnn.events.formats.units import HINT, tell_unit
-from eventsnn.events.formats.validator import EventValidator
+from eventsnn.events.formats.validator import EventValidator, Validated
 from eventsnn.events.polarity import word_value
 from eventsnn.events.stream import SensorSize
 
@@ -51,34 +50,15 @@ _OFFSETS = ("t_offset", "time_offset", "timestamp_offset")
 _SIZES = ("sensor_size", "sensor_resolution", "resolution", "calib/resolution", "geometry", "image_size")
 _DSEC_SIZE = (640, 480)
 _LONGEST_WORD = 16
-_OTHERS = ("spikes/units", "eventsnn/words")
+_DSEC_MARK, _PROPHESEE_MARK = "events/x", "CD/events"
+_OTHERS = (_DSEC_MARK, _PROPHESEE_MARK, "spikes/units", "eventsnn/words")
 
 
-@dataclass(frozen=True)
-class HDF5Format:
-    """Reader of HDF5 files of events; `mark` is a data set that identifies the files of one source."""
-
-    name: str
-    mark: str | None
-    suffixes: tuple[str, ...] = (".h5", ".hdf5")
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the magic number, and which data sets the file holds."""
-        if self.mark is not None:
-            return holds(head, path, self.mark)
-        if not is_hdf5(head) or any(holds(head, path, mark) for mark in (*_MARKS, *_OTHERS)):
-            return Match.NO
-        return Match.NO if _is_our_own(path) else Match.NAME
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> HDF5Reader:
-        """Open a recording."""
-        return HDF5Reader(path, options)
-
-
-DSEC = HDF5Format("dsec", "events/x")
-PROPHESEE = HDF5Format("prophesee-h5", "CD/events")
-HDF5 = HDF5Format("hdf5", None, (".h5", ".hdf5", ".mat"))
-_MARKS = tuple(known.mark for known in (DSEC, PROPHESEE) if known.mark)
+def _recognise_any(head: bytes, path: str) -> Match:
+    """By the magic number, and that the file is of no other format and no network, trace or state of ours."""
+    if not is_hdf5(head) or any(holds(head, path, mark) for mark in _OTHERS) or _is_our_own(path):
+        return Match.NO
+    return Match.NAME
 
 
 def _is_our_own(path: str) -> bool:
@@ -92,7 +72,7 @@ def _is_our_own(path: str) -> bool:
         return False
 
 
-class HDF5Reader:
+class HDF5Reader(Validated):
     """See `eventsnn.events.formats.base.Reader`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
@@ -108,7 +88,7 @@ class HDF5Reader:
             self.close()
             raise
         self.polarities = 2 if "p" in self._events.columns else 1
-        self._gate = EventValidator(path, options, sensor)
+        self._validator = EventValidator(path, options, sensor)
 
     def _choose(self, stream: str | int | None) -> EventGroup:
         groups = find_events(self._path, self._file, self._given)
@@ -194,29 +174,12 @@ class HDF5Reader:
                 return int(to_whole(self._path, "t_offset", flat, self._unit)[0])
         return 0
 
-    @property
-    def sensor(self) -> SensorSize | None:
-        """Width, height, polarities; None if neither the file nor the caller states them."""
-        return self._gate.sensor
-
-    @property
-    def anomalies(self) -> Anomalies:
-        """Irregularities so far."""
-        return self._gate.anomalies
-
     def __iter__(self) -> Iterator[np.ndarray]:
         n, step = self._events.count, self._rows_at_a_time()
         for start in range(0, n, step):
             stop = min(start + step, n)
             rows = call_h5py(self._path, partial(self._read, start, stop))
-            t = to_whole(self._path, "t", rows["t"], self._unit)
-            if self._offset:
-                t = to_whole(self._path, "t", t + self._offset)
-            x, y = (
-                to_whole(self._path, name, rows[name]) if name in rows else np.zeros(len(t), np.int64)
-                for name in "xy"
-            )
-            yield self._gate.admit(t, x, y, rows.get("p", np.zeros(len(t), np.uint8)))
+            yield self._validator.admit_columns(rows, self._unit, self._offset)
 
     def _rows_at_a_time(self) -> int:
         """Whole chunks unless they are too large: HDF5 unpacks a chunk again for every part that is read."""
@@ -235,6 +198,11 @@ class HDF5Reader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+DSEC = FileFormat("dsec", (".h5", ".hdf5"), partial(holds, name=_DSEC_MARK), HDF5Reader)
+PROPHESEE = FileFormat("prophesee-h5", (".h5", ".hdf5"), partial(holds, name=_PROPHESEE_MARK), HDF5Reader)
+HDF5 = FileFormat("hdf5", (".h5", ".hdf5", ".mat"), _recognise_any, HDF5Reader)
 
 
 def _decode_enum(column: Any, values: np.ndarray) -> np.ndarray:

@@ -19,13 +19,12 @@ import numpy as np
 
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.fields import find_fields
-from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
-from eventsnn.events.formats.columns import HOW, Columns, to_whole
+from eventsnn.events.formats.base import FileFormat, Match, Options, read_bytes
+from eventsnn.events.formats.columns import HOW, Columns
 from eventsnn.events.formats.matlab import MatlabError, Matrix, find_matrices
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
 from eventsnn.events.formats.units import tell_unit
-from eventsnn.events.formats.validator import EventValidator
-from eventsnn.events.stream import SensorSize
+from eventsnn.events.formats.validator import EventValidator, Validated
 
 MAGIC = b"MATLAB 5.0"
 
@@ -40,22 +39,11 @@ def holds_matrix(head: bytes, path: str, name: str) -> bool:
         return True
 
 
-@dataclass(frozen=True)
-class MatlabFormat:
-    """Reader of MATLAB files of events."""
-
-    name: str = "matlab"
-    suffixes: tuple[str, ...] = (".mat",)
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """Decide by MATLAB's magic text; files of ST-MNIST are left to their own format."""
-        if not head.startswith(MAGIC) or holds_matrix(head, path, "spiketrain"):
-            return Match.NO
-        return Match.CONTENT
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> MatlabReader:
-        """Open a recording."""
-        return MatlabReader(path, options)
+def _recognise(head: bytes, path: str) -> Match:
+    """Decide by MATLAB's magic text; files of ST-MNIST are left to their own format."""
+    if not head.startswith(MAGIC) or holds_matrix(head, path, "spiketrain"):
+        return Match.NO
+    return Match.CONTENT
 
 
 @dataclass(frozen=True)
@@ -67,7 +55,7 @@ class _Events:
     unit: str | None
 
 
-class MatlabReader:
+class MatlabReader(Validated):
     """See `eventsnn.events.formats.base.Reader`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
@@ -88,26 +76,10 @@ class MatlabReader:
         if self._unit is None:
             self._unit = tell_unit(path, events.name or "ts", self._columns["t"])
         self.polarities = 2 if "p" in self._columns else 1
-        self._gate = EventValidator(path, options, None)
-
-    @property
-    def sensor(self) -> SensorSize | None:
-        """Width, height, polarities, if the caller states them."""
-        return self._gate.sensor
-
-    @property
-    def anomalies(self) -> Anomalies:
-        """Irregularities so far."""
-        return self._gate.anomalies
+        self._validator = EventValidator(path, options, None)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        nothing = np.zeros(len(self._columns["t"]), np.uint8)
-        t = to_whole(self._path, "t", self._columns["t"], self._unit)
-        x, y = (to_whole(self._path, name, self._columns.get(name, nothing)) for name in "xy")
-        yield self._gate.admit(t, x, y, self._columns.get("p", nothing))
-
-    def close(self) -> None:
-        """Nothing is open."""
+        yield self._validator.admit_columns(self._columns, self._unit)
 
 
 def _find_events(
@@ -146,3 +118,6 @@ def _table(matrix: Matrix, columns: Columns) -> _Events | None:
     rows = matrix.read()
     rows = rows if matrix.shape[1] == columns.width else rows.T
     return _Events(matrix.name, {role: rows[:, k] for role, k in columns.place.items()}, columns.unit)
+
+
+MATLAB = FileFormat("matlab", (".mat",), _recognise, MatlabReader)

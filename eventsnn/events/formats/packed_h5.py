@@ -11,22 +11,20 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from eventsnn._util.atomic import GuardedFile, reason, scratch_folder
+from eventsnn._util.atomic import GuardedFile, scratch_file
 from eventsnn._util.hdf5 import LIBVER, check_self_contained, keep_metadata
 from eventsnn._util.interrupts import hold_interrupts
 from eventsnn.errors import EventFileError, EventStreamError
-from eventsnn.events.formats.base import Anomalies, Match, Options, unwritable
+from eventsnn.events.formats.base import FileFormat, Options, unwritable
 from eventsnn.events.formats.hdf5 import call_h5py, check_filters, check_stored, holds, open_hdf5
-from eventsnn.events.formats.validator import EventValidator
+from eventsnn.events.formats.validator import EventValidator, Validated
 from eventsnn.events.packed_events import from_packed_events, to_packed_events
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize, check_sensor_size
 
@@ -35,23 +33,7 @@ VERSION = 1
 _ROWS = 1 << 16
 
 
-@dataclass(frozen=True)
-class PackedHDF5Format:
-    """Reader of our packed HDF5."""
-
-    name: str = "packed-h5"
-    suffixes: tuple[str, ...] = (".h5", ".hdf5")
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the magic number, and whether the file holds our data set."""
-        return holds(head, path, WORDS)
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> PackedHDF5Reader:
-        """Open a recording."""
-        return PackedHDF5Reader(path, options)
-
-
-class PackedHDF5Reader:
+class PackedHDF5Reader(Validated):
     """See `eventsnn.events.formats.base.Reader`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
@@ -68,7 +50,7 @@ class PackedHDF5Reader:
         except BaseException:
             self.close()
             raise
-        self._gate = EventValidator(path, options, self._own)
+        self._validator = EventValidator(path, options, self._own)
 
     def _read_attributes(self) -> tuple[SensorSize, int]:
         """Sensor and time offset, after all checks of them and of the data set."""
@@ -94,23 +76,13 @@ class PackedHDF5Reader:
             raise EventFileError(self._path, f"attribute t_offset is {offset}; damaged")
         return sensor, offset
 
-    @property
-    def sensor(self) -> SensorSize | None:
-        """Width, height, polarities."""
-        return self._gate.sensor
-
-    @property
-    def anomalies(self) -> Anomalies:
-        """Irregularities so far."""
-        return self._gate.anomalies
-
     def __iter__(self) -> Iterator[np.ndarray]:
         for start in range(0, len(self._words), _ROWS):
             words = call_h5py(self._path, partial(self._words.__getitem__, slice(start, start + _ROWS)))
             events = from_packed_events(words, self._own)
             if len(events) and int(events["t"].max()) >= 2**62:
                 raise EventFileError(self._path, f"t = {events['t'].max()} is too large; damaged")
-            yield self._gate.admit(events["t"] + self._offset, events["x"], events["y"], events["p"])
+            yield self._validator.admit(events["t"] + self._offset, events["x"], events["y"], events["p"])
 
     def close(self) -> None:
         """Close the file."""
@@ -135,10 +107,7 @@ class PackedHDF5Encoder:
         import h5py
 
         failure = unwritable(self._path)
-        try:
-            self._temporary = tempfile.TemporaryFile(dir=scratch_folder(self._path))  # noqa: SIM115
-        except OSError as error:
-            raise failure(reason(error)) from error
+        self._temporary = scratch_file(self._path, failure)
         self._guarded = GuardedFile(os.dup(self._temporary.fileno()), failure, pretend=True, owns=True)
         self._buffered = io.BufferedRandom(self._guarded, 1 << 20)
         with hold_interrupts():
@@ -192,3 +161,6 @@ class PackedHDF5Encoder:
             self._words[self._written :] = words
         self._guarded.check()
         self._written += len(words)
+
+
+PACKED_HDF5 = FileFormat("packed-h5", (".h5", ".hdf5"), partial(holds, name=WORDS), PackedHDF5Reader)

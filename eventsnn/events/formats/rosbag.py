@@ -15,15 +15,14 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from eventsnn.errors import EventFileError, MissingExtraError
-from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
+from eventsnn.events.formats.base import FileFormat, Options, begins_with, read_bytes
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
-from eventsnn.events.formats.validator import EventValidator
+from eventsnn.events.formats.validator import EventValidator, Validated
 from eventsnn.events.stream import SensorSize, check_sensor_size
 
 _MAGIC = b"#ROSBAG V2.0"
@@ -31,23 +30,7 @@ _EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("s", "<u4"), ("ns", "<u4"), ("p"
 _TYPES = tuple(f"{package}/msg/EventArray" for package in ("dvs_msgs", "dv_ros_msgs", "prophesee_event_msgs"))
 
 
-@dataclass(frozen=True)
-class RosbagFormat:
-    """Reader of bags of ROS 1."""
-
-    name: str = "rosbag"
-    suffixes: tuple[str, ...] = (".bag",)
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the first line."""
-        return Match.CONTENT if head.startswith(_MAGIC) else Match.NO
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> RosbagReader:
-        """Open a recording; raises MissingExtraError without the library."""
-        return RosbagReader(path, options)
-
-
-class RosbagReader:
+class RosbagReader(Validated):
     """See `eventsnn.events.formats.base.Reader`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
@@ -70,7 +53,7 @@ class RosbagReader:
             self._messages = self._raw_messages()
             self._first = next(self._messages, None)
             sensor = None if self._first is None else self._first[0]
-            self._gate = EventValidator(path, options, sensor)
+            self._validator = EventValidator(path, options, sensor)
         except BaseException:
             self.close()
             raise
@@ -105,22 +88,12 @@ class RosbagReader:
                 return
             yield self._call(_parse_message, bytes(data))
 
-    @property
-    def sensor(self) -> SensorSize | None:
-        """Width, height, polarities."""
-        return self._gate.sensor
-
-    @property
-    def anomalies(self) -> Anomalies:
-        """Irregularities so far."""
-        return self._gate.anomalies
-
     def __iter__(self) -> Iterator[np.ndarray]:
         message = self._first
         while message is not None:
             events = message[1]
             t = events["s"].astype(np.int64) * 1_000_000 + events["ns"] // 1000
-            yield self._gate.admit(t, events["x"], events["y"], events["p"])
+            yield self._validator.admit(t, events["x"], events["y"], events["p"])
             message = next(self._messages, None)
 
     def close(self) -> None:
@@ -134,3 +107,6 @@ def _parse_message(data: bytes) -> tuple[SensorSize, np.ndarray]:
     height, width, n = struct.unpack_from("<III", data, 16 + name)
     events = np.frombuffer(data, _EVENT, n, 28 + name)
     return check_sensor_size((width, height, 2)), events
+
+
+ROSBAG = FileFormat("rosbag", (".bag",), begins_with(_MAGIC), RosbagReader)

@@ -11,45 +11,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from eventsnn.errors import EventFileError
-from eventsnn.events.formats.base import Anomalies, Match, Options
-from eventsnn.events.formats.columns import to_whole
+from eventsnn.events.formats.base import FileFormat, Options
 from eventsnn.events.formats.hdf5 import call_h5py, check_elements, check_filters, holds, open_hdf5
-from eventsnn.events.formats.validator import EventValidator
-from eventsnn.events.stream import SensorSize
+from eventsnn.events.formats.validator import EventValidator, Validated
 
 _SENSOR = (700, 1, 1)
 _COLUMNS = ("spikes/times", "spikes/units")
 
 
-@dataclass(frozen=True)
-class SHDFormat:
-    """Reader of SHD and SSC."""
-
-    name: str = "shd"
-    suffixes: tuple[str, ...] = (".h5", ".hdf5")
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By the magic number, and whether the file holds ``spikes/units``."""
-        return holds(head, path, _COLUMNS[1])
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> SHDReader:
-        """Open a recording."""
-        return SHDReader(path, options)
-
-
-class SHDReader:
+class SHDReader(Validated):
     """See `eventsnn.events.formats.base.Reader`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
         self._path = path
         self._file: Any = open_hdf5(path)
-        self._gate = EventValidator(path, options, _SENSOR)
+        self._validator = EventValidator(path, options, _SENSOR)
         try:
             self._sample = call_h5py(path, lambda: self._find_sample(options.sample))
         except BaseException:
@@ -80,24 +62,16 @@ class SHDReader:
                 check_elements(self._path, column, sample, sample + 1, size // kind.itemsize)
         return sample
 
-    @property
-    def sensor(self) -> SensorSize | None:
-        """Width, height, polarities."""
-        return self._gate.sensor
-
-    @property
-    def anomalies(self) -> Anomalies:
-        """Irregularities so far."""
-        return self._gate.anomalies
-
     def __iter__(self) -> Iterator[np.ndarray]:
         t, x = call_h5py(self._path, lambda: [self._file[name][self._sample] for name in _COLUMNS])
         if np.shape(t) != np.shape(x) or np.ndim(t) != 1:
             raise EventFileError(self._path, f"sample {self._sample}: {np.size(t)} times, {np.size(x)} units")
-        nothing = np.zeros(len(t), np.int64)
-        times = to_whole(self._path, "t", np.asarray(t).astype(np.float64), "s")
-        yield self._gate.admit(times, to_whole(self._path, "x", np.asarray(x)), nothing, nothing)
+        columns = {"t": np.asarray(t).astype(np.float64), "x": np.asarray(x)}
+        yield self._validator.admit_columns(columns, "s")
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+SHD = FileFormat("shd", (".h5", ".hdf5"), partial(holds, name=_COLUMNS[1]), SHDReader)

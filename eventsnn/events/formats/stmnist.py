@@ -12,40 +12,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from eventsnn.errors import EventFileError
-from eventsnn.events.formats.base import Anomalies, Match, Options, read_bytes
+from eventsnn.events.formats.base import FileFormat, Match, Options, read_bytes
 from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.formats.matlab import MatlabError, read_matrix
 from eventsnn.events.formats.matlab_events import holds_matrix
-from eventsnn.events.formats.validator import EventValidator
-from eventsnn.events.stream import SensorSize
+from eventsnn.events.formats.validator import EventValidator, Validated
 
 _SENSOR = (10, 10, 2)
 _TAXELS = 100
 _NAME = "spiketrain"
 
 
-@dataclass(frozen=True)
-class STMNISTFormat:
-    """Reader of ST-MNIST."""
-
-    name: str = "st-mnist"
-    suffixes: tuple[str, ...] = (".mat",)
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """By MATLAB's magic text and the name of its matrix."""
-        return Match.CONTENT if holds_matrix(head, path, _NAME) else Match.NO
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> STMNISTReader:
-        """Open a recording."""
-        return STMNISTReader(path, options)
+def _recognise(head: bytes, path: str) -> Match:
+    """By MATLAB's magic text and the name of its matrix."""
+    return Match.CONTENT if holds_matrix(head, path, _NAME) else Match.NO
 
 
-class STMNISTReader:
+class STMNISTReader(Validated):
     """See `eventsnn.events.formats.base.Reader`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
@@ -59,17 +46,7 @@ class STMNISTReader:
                 path, f"needs an array 'spiketrain' of numbers, shape (101, n); it has {actual}"
             )
         self._path, self._table = path, table
-        self._gate = EventValidator(path, options, _SENSOR)
-
-    @property
-    def sensor(self) -> SensorSize | None:
-        """Width, height, polarities."""
-        return self._gate.sensor
-
-    @property
-    def anomalies(self) -> Anomalies:
-        """Irregularities so far."""
-        return self._gate.anomalies
+        self._validator = EventValidator(path, options, _SENSOR)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         t = to_whole(self._path, "t", self._table[_TAXELS], "s")
@@ -77,7 +54,7 @@ class STMNISTReader:
         column, taxel = np.nonzero(self._table[:_TAXELS].T)
         values = self._table[taxel, column]
         y, x = np.divmod(taxel, _SENSOR[0])
-        yield self._gate.admit(t[column], x, y, values > 0)
+        yield self._validator.admit(t[column], x, y, values > 0)
 
-    def close(self) -> None:
-        """Nothing is open."""
+
+STMNIST = FileFormat("st-mnist", (".mat",), _recognise, STMNISTReader)

@@ -14,7 +14,6 @@ import codecs
 import os
 import re
 import warnings
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 
@@ -22,11 +21,11 @@ import numpy as np
 
 from eventsnn.errors import EventFileError, EventFileWarning
 from eventsnn.events.fields import UNITS
-from eventsnn.events.formats.base import Anomalies, Match, Options, suffix_match
-from eventsnn.events.formats.columns import Columns, to_whole
-from eventsnn.events.formats.decoder import FileReader
+from eventsnn.events.formats.base import Match, Options, suffix_match
+from eventsnn.events.formats.columns import Columns
+from eventsnn.events.formats.decoder import RecordFormat
 from eventsnn.events.formats.table_head import LOOSE, Dialect, HeadReader
-from eventsnn.events.formats.validator import EventValidator
+from eventsnn.events.formats.validator import EventValidator, Validated
 from eventsnn.events.polarity import word_value
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
@@ -38,33 +37,19 @@ _LONGEST_LINE = 1 << 16
 _END_OF_LINE = -(2**62) - 2**40  # no number of a recording, exact as a float; words follow it
 _EXACT = 2.0**53
 _LARGEST = 2**63 - 1
+_SUFFIXES = (".csv", ".txt", ".tsv")
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
-@dataclass(frozen=True)
-class TextFormat:
-    """Reader of tables of text."""
-
-    name: str = "csv"
-    suffixes: tuple[str, ...] = (".csv", ".txt", ".tsv")
-
-    def sniff(self, head: bytes, path: str) -> Match:
-        """Decide by the suffix, and by whether the first bytes are text."""
-        if head[:2] not in _UTF16 and _CONTROL.search(head[:1024]):
-            return Match.NO
-        return suffix_match(path, self.suffixes)
-
-    def decoder(self, path: str | os.PathLike[str], options: Options) -> TextDecoder:
-        """A decoder to be fed with bytes."""
-        return TextDecoder(path, options)
-
-    def open(self, path: str | os.PathLike[str], options: Options) -> FileReader:
-        """Open a recording."""
-        return FileReader(self.decoder(path, options))
+def _recognise(head: bytes, path: str) -> Match:
+    """By the suffix, and that the first bytes are text."""
+    if head[:2] not in _UTF16 and _CONTROL.search(head[:1024]):
+        return Match.NO
+    return suffix_match(path, _SUFFIXES)
 
 
-class TextDecoder:
+class TextDecoder(Validated):
     """Lines, cut in any way, to events; see `eventsnn.events.formats.decoder.Decoder`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
@@ -74,7 +59,7 @@ class TextDecoder:
         self._head = HeadReader(path, self._given)
         self._columns: Columns | None = None
         self._dialect = Dialect()
-        self._gate = EventValidator(path, options, None)
+        self._validator = EventValidator(path, options, None)
         self._rest = b""
         self._offset = 0
         self._encoding: codecs.IncrementalDecoder | None = None
@@ -83,19 +68,9 @@ class TextDecoder:
         self.started = False
 
     @property
-    def sensor(self) -> SensorSize | None:
-        """Width, height, polarities; known once the first line is."""
-        return self._gate.sensor
-
-    @property
     def polarities(self) -> int:
         """Of a sensor that neither file nor caller states."""
         return self._columns.polarities if self._columns else 2
-
-    @property
-    def anomalies(self) -> Anomalies:
-        """Irregularities so far."""
-        return self._gate.anomalies
 
     def feed(self, data: bytes | memoryview) -> np.ndarray:
         """Events of the lines that are complete; raises EventFileError with the offset of a bad line."""
@@ -133,7 +108,7 @@ class TextDecoder:
                 raise
             if self._offset > offset and not self._ends_with_time():
                 raise  # a whole row, of an event that is wrong
-            self._gate.anomalies.cut_bytes = len(remaining)
+            self._validator.anomalies.cut_bytes = len(remaining)
             warnings.warn(
                 f"{os.fspath(self.path)}, byte {offset}: the last line is cut and left out",
                 EventFileWarning,
@@ -171,15 +146,8 @@ class TextDecoder:
         if values is None:
             values = self._parse_lines(lines, columns)
         self._offset += len(lines)
-        n = len(values["t"])
-        x, y = (
-            to_whole(self.path, name, values[name]) if name in values else np.zeros(n, np.int64)
-            for name in "xy"
-        )
-        p = values.get("p", np.zeros(n, np.uint8))
         # Times of many digits are whole microseconds already.
-        unit = None if "exact" in values else columns.unit
-        return self._gate.admit(to_whole(self.path, "t", values["t"], unit), x, y, p, unit="event")
+        return self._validator.admit_columns(values, None if "exact" in values else columns.unit)
 
     def _read_head(self, lines: bytes, last: bool) -> bytes:
         """Remove lines that are not rows of events from the beginning; the rest begins with the first
@@ -196,8 +164,8 @@ class TextDecoder:
             rows = [_text(row) for row in lines[at:].split(b"\n", 1001)[:1000]]
             head = self._head.finish(rows, self._offset)
             self._columns, self._dialect = head.columns, head.dialect
-            if head.size and self._gate.sensor is None and max(head.size) <= 2**15 and min(head.size):
-                self._gate.sensor = (*head.size, min(head.columns.polarities, 256))
+            if head.size and self._validator.sensor is None and max(head.size) <= 2**15 and min(head.size):
+                self._validator.sensor = (*head.size, min(head.columns.polarities, 256))
             self.started = True
         elif last:
             self._head.check_end(self._offset)
@@ -333,3 +301,6 @@ class TextEncoder:
     def finish(self) -> bytes:
         """Nothing."""
         return b""
+
+
+TEXT = RecordFormat("csv", _SUFFIXES, TextDecoder, _recognise)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Anomalies, Options
+from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.polarity import PolarityCode, PolarityError
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
@@ -23,6 +25,25 @@ UNSORTED = (
 
 _LARGEST = 2**15
 _NO_TIME = -(2**63)
+
+
+class Validated:
+    """What readers and decoders have in common whose events pass an `EventValidator`."""
+
+    _validator: EventValidator
+
+    @property
+    def sensor(self) -> SensorSize | None:
+        """Width, height, polarities; None if neither the file nor the caller states them."""
+        return self._validator.sensor
+
+    @property
+    def anomalies(self) -> Anomalies:
+        """Irregularities so far."""
+        return self._validator.anomalies
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class EventValidator:
@@ -89,6 +110,20 @@ class EventValidator:
         if n:
             self._before = max(self._before, int(events["t"].max()))
         return events
+
+    def admit_columns(
+        self, columns: Mapping[str, np.ndarray], unit: str | None, offset: int = 0
+    ) -> np.ndarray:
+        """Events of columns t, x and perhaps y, p, as `admit` has them.
+
+        Times are in `unit` (see `to_whole`), `offset` microseconds are added to them.
+        """
+        t = to_whole(self._path, "t", columns["t"], unit)
+        if offset:
+            t = to_whole(self._path, "t", t + offset)
+        nothing = np.zeros(len(t), np.uint8)
+        x, y = (to_whole(self._path, name, columns.get(name, nothing)) for name in "xy")
+        return self.admit(t, x, y, columns.get("p", nothing))
 
     def _polarities(self, p: npt.ArrayLike, unit: str) -> np.ndarray:
         if self._code is None:  # a table of text knows its sensor only when its first line is read

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from eventsnn._util.arguments import check_choice
+from eventsnn._util.arguments import check_choice, check_number
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
 from eventsnn.learn.optimisers.method import Method, Option
@@ -108,9 +109,7 @@ def _unknown(name: Any, known: Mapping[str, Option]) -> TrainingError:
 
 
 def _check_number(name: str, value: Any, option: Option) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value < option.below or (value == 0 and not option.may_be_zero):
-        sign = ">=" if option.may_be_zero else ">"
-        raise TrainingError(
-            f"optimiser: {name} must be a number {sign} 0 and < {option.below:g}, got {value!r}"
-        )
+    bound = {"least" if option.may_be_zero else "above": 0.0}
+    if option.below < math.inf:
+        bound["below"] = option.below
+    check_number(f"optimiser: {name}", value, TrainingError, **bound)

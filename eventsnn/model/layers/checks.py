@@ -6,6 +6,8 @@ import math
 import sys
 import unicodedata
 
+from eventsnn._util import arguments
+from eventsnn._util.arguments import check_whole
 from eventsnn._util.numbers import describe
 from eventsnn.errors import NetworkError
 
@@ -22,9 +24,7 @@ SHORTEST_MS = 1e-9
 
 def check_count(owner: str, field: str, value: object) -> None:
     """Raise NetworkError unless `value` is a whole number >= 1, and one that 32 bits hold."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise NetworkError(f"{owner}: {field} must be a whole number >= 1, got {describe(value)}")
-    if value > MOST_NEURONS:
+    if check_whole(f"{owner}: {field}", value, NetworkError, 1) > MOST_NEURONS:
         raise NetworkError(f"{owner}: {field} must be at most {MOST_NEURONS}, got {describe(value)}")
 
 
@@ -32,11 +32,8 @@ def check_number(
     owner: str, field: str, value: object, *, minimum: float = 0.0, maximum: float = sys.float_info.max
 ) -> None:
     """Raise NetworkError unless `value` is a finite number from `minimum` to `maximum`."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value == value
-    if not good or value < minimum or value in (math.inf, -math.inf):  # type: ignore[operator]
-        bound = f" >= {minimum:g}" if minimum > -math.inf else ""
-        raise NetworkError(f"{owner}: {field} must be a finite number{bound}, got {describe(value)}")
-    if abs(value) > maximum:  # type: ignore[arg-type]
+    least = minimum if minimum > -math.inf else None
+    if abs(arguments.check_number(f"{owner}: {field}", value, NetworkError, least=least)) > maximum:
         raise NetworkError(f"{owner}: {field} must be at most {maximum:g}, got {describe(value)}")
 
 
@@ -75,6 +72,4 @@ def check_name(owner: str, field: str, value: object) -> None:
 
 def check_probability(owner: str, value: object) -> None:
     """Raise NetworkError unless `value` can be the probability of a synapse."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and 0.0 < value <= 1.0
-    if not good:
-        raise NetworkError(f"{owner}: probability must be a number > 0 and <= 1, got {value!r}")
+    arguments.check_number(f"{owner}: probability", value, NetworkError, above=0.0, most=1.0)

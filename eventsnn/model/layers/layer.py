@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from eventsnn._util.arguments import check_flag
 from eventsnn._util.numbers import describe
 from eventsnn.errors import NetworkError
 from eventsnn.model.layers.checks import check_name, check_number, check_time
@@ -317,8 +318,7 @@ class WeightedLayer(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_initial(self.owner, self)
-        if not isinstance(self.bias, bool):
-            raise NetworkError(f"{self.owner}: bias must be true or false, got {describe(self.bias)}")
+        check_flag(f"{self.owner}: bias", self.bias, NetworkError)
 
     def draw(self, generator: np.random.Generator) -> Any:
         """Random weights of shape `weight_shape`, float32; see `draw_initial`."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from eventsnn._util.arguments import check_flag
 from eventsnn.errors import NetworkError
 from eventsnn.model.layers.checks import LARGEST_DRAWN, check_count, check_number, check_time
 from eventsnn.model.layers.connection import Projection
@@ -90,10 +91,7 @@ class Reservoir(Dense):
         check_time(self.owner, "recurrent_delay", self.recurrent_delay)
         if self.recurrent_delay == 0:
             raise NetworkError(f"{self.owner}: recurrent_delay must be above 0")
-        if not isinstance(self.self_synapses, bool):
-            raise NetworkError(
-                f"{self.owner}: self_synapses must be true or false, got {self.self_synapses!r}"
-            )
+        check_flag(f"{self.owner}: self_synapses", self.self_synapses, NetworkError)
 
     @property
     def recurrent_key(self) -> str:
