@@ -79,7 +79,9 @@ class Registry(Generic[T]):
 
     def find(self, name: Any) -> T | None:
         """The entry of a name, or None."""
-        entry = self._entries.get(name) if isinstance(name, str) else None
+        if not isinstance(name, str):
+            return None
+        entry = self._entries.get(name)
         if entry is None:
             point = next((point for point in self._points() if point.name == name), None)
             if point is None:

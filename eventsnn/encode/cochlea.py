@@ -111,11 +111,6 @@ class Cochlea:
         shrunk = self._scale_top * np.exp(-self.step / self.ear_q * np.arange(1, self.channels + 1))
         return (shrunk - _BREAK_HZ**2 / shrunk) / 2.0
 
-    @property
-    def frame_ms(self) -> float:
-        """Length of a frame of the output, ms."""
-        return 1000.0 * self.decimation / self.sample_rate
-
     def __call__(self, signal: npt.ArrayLike) -> Floats:
         """Return the cochleagram of a sound.
 

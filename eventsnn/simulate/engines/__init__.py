@@ -54,7 +54,8 @@ def candidates(network: Network, engine: str) -> list[Engine]:
     SimulationError
         An unknown engine.
     """
-    names = preferred(network.settings) if engine == "auto" else (engine,)
+    automatic = isinstance(engine, str) and engine == "auto"  # an array is compared value by value
+    names = preferred(network.settings) if automatic else (engine,)
     return [ENGINES.get(name) for name in names]
 
 
