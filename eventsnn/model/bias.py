@@ -127,7 +127,7 @@ def insert(
     Parameters
     ----------
     times, neurons, ptr
-        Arrivals of some samples, see `eventsnn.simulate.engines.sweep.Arrivals`.
+        Arrivals of some samples, see `eventsnn.simulate.engines.arrivals.Arrivals`.
     trains : list of float64 arrays
         When the bias neuron's spikes arrive in each sample, ms, ascending.
     number : int

@@ -8,7 +8,7 @@ from eventsnn._ext.optimiser import Update
 from eventsnn.model import Layer
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
 from eventsnn.simulate.engines.blocks import WIDTH
-from eventsnn.simulate.engines.sweep import LayerRun, expand
+from eventsnn.simulate.engines.layer_run import LayerRun, expand
 from eventsnn.train.downward import EVERY, Outcome
 from eventsnn.train.exact import ExactDownward, reverse
 

@@ -21,7 +21,7 @@ from eventsnn.learn.rule import LayerOptions
 from eventsnn.model import Layer
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share
 from eventsnn.simulate.engines.blocks import WIDTH, pad
-from eventsnn.simulate.engines.sweep import LayerRun, order_by_block
+from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
 from eventsnn.train.downward import EVERY, Outcome
 from eventsnn.train.exact import ExactDownward, reverse
 

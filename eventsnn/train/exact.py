@@ -16,8 +16,8 @@ from eventsnn.learn.optimisers import OptimiserState
 from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
 from eventsnn.simulate.engines.batch import BatchRun
+from eventsnn.simulate.engines.layer_run import LayerRun
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import LayerRun
 from eventsnn.train.downward import Downward
 
 # rows, n_rows, ends, when, last, n_times of ``list_rows``.

@@ -9,9 +9,9 @@ from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
 from eventsnn.model import Input, Network
 from eventsnn.simulate.engines import Settings, choose
+from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.clocked import ClockedNetwork
 from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
-from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.simulate.simulation import run_whole
 
 

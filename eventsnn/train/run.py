@@ -21,9 +21,9 @@ from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
+from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import StateOverflow
-from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.trace.record import decide_all
 from eventsnn.train.backward import ExactLearner
 from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled

@@ -18,8 +18,8 @@ from eventsnn.reference import spsp as twin
 from eventsnn.reference.lif import psp
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
 from eventsnn.simulate.engines.blocks import unpack
+from eventsnn.simulate.engines.layer_run import order_by_block
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import order_by_block
 from eventsnn.train.backward import ExactLearner
 from eventsnn.train.exact import reverse
 from eventsnn.train.experiment import Experiment

@@ -11,7 +11,7 @@ from eventsnn.errors import NetworkError
 from eventsnn.model import LAYERS, Conv, Dense, Input, Network, Pool
 from eventsnn.model.layers.geometry import Geometry
 from eventsnn.simulate.engines.arrivals import Arrivals
-from eventsnn.simulate.engines.sweep import expand
+from eventsnn.simulate.engines.layer_run import expand
 from eventsnn.simulate.run import simulate
 
 

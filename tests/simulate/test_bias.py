@@ -11,8 +11,8 @@ from eventsnn.errors import NetworkError, SimulationError
 from eventsnn.model import Dense, Input, Network
 from eventsnn.model.bias import spike_times
 from eventsnn.model.layers import BIAS
+from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.learner import run_forward
 
 RNG = np.random.default_rng(6)

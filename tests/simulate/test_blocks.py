@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from eventsnn.model import LIF
-from eventsnn.simulate.engines import sweep
+from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.layer_run import run_layer
+from eventsnn.simulate.engines.packed import PackedNetwork
 from tests.oracle import neuron_run
 from tests.simulate.helpers import ENGINES, assert_exact, assert_same_bits, drive, one_layer
 
@@ -65,10 +67,10 @@ def test_excitation_in_the_refractory_period_counts_from_its_end(engine):
 
 def test_neurons_that_fire_together_are_in_order_in_every_sample():
     """The sweep engine takes several recordings at once, empty ones among them."""
-    packed = sweep.PackedNetwork(one_layer(LIF(1.0, 20.0, 5.0, 2.0), np.full((70, 2), 9.0)), np.float64)
+    packed = PackedNetwork(one_layer(LIF(1.0, 20.0, 5.0, 2.0), np.full((70, 2), 9.0)), np.float64)
     trains = [(np.array([1.0]), np.zeros(1, np.int32)), (np.empty(0), np.empty(0, np.int32))] * 2
     trains.append((np.array([2.0, 2.5]), np.array([1, 0], np.int32)))
-    (run,) = sweep.run_layer(packed, 0, sweep.Arrivals.join(trains), np.inf)
+    (run,) = run_layer(packed, 0, Arrivals.join(trains), np.inf)
     found = run.spikes
     assert len(found) == 5
     for number, train in enumerate(trains):

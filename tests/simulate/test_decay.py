@@ -12,7 +12,7 @@ from eventsnn.reference import lif as twin
 from eventsnn.reference.decay import END, decay
 from eventsnn.reference.lif import after_refractory, constants, near, next_crossing, respond
 from eventsnn.simulate.engines.arguments import constants_row
-from eventsnn.simulate.engines.sweep import Arrivals, LayerInput
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput
 from tests.simulate.helpers import NEURONS
 
 

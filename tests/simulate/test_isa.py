@@ -16,9 +16,8 @@ from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import Dense, Input, Network
 from eventsnn.simulate.engines import queue, sweep
-from eventsnn.simulate.engines.arrivals import call
+from eventsnn.simulate.engines.arrivals import Arrivals, call
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.backward import ExactLearner
 from eventsnn.train.learner import run_forward
 

@@ -17,9 +17,10 @@ from eventsnn.model import LIF, Dense, Input, Network
 from eventsnn.reference import spsp as micro
 from eventsnn.reference.hm2bp import gradients
 from eventsnn.simulate.engines import sweep
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
 from eventsnn.simulate.engines.blocks import WIDTH, block_count, unpack
+from eventsnn.simulate.engines.layer_run import order_by_block
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import Arrivals, LayerInput
 from eventsnn.train.backward import ExactLearner
 from eventsnn.train.exact import list_sources
 from eventsnn.train.learner import run_forward
@@ -263,7 +264,7 @@ def test_the_spsp_kernel_sums_over_spike_pairs(name):
     )
     packed = PackedNetwork(Network(Input(n_pre), layer), np.float64)
     found = spsp_matrix(packed, pre, post)
-    assert (list_sources(pre, n_pre, sweep.call)[-1] > 0).all(), "the example should hold few times"
+    assert (list_sources(pre, n_pre, call)[-1] > 0).all(), "the example should hold few times"
     np.testing.assert_array_equal(found, spsp_matrix(packed, pre, post, rows=False))
     expected = micro.spsp_direct(pre.times, pre.neurons, n_pre, post.times, post.neurons, n_post, lif)
     assert np.abs(expected).max() > 0.1
@@ -276,10 +277,10 @@ def spsp_matrix(packed, pre, post, rows=True):
     given = LayerInput.of(pre, packed.constants[0], np.float64)
     out = np.zeros((block_count(n_post), n_pre, WIDTH))
     ones, none = np.ones((1, len(out) * WIDTH)), np.zeros((1, len(out) * WIDTH))
-    run = sweep.order_by_block(given, post, packed.network.output)
+    run = order_by_block(given, post, packed.network.output)
     lif, constants, weights = packed.network.output.lif, packed.constants[0], packed.blocks["output"]
-    layer = Activity(lif, n_post, constants, weights, given, *run.by_block, sweep.call)
-    lists = list_sources(pre, n_pre, sweep.call)
+    layer = Activity(lif, n_post, constants, weights, given, *run.by_block, call)
+    lists = list_sources(pre, n_pre, call)
     if not rows:
         lists[-1][:] = 0
     charges, counter, nothing = count_charges(layer, ones), WorkCounter(len(out)), none[:0]
@@ -294,7 +295,7 @@ def test_the_rows_of_a_batch():
     rng = np.random.default_rng(3)
     alone = np.sort(rng.uniform(0.0, 9.0, 40)), rng.integers(0, 9, 40).astype(np.int32)
     arrivals = Arrivals.join([sorted_train(rng, 300, 9), alone, (np.empty(0), np.empty(0, np.int32))])
-    rows, n_rows, ends, when, last, n_times = list_sources(arrivals, 9, sweep.call)
+    rows, n_rows, ends, when, last, n_times = list_sources(arrivals, 9, call)
     for s in range(3):
         times, neurons = arrivals.sample(s)
         first = arrivals.ptr[s]

@@ -16,10 +16,9 @@ from eventsnn.model import LIF, Conv, Dense, Input, Network, Pool
 from eventsnn.reference.hm2bp import gradients
 from eventsnn.reference.spsp_clocked import forced_steps, spsp_steps
 from eventsnn.simulate.engines import clocked
-from eventsnn.simulate.engines.arrivals import call
+from eventsnn.simulate.engines.arrivals import Arrivals, call
 from eventsnn.simulate.engines.blocks import unpack
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.clocked import ClockedLearner, check_clocked
 from eventsnn.train.run import weight_decay
 from tests.real_data import real_data

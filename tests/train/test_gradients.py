@@ -14,9 +14,9 @@ from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import Conv, Dense, Input, Network, Pool, bias
 from eventsnn.reference import hm2bp as twin
 from eventsnn.simulate.engines import sweep
+from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.blocks import unpack
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import Arrivals
 from eventsnn.train.backward import ExactLearner
 from eventsnn.train.clocked import ClockedLearner
 from eventsnn.train.learner import check_trainable, run_forward

@@ -16,7 +16,7 @@ from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.model import Dense, Input, Network, Reservoir, RunSettings
 from eventsnn.reference.hm2bp import gradients
 from eventsnn.reference.spsp_clocked import forced_steps, spsp_steps
-from eventsnn.simulate.engines.sweep import Arrivals
+from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.train.batches import BatchLoader
 from eventsnn.train.clocked import ClockedLearner
 from eventsnn.train.frozen_prefix import split_frozen_prefix

@@ -14,8 +14,8 @@ import numpy as np
 from eventsnn._util.threads import Pool
 from eventsnn.simulate.engines.arguments import endless
 from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.layer_run import LayerRun, run_layer
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.simulate.engines.sweep import LayerRun, run_layer
 
 
 @dataclass
