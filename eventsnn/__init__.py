@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from eventsnn.learn.optimisers import Optimiser
     from eventsnn.model import LIF, Connection, Conv, Dense, Input, Network, Pool, Reservoir, RunSettings
     from eventsnn.simulate import Simulation
+    from eventsnn.simulate.differences import Difference
+    from eventsnn.simulate.flip import Flip, find_flip
     from eventsnn.simulate.run import simulate
+    from eventsnn.simulate.what_if import WhatIf, what_if
     from eventsnn.trace.explain import Explanation, explain
     from eventsnn.trace.reader import Trace
     from eventsnn.trace.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
@@ -73,7 +76,12 @@ __getattr__ = on_demand(
         "Sensitivity": "eventsnn.trace",
         "sensitivity": "eventsnn.trace",
         "Simulation": "eventsnn.simulate",
+        "Difference": "eventsnn.simulate.differences",
+        "Flip": "eventsnn.simulate.flip",
+        "find_flip": "eventsnn.simulate.flip",
         "simulate": "eventsnn.simulate.run",
+        "WhatIf": "eventsnn.simulate.what_if",
+        "what_if": "eventsnn.simulate.what_if",
         "Evaluation": "eventsnn.train.evaluate",
         "evaluate": "eventsnn.train.evaluate",
         "Experiment": "eventsnn.train.experiment",
@@ -98,6 +106,7 @@ __all__ = [
     "Connection",
     "Conv",
     "Dense",
+    "Difference",
     "Evaluation",
     "EventFileError",
     "EventFileWarning",
@@ -108,6 +117,7 @@ __all__ = [
     "Experiment",
     "Explanation",
     "FetchError",
+    "Flip",
     "Input",
     "LayerSpikes",
     "MissingExtraError",
@@ -129,16 +139,19 @@ __all__ = [
     "TraceError",
     "TrainResult",
     "TrainingError",
+    "WhatIf",
     "__version__",
     "data",
     "evaluate",
     "explain",
+    "find_flip",
     "k_fold",
     "open_events",
     "read",
     "sensitivity",
     "simulate",
     "train",
+    "what_if",
     "write",
 ]
 

@@ -32,6 +32,7 @@ COMMANDS = (
     "evaluate",
     "inspect",
     "explain",
+    "whatif",
     "fetch",
     "synth",
     "encode",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,7 +180,7 @@ def explain(
     target = network.index(layer)
     row = int(np.flatnonzero(record[layer].neurons == neuron)[spike])
     direct, direct_resting = attribution.contributions(target, row)
-    credit, reached, resting, bias = attribution.to_input(target, row)
+    credit, reached, resting, bias = attribution.to_input({(target, row): 1.0})
     causes = _direct_causes(direct, record, network)
     return Explanation(
         layer=layer,
@@ -199,6 +200,32 @@ def explain(
         sensor_size=network.input.sensor_size,
         origin_us=record.origin_us,
     )
+
+
+def event_contributions(
+    network: Network, record: SpikeRecord, seeds: Mapping[tuple[int, int], float]
+) -> np.ndarray:
+    """Contributions of all input events to some spikes, times a factor for each, added up.
+
+    Parameters
+    ----------
+    network : Network
+    record : SpikeRecord
+        A run of it in exact time.
+    seeds : mapping of (layer, row) to float
+        Factor of each spike; `row` counts the spikes of the layer in the record's order.
+
+    Returns
+    -------
+    float64 array (input events,)
+
+    Raises
+    ------
+    TraceError
+        See `explain`.
+    """
+    check_exact_time(record.engine, "an explanation")
+    return _Attribution(network, record).to_input(seeds)[0]
 
 
 class _Attribution:
@@ -246,9 +273,9 @@ class _Attribution:
                 "(a damaged file, or one that was changed)"
             )
 
-    def to_input(self, layer: int, row: int) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """Contribution of every input event to spike `row` of a layer, which events could have one, and those
-        of resting potentials and of biases.
+    def to_input(self, seeds: Mapping[tuple[int, int], float]) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Contribution of every input event to spikes (layer, row), times the factor of each spike; which
+        events could have one; those of resting potentials and of biases.
 
         Spikes are visited in reverse order of time. Whatever a spike causes arrives later, so when it is
         its turn all the credit it can get has come in, and it is expanded once. (Of two simultaneous spikes
@@ -258,10 +285,11 @@ class _Attribution:
         trains = (*self.layers, self.record.bias, self.record.input)
         credit = [np.zeros(len(spikes)) for spikes in trains]
         reached = [np.zeros(len(spikes), dtype=bool) for spikes in trains]
-        start = self.contributions(layer, row)
-        credit[layer][row] = _total(start)
         resting = 0.0
-        reached[layer][row] = True
+        begun = {seed: self.contributions(*seed) for seed in seeds}
+        for seed, shares in begun.items():
+            credit[seed[0]][seed[1]] = seeds[seed] * _total(shares)
+            reached[seed[0]][seed[1]] = True
         numbers = np.repeat(np.arange(len(self.layers)), [len(spikes) for spikes in self.layers])
         rows = np.concatenate([np.arange(len(spikes)) for spikes in self.layers])
         times = np.concatenate([spikes.times for spikes in self.layers])
@@ -269,7 +297,7 @@ class _Attribution:
         for number, k in zip(numbers[order].tolist(), rows[order].tolist(), strict=True):
             if not reached[number][k]:
                 continue
-            shares = start if (number, k) == (layer, row) else self.contributions(number, k)
+            shares = begun.get((number, k)) or self.contributions(number, k)
             # What a spike is made of adds up to its threshold, up to rounding; dividing by the sum itself
             # keeps the total exact also for a float32 run.
             scale = credit[number][k] / _total(shares)

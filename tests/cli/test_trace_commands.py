@@ -1,4 +1,4 @@
-"""eventsnn inspect and explain"""
+"""eventsnn inspect, explain and whatif"""
 
 import math
 import sys
@@ -156,3 +156,65 @@ def test_inspect_without_matplotlib(cli: Cli, trace: Path, monkeypatch: pytest.M
     asked = cli("inspect", trace, "--out", trace.parent / "p")
     assert asked.code == 1
     assert "needs matplotlib" in asked.err
+
+
+def test_whatif(cli: Cli, trace: Path) -> None:
+    edits = ["--remove", "5,7-9", "--remove", 3, "--move", "20=1.5", "--silence", "hidden:0"]
+    result = cli("whatif", trace, "--sample", 1, *edits, "--weight", "output:1,2=0.25", "--json").json
+    expected = es.what_if(
+        trace,
+        remove=[3, 5, 7, 8, 9],
+        move={20: 1.5},
+        silence={"hidden": [0]},
+        weights={"output": {(1, 2): 0.25}},
+        sample=1,
+    )
+    assert result == expected.to_dict()
+    assert result["first"] is not None
+    text = cli("whatif", trace, "--sample", 1, "--remove", "0-40", "--top", 1).out
+    found = es.what_if(trace, remove=range(41), sample=1)
+    assert found.first is not None
+    layer, neuron, time = found.first
+    assert f"first spike that differs: neuron {neuron} of {layer!r} at {time:.4f} ms" in text
+
+
+def test_whatif_without_a_change(cli: Cli, trace: Path) -> None:
+    n = len(es.what_if(trace).before.input)
+    time = float(es.what_if(trace).before.input.times[n - 1])
+    text = cli("whatif", trace, "--move", f"{n - 1}={time!r}").out
+    assert text.startswith("the decision stays 0\n")
+    assert text.endswith("no spike changes\n")
+
+
+def test_whatif_flip(cli: Cli, trace: Path) -> None:
+    result = cli("whatif", trace, "--sample", 1, "--flip", "--json").json
+    expected = es.find_flip(trace, sample=1)
+    assert result["events"] == ([] if expected is None else expected.events.tolist())
+    text = cli("whatif", trace, "--sample", 1, "--flip", "--by", "sensitivity", "--top", 2).out
+    assert text.startswith(("without ", "no set of events was found"))
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        ([], 2, "Give an edit: --remove, --move, --silence or --weight; or --flip."),
+        (["--flip", "--remove", "1"], 2, "Give --flip alone, without edits."),
+        (["--remove", "1", "--by", "sensitivity"], 2, "--by is for --flip."),
+        (["--remove", "1,x"], 2, "'x' is no event; write numbers and ranges, such as 17,20-30"),
+        (["--remove", "9-3"], 2, "'9-3' is no event"),
+        (["--remove", "0-99999999999"], 1, "remove: no event 99999999999; the sample has the events 0.."),
+        (["--move", "5"], 2, "'5' does not end in '=' and a number"),
+        (["--move", "a=5"], 2, "--move: 'a' is no number of an event; write EVENT=MS, such as 17=20.5."),
+        (["--move", "5=-1"], 1, "move: the new time of event 5 must be a finite number of ms >= 0"),
+        (["--move", "5=nan"], 1, "move: the new time of event 5 must be a finite number of ms >= 0"),
+        (["--silence", "hidden"], 2, "--silence: 'hidden' is no neuron; write LAYER:NEURON"),
+        (["--silence", "hiden:1"], 1, "silence: no layer 'hiden'; there are hidden, output"),
+        (["--weight", "output:1=2"], 1, "no place (1,)"),
+        (["--weight", "output=2"], 2, "--weight: 'output' is no weight; write KEY:POST,PRE=VALUE"),
+        (["--remove", "1", "--sample", "9"], 1, "no sample 9; the trace holds the samples 0..1"),
+    ],
+)
+def test_whatif_says_what_there_is(cli: Cli, trace: Path, options: list[str], code: int, text: str) -> None:
+    outcome = cli("whatif", trace, *options)
+    assert outcome.code == code
+    assert text in outcome.err

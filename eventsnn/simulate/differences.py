@@ -1,0 +1,234 @@
+"""What two simulations differ in, spike by spike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from eventsnn.trace.record import LayerSpikes, SpikeRecord, describe_decision
+
+SAME_MS = 1e-9
+"""Spikes of a neuron this close to each other are the same: the accuracy of the engines."""
+
+CHANGE = np.dtype([("neuron", "i4"), ("before_ms", "f8"), ("after_ms", "f8")])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Difference:
+    """What changes in a simulation with edits.
+
+    Attributes
+    ----------
+    before, after : SpikeRecord
+        The simulation as it was, and with the edits.
+    from_ms : float
+        Time of the first edit, ms; 0 where weights change, infinite without an edit. No spike before it
+        changes.
+    simulated_from_ms : float
+        From when on it was simulated again, ms.
+    within_ms : float
+        How far a spike may move, ms; see `changes`.
+    """
+
+    before: SpikeRecord
+    after: SpikeRecord
+    from_ms: float = 0.0
+    simulated_from_ms: float = 0.0
+    within_ms: float = 5.0
+
+    @cached_property
+    def changes(self) -> dict[str, np.ndarray]:
+        """Spikes of every layer that changed, by time: structured array (neuron, before_ms, after_ms).
+
+        Spikes that are the same, to 1e-9 ms, are left out. Of the rest, a spike of before and one of after of
+        the same neuron are one spike that moved, if they are less than `within_ms` apart; others are lost
+        (NaN in `after_ms`) or new (NaN in `before_ms`). Pairs are chosen so that they do not cross and the
+        sum of `within_ms` minus their distances is largest. That is the metric of Victor & Purpura
+        (J. Neurophysiol. 76, 1996) with a cost of 2 / `within_ms` for a move by 1 ms.
+        """
+        since = min(self.from_ms, self.simulated_from_ms)
+        return {
+            name: _compare_layers(_since(spikes, since), _since(self.after[name], since), self.within_ms)
+            for name, spikes in self.before.layers.items()
+        }
+
+    @property
+    def flips(self) -> bool:
+        """Whether the decision is another one."""
+        return self.before.decision != self.after.decision
+
+    @property
+    def first(self) -> tuple[str, int, float] | None:
+        """Layer, neuron and time (ms) of the first spike that differs, before or after; None if none does."""
+        found = [
+            (float(_earlier(changes)[0]), name, int(changes["neuron"][0]))
+            for name, changes in self.changes.items()
+            if changes.size
+        ]
+        if not found:
+            return None
+        names = list(self.changes)
+        time, name, neuron = min(found, key=lambda row: (row[0], names.index(row[1])))
+        return name, neuron, time
+
+    def __repr__(self) -> str:
+        changed = ", ".join(f"{name} {len(changes)}" for name, changes in self.changes.items())
+        return (
+            f"<Difference: decision {self.before.decision} -> {self.after.decision}, "
+            f"changed spikes: {changed}>"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The difference as plain values that JSON can hold."""
+        first = self.first
+        return {
+            "from_ms": self.from_ms,
+            "simulated_from_ms": self.simulated_from_ms,
+            "before": _outcome(self.before),
+            "after": _outcome(self.after),
+            "flips": self.flips,
+            "first": None if first is None else dict(zip(("layer", "neuron", "t_ms"), first, strict=True)),
+            "layers": {
+                name: {
+                    **_count(changes),
+                    "changes": [
+                        {"neuron": neuron, "before_ms": _none(before), "after_ms": _none(after)}
+                        for neuron, before, after in changes.tolist()
+                    ],
+                }
+                for name, changes in self.changes.items()
+            },
+        }
+
+
+def _since(spikes: LayerSpikes, start: float) -> tuple[np.ndarray, np.ndarray]:
+    first = int(np.searchsorted(spikes.times, start))
+    return spikes.times[first:], spikes.neurons[first:]
+
+
+def _compare_layers(
+    before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray], within: float
+) -> np.ndarray:
+    """The changes of one layer."""
+    if np.array_equal(before[0], after[0]) and np.array_equal(before[1], after[1]):
+        return np.empty(0, CHANGE)
+    times, neurons = np.concatenate([before[0], after[0]]), np.concatenate([before[1], after[1]])
+    is_new = np.arange(len(times)) >= len(before[0])
+    order = np.lexsort((is_new, times, neurons))
+    times, neurons, is_new = times[order], neurons[order], is_new[order]
+    same = (neurons[1:] == neurons[:-1]) & (is_new[1:] != is_new[:-1]) & (times[1:] - times[:-1] <= SAME_MS)
+    same[1:] &= ~same[:-1]
+    left = ~(np.append(same, False) | np.insert(same, 0, False))
+    times, neurons, is_new = times[left], neurons[left], is_new[left]
+    starts = np.flatnonzero(np.diff(neurons, prepend=-1)).tolist()
+    rows: list[tuple[int, float, float]] = []
+    for start, end in zip(starts, [*starts[1:], len(times)], strict=True):
+        new = is_new[start:end]
+        own = times[start:end]
+        rows += [
+            (int(neurons[start]), *pair) for pair in match(own[~new].tolist(), own[new].tolist(), within)
+        ]
+    changes = np.array(rows, CHANGE)
+    return changes[np.lexsort((changes["neuron"], _earlier(changes)))]
+
+
+def match(before: list[float], after: list[float], within: float) -> list[tuple[float, float]]:
+    """Pairs of two spike trains, each in order; see `Difference.changes`. NaN: it has no partner."""
+    saved = [[0.0] * (len(after) + 1) for _ in range(len(before) + 1)]
+    for i, t in enumerate(before):
+        above, row = saved[i], saved[i + 1]
+        for j, s in enumerate(after):
+            gain = above[j] + max(0.0, within - abs(t - s))
+            row[j + 1] = max(above[j + 1], row[j], gain)
+    pairs: list[tuple[float, float]] = []
+    i, j = len(before), len(after)
+    while i or j:
+        if i and saved[i][j] == saved[i - 1][j]:
+            i -= 1
+            pairs.append((before[i], math.nan))
+        elif j and saved[i][j] == saved[i][j - 1]:
+            j -= 1
+            pairs.append((math.nan, after[j]))
+        else:
+            i, j = i - 1, j - 1
+            pairs.append((before[i], after[j]))
+    return pairs
+
+
+def _earlier(changes: np.ndarray) -> np.ndarray:
+    return np.asarray(np.fmin(changes["before_ms"], changes["after_ms"]))
+
+
+def _count(changes: np.ndarray) -> dict[str, Any]:
+    lost, new = np.isnan(changes["after_ms"]), np.isnan(changes["before_ms"])
+    moved = np.abs(changes["after_ms"] - changes["before_ms"])[~lost & ~new]
+    return {
+        "lost": int(lost.sum()),
+        "new": int(new.sum()),
+        "moved": len(moved),
+        "moved_median_ms": float(np.median(moved)) if moved.size else 0.0,
+        "moved_most_ms": float(moved.max(initial=0.0)),
+    }
+
+
+def _none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _outcome(run: SpikeRecord) -> dict[str, Any]:
+    return {
+        **describe_decision(run.decision, run.classes),
+        "counts": run.output.counts.tolist(),
+    }
+
+
+def format_difference(difference: Difference, *, top: int = 10) -> str:
+    """The difference as text for people.
+
+    Parameters
+    ----------
+    difference : Difference
+    top : int
+        How many changed spikes of a layer to list: the first ones.
+    """
+    d = difference
+    before, after = (_name_decision(run) for run in (d.before, d.after))
+    lines = [
+        f"the decision flips from {before} to {after}" if d.flips else f"the decision stays {before}",
+        f"spikes of each output neuron: before {d.before.output.counts.tolist()}",
+        f"                              after  {d.after.output.counts.tolist()}",
+    ]
+    first = d.first
+    if first is None:
+        return "\n".join([*lines, "no spike changes"])
+    lines.append(f"first spike that differs: neuron {first[1]} of {first[0]!r} at {first[2]:.4f} ms")
+    for name, changes in d.changes.items():
+        n = _count(changes)
+        lines += [
+            "",
+            f"{name}: {n['lost']} lost, {n['new']} new, {n['moved']} moved "
+            f"(median {n['moved_median_ms']:.3g} ms, at most {n['moved_most_ms']:.3g} ms)",
+        ]
+        lines += [_change_line(*row) for row in changes[:top].tolist()]
+        if len(changes) > top:
+            lines.append(f"  and {len(changes) - top} more")
+    return "\n".join(lines)
+
+
+def _change_line(neuron: int, before: float, after: float) -> str:
+    if math.isnan(after):
+        return f"  neuron {neuron:>6d}  lost   at {before:>10.4f} ms"
+    if math.isnan(before):
+        return f"  neuron {neuron:>6d}  new    at {after:>10.4f} ms"
+    return f"  neuron {neuron:>6d}  moved  from {before:>8.4f} ms by {after - before:+.6g} ms"
+
+
+def _name_decision(run: SpikeRecord) -> str:
+    if run.decision is None:
+        return "none"
+    name = run.decision_name
+    return str(run.decision) if name in (None, str(run.decision)) else f"{run.decision} ({name})"
