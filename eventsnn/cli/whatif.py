@@ -38,9 +38,9 @@ class Assignment(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, tuple):
             return value
-        left, _, right = str(value).rpartition("=")
+        left, equals, right = str(value).rpartition("=")
         try:
-            return left.strip(), float(right)
+            return left.strip(), float(right if equals else "")
         except ValueError:
             self.fail(f"{value!r} does not end in '=' and a number", param, ctx)
 
@@ -98,9 +98,10 @@ def whatif(
     top: int,
     as_json: bool,
 ) -> None:
-    """Simulate a recording of a trace again with edits, exactly, and show what changes.
+    """Simulate again with edits and show what changes.
 
-    Every option may be given several times. Shown are the decision, the first spike that differs, and all
+    A recording of a trace is simulated again, exactly, without some events, with events at other times,
+    without a neuron or with other weights. Every edit may be given several times. Shown are the decision, the first spike that differs, and all
     spikes that are lost, new, or at another time.
 
     \b

@@ -64,6 +64,10 @@ def make_edits(
     if silence is not None:
         edited = _silenced(edited, silence)
     times, indices = in_order(times[left], given.neurons[left])
+    if network.input.has_bias and touched.size:  # the bias neuron fires until the last event
+        ends = [float(train.max(initial=0.0)) for train in (given.times, times)]
+        if ends[0] != ends[1]:
+            first = min(first, *ends)
     return Edits(times, indices, first if edited is network else 0.0, edited)
 
 

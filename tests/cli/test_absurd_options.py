@@ -21,6 +21,7 @@ ARGUMENTS = {
     "info": ["r.csv"],
     "convert": ["r.csv", "out.npz"],
     "explain": ["t.h5"],
+    "whatif": ["t.h5"],
     "inspect": ["t.h5", "--out", "pictures"],
     "train": ["no folder"],
     "evaluate": ["m.h5", "no folder"],

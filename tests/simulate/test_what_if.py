@@ -171,6 +171,20 @@ def test_other_weights() -> None:
     assert_bits(whole.after, found.after)
 
 
+def test_biases_end_with_the_last_event() -> None:
+    """Without the last event the bias neuron falls silent earlier: before the time of that event."""
+    network, record = run_of("biases", 0)
+    times = record.input.times
+    last = np.arange(len(times)) == len(times) - 1
+    late = np.where(last, 54.0, times)
+    record = es.simulate(network, (late, record.input.neurons), t_stop=55.0)
+    found = es.what_if(record, remove=last, network=network)
+    assert len(found.after.bias) < len(record.bias)
+    assert found.from_ms == times[-2]
+    assert_bits(found.after, fresh(network, record, late[~last], record.input.neurons[~last]))
+    assert found.first is not None
+
+
 def test_on_the_clock() -> None:
     network = Network(Input(40), Dense(6, threshold=1.0), Dense(3, threshold=1.0), seed=2)
     network = network.with_weights({key: w + 0.5 for key, w in network.weights.items()})
