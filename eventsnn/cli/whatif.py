@@ -101,8 +101,8 @@ def whatif(
     """Simulate again with edits and show what changes.
 
     A recording of a trace is simulated again, exactly, without some events, with events at other times,
-    without a neuron or with other weights. Every edit may be given several times. Shown are the decision, the first spike that differs, and all
-    spikes that are lost, new, or at another time.
+    without a neuron or with other weights. Every edit may be given several times. Shown are the decision, the
+    first spike that differs, and all spikes that are lost, new, or at another time.
 
     \b
     Example:

@@ -119,6 +119,7 @@ class _Prefix:
     def __init__(self, network: Network, record: SpikeRecord, settings: Settings, stop: float) -> None:
         self._network, self._record, self._settings, self._stop = network, record, settings, stop
         self._engine = ENGINES.get(record.engine)
+        self._front = self._engine.start(network, settings)  # at the last of the states
         self._states: list[_State] = []
         times = record.input.times
         marks = times[np.arange(1, STATES + 1) * len(times) // (STATES + 1)]
@@ -126,10 +127,10 @@ class _Prefix:
 
     @classmethod
     def begin(cls, network: Network, record: SpikeRecord, t_stop: float | None) -> _Prefix | None:
-        """None where the engine does not take its input in parts, or biases end with the last event."""
+        """None where what happens depends on when the input ends: on a clock, with biases."""
         settings = Settings(record.dtype, record.step_ms, in_parts=True)
         engine = ENGINES.get(record.engine)
-        if not engine.in_parts or network.input.has_bias or engine.refusal(network, settings) is not None:
+        if not engine.exact or network.input.has_bias or engine.refusal(network, settings) is not None:
             return None
         return cls(network, record, settings, math.inf if t_stop is None else t_stop)
 
@@ -154,7 +155,7 @@ class _Prefix:
     def _resume(self, state: _State) -> Run:
         run = self._engine.start(self._network, self._settings)
         if state.arrays:
-            run.restore(StateReader({name: part.copy() for name, part in state.arrays.items()}), state.time)
+            run.restore(StateReader(_copied(state.arrays)), state.time)
         return run
 
     def _state_before(self, time: float) -> _State:
@@ -170,11 +171,16 @@ class _Prefix:
 
     def _advance(self, state: _State, mark: float) -> _State:
         """The state at a later time of the undisturbed run."""
-        given, run = self._record.input, self._resume(state)
+        given, run = self._record.input, self._front
         between = slice(*np.searchsorted(given.times, [state.time, mark]))
         trains = run.advance((given.times[between], given.neurons[between]), mark, self._stop)
         fired = [n + len(times) for n, (times, _) in zip(state.fired, trains, strict=True)]
-        return _State(mark, run.save(), fired)
+        return _State(mark, _copied(run.save()), fired)
+
+
+def _copied(arrays: State) -> State:
+    """Arrays that no run changes."""
+    return {name: array.copy() for name, array in arrays.items()}
 
 
 class _State(NamedTuple):
@@ -208,8 +214,8 @@ def what_if(
 
     Edits of events are simulated from a state before the first of them. These states come from the
     undisturbed run, which is kept for the next call with the same trace; `WhatIf` keeps it as long as you
-    like. Edits of neurons and weights are simulated whole, as are networks that engines do not take in parts
-    (sparse weights, biases) and the clock. The spikes are always those of a fresh run, to the last bit.
+    like. Edits of neurons and weights are simulated whole, as are networks with biases and the clock. The
+    spikes are always those of a fresh run, to the last bit.
 
     Parameters
     ----------
