@@ -93,11 +93,17 @@ class WhatIf:
         if self._prefix is not None and edits.network is self.network:
             return self._prefix.go_on(edits)
         engine = ENGINES.get(self.record.engine)
-        wanted = Settings(self.record.dtype, self.record.step_ms)
-        if engine.refusal(edits.network, wanted) is not None:  # of weights written out, say
+        # 'sweep', say, does not take weights that were written out to silence a neuron.
+        if engine.exact and engine.refusal(edits.network, Settings(self.record.dtype)) is not None:
             engine = ENGINES.get("queue")
-        settings = engine.settle(edits.network, wanted)
-        run = engine.run_whole(edits.network, edits.times, edits.indices, settings, self._t_stop)
+        run = engine.run(
+            edits.network,
+            edits.times,
+            edits.indices,
+            dtype=self.record.dtype,
+            step_ms=self.record.step_ms,
+            t_stop=self._t_stop,
+        )
         return replace(run, origin_us=self.record.origin_us), 0.0
 
 
