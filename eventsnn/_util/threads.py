@@ -100,7 +100,7 @@ class Pool:
         for other in others:
             other.result()
 
-    def ahead(self, function: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
+    def prefetch(self, function: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
         """The same lazily and in order, one item read ahead in the background while the caller works."""
         waiting: Future[R] | None = None
         for item in items:

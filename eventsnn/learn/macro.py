@@ -54,8 +54,8 @@ def lateral_factor(
     q = ratio_by_pre(e_lateral, counts, counts).T * h[None, :]
     loop = q * q.T
     np.fill_diagonal(loop, 0.0)
-    rest = 1.0 - strength**2 * loop.sum(axis=1)
-    return np.where(rest > 0.0, 1.0 / np.where(rest > 0.0, rest, 1.0), 1.0)
+    denominator = 1.0 - strength**2 * loop.sum(axis=1)
+    return np.where(denominator > 0.0, 1.0 / np.where(denominator > 0.0, denominator, 1.0), 1.0)
 
 
 def penalty_factor(mean_square: Floats, rule: HM2BP) -> Floats:

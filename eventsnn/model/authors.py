@@ -76,16 +76,16 @@ def import_weights(path: str | os.PathLike[str], network: Network) -> Network:
 
 def _parts(network: Network) -> list[tuple[str, str, int]]:
     """(layer, what, count of numbers) in the file's order."""
-    found = []
+    blocks = []
     for layer in network.layers:
         name = str(layer.name)
         if layer.weight_shape is None:
             continue
-        found.append((name, "weights", int(np.prod(network.weight_shapes()[name]))))
+        blocks.append((name, "weights", int(np.prod(network.weight_shapes()[name]))))
         if layer.lateral_inhibition:
-            found.append((name, "lateral", layer.neurons**2))
-        found.append((name, "biases", layer.channels))
-    return found
+            blocks.append((name, "lateral", layer.neurons**2))
+        blocks.append((name, "biases", layer.channels))
+    return blocks
 
 
 def _read_numbers(path: Path) -> np.ndarray:
@@ -110,11 +110,11 @@ def _read_numbers(path: Path) -> np.ndarray:
 def _check_lateral(path: Path, network: Network, name: str, numbers: np.ndarray) -> None:
     size = network[name].neurons
     expected = -network[name].lateral_inhibition * (1.0 - np.eye(size))
-    found = numbers.reshape(size, size)
+    lateral = numbers.reshape(size, size)
     # The authors' program never reads the diagonal.
     off = ~np.eye(size, dtype=bool)
-    if not np.allclose(found[off], expected[off], rtol=1e-5, atol=1e-6):
+    if not np.allclose(lateral[off], expected[off], rtol=1e-5, atol=1e-6):
         raise NetworkError(
-            f"{path}: the lateral weights of {name!r} are {found[off].min():g} .. {found[off].max():g}, "
+            f"{path}: the lateral weights of {name!r} are {lateral[off].min():g} .. {lateral[off].max():g}, "
             f"and its lateral_inhibition stands for {-network[name].lateral_inhibition:g}"
         )

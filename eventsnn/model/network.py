@@ -167,20 +167,20 @@ class Network:
 
         Those of the biases are the last column of their layer's.
         """
-        found: dict[str, tuple[int, ...]] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for p in self.projections:
             target = self.layers[p.target]
             if p.key == target.name:
                 if target.weight_shape is not None:
-                    found[p.key] = target.weight_shape
+                    shapes[p.key] = target.weight_shape
             elif p.source != BIAS and not p.lateral:
-                found[p.key] = (target.neurons, self.source_size(p.source))
-        return found
+                shapes[p.key] = (target.neurons, self.source_size(p.source))
+        return shapes
 
     def weight_axes(self) -> dict[str, tuple[str, ...]]:
         """What the axes of the weights of every projection are: ("post", "pre") from neuron to neuron."""
-        own = {layer.name: layer.weight_axes for layer in self.layers}
-        return {key: own.get(key, PAIRS) for key in self.weight_shapes()}
+        axes = {layer.name: layer.weight_axes for layer in self.layers}
+        return {key: axes.get(key, PAIRS) for key in self.weight_shapes()}
 
     @property
     def is_spatial(self) -> bool:
@@ -366,22 +366,22 @@ class Network:
     # ------------------------------------------------------------------------------------------
 
     def _list_projections(self) -> tuple[Projection, ...]:
-        found = [
+        projections = [
             Projection(str(layer.name), n - 1, n, float(layer.delay)) for n, layer in enumerate(self.layers)
         ]
         for connection in self.connections:
             if connection.target == INPUT:
                 raise NetworkError(f"connection {connection.key!r}: the input cannot be a target")
-            if connection.key in {p.key for p in found}:
+            if connection.key in {p.key for p in projections}:
                 raise NetworkError(f"connection {connection.key!r}: the name is taken; give it another")
             try:
                 source, target = self.index(connection.source), self.index(connection.target)
             except NetworkError as error:
                 raise NetworkError(f"connection {connection.key!r}: {error}") from None
-            found.append(Projection(connection.key, source, target, float(connection.delay)))
+            projections.append(Projection(connection.key, source, target, float(connection.delay)))
         for n, layer in enumerate(self.layers):
-            found += layer.inner_projections(n)
-        return tuple(found)
+            projections += layer.inner_projections(n)
+        return tuple(projections)
 
 
 def _rebuild(

@@ -39,21 +39,21 @@ class LIF:
 
     def problems(self) -> list[str]:
         """Texts that describe faults of the parameters, each beginning with the field's name."""
-        found = []
+        texts = []
         for field in ("threshold", "tau_m", "tau_s"):
             value = getattr(self, field)
             if not (math.isfinite(value) and value > 0):
-                found.append(f"{field} must be a finite number > 0, got {value!r}")
+                texts.append(f"{field} must be a finite number > 0, got {value!r}")
         if not (math.isfinite(self.refractory) and self.refractory >= 0):
-            found.append(f"refractory must be a finite number >= 0 ms, got {self.refractory!r}")
+            texts.append(f"refractory must be a finite number >= 0 ms, got {self.refractory!r}")
         if not math.isfinite(self.resting):
-            found.append(f"resting must be a finite number, got {self.resting!r}")
-        elif not found and self.resting >= self.threshold:
-            found.append(
+            texts.append(f"resting must be a finite number, got {self.resting!r}")
+        elif not texts and self.resting >= self.threshold:
+            texts.append(
                 f"resting must be below the threshold {self.threshold!r}, got {self.resting!r}: the neuron "
                 "would fire for ever without any input; give it a stronger input instead"
             )
-        return found
+        return texts
 
     @property
     def from_rest(self) -> LIF:

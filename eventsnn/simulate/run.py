@@ -95,17 +95,19 @@ def simulate(
         t_stop = check_t_stop(network, t_stop)
     layers = None if potential_layers is None else tuple(potential_layers)
     options = _check_record(network, record, potential_step, layers, candidates(network, engine)[-1])
-    given = to_input(network, events, origin_us)
+    input_spikes = to_input(network, events, origin_us)
     duration = network.settings.duration_ms
     if duration is not None and t_stop is None:
-        keep = given.times < duration
-        given = given._replace(times=given.times[keep], indices=given.indices[keep])
-    n = np.size(given.times) if t_stop is None else np.count_nonzero(given.times <= t_stop)
+        keep = input_spikes.times < duration
+        input_spikes = input_spikes._replace(
+            times=input_spikes.times[keep], indices=input_spikes.indices[keep]
+        )
+    n = np.size(input_spikes.times) if t_stop is None else np.count_nonzero(input_spikes.times <= t_stop)
     chosen, settings = choose(network, engine, Settings(dtype, step_ms, events=int(n)))
     if chosen.exact and network.is_recurrent and t_stop is None:
         t_stop = duration
     if trace is None:
-        run = run_whole(chosen, network, given, settings, t_stop)
+        run = run_whole(chosen, network, input_spikes, settings, t_stop)
         if options == ("spikes",):
             return run
         from eventsnn.trace.memory import with_recorded
@@ -126,7 +128,7 @@ def simulate(
         potential_layers=layers,
     ) as writer:
         try:
-            run = run_whole(chosen, network, given, settings, t_stop)
+            run = run_whole(chosen, network, input_spikes, settings, t_stop)
         except SimulationInterrupted as stopped:
             writer.append(stopped.record)
             writer.close()

@@ -157,8 +157,8 @@ class Simulation:
             For events that do not fit the network or come too late; the simulation is as it was before.
         """
         self._check_open()
-        given = self._to_input(events)
-        times, inputs = self._check_input(given)
+        input_spikes = self._to_input(events)
+        times, inputs = self._check_input(input_spikes)
         horizon = max(self.t_complete, float(times[-1]) if len(times) else 0.0)
         if until is not None:
             until = check_time("until", until, SimulationError)
@@ -167,7 +167,7 @@ class Simulation:
         horizon = min(horizon, self._bias.limit(float(times[-1]) if len(times) else 0.0))
         self.events += len(times)
         # Who names a time before there are events counts from 0.
-        self.origin_us = 0 if given.origin_us is None and until else given.origin_us
+        self.origin_us = 0 if input_spikes.origin_us is None and until else input_spikes.origin_us
         times, inputs = in_order(*join([self._held, (times, inputs)]))
         ready = int(np.searchsorted(times, horizon))
         self._held = times[ready:].copy(), inputs[ready:].copy()
@@ -193,10 +193,10 @@ class Simulation:
             check_t_stop(self.network, self.t_stop)
         train = self._held
         if events is not None:
-            given = self._to_input(events)
-            fresh = self._check_input(given)
+            input_spikes = self._to_input(events)
+            fresh = self._check_input(input_spikes)
             self._bias.limit(float(fresh[0][-1]) if len(fresh[0]) else 0.0)
-            self.origin_us = given.origin_us
+            self.origin_us = input_spikes.origin_us
             self.events += len(fresh[0])
             train = in_order(*join([train, fresh])) if len(train[0]) else fresh
         last = max(self._bias.last_event, self.t_complete)
@@ -349,9 +349,9 @@ class Simulation:
                 f"{error}: events before them have set the origin; feed events in order of time"
             ) from None
 
-    def _check_input(self, given: InputSpikes) -> Train:
+    def _check_input(self, input_spikes: InputSpikes) -> Train:
         """Input spikes in order; refused if they come too late."""
-        times, inputs = check_input(self.network, given.times, given.indices)
+        times, inputs = check_input(self.network, input_spikes.times, input_spikes.indices)
         if len(times) and times[0] < self.t_complete:
             raise SimulationError(
                 f"events: one at {times[0]:.6f} ms comes after {self.t_complete:.6f} ms were simulated; "
@@ -363,7 +363,7 @@ class Simulation:
         if self._ended is not None:
             raise SimulationError(f"the simulation cannot go on: {self._ended}; begin a new one")
 
-    def _advance(self, given: Train, horizon: float, limits: Limits, reason: ExitReason) -> SpikeRecord:
+    def _advance(self, spikes: Train, horizon: float, limits: Limits, reason: ExitReason) -> SpikeRecord:
         parts: list[list[Train]] = []
         # Until all is done there is no way back: Ctrl-C in between, say, leaves layers at different times.
         self._ended = "it was broken off in the middle of a part"
@@ -373,13 +373,13 @@ class Simulation:
             biases = self._stamp(bias.times[bias.times <= limits.events], before)
             biases = biases[biases <= limits.stop]
         try:
-            for part, border in self._cut(given, horizon):
+            for part, border in self._cut(spikes, horizon):
                 parts.append(self._run.advance(part, border, limits.stop, bias))
                 bias = Certain(bias.times[:0], bias.following)
         except BrokenOff as broken:
             reached = Limits(limits.events, limits.stop, broken.now)
             trains = [join(layer) for layer in zip(*parts, broken.trains, strict=True)]
-            record = self._record(trains, given, reached, ExitReason.INTERRUPTED, biases)
+            record = self._record(trains, spikes, reached, ExitReason.INTERRUPTED, biases)
             raise SimulationInterrupted(record) from None
         except OverflowError as error:
             raise endless(error) from None
@@ -388,15 +388,15 @@ class Simulation:
         trains = [self._collect(n, list(layer), horizon) for n, layer in enumerate(zip(*parts, strict=True))]
         for (_, neurons), counts in zip(trains, self.counts.values(), strict=True):
             counts += np.bincount(neurons, minlength=len(counts))
-        return self._record(trains, given, limits, reason, biases)
+        return self._record(trains, spikes, limits, reason, biases)
 
     def _record(
-        self, trains: list[Train], given: Train, limits: Limits, reason: ExitReason, biases: np.ndarray
+        self, trains: list[Train], spikes: Train, limits: Limits, reason: ExitReason, biases: np.ndarray
     ) -> SpikeRecord:
         return make_record(
             self.network,
             trains,
-            given,
+            spikes,
             limits.end,
             self.engine,
             self.dtype,
@@ -422,11 +422,11 @@ class Simulation:
         self._early[number] = times[ready:].copy(), neurons[ready:].copy()
         return times[:ready], neurons[:ready]
 
-    def _cut(self, given: Train, horizon: float) -> list[tuple[Train, float]]:
+    def _cut(self, spikes: Train, horizon: float) -> list[tuple[Train, float]]:
         """Parts of bounded size, none of which ends within an instant, and their horizons."""
         if not self._settings.in_parts:
-            return [(given, horizon)]
-        times, inputs = given
+            return [(spikes, horizon)]
+        times, inputs = spikes
         parts: list[tuple[Train, float]] = []
         start = 0
         while len(times) - start > self._part:

@@ -53,22 +53,22 @@ def digest(network: Network) -> str:
     """SHA-256 of a network's description and weights, hexadecimal."""
     # What its classes are called does not matter to a simulation.
     table = {key: value for key, value in network.to_table().items() if key != "classes"}
-    found = hashlib.sha256(json.dumps(table, sort_keys=True).encode())
+    sha = hashlib.sha256(json.dumps(table, sort_keys=True).encode())
     for key, weights in network.weights.items():
-        found.update(key.encode())
+        sha.update(key.encode())
         arrays = [weights.indptr, weights.indices, weights.data] if is_sparse(weights) else [weights]
         for array in arrays:
-            found.update(str(array.dtype).encode() + np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+            sha.update(str(array.dtype).encode() + np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
 
 
 def checksum(head: dict[str, Any], arrays: State) -> str:
     """SHA-256, hexadecimal, of a head without its checksum, and of the arrays with their names."""
-    found = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
-        found.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
+        sha.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
 
 
 def damaged(path: str, problem: str) -> SimulationError:

@@ -35,7 +35,7 @@ class DerivativesDown(ExactDownward):
         activity = self.activity(number, run, share)
         derivatives = np.empty(len(run.spikes.times))
         derivatives[_merged_order(layer, run)] = self.above[first : first + len(derivatives)]
-        charges, arrivals = self.rule.charges(activity, derivatives), run.given.arrivals
+        charges, arrivals = self.rule.charges(activity, derivatives), run.input.arrivals
         nothing = np.zeros((len(arrivals), len(gradient) * WIDTH), gradient.dtype)
         down = reverse(activity, charges, nothing, gradient, update, derive=number > 0)
         if not number:
@@ -59,6 +59,6 @@ class DerivativesDown(ExactDownward):
 def _merged_order(layer: Layer, run: LayerRun) -> np.ndarray:
     """Numbers of the spikes in ``run.by_block`` in the order of ``run.spikes``."""
     times, channels, ptr = run.by_block
-    unit = np.repeat(np.arange(len(ptr) - 1) % len(run.given.arrivals), np.diff(ptr))
+    unit = np.repeat(np.arange(len(ptr) - 1) % len(run.input.arrivals), np.diff(ptr))
     sample, position = np.divmod(unit, layer.positions)
     return np.lexsort((channels.astype(np.int64) * layer.positions + position, times, sample))

@@ -86,7 +86,7 @@ class ErrorsDown(ExactDownward):
             trains.append((times, neurons))
         if not count:
             return top, 0
-        return order_by_block(top.given, Arrivals.join(trains), self.layers[-1]), count
+        return order_by_block(top.input, Arrivals.join(trains), self.layers[-1]), count
 
     def applies_updates(self, number: int) -> bool:
         return number == 0 and len(self.layers) > 1
@@ -112,7 +112,7 @@ class ErrorsDown(ExactDownward):
             reverse(activity, charges, pad(silent.astype(real), blocks), gradient, update, derive=False)
             return np.empty(0)
         below = self.source_counts(number, samples)
-        sources = _count_sources(layer, run.given.arrivals, below)
+        sources = _count_sources(layer, run.input.arrivals, below)
         factors = _by_unit(layer, self.lateral[samples])
         threads = self.threads.threads if samples is EVERY else 1
         total = self._learn_matrices(

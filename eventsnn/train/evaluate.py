@@ -154,11 +154,11 @@ def evaluate(
         engine, step, forward = choose_forward(
             network, engine, Settings(dtype, step_ms, fast=True), t_stop, pool
         )
-        feeder = BatchLoader(source, network.input.neurons, settings=network.settings)
+        loader = BatchLoader(source, network.input.neurons, settings=network.settings)
         start = time.perf_counter()
-        found = count_outputs(forward, network.output.neurons, feeder, indices, pool, progress=progress)
+        counted = count_outputs(forward, network.output.neurons, loader, indices, pool, progress=progress)
     seconds = time.perf_counter() - start
-    outcome = tally(found, source, len(indices), seconds, network.classes, engine, step)
+    outcome = tally(counted, source, len(indices), seconds, network.classes, engine, step)
     if outcome.hint is not None:
         warnings.warn(outcome.hint, SilentOutputWarning, stacklevel=2)
     return outcome
@@ -177,7 +177,7 @@ def _settle(settings: RunSettings, duration_ms: float | None) -> RunSettings:
 def count_outputs(
     forward: Forward,
     outputs: int,
-    feeder: BatchLoader,
+    loader: BatchLoader,
     indices: np.ndarray,
     pool: Pool,
     *,
@@ -187,19 +187,19 @@ def count_outputs(
 
     Recordings are read ahead, in batches.
     """
-    found: list[Counted] = []
+    batches: list[Counted] = []
     with progress_bar(len(indices), "evaluating", progress) as bar:
-        for batch in pool.ahead(lambda part: feeder.prepare(part, 0), cut(indices, BATCH)):
+        for batch in pool.prefetch(lambda part: loader.prepare(part, 0), cut(indices, BATCH)):
             if len(batch):
-                found.append(Counted(forward(batch.arrivals), batch.labels, batch.indices))
+                batches.append(Counted(forward(batch.arrivals), batch.labels, batch.indices))
             bar.update(len(batch.labels))
     nothing = np.zeros(0, np.int64)
-    everything = [Counted(np.zeros((0, outputs), np.int64), nothing, nothing), *found]
+    everything = [Counted(np.zeros((0, outputs), np.int64), nothing, nothing), *batches]
     return Counted(*(np.concatenate(parts) for parts in zip(*everything, strict=True)))
 
 
 def tally(
-    found: Counted,
+    counted: Counted,
     data: LabelledSource,
     asked: int,
     seconds: float,
@@ -208,7 +208,7 @@ def tally(
     step_ms: float | None,
 ) -> Evaluation:
     """Decisions against labels, of `asked` recordings; `classes` are names of the output neurons."""
-    counts, labels, indices = found
+    counts, labels, indices = counted
     outputs = counts.shape[1]
     confusion = np.zeros((outputs, outputs), dtype=np.int64)
     paths = [data.paths[index] for index in indices.tolist()]

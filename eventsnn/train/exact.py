@@ -59,7 +59,7 @@ class ExactDownward(Downward):
         """The same as rules see it."""
         layer, packed = self.layers[number], self.packed
         weights, constants = packed.blocks[str(layer.name)], packed.constants[number]
-        return Activity(layer.lif, layer.channels, constants, weights, run.given, *run.by_block, share)
+        return Activity(layer.lif, layer.channels, constants, weights, run.input, *run.by_block, share)
 
 
 def reverse(

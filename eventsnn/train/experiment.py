@@ -148,10 +148,10 @@ class Experiment:
             ("augmentation", Augmentation, self.augmentation),
             ("distortion", Distortion, self.distortion),
         )
-        for part, cls, given in kinds:
-            own = {name: changes[name] for name in inspect.signature(cls).parameters if name in changes}
-            if own:
-                parts[part] = cls(**((asdict(given) if given else {}) | own))
+        for part, cls, current in kinds:
+            chosen = {name: changes[name] for name in inspect.signature(cls).parameters if name in changes}
+            if chosen:
+                parts[part] = cls(**((asdict(current) if current else {}) | chosen))
         known = [name for _, cls, _ in kinds for name in inspect.signature(cls).parameters]
         for name in changes:
             if name not in known:
@@ -186,7 +186,7 @@ class Experiment:
         With `start_from` the weights are at first those of another network of the same shape, such as
         the best one of an earlier run; its class names hold, too, unless the file has some (``classes``).
         """
-        given: dict[str, Any] = {
+        overrides: dict[str, Any] = {
             "valid_fraction": valid_fraction,
             "epochs": epochs,
             "seed": seed,
@@ -198,7 +198,7 @@ class Experiment:
         options = self.training
         if engine == "exact":  # the file's step is that of the clock, which is not to run
             options = replace(options, engine=engine, step_ms=None)
-        options = replace(options, **{name: value for name, value in given.items() if value is not None})
+        options = replace(options, **{name: value for name, value in overrides.items() if value is not None})
         network = self.make_network(options.seed)
         return train(
             network if start_from is None else _take_weights(network, start_from),
@@ -228,15 +228,15 @@ class Experiment:
 
 def _take_weights(network: Network, source: Network) -> Network:
     """The network with the weights of another; TrainingError, naming a layer, if they do not fit."""
-    needed, given = network.weight_shapes(), source.weight_shapes()
-    for name in needed | given:
-        if needed.get(name) != given.get(name):
+    needed, offered = network.weight_shapes(), source.weight_shapes()
+    for name in needed | offered:
+        if needed.get(name) != offered.get(name):
             raise TrainingError(
                 f"the weights to start from do not fit the experiment: layer {name!r} needs "
-                f"{needed.get(name, 'none')}, and there are {given.get(name, 'none')}"
+                f"{needed.get(name, 'none')}, and there are {offered.get(name, 'none')}"
             )
-    found = network.with_weights(source.weights)
-    return found if network.classes is not None else found.with_classes(source.classes)
+    result = network.with_weights(source.weights)
+    return result if network.classes is not None else result.with_classes(source.classes)
 
 
 def _read_reading(table: dict[str, Any]) -> ReadingOptions:

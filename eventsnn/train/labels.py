@@ -90,19 +90,19 @@ def match_source(network: Network, data: Any, what: str) -> Any:
     if by_number and used and used[-1] >= network.output.neurons:
         return data  # `check_source` says so
     places: list[int | None] = [*range(len(names))] if by_number else match_classes(names, known)
-    found: dict[int, str] = {}
+    matched: dict[int, str] = {}
     unknown = []
     for number in used:
         place = places[number]
         if place is None or place >= len(known):
             unknown.append(names[number])
-        elif place in found:
+        elif place in matched:
             raise TrainingError(
-                f"{what}: classes {found[place]!r} and {names[number]!r} are both the network's class "
+                f"{what}: classes {matched[place]!r} and {names[number]!r} are both the network's class "
                 f"{known[place]!r}; give them different names"
             )
         else:
-            found[place] = names[number]
+            matched[place] = names[number]
     if unknown:
         raise TrainingError(_describe_unknown(what, unknown, known))
     if all(places[number] == number for number in used):

@@ -117,7 +117,7 @@ class TrainingRun:
         rate = self.optimiser.rate(self.epoch)
         batches = cut(shuffled(self.indices, self.seed, self.epoch), self.batch_size)
         with progress_bar(len(self.indices), f"epoch {self.epoch + 1}/{epochs}", self.progress) as bar:
-            for batch in self.pool.ahead(self._read, batches):
+            for batch in self.pool.prefetch(self._read, batches):
                 if batch.samples:
                     self._learn(batch, rate, tallies)
                 bar.update(len(batch.samples))

@@ -82,9 +82,9 @@ class Optimiser:
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Optimiser:
         """From the ``[optimiser]`` table of an experiment file; TrainingError names an unknown field."""
-        given = {name: value for name, value in table.items() if name in _NAMES}
+        fields = {name: value for name, value in table.items() if name in _NAMES}
         options = {name: value for name, value in table.items() if name not in _NAMES}
-        return cls(**given, options=options)
+        return cls(**fields, options=options)
 
     def to_table(self) -> dict[str, Any]:
         """The settings as plain values, `options` included."""

@@ -234,8 +234,8 @@ class Layer:
         """Which inputs each channel has, bool array (channels, inputs): all, if it is not `depthwise`."""
         if not self.depthwise:
             return np.ones((self.channels, self.inputs), bool)
-        own = np.repeat(np.eye(self.channels, dtype=bool), self.geometry.area, axis=1)
-        return np.hstack([own, np.ones((self.channels, 1), bool)]) if self.has_bias else own
+        same_map = np.repeat(np.eye(self.channels, dtype=bool), self.geometry.area, axis=1)
+        return np.hstack([same_map, np.ones((self.channels, 1), bool)]) if self.has_bias else same_map
 
     def lower(self, weights: Any) -> Any:
         """Weights (post, pre) from neuron to neuron, zeros kept: ``scipy.sparse.csr_array`` if shared."""
@@ -254,12 +254,14 @@ class Layer:
 
     def inner_projections(self, number: int) -> list[Projection]:
         """Projections of layer `number` that do not come from another layer: biases, loops, inhibition."""
-        found = [Projection(f"{self.name}:bias", BIAS, number, float(self.delay))] if self.has_bias else []
-        found += self.recurrent_projections(number)
+        projections = (
+            [Projection(f"{self.name}:bias", BIAS, number, float(self.delay))] if self.has_bias else []
+        )
+        projections += self.recurrent_projections(number)
         if self.lateral_inhibition:
             lateral = float(self.lateral_inhibition)
-            found.append(Projection(f"{self.name}:lateral", number, number, 0.0, lateral))
-        return found
+            projections.append(Projection(f"{self.name}:lateral", number, number, 0.0, lateral))
+        return projections
 
     def recurrent_projections(self, number: int) -> list[Projection]:
         """Projections among its neurons that have weights (neurons, neurons) in `Network.weights`."""

@@ -11,8 +11,8 @@ from eventsnn.errors import NetworkError
 def given_fields(part: Any) -> list[Field[Any]]:
     """The fields of a description, or of its class, that a user gives; those that follow from the network,
     with `derived` in their metadata, are left out."""
-    found = [field for field in fields(part) if field.init and not field.metadata.get("derived")]
-    return sorted(found, key=lambda field: field.kw_only is True)
+    kept = [field for field in fields(part) if field.init and not field.metadata.get("derived")]
+    return sorted(kept, key=lambda field: field.kw_only is True)
 
 
 def build_from_table(cls: type[Any], table: Any, owner: str) -> Any:

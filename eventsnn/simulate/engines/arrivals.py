@@ -123,7 +123,7 @@ class LayerInput:
         n, samples = len(arrivals.times), len(arrivals)
         table = np.empty((n, TABLE_COLUMNS), dtype=real)
         grid, scale = np.empty(n + samples, np.int32), np.empty(samples)
-        events, turns = np.empty(n + AHEAD, EVENT), WorkCounter(samples)
+        events, counter = np.empty(n + AHEAD, EVENT), WorkCounter(samples)
         events[n:] = 0
         share(
             lambda: fill_tables(
@@ -135,7 +135,7 @@ class LayerInput:
                 table,
                 grid,
                 scale,
-                turns,
+                counter,
                 since,
             )
         )

@@ -194,8 +194,8 @@ class ClockedNetwork:
 
     def bias_steps(self, times: np.ndarray, steps: int) -> np.ndarray:
         """Steps, below `steps`, in which the bias neuron fires at `times`, ms; int32, ascending."""
-        found = np.unique(to_steps(times, self.step_ms)).astype(np.int32)
-        return found[found < steps]
+        whole_steps = np.unique(to_steps(times, self.step_ms)).astype(np.int32)
+        return whole_steps[whole_steps < steps]
 
     def counts(self, run: ClockedRun, number: int) -> np.ndarray:
         """Spikes of each neuron of a layer (0: the input), int32 array (neurons,)."""
@@ -208,8 +208,8 @@ class ClockedNetwork:
     def fired(self, run: ClockedRun, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(steps, neurons in the kernel's numbering) of a layer, int32, without the bias neuron."""
         steps, ids = run.fired(number)
-        own = ids < self.layouts[number].size
-        return steps[own], ids[own]
+        real_neurons = ids < self.layouts[number].size
+        return steps[real_neurons], ids[real_neurons]
 
     def to_train(self, number: int, steps: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(times in ms, neurons) of the spikes of a layer, sorted by both."""
@@ -297,13 +297,13 @@ def _table_of(layer: Layer, first: int, last: int) -> tuple[np.ndarray, np.ndarr
     The bias neuron is one more cell, seen by all patches of a layer with biases as one more cell of theirs.
     """
     ptr, patch, offset = layer.geometry.table
-    own = (patch >= first) & (patch < last)
-    before = np.concatenate([[0], np.cumsum(own)])
+    inside = (patch >= first) & (patch < last)
+    before = np.concatenate([[0], np.cumsum(inside)])
     biased = np.arange((last - first) * layer.has_bias)
     return (
         np.append(before[ptr], before[-1] + len(biased)).astype(np.int32),
-        np.append(patch[own] - first, biased).astype(np.int32),
-        np.append(offset[own], np.full(len(biased), layer.geometry.area)).astype(np.int32),
+        np.append(patch[inside] - first, biased).astype(np.int32),
+        np.append(offset[inside], np.full(len(biased), layer.geometry.area)).astype(np.int32),
     )
 
 

@@ -43,7 +43,7 @@ class ClockedParts:
         delays = [p.delay for p in network.projections] + [0.0]
         self._memory = max(latency_steps(delay, clock.step_ms) for delay in delays)
         self._fired: list[Steps] = [(_NO_STEPS, _NO_STEPS)] * len(clock.layers)
-        self._given, self._bias = SILENCE, SILENCE[0]  # input spikes and those of the bias neuron, ms
+        self._waiting, self._bias = SILENCE, SILENCE[0]  # input spikes and those of the bias neuron, ms
         self._next = 1  # the step to be computed next; in step 0 nothing has arrived yet
 
     @cached_property
@@ -55,19 +55,21 @@ class ClockedParts:
             for size in sizes
         ]
 
-    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+    def advance(
+        self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
+    ) -> list[Train]:
         """See `Run`; to an infinite horizon there must be a stop."""
         steps = last_step(min(horizon, stop), self._step_ms) + 1
         check_length(steps - self._next, self._step_ms, "t_stop" if horizon == math.inf else "events")
-        if horizon == math.inf and self._next == 1 and not len(self._given[0]):
-            return self._run_whole(given, steps, bias)
-        self._given = join([self._given, given])
+        if horizon == math.inf and self._next == 1 and not len(self._waiting[0]):
+            return self._run_whole(input_spikes, steps, bias)
+        self._waiting = join([self._waiting, input_spikes])
         self._bias = np.concatenate([self._bias, bias.times])
-        found: list[list[Train]] = [[] for _ in self._states]
+        layer_trains: list[list[Train]] = [[] for _ in self._states]
         for last in self._chunks(steps):
-            for own, train in zip(found, self._run(last), strict=True):
-                own.append(train)
-        return [join(own) for own in found]
+            for trains, train in zip(layer_trains, self._run(last), strict=True):
+                trains.append(train)
+        return [join(trains) for trains in layer_trains]
 
     def _chunks(self, steps: int) -> Iterator[int]:
         """Ends of ranges of steps, in each of which the kernel is not interrupted."""
@@ -75,18 +77,18 @@ class ClockedParts:
         while self._next < steps:
             yield min(self._next + length, steps)
 
-    def _run_whole(self, given: Train, steps: int, bias: Certain) -> list[Train]:
+    def _run_whole(self, spikes: Train, steps: int, bias: Certain) -> list[Train]:
         """All steps at once, layer after layer in a chain: the same bits, faster."""
-        at = to_steps(given[0], self._step_ms)
+        at = to_steps(spikes[0], self._step_ms)
         end = int(np.searchsorted(at, steps))
         biases = self._clock.bias_steps(bias.times, steps) if len(bias.times) else _NO_STEPS
-        run = self._clock.compute(at[:end], given[1][:end], steps, biases)
+        run = self._clock.compute(at[:end], spikes[1][:end], steps, biases)
         return [self._clock.train(run, number + 1) for number in range(len(self._fired))]
 
     def _run(self, last: int) -> list[Train]:
         """Steps up to `last`, which is left out; the kernel counts from the first of those that are kept."""
         zero, memory = self._next - self._memory, self._memory
-        times, neurons = self._given
+        times, neurons = self._waiting
         at = to_steps(times, self._step_ms) - zero
         end = int(np.searchsorted(at, last - zero))
         biases = self._clock.bias_steps(self._bias, last) - np.int32(zero)
@@ -104,14 +106,14 @@ class ClockedParts:
         self._next = last
         # Nothing from before the steps that are kept can arrive any more.
         start = int(np.searchsorted(at, passed))
-        self._given = times[start:].copy(), neurons[start:].copy()
+        self._waiting = times[start:].copy(), neurons[start:].copy()
         self._bias = self._bias[to_steps(self._bias, self._step_ms) >= last - memory]
         return trains
 
     def save(self) -> State:
         """See `Run`."""
         state: State = {"next": np.array(self._next), "bias": self._bias.copy()}
-        state["times"], state["neurons"] = self._given[0].copy(), self._given[1].copy()
+        state["times"], state["neurons"] = self._waiting[0].copy(), self._waiting[1].copy()
         for number, (arrays, fired) in enumerate(zip(self._states, self._fired, strict=True)):
             for name, array in zip(("v", "current", "until", "steps", "ids"), (*arrays, *fired), strict=True):
                 state[f"{number}/{name}"] = array.copy()
@@ -123,8 +125,8 @@ class ClockedParts:
         latest = last_step(horizon, self._step_ms) + 1
         first = int(state.numbers("next", (), np.int64, lowest=1, highest=latest))
         bias = state.ascending("bias", highest=horizon)
-        given = state.train("times", "neurons", network.input.neurons, highest=horizon)
-        for name, times in (("bias", bias), ("times", given[0])):
+        waiting = state.train("times", "neurons", network.input.neurons, highest=horizon)
+        for name, times in (("bias", bias), ("times", waiting[0])):
             if (to_steps(times[:1], self._step_ms) < first - memory).any():
                 raise state.error(name, f"holds {times[0]} ms, which cannot arrive any more")
         if len(bias) and not network.input.has_bias:
@@ -135,7 +137,7 @@ class ClockedParts:
             for array, new in zip(arrays, values, strict=True):
                 array[...] = new
         self._fired = [fired for _, fired in read]
-        self._given, self._bias, self._next = given, bias, first
+        self._waiting, self._bias, self._next = waiting, bias, first
 
     def _read_layer(self, state: StateReader, number: int) -> tuple[list[np.ndarray], Steps]:
         v, _, until = self._states[number]

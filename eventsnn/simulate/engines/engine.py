@@ -89,7 +89,9 @@ class Limits(NamedTuple):
 class Run(Protocol):
     """A network in the middle of a simulation."""
 
-    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+    def advance(
+        self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
+    ) -> list[Train]:
         """Take input spikes and advance to `horizon`; return the spikes of every layer that are certain now.
 
         A *horizon* is a time before which all input is known; up to there a layer's spikes are certain. A
@@ -98,7 +100,7 @@ class Run(Protocol):
 
         Parameters
         ----------
-        given : (times, neurons)
+        input_spikes : (times, neurons)
             Input spikes from the horizon before up to this one, which is later than all of them.
         horizon : float
             ms; no input spike before it will come any more. Infinite: on until the network is quiet.

@@ -33,7 +33,7 @@ class LayerRun:
 
     Attributes
     ----------
-    given : LayerInput
+    input : LayerInput
         What arrived, unit by unit; sources are numbered as the inputs of a position.
     by_block : (times, channels, ptr)
         Spikes in the order block, unit, time; see ``SpikeStore.collect``.
@@ -45,7 +45,7 @@ class LayerRun:
         `unit_counts`, sample by sample.
     """
 
-    given: LayerInput
+    input: LayerInput
     by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
     unit_counts: np.ndarray
     spikes: Arrivals
@@ -72,10 +72,10 @@ def run_layer(
     if not layer.shares_weights:
         return [_run_samples(packed, number, arrivals, stop, share, threads)]
     runs: list[Any] = [None] * len(arrivals)
-    turns = WorkCounter(len(arrivals))
+    counter = WorkCounter(len(arrivals))
 
     def work() -> None:
-        while (sample := turns.take()) >= 0:
+        while (sample := counter.take()) >= 0:
             runs[sample] = _run_samples(packed, number, Arrivals.single(*arrivals.sample(sample)), stop)
 
     share(work)
@@ -86,22 +86,24 @@ def _run_samples(
     packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float, share: Share = call, threads: int = 1
 ) -> LayerRun:
     layer = packed.network.layers[number]
-    given = LayerInput.of(expand(layer.geometry, arrivals), packed.constants[number], packed.real, share)
+    layer_input = LayerInput.of(
+        expand(layer.geometry, arrivals), packed.constants[number], packed.real, share
+    )
     if layer.lateral_inhibition and layer.neurons > WIDTH:
         # Spikes inhibit other blocks at once: only the queue can tell what comes next.
         return order_by_block(
-            given, Arrivals.join(_queue_trains(packed, number, arrivals, stop, share)), layer
+            layer_input, Arrivals.join(_queue_trains(packed, number, arrivals, stop, share)), layer
         )
     # A few units of work for each thread, so that none waits long; a block's weights stay in its cache.
     blocks = len(packed.blocks[str(layer.name)])
     parts = 1 if threads == 1 else -(-4 * threads // blocks)
-    return merge(layer, given, sweep_all(packed, number, given, stop, share, parts), share)
+    return merge(layer, layer_input, sweep_all(packed, number, layer_input, stop, share, parts), share)
 
 
 def sweep_all(
     packed: PackedNetwork,
     number: int,
-    given: LayerInput,
+    layer_input: LayerInput,
     stop: float,
     share: Share = call,
     parts: int = 1,
@@ -112,28 +114,28 @@ def sweep_all(
 
     `until` is, for the latter, the time up to which spikes can be known: none at it or later.
     """
-    layer, arrivals = packed.network.layers[number], given.arrivals
+    layer, arrivals = packed.network.layers[number], layer_input.arrivals
     weights = packed.blocks[str(layer.name)]
     blocks = len(weights)
     store = SpikeStore(blocks, len(arrivals), parts)
     lateral = packed.blocks.get(f"{layer.name}:lateral", np.empty((0, 0, 0), packed.real))
-    turns = WorkCounter(blocks * store.parts)
+    counter = WorkCounter(blocks * store.parts)
     # A call ends after about `CHUNK` neuron updates, so that Ctrl-C is heard.
     most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
     state = {} if carried is None else {name: getattr(carried, name) for name in ("u", "i", "end", "now")}
 
     def work() -> None:
-        while turns.left:
+        while counter.left:
             sweep_blocks(
                 weights,
                 lateral,
                 packed.constants[number],
-                given.events,
+                layer_input.events,
                 arrivals.ptr,
-                given.table,
+                layer_input.table,
                 stop,
                 store,
-                turns,
+                counter,
                 most,
                 **state,
                 until=until,
@@ -160,7 +162,7 @@ def expand(geometry: Geometry, arrivals: Arrivals) -> Arrivals:
     times, neurons = arrivals.times, arrivals.neurons
     ptr = np.empty(geometry.patches + 1, np.int64)
     count_patches(neurons, geometry.source[0], cell_ptr, patch, ptr)
-    found = Arrivals(np.empty(ptr[-1]), np.empty(ptr[-1], np.int32), ptr)
+    expanded = Arrivals(np.empty(ptr[-1]), np.empty(ptr[-1], np.int32), ptr)
     cursor = ptr[:-1].copy()
     fill_patches(
         times,
@@ -171,27 +173,27 @@ def expand(geometry: Geometry, arrivals: Arrivals) -> Arrivals:
         offset,
         geometry.area,
         cursor,
-        found.times,
-        found.neurons,
+        expanded.times,
+        expanded.neurons,
     )
-    return found
+    return expanded
 
 
 def _queue_trains(
     packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float, share: Share
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     trains: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0), np.empty(0, np.int32))] * len(arrivals)
-    turns = WorkCounter(len(arrivals))
+    counter = WorkCounter(len(arrivals))
 
     def work() -> None:
-        while (sample := turns.take()) >= 0:
+        while (sample := counter.take()) >= 0:
             trains[sample] = queue.run_layer(packed, number, *arrivals.sample(sample), stop)
 
     share(work)
     return trains
 
 
-def merge(layer: Layer, given: LayerInput, store: SpikeStore, share: Share = call) -> LayerRun:
+def merge(layer: Layer, layer_input: LayerInput, store: SpikeStore, share: Share = call) -> LayerRun:
     """A layer's run from the spikes of its units: of one position in many samples, or of one sample."""
     fired, channels, ptr = store.collect()
     positions, neurons = layer.positions, channels
@@ -204,17 +206,17 @@ def merge(layer: Layer, given: LayerInput, store: SpikeStore, share: Share = cal
     ends = np.concatenate([[0], np.cumsum(totals)]).astype(np.int64)
     spikes = Arrivals(np.empty(ends[-1]), np.empty(ends[-1], np.int32), ends)
     counts = np.empty((samples, layer.neurons), np.int64)
-    turns = WorkCounter(samples)
-    share(lambda: merge_trains(fired, neurons, ptr, ends, spikes.times, spikes.neurons, counts, turns))
+    counter = WorkCounter(samples)
+    share(lambda: merge_trains(fired, neurons, ptr, ends, spikes.times, spikes.neurons, counts, counter))
     if positions > 1 and (np.diff(spikes.times) == 0.0).any():
         # Trains were merged by position; neurons that fire at one instant are to stand in their own order.
         order = np.lexsort((spikes.neurons, spikes.times))
         spikes = Arrivals(spikes.times[order], spikes.neurons[order], ends)
     by_position = counts if positions == 1 else np.ascontiguousarray(counts.reshape(-1, positions).T)
-    return LayerRun(given, (fired, channels, ptr), by_position, spikes, counts)
+    return LayerRun(layer_input, (fired, channels, ptr), by_position, spikes, counts)
 
 
-def order_by_block(given: LayerInput, spikes: Arrivals, layer: Layer) -> LayerRun:
+def order_by_block(layer_input: LayerInput, spikes: Arrivals, layer: Layer) -> LayerRun:
     """A run of a layer of one position from its spikes, sorted by (time, neuron) within each sample."""
     neurons, samples = layer.neurons, len(spikes)
     sample = np.repeat(np.arange(samples), np.diff(spikes.ptr))
@@ -224,4 +226,4 @@ def order_by_block(given: LayerInput, spikes: Arrivals, layer: Layer) -> LayerRu
     by_block = spikes.times[order], spikes.neurons[order], np.concatenate([[0], np.cumsum(sizes)])
     counts = np.bincount(sample * neurons + spikes.neurons, minlength=samples * neurons)
     counts = counts.reshape(samples, neurons)
-    return LayerRun(given, by_block, counts, spikes, counts)
+    return LayerRun(layer_input, by_block, counts, spikes, counts)

@@ -48,16 +48,16 @@ class PackedNetwork:
         self.projections = network.deliveries
         self.constants = np.array([constants_row(layer.lif) for layer in network.layers])
         self.resets = np.array([-float(layer.resting) for layer in network.layers])
-        own = [p for p in self.projections if p.source != BIAS]
-        shapes = [self._packed_shape(p) for p in own]
+        weighted = [p for p in self.projections if p.source != BIAS]
+        shapes = [self._packed_shape(p) for p in weighted]
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
         self.flat = aligned_zeros((int(ends[-1]),), real)
-        self.offsets = {p.key: int(start) for p, start in zip(own, ends, strict=False)}
+        self.offsets = {p.key: int(start) for p, start in zip(weighted, ends, strict=False)}
         self.blocks = {
             p.key: self.flat[start:end].reshape(shape)
-            for p, start, end, shape in zip(own, ends[:-1], ends[1:], shapes, strict=True)
+            for p, start, end, shape in zip(weighted, ends[:-1], ends[1:], shapes, strict=True)
         }
-        for p in own:
+        for p in weighted:
             pack(_shared_weights(network, p), self.blocks[p.key])
         for p in self.projections:
             if p.source == BIAS:
@@ -90,8 +90,8 @@ class PackedNetwork:
 
     def layer_state(self, number: int) -> QueueState:
         """One layer at rest with the connections within it; its input are the arrivals, bias included."""
-        own = [p for p in self.projections if p.target == number and p.source != BIAS]
-        graph = [(0 if p.source == number else -1, 0, p) for p in own]
+        inner = [p for p in self.projections if p.target == number and p.source != BIAS]
+        graph = [(0 if p.source == number else -1, 0, p) for p in inner]
         graph.sort(key=lambda row: row[0])
         return self._state(slice(number, number + 1), [self.network.layers[number].neurons], graph, fed=True)
 

@@ -64,14 +64,14 @@ def check_network(network: Network, real: type[np.floating], *, clocked: bool = 
 def _constants(layer: Layer) -> list[tuple[str, float, bool]]:
     """(field, value, whether 0 would change its meaning) of the constants in potentials."""
     lif = layer.lif
-    found = [
+    constants = [
         ("threshold", lif.threshold, True),
         ("resting", lif.resting, False),
         ("lateral_inhibition", float(layer.lateral_inhibition), False),
     ]
     if lif.resting:
-        found.append(("threshold - resting", lif.from_rest.threshold, True))
-    return found
+        constants.append(("threshold - resting", lif.from_rest.threshold, True))
+    return constants
 
 
 def _unheld(what: str, real: type[np.floating], clocked: bool) -> SimulationError:

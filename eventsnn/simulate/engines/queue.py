@@ -133,15 +133,17 @@ class QueueRun:
             self._inputs = network.source_size(number - 1) + network.layers[number].has_bias
         self._has_bias = network.input.has_bias and number is None
         # Spikes still under way, of the input and of the bias neuron.
-        self._given, self._bias = SILENCE, SILENCE[0]
+        self._waiting, self._bias = SILENCE, SILENCE[0]
 
-    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+    def advance(
+        self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
+    ) -> list[Train]:
         """See `Run`."""
-        given = join([self._given, given])
+        input_spikes = join([self._waiting, input_spikes])
         if self._has_bias:
             self._bias = np.concatenate([self._bias, bias.times])
             self._state.take_bias(self._bias)
-        times, inputs = given
+        times, inputs = input_spikes
         # What happens at the horizon itself is left to the next part: more may arrive at that instant.
         stop = min(stop, float(np.nextafter(horizon, -math.inf)) if horizon < math.inf else math.inf)
         search_queue(self._state, times, inputs, *self._chunks.arrays, stop)
@@ -152,7 +154,7 @@ class QueueRun:
             trains = [self._state.spikes(layer) for layer in range(self._layers)]
             raise BrokenOff(trains, self._state.now) from None
         done = self._state.drop(INPUT, len(times))
-        self._given = (times[done:].copy(), inputs[done:].copy()) if done < len(times) else SILENCE
+        self._waiting = (times[done:].copy(), inputs[done:].copy()) if done < len(times) else SILENCE
         self._bias = self._bias[self._state.drop(BIAS, len(self._bias)) :]
         return [self._state.take(layer) for layer in range(self._layers)]
 
@@ -162,7 +164,7 @@ class QueueRun:
         u, i, end, _, refractory, _ = self._chunks.arrays
         parts = {"u": u, "i": i, "end": end, "refractory": refractory, "now": now, "cursors": cursors}
         state = {name: array.copy() for name, array in parts.items()} | {"n_refractory": n_refractory}
-        for number, (times, neurons) in enumerate([self._given, *spikes]):
+        for number, (times, neurons) in enumerate([self._waiting, *spikes]):
             state[f"times{number}"], state[f"neurons{number}"] = times, neurons
         if self._has_bias:
             state["bias"] = self._bias.copy()
@@ -174,7 +176,7 @@ class QueueRun:
         places = np.concatenate([np.arange(block_count(size) * WIDTH) < size for size in sizes.tolist()])
         read = read_layer_arrays(state, places, self._chunks.weights.dtype)
         now = state.numbers("now", sizes.shape, np.float64, lowest=0.0, highest=horizon)
-        given, *trains = (
+        waiting, *trains = (
             state.train(f"times{n}", f"neurons{n}", int(size), highest=horizon)
             for n, size in enumerate([self._inputs, *sizes])
         )
@@ -185,13 +187,13 @@ class QueueRun:
         n_refractory = state.numbers("n_refractory", sizes.shape, np.int32, lowest=0)
         _check_refractory(state, sizes, refractory, n_refractory, read["end"], now)
         cursors = state.numbers("cursors", delays.shape, np.int64, lowest=0)
-        sources = {INPUT: given[0], BIAS: bias} | {n: times for n, (times, _) in enumerate(trains)}
+        sources = {INPUT: waiting[0], BIAS: bias} | {n: times for n, (times, _) in enumerate(trains)}
         ways = zip(graph[:, 0], graph[:, 1], delays, strict=True)
         check_cursors(state, cursors, [(sources[s], now[t], delay) for s, t, delay in ways])
         state.close()
         u, i, end, _, listed, _ = self._chunks.arrays
         u[...], i[...], end[...], listed[...] = read["u"], read["i"], read["end"], refractory
-        self._given, self._bias = given, bias
+        self._waiting, self._bias = waiting, bias
         self._state.restore(now, n_refractory, cursors, trains)
 
 

@@ -92,15 +92,19 @@ class _SweptLayer:
             self._carried = Carried.rest(len(blocks), self._layer.positions, packed.real)
         return self._carried
 
-    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+    def advance(
+        self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
+    ) -> list[Train]:
         """See `Run`; the bias neuron is part of the input."""
         layer, packed, number = self._layer, self._packed, self._number
-        arrivals = expand(layer.geometry, Arrivals.single(*given))
+        arrivals = expand(layer.geometry, Arrivals.single(*input_spikes))
         carried = self._carry() if horizon < math.inf else self._carried
         since = None if carried is None else carried.now[0].copy()
-        if since is not None and len(given[0]) and given[0][0] < since.max():
+        if since is not None and len(input_spikes[0]) and input_spikes[0][0] < since.max():
             # The kernel's tables begin there: it would write before them.
-            raise StateError(f"layer {layer.name!r} would be reached at {given[0][0]:g} ms, which is past")
+            raise StateError(
+                f"layer {layer.name!r} would be reached at {input_spikes[0][0]:g} ms, which is past"
+            )
         ready = LayerInput.of(arrivals, packed.constants[number], packed.real, since=since)
         store = sweep_all(packed, number, ready, stop, carried=carried, until=horizon)
         return [merge(layer, ready, store).spikes.sample(0)]
@@ -136,24 +140,26 @@ class SweepRun:
         self._layers: list[Run] = [_start_layer(packed, n) for n in range(len(packed.network.layers))]
         self._held: list[Train] = [SILENCE] * len(self._layers)
 
-    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+    def advance(
+        self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
+    ) -> list[Train]:
         """See `Run`."""
-        if horizon == math.inf and len(given[0]) > MAX_EVENTS:
-            raise SimulationError(_too_many(len(given[0])))
+        if horizon == math.inf and len(input_spikes[0]) > MAX_EVENTS:
+            raise SimulationError(_too_many(len(input_spikes[0])))
         trains: list[Train] = []
         try:
-            self._advance_layers(trains, given, horizon, stop, bias)
+            self._advance_layers(trains, input_spikes, horizon, stop, bias)
         except KeyboardInterrupt:
             raise BrokenOff(trains + [SILENCE] * (len(self._layers) - len(trains)), 0.0) from None
         return trains
 
     def _advance_layers(
-        self, trains: list[Train], given: Train, horizon: float, stop: float, bias: Certain
+        self, trains: list[Train], spikes: Train, horizon: float, stop: float, bias: Certain
     ) -> None:
         """Append the spikes of each layer to `trains`."""
         size = self._packed.network.input.neurons
         for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
-            arriving = [(given[0] + layer.delay if layer.delay else given[0], given[1])]
+            arriving = [(spikes[0] + layer.delay if layer.delay else spikes[0], spikes[1])]
             if layer.has_bias:
                 if len(bias.times):
                     arriving.append((bias.times + layer.delay, np.full(len(bias.times), size, np.int32)))
@@ -164,8 +170,8 @@ class SweepRun:
             if stop < math.inf:
                 keep = int(np.searchsorted(times, stop, side="right"))
                 times, neurons = times[:keep], neurons[:keep]
-            given = stream.advance((times, neurons), horizon, stop)[0]
-            trains.append(given)
+            spikes = stream.advance((times, neurons), horizon, stop)[0]
+            trains.append(spikes)
             size = layer.neurons
 
     def _hold(self, number: int, arriving: list[Train], horizon: float) -> Train:
@@ -193,12 +199,12 @@ class SweepRun:
         network = self._packed.network
         size = network.input.neurons
         for number, (layer, stream) in enumerate(zip(network.layers, self._layers, strict=True)):
-            own = state.within(f"{number}/")
+            layer_state = state.within(f"{number}/")
             # As in `advance`.
             horizon = (min(horizon, following) if layer.has_bias else horizon) + layer.delay
             sources = size + layer.has_bias
-            self._held[number] = own.train("held_times", "held_neurons", sources, lowest=horizon)
-            stream.restore(own, horizon)
+            self._held[number] = layer_state.train("held_times", "held_neurons", sources, lowest=horizon)
+            stream.restore(layer_state, horizon)
             size = layer.neurons
         state.close()
 

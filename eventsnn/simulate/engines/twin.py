@@ -21,10 +21,12 @@ class TwinRun:
         check_network(network, np.float64)
         self._twin = QueueTwin(network)
 
-    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+    def advance(
+        self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
+    ) -> list[Train]:
         """See `Run`."""
         try:
-            return self._twin.advance(given, horizon, stop, bias)
+            return self._twin.advance(input_spikes, horizon, stop, bias)
         except FloatingPointError:
             raise overflow(np.float64) from None
 

@@ -54,27 +54,29 @@ class WindowsRun:
         self._length = window_length(network)
         self._state = make_state(network, self._length)
         self._sizes = [network.input.neurons, *(layer.neurons for layer in network.layers)]
-        self._given: Train = SILENCE  # spikes still under way
+        self._waiting: Train = SILENCE  # spikes still under way
         self._horizon = 0.0
 
-    def advance(self, given: Train, horizon: float, stop: float, bias: Certain = NOTHING) -> list[Train]:
+    def advance(
+        self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
+    ) -> list[Train]:
         """See `Run`."""
-        given = join([self._given, given])
-        times, inputs = given
+        input_spikes = join([self._waiting, input_spikes])
+        times, inputs = input_spikes
         self._check_resolution(times, horizon, stop)
         try:
-            self._run(given, horizon, stop)
+            self._run(input_spikes, horizon, stop)
         except KeyboardInterrupt:
             raise BrokenOff(self._trains(), self._state.now) from None
         trains = [self._state.take(layer) for layer in range(len(self._sizes) - 1)]
         if horizon < math.inf:
-            ahead = self._look_ahead(given, horizon, stop)
-            trains = [self._fresh(*pair) for pair in zip(trains, ahead, strict=True)]
+            early = self._look_ahead(input_spikes, horizon, stop)
+            trains = [self._fresh(*pair) for pair in zip(trains, early, strict=True)]
         elif self._horizon > 0.0:
             trains = [self._fresh(train, SILENCE) for train in trains]
         self._horizon = horizon
         done = self._state.drop_input(len(times))
-        self._given = (times[done:].copy(), inputs[done:].copy()) if done < len(times) else SILENCE
+        self._waiting = (times[done:].copy(), inputs[done:].copy()) if done < len(times) else SILENCE
         return trains
 
     def _check_resolution(self, times: np.ndarray, horizon: float, stop: float) -> None:
@@ -86,8 +88,8 @@ class WindowsRun:
                 "network, is below the resolution of float64; let time begin at 0"
             )
 
-    def _run(self, given: Train, known: float, stop: float) -> None:
-        while not run_windows(self._state, *given, known, stop, CHUNK):
+    def _run(self, spikes: Train, known: float, stop: float) -> None:
+        while not run_windows(self._state, *spikes, known, stop, CHUNK):
             self._check_finite()
         self._check_finite()
 
@@ -95,21 +97,21 @@ class WindowsRun:
         if not self._state.is_finite():
             raise overflow(np.float64)
 
-    def _look_ahead(self, given: Train, horizon: float, stop: float) -> list[Train]:
+    def _look_ahead(self, spikes: Train, horizon: float, stop: float) -> list[Train]:
         """Spikes before `horizon` of the next window, which ends later; the state stays unchanged."""
         arrays = self._state.arrays()
         before, now, cursors = [a.copy() for a in arrays], self._state.now, self._state.ways()[2]
         stop = min(stop, float(np.nextafter(horizon, -math.inf)))
-        self._run(given, now + self._length, stop)
-        found = self._trains()
+        self._run(spikes, now + self._length, stop)
+        trains = self._trains()
         self._state.go_back(now, cursors)
         for array, old in zip(arrays, before, strict=True):
             array[...] = old
-        return found
+        return trains
 
-    def _fresh(self, train: Train, ahead: Train) -> Train:
+    def _fresh(self, train: Train, early: Train) -> Train:
         """Spikes of complete windows and of one looked into, without those returned before."""
-        times, neurons = join([train, ahead])
+        times, neurons = join([train, early])
         first = int(np.searchsorted(times, self._horizon))
         return times[first:], neurons[first:]
 
@@ -121,7 +123,7 @@ class WindowsRun:
         u, i, end = (array.copy() for array in self._state.arrays())
         state: State = {"u": u, "i": i, "end": end}
         state |= {"now": np.array(self._state.now), "cursors": self._state.ways()[2]}
-        for number, (times, neurons) in enumerate([self._given, *self._state.under_way()]):
+        for number, (times, neurons) in enumerate([self._waiting, *self._state.under_way()]):
             state[f"times{number}"], state[f"neurons{number}"] = times, neurons
         return state
 
@@ -130,13 +132,13 @@ class WindowsRun:
         arrays = self._state.arrays()
         read = read_layer_arrays(state, np.ones(arrays[0].shape, bool), np.dtype(np.float64))
         now = float(state.numbers("now", (), np.float64, lowest=0.0, highest=horizon))
-        given, *trains = (
+        waiting, *trains = (
             state.train(f"times{n}", f"neurons{n}", size, highest=horizon)
             for n, size in enumerate(self._sizes)
         )
         sources, delays, _ = self._state.ways()
         cursors = state.numbers("cursors", delays.shape, np.int64, lowest=0)
-        known = [*(times for times, _ in trains), given[0]]  # the input is source -1
+        known = [*(times for times, _ in trains), waiting[0]]  # the input is source -1
         ways = zip(sources, delays, strict=True)
         check_cursors(state, cursors, [(known[source], now, delay) for source, delay in ways])
         state.close()
@@ -145,7 +147,7 @@ class WindowsRun:
         for number, train in enumerate(trains):
             self._state.hold(number, *train)
         self._state.go_back(now, cursors)
-        self._given, self._horizon = given, horizon
+        self._waiting, self._horizon = waiting, horizon
 
 
 class WindowsEngine(Engine):
