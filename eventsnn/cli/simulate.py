@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ from eventsnn.cli.common import (
     json_option,
     name_engine,
     note,
-    note_leftovers,
     note_skipped,
     report,
     step_option,
@@ -35,17 +33,18 @@ from eventsnn.cli.reading import (
     saved_reading,
     sensor_problem,
 )
-from eventsnn.cli.stream_options import check_live, is_live, stream_one, stream_options, wants_stream
+from eventsnn.cli.runs import RunOptions, StreamSettings, describe_run
+from eventsnn.cli.stream_options import asks_for_parts, check_live, is_live, is_long, stream_options
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.origin import find_origin
 from eventsnn.simulate.engines import Settings as EngineSettings
-from eventsnn.simulate.engines import choose
+from eventsnn.simulate.engines import can_run, choose
 from eventsnn.simulate.run import simulate as run_network
-from eventsnn.trace.record import ExitReason, SimulationInterrupted, SpikeRecord, hint_silent
+from eventsnn.trace.record import ExitReason, SimulationInterrupted, hint_silent
 from eventsnn.trace.schema import RECORD
 
 if TYPE_CHECKING:
-    from eventsnn.events import EventStream, ReadingOptions
+    from eventsnn.events import EventStream
     from eventsnn.model import Network
     from eventsnn.trace import TraceWriter
 
@@ -65,19 +64,6 @@ class RecordOptions(click.ParamType):
             if option not in RECORD:
                 self.fail(f"{option!r} cannot be recorded; there are {', '.join(RECORD)}", param, ctx)
         return options
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to read and simulate every file."""
-
-    reading: ReadingOptions
-    bad_files: str
-    engine: str
-    step_ms: float | None
-    dtype: str
-    t_stop: float | None
-    origin_us: int | None
 
 
 @click.command(cls=ReadingCommand)
@@ -160,32 +146,36 @@ def simulate(
     refuse_overwriting("--spikes", stream["spikes"], inputs)
     refuse_overwriting("--save-state", stream["save_state"], inputs)
     refuse_one_target({"--trace": trace, "--spikes": stream["spikes"], "--save-state": stream["save_state"]})
-    in_parts = wants_stream(model, engine, files, stream, trace, record)
+    in_parts = asks_for_parts(files, stream, trace, record)
     network = Network.load(model)
-    chosen, run_settings = choose(network, engine, EngineSettings(dtype, step_ms, in_parts))
-    dtype = str(run_settings.dtype)
-    if in_parts:
-        engine = chosen.name
+    engine_settings = EngineSettings(dtype, step_ms, in_parts)
+    if not in_parts and is_long(files, record):
+        in_parts = can_run(network, engine, replace(engine_settings, in_parts=True))
+    chosen, engine_settings = choose(network, engine, replace(engine_settings, in_parts=in_parts))
     saved = saved_reading(model)
     note_saved(saved, reading)
     reading = {**saved, **reading}
     if stream["live"]:
         check_live(reading)
     options = ReadingOptions(**reading).for_input(network.input.sensor_size)
-    settings = Settings(options, bad_files, engine, step_ms, dtype, t_stop, origin_us)
+    common: dict[str, Any] = {
+        "reading": options,
+        "engine": chosen.name if in_parts else engine,
+        "step_ms": step_ms,
+        "dtype": str(engine_settings.dtype),
+        "t_stop": t_stop,
+        "origin_us": origin_us,
+        "bad_files": bad_files,
+        "trace": trace,
+        "record": record or ("spikes",),
+    }
     if in_parts:
-        result, stop = stream_one(network, files, trace, stream, settings)
-        spikes = stream["spikes"]
-        note_nothing_kept(result["events"], options)
-        # Standard output may belong to the spikes.
-        report(result, _format_one(result), as_json, err=spikes is not None and is_standard_output(spikes))
-        _note_silent([result])
-        if stop is not None:
-            raise stop
+        _simulate_in_parts(network, files[0], StreamSettings(**common, **stream), as_json)
         return
+    settings = RunOptions(**common)
     if bad_files == "error":
         _check_files(files)
-    results, interrupted = _simulate_all(network, files, settings, trace, record or ("spikes",))
+    results, interrupted = _simulate_all(network, files, settings)
     note_skipped([(result["file"], result["error"]) for result in results if result["skipped"]])
     if len(results) == 1 and not results[0]["skipped"]:
         note_nothing_kept(results[0]["events"], options)
@@ -198,6 +188,19 @@ def simulate(
         raise Interrupted(f"{kept}{where}")
 
 
+def _simulate_in_parts(network: Network, file: Path, settings: StreamSettings, as_json: bool) -> None:
+    from eventsnn.cli.streaming import stream_file
+
+    result, stop = stream_file(network, str(file), settings)
+    note_nothing_kept(result["events"], settings.reading)
+    # Standard output may belong to the spikes.
+    to_error = settings.spikes is not None and is_standard_output(settings.spikes)
+    report(result, _format_one(result), as_json, err=to_error)
+    _note_silent([result])
+    if stop is not None:
+        raise stop
+
+
 def _check_files(files: tuple[Path, ...]) -> None:
     """A name that is wrong should be known before the first of many files is simulated, not after."""
     for file in files:
@@ -206,7 +209,7 @@ def _check_files(files: tuple[Path, ...]) -> None:
 
 
 def _simulate_all(
-    network: Network, files: tuple[Path, ...], settings: Settings, trace: Path | None, record: tuple[str, ...]
+    network: Network, files: tuple[Path, ...], settings: RunOptions
 ) -> tuple[list[dict[str, Any]], bool]:
     """One result per file, and whether Ctrl-C came before the last one was through."""
     from eventsnn.train.progress import progress_bar
@@ -214,9 +217,9 @@ def _simulate_all(
     results: list[dict[str, Any]] = []
     interrupted = False
     with ExitStack() as stack:
-        writer = (
-            stack.enter_context(_open_trace(trace, network, record, settings)) if trace is not None else None
-        )
+        writer = None
+        if settings.trace is not None:
+            writer = stack.enter_context(settings.open_trace(network, settings.engine))
         bar = stack.enter_context(progress_bar(len(files), "simulating", len(files) > 1))
         # Inside the writer's context: a trace that Ctrl-C cut short is closed like any other.
         try:
@@ -231,21 +234,10 @@ def _simulate_all(
     return results, interrupted
 
 
-def _open_trace(path: Path, network: Network, record: tuple[str, ...], settings: Settings) -> TraceWriter:
-    from eventsnn.trace import TraceWriter
-
-    config = {"engine": settings.engine, "dtype": settings.dtype, "t_stop": settings.t_stop}
-    if settings.step_ms is not None:
-        config["step_ms"] = settings.step_ms
-    writer = TraceWriter(path, network, record=record, config=config)
-    note_leftovers(writer)
-    return writer
-
-
 def _simulate_file(
     network: Network,
     file: Path,
-    settings: Settings,
+    settings: RunOptions,
     writer: TraceWriter | None,
     results: list[dict[str, Any]],
 ) -> None:
@@ -281,7 +273,8 @@ def _simulate_file(
     with hold_interrupts():
         if writer is not None:
             writer.append(run, source=str(file))
-        results.append(_result(file, run, seconds) | {"anomalies": odd})
+        result = describe_run(str(file), run, seconds, len(run.input), run.exit_reason, run.t_end)
+        results.append(result | {"anomalies": odd})
 
 
 def _check_origin(file: Path, events: EventStream, origin_us: int | None) -> None:
@@ -293,22 +286,6 @@ def _check_origin(file: Path, events: EventStream, origin_us: int | None) -> Non
             find_origin(events.events["t"], origin_us)
     except EventStreamError as error:
         raise EventFileError(file, str(error)) from None
-
-
-def _result(file: Path, run: SpikeRecord, seconds: float) -> dict[str, Any]:
-    return {
-        "file": str(file),
-        **run.summary(),
-        "seconds": seconds,
-        "events": len(run.input),
-        "engine": run.engine,
-        "step_ms": run.step_ms,
-        "dtype": run.dtype,
-        "exit_reason": run.exit_reason.value,
-        "t_end_ms": run.t_end if math.isfinite(run.t_end) else None,
-        "origin_us": run.origin_us,
-        "skipped": False,
-    }
 
 
 def _note_silent(results: list[dict[str, Any]]) -> None:

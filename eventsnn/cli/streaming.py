@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy as np
 
 from eventsnn._util.interrupts import hold_interrupts
 from eventsnn._util.threads import Prefetch
-from eventsnn.cli.common import Interrupted, note, note_leftovers
+from eventsnn.cli.common import Interrupted, note
 from eventsnn.cli.reading import sensor_problem
+from eventsnn.cli.runs import StreamSettings, describe_run
 from eventsnn.errors import EventFileError, EventStreamError, SimulationError
 from eventsnn.events import EventStream, ReadingOptions
 from eventsnn.events.live import ByteSource, Live, UDPSource
@@ -26,7 +27,7 @@ from eventsnn.events.region import Region
 from eventsnn.events.stream import SensorSize
 from eventsnn.model import Network
 from eventsnn.simulate import SavedState, Simulation, load_state
-from eventsnn.simulate.engines import ENGINES, Settings
+from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.state import damaged
 from eventsnn.trace import TraceWriter
 from eventsnn.trace.record import ExitReason, SpikeRecord
@@ -35,31 +36,6 @@ from eventsnn.trace.spike_text import SpikeText
 UDP = "udp://"
 MOST_AT_ONCE = 1 << 20
 """Events of a live source at one instant; more are left out, and counted as late."""
-
-
-@dataclass(frozen=True)
-class StreamSettings:
-    """Options of ``eventsnn simulate`` for a run in parts; times in ms, `save_every` in s."""
-
-    reading: ReadingOptions
-    engine: str
-    step_ms: float | None
-    dtype: str
-    t_stop: float | None
-    spikes: str | None = None
-    save_state: Path | None = None
-    save_every: float = 30.0
-    resume_from: Path | None = None
-    live: bool = False
-    patience: float | None = None
-    idle: float | None = None
-    trace: Path | None = None
-    origin_us: int | None = None
-
-    @property
-    def region(self) -> Region:
-        """The part of the recording that is kept."""
-        return self.reading.region
 
 
 class Run:
@@ -85,6 +61,8 @@ class Run:
                     f"{settings.origin_us}; leave --origin out"
                 )
             self.simulation = Simulation.take_up(saved, network, t_stop=settings.t_stop)
+        if not (settings.live or settings.save_state is not None or self.simulation.ends):
+            check_t_stop(network, settings.t_stop)
         self.resumed_at = self.simulation.t_complete if saved else -math.inf
         self.to_skip = self.simulation.held
         self.trace: TraceWriter | None = None
@@ -229,20 +207,15 @@ def _kept(settings: StreamSettings, saved: SavedState | None) -> int | None:
     return int(known["bytes"]) if same else None
 
 
-def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[str, Any]:
-    """Run a recording or a live source to its end; returns the result as ``--json`` prints it.
-
-    Raises
-    ------
-    Interrupted
-        On Ctrl-C, with what was kept in its text, after that was reported.
-    """
+def stream_file(
+    network: Network, file: str, settings: StreamSettings
+) -> tuple[dict[str, Any], Interrupted | None]:
+    """Run a recording or a live source to its end: the result, and the word for Ctrl-C if there was one."""
     start = time.perf_counter()
+    if file.startswith("udp:/") and not file.startswith(UDP):
+        file = UDP + file[len("udp:/") :]  # a path has lost a slash
     with ExitStack() as stack:
         # All arguments are checked before any file is written.
-        if not settings.live and settings.save_state is None:
-            chosen = Settings(settings.dtype, settings.step_ms, in_parts=True)
-            ENGINES.get(settings.engine).limits(network, chosen, settings.t_stop, 0.0)
         if settings.live:
             source: Any = stack.enter_context(closing(_open_live(network, file, settings)))
         else:
@@ -253,12 +226,7 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
         if run.spikes is not None:
             stack.callback(run.spikes.close)
         if settings.trace is not None:
-            simulation = run.simulation
-            config = {"engine": simulation.engine, "dtype": simulation.dtype, "t_stop": settings.t_stop}
-            if simulation.step_ms is not None:
-                config["step_ms"] = simulation.step_ms
-            run.trace = stack.enter_context(TraceWriter(settings.trace, network, config=config))
-            note_leftovers(run.trace)
+            run.trace = stack.enter_context(settings.open_trace(network, run.simulation.engine))
         try:
             interrupted = _run(run, _live_parts(run, source) if settings.live else source)
         except EventStreamError as error:
@@ -267,7 +235,9 @@ def stream_file(network: Network, file: str, settings: StreamSettings) -> dict[s
         dropped = source.dropped if settings.live else 0
         odd = asdict(source.anomalies)
     seconds = time.perf_counter() - start
-    return _result(file, run, seconds, interrupted) | {"late": run.late, "dropped": dropped, "anomalies": odd}
+    result = _result(file, run, seconds, interrupted)
+    stop = _kept_text(result, settings) if interrupted else None
+    return result | {"late": run.late, "dropped": dropped, "anomalies": odd}, stop
 
 
 def _run(run: Run, parts: Iterable[EventStream | float]) -> bool:
@@ -357,22 +327,10 @@ def _result(file: str, run: Run, seconds: float, interrupted: bool) -> dict[str,
         reason, t_end = ExitReason.INTERRUPTED if interrupted else ExitReason.PART, simulation.t_complete
     else:
         reason, t_end = run.last.exit_reason, run.last.t_end
-    return {
-        "file": file,
-        **simulation.summary(),
-        "seconds": seconds,
-        "events": simulation.events,
-        "engine": simulation.engine,
-        "step_ms": simulation.step_ms,
-        "dtype": simulation.dtype,
-        "exit_reason": reason.value,
-        "t_end_ms": t_end if math.isfinite(t_end) else None,
-        "origin_us": simulation.origin_us or 0,
-        "skipped": False,
-    }
+    return describe_run(file, simulation, seconds, simulation.events, reason, t_end)
 
 
-def kept_text(result: dict[str, Any], settings: StreamSettings) -> Interrupted:
+def _kept_text(result: dict[str, Any], settings: StreamSettings) -> Interrupted:
     """The word for Ctrl-C."""
     kept = f"{result['events']} events were simulated, complete up to {result['t_end_ms']:.3f} ms"
     return Interrupted(f"{kept}, kept in {settings.save_state}" if settings.save_state else kept)

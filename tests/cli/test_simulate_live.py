@@ -13,7 +13,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.cli import streaming
-from eventsnn.cli.streaming import StreamSettings
+from eventsnn.cli.runs import StreamSettings
 from eventsnn.events import EventStream, ReadingOptions
 from eventsnn.events.live import send_events
 from eventsnn.model import Dense, Input, Network

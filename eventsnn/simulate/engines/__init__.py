@@ -20,6 +20,7 @@ __all__ = [
     "Settings",
     "State",
     "Train",
+    "can_run",
     "candidates",
     "choose",
     "preferred",
@@ -91,3 +92,12 @@ def choose(network: Network, engine: str, settings: Settings) -> tuple[Engine, S
         if each.refusal(network, settings) is None:
             return each, each.complete(network, settings)
     return last, last.settle(network, settings)
+
+
+def can_run(network: Network, engine: str, settings: Settings) -> bool:
+    """Whether `choose` finds an engine."""
+    try:
+        choose(network, engine, settings)
+    except SimulationError:
+        return False
+    return True
