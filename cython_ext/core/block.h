@@ -12,6 +12,7 @@
 
 struct event_s;
 struct block_s;
+struct lif_s;
 
 /* Arrivals of which many come at the same time: the times there are, and by source neuron which of them are its own. */
 typedef struct {
@@ -28,7 +29,7 @@ typedef struct {
         int64_t (*run)(REAL*, REAL*, const REAL*, const struct event_s*, const REAL*, int64_t, int64_t);             \
         int (*sweep)(struct block_s*, REAL*, REAL*, const REAL*, const REAL*);                                       \
         void (*step)(REAL*, REAL*, const REAL*, int64_t, int32_t, REAL, REAL, REAL, REAL, REAL, REAL, uint8_t*);     \
-        void (*table)(REAL*, const double*, int64_t, const double*, double);                                         \
+        void (*table)(REAL*, const double*, int64_t, const struct lif_s*);                                           \
         void (*reverse)(REAL*, const int32_t*, const REAL*, const int32_t*, const int32_t*, const REAL*,             \
                         const REAL*);                                                                                \
         void (*reverse_rows)(REAL*, const rows_t*, const REAL*, const int32_t*, const int32_t*, const REAL*,         \

@@ -6,6 +6,7 @@ why they agree to the last bit.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
+from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.sweep cimport block_t, event_t
 
 cdef extern from "block.h":
@@ -23,7 +24,7 @@ cdef extern from "block.h":
         int (*sweep)(block_t*, float*, float*, const float*, const float*) noexcept nogil
         void (*step)(float*, float*, const float*, int64_t, int32_t, float, float, float, float, float, float,
                      uint8_t*) noexcept nogil
-        void (*table)(float*, const double*, int64_t, const double*, double) noexcept nogil
+        void (*table)(float*, const double*, int64_t, const lif_t*) noexcept nogil
         void (*reverse)(float*, const int32_t*, const float*, const int32_t*, const int32_t*, const float*,
                         const float*) noexcept nogil
         void (*reverse_rows)(float*, const rows_t*, const float*, const int32_t*, const int32_t*, const float*,
@@ -46,7 +47,7 @@ cdef extern from "block.h":
         int (*sweep)(block_t*, double*, double*, const double*, const double*) noexcept nogil
         void (*step)(double*, double*, const double*, int64_t, int32_t, double, double, double, double, double, double,
                      uint8_t*) noexcept nogil
-        void (*table)(double*, const double*, int64_t, const double*, double) noexcept nogil
+        void (*table)(double*, const double*, int64_t, const lif_t*) noexcept nogil
         void (*reverse)(double*, const int32_t*, const double*, const int32_t*, const int32_t*, const double*,
                         const double*) noexcept nogil
         void (*reverse_rows)(double*, const rows_t*, const double*, const int32_t*, const int32_t*, const double*,

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "block.h"
-#include "decay.h"
 #include "isa.h"
+#include "lif.h"
 #include "sweep.h"
 
 #if defined(__GNUC__) || defined(__clang__)

@@ -98,31 +98,31 @@ TARGET static inline void NAME(decays)(const double* x, int n, double* e, double
     }
 }
 
-/* Rows of a table for the elapsed times d (n,): propagators as `lif_respond` gives them for the constants `c` of a
- * neuron (lif.h), and the level `lowered` (a + h tau_s/tau_m), `lowered` being a threshold. */
-TARGET static void NAME(table)(REAL* table, const double* d, int64_t n, const double* c, double lowered) {
+/* Rows of a table for the elapsed times d (n,): the propagators, `lif_respond` operation for operation, and the level
+ * `lif_fallen`. */
+TARGET static void NAME(table)(REAL* table, const double* d, int64_t n, const lif_t* c) {
     enum { CHUNK = 64 };
-    double x[CHUNK], a[CHUNK], b[CHUNK], slower[CHUNK], rise_m[CHUNK], rise_s[CHUNK], rise[CHUNK];
+    double x[CHUNK], a[CHUNK], b[CHUNK], slower[CHUNK], rise_m[CHUNK], rise_s[CHUNK], h[CHUNK];
     for (int64_t start = 0; start < n; start += CHUNK) {
         const int m = n - start < CHUNK ? (int)(n - start) : CHUNK, padded = (m + 7) / 8 * 8;
-        for (int k = 0; k < padded; ++k) x[k] = k < m ? d[start + k] * c[8] : 0.0;
+        for (int k = 0; k < padded; ++k) x[k] = k < m ? d[start + k] * c->rate_m : 0.0;
         NAME(decays)(x, padded, a, rise_m);
-        for (int k = 0; k < padded; ++k) x[k] = k < m ? d[start + k] * c[9] : 0.0;
+        for (int k = 0; k < padded; ++k) x[k] = k < m ? d[start + k] * c->rate_s : 0.0;
         NAME(decays)(x, padded, b, rise_s);
-        if (c[10] != 0.0) {
-            for (int k = 0; k < m; ++k) rise[k] = c[10] * (rise_m[k] < 0.5 ? rise_s[k] - rise_m[k] : a[k] - b[k]);
-        } else if (c[4] == 0.0) {
-            for (int k = 0; k < m; ++k) rise[k] = a[k] * x[k];
+        if (c->apart != 0.0) {
+            for (int k = 0; k < m; ++k) h[k] = lif_h_apart(c, a[k], b[k], rise_m[k], rise_s[k]);
+        } else if (c->gain == 0.0) {
+            for (int k = 0; k < m; ++k) h[k] = lif_h_equal(a[k], x[k]);
         } else {
-            for (int k = 0; k < padded; ++k) x[k] = k < m ? d[start + k] * c[5] : 0.0;
-            NAME(decays)(x, padded, slower, rise);
-            for (int k = 0; k < m; ++k) rise[k] = (c[1] > c[2] ? a[k] : b[k]) * (c[4] * rise[k]);
+            for (int k = 0; k < padded; ++k) x[k] = k < m ? d[start + k] * c->rate : 0.0;
+            NAME(decays)(x, padded, slower, h);
+            for (int k = 0; k < m; ++k) h[k] = lif_h_close(c, a[k], b[k], h[k]);
         }
         for (int k = 0; k < m; ++k, table += TABLE_COLUMNS) {
             table[0] = (REAL)a[k];
-            table[1] = (REAL)rise[k];
+            table[1] = (REAL)h[k];
             table[2] = (REAL)b[k];
-            table[3] = (REAL)(lowered * (a[k] + rise[k] * (c[2] * c[8])));
+            table[3] = (REAL)lif_fallen(c, a[k], h[k]);
         }
     }
 }

@@ -8,14 +8,13 @@ from libc.string cimport memcpy, memset
 from eventsnn._ext.block cimport TABLE_COLUMNS as COLUMNS
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
-from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_TOUCH
+from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.sweep cimport SWEEP_AHEAD, SWEEP_TIED, event_t
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 import numpy as np
 
 TABLE_COLUMNS = COLUMNS
-CANDIDATE, TOUCH = LIF_CANDIDATE, LIF_TOUCH  # for the test that the twins have the same
 AHEAD = SWEEP_AHEAD
 EVENT = np.dtype([("time", np.float64), ("row", np.uint32), ("release", np.int32)])
 
@@ -23,14 +22,14 @@ cdef enum:
     CHUNK = 256
 
 
-cdef void fill_rows(const double* lag, int64_t n, const double* constants, real_t* table) noexcept nogil:
+cdef void fill_rows(const double* lag, int64_t n, const lif_t* constants, real_t* table) noexcept nogil:
     if real_t is float:
-        ops32.table(table, lag, n, constants, constants[0] * LIF_CANDIDATE)
+        ops32.table(table, lag, n, constants)
     else:
-        ops64.table(table, lag, n, constants, constants[0] * LIF_CANDIDATE)
+        ops64.table(table, lag, n, constants)
 
 
-cdef void fill_propagators(const double* times, int64_t n, const double* constants, double since,
+cdef void fill_propagators(const double* times, int64_t n, const lif_t* constants, double since,
                            real_t* table) noexcept nogil:
     """Rows of the table for `n` arrivals, the first of them after an interval that began at `since`."""
     cdef double lag[CHUNK]
@@ -89,7 +88,7 @@ cdef void fill_events(const double* times, const int32_t* neurons, int64_t n, do
 
 
 def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,
-                const double[::1] constants, event_t[::1] events, real_t[:, ::1] table, int32_t[::1] grid,
+                const lif_t[::1] constants, event_t[::1] events, real_t[:, ::1] table, int32_t[::1] grid,
                 double[::1] scale, WorkCounter turns, const double[::1] since=None):
     """Tables and grids of the samples that this thread takes.
 
@@ -99,20 +98,17 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
         ms, ascending within each sample; `sample_ptr` (samples + 1,) delimits the samples.
     neurons : int32 (n,)
         Source neuron of each.
-    constants : float64 (11,)
-        What `lif_fill` takes.
+    constants : `eventsnn.reference.lif.RECORD` array (1,)
     events : EVENT (n + AHEAD,)
         Filled: the arrivals as a sweep reads them; see sweep.h. The last AHEAD are to be zeros.
     table : real (n, TABLE_COLUMNS)
         Filled: propagators a, h, b of the interval before each arrival, and the level that the membrane potential of
-        a neuron that fired in that interval, had it not been reset, would be above at the arrival. It fires with
-        u = nu and u' >= 0, hence I >= nu tau_s/tau_m; from there u falls fastest if it was level, so it ends at
-        nu (a + h tau_s/tau_m) or above. (And a little less, for rounding.)
+        a neuron that fired in that interval, had it not been reset, would be above at the arrival (`lif_fallen`).
     grid : int32 (n + samples,), scale : float64 (samples,)
         Filled; see arrivals.pxd.
     since : float64 (samples,), optional
         For samples that go on: the time (ms) that the interval before the first arrival began at, from which the grid
-        is counted too. Without it that interval is 0 and the grid begins at 0.
+        is counted too. Without it both begin at 0.
     turns : WorkCounter
         Over the samples.
     """
@@ -128,11 +124,10 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
             if since is not None:
                 origin = since[s]
             if n:
-                fill_propagators(t + first, n, &constants[0], t[first] if since is None else origin,
-                                 rows + first * COLUMNS)
+                fill_propagators(t + first, n, &constants[0], origin, rows + first * COLUMNS)
             scale[s] = fill_grid(t + first, n, origin, &grid[first + s])
             if n:
-                fill_events(t + first, &neurons[first], n, constants[3], &grid[first + s], scale[s], origin,
+                fill_events(t + first, &neurons[first], n, constants[0].refractory, &grid[first + s], scale[s], origin,
                             &events[first])
             s = work_take(&turns.next)
 

@@ -28,7 +28,9 @@ typedef struct {
     const int32_t *row_of, *id_of;         /* row of a source neuron (-1: none), source neuron of a row; dense only */
     const float* weights;                  /* NULL of a pooling layer */
     float threshold;                       /* fires above it */
-    float tau_m, tau_s, lateral;
+    float tau_m, tau_s;
+    float leak; /* added to the potential in every step: resting potential / tau_m */
+    float lateral;
     int32_t refractory; /* steps */
     int32_t latency;    /* steps from a spike of the source to its effect, at least 1 */
     int32_t exact;      /* dividing by either time constant is multiplying by its inverse, to the bit */

@@ -81,7 +81,7 @@ TARGET static void NAME(deliver)(const clocked_layer_t* l, float* current, const
 /* One step of all neurons after what arrives; the decay of I that opens the next step closes this one. Writes the
  * neurons that fire to `ids`; returns how many. */
 TARGET static INLINE int64_t NAME(update)(const clocked_layer_t* l, clocked_state_t* s, int64_t size, int32_t t,
-                                          int32_t* ids, int exact) {
+                                          int32_t* ids, int exact, int leaks) {
     const float tau_m = l->tau_m, tau_s = l->tau_s, per_m = 1.0f / tau_m, per_s = 1.0f / tau_s;
     const float threshold = l->threshold;
     int64_t found = 0;
@@ -91,6 +91,7 @@ TARGET static INLINE int64_t NAME(update)(const clocked_layer_t* l, clocked_stat
         const NAME(wide) i = *ip, rise = exact ? i * per_s : i / tau_s;
         NAME(wide) v = *vp;
         v -= exact ? v * per_m : v / tau_m;
+        if (leaks) v += l->leak;
         v += rise;
         *ip = i - rise;
         const NAME(mask) awake = *(NAME(mask)*)(s->until + k) < t;
@@ -109,7 +110,8 @@ TARGET static INLINE int64_t NAME(update)(const clocked_layer_t* l, clocked_stat
 }
 
 TARGET static int64_t NAME(step)(const clocked_layer_t* l, clocked_state_t* s, int64_t size, int32_t t, int32_t* ids) {
-    return l->exact ? NAME(update)(l, s, size, t, ids, 1) : NAME(update)(l, s, size, t, ids, 0);
+    if (l->leak != 0.0f) return NAME(update)(l, s, size, t, ids, 0, 1);
+    return l->exact ? NAME(update)(l, s, size, t, ids, 1, 0) : NAME(update)(l, s, size, t, ids, 0, 0);
 }
 
 /* G = m + y for the steps from `from` down to `to`, both included, m and y decaying before each. */

@@ -17,8 +17,7 @@ cdef extern from "clocked.h":
         const int32_t* row_of
         const int32_t* id_of
         const float* weights
-        float threshold, tau_m, tau_s
-        float lateral
+        float threshold, tau_m, tau_s, leak, lateral
         int32_t refractory, latency, exact
     ctypedef struct clocked_spikes_t:
         int32_t* ids

@@ -20,51 +20,56 @@ cdef clocked_ops_t current_ops():
     return clocked_ops(block.ISAS.index(block.selected))
 
 
+cdef const int32_t* start(const int32_t[::1] array):
+    if array is None or not array.shape[0]:
+        return NULL
+    return &array[0]
+
+
 cdef class ClockedLayer:
     """What the kernel needs of a layer; made by `eventsnn.simulate.engines.clocked`, which checks everything.
 
     Parameters
     ----------
-    numbers : int64 array (9,)
-        kind, positions, width, channels, rows, area, source_width, source_channels, source_size; see clocked.h.
-    constants : float32 array (4,)
-        Threshold, tau_m, tau_s, strength of lateral inhibition.
+    kind : one of `KINDS`
+    positions, width, channels, rows, area, source_width, source_channels, source_size : int
+        See clocked.h.
+    threshold, tau_m, tau_s, leak, lateral : float
+        In steps; the potential tends to ``leak tau_m``; strength of lateral inhibition.
     refractory : int
         Steps.
     latency : int
         Steps from a spike of the layer below to its effect, >= 1.
     exact : bool
         Both time constants are powers of two, so that multiplying by the inverse divides exactly.
-    ptr, patch, offset, cells : int32 arrays
-        Of a spatial layer.
-    row_of, id_of : int32 arrays
-        Of a dense layer.
     weights : float32 array
         Flat; read at every run, so that changing it in place changes the layer.
     parts : list of ClockedLayer
         The same in consecutive ranges of its positions, each of which stays in the first cache through all steps.
+    ptr, patch, offset, cells : int32 arrays
+        Of a spatial layer.
+    row_of, id_of : int32 arrays
+        Of a dense layer.
     """
 
-    def __cinit__(self, const int64_t[::1] numbers, const float[::1] constants, int32_t refractory, int32_t latency,
-                  bint exact, const int32_t[::1] ptr, const int32_t[::1] patch, const int32_t[::1] offset,
-                  const int32_t[::1] cells, const int32_t[::1] row_of, const int32_t[::1] id_of,
-                  const float[::1] weights, list parts):
-        cdef clocked_layer_t* c = &self.c
+    def __cinit__(self, *, int32_t kind, int32_t positions, int32_t width, int32_t channels, int32_t rows, int32_t area,
+                  int32_t source_width, int32_t source_channels, int64_t source_size, float threshold, float tau_m,
+                  float tau_s, float leak, float lateral, int32_t refractory, int32_t latency, bint exact,
+                  const float[::1] weights, list parts, const int32_t[::1] ptr=None, const int32_t[::1] patch=None,
+                  const int32_t[::1] offset=None, const int32_t[::1] cells=None, const int32_t[::1] row_of=None,
+                  const int32_t[::1] id_of=None):
         self.keep = (ptr, patch, offset, cells, row_of, id_of, weights)
         self.parts = parts
-        c.kind, c.positions, c.width, c.channels = numbers[0], numbers[1], numbers[2], numbers[3]
-        c.rows, c.area, c.source_width, c.source_channels = numbers[4], numbers[5], numbers[6], numbers[7]
-        c.source_size = numbers[8]
-        c.ptr = &ptr[0] if ptr.shape[0] else NULL
-        c.patch = &patch[0] if patch.shape[0] else NULL
-        c.offset = &offset[0] if offset.shape[0] else NULL
-        c.cells = &cells[0] if cells.shape[0] else NULL
-        c.row_of = &row_of[0] if row_of.shape[0] else NULL
-        c.id_of = &id_of[0] if id_of.shape[0] else NULL
-        c.weights = &weights[0] if weights.shape[0] else NULL
-        c.threshold, c.tau_m, c.tau_s, c.lateral = constants[0], constants[1], constants[2], constants[3]
-        c.refractory, c.latency = refractory, latency
-        c.exact = exact
+        self.c = clocked_layer_t(
+            kind=kind, positions=positions, width=width, channels=channels, rows=rows, area=area,
+            source_width=source_width, source_channels=source_channels, source_size=source_size,
+            ptr=start(ptr), patch=start(patch), offset=start(offset), cells=start(cells),
+            row_of=start(row_of), id_of=start(id_of), weights=NULL,
+            threshold=threshold, tau_m=tau_m, tau_s=tau_s, leak=leak, lateral=lateral,
+            refractory=refractory, latency=latency, exact=exact,
+        )
+        if weights.shape[0]:
+            self.c.weights = &weights[0]
 
     @property
     def size(self):

@@ -17,12 +17,13 @@ from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
 from eventsnn._ext.lif cimport (
     LIF_CANDIDATE,
-    lif_fill,
+    lif_after_refractory,
+    lif_next_spike,
     lif_reach,
     lif_respond,
     lif_t,
+    lif_tangent,
 )
-from eventsnn._ext.lif_rest cimport rest_after_refractory, rest_next_spike
 from eventsnn._ext.spikes cimport spikes_arrays, spikes_drop, spikes_free, spikes_push, spikes_refuse, spikes_t
 
 
@@ -35,7 +36,6 @@ cdef enum:
 
 cdef struct layer_t:
     lif_t lif
-    double reset          # reset value of the membrane potential, counted from the resting potential like all others
     int32_t size          # neurons
     int32_t blocks        # blocks of WIDTH neurons
     int64_t first         # position of its first neuron in the state arrays
@@ -60,14 +60,11 @@ cdef class QueueState:
 
     Parameters
     ----------
-    constants : float64 array (layers, 11)
-        Per layer what `lif_fill` takes.
+    constants : `eventsnn.reference.lif.RECORD` array (layers,)
     sizes : int32 array (layers,)
     graph : int64 array (projections, 4)
         source, target, position of the weights, number of source neurons.
     delays : float64 array (projections,), ms
-    resets : float64 array (layers,)
-        Reset value of the membrane potential. It and all others are counted from the resting potential.
     """
 
     cdef int32_t n_layers, n_projections
@@ -78,8 +75,8 @@ cdef class QueueState:
     cdef readonly double now        # time of the last thing that happened, ms
     cdef const double[::1] bias
 
-    def __cinit__(self, const double[:, ::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
-                  const double[::1] delays, const double[::1] resets):
+    def __cinit__(self, const lif_t[::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
+                  const double[::1] delays):
         cdef int32_t k
         cdef int64_t first = 0
         self.n_layers = <int32_t> sizes.shape[0]
@@ -89,8 +86,7 @@ cdef class QueueState:
         if self.layers == NULL or self.projections == NULL:
             raise MemoryError("no memory for the network")
         for k in range(self.n_layers):
-            lif_fill(&self.layers[k].lif, &constants[k, 0])
-            self.layers[k].reset = resets[k]
+            self.layers[k].lif = constants[k]
             self.layers[k].size = sizes[k]
             self.layers[k].blocks = (sizes[k] + WIDTH - 1) // WIDTH
             self.layers[k].first = first
@@ -120,7 +116,7 @@ cdef class QueueState:
         cdef int32_t k, n
         for k in range(self.n_layers):
             for n in range(self.layers[k].size):
-                u[self.layers[k].first + n] = <real_t> self.layers[k].reset
+                u[self.layers[k].first + n] = <real_t> self.layers[k].lif.reset
 
     def spikes(self, int32_t layer):
         """(times float64 ms, neurons int32) fired by a layer since `take`, copies."""
@@ -235,7 +231,7 @@ cdef void add_candidates(layer_t* l, const view_t* v, const real_t* u, const rea
     for n in range(block * WIDTH, min((block + 1) * WIDTH, l.size)):
         if lif_reach(&l.lif, u[n], i[n]) < level:
             continue
-        t = rest_next_spike(&l.lif, l.reset, u[n], i[n], l.now, v.end[l.first + n], until)
+        t = lif_next_spike(&l.lif, u[n], i[n], l.now, v.end[l.first + n], until)
         if t < INFINITY:
             v.next[l.first + n] = t
             v.candidates[l.first + l.n_candidates] = n
@@ -261,11 +257,11 @@ cdef void release_refractory(layer_t* l, const view_t* v, const real_t* i, doubl
         end = v.end[l.first + n]
         which[n_which[0]] = n
         if end >= t:
-            released[n_which[0]] = <real_t> l.reset
+            released[n_which[0]] = <real_t> l.lif.reset
             v.refractory[l.first + kept] = n
             kept += 1
         else:
-            released[n_which[0]] = <real_t> rest_after_refractory(&l.lif, l.reset, i[n], l.now, end, t)
+            released[n_which[0]] = <real_t> lif_after_refractory(&l.lif, i[n], l.now, end, t)
         n_which[0] += 1
     l.n_refractory = kept
 
@@ -281,7 +277,7 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
     cdef real_t* u = all_u + l.first
     cdef real_t* i = all_i + l.first
     cdef const real_t* row = weights + q.weights + <int64_t> arriving_neuron(s, v, p) * WIDTH
-    cdef double t = s.heap.key[p], until, da, dh, db
+    cdef double t = s.heap.key[p], until, da, dh, db, by_u, by_i
     cdef real_t a, h, b, c_u = 0, c_i = 0, level = <real_t> (l.lif.threshold * LIF_CANDIDATE)
     cdef int32_t block, n_which, k
     q.cursor += 1
@@ -293,8 +289,9 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
     h = <real_t> dh
     b = <real_t> db
     if until < INFINITY:
-        c_u = <real_t> (1.0 - (until - t) / l.lif.tau_m)
-        c_i = <real_t> ((until - t) / l.lif.tau_s)
+        lif_tangent(&l.lif, until - t, &by_u, &by_i)
+        c_u = <real_t> by_u
+        c_i = <real_t> by_i
     if real_t is float:
         ops32.step(u, i, row, q.n_pre * WIDTH, l.blocks, a, h, b, c_u, c_i, level, found)
     else:
@@ -329,8 +326,8 @@ cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u
                 v.refractory[l.first + l.n_refractory] = n
                 l.n_refractory += 1
             v.end[l.first + n] = t + l.lif.refractory
-            v.next[l.first + n] = rest_next_spike(&l.lif, l.reset, u[l.first + n], i[l.first + n], l.now,
-                                                  v.end[l.first + n], until)
+            v.next[l.first + n] = lif_next_spike(&l.lif, u[l.first + n], i[l.first + n], l.now,
+                                                 v.end[l.first + n], until)
             if v.next[l.first + n] == t:
                 spikes_refuse(t, n)
     kept = 0

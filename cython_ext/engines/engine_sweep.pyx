@@ -17,7 +17,6 @@ from eventsnn._ext.lif cimport (
     LIF_CANDIDATE,
     LIF_TOUCH,
     lif_after_refractory,
-    lif_fill,
     lif_next_spike,
     lif_reach,
     lif_t,
@@ -104,9 +103,9 @@ cdef uint32_t touching(const block_t* k, const real_t* u, uint32_t lanes) noexce
 cdef void fill_row(const lif_t* lif, double d, real_t* row) noexcept nogil:
     """A row of the table for an interval of `d` ms."""
     if real_t is float:
-        ops32.table(row, &d, 1, &lif.threshold, lif.threshold * LIF_CANDIDATE)
+        ops32.table(row, &d, 1, lif)
     else:
-        ops64.table(row, &d, 1, &lif.threshold, lif.threshold * LIF_CANDIDATE)
+        ops64.table(row, &d, 1, lif)
 
 
 cdef uint32_t commit(block_t* k, real_t* u, real_t* i, const real_t* weights, uint32_t source, const real_t* row,
@@ -239,7 +238,7 @@ cdef int check_finite(const real_t* u, const real_t* i) except -1 nogil:
     return 0
 
 
-def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] lateral, const double[::1] constants,
+def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] lateral, const lif_t[::1] constants,
                  const event_t[::1] events, const int64_t[::1] sample_ptr, const real_t[:, ::1] table, double t_stop,
                  SpikeStore store, WorkCounter turns, int64_t most=1 << 62, real_t[:, :, ::1] u=None,
                  real_t[:, :, ::1] i=None, double[:, :, ::1] end=None, double[:, ::1] now=None, double until=INFINITY):
@@ -248,6 +247,7 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
     Parameters
     ----------
     weights : real (blocks, pre, WIDTH)
+    constants : `eventsnn.reference.lif.RECORD` array (1,)
     lateral : real (1, neurons, WIDTH) or (0, 0, 0)
         Packed weights of the lateral inhibition of a layer of one block; empty if there is none.
     events, table
@@ -267,18 +267,16 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
     until : float
         With them: no spikes at this time (ms) or later, which must be later than the arrivals.
     """
-    cdef lif_t lif
     cdef block_t k
     cdef int64_t unit, s, before
-    cdef int32_t block, part
+    cdef int32_t block, part, n
     cdef const real_t* row
     cdef bint inhibits = lateral.shape[0] > 0, resumes = u is not None
     cdef real_t rest[2 * WIDTH]
     cdef event_t own[1 + SWEEP_AHEAD]
     cdef real_t* own_u = &rest[0]
     cdef real_t* own_i = &rest[WIDTH]
-    lif_fill(&lif, &constants[0])
-    k.lif = &lif
+    k.lif = &constants[0]
     k.t_stop = t_stop
     memset(&own[0], 0, sizeof(own))
     k.own = &own[0]
@@ -299,7 +297,9 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
                     memcpy(&k.end[0], &end[block, s, 0], WIDTH * sizeof(double))
                     block_resume(&k, now[block, s], until)
                 else:
-                    memset(&rest[0], 0, sizeof(rest))
+                    for n in range(WIDTH):
+                        rest[n] = <real_t> k.lif.reset
+                        rest[WIDTH + n] = 0
                     block_rest(&k)
                 if k.n or resumes:
                     row = &table[sample_ptr[s], 0] if k.n else NULL

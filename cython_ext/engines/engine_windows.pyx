@@ -10,8 +10,15 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport qsort
 
-from eventsnn._ext.lif cimport LIF_CANDIDATE, LIF_LIMIT_SLACK, lif_next_crossing, lif_reach, lif_respond
-from eventsnn._ext.lif_rest cimport rest_after_refractory
+from eventsnn._ext.lif cimport (
+    LIF_CANDIDATE,
+    LIF_LIMIT_SLACK,
+    lif_after_refractory,
+    lif_next_crossing,
+    lif_reach,
+    lif_respond,
+    lif_tangent,
+)
 from eventsnn._ext.spikes cimport spikes_push, spikes_refuse, spikes_t
 from eventsnn._ext.windows_state cimport (
     WindowsState,
@@ -93,7 +100,7 @@ cdef int64_t tabulate(WindowsState s, const train_t* given, int32_t number, doub
         row += q.arrivals
         if row > w.rows:
             enlarge_table(w, 2 * row)
-        s.ops.tabulate(train.times + q.cursor, q.arrivals, q.delay, end, &l.frame, table_from(w, q.row))
+        s.ops.tabulate(train.times + q.cursor, q.arrivals, q.delay, end, &l.lif, table_from(w, q.row))
         if q.single:
             deliveries += q.arrivals
         else:
@@ -211,9 +218,11 @@ cdef inline bint may_fire(const layer_t* l, double u, double i, const arrival_t*
     The tangent bounds the potential from above. Times a b > 0, which makes it a test without divisions.
     """
     cdef double level = l.lif.threshold * LIF_CANDIDATE * (here.a * here.b), now = u * here.b - i * here.h
-    return now >= level or (
-        i > 0.0 and now * (1.0 + gap * l.frame.per_m) - (i * here.a) * (gap * l.frame.per_s) >= level
-    )
+    cdef double by_u, by_i
+    if now >= level:
+        return True
+    lif_tangent(&l.lif, gap, &by_u, &by_i)
+    return i > 0.0 and now * by_u + (i * here.a) * by_i >= level
 
 
 cdef int follow(WindowsState s, layer_t* l, int32_t n, const arrival_t* start, double end, delivery_t* d, int64_t count,
@@ -237,8 +246,8 @@ cdef int follow(WindowsState s, layer_t* l, int32_t n, const arrival_t* start, d
             if held:
                 if refractory >= later:
                     break
-                s.ops.tabulate(&refractory, 1, 0.0, end, &l.frame, table_t(&here.h, &here.b, &here.a, &here.t))
-                u = l.reset * here.a + (i / here.b) * here.h
+                s.ops.tabulate(&refractory, 1, 0.0, end, &l.lif, table_t(&here.h, &here.b, &here.a, &here.t))
+                u = l.lif.reset * here.a + (i / here.b) * here.h
                 held = False
             if not may_fire(l, u, i, &here, later - here.t):
                 break
@@ -261,7 +270,7 @@ cdef int follow(WindowsState s, layer_t* l, int32_t n, const arrival_t* start, d
             u += d[k].weight * here.h
             i += d[k].weight * here.b
             k += 1
-    s.u[l.first + n] = l.reset if held else u
+    s.u[l.first + n] = l.lif.reset if held else u
     s.i[l.first + n] = i
     s.end[l.first + n] = refractory
     return 0
@@ -277,12 +286,12 @@ cdef int64_t run_layer(WindowsState s, const train_t* given, int32_t number, dou
     cdef arrival_t start
     cdef int64_t deliveries = tabulate(s, given, number, end), n_hot, k, first = 0
     cdef int32_t n, p
-    s.ops.tabulate(&s.now, 1, 0.0, end, &l.frame, table_t(&start.h, &start.b, &start.a, &start.t))
+    s.ops.tabulate(&s.now, 1, 0.0, end, &l.lif, table_t(&start.h, &start.b, &start.a, &start.t))
     s.ops.begin(l.size, u, i, &start, w.gathered)
     w.hot[l.size] = 0
     scatter(s, given, number)
     n_hot = s.ops.finish(l.size, u, i, &s.end[0] + l.first, w.gathered, l.lif.threshold * LIF_CANDIDATE, s.now, end,
-                         l.reset, w.hot, w.list)
+                         l.lif.reset, w.hot, w.list)
     w.n_fired = 0
     s.updates += l.size
     s.followed += n_hot
@@ -340,9 +349,9 @@ cdef void leap(WindowsState s, double t) noexcept nogil:
         lif_respond(&l.lif, t - s.now, &a, &h, &b)
         for n in range(l.first, l.first + l.size):
             if s.end[n] >= t:
-                s.u[n] = l.reset
+                s.u[n] = l.lif.reset
             elif s.end[n] >= s.now:
-                s.u[n] = rest_after_refractory(&l.lif, l.reset, s.i[n], s.now, s.end[n], t)
+                s.u[n] = lif_after_refractory(&l.lif, s.i[n], s.now, s.end[n], t)
             else:
                 s.u[n] = s.u[n] * a + s.i[n] * h
             s.i[n] *= b

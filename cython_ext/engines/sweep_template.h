@@ -179,7 +179,8 @@ TARGET static int NAME(sweep)(block_t* k, REAL* u, REAL* i, const REAL* weights,
     if (n) k->now = events[n - 1].time;
     k->next = n;
     for (int m = 0; m < BLOCK_WIDTH; ++m)
-        if (lif_reach(k->lif, u[m], i[m]) >= k->lif->threshold * LIF_CANDIDATE)
+        if (lif_reach(k->lif, k->refractory >> m & 1 ? k->lif->reset : u[m], i[m]) >=
+            k->lif->threshold * LIF_CANDIDATE)
             if ((status = NAME(fire)(k, m, u[m], i[m], k->until)) != 0) {
                 if (status < 0) return status;
                 u[m] = (REAL)BURIED;

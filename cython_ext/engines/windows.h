@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "lif_short.h"
+
 /* One arrival, seen from the end of the window, d ms later: what a unit of weight amounts to there. */
 typedef struct {
     double h; /* in the membrane potential */
@@ -32,17 +34,8 @@ typedef struct {
     double unused;
 } gathered_t;
 
-/* Constants of a layer's propagators. */
 typedef struct {
-    double per_m; /* -1/tau_m, 1/ms */
-    double per_s; /* -1/tau_s, 1/ms */
-    double k;     /* tau_m / (tau_m - tau_s); unused when close */
-    double rate;  /* (tau_m - tau_s) / (tau_m tau_s), 1/ms */
-    int64_t close; /* the time constants are so close that k (a - b) would cancel */
-} frame_t;
-
-typedef struct {
-    void (*tabulate)(const double*, int64_t, double, double, const frame_t*, table_t);
+    void (*tabulate)(const double*, int64_t, double, double, const lif_t*, table_t);
     void (*begin)(int64_t, const double*, const double*, const arrival_t*, gathered_t*);
     void (*scatter)(const int32_t*, const double*, int64_t, int64_t, double, double, gathered_t*);
     void (*scatter_one)(const int32_t*, const double*, const int32_t*, int64_t, const double*, const double*,

@@ -18,11 +18,8 @@ cdef extern from "windows.h":
         int32_t target, arrival
     ctypedef struct gathered_t:
         double u, i, reach, unused
-    ctypedef struct frame_t:
-        double per_m, per_s, k, rate
-        int64_t close
     ctypedef struct windows_ops_t:
-        void (*tabulate)(const double*, int64_t, double, double, const frame_t*, table_t) noexcept nogil
+        void (*tabulate)(const double*, int64_t, double, double, const lif_t*, table_t) noexcept nogil
         void (*begin)(int64_t, const double*, const double*, const arrival_t*, gathered_t*) noexcept nogil
         void (*scatter)(const int32_t*, const double*, int64_t, int64_t, double, double, gathered_t*) noexcept nogil
         void (*scatter_one)(const int32_t*, const double*, const int32_t*, int64_t, const double*, const double*,
@@ -36,8 +33,6 @@ cdef extern from "windows.h":
 
 cdef struct layer_t:
     lif_t lif
-    frame_t frame
-    double reset          # reset value of the membrane potential, counted from rest like all others
     int32_t size          # neurons
     int64_t first         # position of its first neuron in the state arrays
     spikes_t spikes

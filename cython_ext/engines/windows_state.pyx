@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 import numpy as np
 
 from eventsnn._ext import block
-from eventsnn._ext.lif cimport lif_fill
+from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.spikes cimport spikes_arrays, spikes_drop, spikes_free, spikes_push
 
 cdef extern from "windows_isa.h":
@@ -41,11 +41,7 @@ cdef class WindowsState:
 
     Parameters
     ----------
-    constants : float64 array (layers, 10)
-        Per layer what `lif_fill` takes; potentials are counted from rest.
-    frames : float64 array (layers, 5)
-        Per layer the numbers of `frame_t`, see `eventsnn.reference.windows.Frame`.
-    resets : float64 array (layers,)
+    constants : `eventsnn.reference.lif.RECORD` array (layers,)
     sizes : int32 array (layers,)
     graph : int64 array (projections, 5)
         source, target, single, place in `ptr` and `split`, place in `targets` and `weights`.
@@ -59,10 +55,9 @@ cdef class WindowsState:
         Of a window, ms; at most the shortest delay that leads back and every time constant.
     """
 
-    def __cinit__(self, const double[:, ::1] constants, const double[:, ::1] frames, const double[::1] resets,
-                  const int32_t[::1] sizes, const int64_t[:, ::1] graph, const double[::1] delays,
-                  const int64_t[::1] ptr, const int64_t[::1] split, const int32_t[::1] targets,
-                  const double[::1] weights, double length):
+    def __cinit__(self, const lif_t[::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
+                  const double[::1] delays, const int64_t[::1] ptr, const int64_t[::1] split,
+                  const int32_t[::1] targets, const double[::1] weights, double length):
         cdef int32_t k
         cdef int64_t first = 0
         cdef layer_t* l
@@ -79,9 +74,7 @@ cdef class WindowsState:
             raise MemoryError("no memory for the network")
         for k in range(self.n_layers):
             l = &self.layers[k]
-            lif_fill(&l.lif, &constants[k, 0])
-            l.frame = frame_t(frames[k, 0], frames[k, 1], frames[k, 2], frames[k, 3], frames[k, 4] != 0.0)
-            l.reset = resets[k]
+            l.lif = constants[k]
             l.size = sizes[k]
             l.first = first
             first += sizes[k]
@@ -98,7 +91,7 @@ cdef class WindowsState:
             q.delay = delays[k]
         self.u, self.i, self.end = np.empty(first), np.zeros(first), np.full(first, -np.inf)
         for k in range(self.n_layers):
-            self.u[self.layers[k].first : self.layers[k].first + self.layers[k].size] = resets[k]
+            self.u[self.layers[k].first : self.layers[k].first + self.layers[k].size] = constants[k].reset
         self.make_room()
 
     cdef int make_room(self) except -1:

@@ -8,57 +8,27 @@
 
 typedef double NAME(vec4) __attribute__((vector_size(32), aligned(8), may_alias));
 
-/* exp(x) for -1 <= x <= 0: its Chebyshev interpolation of degree 12, relative error below 2e-16. */
-TARGET static inline double NAME(exp_short)(double x) {
-    const double r = x + 0.5;
-    double p = 1.2719039650810423e-09;
-    p = p * r + 1.527420048841299e-08;
-    p = p * r + 1.6714181868801803e-07;
-    p = p * r + 1.67141109149772e-06;
-    p = p * r + 1.504292337374757e-05;
-    p = p * r + 0.00012034338858639082;
-    p = p * r + 0.0008424036940259399;
-    p = p * r + 0.005054422164000439;
-    p = p * r + 0.02527211082136033;
-    p = p * r + 0.10108844328544739;
-    p = p * r + 0.3032653298563167;
-    p = p * r + 0.6065306597126333;
-    return p * r + 0.6065306597126334;
-}
-
-/* (exp(z) - 1) / z for |z| < 1/32: its Taylor series. */
-TARGET static inline double NAME(phi)(double z) {
-    double p = 1.0 / 40320.0;
-    p = p * z + 1.0 / 5040.0;
-    p = p * z + 1.0 / 720.0;
-    p = p * z + 1.0 / 120.0;
-    p = p * z + 1.0 / 24.0;
-    p = p * z + 1.0 / 6.0;
-    p = p * z + 0.5;
-    return p * z + 1.0;
-}
-
 /* Arrivals of spikes at `times` + `delay` in a window that ends at `end`. */
-TARGET static void NAME(tabulate)(const double* restrict times, int64_t n, double delay, double end,
-                                  const frame_t* f, table_t out) {
+TARGET static void NAME(tabulate)(const double* restrict times, int64_t n, double delay, double end, const lif_t* c,
+                                  table_t out) {
     double *restrict h = out.h, *restrict b = out.b, *restrict a = out.a, *restrict t = out.t;
-    const double per_m = f->per_m, per_s = f->per_s, k = f->k, rate = f->rate;
-    if (f->close) {
+    const double rate_m = -c->rate_m, rate_s = -c->rate_s, apart = c->apart, rate = short_rate(c);
+    if (apart == 0.0) {
         for (int64_t j = 0; j < n; ++j) {
-            const double arrival = times[j] + delay, d = end - arrival, decayed = NAME(exp_short)(d * per_m);
+            const double arrival = times[j] + delay, d = end - arrival, decayed = short_exp(d * rate_m);
             t[j] = arrival;
             a[j] = decayed;
-            b[j] = NAME(exp_short)(d * per_s);
-            h[j] = decayed * (d * -per_s) * NAME(phi)(d * -rate);
+            b[j] = short_exp(d * rate_s);
+            h[j] = short_h_close(d, decayed, -rate_s, rate);
         }
     } else {
         for (int64_t j = 0; j < n; ++j) {
             const double arrival = times[j] + delay, d = end - arrival;
-            const double slow = NAME(exp_short)(d * per_m), fast = NAME(exp_short)(d * per_s);
+            const double slow = short_exp(d * rate_m), fast = short_exp(d * rate_s);
             t[j] = arrival;
             a[j] = slow;
             b[j] = fast;
-            h[j] = k * (slow - fast);
+            h[j] = apart * (slow - fast);
         }
     }
 }

@@ -10,12 +10,13 @@ from libc.string cimport memset
 from eventsnn._ext.arrivals cimport arrivals_of, arrivals_t
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
+from eventsnn._ext.lif cimport decay_rise, lif_t
 from eventsnn._ext.spsp cimport points_create, points_free, points_t, reverse_add
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
 cdef struct options_t:
-    double threshold        # of the layer
+    double threshold        # of the layer, above the reset potential
     double divisor          # of the errors handed down
     double silent_spsp      # S-PSP of an active on a silent neuron
     double silent_ratio     # e/o of a silent neuron in its self term
@@ -52,7 +53,19 @@ cdef void scratch_free(scratch_t* c) noexcept nogil:
     free(c.active)
 
 
-cdef void learn_one(const options_t* o, const double* constants, const arrivals_t* a, const real_t* table,
+cdef void add_resting(const lif_t* c, const double* times, const int32_t* neurons, const double* charges,
+                      int64_t n_spikes, int32_t first, double* total) noexcept nogil:
+    """Add the resting potential's share of each neuron's total PSP: it acts like an input of that weight whose PSP at
+    time t is 1 - exp(-t/tau_m)."""
+    cdef int64_t f
+    for f in range(n_spikes):
+        total[neurons[f] - first] -= c.reset * (
+            charges[2 * f] * decay_rise(times[f] * c.rate_m)
+            + charges[2 * f + 1] * decay_rise((times[f] + c.refractory) * c.rate_m)
+        )
+
+
+cdef void learn_one(const options_t* o, const lif_t* constants, const arrivals_t* a, const real_t* table,
                     const double* times, const int32_t* neurons, const double* charges, int64_t n_spikes,
                     int32_t first, const int64_t* post_counts, const int64_t* pre_counts, int64_t pre,
                     const double* delta, const double* lateral, const double* row_sum, const real_t* weights,
@@ -85,6 +98,8 @@ cdef void learn_one(const options_t* o, const double* constants, const arrivals_
     else:
         ops64.add_rows(e, c.active, n_active, &fill[0])
         ops64.weigh(weights, e, pre, &total[0])
+    if constants.reset != 0.0:
+        add_resting(constants, times, neurons, charges, n_spikes, first, &total[0])
     for n in range(WIDTH):
         s = total[n] / post_counts[n] if post_counts[n] else o.silent_ratio * row_sum[n]
         delta_of[n] = <real_t> delta[n]
@@ -106,7 +121,7 @@ cdef bint any_error(const double* delta) noexcept nogil:
     return False
 
 
-def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, const double[::1] times,
+def learn_blocks(const real_t[:, :, ::1] weights, const lif_t[::1] constants, const double[::1] times,
                  const int32_t[::1] neurons, const int64_t[::1] sample_ptr, const int32_t[::1] grid,
                  const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
                  const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const double[:, ::1] charges,
@@ -145,7 +160,7 @@ def learn_blocks(const real_t[:, :, ::1] weights, const double[::1] constants, c
     cdef arrivals_t a
     cdef int64_t n_samples = sample_ptr.shape[0] - 1, blocks = weights.shape[0], pre = weights.shape[1]
     cdef int64_t unit, s, k, longest = 0, block, inner
-    o.threshold = constants[0]
+    o.threshold = constants[0].threshold - constants[0].reset
     o.divisor = divisor
     o.silent_spsp = silent_spsp
     o.silent_ratio = silent_ratio
@@ -195,7 +210,7 @@ cdef void factors_of(const double* e, int64_t size, const int64_t* counts, int64
         lateral[i] = 1.0 / rest if rest > 0.0 else 1.0
 
 
-def lateral_factors(const double[::1] constants, const double[::1] times, const int32_t[::1] neurons,
+def lateral_factors(const lif_t[::1] constants, const double[::1] times, const int32_t[::1] neurons,
                     const int64_t[::1] sample_ptr, const int32_t[::1] grid, const double[::1] scale,
                     const double[:, ::1] table, const double[::1] post_times, const int32_t[::1] post_neurons,
                     const int64_t[::1] post_ptr, const double[:, ::1] charges, const int64_t[:, ::1] counts,
@@ -247,7 +262,8 @@ def lateral_factors(const double[::1] constants, const double[::1] times, const 
                         reverse_add(&constants[0], &a, &table[sample_ptr[s], 0], &post_times[post_ptr[k]],
                                     &post_neurons[post_ptr[k]], &charges[post_ptr[k], 0], n, <int32_t> block * WIDTH,
                                     &points, NULL, <double*> NULL, <double*> NULL, e + block * size * WIDTH)
-                factors_of(e, size, &counts[s, 0], labels[s], constants[0], strength, &lateral[s, 0])
+                factors_of(e, size, &counts[s, 0], labels[s], constants[0].threshold - constants[0].reset, strength,
+                           &lateral[s, 0])
             s = work_take(&counter.next)
         points_free(&points)
         free(e)

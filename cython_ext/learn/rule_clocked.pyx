@@ -3,6 +3,7 @@
 Formulas, and twin: eventsnn/reference/macro.py.
 """
 
+from libc.math cimport exp
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -55,6 +56,8 @@ cdef void learn_position(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l
     for c in range(width):
         n = train_of(w, post, first + c, forced, steps, &times)
         silent[c] = n == 0
+        if l.leak != 0.0:
+            total[c] += l.leak * l.tau_m * resting_spsp(l, times, n)
         if n:
             coefficient[c] = delta[c] * factor[c] * (1.0 + total[c] / (o.threshold * <float> n))
         else:
@@ -69,6 +72,18 @@ cdef void learn_position(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l
         down = ops.learn(&rule, w.e + at, weights + at, coefficient, width, <int32_t> n, gradient + at)
         if below != NULL and (cells == NULL or id < l.source_size):    # the bias neuron takes no errors
             below[r if cells == NULL else id] += down
+
+
+cdef float resting_spsp(const clocked_layer_t* l, const int32_t* times, int64_t n) noexcept nogil:
+    """S-PSP of the resting potential, an input whose PSP is 1 - exp(-s/tau_m) in s steps after the reset."""
+    cdef double total = 0.0
+    cdef int64_t f
+    cdef int32_t last = 1    # the clock begins with step 1
+    for f in range(n):
+        if times[f] > last:
+            total += 1.0 - exp(-(times[f] - last) / <double> l.tau_m)
+        last = times[f] + l.refractory
+    return <float> total
 
 
 cdef inline int64_t shift_of(const clocked_layer_t* l) noexcept nogil:

@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t
 from eventsnn._ext.arrivals cimport arrivals_t
 from eventsnn._ext.block cimport rows_t
 from eventsnn._ext.dtypes cimport real_t
+from eventsnn._ext.lif cimport lif_t
 
 
 cdef struct points_t:
@@ -25,6 +26,6 @@ cdef struct points_t:
 
 cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 nogil
 cdef void points_free(points_t* p) noexcept nogil
-cdef void reverse_add(const double* constants, const arrivals_t* a, const real_t* table, const double* times,
+cdef void reverse_add(const lif_t* constants, const arrivals_t* a, const real_t* table, const double* times,
                       const int32_t* neurons, const double* charges, int64_t n_spikes, int32_t first, points_t* p,
                       const rows_t* by_row, const real_t* weights, real_t* down, real_t* out) noexcept nogil

@@ -19,7 +19,7 @@ from libc.stdlib cimport free, malloc
 from eventsnn._ext.arrivals cimport arrivals_about, arrivals_between, arrivals_of, arrivals_t
 from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64, rows_t
 from eventsnn._ext.dtypes cimport WIDTH, real_t
-from eventsnn._ext.lif cimport decay_e
+from eventsnn._ext.lif cimport decay_e, lif_t
 from eventsnn._ext.optimiser cimport Update
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
@@ -61,7 +61,7 @@ cdef void points_free(points_t* p) noexcept nogil:
     free(p.g)
 
 
-cdef void charge_block(const double* constants, const double* times, const int32_t* neurons, int64_t n_spikes,
+cdef void charge_block(const lif_t* constants, const double* times, const int32_t* neurons, int64_t n_spikes,
                        int32_t first, const real_t* coefficient, double* charges) noexcept nogil:
     """Charges of one block in one unit; a forced spike within a refractory period had no time to integrate: none."""
     cdef double end[WIDTH]
@@ -77,12 +77,12 @@ cdef void charge_block(const double* constants, const double* times, const int32
         if coefficient[lane] != 0 and end[lane] <= times[f]:
             charges[2 * f] = coefficient[lane]
             if end[lane] >= 0.0:
-                charges[2 * last[lane] + 1] = -coefficient[lane] * decay_e((times[f] - end[lane]) * constants[8])
-        end[lane] = times[f] + constants[3]
+                charges[2 * last[lane] + 1] = -coefficient[lane] * decay_e((times[f] - end[lane]) * constants.rate_m)
+        end[lane] = times[f] + constants.refractory
         last[lane] = f
 
 
-def charge_counts(const double[::1] constants, const double[::1] post_times, const int32_t[::1] post_neurons,
+def charge_counts(const lif_t[::1] constants, const double[::1] post_times, const int32_t[::1] post_neurons,
                   const int64_t[::1] post_ptr, const real_t[:, ::1] coefficient, double[:, ::1] charges,
                   WorkCounter counter):
     """Charges of spike counts times a coefficient of each neuron, for the blocks that this thread takes.
@@ -197,20 +197,20 @@ cdef int64_t place_points(const arrivals_t* a, int64_t n, points_t* p) noexcept 
     return n
 
 
-cdef int64_t prepare_points(const double* constants, const arrivals_t* a, const double* times, const int32_t* neurons,
+cdef int64_t prepare_points(const lif_t* constants, const arrivals_t* a, const double* times, const int32_t* neurons,
                             const double* charges, int64_t n_spikes, int32_t first, const real_t* table,
                             points_t* p) noexcept nogil:
     """The points, and the propagators from the arrivals before them; `table` only tells the precision."""
-    cdef int64_t n = place_points(a, merge_points(constants[3], times, neurons, charges, n_spikes, first, p), p)
+    cdef int64_t n = place_points(a, merge_points(constants.refractory, times, neurons, charges, n_spikes, first, p), p)
     if n:
         if real_t is float:
-            ops32.table(<float*> p.rows, p.lag, n, constants, 0.0)
+            ops32.table(<float*> p.rows, p.lag, n, constants)
         else:
-            ops64.table(<double*> p.rows, p.lag, n, constants, 0.0)
+            ops64.table(<double*> p.rows, p.lag, n, constants)
     return n
 
 
-cdef void reverse_add(const double* constants, const arrivals_t* a, const real_t* table, const double* times,
+cdef void reverse_add(const lif_t* constants, const arrivals_t* a, const real_t* table, const double* times,
                       const int32_t* neurons, const double* charges, int64_t n_spikes, int32_t first, points_t* p,
                       const rows_t* by_row, const real_t* weights, real_t* down, real_t* out) noexcept nogil:
     """Add the sums of G of one block in one unit to `out` (pre, WIDTH).
@@ -229,9 +229,9 @@ cdef void reverse_add(const double* constants, const arrivals_t* a, const real_t
         dg[k] = <real_t> p.charge[k] * rows[k * TABLE_COLUMNS + 1]
     if weights != NULL:
         if real_t is float:
-            ops32.reverse_down(out, a.neurons, table, p.at, p.lane, dp, dg, weights, <float> constants[9], down)
+            ops32.reverse_down(out, a.neurons, table, p.at, p.lane, dp, dg, weights, <float> constants.rate_s, down)
         else:
-            ops64.reverse_down(out, a.neurons, table, p.at, p.lane, dp, dg, weights, constants[9], down)
+            ops64.reverse_down(out, a.neurons, table, p.at, p.lane, dp, dg, weights, constants.rate_s, down)
     elif by_row != NULL and by_row.n_times:
         if real_t is float:
             ops32.reverse_rows(out, by_row, table, p.at, p.lane, dp, dg, <real_t*> p.g)
@@ -243,7 +243,7 @@ cdef void reverse_add(const double* constants, const arrivals_t* a, const real_t
         ops64.reverse(out, a.neurons, table, p.at, p.lane, dp, dg)
 
 
-def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const double[::1] times,
+def reverse_blocks(real_t[:, :, ::1] out, const lif_t[::1] constants, const double[::1] times,
                    const int32_t[::1] neurons, const int64_t[::1] unit_ptr, const int32_t[::1] grid,
                    const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
                    const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const double[:, ::1] charges,
@@ -313,7 +313,7 @@ def reverse_blocks(real_t[:, :, ::1] out, const double[::1] constants, const dou
         points_free(&points)
 
 
-def point_currents(const real_t[:, :, ::1] weights, const double[::1] constants, const double[::1] times,
+def point_currents(const real_t[:, :, ::1] weights, const lif_t[::1] constants, const double[::1] times,
                    const int32_t[::1] neurons, const int64_t[::1] unit_ptr, const int32_t[::1] grid,
                    const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
                    const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, double[:, ::1] currents,

@@ -67,4 +67,10 @@ static INLINE double decay_e(double x) {
     return e;
 }
 
+static INLINE double decay_rise(double x) {
+    double e, rise;
+    decay(x, &e, &rise);
+    return rise;
+}
+
 #endif

@@ -15,10 +15,15 @@
 #define LIF_MAX_STEPS 200
 #define LIF_LIMIT_SLACK 1e-9 /* ms: limits only cut a search short, generously */
 
+/* Two numbers that are computed at once. */
 typedef double lif_pair_t __attribute__((vector_size(16)));
+typedef double lif_loose_t __attribute__((vector_size(16), aligned(8), may_alias)); /* the same anywhere in memory */
 
-typedef struct {
+/* Constants of a neuron: the fields of eventsnn.reference.lif.RECORD, an array of which is this in memory.
+ * Potentials are counted from the resting potential. */
+typedef struct lif_s {
     double threshold;  /* firing threshold of the membrane potential, > 0 */
+    double reset;      /* membrane potential at the start and in the refractory period, < threshold */
     double tau_m;      /* membrane time constant, ms, > 0 */
     double tau_s;      /* synaptic time constant, ms, > 0 */
     double refractory; /* refractory period, ms, >= 0 */
@@ -30,38 +35,28 @@ typedef struct {
     double rate_s;     /* 1/tau_s, 1/ms */
     double apart;      /* tau_m / (tau_m - tau_s) if the time constants are well apart, else 0 */
     double near;       /* times up to this are short, ms */
-    lif_pair_t series[LIF_TERMS]; /* coefficients of (a - 1)/d and h/d, see lif_fill */
-    lif_pair_t slopes[LIF_TERMS]; /* of a' and h' */
-    lif_pair_t rested[LIF_TERMS]; /* of h/d and (b - 1)/d */
+    /* Coefficients of Taylor series over d: of (a - 1)/d and h/d, of a' and h', of h/d and (b - 1)/d. */
+    double series[LIF_TERMS][2];
+    double slopes[LIF_TERMS][2];
+    double rested[LIF_TERMS][2];
 } lif_t;
 
-/* From the eleven numbers of eventsnn.reference.lif.Constants, in its order.
- *
- * The propagators solve a' = -a/tau_m, b' = -b/tau_s and h' = b/tau_s - h/tau_m from 1, 1 and 0, which gives one
- * coefficient of their Taylor series after the other; nothing cancels, for the signs alternate. */
-static INLINE void lif_fill(lif_t* c, const double* row) {
-    const lif_t filled = {row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10]};
-    double a = 1.0, b = 1.0, h = 0.0;
-    *c = filled;
-    c->near = LIF_NEAR * (c->tau_m < c->tau_s ? c->tau_m : c->tau_s);
-    for (int k = 0; k < LIF_TERMS; ++k) {
-        h = (b * c->rate_s - h * c->rate_m) / (k + 1);
-        a = a * -c->rate_m / (k + 1);
-        b = b * -c->rate_s / (k + 1);
-        c->series[k][0] = a;
-        c->series[k][1] = h;
-        c->slopes[k][0] = (k + 1) * a;
-        c->slopes[k][1] = (k + 1) * h;
-        c->rested[k][0] = h;
-        c->rested[k][1] = b;
-    }
-}
-
 /* c[0] + c[1] d + ... + c[9] d^9. */
-static INLINE lif_pair_t lif_sum(const lif_pair_t* c, lif_pair_t d) {
+static INLINE lif_pair_t lif_sum(const double (*terms)[2], lif_pair_t d) {
+    const lif_loose_t* c = (const lif_loose_t*)terms;
     const lif_pair_t d2 = d * d, d4 = d2 * d2;
     return (((c[0] + c[1] * d) + d2 * (c[2] + c[3] * d)) + d4 * ((c[4] + c[5] * d) + d2 * (c[6] + c[7] * d))) +
            (d4 * d4) * (c[8] + c[9] * d);
+}
+
+/* h, the response of the membrane potential to a unit of synaptic current, from e^-x and 1 - e^-x: a and rise_m for
+ * x = d/tau_m, b and rise_s for d/tau_s, rise for d rate. Time constants well apart, equal, and close to each other. */
+static INLINE double lif_h_apart(const lif_t* c, double a, double b, double rise_m, double rise_s) {
+    return c->apart * (rise_m < 0.5 ? rise_s - rise_m : a - b);
+}
+static INLINE double lif_h_equal(double a, double d_over_tau) { return a * d_over_tau; }
+static INLINE double lif_h_close(const lif_t* c, double a, double b, double rise) {
+    return (c->tau_m > c->tau_s ? a : b) * (c->gain * rise);
 }
 
 /* Propagators over d >= 0 ms: u(d) = u a + I h, I(d) = I b. */
@@ -70,13 +65,26 @@ static INLINE void lif_respond(const lif_t* c, double d, double* a, double* h, d
     decay(d * c->rate_m, a, &rise_m);
     decay(d * c->rate_s, b, &rise_s);
     if (c->apart != 0.0) {
-        *h = c->apart * (rise_m < 0.5 ? rise_s - rise_m : *a - *b);
+        *h = lif_h_apart(c, *a, *b, rise_m, rise_s);
     } else if (c->gain == 0.0) {
-        *h = *a * (d * c->rate_s);
+        *h = lif_h_equal(*a, d * c->rate_s);
     } else {
         decay(d * c->rate, &unused, &rise);
-        *h = (c->tau_m > c->tau_s ? *a : *b) * (c->gain * rise);
+        *h = lif_h_close(c, *a, *b, rise);
     }
+}
+
+/* A level that the membrane potential of a neuron that crossed the threshold less than d ago, had it not been reset, is
+ * above; a and h are the propagators over d. It fires with u = nu and u' >= 0, hence I >= nu tau_s/tau_m; from there u
+ * falls fastest if it was level. (And a little less, for rounding.) */
+static INLINE double lif_fallen(const lif_t* c, double a, double h) {
+    return (c->threshold * LIF_CANDIDATE) * (a + h * (c->tau_s * c->rate_m));
+}
+
+/* The tangent of the membrane potential in a state (u, i), seen `gap` ms ahead: u *by_u + i *by_i. */
+static INLINE void lif_tangent(const lif_t* c, double gap, double* by_u, double* by_i) {
+    *by_u = 1.0 - gap * c->rate_m;
+    *by_i = gap * c->rate_s;
 }
 
 /* What the membrane potential of a neuron in state (u, i) never rises above without further input: its positive part
@@ -158,12 +166,12 @@ static INLINE double lif_next_crossing(const lif_t* c, double u0, double i0, dou
 
 /* Absolute time of the next spike of a neuron in state (u, i) committed at `now`; INFINITY if none by `until`.
  *
- * `end` is the end of its refractory period: while it lies ahead, u is 0 and the search starts there. So too at
+ * `end` is the end of its refractory period: while it lies ahead, u is held and the search starts there. So too at
  * `end` itself: without a refractory period a neuron may fire at `now`, before its reset is committed. */
 static INLINE double lif_next_spike(const lif_t* c, double u, double i, double now, double end, double until) {
     if (end >= now) {
         if (end > until) return INFINITY;
-        u = 0.0;
+        u = c->reset;
         i = i * decay_e((end - now) * c->rate_s);
         now = end;
     }
@@ -174,12 +182,13 @@ static INLINE double lif_next_spike(const lif_t* c, double u, double i, double n
 static INLINE double lif_after_refractory(const lif_t* c, double i, double now, double end, double then) {
     const lif_pair_t lag = {then - end, end - now};
     double a, h, b;
+    const double rest = c->reset != 0.0 ? c->reset * decay_e(lag[0] * c->rate_m) : 0.0;
     if ((lag[0] <= c->near) & (lag[1] <= c->near)) {
         const lif_pair_t p = lag * lif_sum(c->rested, lag);
-        return (i * (1.0 + p[1])) * p[0];
+        return rest + (i * (1.0 + p[1])) * p[0];
     }
     lif_respond(c, lag[0], &a, &h, &b);
-    return (i * decay_e(lag[1] * c->rate_s)) * h;
+    return rest + (i * decay_e(lag[1] * c->rate_s)) * h;
 }
 
 #endif

@@ -5,21 +5,16 @@ cdef extern from "lif.h":
     const double LIF_CANDIDATE
     const double LIF_LIMIT_SLACK
     ctypedef struct lif_t:
-        double threshold
-        double tau_m
-        double tau_s
-        double refractory
-        double gain
-        double rate
-        double tau_slow
-        double psp_max
-        double rate_m
-        double rate_s
-        double apart
-    void lif_fill(lif_t* c, const double* row) noexcept nogil
+        double threshold, reset, tau_m, tau_s, refractory
+        double gain, rate, tau_slow, psp_max, rate_m, rate_s, apart, near
+        double series[10][2]
+        double slopes[10][2]
+        double rested[10][2]
     void lif_respond(const lif_t* c, double d, double* a, double* h, double* b) noexcept nogil
+    void lif_tangent(const lif_t* c, double gap, double* by_u, double* by_i) noexcept nogil
     double lif_reach(const lif_t* c, double u, double i) noexcept nogil
     double lif_next_crossing(const lif_t* c, double u0, double i0, double limit) noexcept nogil
     double lif_next_spike(const lif_t* c, double u, double i, double now, double end, double until) noexcept nogil
     double lif_after_refractory(const lif_t* c, double i, double now, double end, double then) noexcept nogil
     double decay_e(double x) noexcept nogil
+    double decay_rise(double x) noexcept nogil

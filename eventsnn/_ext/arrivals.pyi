@@ -3,8 +3,6 @@ import numpy as np
 from eventsnn._ext.work_counter import WorkCounter
 
 AHEAD: int
-CANDIDATE: float
-TOUCH: float
 EVENT: np.dtype
 TABLE_COLUMNS: int
 

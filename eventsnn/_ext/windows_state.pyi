@@ -5,8 +5,6 @@ class WindowsState:
     def __init__(
         self,
         constants: np.ndarray,
-        frames: np.ndarray,
-        resets: np.ndarray,
         sizes: np.ndarray,
         graph: np.ndarray,
         delays: np.ndarray,

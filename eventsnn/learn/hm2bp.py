@@ -33,6 +33,10 @@ class HM2BP(Rule):
     Symbols: i post-synaptic, j pre-synaptic neuron, o spike counts, nu threshold, w weights, e_{i|j} the
     spike-train level post-synaptic potential (S-PSP) of j on i.
 
+    S-PSPs do not depend on a layer's resting potential E, and nu stays the threshold itself. E acts like one
+    more input of weight E, whose S-PSP is the sum over the spikes of ``1 - exp(-(t - r)/tau_m)``, r being the
+    last reset; it has its share in the self term.
+
     Parameters
     ----------
     desired, undesired : int

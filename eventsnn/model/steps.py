@@ -85,8 +85,6 @@ def refusal(network: Network, step_ms: float) -> str | None:
 
 
 def _layer_refusal(layer: Layer, step_ms: float) -> str | None:
-    if layer.resting:
-        return f": a resting potential of {layer.resting:g}; only 0 is possible"
     for name in ("refractory", "delay"):
         time = getattr(layer, name)
         if not _is_whole(time / step_ms):
@@ -97,6 +95,13 @@ def _layer_refusal(layer: Layer, step_ms: float) -> str | None:
             return f": {name} must not be shorter than a step of {step_ms:g} ms, got {tau:g} ms"
     if layer.threshold <= SLACK:
         return f": threshold must be above {SLACK:g}, got {layer.threshold:g}"
+    # What float32 may add to the potential of a neuron at rest, step after step.
+    rounding = 2.0**-22 * layer.resting * max(1.0, layer.tau_m / step_ms)
+    if layer.threshold - layer.resting <= SLACK + rounding:
+        return (
+            f": resting = {layer.resting:.10g} is so near to threshold = {layer.threshold:.10g} that a "
+            "neuron would fire without input; take them further from each other"
+        )
     return None
 
 

@@ -1,9 +1,9 @@
 """The clocked engine in readable form, float32: the oracle of ``cython_ext/engines/engine_clocked.pyx``.
 
-Within step t, for every layer: ``v -= v/tau_m; I -= I/tau_s; I += sum w s(t-1); v += I/tau_s``, then v = 0
-while refractory, then a spike where ``v > theta``. A spike needs as many steps to the next layer, or over
-a further connection, as the delay has, but at least one. Times and constants are counted in steps;
-nothing happens in step 0.
+Within step t, for every layer: ``v += (E - v)/tau_m; I -= I/tau_s; I += sum w s(t-1); v += I/tau_s``, E being
+the resting potential, then v = 0 while refractory, then a spike where ``v > theta``. A spike needs as many
+steps to the next layer, or over a further connection, as the delay has, but at least one. Times and constants
+are counted in steps; nothing happens in step 0.
 
 Reference: Jin, Zhang & Li, "Hybrid Macro/Micro Level Backpropagation for Training Deep Spiking Neural
 Networks", NeurIPS 2018, and the program released with it.
@@ -28,6 +28,7 @@ class _Layer:
     def __init__(self, layer: Layer, slack: float, step_ms: float) -> None:
         self.theta = np.float32(layer.threshold - slack)
         self.tau_m, self.tau_s = np.float32(layer.tau_m / step_ms), np.float32(layer.tau_s / step_ms)
+        self.leak = np.float32(layer.resting / (layer.tau_m / step_ms))
         self.lateral = np.float32(layer.lateral_inhibition)
         self.refractory = round(layer.refractory / step_ms)
         self.v = np.zeros(layer.neurons, np.float32)
@@ -40,6 +41,8 @@ class _Layer:
         spikes.
         """
         self.v -= self.v / self.tau_m
+        if self.leak:
+            self.v += self.leak
         self.current -= self.current / self.tau_s
         for weights in arriving:  # one by one: the order of a sum is part of its bits
             self.current += weights

@@ -44,6 +44,16 @@ def spsp_pairs(pre: Trains, post: Trains, lif: LIF) -> Matrix:
     return e
 
 
+def resting_spsp(spikes: list[float], lif: LIF, start: float = 0.0) -> float:
+    """S-PSP of the resting potential E on a neuron: sum over its spikes of 1 - e^{-(t - r)/tau_m}.
+
+    After a reset at r, or after the `start` of time, the potential has a share E (1 - e^{-(t-r)/tau_m}): that
+    of an input of weight E. The S-PSPs of other inputs do not depend on E.
+    """
+    resets = [start, *(t + lif.refractory for t in spikes[:-1])][: len(spikes)]
+    return sum(-math.expm1(-max(t - r, 0.0) / lif.tau_m) for t, r in zip(spikes, resets, strict=True))
+
+
 def trains(spikes: Any, delay: float = 0.0) -> Trains:
     """Spike times of every neuron of a layer, `delay` ms later."""
     return [[t + delay for t in spikes.of(neuron).tolist()] for neuron in range(spikes.size)]
@@ -115,7 +125,7 @@ def gradients(
             arrivals.append([t + delay for t in bias.spike_times(network.input, last).tolist()])
         weights = layer.shared_weights(network.weights.get(name))
         gradient, errors = _learn_layer(
-            layer, weights.ravel().tolist(), spsp, arrivals, fired, delta, lam, rule
+            layer, weights.ravel().tolist(), spsp, arrivals, fired, delta, lam, rule, latency
         )
         if layer.trainable:
             result[name] = layer.own_gradient(np.reshape(gradient, weights.shape))
@@ -149,8 +159,12 @@ def _learn_layer(
     delta: list[float],
     lam: list[float],
     rule: Any,
+    start: float,
 ) -> tuple[list[float], list[float]]:
-    """Gradients of shared weights, and the errors that go down before their division; synapse by synapse."""
+    """Gradients of shared weights, and the errors that go down before their division; synapse by synapse.
+
+    The total PSP has a share of the resting potential, as of an input of that weight. Time begins at `start`.
+    """
     gradient, errors = [0.0] * len(weights), [0.0] * len(pre)
     for i, inputs in enumerate(_synapses(layer)):
         e = spsp([pre[j] for j, _ in inputs], [post[i]], layer.lif)[0]
@@ -158,7 +172,8 @@ def _learn_layer(
             e = [rule.silent_post_spsp if pre[j] else 0.0 for j, _ in inputs]
         ratios = [value / len(post[i]) if post[i] else rule.silent_post_ratio for value in e]
         weighted = [weights[place] * ratio for (_, place), ratio in zip(inputs, ratios, strict=True)]
-        self_term = sum(weighted) / layer.threshold
+        rest = resting_spsp(post[i], layer.lif, start) / len(post[i]) if post[i] else rule.silent_post_ratio
+        self_term = (sum(weighted) + layer.resting * rest) / layer.threshold
         for (j, place), value in zip(inputs, e, strict=True):
             gradient[place] += delta[i] * value * (1.0 + self_term) * lam[i]
             both = pre[j] and post[i] and uses_effect_ratio(layer, rule)

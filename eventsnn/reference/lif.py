@@ -7,7 +7,7 @@ in the docstring of `next_crossing`. D is elapsed time in ms throughout.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -32,17 +32,39 @@ SHORT = 0.1875
 # series: the remainder is below 2^-51 of it.
 TERMS = 10
 NEAR = 0.125
+# exp(r - 1/2) for |r| <= 1/2, by Chebyshev interpolation; highest power first.
+EXP = (
+    1.2719039650810423e-09,
+    1.527420048841299e-08,
+    1.6714181868801803e-07,
+    1.67141109149772e-06,
+    1.504292337374757e-05,
+    0.00012034338858639082,
+    0.0008424036940259399,
+    0.005054422164000439,
+    0.02527211082136033,
+    0.10108844328544739,
+    0.3032653298563167,
+    0.6065306597126333,
+    0.6065306597126334,
+)
+# (exp(z) - 1) / z, its Taylor series.
+PHI = (1 / 40320, 1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0)
 # A double root halves the distance each step; 200 steps are out of reach.
 MAX_STEPS = 200
 
 
 @dataclass(frozen=True)
 class Constants:
-    """Constants of a LIF neuron, as the kernels hold them.
+    """Constants of a LIF neuron, as the kernels hold them; potentials are counted from the resting potential.
 
     Attributes
     ----------
-    threshold, tau_m, tau_s, refractory : float
+    threshold : float
+        Of the membrane potential, ``LIF.threshold - LIF.resting``.
+    reset : float
+        Membrane potential at the start and in the refractory period, ``-LIF.resting``.
+    tau_m, tau_s, refractory : float
         As in `LIF`.
     gain : float
         ``|k| = |tau_m / (tau_m - tau_s)|``; 0 marks tau_m == tau_s.
@@ -56,9 +78,12 @@ class Constants:
         ``1/tau_m``, ``1/tau_s``, 1/ms.
     apart : float
         ``k``, or 0 where |k| > `CLOSE`.
+    near : float
+        Times up to this are short, ms.
     """
 
     threshold: float
+    reset: float
     tau_m: float
     tau_s: float
     refractory: float
@@ -69,6 +94,15 @@ class Constants:
     rate_m: float
     rate_s: float
     apart: float
+    near: float
+
+
+SERIES = {"series": ("a", "h"), "slopes": ("a'", "h'"), "rested": ("h", "b")}
+RECORD = np.dtype(
+    [(field.name, np.float64) for field in fields(Constants)]
+    + [(name, np.float64, (TERMS, 2)) for name in SERIES]
+)
+"""Constants of a neuron in memory, ``lif_t`` of the kernels: those above, and pairs of series of `series`."""
 
 
 def constants(lif: LIF) -> Constants:
@@ -80,7 +114,18 @@ def constants(lif: LIF) -> Constants:
     apart = lif.tau_m / difference if difference and gain <= CLOSE else 0.0
     rates = (1.0 / lif.tau_m, 1.0 / lif.tau_s)
     bare = Constants(
-        lif.threshold, lif.tau_m, lif.tau_s, lif.refractory, gain, rate, slow, 0.0, *rates, apart
+        lif.from_rest.threshold,
+        0.0 - lif.resting,
+        lif.tau_m,
+        lif.tau_s,
+        lif.refractory,
+        gain,
+        rate,
+        slow,
+        0.0,
+        *rates,
+        apart,
+        NEAR * min(lif.tau_m, lif.tau_s),
     )
     # d eps/dt = 0 at ln(tau_m / tau_s) / (1/tau_s - 1/tau_m), with limit tau for equal constants.
     if difference:
@@ -90,6 +135,17 @@ def constants(lif: LIF) -> Constants:
     else:
         peak = slow
     return replace(bare, psp_max=respond(bare, peak)[1])
+
+
+@lru_cache(maxsize=64)
+def record(lif: LIF) -> np.ndarray:
+    """The constants of a neuron as the kernels take them, `RECORD` array (1,), read-only."""
+    c = constants(lif)
+    terms = series(c)
+    pairs = [np.array([terms[name] for name in names]).T for names in SERIES.values()]
+    found = np.array([(*astuple(c), *pairs)], RECORD)
+    found.flags.writeable = False
+    return found
 
 
 def respond(c: Constants, d: float) -> tuple[float, float, float]:
@@ -110,6 +166,32 @@ def respond(c: Constants, d: float) -> tuple[float, float, float]:
     return a, slow * (c.gain * decay(d * c.rate)[1]), b
 
 
+def respond_short(c: Constants, d: float) -> tuple[float, float, float]:
+    """`respond` over a time no longer than either time constant, in a form that is fast in vectors."""
+    a, b = _horner(EXP, d * -c.rate_m + 0.5), _horner(EXP, d * -c.rate_s + 0.5)
+    if c.apart:
+        return a, c.apart * (a - b), b
+    rate = -c.rate if c.tau_m < c.tau_s else c.rate
+    return a, a * (d * c.rate_s) * _horner(PHI, d * -rate), b
+
+
+def _horner(coefficients: tuple[float, ...], x: float) -> float:
+    p = coefficients[0]
+    for c in coefficients[1:]:
+        p = p * x + c
+    return p
+
+
+def tangent(c: Constants, u: float, i: float, gap: float) -> float:
+    """What the membrane potential of a neuron in state (u, i) would be in `gap` ms if its slope stayed."""
+    return u * (1.0 - gap * c.rate_m) + i * (gap * c.rate_s)
+
+
+def reach(c: Constants, u: float, i: float) -> float:
+    """What the membrane potential of a neuron in state (u, i) never rises above without further input."""
+    return max(u, 0.0) + max(i, 0.0) * c.psp_max
+
+
 def psp(t: np.ndarray, lif: LIF) -> np.ndarray:
     """Unit post-synaptic potential eps(t), `t` in ms (any shape, float64); 0 for t < 0."""
     c = constants(lif)
@@ -120,6 +202,16 @@ def psp(t: np.ndarray, lif: LIF) -> np.ndarray:
     else:
         value = np.exp(-late / c.tau_slow) * (c.gain * -np.expm1(-late * c.rate))
     return np.where(t > 0.0, value, 0.0)
+
+
+def responses(t: np.ndarray, lif: LIF) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`respond` over `t` ms, float64 of any shape, with NumPy's exponentials: its last digits may differ."""
+    return np.exp(-t / lif.tau_m), psp(t, lif), np.exp(-t / lif.tau_s)
+
+
+def resting_share(t: np.ndarray, lif: LIF) -> np.ndarray:
+    """What the resting potential has contributed to the membrane potential `t` ms after a reset to 0."""
+    return np.asarray(lif.resting * -np.expm1(-t / lif.tau_m))
 
 
 @lru_cache(maxsize=64)
@@ -140,11 +232,6 @@ def series(c: Constants) -> dict[str, list[float]]:
     return coefficients
 
 
-def near(c: Constants) -> float:
-    """Times up to this are short, ms."""
-    return NEAR * min(c.tau_m, c.tau_s)
-
-
 def _sum(c: list[float], d: float) -> float:
     """c[0] + c[1] d + ... + c[9] d^9."""
     d2 = d * d
@@ -156,7 +243,7 @@ def _sum(c: list[float], d: float) -> float:
 
 def _state(c: Constants, u0: float, i0: float, d: float) -> tuple[float, float, float]:
     """(u, threshold - u, u') after `d` ms without input."""
-    if d <= near(c):
+    if d <= c.near:
         terms = series(c)
         rise = (u0 * d) * _sum(terms["a"], d) + (i0 * d) * _sum(terms["h"], d)
         slope = u0 * _sum(terms["a'"], d) + i0 * _sum(terms["h'"], d)
@@ -235,17 +322,18 @@ def next_crossing(c: Constants, u0: float, i0: float) -> float:
     return d
 
 
-def after_refractory(c: Constants, reset: float, i: float, now: float, end: float, then: float) -> float:
-    """Membrane potential at `then` of a neuron held at `reset` until its refractory period ends at `end`, ms.
+def after_refractory(c: Constants, i: float, now: float, end: float, then: float) -> float:
+    """Membrane potential at `then` of a neuron whose refractory period ends at `end`, ms.
 
     `i` is its synaptic current at `now`, with now <= end <= then.
     """
     free, held = then - end, end - now
     fallen, driven, _ = respond(c, free)
-    if free <= near(c) and held <= near(c):
+    start = c.reset * fallen
+    if free <= c.near and held <= c.near:
         terms = series(c)
-        return reset * fallen + (i * (1.0 + held * _sum(terms["b"], held))) * (free * _sum(terms["h"], free))
-    return reset * fallen + (i * decay(held * c.rate_s)[0]) * driven
+        return start + (i * (1.0 + held * _sum(terms["b"], held))) * (free * _sum(terms["h"], free))
+    return start + (i * decay(held * c.rate_s)[0]) * driven
 
 
 def certificate(c: Constants, u: float, i: float) -> float:

@@ -21,18 +21,14 @@ from eventsnn.reference.lif import Constants, after_refractory, certificate, con
 
 
 class _Layer:
-    """State of a layer: committed at `now`, certificates since then.
-
-    Potentials are counted from the resting potential: threshold - resting in `c`, reset to -resting.
-    """
+    """State of a layer: committed at `now`, certificates since then. Potentials are counted from rest."""
 
     STATE = ("now", "u", "i", "end", "last", "start", "d", "fires")
 
-    def __init__(self, c: Constants, resting: float, size: int) -> None:
+    def __init__(self, c: Constants, size: int) -> None:
         self.c = c
-        self.reset = -resting
         self.now = 0.0
-        self.u = [self.reset] * size  # membrane potential; at the reset value while refractory
+        self.u = [self.c.reset] * size  # membrane potential; at the reset value while refractory
         self.i = [0.0] * size  # synaptic current
         self.end = [-math.inf] * size  # end of the last refractory period, ms
         self.last = [-math.inf] * size  # time of the last spike, ms
@@ -77,9 +73,9 @@ class _Layer:
         a, h, b = respond(self.c, t - self.now)
         for n, (u, i, end) in enumerate(zip(self.u, self.i, self.end, strict=True)):
             if end >= t:
-                self.u[n] = self.reset
+                self.u[n] = self.c.reset
             elif end >= self.now:
-                self.u[n] = after_refractory(self.c, self.reset, i, self.now, end, t)
+                self.u[n] = after_refractory(self.c, i, self.now, end, t)
             else:
                 self.u[n] = u * a + i * h
             self.i[n] = i * b
@@ -98,7 +94,7 @@ class _Layer:
     def at_start(self, n: int) -> tuple[float, float]:
         """State of neuron `n` at the time that its certificate counts from."""
         if self.end[n] >= self.now:  # equal: it fired at `now` and has no refractory period
-            return self.reset, self.i[n] * decay((self.end[n] - self.now) * self.c.rate_s)[0]
+            return self.c.reset, self.i[n] * decay((self.end[n] - self.now) * self.c.rate_s)[0]
         return self.u[n], self.i[n]
 
     def next_spike(self, before: float) -> float:
@@ -123,10 +119,7 @@ class QueueTwin:
         self.matrices = [
             network.projection_weights(p).astype(np.float64).T.tolist() for p in self.projections
         ]
-        self.layers = [
-            _Layer(constants(layer.lif.from_rest), float(layer.resting), layer.neurons)
-            for layer in network.layers
-        ]
+        self.layers = [_Layer(constants(layer.lif), layer.neurons) for layer in network.layers]
         # Deliveries: (arrival, projection, neuron of the source). Their order among equal times is intrinsic.
         self.queue: list[tuple[float, int, int]] = []
 

@@ -19,59 +19,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eventsnn.model import LIF, Network, Projection
-from eventsnn.reference.lif import CANDIDATE, Constants, after_refractory, constants, next_crossing, respond
+from eventsnn.model import Network, Projection
+from eventsnn.reference.lif import (
+    CANDIDATE,
+    Constants,
+    after_refractory,
+    constants,
+    next_crossing,
+    reach,
+    respond,
+    respond_short,
+    tangent,
+)
 
-# k (a - b) loses digits as k grows; beyond this the product form is used.
-GAIN_LIMIT = 64.0
 # Largest length of a window, in time constants. In longer ones more neurons seem to come near their
 # threshold, shorter ones are more; measured. Anything up to 1 would be right.
 FRACTION = 0.25
-
-# exp(r - 1/2) for |r| <= 1/2, by Chebyshev interpolation; highest power first.
-EXP = (
-    1.2719039650810423e-09,
-    1.527420048841299e-08,
-    1.6714181868801803e-07,
-    1.67141109149772e-06,
-    1.504292337374757e-05,
-    0.00012034338858639082,
-    0.0008424036940259399,
-    0.005054422164000439,
-    0.02527211082136033,
-    0.10108844328544739,
-    0.3032653298563167,
-    0.6065306597126333,
-    0.6065306597126334,
-)
-# (exp(z) - 1) / z, its Taylor series.
-PHI = (1 / 40320, 1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0)
-
-
-def _horner(coefficients: tuple[float, ...], x: float) -> float:
-    p = coefficients[0]
-    for c in coefficients[1:]:
-        p = p * x + c
-    return p
-
-
-class Frame(NamedTuple):
-    """Constants of a layer's propagators: -1/tau_m, -1/tau_s, k, 1/tau_s - 1/tau_m (per ms), `close`."""
-
-    per_m: float
-    per_s: float
-    k: float
-    rate: float
-    close: float  # 1 where the time constants are so close that k (a - b) would cancel, else 0
-
-    @classmethod
-    def of(cls, lif: LIF) -> Frame:
-        """From the neuron's time constants."""
-        difference = lif.tau_m - lif.tau_s
-        k = lif.tau_m / difference if difference else math.inf
-        close = abs(k) > GAIN_LIMIT
-        rate = difference / (lif.tau_m * lif.tau_s)
-        return cls(-1.0 / lif.tau_m, -1.0 / lif.tau_s, 0.0 if close else k, rate, float(close))
 
 
 class Arrival(NamedTuple):
@@ -83,12 +46,9 @@ class Arrival(NamedTuple):
     t: float
 
 
-def tabulate(f: Frame, t: float, end: float) -> Arrival:
+def tabulate(c: Constants, t: float, end: float) -> Arrival:
     """The arrival at `t` in a window that ends at `end`, no more than either time constant later."""
-    d = end - t
-    a = _horner(EXP, d * f.per_m + 0.5)
-    b = _horner(EXP, d * f.per_s + 0.5)
-    h = a * (d * -f.per_s) * _horner(PHI, d * -f.rate) if f.close else f.k * (a - b)
+    a, h, b = respond_short(c, end - t)
     return Arrival(h, b, a, t)
 
 
@@ -103,8 +63,6 @@ class _Projection:
 @dataclass
 class _Layer:
     c: Constants
-    frame: Frame
-    reset: float
     projections: list[_Projection]
     u: list[float]  # membrane potential at the start of the window, counted from rest
     i: list[float]
@@ -204,9 +162,8 @@ def _make_layer(network: Network, number: int) -> _Layer:
         return _Projection(projection.source, projection.delay, synapses)
 
     projections = [make(p) for p in network.deliveries if p.target == number]
-    c, reset, size = constants(layer.lif.from_rest), -float(layer.resting), layer.neurons
-    frame = Frame.of(layer.lif)
-    return _Layer(c, frame, reset, projections, [reset] * size, [0.0] * size, [-math.inf] * size)
+    c, size = constants(layer.lif), layer.neurons
+    return _Layer(c, projections, [c.reset] * size, [0.0] * size, [-math.inf] * size)
 
 
 def _source(p: _Projection, layers: list[_Layer], given: list[tuple[float, int]]) -> list[tuple[float, int]]:
@@ -222,7 +179,7 @@ def _is_quiet(layer: _Layer) -> bool:
     """True if no neuron of the layer can fire without further input."""
     level = layer.c.threshold * CANDIDATE
     states = zip(layer.u, layer.i, strict=True)
-    return not any(max(u, 0.0) + max(i, 0.0) * layer.c.psp_max >= level for u, i in states)
+    return not any(reach(layer.c, u, i) >= level for u, i in states)
 
 
 def _leap(layer: _Layer, now: float, t: float) -> None:
@@ -230,9 +187,9 @@ def _leap(layer: _Layer, now: float, t: float) -> None:
     a, h, b = respond(layer.c, t - now)
     for n, (u, i, end) in enumerate(zip(layer.u, layer.i, layer.end, strict=True)):
         if end >= t:
-            layer.u[n] = layer.reset
+            layer.u[n] = layer.c.reset
         elif end >= now:
-            layer.u[n] = after_refractory(layer.c, layer.reset, i, now, end, t)
+            layer.u[n] = after_refractory(layer.c, i, now, end, t)
         else:
             layer.u[n] = u * a + i * h
         layer.i[n] = i * b
@@ -247,7 +204,7 @@ def _run_layer(
     stop: float,
 ) -> list[tuple[float, int]]:
     """One layer through the window [now, end), or up to `stop`; returns its spikes, neuron by neuron."""
-    start = tabulate(layer.frame, now, end)
+    start = tabulate(layer.c, now, end)
     u = [u * start.a + i * start.h for u, i in zip(layer.u, layer.i, strict=True)]
     i = [i * start.b for i in layer.i]
     # Within a window no response falls again, so this bound holds whatever the inhibition.
@@ -257,7 +214,7 @@ def _run_layer(
         train = _source(p, layers, given)
         while p.cursor < len(train) and train[p.cursor][0] + p.delay < end:
             t, pre = train[p.cursor]
-            arrival = tabulate(layer.frame, t + p.delay, end)
+            arrival = tabulate(layer.c, t + p.delay, end)
             for n, weight in p.synapses[pre]:
                 u[n] += weight * arrival.h
                 i[n] += weight * arrival.b
@@ -267,7 +224,7 @@ def _run_layer(
     fired: list[tuple[float, int]] = []
     for n in range(len(u)):
         if layer.end[n] >= end:
-            layer.u[n], layer.i[n] = layer.reset, i[n]
+            layer.u[n], layer.i[n] = layer.c.reset, i[n]
         elif layer.end[n] >= now or reach[n] >= layer.c.threshold * CANDIDATE:
             fired += [(t, n) for t in _follow(layer, n, start, end, deliveries[n], stop)]
         else:
@@ -279,8 +236,7 @@ def _may_fire(layer: _Layer, u: float, i: float, here: Arrival, gap: float) -> b
     """Whether the neuron may reach the threshold within `gap` ms: its tangent bounds it from above."""
     level = layer.c.threshold * CANDIDATE * (here.a * here.b)
     value = u * here.b - i * here.h
-    tangent = value * (1.0 + gap * layer.frame.per_m) - (i * here.a) * (gap * layer.frame.per_s)
-    return value >= level or (i > 0.0 and tangent >= level)
+    return value >= level or (i > 0.0 and tangent(layer.c, value, i * here.a, gap) >= level)
 
 
 def _follow(
@@ -302,8 +258,8 @@ def _follow(
             if held:
                 if refractory >= later:
                     break
-                here = tabulate(layer.frame, refractory, end)
-                u = layer.reset * here.a + (i / here.b) * here.h
+                here = tabulate(layer.c, refractory, end)
+                u = layer.c.reset * here.a + (i / here.b) * here.h
                 held = False
             if not _may_fire(layer, u, i, here, later - here.t):
                 break
@@ -324,6 +280,6 @@ def _follow(
             weight = waiting.pop(0)[1]
             u += weight * here.h
             i += weight * here.b
-    layer.u[n] = layer.reset if held else u
+    layer.u[n] = layer.c.reset if held else u
     layer.i[n], layer.end[n] = i, refractory
     return fired

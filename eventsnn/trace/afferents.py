@@ -24,6 +24,7 @@ import numpy as np
 
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network, Projection
+from eventsnn.reference.lif import resting_share
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
 
@@ -71,7 +72,7 @@ def reset_times(spike_times: np.ndarray, lif: LIF) -> np.ndarray:
 def resting_contribution(t: np.ndarray | float, reset: float, lif: LIF) -> np.ndarray:
     """Share that the resting potential has in the potential at `t` (ms, any shape); `reset` as above."""
     elapsed = np.maximum(np.asarray(t, dtype=np.float64) - max(reset, 0.0), 0.0)
-    return np.asarray(lif.resting * -np.expm1(-elapsed / lif.tau_m))
+    return resting_share(elapsed, lif)
 
 
 def check_exact_time(engine: str, purpose: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network
-from eventsnn.reference.lif import psp
+from eventsnn.reference.lif import psp, responses, resting_share
 from eventsnn.reference.spsp import unit_contributions
 from eventsnn.trace.afferents import afferents, check_exact_time, resting_contribution
 from eventsnn.trace.record import SpikeRecord
@@ -94,8 +94,8 @@ def _free_potential(
     u = unit_contributions(start, reset, arrivals[:before], lif) @ weights[:before]
     i = np.exp((arrivals[:before] - start) / lif.tau_s) @ weights[:before]
     within = psp(times[:, None] - arrivals[before:until], lif) @ weights[before:until]
-    elapsed = times - start
-    return u * np.exp(-elapsed / lif.tau_m) + i * psp(elapsed, lif) + within
+    a, h, _ = responses(times - start, lif)
+    return u * a + i * h + within
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -190,13 +190,8 @@ def replay_layer(network: Network, record: SpikeRecord, layer: str, grid_ms: np.
     instants = np.unique(np.concatenate([deliveries[0], grid_ms, spikes.times, ends]))
     # The potentials leave 0 for their resting potential at time 0, before anything happens.
     lengths = np.diff(instants, prepend=np.minimum(instants[:1], 0.0))
-    propagators = zip(
-        np.exp(-lengths / lif.tau_m).tolist(),
-        psp(lengths, lif).tolist(),
-        np.exp(-lengths / lif.tau_s).tolist(),
-        (lif.resting * -np.expm1(-lengths / lif.tau_m)).tolist(),
-        strict=True,
-    )
+    shares = *responses(lengths, lif), resting_share(lengths, lif)
+    propagators = zip(*(share.tolist() for share in shares), strict=True)
     delivered = _group(instants, deliveries[0])
     fired = _group(instants, spikes.times)
     ended = _group(instants, ends)

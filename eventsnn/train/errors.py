@@ -171,17 +171,20 @@ class ErrorsDown(ExactDownward):
 
 
 def row_sums(layer: Layer, state: OptimiserState) -> np.ndarray:
-    """Sums of the weights of each neuron, in each position if they differ; (1 or n, blocks, WIDTH)."""
+    """Sums of the weights of each neuron, in each position if they differ; (1 or n, blocks, WIDTH).
+
+    The resting potential counts as the weight of an input.
+    """
     inside, kind = layer.geometry.borders
     if inside.all():
-        return state.row_sum[None]
+        return state.row_sum[None] + layer.resting
     blocks, _, width = state.weights.shape
     patch = state.weights[:, : layer.patch].reshape(blocks, -1, layer.geometry.area, width)
     by_cell = patch.sum(axis=1, dtype=np.float64)
     sums: np.ndarray = np.where(inside[:, None, :, None], by_cell, 0.0).sum(axis=2)
     if layer.has_bias:
         sums += state.weights[:, -1].astype(np.float64)
-    return sums[kind]
+    return sums[kind] + layer.resting
 
 
 def _direct_factors(
@@ -190,7 +193,7 @@ def _direct_factors(
     """Factors of the S-PSPs of each neuron in the gradient, and the substitute where it was silent.
 
     The gradient is delta (1 + s) e with the self term s of `LayerOptions`. In an exact feed-forward run a_i =
-    nu o_i, so that s of a neuron that fired is 1.
+    nu o_i, the resting potential's share included, so that s of a neuron that fired is 1.
     """
     active = counts > 0
     silent = options.silent_ratio * row_sum.reshape(len(row_sum), -1)[:, : layer.channels] / layer.threshold

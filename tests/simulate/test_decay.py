@@ -2,16 +2,16 @@
 
 import math
 import random
+from dataclasses import asdict, replace
 
 import mpmath
 import numpy as np
 import pytest
 
-from eventsnn._ext import arrivals
+from eventsnn._ext import lif as kernel
 from eventsnn.reference import lif as twin
 from eventsnn.reference.decay import END, decay
-from eventsnn.reference.lif import after_refractory, constants, near, next_crossing, respond
-from eventsnn.simulate.engines.arguments import constants_row
+from eventsnn.reference.lif import after_refractory, constants, next_crossing, record, respond
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput
 from tests.simulate.helpers import NEURONS
 
@@ -33,8 +33,20 @@ def test_decay_at_its_ends():
 
 
 def test_the_kernels_have_the_twin_s_tolerances():
-    assert arrivals.CANDIDATE == twin.CANDIDATE
-    assert arrivals.TOUCH == twin.TOUCH
+    assert kernel.CANDIDATE == twin.CANDIDATE
+    assert kernel.TOUCH == twin.TOUCH
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_the_kernels_read_the_twin_s_constants_by_the_same_names(name):
+    lif = replace(NEURONS[name], resting=-2.5)
+    read = kernel.fields(record(lif))
+    assert list(read) == list(twin.RECORD.names)
+    terms = read.pop("series"), read.pop("slopes"), read.pop("rested")
+    assert read == asdict(constants(lif))
+    c = twin.series(constants(lif))
+    pairs = (c["a"], c["h"]), (c["a'"], c["h'"]), (c["h"], c["b"])
+    assert [list(zip(*pair, strict=True)) for pair in pairs] == [[tuple(two) for two in t] for t in terms]
 
 
 @pytest.mark.parametrize("name", NEURONS)
@@ -45,7 +57,7 @@ def test_tables_hold_the_propagators_to_the_bit(name):
     times = np.cumsum(lags)
     given = LayerInput.of(
         Arrivals(times, np.zeros(len(times), np.int32), np.array([0, len(times)])),
-        constants_row(lif),
+        record(lif),
         np.float64,
     )
     c = constants(lif)
@@ -85,8 +97,8 @@ def test_a_potential_after_the_refractory_period_against_forty_digits(name):
     c, rng = constants(lif), random.Random(2)
     with mpmath.workdps(40):
         for _ in range(500):
-            held, free = (near(c) * 10.0 ** rng.uniform(-6.0, 0.5) for _ in range(2))
-            found = after_refractory(c, 0.0, 3.0, 0.0, held, held + free)
+            held, free = (c.near * 10.0 ** rng.uniform(-6.0, 0.5) for _ in range(2))
+            found = after_refractory(c, 3.0, 0.0, held, held + free)
             free = mpmath.mpf(held + free) - mpmath.mpf(held)
             exact = 3 * propagators(lif, held)[2] * propagators(lif, free)[1]
             assert abs(found - exact) <= 1e-15 * exact, (held, free)
@@ -105,7 +117,7 @@ def test_crossings_against_forty_digits(name):
             d = next_crossing(c, u, i)
             if d == math.inf:
                 continue
-            short += d <= near(c)
+            short += d <= c.near
             a, h, b = propagators(lif, d)
             potential = u * a + i * h
             slope = i * b / lif.tau_s - potential / lif.tau_m

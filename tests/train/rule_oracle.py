@@ -62,6 +62,15 @@ def spsp_clock(arrivals, spikes, layer):
     return pair_kernel(np.where(acts, s, 0.0), np.where(acts, t, 0.0), layer.tau_m, layer.tau_s).sum()
 
 
+def spsp_resting(spikes, layer, clock):
+    """e of the resting potential, an input of that weight: what it has brought by each spike since the reset.
+
+    Between resets tau_m du/dt = E - u + ..., so that E's share is E (1 - exp(-s/tau_m)).
+    """
+    reset = np.concatenate([[1.0 if clock else 0.0], spikes[:-1] + layer.refractory])[: len(spikes)]
+    return -np.expm1(-np.maximum(spikes - reset, 0.0) / layer.tau_m).sum()
+
+
 def spsp_matrix(pre, trains, post, layer, clock):
     """e (post, synapses) of the written-out layer; 0 outside the image."""
     spsp = spsp_clock if clock else spsp_exact
@@ -145,7 +154,10 @@ def gradients(network, trains, label, duration, rule, *, clock=False, weight=1.0
         e[(o_post == 0) & (o_pre > 0)] = rule.silent_spsp
         if not isinstance(layer, Pool):
             ratio = np.where(o_post > 0, e / np.maximum(o_post, 1), rule.silent_ratio)
-            s = (w * ratio * inside).sum(axis=1) / layer.threshold
+            rest = np.array(
+                [spsp_resting(t, layer, clock) / len(t) if len(t) else rule.silent_ratio for t in post]
+            )
+            s = ((w * ratio * inside).sum(axis=1) + layer.resting * rest) / layer.threshold
             total = np.zeros(np.asarray(network.weights[layer.name]).size)
             np.add.at(total, place, (delta * (1 + s) * factor)[:, None] * e)
             found[layer.name] = total.reshape(np.shape(network.weights[layer.name]))

@@ -34,16 +34,26 @@ RULE = HM2BP(desired=6, undesired=1, margin=0.5)
 RELATIVE = 1e-9
 
 
-def make_network(hidden=(36,), seed=0, lateral=0.0, delay=0.0, mean=0.25, output_mean=0.3, bias=0.0):
+def make_network(
+    hidden=(36,), seed=0, lateral=0.0, delay=0.0, mean=0.25, output_mean=0.3, bias=0.0, rest=0.0
+):
     """A chain of layers; `mean` is that of the weights, so that some neurons fire and some do not."""
     layers = [
-        Dense(n, threshold=2.0 + 0.5 * k, tau_m=30.0 - 4 * k, tau_s=6.0, refractory=1.5, delay=delay)
+        Dense(
+            n,
+            threshold=2.0 + 0.5 * k,
+            tau_m=30.0 - 4 * k,
+            tau_s=6.0,
+            refractory=1.5,
+            delay=delay,
+            resting=rest,
+        )
         for k, n in enumerate(hidden)
     ]
     network = Network(
         Input(INPUTS, bias_interval=bias),
         *layers,
-        Dense(4, threshold=3.0, tau_m=20.0, tau_s=5.0, lateral_inhibition=lateral),
+        Dense(4, threshold=3.0, tau_m=20.0, tau_s=5.0, lateral_inhibition=lateral, resting=-0.5 * rest),
     )
     rng = np.random.default_rng(seed)
     shapes = network.weight_shapes()
@@ -109,6 +119,7 @@ CASES = {
     "biases": ({"hidden": (36, 9), "seed": 1, "bias": 7.0, "delay": 0.5}, RULE),
     "biases, no hidden layer": ({"hidden": (), "output_mean": 0.8, "bias": 3.0}, RULE),
     "no hidden layer": ({"hidden": (), "output_mean": 0.8}, RULE),
+    "resting potentials": ({"hidden": (36, 9), "seed": 1, "lateral": 0.4, "bias": 7.0, "rest": 0.8}, RULE),
     "softmax head": ({"lateral": 0.8}, dataclasses.replace(RULE, head="softmax")),
     "no effect ratio": ({"hidden": (36, 9), "seed": 1}, dataclasses.replace(RULE, effect_ratio=False)),
     "other constants for silent neurons": (

@@ -85,11 +85,13 @@ RULES = {
 }
 
 
-def make_network(name, *, lateral=0.3, delays=None, biases=False, seed=0):
+def make_network(name, *, lateral=0.3, delays=None, biases=False, seed=0, resting=0.0):
+    """`resting` is a share of each layer's threshold, of either sign in turn."""
     layers = [*CHAINS[name], Dense(4, threshold=1.1, lateral_inhibition=lateral, **A)]
     if delays:
         first, step = delays
         layers = [dataclasses.replace(x, delay=first + step * k) for k, x in enumerate(layers)]
+    layers = [dataclasses.replace(x, resting=resting * (-1) ** k * x.threshold) for k, x in enumerate(layers)]
     network = Network(Input(7, 6, 2, bias_interval=4.0 if biases else 0.0), *layers)
     rng = np.random.default_rng(seed)
     return network.with_weights({k: rng.normal(0.15, 1.0, s) for k, s in network.weight_shapes().items()})
@@ -210,6 +212,36 @@ def test_clock_with_delays(name):
 @pytest.mark.parametrize("name", [name for name in CHAINS if name != "slow synapses"])
 def test_clock(name, rule):
     check(make_network(name), RULES[rule], clock=True)
+
+
+@pytest.mark.parametrize("clock", [False, True])
+@pytest.mark.parametrize("resting", [0.4, -0.3])
+@pytest.mark.parametrize("name", [name for name in CHAINS if name != "slow synapses"])
+def test_resting_potentials(name, resting, clock):
+    check(make_network(name, resting=resting), RULES["defaults"], clock=clock)
+
+
+@pytest.mark.parametrize("name", ["dense", "conv, pool, dense"])
+def test_the_total_psp_with_the_resting_potential_s_share_is_the_threshold_at_every_spike(name):
+    """a_i = nu o_i: so the self term of a neuron that fired is 1 with a resting potential, too."""
+    network = make_network(name, resting=0.4, lateral=0.0)
+    _, trains = learn_exact(network, make_samples(1), [0], RULES["defaults"])
+    by_layer = [
+        [times[neurons == k] for k in range(n)]
+        for n, (times, neurons) in zip(
+            [network.input.neurons, *(layer.neurons for layer in network.layers)], trains[0], strict=True
+        )
+    ]
+    for number, layer in enumerate(network.layers):
+        pre, place = oracle.synapses(layer, len(by_layer[number]), 0)
+        weights = network.weights.get(layer.name)
+        w = np.ones(pre.shape) if weights is None else np.asarray(weights, float).ravel()[place]
+        e = oracle.spsp_matrix(pre, by_layer[number], by_layer[number + 1], layer, False)
+        rest = [oracle.spsp_resting(t, layer, False) for t in by_layer[number + 1]]
+        total = (w * e * (pre >= 0)).sum(axis=1) + layer.resting * np.array(rest)
+        counts = np.array([len(t) for t in by_layer[number + 1]])
+        assert counts.any()
+        np.testing.assert_allclose(total, layer.threshold * counts, rtol=1e-9)
 
 
 @pytest.mark.parametrize("clock", [False, True])

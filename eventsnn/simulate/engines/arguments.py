@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple
 
 import numpy as np
 
 from eventsnn._util.arguments import check_time
 from eventsnn._util.numbers import describe
 from eventsnn.errors import SimulationError
-from eventsnn.model import LIF, Network
-from eventsnn.reference.lif import constants
+from eventsnn.model import Network
 
 DTYPES: dict[str, type[np.floating]] = {"float32": np.float32, "float64": np.float64}
 
@@ -110,8 +108,3 @@ def in_order(times: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.nda
 def endless(error: OverflowError) -> SimulationError:
     """The public error for a neuron that would fire without end at one instant."""
     return SimulationError(f"{error}: give its layer a refractory period, or smaller weights")
-
-
-def constants_row(lif: LIF) -> np.ndarray:
-    """The numbers that ``lif_fill`` takes, float64 array (11,); potentials are counted from rest."""
-    return np.array(astuple(constants(lif.from_rest)), dtype=np.float64)

@@ -12,7 +12,7 @@ import numpy as np
 from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.model import Input, bias
-from eventsnn.simulate.engines.blocks import WIDTH
+from eventsnn.simulate.engines.blocks import WIDTH, block_count
 
 Parts: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 # Calls the work it is given once on each of some threads, and returns when all are done.
@@ -168,11 +168,13 @@ class Carried:
     now: np.ndarray
 
     @classmethod
-    def rest(cls, blocks: int, samples: int, real: type[np.floating]) -> Carried:
-        """A layer at rest at time 0."""
+    def rest(cls, neurons: int, samples: int, reset: float, real: type[np.floating]) -> Carried:
+        """A layer that has its reset potential at time 0."""
+        blocks = block_count(neurons)
         shape = (blocks, samples, WIDTH)
+        there = (np.arange(blocks * WIDTH) < neurons).reshape(blocks, 1, WIDTH)
         return cls(
-            np.zeros(shape, real),
+            np.full(shape, np.where(there, reset, 0.0), real),
             np.zeros(shape, real),
             np.full(shape, -math.inf),
             np.zeros((blocks, samples)),

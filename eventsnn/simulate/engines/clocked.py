@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from eventsnn._util.threads import Pool
     from eventsnn.simulate.engines.arrivals import Arrivals
 
-_NONE = np.empty(0, np.int32)
-
 # Of a neuron in the kernel: potential, current, end of the refractory period.
 STATE_BYTES = 12
 # What of it is run at once, the size of a first cache; a tenth or more faster than all at once, as measured
@@ -243,18 +241,21 @@ class ClockedNetwork:
             pack(_full(self.network.weights[str(layer.name)]), weights)
         else:
             weights = self.blocks[str(layer.name)]
-        numbers = [KINDS["dense"], blocks, WIDTH, layer.neurons, rows, 1, source.width]
         return ClockedLayer(
-            np.array([*numbers, source.channels, size]),
-            *_constants(layer, self.step_ms),
-            _NONE,
-            _NONE,
-            _NONE,
-            _NONE,
-            np.append(source.names, np.int32(bias_row))[:size],
-            np.append(source.ids, np.int32(source.size))[:rows],
-            weights.reshape(-1),
-            [],
+            kind=KINDS["dense"],
+            positions=blocks,
+            width=WIDTH,
+            channels=layer.neurons,
+            rows=rows,
+            area=1,
+            source_width=source.width,
+            source_channels=source.channels,
+            source_size=size,
+            row_of=np.append(source.names, np.int32(bias_row))[:size],
+            id_of=np.append(source.ids, np.int32(source.size))[:rows],
+            weights=weights.reshape(-1),
+            parts=[],
+            **_constants(layer, self.step_ms),
         )
 
     def _spatial(self, layer: Layer, layout: Layout, source: Layout) -> ClockedLayer:
@@ -266,16 +267,24 @@ class ClockedNetwork:
             weights = kernel.reshape(-1)
 
         def make(first: int, last: int, parts: list[ClockedLayer]) -> ClockedLayer:
-            numbers = [KINDS[kind], last - first, layout.width, layout.channels, rows, geometry.area]
+            ptr, patch, offset = _table_of(layer, first, last)
             return ClockedLayer(
-                np.array([*numbers, source.width, source.channels, source.size]),
-                *_constants(layer, self.step_ms),
-                *_table_of(layer, first, last),
-                np.ascontiguousarray(geometry.cells[first:last].ravel(), np.int32),
-                _NONE,
-                _NONE,
-                weights,
-                parts,
+                kind=KINDS[kind],
+                positions=last - first,
+                width=layout.width,
+                channels=layout.channels,
+                rows=rows,
+                area=geometry.area,
+                source_width=source.width,
+                source_channels=source.channels,
+                source_size=source.size,
+                ptr=ptr,
+                patch=patch,
+                offset=offset,
+                cells=np.ascontiguousarray(geometry.cells[first:last].ravel(), np.int32),
+                weights=weights,
+                parts=parts,
+                **_constants(layer, self.step_ms),
             )
 
         # Ranges of equal length, as few as keep the state in the first cache.
@@ -318,20 +327,26 @@ def _full(weights: Any) -> np.ndarray:
     return np.asarray(weights.toarray() if hasattr(weights, "toarray") else weights)
 
 
-def _constants(layer: Layer, step_ms: float) -> tuple[np.ndarray, int, int, bool]:
-    """(threshold, tau_m, tau_s, lateral inhibition), refractory steps, latency, whether inverses will do."""
+def _constants(layer: Layer, step_ms: float) -> dict[str, Any]:
+    """Constants of a layer's neurons as `ClockedLayer` takes them: times in steps."""
     tau_m, tau_s = layer.tau_m / step_ms, layer.tau_s / step_ms
-    numbers = [layer.threshold - layer.threshold_slack, tau_m, tau_s, layer.lateral_inhibition]
-    # Dividing by a power of two is multiplying by its inverse: the kernel is then much faster.
-    exact = all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (tau_m, tau_s))
-    refractory, latency = round(layer.refractory / step_ms), latency_steps(layer.delay, step_ms)
-    return np.array(numbers, np.float32), refractory, latency, exact
+    return {
+        "threshold": layer.threshold - layer.threshold_slack,
+        "tau_m": tau_m,
+        "tau_s": tau_s,
+        "leak": layer.resting / tau_m,
+        "lateral": layer.lateral_inhibition,
+        "refractory": round(layer.refractory / step_ms),
+        "latency": latency_steps(layer.delay, step_ms),
+        # Dividing by a power of two is multiplying by its inverse: the kernel is then much faster.
+        "exact": all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (tau_m, tau_s)),
+    }
 
 
 class ClockedEngine(Engine):
     """Steps of `Settings.step_ms`; see `Engine`.
 
-    For networks without resting potentials, whose refractory periods and delays are whole steps. A time falls
+    For networks whose refractory periods and delays are whole steps. A time falls
     into the step floor(t / step_ms); several spikes of a neuron in one step count once, those of the bias
     neuron, too. Spike times, in ms, are whole steps.
     """

@@ -10,7 +10,7 @@ from eventsnn._ext.engine_queue import QueueState
 from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
 from eventsnn.model.sparse import is_sparse
-from eventsnn.simulate.engines.arguments import constants_row
+from eventsnn.reference.lif import record
 from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack, unpack
 from eventsnn.simulate.engines.precision import check_network
 
@@ -37,8 +37,8 @@ class PackedNetwork:
         Everything, in that order.
     blocks : dict of str to real array (blocks, pre, WIDTH)
         Views into `flat` by projection key; writing to them changes the weights.
-    constants : float64 array (layers, 11)
-        What ``lif_fill`` takes.
+    constants : `eventsnn.reference.lif.RECORD` array (layers, 1)
+        What the kernels take for each layer.
     """
 
     def __init__(self, network: Network, real: type[np.floating]) -> None:
@@ -46,8 +46,7 @@ class PackedNetwork:
         self.network = network
         self.real = real
         self.projections = network.deliveries
-        self.constants = np.array([constants_row(layer.lif) for layer in network.layers])
-        self.resets = np.array([-float(layer.resting) for layer in network.layers])
+        self.constants = np.stack([record(layer.lif) for layer in network.layers])
         weighted = [p for p in self.projections if p.source != BIAS]
         shapes = [self._packed_shape(p) for p in weighted]
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
@@ -106,11 +105,10 @@ class PackedNetwork:
         # Arrivals handed to a single layer carry their delay already.
         delays = [0.0 if fed and source < 0 else p.delay for source, _, p in graph]
         return QueueState(
-            np.ascontiguousarray(self.constants[layers]),
+            self.constants[layers, 0],
             np.array(sizes, dtype=np.int32),
             np.array(rows, dtype=np.int64).reshape(-1, 4),
             np.array(delays, dtype=np.float64),
-            self.resets[layers],
         )
 
     def _rows(self, p: Projection) -> int:

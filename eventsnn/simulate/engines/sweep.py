@@ -38,9 +38,6 @@ def refusal(network: Network) -> str | None:
             return f"layer {layer.name!r} has lateral inhibition between its positions"
     for key in network.sparse_keys:
         return f"the weights of {key!r} are sparse"
-    for layer in network.layers:
-        if layer.resting:
-            return f"layer {layer.name!r} has a resting potential"
     return None
 
 
@@ -88,8 +85,8 @@ class _SweptLayer:
     def _carry(self) -> Carried:
         """The state that is carried, that of rest at first."""
         if self._carried is None:
-            packed, blocks = self._packed, self._packed.blocks[str(self._layer.name)]
-            self._carried = Carried.rest(len(blocks), self._layer.positions, packed.real)
+            layer, lif = self._layer, self._packed.constants[self._number, 0]
+            self._carried = Carried.rest(layer.channels, layer.positions, lif["reset"], self._packed.real)
         return self._carried
 
     def advance(

@@ -14,8 +14,8 @@ from eventsnn.errors import SimulationError
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.model.sparse import is_sparse
-from eventsnn.reference.windows import Frame, window_length
-from eventsnn.simulate.engines.arguments import constants_row
+from eventsnn.reference.lif import record
+from eventsnn.reference.windows import window_length
 from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Settings, State, Train, join
 from eventsnn.simulate.engines.precision import check_network, overflow
 from eventsnn.simulate.engines.restoring import check_cursors, read_layer_arrays
@@ -182,9 +182,7 @@ def make_state(network: Network, length: float) -> WindowsState:
     one = (np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1))
     ptr, split, targets, weights = (np.concatenate(arrays) for arrays in zip(*parts, one, strict=True))
     return WindowsState(
-        np.array([constants_row(layer.lif) for layer in network.layers]),
-        np.array([Frame.of(layer.lif) for layer in network.layers]),
-        np.array([-float(layer.resting) for layer in network.layers]),
+        np.concatenate([record(layer.lif) for layer in network.layers]),
         np.array([layer.neurons for layer in network.layers], dtype=np.int32),
         np.array(graph, dtype=np.int64),
         np.array(delays, dtype=np.float64),
