@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import struct
 import sys
 from pathlib import Path
@@ -190,47 +189,6 @@ def test_policies(tmp_path: Path) -> None:
     assert (clamped["x"].tolist(), clamped["t"].tolist()) == ([1, 33, 3], [9, 9, 9])
     with pytest.raises(ValueError, match="on_bad must be one of error, skip, clamp"):
         read(path, on_bad="drop")  # type: ignore[arg-type]
-
-
-TABLES = [
-    (b"t,x,y,p\n1,2,3,1\n4,5,6,0\n", None),
-    (b"# x y t p\n2 3 1 1\n\n# half time\n5 6 4 0\n", None),
-    (b"1e-6 2 3 1\n0.000004 5 6 0\n", "t[s],x,y,p"),
-    (b"0;2;3;1;0.001\r\n0;5;6;-1;0.004\r\n", "-,x,y,p,t[ms]"),
-    (b"timestamp,x@7,y@7,polarity\n1,2,3,true\n4,5,6,false", None),
-]
-
-
-@pytest.mark.parametrize(("data", "columns"), TABLES)
-@given(cuts=st.lists(st.integers(0, 60), max_size=4))
-def test_tables_of_text(data: bytes, columns: str | None, cuts: list[int]) -> None:
-    from eventsnn.events.formats import Options, find_format
-
-    decoder = find_format("a.csv", "csv").decoder("a.csv", Options(columns=columns))  # type: ignore[attr-defined]
-    borders = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    parts = [decoder.feed(data[a:b]) for a, b in itertools.pairwise(borders)]
-    events = np.concatenate([*parts, decoder.finish()])
-    assert events.tolist() == [(2, 3, 1, 1), (5, 6, 4, 0)]
-
-
-@pytest.mark.parametrize(
-    ("data", "columns", "text"),
-    [
-        (b"1,2,3,1\n", None, "byte 0: the columns have no names; name them, such as columns='t"),
-        (b"t,x,y,p\n1,2,3,1\n1,2,3\n1,2,3,1\n", None, "byte 16: the line '1,2,3' is not 4 numbers"),
-        (b"t,x\n1,2\n1 2 3\n1\n", None, "byte 8: the line '1 2 3' is not 2 numbers"),
-        (b"t,x\n1.5,2\n", None, "t = 1.5 is not a whole number.*columns"),
-        (b"t,x\n9,2\n1,2\n", None, "time runs backwards: event 1 at 1 us"),
-        (b"t,x\n9,nan\n", None, "byte 4: the line '9,nan' is not 2 numbers"),
-        (b"t,x\n", "t[h],x", "'h' is not a unit of time; s, ms, us, ns are"),
-        (b"", None, "the file is empty"),
-    ],
-)
-def test_bad_tables(tmp_path: Path, data: bytes, columns: str | None, text: str) -> None:
-    path = tmp_path / "a.csv"
-    path.write_bytes(data)
-    with pytest.raises(EventFileError, match=text):
-        read(path, columns=columns)
 
 
 def test_numpy_files(tmp_path: Path) -> None:

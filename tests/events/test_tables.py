@@ -7,7 +7,10 @@ import itertools
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventsnn.errors import EventFileError, EventFileWarning
 from eventsnn.events import read
@@ -268,3 +271,42 @@ def test_an_index_that_columns_leave_out(tmp_path: Path, first: str) -> None:
 def test_more_words_for_polarities(tmp_path: Path, words: tuple[str, str]) -> None:
     text = "t,x,y,p\n" + "".join(f"{t},{x},{y},{words[1 - p]}\n" for x, y, t, p in EVENTS)
     assert events_of(tmp_path / "a.csv", text) == EVENTS
+
+
+TABLES = [
+    (b"t,x,y,p\n1,2,3,1\n4,5,6,0\n", None),
+    (b"# x y t p\n2 3 1 1\n\n# half time\n5 6 4 0\n", None),
+    (b"1e-6 2 3 1\n0.000004 5 6 0\n", "t[s],x,y,p"),
+    (b"0;2;3;1;0.001\r\n0;5;6;-1;0.004\r\n", "-,x,y,p,t[ms]"),
+    (b"timestamp,x@7,y@7,polarity\n1,2,3,true\n4,5,6,false", None),
+]
+
+
+@pytest.mark.parametrize(("data", "columns"), TABLES)
+@given(cuts=st.lists(st.integers(0, 60), max_size=4))
+def test_tables_of_text(data: bytes, columns: str | None, cuts: list[int]) -> None:
+    decoder = TEXT.decoder("a.csv", Options(columns=columns))
+    borders = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    parts = [decoder.feed(data[a:b]) for a, b in itertools.pairwise(borders)]
+    events = np.concatenate([*parts, decoder.finish()])
+    assert events.tolist() == [(2, 3, 1, 1), (5, 6, 4, 0)]
+
+
+@pytest.mark.parametrize(
+    ("data", "columns", "text"),
+    [
+        (b"1,2,3,1\n", None, "byte 0: the columns have no names; name them, such as columns='t"),
+        (b"t,x,y,p\n1,2,3,1\n1,2,3\n1,2,3,1\n", None, "byte 16: the line '1,2,3' is not 4 numbers"),
+        (b"t,x\n1,2\n1 2 3\n1\n", None, "byte 8: the line '1 2 3' is not 2 numbers"),
+        (b"t,x\n1.5,2\n", None, "t = 1.5 is not a whole number.*columns"),
+        (b"t,x\n9,2\n1,2\n", None, "time runs backwards: event 1 at 1 us"),
+        (b"t,x\n9,nan\n", None, "byte 4: the line '9,nan' is not 2 numbers"),
+        (b"t,x\n", "t[h],x", "'h' is not a unit of time; s, ms, us, ns are"),
+        (b"", None, "the file is empty"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, data: bytes, columns: str | None, text: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(data)
+    with pytest.raises(EventFileError, match=text):
+        read(path, columns=columns)
