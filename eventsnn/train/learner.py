@@ -38,22 +38,9 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
 def run_forward(
     packed: PackedNetwork, samples: Arrivals, pool: Pool, prefix: FrozenPrefix | None = None
 ) -> BatchRun:
-    """Spikes of every layer for a mini-batch.
+    """Spikes of every layer for a mini-batch; see `run_batch` for arguments and errors.
 
-    Parameters
-    ----------
-    packed : PackedNetwork
-        A chain of layers.
-    samples : Arrivals
-        Input spikes, sorted by (time, neuron) within each sample.
-    pool : Pool
-    prefix : FrozenPrefix, optional
-        What the input spikes go through first.
-
-    Raises
-    ------
-    SimulationError
-        For a neuron that would fire without end at one instant.
+    `prefix` is what the input spikes go through first.
     """
     ends = samples.ends
     if prefix is not None:
