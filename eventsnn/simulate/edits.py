@@ -148,7 +148,8 @@ def _change_places(key: str, weights: Any, places: Mapping[Any, Any]) -> Any:
 def _silenced(network: Network, silence: Any) -> Network:
     """The network with neurons that nothing excites: they never fire, since they rest below the threshold."""
     chosen = _check_silence(network, silence)
-    if any(len(network.weight_shapes().get(name, ())) != 2 for name in chosen):
+    shapes = network.lowered.weight_shapes()
+    if any(network.weight_shapes().get(name) != shapes[name] for name in chosen):
         # Shared weights cannot be cut for one neuron; written out they can.
         network = network.lowered
     weights = dict(network.weights)

@@ -85,7 +85,7 @@ class WhatIf:
         edits = make_edits(self.network, self.record.input, remove, move, silence, weights)
         after, since = self.simulate(edits)
         if self.record.step_ms is None:  # a clock that ends with the input may end before the first edit
-            _check_past(self.record, after, edits.first_ms)
+            _check_past(self.record, after, since, edits.first_ms)
         return Difference(self.record, after, edits.first_ms, since, within_ms)
 
     def simulate(self, edits: Edits) -> tuple[SpikeRecord, float]:
@@ -107,12 +107,12 @@ class WhatIf:
         return replace(run, origin_us=self.record.origin_us), 0.0
 
 
-def _check_past(before: SpikeRecord, after: SpikeRecord, until: float) -> None:
-    """Refuse a trace whose spikes before the first edit are not those of its network and input."""
+def _check_past(before: SpikeRecord, after: SpikeRecord, since: float, until: float) -> None:
+    """Refuse a trace whose spikes before the first edit, simulated again, are not those of its network."""
     for name, spikes in before.layers.items():
-        n = int(np.searchsorted(spikes.times, until))
-        again = after[name].times[:n]
-        if len(again) < n or (np.abs(again - spikes.times[:n]) > PAST_MS).any():
+        first, end = np.searchsorted(spikes.times, [since, until]).tolist()
+        known, again = spikes.times[first:end], after[name].times[first:end]
+        if len(again) < len(known) or (np.abs(again - known) > PAST_MS).any():
             raise TraceError(
                 f"layer {name!r} fires otherwise before the first edit when it is simulated again: the trace "
                 "is not one of this network and engine, or of another version; make a new one"

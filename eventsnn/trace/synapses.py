@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eventsnn._ext.adjoint import SynapseTable
+from eventsnn.errors import TraceError
 from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
 from eventsnn.model.sparse import is_sparse
@@ -139,14 +140,28 @@ def _number_shared(network: Network) -> dict[str, np.ndarray]:
     """For each key whose weights several synapses share: the flat number of the weight of each synapse.
 
     Lowering the numbers as if they were weights tells which synapse has which.
+
+    Raises
+    ------
+    TraceError
+        For a layer of another package whose synapses do not each have one of its weights.
     """
     shapes = network.weight_shapes()
     numbers = {
         key: np.arange(1.0, 1.0 + np.prod(shape)).reshape(shape)
         for key, shape in shapes.items()
-        if len(shape) != 2
+        if network.lowered.weights[key].shape != shape
     }
     if not numbers:
         return {}
     lowered = network.with_weights({**network.weights, **numbers}).lowered
-    return {key: lowered.weights[key].data.astype(np.int64) - 1 for key in numbers}
+    found = {}
+    for key, array in numbers.items():
+        values = lowered.weights[key].data
+        found[key] = values.astype(np.int64) - 1
+        if (values != found[key] + 1).any() or not ((values >= 1) & (values <= array.size)).all():
+            raise TraceError(
+                f"layer {key!r}: its synapses do not have one of its weights each, so derivatives are "
+                "not known"
+            )
+    return found
