@@ -27,6 +27,7 @@ ELSEWHERE = {
     *("model.h5", "checkpoint.h5", "eventsnn/words", "stabilize", "Size", "OUT.h5", "Train.zip"),
 }
 LIBRARIES = {"scipy", "numpy", "tonic", "lyon", "sys", "os", "h5py"}
+_GROUP = re.compile(r'= Registry\((?:.|\n)*?"(eventsnn\.\w+)"')
 _PLAIN_PATH = re.compile(rf"(?<![\w/.-])(?:{'|'.join((*SOURCES[:4], 'docs', 'datasets'))})/[\w./-]*\w")
 _FENCES = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
 _SPANS = re.compile(r"(?<!`)(`{1,2})(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
@@ -79,7 +80,7 @@ def defined(folder: str) -> Defined:
     """What the sources in a folder define."""
     found = Defined()
     for path in source_files():
-        if path.relative_to(ROOT).parts[0] != folder:
+        if not path.is_relative_to(ROOT / folder):
             continue
         text = path.read_text(encoding="utf-8")
         found.names.add(path.stem)
@@ -91,8 +92,11 @@ def defined(folder: str) -> Defined:
 
 
 def known_names(everywhere: bool) -> list[set[str]]:
-    """Names that the package defines, and those of the benchmarks."""
-    return [defined(folder).names for folder in (*PACKAGE, *(("benchmarks",) if everywhere else ()))]
+    """Names that the package defines, and those of the benchmarks and of the examples of plugins."""
+    return [
+        defined(folder).names
+        for folder in (*PACKAGE, *(("benchmarks", "tests/plugins") if everywhere else ()))
+    ]
 
 
 def source_files() -> list[Path]:
@@ -212,7 +216,7 @@ def problem(span: str, page: Path) -> str | None:
 def groups() -> frozenset[str]:
     """Groups of entry points."""
     texts = (path.read_text(encoding="utf-8") for path in (ROOT / "eventsnn").rglob("*.py"))
-    return frozenset(name for text in texts for name in re.findall(r'"(eventsnn\.\w+)",?\)?\n', text))
+    return frozenset(name for text in texts for name in _GROUP.findall(text))
 
 
 def _unknown(name: str, everywhere: bool) -> str | None:

@@ -18,6 +18,7 @@ from eventsnn.events.formats import FORMATS
 from tests.cli.conftest import Cli, cli  # noqa: F401
 from tests.events.helpers import random_stream
 from tests.plugins import install
+from tests.references import groups
 
 PLUGINS = Path(__file__).parent / "plugins"
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
@@ -190,6 +191,13 @@ def test_a_package_that_cannot_be_imported_is_named(tmp_path, monkeypatch):
     with pytest.raises(SimulationError, match="encoder 'broken' of plugins cannot be imported from tests"):
         make_encoder("broken", "values", {})
     assert make_encoder("latency", "values", {}).last_us == 100_000
+
+
+def test_the_page_lists_every_group_of_entry_points():
+    page = PAGE.read_text(encoding="utf-8")
+    assert len(groups()) == 8
+    for group in groups():
+        assert f"| `{group}` |" in page, group
 
 
 @pytest.mark.parametrize("name", ENTRIES)

@@ -34,6 +34,9 @@ def test_scripts_are_listed_and_run_by_name():
     done = subprocess.run([sys.executable, str(FOLDER)], capture_output=True, text=True, check=True)
     for name in ("speed/nmnist", "speed/track", "studies/fit_camera"):
         assert re.search(rf"^  {name} +\w", done.stdout, flags=re.MULTILINE)
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for name in re.findall(r"^  (\w+/\S+) ", done.stdout, flags=re.MULTILINE):
+        assert f"`{name}" in page or f" {name}" in page or name == "speed/recurrent_brian2", name
     for page in [*FOLDER.parent.glob("docs/**/*.md"), FOLDER / "README.md", *FOLDER.parent.glob("*.md")]:
         for name in re.findall(r"python benchmarks (\S+/\w+)", page.read_text(encoding="utf-8")):
             assert f"  {name} " in done.stdout, f"{page.name}: python benchmarks {name}"
