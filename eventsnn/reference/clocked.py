@@ -12,6 +12,7 @@ Networks", NeurIPS 2018, and the program released with it.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,15 +23,34 @@ from eventsnn.model.layers import BIAS
 Trains = list[tuple[np.ndarray, np.ndarray]]
 
 
+class Constants(NamedTuple):
+    """Constants of a layer's neurons, as `ClockedLayer` of the kernels takes them too; times in steps.
+
+    `leak` is what the resting potential adds to the potential in each step.
+    """
+
+    threshold: float
+    tau_m: float
+    tau_s: float
+    leak: float
+    lateral: float
+    refractory: int
+
+
+def constants(layer: Layer, slack: float, step_ms: float) -> Constants:
+    """Those of a layer, its threshold lowered by `slack`."""
+    tau_m, tau_s = layer.tau_m / step_ms, layer.tau_s / step_ms
+    refractory = round(layer.refractory / step_ms)
+    leak, lateral = layer.resting / tau_m, layer.lateral_inhibition
+    return Constants(layer.threshold - slack, tau_m, tau_s, leak, lateral, refractory)
+
+
 class _Layer:
     """State of one layer: float32 potential and current, whole steps of refractory time left."""
 
     def __init__(self, layer: Layer, slack: float, step_ms: float) -> None:
-        self.theta = np.float32(layer.threshold - slack)
-        self.tau_m, self.tau_s = np.float32(layer.tau_m / step_ms), np.float32(layer.tau_s / step_ms)
-        self.leak = np.float32(layer.resting / (layer.tau_m / step_ms))
-        self.lateral = np.float32(layer.lateral_inhibition)
-        self.refractory = round(layer.refractory / step_ms)
+        *numbers, self.refractory = constants(layer, slack, step_ms)
+        self.theta, self.tau_m, self.tau_s, self.leak, self.lateral = map(np.float32, numbers)
         self.v = np.zeros(layer.neurons, np.float32)
         self.current = np.zeros(layer.neurons, np.float32)
         self.wait = np.zeros(layer.neurons, np.int32)

@@ -31,6 +31,7 @@ from eventsnn.model.steps import (
     sparse_weights,
     to_steps,
 )
+from eventsnn.reference.clocked import constants
 from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack
 from eventsnn.simulate.engines.clocked_run import ClockedParts
@@ -328,19 +329,11 @@ def _full(weights: Any) -> np.ndarray:
 
 
 def _constants(layer: Layer, step_ms: float) -> dict[str, Any]:
-    """Constants of a layer's neurons as `ClockedLayer` takes them: times in steps."""
-    tau_m, tau_s = layer.tau_m / step_ms, layer.tau_s / step_ms
-    return {
-        "threshold": layer.threshold - layer.threshold_slack,
-        "tau_m": tau_m,
-        "tau_s": tau_s,
-        "leak": layer.resting / tau_m,
-        "lateral": layer.lateral_inhibition,
-        "refractory": round(layer.refractory / step_ms),
-        "latency": latency_steps(layer.delay, step_ms),
-        # Dividing by a power of two is multiplying by its inverse: the kernel is then much faster.
-        "exact": all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (tau_m, tau_s)),
-    }
+    """Constants of a layer as `ClockedLayer` takes them."""
+    c = constants(layer, layer.threshold_slack, step_ms)
+    # Dividing by a power of two is multiplying by its inverse: the kernel is then much faster.
+    exact = all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (c.tau_m, c.tau_s))
+    return {**c._asdict(), "latency": latency_steps(layer.delay, step_ms), "exact": exact}
 
 
 class ClockedEngine(Engine):
