@@ -21,6 +21,13 @@ DEBUG = os.environ.get("EVENTSNN_DEBUG", "") == "1"
 
 # Contraction off: a fused multiply-add chosen by the compiler would make results depend on the build.
 FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
+LINKED: list[str] = []
+
+# What gcc and clang call -fsanitize, such as address,undefined; tests/sanitized.py runs the tests so.
+SANITIZE = os.environ.get("EVENTSNN_SANITIZE", "")
+if SANITIZE:
+    LINKED = [f"-fsanitize={SANITIZE}"]
+    FLAGS += [*LINKED, "-O1", "-g", "-fno-omit-frame-pointer"]
 
 # What a source names that it is compiled with: headers, and modules whose declarations it takes.
 NAMES = re.compile(r'"(\w+\.h)"|from eventsnn\._ext\.(\w+) cimport|from eventsnn\._ext cimport (\w+)')
@@ -76,6 +83,7 @@ def list_extensions() -> list[Extension]:
             [str(path)],
             depends=find_headers(path),
             extra_compile_args=FLAGS,
+            extra_link_args=LINKED,
         )
         for path in stage_sources()
         if path.suffix == ".pyx"

@@ -18,7 +18,6 @@ import argparse
 import collections
 import os
 import random
-import resource
 import shutil
 import signal
 import sys
@@ -33,6 +32,7 @@ import numpy as np
 import eventsnn as es
 from eventsnn.errors import EventSNNError
 from tests.changes import mutate_bytes, mutate_hdf5
+from tests.sanitized import limit_memory
 
 SLOWEST = 20
 MOST_MEMORY = 4 << 30
@@ -78,7 +78,7 @@ def outcome(path: Path, kind: Kind, right: bytes) -> str:
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+        limit_memory(MOST_MEMORY)
         signal.alarm(SLOWEST)
         try:
             found = kind.load(path)

@@ -33,6 +33,7 @@ from eventsnn.events import open_events, write
 from eventsnn.events.formats import ENCODERS, FORMATS
 from tests.events.helpers import random_stream
 from tests.events.streams_of_bytes import CASES
+from tests.sanitized import limit_memory
 
 SENSOR = (40, 30, 2)
 NAMES = [known.name for known in FORMATS.values()]
@@ -192,7 +193,7 @@ def run_child(name: str, seconds: float, seed: str, folder: Path) -> None:
     """Try files until the time is over; ``fuzzed`` and ``options.json`` are those of the last one."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    limit_memory(MOST_MEMORY)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     faulthandler.register(signal.SIGPROF, chain=True)  # says where, then the process ends
