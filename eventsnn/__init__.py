@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from eventsnn.data import Augmentation, k_fold
     from eventsnn.encode import SaccadeCamera
     from eventsnn.events import EventStream, ReadingOptions, open_events, read, write
-    from eventsnn.learn import HM2BP
+    from eventsnn.learn import HM2BP, EventProp
     from eventsnn.learn.optimisers import Optimiser
     from eventsnn.model import LIF, Connection, Conv, Dense, Input, Network, Pool, Reservoir, RunSettings
     from eventsnn.simulate import Simulation
@@ -60,6 +60,7 @@ __getattr__ = on_demand(
         "open_events": "eventsnn.events",
         "read": "eventsnn.events",
         "write": "eventsnn.events",
+        "EventProp": "eventsnn.learn",
         "HM2BP": "eventsnn.learn",
         "LIF": "eventsnn.model",
         "Connection": "eventsnn.model",
@@ -110,6 +111,7 @@ __all__ = [
     "Evaluation",
     "EventFileError",
     "EventFileWarning",
+    "EventProp",
     "EventSNNError",
     "EventStream",
     "EventStreamError",

@@ -110,6 +110,7 @@ def test_reference_of_experiment_files_is_complete() -> None:
         es.Dense,
         es.Connection,
         es.HM2BP,
+        es.EventProp,
         es.Optimiser,
         TrainingOptions,
         es.Augmentation,

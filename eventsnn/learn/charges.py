@@ -65,6 +65,13 @@ class Activity:
         units = len(self.arrivals.arrivals)
         return np.repeat(np.arange(len(self.ptr) - 1) % units, np.diff(self.ptr))
 
+    @property
+    def counts(self) -> np.ndarray:
+        """Spikes of each neuron in each unit, int64 array (units, neurons)."""
+        units = len(self.arrivals.arrivals)
+        flat = np.bincount(self.units * self.size + self.neurons, minlength=units * self.size)
+        return flat.reshape(units, self.size)
+
     @cached_property
     def previous(self) -> np.ndarray:
         """Number of the spike before each spike of the same neuron, -1 for its first; int64 (spikes,)."""

@@ -106,6 +106,18 @@ class Rule(ABC):
         """
         return count_charges(layer, above)
 
+    def silent_gradients(self, layer: Activity, labels: Counts | None) -> Floats:
+        """What is added to the gradients of a layer's weights for neurons that are silent, (units, neurons),
+        where a rule sends derivatives: for every pre-synaptic neuron that fired in the unit.
+
+        Parameters
+        ----------
+        layer : Activity
+        labels : int array (samples,) or None
+            Of the output layer, whose units are the samples; None for a hidden layer.
+        """
+        return np.zeros((len(layer.arrivals.arrivals), layer.size))
+
     def refusal(self, network: Network) -> str | None:
         """Why the rule cannot train a network, naming the layer; None if it can."""
         return None
@@ -166,7 +178,11 @@ class Rule(ABC):
 
 
 RULES: Registry[type[Rule]] = Registry(
-    "rule", "rule: name", {DEFAULT: "eventsnn.learn.hm2bp:HM2BP"}, TrainingError, "eventsnn.rules"
+    "rule",
+    "rule: name",
+    {DEFAULT: "eventsnn.learn.hm2bp:HM2BP", "eventprop": "eventsnn.learn.eventprop:EventProp"},
+    TrainingError,
+    "eventsnn.rules",
 )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from eventsnn._ext.optimiser import Update
 from eventsnn.model import Layer
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
-from eventsnn.simulate.engines.blocks import WIDTH
+from eventsnn.simulate.engines.blocks import pad
 from eventsnn.simulate.engines.layer_run import LayerRun, expand
 from eventsnn.train.downward import EVERY, Outcome
 from eventsnn.train.exact import ExactDownward, reverse
@@ -19,6 +19,7 @@ class DerivativesDown(ExactDownward):
     def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
         (top,) = self.runs[-1]
         output = self.activity(-1, top, self.threads.share)
+        self.labels = labels
         loss, derivatives = self.rule.spike_losses(output, labels, self.durations)
         self.above = (derivatives * sample_weights[output.units])[_merged_order(self.layers[-1], top)]
         return Outcome(loss, 0)
@@ -36,8 +37,9 @@ class DerivativesDown(ExactDownward):
         derivatives = np.empty(len(run.spikes.times))
         derivatives[_merged_order(layer, run)] = self.above[first : first + len(derivatives)]
         charges, arrivals = self.rule.charges(activity, derivatives), run.input.arrivals
-        nothing = np.zeros((len(arrivals), len(gradient) * WIDTH), gradient.dtype)
-        down = reverse(activity, charges, nothing, gradient, update, derive=number > 0)
+        labels = self.labels if number == len(self.layers) - 1 else None
+        silent = pad(self.rule.silent_gradients(activity, labels).astype(gradient.dtype), len(gradient))
+        down = reverse(activity, charges, silent, gradient, update, derive=number > 0)
         if not number:
             return np.empty(0)
         # The same spike may arrive in several patches; those of the bias neuron are nobody's.
