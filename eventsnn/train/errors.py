@@ -95,6 +95,7 @@ class ErrorsDown(ExactDownward):
         layer = self.layers[number]
         blocks = len(self.packed.blocks[str(layer.name)])
         self.row_sum = np.zeros((1, blocks, WIDTH)) if state is None else row_sums(layer, state)
+        self.layer_options = self.options(number)
         super().learn_layer(number, state, update)
         self.lateral = np.ones_like(self.above)
 
@@ -104,7 +105,7 @@ class ErrorsDown(ExactDownward):
         layer, run = self.layers[number], self.layer_run(number, samples)
         activity = self.activity(number, run, share)
         errors = _by_unit(layer, self.above[samples])
-        options = self.options(number)
+        options = self.layer_options
         if self.applies_updates(number):
             factor, silent = _direct_factors(layer, options, errors, run.unit_counts, self.row_sum)
             blocks, real = len(gradient), gradient.dtype
@@ -215,10 +216,10 @@ def _by_source(layer: Layer, errors: np.ndarray) -> np.ndarray:
     """From errors of the inputs (units, inputs) to errors of the source neurons (samples, sources)."""
     if layer.geometry.whole:
         return errors[:, : layer.patch]  # the bias neuron is no neuron of the layer below
-    rows, sources = layer.geometry.rows, math.prod(layer.known_source)
-    inside = rows >= 0
-    samples = errors[:, : layer.patch].reshape(-1, *rows.shape)
-    return np.array([np.bincount(rows[inside], each[inside], sources) for each in samples])
+    # Number 0 is for what lies beyond the edge, where rows are -1.
+    numbers, sources = layer.geometry.rows.ravel() + 1, math.prod(layer.known_source)
+    samples = errors[:, : layer.patch].reshape(-1, len(numbers))
+    return np.array([np.bincount(numbers, each, sources + 1)[1:] for each in samples])
 
 
 def _count_sources(layer: Layer, arrivals: Arrivals, below: np.ndarray | None) -> np.ndarray:
@@ -226,8 +227,9 @@ def _count_sources(layer: Layer, arrivals: Arrivals, below: np.ndarray | None) -
     if below is not None and not layer.has_bias:
         if layer.geometry.whole:
             return below
-        # Beyond the edge, where rows are -1, is one more neuron, which never fires.
-        return np.pad(below, ((0, 0), (0, 1)))[:, layer.geometry.rows].reshape(-1, layer.inputs)
+        counts = np.zeros((len(below), 1 + below.shape[1]), np.int64)
+        counts[:, 1:] = below  # number 0, beyond the edge, never fires
+        return counts[:, layer.geometry.rows + 1].reshape(-1, layer.inputs)
     inputs = layer.inputs
     unit = np.repeat(np.arange(len(arrivals)), np.diff(arrivals.ptr))
     return np.bincount(unit * inputs + arrivals.neurons, minlength=len(arrivals) * inputs).reshape(-1, inputs)

@@ -129,6 +129,10 @@ CHAINS = {
         Pool(2, threshold=0.7, **B),
         Dense(9, threshold=1.4, **A),
     ],
+    "resting potentials": [
+        Dense(40, threshold=1.5, resting=0.5, **A),
+        Dense(6, threshold=1.2, resting=-0.3, **C),
+    ],
     "conv above dense": [
         Dense(12, threshold=1.3, **A),
         Conv(3, 1, threshold=0.8, **B),
