@@ -30,7 +30,7 @@ class Activity:
         Parameters of its neurons.
     size : int
         Number of neurons in a unit.
-    constants : float64 array
+    constants : structured array (1,)
         The same as the kernels have them.
     weights : real array (blocks, inputs, WIDTH)
         Weights of its synapses, packed.

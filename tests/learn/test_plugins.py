@@ -96,7 +96,7 @@ def test_hinge_by_hand():
 
 
 def test_unknown_names_list_those_of_other_packages():
-    for table, known in (("optimiser", "nesterov, lion"), ("rule", "hm2bp, teacher")):
+    for table, known in (("optimiser", "nesterov, lion"), ("rule", "hm2bp, eventprop, teacher")):
         with pytest.raises(TrainingError, match=f"{table}: name must be one of .*{known}, got 'x'"):
             Experiment.from_table({**TABLE, table: {"name": "x"}})
     with pytest.raises(TrainingError, match="rule: head must be one of count, softmax, hinge, got 'x'"):
@@ -114,5 +114,5 @@ def test_the_default_rule_may_be_named():
     named = Experiment.from_table({**TABLE, "rule": {"name": "hm2bp", "desired": 3}})
     assert named.rule == HM2BP(desired=3)
     assert "name" not in named.rule.to_table()  # as in checkpoints from before there were names
-    with pytest.raises(TrainingError, match="rule: name must be one of hm2bp, teacher, got 3"):
+    with pytest.raises(TrainingError, match="rule: name must be one of hm2bp, eventprop, teacher, got 3"):
         Experiment.from_table({**TABLE, "rule": {"name": 3}})
