@@ -117,7 +117,16 @@ class ClockedParts:
         for number, (arrays, fired) in enumerate(zip(self._states, self._fired, strict=True)):
             for name, array in zip(("v", "current", "until", "steps", "ids"), (*arrays, *fired), strict=True):
                 state[f"{number}/{name}"] = array.copy()
+            # A resting potential moves these, too, and `restore` refuses potentials of theirs.
+            state[f"{number}/v"][self._padding(number)] = 0.0
         return state
+
+    def _padding(self, number: int) -> np.ndarray:
+        """Whether a place of a layer's state belongs to no neuron, bool array."""
+        names = self._clock.layouts[number + 1].names
+        padding = np.ones(len(self._states[number][0]), bool)
+        padding[: len(names)] = names < 0
+        return padding
 
     def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
         """See `Run`."""
@@ -141,9 +150,7 @@ class ClockedParts:
 
     def _read_layer(self, state: StateReader, number: int) -> tuple[list[np.ndarray], Steps]:
         v, _, until = self._states[number]
-        names = self._clock.layouts[number + 1].names
-        padding = np.ones(len(v), bool)
-        padding[: len(names)] = names < 0
+        names, padding = self._clock.layouts[number + 1].names, self._padding(number)
         values = [state.numbers(name, v.shape, np.float32) for name in ("v", "current")]
         if any((array[padding] > 0.0).any() for array in values):
             raise state.error("v", "or current holds values of neurons that do not exist")
