@@ -58,7 +58,7 @@ NETWORKS = {
     "clocked": Network(
         Input(4, 4, 2),
         Conv(4, 3, threshold=0.5, delay=2.0),
-        Dense(20, threshold=1.0),
+        Dense(20, threshold=1.0, resting=0.4),
         Dense(3, threshold=1.0),
         seed=1,
     ),

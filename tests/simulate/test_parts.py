@@ -62,6 +62,9 @@ NETWORKS = {
     ),
     "sparse": sparse(Network(Input(*SENSOR), dense(9, delay=0.5), dense(5), connections=LOOPS, seed=11)),
     "sparse with biases": sparse(Network(Input(*SENSOR, bias_interval=2.5), dense(9), dense(5), seed=12)),
+    "resting chain": Network(
+        Input(*SENSOR, bias_interval=2.5), dense(9, resting=-0.5), dense(5, resting=0.3, delay=0.5), seed=14
+    ),
     "resting": Network(
         Input(*SENSOR), dense(9, resting=-0.5), dense(5, resting=0.3), connections=LOOPS[:2], seed=13
     ),
@@ -69,13 +72,13 @@ NETWORKS = {
 for name, network in NETWORKS.items():
     if not network.sparse_keys and name != "reservoir":  # they fire enough as they are
         NETWORKS[name] = network.with_weights({key: w + 0.4 * w.std() for key, w in network.weights.items()})
-CHAINS = {"chain", "delays", "wide lateral", "no refractory period", "spatial"}
+CHAINS = {"resting chain", "chain", "delays", "wide lateral", "no refractory period", "spatial"}
 # What an engine must be able to run; the others that it can are run too.
 RUN = {
     "twin": {*NETWORKS},
     "queue": {*NETWORKS},
     "sweep": {*CHAINS, "biases", "biases faster than steps"},
-    "clocked": {*NETWORKS} - {"resting"},
+    "clocked": {*NETWORKS},
 }
 
 

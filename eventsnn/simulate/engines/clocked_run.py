@@ -152,7 +152,10 @@ class ClockedParts:
         v, _, until = self._states[number]
         names, padding = self._clock.layouts[number + 1].names, self._padding(number)
         values = [state.numbers(name, v.shape, np.float32) for name in ("v", "current")]
-        if any((array[padding] > 0.0).any() for array in values):
+        # Without synapses they come no nearer to the threshold than the resting potential.
+        layer = self._clock.network.layers[number]
+        highest = max(0.0, layer.threshold - layer.threshold_slack)
+        if (values[0][padding] > np.float32(highest)).any() or (values[1][padding] > 0.0).any():
             raise state.error("v", "or current holds values of neurons that do not exist")
         values.append(state.numbers("until", until.shape, np.int32, lowest=0))
         steps = state.numbers("steps", (None,), np.int32, lowest=0, highest=self._memory - 1)
