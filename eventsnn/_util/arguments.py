@@ -33,9 +33,9 @@ def check_choice(name: str, value: object, choices: Collection[str], failure: Fa
 
 def find_parameters(make: Callable[..., Any], skip: int = 0) -> tuple[list[str], bool]:
     """Names of the parameters of a function or class after the first `skip`, and whether it takes others."""
-    found = list(inspect.signature(make).parameters.values())[skip:]
-    named = [one.name for one in found if one.kind is not one.VAR_KEYWORD]
-    return named, len(named) < len(found)
+    all_parameters = list(inspect.signature(make).parameters.values())[skip:]
+    named = [one.name for one in all_parameters if one.kind is not one.VAR_KEYWORD]
+    return named, len(named) < len(all_parameters)
 
 
 def check_parameters(
@@ -94,10 +94,10 @@ def check_number(
         (most, "<=", operator.le),
         (below, "<", operator.lt),
     )
-    given = [(bound, sign, holds) for bound, sign, holds in bounds if bound is not None]
-    if not math.isfinite(number) or not all(holds(number, bound) for bound, _, holds in given):
-        words = " and ".join(f"{sign} {bound:g}" for bound, sign, _ in given)
-        raise failure(f"{name} must be a finite number {words}".rstrip() + f", got {describe(value)}")
+    stated = [(bound, sign, holds) for bound, sign, holds in bounds if bound is not None]
+    if not math.isfinite(number) or not all(holds(number, bound) for bound, _, holds in stated):
+        limits = " and ".join(f"{sign} {bound:g}" for bound, sign, _ in stated)
+        raise failure(f"{name} must be a finite number {limits}".rstrip() + f", got {describe(value)}")
     return value if isinstance(value, int | float) else number
 
 

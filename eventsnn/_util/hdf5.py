@@ -124,9 +124,9 @@ changes the file through HDF5 cuts the trailer off.
 def _file_checksum(file: Any, size: int) -> int:
     """CRC-32 of the first bytes of a file, which is then positioned after them."""
     file.seek(0)
-    crc, rest, block = 0, size, memoryview(bytearray(1 << 20))
-    while rest > 0 and (n := file.readinto(block[: min(rest, len(block))])):
-        crc, rest = zlib.crc32(block[:n], crc), rest - n
+    crc, remaining, block = 0, size, memoryview(bytearray(1 << 20))
+    while remaining > 0 and (n := file.readinto(block[: min(remaining, len(block))])):
+        crc, remaining = zlib.crc32(block[:n], crc), remaining - n
     return crc
 
 

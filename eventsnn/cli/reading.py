@@ -174,10 +174,10 @@ def reading_options(
                 arguments["bad_files"] = _choose_bad_files(arguments["bad_files"], reading)
             return command(reading=reading, **arguments)
 
-        words = {"sensor": sensor, "on_bad": on_bad, "on_cut": on_cut}
+        defaults = {"sensor": sensor, "on_bad": on_bad, "on_cut": on_cut}
         for names, kind, metavar, text in reversed([*_OPTIONS, *([_BAD_FILES] if files else [])]):
             form = {"is_flag": True, "default": None} if kind is click.BOOL else {"type": kind}
-            text = text.format(**words)
+            text = text.format(**defaults)
             click.option(*names, cls=ReadingOption, metavar=metavar, help=text, **form)(run)
         return run  # type: ignore[return-value]
 

@@ -80,9 +80,9 @@ class SourceOptions:
                 raise click.UsageError("--set is for a source: name it with --source.")
             return None
         known, _ = find_parameters(SOURCES.get(self.name), skip=1)
-        given = {"split": self.split, "label_from": self.label_from, "limit": self.limit, **coding}
-        given |= {"bad_files": self.bad_files, "reading": self.reading or None}
-        options = {name: value for name, value in given.items() if value is not None}
+        choices = {"split": self.split, "label_from": self.label_from, "limit": self.limit, **coding}
+        choices |= {"bad_files": self.bad_files, "reading": self.reading or None}
+        options = {name: value for name, value in choices.items() if value is not None}
         for name in options.keys() - {*known, "bad_files", "coder", "seed"}:
             what = "options for reading recordings are" if name == "reading" else f"--{name} is"
             raise click.UsageError(f"{what.replace('_', '-')} not for source {self.name!r}.")

@@ -94,10 +94,10 @@ def asks_for_parts(
         for name in ("patience", "idle"):
             if options[name] is not None:
                 raise click.UsageError(f"--{name} is for --live.")
-    given = [name for name, value in options.items() if value not in (None, False) and name != "save_every"]
-    if not given:
+    chosen = [name for name, value in options.items() if value not in (None, False) and name != "save_every"]
+    if not chosen:
         return False
-    option = "--" + given[0].replace("_", "-")
+    option = "--" + chosen[0].replace("_", "-")
     if len(files) != 1:
         raise click.UsageError(f"{option} is for one recording at a time; {len(files)} were given.")
     if record is not None and record != ("spikes",):

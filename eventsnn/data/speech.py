@@ -157,8 +157,8 @@ class Speech(Source):
             check_choice("part", part, get_args(Part), TrainingError)
         self.root = os.fspath(root)
         kind = CORPORA[corpus]
-        found = list_utterances(root, kind)
-        known = {utterance.speaker for utterance in found}
+        listed = list_utterances(root, kind)
+        known = {utterance.speaker for utterance in listed}
         for name in (*(speakers or ()), *without):
             if name not in known:
                 raise TrainingError(
@@ -166,7 +166,7 @@ class Speech(Source):
                 )
         self.utterances = [
             u
-            for u in found
+            for u in listed
             if part in (None, u.part)
             and (speakers is None or u.speaker in speakers)
             and u.speaker not in without

@@ -63,8 +63,8 @@ class Subset(Source):
     @property
     def skipped(self) -> list[tuple[str, str]]:
         """(path, reason) of the bad recordings met so far, in the order of the data set."""
-        own = set(self.paths)
-        return [(path, reason) for path, reason in self._source.skipped if path in own]
+        chosen = set(self.paths)
+        return [(path, reason) for path, reason in self._source.skipped if path in chosen]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} recordings of {self._source!r}>"

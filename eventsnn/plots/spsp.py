@@ -118,8 +118,10 @@ def _draw_bars(figure: Figure, values: np.ndarray, source: str, label: str) -> N
     panel.set_ylabel(label)
     others = np.count_nonzero(values) - strongest.size
     if others:
-        rest = values.sum() - values[strongest].sum()
-        panel.set_title(f"the {strongest.size} strongest; {others} others together {rest:+.4g}", loc="left")
+        remainder = values.sum() - values[strongest].sum()
+        panel.set_title(
+            f"the {strongest.size} strongest; {others} others together {remainder:+.4g}", loc="left"
+        )
 
 
 def _draw_pairs(

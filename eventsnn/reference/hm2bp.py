@@ -172,8 +172,10 @@ def _learn_layer(
             e = [rule.silent_post_spsp if pre[j] else 0.0 for j, _ in inputs]
         ratios = [value / len(post[i]) if post[i] else rule.silent_post_ratio for value in e]
         weighted = [weights[place] * ratio for (_, place), ratio in zip(inputs, ratios, strict=True)]
-        rest = resting_spsp(post[i], layer.lif, start) / len(post[i]) if post[i] else rule.silent_post_ratio
-        self_term = (sum(weighted) + layer.resting * rest) / layer.threshold
+        self_ratio = (
+            resting_spsp(post[i], layer.lif, start) / len(post[i]) if post[i] else rule.silent_post_ratio
+        )
+        self_term = (sum(weighted) + layer.resting * self_ratio) / layer.threshold
         for (j, place), value in zip(inputs, e, strict=True):
             gradient[place] += delta[i] * value * (1.0 + self_term) * lam[i]
             both = pre[j] and post[i] and uses_effect_ratio(layer, rule)

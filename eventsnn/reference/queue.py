@@ -49,7 +49,7 @@ class _Layer:
                 name, expected_shape, np.float64, lowest=lowest, highest=highest, **more
             ).tolist()
 
-        found = {
+        arrays = {
             "now": numbers("now", 0.0, horizon),
             "u": numbers("u"),
             "i": numbers("i"),
@@ -60,7 +60,7 @@ class _Layer:
             "fires": state.numbers("fires", shape, bool).tolist(),
         }
         state.close()
-        return found
+        return arrays
 
     def take(self) -> tuple[np.ndarray, np.ndarray]:
         """(times, neurons) fired since it was last asked."""
@@ -125,7 +125,7 @@ class QueueTwin:
 
     def advance(
         self,
-        given: tuple[np.ndarray, np.ndarray],
+        input_spikes: tuple[np.ndarray, np.ndarray],
         horizon: float,
         stop: float,
         bias: Certain = NOTHING,
@@ -143,7 +143,7 @@ class QueueTwin:
         """
         for t in bias.times.tolist():
             self._send(BIAS, 0, t)
-        for t, neuron in zip(given[0].tolist(), given[1].tolist(), strict=True):
+        for t, neuron in zip(input_spikes[0].tolist(), input_spikes[1].tolist(), strict=True):
             self._send(-1, neuron, t)
         while True:
             arrival = self.queue[0][0] if self.queue else math.inf
@@ -187,8 +187,8 @@ class QueueTwin:
         state.close()
         self.queue = [(t, int(number), int(neuron)) for t, number, neuron in queue.tolist()]
         heapq.heapify(self.queue)
-        for layer, found in zip(self.layers, read, strict=True):
-            for name, values in found.items():
+        for layer, arrays in zip(self.layers, read, strict=True):
+            for name, values in arrays.items():
                 setattr(layer, name, values)
 
 

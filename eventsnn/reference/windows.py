@@ -99,11 +99,11 @@ class WindowsTwin:
     def __init__(self, network: Network) -> None:
         self.layers = [_make_layer(network, n) for n in range(len(network.layers))]
         self.length, self.now = window_length(network), 0.0
-        self.given: list[tuple[float, int]] = []
+        self.input_spikes: list[tuple[float, int]] = []
         self.horizon = 0.0
 
     def advance(
-        self, given: tuple[np.ndarray, np.ndarray], horizon: float, stop: float
+        self, input_spikes: tuple[np.ndarray, np.ndarray], horizon: float, stop: float
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Take input spikes and go on to `horizon`; what every layer fires before, as (times, neurons).
 
@@ -121,17 +121,17 @@ class WindowsTwin:
         OverflowError
             A neuron fires for ever at one instant.
         """
-        self.given += zip(given[0].tolist(), given[1].tolist(), strict=True)
+        self.input_spikes += zip(input_spikes[0].tolist(), input_spikes[1].tolist(), strict=True)
         self._run(horizon, stop)
         # The next window may see more arrivals; its spikes before the horizon are certain.
-        ahead = copy.deepcopy(self)
+        trial = copy.deepcopy(self)
         if horizon < math.inf:
-            ahead._run(self.now + self.length, min(stop, math.nextafter(horizon, -math.inf)))
+            trial._run(self.now + self.length, min(stop, math.nextafter(horizon, -math.inf)))
         first, self.horizon = self.horizon, horizon
-        found = [[(t, n) for t, n in layer.spikes if first <= t < horizon] for layer in ahead.layers]
+        certain = [[(t, n) for t, n in layer.spikes if first <= t < horizon] for layer in trial.layers]
         return [
             (np.array([t for t, _ in spikes], np.float64), np.array([n for _, n in spikes], np.int32))
-            for spikes in found
+            for spikes in certain
         ]
 
     def _run(self, known: float, stop: float) -> None:
@@ -139,7 +139,9 @@ class WindowsTwin:
         layers = self.layers
         while self.now <= stop:
             end = self.now + self.length
-            soonest = min(_next_arrival(p, layers, self.given) for layer in layers for p in layer.projections)
+            soonest = min(
+                _next_arrival(p, layers, self.input_spikes) for layer in layers for p in layer.projections
+            )
             if soonest >= end and all(_is_quiet(layer) for layer in layers):
                 if soonest > stop or soonest > known or soonest == math.inf:
                     break
@@ -150,7 +152,7 @@ class WindowsTwin:
                 break
             else:
                 for layer in layers:
-                    layer.spikes += sorted(_run_layer(layer, layers, self.given, self.now, end, stop))
+                    layer.spikes += sorted(_run_layer(layer, layers, self.input_spikes, self.now, end, stop))
                 self.now = end
 
 
@@ -166,12 +168,14 @@ def _make_layer(network: Network, number: int) -> _Layer:
     return _Layer(c, projections, [c.reset] * size, [0.0] * size, [-math.inf] * size)
 
 
-def _source(p: _Projection, layers: list[_Layer], given: list[tuple[float, int]]) -> list[tuple[float, int]]:
-    return given if p.source < 0 else layers[p.source].spikes
+def _source(
+    p: _Projection, layers: list[_Layer], input_spikes: list[tuple[float, int]]
+) -> list[tuple[float, int]]:
+    return input_spikes if p.source < 0 else layers[p.source].spikes
 
 
-def _next_arrival(p: _Projection, layers: list[_Layer], given: list[tuple[float, int]]) -> float:
-    train = _source(p, layers, given)
+def _next_arrival(p: _Projection, layers: list[_Layer], input_spikes: list[tuple[float, int]]) -> float:
+    train = _source(p, layers, input_spikes)
     return train[p.cursor][0] + p.delay if p.cursor < len(train) else math.inf
 
 
@@ -198,7 +202,7 @@ def _leap(layer: _Layer, now: float, t: float) -> None:
 def _run_layer(
     layer: _Layer,
     layers: list[_Layer],
-    given: list[tuple[float, int]],
+    input_spikes: list[tuple[float, int]],
     now: float,
     end: float,
     stop: float,
@@ -211,7 +215,7 @@ def _run_layer(
     reach = [max(u, 0.0) + max(i, 0.0) * start.h for u, i in zip(layer.u, layer.i, strict=True)]
     deliveries: list[list[tuple[Arrival, float]]] = [[] for _ in u]
     for p in layer.projections:
-        train = _source(p, layers, given)
+        train = _source(p, layers, input_spikes)
         while p.cursor < len(train) and train[p.cursor][0] + p.delay < end:
             t, pre = train[p.cursor]
             arrival = tabulate(layer.c, t + p.delay, end)

@@ -256,14 +256,14 @@ class _Attribution:
         return per_layer, resting
 
     def _check_sum(
-        self, layer: int, row: int, found: list[tuple[Afferents, np.ndarray]], resting: float
+        self, layer: int, row: int, contributions: list[tuple[Afferents, np.ndarray]], resting: float
     ) -> None:
         """Refuse a spike whose contributions do not add up to its threshold: it is not of this network.
 
         Rounding errors are of the size of the contributions, which may cancel.
         """
-        total, threshold = _total((found, resting)), float(self.network.layers[layer].threshold)
-        size = threshold + abs(resting) + sum(float(np.abs(share).sum()) for _, share in found)
+        total, threshold = _total((contributions, resting)), float(self.network.layers[layer].threshold)
+        size = threshold + abs(resting) + sum(float(np.abs(share).sum()) for _, share in contributions)
         if not abs(total - threshold) <= TOLERANCE[self.record.dtype] * size:
             spikes = self.layers[layer]
             raise TraceError(
@@ -406,5 +406,5 @@ def _strongest(rows: np.ndarray, top: int) -> np.ndarray:
 
 
 def _remainder(rows: np.ndarray, top: int) -> list[str]:
-    rest = np.delete(rows["contribution"], _strongest(rows, top))
-    return [f"  and {rest.size} more, together {math.fsum(rest):+.5f}"] if rest.size else []
+    weaker = np.delete(rows["contribution"], _strongest(rows, top))
+    return [f"  and {weaker.size} more, together {math.fsum(weaker):+.5f}"] if weaker.size else []

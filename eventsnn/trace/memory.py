@@ -48,8 +48,8 @@ class Recorded:
     ) -> tuple[np.ndarray, np.ndarray]:
         """S-PSPs of one spike: (pre, values)."""
         key = self._find_projection(layer, projection)
-        found = self.shares[key][find_spike(self.network, layer, self.run[layer], neuron, spike)]
-        return found.pre, found.values
+        share = self.shares[key][find_spike(self.network, layer, self.run[layer], neuron, spike)]
+        return share.pre, share.values
 
     def spsp_total(
         self, layer: str, *, projection: str | None = None

@@ -38,14 +38,14 @@ class PairTotals:
 
     def coordinates(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(post uint32, pre uint32, value float32) of the pairs that are not 0, by post, then pre."""
-        found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        per_spike: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for post in sorted(self.rows):
             value = self.rows[post].astype(np.float32)
             used = np.flatnonzero(value)
-            found.append((np.full(used.size, post, np.uint32), self.pre[used], value[used]))
-        if not found:
+            per_spike.append((np.full(used.size, post, np.uint32), self.pre[used], value[used]))
+        if not per_spike:
             return np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(0, np.float32)
-        posts, pres, values = (np.concatenate(part) for part in zip(*found, strict=True))
+        posts, pres, values = (np.concatenate(part) for part in zip(*per_spike, strict=True))
         return posts, pres, values
 
 

@@ -60,8 +60,8 @@ def parse_hash_header(head: bytes, whole: bool) -> int | None:
 
 def aedat_version(head: bytes) -> int | None:
     """Major version that the first line states, or None if it states none."""
-    found = _MAGIC.match(head)
-    return int(found[1]) if found else None
+    marked = _MAGIC.match(head)
+    return int(marked[1]) if marked else None
 
 
 def chip_of(header: bytes) -> tuple[int | None, SensorSize | None]:
@@ -118,8 +118,8 @@ def _read_header(
             offset=0,
         )
     address = 2 if version == 1 else 4
-    own = {_ADDRESS_BYTES: address, _CHIP: chip}
-    return Layout(decode_records.decode_jaer, address + 4, size, sensor, sensor[:2], own)
+    state = {_ADDRESS_BYTES: address, _CHIP: chip}
+    return Layout(decode_records.decode_jaer, address + 4, size, sensor, sensor[:2], state)
 
 
 def _jaer_format(name: str, version: int, chip: int) -> RecordFormat:

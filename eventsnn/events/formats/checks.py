@@ -41,8 +41,8 @@ class TwoPolarityEncoder:
         for field, limit in (("x", width), ("y", height)):
             if len(events) and events[field].max() >= limit:
                 at = int(np.argmax(events[field]))
-                found = f"event {at} has {field} = {events[field][at]}"
-                text = f"{found}; {self.called} ends at {field} = {limit - 1}"
+                offender = f"event {at} has {field} = {events[field][at]}"
+                text = f"{offender}; {self.called} ends at {field} = {limit - 1}"
                 raise EventFileError(self._path, text)
 
     def check_start(self, events: np.ndarray) -> None:

@@ -41,9 +41,9 @@ def raw_format(
 
     def recognise(head: bytes, path: str) -> Match:
         """By the header's version; a file without one may be of any version."""
-        found, has_header = is_raw(head)
-        if has_header and found is not None:
-            return Match.CONTENT if found == version and fits(head) else Match.NO
+        known, has_header = is_raw(head)
+        if has_header and known is not None:
+            return Match.CONTENT if known == version and fits(head) else Match.NO
         return suffix_match(path, (".raw",))
 
     def read_header(

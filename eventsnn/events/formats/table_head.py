@@ -154,13 +154,13 @@ class HeadReader:
 
     def _compare(self) -> None:
         """Warn where the caller's columns and the table's own names differ."""
-        given, named = self._given, self._named
-        assert given is not None
+        stated, named = self._given, self._named
+        assert stated is not None
         assert named is not None
-        first = named.width - given.width
-        shared = given.place.keys() & named.place.keys()
-        if any(named.place[role] not in (given.place[role], given.place[role] + first) for role in shared):
-            order = ",".join(sorted(given.place, key=given.place.__getitem__))
+        first = named.width - stated.width
+        shared = stated.place.keys() & named.place.keys()
+        if any(named.place[role] not in (stated.place[role], stated.place[role] + first) for role in shared):
+            order = ",".join(sorted(stated.place, key=stated.place.__getitem__))
             text = f"{os.fspath(self._path)}: columns say {order}, its own names {','.join(self._names)}"
             warnings.warn(f"{text}; the columns are taken", EventFileWarning, stacklevel=2)
 

@@ -200,13 +200,13 @@ class Engine:
 
         def count(samples: Arrivals, ends: np.ndarray, pool: Pool) -> np.ndarray:
             counts = np.empty((len(samples), network.output.neurons), np.int64)
-            turns, until = WorkCounter(len(samples)), ends.tolist()
+            counter, until = WorkCounter(len(samples)), ends.tolist()
 
             def work() -> None:
-                while (sample := turns.take()) >= 0:
-                    given = samples.sample(sample)
+                while (sample := counter.take()) >= 0:
+                    train = samples.sample(sample)
                     counts[sample] = run_whole(
-                        self, network, given, settings, t_stop, until[sample]
+                        self, network, train, settings, t_stop, until[sample]
                     ).output.counts
 
             pool.share(work)
