@@ -11,6 +11,7 @@ Networks", NeurIPS 2018, and the program released with it.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from eventsnn._ext.engine_clocked import KINDS, LANES, ClockedLayer, ClockedLink
 from eventsnn.errors import NetworkError
 from eventsnn.model import Layer, Network, Projection
 from eventsnn.model.bias import spike_times
+from eventsnn.model.layers.geometry import Geometry
 from eventsnn.model.settings import DEFAULT_STEP_MS, check_step
 from eventsnn.model.steps import (
     check_length,
@@ -268,7 +270,7 @@ class ClockedNetwork:
             weights = kernel.reshape(-1)
 
         def make(first: int, last: int, parts: list[ClockedLayer]) -> ClockedLayer:
-            ptr, patch, offset = _table_of(layer, first, last)
+            ptr, patch, offset, cells = _tables(geometry, layer.has_bias, first, last)
             return ClockedLayer(
                 kind=KINDS[kind],
                 positions=last - first,
@@ -282,7 +284,7 @@ class ClockedNetwork:
                 ptr=ptr,
                 patch=patch,
                 offset=offset,
-                cells=np.ascontiguousarray(geometry.cells[first:last].ravel(), np.int32),
+                cells=cells,
                 weights=weights,
                 parts=parts,
                 **_constants(layer, self.step_ms),
@@ -301,19 +303,23 @@ def _input_order(layer: Layer) -> np.ndarray:
     return np.append(order, layer.patch)[: layer.inputs]
 
 
-def _table_of(layer: Layer, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`Geometry.table` of the patches first, ..., last - 1 alone, numbered from 0.
+@lru_cache(maxsize=256)  # a network is laid out anew for every recording
+def _tables(
+    geometry: Geometry, has_bias: bool, first: int, last: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """`Geometry.table` and the cells of the patches first, ..., last - 1 alone, numbered from 0; int32.
 
     The bias neuron is one more cell, seen by all patches of a layer with biases as one more cell of theirs.
     """
-    ptr, patch, offset = layer.geometry.table
+    ptr, patch, offset = geometry.table
     inside = (patch >= first) & (patch < last)
     before = np.concatenate([[0], np.cumsum(inside)])
-    biased = np.arange((last - first) * layer.has_bias)
+    biased = np.arange((last - first) * has_bias)
     return (
         np.append(before[ptr], before[-1] + len(biased)).astype(np.int32),
         np.append(patch[inside] - first, biased).astype(np.int32),
-        np.append(offset[inside], np.full(len(biased), layer.geometry.area)).astype(np.int32),
+        np.append(offset[inside], np.full(len(biased), geometry.area)).astype(np.int32),
+        np.ascontiguousarray(geometry.cells[first:last].ravel(), np.int32),
     )
 
 
