@@ -138,6 +138,8 @@ def _describe_settings(settings: RunSettings) -> str:
         parts.append(f"for {settings.duration_ms:g} ms")
     if settings.stabilise is not None:
         parts.append(f"stabilised ({settings.stabilise})")
+    if settings.decision == "first":
+        parts.append("the first output spike decides")
     return ", ".join(parts)
 
 

@@ -18,6 +18,7 @@ from eventsnn.data.speech import CORPORA, Speech
 from eventsnn.data.splits import cap_per_class, k_fold, split_validation
 from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits, write_idx_folder
 from eventsnn.data.views import Subset
+from eventsnn.data.yinyang import YinYang
 
 __all__ = [
     "AUTHORS_DISTORTION",
@@ -36,6 +37,7 @@ __all__ = [
     "Speech",
     "Subset",
     "TonicDataset",
+    "YinYang",
     "cap_per_class",
     "fetch",
     "from_tonic",

@@ -20,6 +20,7 @@ SOURCES: Registry[Callable[..., LabelledSource]] = Registry(
         "packed": "eventsnn.data.packed:Packed",
         "images": "eventsnn.data.images:Images.open",
         "speech": "eventsnn.data.speech:Speech",
+        "yinyang": "eventsnn.data.yinyang:YinYang",
     },
     TrainingError,
     "eventsnn.sources",

@@ -67,6 +67,7 @@ class EventProp(Rule):
 
     name: ClassVar[str] = "eventprop"
     sends: ClassVar = "derivatives"
+    decision: ClassVar = "first"
 
     scale: float = 2.0
     early: float = 0.0

@@ -63,14 +63,18 @@ class Rule(ABC):
     sends : {"errors", "derivatives"}
         What goes down from layer to layer: an error of each neuron, or the derivative of the loss by the time
         of each spike.
+    decision : {"count", "first"}
+        Which output neuron decides in the networks that it trains; see `eventsnn.model.RunSettings`.
     """
 
     name: ClassVar[str]
     sends: ClassVar[Literal["errors", "derivatives"]] = "errors"
+    decision: ClassVar[Literal["count", "first"]] = "count"
 
     @abstractmethod
     def losses(self, counts: Counts, labels: Counts) -> tuple[Floats, Floats]:
         """Loss of each sample, and its derivative by each output count; see `eventsnn.learn.heads.Head`.
+        Where the first spike decides, counts are those at its instant.
 
         Of a rule that sends derivatives only the losses are used, and for validation alone.
         """

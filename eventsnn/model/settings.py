@@ -12,6 +12,7 @@ from eventsnn.errors import NetworkError
 
 ENGINES = ("exact", "clocked")
 STABILISATIONS = ("nmnist",)
+DECISIONS = ("count", "first")
 DEFAULT_STEP_MS = 1.0
 
 
@@ -34,6 +35,9 @@ class RunSettings:
     stabilise : {"nmnist"}, optional
         Removal of the sensor's motion from recordings before anything else; see
         `eventsnn.events.Stabilisation`.
+    decision : {"count", "first"}
+        The output neuron with the most spikes decides, or the one that fires first: the lowest among equals.
+        No decision where all are silent.
 
     Raises
     ------
@@ -45,6 +49,7 @@ class RunSettings:
     step_ms: float | None = None
     duration_ms: float | None = None
     stabilise: str | None = None
+    decision: str = "count"
 
     def __post_init__(self) -> None:
         check_choice("engine", self.engine, ENGINES, NetworkError)
@@ -58,10 +63,11 @@ class RunSettings:
         _check_positive("duration_ms", self.duration_ms)
         if self.stabilise is not None:
             check_choice("stabilise", self.stabilise, STABILISATIONS, NetworkError)
+        check_choice("decision", self.decision, DECISIONS, NetworkError)
 
     def to_table(self) -> dict[str, Any]:
         """Settings that differ from the defaults, as plain values; empty for exact time."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, "exact")}
+        return {name: value for name, value in asdict(self).items() if value not in (None, "exact", "count")}
 
     @classmethod
     def from_json(cls, text: str, where: str) -> RunSettings:

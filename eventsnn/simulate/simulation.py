@@ -25,6 +25,7 @@ from eventsnn.trace.record import (
     ExitReason,
     SimulationInterrupted,
     SpikeRecord,
+    add_votes,
     decide,
     describe_decision,
     make_record,
@@ -128,6 +129,7 @@ class Simulation:
         self.t_complete = 0.0
         self.events = 0
         self.counts = {str(layer.name): np.zeros(layer.neurons, np.int64) for layer in network.layers}
+        self._votes = np.zeros(network.output.neurons, np.int64)
 
     def feed(
         self,
@@ -222,8 +224,10 @@ class Simulation:
 
     @property
     def decision(self) -> int | None:
-        """Output neuron with the most spikes so far, the lowest among equals; None while it is silent."""
-        return decide(self.counts[self.network.names[-1]])
+        """Output neuron with the most spikes so far, or the first, the lowest among equals; None while it is
+        silent.
+        """
+        return decide(self._votes)
 
     def summary(self) -> dict[str, Any]:
         """As `SpikeRecord.summary`, of all spikes so far."""
@@ -248,6 +252,8 @@ class Simulation:
         arrays = {f"state/{name}": array for name, array in self._run.save().items()}
         arrays |= {f"bias/{name}": array for name, array in self._bias.save().items()}
         arrays |= {f"counts/{name}": counts for name, counts in self.counts.items()}
+        if self.network.settings.decision != "count":
+            arrays["votes"] = self._votes
         for number, (times, neurons) in enumerate([self._held, *self._early]):
             arrays |= {f"times/{number}": times, f"neurons/{number}": neurons}
         return arrays
@@ -269,7 +275,15 @@ class Simulation:
             arrays=copy.deepcopy(arrays),
         )
         counts = {name: counts.copy() for name, counts in self.counts.items()}
-        return _rebuild, (type(self), self.network, self.t_stop, state, self._ended, counts)
+        return _rebuild, (
+            type(self),
+            self.network,
+            self.t_stop,
+            state,
+            self._ended,
+            counts,
+            self._votes.copy(),
+        )
 
     def __repr__(self) -> str:
         ended = "" if self._ended is None else f", {self._ended}"
@@ -325,6 +339,9 @@ class Simulation:
         self.events, self.origin_us = saved.events, saved.origin_us
         for name, counts in self.counts.items():
             counts[...] = state.numbers(f"counts/{name}", counts.shape, np.int64, lowest=0)
+        self._votes[...] = counts  # of the last layer
+        if self.network.settings.decision != "count":
+            self._votes[...] = state.numbers("votes", self._votes.shape, np.int64, lowest=0)
         following = self._bias.restore(state.within("bias/"), now)
         self._run.restore(state.within("state/"), now, following)
         state.close()
@@ -388,7 +405,9 @@ class Simulation:
         trains = [self._collect(n, list(layer), horizon) for n, layer in enumerate(zip(*parts, strict=True))]
         for (_, neurons), counts in zip(trains, self.counts.values(), strict=True):
             counts += np.bincount(neurons, minlength=len(counts))
-        return self._record(trains, spikes, limits, reason, biases)
+        record = self._record(trains, spikes, limits, reason, biases)
+        add_votes(self._votes, record)
+        return record
 
     def _record(
         self, trains: list[Train], spikes: Train, limits: Limits, reason: ExitReason, biases: np.ndarray
@@ -487,6 +506,7 @@ def _rebuild(
     state: SavedState,
     ended: str | None,
     counts: dict[str, np.ndarray],
+    votes: np.ndarray,
 ) -> Simulation:
     """A simulation from the result of `Simulation.__reduce__`."""
     if ended is None:
@@ -500,4 +520,5 @@ def _rebuild(
         origin_us=state.origin_us,
     )
     run.t_complete, run.events, run.counts, run._ended = state.t_complete, state.events, counts, ended
+    run._votes = votes
     return run

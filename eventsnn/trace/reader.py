@@ -195,6 +195,7 @@ class Trace:
             step_ms=self.config.get("step_ms", DEFAULT_STEP_MS) if row.engine == "clocked" else None,
             classes=network.classes,
             origin_us=row.origin_us,
+            decides=network.settings.decision,
         )
         return replace(record, bias=self.spikes("bias", sample)) if network.input.has_bias else record
 

@@ -55,6 +55,14 @@ class LayerSpikes:
         """Number of spikes of each neuron, int64 array (size,)."""
         return np.bincount(self.neurons, minlength=self.size)
 
+    def votes(self, decision: str) -> np.ndarray:
+        """What decides, see `RunSettings.decision`, int64 array (size,): the counts, or those at the first
+        spike.
+        """
+        if decision == "count":
+            return self.counts
+        return first_votes(self.times, self.neurons, np.array([0, len(self.times)]), self.size)[0]
+
     def of(self, neuron: int) -> np.ndarray:
         """Spike times of one neuron, ms, ascending."""
         return self.times[self.neurons == neuron]
@@ -107,6 +115,8 @@ class SpikeRecord:
         write them to; `potential`, `spsp` and `spsp_total` give them.
     step_ms : float or None
         Length of the clock's step, ms; None in exact time.
+    decides : {"count", "first"}
+        Which output spikes decide; see `eventsnn.model.RunSettings`.
     """
 
     layers: dict[str, LayerSpikes]
@@ -120,6 +130,7 @@ class SpikeRecord:
     origin_us: int = 0
     recorded: Recorded | None = None
     step_ms: float | None = None
+    decides: str = "count"
 
     def __getitem__(self, name: str) -> LayerSpikes:
         if name == "input":
@@ -140,8 +151,8 @@ class SpikeRecord:
 
     @property
     def decision(self) -> int | None:
-        """Output neuron with the most spikes, the lowest among equals; None if the output is silent."""
-        return decide(self.output.counts)
+        """Output neuron with the most spikes, or the first (`decides`), the lowest among equals; or None."""
+        return decide(self.output.votes(self.decides))
 
     @property
     def decision_name(self) -> str | None:
@@ -221,6 +232,23 @@ def decide_all(counts: np.ndarray) -> np.ndarray:
     return np.where(counts.any(axis=1), np.argmax(counts, axis=1), -1)
 
 
+def first_votes(times: np.ndarray, neurons: np.ndarray, ptr: np.ndarray, size: int) -> np.ndarray:
+    """Spike counts at the instant of the first spike of each sample, int64 array (samples, size).
+
+    Sample k is ``[ptr[k], ptr[k + 1])``, sorted by time.
+    """
+    sample = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
+    first = times == times[ptr[:-1][sample]]
+    flat = np.bincount(sample[first] * size + neurons[first], minlength=(len(ptr) - 1) * size)
+    return flat.reshape(-1, size)
+
+
+def add_votes(votes: np.ndarray, part: SpikeRecord) -> None:
+    """Add to the votes of a simulation's output, in place, those of its next part."""
+    if part.decides == "count" or not votes.any():
+        votes += part.output.votes(part.decides)
+
+
 def describe_decision(decision: int | None, classes: tuple[str, ...] | None) -> dict[str, Any]:
     """The decision as plain values, with the name of its class where there are names."""
     named = {} if classes is None else {"class": name_class(classes, decision)}
@@ -277,6 +305,7 @@ def make_record(
         classes=network.classes,
         step_ms=step_ms,
         origin_us=origin_us,
+        decides=network.settings.decision,
     )
 
 

@@ -20,7 +20,7 @@ from eventsnn.trace.columns import GrowingColumns
 from eventsnn.trace.creation import config_text
 from eventsnn.trace.output import TraceFile
 from eventsnn.trace.potential import last_spike, record_potentials, sample_length
-from eventsnn.trace.record import ExitReason, LayerSpikes, SpikeRecord, decide
+from eventsnn.trace.record import ExitReason, LayerSpikes, SpikeRecord, add_votes, decide
 from eventsnn.trace.spsp import pair_totals, spike_shares
 
 FLUSH_SAMPLES = 10
@@ -33,6 +33,7 @@ class _Parts:
 
     rows: dict[str, int]  # before the first
     counts: dict[str, np.ndarray]
+    votes: np.ndarray  # of the output neurons
     last: float = 0.0  # time of the last spike, ms
     ended: SpikeRecord | None = None  # the last part
 
@@ -215,12 +216,13 @@ class TraceWriter:
         if self._parts is None:
             sizes = {str(layer.name): layer.neurons for layer in self.network.layers}
             counts = {name: np.zeros(n, np.int64) for name, n in sizes.items()}
-            self._parts = _Parts(self._rows.ends(), counts)
+            self._parts = _Parts(self._rows.ends(), counts, np.zeros(self.network.output.neurons, np.int64))
         for layer in ("input", *self.network.names):
             self._put_spikes(part[layer])
             if layer != "input":
                 self._parts.counts[layer] += part[layer].counts
             self._parts.last = max(self._parts.last, *part[layer].times[-1:].tolist(), 0.0)
+        add_votes(self._parts.votes, part)
         self._parts.ended = part
 
     def end_parts(
@@ -249,7 +251,7 @@ class TraceWriter:
         for layer in ("input", *self.network.names):
             self._close_spikes(layer, parts.counts.get(layer))
         length = max(parts.last, run.t_end if np.isfinite(run.t_end) else 0.0)
-        decision = decide(parts.counts[self.network.names[-1]])
+        decision = decide(parts.votes)
         self._append_sample(run, decision, source, -1, -1, length)
         self._parts = None
         return self._end_sample(length)

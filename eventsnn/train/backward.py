@@ -47,6 +47,9 @@ class ExactLearner(Learner[BatchRun]):
     def counts(self, run: BatchRun, number: int) -> np.ndarray:
         return run.layer_counts(number - 1)
 
+    def votes(self, run: BatchRun) -> np.ndarray:
+        return run.votes(self.packed.network.settings.decision)
+
     def accumulate(
         self,
         states: dict[str, OptimiserState],

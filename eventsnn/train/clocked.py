@@ -84,6 +84,9 @@ class ClockedLearner(Learner[list[ClockedRun]]):
     def counts(self, run: list[ClockedRun], number: int) -> np.ndarray:
         return np.array([self.clock.counts(each, number) for each in run], np.int64)
 
+    def votes(self, run: list[ClockedRun]) -> np.ndarray:
+        return self.counts(run, len(self.network.layers))  # rules whose times decide need exact time
+
     def accumulate(
         self,
         states: dict[str, OptimiserState],

@@ -67,6 +67,10 @@ class Learner(ABC, Generic[ForwardRun]):
         """Spikes of each neuron of layer `number`, counted from 1; int64 array (samples, neurons)."""
 
     @abstractmethod
+    def votes(self, run: ForwardRun) -> np.ndarray:
+        """Output spikes that decide, int64 array (samples, outputs); see `RunSettings.decision`."""
+
+    @abstractmethod
     def accumulate(
         self,
         states: dict[str, OptimiserState],

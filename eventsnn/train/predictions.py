@@ -41,12 +41,12 @@ class Prediction:
     source : str
         The recording's file or name.
     label, decision : int
-        Output neuron of its class, and the one with the most spikes; None if all were silent.
+        Output neuron of its class, and the one that decides, see `RunSettings`; None if all were silent.
     label_name, decision_name : str or None
         Names of the two classes, where the network has names.
     correct : bool
     counts : tuple of int
-        Spikes of every output neuron.
+        Spikes of every output neuron; where the first decides, those at its instant.
     """
 
     source: str

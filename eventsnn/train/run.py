@@ -179,17 +179,15 @@ class TrainingRun:
         outcome = self.learner.accumulate(
             self.states, run, batch.labels, boost, self.rule, self.pool, updates
         )
-        layers = range(1, 1 + len(self.packed.network.layers))
-        *hidden, counts = (self.learner.counts(run, number) for number in layers)
-        tallies.add(batch, counts, outcome.loss, outcome.forced, hidden)
+        hidden = [self.learner.counts(run, n) for n in range(1, len(self.packed.network.layers))]
+        tallies.add(batch, self.learner.votes(run), outcome.loss, outcome.forced, hidden)
 
     def _decay(self, key: str) -> np.ndarray:
         """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights."""
         return weight_decay(self.rule, self.states[key], self.packed.real)
 
     def _count_outputs(self, samples: Arrivals) -> np.ndarray:
-        run = self.learner.forward(samples, self.pool)
-        return self.learner.counts(run, len(self.packed.network.layers))
+        return self.learner.votes(self.learner.forward(samples, self.pool))
 
     def _validate(self) -> dict[str, Any]:
         if self.valid_feeder is None:

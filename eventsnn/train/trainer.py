@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,7 @@ def train(
         if value is not None:
             check_kind(name, value, kind, TrainingError)
     settings = check_settings(engine, dtype, step_ms, duration_ms, stabilise)
+    settings = replace(settings, decision=(rule or default_rule()).decision)
     real = check_dtype(dtype)
     if resume and (out is None or overwrite):
         raise TrainingError(

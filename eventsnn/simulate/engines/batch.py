@@ -16,6 +16,7 @@ from eventsnn.simulate.engines.arguments import endless
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.layer_run import LayerRun, run_layer
 from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.trace.record import first_votes
 
 
 @dataclass
@@ -36,10 +37,12 @@ class BatchRun:
     layers: list[list[LayerRun]]
     durations: np.ndarray
 
-    @property
-    def counts(self) -> np.ndarray:
-        """Output spike counts, int64 array (samples, outputs)."""
-        return self.layer_counts(-1)
+    def votes(self, decision: str) -> np.ndarray:
+        """Output spikes that decide, int64 array (samples, outputs); see `LayerSpikes.votes`."""
+        if decision == "count":
+            return self.layer_counts(-1)
+        spikes = self.layer_spikes(-1)
+        return first_votes(spikes.times, spikes.neurons, spikes.ptr, self.layer_counts(-1).shape[1])
 
     def layer_spikes(self, number: int) -> Arrivals:
         """Spikes of layer `number` in every sample."""

@@ -192,7 +192,7 @@ class Engine:
         return times
 
     def counter(self, network: Network, settings: Settings, t_stop: float | None) -> Counter:
-        """What counts the output spikes of a mini-batch: sample by sample, shared out among threads.
+        """What counts the output spikes that decide in a mini-batch: sample by sample, among threads.
 
         `settings` are those that `settle` has returned, `t_stop` as for `run`.
         """
@@ -207,7 +207,7 @@ class Engine:
                     train = samples.sample(sample)
                     counts[sample] = run_whole(
                         self, network, train, settings, t_stop, until[sample]
-                    ).output.counts
+                    ).output.votes(network.settings.decision)
 
             pool.share(work)
             return counts
