@@ -117,8 +117,6 @@ class ClockedParts:
         for number, (arrays, fired) in enumerate(zip(self._states, self._fired, strict=True)):
             for name, array in zip(("v", "current", "until", "steps", "ids"), (*arrays, *fired), strict=True):
                 state[f"{number}/{name}"] = array.copy()
-            # A resting potential moves these, too, and `restore` refuses potentials of theirs.
-            state[f"{number}/v"][self._padding(number)] = 0.0
         return state
 
     def _padding(self, number: int) -> np.ndarray:
