@@ -110,6 +110,18 @@ def per_class_option(command: F) -> F:
     return click.option("--per-class", type=click.IntRange(min=1), metavar="N", help=text)(command)
 
 
+def top_option(text: str) -> Callable[[F], F]:
+    """``--top``; `text` is its help."""
+    kind = click.IntRange(min=1)
+    return click.option("--top", type=kind, default=10, show_default=True, metavar="N", help=text)
+
+
+def sample_option(command: F) -> F:
+    """``--sample``."""
+    text = "Which recording, from 0."
+    return click.option("--sample", type=int, default=0, show_default=True, metavar="S", help=text)(command)
+
+
 def name_engine(engine: str, step_ms: float | None) -> str:
     """``engine clocked, steps of 1 ms``."""
     steps = "exact time" if step_ms is None else f"steps of {step_ms:g} ms"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn.cli.common import FILE, json_option, report
+from eventsnn.cli.common import FILE, json_option, report, sample_option, top_option
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.errors import TraceError
 
@@ -22,17 +22,8 @@ if TYPE_CHECKING:
 @click.option(
     "--spike", type=int, default=0, show_default=True, metavar="K", help="Which of its spikes, from 0."
 )
-@click.option(
-    "--sample", type=int, default=0, show_default=True, metavar="S", help="Which recording, from 0."
-)
-@click.option(
-    "--top",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="How many causes, or derivatives of a kind, to print.",
-)
+@sample_option
+@top_option("How many causes, or derivatives of a kind, to print.")
 @click.option(
     "--sensitivity",
     "sensitive",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn.cli.common import FILE, json_option, report
+from eventsnn.cli.common import FILE, json_option, report, sample_option, top_option
 
 if TYPE_CHECKING:
     from eventsnn.simulate.what_if import WhatIf
@@ -47,9 +47,7 @@ class Assignment(click.ParamType):
 
 @click.command()
 @click.argument("trace", type=FILE, metavar="T.h5")
-@click.option(
-    "--sample", type=int, default=0, show_default=True, metavar="S", help="Which recording, from 0."
-)
+@sample_option
 @click.option(
     "--remove",
     type=EventNumbers(),
@@ -77,14 +75,7 @@ class Assignment(click.ParamType):
     default=None,
     help="How --flip ranks events; by their contributions by default.",
 )
-@click.option(
-    "--top",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    metavar="N",
-    help="How many changed spikes of a layer to print.",
-)
+@top_option("How many changed spikes of a layer to print.")
 @json_option
 def whatif(
     trace: Path,

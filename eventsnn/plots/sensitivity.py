@@ -24,14 +24,7 @@ def plot_sensitivity(
     explanation : Explanation
         Of the same spike.
     path : path
-        File to write, .png (1600 x 1000), .pdf or .svg.
-
-    Raises
-    ------
-    TraceError
-        The file cannot be written.
-    MissingExtraError
-        matplotlib is not installed.
+        File to write; for formats and errors see `plot_explanation`.
     """
     s, values = sensitivity, sensitivity.events["derivative"]
     with picture(path) as figure:
