@@ -67,7 +67,7 @@ class YinYang(Source):
         values = np.column_stack([self.points, 1.0 - self.points])
         times = np.column_stack([early + (late - early) * values, np.full(n, bias)])
         self.times_us: npt.NDArray[np.int64] = np.rint(1000.0 * times).astype(np.int64)
-        self.sensor_size, self.classes, self.numbered = (5, 1, 1), CLASSES, True
+        self.sensor_size, self.classes = (5, 1, 1), CLASSES
         self.paths: Sequence[str] = [f"yinyang/{split}[{index}]" for index in range(n)]
         self._streams = [self._make(row) for row in self.times_us]
 

@@ -33,7 +33,7 @@ class EventProp(Rule):
     Parameters
     ----------
     scale : float
-        In ms, > 0: differences of first spikes that count. Goltz et al. take 0.2 tau_s.
+        In ms, > 0: differences of first spikes that count.
     early : float
         Per ms: pulls the label's first spike to time 0. Goltz et al. have alpha (exp(t_l / (beta tau_s)) - 1)
         here, of which this is the first term: it stays moderate in long recordings.
@@ -69,13 +69,13 @@ class EventProp(Rule):
     sends: ClassVar = "derivatives"
     decision: ClassVar = "first"
 
-    scale: float = 2.0
+    scale: float = 1.0
     early: float = 0.0
     silent_after: float = 10.0
-    silent_label: float = 0.1
+    silent_label: float = 1.0
     silent_hidden: float = 0.01
-    silent_share: float = 0.9
-    least_slope: float = 0.01
+    silent_share: float = 0.95
+    least_slope: float = 0.05
 
     def __post_init__(self) -> None:
         check_magnitudes(self, TrainingError, "rule: ")

@@ -72,6 +72,7 @@ def test_records_hold_the_events_of_the_streams():
 
 def test_by_name_and_what_is_wrong_with_it():
     assert len(open_source("yinyang", "test", samples=7)) == 7
+    assert YinYang("test", 7).classes == ("yin", "yang", "dot")
     with pytest.raises(TrainingError, match="split of yinyang must be one of train, valid, test, got 'all'"):
         open_source("yinyang", "all")
     with pytest.raises(TrainingError, match="early must be a time >= 0 ms"):

@@ -99,13 +99,17 @@ def test_hidden_neurons_that_hardly_ever_fire_are_pulled_up(share, acts):
 
 def test_least_slope_is_in_proportion_to_the_threshold():
     """Scaling weights and thresholds alike changes no spike: gradients scale inversely."""
-    small, samples, rule = make("dense"), make_samples(), EventProp(**{**EXACT, "least_slope": 0.2})
+    small, samples, rule = (
+        make("dense"),
+        make_samples(),
+        EventProp(**{**EXACT, "scale": 3.0, "least_slope": 0.2}),
+    )
     large = small.with_weights({key: 8.0 * np.asarray(w, float) for key, w in small.weights.items()})
     for name in small.names:
         large = large.replace(name, threshold=8.0 * small[name].threshold)
     (loss, gradients, _), (same, scaled, _) = (learn(n, samples, rule=rule) for n in (small, large))
     assert loss == pytest.approx(same, rel=1e-12)
-    exact = learn(small, samples, rule=EventProp(**EXACT))[1]
+    exact = learn(small, samples, rule=EventProp(scale=3.0, **EXACT))[1]
     for key, gradient in gradients.items():
         np.testing.assert_allclose(scaled[key], gradient / 8.0, rtol=1e-9, atol=1e-12)
         assert np.abs(gradient - exact[key]).max() > 1e-6, "no slope of the example is small"

@@ -39,6 +39,7 @@ CNN_PARTS = ("", "_refine", "_finish")
         *((f"mnist/cnn{part}.toml", 15 * 25 + 40 * 15 * 25 + 640 * 300 + 300 * 10) for part in CNN_PARTS),
         ("emnist/dense.toml", 665_647),  # the figure of the paper, biases included
         ("nmnist/dense.toml", 2312 * 800 + 800 * 10),
+        ("yinyang/dense.toml", 5 * 200 + 200 * 3),
         ("nmnist/authors.toml", 2312 * 800 + 800 * 10),
         ("nmnist/cnn.toml", 15 * 50 + 40 * 15 * 25 + 1000 * 300 + 300 * 10),
     ],
