@@ -82,8 +82,9 @@ def evaluate(
     """Measure a model's accuracy on labelled recordings.
 
     Classes are matched by the names in the model; the recordings may have only some of them. The decision is
-    the output neuron with the most spikes; a silent output is no decision and counts as an error. Images are
-    coded as in training. A model that was trained on the authors' clock runs on the clock.
+    the output neuron with the most spikes, or the first to fire where the model was trained so (EventProp); a
+    silent output is no decision and counts as an error. Images are coded as in training. A model that was
+    trained on the authors' clock runs on the clock.
 
     \b
     Example:

@@ -97,14 +97,17 @@ def draw(contributions: Any, derivatives: Any, path: Path) -> None:
 
 
 def most_active(trace: Trace, layer: str, sample: int) -> int:
-    """Neuron of a layer with the most spikes in a sample, the lowest number among equals.
+    """Neuron of a layer with the most spikes in a sample, the lowest number among equals; of the output
+    layer, the one that decides.
 
     Raises
     ------
     TraceError
         If the layer stayed silent, or there is no such layer or sample.
     """
-    counts = trace.spikes(layer, sample).counts
+    network = trace.network
+    decides = network.settings.decision if layer == network.names[-1] else "count"
+    counts = trace.spikes(layer, sample).votes(decides)
     if not counts.any():
         raise TraceError(
             f"{trace.path}: layer {layer!r} stayed silent in sample {sample}; there is no spike to look at"

@@ -20,7 +20,7 @@ class Sample:
     label : int or None
         Its class.
     prediction : int or None
-        Output neuron with the most spikes; None if the output stayed silent.
+        Output neuron that decides, see `RunSettings`; None if the output stayed silent.
     epoch : int or None
     t_start, t_stop : float
         Its stretch of the file's global time, ms.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import eventsnn as es
+from eventsnn.cli.explain import most_active
 from eventsnn.errors import NetworkError
 from eventsnn.model import RunSettings
 from eventsnn.trace.record import decide_all, first_votes
@@ -84,6 +85,8 @@ def test_traces_keep_it(tmp_path):
         with es.Trace(tmp_path / f"{k}.h5") as trace:
             assert trace.samples[0].prediction == decision
             assert trace.record().decision == decision
+            assert most_active(trace, "output", 0) == decision
+            assert most_active(trace, "hidden", 0) == trace.record()["hidden"].counts.argmax()
 
 
 def test_models_keep_it(tmp_path):
