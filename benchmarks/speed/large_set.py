@@ -25,7 +25,7 @@ from common import EXPERIMENT, describe_machine, find_nmnist
 
 from eventsnn.data import NMNIST, Augmentation, Packed
 from eventsnn.data.packed import to_packed_events, write_packed
-from eventsnn.data.source import FileSource
+from eventsnn.data.source import Source
 from eventsnn.train.batches import BatchLoader, cut, shuffled
 from eventsnn.train.experiment import Experiment
 from eventsnn.train.trainer import peak_rss_mb
@@ -34,7 +34,7 @@ CHANGES = Augmentation(shift=2, time_scale=0.1)
 BYTES_PER_RECORDING = 8 * 4500
 
 
-def synthesise(source: FileSource, n: int, seed: int) -> Iterator[tuple[str, int, np.ndarray]]:
+def synthesise(source: Source, n: int, seed: int) -> Iterator[tuple[str, int, np.ndarray]]:
     """Name, label and words of `n` recordings."""
     width, height, _ = source.sensor_size
     feeder = BatchLoader(source, int(np.prod(source.sensor_size)), CHANGES, seed)

@@ -57,7 +57,7 @@ def to_layout_1(path: Path) -> None:
         ("counts/hidden", lambda v: v + 1, "not as many spikes as /counts has"),
         ("samples/label", lambda v: v + 1, "/samples, sample 0: the content does not have its checksum"),
         ("samples/complete", lambda v: v * [0, 1], "does not mark the first samples"),
-        ("samples/source", lambda v: np.array([b"\xff"] * 2, v.dtype), "no text in UTF-8"),
+        ("samples/source", lambda v: np.array([b"\xff"] * 2, v.dtype), "is not text in UTF-8"),
         ("network/weights/output", lambda v: v * 1.5, "its checksum is wrong"),
     ],
 )
