@@ -122,7 +122,7 @@ SAMPLE_COLUMNS: Final = (
         "/samples/t_end", "<f8", "local time up to which all is recorded; inf: fell quiet", "ms", POINTERS
     ),
     Column("/samples/label", "<i4", "class of the sample, -1 unknown", None, POINTERS),
-    Column("/samples/prediction", "<i4", "output neuron with the most spikes, -1 none fired", None, POINTERS),
+    Column("/samples/prediction", "<i4", "output neuron that decides, -1 none fired", None, POINTERS),
     Column("/samples/epoch", "<i4", "training epoch, -1 outside training", None, POINTERS),
     Column("/samples/source", "S200", "where the sample came from, UTF-8", None, POINTERS, 0, True),
     Column("/samples/engine", "S16", "engine that ran", None, POINTERS),
