@@ -78,11 +78,16 @@ class Driver:
         self._ended = None
         self.t_complete = horizon
         trains = [self._collect(n, list(layer), horizon) for n, layer in enumerate(zip(*parts, strict=True))]
-        for (_, neurons), counts in zip(trains, self.counts.values(), strict=True):
-            counts += np.bincount(neurons, minlength=len(counts))
         record = self._record(trains, spikes, limits, reason, biases)
-        add_votes(self._votes, record)
+        if self._settings.in_parts:  # else the record is all there will be
+            self._tally(record)
         return record
+
+    def _tally(self, record: SpikeRecord) -> None:
+        """Add a part's spikes to those so far."""
+        for name, counts in self.counts.items():
+            counts += record.layers[name].counts
+        add_votes(self._votes, record)
 
     def _record(
         self, trains: list[Train], spikes: Train, limits: Limits, reason: ExitReason, biases: np.ndarray

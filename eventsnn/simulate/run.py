@@ -11,7 +11,7 @@ import numpy as np
 from eventsnn.events import EventStream
 from eventsnn.model import Network
 from eventsnn.model.steps import check_network
-from eventsnn.simulate.engines import Engine, Settings, candidates, choose
+from eventsnn.simulate.engines import Settings, candidates, choose
 from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.input import to_input
 from eventsnn.simulate.simulation import run_whole
@@ -94,7 +94,7 @@ def simulate(
     if t_stop is not None:
         t_stop = check_t_stop(network, t_stop)
     layers = None if potential_layers is None else tuple(potential_layers)
-    options = _check_record(network, record, potential_step, layers, candidates(network, engine)[-1])
+    options = _check_record(network, record, potential_step, layers, engine)
     input_spikes = to_input(network, events, origin_us)
     duration = network.settings.duration_ms
     if duration is not None and t_stop is None:
@@ -138,11 +138,11 @@ def simulate(
 
 
 def _check_record(
-    network: Network, record: Iterable[str], step: float, layers: tuple[str, ...] | None, engine: Engine
+    network: Network, record: Iterable[str], step: float, layers: tuple[str, ...] | None, engine: str
 ) -> tuple[str, ...]:
     """What to record; what is commonest needs no more modules."""
     if record == ("spikes",) and layers is None:
         return ("spikes",)
     from eventsnn.trace.memory import check_recording
 
-    return check_recording(network, record, step, layers, engine.name)
+    return check_recording(network, record, step, layers, candidates(network, engine)[-1].name)

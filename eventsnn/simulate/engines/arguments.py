@@ -61,13 +61,15 @@ def check_input(network: Network, times_ms: np.ndarray, indices: np.ndarray) -> 
         )
     if neurons.size and neurons.dtype.kind not in "iu":
         raise SimulationError(f"events: input neurons must be whole numbers, got dtype {neurons.dtype}")
-    bad = np.flatnonzero(~(np.isfinite(times) & (times >= 0.0)))
-    if bad.size:
+    good = np.isfinite(times) & (times >= 0.0)
+    if not good.all():
+        bad = np.flatnonzero(~good)
         raise SimulationError(
             f"events: event {bad[0]} has time {times[bad[0]]} ms; times must be finite and >= 0"
         )
-    bad = np.flatnonzero((neurons < 0) | (neurons >= network.input.neurons))
-    if bad.size:
+    good = (neurons >= 0) & (neurons < network.input.neurons)
+    if not good.all():
+        bad = np.flatnonzero(~good)
         raise SimulationError(
             f"events: event {bad[0]} has input neuron {neurons[bad[0]]}; "
             f"the network has {network.input.neurons}"
@@ -94,8 +96,11 @@ def in_order(times: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.nda
     if (times[1:] < times[:-1]).any():
         order = np.lexsort((neurons, times))
         return times[order], neurons[order]
+    equal = times[1:] == times[:-1]
+    if not equal.any():
+        return times, neurons
     tied = np.zeros(len(times) + 1, bool)
-    tied[1:-1] = times[1:] == times[:-1]
+    tied[1:-1] = equal
     # Those at one instant with the spike before or after: few, as a rule.
     which = np.flatnonzero(tied[1:] | tied[:-1])
     order = np.lexsort((neurons[which], times[which]))

@@ -134,6 +134,7 @@ class QueueRun:
         self._has_bias = network.input.has_bias and number is None
         # Spikes still under way, of the input and of the bias neuron.
         self._waiting, self._bias = SILENCE, SILENCE[0]
+        self._at_rest = True
 
     def advance(
         self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
@@ -146,7 +147,9 @@ class QueueRun:
         times, inputs = input_spikes
         # What happens at the horizon itself is left to the next part: more may arrive at that instant.
         stop = min(stop, float(np.nextafter(horizon, -math.inf)) if horizon < math.inf else math.inf)
-        search_queue(self._state, times, inputs, *self._chunks.arrays, stop)
+        if not self._at_rest:  # else nothing can fire before more arrives
+            search_queue(self._state, times, inputs, *self._chunks.arrays, stop)
+        self._at_rest = False
         try:
             while not self._chunks.advance(times, inputs, stop):
                 pass
@@ -194,6 +197,7 @@ class QueueRun:
         u, i, end, _, listed, _ = self._chunks.arrays
         u[...], i[...], end[...], listed[...] = read["u"], read["i"], read["end"], refractory
         self._waiting, self._bias = waiting, bias
+        self._at_rest = False
         self._state.restore(now, n_refractory, cursors, trains)
 
 
