@@ -73,15 +73,8 @@ def draw_weights(s: Setting, seed: int) -> csr_array:
 
 def make_network(s: Setting, seed: int) -> es.Network:
     """The network for eventsnn."""
-    layer = es.Dense(
-        s.neurons,
-        name="neurons",
-        threshold=s.threshold,
-        tau_m=s.tau_m,
-        tau_s=s.tau_s,
-        refractory=s.refractory,
-        resting=s.resting,
-    )
+    of_neurons = ("threshold", "tau_m", "tau_s", "refractory", "resting")
+    layer = es.Dense(s.neurons, name="neurons", **{field: getattr(s, field) for field in of_neurons})
     loop = es.Connection("neurons", "neurons", delay=s.delay, name="recurrent")
     feed = s.input_weight * eye_array(s.neurons, format="csr")
     weights = {"neurons": feed, "recurrent": draw_weights(s, seed)}

@@ -4,11 +4,7 @@ class QueueState:
     neurons: int
     now: float
     def __init__(
-        self,
-        constants: np.ndarray,
-        sizes: np.ndarray,
-        graph: np.ndarray,
-        delays: np.ndarray,
+        self, constants: np.ndarray, sizes: np.ndarray, graph: np.ndarray, delays: np.ndarray
     ) -> None: ...
     def begin(self, u: np.ndarray) -> None: ...
     def take(self, layer: int) -> tuple[np.ndarray, np.ndarray]: ...

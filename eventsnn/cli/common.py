@@ -110,6 +110,19 @@ def per_class_option(command: F) -> F:
     return click.option("--per-class", type=click.IntRange(min=1), metavar="N", help=text)(command)
 
 
+def file_option(
+    name: str, metavar: str, text: str, *, parameter: str | None = None, required: bool = False
+) -> Callable[[F], F]:
+    """An option that takes a path; `parameter` is the command's argument where `name` does not tell it."""
+    names = (name,) if parameter is None else (name, parameter)
+    return click.option(*names, type=FILE, required=required, metavar=metavar, help=text)
+
+
+def t_stop_option(text: str) -> Callable[[F], F]:
+    """``--t-stop``; `text` is its help."""
+    return click.option("--t-stop", type=float, metavar="MS", help=text)
+
+
 def top_option(text: str) -> Callable[[F], F]:
     """``--top``; `text` is its help."""
     kind = click.IntRange(min=1)

@@ -14,6 +14,7 @@ from eventsnn.cli.common import (
     dtype_option,
     duration_option,
     engine_option,
+    file_option,
     json_option,
     name_engine,
     note_skipped,
@@ -21,6 +22,7 @@ from eventsnn.cli.common import (
     report,
     seed_option,
     step_option,
+    t_stop_option,
     threads_option,
 )
 from eventsnn.cli.output import refuse_overwriting
@@ -30,12 +32,11 @@ from eventsnn.cli.sources import SourceOptions, source_options
 
 @click.command(cls=ReadingCommand)
 @click.argument("model", type=FILE, metavar="MODEL.h5")
-@click.option(
+@file_option(
     "--data",
-    type=FILE,
+    "DIR",
+    "Folder of <label>/<recordings>, a file made by pack, a folder of IDX images, or one IDX file.",
     required=True,
-    metavar="DIR",
-    help="Folder of <label>/<recordings>, a file made by pack, a folder of IDX images, or one IDX file.",
 )
 @source_options(
     split="Part of DIR, if it holds both; for images, the test images by default.", sensor="the model's input"
@@ -50,17 +51,9 @@ from eventsnn.cli.sources import SourceOptions, source_options
 @step_option("the model's, or 1,")
 @duration_option("the model's, or until its last event (inf),")
 @dtype_option(None, " float32 by default, float64 where engine queue runs sparse weights.")
-@click.option(
-    "--t-stop",
-    type=float,
-    metavar="MS",
-    help="End of the simulation of each recording; required for recurrent networks.",
-)
-@click.option(
-    "--predictions",
-    type=FILE,
-    metavar="OUT.csv",
-    help="Write label, decision and output counts of every recording (.csv or .json).",
+@t_stop_option("End of the simulation of each recording; required for recurrent networks.")
+@file_option(
+    "--predictions", "OUT.csv", "Write label, decision and output counts of every recording (.csv or .json)."
 )
 @threads_option
 @json_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn.cli.common import FILE, json_option, report, sample_option, top_option
+from eventsnn.cli.common import FILE, file_option, json_option, report, sample_option, top_option
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.errors import TraceError
 
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show how the spike's time depends on every event, weight, delay and threshold instead.",
 )
-@click.option(
+@file_option(
     "--plot",
-    type=FILE,
-    metavar="PICTURE",
-    help="Draw the contributions on the sensor and in time; with --sensitivity both (.png, .svg, .pdf).",
+    "PICTURE",
+    "Draw the contributions on the sensor and in time; with --sensitivity both (.png, .svg, .pdf).",
 )
 @json_option
 def explain(

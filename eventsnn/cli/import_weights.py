@@ -6,19 +6,26 @@ from pathlib import Path
 
 import click
 
-from eventsnn.cli.common import FILE, duration_option, json_option, name_engine, report, step_option
+from eventsnn.cli.common import (
+    FILE,
+    duration_option,
+    file_option,
+    json_option,
+    name_engine,
+    report,
+    step_option,
+)
 from eventsnn.cli.output import output_argument, refuse_overwriting
 
 
 @click.command("import")
 @click.argument("weights", type=FILE, metavar="AUTHORS.txt[.gz]")
 @output_argument("NET.h5", "The model to write.")
-@click.option(
+@file_option(
     "--network",
-    "experiment",
-    type=FILE,
-    metavar="EXPERIMENT.toml",
-    help="Experiment file with the [network] of the weights; by default the authors' CNN for MNIST.",
+    "EXPERIMENT.toml",
+    "Experiment file with the [network] of the weights; by default the authors' CNN for MNIST.",
+    parameter="experiment",
 )
 @step_option("that of EXPERIMENT.toml, or 1,")
 @duration_option("that of EXPERIMENT.toml, or until its last event,")

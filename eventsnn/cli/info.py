@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn._util.names import are_numbers, list_names, printable
-from eventsnn.cli.common import FILE, format_fields, format_size, json_option, report
+from eventsnn.cli.common import FILE, file_option, format_fields, format_size, json_option, report
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
 
@@ -22,9 +22,7 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 @click.command(cls=ReadingCommand)
 @click.argument("file", type=FILE)
-@click.option(
-    "--plot", type=FILE, metavar="PICTURE", help="Draw where and when the events are (.png, .svg, .pdf)."
-)
+@file_option("--plot", "PICTURE", "Draw where and when the events are (.png, .svg, .pdf).")
 @reading_options(
     sensor="what the file says, else what is usual for its format (34x34x2 for .bin)", on_bad="skip"
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from eventsnn.cli.common import FILE, json_option, note, report
+from eventsnn.cli.common import FILE, file_option, json_option, note, report
 from eventsnn.errors import MissingExtraError
 from eventsnn.trace import Trace, format_summary, summarise
 
@@ -20,9 +20,7 @@ from eventsnn.trace import Trace, format_summary, summarise
 @click.option(
     "--neuron", type=int, metavar="I", help="Neuron of the two pictures; by default the most active ones."
 )
-@click.option(
-    "--out", type=FILE, metavar="DIR", help="Folder for the pictures; T-pictures beside T.h5 by default."
-)
+@file_option("--out", "DIR", "Folder for the pictures; T-pictures beside T.h5 by default.")
 @json_option
 def inspect(
     trace: Path, sample: int, layer: str | None, neuron: int | None, out: Path | None, as_json: bool

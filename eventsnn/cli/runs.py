@@ -32,6 +32,11 @@ class RunOptions:
     trace: Path | None = None
     record: tuple[str, ...] = ("spikes",)
 
+    def engine_arguments(self) -> dict[str, Any]:
+        """What `eventsnn.simulate` and `Simulation` are told."""
+        names = ("engine", "step_ms", "dtype", "t_stop", "origin_us")
+        return {name: getattr(self, name) for name in names}
+
     def open_trace(self, network: Network, engine: str) -> TraceWriter:
         """The trace that `engine` is to fill."""
         from eventsnn.trace import TraceWriter

@@ -16,6 +16,7 @@ from eventsnn.cli.common import (
     Interrupted,
     dtype_option,
     engine_option,
+    file_option,
     format_decision,
     json_option,
     name_engine,
@@ -23,6 +24,7 @@ from eventsnn.cli.common import (
     note_skipped,
     report,
     step_option,
+    t_stop_option,
 )
 from eventsnn.cli.output import is_standard_output, refuse_one_target, refuse_overwriting
 from eventsnn.cli.reading import (
@@ -69,12 +71,7 @@ class RecordOptions(click.ParamType):
 @click.command(cls=ReadingCommand)
 @click.argument("model", type=FILE, metavar="MODEL.h5")
 @click.argument("files", type=FILE, metavar="FILE...", nargs=-1, required=True)
-@click.option(
-    "--trace",
-    type=FILE,
-    metavar="T.h5",
-    help="Write an HDF5 trace of all files; see 'inspect' and 'explain'.",
-)
+@file_option("--trace", "T.h5", "Write an HDF5 trace of all files; see 'inspect' and 'explain'.")
 @click.option(
     "--record",
     type=RecordOptions(),
@@ -86,12 +83,8 @@ class RecordOptions(click.ParamType):
 )
 @step_option("the model's, or 1,")
 @dtype_option(None, " float64 by default, float32 with engine clocked.")
-@click.option(
-    "--t-stop",
-    type=float,
-    metavar="MS",
-    help="End of the simulation; by default when the network is quiet, with engine clocked at the last "
-    "event.",
+@t_stop_option(
+    "End of the simulation; by default when the network is quiet, with engine clocked at the last event."
 )
 @click.option(
     "--origin",
@@ -258,15 +251,7 @@ def _simulate_file(
         return
     start = time.perf_counter()
     try:
-        run = run_network(
-            network,
-            events,
-            engine=settings.engine,
-            step_ms=settings.step_ms,
-            dtype=settings.dtype,
-            t_stop=settings.t_stop,
-            origin_us=settings.origin_us,
-        )
+        run = run_network(network, events, **settings.engine_arguments())
     except SimulationInterrupted as stop:
         run = stop.record
     seconds = time.perf_counter() - start

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from eventsnn.cli.common import FILE
-
-F = TypeVar("F", bound=Callable[..., Any])
+from eventsnn.cli.common import F, file_option
 
 # Larger recordings are simulated in parts even if no option asks for it; the spikes are the same.
 LARGE_BYTES = 16 << 20
@@ -21,11 +19,10 @@ _OPTIONS = (
         metavar="S.csv",
         help="Write spikes as they occur, one per line: time_ms,layer,neuron; - is standard output.",
     ),
-    click.option(
+    file_option(
         "--save-state",
-        type=FILE,
-        metavar="S.npz",
-        help="Save the state during the run and where the recording ends (or --until, or Ctrl-C); the run "
+        "S.npz",
+        "Save the state during the run and where the recording ends (or --until, or Ctrl-C); the run "
         "does not continue until the network is quiet.",
     ),
     click.option(
@@ -36,12 +33,7 @@ _OPTIONS = (
         metavar="S",
         help="Seconds between two saved states during the run.",
     ),
-    click.option(
-        "--resume-from",
-        type=FILE,
-        metavar="S.npz",
-        help="Continue from a saved state; events already used are skipped.",
-    ),
+    file_option("--resume-from", "S.npz", "Continue from a saved state; events already used are skipped."),
     click.option("--live", is_flag=True, help="Process events as they arrive."),
     click.option(
         "--patience",

@@ -45,14 +45,7 @@ class Run:
         self.network, self.settings = network, settings
         saved = None if settings.resume_from is None else load_state(settings.resume_from, network)
         if saved is None:
-            self.simulation = Simulation(
-                network,
-                engine=settings.engine,
-                step_ms=settings.step_ms,
-                dtype=settings.dtype,
-                t_stop=settings.t_stop,
-                origin_us=settings.origin_us,
-            )
+            self.simulation = Simulation(network, **settings.engine_arguments())
         else:
             _check_same_region(settings, saved)
             if settings.origin_us not in (None, saved.origin_us):

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn.cli.common import FILE, format_size, json_option, report, seed_option, threads_option
+from eventsnn.cli.common import (
+    FILE,
+    file_option,
+    format_size,
+    json_option,
+    report,
+    seed_option,
+    threads_option,
+)
 from eventsnn.cli.output import output_argument
 from eventsnn.errors import EventFileError
 
@@ -39,22 +47,20 @@ IMAGE_SHARE = 28 / 34
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N images (of each part)."
 )
-@click.option(
+@file_option(
     "--leave-out",
-    type=FILE,
-    metavar="DIR",
-    help="Leave out the images whose numbers are names of recordings in DIR, as N-MNIST names them.",
+    "DIR",
+    "Leave out the images whose numbers are names of recordings in DIR, as N-MNIST names them.",
 )
 @click.option(
     "--transpose/--no-transpose",
     default=None,
     help="Exchange rows and columns of IDX images; by default only for files named emnist*.",
 )
-@click.option(
+@file_option(
     "--motion",
-    type=FILE,
-    metavar="FILE",
-    help="Path of the images instead of N-MNIST's: lines of time (ms, from 0), dx, dy (pixels), separated by "
+    "FILE",
+    "Path of the images instead of N-MNIST's: lines of time (ms, from 0), dx, dy (pixels), separated by "
     "commas.",
 )
 @click.option("--width", type=click.IntRange(8, 256), metavar="W", help="Width of the sensor, pixels.")

@@ -16,6 +16,7 @@ from eventsnn.cli.common import (
     FILE,
     Interrupted,
     duration_option,
+    file_option,
     json_option,
     note,
     note_skipped,
@@ -33,20 +34,14 @@ from eventsnn.cli.sources import SourceOptions, source_options
 
 @click.command(cls=ReadingCommand)
 @click.argument("experiment", type=FILE, metavar="EXPERIMENT.toml")
-@click.option(
+@file_option(
     "--train",
-    "training",
-    type=FILE,
+    "DIR",
+    "Folder of <label>/<recordings>, or of Train/; a file made by pack; IDX images (folder or file).",
+    parameter="training",
     required=True,
-    metavar="DIR",
-    help="Folder of <label>/<recordings>, or of Train/; a file made by pack; IDX images (folder or file).",
 )
-@click.option(
-    "--valid",
-    type=FILE,
-    metavar="DIR",
-    help="Recordings for validation, in the same forms; for images the IDX file.",
-)
+@file_option("--valid", "DIR", "Recordings for validation, in the same forms; for images the IDX file.")
 @click.option(
     "--valid-fraction",
     type=click.FloatRange(0, 1, max_open=True),
@@ -56,11 +51,10 @@ from eventsnn.cli.sources import SourceOptions, source_options
 @source_options(
     split="For a folder of IDX files: the images to train on; train by default.", sensor="the network's input"
 )
-@click.option(
+@file_option(
     "--out",
-    type=FILE,
-    metavar="RUN",
-    help="Folder for model, metrics and checkpoint; by default a new temporary folder, which is kept.",
+    "RUN",
+    "Folder for model, metrics and checkpoint; by default a new temporary folder, which is kept.",
 )
 @click.option("--overwrite", is_flag=True, help="Start again in a folder that already holds a run.")
 @click.option(
@@ -86,11 +80,10 @@ from eventsnn.cli.sources import SourceOptions, source_options
     help="Override a field of the experiment; repeatable: shift, drop, time_scale, elastic, smoothing, "
     "scale, rotation; for recordings also jitter, flip.",
 )
-@click.option(
+@file_option(
     "--start-from",
-    type=FILE,
-    metavar="MODEL.h5",
-    help="Start with the weights of a model, such as the best of an earlier run, not with random ones.",
+    "MODEL.h5",
+    "Start with the weights of a model, such as the best of an earlier run, not with random ones.",
 )
 @click.option(
     "--resume", is_flag=True, help="Continue from RUN's checkpoint; gives the bits of an uninterrupted run."

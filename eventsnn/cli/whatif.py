@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn.cli.common import FILE, json_option, report, sample_option, top_option
+from eventsnn.cli.common import FILE, F, json_option, report, sample_option, top_option
 
 if TYPE_CHECKING:
     from eventsnn.simulate.what_if import WhatIf
@@ -45,6 +46,11 @@ class Assignment(click.ParamType):
             self.fail(f"{value!r} does not end in '=' and a number", param, ctx)
 
 
+def _assignments(name: str, metavar: str, text: str) -> Callable[[F], F]:
+    """An option that takes an `Assignment`, any number of times."""
+    return click.option(name, type=Assignment(), multiple=True, metavar=metavar, help=text)
+
+
 @click.command()
 @click.argument("trace", type=FILE, metavar="T.h5")
 @sample_option
@@ -55,16 +61,12 @@ class Assignment(click.ParamType):
     metavar="LIST",
     help="Input events that did not happen, counted from 0 in order of time: 17,20-30.",
 )
-@click.option(
-    "--move", type=Assignment(), multiple=True, metavar="EVENT=MS", help="Another time of an input event, ms."
-)
+@_assignments("--move", "EVENT=MS", "Another time of an input event, ms.")
 @click.option("--silence", multiple=True, metavar="LAYER:NEURON", help="A neuron that never fires.")
-@click.option(
+@_assignments(
     "--weight",
-    type=Assignment(),
-    multiple=True,
-    metavar="KEY:POST,PRE=VALUE",
-    help="Another weight of a layer or connection; of a convolution KEY:CHANNEL,FROM,Y,X=VALUE.",
+    "KEY:POST,PRE=VALUE",
+    "Another weight of a layer or connection; of a convolution KEY:CHANNEL,FROM,Y,X=VALUE.",
 )
 @click.option(
     "--flip", is_flag=True, help="Look for few events whose removal makes another output neuron win."

@@ -16,7 +16,8 @@ O(arrivals x post-synaptic neurons), as a simulation does, and its memory is tha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,24 @@ from eventsnn.trace.synapses import Synapses
 CHUNK = 10_000
 
 
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Derivatives:
+    """Derivatives with respect to the parameters of a network, by key or layer."""
+
+    weights: Mapping[str, Any]
+    lateral: Mapping[str, float]
+    delays: Mapping[str, float]
+    thresholds: Mapping[str, float]
+    resting: Mapping[str, float]
+    refractory: Mapping[str, float]
+
+    def derivatives(self) -> dict[str, Any]:
+        """These, by name."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(Derivatives)}
+
+
 @dataclass(frozen=True)
-class Adjoint:
+class Adjoint(Derivatives):
     """Derivatives of a weighted sum of spike times, ms.
 
     Attributes
@@ -60,12 +77,6 @@ class Adjoint:
     strengths: Floats
     spikes: list[Floats]
     slopes: list[Floats]
-    weights: dict[str, Any]
-    lateral: dict[str, float]
-    delays: dict[str, float]
-    thresholds: dict[str, float]
-    resting: dict[str, float]
-    refractory: dict[str, float]
 
 
 def pull_back(network: Network, record: SpikeRecord, seeds: dict[tuple[int, int], float]) -> Adjoint:

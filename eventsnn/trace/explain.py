@@ -34,26 +34,25 @@ from eventsnn.trace.afferents import (
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
+from eventsnn.trace.spike_facts import PIXEL_EVENT, SpikeFacts, list_events
 
 TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
 """How far the sum of a spike's contributions may be from its threshold, relative to their absolute sum."""
 
 INPUT = -1  # `Projection.source` of the input
 
-EVENT = np.dtype([("t_us", "i8"), ("x", "i4"), ("y", "i4"), ("p", "i4"), ("contribution", "f8")])
+EVENT = np.dtype([*PIXEL_EVENT, ("contribution", "f8")])
 CAUSE = np.dtype([("layer", "i4"), ("neuron", "i4"), ("t_ms", "f8"), ("contribution", "f8")])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explanation:
+class Explanation(SpikeFacts):
     """Contributions to the membrane potential at one spike.
 
     Attributes
     ----------
-    layer, neuron, spike, sample
-        Which spike: number `spike` (from 0) of the neuron in the sample.
-    time_ms : float
-        When, ms since the start of the sample.
+    layer, neuron, spike, sample, time_ms, layer_names, sensor_size, origin_us
+        See `eventsnn.trace.spike_facts.SpikeFacts`.
     threshold : float
         Threshold of the neuron, to which the contributions add up.
     events : structured array (t_us, x, y, p, contribution)
@@ -72,18 +71,8 @@ class Explanation:
     resting, bias : float
         The same through all layers in between: what the resting potentials and the biases of all neurons
         that took part contribute. With `events` they add up to the threshold.
-    layer_names : tuple of str
-    sensor_size : tuple of 3 int
-        Width, height and polarities of the sensor that the events come from.
-    origin_us : int
-        The recording's time that is time 0 of all these, microseconds; see `eventsnn.events.origin`.
     """
 
-    layer: str
-    neuron: int
-    spike: int
-    sample: int
-    time_ms: float
     threshold: float
     events: np.ndarray
     causes: np.ndarray
@@ -92,14 +81,11 @@ class Explanation:
     direct_bias: float
     resting: float
     bias: float
-    layer_names: tuple[str, ...]
-    sensor_size: tuple[int, int, int]
-    origin_us: int = 0
 
     def __repr__(self) -> str:
         return (
-            f"<Explanation of spike {self.spike} of neuron {self.neuron} in layer {self.layer!r} at "
-            f"{self.time_ms:.6g} ms: {len(self.events)} events, {len(self.causes)} spikes of neurons>"
+            f"<Explanation of {self.describe_spike()}: {len(self.events)} events, "
+            f"{len(self.causes)} spikes of neurons>"
         )
 
     @property
@@ -115,12 +101,7 @@ class Explanation:
             for layer, neuron, t, contribution in self.causes.tolist()
         ]
         return {
-            "layer": self.layer,
-            "neuron": self.neuron,
-            "spike": self.spike,
-            "sample": self.sample,
-            "time_ms": self.time_ms,
-            "origin_us": self.origin_us,
+            **self.spike_to_dict(),
             "threshold": self.threshold,
             "sum": self.sum,
             "direct_input": self.direct_input,
@@ -321,11 +302,7 @@ def _total(shares: tuple[list[tuple[Afferents, np.ndarray]], float]) -> float:
 
 def _events(network: Network, record: SpikeRecord, credit: np.ndarray, reached: np.ndarray) -> np.ndarray:
     used = np.flatnonzero(reached)
-    events = np.empty(used.size, EVENT)
-    width, height, _ = network.input.sensor_size
-    events["t_us"] = np.rint(record.input.times[used] * 1000.0).astype(np.int64)
-    events["p"], pixel = np.divmod(record.input.neurons[used], width * height)
-    events["y"], events["x"] = np.divmod(pixel, width)
+    events = list_events(network, record, used, EVENT)
     events["contribution"] = credit[used]
     return events
 

@@ -8,7 +8,6 @@ They hold as long as no spike appears or disappears; what happens then, simulati
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,18 +15,17 @@ import numpy as np
 
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network
-from eventsnn.trace.adjoint import Adjoint, pull_back
+from eventsnn.trace.adjoint import Adjoint, Derivatives, pull_back
 from eventsnn.trace.afferents import check_exact_time
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.runs import find_spike, open_run
+from eventsnn.trace.spike_facts import PIXEL_EVENT, SpikeFacts, list_events
 
 GRAZING = 0.01
 """A spike is grazing if its potential would have risen by less than this share of the threshold above it."""
 
-EVENT = np.dtype(
-    [("t_us", "i8"), ("x", "i4"), ("y", "i4"), ("p", "i4"), ("derivative", "f8"), ("strength", "f8")]
-)
+EVENT = np.dtype([*PIXEL_EVENT, ("derivative", "f8"), ("strength", "f8")])
 SPIKE = np.dtype(
     [
         ("layer", "i4"),
@@ -41,15 +39,13 @@ SPIKE = np.dtype(
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sensitivity:
+class Sensitivity(SpikeFacts, Derivatives):
     """Derivatives of the time of one spike, through all layers and connections.
 
     Attributes
     ----------
-    layer, neuron, spike, sample
-        Which spike: number `spike` (from 0) of the neuron in the sample.
-    time_ms : float
-        When, ms since the start of the sample.
+    layer, neuron, spike, sample, time_ms, layer_names, sensor_size, origin_us
+        See `eventsnn.trace.spike_facts.SpikeFacts`.
     slope : float
         u', the slope of the membrane potential at the spike, from before it, unit of weights per ms. All
         derivatives are in proportion to 1/u'.
@@ -71,37 +67,17 @@ class Sensitivity:
         By layer, ms per unit of the threshold, or of the resting potential.
     refractory : dict of str to float
         By layer, ms per ms of the refractory period.
-    layer_names : tuple of str
-    sensor_size : tuple of 3 int
-        Width, height and polarities of the sensor that the events come from.
-    origin_us : int
-        The recording's time that is time 0 of all these, microseconds; see `eventsnn.events.origin`.
     """
 
-    layer: str
-    neuron: int
-    spike: int
-    sample: int
-    time_ms: float
     slope: float
     events: np.ndarray
     spikes: np.ndarray
-    weights: Mapping[str, Any]
-    lateral: Mapping[str, float]
-    delays: Mapping[str, float]
-    thresholds: Mapping[str, float]
-    resting: Mapping[str, float]
-    refractory: Mapping[str, float]
-    layer_names: tuple[str, ...]
-    sensor_size: tuple[int, int, int]
-    origin_us: int = 0
 
     def __repr__(self) -> str:
         grazing = ", grazing" if self.is_grazing else ""
         return (
-            f"<Sensitivity of spike {self.spike} of neuron {self.neuron} in layer {self.layer!r} at "
-            f"{self.time_ms:.6g} ms: slope {self.slope:.6g} per ms{grazing}, {len(self.events)} events, "
-            f"{len(self.spikes)} spikes of neurons>"
+            f"<Sensitivity of {self.describe_spike()}: slope {self.slope:.6g} per ms{grazing}, "
+            f"{len(self.events)} events, {len(self.spikes)} spikes of neurons>"
         )
 
     @property
@@ -131,12 +107,7 @@ class Sensitivity:
         events = [dict(zip(EVENT.names or (), row, strict=True)) for row in self.events.tolist()]
         grazing = self.spikes[self.spikes["grazing"]]
         return {
-            "layer": self.layer,
-            "neuron": self.neuron,
-            "spike": self.spike,
-            "sample": self.sample,
-            "time_ms": self.time_ms,
-            "origin_us": self.origin_us,
+            **self.spike_to_dict(),
             "slope": self.slope,
             "is_grazing": self.is_grazing,
             "events": events,
@@ -220,12 +191,7 @@ def sensitivity(
         slope=float(found.slopes[number][row]),
         events=_events(network, record, found, float(record[layer].times[row])),
         spikes=_spikes(network, record, found, (number, row)),
-        weights=found.weights,
-        lateral=found.lateral,
-        delays=found.delays,
-        thresholds=found.thresholds,
-        resting=found.resting,
-        refractory=found.refractory,
+        **found.derivatives(),
         layer_names=network.names,
         sensor_size=network.input.sensor_size,
         origin_us=record.origin_us,
@@ -249,11 +215,7 @@ def check_differentiable(record: SpikeRecord) -> None:
 
 def _events(network: Network, record: SpikeRecord, found: Adjoint, before: float) -> np.ndarray:
     n = int(np.searchsorted(record.input.times, before))
-    events = np.empty(n, EVENT)
-    width, height, _ = network.input.sensor_size
-    events["t_us"] = np.rint(record.input.times[:n] * 1000.0).astype(np.int64)
-    events["p"], pixel = np.divmod(record.input.neurons[:n], width * height)
-    events["y"], events["x"] = np.divmod(pixel, width)
+    events = list_events(network, record, np.arange(n), EVENT)
     events["derivative"], events["strength"] = found.events[:n], found.strengths[:n]
     return events
 

@@ -14,6 +14,18 @@ import eventsnn as es
 from eventsnn.model import Connection, Conv, Dense, Input, Network, Pool
 from eventsnn.simulate.state import checksum
 
+
+def looped(hidden: int, delay: float, bias_interval: float = 0.0) -> Network:
+    """A hidden layer, and a connection from the output back to it after `delay` ms."""
+    return Network(
+        Input(4, 4, 2, bias_interval=bias_interval),
+        Dense(hidden, threshold=1.0, delay=1.0),
+        Dense(3, threshold=1.0),
+        connections=[Connection("output", "hidden", delay=delay)],
+        seed=1,
+    )
+
+
 NETWORKS = {
     "sweep": Network(
         Input(4, 4, 2), Dense(40, threshold=1.0, lateral_inhibition=0.5), Dense(3, threshold=1.0), seed=1
@@ -34,27 +46,9 @@ NETWORKS = {
     "sweep with biases": Network(
         Input(4, 4, 2, bias_interval=3.0), Dense(20, threshold=1.0, delay=2.5), Dense(3), seed=1
     ),
-    "queue": Network(
-        Input(4, 4, 2),
-        Dense(40, threshold=1.0, delay=1.0),
-        Dense(3, threshold=1.0),
-        connections=[Connection("output", "hidden", delay=2.0)],
-        seed=1,
-    ),
-    "queue with biases": Network(
-        Input(4, 4, 2, bias_interval=3.0),
-        Dense(20, threshold=1.0, delay=1.0),
-        Dense(3, threshold=1.0),
-        connections=[Connection("output", "hidden", delay=2.0)],
-        seed=1,
-    ),
-    "queue of windows": Network(
-        Input(4, 4, 2),
-        Dense(40, threshold=1.0, delay=1.0),
-        Dense(3, threshold=1.0),
-        connections=[Connection("output", "hidden", delay=2.0)],
-        seed=1,
-    ),
+    "queue": looped(40, 2.0),
+    "queue with biases": looped(20, 2.0, bias_interval=3.0),
+    "queue of windows": looped(40, 2.0),
     "clocked": Network(
         Input(4, 4, 2),
         Conv(4, 3, threshold=0.5, delay=2.0),
@@ -62,13 +56,7 @@ NETWORKS = {
         Dense(3, threshold=1.0),
         seed=1,
     ),
-    "clocked with loops": Network(
-        Input(4, 4, 2, bias_interval=3.0),
-        Dense(20, threshold=1.0, delay=1.0),
-        Dense(3, threshold=1.0),
-        connections=[Connection("output", "hidden", delay=3.0)],
-        seed=1,
-    ),
+    "clocked with loops": looped(20, 3.0, bias_interval=3.0),
     "twin": Network(
         Input(4, 4, 2, bias_interval=3.0), Dense(6, threshold=1.0, delay=1.0), Dense(3, threshold=1.0), seed=1
     ),
