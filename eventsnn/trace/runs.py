@@ -20,12 +20,9 @@ def open_run(
 
     Parameters
     ----------
-    source : path, Trace or SpikeRecord
-        A trace, or what `eventsnn.simulate` returned.
-    sample : int
-        Which simulation of a trace.
-    network : Network, optional
-        The one that ran, for a `SpikeRecord` alone: a trace holds its network.
+    source, sample, network
+        The `trace`, `sample` and `network` of `eventsnn.sensitivity`. `network` is for a `SpikeRecord` alone:
+        a trace holds its network.
 
     Raises
     ------
