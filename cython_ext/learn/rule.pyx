@@ -7,11 +7,10 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from eventsnn._ext.arrivals cimport arrivals_of, arrivals_t
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport decay_rise, lif_t
-from eventsnn._ext.spsp cimport points_create, points_free, points_t, reverse_add
+from eventsnn._ext.spsp cimport LayerEvents, points_create, points_free, points_t, reverse_add, unit_t
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
@@ -53,21 +52,19 @@ cdef void scratch_free(scratch_t* c) noexcept nogil:
     free(c.active)
 
 
-cdef void add_resting(const lif_t* c, const double* times, const int32_t* neurons, const double* charges,
-                      int64_t n_spikes, int32_t first, double* total) noexcept nogil:
+cdef void add_resting(const lif_t* c, const unit_t* u, const double* charges, double* total) noexcept nogil:
     """Add the resting potential's share of each neuron's total PSP: it acts like an input of that weight whose PSP at
     time t is 1 - exp(-t/tau_m)."""
     cdef int64_t f
-    for f in range(n_spikes):
-        total[neurons[f] - first] -= c.reset * (
-            charges[2 * f] * decay_rise(times[f] * c.rate_m)
-            + charges[2 * f + 1] * decay_rise((times[f] + c.refractory) * c.rate_m)
+    for f in range(u.n_spikes):
+        total[u.neurons[f] - u.first_neuron] -= c.reset * (
+            charges[2 * f] * decay_rise(u.times[f] * c.rate_m)
+            + charges[2 * f + 1] * decay_rise((u.times[f] + c.refractory) * c.rate_m)
         )
 
 
-cdef void learn_one(const options_t* o, const lif_t* constants, const arrivals_t* a, const real_t* table,
-                    const double* times, const int32_t* neurons, const double* charges, int64_t n_spikes,
-                    int32_t first, const int64_t* post_counts, const int64_t* pre_counts, int64_t pre,
+cdef void learn_one(const options_t* o, const lif_t* constants, const unit_t* u, const real_t* table,
+                    const double* charges, const int64_t* post_counts, const int64_t* pre_counts, int64_t pre,
                     const double* delta, const double* lateral, const double* row_sum, const real_t* weights,
                     scratch_t* c, real_t* gradient, double* below) noexcept nogil:
     """One block in one sample: add to its gradient (pre, WIDTH) and to the errors of the layer below (pre,)."""
@@ -82,9 +79,8 @@ cdef void learn_one(const options_t* o, const lif_t* constants, const arrivals_t
     cdef real_t* below_of = <real_t*> c.below
     cdef int64_t j, n, n_active = 0
     memset(e, 0, pre * WIDTH * sizeof(real_t))
-    if a.n and n_spikes:
-        reverse_add(constants, a, table, times, neurons, charges, n_spikes, first, &c.points, NULL, <real_t*> NULL,
-                    <real_t*> NULL, e)
+    if u.arrivals.n and u.n_spikes:
+        reverse_add(constants, u, table, charges, &c.points, NULL, <real_t*> NULL, <real_t*> NULL, e)
     for j in range(pre):
         inverse[j] = <real_t> (1.0 / pre_counts[j]) if pre_counts[j] and o.effect_ratio else <real_t> 0.0
         if pre_counts[j]:
@@ -99,7 +95,7 @@ cdef void learn_one(const options_t* o, const lif_t* constants, const arrivals_t
         ops64.add_rows(e, c.active, n_active, &fill[0])
         ops64.weigh(weights, e, pre, &total[0])
     if constants.reset != 0.0:
-        add_resting(constants, times, neurons, charges, n_spikes, first, &total[0])
+        add_resting(constants, u, charges, &total[0])
     for n in range(WIDTH):
         s = total[n] / post_counts[n] if post_counts[n] else o.silent_ratio * row_sum[n]
         delta_of[n] = <real_t> delta[n]
@@ -121,10 +117,7 @@ cdef bint any_error(const double* delta) noexcept nogil:
     return False
 
 
-def learn_blocks(const real_t[:, :, ::1] weights, const lif_t[::1] constants, const double[::1] times,
-                 const int32_t[::1] neurons, const int64_t[::1] sample_ptr, const int32_t[::1] grid,
-                 const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
-                 const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const double[:, ::1] charges,
+def learn_blocks(const real_t[:, :, ::1] weights, LayerEvents events, const double[:, ::1] charges,
                  const int64_t[:, ::1] post_counts, const int64_t[:, ::1] pre_counts, const double[:, ::1] delta,
                  const double[:, ::1] lateral, const double[:, :, ::1] row_sum, double divisor, double silent_spsp,
                  double silent_ratio, bint effect_ratio, bint by_sample, real_t[:, :, :, ::1] gradient,
@@ -134,10 +127,8 @@ def learn_blocks(const real_t[:, :, ::1] weights, const lif_t[::1] constants, co
     Parameters
     ----------
     weights : real (blocks, pre, WIDTH)
-    times, neurons, sample_ptr, grid, scale, table
-        Arrivals as for `eventsnn._ext.engine_sweep.sweep_blocks`.
-    post_times, post_neurons, post_ptr
-        The layer's spikes, forced ones included, in the order block, sample, time.
+    events : LayerEvents
+        Its units are the samples; forced spikes are included.
     charges : float64 (spikes, 2)
         Of the S-PSPs; see `eventsnn._ext.spsp.charge_counts`.
     post_counts : int64 (samples, blocks * WIDTH), pre_counts : int64 (samples, pre)
@@ -157,17 +148,17 @@ def learn_blocks(const real_t[:, :, ::1] weights, const lif_t[::1] constants, co
     """
     cdef options_t o
     cdef scratch_t c
-    cdef arrivals_t a
-    cdef int64_t n_samples = sample_ptr.shape[0] - 1, blocks = weights.shape[0], pre = weights.shape[1]
-    cdef int64_t unit, s, k, longest = 0, block, inner
-    o.threshold = constants[0].threshold - constants[0].reset
+    cdef unit_t u
+    cdef const lif_t* constants = &events.constants[0]
+    cdef int64_t n_samples = events.units, blocks = weights.shape[0], pre = weights.shape[1]
+    cdef int64_t unit, s, block, inner
+    events.check(sizeof(real_t))
+    o.threshold = constants.threshold - constants.reset
     o.divisor = divisor
     o.silent_spsp = silent_spsp
     o.silent_ratio = silent_ratio
     o.effect_ratio = effect_ratio
-    for k in range(post_ptr.shape[0] - 1):
-        longest = max(longest, post_ptr[k + 1] - post_ptr[k])
-    scratch_create(&c, pre, longest)
+    scratch_create(&c, pre, events.longest)
     with nogil:
         unit = work_take(&counter.next)
         while unit < counter.count:
@@ -176,13 +167,9 @@ def learn_blocks(const real_t[:, :, ::1] weights, const lif_t[::1] constants, co
                 s = unit if by_sample else inner
                 if not any_error(&delta[s, block * WIDTH]):
                     continue
-                k = block * n_samples + s
-                a = arrivals_of(times, neurons, sample_ptr, grid, scale, s)
-                learn_one(&o, &constants[0], &a, &table[sample_ptr[s], 0] if a.n else NULL,
-                          &post_times[post_ptr[k]] if post_ptr[k + 1] > post_ptr[k] else NULL,
-                          &post_neurons[post_ptr[k]] if post_ptr[k + 1] > post_ptr[k] else NULL,
-                          &charges[post_ptr[k], 0] if post_ptr[k + 1] > post_ptr[k] else NULL,
-                          post_ptr[k + 1] - post_ptr[k], <int32_t> block * WIDTH, &post_counts[s, block * WIDTH],
+                u = events.unit(block, s)
+                learn_one(&o, constants, &u, <const real_t*> events.table_at(u.first_arrival),
+                          &charges[u.first_spike, 0] if u.n_spikes else NULL, &post_counts[s, block * WIDTH],
                           &pre_counts[s, 0], pre, &delta[s, block * WIDTH], &lateral[s, block * WIDTH],
                           &row_sum[s if row_sum.shape[0] > 1 else 0, block, 0], &weights[block, 0, 0], &c,
                           &gradient[s if by_sample else 0, block, 0, 0], &below[0 if by_sample else block, s, 0])
@@ -210,20 +197,17 @@ cdef void factors_of(const double* e, int64_t size, const int64_t* counts, int64
         lateral[i] = 1.0 / rest if rest > 0.0 else 1.0
 
 
-def lateral_factors(const lif_t[::1] constants, const double[::1] times, const int32_t[::1] neurons,
-                    const int64_t[::1] sample_ptr, const int32_t[::1] grid, const double[::1] scale,
-                    const double[:, ::1] table, const double[::1] post_times, const int32_t[::1] post_neurons,
-                    const int64_t[::1] post_ptr, const double[:, ::1] charges, const int64_t[:, ::1] counts,
+def lateral_factors(LayerEvents events, const double[:, ::1] charges, const int64_t[:, ::1] counts,
                     const int64_t[::1] labels, const double[:, ::1] delta, double strength, double[:, ::1] lateral,
                     WorkCounter counter):
     """Lateral factors of the output layer, for the samples with an error that this thread takes.
 
     Parameters
     ----------
-    times, neurons, sample_ptr, grid, scale, table
-        The layer's own spikes as arrivals, undelayed.
-    post_times, post_neurons, post_ptr, charges
-        The same spikes in the order block, sample, time, and the charges of their S-PSPs.
+    events : LayerEvents
+        The layer's own spikes, undelayed, are its arrivals; units are samples.
+    charges : float64 (spikes, 2)
+        Of the spikes' S-PSPs.
     counts : int64 (samples, neurons), labels : int64 (samples,)
     delta : float64 (samples, blocks * WIDTH)
     strength : float
@@ -233,15 +217,14 @@ def lateral_factors(const lif_t[::1] constants, const double[::1] times, const i
     counter : WorkCounter
         Over the samples.
     """
-    cdef arrivals_t a
+    cdef unit_t u
     cdef points_t points
-    cdef int64_t n_samples = sample_ptr.shape[0] - 1, size = counts.shape[1], blocks = delta.shape[1] // WIDTH
-    cdef int64_t s, k, n, block, longest = 0
+    cdef const lif_t* constants = &events.constants[0]
+    cdef int64_t size = counts.shape[1], blocks = delta.shape[1] // WIDTH, s, block
     cdef bint wrong
     cdef double* e
-    for k in range(post_ptr.shape[0] - 1):
-        longest = max(longest, post_ptr[k + 1] - post_ptr[k])
-    points_create(&points, longest, 0)
+    events.check(sizeof(double))
+    points_create(&points, events.longest, 0)
     e = <double*> calloc(blocks * size * WIDTH, sizeof(double))
     if e == NULL:
         points_free(&points)
@@ -254,15 +237,13 @@ def lateral_factors(const lif_t[::1] constants, const double[::1] times, const i
                 wrong |= any_error(&delta[s, block * WIDTH])
             if wrong:
                 memset(e, 0, blocks * size * WIDTH * sizeof(double))
-                a = arrivals_of(times, neurons, sample_ptr, grid, scale, s)
                 for block in range(blocks):
-                    k = block * n_samples + s
-                    n = post_ptr[k + 1] - post_ptr[k]
-                    if a.n and n:
-                        reverse_add(&constants[0], &a, &table[sample_ptr[s], 0], &post_times[post_ptr[k]],
-                                    &post_neurons[post_ptr[k]], &charges[post_ptr[k], 0], n, <int32_t> block * WIDTH,
-                                    &points, NULL, <double*> NULL, <double*> NULL, e + block * size * WIDTH)
-                factors_of(e, size, &counts[s, 0], labels[s], constants[0].threshold - constants[0].reset, strength,
+                    u = events.unit(block, s)
+                    if u.arrivals.n and u.n_spikes:
+                        reverse_add(constants, &u, <const double*> events.table_at(u.first_arrival),
+                                    &charges[u.first_spike, 0], &points, NULL, <double*> NULL, <double*> NULL,
+                                    e + block * size * WIDTH)
+                factors_of(e, size, &counts[s, 0], labels[s], constants.threshold - constants.reset, strength,
                            &lateral[s, 0])
             s = work_take(&counter.next)
         points_free(&points)

@@ -1,11 +1,39 @@
 """The reverse sweep of one block in one unit; see spsp.pyx."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from eventsnn._ext.arrivals cimport arrivals_t
 from eventsnn._ext.block cimport rows_t
 from eventsnn._ext.dtypes cimport real_t
 from eventsnn._ext.lif cimport lif_t
+
+
+cdef struct unit_t:
+    # A block of a layer in one unit: what arrived, and the spikes of its neurons.
+    arrivals_t arrivals
+    int64_t first_arrival   # number of its first arrival among those of all units
+    int64_t first_spike     # number of its first spike
+    int64_t n_spikes
+    const double* times     # [n_spikes] ms, ascending
+    const int32_t* neurons  # [n_spikes]
+    int32_t first_neuron    # of the block
+
+
+cdef class LayerEvents:
+    cdef const lif_t[::1] constants
+    cdef const double[::1] times
+    cdef const int32_t[::1] neurons
+    cdef const int64_t[::1] unit_ptr
+    cdef const int32_t[::1] grid
+    cdef const double[::1] scale
+    cdef const uint8_t[:, ::1] table
+    cdef const double[::1] post_times
+    cdef const int32_t[::1] post_neurons
+    cdef const int64_t[::1] post_ptr
+    cdef readonly int64_t units, longest
+    cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil
+    cdef const void* table_at(self, int64_t arrival) noexcept nogil
+    cdef int check(self, int64_t real_size) except -1
 
 
 cdef struct points_t:
@@ -26,6 +54,5 @@ cdef struct points_t:
 
 cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 nogil
 cdef void points_free(points_t* p) noexcept nogil
-cdef void reverse_add(const lif_t* constants, const arrivals_t* a, const real_t* table, const double* times,
-                      const int32_t* neurons, const double* charges, int64_t n_spikes, int32_t first, points_t* p,
+cdef void reverse_add(const lif_t* constants, const unit_t* u, const real_t* table, const double* charges, points_t* p,
                       const rows_t* by_row, const real_t* weights, real_t* down, real_t* out) noexcept nogil

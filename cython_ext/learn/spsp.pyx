@@ -13,7 +13,7 @@ refractory period before it. With these the sum of G is the spike-train level po
 of Jin, Zhang & Li (2018). Twin: eventsnn/reference/spsp.py, `sum_charges`.
 """
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 
 from eventsnn._ext.arrivals cimport arrivals_about, arrivals_between, arrivals_of, arrivals_t
@@ -61,8 +61,64 @@ cdef void points_free(points_t* p) noexcept nogil:
     free(p.g)
 
 
-cdef void charge_block(const lif_t* constants, const double* times, const int32_t* neurons, int64_t n_spikes,
-                       int32_t first, const real_t* coefficient, double* charges) noexcept nogil:
+cdef class LayerEvents:
+    """What arrived at a layer, and its spikes, in the units of a mini-batch: where all walks over them begin.
+
+    Parameters
+    ----------
+    constants : RECORD (1,)
+    times, neurons, unit_ptr, grid, scale
+        Arrivals as `eventsnn._ext.arrivals.fill_tables` has them.
+    table : uint8 (arrivals, bytes of a row)
+        Bytes of the table, real (arrivals, TABLE_COLUMNS), in the precision of the kernels that read it.
+    post_times, post_neurons, post_ptr
+        The layer's spikes in the order block, unit, time, as `SpikeStore.collect` returns them.
+
+    Attributes
+    ----------
+    units : int
+    longest : int
+        The most spikes of any block in any unit.
+    """
+
+    def __init__(self, const lif_t[::1] constants, const double[::1] times, const int32_t[::1] neurons,
+                 const int64_t[::1] unit_ptr, const int32_t[::1] grid, const double[::1] scale,
+                 const uint8_t[:, ::1] table, const double[::1] post_times, const int32_t[::1] post_neurons,
+                 const int64_t[::1] post_ptr):
+        cdef int64_t k
+        self.constants, self.times, self.neurons, self.unit_ptr = constants, times, neurons, unit_ptr
+        self.grid, self.scale, self.table = grid, scale, table
+        self.post_times, self.post_neurons, self.post_ptr = post_times, post_neurons, post_ptr
+        self.units = unit_ptr.shape[0] - 1
+        for k in range(post_ptr.shape[0] - 1):
+            self.longest = max(self.longest, post_ptr[k + 1] - post_ptr[k])
+
+    cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil:
+        """One block in unit s."""
+        cdef unit_t u
+        cdef int64_t k = block * self.units + s
+        u.arrivals = arrivals_of(self.times, self.neurons, self.unit_ptr, self.grid, self.scale, s)
+        u.first_arrival = self.unit_ptr[s]
+        u.first_spike = self.post_ptr[k]
+        u.n_spikes = self.post_ptr[k + 1] - u.first_spike
+        u.times = &self.post_times[u.first_spike] if u.n_spikes else NULL
+        u.neurons = &self.post_neurons[u.first_spike] if u.n_spikes else NULL
+        u.first_neuron = <int32_t> (block * WIDTH)
+        return u
+
+    cdef const void* table_at(self, int64_t arrival) noexcept nogil:
+        """The table's row of an arrival."""
+        return &self.table[arrival, 0] if arrival < self.table.shape[0] else NULL
+
+    cdef int check(self, int64_t real_size) except -1:
+        """Refuse a table of another precision than the kernel's."""
+        if self.table.shape[1] != TABLE_COLUMNS * real_size:
+            raise TypeError("the table of arrivals has another precision than the weights")
+        return 0
+
+
+cdef void charge_block(const lif_t* constants, const unit_t* u, const real_t* coefficient,
+                       double* charges) noexcept nogil:
     """Charges of one block in one unit; a forced spike within a refractory period had no time to integrate: none."""
     cdef double end[WIDTH]
     cdef int64_t last[WIDTH]
@@ -70,43 +126,39 @@ cdef void charge_block(const lif_t* constants, const double* times, const int32_
     cdef int32_t lane
     for lane in range(WIDTH):
         end[lane] = -1.0
-    for f in range(n_spikes):
-        lane = neurons[f] - first
+    for f in range(u.n_spikes):
+        lane = u.neurons[f] - u.first_neuron
         charges[2 * f] = 0.0
         charges[2 * f + 1] = 0.0
-        if coefficient[lane] != 0 and end[lane] <= times[f]:
+        if coefficient[lane] != 0 and end[lane] <= u.times[f]:
             charges[2 * f] = coefficient[lane]
             if end[lane] >= 0.0:
-                charges[2 * last[lane] + 1] = -coefficient[lane] * decay_e((times[f] - end[lane]) * constants.rate_m)
-        end[lane] = times[f] + constants.refractory
+                charges[2 * last[lane] + 1] = -coefficient[lane] * decay_e((u.times[f] - end[lane]) * constants.rate_m)
+        end[lane] = u.times[f] + constants.refractory
         last[lane] = f
 
 
-def charge_counts(const lif_t[::1] constants, const double[::1] post_times, const int32_t[::1] post_neurons,
-                  const int64_t[::1] post_ptr, const real_t[:, ::1] coefficient, double[:, ::1] charges,
-                  WorkCounter counter):
+def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:, ::1] charges, WorkCounter counter):
     """Charges of spike counts times a coefficient of each neuron, for the blocks that this thread takes.
 
     Parameters
     ----------
-    post_times, post_neurons, post_ptr
-        The layer's spikes in the order block, unit, time, as `SpikeStore.collect` returns them.
+    events : LayerEvents
     coefficient : real (units, blocks * WIDTH)
     charges : float64 (spikes, 2)
         Set: at each spike, and at the end of the refractory period that follows it.
     counter : WorkCounter
         Over the blocks.
     """
-    cdef int64_t units = coefficient.shape[0], block, s, k, n
+    cdef int64_t block, s
+    cdef unit_t u
     with nogil:
         block = work_take(&counter.next)
         while block < counter.count:
-            for s in range(units):
-                k = block * units + s
-                n = post_ptr[k + 1] - post_ptr[k]
-                if n:
-                    charge_block(&constants[0], &post_times[post_ptr[k]], &post_neurons[post_ptr[k]], n,
-                                 <int32_t> block * WIDTH, &coefficient[s, block * WIDTH], &charges[post_ptr[k], 0])
+            for s in range(events.units):
+                u = events.unit(block, s)
+                if u.n_spikes:
+                    charge_block(&events.constants[0], &u, &coefficient[s, u.first_neuron], &charges[u.first_spike, 0])
             block = work_take(&counter.next)
 
 
@@ -119,7 +171,7 @@ def charge_derivatives(const double[::1] post_times, const int32_t[::1] post_neu
     Parameters
     ----------
     post_times, post_neurons, post_ptr
-        As for `charge_counts`.
+        As `LayerEvents` has them.
     currents : float64 (spikes, 2)
         See `point_currents`.
     derivatives : float64 (spikes,)
@@ -160,20 +212,19 @@ def charge_derivatives(const double[::1] post_times, const int32_t[::1] post_neu
             k = work_take(&counter.next) * units
 
 
-cdef int64_t merge_points(double refractory, const double* times, const int32_t* neurons, const double* charges,
-                          int64_t n_spikes, int32_t first, points_t* p) noexcept nogil:
+cdef int64_t merge_points(double refractory, const unit_t* u, const double* charges, points_t* p) noexcept nogil:
     """Both kinds of points in one list, latest first; those without a charge are left out if there are charges."""
-    cdef int64_t f = n_spikes - 1, q = n_spikes - 1, n = 0
+    cdef int64_t f = u.n_spikes - 1, q = u.n_spikes - 1, n = 0
     while f >= 0 or q >= 0:
-        if q < 0 or (f >= 0 and times[f] >= times[q] + refractory):
-            p.time[n] = times[f]
+        if q < 0 or (f >= 0 and u.times[f] >= u.times[q] + refractory):
+            p.time[n] = u.times[f]
             p.which[n] = 2 * f
-            p.lane[n] = neurons[f] - first
+            p.lane[n] = u.neurons[f] - u.first_neuron
             f -= 1
         else:
-            p.time[n] = times[q] + refractory
+            p.time[n] = u.times[q] + refractory
             p.which[n] = 2 * q + 1
-            p.lane[n] = neurons[q] - first
+            p.lane[n] = u.neurons[q] - u.first_neuron
             q -= 1
         p.charge[n] = charges[p.which[n]] if charges != NULL else 1.0
         n += p.charge[n] != 0.0
@@ -197,11 +248,10 @@ cdef int64_t place_points(const arrivals_t* a, int64_t n, points_t* p) noexcept 
     return n
 
 
-cdef int64_t prepare_points(const lif_t* constants, const arrivals_t* a, const double* times, const int32_t* neurons,
-                            const double* charges, int64_t n_spikes, int32_t first, const real_t* table,
+cdef int64_t prepare_points(const lif_t* constants, const unit_t* u, const double* charges, const real_t* table,
                             points_t* p) noexcept nogil:
     """The points, and the propagators from the arrivals before them; `table` only tells the precision."""
-    cdef int64_t n = place_points(a, merge_points(constants.refractory, times, neurons, charges, n_spikes, first, p), p)
+    cdef int64_t n = place_points(&u.arrivals, merge_points(constants.refractory, u, charges, p), p)
     if n:
         if real_t is float:
             ops32.table(<float*> p.rows, p.lag, n, constants)
@@ -210,8 +260,7 @@ cdef int64_t prepare_points(const lif_t* constants, const arrivals_t* a, const d
     return n
 
 
-cdef void reverse_add(const lif_t* constants, const arrivals_t* a, const real_t* table, const double* times,
-                      const int32_t* neurons, const double* charges, int64_t n_spikes, int32_t first, points_t* p,
+cdef void reverse_add(const lif_t* constants, const unit_t* u, const real_t* table, const double* charges, points_t* p,
                       const rows_t* by_row, const real_t* weights, real_t* down, real_t* out) noexcept nogil:
     """Add the sums of G of one block in one unit to `out` (pre, WIDTH).
 
@@ -221,7 +270,8 @@ cdef void reverse_add(const lif_t* constants, const arrivals_t* a, const real_t*
     cdef real_t* rows = <real_t*> p.rows
     cdef real_t* dp = <real_t*> p.dp
     cdef real_t* dg = <real_t*> p.dg
-    cdef int64_t k, n = prepare_points(constants, a, times, neurons, charges, n_spikes, first, table, p)
+    cdef const int32_t* sources = u.arrivals.neurons
+    cdef int64_t k, n = prepare_points(constants, u, charges, table, p)
     if n == 0:
         return
     for k in range(n):
@@ -229,40 +279,33 @@ cdef void reverse_add(const lif_t* constants, const arrivals_t* a, const real_t*
         dg[k] = <real_t> p.charge[k] * rows[k * TABLE_COLUMNS + 1]
     if weights != NULL:
         if real_t is float:
-            ops32.reverse_down(out, a.neurons, table, p.at, p.lane, dp, dg, weights, <float> constants.rate_s, down)
+            ops32.reverse_down(out, sources, table, p.at, p.lane, dp, dg, weights, <float> constants.rate_s, down)
         else:
-            ops64.reverse_down(out, a.neurons, table, p.at, p.lane, dp, dg, weights, constants.rate_s, down)
+            ops64.reverse_down(out, sources, table, p.at, p.lane, dp, dg, weights, constants.rate_s, down)
     elif by_row != NULL and by_row.n_times:
         if real_t is float:
             ops32.reverse_rows(out, by_row, table, p.at, p.lane, dp, dg, <real_t*> p.g)
         else:
             ops64.reverse_rows(out, by_row, table, p.at, p.lane, dp, dg, <real_t*> p.g)
     elif real_t is float:
-        ops32.reverse(out, a.neurons, table, p.at, p.lane, dp, dg)
+        ops32.reverse(out, sources, table, p.at, p.lane, dp, dg)
     else:
-        ops64.reverse(out, a.neurons, table, p.at, p.lane, dp, dg)
+        ops64.reverse(out, sources, table, p.at, p.lane, dp, dg)
 
 
-def reverse_blocks(real_t[:, :, ::1] out, const lif_t[::1] constants, const double[::1] times,
-                   const int32_t[::1] neurons, const int64_t[::1] unit_ptr, const int32_t[::1] grid,
-                   const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
-                   const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, const double[:, ::1] charges,
-                   const real_t[:, ::1] silent, const int32_t[::1] rows, const int64_t[::1] n_rows,
-                   const int32_t[::1] ends, const int32_t[::1] when, const int32_t[::1] last,
-                   const int64_t[::1] n_times, const real_t[:, :, ::1] weights, real_t[:, ::1] down, Update update,
-                   WorkCounter counter):
+def reverse_blocks(real_t[:, :, ::1] out, LayerEvents events, const double[:, ::1] charges, const real_t[:, ::1] silent,
+                   const int32_t[::1] rows, const int64_t[::1] n_rows, const int32_t[::1] ends, const int32_t[::1] when,
+                   const int32_t[::1] last, const int64_t[::1] n_times, const real_t[:, :, ::1] weights,
+                   real_t[:, ::1] down, Update update, WorkCounter counter):
     """Add the sums of G of all units, in their order, to the blocks that this thread takes, and update them.
 
     Parameters
     ----------
     out : real (blocks, pre, WIDTH)
         Gradient; added to.
-    times, neurons, unit_ptr, grid, scale, table
-        Arrivals as for `eventsnn._ext.engine_sweep.sweep_blocks`.
-    post_times, post_neurons, post_ptr
-        The layer's spikes in the order block, unit, time, as `SpikeStore.collect` returns them.
+    events : LayerEvents
     charges : float64 (spikes, 2)
-        At each of these spikes, and at the end of the refractory period that follows it.
+        At each spike, and at the end of the refractory period that follows it.
     silent : real (units, blocks * WIDTH)
         Added once for every pre-synaptic neuron that fired in the unit.
     rows, n_rows, ends, when, last, n_times
@@ -274,89 +317,78 @@ def reverse_blocks(real_t[:, :, ::1] out, const lif_t[::1] constants, const doub
     counter : WorkCounter
         Over the blocks.
     """
-    cdef arrivals_t a
     cdef rows_t by_row
-    cdef int64_t n_units = unit_ptr.shape[0] - 1, block, s, k, n, first, longest = 0, most_times = 0
+    cdef unit_t u
+    cdef int64_t block, s, k, first, most_times = 0
     cdef points_t points
     cdef real_t any_silent
     cdef bint updates = update is not None, derive = down.shape[0] > 0
-    for k in range(post_ptr.shape[0] - 1):
-        longest = max(longest, post_ptr[k + 1] - post_ptr[k])
-    for s in range(n_units):
+    events.check(sizeof(real_t))
+    for s in range(events.units):
         most_times = max(most_times, n_times[s])
-    points_create(&points, longest, most_times)
+    points_create(&points, events.longest, most_times)
     with nogil:
         block = work_take(&counter.next)
         while block < counter.count:
-            for s in range(n_units):
-                a = arrivals_of(times, neurons, unit_ptr, grid, scale, s)
-                k = block * n_units + s
-                n = post_ptr[k + 1] - post_ptr[k]
-                if a.n and n:
-                    first = unit_ptr[s]
+            for s in range(events.units):
+                u = events.unit(block, s)
+                first = u.first_arrival
+                if u.arrivals.n and u.n_spikes:
                     by_row = rows_t(n_times[s], &last[first], n_rows[s], &rows[first], &ends[first], &when[first])
-                    reverse_add(&constants[0], &a, &table[first, 0], &post_times[post_ptr[k]],
-                                &post_neurons[post_ptr[k]], &charges[post_ptr[k], 0], n, <int32_t> block * WIDTH,
-                                &points, &by_row, &weights[block, 0, 0] if derive else NULL,
+                    reverse_add(&events.constants[0], &u, <const real_t*> events.table_at(first),
+                                &charges[u.first_spike, 0], &points, &by_row, &weights[block, 0, 0] if derive else NULL,
                                 &down[block, first] if derive else NULL, &out[block, 0, 0])
                 any_silent = 0
                 for k in range(WIDTH):
                     any_silent += silent[s, block * WIDTH + k] != 0
                 if any_silent and n_rows[s]:
                     if real_t is float:
-                        ops32.add_rows(&out[block, 0, 0], &rows[unit_ptr[s]], n_rows[s], &silent[s, block * WIDTH])
+                        ops32.add_rows(&out[block, 0, 0], &rows[first], n_rows[s], &silent[s, block * WIDTH])
                     else:
-                        ops64.add_rows(&out[block, 0, 0], &rows[unit_ptr[s]], n_rows[s], &silent[s, block * WIDTH])
+                        ops64.add_rows(&out[block, 0, 0], &rows[first], n_rows[s], &silent[s, block * WIDTH])
             if updates:
                 update.block(<int32_t> block)
             block = work_take(&counter.next)
         points_free(&points)
 
 
-def point_currents(const real_t[:, :, ::1] weights, const lif_t[::1] constants, const double[::1] times,
-                   const int32_t[::1] neurons, const int64_t[::1] unit_ptr, const int32_t[::1] grid,
-                   const double[::1] scale, const real_t[:, ::1] table, const double[::1] post_times,
-                   const int32_t[::1] post_neurons, const int64_t[::1] post_ptr, double[:, ::1] currents,
-                   WorkCounter counter):
+def point_currents(const real_t[:, :, ::1] weights, LayerEvents events, double[:, ::1] currents, WorkCounter counter):
     """Synaptic currents at the points, for the blocks that this thread takes; exact derivatives need them.
 
     Parameters
     ----------
     weights : real (blocks, pre, WIDTH)
-    times, ..., post_ptr
-        As for `reverse_blocks`.
+    events : LayerEvents
     currents : float64 (spikes, 2)
         Of the spike's neuron at the spike, and at the end of the refractory period that follows; 0 at first.
     counter : WorkCounter
         Over the blocks.
     """
-    cdef arrivals_t a
+    cdef unit_t u
     cdef points_t points
+    cdef const real_t* table
     cdef real_t* values
     cdef double* current
-    cdef int64_t n_units = unit_ptr.shape[0] - 1, block, s, k, n, longest = 0
-    for k in range(post_ptr.shape[0] - 1):
-        longest = max(longest, post_ptr[k + 1] - post_ptr[k])
-    points_create(&points, longest, 0)
+    cdef int64_t block, s, k, n
+    events.check(sizeof(real_t))
+    points_create(&points, events.longest, 0)
     with nogil:
         block = work_take(&counter.next)
         while block < counter.count:
-            for s in range(n_units):
-                a = arrivals_of(times, neurons, unit_ptr, grid, scale, s)
-                k = block * n_units + s
-                n = post_ptr[k + 1] - post_ptr[k]
-                if a.n == 0 or n == 0:
+            for s in range(events.units):
+                u = events.unit(block, s)
+                if u.arrivals.n == 0 or u.n_spikes == 0:
                     continue
-                current = &currents[post_ptr[k], 0]
-                n = prepare_points(&constants[0], &a, &post_times[post_ptr[k]], &post_neurons[post_ptr[k]], NULL, n,
-                                   <int32_t> block * WIDTH, &table[unit_ptr[s], 0], &points)
+                current = &currents[u.first_spike, 0]
+                table = <const real_t*> events.table_at(u.first_arrival)
+                n = prepare_points(&events.constants[0], &u, NULL, table, &points)
                 values = <real_t*> points.dp
                 if real_t is float:
-                    ops32.currents(values, a.neurons, &table[unit_ptr[s], 0], &weights[block, 0, 0], points.at,
-                                   points.lane, <float*> points.rows, n)
+                    ops32.currents(values, u.arrivals.neurons, table, &weights[block, 0, 0], points.at, points.lane,
+                                   <float*> points.rows, n)
                 else:
-                    ops64.currents(values, a.neurons, &table[unit_ptr[s], 0], &weights[block, 0, 0], points.at,
-                                   points.lane, <double*> points.rows, n)
+                    ops64.currents(values, u.arrivals.neurons, table, &weights[block, 0, 0], points.at, points.lane,
+                                   <double*> points.rows, n)
                 for k in range(n):
                     current[points.which[k]] = values[k]
             block = work_take(&counter.next)

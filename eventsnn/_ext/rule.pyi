@@ -1,19 +1,11 @@
 import numpy as np
 
+from eventsnn._ext.spsp import LayerEvents
 from eventsnn._ext.work_counter import WorkCounter
 
 def learn_blocks(
     weights: np.ndarray,
-    constants: np.ndarray,
-    times: np.ndarray,
-    neurons: np.ndarray,
-    sample_ptr: np.ndarray,
-    grid: np.ndarray,
-    scale: np.ndarray,
-    table: np.ndarray,
-    post_times: np.ndarray,
-    post_neurons: np.ndarray,
-    post_ptr: np.ndarray,
+    events: LayerEvents,
     charges: np.ndarray,
     post_counts: np.ndarray,
     pre_counts: np.ndarray,
@@ -30,16 +22,7 @@ def learn_blocks(
     counter: WorkCounter,
 ) -> None: ...
 def lateral_factors(
-    constants: np.ndarray,
-    times: np.ndarray,
-    neurons: np.ndarray,
-    sample_ptr: np.ndarray,
-    grid: np.ndarray,
-    scale: np.ndarray,
-    table: np.ndarray,
-    post_times: np.ndarray,
-    post_neurons: np.ndarray,
-    post_ptr: np.ndarray,
+    events: LayerEvents,
     charges: np.ndarray,
     counts: np.ndarray,
     labels: np.ndarray,

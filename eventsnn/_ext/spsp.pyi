@@ -3,18 +3,27 @@ import numpy as np
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.work_counter import WorkCounter
 
+class LayerEvents:
+    units: int
+    longest: int
+
+    def __init__(
+        self,
+        constants: np.ndarray,
+        times: np.ndarray,
+        neurons: np.ndarray,
+        unit_ptr: np.ndarray,
+        grid: np.ndarray,
+        scale: np.ndarray,
+        table: np.ndarray,
+        post_times: np.ndarray,
+        post_neurons: np.ndarray,
+        post_ptr: np.ndarray,
+    ) -> None: ...
+
 def reverse_blocks(
     out: np.ndarray,
-    constants: np.ndarray,
-    times: np.ndarray,
-    neurons: np.ndarray,
-    unit_ptr: np.ndarray,
-    grid: np.ndarray,
-    scale: np.ndarray,
-    table: np.ndarray,
-    post_times: np.ndarray,
-    post_neurons: np.ndarray,
-    post_ptr: np.ndarray,
+    events: LayerEvents,
     charges: np.ndarray,
     silent: np.ndarray,
     rows: np.ndarray,
@@ -29,13 +38,7 @@ def reverse_blocks(
     counter: WorkCounter,
 ) -> None: ...
 def charge_counts(
-    constants: np.ndarray,
-    post_times: np.ndarray,
-    post_neurons: np.ndarray,
-    post_ptr: np.ndarray,
-    coefficient: np.ndarray,
-    charges: np.ndarray,
-    counter: WorkCounter,
+    events: LayerEvents, coefficient: np.ndarray, charges: np.ndarray, counter: WorkCounter
 ) -> None: ...
 def charge_derivatives(
     post_times: np.ndarray,
@@ -53,17 +56,5 @@ def charge_derivatives(
     counter: WorkCounter,
 ) -> None: ...
 def point_currents(
-    weights: np.ndarray,
-    constants: np.ndarray,
-    times: np.ndarray,
-    neurons: np.ndarray,
-    unit_ptr: np.ndarray,
-    grid: np.ndarray,
-    scale: np.ndarray,
-    table: np.ndarray,
-    post_times: np.ndarray,
-    post_neurons: np.ndarray,
-    post_ptr: np.ndarray,
-    currents: np.ndarray,
-    counter: WorkCounter,
+    weights: np.ndarray, events: LayerEvents, currents: np.ndarray, counter: WorkCounter
 ) -> None: ...

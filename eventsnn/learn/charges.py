@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from eventsnn._ext.spsp import charge_counts, charge_derivatives, point_currents
+from eventsnn._ext.spsp import LayerEvents, charge_counts, charge_derivatives, point_currents
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.model import LIF
 from eventsnn.simulate.engines.arrivals import LayerInput, Share
@@ -59,6 +59,12 @@ class Activity:
         """Times, neurons and pointers."""
         return self.times, self.neurons, self.ptr
 
+    @cached_property
+    def events(self) -> LayerEvents:
+        """The same as kernels walk over it."""
+        *parts, table = self.arrivals.parts
+        return LayerEvents(self.constants, *parts, table.view(np.uint8), *self.spikes)
+
     @property
     def units(self) -> np.ndarray:
         """Unit of each spike, int64 array (spikes,)."""
@@ -88,11 +94,8 @@ class Activity:
         """Synaptic currents at each spike and at the end of its refractory period, float64 (spikes, 2)."""
         currents, blocks = np.zeros((len(self.times), 2)), len(self.weights)
         counter = WorkCounter(blocks)
-        self.share(
-            lambda: point_currents(
-                self.weights, self.constants, *self.arrivals.parts, *self.spikes, currents, counter
-            )
-        )
+        events = self.events
+        self.share(lambda: point_currents(self.weights, events, currents, counter))
         return currents
 
 
@@ -108,7 +111,8 @@ def count_charges(activity: Activity, factor: np.ndarray) -> np.ndarray:
     """
     charges = np.zeros((len(activity.times), 2))
     counter = WorkCounter(factor.shape[1] // WIDTH)
-    activity.share(lambda: charge_counts(activity.constants, *activity.spikes, factor, charges, counter))
+    events = activity.events
+    activity.share(lambda: charge_counts(events, factor, charges, counter))
     return charges
 
 

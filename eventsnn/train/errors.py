@@ -9,6 +9,7 @@ Source: Jin, Zhang & Li, NeurIPS 2018; what else a layer does to errors is the r
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,13 +51,12 @@ class ErrorsDown(ExactDownward):
         activity = self.activity(-1, top, share)
         charges = self.rule.charges(activity, np.ones_like(errors))
         factors = np.ones_like(errors)
-        spikes = LayerInput.of(top.spikes, activity.constants, np.float64, share)
+        own_spikes = LayerInput.of(top.spikes, activity.constants, np.float64, share)
+        events = replace(activity, arrivals=own_spikes).events
         counter = WorkCounter(len(errors))
         share(
             lambda: lateral_factors(
-                activity.constants,
-                *spikes.parts,
-                *activity.spikes,
+                events,
                 charges,
                 top.counts,
                 labels,
@@ -143,12 +143,11 @@ class ErrorsDown(ExactDownward):
         padded = [pad(array, blocks) for array in (counts, errors, factors)]
         # Of a neuron without an error nobody asks for S-PSPs.
         charges = self.rule.charges(layer, (padded[1] != 0.0).astype(real))
+        events = layer.events
         layer.share(
             lambda: learn_blocks(
                 layer.weights,
-                layer.constants,
-                *layer.arrivals.parts,
-                *layer.spikes,
+                events,
                 charges,
                 padded[0],
                 sources,

@@ -77,21 +77,10 @@ def reverse(
     arrivals = layer.arrivals.arrivals
     blocks, inputs, _ = gradient.shape
     down = np.zeros((blocks if derive else 0, len(arrivals.times)), gradient.dtype)
-    rows, counter = list_sources(arrivals, inputs, layer.share), WorkCounter(blocks)
+    events, rows = layer.events, list_sources(arrivals, inputs, layer.share)
+    counter = WorkCounter(blocks)
     layer.share(
-        lambda: reverse_blocks(
-            gradient,
-            layer.constants,
-            *layer.arrivals.parts,
-            *layer.spikes,
-            charges,
-            silent,
-            *rows,
-            layer.weights,
-            down,
-            update,
-            counter,
-        )
+        lambda: reverse_blocks(gradient, events, charges, silent, *rows, layer.weights, down, update, counter)
     )
     return down
 

@@ -295,9 +295,7 @@ def spsp_matrix(packed, pre, post, rows=True):
     if not rows:
         lists[-1][:] = 0
     charges, counter, nothing = count_charges(layer, ones), WorkCounter(len(out)), none[:0]
-    reverse_blocks(
-        out, constants, *given.parts, *layer.spikes, charges, none, *lists, weights, nothing, None, counter
-    )
+    reverse_blocks(out, layer.events, charges, none, *lists, weights, nothing, None, counter)
     return unpack(out, n_post)
 
 
