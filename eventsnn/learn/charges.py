@@ -62,8 +62,10 @@ class Activity:
     @cached_property
     def events(self) -> LayerEvents:
         """The same as kernels walk over it."""
-        *parts, table = self.arrivals.parts
-        return LayerEvents(self.constants, *parts, table.view(np.uint8), *self.spikes)
+        times, neurons, ptr, grid, scale, table = self.arrivals.parts
+        return LayerEvents(
+            self.constants, times, neurons, ptr, grid, scale, table.view(np.uint8), *self.spikes
+        )
 
     @property
     def units(self) -> np.ndarray:
