@@ -214,7 +214,7 @@ def _record_digits(folder: Folder, seed: int, limit: int | None, threads: int | 
 def _trace_one(network: Network, test: NMNIST, folder: Folder) -> dict[str, Any]:
     """Simulate the first test recording on which the network decides anything, with a full trace."""
     from eventsnn.simulate.run import simulate
-    from eventsnn.trace import TraceWriter
+    from eventsnn.trace.writer import TraceWriter, run_config
 
     for index in range(len(test)):
         run = simulate(network, test.stream(index))
@@ -223,7 +223,7 @@ def _trace_one(network: Network, test: NMNIST, folder: Folder) -> dict[str, Any]
     else:
         raise EventSNNError("the network stayed silent on all test recordings; try another --seed")
     label = int(test.labels[index])
-    config = {"engine": run.engine, "dtype": run.dtype, "t_stop": None}
+    config = run_config(run.engine, run.dtype, None)
     with TraceWriter(folder.trace, network, record=("spikes", "potential", "spsp"), config=config) as writer:
         writer.append(run, source=test.paths[index], label=label)
     return {"file": test.paths[index], "label": label, **run.summary()}

@@ -39,12 +39,10 @@ class RunOptions:
 
     def open_trace(self, network: Network, engine: str) -> TraceWriter:
         """The trace that `engine` is to fill."""
-        from eventsnn.trace import TraceWriter
+        from eventsnn.trace.writer import TraceWriter, run_config
 
         assert self.trace is not None
-        config = {"engine": engine, "dtype": self.dtype, "t_stop": self.t_stop}
-        if self.step_ms is not None:
-            config["step_ms"] = self.step_ms
+        config = run_config(engine, self.dtype, self.t_stop, self.step_ms)
         writer = TraceWriter(self.trace, network, record=self.record, config=config)
         note_leftovers(writer)
         return writer

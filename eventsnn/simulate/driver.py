@@ -15,7 +15,7 @@ from eventsnn.trace.record import (
     ExitReason,
     SimulationInterrupted,
     SpikeRecord,
-    add_votes,
+    Tally,
     make_record,
 )
 
@@ -26,6 +26,9 @@ MOST_EVENTS, FEWEST_EVENTS = 1 << 15, 256
 
 class Driver:
     """An engine's run of a network, its input and its spikes up to now; `Simulation` has the arguments."""
+
+    _tally: Tally
+    """Of a simulation in parts."""
 
     def _begin(
         self,
@@ -52,8 +55,6 @@ class Driver:
         self.origin_us: int | None = None
         self.t_complete = 0.0
         self.events = 0
-        self.counts = {str(layer.name): np.zeros(layer.neurons, np.int64) for layer in network.layers}
-        self._votes = np.zeros(network.output.neurons, np.int64)
 
     def _advance(self, spikes: Train, horizon: float, limits: Limits, reason: ExitReason) -> SpikeRecord:
         parts: list[list[Train]] = []
@@ -80,14 +81,8 @@ class Driver:
         trains = [self._collect(n, list(layer), horizon) for n, layer in enumerate(zip(*parts, strict=True))]
         record = self._record(trains, spikes, limits, reason, biases)
         if self._settings.in_parts:  # else the record is all there will be
-            self._tally(record)
+            self._tally.add(record)
         return record
-
-    def _tally(self, record: SpikeRecord) -> None:
-        """Add a part's spikes to those so far."""
-        for name, counts in self.counts.items():
-            counts += record.layers[name].counts
-        add_votes(self._votes, record)
 
     def _record(
         self, trains: list[Train], spikes: Train, limits: Limits, reason: ExitReason, biases: np.ndarray

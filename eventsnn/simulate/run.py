@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.input import to_input
 from eventsnn.simulate.simulation import run_whole
 from eventsnn.trace.record import SimulationInterrupted, SpikeRecord
+
+if TYPE_CHECKING:
+    from eventsnn.trace.quantities import Quantities
 
 
 def simulate(
@@ -50,10 +53,9 @@ def simulate(
     dtype : {"float64", "float32"}, optional
         Precision of membrane potentials and synaptic currents; float64 by default, float32 on the clock.
     t_stop : float, optional
-        Last time to simulate, ms, included; None runs until no neuron can fire any more. A network with
-        recurrent connections needs it. Counted from the origin, like all times of the result.
-        Last time to simulate, ms, included. None runs until no neuron can fire any more; the clock, until the
-        step of the last event. Where the network's settings state how long a sample lasts, None leaves out
+        Last time to simulate, ms, included; counted from the origin, like all times of the result. None runs
+        until no neuron can fire any more; the clock, until the step of the last event. Where the network's
+        settings state how long a sample lasts, None leaves out
         later events, and stops the clock, and networks with recurrent connections, then. Without that, these
         need `t_stop` in exact time.
 
@@ -94,7 +96,8 @@ def simulate(
     if t_stop is not None:
         t_stop = check_t_stop(network, t_stop)
     layers = None if potential_layers is None else tuple(potential_layers)
-    options = _check_record(network, record, potential_step, layers, engine)
+    record = tuple(record) if not isinstance(record, str) else record
+    quantities = _quantities(network, record, potential_step, layers, engine)
     input_spikes = to_input(network, events, origin_us)
     duration = network.settings.duration_ms
     if duration is not None and t_stop is None:
@@ -108,22 +111,15 @@ def simulate(
         t_stop = duration
     if trace is None:
         run = run_whole(chosen, network, input_spikes, settings, t_stop)
-        if options == ("spikes",):
-            return run
-        from eventsnn.trace.memory import with_recorded
+        return run if quantities is None else quantities.keep(run)
+    from eventsnn.trace.writer import TraceWriter, run_config
 
-        return with_recorded(network, run, options, potential_step=potential_step, potential_layers=layers)
-    from eventsnn.trace.writer import TraceWriter
-
-    config: dict[str, Any] = {"engine": chosen.name, "dtype": settings.dtype, "t_stop": t_stop}
-    if settings.step_ms is not None:
-        config["step_ms"] = settings.step_ms
     # The file is begun before the simulation: a wrong option or an unwritable folder must not cost a run.
     with TraceWriter(
         trace,
         network,
-        record=options,
-        config=config,
+        record=record,
+        config=run_config(chosen.name, settings.dtype, t_stop, settings.step_ms),
         potential_step=potential_step,
         potential_layers=layers,
     ) as writer:
@@ -137,12 +133,14 @@ def simulate(
     return run
 
 
-def _check_record(
+def _quantities(
     network: Network, record: Iterable[str], step: float, layers: tuple[str, ...] | None, engine: str
-) -> tuple[str, ...]:
-    """What to record; what is commonest needs no more modules."""
+) -> Quantities | None:
+    """What to record besides spikes; what is commonest needs no more modules."""
     if record == ("spikes",) and layers is None:
-        return ("spikes",)
-    from eventsnn.trace.memory import check_recording
+        return None
+    from eventsnn.trace.quantities import Quantities
 
-    return check_recording(network, record, step, layers, candidates(network, engine)[-1].name)
+    quantities = Quantities(network, record, step, layers)
+    quantities.check_engine(candidates(network, engine)[-1].name)
+    return None if quantities.record == ("spikes",) else quantities

@@ -22,12 +22,7 @@ from eventsnn.simulate.engines import Engine, Limits, Settings, State, Train, ch
 from eventsnn.simulate.engines.arguments import check_input, check_t_stop, in_order
 from eventsnn.simulate.engines.engine import SILENCE, join
 from eventsnn.simulate.input import InputSpikes, to_input
-from eventsnn.trace.record import (
-    ExitReason,
-    SpikeRecord,
-    decide,
-    describe_decision,
-)
+from eventsnn.trace.record import ExitReason, SpikeRecord, Tally, decide
 
 if TYPE_CHECKING:
     from eventsnn.simulate.state import SavedState
@@ -63,9 +58,6 @@ class Simulation(Driver):
         Events taken.
     origin_us : int or None
         The recording's time that is 0 ms, microseconds; None until there are events.
-    counts : dict of str to int64 array (neurons,)
-        Spikes of every layer so far.
-
     Raises
     ------
     SimulationError
@@ -93,6 +85,7 @@ class Simulation(Driver):
         check_network(network)
         chosen, settings = choose(network, engine, Settings(dtype, step_ms, in_parts=True))
         self._begin(network, chosen, settings, t_stop)
+        self._tally = Tally(network)
         if origin_us is not None:
             self.origin_us = find_origin(np.empty(0, np.int64), origin_us)
 
@@ -188,19 +181,20 @@ class Simulation(Driver):
         return len(self._held[0])
 
     @property
+    def counts(self) -> dict[str, np.ndarray]:
+        """Spikes of every layer so far, int64 arrays (neurons,)."""
+        return self._tally.counts
+
+    @property
     def decision(self) -> int | None:
         """Output neuron with the most spikes so far, or the first, the lowest among equals; None while it is
         silent.
         """
-        return decide(self._votes)
+        return decide(self._tally.votes)
 
     def summary(self) -> dict[str, Any]:
         """As `SpikeRecord.summary`, of all spikes so far."""
-        return {
-            **describe_decision(self.decision, self.network.classes),
-            "counts": [int(n) for n in self.counts[self.network.names[-1]]],
-            "layers": {name: {"spikes": int(counts.sum())} for name, counts in self.counts.items()},
-        }
+        return self._tally.summary(self.network.classes)
 
     def save(self, path: str | os.PathLike[str], **notes: Any) -> None:
         """Write the state to a file for `resume`; the file appears complete or not at all.
@@ -218,7 +212,7 @@ class Simulation(Driver):
         arrays |= {f"bias/{name}": array for name, array in self._bias.save().items()}
         arrays |= {f"counts/{name}": counts for name, counts in self.counts.items()}
         if self.network.settings.decision != "count":
-            arrays["votes"] = self._votes
+            arrays["votes"] = self._tally.votes
         for number, (times, neurons) in enumerate([self._held, *self._early]):
             arrays |= {f"times/{number}": times, f"neurons/{number}": neurons}
         return arrays
@@ -239,16 +233,7 @@ class Simulation(Driver):
             notes={},
             arrays=copy.deepcopy(arrays),
         )
-        counts = {name: counts.copy() for name, counts in self.counts.items()}
-        return _rebuild, (
-            type(self),
-            self.network,
-            self.t_stop,
-            state,
-            self._ended,
-            counts,
-            self._votes.copy(),
-        )
+        return _rebuild, (type(self), self.network, self.t_stop, state, self._ended, self._tally)
 
     def __repr__(self) -> str:
         ended = "" if self._ended is None else f", {self._ended}"
@@ -304,9 +289,9 @@ class Simulation(Driver):
         self.events, self.origin_us = saved.events, saved.origin_us
         for name, counts in self.counts.items():
             counts[...] = state.numbers(f"counts/{name}", counts.shape, np.int64, lowest=0)
-        self._votes[...] = counts  # of the last layer
         if self.network.settings.decision != "count":
-            self._votes[...] = state.numbers("votes", self._votes.shape, np.int64, lowest=0)
+            votes = self._tally.votes
+            votes[...] = state.numbers("votes", votes.shape, np.int64, lowest=0)
         following = self._bias.restore(state.within("bias/"), now)
         self._run.restore(state.within("state/"), now, following)
         state.close()
@@ -389,8 +374,7 @@ def _rebuild(
     t_stop: float | None,
     state: SavedState,
     ended: str | None,
-    counts: dict[str, np.ndarray],
-    votes: np.ndarray,
+    tally: Tally,
 ) -> Simulation:
     """A simulation from the result of `Simulation.__reduce__`."""
     if ended is None:
@@ -403,6 +387,6 @@ def _rebuild(
         t_stop=t_stop,
         origin_us=state.origin_us,
     )
-    run.t_complete, run.events, run.counts, run._ended = state.t_complete, state.events, counts, ended
-    run._votes = votes
+    run.t_complete, run.events, run._ended = state.t_complete, state.events, ended
+    run._tally = copy.deepcopy(tally)  # copy.copy hands on that of the simulation it copies
     return run

@@ -243,10 +243,37 @@ def first_votes(times: np.ndarray, neurons: np.ndarray, ptr: np.ndarray, size: i
     return flat.reshape(-1, size)
 
 
-def add_votes(votes: np.ndarray, part: SpikeRecord) -> None:
-    """Add to the votes of a simulation's output, in place, those of its next part."""
-    if part.decides == "count" or not votes.any():
-        votes += part.output.votes(part.decides)
+class Tally:
+    """Spikes of a simulation so far, whose parts are added one after the other.
+
+    Attributes
+    ----------
+    counts : dict of str to int64 array (neurons,)
+        Spikes of every layer.
+    votes : int64 array (outputs,)
+        What decides, see `LayerSpikes.votes`; where all spikes decide, the output's counts themselves.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.counts = {str(layer.name): np.zeros(layer.neurons, np.int64) for layer in network.layers}
+        output = self.counts[network.names[-1]]
+        self.votes = output if network.settings.decision == "count" else np.zeros_like(output)
+
+    def add(self, part: SpikeRecord) -> None:
+        """Add the spikes of the next part."""
+        for name, counts in self.counts.items():
+            counts += part.layers[name].counts
+        if part.decides != "count" and not self.votes.any():
+            self.votes += part.output.votes(part.decides)
+
+    def summary(self, classes: tuple[str, ...] | None) -> dict[str, Any]:
+        """Decision, output counts and spikes per layer, as plain values."""
+        *_, output = self.counts.values()
+        return {
+            **describe_decision(decide(self.votes), classes),
+            "counts": output.tolist(),
+            "layers": {name: {"spikes": int(counts.sum())} for name, counts in self.counts.items()},
+        }
 
 
 def describe_decision(decision: int | None, classes: tuple[str, ...] | None) -> dict[str, Any]:

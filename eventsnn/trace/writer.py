@@ -11,31 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._util.arguments import check_span
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace import schema
-from eventsnn.trace.afferents import check_exact_time
 from eventsnn.trace.columns import GrowingColumns
 from eventsnn.trace.creation import config_text
 from eventsnn.trace.output import TraceFile
-from eventsnn.trace.potential import last_spike, record_potentials, sample_length
-from eventsnn.trace.record import ExitReason, LayerSpikes, SpikeRecord, add_votes, decide
-from eventsnn.trace.spsp import pair_totals, spike_shares
+from eventsnn.trace.potential import last_spike
+from eventsnn.trace.quantities import Quantities
+from eventsnn.trace.record import ExitReason, SpikeRecord, Tally, decide
 
 FLUSH_SAMPLES = 10
 """Samples kept back before they are written: small writes are what HDF5 is slow at."""
 
 
 @dataclass
-class _Parts:
-    """A simulation of which parts have been appended."""
+class _Sample:
+    """The sample that is being appended."""
 
-    rows: dict[str, int]  # before the first
-    counts: dict[str, np.ndarray]
-    votes: np.ndarray  # of the output neurons
-    last: float = 0.0  # time of the last spike, ms
-    ended: SpikeRecord | None = None  # the last part
+    rows: dict[str, int]  # before it
+    tally: Tally
+    last_spike: float  # ms
+    part: SpikeRecord  # the last
 
 
 class TraceWriter:
@@ -85,20 +82,18 @@ class TraceWriter:
     ) -> None:
         self.path = Path(path)
         self.network = network
-        self.record = schema.check_record(record)
-        self._step = check_span("potential_step", potential_step, TraceError)
-        self._potential_layers = network.names if potential_layers is None else tuple(potential_layers)
-        for layer in self._potential_layers:
-            network[layer]  # raises NetworkError if there is none
-        columns = schema.all_columns(network, self.record, self._potential_layers)
+        self._quantities = Quantities(network, record, potential_step, potential_layers)
+        self.record = self._quantities.record
+        layers = self._quantities.layers
+        columns = schema.all_columns(network, self.record, layers)
         self._clock = 0.0
         self._samples = 0
-        self._parts: _Parts | None = None
+        self._begun: _Sample | None = None
         self._closed = False
         options = {
             "record": list(self.record),
-            "potential_step": self._step,
-            "potential_layers": list(self._potential_layers),
+            "potential_step": self._quantities.step,
+            "potential_layers": list(layers),
         }
         everything = config_text(self.path, options | dict(config or {}))
         self._file = TraceFile(self.path, network, columns, everything, seed)
@@ -137,10 +132,14 @@ class TraceWriter:
             raise
 
     def _finish(self) -> None:
-        if self._parts is not None:
-            self._rows.rewind(self._parts.rows)
-            self._parts = None
+        self._drop()
         self._rows.write_out(self._samples)
+
+    def _drop(self) -> None:
+        """Leave the file as it was before the sample that is being appended."""
+        if self._begun is not None:
+            self._rows.rewind(self._begun.rows)
+            self._begun = None
 
     def append(
         self,
@@ -179,25 +178,21 @@ class TraceWriter:
             The run is of another network, or what is to be recorded cannot be computed from it; the file is
             left as it was before.
         """
-        if not self._file.is_open:
-            raise TraceError(f"{self.path}: the trace is closed")
-        if self._parts is not None:
+        if self._begun is not None:
             raise TraceError(f"{self.path}: parts of a simulation wait to be made a sample by end_parts")
         self._check_run(run)
-        length = _length(run, t_stop_ms)
-        before = self._rows.ends()
+        if t_stop_ms is not None and (not np.isfinite(t_stop_ms) or t_stop_ms < last_spike(run)):
+            raise TraceError(
+                f"t_stop_ms must not lie before the last spike at {last_spike(run):g} ms, got {t_stop_ms!r}"
+            )
         try:
-            for layer in schema.trains(self.network):
-                self._append_spikes(run[layer])
-            if "potential" in self.record:
-                self._append_potentials(run, length)
-            if "spsp" in self.record:
-                self._append_spsps(run)
-            self._append_sample(run, run.decision, source, label, epoch, length)
+            sample = self._put_part(run)
+            length = _length(sample) if t_stop_ms is None else float(t_stop_ms)
+            self._put_quantities(run, length)
+            return self._end_sample(sample, length, source, label, epoch)
         except BaseException:  # Ctrl-C among others: half a sample must not stay
-            self._rows.rewind(before)
+            self._drop()
             raise
-        return self._end_sample(length)
 
     def append_part(self, part: SpikeRecord) -> None:
         """Append a part of a simulation that continues (`eventsnn.Simulation`); `end_parts` completes the
@@ -208,22 +203,10 @@ class TraceWriter:
         TraceError
             As for `append`; also if more than spikes is to be recorded, which needs the whole simulation.
         """
-        if not self._file.is_open:
-            raise TraceError(f"{self.path}: the trace is closed")
         if self.record != ("spikes",):
             raise TraceError(f"{self.path}: of a simulation in parts only spikes can be recorded")
         self._check_run(part)
-        if self._parts is None:
-            sizes = {str(layer.name): layer.neurons for layer in self.network.layers}
-            counts = {name: np.zeros(n, np.int64) for name, n in sizes.items()}
-            self._parts = _Parts(self._rows.ends(), counts, np.zeros(self.network.output.neurons, np.int64))
-        for layer in ("input", *self.network.names):
-            self._put_spikes(part[layer])
-            if layer != "input":
-                self._parts.counts[layer] += part[layer].counts
-            self._parts.last = max(self._parts.last, *part[layer].times[-1:].tolist(), 0.0)
-        add_votes(self._parts.votes, part)
-        self._parts.ended = part
+        self._put_part(part)
 
     def end_parts(
         self, *, t_end: float | None = None, reason: ExitReason | None = None, source: str = ""
@@ -244,83 +227,72 @@ class TraceWriter:
         int
             Number of the sample in the trace.
         """
-        if self._parts is None or self._parts.ended is None:
+        sample = self._begun
+        if sample is None:
             return None
-        parts, run = self._parts, self._parts.ended
-        run = replace(run, t_end=run.t_end if t_end is None else t_end, exit_reason=reason or run.exit_reason)
-        for layer in ("input", *self.network.names):
-            self._close_spikes(layer, parts.counts.get(layer))
-        length = max(parts.last, run.t_end if np.isfinite(run.t_end) else 0.0)
-        decision = decide(parts.votes)
-        self._append_sample(run, decision, source, -1, -1, length)
-        self._parts = None
-        return self._end_sample(length)
+        end = sample.part.t_end if t_end is None else t_end
+        sample.part = replace(sample.part, t_end=end, exit_reason=reason or sample.part.exit_reason)
+        return self._end_sample(sample, _length(sample), source)
 
     # -- what is appended --------------------------------------------------------------------------
 
     def _check_run(self, run: SpikeRecord) -> None:
+        if not self._file.is_open:
+            raise TraceError(f"{self.path}: the trace is closed")
         sizes = {str(layer.name): layer.neurons for layer in self.network.layers}
         if {name: spikes.size for name, spikes in run.layers.items()} != sizes or (
             run.input.size != self.network.input.neurons
         ):
             raise TraceError(f"{self.path}: this run is of another network than the trace's {self.network!r}")
-        for option in ("potential", "spsp"):
-            if option in self.record:
-                check_exact_time(run.engine, f"record {option!r}")
+        self._quantities.check_engine(run.engine)
 
-    def _end_sample(self, length: float) -> int:
-        self._clock += length
-        self._samples += 1
-        if self._samples - self._file.sealed >= FLUSH_SAMPLES:
-            self._rows.write_out(self._samples)
-        return self._samples - 1
+    def _put_part(self, part: SpikeRecord) -> _Sample:
+        """Append spikes; a whole run is a sample's one part."""
+        if self._begun is None:
+            self._begun = _Sample(self._rows.ends(), Tally(self.network), 0.0, part)
+        sample = self._begun
+        for train in schema.trains(self.network):
+            spikes, group = part[train], f"/spikes/{train}"
+            self._rows.put(f"{group}/timestamps", self._clock + spikes.times)
+            self._rows.put(f"{group}/node_ids", spikes.neurons)
+            self._rows.put(f"{group}/local_ms", spikes.times)
+        sample.tally.add(part)
+        sample.last_spike, sample.part = max(sample.last_spike, last_spike(part)), part
+        return sample
 
-    def _append_spikes(self, spikes: LayerSpikes) -> None:
-        self._put_spikes(spikes)
-        self._close_spikes(spikes.name, spikes.counts if spikes.name in self.network.names else None)
-
-    def _put_spikes(self, spikes: LayerSpikes) -> None:
-        group = f"/spikes/{spikes.name}"
-        self._rows.put(f"{group}/timestamps", self._clock + spikes.times)
-        self._rows.put(f"{group}/node_ids", spikes.neurons)
-        self._rows.put(f"{group}/local_ms", spikes.times)
-
-    def _close_spikes(self, layer: str, counts: np.ndarray | None) -> None:
-        """End a sample's rows of a layer, with the counts of its neurons; input and biases have none."""
-        self._rows.point(f"/spikes/{layer}/sample_ptr", f"/spikes/{layer}/timestamps")
-        self._rows.put_crc(f"/spikes/{layer}/sample_crc")
-        if counts is not None:
-            self._rows.put(f"/counts/{layer}", counts[None, :])
-
-    def _append_potentials(self, run: SpikeRecord, length: float) -> None:
-        for layer in self._potential_layers:
-            potential = record_potentials(self.network, run, layer, length, self._step)
+    def _put_quantities(self, run: SpikeRecord, length: float) -> None:
+        for layer, potential in self._quantities.potentials(run, length):
             group = f"/potential/{layer}"
             self._rows.put(f"{group}/timestamps", potential.times)
             self._rows.put(f"{group}/node_ids", potential.neurons)
             self._rows.put(f"{group}/v", potential.values)
             self._rows.put(f"{group}/kind", potential.kinds)
-            self._rows.point(f"{group}/sample_ptr", f"{group}/v")
-            self._rows.put_crc(f"{group}/sample_crc")
-
-    def _append_spsps(self, run: SpikeRecord) -> None:
-        for projection in self.network.projections:
-            group, total = f"/spsp/{projection.key}", f"/spsp_total/{projection.key}"
-            totals = pair_totals(self.network, run, projection)
-            for shares in spike_shares(self.network, run, projection, totals):
-                self._rows.put(f"{group}/pre_node_ids", shares.pre)
-                self._rows.put(f"{group}/value", shares.values)
+            self._end_rows(group, "v")
+        for key, shares, totals in self._quantities.spsps(run):
+            group, total = f"/spsp/{key}", f"/spsp_total/{key}"
+            for share in shares:
+                self._rows.put(f"{group}/pre_node_ids", share.pre)
+                self._rows.put(f"{group}/value", share.values)
                 self._rows.point(f"{group}/post_ptr", f"{group}/value")
                 self._rows.put_crc(f"{group}/post_crc")
             columns = ("post_node_ids", "pre_node_ids", "value")
             for name, values in zip(columns, totals.coordinates(), strict=True):
                 self._rows.put(f"{total}/{name}", values)
-            self._rows.point(f"{total}/sample_ptr", f"{total}/value")
-            self._rows.put_crc(f"{total}/sample_crc")
+            self._end_rows(total, "value")
 
-    def _append_sample(
-        self, run: SpikeRecord, decision: int | None, source: str, label: int, epoch: int, length: float
-    ) -> None:
+    def _end_rows(self, group: str, column: str) -> None:
+        """End a sample's rows of a group, at the present end of one of its columns."""
+        self._rows.point(f"{group}/sample_ptr", f"{group}/{column}")
+        self._rows.put_crc(f"{group}/sample_crc")
+
+    def _end_sample(
+        self, sample: _Sample, length: float, source: str, label: int = -1, epoch: int = -1
+    ) -> int:
+        for train in schema.trains(self.network):
+            self._end_rows(f"/spikes/{train}", "timestamps")
+        for layer, counts in sample.tally.counts.items():
+            self._rows.put(f"/counts/{layer}", counts[None, :])
+        run, decision = sample.part, decide(sample.tally.votes)
         row = {
             "t_start": self._clock,
             "t_stop": self._clock + length,
@@ -339,16 +311,26 @@ class TraceWriter:
             crc = self._rows.put(f"/samples/{name}", np.array([value]), crc)
         self._rows.put(schema.SAMPLE_CRC.path, np.array([crc]))
         self._rows.put(schema.COMPLETE.path, np.array([1]))
+        self._begun = None
+        self._clock += length
+        self._samples += 1
+        if self._samples - self._file.sealed >= FLUSH_SAMPLES:
+            self._rows.write_out(self._samples)
+        return self._samples - 1
 
 
-def _length(run: SpikeRecord, t_stop_ms: float | None) -> float:
-    """Length of a sample: no spike of it may lie beyond, or its timestamps would enter the next one's."""
-    if t_stop_ms is None:
-        return sample_length(run)
-    last = last_spike(run)
-    if not np.isfinite(t_stop_ms) or t_stop_ms < last:
-        raise TraceError(f"t_stop_ms must not lie before the last spike at {last:g} ms, got {t_stop_ms!r}")
-    return float(t_stop_ms)
+def run_config(
+    engine: str, dtype: str | None, t_stop: float | None, step_ms: float | None = None
+) -> dict[str, Any]:
+    """The `config` of a `TraceWriter` for runs by an engine; times in ms."""
+    steps = {} if step_ms is None else {"step_ms": step_ms}
+    return {"engine": engine, "dtype": dtype, "t_stop": t_stop, **steps}
+
+
+def _length(sample: _Sample) -> float:
+    """Of a sample, ms: no spike of it may lie beyond, or its timestamps would enter the next one's."""
+    end = sample.part.t_end
+    return max(sample.last_spike, end if np.isfinite(end) else 0.0)
 
 
 def _cut_utf8(text: str, size: int) -> bytes:

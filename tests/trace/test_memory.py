@@ -10,7 +10,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.errors import NetworkError, SimulationError, TraceError
-from eventsnn.trace import memory
+from eventsnn.trace import quantities
 
 
 def make():
@@ -107,6 +107,6 @@ def test_mistakes_are_told_before_the_simulation(monkeypatch):
 
 
 def test_what_does_not_fit_into_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(memory, "LARGEST", 1000)
+    monkeypatch.setattr(quantities, "LARGEST", 1000)
     with pytest.raises(TraceError, match=r"the membrane potentials take 0\.0 GiB of memory; choose a larger"):
         es.simulate(make(), events(), t_stop=60.0, record=("potential",))

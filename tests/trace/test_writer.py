@@ -13,7 +13,7 @@ import pytest
 
 import eventsnn as es
 import eventsnn.trace.columns as columns_module
-import eventsnn.trace.writer as writer_module
+import eventsnn.trace.quantities as quantities_module
 from eventsnn._util.atomic import find_parts
 from eventsnn.errors import TraceError
 from eventsnn.model import Dense, Input, Network
@@ -159,7 +159,7 @@ def test_interrupted_append_leaves_no_half_sample(
     limit: int,
 ) -> None:
     monkeypatch.setattr(columns_module, "FLUSH_BYTES", limit)
-    coordinates = writer_module.pair_totals
+    coordinates = quantities_module.pair_totals
 
     def interrupted(*arguments: object) -> object:
         if arguments[2].key == "output":  # type: ignore[attr-defined]
@@ -169,7 +169,7 @@ def test_interrupted_append_leaves_no_half_sample(
     with TraceWriter(tmp_path / "t.h5", network, record=("spsp",)) as writer:
         writer.append(run)
         with monkeypatch.context() as patch:
-            patch.setattr(writer_module, "pair_totals", interrupted)
+            patch.setattr(quantities_module, "pair_totals", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 writer.append(run)
         writer.append(run2)
@@ -285,9 +285,11 @@ def test_writer_that_fails_before_its_first_sample_leaves_nothing(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parts_of_a_simulation_make_a_sample(tmp_path):
+@pytest.mark.parametrize("bias_interval", [0.0, 2.5])
+def test_parts_of_a_simulation_make_a_sample(tmp_path, bias_interval):
     """Between other samples, and dropped again if they are not made one."""
-    network = es.Network(es.Input(6), es.Dense(5, threshold=1.0, name="a"), seed=2)
+    sensor = es.Input(6, bias_interval=bias_interval)
+    network = es.Network(sensor, es.Dense(5, threshold=1.0, name="a"), seed=2)
     rng = np.random.default_rng(4)
     times, indices = np.sort(rng.uniform(0.0, 60.0, 300)), rng.integers(0, 6, 300).astype(np.int32)
     whole = es.simulate(network, (times, indices))
@@ -312,7 +314,8 @@ def test_parts_of_a_simulation_make_a_sample(tmp_path):
     with Trace(tmp_path / "t.h5") as trace:
         assert len(trace) == 3
         for sample in range(3):
-            for layer in ("input", "a"):
+            for layer in ("input", "a", *(["bias"] if bias_interval else [])):
+                assert len(whole[layer]) > 20
                 assert np.array_equal(trace.spikes(layer, sample).times, whole[layer].times)
                 assert np.array_equal(trace.spikes(layer, sample).neurons, whole[layer].neurons)
             assert trace.samples[sample].prediction == whole.decision
