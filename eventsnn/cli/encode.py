@@ -58,13 +58,14 @@ def encode(
 
     Each sound goes through Lyon's cochlea (78 channels, frames of 10 ms) and Ben's spiker algorithm. Sample
     rates can be 8, 12.5, 16 and 20 kHz; class and speaker come from the file names. Nothing is random: the
-    same sounds give the same bits. The spikes of images are drawn once, here; train and evaluate draw them
-    again if they are given the images themselves.
+    same sounds give the same bits. For unknown speakers --set trim_db, level_db, frames, sections and pool
+    normalise silence, loudness and tempo. The spikes of images are drawn once, here; train and evaluate draw
+    them again if they are given the images themselves.
 
     \b
     Example:
       eventsnn encode recordings train.esp --split train
-      eventsnn encode recordings others.esp --without jackson
+      eventsnn encode recordings others.esp --without jackson --set level_db=-40 --set trim_db=30
       eventsnn encode mnist digits.esp --encoder latency --set last_ms=50 --limit 1000
     """
     from eventsnn.data import pack as write_pack

@@ -78,7 +78,7 @@ from eventsnn.cli.sources import SourceOptions, source_options
     multiple=True,
     metavar="NAME=VALUE",
     help="Override a field of the experiment; repeatable: shift, drop, time_scale, elastic, smoothing, "
-    "scale, rotation; for recordings also jitter, flip.",
+    "scale, rotation; for recordings also jitter, flip, time_shift, mask_x, mask_time.",
 )
 @file_option(
     "--start-from",

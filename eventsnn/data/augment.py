@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -17,14 +17,15 @@ import numpy as np
 
 from eventsnn._util.arguments import check_number, check_whole
 from eventsnn._util.numbers import check_magnitudes
-from eventsnn.data.draws import AUGMENT, draw, draw_many, make_key, threshold, to_range, to_unit
+from eventsnn.data.draws import AUGMENT, draw, draw_many, make_key, threshold, to_range, to_unit, to_whole
 from eventsnn.data.transforms import Transforms, check_transforms
 from eventsnn.errors import TrainingError
 from eventsnn.events.origin import from_origin
 from eventsnn.events.stream import SensorSize
 
-SHIFT_X, SHIFT_Y, TIME, DROP, JITTER, FLIP, TRANSFORMS = range(7)
-"""Draws of a recording, by number: what each decides. DROP's and JITTER's are keys of one draw per event."""
+SHIFT_X, SHIFT_Y, TIME, DROP, JITTER, FLIP, TRANSFORMS, TIME_SHIFT, MASK_X, MASK_TIME = range(10)
+"""Draws of a recording, by number: what each decides. DROP's and JITTER's are keys of one draw per event,
+those of the masks are keys of a draw for the width and one for the place."""
 
 _LARGEST_SHIFT = 2**15
 _BOUNDS: dict[str, dict[str, float]] = {
@@ -32,6 +33,8 @@ _BOUNDS: dict[str, dict[str, float]] = {
     "time_scale": {"below": 1.0},
     "jitter": {"most": 1e6},
     "flip": {"most": 1.0},
+    "time_shift": {"most": 1e12},
+    "mask_time": {"most": 1e12},
 }
 
 
@@ -39,7 +42,8 @@ _BOUNDS: dict[str, dict[str, float]] = {
 class Augmentation:
     """Random changes of recordings, drawn again for every recording and epoch.
 
-    In this order: `transforms`, `jitter`, `flip`, `shift`, `drop`, `time_scale`.
+    In this order: `transforms`, `jitter`, `flip`, `time_shift`, `mask_x`, `mask_time`, `shift`, `drop`,
+    `time_scale`.
 
     All draws are independent and named by (seed, epoch, recording, purpose, event): see
     `eventsnn.data.draws`. Events are numbered from 0 in the order of the recording, before any is dropped.
@@ -60,11 +64,20 @@ class Augmentation:
         are sorted again.
     flip : float
         Probability of a recording to have ON and OFF exchanged, 0 .. 1.
+    time_shift : float
+        Largest shift in time, microseconds: all events of a recording move by one whole number, uniform in
+        -time_shift .. time_shift. Events that would be before 0 are dropped.
+    mask_x : int
+        Most columns to mask, such as channels of a cochlea: events of 0 .. mask_x neighbouring columns are
+        dropped, all widths equally likely, at any place within the sensor.
+    mask_time : float
+        Longest time to mask, microseconds: the same for 0 .. mask_time microseconds, anywhere between 0 and
+        the last event. Both masks as in SpecAugment (Park et al., Interspeech 2019).
     transforms : sequence of dict
         Transforms of tonic with their arguments, ``{"name": "SpatialJitter", "var_x": 0.5, "var_y": 0.5}``;
         see `eventsnn.data.transforms`.
-    jitter_ms : float, optional
-        Instead of `jitter`, ms.
+    jitter_ms, time_shift_ms, mask_time_ms : float, optional
+        Instead of `jitter`, `time_shift` and `mask_time`, ms.
 
     Raises
     ------
@@ -79,18 +92,34 @@ class Augmentation:
     flip: float = 0.0
     transforms: Sequence[Mapping[str, Any]] = field(default=(), hash=False)
     jitter_ms: InitVar[float | None] = None
+    time_shift: float = 0.0
+    mask_x: int = 0
+    mask_time: float = 0.0
+    time_shift_ms: InitVar[float | None] = None
+    mask_time_ms: InitVar[float | None] = None
 
-    def __post_init__(self, jitter_ms: float | None) -> None:
+    def __post_init__(
+        self, jitter_ms: float | None, time_shift_ms: float | None, mask_time_ms: float | None
+    ) -> None:
         check_magnitudes(self, TrainingError, "augmentation: ")
-        if jitter_ms is not None:
-            jitter_ms = check_number("augmentation: jitter_ms", jitter_ms, TrainingError)
-            object.__setattr__(self, "jitter", 1000.0 * jitter_ms)
-        check_whole("augmentation: shift", self.shift, TrainingError, 0, _LARGEST_SHIFT, "pixels")
+        times_ms = {"jitter": jitter_ms, "time_shift": time_shift_ms, "mask_time": mask_time_ms}
+        for name, value in times_ms.items():
+            if value is not None:
+                value_ms = check_number(f"augmentation: {name}_ms", value, TrainingError)
+                object.__setattr__(self, name, 1000.0 * value_ms)
+        for name in ("shift", "mask_x"):
+            most = _LARGEST_SHIFT
+            check_whole(f"augmentation: {name}", getattr(self, name), TrainingError, 0, most, "pixels")
         for name, bounds in _BOUNDS.items():
             check_number(f"augmentation: {name}", getattr(self, name), TrainingError, least=0.0, **bounds)
         check_transforms(self.transforms)
         # Plain lists and dicts compare equal to what a checkpoint gives back.
         object.__setattr__(self, "transforms", [dict(transform) for transform in self.transforms])
+
+    def to_table(self) -> dict[str, Any]:
+        """The fields; those that checkpoints of earlier versions do not have only where they are used."""
+        later = ("time_shift", "mask_x", "mask_time")
+        return {name: value for name, value in asdict(self).items() if value or name not in later}
 
     def make_transforms(self, sensor_size: SensorSize) -> Transforms:
         """The `transforms` for a sensor; TrainingError for an unknown transform."""
@@ -99,14 +128,13 @@ class Augmentation:
     @property
     def prepares(self) -> bool:
         """Whether `prepare` changes anything."""
-        return bool(self.jitter or self.flip or self.transforms)
+        early = (self.transforms, self.jitter, self.flip, self.time_shift, self.mask_x, self.mask_time)
+        return any(early)
 
     def prepare(
         self, events: np.ndarray, sensor_size: SensorSize, seed: int, epoch: int = 0, index: int = 0
     ) -> np.ndarray:
-        """The steps of `apply` before the shift: `transforms`, `jitter`, `flip`. Same arguments, same
-        errors.
-        """
+        """The steps of `apply` before the shift. Same arguments, same errors."""
         key = make_key(seed, AUGMENT, epoch, index)
         changed = events
         if self.transforms:
@@ -116,6 +144,14 @@ class Augmentation:
         if sensor_size[2] == 2 and (draw(key, FLIP) >> 11) < threshold(self.flip):
             changed = changed.copy()
             changed["p"] = 1 - changed["p"]
+        if self.time_shift:
+            changed = _shift_time(changed, int(self.time_shift), draw(key, TIME_SHIFT))
+        if self.mask_x:
+            changed = _mask(changed, "x", sensor_size[0], self.mask_x, draw(key, MASK_X))
+        if self.mask_time and len(changed):
+            changed = _mask(
+                changed, "t", int(changed["t"][-1]) + 1, int(self.mask_time), draw(key, MASK_TIME)
+            )
         return changed
 
     def apply(
@@ -181,6 +217,22 @@ def _shake(events: np.ndarray, deviation: float, key: int) -> np.ndarray:
     moved = events["t"] + np.rint(deviation * deviates).astype(np.int64)
     changed["t"] = np.maximum(moved, 0)
     return changed[np.argsort(changed["t"], kind="stable")]
+
+
+def _shift_time(events: np.ndarray, most: int, bits: int) -> np.ndarray:
+    """Events moved by a whole number of microseconds, uniform in -most .. most; without those before 0."""
+    shift = to_whole(bits, 2 * most + 1) - most
+    changed = events[events["t"] >= -shift]
+    changed["t"] += shift
+    return changed
+
+
+def _mask(events: np.ndarray, name: str, size: int, most: int, key: int) -> np.ndarray:
+    """Events without those of a range of a field, of a width uniform in 0 .. most, within 0 .. size - 1."""
+    width = min(to_whole(draw(key, 0), most + 1), size)
+    first = to_whole(draw(key, 1), size - width + 1)
+    place = events[name].astype(np.int64)
+    return events[(place < first) | (place >= first + width)]
 
 
 @lru_cache(maxsize=8)

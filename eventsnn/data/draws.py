@@ -67,6 +67,11 @@ def to_range(bits: int, n: int) -> int:
     return ((bits >> 32) * n) >> 32
 
 
+def to_whole(bits: int, n: int) -> int:
+    """A draw as an int uniform in 0 .. n - 1, any n; no number is off its chance by more than n / 2^64."""
+    return (bits * n) >> 64
+
+
 def threshold(probability: float) -> int:
     """The number below which a draw's upper 53 bits lie exactly when `to_unit` is below `probability`."""
     return int(np.ceil(probability * 2.0**53))

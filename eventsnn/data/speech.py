@@ -128,7 +128,7 @@ class Speech(Source):
     utterances : list of Utterance
         By class, then speaker, then file name.
     paths, labels, classes, sensor_size
-        As `LabelledSource` has them; a line of channels, one polarity.
+        As `LabelledSource` has them; the encoder's `sensor_size`, or else a line of its channels.
     encoder : Encoder
 
     Raises
@@ -178,7 +178,7 @@ class Speech(Source):
         self.paths, self.labels, self.bad_files = [u.path for u in self.utterances], labels, bad_files
         make = SpeechEncoder.for_rate if encoder is None else encoder
         self.encoder = self._make_encoder(make) if callable(make) else make
-        self.sensor_size = (self.encoder.channels, 1, 1)
+        self.sensor_size = getattr(self.encoder, "sensor_size", (self.encoder.channels, 1, 1))
 
     def stream(self, index: int) -> EventStream:
         """Read and encode recording `index`.

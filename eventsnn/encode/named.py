@@ -25,7 +25,8 @@ class Encoder(Protocol):
     """An encoder: a frozen dataclass whose fields are its settings.
 
     One that takes sounds also has a class method ``for_rate(sample_rate)``, which makes the encoder for
-    sounds of so many samples a second, and the attributes `channels` and `sample_rate`.
+    sounds of so many samples a second, and the attributes `channels` and `sample_rate`; and `sensor_size` if
+    its sensor is not a line of its channels.
     """
 
     takes: ClassVar[str]

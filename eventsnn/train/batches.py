@@ -142,7 +142,7 @@ class BatchLoader:
             change.make_transforms(self._sensor_size)  # what is wrong with them is said before training
         if change.prepares and isinstance(source, CodedSource):
             raise TrainingError(
-                "jitter, flip and transforms are for recordings, and the data set holds images"
+                "augmentation: only shift, drop and time_scale are for images; the others are for recordings"
             )
 
     def prepare(self, indices: npt.ArrayLike, epoch: int) -> Batch:

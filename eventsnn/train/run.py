@@ -282,7 +282,7 @@ class TrainingRun:
             "initial_weights": weights,
             "rule": self.rule.to_table(),
             "optimiser": self.optimiser.to_table(),
-            "augmentation": asdict(self.augmentation) if self.augmentation else None,
+            "augmentation": self.augmentation.to_table() if self.augmentation else None,
             "dtype": np.dtype(self.packed.real).name,
             "batch_size": self.batch_size,
             "seed": self.seed,

@@ -52,6 +52,20 @@ def test_speakers(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "a.esp").read_bytes() == (tmp_path / "b.esp").read_bytes()
 
 
+def test_normalised(cli: Cli, tmp_path: Path) -> None:
+    root = make_corpus(tmp_path / "recordings")
+    settings = ["--set", "trim_db=30", "--set", "level_db=-40", "--set", "frames=20", "--set", "pool=3"]
+    options = ["encode", root, "--out", tmp_path / "a.esp", *settings, "--set"]
+    assert cli(*options, "sections=4", "--json").json["sensor"] == [26, 4, 1]
+    data = es.data.Packed(tmp_path / "a.esp")
+    assert len(data) == 40
+    # 20 frames of 10 steps of 1 ms.
+    assert all(0 < data.stream(i).events["t"].max() <= 200_000 for i in range(40))
+    wrong = cli(*options, "sections=0")
+    assert wrong.code == 1
+    assert "speech: sections must be a whole number of sections, from 1 to 1000, got 0" in wrong.err
+
+
 def test_errors(cli: Cli, tmp_path: Path) -> None:
     root = make_corpus(tmp_path / "recordings")
     missing = cli("encode", root, "--speaker", "eve", "--out", tmp_path / "a.esp")

@@ -60,6 +60,7 @@ def test_flip_exchanges_all_polarities_of_that_share_of_recordings() -> None:
 
 CHANGES = [
     Augmentation(jitter=500.0, flip=0.5, shift=1, drop=0.1, time_scale=0.1),
+    Augmentation(time_shift=20_000.0, mask_x=5, mask_time=3e4, shift=1, drop=0.1, time_scale=0.1),
     Augmentation(
         transforms=[
             {"name": "SpatialJitter", "var_x": 0.5, "var_y": 0.5},
@@ -72,7 +73,7 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=["own", "tonic"])
+@pytest.mark.parametrize("change", CHANGES, ids=["own", "masks", "tonic"])
 def test_training_sees_what_apply_gives_whatever_the_threads(change: Augmentation) -> None:
     if change.transforms:
         pytest.importorskip("tonic")
