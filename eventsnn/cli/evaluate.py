@@ -51,7 +51,7 @@ from eventsnn.cli.sources import SourceOptions, source_options
 @step_option("the model's, or 1,")
 @duration_option("the model's, or until its last event (inf),")
 @dtype_option(None, " float32 by default, float64 where engine queue runs sparse weights.")
-@t_stop_option("End of the simulation of each recording; required for recurrent networks.")
+@t_stop_option("End of the simulation of each recording; recurrent networks stop at its end by default.")
 @file_option(
     "--predictions", "OUT.csv", "Write label, decision and output counts of every recording (.csv or .json)."
 )

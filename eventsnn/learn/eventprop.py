@@ -10,9 +10,9 @@ import numpy as np
 from eventsnn._util.arguments import check_number
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
-from eventsnn.learn.charges import Activity, derivative_charges
+from eventsnn.learn.charges import Activity
 from eventsnn.learn.rule import Counts, Floats, Rule
-from eventsnn.model import Network
+from eventsnn.model import LIF, Network
 from eventsnn.trace.record import decide_all
 
 _NOT_NEGATIVE = ("early", "silent_after", "silent_label", "silent_hidden", "least_slope")
@@ -104,9 +104,8 @@ class EventProp(Rule):
         derivatives[first] = d[sample, neuron]
         return self.early * times[each, labels] - log_p[each, labels], derivatives
 
-    def charges(self, layer: Activity, above: Floats) -> Floats:
-        height = layer.lif.threshold - layer.lif.resting
-        return derivative_charges(layer, above, self.least_slope * height)
+    def slope_floor(self, lif: LIF) -> float:
+        return self.least_slope * (lif.threshold - lif.resting)
 
     def silent_gradients(self, layer: Activity, labels: Counts | None) -> Floats:
         silent = layer.counts == 0

@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from eventsnn._util.registry import Registry
 from eventsnn.errors import TrainingError
-from eventsnn.learn.charges import Activity, count_charges
-from eventsnn.model import Layer, Network
+from eventsnn.learn.charges import Activity, count_charges, derivative_charges
+from eventsnn.model import LIF, Layer, Network
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.integer]
@@ -55,8 +55,8 @@ class LayerOptions:
 class Rule(ABC):
     """A learning rule; a subclass is a frozen dataclass whose fields are the options of its ``[rule]`` table.
 
-    Only `losses` must be written, and `spike_losses` and `charges` by a rule that sends derivatives;
-    everything else has a plain default.
+    Only `losses` must be written, and `spike_losses` by a rule that sends derivatives; everything else has a
+    plain default.
 
     Attributes
     ----------
@@ -99,7 +99,8 @@ class Rule(ABC):
         raise NotImplementedError(f"rule {self.name!r} sends derivatives and has no spike_losses")
 
     def charges(self, layer: Activity, above: Floats) -> Floats:
-        """Charges of a layer's spikes, float64 (spikes, 2); see `eventsnn.learn.charges`.
+        """Charges of a layer's spikes, float64 (spikes, 2); see `eventsnn.learn.charges`. By default those of
+        what the rule sends: spike counts, or exact derivatives.
 
         Parameters
         ----------
@@ -108,7 +109,15 @@ class Rule(ABC):
             What came from above: derivatives by the times of the spikes, (spikes,), or a factor of each
             neuron, (units, blocks * WIDTH).
         """
+        if self.sends == "derivatives":
+            return derivative_charges(layer, above, self.slope_floor(layer.lif))
         return count_charges(layer, above)
+
+    def slope_floor(self, lif: LIF) -> float:
+        """Where a rule sends derivatives: slopes of the potential at a spike below this, per ms, count as
+        this. In networks that are no chains the charges are those of exact derivatives with this floor.
+        """
+        return 0.0
 
     def silent_gradients(self, layer: Activity, labels: Counts | None) -> Floats:
         """What is added to the gradients of a layer's weights for neurons that are silent, (units, neurons),

@@ -119,6 +119,11 @@ def read_sparse(group: h5py.Group) -> Any:
     return matrix
 
 
+def with_data(matrix: Any, data: np.ndarray) -> Any:
+    """A CSR matrix with the synapses of another one, and these weights."""
+    return type(matrix)((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
 def row_of(matrix: Any, post: int) -> np.ndarray:
     """Weights of one post-synaptic neuron, zeros included, float64 array (pre,)."""
     row = np.zeros(matrix.shape[1])

@@ -16,7 +16,7 @@ O(arrivals x post-synaptic neurons), as a simulation does, and its memory is tha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -96,13 +96,9 @@ def pull_back(network: Network, record: SpikeRecord, seeds: dict[tuple[int, int]
         If a spike that matters does not solve its equation, or its potential did not rise: the record is not
         one of this network, or the derivative does not exist.
     """
-    stop = max(float(record[network.names[layer]].times[row]) for layer, row in seeds)
-    synapses, trains = Synapses(network), Trains(network, record)
-    layers = [BackwardLayer(network, record, n, synapses, trains, stop) for n in range(len(network.layers))]
-    totals, strengths = np.zeros(trains.length), np.zeros(trains.length)
-    for (layer, row), factor in seeds.items():
-        totals[trains.starts[layer] + row] += factor
-    delays = _sweep(layers, synapses, totals, strengths)
+    synapses = Synapses(network)
+    swept = sweep(network, record, seeds, synapses)
+    layers, trains, totals, strengths = swept.layers, swept.trains, swept.totals, swept.strengths
     spikes = [trains.part(totals, number) for number in range(len(layers))]
     sums = [layer.add_up(part) for layer, part in zip(layers, spikes, strict=True)]
     thresholds, resting, refractory = (
@@ -118,11 +114,60 @@ def pull_back(network: Network, record: SpikeRecord, seeds: dict[tuple[int, int]
         ],
         weights=synapses.collect(),
         lateral=synapses.collect_lateral(),
-        delays=_by_key(network, delays),
+        delays=_by_key(network, swept.delays),
         thresholds=thresholds,
         resting=resting,
         refractory=refractory,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What a sweep has found; the derivatives by weights are in its synapses.
+
+    Attributes
+    ----------
+    layers : list of BackwardLayer
+    trains : Trains
+        Which parts of the following arrays belong to the spikes of which source.
+    totals, strengths : float64 array (spikes and input events,)
+        Derivatives by their times, and by a factor on all their synapses.
+    delays : float64 array (projections,)
+    """
+
+    layers: list[BackwardLayer]
+    trains: Trains
+    totals: Floats
+    strengths: Floats
+    delays: Floats
+
+
+def sweep(
+    network: Network,
+    record: SpikeRecord,
+    seeds: Mapping[tuple[int, int], float],
+    synapses: Synapses,
+    least_slopes: Sequence[float] | None = None,
+) -> Sweep:
+    """Hand the derivatives `seeds` down to all that the spikes depend on; nothing is checked.
+
+    Parameters
+    ----------
+    network, record, seeds
+        See `pull_back`; there is at least one seed.
+    synapses : Synapses
+        Of this network, with its weights; the derivatives by these are added to its own.
+    least_slopes : sequence of float, optional
+        For each layer: slopes u' below this count as this, for derivatives that stay bounded.
+    """
+    stop = max(float(record[network.names[layer]].times[row]) for layer, row in seeds)
+    trains, numbers = Trains(network, record), range(len(network.layers))
+    least = [None] * len(numbers) if least_slopes is None else least_slopes
+    layers = [BackwardLayer(network, record, n, synapses, trains, stop, least[n]) for n in numbers]
+    totals, strengths = np.zeros(trains.length), np.zeros(trains.length)
+    for (layer, row), factor in seeds.items():
+        totals[trains.starts[layer] + row] += factor
+    return Sweep(layers, trains, totals, strengths, _sweep(layers, synapses, totals, strengths))
 
 
 def _by_key(network: Network, delays: Floats) -> dict[str, float]:

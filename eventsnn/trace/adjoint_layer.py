@@ -43,6 +43,8 @@ class Trains:
 class BackwardLayer:
     """What the sweep needs to know of a layer: its spikes and arrivals up to `stop`, ms.
 
+    Slopes u' below `least_slope`, if it is given, count as this.
+
     Attributes
     ----------
     times, neurons
@@ -63,6 +65,7 @@ class BackwardLayer:
         synapses: Synapses,
         trains: Trains,
         stop: float,
+        least_slope: float | None = None,
     ) -> None:
         spikes = record[network.names[number]]
         self.lif: LIF = network.layers[number].lif
@@ -84,7 +87,7 @@ class BackwardLayer:
         self.arriving = tuple(column[order] for column in columns)
         self.steps = _propagators(np.diff(self.arrivals, append=self.arrivals[-1:]), self.lif)
         self._find_previous()
-        self._solve(synapses)
+        self._solve(synapses, least_slope)
 
     def _find_previous(self) -> None:
         """`previous`: the same neuron's spike before each, -1 for none; `_reset`: r; what decays since."""
@@ -97,12 +100,13 @@ class BackwardLayer:
         self._decay = np.exp(-(self.times - self._reset) / self.lif.tau_m)
         self._kept = np.where(after, self._decay, 0.0)  # the remaining share of V(r)
 
-    def _solve(self, synapses: Synapses) -> None:
+    def _solve(self, synapses: Synapses, least_slope: float | None) -> None:
         """u' of every spike, its derivative with respect to r, and how well it solves its equation."""
         lif, n = self.lif, len(self.times)
         points = np.concatenate([self.times, self._reset])
         free, current = self._read(points, np.tile(self.neurons, 2), synapses)
-        self.slopes = (lif.resting - lif.threshold) / lif.tau_m + current[:n] / lif.tau_s
+        slopes = (lif.resting - lif.threshold) / lif.tau_m + current[:n] / lif.tau_s
+        self.slopes: Floats = slopes if least_slope is None else np.maximum(slopes, least_slope)
         self._per_reset = self._kept * (current[n:] / lif.tau_s + lif.resting / lif.tau_m)
         before, raised = self._kept * free[n:], lif.resting * (1.0 - self._decay)
         size = np.abs(free[:n]) + np.abs(before) + np.abs(raised) + lif.threshold

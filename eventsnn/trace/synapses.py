@@ -10,7 +10,7 @@ from eventsnn._ext.adjoint import SynapseTable
 from eventsnn.errors import TraceError
 from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
-from eventsnn.model.sparse import is_sparse
+from eventsnn.model.sparse import is_sparse, with_data
 
 DENSE, SPARSE, LATERAL = range(3)
 
@@ -41,6 +41,8 @@ class Synapses:
         For the kernels, projections in the order of `Network.projections`.
     keys : list of str
         Of these projections.
+    found : float64 array (synapses,)
+        What was collected, in the order of the kernels; `collect` sorts it by key.
     """
 
     def __init__(self, network: Network) -> None:
@@ -59,17 +61,28 @@ class Synapses:
             part = self._parts[key]
             skipped = self._biases_after(p, key)
             starts.append(part.start + skipped * (1 if part.kind == SPARSE else self._post_size(p)))
-        weights = np.concatenate(self._weights)
-        self._found = np.zeros(len(weights))
-        self.table = SynapseTable(
+        self._layout = (
             np.array([self._parts[_weight_key(network, p)].kind for p in network.projections], np.int32),
             np.array([self._post_size(p) for p in network.projections], np.int64),
             np.array(starts, np.int64),
-            weights,
-            self._found,
+            np.concatenate(self._weights),
+        )
+        self._targets = (
             np.concatenate([*self._ptr, np.zeros(1, np.int64)]),
             np.concatenate([*self._post, np.zeros(1, np.int32)]),
         )
+        self._collect_in(np.zeros(self._length))
+
+    def _collect_in(self, found: np.ndarray) -> None:
+        self.found = found
+        self.table = SynapseTable(*self._layout, found, *self._targets)
+
+    def fork(self) -> Synapses:
+        """The same synapses, for which nothing has been collected: one for each of several sweeps."""
+        same = object.__new__(Synapses)
+        same.__dict__.update(self.__dict__)
+        same._collect_in(np.zeros(self._length))
+        return same
 
     def _post_size(self, p: Projection) -> int:
         return self._network.layers[p.target].neurons
@@ -102,13 +115,30 @@ class Synapses:
         self._length += len(flat)
         return _Part(kind, begin, len(flat), start, place)
 
+    def add(self, place: int, pre: np.ndarray, post: np.ndarray) -> None:
+        """Add to what was collected for each synapse of projection number `place`, which is not lateral, the
+        product of its two neurons' values, summed over samples: float64 (samples, sources) and (samples,
+        targets).
+        """
+        p = self._network.projections[place]
+        key = _weight_key(self._network, p)
+        part, skipped, sources = self._parts[key], self._biases_after(p, key), pre.shape[1]
+        if part.kind == DENSE:
+            begin = part.begin + skipped * post.shape[1]
+            self.found[begin : begin + sources * post.shape[1]] += np.einsum("si,sj->ij", pre, post).ravel()
+            return
+        ptr, targets = self._targets
+        ends = ptr[part.start + skipped : part.start + skipped + sources + 1]
+        each, source = np.arange(ends[0], ends[-1]), np.repeat(np.arange(sources), np.diff(ends))
+        self.found[each] += np.einsum("sk,sk->k", pre[:, source], post[:, targets[each]])
+
     def collect(self) -> dict[str, Any]:
         """What the sweep has collected for each of the network's weights, by key, in their shape."""
         shared = _number_shared(self._network)
         found: dict[str, Any] = {}
         for key, shape in self._network.weight_shapes().items():
             part = self._parts[key]
-            flat = self._found[part.begin : part.begin + part.size]
+            flat = self.found[part.begin : part.begin + part.size]
             if part.kind == DENSE:
                 found[key] = flat.reshape(shape[1], shape[0]).T
                 continue
@@ -119,14 +149,13 @@ class Synapses:
                 total = np.bincount(shared[key], weights=by_row, minlength=int(np.prod(shape)))
                 found[key] = total.reshape(shape)
             else:
-                weights = self._network.lowered.weights[key]
-                found[key] = type(weights)((by_row, weights.indices, weights.indptr), shape=weights.shape)
+                found[key] = with_data(self._network.lowered.weights[key], by_row)
         return found
 
     def collect_lateral(self) -> dict[str, float]:
         """By layer, what was collected for the strength of its lateral inhibition."""
         return {
-            self._network.names[p.target]: float(self._found[self._parts[p.key].begin])
+            self._network.names[p.target]: float(self.found[self._parts[p.key].begin])
             for p in self._network.projections
             if p.lateral
         }
@@ -150,7 +179,7 @@ def _number_shared(network: Network) -> dict[str, np.ndarray]:
     numbers = {
         key: np.arange(1.0, 1.0 + np.prod(shape)).reshape(shape)
         for key, shape in shapes.items()
-        if network.lowered.weights[key].shape != shape
+        if is_sparse(network.lowered.weights[key]) and not is_sparse(network.weights[key])
     }
     if not numbers:
         return {}

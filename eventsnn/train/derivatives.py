@@ -21,7 +21,7 @@ class DerivativesDown(ExactDownward):
         output = self.activity(-1, top, self.threads.share)
         self.labels = labels
         loss, derivatives = self.rule.spike_losses(output, labels, self.durations)
-        self.above = (derivatives * sample_weights[output.units])[_merged_order(self.layers[-1], top)]
+        self.above = (derivatives * sample_weights[output.units])[merged_order(self.layers[-1], top)]
         return Outcome(loss, 0)
 
     def applies_updates(self, number: int) -> bool:
@@ -35,7 +35,7 @@ class DerivativesDown(ExactDownward):
         first = sum(len(each.spikes.times) for each in earlier)
         activity = self.activity(number, run, share)
         derivatives = np.empty(len(run.spikes.times))
-        derivatives[_merged_order(layer, run)] = self.above[first : first + len(derivatives)]
+        derivatives[merged_order(layer, run)] = self.above[first : first + len(derivatives)]
         charges, arrivals = self.rule.charges(activity, derivatives), run.input.arrivals
         labels = self.labels if number == len(self.layers) - 1 else None
         silent = pad(self.rule.silent_gradients(activity, labels).astype(gradient.dtype), len(gradient))
@@ -58,7 +58,7 @@ class DerivativesDown(ExactDownward):
         return spikes if samples is EVERY else Arrivals.single(*spikes.sample(samples.start))
 
 
-def _merged_order(layer: Layer, run: LayerRun) -> np.ndarray:
+def merged_order(layer: Layer, run: LayerRun) -> np.ndarray:
     """Numbers of the spikes in ``run.by_block`` in the order of ``run.spikes``."""
     times, channels, ptr = run.by_block
     unit = np.repeat(np.arange(len(ptr) - 1) % len(run.input.arrivals), np.diff(ptr))

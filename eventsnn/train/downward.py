@@ -6,8 +6,7 @@ by sample, side by side; others all samples at once, the threads sharing out the
 up in the order of the samples: the number of threads changes no bit.
 
 Going layer by layer needs a chain. In a loop a spike also receives something from later spikes of its own
-layer: a `Downward` for such networks overrides `run` and goes through the spikes of all layers in reverse
-order of time.
+layer: `eventsnn.train.graph` goes through the spikes of all layers in reverse order of time.
 """
 
 from __future__ import annotations

@@ -130,8 +130,8 @@ def evaluate(
         Precision of the state. By default that of training, float32, or float64 where engine ``queue`` runs
         sparse weights. Reservoirs below layers of another kind run in float64, on the clock in float32.
     t_stop : float, optional
-        Last time to simulate of each recording, ms, included; engine ``queue`` only. A network with recurrent
-        connections besides those of reservoirs needs it, or a stated duration.
+        Last time to simulate of each recording, ms, included; engine ``queue`` only. By default until all is
+        quiet, or, with recurrent connections besides those of reservoirs, until the recording ends.
     threads : int, optional
     progress : bool
         Show a progress bar on standard error, where that is a terminal.

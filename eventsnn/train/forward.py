@@ -25,15 +25,15 @@ def choose_forward(
 ) -> tuple[str, float | None, Forward]:
     """(engine, its step, forward pass) for the recordings of a data set.
 
-    In exact time each runs until all is quiet, or until `t_stop`, ms. Networks with recurrent connections
-    besides those of reservoirs need that, or a stated end of a sample.
+    In exact time each runs until all is quiet, or until `t_stop`, ms. With recurrent connections besides
+    those of reservoirs a network may never be quiet: there each runs until its own end, as in training.
 
     Raises
     ------
     SimulationError
         If no engine can run the network so.
     """
-    prefix, chain = None, network
+    prefix, chain, cut = None, network, t_stop is not None
     if not candidates(network, engine)[-1].exact:
         if t_stop is not None:
             raise SimulationError(
@@ -42,15 +42,10 @@ def choose_forward(
     elif t_stop is None:
         prefix, chain = split_frozen_prefix(network)
         if chain.is_recurrent:
-            t_stop, prefix, chain = network.settings.duration_ms, None, network
-            if t_stop is None:
-                raise SimulationError(
-                    "t_stop: a network with recurrent connections may fire for ever; give t_stop in ms "
-                    "(--t-stop)"
-                )
+            prefix, chain, cut = None, network, True
     if t_stop is not None:
         t_stop = check_t_stop(network, t_stop)
-    chosen, settings = choose(chain, engine, replace(settings, cut=t_stop is not None))
+    chosen, settings = choose(chain, engine, replace(settings, cut=cut))
     count = chosen.counter(chain, settings, t_stop)
 
     def forward(samples: Arrivals) -> np.ndarray:

@@ -15,24 +15,28 @@ from eventsnn.train.frozen_prefix import FrozenPrefix
 
 def check_trainable(network: Network, rule: Rule | None = None) -> None:
     """Raise TrainingError, saying why, for a network that the reverse sweep or the rule cannot train."""
-    reason = refusal(network)
-    if reason:
+    reason = no_chain(network, rule)
+    if reason and (rule is None or rule.sends != "derivatives"):
         raise TrainingError(
             f"network cannot be trained: {reason}; "
-            "training takes chains of convolution, pooling and dense layers"
+            "training takes chains of convolution, pooling and dense layers, and any network with a rule of "
+            "exact derivatives, such as 'eventprop'"
         )
     if network.output.shares_weights:
         raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
-    if rule is not None and rule.sends == "derivatives":
-        for layer in network.layers:
-            if layer.lateral_inhibition:
-                raise TrainingError(
-                    f"rule {rule.name!r} cannot train layer {layer.name!r}: exact derivatives do not go "
-                    "through lateral inhibition; set lateral_inhibition to 0"
-                )
     reason = None if rule is None else rule.refusal(network)
     if reason:
         raise TrainingError(reason)
+
+
+def no_chain(network: Network, rule: Rule | None = None) -> str | None:
+    """Why a network cannot be trained layer by layer; None if it can."""
+    reason = refusal(network)
+    if reason is None and rule is not None and rule.sends == "derivatives":
+        for layer in network.layers:
+            if layer.lateral_inhibition:
+                return f"layer {layer.name!r} has lateral inhibition"
+    return reason
 
 
 def run_forward(

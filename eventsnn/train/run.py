@@ -21,6 +21,7 @@ from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
+from eventsnn.model.sparse import is_sparse, with_data
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import StateOverflow
@@ -31,8 +32,10 @@ from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoi
 from eventsnn.train.clocked import ClockedLearner, check_clocked
 from eventsnn.train.downward import Learner
 from eventsnn.train.evaluate import count_outputs
-from eventsnn.train.frozen_prefix import split_frozen_prefix
-from eventsnn.train.learner import check_trainable
+from eventsnn.train.frozen_prefix import FrozenPrefix, split_frozen_prefix
+from eventsnn.train.graph import GraphLearner
+from eventsnn.train.graph_weights import GraphWeights
+from eventsnn.train.learner import check_trainable, no_chain
 from eventsnn.train.progress import progress_bar
 
 # The files of a run's folder.
@@ -84,14 +87,10 @@ class TrainingRun:
         inputs, settings = network.input.neurons, network.settings
         self.feeder = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
         self.valid_feeder = None if valid is None else BatchLoader(valid, inputs, settings=settings)
-        self.packed = PackedNetwork(chain, real)
-        self.learner: Learner[Any] = (
-            ExactLearner(self.packed, prefix) if step is None else ClockedLearner(self.packed, step, prefix)
-        )
+        self.packed, self.learner = _make_learner(chain, rule, real, step, prefix)
         self.states = {
-            str(layer.name): OptimiserState(optimiser, self.packed.blocks[str(layer.name)])
-            for layer in chain.layers
-            if str(layer.name) in chain.weights
+            key: OptimiserState(optimiser, self.packed.blocks[key], self.packed.synapses(key))
+            for key in chain.weights
         }
         self.boost = np.ones(len(data))
         self.epoch = 0
@@ -217,7 +216,7 @@ class TrainingRun:
             self.best_weights = {key: array.copy() for key, array in self.packed.weights().items()}
             self._save_model()
         self.history.append(line)
-        best = {f"{BEST}{key}": array for key, array in self.best_weights.items()}
+        best = {f"{BEST}{key}": _values(array) for key, array in self.best_weights.items()}
         saved = Checkpoint(self.epoch, self.step, self._arrays() | best, self.history, self.best, self.config)
         save_checkpoint(self.folder / CHECKPOINT, saved)
         write_lines(self.folder / METRICS, self.history)
@@ -232,7 +231,10 @@ class TrainingRun:
         """Restore model.h5 to its state at the time of the checkpoint, whatever has happened to it since."""
         names = self.packed.weights()
         if all(f"{BEST}{key}" in arrays for key in names):
-            self.best_weights = {key: arrays[f"{BEST}{key}"] for key in names}
+            self.best_weights = {
+                key: with_data(array, arrays[f"{BEST}{key}"]) if is_sparse(array) else arrays[f"{BEST}{key}"]
+                for key, array in names.items()
+            }
             self._save_model()
             return
         try:  # a checkpoint of a version that left the best weights to model.h5
@@ -274,9 +276,7 @@ class TrainingRun:
                 facts["reading"] = reading
             return {"recordings": len(indices), "names_crc32": checksum, **facts}
 
-        weights = {
-            key: zlib.crc32(np.ascontiguousarray(w).tobytes()) for key, w in self.network.weights.items()
-        }
+        weights = {key: _checksum(array) for key, array in self.network.weights.items()}
         config = {
             "network": self.network.to_table(),
             "initial_weights": weights,
@@ -303,9 +303,40 @@ class TrainingRun:
 
 def weight_decay(rule: Rule, state: OptimiserState, real: type[np.floating]) -> np.ndarray:
     """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights to the gradient."""
-    mean_square = state.row_square / state.weights.shape[1]
+    mean_square = state.row_square / state.synapses
     factor: np.ndarray = rule.penalty(mean_square).astype(real)
     return factor
+
+
+def _make_learner(
+    network: Network,
+    rule: Rule,
+    real: type[np.floating],
+    step_ms: float | None,
+    prefix: FrozenPrefix | None,
+) -> tuple[PackedNetwork | GraphWeights, Learner[Any]]:
+    """The weights that are trained, and what trains them."""
+    if step_ms is None and no_chain(network, rule):
+        weights = GraphWeights(network, real)
+        return weights, GraphLearner(weights, prefix)
+    packed = PackedNetwork(network, real)
+    if step_ms is None:
+        return packed, ExactLearner(packed, prefix)
+    return packed, ClockedLearner(packed, step_ms, prefix)
+
+
+def _values(weights: Any) -> np.ndarray:
+    """Weights as one array: of sparse ones those of the synapses."""
+    return np.asarray(weights.data if is_sparse(weights) else weights)
+
+
+def _checksum(weights: Any) -> int:
+    """CRC-32 of weights and, of sparse ones, of where they are."""
+    parts = (weights.data, weights.indices, weights.indptr) if is_sparse(weights) else (weights,)
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(np.ascontiguousarray(part).tobytes(), checksum)
+    return checksum
 
 
 def _diverged(epoch: int, layer: str) -> TrainingError:

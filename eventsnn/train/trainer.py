@@ -127,7 +127,8 @@ def train(
     Parameters
     ----------
     network : Network
-        A chain of layers, the last a `Dense`; training starts from its weights.
+        A chain of layers, the last a `Dense`, or with a rule of exact derivatives (EventProp) any network
+        without a reservoir; training starts from its weights.
     data : LabelledSource
         For instance `eventsnn.data.Folder`; or a data set of tonic's, see `eventsnn.data.from_tonic`; or a
         list of (events, label). The network keeps the names of its classes, or, if it has names already, the

@@ -4,7 +4,6 @@ from typing import ClassVar
 import numpy as np
 
 from eventsnn.learn import RULES, Rule
-from eventsnn.learn.charges import derivative_charges
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class FirstSpike(Rule):
         derivatives[first] = d[sample, neuron]
         return -np.log(p[each, labels]), derivatives
 
-    def charges(self, layer, above):
-        return derivative_charges(layer, above, self.least_slope)
+    def slope_floor(self, lif):
+        return self.least_slope
 
 
 RULES.register("first-spike", FirstSpike)

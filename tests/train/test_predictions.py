@@ -57,9 +57,19 @@ def test_counts_are_those_of_simulate(name):
     assert np.sum(found.confusion) + found.no_decision == 20
 
 
-def test_a_loop_needs_a_time():
-    with pytest.raises(SimulationError, match=r"may fire for ever; give t_stop in ms \(--t-stop\)"):
-        es.evaluate(NETWORKS["dense loop"], toy_data(3))
+def test_a_network_with_loops_stops_where_each_recording_ends():
+    network, data = NETWORKS["dense loop"], toy_data(6)
+    found = es.evaluate(network, data, dtype="float64", threads=2)
+    for k in range(6):
+        run = es.simulate(network, data.stream(k), t_stop=data.stream(k).last_ms)
+        assert found.predictions.counts[k].tolist() == run.output.counts.tolist()
+    assert found.predictions.counts.sum() > 0
+    stated = network.with_settings(es.RunSettings(duration_ms=30.0))
+    until = es.evaluate(network, data, t_stop=30.0, dtype="float64").predictions.counts
+    assert es.evaluate(stated, data, dtype="float64").predictions.counts.tolist() == until.tolist()
+
+
+def test_a_time_to_stop_must_be_one():
     for wrong in (-1.0, float("nan")):
         with pytest.raises(SimulationError, match="t_stop must be a time >= 0 ms"):
             es.evaluate(NETWORKS["chain"], toy_data(3), t_stop=wrong)

@@ -19,11 +19,20 @@ from eventsnn._util.lock import Lock
 from eventsnn.data import Augmentation, ListDataset
 from eventsnn.errors import TrainingError
 from eventsnn.learn.optimisers import Optimiser
-from eventsnn.model import Network
+from eventsnn.model import Dense, Input, Network, Reservoir
 from eventsnn.train import run
 from eventsnn.train.checkpoint import load_checkpoint, save_checkpoint
 from tests.train.children import INTERRUPTED, die_at_replace, epochs_done, start, train_on, wait_for_epochs
-from tests.train.toy import RULE, assert_same_weights, timeless, toy_data, toy_network, toy_stream, toy_train
+from tests.train.toy import (
+    RULE,
+    SENSOR,
+    assert_same_weights,
+    timeless,
+    toy_data,
+    toy_network,
+    toy_stream,
+    toy_train,
+)
 
 
 class Kill(BaseException):
@@ -306,3 +315,11 @@ def test_a_run_without_a_folder_has_a_temporary_one(tmp_path, monkeypatch):
     assert [str(path) for path in tmp_path.iterdir()] == [result.out]
     assert Network.load(Path(result.out, "model.h5")).classes == result.network.classes
     assert repr(result).endswith(f"in {result.out!r}>")
+
+
+def test_a_run_with_sparse_weights_is_known_again_by_their_values(tmp_path):
+    networks = [Network(Input(*SENSOR), Reservoir(grid=(3, 3, 2)), Dense(3), seed=n) for n in (1, 1, 2)]
+    toy_train(tmp_path, network=networks[0], epochs=1)
+    assert toy_train(tmp_path, network=networks[1], epochs=2, resume=True).epochs == 2
+    with pytest.raises(TrainingError, match="cannot resume, initial_weights"):
+        toy_train(tmp_path, network=networks[2], epochs=3, resume=True)

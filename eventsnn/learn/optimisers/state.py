@@ -43,6 +43,8 @@ class OptimiserState:
     optimiser : Optimiser
     weights : real array (blocks, pre, WIDTH)
         Updated in place.
+    synapses : int or array (blocks, WIDTH), optional
+        How many of them are synapses of each neuron, `pre` by default; the rest are 0 and stay so.
 
     Attributes
     ----------
@@ -54,9 +56,12 @@ class OptimiserState:
         Sums over pre-synaptic neurons of the weights and of their squares.
     """
 
-    def __init__(self, optimiser: Optimiser, weights: np.ndarray) -> None:
+    def __init__(
+        self, optimiser: Optimiser, weights: np.ndarray, synapses: int | np.ndarray | None = None
+    ) -> None:
         self.method = optimiser.method
         self.weights = weights
+        self.synapses = weights.shape[1] if synapses is None else synapses
         self.gradient, *self.moments = (
             aligned_zeros(weights.shape, weights.dtype) for _ in range(1 + self.method.moments)
         )

@@ -53,7 +53,7 @@ class Settings:
     fast : bool
         Whether a dtype that is left out is the one in which the engine is fastest, as for data sets.
     cut : bool
-        Of a data set, whether a `t_stop` ends each recording.
+        Of a data set, whether a `t_stop` ends each recording; where none is given, its own end does.
     """
 
     dtype: str | None = None
@@ -204,10 +204,11 @@ class Engine:
 
             def work() -> None:
                 while (sample := counter.take()) >= 0:
-                    train = samples.sample(sample)
-                    counts[sample] = run_whole(
-                        self, network, train, settings, t_stop, until[sample]
-                    ).output.votes(network.settings.decision)
+                    train, end = samples.sample(sample), until[sample]
+                    stop = end if settings.cut and t_stop is None else t_stop
+                    counts[sample] = run_whole(self, network, train, settings, stop, end).output.votes(
+                        network.settings.decision
+                    )
 
             pool.share(work)
             return counts

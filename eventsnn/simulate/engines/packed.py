@@ -64,6 +64,10 @@ class PackedNetwork:
                 name = str(network.layers[p.target].name)
                 self.offsets[p.key] = self.offsets[name] + (self.blocks[name].shape[1] - 1) * WIDTH
 
+    def synapses(self, key: str) -> int:
+        """How many synapses of a projection a neuron has."""
+        return int(self.blocks[key].shape[1])
+
     def weights(self) -> dict[str, np.ndarray]:
         """Weights of every projection that has some, as `Network.weights`, dense."""
         layers = {str(layer.name): layer for layer in self.network.layers}
