@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn._util.interrupts import hold_interrupts
 from eventsnn.cli.common import (
     FILE,
     Interrupted,
@@ -33,22 +31,20 @@ from eventsnn.cli.reading import (
     note_saved,
     reading_options,
     saved_reading,
-    sensor_problem,
 )
-from eventsnn.cli.runs import RunOptions, StreamSettings, describe_run
-from eventsnn.cli.stream_options import asks_for_parts, check_live, is_live, is_long, stream_options
-from eventsnn.errors import EventFileError, EventStreamError
-from eventsnn.events.origin import find_origin
-from eventsnn.simulate.engines import Settings as EngineSettings
-from eventsnn.simulate.engines import can_run, choose
-from eventsnn.simulate.run import simulate as run_network
-from eventsnn.trace.record import ExitReason, SimulationInterrupted, hint_silent
+from eventsnn.errors import EventFileError
+from eventsnn.simulate.engines import Settings, can_run, choose
+from eventsnn.trace.record import hint_silent
 from eventsnn.trace.schema import RECORD
 
 if TYPE_CHECKING:
-    from eventsnn.events import EventStream
+    from eventsnn.cli.runs import RunOptions
     from eventsnn.model import Network
-    from eventsnn.trace import TraceWriter
+
+# Larger recordings are simulated in parts even if no option asks for it; the spikes are the same.
+LARGE_BYTES = 16 << 20
+
+_FOR_PARTS = ("spikes", "save_state", "resume_from", "live", "patience", "idle")
 
 
 class RecordOptions(click.ParamType):
@@ -94,23 +90,44 @@ class RecordOptions(click.ParamType):
     help="The recording's time (microseconds) that is time 0 of the run and of its results. By default 0 for "
     "recordings that begin within the first second of their clock, else their first event.",
 )
-@stream_options
+@click.option(
+    "--spikes",
+    metavar="S.csv",
+    help="Write spikes as they occur, one per line: time_ms,layer,neuron; - is standard output.",
+)
+@file_option(
+    "--save-state",
+    "S.npz",
+    "Save the state during the run and where the recording ends (or --until, or Ctrl-C); the run "
+    "does not continue until the network is quiet.",
+)
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=0.0),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds between two saved states during the run.",
+)
+@file_option("--resume-from", "S.npz", "Continue from a saved state; events already used are skipped.")
+@click.option("--live", is_flag=True, help="Process events as they arrive.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0.0),
+    metavar="MS",
+    help="With --live: if no event comes, time follows the clock at this distance. Later events are left "
+    "out and counted. 10 for udp://; otherwise time advances with events only.",
+)
+@click.option(
+    "--idle",
+    type=click.FloatRange(min=0.0),
+    metavar="S",
+    help="With --live: the input ends when nothing has come for this many seconds; never by default.",
+)
 @reading_options(sensor="the model's input", files=True)
 @json_option
 def simulate(
-    model: Path,
-    files: tuple[Path, ...],
-    trace: Path | None,
-    record: tuple[str, ...] | None,
-    engine: str,
-    step_ms: float | None,
-    dtype: str | None,
-    t_stop: float | None,
-    origin_us: int | None,
-    reading: dict[str, Any],
-    bad_files: str,
-    as_json: bool,
-    **stream: Any,
+    model: Path, files: tuple[Path, ...], reading: dict[str, Any], as_json: bool, **options: Any
 ) -> None:
     """Send recordings through a network, event by event.
 
@@ -129,69 +146,50 @@ def simulate(
       eventsnn simulate run/model.h5 Test/3/*.bin --trace t.h5 --record spikes,potential
       eventsnn simulate run/model.h5 hour.raw --crop 300,200,368,268 --downsample 2 --spikes s.csv
     """
+    from eventsnn.cli.parts import PartsRun
+    from eventsnn.cli.runs import Run, RunOptions, run_files
     from eventsnn.events import ReadingOptions
     from eventsnn.model import Network
 
-    if record is not None and trace is None:
+    if options["record"] is not None and options["trace"] is None:
         raise click.UsageError("--record says what the trace holds: give --trace as well.")
-    inputs = [model, *(file for file in files if not is_live(file))]
-    refuse_overwriting("--trace", trace, inputs)
-    refuse_overwriting("--spikes", stream["spikes"], inputs)
-    refuse_overwriting("--save-state", stream["save_state"], inputs)
-    refuse_one_target({"--trace": trace, "--spikes": stream["spikes"], "--save-state": stream["save_state"]})
-    in_parts = asks_for_parts(files, stream, trace, record)
+    inputs = [model, *(file for file in files if not _is_live(file))]
+    outputs = {f"--{name.replace('_', '-')}": options[name] for name in ("trace", "spikes", "save_state")}
+    for option, path in outputs.items():
+        refuse_overwriting(option, path, inputs)
+    refuse_one_target(outputs)
+    in_parts = _ask_for_parts(files, options)
     network = Network.load(model)
-    engine_settings = EngineSettings(dtype, step_ms, in_parts)
-    if not in_parts and is_long(files, record):
-        in_parts = can_run(network, engine, replace(engine_settings, in_parts=True))
-    chosen, engine_settings = choose(network, engine, replace(engine_settings, in_parts=in_parts))
+    settings = Settings(options["dtype"], options["step_ms"], in_parts)
+    if not in_parts and _is_long(files, options, network):
+        in_parts = can_run(network, options["engine"], replace(settings, in_parts=True))
+    chosen, settings = choose(network, options["engine"], replace(settings, in_parts=in_parts))
+    if in_parts:  # a whole recording may turn out too long for the engine that "auto" is first
+        options["engine"] = chosen.name
     saved = saved_reading(model)
     note_saved(saved, reading)
     reading = {**saved, **reading}
-    if stream["live"]:
-        check_live(reading)
-    options = ReadingOptions(**reading).for_input(network.input.sensor_size)
-    common: dict[str, Any] = {
-        "reading": options,
-        "engine": chosen.name if in_parts else engine,
-        "step_ms": step_ms,
-        "dtype": str(engine_settings.dtype),
-        "t_stop": t_stop,
-        "origin_us": origin_us,
-        "bad_files": bad_files,
-        "trace": trace,
-        "record": record or ("spikes",),
-    }
-    if in_parts:
-        _simulate_in_parts(network, files[0], StreamSettings(**common, **stream), as_json)
-        return
-    settings = RunOptions(**common)
-    if bad_files == "error":
+    if options["live"]:
+        _check_live(reading)
+    run = RunOptions(
+        reading=ReadingOptions(**reading).for_input(network.input.sensor_size),
+        **options | {"dtype": str(settings.dtype)},
+    )
+    if run.bad_files == "error" and not in_parts:
         _check_files(files)
-    results, interrupted = _simulate_all(network, files, settings)
-    note_skipped([(result["file"], result["error"]) for result in results if result["skipped"]])
-    if len(results) == 1 and not results[0]["skipped"]:
-        note_nothing_kept(results[0]["events"], options)
-    text = _format_one(results[0]) if len(files) == 1 and results else _format_many(results)
-    report(results[0] if len(files) == 1 and results else results, text, as_json)
+    results, interrupted = run_files(network, files, run, PartsRun if in_parts else Run)
+    skipped = [(result["file"], result["error"]) for result in results if result["skipped"]]
+    note_skipped(skipped)
+    if len(results) == 1 and not skipped:
+        note_nothing_kept(results[0]["events"], run.reading)
+    single = len(files) == 1 and len(results) == 1
+    text = _format_one(results[0]) if single else _format_many(results)
+    # Standard output may belong to the spikes.
+    to_error = run.spikes is not None and is_standard_output(run.spikes)
+    report(results[0] if single else results, text, as_json, err=to_error)
     _note_silent(results)
     if interrupted:
-        kept = f"{len(results)} of {len(files)} recordings were simulated"
-        where = f", kept in {trace}" if trace is not None else ""
-        raise Interrupted(f"{kept}{where}")
-
-
-def _simulate_in_parts(network: Network, file: Path, settings: StreamSettings, as_json: bool) -> None:
-    from eventsnn.cli.streaming import stream_file
-
-    result, stop = stream_file(network, str(file), settings)
-    note_nothing_kept(result["events"], settings.reading)
-    # Standard output may belong to the spikes.
-    to_error = settings.spikes is not None and is_standard_output(settings.spikes)
-    report(result, _format_one(result), as_json, err=to_error)
-    _note_silent([result])
-    if stop is not None:
-        raise stop
+        raise Interrupted(_what_was_kept(results, len(files), run, in_parts))
 
 
 def _check_files(files: tuple[Path, ...]) -> None:
@@ -201,76 +199,71 @@ def _check_files(files: tuple[Path, ...]) -> None:
             raise EventFileError(file, "no such file")
 
 
-def _simulate_all(
-    network: Network, files: tuple[Path, ...], settings: RunOptions
-) -> tuple[list[dict[str, Any]], bool]:
-    """One result per file, and whether Ctrl-C came before the last one was through."""
-    from eventsnn.train.progress import progress_bar
+def _ask_for_parts(files: tuple[Path, ...], options: Mapping[str, Any]) -> bool:
+    """Whether an option is for simulating in parts.
 
-    results: list[dict[str, Any]] = []
-    interrupted = False
-    with ExitStack() as stack:
-        writer = None
-        if settings.trace is not None:
-            writer = stack.enter_context(settings.open_trace(network, settings.engine))
-        bar = stack.enter_context(progress_bar(len(files), "simulating", len(files) > 1))
-        # Inside the writer's context: a trace that Ctrl-C cut short is closed like any other.
-        try:
-            for file in files:
-                _simulate_file(network, file, settings, writer, results)
-                if results[-1]["exit_reason"] == ExitReason.INTERRUPTED.value:
-                    interrupted = True
-                    break
-                bar.update(1)
-        except KeyboardInterrupt:
-            interrupted = True
-    return results, interrupted
-
-
-def _simulate_file(
-    network: Network,
-    file: Path,
-    settings: RunOptions,
-    writer: TraceWriter | None,
-    results: list[dict[str, Any]],
-) -> None:
-    """Append the outcome of a file to `results`, and to the trace: to both or to neither."""
-    try:
-        with settings.reading.open(file) as recording:
-            events = recording.read()
-            _check_origin(file, events, settings.origin_us)
-            odd = asdict(recording.anomalies)
-        problem = sensor_problem(network, events.sensor_size, settings.reading)
-        if problem is not None:
-            raise EventFileError(file, problem)
-    except EventFileError as error:
-        if settings.bad_files == "error":
-            raise
-        nothing = dict.fromkeys(("decision", "counts", "layers", "seconds", "exit_reason"))
-        results.append({"file": str(file), **nothing, "skipped": True, "error": str(error)})
-        return
-    start = time.perf_counter()
-    try:
-        run = run_network(network, events, **settings.engine_arguments())
-    except SimulationInterrupted as stop:
-        run = stop.record
-    seconds = time.perf_counter() - start
-    with hold_interrupts():
-        if writer is not None:
-            writer.append(run, source=str(file))
-        result = describe_run(str(file), run, seconds, len(run.input), run.exit_reason, run.t_end)
-        results.append(result | {"anomalies": odd})
+    Raises click.UsageError where options do not go together.
+    """
+    if not options["live"]:
+        for file in files:
+            if _is_live(file):
+                raise click.UsageError(f"{file} is a live source: give --live.")
+        for name in ("patience", "idle"):
+            if options[name] is not None:
+                raise click.UsageError(f"--{name} is for --live.")
+    chosen = [name for name in _FOR_PARTS if options[name] not in (None, False)]
+    if not chosen:
+        return False
+    option = "--" + chosen[0].replace("_", "-")
+    if len(files) != 1:
+        raise click.UsageError(f"{option} is for one recording at a time; {len(files)} were given.")
+    if not _only_spikes(options):
+        record = ",".join(options["record"])
+        raise click.UsageError(f"{option} does not go with --record {record}, which needs all at once.")
+    for name in ("save_state", "resume_from"):
+        if options["trace"] is not None and options[name] is not None:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} does not go with --trace, which holds whole recordings; "
+                "use --spikes."
+            )
+    return True
 
 
-def _check_origin(file: Path, events: EventStream, origin_us: int | None) -> None:
-    """Refuse a recording that begins before its origin."""
-    try:
-        if origin_us is None:
-            _ = events.origin_us
-        else:
-            find_origin(events.events["t"], origin_us)
-    except EventStreamError as error:
-        raise EventFileError(file, str(error)) from None
+def _is_live(file: Path) -> bool:
+    """Whether a name means standard input or a port instead of a file."""
+    return str(file) == "-" or str(file).startswith("udp:/")
+
+
+def _is_long(files: tuple[Path, ...], options: Mapping[str, Any], network: Network) -> bool:
+    """Whether this is one recording that is better simulated in parts."""
+    if len(files) != 1 or not _only_spikes(options):
+        return False
+    if network.settings.duration_ms is not None and options["t_stop"] is None:
+        return False  # of which only the beginning is simulated
+    return files[0].is_file() and files[0].stat().st_size >= LARGE_BYTES
+
+
+def _only_spikes(options: Mapping[str, Any]) -> bool:
+    return options["record"] in (None, ("spikes",))
+
+
+def _check_live(reading: Mapping[str, Any]) -> None:
+    """Raise click.UsageError for reading options that live input cannot have."""
+    for name in ("stream", "sample"):
+        if name in reading:
+            raise click.UsageError(f"--{name} is for files; --live takes what comes.")
+    if reading.get("on_bad") == "sort":
+        raise click.UsageError("--on-bad sort needs the whole recording; with --live: error, skip, clamp.")
+
+
+def _what_was_kept(results: list[dict[str, Any]], n: int, options: RunOptions, in_parts: bool) -> str:
+    """The word for Ctrl-C."""
+    kept, where = f"{len(results)} of {n} recordings were simulated", options.trace
+    if in_parts and results:
+        end = results[0]["t_end_ms"]
+        kept, where = f"{results[0]['events']} events were simulated, complete up to {end:.3f} ms", None
+    where = options.save_state or where
+    return kept if where is None else f"{kept}, kept in {where}"
 
 
 def _note_silent(results: list[dict[str, Any]]) -> None:

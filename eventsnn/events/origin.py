@@ -10,7 +10,8 @@ The rule, for every kind of input:
   count from a trigger, so 0 has a meaning. Its origin is 0.
 - A recording that begins later counts from its first event, which is the origin.
 - A recording that begins before 0 is refused, because only its owner knows the meaning of its 0.
-- Events that `t_from` (``--from``) leaves out still count: times are from the recording's origin.
+- Events that are left out in reading (``--from``, ``--crop``) still count: times are from the recording's
+  origin.
 
 Results are in ms from the origin and keep it: a spike is at ``origin_us + 1000 * time`` on the recording's
 clock. The subtraction is done in whole numbers, so that a shift of a late recording changes no bit.

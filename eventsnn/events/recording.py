@@ -116,7 +116,7 @@ class Recording:
         _ = self.sensor_size  # finds the sensor, if need be
         assert self._whole is not None
         for events in self._arrays():
-            part = self._region.cut(EventStream._trusted(events, self._whole), self.origin_us or 0)
+            part = self._region.cut(EventStream._trusted(events, self._whole), self.origin_us)
             if len(part):
                 yield part
 
@@ -125,9 +125,9 @@ class Recording:
         if self._whole is None:
             everything = _join(self._arrays())
             self._whole = smallest_sensor([everything], self._polarities)
-            return self._region.cut(EventStream._trusted(everything, self._whole), self.origin_us or 0)
+            return self._region.cut(EventStream._trusted(everything, self._whole), self.origin_us)
         events = _join(part.events for part in self)
-        begun = self.origin_us if self._region.t_from > 0.0 else None
+        begun = None if self._region.is_whole else self.origin_us
         return EventStream._trusted(events, self.sensor_size, begun)
 
     def __repr__(self) -> str:

@@ -86,13 +86,13 @@ class Region:
         n = self.downsample
         return -(-width // n), -(-height // n), 1 if self.merge_polarities else polarities
 
-    def cut(self, part: EventStream, origin_us: int = 0) -> EventStream:
+    def cut(self, part: EventStream, origin_us: int | None = None) -> EventStream:
         """Those events of a stream that are kept, on the new sensor; `origin_us` is the recording's."""
         if self.is_whole:
             return part
         events = part.events
         if self.t_from > 0.0 or self.t_until < math.inf:
-            times = part.times_ms(origin_us)
+            times = part.times_ms(origin_us or 0)
             first, last = np.searchsorted(times, [self.t_from, self.t_until])
             events = events[first:last]
         if self.crop is not None:
@@ -108,7 +108,7 @@ class Region:
         if self.merge_polarities:
             events = events.copy()
             events["p"] = 0
-        begun = origin_us if self.t_from > 0.0 else part._begun
+        begun = part._begun if origin_us is None else origin_us
         return EventStream._trusted(events, self.sensor(part.sensor_size), begun)
 
 

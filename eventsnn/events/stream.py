@@ -48,7 +48,7 @@ class EventStream:
 
     events: np.ndarray
     sensor_size: SensorSize
-    # The origin of the recording that this is a later part of (`t_from`); None: that of the events here.
+    # The origin of the recording that this is a part of; None: that of the events here.
     _begun: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
@@ -240,7 +240,7 @@ class EventStream:
     def origin_us(self) -> int:
         """What simulation and training subtract from the times, microseconds: 0 for a recording that begins
         within the first second of its clock, else the time of its first event; see
-        `eventsnn.events.origin`. What was read with `t_from` has the origin of the whole recording.
+        `eventsnn.events.origin`. What was read of a part has the origin of the whole recording.
 
         Raises EventStreamError if the recording begins before 0.
         """

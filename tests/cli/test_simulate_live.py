@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import eventsnn as es
-from eventsnn.cli import streaming
-from eventsnn.cli.runs import StreamSettings
+from eventsnn.cli import parts
+from eventsnn.cli.runs import RunOptions
 from eventsnn.events import EventStream, ReadingOptions
 from eventsnn.events.live import send_events
 from eventsnn.model import Dense, Input, Network
@@ -134,7 +134,7 @@ def test_datagrams(model: Path, tmp_path: Path, origin: int) -> None:
     whole = es.simulate(make_network(), stream)
     complete = sum(len(whole[name]) for name in whole.layers)
     assert complete > 50
-    child.wait_for(lambda: spikes.read_bytes().count(b"\n") == complete + 1)
+    child.wait_for(lambda: spikes.exists() and spikes.read_bytes().count(b"\n") == complete + 1)
     # Events of a time that has passed, and a gap of 7 before an event.
     late = window(0, 50_000)
     sent = send_events(target, late, sent=sent)
@@ -159,12 +159,12 @@ def test_live_input_of_a_network_without_an_end_ends_with_the_input(recurrent: P
 
 def test_events_at_one_instant_have_a_bound(monkeypatch):
     """They wait in memory until a later event tells that no more come."""
-    monkeypatch.setattr(streaming, "MOST_AT_ONCE", 100)
+    monkeypatch.setattr(parts, "MOST_AT_ONCE", 100)
     network = Network(Input(4, 4, 2), Dense(2), seed=1)
-    settings = StreamSettings(
+    options = RunOptions(
         reading=ReadingOptions(), engine="auto", step_ms=None, dtype="float64", t_stop=None, live=True
     )
-    run = streaming.Run(network, settings)
+    run = parts.PartsRun(network, "-", options, source=None)
     ones = [1] * 60
     for _ in range(10):
         run.take(EventStream.from_arrays([5000] * 60, ones, ones, ones, sensor_size=(4, 4, 2)))

@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import eventsnn as es
-from tests.cli.conftest import SENSOR, Cli
+from tests.cli.conftest import SENSOR, Cli, make_network
 from tests.cli.long_input import LONG, long, make_long, recurrent, table
 
 __all__ = ["long", "recurrent", "table"]  # fixtures
@@ -30,7 +30,7 @@ def test_large_recordings_go_in_parts_by_themselves(
     cli: Cli, model: Path, long: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = cli("simulate", model, long, "--json").json
-    monkeypatch.setattr("eventsnn.cli.stream_options.LARGE_BYTES", 1000)
+    monkeypatch.setattr("eventsnn.cli.simulate.LARGE_BYTES", 1000)
     parts = cli("simulate", model, long, "--json").json
     assert "late" in parts
     assert "late" not in whole
@@ -46,12 +46,51 @@ def test_large_recordings_of_sparse_networks_go_in_parts_with_any_engine(
     network.save(tmp_path / "sparse.h5")
     line = ("simulate", tmp_path / "sparse.h5", long, "--engine", engine, "--json")
     whole = cli(*line).json
-    monkeypatch.setattr("eventsnn.cli.stream_options.LARGE_BYTES", 1000)
+    monkeypatch.setattr("eventsnn.cli.simulate.LARGE_BYTES", 1000)
     parts = cli(*line).json
     assert "late" in parts
     assert parts["layers"]["a"]["spikes"] > 0
     for key in ("counts", "t_end_ms", "exit_reason", "step_ms", "engine", "dtype", "events"):
         assert parts[key] == whole[key]
+
+
+def test_the_duration_of_a_sample_holds_for_large_recordings(
+    cli: Cli, long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network().with_settings(es.RunSettings(duration_ms=300.0))
+    network.save(tmp_path / "m.h5")
+    small = cli("simulate", tmp_path / "m.h5", long, "--json").json
+    monkeypatch.setattr("eventsnn.cli.simulate.LARGE_BYTES", 1000)
+    large = cli("simulate", tmp_path / "m.h5", long, "--json").json
+    assert 0 < large["events"] < LONG / 4
+    assert {**large, "seconds": 0} == {**small, "seconds": 0}
+
+
+def test_what_is_cropped_sets_the_origin_in_parts_and_as_a_whole(
+    cli: Cli, model: Path, tmp_path: Path
+) -> None:
+    events = make_long(2000).shifted(5_000_000).events.copy()
+    events["x"] += 6
+    events["x"][100:] -= 6  # of the first, nothing is kept
+    es.write(tmp_path / "late.raw", es.EventStream(events, (12, 5, 2)), format="evt3")
+    line = ("simulate", model, tmp_path / "late.raw", "--crop", "0,0,6,5", "--json")
+    whole, parts = cli(*line).json, cli(*line, "--spikes", tmp_path / "s.csv").json
+    assert whole["origin_us"] == parts["origin_us"] == 5_000_000
+    assert whole["events"] == parts["events"] == 1900
+    assert whole["counts"] == parts["counts"]
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_an_unreadable_recording_is_left_out(
+    cli: Cli, model: Path, long: Path, tmp_path: Path, in_parts: bool
+) -> None:
+    bad = tmp_path / "bad.bin"
+    bad.write_bytes(long.read_bytes() + bytes([6, 0, 0, 0, 9]))
+    spikes = ("--spikes", tmp_path / "s.csv") if in_parts else ()
+    outcome = cli("simulate", model, bad, "--bad-files", "skip", "--trace", tmp_path / "t.h5", *spikes)
+    assert (outcome.code, outcome.out) == (0, f"{bad}: skipped\n")
+    with es.Trace(tmp_path / "t.h5") as trace:
+        assert len(trace) == 0
 
 
 def test_the_clock_goes_on_from_a_saved_state(cli: Cli, model: Path, long: Path, tmp_path: Path) -> None:
