@@ -36,6 +36,8 @@ typedef struct {
                              const REAL*, REAL*);                                                                    \
         void (*reverse_down)(REAL*, const int32_t*, const REAL*, const int32_t*, const int32_t*, const REAL*,        \
                              const REAL*, const REAL*, REAL, REAL*);                                                 \
+        void (*reverse_taus)(const int32_t*, const REAL*, const REAL*, const int32_t*, const int32_t*, const REAL*,  \
+                             const REAL*, double*);                                                                  \
         void (*currents)(REAL*, const int32_t*, const REAL*, const REAL*, const int32_t*, const int32_t*,            \
                          const REAL*, int64_t);                                                                      \
         void (*add_rows)(REAL*, const int32_t*, int64_t, const REAL*);                                               \

@@ -31,6 +31,8 @@ cdef extern from "block.h":
                              const float*, float*) noexcept nogil
         void (*reverse_down)(float*, const int32_t*, const float*, const int32_t*, const int32_t*, const float*,
                              const float*, const float*, float, float*) noexcept nogil
+        void (*reverse_taus)(const int32_t*, const float*, const float*, const int32_t*, const int32_t*, const float*,
+                             const float*, double*) noexcept nogil
         void (*currents)(float*, const int32_t*, const float*, const float*, const int32_t*, const int32_t*,
                          const float*, int64_t) noexcept nogil
         void (*add_rows)(float*, const int32_t*, int64_t, const float*) noexcept nogil
@@ -54,6 +56,8 @@ cdef extern from "block.h":
                              const double*, double*) noexcept nogil
         void (*reverse_down)(double*, const int32_t*, const double*, const int32_t*, const int32_t*, const double*,
                              const double*, const double*, double, double*) noexcept nogil
+        void (*reverse_taus)(const int32_t*, const double*, const double*, const int32_t*, const int32_t*,
+                             const double*, const double*, double*) noexcept nogil
         void (*currents)(double*, const int32_t*, const double*, const double*, const int32_t*, const int32_t*,
                          const double*, int64_t) noexcept nogil
         void (*add_rows)(double*, const int32_t*, int64_t, const double*) noexcept nogil

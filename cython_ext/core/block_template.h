@@ -225,6 +225,37 @@ TARGET static void NAME(reverse_down)(REAL* out, const int32_t* neurons, const R
     }
 }
 
+/* Derivatives by the time constants: sum[n] += sum over arrivals of w_en G_m,n, and sum[BLOCK_WIDTH + n] the same of G_s.
+ * The states P, P_m, G, G_m, G_s go back in time as time_constants.pyx says; `changes` has the derivatives of a by tau_m,
+ * b by tau_s, h by tau_m and by tau_s for each row of `table`, and `add` what each point adds to the five states. */
+TARGET static void NAME(reverse_taus)(const int32_t* neurons, const REAL* table, const REAL* changes, const int32_t* at,
+                                      const int32_t* lane, const REAL* add, const REAL* weights, double* sum) {
+    REAL state[5][BLOCK_WIDTH] = {{0}}, total[2 * BLOCK_WIDTH] = {0};
+    int64_t p = 0;
+    for (int64_t e = at[0]; e >= 0; --e) {
+        const REAL* row = table + e * TABLE_COLUMNS;
+        const REAL* by = changes + e * 4;
+        const REAL* w = weights + (int64_t)neurons[e] * BLOCK_WIDTH;
+        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
+        const VEC am = VSET(by[0]), bs = VSET(by[1]), hm = VSET(by[2]), hs = VSET(by[3]);
+        for (; at[p] == e; ++p)
+            for (int k = 0; k < 5; ++k) state[k][lane[p]] += add[5 * p + k];
+        for (int k = 0; k < BLOCK_WIDTH; k += LANES) {
+            const VEC W = LOAD(w + k), P = LOAD(state[0] + k), Pm = LOAD(state[1] + k), G = LOAD(state[2] + k);
+            const VEC Gm = LOAD(state[3] + k), Gs = LOAD(state[4] + k);
+            SAVE(total + k, LOAD(total + k) + W * Gm);
+            SAVE(total + BLOCK_WIDTH + k, LOAD(total + BLOCK_WIDTH + k) + W * Gs);
+            if (e == 0) continue; /* nothing comes before it, and its rows may say nothing */
+            SAVE(state[4] + k, Gs * b + (P * hs + G * bs));
+            SAVE(state[3] + k, Gm * b + (P * hm + Pm * h));
+            SAVE(state[2] + k, G * b + P * h);
+            SAVE(state[1] + k, Pm * a + P * am);
+            SAVE(state[0] + k, P * a);
+        }
+    }
+    for (int n = 0; n < 2 * BLOCK_WIDTH; ++n) sum[n] += total[n];
+}
+
 /* Synaptic currents of a block at n points, the latest first: forward through the arrivals up to the latest point.
  * `rows` are the propagators from arrival at[p] to point p. */
 TARGET static void NAME(currents)(REAL* current, const int32_t* neurons, const REAL* table, const REAL* weights,

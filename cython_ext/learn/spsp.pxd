@@ -54,5 +54,7 @@ cdef struct points_t:
 
 cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 nogil
 cdef void points_free(points_t* p) noexcept nogil
+cdef int64_t prepare_points(const lif_t* constants, const unit_t* u, const double* charges, const real_t* table,
+                            points_t* p) noexcept nogil
 cdef void reverse_add(const lif_t* constants, const unit_t* u, const real_t* table, const double* charges, points_t* p,
                       const rows_t* by_row, const real_t* weights, real_t* down, real_t* out) noexcept nogil

@@ -164,6 +164,8 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
             line += f", delay {layer.delay:g} ms"
         if layer.lateral_inhibition:
             line += f", lateral inhibition {layer.lateral_inhibition:g}"
+        if layer.learn:
+            line += f"; learns {', '.join(layer.learn)}"
         lines.append(line)
     lines += [f"  {c.key}: from {c.source} to {c.target}, delay {c.delay:g} ms" for c in network.connections]
     lines.append(f"  {sum(weights.values()):,} synaptic weights")

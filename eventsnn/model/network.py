@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -246,6 +246,22 @@ class Network:
         """The same network with other weights."""
         same = self._shared()
         same.weights = MappingProxyType(check_weights(weights, self.weight_shapes(), self.weight_axes()))
+        return same
+
+    def with_constants(self, constants: Mapping[str, Mapping[str, Any]]) -> Network:
+        """The same network and weights with other thresholds, time constants or delays of layers, by name.
+
+        Raises
+        ------
+        NetworkError
+            Naming the layer and the field, for a value that cannot be.
+        """
+        same = self._shared()
+        same.layers = tuple(
+            replace(layer, **constants[str(layer.name)]) if layer.name in constants else layer
+            for layer in self.layers
+        )
+        same.projections = same._list_projections()
         return same
 
     def with_classes(self, classes: Sequence[str] | None) -> Network:

@@ -25,7 +25,8 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
         ``dtypes``, ``recorded``, ``network`` (neurons per layer, the input first), ``samples``,
         ``duration_ms`` (of all samples), ``events`` (input spikes), ``layers``: per layer ``neurons``,
         ``spikes``, ``spikes_per_sample``, ``rate_hz`` (per neuron, None without duration) and
-        ``silent_fraction`` (neurons that never fired, None without samples); ``decisions`` (samples per
+        ``silent_fraction`` (neurons that never fired, None without samples); ``learned``: what training has
+        changed of each layer besides its weights, by layer and field; ``decisions`` (samples per
         output neuron), ``classes`` (names of the output neurons, or None), ``no_decision``, ``labelled`` and
         ``accuracy`` (of the labelled ones, None if there are none; no decision counts as wrong).
 
@@ -59,6 +60,11 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
         "duration_ms": duration,
         "events": trace.n_spikes("input"),
         "layers": {name: _activity(trace.counts(name), duration) for name in trace.network.names},
+        "learned": {
+            str(layer.name): {field: getattr(layer, field) for field in layer.learn}
+            for layer in trace.network.layers
+            if layer.learn
+        },
         "decisions": decisions,
         "classes": None if trace.network.classes is None else list(trace.network.classes),
         "no_decision": sum(sample.prediction is None for sample in samples),
@@ -102,6 +108,10 @@ def format_summary(summary: dict[str, Any]) -> str:
             f"{name:<{width}}  {layer['neurons']:>7d}  {layer['spikes']:>8d}  "
             f"{_number(layer['spikes_per_sample'], 10)}  {_number(layer['rate_hz'], 9)}  "
             f"{_number(silent, 10)}"
+        )
+    for name, fields in s["learned"].items():
+        lines.append(
+            f"learned of {name}: {', '.join(f'{field} {value:g}' for field, value in fields.items())}"
         )
     names = s["classes"] or []
     names = [] if are_numbers(names) else names

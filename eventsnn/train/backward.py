@@ -11,11 +11,13 @@ What goes down from layer to layer is the rule's choice (eventsnn.learn.rule):
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from eventsnn._util.threads import Pool
-from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.constants import LearnedConstants
+from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.batch import BatchRun
@@ -36,10 +38,18 @@ class ExactLearner(Learner[BatchRun]):
         Its weights are read again for each mini-batch.
     prefix : FrozenPrefix, optional
         What the input spikes go through first.
+    constants : LearnedConstants, optional
+        What is learned besides weights, where the rule sends derivatives.
     """
 
-    def __init__(self, packed: PackedNetwork, prefix: FrozenPrefix | None = None) -> None:
+    def __init__(
+        self,
+        packed: PackedNetwork,
+        prefix: FrozenPrefix | None = None,
+        constants: LearnedConstants | None = None,
+    ) -> None:
         self.packed, self.prefix = packed, prefix
+        self.constants = constants or LearnedConstants((), Optimiser())
 
     def forward(self, samples: Arrivals, threads: Pool) -> BatchRun:
         return run_forward(self.packed, samples, threads, self.prefix)
@@ -49,6 +59,9 @@ class ExactLearner(Learner[BatchRun]):
 
     def votes(self, run: BatchRun) -> np.ndarray:
         return run.votes(self.packed.network.settings.decision)
+
+    def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:
+        self.packed.change(constants)
 
     def accumulate(
         self,
@@ -61,4 +74,7 @@ class ExactLearner(Learner[BatchRun]):
         updates: Mapping[str, Step] | None = None,
     ) -> Outcome:
         kind = DerivativesDown if rule.sends == "derivatives" else ErrorsDown
-        return kind(self.packed, states, run, rule, threads).run(labels, sample_weights, updates or {})
+        down = kind(self.packed, states, run, rule, threads)
+        if isinstance(down, DerivativesDown):
+            down.constants = self.constants
+        return down.run(labels, sample_weights, updates or {})

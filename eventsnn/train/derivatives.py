@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from eventsnn._ext.optimiser import Update
+from eventsnn.learn.constants import LearnedConstants, constant_derivatives
+from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.model import Layer
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
 from eventsnn.simulate.engines.blocks import pad
@@ -14,15 +16,34 @@ from eventsnn.train.exact import ExactDownward, reverse
 
 
 class DerivativesDown(ExactDownward):
-    """Down go derivatives by the times of a layer's spikes, sample by sample, sorted by (time, neuron)."""
+    """Down go derivatives by the times of a layer's spikes, sample by sample, sorted by (time, neuron).
+
+    Attributes
+    ----------
+    constants : LearnedConstants
+        What is learned besides weights; its gradients are added to.
+    """
+
+    constants: LearnedConstants
 
     def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
         (top,) = self.runs[-1]
         output = self.activity(-1, top, self.threads.share)
         self.labels = labels
+        self._found: dict[int, dict[str, float]] = {}  # derivatives by constants, by first sample
         loss, derivatives = self.rule.spike_losses(output, labels, self.durations)
         self.above = (derivatives * sample_weights[output.units])[merged_order(self.layers[-1], top)]
         return Outcome(loss, 0)
+
+    def trains(self, number: int) -> bool:
+        return super().trains(number) or bool(self.constants.of(self.layers[number]))
+
+    def learn_layer(self, number: int, state: OptimiserState | None, update: Step | None) -> None:
+        super().learn_layer(number, state, update)
+        for name, constant in self.constants.of(self.layers[number]).items():
+            # One sample after the other: the same bits for any number of threads.
+            constant.gradient += sum(self._found[sample][name] for sample in sorted(self._found))
+        self._found.clear()
 
     def applies_updates(self, number: int) -> bool:
         return True
@@ -37,9 +58,16 @@ class DerivativesDown(ExactDownward):
         derivatives = np.empty(len(run.spikes.times))
         derivatives[merged_order(layer, run)] = self.above[first : first + len(derivatives)]
         charges, arrivals = self.rule.charges(activity, derivatives), run.input.arrivals
+        learned = self.constants.of(layer)
+        # Before the weights are updated: these derivatives, too, are those at the weights as they were.
+        found = constant_derivatives(activity, charges, learned) if learned else {}
         labels = self.labels if number == len(self.layers) - 1 else None
         silent = pad(self.rule.silent_gradients(activity, labels).astype(gradient.dtype), len(gradient))
-        down = reverse(activity, charges, silent, gradient, update, derive=number > 0)
+        derive = number > 0 or "delay" in learned
+        down = reverse(activity, charges, silent, gradient, update, derive)
+        if "delay" in learned:
+            found["delay"] = float(down.sum(dtype=np.float64))
+        self._found[samples.start or 0] = found
         if not number:
             return np.empty(0)
         # The same spike may arrive in several patches; those of the bias neuron are nobody's.

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -91,6 +91,9 @@ class Learner(ABC, Generic[ForwardRun]):
             What to do with the weights of each layer as soon as its gradient is complete.
         """
 
+    def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:
+        """Other thresholds, time constants or delays from now on, by layer and field, if any are learned."""
+
 
 class Downward(ABC):
     """The backward pass of one mini-batch; a subclass says what goes down, and how through one layer.
@@ -154,7 +157,7 @@ class Downward(ABC):
         outcome = self.begin(labels, sample_weights)
         for number in range(len(self.layers) - 1, -1, -1):
             state = self.states.get(str(self.layers[number].name))
-            if state is not None or number:
+            if number or self.trains(number):
                 self.learn_layer(number, state, updates.get(str(self.layers[number].name)))
         return outcome
 
@@ -188,6 +191,10 @@ class Downward(ABC):
                 state.gradient += tie_weights(layer, self.to_blocks(number, total))
         if update is not None and fused is None:
             update.run(share)
+
+    def trains(self, number: int) -> bool:
+        """Whether anything of a layer is learned."""
+        return str(self.layers[number].name) in self.states
 
     def options(self, number: int) -> LayerOptions:
         """How the rule sends errors through a layer."""

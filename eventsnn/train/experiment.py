@@ -184,7 +184,8 @@ class Experiment:
         """Train as the file describes; arguments override it. See `eventsnn.train.trainer.train`.
 
         With `start_from` the weights are at first those of another network of the same shape, such as
-        the best one of an earlier run; its class names hold, too, unless the file has some (``classes``).
+        the best one of an earlier run, and so are the delays, time constants and thresholds that it has
+        learned; its class names hold, too, unless the file has some (``classes``).
         """
         overrides: dict[str, Any] = {
             "valid_fraction": valid_fraction,
@@ -226,7 +227,10 @@ def _take_weights(network: Network, source: Network) -> Network:
                 f"the weights to start from do not fit the experiment: layer {name!r} needs "
                 f"{needed.get(name, 'none')}, and there are {offered.get(name, 'none')}"
             )
-    result = network.with_weights(source.weights)
+    learned = {
+        str(layer.name): {name: getattr(layer, name) for name in layer.learn} for layer in source.layers
+    }
+    result = network.with_weights(source.weights).with_constants(learned)
     return result if network.classes is not None else result.with_classes(source.classes)
 
 

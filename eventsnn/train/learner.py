@@ -24,6 +24,18 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
         )
     if network.output.shares_weights:
         raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
+    for layer in network.layers:
+        if layer.learn and rule is not None and rule.sends != "derivatives":
+            raise TrainingError(
+                f"rule {rule.name!r} trains weights alone, and layer {layer.name!r} is to learn "
+                f"{', '.join(layer.learn)}: choose a rule of exact derivatives, such as 'eventprop', or "
+                "leave learn out"
+            )
+        if layer.learn and reason:
+            raise TrainingError(
+                f"layer {layer.name!r} is to learn {', '.join(layer.learn)}, which takes a chain of layers: "
+                f"{reason}; leave learn out"
+            )
     reason = None if rule is None else rule.refusal(network)
     if reason:
         raise TrainingError(reason)

@@ -17,6 +17,7 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, describe_reading
 from eventsnn.errors import NetworkError, TrainingError
+from eventsnn.learn.constants import LearnedConstants
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
@@ -37,6 +38,7 @@ from eventsnn.train.graph import GraphLearner
 from eventsnn.train.graph_weights import GraphWeights
 from eventsnn.train.learner import check_trainable, no_chain
 from eventsnn.train.progress import progress_bar
+from eventsnn.train.tallies import Tallies
 
 # The files of a run's folder.
 MODEL, CHECKPOINT, METRICS = "model.h5", "checkpoint.h5", "metrics.jsonl"
@@ -87,7 +89,8 @@ class TrainingRun:
         inputs, settings = network.input.neurons, network.settings
         self.feeder = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
         self.valid_feeder = None if valid is None else BatchLoader(valid, inputs, settings=settings)
-        self.packed, self.learner = _make_learner(chain, rule, real, step, prefix)
+        self.constants = LearnedConstants(chain.layers, optimiser)
+        self.packed, self.learner = _make_learner(chain, rule, real, step, prefix, self.constants)
         self.states = {
             key: OptimiserState(optimiser, self.packed.blocks[key], self.packed.synapses(key))
             for key in chain.weights
@@ -112,7 +115,7 @@ class TrainingRun:
 
     def _run_epoch(self, epochs: int) -> None:
         start, cpu = time.perf_counter(), time.process_time()
-        tallies = _Tallies(len(self.data))
+        tallies = Tallies(len(self.data))
         rate = self.optimiser.rate(self.epoch)
         batches = cut(shuffled(self.indices, self.seed, self.epoch), self.batch_size)
         with progress_bar(len(self.indices), f"epoch {self.epoch + 1}/{epochs}", self.progress) as bar:
@@ -132,6 +135,8 @@ class TrainingRun:
         )
         self.epoch += 1
         line = {"epoch": self.epoch, **tallies.line(), "learning_rate": rate, **self._validate()}
+        if self.constants:
+            line["constants"] = self.constants.values
         line["train_seconds"] = train_seconds
         line["seconds"] = time.perf_counter() - start
         line["cpu_seconds"] = time.process_time() - cpu
@@ -158,6 +163,7 @@ class TrainingRun:
             if name not in saved.arrays or saved.arrays[name].shape != array.shape:
                 raise TrainingError(f"{path}: cannot resume, array {name!r} is missing or of another shape")
             array[...] = saved.arrays[name]
+        self.learner.change(self.constants.values)
         self.epoch, self.step = saved.epoch, saved.step
         self.history, self.best = saved.history, saved.best
         self._restore_model(saved.arrays)
@@ -167,7 +173,7 @@ class TrainingRun:
     def _read(self, indices: np.ndarray) -> Batch:
         return self.feeder.prepare(indices, self.epoch)
 
-    def _learn(self, batch: Batch, rate: float, tallies: _Tallies) -> None:
+    def _learn(self, batch: Batch, rate: float, tallies: Tallies) -> None:
         self.step += 1
         updates = {
             key: state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
@@ -178,8 +184,20 @@ class TrainingRun:
         outcome = self.learner.accumulate(
             self.states, run, batch.labels, boost, self.rule, self.pool, updates
         )
+        if self.constants:
+            self._learn_constants(1.0 / len(batch.labels), rate)
         hidden = [self.learner.counts(run, n) for n in range(1, len(self.packed.network.layers))]
         tallies.add(batch, self.learner.votes(run), outcome.loss, outcome.forced, hidden)
+
+    def _learn_constants(self, scale: float, rate: float) -> None:
+        self.constants.update(scale, rate, self.step)
+        try:
+            self.learner.change(self.constants.values)
+        except NetworkError as error:
+            raise TrainingError(
+                f"epoch {self.epoch + 1}: {error}: learning it diverged; lower the learning rate, or "
+                "delay_rate or constant_rate of the optimiser. The checkpoint is that of the epoch before"
+            ) from None
 
     def _decay(self, key: str) -> np.ndarray:
         """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights."""
@@ -212,7 +230,8 @@ class TrainingRun:
             if not np.isfinite(state.row_sum).all():
                 raise _diverged(self.epoch, key)
         if not self.best or _is_better(line, self.best):
-            self.best = {name: line[name] for name in ("epoch", "valid_accuracy", "valid_loss")}
+            kept = ("epoch", "valid_accuracy", "valid_loss", "constants")
+            self.best = {name: line[name] for name in kept if name in line}
             self.best_weights = {key: array.copy() for key, array in self.packed.weights().items()}
             self._save_model()
         self.history.append(line)
@@ -222,7 +241,8 @@ class TrainingRun:
         write_lines(self.folder / METRICS, self.history)
 
     def _save_model(self) -> None:
-        self.network.with_weights({**self.network.weights, **self.best_weights}).save(
+        trained = self.network.with_weights({**self.network.weights, **self.best_weights})
+        trained.with_constants(self.best.get("constants", {})).save(
             self.folder / MODEL,
             training=json.dumps({"config": self.config, "best": self.best}, sort_keys=True),
         )
@@ -247,7 +267,7 @@ class TrainingRun:
         self.best_weights = {key: best[key] for key in names}
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        arrays = {"boost": self.boost}
+        arrays = {"boost": self.boost, **self.constants.arrays()}
         for key, state in self.states.items():
             arrays[f"weights/{key}"] = state.weights
             arrays[f"row_sum/{key}"] = state.row_sum
@@ -314,6 +334,7 @@ def _make_learner(
     real: type[np.floating],
     step_ms: float | None,
     prefix: FrozenPrefix | None,
+    constants: LearnedConstants,
 ) -> tuple[PackedNetwork | GraphWeights, Learner[Any]]:
     """The weights that are trained, and what trains them."""
     if step_ms is None and no_chain(network, rule):
@@ -321,7 +342,7 @@ def _make_learner(
         return weights, GraphLearner(weights, prefix)
     packed = PackedNetwork(network, real)
     if step_ms is None:
-        return packed, ExactLearner(packed, prefix)
+        return packed, ExactLearner(packed, prefix, constants)
     return packed, ClockedLearner(packed, step_ms, prefix)
 
 
@@ -372,58 +393,3 @@ def _first_difference(field: str, before: Any, now: Any) -> tuple[str, Any, Any]
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 200 else text[:200] + "..."
-
-
-class _Tallies:
-    """Sums over an epoch."""
-
-    def __init__(self, n: int) -> None:
-        self.samples = 0
-        self.right = 0
-        self.no_decision = 0
-        self.forced = 0
-        self.loss_sum = 0.0
-        self.wrong = np.zeros(n, dtype=bool)
-        self.learned = np.zeros(n, dtype=bool)
-        self.hidden_spikes = 0
-        self.hidden_silent = 0
-        self.hidden_neurons = 0
-
-    def add(
-        self, batch: Batch, counts: np.ndarray, losses: np.ndarray, forced: int, hidden: list[np.ndarray]
-    ) -> None:
-        wrong = decide_all(counts) != batch.labels
-        self.samples += len(wrong)
-        self.right += int(len(wrong) - wrong.sum())
-        self.no_decision += int((counts.max(axis=1) == 0).sum())
-        self.wrong[batch.indices] = wrong
-        self.learned[batch.indices] = True
-        self.loss_sum = sum(losses.tolist(), self.loss_sum)  # one after the other: same bits for any batches
-        self.forced += forced
-        for layer in hidden:
-            self.hidden_spikes += int(layer.sum())
-            self.hidden_silent += int((layer == 0).sum())
-            self.hidden_neurons += layer.size
-
-    @property
-    def loss(self) -> float:
-        """Mean loss so far."""
-        return self.loss_sum / max(1, self.samples)
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction decided rightly so far."""
-        return self.right / max(1, self.samples)
-
-    def line(self) -> dict[str, Any]:
-        """Metrics of the epoch; of the hidden neurons' spikes and silence where there are any."""
-        neurons = max(1, self.hidden_neurons)
-        return {
-            "samples": self.samples,
-            "loss": self.loss,
-            "accuracy": self.accuracy,
-            "no_decision": self.no_decision,
-            "silent_fraction": self.hidden_silent / neurons,
-            "forced_spikes": self.forced,
-            "spikes_per_neuron": self.hidden_spikes / neurons,
-        }

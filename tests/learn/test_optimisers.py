@@ -15,7 +15,7 @@ from eventsnn.learn.schedules import SCHEDULES
 from eventsnn.simulate.engines.arrivals import call
 from eventsnn.simulate.engines.blocks import WIDTH
 
-KNOWN = "name, learning_rate, schedule, decay, beta1, beta2, epsilon, momentum"
+KNOWN = "name, learning_rate, schedule, decay, beta1, beta2, epsilon, momentum, delay_rate, constant_rate"
 BLOCKS, PRE, STEPS = 3, 7, 6
 SHAPE = (BLOCKS, PRE, WIDTH)
 

@@ -21,7 +21,10 @@ _FIELDS = {
     "beta2": Option(0.999, may_be_zero=True, below=1.0),
     "epsilon": Option(1e-8),
     "momentum": Option(0.9, may_be_zero=True, below=1.0),
+    "delay_rate": Option(1.0, may_be_zero=True),
+    "constant_rate": Option(1.0, may_be_zero=True),
 }
+_LATER = ("delay_rate", "constant_rate")  # left out of tables at their default, as before there were these
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Optimiser:
         Constants of Adam and AdamW.
     momentum : float
         Of gradient descent.
+    delay_rate, constant_rate : float
+        The learning rate of delays (in ms) and that of the logarithms of time constants and thresholds are
+        this times that of the weights, where a layer's ``learn`` names them.
     options : dict of str to float
         What only this optimiser knows, such as ``{"weight_decay": 0.01}`` of AdamW; in an experiment file
         these stand beside the others.
@@ -61,6 +67,8 @@ class Optimiser:
     beta2: float = 0.999
     epsilon: float = 1e-8
     momentum: float = 0.9
+    delay_rate: float = 1.0
+    constant_rate: float = 1.0
     options: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -89,6 +97,9 @@ class Optimiser:
     def to_table(self) -> dict[str, Any]:
         """The settings as plain values, `options` included."""
         table = asdict(self)
+        for name in _LATER:
+            if table[name] == _FIELDS[name].default:
+                del table[name]
         return table | table.pop("options")
 
     def rate(self, epoch: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import unicodedata
+from collections.abc import Sequence
 
 from eventsnn._util import arguments
 from eventsnn._util.arguments import check_whole
@@ -68,6 +69,23 @@ def check_name(owner: str, field: str, value: object) -> None:
         raise NetworkError(
             f"{owner}: {field} must be at most {LONGEST_NAME} bytes long, got {len(value.encode())}"
         )
+
+
+LEARNABLE = ("delay", "tau_m", "tau_s", "threshold")
+"""Fields of a layer that training can change besides the weights."""
+
+
+def check_learn(owner: str, value: object) -> tuple[str, ...]:
+    """The fields named in ``learn``; NetworkError unless it is a list of some of `LEARNABLE`."""
+    known = ", ".join(map(repr, LEARNABLE))
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise NetworkError(f"{owner}: learn must be a list of some of {known}, got {describe(value)}")
+    for name in value:
+        if name not in LEARNABLE:
+            raise NetworkError(
+                f"{owner}: learn must be a list of some of {known}, got {describe(name)} in it"
+            )
+    return tuple(name for name in LEARNABLE if name in value)
 
 
 def check_probability(owner: str, value: object) -> None:

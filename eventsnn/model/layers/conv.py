@@ -28,7 +28,7 @@ class Conv(SpatialLayer, WeightedLayer):
         `padding` adds rows and columns of silent source neurons at every edge.
     initial_weight, initial_distribution, initial_synapses
         How random weights are drawn, as for `Dense`; an initial weight of 0.5 is the authors' choice.
-    threshold, tau_m, tau_s, refractory, delay, resting, bias, name
+    threshold, tau_m, tau_s, refractory, delay, resting, learn, bias, name
         As for `Dense`.
 
     Raises

@@ -24,6 +24,8 @@ class Dense(WeightedLayer):
         See `LIF`; times in ms.
     delay : float
         Axonal delay of the feed-forward projection into this layer, ms, >= 0.
+    learn : sequence of {"delay", "tau_m", "tau_s", "threshold"}
+        Which of these are learned besides the weights, by rules that have exact derivatives.
     lateral_inhibition : float
         w0 >= 0: every neuron's spike adds -w0 to the synaptic current of every other neuron of the layer, at
         once. Not trained.
@@ -51,7 +53,7 @@ class Dense(WeightedLayer):
 
     kind: ClassVar[str] = "dense"
     stem: ClassVar[str] = "hidden"
-    new_fields: ClassVar[tuple[str, ...]] = ("initial_distribution", "initial_synapses", "bias")
+    new_fields: ClassVar[tuple[str, ...]] = ("learn", "initial_distribution", "initial_synapses", "bias")
     shares_weights: ClassVar[bool] = False
 
     neurons: int

@@ -19,7 +19,7 @@ import numpy as np
 from eventsnn._util.arguments import check_flag
 from eventsnn._util.numbers import describe
 from eventsnn.errors import NetworkError
-from eventsnn.model.layers.checks import check_name, check_number, check_time
+from eventsnn.model.layers.checks import check_learn, check_name, check_number, check_time
 from eventsnn.model.layers.connection import BIAS, Projection
 from eventsnn.model.layers.geometry import Geometry, Pair, Shape, geometry_of
 from eventsnn.model.layers.initial import check_initial, draw_initial
@@ -65,11 +65,13 @@ class Layer:
         Strength with which each neuron's spikes inhibit all other neurons of the layer.
     probability : float
         Of each feed-forward synapse to exist when weights are drawn.
+    learn : tuple of str
+        Which of `LEARNABLE` are learned besides the weights.
     """
 
     kind: ClassVar[str]
     stem: ClassVar[str] = ""
-    new_fields: ClassVar[tuple[str, ...]] = ("resting",)
+    new_fields: ClassVar[tuple[str, ...]] = ("resting", "learn")
     shares_weights: ClassVar[bool] = True
     depthwise: ClassVar[bool] = False
     ties_weights: ClassVar[bool] = False
@@ -98,6 +100,7 @@ class Layer:
     refractory: float = field(default=2.0, kw_only=True)
     delay: float = field(default=0.0, kw_only=True)
     resting: float = field(default=0.0, kw_only=True)
+    learn: Sequence[str] = field(default=(), kw_only=True)
     source_shape: Shape | None = field(
         default=None, kw_only=True, repr=False, compare=False, metadata={"derived": True}
     )
@@ -112,6 +115,7 @@ class Layer:
             check_time(self.owner, name, getattr(self, name), constant=name.startswith("tau"))
         for problem in self.lif.problems():
             raise NetworkError(f"{self.owner}: {problem}")
+        object.__setattr__(self, "learn", check_learn(self.owner, self.learn))
 
     @property
     def owner(self) -> str:
@@ -310,7 +314,10 @@ class WeightedLayer(Layer):
     A subclass defines `weight_shape`, and `shared_weights` and `own_weights` unless these are reshaped only.
     """
 
-    new_fields: ClassVar[tuple[str, ...]] = ("resting", "initial_distribution", "initial_synapses", "bias")
+    new_fields: ClassVar[tuple[str, ...]] = (
+        *("resting", "learn"),
+        *("initial_distribution", "initial_synapses", "bias"),
+    )
 
     initial_weight: float = field(default=1.0, kw_only=True)
     initial_distribution: str = field(default="uniform", kw_only=True)

@@ -23,7 +23,7 @@ class Pool(SpatialLayer):
     size : int or (y, x)
     stride : int or (y, x), optional
         `size` by default; less than that makes windows overlap.
-    threshold, tau_m, tau_s, refractory, delay, resting, name
+    threshold, tau_m, tau_s, refractory, delay, resting, learn, name
         As for `Dense`.
 
     Raises

@@ -80,6 +80,8 @@ class Reservoir(Dense):
         object.__setattr__(self, "neurons", math.prod(self.grid))
         check_count(self.owner, "grid's number of neurons", self.neurons)
         super().__post_init__()
+        if self.learn:
+            raise NetworkError(f"{self.owner}: nothing in a reservoir is trained; leave learn out")
         for name, value in (("inhibitory", self.inhibitory), *zip(PAIRS, self.connectivity, strict=True)):
             what = name if name == "inhibitory" else f"connectivity {name}"
             check_number(self.owner, what, value)

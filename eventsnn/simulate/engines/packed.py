@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,14 @@ class PackedNetwork:
     def synapses(self, key: str) -> int:
         """How many synapses of a projection a neuron has."""
         return int(self.blocks[key].shape[1])
+
+    def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:
+        """Other thresholds, time constants or delays of layers from now on; see `Network.with_constants`."""
+        self.network = self.network.with_constants(constants)
+        self.projections = self.network.deliveries
+        for number, layer in enumerate(self.network.layers):
+            if layer.name in constants:
+                self.constants[number] = record(layer.lif)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights of every projection that has some, as `Network.weights`, dense."""

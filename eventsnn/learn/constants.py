@@ -1,0 +1,158 @@
+"""Delays, time constants and thresholds that are learned, by rules that have exact derivatives.
+
+Each is changed in a variable x of its own, 0 at first, by the optimiser of the weights:
+
+    delay       initial + x, kept >= 0
+    tau_m, tau_s, threshold     base + (initial - base) e^x, |x| <= ln 10
+
+where base is 0, of a threshold the resting potential if this is above 0: so they stay positive, and
+thresholds above rest. As x is 0 at first, weight decay pulls them back to where they began.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from eventsnn._ext.time_constants import BY_COLUMNS, derive_blocks, fill_changes
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn.learn.charges import Activity
+from eventsnn.learn.optimisers import Optimiser
+from eventsnn.model import Layer
+
+FARTHEST = math.log(10.0)
+"""Time constants and thresholds may become ten times as large or as small as they were."""
+
+
+class LearnedConstant:
+    """A number of a layer that is learned.
+
+    Parameters
+    ----------
+    layer : Layer
+        As it is before training.
+    name : str
+        Which of its fields.
+    optimiser : Optimiser
+        That of the weights; `Optimiser.delay_rate` and `constant_rate` multiply its learning rate.
+
+    Attributes
+    ----------
+    x : float64 array ()
+    moments : list of float64 arrays like `x`
+    gradient : float64 array like `x`
+        Derivative of the loss by the number itself, summed over a mini-batch.
+    """
+
+    def __init__(self, layer: Layer, name: str, optimiser: Optimiser) -> None:
+        self._initial = float(getattr(layer, name))
+        self._base = max(layer.lif.resting, 0.0) if name == "threshold" else 0.0
+        self._is_delay = name == "delay"
+        self._factor = optimiser.delay_rate if self._is_delay else optimiser.constant_rate
+        self._method = optimiser.method
+        self.x, self.gradient, *self.moments = (np.zeros(()) for _ in range(2 + self._method.moments))
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        if self._is_delay:
+            return self._initial + float(self.x)
+        return self._base + (self._initial - self._base) * math.exp(float(self.x))
+
+    def update(self, scale: float, rate: float, number: int) -> None:
+        """Step `number` with the gradient ``scale * gradient``, which becomes zero."""
+        slope = 1.0 if self._is_delay else self.value - self._base
+        new = self._method.step(
+            self.x, scale * slope * self.gradient, self.moments, self._factor * rate, number
+        )
+        for array, values in zip((self.x, *self.moments), new, strict=True):
+            array[...] = values
+        least, most = (-self._initial, math.inf) if self._is_delay else (-FARTHEST, FARTHEST)
+        np.clip(self.x, least, most, out=self.x)
+        self.gradient[...] = 0.0
+
+
+class LearnedConstants:
+    """All that is learned of a network besides its weights.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        As they are before training; their ``learn`` says what.
+    optimiser : Optimiser
+
+    Attributes
+    ----------
+    by_layer : dict of str to dict of str to LearnedConstant
+        By layer, where there are any, and field.
+    """
+
+    def __init__(self, layers: Iterable[Layer], optimiser: Optimiser) -> None:
+        self.by_layer = {
+            str(layer.name): {name: LearnedConstant(layer, name, optimiser) for name in layer.learn}
+            for layer in layers
+            if layer.learn
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self.by_layer)
+
+    def of(self, layer: Layer) -> Mapping[str, LearnedConstant]:
+        """What is learned of a layer, by field."""
+        return self.by_layer.get(str(layer.name), {})
+
+    @property
+    def values(self) -> dict[str, dict[str, float]]:
+        """The numbers, by layer and field, as `Network.with_constants` takes them."""
+        return {
+            layer: {name: one.value for name, one in each.items()} for layer, each in self.by_layer.items()
+        }
+
+    def update(self, scale: float, rate: float, number: int) -> None:
+        """See `LearnedConstant.update`."""
+        for each in self.by_layer.values():
+            for one in each.values():
+                one.update(scale, rate, number)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps of them, to be filled in on resuming."""
+        found = {}
+        for layer, each in self.by_layer.items():
+            for name, one in each.items():
+                found[f"constant/{layer}/{name}"] = one.x
+                for n, moment in enumerate(one.moments):
+                    found[f"constant_moment{n}/{layer}/{name}"] = moment
+        return found
+
+
+def time_constant_derivatives(activity: Activity, charges: np.ndarray) -> tuple[float, float]:
+    """Derivatives of the loss by tau_m and tau_s of a layer, from the charges of its points.
+
+    The formulas stand in eventsnn/reference/time_constants.py.
+    """
+    blocks, arrivals = len(activity.weights), activity.arrivals.arrivals
+    changes = np.zeros((len(arrivals.times), BY_COLUMNS), activity.weights.dtype)
+    found = np.zeros((blocks, 2, activity.weights.shape[2]))
+    counter, turns, events = WorkCounter(len(arrivals)), WorkCounter(blocks), activity.events
+    activity.share(lambda: fill_changes(arrivals.times, arrivals.ptr, activity.constants, changes, counter))
+    activity.share(lambda: derive_blocks(activity.weights, events, changes, charges, found, turns))
+    by_m, by_s = found.sum(axis=(0, 2)).tolist()
+    return by_m, by_s
+
+
+def constant_derivatives(
+    activity: Activity, charges: np.ndarray, names: Mapping[str, object]
+) -> dict[str, float]:
+    """Derivatives of the loss by those of threshold, tau_m and tau_s of a layer that are among `names`.
+
+    A spike at t moves by dt/dnu = 1/u' with the threshold nu, and its charge is -dL/dt / u'.
+    """
+    found = {}
+    if "threshold" in names:
+        found["threshold"] = -float(charges[:, 0].sum())
+    if "tau_m" in names or "tau_s" in names:
+        both = dict(zip(("tau_m", "tau_s"), time_constant_derivatives(activity, charges), strict=True))
+        found |= {name: both[name] for name in both if name in names}
+    return found

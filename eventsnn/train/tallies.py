@@ -1,0 +1,65 @@
+"""Sums over an epoch of training, and the metrics that they give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from eventsnn.trace.record import decide_all
+from eventsnn.train.batches import Batch
+
+
+class Tallies:
+    """Sums over an epoch."""
+
+    def __init__(self, n: int) -> None:
+        self.samples = 0
+        self.right = 0
+        self.no_decision = 0
+        self.forced = 0
+        self.loss_sum = 0.0
+        self.wrong = np.zeros(n, dtype=bool)
+        self.learned = np.zeros(n, dtype=bool)
+        self.hidden_spikes = 0
+        self.hidden_silent = 0
+        self.hidden_neurons = 0
+
+    def add(
+        self, batch: Batch, counts: np.ndarray, losses: np.ndarray, forced: int, hidden: list[np.ndarray]
+    ) -> None:
+        wrong = decide_all(counts) != batch.labels
+        self.samples += len(wrong)
+        self.right += int(len(wrong) - wrong.sum())
+        self.no_decision += int((counts.max(axis=1) == 0).sum())
+        self.wrong[batch.indices] = wrong
+        self.learned[batch.indices] = True
+        self.loss_sum = sum(losses.tolist(), self.loss_sum)  # one after the other: same bits for any batches
+        self.forced += forced
+        for layer in hidden:
+            self.hidden_spikes += int(layer.sum())
+            self.hidden_silent += int((layer == 0).sum())
+            self.hidden_neurons += layer.size
+
+    @property
+    def loss(self) -> float:
+        """Mean loss so far."""
+        return self.loss_sum / max(1, self.samples)
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction decided rightly so far."""
+        return self.right / max(1, self.samples)
+
+    def line(self) -> dict[str, Any]:
+        """Metrics of the epoch; of the hidden neurons' spikes and silence where there are any."""
+        neurons = max(1, self.hidden_neurons)
+        return {
+            "samples": self.samples,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "no_decision": self.no_decision,
+            "silent_fraction": self.hidden_silent / neurons,
+            "forced_spikes": self.forced,
+            "spikes_per_neuron": self.hidden_spikes / neurons,
+        }
