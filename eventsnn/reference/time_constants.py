@@ -5,8 +5,8 @@ A spike at t, r being the end of the refractory period before it, solves
     F = V(t) - a(t-r) V(r) + E (1 - a(t-r)) - nu = 0,    a(x) = e^{-x/tau_m},  V(t) = sum_g w_g eps(t - s_g)
 
 (see `eventsnn.reference.sensitivity`). By the implicit function theorem dt/dtau = -(dF/dtau)/u'. With the
-charges of `derivative_charges`, q = -total/u' at a spike and c = -q a(t-r) at the reset before it, summed over
-all spikes
+charges of `derivative_charges`, q = -total/u' at a spike and c = -q a(t-r) at the reset before it, the sums
+over all spikes are
 
     dL/dtau_s = sum_p q_p V_s(p)                                all points p, V_s = sum_g w_g deps/dtau_s
     dL/dtau_m = sum_p q_p V_m(p) + sum_r c_r (V(r) + E) (t-r)/tau_m^2 - sum_first q E a(t) t/tau_m^2

@@ -151,6 +151,8 @@ class TrainingRun:
         saved = load_checkpoint(path)
         if "classes" not in saved.config.get("network", {}):  # begun before networks kept names
             self.config["network"].pop("classes", None)
+        for name in ("delay_rate", "constant_rate"):  # begun before there were these
+            saved.config.get("optimiser", {}).setdefault(name, 1.0)
         if saved.config != self.config:
             field, before, now = _first_difference("", saved.config, self.config)
             advice = OTHER_BITS if field == "bits" else ""

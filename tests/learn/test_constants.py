@@ -221,11 +221,6 @@ def test_weight_decay_pulls_back_to_where_they_began():
     assert float(one.x) == pytest.approx(0.95)
 
 
-def test_the_optimiser_s_table_is_as_before_without_them():
-    assert "delay_rate" not in Optimiser().to_table()
-    assert Optimiser.from_table(Optimiser(delay_rate=4.0).to_table()).delay_rate == 4.0
-
-
 NETWORK = learning(toy_network(lateral_inhibition=0.0))
 TRAINING = {
     "network": NETWORK,

@@ -236,6 +236,15 @@ def test_a_checkpoint_without_the_best_weights_needs_the_model(tmp_path):
         toy_train(folder, epochs=2, resume=True)
 
 
+def test_a_checkpoint_from_before_there_were_rates_of_constants_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    toy_train(folder, epochs=1)
+    saved = load_checkpoint(folder / "checkpoint.h5")
+    del saved.config["optimiser"]["delay_rate"], saved.config["optimiser"]["constant_rate"]
+    save_checkpoint(folder / "checkpoint.h5", saved)
+    assert toy_train(folder, epochs=2, resume=True).epochs == 2
+
+
 def test_two_runs_into_one_folder_are_refused(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -24,7 +24,6 @@ _FIELDS = {
     "delay_rate": Option(1.0, may_be_zero=True),
     "constant_rate": Option(1.0, may_be_zero=True),
 }
-_LATER = ("delay_rate", "constant_rate")  # left out of tables at their default, as before there were these
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,6 @@ class Optimiser:
     def to_table(self) -> dict[str, Any]:
         """The settings as plain values, `options` included."""
         table = asdict(self)
-        for name in _LATER:
-            if table[name] == _FIELDS[name].default:
-                del table[name]
         return table | table.pop("options")
 
     def rate(self, epoch: int) -> float:
