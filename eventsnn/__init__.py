@@ -19,6 +19,7 @@ from eventsnn.errors import (
     SimulationError,
     TraceError,
     TrainingError,
+    ViewError,
 )
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ __all__ = [
     "TraceError",
     "TrainResult",
     "TrainingError",
+    "ViewError",
     "WhatIf",
     "__version__",
     "data",

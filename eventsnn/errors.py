@@ -85,6 +85,10 @@ class TraceError(EventSNNError, ValueError):
     """A trace file cannot be read, or does not hold what was asked for."""
 
 
+class ViewError(EventSNNError, ValueError):
+    """A page cannot be shown: the file is of no kind that has one, or the port is in use."""
+
+
 class MissingExtraError(EventSNNError, ImportError):
     """An optional library is not installed; the text names the extra that brings it."""
 

@@ -9,7 +9,7 @@ import pytest
 
 import eventsnn
 
-HEAVY = ("h5py", "matplotlib", "scipy", "sklearn", "tonic", "torch")
+HEAVY = ("bokeh", "h5py", "matplotlib", "scipy", "sklearn", "tonic", "torch")
 
 
 @pytest.mark.parametrize("name", eventsnn.__all__)

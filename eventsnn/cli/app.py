@@ -33,6 +33,7 @@ COMMANDS = (
     "inspect",
     "explain",
     "whatif",
+    "view",
     "fetch",
     "synth",
     "encode",

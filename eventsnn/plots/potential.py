@@ -63,7 +63,7 @@ def plot_potential(
         )
     for neuron in neurons:
         check_neuron(network, layer, neuron)
-    end = _last_time(record)
+    end = last_time(record)
     with picture(path) as figure:
         axes = figure.subplots(len(neurons), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         figure.suptitle(heading, fontsize=19, fontweight="bold")
@@ -83,7 +83,7 @@ def plot_potential(
         figure.supylabel("membrane potential (unit of the threshold)", fontsize=14)
 
 
-def _last_time(record: SpikeRecord) -> float:
+def last_time(record: SpikeRecord) -> float:
     """When to stop drawing: shortly after the last thing that happened."""
     last = max((s.times[-1] for s in (record.input, *record.layers.values()) if len(s)), default=1.0)
     return float(min(1.03 * last, record.t_end))

@@ -75,6 +75,12 @@ class Difference:
         time, name, neuron = min(found, key=lambda row: (row[0], names.index(row[1])))
         return name, neuron, time
 
+    def count(self) -> dict[str, dict[str, Any]]:
+        """Per layer: how many spikes are ``lost``, ``new`` and ``moved``, and how far they moved: the median
+        ``moved_median_ms`` and the largest distance ``moved_most_ms``.
+        """
+        return {name: _count(changes) for name, changes in self.changes.items()}
+
     def __repr__(self) -> str:
         changed = ", ".join(f"{name} {len(changes)}" for name, changes in self.changes.items())
         return (

@@ -33,6 +33,7 @@ from eventsnn.trace.afferents import (
 )
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.runs import describe_run, find_spike, open_run
 from eventsnn.trace.schema import source_name
 from eventsnn.trace.spike_facts import PIXEL_EVENT, SpikeFacts, list_events
 
@@ -59,6 +60,8 @@ class Explanation(SpikeFacts):
         Input events before the spike, by time, with their contributions to the membrane potential at the
         spike. Those through a layer in between are shares of its spikes' contributions, in proportion to the
         causes of each.
+    event_rows : int64 array (events,)
+        Row of each of `events` in the sample's input spikes, by which `eventsnn.what_if` removes it.
     causes : structured array (layer, neuron, t_ms, contribution)
         The direct causes that are spikes of neurons, by time; `layer` is a layer's number.
     direct_input : float
@@ -75,6 +78,7 @@ class Explanation(SpikeFacts):
 
     threshold: float
     events: np.ndarray
+    event_rows: np.ndarray
     causes: np.ndarray
     direct_input: float
     direct_resting: float
@@ -115,7 +119,13 @@ class Explanation(SpikeFacts):
 
 
 def explain(
-    trace: str | os.PathLike[str] | Trace, *, layer: str, neuron: int, spike: int, sample: int = 0
+    trace: str | os.PathLike[str] | Trace | SpikeRecord,
+    *,
+    layer: str,
+    neuron: int,
+    spike: int,
+    sample: int = 0,
+    network: Network | None = None,
 ) -> Explanation:
     """Attribute the membrane potential at one spike to spikes of neurons and to input events.
 
@@ -125,13 +135,15 @@ def explain(
 
     Parameters
     ----------
-    trace : path or Trace
-        A trace; spikes and network are enough, nothing more needs to be recorded.
+    trace : path, Trace or SpikeRecord
+        A trace, or what `eventsnn.simulate` returned; spikes are enough, nothing more needs to be recorded.
     layer : str
     neuron : int
     spike : int
         Which of the neuron's spikes in the sample, from 0.
     sample : int
+    network : Network, optional
+        The one that ran, if `trace` is a `SpikeRecord`.
 
     Returns
     -------
@@ -147,30 +159,29 @@ def explain(
         up to its threshold (to 1e-6 of their absolute sum for a float64 run, 1e-3 for float32): then the
         trace is damaged.
     """
-    if not isinstance(trace, Trace):
-        with Trace(trace) as opened:
-            return explain(opened, layer=layer, neuron=neuron, spike=spike, sample=sample)
     if layer == "input":
         raise TraceError("an input event has no cause: give the name of a layer of neurons")
     if layer == "bias":
         raise TraceError("a spike of the bias neuron has no cause: give the name of a layer of neurons")
-    t = trace.spike_time(layer, neuron, spike, sample)
-    network, record = trace.network, trace.record(sample)
+    network, record = open_run(trace, sample, network)
+    target, row = find_spike(network, record, layer, neuron, spike, describe_run(trace, sample))
     check_exact_time(record.engine, "an explanation")
     attribution = _Attribution(network, record)
-    target = network.index(layer)
-    row = int(np.flatnonzero(record[layer].neurons == neuron)[spike])
     direct, direct_resting = attribution.contributions(target, row)
     credit, reached, resting, bias = attribution.to_input({(target, row): 1.0})
     causes = _direct_causes(direct, record, network)
+    rows = np.flatnonzero(reached)
+    events = list_events(network, record, rows, EVENT)
+    events["contribution"] = credit[rows]
     return Explanation(
         layer=layer,
         neuron=int(neuron),
         spike=int(spike),
         sample=int(sample),
-        time_ms=t,
+        time_ms=float(record[layer].times[row]),
         threshold=float(network[layer].threshold),
-        events=_events(network, record, credit, reached),
+        events=events,
+        event_rows=rows,
         causes=causes,
         direct_input=_sum_from(direct, INPUT),
         direct_resting=direct_resting,
@@ -207,6 +218,35 @@ def event_contributions(
     """
     check_exact_time(record.engine, "an explanation")
     return _Attribution(network, record).to_input(seeds)[0]
+
+
+def direct_contributions(
+    network: Network, record: SpikeRecord, layer: int, row: int
+) -> tuple[list[tuple[Afferents, np.ndarray]], float]:
+    """What arrived at a neuron contributes to one of its spikes, exactly.
+
+    Parameters
+    ----------
+    network : Network
+    record : SpikeRecord
+        A run of it in exact time.
+    layer, row : int
+        Number of the layer, and row of the spike among the layer's.
+
+    Returns
+    -------
+    list of (Afferents, float64 array)
+        By projection: contributions of the first spikes of the source, as many as arrived before the spike.
+    float
+        Contribution of the resting potential.
+
+    Raises
+    ------
+    TraceError
+        See `explain`.
+    """
+    check_exact_time(record.engine, "an explanation")
+    return _Attribution(network, record).contributions(layer, row)
 
 
 class _Attribution:
@@ -298,13 +338,6 @@ def _sum_from(direct: list[tuple[Afferents, np.ndarray]], source: int) -> float:
 
 def _total(shares: tuple[list[tuple[Afferents, np.ndarray]], float]) -> float:
     return sum(float(np.sum(share)) for _, share in shares[0]) + shares[1]
-
-
-def _events(network: Network, record: SpikeRecord, credit: np.ndarray, reached: np.ndarray) -> np.ndarray:
-    used = np.flatnonzero(reached)
-    events = list_events(network, record, used, EVENT)
-    events["contribution"] = credit[used]
-    return events
 
 
 def _direct_causes(

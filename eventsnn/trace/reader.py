@@ -219,6 +219,12 @@ class Trace:
         with self._checking():
             return int(self._pointer(f"/spikes/{layer}")[self._count])
 
+    def spikes_per_sample(self, layer: str) -> np.ndarray:
+        """Spikes of a layer, or input events, in each complete sample, int64 array (samples,)."""
+        self._check_layer(layer)
+        with self._checking():
+            return np.diff(self._pointer(f"/spikes/{layer}"))
+
     def spike_time(self, layer: str, neuron: int, spike: int, sample: int = 0) -> float:
         """Time (local ms) of spike number `spike` (from 0) of a neuron.
 

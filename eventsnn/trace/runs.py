@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
-from eventsnn.trace.potential import check_neuron
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import ExitReason, SpikeRecord
+from eventsnn.trace.selection import find_spike as find_row
 
 
 def open_run(
@@ -58,20 +56,32 @@ def _check_fit(network: Network, record: SpikeRecord) -> None:
         )
 
 
-def find_spike(network: Network, record: SpikeRecord, layer: str, neuron: int, spike: int) -> tuple[int, int]:
+def find_spike(
+    network: Network,
+    record: SpikeRecord,
+    layer: str,
+    neuron: int,
+    spike: int,
+    where: tuple[str, str] = ("", ""),
+) -> tuple[int, int]:
     """Number of the layer, and row of the neuron's spike number `spike` (from 0) among the layer's.
 
     Raises
     ------
     TraceError
-        Saying which of layer, neuron or spike there is not, and what there is.
+        Saying which of layer, neuron or spike there is not, and what there is; `where` is how that text
+        begins and ends (`describe_run`).
     """
     if layer not in network.names:
         kind = f"the {layer} has no neurons" if layer in ("input", "bias") else f"no layer {layer!r}"
-        raise TraceError(f"layer: {kind}; there are {', '.join(network.names)}")
-    check_neuron(network, layer, neuron)
-    rows = np.flatnonzero(record[layer].neurons == neuron)
-    if isinstance(spike, bool) or not isinstance(spike, int | np.integer) or not 0 <= spike < rows.size:
-        had = f"has the spikes 0..{rows.size - 1}" if rows.size else "stayed silent"
-        raise TraceError(f"spike: neuron {neuron} of {layer!r} {had}, got {spike!r}")
-    return network.index(layer), int(rows[spike])
+        raise TraceError(f"{where[0]}{kind}; there are {', '.join(network.names)}")
+    row = find_row(network, layer, record[layer], neuron, spike, where)
+    return network.index(layer), row
+
+
+def describe_run(source: str | os.PathLike[str] | Trace | SpikeRecord, sample: int = 0) -> tuple[str, str]:
+    """How texts about a simulation begin and end: with its file, and its number there."""
+    if isinstance(source, SpikeRecord):
+        return "", ""
+    path = source.path if isinstance(source, Trace) else os.fspath(source)
+    return f"{path}: ", f" in sample {sample}"

@@ -19,7 +19,7 @@ from eventsnn.trace.adjoint import Adjoint, Derivatives, pull_back
 from eventsnn.trace.afferents import check_exact_time
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord
-from eventsnn.trace.runs import find_spike, open_run
+from eventsnn.trace.runs import describe_run, find_spike, open_run
 from eventsnn.trace.spike_facts import PIXEL_EVENT, SpikeFacts, list_events
 
 GRAZING = 0.01
@@ -179,7 +179,7 @@ def sensitivity(
     >>> found.events["derivative"], found.weights["hidden"], found.slope        # doctest: +SKIP
     """
     network, record = open_run(trace, sample, network)
-    number, row = find_spike(network, record, layer, neuron, spike)
+    number, row = find_spike(network, record, layer, neuron, spike, describe_run(trace, sample))
     check_differentiable(record)
     found = pull_back(network, record, {(number, row): 1.0})
     return Sensitivity(

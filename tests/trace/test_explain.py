@@ -203,7 +203,7 @@ def test_text(trace_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"layer": "nope"}, "no layer 'nope'; there are input, hidden, middle, output"),
+        ({"layer": "nope"}, "no layer 'nope'; there are hidden, middle, output"),
         ({"layer": "input"}, "an input event has no cause"),
         ({"sample": 2}, r"no sample 2; the trace holds the samples 0\.\.1"),
         ({"neuron": 3}, r"layer 'output' has the neurons 0\.\.2, got 3"),

@@ -1,0 +1,177 @@
+"""What a page shows of one spike: potential, causes, input events, S-PSPs, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eventsnn.errors import EventSNNError
+from eventsnn.model import Network
+from eventsnn.model.layers import BIAS
+from eventsnn.plots.potential import curve
+from eventsnn.trace.explain import Explanation, direct_contributions, explain
+from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.runs import find_spike
+from eventsnn.trace.schema import source_name
+from eventsnn.trace.sensitivity import Sensitivity, sensitivity
+from eventsnn.view.address import SpikeName
+
+INPUT = -1  # `Projection.source` of the input
+
+CAUSE = np.dtype(
+    [
+        ("source", "i4"),
+        ("row", "i8"),
+        ("neuron", "i4"),
+        ("t_ms", "f8"),
+        ("weight", "f8"),
+        ("contribution", "f8"),
+        ("derivative", "f8"),
+    ]
+)
+EVENT = np.dtype([("row", "i8"), ("t_ms", "f8"), ("x", "i4"), ("y", "i4"), ("p", "i4"), ("value", "f8")])
+BAR = np.dtype([("source", "i4"), ("neuron", "i4"), ("contribution", "f8"), ("spsp", "f8")])
+
+
+@dataclass(frozen=True, eq=False)
+class SpikePanels:
+    """One spike, explained.
+
+    Attributes
+    ----------
+    name : SpikeName
+    explanation : Explanation
+    sensitivity : Sensitivity or None
+        None where spikes have no derivatives; `no_sensitivity` says why.
+    no_sensitivity : str
+    causes : structured array (source, row, neuron, t_ms, weight, contribution, derivative)
+        Direct causes: spikes that arrived at the neuron, input events among them, by time. `source` is a
+        layer's number, -1 for the input, -2 for the bias neuron; `row` counts the source's spikes in the
+        sample; `derivative` (ms per ms) is NaN where there is none.
+    bars : structured array (source, neuron, contribution, spsp)
+        Pre-synaptic neurons, the strongest contribution first: the sum over their spikes, and without the
+        synaptic weight, the S-PSP of their spike train in this spike.
+    """
+
+    name: SpikeName
+    explanation: Explanation
+    sensitivity: Sensitivity | None
+    no_sensitivity: str
+    causes: np.ndarray
+    bars: np.ndarray
+
+    @property
+    def time_ms(self) -> float:
+        """Time of the spike, ms."""
+        return self.explanation.time_ms
+
+    def events(self, mode: str) -> np.ndarray:
+        """Input events with their contribution, or with the derivative of the spike's time by theirs.
+
+        Parameters
+        ----------
+        mode : {"contribution", "sensitivity"}
+
+        Returns
+        -------
+        structured array (row, t_ms, x, y, p, value)
+            By time; `row` counts the input events of the sample. Empty for a sensitivity that there is not.
+        """
+        found, value = self.explanation.events, "contribution"
+        if mode == "sensitivity":
+            if self.sensitivity is None:
+                return np.empty(0, EVENT)
+            found, value = self.sensitivity.events, "derivative"
+        events = np.empty(len(found), EVENT)
+        events["row"] = np.arange(len(found)) if mode == "sensitivity" else self.explanation.event_rows
+        events["t_ms"], events["value"] = found["t_us"] / 1000.0, found[value]
+        for name in ("x", "y", "p"):
+            events[name] = found[name]
+        return events
+
+    def sensor_maps(self, mode: str) -> np.ndarray:
+        """Sum of the events' values at every pixel, float64 array (polarities, height, width)."""
+        width, height, polarities = self.explanation.sensor_size
+        events = self.events(mode)
+        pixels = (events["p"] * height + events["y"]) * width + events["x"]
+        maps = np.bincount(pixels, weights=events["value"], minlength=width * height * polarities)
+        return maps.reshape(polarities, height, width)
+
+    def sorted_causes(self, mode: str) -> np.ndarray:
+        """The causes, the strongest first; of equals the later."""
+        key = "derivative" if mode == "sensitivity" and self.sensitivity is not None else "contribution"
+        strength = np.nan_to_num(np.abs(self.causes[key]))
+        return self.causes[np.lexsort((-self.causes["t_ms"], -strength))]
+
+
+def explain_spike(network: Network, record: SpikeRecord, name: SpikeName, sample: int) -> SpikePanels:
+    """Everything about one spike.
+
+    Raises
+    ------
+    TraceError
+        There is no such spike, or it has no explanation; see `eventsnn.explain`.
+    """
+    place: Any = {"layer": name.layer, "neuron": name.neuron, "spike": name.number}
+    where = ("", f" in sample {sample}")
+    number, row = find_spike(network, record, name.layer, name.neuron, name.number, where)
+    explanation = explain(record, network=network, **place)
+    found, refusal = None, ""
+    try:
+        found = sensitivity(record, network=network, **place)
+    except EventSNNError as error:
+        refusal = str(error)
+    causes, bars = _list_causes(network, record, number, row)
+    if found is not None:
+        _add_derivatives(causes, found)
+    return SpikePanels(name, explanation, found, refusal, causes, bars)
+
+
+def _list_causes(
+    network: Network, record: SpikeRecord, number: int, row: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`SpikePanels.causes`, without derivatives, and `SpikePanels.bars`."""
+    causes, bars = [np.empty(0, CAUSE)], [np.empty(0, BAR)]
+    for incoming, shares in direct_contributions(network, record, number, row)[0]:
+        source = incoming.projection.source
+        times = record[source_name(network, incoming.projection)].times
+        weights = incoming.weights[: shares.size]
+        used = np.flatnonzero(weights != 0.0)
+        part = np.empty(used.size, CAUSE)
+        part["source"], part["row"], part["derivative"] = source, used, np.nan
+        part["neuron"], part["t_ms"] = incoming.neurons[used], times[used]
+        part["weight"], part["contribution"] = weights[used], shares[used]
+        causes.append(part)
+        neurons, position = np.unique(part["neuron"], return_inverse=True)
+        summed = np.empty(neurons.size, BAR)
+        summed["source"], summed["neuron"] = source, neurons
+        summed["contribution"] = np.bincount(position, part["contribution"], neurons.size)
+        summed["spsp"] = np.bincount(position, part["contribution"] / part["weight"], neurons.size)
+        bars.append(summed)
+    listed, summed = np.concatenate(causes), np.concatenate(bars)
+    return (
+        listed[np.argsort(listed["t_ms"], kind="stable")],
+        summed[np.argsort(-np.abs(summed["contribution"]), kind="stable")],
+    )
+
+
+def _add_derivatives(causes: np.ndarray, found: Sensitivity) -> None:
+    """Fill in how the spike's time depends on that of each cause."""
+    events = causes["source"] == INPUT
+    causes["derivative"][events] = found.events["derivative"][causes["row"][events]]
+    known = {(layer, neuron, t): derivative for layer, neuron, t, derivative, *_ in found.spikes.tolist()}
+    for k in np.flatnonzero((causes["source"] != INPUT) & (causes["source"] != BIAS)).tolist():
+        cause = causes[k]
+        key = (int(cause["source"]), int(cause["neuron"]), float(cause["t_ms"]))
+        causes["derivative"][k] = known.get(key, np.nan)
+
+
+def draw_potential(
+    network: Network, record: SpikeRecord, layer: str, neuron: int, start: float, end: float, points: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (ms, potential) of the membrane potential within [start, end] (ms); jumps at resets."""
+    times, values = curve(network, record, layer, neuron, np.linspace(start, min(end, record.t_end), points))
+    shown = times >= start
+    return times[shown], values[shown]

@@ -1,0 +1,135 @@
+"""Pages in a real browser, headless Chromium, of a real recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("bokeh")
+
+import eventsnn as es
+from eventsnn.trace import Trace, TraceWriter
+from eventsnn.view.open import export_page
+from tests.real_data import real_data
+from tests.view.browser import OpenPage, Served, check_picture, start_browser
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    driver = start_browser()
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def nmnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trace of four recordings of N-MNIST, through a network of random weights."""
+    path = tmp_path_factory.mktemp("browser") / "nmnist.h5"
+    network = es.Network(
+        es.Input(34, 34, 2), es.Dense(60, threshold=4.0), es.Dense(10, threshold=4.0), seed=2
+    )
+    network = network.with_weights({key: w + 0.02 for key, w in network.weights.items()})
+    with TraceWriter(path, network) as writer:
+        for label in range(4):
+            file = sorted(real_data("nmnist-1k", "Train", str(label)).iterdir())[0]
+            writer.append(es.simulate(network, es.read(file)), source=str(file), label=label)
+    return path
+
+
+@pytest.fixture(scope="module")
+def served(nmnist: Path) -> Iterator[Served]:
+    server = Served(nmnist)
+    yield server
+    server.close()
+
+
+def test_from_a_spike_to_its_cause_and_back(
+    browser: Any, served: Served, nmnist: Path, tmp_path: Path
+) -> None:
+    """The whole way: load, zoom, click, explanation, cause, back, remove, undo, keys, dark, address."""
+    with Trace(nmnist) as trace:
+        record = trace.record(0)
+    row = len(record.output) // 2
+    time, neuron = float(record.output.times[row]), int(record.output.neurons[row])
+    page = OpenPage(browser, served.server.address)
+    check_picture(page.picture(tmp_path / "trace.png"))
+
+    before = page.ask("return Bokeh.documents[0].get_model_by_name('raster-input').x_range.end")
+    page.scroll("raster-input", time, 1000.0, -400)
+    page.wait(
+        lambda: page.ask("return Bokeh.documents[0].get_model_by_name('potential').x_range.end") < before
+    )
+
+    page.click("raster-output", time, neuron)
+    text = page.wait_for("facts", f"output {neuron}, spike")
+    assert f"at {time:.4f} ms" in text
+    assert "threshold 4" in text
+    check_picture(page.picture(tmp_path / "spike.png"))
+
+    cause = page.ask("return Bokeh.documents[0].get_model_by_name('causes').source.data.cause[0]")
+    page.ask("Bokeh.documents[0].get_model_by_name('causes').source.selected.indices = [0]")
+    page.wait_for("facts", f"{cause}, spike")
+    assert page.value("way", "labels") == [f"output {neuron}", f"1: {cause}"]
+    page.press("Backspace")
+    page.wait_for("facts", f"output {neuron}, spike")
+
+    page.push("remove 10 strongest")
+    page.wait_for("edits", "removed: 10 input events")
+    page.wait_for("outcome", "The decision")
+    check_picture(page.picture(tmp_path / "what-if.png"))
+    address = page.wait(lambda: "remove=" in browser.current_url and browser.current_url)
+    page.push("undo all")
+    page.wait(lambda: not page.value("outcome", "text"))
+
+    page.press("c")
+    page.wait_for("facts", "Slope of the potential")
+    page.press("j")
+    page.wait(lambda: "sample=1" in browser.current_url)
+    page.press("d")
+    page.wait(lambda: page.ask("return document.documentElement.dataset.theme") == "dark")
+    page.press("ArrowRight")
+    page.wait_for("facts", "spike 0 at")
+    check_picture(page.picture(tmp_path / "dark.png"))
+
+    again = OpenPage(browser, address)
+    again.wait_for("facts", f"output {neuron}, spike")
+    again.wait_for("edits", "removed: 10 input events")
+    assert again.ask("return performance.getEntriesByType('resource').map(e => e.name)") == []
+    assert again.errors() == []
+
+
+def test_exported_page(browser: Any, nmnist: Path, tmp_path: Path) -> None:
+    """It shows the spike, by itself: no server, no network."""
+    with Trace(nmnist) as trace:
+        neuron = int(np.argmax(trace.record(2).output.counts))
+    export_page(nmnist, tmp_path / "page.html", state={"sample": "2", "path": f"output:{neuron}:0"})
+    page = OpenPage(browser, (tmp_path / "page.html").as_uri())
+    page.wait_for("facts", f"output {neuron}, spike 0 at")
+    assert page.ask("return performance.getEntriesByType('resource').map(e => e.name)") == []
+    assert page.errors() == []
+    check_picture(page.picture(tmp_path / "exported.png"))
+
+
+def test_without_the_token(browser: Any, served: Served) -> None:
+    browser.get(f"http://127.0.0.1:{served.server.port}/")
+    assert "the token is missing or wrong" in browser.page_source
+
+
+def test_another_site_cannot_use_the_page(browser: Any, served: Served, tmp_path: Path) -> None:
+    """A page from elsewhere that knows the token opens the websocket, and is refused."""
+    (tmp_path / "evil.html").write_text("<html><body>elsewhere</body></html>")
+    browser.get((tmp_path / "evil.html").as_uri())
+    script = """
+        const done = arguments[arguments.length - 1];
+        const socket = new WebSocket(arguments[0], ["bokeh", "x"]);
+        socket.onopen = () => done("open");
+        socket.onerror = () => done("refused");
+    """
+    address = f"ws://127.0.0.1:{served.server.port}/ws?token={served.server.token}"
+    assert browser.execute_async_script(script, address) == "refused"
