@@ -1,8 +1,9 @@
 """Spoken digits (Free Spoken Digit Dataset): the official division, and each speaker in turn left out.
 
-The settings are those of datasets/spoken_digits/dense.toml. Each network validates on a tenth of its training
-recordings, drawn by its seed; the model of the best epoch is tested once. With --leave-one-out it trains on
-five speakers and is tested on all 500 recordings of the sixth.
+The settings are those of datasets/spoken_digits/dense.toml, or of --experiment; --set gives those of the
+speech encoder. Each network validates on a tenth of its training recordings, drawn by its seed; the model of
+the best epoch is tested once. With --leave-one-out it trains on five speakers and is tested on all 500
+recordings of the sixth; --speakers names those to leave out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from common import ROOT, describe_machine
 
 from eventsnn.data import ListDataset, Speech
+from eventsnn.encode import make_encoder
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.experiment import Experiment
 
@@ -68,11 +70,15 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3], help="of the official division")
     parser.add_argument("--leave-one-out", action="store_true", help="also each speaker in turn, seed 1")
+    parser.add_argument("--speakers", nargs="*", default=None, help="those to leave out in turn")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the encoder")
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
 
     experiment = Experiment.load(options.experiment)
-    sounds = Speech(options.folder)
+    settings = {name: float(value) for name, _, value in (text.partition("=") for text in options.set)}
+    whole = {name: int(value) if value.is_integer() else value for name, value in settings.items()}
+    sounds = Speech(options.folder, encoder=lambda rate: make_encoder("speech", "sound", whole, rate))
     data = ListDataset(
         [sounds.stream(i) for i in range(len(sounds))],
         sounds.labels,
@@ -87,7 +93,8 @@ def main() -> None:
         print(json.dumps({"division": "official", **result}), flush=True)
     left_out = []
     speakers = np.array([utterance.speaker for utterance in sounds.utterances])
-    for speaker in np.unique(speakers).tolist() if options.leave_one_out else ():
+    chosen = np.unique(speakers).tolist() if options.speakers is None else options.speakers
+    for speaker in chosen if options.leave_one_out else ():
         result = run_one(experiment, data, speakers == speaker, options, 1)
         left_out.append(result["accuracy"])
         print(json.dumps({"division": f"without {speaker}", **result}), flush=True)
