@@ -1,9 +1,9 @@
 """Spoken digits of unknown speakers: what each step of the speech encoder's normalisation is worth.
 
 A cheap classifier takes the place of the network: least squares on a Gaussian kernel (kernel ridge
-regression) of the square roots of the spike counts of the input neurons, trained on five speakers and tested on
-the sixth. It knows of a recording what neurons know that count spikes. The encoder's settings were chosen on
-the first three speakers.
+regression) of the square roots of the spike counts of the input neurons, trained on five speakers and tested
+on the sixth. It knows of a recording what neurons know that count spikes. The encoder's settings were chosen
+on the first three speakers.
 """
 
 from __future__ import annotations
