@@ -29,7 +29,18 @@ if TYPE_CHECKING:
     from eventsnn.events import EventStream, ReadingOptions, open_events, read, write
     from eventsnn.learn import HM2BP, EventProp
     from eventsnn.learn.optimisers import Optimiser
-    from eventsnn.model import LIF, Connection, Conv, Dense, Input, Network, Pool, Reservoir, RunSettings
+    from eventsnn.model import (
+        LIF,
+        Connection,
+        Conv,
+        Dense,
+        Input,
+        Network,
+        Pool,
+        Readout,
+        Reservoir,
+        RunSettings,
+    )
     from eventsnn.simulate import Simulation
     from eventsnn.simulate.differences import Difference
     from eventsnn.simulate.flip import Flip, find_flip
@@ -70,6 +81,7 @@ __getattr__ = on_demand(
         "Input": "eventsnn.model",
         "Network": "eventsnn.model",
         "Pool": "eventsnn.model",
+        "Readout": "eventsnn.model",
         "Reservoir": "eventsnn.model",
         "RunSettings": "eventsnn.model",
         "Explanation": "eventsnn.trace",
@@ -129,6 +141,7 @@ __all__ = [
     "Optimiser",
     "Pool",
     "ReadingOptions",
+    "Readout",
     "Reservoir",
     "RunSettings",
     "SaccadeCamera",

@@ -105,7 +105,7 @@ def most_active(trace: Trace, layer: str, sample: int) -> int:
         If the layer stayed silent, or there is no such layer or sample.
     """
     network = trace.network
-    decides = network.settings.decision if layer == network.names[-1] else "count"
+    decides = network.decides if layer == network.names[-1] else "count"
     counts = trace.spikes(layer, sample).votes(decides)
     if not counts.any():
         raise TraceError(

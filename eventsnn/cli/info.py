@@ -15,7 +15,15 @@ from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
 
 if TYPE_CHECKING:
-    from eventsnn.model import Network, RunSettings
+    from eventsnn.model import Network
+
+DECISIONS = {
+    "first": "the first output spike decides",
+    "max": "the highest output potential decides",
+    "mean": "the largest mean output potential decides",
+    "weighted": "the largest weighted mean of the output potentials decides",
+}
+"""How networks decide, where not by spike counts."""
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -128,16 +136,17 @@ def _describe_hdf5(file: Path) -> tuple[dict[str, Any], str]:
     )
 
 
-def _describe_settings(settings: RunSettings) -> str:
+def _describe_settings(network: Network) -> str:
     """``steps of 0.6 ms (engine clocked), for 324 ms, stabilised (nmnist)``."""
+    settings = network.settings
     exact = settings.step_ms is None
     parts = ["exact time" if exact else f"steps of {settings.step_ms:g} ms (engine clocked)"]
     if settings.duration_ms is not None:
         parts.append(f"for {settings.duration_ms:g} ms")
     if settings.stabilise is not None:
         parts.append(f"stabilised ({settings.stabilise})")
-    if settings.decision == "first":
-        parts.append("the first output spike decides")
+    if network.decides != "count":
+        parts.append(DECISIONS[network.decides])
     return ", ".join(parts)
 
 
@@ -156,10 +165,11 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
     ]
     width = max(len(name) for name in network.names)
     for layer in network.layers:
-        line = (
-            f"  {layer.name:<{width}}  {layer.neurons} neurons, threshold {layer.threshold:g}, "
-            f"tau_m {layer.tau_m:g} ms, tau_s {layer.tau_s:g} ms, refractory {layer.refractory:g} ms"
-        )
+        firing = f"threshold {layer.threshold:g}, " if layer.fires else "never fire, "
+        line = f"  {layer.name:<{width}}  {layer.neurons} neurons, {firing}"
+        line += f"tau_m {layer.tau_m:g} ms, tau_s {layer.tau_s:g} ms"
+        if layer.fires:
+            line += f", refractory {layer.refractory:g} ms"
         if layer.delay:
             line += f", delay {layer.delay:g} ms"
         if layer.lateral_inhibition:
@@ -169,7 +179,7 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
         lines.append(line)
     lines += [f"  {c.key}: from {c.source} to {c.target}, delay {c.delay:g} ms" for c in network.connections]
     lines.append(f"  {sum(weights.values()):,} synaptic weights")
-    lines.append(f"  samples run in {_describe_settings(network.settings)}")
+    lines.append(f"  samples run in {_describe_settings(network)}")
     if network.classes is not None:
         lines.append(f"  classes {describe_classes(network.classes)}")
     return result, "\n".join(lines)

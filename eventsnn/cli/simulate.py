@@ -269,7 +269,11 @@ def _what_was_kept(results: list[dict[str, Any]], n: int, options: RunOptions, i
 def _note_silent(results: list[dict[str, Any]]) -> None:
     """Print advice if no output neuron fired in any recording."""
     hints = [
-        hint_silent({name: layer["spikes"] for name, layer in result["layers"].items()}, result["events"])
+        hint_silent(
+            {name: layer["spikes"] for name, layer in result["layers"].items()},
+            result["events"],
+            "readout" in result,
+        )
         for result in results
         if not result["skipped"]
     ]
@@ -280,12 +284,14 @@ def _note_silent(results: list[dict[str, Any]]) -> None:
 def _format_one(result: dict[str, Any]) -> str:
     if result["skipped"]:
         return f"{result['file']}: skipped"
-    counts = "  ".join(f"{neuron}:{n}" for neuron, n in enumerate(result["counts"]) if n)
+    votes = result.get("readout", result["counts"])
+    counts = "  ".join(f"{neuron}:{n:.6g}" for neuron, n in enumerate(votes) if n)
+    what = "readout of each output neuron" if "readout" in result else "spikes of each output neuron "
     layers = ", ".join(f"{name} {layer['spikes']}" for name, layer in result["layers"].items())
     return "\n".join(
         [
             f"{result['file']}: {format_decision(result)}",
-            f"  spikes of each output neuron  {counts or 'none'}",
+            f"  {what} {counts or 'none'}",
             f"  spikes of each layer          {layers}",
             f"  {result['events']} events through {_engine(result)}, {result['dtype']}, "
             f"in {result['seconds']:.4f} s {_ending(result)}",

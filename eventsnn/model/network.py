@@ -41,8 +41,9 @@ class Network:
     ----------
     input : Input
         The sensor.
-    *layers : Dense, Conv, Pool or Reservoir
-        Each is fed by the one before it, the first by the input; the last is the output.
+    *layers : Dense, Conv, Pool, Reservoir or Readout
+        Each is fed by the one before it, the first by the input; the last is the output, which alone may be a
+        Readout.
     connections : iterable of Connection
         Further projections: recurrent, feedback, skip.
     weights : mapping of str to array, optional
@@ -61,7 +62,7 @@ class Network:
     Attributes
     ----------
     input : Input
-    layers : tuple of Dense, Conv, Pool or Reservoir
+    layers : tuple of Dense, Conv, Pool, Reservoir or Readout
         With their names and the shapes of their sources filled in.
     connections : tuple of Connection
     weights : read-only mapping of str to read-only array (post, pre)
@@ -92,12 +93,14 @@ class Network:
         for layer in layers:
             if not isinstance(layer, Layer):
                 raise NetworkError(
-                    f"layers must be Dense, Conv, Pool or Reservoir, got {type(layer).__name__}"
+                    f"layers must be Dense, Conv, Pool, Reservoir or Readout, got {type(layer).__name__}"
                 )
         self.input = input
         self.layers = fit_layers(input, name_layers(layers))
         for layer in self.layers:
             check_count(layer.owner, "number of neurons", layer.neurons)
+            if not layer.fires and layer is not self.output:
+                raise NetworkError(f"{layer.owner}: only the last layer may be a readout, which never fires")
         if input.has_bias and "bias" in self.names:
             raise NetworkError("layer 'bias': the name is the bias neuron's; give the layer another")
         self.classes = check_classes(classes, self.output.neurons)
@@ -123,6 +126,28 @@ class Network:
     def output(self) -> Layer:
         """The last layer."""
         return self.layers[-1]
+
+    @property
+    def decides(self) -> str:
+        """What decides: the `value` of a readout layer, else `RunSettings.decision`."""
+        return self.output.value or self.settings.decision
+
+    @cached_property
+    def firing(self) -> Network | None:
+        """The network without its last layer where this never fires; None if nothing is left."""
+        if self.output.fires:
+            return self
+        if len(self.layers) == 1:
+            return None
+        connections = [c for c in self.connections if c.target != self.output.name]
+        gone = {p.key for p in self.projections if p.target == len(self.layers) - 1}
+        return Network(
+            self.input,
+            *self.layers[:-1],
+            connections=connections,
+            weights={key: array for key, array in self.weights.items() if key not in gone},
+            settings=self.settings,
+        )
 
     def index(self, name: str) -> int:
         """Number of the layer called `name`; -1 for the input.
@@ -280,7 +305,8 @@ class Network:
         """Another network of the same parts, which are read-only."""
         same = object.__new__(type(self))
         same.__dict__.update(self.__dict__)
-        same.__dict__.pop("lowered", None)
+        for derived in ("lowered", "firing"):
+            same.__dict__.pop(derived, None)
         return same
 
     def replace(self, name: str, /, **changes: Any) -> Network:
@@ -394,6 +420,10 @@ class Network:
                 source, target = self.index(connection.source), self.index(connection.target)
             except NetworkError as error:
                 raise NetworkError(f"connection {connection.key!r}: {error}") from None
+            if source >= 0 and not self.layers[source].fires:
+                raise NetworkError(
+                    f"connection {connection.key!r}: {connection.source!r} is a readout, which never fires"
+                )
             projections.append(Projection(connection.key, source, target, float(connection.delay)))
         for n, layer in enumerate(self.layers):
             projections += layer.inner_projections(n)

@@ -20,7 +20,8 @@ class LIF:
     Attributes
     ----------
     threshold : float
-        Firing threshold of the membrane potential, > 0 (dimensionless, the unit of the weights).
+        Firing threshold of the membrane potential, > 0 (dimensionless, the unit of the weights); infinite in
+        a neuron that never fires.
     tau_m : float
         Membrane time constant, ms, > 0.
     tau_s : float
@@ -42,7 +43,7 @@ class LIF:
         texts = []
         for field in ("threshold", "tau_m", "tau_s"):
             value = getattr(self, field)
-            if not (math.isfinite(value) and value > 0):
+            if not value > 0 or (field != "threshold" and value == math.inf):
                 texts.append(f"{field} must be a finite number > 0, got {value!r}")
         if not (math.isfinite(self.refractory) and self.refractory >= 0):
             texts.append(f"refractory must be a finite number >= 0 ms, got {self.refractory!r}")

@@ -74,6 +74,8 @@ def check_length(steps: int, step_ms: float, what: str) -> None:
 
 def refusal(network: Network, step_ms: float) -> str | None:
     """Why the clock cannot run this network in steps of `step_ms`; None if it can."""
+    if not network.output.fires:
+        return f"layer {network.output.name!r} is a readout, which takes exact time"
     for layer in network.layers:
         problem = _layer_refusal(layer, step_ms)
         if problem:

@@ -69,10 +69,12 @@ def plot_potential(
         figure.suptitle(heading, fontsize=19, fontweight="bold")
         for panel, neuron in zip(axes, neurons, strict=True):
             _draw_neuron(panel, network, record, layer, neuron, end)
-        low, high = axes[0].get_ylim()
-        axes[0].set_ylim(low, max(high, 1.4 * network[layer].threshold))
+        fires = network[layer].fires
+        if fires:
+            low, high = axes[0].get_ylim()
+            axes[0].set_ylim(low, max(high, 1.4 * network[layer].threshold))
         axes[0].legend(
-            *_legend(network[layer].lif),
+            *(entries if fires else entries[:1] for entries in _legend(network[layer].lif)),
             loc="lower right",
             bbox_to_anchor=(1.0, 0.97),
             ncols=4,
@@ -80,7 +82,8 @@ def plot_potential(
         )
         axes[-1].set_xlim(0.0, end)
         axes[-1].set_xlabel("time (ms)")
-        figure.supylabel("membrane potential (unit of the threshold)", fontsize=14)
+        unit = "the threshold" if fires else "the weights"
+        figure.supylabel(f"membrane potential (unit of {unit})", fontsize=14)
 
 
 def last_time(record: SpikeRecord) -> float:
@@ -114,7 +117,8 @@ def _draw_neuron(
     for t in spikes:
         panel.axvspan(t, t + lif.refractory, color=LIGHT, linewidth=0)
     panel.axhline(0.0, color=GREY, linewidth=0.8)
-    panel.axhline(lif.threshold, color=VERMILION, linewidth=1.4, linestyle="--")
+    if network[layer].fires:
+        panel.axhline(lif.threshold, color=VERMILION, linewidth=1.4, linestyle="--")
     panel.plot(
         *curve(network, record, layer, neuron, np.linspace(0.0, end, POINTS)), color=BLUE, linewidth=1.6
     )

@@ -11,6 +11,8 @@ from eventsnn.model.bias import Certain, InParts
 from eventsnn.simulate.engines import BrokenOff, Engine, Limits, Settings, Train
 from eventsnn.simulate.engines.arguments import check_t_stop, endless
 from eventsnn.simulate.engines.engine import SILENCE, join
+from eventsnn.simulate.engines.precision import overflow
+from eventsnn.trace.readout import ReadoutRun
 from eventsnn.trace.record import (
     ExitReason,
     SimulationInterrupted,
@@ -45,7 +47,9 @@ class Driver:
         self.t_stop = t_stop
         # A stop that is missing is a matter for `finish`.
         self._stop = math.inf if t_stop is None else check_t_stop(network, t_stop)
-        self._run = chosen.start(network, settings)
+        self._run = chosen.begin(network, settings)
+        self._readout = None if network.output.fires else ReadoutRun(network, settings.real)
+        self._sample_end = math.inf  # known when the input ends
         widest = max(layer.neurons if layer.positions == 1 else 1 for layer in network.layers)
         self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
         self._held: Train = SILENCE  # at the last instant
@@ -98,7 +102,21 @@ class Driver:
             bias=biases,
             step_ms=self.step_ms,
             origin_us=self.origin_us or 0,
+            readout=self._read_out(trains, spikes, limits.end, biases),
         )
+
+    def _read_out(
+        self, trains: list[Train], spikes: Train, end: float, biases: np.ndarray
+    ) -> np.ndarray | None:
+        """What the readout layer gives up to `end`, ms; None where there is none."""
+        if self._readout is None:
+            return None
+        given = dict(zip(self.network.names, trains, strict=True))
+        given |= {"input": spikes, "bias": (biases, np.zeros(len(biases), np.int32))}
+        try:
+            return self._readout.advance(given, end, self._sample_end)
+        except FloatingPointError:
+            raise overflow(np.float64, self.network.names[-1]) from None
 
     def _stamp(self, biases: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Spikes of the bias neuron as the engine states them; `before` is the one before the first."""

@@ -161,6 +161,7 @@ class Simulation(Driver):
             train = in_order(*join([train, fresh])) if len(train[0]) else fresh
         last = max(self._bias.last_event, self.t_complete)
         limits = self._chosen.limits(self.network, self._settings, self.t_stop, last)
+        self._sample_end = last
         if limits.events < math.inf:
             keep = int(np.searchsorted(train[0], limits.events, side="right"))
             train = train[0][:keep], train[1][:keep]
@@ -187,8 +188,8 @@ class Simulation(Driver):
 
     @property
     def decision(self) -> int | None:
-        """Output neuron with the most spikes so far, or the first, the lowest among equals; None while it is
-        silent.
+        """Output neuron with the most spikes so far, or the first, or the largest readout, the lowest among
+        equals; None while all are silent.
         """
         return decide(self._tally.votes)
 
@@ -211,8 +212,10 @@ class Simulation(Driver):
         arrays = {f"state/{name}": array for name, array in self._run.save().items()}
         arrays |= {f"bias/{name}": array for name, array in self._bias.save().items()}
         arrays |= {f"counts/{name}": counts for name, counts in self.counts.items()}
-        if self.network.settings.decision != "count":
+        if self.network.decides != "count":
             arrays["votes"] = self._tally.votes
+        if self._readout is not None:
+            arrays |= {f"readout/{name}": array for name, array in self._readout.save().items()}
         for number, (times, neurons) in enumerate([self._held, *self._early]):
             arrays |= {f"times/{number}": times, f"neurons/{number}": neurons}
         return arrays
@@ -289,9 +292,12 @@ class Simulation(Driver):
         self.events, self.origin_us = saved.events, saved.origin_us
         for name, counts in self.counts.items():
             counts[...] = state.numbers(f"counts/{name}", counts.shape, np.int64, lowest=0)
-        if self.network.settings.decision != "count":
+        if self.network.decides != "count":
             votes = self._tally.votes
-            votes[...] = state.numbers("votes", votes.shape, np.int64, lowest=0)
+            lowest = 0.0 if self._readout is None else -math.inf
+            votes[...] = state.numbers("votes", votes.shape, votes.dtype, lowest=lowest)
+        if self._readout is not None:
+            self._readout.restore(state.within("readout/"), now)
         following = self._bias.restore(state.within("bias/"), now)
         self._run.restore(state.within("state/"), now, following)
         state.close()

@@ -23,6 +23,7 @@ from eventsnn.simulate.differences import Difference
 from eventsnn.simulate.edits import Edits, make_edits
 from eventsnn.simulate.engines import ENGINES, Run, Settings, State
 from eventsnn.trace.reader import Trace
+from eventsnn.trace.readout import read_record
 from eventsnn.trace.record import ExitReason, SpikeRecord
 from eventsnn.trace.runs import open_run
 
@@ -125,7 +126,7 @@ class _Prefix:
     def __init__(self, network: Network, record: SpikeRecord, settings: Settings, stop: float) -> None:
         self._network, self._record, self._settings, self._stop = network, record, settings, stop
         self._engine = ENGINES.get(record.engine)
-        self._front = self._engine.start(network, settings)  # at the last of the states
+        self._front = self._engine.begin(network, settings)  # at the last of the states
         self._states: list[_State] = []
         times = record.input.times
         marks = times[np.arange(1, STATES + 1) * len(times) // (STATES + 1)]
@@ -156,10 +157,13 @@ class _Prefix:
             for name, kept, (times, neurons) in zip(self._network.names, state.fired, trains, strict=True)
         }
         given = replace(old.input, times=edits.times, neurons=edits.indices)
-        return replace(old, layers=layers, input=given, recorded=None), state.time
+        record = replace(old, layers=layers, input=given, recorded=None)
+        last = float(edits.times[-1]) if len(edits.times) else 0.0
+        ends = self._network.settings.duration_ms or last
+        return replace(record, readout=read_record(self._network, record, ends)), state.time
 
     def _resume(self, state: _State) -> Run:
-        run = self._engine.start(self._network, self._settings)
+        run = self._engine.begin(self._network, self._settings)
         if state.arrays:
             run.restore(StateReader(_copied(state.arrays)), state.time)
         return run

@@ -23,7 +23,7 @@ from eventsnn.model.file import read_network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.trace import checks, schema
 from eventsnn.trace.potential import PotentialTrace
-from eventsnn.trace.record import LayerSpikes, SpikeRecord
+from eventsnn.trace.record import LayerSpikes, SpikeRecord, decide
 from eventsnn.trace.sample import Sample
 from eventsnn.trace.selection import find_projection, find_spike
 
@@ -195,9 +195,24 @@ class Trace:
             step_ms=self.config.get("step_ms", DEFAULT_STEP_MS) if row.engine == "clocked" else None,
             classes=network.classes,
             origin_us=row.origin_us,
-            decides=network.settings.decision,
+            decides=network.decides,
+            readout=self._readout(sample),
         )
         return replace(record, bias=self.spikes("bias", sample)) if network.input.has_bias else record
+
+    def _readout(self, sample: int) -> np.ndarray | None:
+        """What a readout layer gave; None if the network has none."""
+        network = self.network
+        if network.output.fires:
+            return None
+        with self._checking():
+            path = schema.readout_column(network).path
+            readout: np.ndarray = self._file[path][sample]
+            if not np.isfinite(readout).all() or decide(readout) != self.samples[sample].prediction:
+                raise checks.DamagedError(
+                    f"{path}, sample {sample}: not what /samples/prediction was made of"
+                )
+        return readout
 
     def counts(self, layer: str) -> np.ndarray:
         """Spikes of each neuron of a layer (not the input) in each sample, int64 array (samples, neurons)."""

@@ -59,7 +59,7 @@ class LayerSpikes:
         """What decides, see `RunSettings.decision`, int64 array (size,): the counts, or those at the first
         spike.
         """
-        if decision == "count":
+        if decision != "first":
             return self.counts
         return first_votes(self.times, self.neurons, np.array([0, len(self.times)]), self.size)[0]
 
@@ -115,8 +115,11 @@ class SpikeRecord:
         write them to; `potential`, `spsp` and `spsp_total` give them.
     step_ms : float or None
         Length of the clock's step, ms; None in exact time.
-    decides : {"count", "first"}
-        Which output spikes decide; see `eventsnn.model.RunSettings`.
+    decides : {"count", "first", "max", "mean", "weighted"}
+        What decides: output spikes, see `eventsnn.model.RunSettings`, or what a readout layer's potentials
+        give, see `eventsnn.model.Readout`.
+    readout : float64 array (outputs,) or None
+        What a readout layer gives up to `t_end`, where the network has one.
     """
 
     layers: dict[str, LayerSpikes]
@@ -131,6 +134,7 @@ class SpikeRecord:
     recorded: Recorded | None = None
     step_ms: float | None = None
     decides: str = "count"
+    readout: np.ndarray | None = None
 
     def __getitem__(self, name: str) -> LayerSpikes:
         if name == "input":
@@ -151,8 +155,15 @@ class SpikeRecord:
 
     @property
     def decision(self) -> int | None:
-        """Output neuron with the most spikes, or the first (`decides`), the lowest among equals; or None."""
-        return decide(self.output.votes(self.decides))
+        """Output neuron with the most spikes, or the first, or the largest readout (`decides`), the lowest
+        among equals; None if all are silent.
+        """
+        return decide(self.votes)
+
+    @property
+    def votes(self) -> np.ndarray:
+        """What decides, array (outputs,): the readout, or spike counts, see `LayerSpikes.votes`."""
+        return self.output.votes(self.decides) if self.readout is None else self.readout
 
     @property
     def decision_name(self) -> str | None:
@@ -162,7 +173,8 @@ class SpikeRecord:
     @property
     def hint(self) -> str | None:
         """Advice for when no output neuron fired; None if one did."""
-        return hint_silent({name: len(spikes) for name, spikes in self.layers.items()}, len(self.input))
+        spikes = {name: len(spikes) for name, spikes in self.layers.items()}
+        return hint_silent(spikes, len(self.input), self.readout is not None)
 
     def __repr__(self) -> str:
         spikes = ", ".join(f"{name} {len(train)}" for name, train in self.layers.items())
@@ -206,10 +218,11 @@ class SpikeRecord:
         return self.recorded
 
     def summary(self) -> dict[str, Any]:
-        """Decision, output counts and spikes per layer, as plain values."""
+        """Decision, output counts, readout if any, and spikes per layer, as plain values."""
         return {
             **describe_decision(self.decision, self.classes),
             "counts": [int(n) for n in self.output.counts],
+            **describe_readout(self.readout),
             "layers": {name: {"spikes": len(spikes)} for name, spikes in self.layers.items()},
         }
 
@@ -223,12 +236,12 @@ class SimulationInterrupted(KeyboardInterrupt):
 
 
 def decide(counts: np.ndarray) -> int | None:
-    """Index of the largest count, the lowest among equals; None when all are 0 ("no decision")."""
+    """Index of the largest vote, the lowest among equals; None when all are 0 ("no decision")."""
     return int(np.argmax(counts)) if counts.any() else None
 
 
 def decide_all(counts: np.ndarray) -> np.ndarray:
-    """`decide` for every row of int array (samples, outputs): int64 array (samples,), -1 for no decision."""
+    """`decide` for every row of an array (samples, outputs): int64 array (samples,), -1 for no decision."""
     return np.where(counts.any(axis=1), np.argmax(counts, axis=1), -1)
 
 
@@ -250,20 +263,22 @@ class Tally:
     ----------
     counts : dict of str to int64 array (neurons,)
         Spikes of every layer.
-    votes : int64 array (outputs,)
-        What decides, see `LayerSpikes.votes`; where all spikes decide, the output's counts themselves.
+    votes : array (outputs,)
+        What decides, see `SpikeRecord.votes`; where all spikes decide, the output's counts themselves.
     """
 
     def __init__(self, network: Network) -> None:
         self.counts = {str(layer.name): np.zeros(layer.neurons, np.int64) for layer in network.layers}
         output = self.counts[network.names[-1]]
-        self.votes = output if network.settings.decision == "count" else np.zeros_like(output)
+        self.votes = output if network.decides == "count" else no_votes(network)
 
     def add(self, part: SpikeRecord) -> None:
         """Add the spikes of the next part."""
         for name, counts in self.counts.items():
             counts += part.layers[name].counts
-        if part.decides != "count" and not self.votes.any():
+        if part.readout is not None:
+            self.votes[...] = part.readout
+        elif part.decides != "count" and not self.votes.any():
             self.votes += part.output.votes(part.decides)
 
     def summary(self, classes: tuple[str, ...] | None) -> dict[str, Any]:
@@ -272,8 +287,20 @@ class Tally:
         return {
             **describe_decision(decide(self.votes), classes),
             "counts": output.tolist(),
+            **describe_readout(self.votes if self.votes.dtype.kind == "f" else None),
             "layers": {name: {"spikes": int(counts.sum())} for name, counts in self.counts.items()},
         }
+
+
+def no_votes(network: Network, samples: int | None = None) -> np.ndarray:
+    """Zeros for the votes of the output neurons, of one or many samples: int64, float64 of a readout."""
+    shape = (network.output.neurons,) if samples is None else (samples, network.output.neurons)
+    return np.zeros(shape, np.int64 if network.output.fires else np.float64)
+
+
+def describe_readout(readout: np.ndarray | None) -> dict[str, Any]:
+    """What a readout layer gives, as plain values; nothing without one."""
+    return {} if readout is None else {"readout": readout.tolist()}
 
 
 def describe_decision(decision: int | None, classes: tuple[str, ...] | None) -> dict[str, Any]:
@@ -282,8 +309,8 @@ def describe_decision(decision: int | None, classes: tuple[str, ...] | None) -> 
     return {"decision": decision, **named}
 
 
-def hint_silent(spikes: dict[str, int], events: int) -> str | None:
-    """Advice for when no output neuron fired; None if one did.
+def hint_silent(spikes: dict[str, int], events: int, readout: bool = False) -> str | None:
+    """Advice for when no output neuron fired, or nothing reached a readout layer; None if one did.
 
     Parameters
     ----------
@@ -291,14 +318,19 @@ def hint_silent(spikes: dict[str, int], events: int) -> str | None:
         Spikes of each layer, first to last.
     events : int
         Input spikes.
+    readout : bool
+        Whether the last layer is a readout, which never fires.
     """
-    if list(spikes.values())[-1]:
+    *below, output = spikes
+    reached = (spikes[below[-1]] if below else events) if readout else spikes[output]
+    if reached:
         return None
+    what = "the output was not reached" if readout else "no output neuron fired"
     if not events:
-        return "no output neuron fired: there was no input"
+        return f"{what}: there was no input"
     name = next(name for name, n in spikes.items() if not n)
     return (
-        f"no output neuron fired: layer {name!r} is the first without a spike; lower its threshold "
+        f"{what}: layer {name!r} is the first without a spike; lower its threshold "
         f"(network.replace({name!r}, threshold=...)) or give it larger weights (initial_weight)"
     )
 
@@ -315,6 +347,7 @@ def make_record(
     bias: np.ndarray | None = None,
     step_ms: float | None = None,
     origin_us: int = 0,
+    readout: np.ndarray | None = None,
 ) -> SpikeRecord:
     """A record from (times, neurons) of every layer and of the input, and the times of the bias neuron."""
     ended = ExitReason.QUIET if t_end == math.inf else ExitReason.T_STOP
@@ -332,7 +365,8 @@ def make_record(
         classes=network.classes,
         step_ms=step_ms,
         origin_us=origin_us,
-        decides=network.settings.decision,
+        decides=network.decides,
+        readout=readout,
     )
 
 

@@ -157,6 +157,13 @@ def count_column(layer: str, size: int) -> Column:
     return Column(f"/counts/{layer}", "<u4", "spikes (sample, neuron)", "1", width=size, compress=True)
 
 
+def readout_column(network: Network) -> Column:
+    """What the readout layer of a network gave, one row per sample."""
+    output = network.output
+    what = f"{output.value} of the membrane potential (sample, neuron)"
+    return Column(f"/readout/{output.name}", "<f8", what, "1", POINTERS, output.neurons, True)
+
+
 def potential_columns(layer: str) -> tuple[Column, ...]:
     """Membrane potential of a layer's neurons, rows sorted by time within each sample."""
     group = f"/potential/{layer}"
@@ -204,6 +211,8 @@ def all_columns(network: Network, record: tuple[str, ...], potential_layers: tup
     for layer in trains(network):
         columns += spike_columns(layer)
     columns += [count_column(str(layer.name), layer.neurons) for layer in network.layers]
+    if not network.output.fires:
+        columns.append(readout_column(network))
     if "potential" in record:
         for layer in potential_layers:
             columns += potential_columns(layer)

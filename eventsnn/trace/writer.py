@@ -293,6 +293,8 @@ class TraceWriter:
         for layer, counts in sample.tally.counts.items():
             self._rows.put(f"/counts/{layer}", counts[None, :])
         run, decision = sample.part, decide(sample.tally.votes)
+        if run.readout is not None:
+            self._rows.put(schema.readout_column(self.network).path, sample.tally.votes[None, :])
         row = {
             "t_start": self._clock,
             "t_stop": self._clock + length,

@@ -58,7 +58,7 @@ class ExactLearner(Learner[BatchRun]):
         return run.layer_counts(number - 1)
 
     def votes(self, run: BatchRun) -> np.ndarray:
-        return run.votes(self.packed.network.settings.decision)
+        return run.votes(self.packed.network)
 
     def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:
         self.packed.change(constants)

@@ -67,7 +67,7 @@ class Learner(ABC, Generic[ForwardRun]):
 
     @abstractmethod
     def votes(self, run: ForwardRun) -> np.ndarray:
-        """Output spikes that decide, int64 array (samples, outputs); see `RunSettings.decision`."""
+        """What decides, array (samples, outputs); see `eventsnn.trace.record.no_votes`."""
 
     @abstractmethod
     def accumulate(

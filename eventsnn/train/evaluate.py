@@ -183,7 +183,7 @@ def count_outputs(
     *,
     progress: bool = False,
 ) -> Counted:
-    """Spikes of the `outputs` output neurons in the readable recordings among `indices`, and their labels.
+    """What the `outputs` output neurons give in the readable recordings among `indices`, and their labels.
 
     Recordings are read ahead, in batches.
     """

@@ -96,7 +96,7 @@ class GraphLearner(Learner[GraphRun]):
         return np.array([record[name].counts for record in run.records])
 
     def votes(self, run: GraphRun) -> np.ndarray:
-        return np.array([record.output.votes(run.network.settings.decision) for record in run.records])
+        return np.array([record.votes for record in run.records])
 
     def accumulate(
         self,

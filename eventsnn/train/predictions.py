@@ -22,9 +22,10 @@ FORMATS = (".csv", ".json")
 
 
 class Counted(NamedTuple):
-    """Output spikes of the readable recordings of a data set.
+    """Output of the readable recordings of a data set.
 
-    `counts` is int64 (n, outputs), `labels` and `indices` (numbers of the recordings) are int64 (n,).
+    `counts` is int64 (n, outputs), or float64 of a readout; `labels` and `indices` (numbers of the
+    recordings) are int64 (n,).
     """
 
     counts: np.ndarray
@@ -45,8 +46,9 @@ class Prediction:
     label_name, decision_name : str or None
         Names of the two classes, where the network has names.
     correct : bool
-    counts : tuple of int
-        Spikes of every output neuron; where the first decides, those at its instant.
+    counts : tuple of int or float
+        Spikes of every output neuron; where the first decides, those at its instant; what a readout layer
+        gives.
     """
 
     source: str
@@ -55,7 +57,7 @@ class Prediction:
     label_name: str | None
     decision_name: str | None
     correct: bool
-    counts: tuple[int, ...]
+    counts: tuple[float, ...]
 
 
 class Predictions(Sequence[Prediction]):
@@ -67,8 +69,8 @@ class Predictions(Sequence[Prediction]):
         Files or names of the recordings.
     labels, decisions : int64 array (n,)
         Output neurons; a decision is -1 where all were silent.
-    counts : int64 array (n, outputs)
-        Spikes of every output neuron.
+    counts : int64 or float64 array (n, outputs)
+        Spikes of every output neuron, or what a readout layer gives.
     classes : tuple of str or None
         Names of the output neurons.
     """
@@ -123,7 +125,8 @@ class Predictions(Sequence[Prediction]):
     def _to_csv(self) -> str:
         out = io.StringIO()
         table = csv.writer(out, lineterminator="\n")
-        outputs = [f"spikes_{number}" for number in range(self.counts.shape[1])]
+        what = "spikes" if self.counts.dtype.kind == "i" else "readout"
+        outputs = [f"{what}_{number}" for number in range(self.counts.shape[1])]
         table.writerow(["source", "label", "decision", "label_name", "decision_name", "correct", *outputs])
         for p in self:
             texts = ["" if x is None else x for x in (p.label, p.decision, p.label_name, p.decision_name)]

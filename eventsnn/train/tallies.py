@@ -31,7 +31,7 @@ class Tallies:
         wrong = decide_all(counts) != batch.labels
         self.samples += len(wrong)
         self.right += int(len(wrong) - wrong.sum())
-        self.no_decision += int((counts.max(axis=1) == 0).sum())
+        self.no_decision += int((~counts.any(axis=1)).sum())
         self.wrong[batch.indices] = wrong
         self.learned[batch.indices] = True
         self.loss_sum = sum(losses.tolist(), self.loss_sum)  # one after the other: same bits for any batches

@@ -12,6 +12,7 @@ from eventsnn.model.layers.dense import Dense
 from eventsnn.model.layers.input import Input
 from eventsnn.model.layers.layer import SLACK, Layer, SpatialLayer, WeightedLayer
 from eventsnn.model.layers.pool import Pool
+from eventsnn.model.layers.readout import Readout
 from eventsnn.model.layers.reservoir import Reservoir
 from eventsnn.model.layers.tables import build_from_table
 
@@ -26,6 +27,7 @@ __all__ = [
     "Layer",
     "Pool",
     "Projection",
+    "Readout",
     "Reservoir",
     "SpatialLayer",
     "WeightedLayer",
@@ -40,6 +42,7 @@ LAYERS: Registry[type[Layer]] = Registry(
         "conv": "eventsnn.model.layers.conv:Conv",
         "pool": "eventsnn.model.layers.pool:Pool",
         "reservoir": "eventsnn.model.layers.reservoir:Reservoir",
+        "readout": "eventsnn.model.layers.readout:Readout",
     },
     NetworkError,
     "eventsnn.layers",

@@ -59,10 +59,14 @@ class Layer:
         Whether several shared weights are one trained number; see `own_gradient`.
     differentiable : bool
         Whether errors go down through it. Of the layers up to the last that is not, nothing is trained.
+    fires : bool
+        Whether its neurons have a threshold. Only the last layer may have none, a `Readout`.
     bias : bool
         Whether it has biases if the network has.
     lateral_inhibition : float
         Strength with which each neuron's spikes inhibit all other neurons of the layer.
+    value : str
+        What of the membrane potential is read out where neurons do not fire; empty where they do.
     probability : float
         Of each feed-forward synapse to exist when weights are drawn.
     learn : tuple of str
@@ -76,6 +80,7 @@ class Layer:
     depthwise: ClassVar[bool] = False
     ties_weights: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
+    fires: ClassVar[bool] = True
 
     if TYPE_CHECKING:  # a subclass has these as fields or properties
 
@@ -91,8 +96,10 @@ class Layer:
         def lateral_inhibition(self) -> float: ...
         @property
         def probability(self) -> float: ...
+        @property
+        def value(self) -> str: ...
     else:
-        bias, lateral_inhibition, probability = False, 0.0, 1.0
+        bias, lateral_inhibition, probability, value = False, 0.0, 1.0, ""
 
     threshold: float = field(default=15.0, kw_only=True)
     tau_m: float = field(default=64.0, kw_only=True)
@@ -109,7 +116,8 @@ class Layer:
     def __post_init__(self) -> None:
         if self.name is not None:
             check_name("layer", "name", self.name)
-        check_number(self.owner, "threshold", self.threshold)
+        if self.fires:
+            check_number(self.owner, "threshold", self.threshold)
         check_number(self.owner, "resting", self.resting, minimum=-math.inf)
         for name in ("tau_m", "tau_s", "refractory", "delay"):
             check_time(self.owner, name, getattr(self, name), constant=name.startswith("tau"))

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from eventsnn._util.threads import Pool
+from eventsnn.model import Network
 from eventsnn.simulate.engines.arguments import endless
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.layer_run import LayerRun, run_layer
 from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.readout import BatchReadout, read_out_batch, silent_run
 from eventsnn.trace.record import first_votes
 
 
@@ -31,15 +33,20 @@ class BatchRun:
         The runs of each layer: one for all samples, or one for each where positions share weights.
     durations : float64 array (samples,)
         When each sample ends, ms; see `Arrivals.ends`.
+    readout : BatchReadout or None
+        What the last layer's potentials give, where it is a readout; its own run in `layers` has no spikes.
     """
 
     samples: Arrivals
     layers: list[list[LayerRun]]
     durations: np.ndarray
+    readout: BatchReadout | None = None
 
-    def votes(self, decision: str) -> np.ndarray:
-        """Output spikes that decide, int64 array (samples, outputs); see `LayerSpikes.votes`."""
-        if decision == "count":
+    def votes(self, network: Network) -> np.ndarray:
+        """What decides, array (samples, outputs): a readout, or output spikes; see `LayerSpikes.votes`."""
+        if self.readout is not None:
+            return self.readout.values
+        if network.decides == "count":
             return self.layer_counts(-1)
         spikes = self.layer_spikes(-1)
         return first_votes(spikes.times, spikes.neurons, spikes.ptr, self.layer_counts(-1).shape[1])
@@ -81,6 +88,10 @@ def run_batch(packed: PackedNetwork, samples: Arrivals, ends: np.ndarray, pool: 
             if layer.has_bias:
                 sensor, size = packed.network.input, packed.network.source_size(number - 1)
                 arrivals = arrivals.with_bias(sensor, size, ends, layer.delay)
+            if not layer.fires:
+                run.readout = read_out_batch(packed, arrivals, ends, pool.share)
+                run.layers.append([silent_run(packed, number, arrivals, pool.share)])
+                break
             run.layers.append(run_layer(packed, number, arrivals, math.inf, pool.share, pool.threads))
             spikes = run.layer_spikes(number)
     except OverflowError as error:

@@ -370,7 +370,7 @@ class ClockedEngine(Engine):
 
     def counter(self, network: Network, settings: Settings, t_stop: float | None) -> Counter:
         """See `Engine`: all samples with the same weights."""
-        if network.settings.decision != "count":
+        if network.decides != "count":
             return super().counter(network, settings, t_stop)
         step_ms, last = _step(settings), len(network.layers)
         clock = ClockedNetwork(network, step_ms=step_ms)

@@ -15,7 +15,7 @@ from eventsnn.errors import SimulationError
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.simulate.engines.arguments import check_dtype, check_t_stop
-from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.record import SpikeRecord, no_votes
 
 if TYPE_CHECKING:
     from eventsnn._util.threads import Pool
@@ -70,7 +70,7 @@ class Settings:
 
 
 Counter: TypeAlias = "Callable[[Arrivals, np.ndarray, Pool], np.ndarray]"
-"""From samples, and when each ends (float64, ms), to output spike counts, int64 array (samples, outputs)."""
+"""From samples, and when each ends (float64, ms), to what decides, see `no_votes`: (samples, outputs)."""
 
 
 class Limits(NamedTuple):
@@ -149,6 +149,35 @@ class BrokenOff(KeyboardInterrupt):
         self.trains, self.now = list(trains), now
 
 
+class BelowReadout:
+    """A run of all layers below one that never fires, which is the driver's matter; none may be left."""
+
+    def __init__(self, below: Run | None) -> None:
+        self._below = below
+
+    def advance(
+        self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
+    ) -> list[Train]:
+        """See `Run`."""
+        if self._below is None:
+            return [SILENCE]
+        try:
+            return [*self._below.advance(input_spikes, horizon, stop, bias), SILENCE]
+        except BrokenOff as broken:
+            raise BrokenOff([*broken.trains, SILENCE], broken.now) from None
+
+    def save(self) -> State:
+        """See `Run`."""
+        return {} if self._below is None else self._below.save()
+
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
+        """See `Run`."""
+        if self._below is None:
+            state.close()
+        else:
+            self._below.restore(state, horizon, following)
+
+
 class Engine:
     """A way to run networks; registered by name in `eventsnn.simulate.engines.ENGINES`.
 
@@ -176,6 +205,12 @@ class Engine:
         """The network at rest at time 0. Lowers it where the engine needs that; checks it no more."""
         raise NotImplementedError
 
+    def begin(self, network: Network, settings: Settings) -> Run:
+        """`start`, of a network with a readout layer without this, which never fires."""
+        if network.output.fires:
+            return self.start(network, settings)
+        return BelowReadout(None if network.firing is None else self.start(network.firing, settings))
+
     def limits(self, network: Network, settings: Settings, t_stop: float | None, last: float) -> Limits:
         """When a run ends for which `t_stop` is asked, and whose input ends at `last` ms.
 
@@ -192,23 +227,21 @@ class Engine:
         return times
 
     def counter(self, network: Network, settings: Settings, t_stop: float | None) -> Counter:
-        """What counts the output spikes that decide in a mini-batch: sample by sample, among threads.
+        """What tells the votes of the output neurons in a mini-batch: sample by sample, among threads.
 
         `settings` are those that `settle` has returned, `t_stop` as for `run`.
         """
         from eventsnn.simulate.simulation import run_whole  # the driver of all engines, which imports them
 
         def count(samples: Arrivals, ends: np.ndarray, pool: Pool) -> np.ndarray:
-            counts = np.empty((len(samples), network.output.neurons), np.int64)
+            counts = no_votes(network, len(samples))
             counter, until = WorkCounter(len(samples)), ends.tolist()
 
             def work() -> None:
                 while (sample := counter.take()) >= 0:
                     train, end = samples.sample(sample), until[sample]
                     stop = end if settings.cut and t_stop is None else t_stop
-                    counts[sample] = run_whole(self, network, train, settings, stop, end).output.votes(
-                        network.settings.decision
-                    )
+                    counts[sample] = run_whole(self, network, train, settings, stop, end).votes
 
             pool.share(work)
             return counts

@@ -64,6 +64,8 @@ def check_network(network: Network, real: type[np.floating], *, clocked: bool = 
 def _constants(layer: Layer) -> list[tuple[str, float, bool]]:
     """(field, value, whether 0 would change its meaning) of the constants in potentials."""
     lif = layer.lif
+    if not layer.fires:
+        return []
     constants = [
         ("threshold", lif.threshold, True),
         ("resting", lif.resting, False),

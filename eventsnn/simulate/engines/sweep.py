@@ -64,9 +64,7 @@ class SweepEngine(Engine):
         from eventsnn.simulate.engines.batch import run_batch  # which is made of this engine's layers
 
         packed = pack_once(network, settings.real)
-        return lambda samples, ends, pool: run_batch(packed, samples, ends, pool).votes(
-            network.settings.decision
-        )
+        return lambda samples, ends, pool: run_batch(packed, samples, ends, pool).votes(network)
 
 
 def _too_many(events: int) -> str:
