@@ -22,6 +22,8 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
             "training takes chains of convolution, pooling and dense layers, and any network with a rule of "
             "exact derivatives, such as 'eventprop'"
         )
+    if not network.output.fires:
+        raise TrainingError(f"layer {network.output.name!r} is a readout, which no rule trains yet")
     if network.output.shares_weights:
         raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
     for layer in network.layers:

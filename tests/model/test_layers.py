@@ -132,9 +132,8 @@ def test_a_layer_stands_on_another_source_in_another_network() -> None:
 
 
 def test_unknown_types() -> None:
-    with pytest.raises(
-        NetworkError, match=r"layers\[0\]: type must be one of dense, conv, pool, reservoir, readout"
-    ):
+    kinds = "dense, conv, pool, reservoir, readout"
+    with pytest.raises(NetworkError, match=rf"layers\[0\]: type must be one of {kinds}"):
         Network.from_table({"input": {"width": 3}, "layers": [{"type": "lstm", "neurons": 3}]})
     with pytest.raises(NetworkError, match="there is a layer type called 'conv' already"):
         LAYERS.register("conv", Dense)

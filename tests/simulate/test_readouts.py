@@ -185,7 +185,7 @@ def test_traces_keep_it(value, tmp_path):
             best = [potential.values[potential.neurons == k].max() for k in range(5)]
             assert (best <= record.readout + 1e-6).all()
             assert max(best) > 0.98 * record.readout.max()
-        with pytest.raises(TraceError, match="neuron 0 of layer 'output' fired 0 spikes|fired no|no spike"):
+        with pytest.raises(TraceError, match=r"neuron 0 of layer 'output' fired 0 spikes|fired no|no spike"):
             es.explain(trace, layer="output", neuron=0, spike=0)
     t = np.linspace(0.0, 90.0, 50)
     assert np.abs(membrane_potential(network, record, "output", 2, t)).max() > 0.0

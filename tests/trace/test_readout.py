@@ -71,7 +71,7 @@ def test_means_are_integrals(taus, value, end):
 
 @pytest.mark.parametrize("taus", TAUS.values(), ids=TAUS)
 def test_the_weighted_mean_of_an_endless_run_is_a_laplace_transform(taus):
-    """Of each psp: 1 / ((1 + tau_m / tau) (1 + tau_s / tau)), times tau_m, from the neuron's two equations."""
+    """Of each psp: tau_m / ((1 + tau_m / tau) (1 + tau_s / tau)), from the neuron's two equations."""
     times, sources, weights = arrivals = make_arrivals()
     whole = taus[0] / ((1.0 + taus[0] / 35.0) * (1.0 + taus[1] / 35.0)) / 35.0
     expected = whole * (weights[sources] * np.exp(-times / 35.0)[:, None]).sum(axis=0)
