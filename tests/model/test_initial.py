@@ -30,6 +30,18 @@ def test_gaussian() -> None:
     assert abs(sparse.nnz / 60_000 - 0.1) < 0.01
 
 
+def test_mean() -> None:
+    loop = Connection("output", "output", initial_mean=3.0, initial_weight=0.1)
+    layers = Dense(300, initial_mean=-0.5, **GAUSSIAN), Dense(40, initial_mean=0.25, probability=0.5)
+    network = Network(Input(200), *layers, connections=[loop], seed=1)
+    n = network.weights["hidden"].size
+    assert abs(network.weights["hidden"].mean() + 0.5) < 5 * 2.0 / math.sqrt(n)
+    assert abs(network.weights["output"].data.mean() - 0.25) < 0.05
+    assert abs(network.weights[loop.key] - 3.0).max() <= 0.1000001
+    again = Network.from_table(network.to_table(), seed=1)
+    np.testing.assert_array_equal(again.weights["hidden"], network.weights["hidden"])
+
+
 @pytest.mark.parametrize("bias", [0.0, 10.0])
 def test_fixed(bias: float) -> None:
     network = Network(Input(40, bias_interval=bias), Dense(200, **FIXED), Dense(3, **FIXED), seed=4)
@@ -66,6 +78,7 @@ def test_uniform_is_what_it_was(tmp_path) -> None:
     table = network.to_table()["layers"][0]
     assert "initial_distribution" not in table, "files of networks stay as they were"
     assert "initial_synapses" not in table
+    assert "initial_mean" not in table
     Network(Input(7), Dense(5, **FIXED), seed=3).save(tmp_path / "net.h5")
     assert Network.load(tmp_path / "net.h5").output.initial_synapses == 5
 
@@ -77,6 +90,8 @@ def test_uniform_is_what_it_was(tmp_path) -> None:
         ({"initial_distribution": "normal"}, "must be one of uniform, gaussian, fixed, got 'normal'"),
         ({"initial_distribution": "fixed"}, "initial_synapses, .* got None with 'fixed'"),
         ({"initial_synapses": 3}, "initial_synapses, .* got 3 with 'uniform'"),
+        ({"initial_mean": math.nan}, "initial_mean must be"),
+        ({"initial_mean": 1.0, **FIXED}, "initial_mean goes with .* 'uniform' and 'gaussian'.* got 1.0"),
         ({"initial_distribution": "fixed", "initial_synapses": 0}, "initial_synapses must be a whole number"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from eventsnn.model.layers.checks import check_name, check_probability, check_time
-from eventsnn.model.layers.initial import check_initial, draw_initial
+from eventsnn.model.layers.initial import LATER_FIELDS, check_initial, draw_initial
 from eventsnn.model.layers.tables import without_new_defaults
 
 BIAS = -2
@@ -29,14 +29,14 @@ class Connection:
         Axonal delay, ms, >= 0.
     name : str, optional
         Key of its weights, ``"source->target"`` by default.
-    initial_weight, initial_distribution, initial_synapses
+    initial_weight, initial_mean, initial_distribution, initial_synapses
         How random weights are drawn, as for `Dense`.
     probability : float
         Of each synapse to exist when weights are drawn at random, 0 < probability <= 1; below 1 they are
         sparse.
     """
 
-    new_fields: ClassVar[tuple[str, ...]] = ("initial_distribution", "initial_synapses")
+    new_fields: ClassVar[tuple[str, ...]] = LATER_FIELDS
 
     source: str
     target: str
@@ -46,6 +46,7 @@ class Connection:
     probability: float = 1.0
     initial_distribution: str = "uniform"
     initial_synapses: int | None = None
+    initial_mean: float = 0.0
 
     def __post_init__(self) -> None:
         for field in ("source", "target", "key"):

@@ -26,7 +26,7 @@ class Conv(SpatialLayer, WeightedLayer):
     channels : int
     kernel, stride, padding, dilation : int or (y, x)
         `padding` adds rows and columns of silent source neurons at every edge.
-    initial_weight, initial_distribution, initial_synapses
+    initial_weight, initial_mean, initial_distribution, initial_synapses
         How random weights are drawn, as for `Dense`; an initial weight of 0.5 is the authors' choice.
     threshold, tau_m, tau_s, refractory, delay, resting, learn, bias, name
         As for `Dense`.

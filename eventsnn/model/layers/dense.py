@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from eventsnn.model.layers.checks import check_count, check_number, check_probability
+from eventsnn.model.layers.initial import LATER_FIELDS
 from eventsnn.model.layers.layer import WeightedLayer
 
 
@@ -31,9 +32,11 @@ class Dense(WeightedLayer):
         once. Not trained.
     initial_weight, initial_distribution : float, {"uniform", "gaussian", "fixed"}
         How random weights are drawn: from uniform(-initial_weight, initial_weight); from the normal
-        distribution of mean 0 and standard deviation `initial_weight`; or `initial_synapses` weights of each
+        distribution of standard deviation `initial_weight`; or `initial_synapses` weights of each
         neuron, from sources drawn without repetition, are `initial_weight` or -`initial_weight` with equal
         probability, and the rest are 0, those of the biases among them.
+    initial_mean : float
+        Added to every weight drawn from "uniform" or "gaussian".
     initial_synapses : int, optional
         With "fixed" only, where it is needed.
     resting : float
@@ -53,7 +56,7 @@ class Dense(WeightedLayer):
 
     kind: ClassVar[str] = "dense"
     stem: ClassVar[str] = "hidden"
-    new_fields: ClassVar[tuple[str, ...]] = ("learn", "initial_distribution", "initial_synapses", "bias")
+    new_fields: ClassVar[tuple[str, ...]] = ("learn", *LATER_FIELDS, "bias")
     shares_weights: ClassVar[bool] = False
 
     neurons: int

@@ -13,15 +13,18 @@ from eventsnn.model.sparse import draw_sparse
 
 DISTRIBUTIONS = ("uniform", "gaussian", "fixed")
 """How initial weights may be drawn; see `eventsnn.model.Dense`."""
+LATER_FIELDS = ("initial_distribution", "initial_synapses", "initial_mean")
+"""Fields that the first model files did not have; see `eventsnn.model.Layer.new_fields`."""
 
 
 def check_initial(owner: str, part: Any) -> None:
     """Raise NetworkError unless the fields of `part` that describe its random weights are consistent.
 
-    These are `initial_weight`, `initial_distribution`, `initial_synapses` and, where there is one,
-    `probability`.
+    These are `initial_weight`, `initial_mean`, `initial_distribution`, `initial_synapses` and, where there
+    is one, `probability`.
     """
     check_number(owner, "initial_weight", part.initial_weight, maximum=LARGEST_DRAWN)
+    check_number(owner, "initial_mean", part.initial_mean, minimum=-LARGEST_DRAWN, maximum=LARGEST_DRAWN)
     kind = part.initial_distribution
     if kind not in DISTRIBUTIONS:
         raise NetworkError(
@@ -33,6 +36,11 @@ def check_initial(owner: str, part: Any) -> None:
             f"'fixed' and with no other; got {part.initial_synapses!r} with {kind!r}"
         )
     if kind == "fixed":
+        if part.initial_mean:
+            raise NetworkError(
+                f"{owner}: initial_mean goes with initial_distribution 'uniform' and 'gaussian'; leave it "
+                f"at 0 with 'fixed', got {part.initial_mean!r}"
+            )
         check_count(owner, "initial_synapses", part.initial_synapses)
         if getattr(part, "probability", 1.0) != 1.0:
             raise NetworkError(
@@ -62,12 +70,12 @@ def draw_initial(
     NetworkError
         For more synapses of a neuron than it has sources.
     """
-    limit = part.initial_weight
+    limit, mean = part.initial_weight, part.initial_mean
 
     def draw(size: tuple[int, ...]) -> np.ndarray:
-        if part.initial_distribution == "gaussian":
-            return (limit * generator.standard_normal(size)).astype(np.float32)
-        return (limit * generator.uniform(-1.0, 1.0, size)).astype(np.float32)
+        gaussian = part.initial_distribution == "gaussian"
+        unit = generator.standard_normal(size) if gaussian else generator.uniform(-1.0, 1.0, size)
+        return (mean + limit * unit).astype(np.float32)
 
     probability = getattr(part, "probability", 1.0)
     if probability < 1.0:

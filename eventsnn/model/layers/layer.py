@@ -22,7 +22,7 @@ from eventsnn.errors import NetworkError
 from eventsnn.model.layers.checks import check_learn, check_name, check_number, check_time
 from eventsnn.model.layers.connection import BIAS, Projection
 from eventsnn.model.layers.geometry import Geometry, Pair, Shape, geometry_of
-from eventsnn.model.layers.initial import check_initial, draw_initial
+from eventsnn.model.layers.initial import LATER_FIELDS, check_initial, draw_initial
 from eventsnn.model.layers.tables import given_fields, without_new_defaults
 from eventsnn.model.neuron import LIF
 
@@ -322,14 +322,12 @@ class WeightedLayer(Layer):
     A subclass defines `weight_shape`, and `shared_weights` and `own_weights` unless these are reshaped only.
     """
 
-    new_fields: ClassVar[tuple[str, ...]] = (
-        *("resting", "learn"),
-        *("initial_distribution", "initial_synapses", "bias"),
-    )
+    new_fields: ClassVar[tuple[str, ...]] = ("resting", "learn", *LATER_FIELDS, "bias")
 
     initial_weight: float = field(default=1.0, kw_only=True)
     initial_distribution: str = field(default="uniform", kw_only=True)
     initial_synapses: int | None = field(default=None, kw_only=True)
+    initial_mean: float = field(default=0.0, kw_only=True)
     bias: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:

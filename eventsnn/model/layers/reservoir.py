@@ -45,7 +45,7 @@ class Reservoir(Dense):
     self_synapses : bool
         Whether a neuron may have a synapse on itself, with probability c, as in the authors' program.
     name, threshold, tau_m, tau_s, refractory, delay, probability
-    initial_weight, initial_distribution, initial_synapses
+    initial_weight, initial_mean, initial_distribution, initial_synapses
         As for `Dense`; from `delay` on they are about the synapses from the layer before, which are not
         trained either. The authors have "fixed", 32 synapses of weight 8 or -8.
 
