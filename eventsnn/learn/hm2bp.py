@@ -77,7 +77,8 @@ class HM2BP(Rule):
     References
     ----------
     Y. Jin, W. Zhang, P. Li: Hybrid Macro/Micro Level Backpropagation for Training Deep Spiking Neural
-    Networks, NeurIPS 2018; constants from the authors' released program.
+    Networks, NeurIPS 2018; constants from the authors' released program. W. Zhang, P. Li: Spike-Train Level
+    Backpropagation for Training Deep Recurrent Spiking Neural Networks, NeurIPS 2019 (recurrent layers).
     """
 
     name: ClassVar[str] = "hm2bp"

@@ -108,7 +108,7 @@ def gradients(
     output = network.output
     fired = trains(record.output)
     d = count_errors([len(train) for train in fired], label, rule)
-    lam = _lateral_factors(spsp(fired, fired, output.lif), fired, label, output)
+    lam = lateral_factors(spsp(fired, fired, output.lif), fired, label, output)
     delta = [sample_weight * error / output.threshold for error in d]
     if rule.force_label_spikes and not fired[label]:
         spread = [m * (duration_ms / rule.desired) for m in range(1, rule.desired + 1)]
@@ -230,7 +230,7 @@ def count_errors(counts: list[int], label: int, rule: Any) -> list[float]:
     return [error if abs(error) > rule.margin else 0.0 for error in d]
 
 
-def _lateral_factors(e: Matrix, fired: Trains, label: int, output: Any) -> list[float]:
+def lateral_factors(e: Matrix, fired: Trains, label: int, output: Any) -> list[float]:
     """lambda_i of an output layer, from its true spikes and their S-PSPs on each other."""
     n, strength = len(fired), output.lateral_inhibition
 

@@ -30,7 +30,7 @@ from eventsnn.simulate.engines import clocked
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
 from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.train.downward import Downward, Learner, Outcome
+from eventsnn.train.downward import Downward, LayerState, Learner, Outcome
 from eventsnn.train.errors import row_sums
 from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.learner import check_trainable
@@ -162,7 +162,7 @@ class ClockedDown(Downward):
     def to_blocks(self, number: int, gradient: np.ndarray) -> np.ndarray:
         return self.clock.to_blocks(self.layers[number], gradient)
 
-    def learn_layer(self, number: int, state: OptimiserState | None, update: Step | None) -> None:
+    def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
         layer, width = self.layers[number], self.clock.layouts[number + 1].width
         sums = np.zeros((1, 1, width)) if state is None else row_sums(layer, state)
         if layer.shares_weights:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -95,13 +95,21 @@ class Learner(ABC, Generic[ForwardRun]):
         """Other thresholds, time constants or delays from now on, by layer and field, if any are learned."""
 
 
+class LayerState(Protocol):
+    """What the way down needs to know of a layer's weights; see `OptimiserState`."""
+
+    weights: np.ndarray
+    gradient: np.ndarray
+    row_sum: np.ndarray
+
+
 class Downward(ABC):
     """The backward pass of one mini-batch; a subclass says what goes down, and how through one layer.
 
     Parameters
     ----------
     network : Network
-    states : dict of str to OptimiserState
+    states : mapping of str to LayerState
         Of the layers that are trained; gradients are added to theirs.
     samples : int
     rule : Rule
@@ -118,7 +126,7 @@ class Downward(ABC):
     def __init__(
         self,
         network: Network,
-        states: dict[str, OptimiserState],
+        states: Mapping[str, LayerState],
         samples: int,
         rule: Rule,
         threads: Pool,
@@ -161,7 +169,7 @@ class Downward(ABC):
                 self.learn_layer(number, state, updates.get(str(self.layers[number].name)))
         return outcome
 
-    def learn_layer(self, number: int, state: OptimiserState | None, update: Step | None) -> None:
+    def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
         """Add up the gradient of a layer, update its weights, and go down one layer."""
         share, fused, layer = self.threads.share, None, self.layers[number]
         if not layer.shares_weights:

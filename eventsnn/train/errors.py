@@ -17,13 +17,13 @@ from eventsnn._ext.optimiser import Update
 from eventsnn._ext.rule import lateral_factors, learn_blocks
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.learn.charges import Activity
-from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.optimisers import Step
 from eventsnn.learn.rule import LayerOptions
 from eventsnn.model import Layer
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share
 from eventsnn.simulate.engines.blocks import WIDTH, pad
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
-from eventsnn.train.downward import EVERY, Outcome
+from eventsnn.train.downward import EVERY, LayerState, Outcome
 from eventsnn.train.exact import ExactDownward, reverse
 
 
@@ -91,7 +91,7 @@ class ErrorsDown(ExactDownward):
     def applies_updates(self, number: int) -> bool:
         return number == 0 and len(self.layers) > 1
 
-    def learn_layer(self, number: int, state: OptimiserState | None, update: Step | None) -> None:
+    def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
         layer = self.layers[number]
         blocks = len(self.packed.blocks[str(layer.name)])
         self.row_sum = np.zeros((1, blocks, WIDTH)) if state is None else row_sums(layer, state)
@@ -170,7 +170,7 @@ class ErrorsDown(ExactDownward):
         return below.sum(axis=0)
 
 
-def row_sums(layer: Layer, state: OptimiserState) -> np.ndarray:
+def row_sums(layer: Layer, state: LayerState) -> np.ndarray:
     """Sums of the weights of each neuron, in each position if they differ; (1 or n, blocks, WIDTH).
 
     The resting potential counts as the weight of an input.

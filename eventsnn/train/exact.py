@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -12,16 +13,26 @@ from eventsnn._ext.spsp import reverse_blocks
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.learn.charges import Activity
-from eventsnn.learn.optimisers import OptimiserState
 from eventsnn.learn.rule import Rule
+from eventsnn.model import Network
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.layer_run import LayerRun
-from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.train.downward import Downward
+from eventsnn.train.downward import Downward, LayerState
 
 # rows, n_rows, ends, when, last, n_times of ``list_rows``.
 Sources: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+class PackedLayers(Protocol):
+    """A network as the way down sees it; see `PackedNetwork`."""
+
+    @property
+    def network(self) -> Network: ...
+    @property
+    def blocks(self) -> dict[str, np.ndarray]: ...
+    @property
+    def constants(self) -> Sequence[np.ndarray] | np.ndarray: ...
 
 
 class ExactDownward(Downward):
@@ -29,8 +40,8 @@ class ExactDownward(Downward):
 
     def __init__(
         self,
-        packed: PackedNetwork,
-        states: dict[str, OptimiserState],
+        packed: PackedLayers,
+        states: Mapping[str, LayerState],
         run: BatchRun,
         rule: Rule,
         threads: Pool,

@@ -21,9 +21,9 @@ from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.reference.lif import record as constants_of
 from eventsnn.simulate.engines import ENGINES, Settings
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share
+from eventsnn.simulate.engines.arrivals import Arrivals, Share
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
-from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
+from eventsnn.simulate.engines.layer_run import LayerRun
 from eventsnn.simulate.simulation import run_whole
 from eventsnn.trace.adjoint import sweep
 from eventsnn.trace.record import SpikeRecord
@@ -32,7 +32,9 @@ from eventsnn.trace.synapses import Synapses
 from eventsnn.train.derivatives import merged_order
 from eventsnn.train.downward import Learner, Outcome
 from eventsnn.train.frozen_prefix import FrozenPrefix
+from eventsnn.train.graph_errors import GraphErrors
 from eventsnn.train.graph_weights import GraphWeights
+from eventsnn.train.joined import Inputs, run_joined
 
 
 @dataclass
@@ -108,29 +110,45 @@ class GraphLearner(Learner[GraphRun]):
         threads: Pool,
         updates: Mapping[str, Step] | None = None,
     ) -> Outcome:
-        last = len(run.network.layers) - 1
-        output = layer_run(run, last, threads.share)
-        loss, derivatives = rule.spike_losses(
-            activity(run, last, output, threads.share), labels, run.durations
-        )
-        derivatives = derivatives[merged_order(run.network.layers[last], output)]
-        each = np.split(derivatives, output.spikes.ptr[1:-1])
-        seeds = [
-            {(last, row): float(part[row] * weight) for row in np.flatnonzero(part).tolist()}
-            for part, weight in zip(each, sample_weights.tolist(), strict=True)
-        ]
-        synapses = _sweep_samples(run, seeds, rule, threads)
-        for number in range(last + 1):
-            part = output if number == last else layer_run(run, number, threads.share)
-            seen = activity(run, number, part, threads.share)
-            pull = rule.silent_gradients(seen, labels if number == last else None)
-            if pull.any():
-                _pull_silent(run, synapses, number, pull)
+        if rule.sends == "errors":
+            down = GraphErrors(self.weights, states, run.records, run.durations, rule, threads)
+            return down.run(labels, sample_weights, updates or {})
+        outcome, synapses = _derive(run, labels, sample_weights, rule, threads)
         for key, gradient in synapses.collect().items():
             self.weights.add_gradient(key, gradient, states[key])
         for step in (updates or {}).values():
             step.run(threads.share)
-        return Outcome(loss, 0)
+        return outcome
+
+
+def _derive(
+    run: GraphRun, labels: np.ndarray, sample_weights: np.ndarray, rule: Rule, threads: Pool
+) -> tuple[Outcome, Synapses]:
+    """The losses, and the derivatives by all weights of their sum."""
+    network = run.network.lowered
+    last = len(network.layers) - 1
+    parts, seen = [], []
+    for number in range(last + 1):
+        inputs = Inputs.of(network, number)
+        parts.append(
+            run_joined(
+                network, run.records, run.durations, number, inputs.projections, np.float64, threads.share
+            )
+        )
+        seen.append(activity(run, number, parts[-1], inputs.size, threads.share))
+    loss, derivatives = rule.spike_losses(seen[last], labels, run.durations)
+    derivatives = derivatives[merged_order(network.layers[last], parts[last])]
+    each = np.split(derivatives, parts[last].spikes.ptr[1:-1])
+    seeds = [
+        {(last, row): float(part[row] * weight) for row in np.flatnonzero(part).tolist()}
+        for part, weight in zip(each, sample_weights.tolist(), strict=True)
+    ]
+    synapses = _sweep_samples(run, seeds, rule, threads)
+    for number, layer in enumerate(seen):
+        pull = rule.silent_gradients(layer, labels if number == last else None)
+        if pull.any():
+            _pull_silent(run, synapses, number, pull)
+    return Outcome(loss, 0), synapses
 
 
 def _sweep_samples(
@@ -164,32 +182,9 @@ def _pull_silent(run: GraphRun, synapses: Synapses, number: int, pull: np.ndarra
             synapses.add(place, fired, pull)
 
 
-def layer_run(run: GraphRun, number: int, share: Share) -> LayerRun:
-    """What arrived at a layer from all sources, numbered one source after the other, and what it fired."""
-    network = run.network
-    layer = network.layers[number]
-    trains = []
-    for record, end in zip(run.records, run.durations.tolist(), strict=True):
-        parts, first = [], 0
-        for p in network.projections:
-            if p.target == number and not p.lateral:
-                source = record[source_name(network, p)]
-                times = source.times + p.delay
-                n = int(np.searchsorted(times, end, side="right")) if network.is_recurrent else len(times)
-                parts.append((times[:n], source.neurons[:n] + np.int32(first)))
-                first += network.source_size(p.source)
-        times, neurons = (np.concatenate(column) for column in zip(*parts, strict=True))
-        order = np.lexsort((neurons, times))
-        trains.append((times[order], neurons[order]))
-    arrived = LayerInput.of(Arrivals.join(trains), constants_of(layer.lif), np.float64, share)
-    fired = [(spikes.times, spikes.neurons) for record in run.records for spikes in [record[str(layer.name)]]]
-    return order_by_block(arrived, Arrivals.join(fired), layer)
-
-
-def activity(run: GraphRun, number: int, part: LayerRun, share: Share) -> Activity:
-    """The same as rules see it; it has no weights."""
-    layer, sources = run.network.layers[number], run.network.projections
-    inputs = sum(run.network.source_size(p.source) for p in sources if p.target == number and not p.lateral)
+def activity(run: GraphRun, number: int, part: LayerRun, inputs: int, share: Share) -> Activity:
+    """A layer as rules see it; it has no weights."""
+    layer = run.network.layers[number]
     weights = np.broadcast_to(np.float64(0.0), (block_count(layer.neurons), inputs, WIDTH))
     return Activity(
         layer.lif, layer.neurons, constants_of(layer.lif), weights, part.input, *part.by_block, share

@@ -99,6 +99,25 @@ class GraphWeights:
                 raise overflow(self.real, key)
         return self.network.with_weights(self.weights())
 
+    def dense_block(self, key: str) -> np.ndarray:
+        """`blocks` of a projection between dense layers, written out where weights are sparse."""
+        if key not in self._places:
+            return self.blocks[key]
+        matrix = with_data(self.network.weights[key], self.blocks[key].reshape(-1)[self._places[key]])
+        block = np.zeros((len(self.blocks[key]), matrix.shape[1], WIDTH), self.real)
+        pack(matrix.toarray(), block)
+        return block
+
+    def add_block(self, key: str, gradient: np.ndarray, first: int, state: OptimiserState) -> None:
+        """Add the gradient of a projection, packed as `dense_block` is, from input `first` on."""
+        if key not in self._places:
+            state.gradient += gradient[:, first : first + self.blocks[key].shape[1]]
+            return
+        matrix = self.network.weights[key]
+        post = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        found = gradient[post // WIDTH, first + matrix.indices, post % WIDTH]
+        state.gradient.reshape(-1)[self._places[key]] += found
+
     def add_gradient(self, key: str, gradient: Any, state: OptimiserState) -> None:
         """Add a gradient, in the shape of the network's weights, to ``state.gradient``; what a layer ties
         stays tied.

@@ -16,11 +16,16 @@ from eventsnn.train.frozen_prefix import FrozenPrefix
 def check_trainable(network: Network, rule: Rule | None = None) -> None:
     """Raise TrainingError, saying why, for a network that the reverse sweep or the rule cannot train."""
     reason = no_chain(network, rule)
-    if reason and (rule is None or rule.sends != "derivatives"):
+    if reason and rule is None:
         raise TrainingError(
-            f"network cannot be trained: {reason}; "
-            "training takes chains of convolution, pooling and dense layers, and any network with a rule of "
-            "exact derivatives, such as 'eventprop'"
+            f"network cannot be trained: {reason}; on a clock training takes chains of convolution, pooling "
+            "and dense layers"
+        )
+    if reason and rule is not None and rule.sends == "errors" and (reason := _no_way_down(network)):
+        raise TrainingError(
+            f"network cannot be trained: {reason}; rule {rule.name!r} takes chains of convolution, pooling "
+            "and dense layers, and dense layers with connections to themselves and to later layers; "
+            "rules of exact derivatives, such as 'eventprop', take any network"
         )
     if not network.output.fires:
         raise TrainingError(f"layer {network.output.name!r} is a readout, which no rule trains yet")
@@ -41,6 +46,17 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
     reason = None if rule is None else rule.refusal(network)
     if reason:
         raise TrainingError(reason)
+
+
+def _no_way_down(network: Network) -> str | None:
+    """Why errors of neurons have no way down through a network that is no chain; None if they have."""
+    for layer in network.layers:
+        if layer.shares_weights:
+            return f"layer {layer.name!r} shares weights in a network that is more than a chain of layers"
+    for p in network.projections:
+        if p.source > p.target:
+            return f"connection {p.key!r} leads back to an earlier layer"
+    return None
 
 
 def no_chain(network: Network, rule: Rule | None = None) -> str | None:

@@ -127,8 +127,9 @@ def train(
     Parameters
     ----------
     network : Network
-        A chain of layers, the last a `Dense`, or with a rule of exact derivatives (EventProp) any network
-        without a reservoir; training starts from its weights.
+        A chain of layers, the last a `Dense`; or dense layers with connections from a layer to itself and to
+        later ones; or, with a rule of exact derivatives (EventProp), any network, where reservoirs come
+        first. Training starts from its weights.
     data : LabelledSource
         For instance `eventsnn.data.Folder`; or a data set of tonic's, see `eventsnn.data.from_tonic`; or a
         list of (events, label). The network keeps the names of its classes, or, if it has names already, the

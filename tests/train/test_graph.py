@@ -212,7 +212,7 @@ def test_an_experiment_file_describes_connections(tmp_path):
 
 
 def test_what_no_rule_of_errors_can_train_says_which_can(tmp_path):
-    with pytest.raises(TrainingError, match=r"connection 'first->first' makes .* such as 'eventprop'"):
+    with pytest.raises(TrainingError, match=r"connection 'second->first' leads back .* such as 'eventprop'"):
         toy_train(tmp_path / "run", network=NETWORKS["dense"])
     with pytest.raises(TrainingError, match="'first->first' makes the network more than a chain"):
         toy_train(tmp_path / "run", network=NETWORKS["dense"], engine="clocked", rule=OPTIONS["rule"])

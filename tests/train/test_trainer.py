@@ -279,8 +279,8 @@ REFUSALS = {
     "the validation set: its sensor is (4, 4, 2), the network's input (6, 5, 2)": {
         "valid": ListDataset([EventStream.from_arrays([0], [0], [0], [0], sensor_size=(4, 4, 2))], [0])
     },
-    "network cannot be trained: connection 'hidden->hidden' makes the network more than a chain": {
-        "network": small(Dense(4), Dense(3), connections=[Connection("hidden", "hidden", delay=1.0)])
+    "network cannot be trained: connection 'output->hidden' leads back to an earlier layer": {
+        "network": small(Dense(4), Dense(3), connections=[Connection("output", "hidden", delay=1.0)])
     },
     "layer 'hidden' cannot be trained: HM2-BP knows lateral inhibition in the output layer only": {
         "network": small(Dense(4, lateral_inhibition=1.0), Dense(3))

@@ -1,0 +1,193 @@
+"""Errors of neurons on their way down through a network with recurrent and skip connections: ST-RSBP.
+
+A layer is one dense layer of all its inputs (`eventsnn.train.joined`), so that gradients, self terms and
+errors of its sources are those of a chain (`eventsnn.train.errors`). Errors come to a layer from every layer
+that it feeds, and go around in its own loops first (`eventsnn.learn.recurrent`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from eventsnn._ext.optimiser import Update
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool
+from eventsnn.learn.charges import Activity
+from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.recurrent import recurrent_errors
+from eventsnn.learn.rule import LayerOptions, Rule
+from eventsnn.model import Network, Projection
+from eventsnn.reference.lif import record as constants_of
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share, call
+from eventsnn.simulate.engines.batch import BatchRun
+from eventsnn.simulate.engines.blocks import WIDTH, unpack
+from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
+from eventsnn.trace.record import SpikeRecord
+from eventsnn.train.downward import Outcome
+from eventsnn.train.errors import ErrorsDown
+from eventsnn.train.exact import reverse
+from eventsnn.train.graph_weights import GraphWeights
+from eventsnn.train.joined import Inputs, run_joined
+
+
+@dataclass
+class JoinedWeights:
+    """The weights of all layers, each with those of all its inputs; what `ErrorsDown` asks of packed ones."""
+
+    network: Network
+    blocks: dict[str, np.ndarray]
+    constants: list[np.ndarray]
+
+
+@dataclass
+class JoinedState:
+    """Weights of all inputs of a layer, and what of an optimiser's state `ErrorsDown` needs."""
+
+    weights: np.ndarray
+    gradient: np.ndarray
+    row_sum: np.ndarray
+
+
+class GraphErrors(ErrorsDown):
+    """The way down through all layers, output first.
+
+    Parameters
+    ----------
+    weights : GraphWeights
+    states : dict of str to OptimiserState
+    records : list of SpikeRecord
+        Of each sample.
+    ends : float64 array (samples,)
+        When each sample ends, ms.
+    rule, threads
+    """
+
+    def __init__(
+        self,
+        weights: GraphWeights,
+        states: dict[str, OptimiserState],
+        records: list[SpikeRecord],
+        ends: np.ndarray,
+        rule: Rule,
+        threads: Pool,
+    ) -> None:
+        network, share = weights.network, threads.share
+        self.graph_weights, self.records = weights, records
+        self.inputs = [Inputs.of(network, n) for n in range(len(network.layers))]
+        self.each_state, joined = states, {}
+        for layer, inputs in zip(network.layers, self.inputs, strict=True):
+            parts = [weights.dense_block(key) for key in inputs.first]
+            block = np.ascontiguousarray(np.concatenate(parts, axis=1))
+            row_sum = np.sum([states[key].row_sum for key in inputs.first], axis=0)
+            joined[str(layer.name)] = JoinedState(block, np.zeros_like(block), row_sum)
+        packed = JoinedWeights(
+            network,
+            {name: state.weights for name, state in joined.items()},
+            [constants_of(layer.lif) for layer in network.layers],
+        )
+        runs = [
+            [run_joined(network, records, ends, n, inputs.projections, weights.real, share)]
+            for n, inputs in enumerate(self.inputs)
+        ]
+        samples = Arrivals.join([(record.input.times, record.input.neurons) for record in records])
+        super().__init__(packed, joined, BatchRun(samples, runs, ends), rule, threads)
+        self.network = network
+
+    def run(self, labels: np.ndarray, sample_weights: np.ndarray, updates: Mapping[str, Step]) -> Outcome:
+        outcome = self.begin(labels, sample_weights)
+        self.errors = [np.zeros((self.samples, layer.neurons)) for layer in self.layers]
+        self.errors[-1] += self.above
+        for number in range(len(self.layers) - 1, -1, -1):
+            if number < len(self.layers) - 1:  # the output's are known since the loss
+                self.lateral = np.ones_like(self.errors[number])
+            self.above = self._around_loops(number, self.errors[number])
+            state = self.states[str(self.layers[number].name)]
+            self.learn_layer(number, state, None)
+            for key, first in self.inputs[number].first.items():
+                self.graph_weights.add_block(key, state.gradient, first, self.each_state[key])
+        for step in updates.values():
+            step.run(self.threads.share)
+        return outcome
+
+    def applies_updates(self, number: int) -> bool:
+        return False
+
+    def options(self, number: int) -> LayerOptions:
+        return self.rule.layer_options(self.layers[number], None)  # each source has a divisor of its own
+
+    def learn_samples(
+        self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
+    ) -> np.ndarray:
+        run, inputs = self.layer_run(number, samples), self.inputs[number]
+        arrivals = run.input.arrivals
+        unit = np.repeat(np.arange(len(arrivals)), np.diff(arrivals.ptr))
+        flat = np.bincount(unit * inputs.size + arrivals.neurons, minlength=self.samples * inputs.size)
+        total = self._learn_matrices(
+            self.activity(number, run, share),
+            self.layer_options,
+            run.unit_counts,
+            flat.reshape(self.samples, inputs.size),
+            self.above,
+            self.lateral,
+            gradient,
+            self.threads.threads,
+        )
+        for p, first in inputs.projections:
+            if p.source >= 0 and p.source != number:
+                part = total[:, first : first + self.layers[p.source].neurons]
+                options = self.rule.layer_options(self.layers[number], self.layers[p.source])
+                self.errors[p.source] += part / options.divisor
+        return np.empty((self.samples, 0))
+
+    def _around_loops(self, number: int, direct: np.ndarray) -> np.ndarray:
+        """The errors of a layer, from those that come from above, with what goes around within it."""
+        loops = [(p, first) for p, first in self.inputs[number].projections if p.source == number]
+        if not loops:
+            return direct
+        errors, counter = direct.copy(), WorkCounter(self.samples)
+
+        def work() -> None:
+            while (sample := counter.take()) >= 0:
+                if direct[sample].any():
+                    coupling = self._coupling(number, sample, loops)
+                    errors[sample] = recurrent_errors(direct[sample], coupling)
+
+        self.threads.share(work)
+        return errors
+
+    def _coupling(self, number: int, sample: int, loops: list[tuple[Projection, int]]) -> np.ndarray:
+        """C[i, p] = w_ip rho_{i|p} / nu_p within a layer, in one sample; float64 (neurons, neurons)."""
+        layer, size = self.layers[number], self.layers[number].neurons
+        run = self._of_sample(number, sample)
+        weights = self.packed.blocks[str(layer.name)]
+        activity = Activity(
+            layer.lif, size, self.packed.constants[number], weights, run.input, *run.by_block, call
+        )
+        one = np.ones((1, len(weights) * WIDTH), weights.dtype)
+        matrix = np.zeros_like(weights)
+        reverse(activity, self.rule.charges(activity, one), 0.0 * one, matrix, None, derive=False)
+        e = unpack(matrix, size).astype(np.float64)
+        own = unpack(weights, size).astype(np.float64)
+        arrived = run.input.arrivals.neurons
+        heard = np.bincount(arrived, minlength=e.shape[1])
+        fired = run.unit_counts[0] > 0
+        options = self.rule.layer_options(layer, layer)
+        coupling = np.zeros((size, size))
+        for _, first in loops:
+            part = slice(first, first + size)
+            rho = np.ones((size, size))
+            if options.effect_ratio:
+                both = fired[:, None] & (heard[part] > 0)
+                np.divide(e[:, part], heard[part], out=rho, where=both)
+            coupling += own[:, part] * rho / options.divisor
+        return coupling
+
+    def _of_sample(self, number: int, sample: int) -> LayerRun:
+        """The run of a layer in one sample."""
+        run = self.layer_run(number, slice(sample, sample + 1))
+        arrivals = Arrivals.single(*run.input.arrivals.sample(sample))
+        arrived = LayerInput.of(arrivals, self.packed.constants[number], self.graph_weights.real)
+        return order_by_block(arrived, Arrivals.single(*run.spikes.sample(sample)), self.layers[number])

@@ -1,0 +1,74 @@
+"""A layer of a network of any graph as one dense layer: the inputs of all its projections side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eventsnn.model import Network, Projection
+from eventsnn.model.layers import BIAS
+from eventsnn.reference.lif import record as constants_of
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share
+from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
+from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.schema import source_name
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a layer.
+
+    Attributes
+    ----------
+    first : dict of str to int
+        Number of the first input of each key of weights; the bias neuron is the last of its layer's own.
+    projections : list of (Projection, int)
+        Those that bring something, without lateral inhibition, and the number of the first input of each.
+    size : int
+    """
+
+    first: dict[str, int]
+    projections: list[tuple[Projection, int]]
+    size: int
+
+    @classmethod
+    def of(cls, network: Network, number: int) -> Inputs:
+        """Of layer `number`."""
+        incoming = [p for p in network.projections if p.target == number and not p.lateral]
+        layer, first, size = network.layers[number], {}, 0
+        for p in incoming:
+            if p.source != BIAS:
+                first[p.key] = size
+                size += network.source_size(p.source) + (layer.has_bias and p.key == layer.name)
+        bias = first[str(layer.name)] + layer.patch
+        return cls(first, [(p, bias if p.source == BIAS else first[p.key]) for p in incoming], size)
+
+
+def run_joined(
+    network: Network,
+    records: list[SpikeRecord],
+    ends: np.ndarray,
+    number: int,
+    projections: list[tuple[Projection, int]],
+    real: type[np.floating],
+    share: Share,
+) -> LayerRun:
+    """What arrived at a layer through some projections in each sample, and what it fired.
+
+    In a network with loops, whose samples are cut, arrivals after the end are left out.
+    """
+    layer, trains = network.layers[number], []
+    for record, end in zip(records, ends.tolist(), strict=True):
+        parts = []
+        for p, first in projections:
+            source = record[source_name(network, p)]
+            times = source.times + p.delay
+            n = int(np.searchsorted(times, end, side="right")) if network.is_recurrent else len(times)
+            parts.append((times[:n], source.neurons[:n] + np.int32(first)))
+        times, neurons = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort((neurons, times))
+        trains.append((times[order], neurons[order]))
+    arrived = LayerInput.of(Arrivals.join(trains), constants_of(layer.lif), real, share)
+    fired = [(spikes.times, spikes.neurons) for record in records for spikes in [record[str(layer.name)]]]
+    return order_by_block(arrived, Arrivals.join(fired), layer)
