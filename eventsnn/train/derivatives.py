@@ -6,12 +6,12 @@ import numpy as np
 
 from eventsnn._ext.optimiser import Update
 from eventsnn.learn.constants import LearnedConstants, constant_derivatives
-from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.optimisers import Step
 from eventsnn.model import Layer
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
 from eventsnn.simulate.engines.blocks import pad
 from eventsnn.simulate.engines.layer_run import LayerRun, expand
-from eventsnn.train.downward import EVERY, Outcome
+from eventsnn.train.downward import EVERY, LayerState, Outcome
 from eventsnn.train.exact import ExactDownward, reverse
 
 
@@ -38,7 +38,7 @@ class DerivativesDown(ExactDownward):
     def trains(self, number: int) -> bool:
         return super().trains(number) or bool(self.constants.of(self.layers[number]))
 
-    def learn_layer(self, number: int, state: OptimiserState | None, update: Step | None) -> None:
+    def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
         super().learn_layer(number, state, update)
         for name, constant in self.constants.of(self.layers[number]).items():
             # One sample after the other: the same bits for any number of threads.
