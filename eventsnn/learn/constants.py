@@ -20,18 +20,18 @@ from eventsnn._ext.time_constants import BY_COLUMNS, derive_blocks, fill_changes
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.learn.charges import Activity
 from eventsnn.learn.optimisers import Optimiser
-from eventsnn.model import Layer
+from eventsnn.model import Connection, Layer
 
 FARTHEST = math.log(10.0)
 """Time constants and thresholds may become ten times as large or as small as they were."""
 
 
 class LearnedConstant:
-    """A number of a layer that is learned.
+    """A number of a layer or connection that is learned.
 
     Parameters
     ----------
-    layer : Layer
+    part : Layer or Connection
         As it is before training.
     name : str
         Which of its fields.
@@ -46,9 +46,9 @@ class LearnedConstant:
         Derivative of the loss by the number itself, summed over a mini-batch.
     """
 
-    def __init__(self, layer: Layer, name: str, optimiser: Optimiser) -> None:
-        self._initial = float(getattr(layer, name))
-        self._base = max(layer.lif.resting, 0.0) if name == "threshold" else 0.0
+    def __init__(self, part: Layer | Connection, name: str, optimiser: Optimiser) -> None:
+        self._initial = float(getattr(part, name))
+        self._base = max(part.lif.resting, 0.0) if isinstance(part, Layer) and name == "threshold" else 0.0
         self._is_delay = name == "delay"
         self._factor = optimiser.delay_rate if self._is_delay else optimiser.constant_rate
         self._method = optimiser.method
@@ -79,52 +79,54 @@ class LearnedConstants:
 
     Parameters
     ----------
-    layers : iterable of Layer
+    parts : iterable of Layer and Connection
         As they are before training; their ``learn`` says what.
     optimiser : Optimiser
 
     Attributes
     ----------
-    by_layer : dict of str to dict of str to LearnedConstant
-        By layer, where there are any, and field.
+    by_key : dict of str to dict of str to LearnedConstant
+        By the name of a layer or the key of a connection, where there are any, and field.
     """
 
-    def __init__(self, layers: Iterable[Layer], optimiser: Optimiser) -> None:
-        self.by_layer = {
-            str(layer.name): {name: LearnedConstant(layer, name, optimiser) for name in layer.learn}
-            for layer in layers
-            if layer.learn
+    def __init__(self, parts: Iterable[Layer | Connection], optimiser: Optimiser) -> None:
+        self.by_key = {
+            _key(part): {name: LearnedConstant(part, name, optimiser) for name in part.learn}
+            for part in parts
+            if part.learn
         }
 
     def __bool__(self) -> bool:
-        return bool(self.by_layer)
+        return bool(self.by_key)
 
-    def of(self, layer: Layer) -> Mapping[str, LearnedConstant]:
-        """What is learned of a layer, by field."""
-        return self.by_layer.get(str(layer.name), {})
+    def of(self, part: Layer | Connection) -> Mapping[str, LearnedConstant]:
+        """What is learned of a layer or connection, by field."""
+        return self.by_key.get(_key(part), {})
 
     @property
     def values(self) -> dict[str, dict[str, float]]:
-        """The numbers, by layer and field, as `Network.with_constants` takes them."""
-        return {
-            layer: {name: one.value for name, one in each.items()} for layer, each in self.by_layer.items()
-        }
+        """The numbers, by key and field, as `Network.with_constants` takes them."""
+        return {key: {name: one.value for name, one in each.items()} for key, each in self.by_key.items()}
 
     def update(self, scale: float, rate: float, number: int) -> None:
         """See `LearnedConstant.update`."""
-        for each in self.by_layer.values():
+        for each in self.by_key.values():
             for one in each.values():
                 one.update(scale, rate, number)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps of them, to be filled in on resuming."""
         found = {}
-        for layer, each in self.by_layer.items():
+        for key, each in self.by_key.items():
             for name, one in each.items():
-                found[f"constant/{layer}/{name}"] = one.x
+                found[f"constant/{key}/{name}"] = one.x
                 for n, moment in enumerate(one.moments):
-                    found[f"constant_moment{n}/{layer}/{name}"] = moment
+                    found[f"constant_moment{n}/{key}/{name}"] = moment
         return found
+
+
+def _key(part: Layer | Connection) -> str:
+    return part.key if isinstance(part, Connection) else str(part.name)
 
 
 def time_constant_derivatives(activity: Activity, charges: np.ndarray) -> tuple[float, float]:

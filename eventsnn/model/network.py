@@ -274,7 +274,8 @@ class Network:
         return same
 
     def with_constants(self, constants: Mapping[str, Mapping[str, Any]]) -> Network:
-        """The same network and weights with other thresholds, time constants or delays of layers, by name.
+        """The same network and weights with other thresholds, time constants or delays, by the name of the
+        layer or the key of the connection.
 
         Raises
         ------
@@ -285,6 +286,10 @@ class Network:
         same.layers = tuple(
             replace(layer, **constants[str(layer.name)]) if layer.name in constants else layer
             for layer in self.layers
+        )
+        same.connections = tuple(
+            replace(connection, **constants[connection.key]) if connection.key in constants else connection
+            for connection in self.connections
         )
         same.projections = same._list_projections()
         return same

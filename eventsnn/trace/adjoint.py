@@ -141,6 +141,10 @@ class Sweep:
     strengths: Floats
     delays: Floats
 
+    def charges(self, number: int) -> Floats:
+        """Charges that the spikes of a layer had, in the record's order; see `eventsnn.learn.charges`."""
+        return self.layers[number].charges(self.trains.part(self.totals, number))
+
 
 def sweep(
     network: Network,

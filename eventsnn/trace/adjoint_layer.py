@@ -158,6 +158,17 @@ class BackwardLayer:
             ]
         return np.stack([*places, previous], axis=1), np.stack(factors, axis=1)
 
+    def charges(self, totals: Floats) -> Floats:
+        """Charges at each spike and at the end of the refractory period that follows, float64 (spikes, 2),
+        from the derivatives by the spike times.
+        """
+        charges, used = np.zeros((len(totals), 2)), np.flatnonzero(totals)
+        share = totals[used] / self.slopes[used]
+        charges[used, 0] = -share
+        after = self._previous[used] >= 0
+        charges[self._previous[used][after], 1] = (share * self._kept[used])[after]
+        return charges
+
     def add_up(self, totals: Floats) -> tuple[float, float, float]:
         """Derivatives by threshold, resting potential, refractory period, from those by the spike times.
 

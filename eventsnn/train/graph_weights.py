@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ class GraphWeights:
             out.reshape(-1)[self._places[key]] = weights.data
         else:
             pack(self._shared(key, weights), out)
+
+    def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:
+        """Other thresholds, time constants or delays from now on; see `Network.with_constants`."""
+        self.network = self.network.with_constants(constants)
+        self._layers = {str(layer.name): layer for layer in self.network.layers}
 
     def synapses(self, key: str) -> int | np.ndarray:
         """How many synapses of a projection a neuron has: one number, or of sparse ones (blocks, WIDTH)."""

@@ -10,6 +10,7 @@ from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
 from eventsnn.reference.lif import record as constants_of
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share
+from eventsnn.simulate.engines.blocks import WIDTH, block_count, pack
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
@@ -24,7 +25,7 @@ class Inputs:
     first : dict of str to int
         Number of the first input of each key of weights; the bias neuron is the last of its layer's own.
     projections : list of (Projection, int)
-        Those that bring something, without lateral inhibition, and the number of the first input of each.
+        Those that end there, and the number of the first input of each.
     size : int
     """
 
@@ -33,9 +34,9 @@ class Inputs:
     size: int
 
     @classmethod
-    def of(cls, network: Network, number: int) -> Inputs:
-        """Of layer `number`."""
-        incoming = [p for p in network.projections if p.target == number and not p.lateral]
+    def of(cls, network: Network, number: int, lateral: bool = False) -> Inputs:
+        """Of layer `number`, lateral inhibition left out unless it is to be there."""
+        incoming = [p for p in network.projections if p.target == number and (lateral or not p.lateral)]
         layer, first, size = network.layers[number], {}, 0
         for p in incoming:
             if p.source != BIAS:
@@ -43,6 +44,16 @@ class Inputs:
                 size += network.source_size(p.source) + (layer.has_bias and p.key == layer.name)
         bias = first[str(layer.name)] + layer.patch
         return cls(first, [(p, bias if p.source == BIAS else first[p.key]) for p in incoming], size)
+
+
+def join_weights(network: Network, number: int, inputs: Inputs) -> np.ndarray:
+    """Weights of a layer's inputs, packed, float64 (blocks, inputs, WIDTH)."""
+    joined = np.zeros((network.layers[number].neurons, inputs.size))
+    for p, first in inputs.projections:
+        joined[:, first : first + network.source_size(p.source)] = network.projection_weights(p)
+    packed = np.zeros((block_count(len(joined)), inputs.size, WIDTH))
+    pack(joined, packed)
+    return packed
 
 
 def run_joined(

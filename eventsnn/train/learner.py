@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
 from eventsnn.learn.rule import Rule
-from eventsnn.model import Network
+from eventsnn.model import Connection, Layer, Network
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.batch import BatchRun, run_batch
 from eventsnn.simulate.engines.packed import PackedNetwork
@@ -31,17 +31,13 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
         raise TrainingError(f"layer {network.output.name!r} is a readout, which no rule trains yet")
     if network.output.shares_weights:
         raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
-    for layer in network.layers:
-        if layer.learn and rule is not None and rule.sends != "derivatives":
+    parts: list[Layer | Connection] = [*network.layers, *network.connections]
+    for part in parts:
+        if part.learn and rule is not None and rule.sends != "derivatives":
             raise TrainingError(
-                f"rule {rule.name!r} trains weights alone, and layer {layer.name!r} is to learn "
-                f"{', '.join(layer.learn)}: choose a rule of exact derivatives, such as 'eventprop', or "
+                f"rule {rule.name!r} trains weights alone, and {part.owner} is to learn "
+                f"{', '.join(part.learn)}: choose a rule of exact derivatives, such as 'eventprop', or "
                 "leave learn out"
-            )
-        if layer.learn and reason:
-            raise TrainingError(
-                f"layer {layer.name!r} is to learn {', '.join(layer.learn)}, which takes a chain of layers: "
-                f"{reason}; leave learn out"
             )
     reason = None if rule is None else rule.refusal(network)
     if reason:

@@ -89,7 +89,7 @@ class TrainingRun:
         inputs, settings = network.input.neurons, network.settings
         self.feeder = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
         self.valid_feeder = None if valid is None else BatchLoader(valid, inputs, settings=settings)
-        self.constants = LearnedConstants(chain.layers, optimiser)
+        self.constants = LearnedConstants([*chain.layers, *chain.connections], optimiser)
         self.packed, self.learner = _make_learner(chain, rule, real, step, prefix, self.constants)
         self.states = {
             key: OptimiserState(optimiser, self.packed.blocks[key], self.packed.synapses(key))
@@ -341,7 +341,7 @@ def _make_learner(
     """The weights that are trained, and what trains them."""
     if step_ms is None and no_chain(network, rule):
         weights = GraphWeights(network, real)
-        return weights, GraphLearner(weights, prefix)
+        return weights, GraphLearner(weights, prefix, constants)
     packed = PackedNetwork(network, real)
     if step_ms is None:
         return packed, ExactLearner(packed, prefix, constants)

@@ -105,9 +105,7 @@ def derivatives(network, samples, threads=1, real=np.float64):
         run = learner.forward(Arrivals.join(samples), pool)
         outcome = learner.accumulate(states, run, LABELS, weights, RULE, pool)
     found = {
-        (key, name): float(one.gradient)
-        for key, each in learned.by_layer.items()
-        for name, one in each.items()
+        (key, name): float(one.gradient) for key, each in learned.by_key.items() for name, one in each.items()
     }
     times = []
     for n in range(len(run.layers)):

@@ -9,8 +9,10 @@ import eventsnn as es
 from eventsnn._util.threads import Pool as Threads
 from eventsnn.errors import TrainingError
 from eventsnn.learn import EventProp
+from eventsnn.learn.constants import LearnedConstants
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import Connection, Dense, Input, Network
+from eventsnn.model.layers.checks import LEARNABLE
 from eventsnn.model.sparse import is_sparse
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.precision import StateOverflow
@@ -31,9 +33,9 @@ def in_order(times, neurons):
     return times[order], neurons[order]
 
 
-def accumulate(weights, samples, rule=RULE, threads=1):
+def accumulate(weights, samples, rule=RULE, threads=1, constants=None):
     """(loss, gradients as optimisers hold them, run) of a mini-batch."""
-    learner = GraphLearner(weights)
+    learner = GraphLearner(weights, constants=constants)
     states = {key: OptimiserState(Optimiser(), block) for key, block in weights.blocks.items()}
     with Threads(threads) as pool:
         run = learner.forward(samples, pool)
@@ -82,6 +84,31 @@ def test_a_chain_has_the_gradients_that_it_has_layer_by_layer(name, bias):
         np.testing.assert_allclose(gradients[key], packed, rtol=1e-6, atol=1e-9 * np.abs(packed).max())
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "reservoir"])
+def test_derivatives_by_delays_time_constants_and_thresholds(kind):
+    """By central differences, of every layer and connection."""
+    network, first = make_graph(kind, 4)
+    for name in network.names:
+        network = network.replace(name, learn=LEARNABLE)
+    for connection in network.connections:
+        network = network.replace(connection.key, learn=["delay"])
+    samples = Arrivals.join([in_order(*first), in_order(*make_graph(kind, 5)[1])])
+    constants = LearnedConstants([*network.layers, *network.connections], Optimiser())
+    accumulate(GraphWeights(network, np.float64), samples, constants=constants)
+    step, checked = 1e-6, 0
+    for key, learned in constants.by_key.items():
+        for name, constant in learned.items():
+            losses = []
+            for shift in (step, -step) if constant.value else (step, 0.0):  # a delay may not be below 0
+                moved = network.with_constants({key: {name: constant.value + shift}})
+                losses.append(accumulate(GraphWeights(moved, np.float64), samples)[0])
+            expected = (losses[0] - losses[1]) / (2 * step if constant.value else step)
+            loose = 1e-6 if constant.value else 1e-4
+            assert constant.gradient == pytest.approx(expected, rel=loose, abs=loose / 100), (key, name)
+            checked += expected != 0.0
+    assert checked >= 10
+
+
 @pytest.mark.parametrize("kind", ["sparse", "biases", "everything"])
 def test_silent_neurons_are_pulled_up(kind):
     """For every neuron that fired and has a synapse there, by the same step."""
@@ -120,16 +147,18 @@ def test_silent_neurons_are_pulled_up(kind):
 # ----------------------------------------------------------------------------------------------------------
 
 
-def graph_network(probability=1.0, **more):
+def graph_network(probability=1.0, learn=(), **more):
     """60-24-16-3 with a loop, a skip connection and feedback."""
     lif = {"threshold": 1.0, "tau_m": 20.0, "tau_s": 5.0}
     return Network(
         Input(*SENSOR),
         Dense(24, name="first", initial_weight=0.5, probability=probability, **lif),
-        Dense(16, name="second", initial_weight=0.5, **lif),
+        Dense(16, name="second", delay=0.5, initial_weight=0.5, learn=learn, **lif),
         Dense(CLASSES, initial_weight=0.5, **{**lif, **more}),
         connections=[
-            Connection("first", "first", delay=1.0, initial_weight=0.1, probability=probability),
+            Connection(
+                "first", "first", delay=1.0, initial_weight=0.1, probability=probability, learn=learn[:1]
+            ),
             Connection("input", "output", delay=0.5, initial_weight=0.1),
             Connection("second", "first", delay=2.0, initial_weight=0.1),
         ],
@@ -141,6 +170,7 @@ NETWORKS = {
     "dense": graph_network(),
     "sparse": graph_network(0.5),
     "lateral": graph_network(lateral_inhibition=0.2),
+    "constants": graph_network(learn=LEARNABLE),
 }
 OPTIONS = {"rule": EventProp(scale=4.0, early=0.01), "optimiser": Optimiser(learning_rate=0.01)}
 
@@ -157,6 +187,12 @@ def test_training_learns_and_is_evaluated_as_it_was_validated(tmp_path, name):
         assert abs(new - weights).max() > 1e-3, f"{key} is trained"
         if is_sparse(weights):
             np.testing.assert_array_equal(new.indices, weights.indices)
+    learned = result.history[-1].get("constants", {})
+    assert learned.keys() == ({"second", "first->first"} if name == "constants" else set())
+    for key, fields in learned.items():
+        for field, value in fields.items():
+            part = network["second"] if key == "second" else network.connections[0]
+            assert abs(value - getattr(part, field)) > 1e-4, (key, field)
     data = toy_data(18, seed=500)
     valid = toy_train(tmp_path / "again", network=network, epochs=2, valid=data, **OPTIONS)
     assert es.evaluate(valid.network, data).accuracy == valid.valid_accuracy

@@ -75,17 +75,17 @@ LEARNABLE = ("delay", "tau_m", "tau_s", "threshold")
 """Fields of a layer that training can change besides the weights."""
 
 
-def check_learn(owner: str, value: object) -> tuple[str, ...]:
-    """The fields named in ``learn``; NetworkError unless it is a list of some of `LEARNABLE`."""
-    known = ", ".join(map(repr, LEARNABLE))
+def check_learn(owner: str, value: object, learnable: tuple[str, ...] = LEARNABLE) -> tuple[str, ...]:
+    """The fields named in ``learn``; NetworkError unless it is a list of some of `learnable`."""
+    known = ", ".join(map(repr, learnable))
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise NetworkError(f"{owner}: learn must be a list of some of {known}, got {describe(value)}")
     for name in value:
-        if name not in LEARNABLE:
+        if name not in learnable:
             raise NetworkError(
                 f"{owner}: learn must be a list of some of {known}, got {describe(name)} in it"
             )
-    return tuple(name for name in LEARNABLE if name in value)
+    return tuple(name for name in learnable if name in value)
 
 
 def check_probability(owner: str, value: object) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from eventsnn.model.layers.checks import check_name, check_probability, check_time
+from eventsnn.model.layers.checks import check_learn, check_name, check_probability, check_time
 from eventsnn.model.layers.initial import LATER_FIELDS, check_initial, draw_initial
 from eventsnn.model.layers.tables import without_new_defaults
 
@@ -34,9 +35,11 @@ class Connection:
     probability : float
         Of each synapse to exist when weights are drawn at random, 0 < probability <= 1; below 1 they are
         sparse.
+    learn : sequence of {"delay"}
+        Whether the delay is learned besides the weights, by rules that have exact derivatives.
     """
 
-    new_fields: ClassVar[tuple[str, ...]] = LATER_FIELDS
+    new_fields: ClassVar[tuple[str, ...]] = ("learn", *LATER_FIELDS)
 
     source: str
     target: str
@@ -47,6 +50,7 @@ class Connection:
     initial_distribution: str = "uniform"
     initial_synapses: int | None = None
     initial_mean: float = 0.0
+    learn: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for field in ("source", "target", "key"):
@@ -54,6 +58,7 @@ class Connection:
         check_time(self.owner, "delay", self.delay)
         check_probability(self.owner, self.probability)
         check_initial(self.owner, self)
+        object.__setattr__(self, "learn", check_learn(self.owner, self.learn, ("delay",)))
 
     @property
     def owner(self) -> str:

@@ -1,0 +1,168 @@
+"""Exact derivatives through a network of any graph: one walk over all spikes in reverse order of time.
+
+In a loop a spike hands something on to earlier spikes of its own layer, so layers cannot be gone through one
+by one; the walk is that of `eventsnn.trace.adjoint`, sample by sample, in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Pool
+from eventsnn.learn.charges import Activity
+from eventsnn.learn.constants import LearnedConstants, constant_derivatives
+from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.rule import Rule
+from eventsnn.model import Network
+from eventsnn.model.layers import BIAS
+from eventsnn.reference.lif import record as constants_of
+from eventsnn.simulate.engines.blocks import WIDTH, block_count
+from eventsnn.trace.adjoint import Sweep, sweep
+from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.schema import source_name
+from eventsnn.trace.synapses import Synapses
+from eventsnn.train.derivatives import merged_order
+from eventsnn.train.downward import Outcome
+from eventsnn.train.graph_weights import GraphWeights
+from eventsnn.train.joined import Inputs, join_weights, run_joined
+
+Seeds = dict[tuple[int, int], float]
+"""Derivatives of the loss by (layer, row of its record)."""
+
+
+class GraphDerivatives:
+    """The way back of one mini-batch.
+
+    Parameters
+    ----------
+    network : Network
+        With the weights that the samples ran with.
+    weights : GraphWeights
+    states : dict of str to OptimiserState
+        Gradients are added to theirs.
+    records : list of SpikeRecord
+        Of each sample.
+    ends : float64 array (samples,)
+        When each sample ends, ms.
+    rule, threads
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        weights: GraphWeights,
+        states: dict[str, OptimiserState],
+        records: list[SpikeRecord],
+        ends: np.ndarray,
+        rule: Rule,
+        threads: Pool,
+    ) -> None:
+        self.weights, self.states, self.network = weights, states, network
+        self.records, self.ends, self.rule, self.threads = records, ends, rule, threads
+        dense, share = self.network.lowered, threads.share
+        self.inputs = [Inputs.of(dense, n, lateral=True) for n in range(len(dense.layers))]
+        self.runs = [
+            run_joined(dense, records, ends, n, inputs.projections, np.float64, share)
+            for n, inputs in enumerate(self.inputs)
+        ]
+
+    def run(
+        self,
+        labels: np.ndarray,
+        sample_weights: np.ndarray,
+        updates: Mapping[str, Step],
+        constants: LearnedConstants,
+    ) -> Outcome:
+        """Add up the gradients of all weights and constants, and update the weights."""
+        last = len(self.runs) - 1
+        seen = [self.activity(number) for number in range(last + 1)]
+        loss, derivatives = self.rule.spike_losses(seen[last], labels, self.ends)
+        derivatives = derivatives[merged_order(self.network.lowered.layers[last], self.runs[last])]
+        seeds: list[Seeds] = [
+            {(last, row): float(part[row] * weight) for row in np.flatnonzero(part).tolist()}
+            for part, weight in zip(
+                np.split(derivatives, self.runs[last].spikes.ptr[1:-1]), sample_weights.tolist(), strict=True
+            )
+        ]
+        synapses = Synapses(self.network)
+        swept = self._sweep(synapses, seeds)
+        for number, layer in enumerate(seen):
+            pull = self.rule.silent_gradients(layer, labels if number == last else None)
+            if pull.any():
+                self._pull_silent(synapses, number, pull)
+        for key, gradient in synapses.collect().items():
+            self.weights.add_gradient(key, gradient, self.states[key])
+        if constants:
+            self._add_constants(constants, swept)
+        for step in updates.values():
+            step.run(self.threads.share)
+        return Outcome(loss, 0)
+
+    def activity(self, number: int, weighted: bool = False) -> Activity:
+        """A layer as rules see it; it has no weights unless `weighted`."""
+        layer, run, inputs = self.network.lowered.layers[number], self.runs[number], self.inputs[number]
+        if weighted:
+            weights = join_weights(self.network.lowered, number, inputs)
+        else:
+            weights = np.broadcast_to(np.float64(0.0), (block_count(layer.neurons), inputs.size, WIDTH))
+        constants, share = constants_of(layer.lif), self.threads.share
+        return Activity(layer.lif, layer.neurons, constants, weights, run.input, *run.by_block, share)
+
+    def _sweep(self, synapses: Synapses, seeds: list[Seeds]) -> list[Sweep | None]:
+        """Hand the derivatives of all samples down; their sums by weight are added in the samples' order."""
+        least = [self.rule.slope_floor(layer.lif) for layer in self.network.layers]
+        each = [synapses.fork() if seed else None for seed in seeds]
+        swept: list[Sweep | None] = [None] * len(seeds)
+        counter = WorkCounter(len(seeds))
+
+        def work() -> None:
+            while (sample := counter.take()) >= 0:
+                own = each[sample]
+                if own is not None:
+                    swept[sample] = sweep(self.network, self.records[sample], seeds[sample], own, least)
+
+        self.threads.share(work)
+        for own in each:
+            if own is not None:
+                synapses.found += own.found
+        return swept
+
+    def _pull_silent(self, synapses: Synapses, number: int, pull: np.ndarray) -> None:
+        """Add `pull` (samples, neurons) to the gradients of a layer's weights from all neurons that fired."""
+        for place, p in enumerate(self.network.projections):
+            if p.target == number and not p.lateral:
+                source = source_name(self.network, p)
+                fired = np.array([record[source].counts > 0 for record in self.records], np.float64)
+                synapses.add(place, fired, pull)
+
+    def _add_constants(self, constants: LearnedConstants, swept: list[Sweep | None]) -> None:
+        """Add the derivatives by delays, time constants and thresholds that are learned."""
+        network, names = self.network, self.network.names
+        delays = np.zeros(len(network.projections))
+        for found in swept:
+            if found is not None:
+                delays += found.delays
+        for number, layer in enumerate(network.layers):
+            learned = constants.of(layer)
+            if not learned.keys() - {"delay"}:
+                continue
+            # In the order of the record, sample after sample, and from there in that of the activity.
+            charges = np.concatenate(
+                [
+                    np.zeros((len(record[names[number]]), 2)) if found is None else found.charges(number)
+                    for record, found in zip(self.records, swept, strict=True)
+                ]
+            )
+            by_block = np.empty_like(charges)
+            by_block[merged_order(network.lowered.layers[number], self.runs[number])] = charges
+            seen = self.activity(number, weighted=bool(learned.keys() & {"tau_m", "tau_s"}))
+            for name, derivative in constant_derivatives(seen, by_block, learned).items():
+                learned[name].gradient += derivative
+        parts = {str(layer.name): layer for layer in network.layers} | {c.key: c for c in network.connections}
+        for p, delay in zip(network.projections, delays.tolist(), strict=True):
+            part = parts.get(names[p.target] if p.source == BIAS else p.key)
+            if part is not None and "delay" in constants.of(part):
+                constants.of(part)["delay"].gradient += delay
