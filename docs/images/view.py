@@ -1,8 +1,12 @@
-"""Makes view.png: the page of a trace, as headless Chromium shows it.
+"""Makes the pictures of docs/view.md: pages as headless Chromium shows them.
 
-    python docs/images/view.py t.h5 --sample 19 --spike output:7:0
+    python docs/images/view.py view.png t.h5 "sample=19&path=output:7:0"
+    python docs/images/view.py view-recording.png Train/2/00006.bin "from=40&length=20"
+    python docs/images/view.py view-run.png runs/first
 
-Run it from the repository's root, where the tests' browser is. The picture has 256 colours, to stay small.
+It uses the tests' browser. The trace is of every twelfth of 1000 recordings of N-MNIST through a network that
+was trained on 900 of them for six epochs (datasets/nmnist/small.toml). The pictures have few colours, to stay
+small.
 """
 
 from __future__ import annotations
@@ -17,30 +21,31 @@ sys.path.insert(0, str(ROOT))
 
 from tests.view.browser import OpenPage, Served, start_browser  # noqa: E402
 
+COLOURS = 96
+
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("trace", type=Path)
-    options.add_argument("--sample", default="0")
-    options.add_argument("--spike", required=True)
-    options.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".png"))
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options.add_argument("picture", help="name of the picture")
+    options.add_argument("file", type=Path)
+    options.add_argument("state", nargs="?", default="", help="what to show: keys of the page's address")
     chosen = options.parse_args()
-    served, browser = Served(chosen.trace), start_browser()
+    served, browser = Served(chosen.file), start_browser()
     try:
-        address = f"{served.server.address}&sample={chosen.sample}&path={chosen.spike}&theme=light"
+        page = OpenPage(browser, f"{served.server.address}&theme=light&{chosen.state}")
         with tempfile.TemporaryDirectory() as folder:
-            shrink(OpenPage(browser, address).picture(Path(folder) / "page.png"), chosen.out)
+            shrink(page.picture(Path(folder) / "page.png"), Path(__file__).with_name(chosen.picture))
     finally:
         browser.quit()
         served.close()
 
 
 def shrink(source: Path, target: Path) -> None:
-    """256 colours."""
+    """Few colours."""
     from PIL import Image
 
     with Image.open(source) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target, optimize=True)
+        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 if __name__ == "__main__":

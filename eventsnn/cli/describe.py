@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eventsnn.cli.common import format_fields, format_size, printable
-from eventsnn.events import EventStream, Recording, detect_format, open_events
+from eventsnn.events import Recording, detect_format, open_events
 from eventsnn.events.formats.base import Anomalies
 from eventsnn.events.formats.streams import StreamChoiceError, StreamInfo
 from eventsnn.events.origin import find_origin
-
-_BINS = 200
-
-
-@dataclass
-class _Summary:
-    """Counts of the parts so far; `rate` has one entry per `step` microseconds since the first event."""
-
-    shape: tuple[int, int]
-    map: np.ndarray = field(init=False)
-    rate: np.ndarray = field(default_factory=lambda: np.zeros(2 * _BINS, np.int64))
-    step: int = 1
-    n: int = 0
-    on: int = 0
-    first: int | None = None
-    last: int = 0
-
-    def __post_init__(self) -> None:
-        self.map = np.zeros(self.shape, np.int64)
-
-    def add(self, part: EventStream) -> None:
-        """Count the events of a part."""
-        events = part.events
-        if self.first is None:
-            self.first = int(events["t"][0])
-        self.n += len(events)
-        self.on += int(np.count_nonzero(events["p"]))
-        self.last = int(events["t"][-1])
-        height, width = self.shape
-        pixels = events["y"].astype(np.int64) * width + events["x"]
-        self.map += np.bincount(pixels, minlength=height * width).reshape(self.shape)
-        # The whole recording keeps between _BINS and 2 _BINS steps, however long it becomes.
-        while (self.last - self.first) // self.step >= 2 * _BINS:
-            self.rate = np.concatenate((self.rate.reshape(-1, 2).sum(axis=1), np.zeros(_BINS, np.int64)))
-            self.step *= 2
-        steps = (events["t"] - self.first) // self.step
-        self.rate += np.bincount(steps, minlength=2 * _BINS)
+from eventsnn.events.summary import RecordingSummary
 
 
 def describe_recording(file: Path, plot: Path | None, **reading: Any) -> tuple[dict[str, Any], str]:
@@ -66,7 +29,7 @@ def describe_recording(file: Path, plot: Path | None, **reading: Any) -> tuple[d
         return _list_streams(file, error.streams, reading.get("format"))
     with recording:
         width, height, _ = recording.sensor_size
-        summary = _Summary((height, width))
+        summary = RecordingSummary((height, width))
         for part in recording:
             summary.add(part)
     first = summary.first

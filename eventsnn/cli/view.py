@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from eventsnn.cli.common import FILE, file_option, note
 from eventsnn.cli.output import refuse_overwriting
+from eventsnn.cli.reading import ReadingCommand, reading_options
 
 if TYPE_CHECKING:
     from eventsnn.view.server import PageServer
 
 
-@click.command()
-@click.argument("file", type=FILE)
-@click.option("--sample", type=click.IntRange(min=0), metavar="S", help="Which recording to show first.")
+@click.command(cls=ReadingCommand)
+@click.argument("files", type=FILE, nargs=-1, required=True, metavar="FILE...")
 @click.option(
-    "--spike", metavar="LAYER:I:K", help="Explain spike K (from 0) of neuron I of this layer first."
+    "--spike",
+    metavar="LAYER:I:K",
+    help="Of a trace: explain spike K (from 0) of neuron I of this layer first.",
 )
-@file_option("--export", "PAGE.html", "Write the page of one recording into a file, and start no server.")
+@file_option("--export", "PAGE.html", "Write the page into a file, and start no server.")
 @click.option(
     "--port", type=int, default=0, metavar="N", help="Port to listen at; one that is free by default."
 )
@@ -41,9 +43,12 @@ if TYPE_CHECKING:
     help="With --host: a name by which browsers call this machine; repeatable.",
 )
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser; the default.")
+@reading_options(
+    sensor="what the file says, else what is usual for its format (34x34x2 for .bin)", on_bad="skip"
+)
 def view(
-    file: Path,
-    sample: int | None,
+    files: tuple[Path, ...],
+    reading: dict[str, Any],
     spike: str | None,
     export: Path | None,
     port: int,
@@ -51,26 +56,34 @@ def view(
     names: tuple[str, ...],
     browser: bool,
 ) -> None:
-    """Show a trace in the browser: from a spike to its causes.
+    """Show a trace, a recording or training runs in the browser.
 
-    The page shows the table of samples, the raster of all layers, and of a spike that you click its membrane
-    potential, the input events and spikes that caused it, and what would change without them. It is served
-    for this machine alone, at an address that contains a secret token, until Ctrl-C.
+    Of a trace: the table of samples, the raster of all layers, and of a spike that you click its membrane
+    potential, the input events and spikes that caused it, and what would change without them; --sample is
+    the one to show first. Of a recording: the sensor in a window of time that plays, space and time, and the
+    event rate. Of training runs (folders made by train): curves, live while they train, weights, confusion.
+
+    The page is served for this machine alone, at an address that contains a secret token, until Ctrl-C.
 
     \b
     Example:
+      eventsnn view Test/3/00021.bin
+      eventsnn view runs/first runs/second
       eventsnn simulate run/model.h5 Test/3/*.bin --trace t.h5
       eventsnn view t.h5
       eventsnn view t.h5 --sample 2 --spike output:3:0 --export why.html
     """
-    from eventsnn.view.open import export_page, serve_page
+    from eventsnn.view.open import export_page, find_kind, serve_page
 
-    state = {} if sample is None else {"sample": str(sample)}
+    state = {}
+    # Of a file with several recordings --sample says which one to read, of a trace which one to show first.
+    if "sample" in reading and find_kind(files[0], reading) == "trace":
+        state["sample"] = str(reading.pop("sample"))
     if spike is not None:
         state["path"] = check_spike(spike)
     if export is not None:
-        refuse_overwriting("--export", export, [file])
-        export_page(file, export, state=state)
+        refuse_overwriting("--export", export, files)
+        export_page(files, export, reading=reading, state=state)
         click.echo(str(export))
         return
 
@@ -84,7 +97,7 @@ def view(
             webbrowser.open(address)
 
     try:
-        serve_page(file, host=host, port=port, names=names, started=started)
+        serve_page(files, reading=reading, host=host, port=port, names=names, started=started)
     except KeyboardInterrupt:
         note("the page is closed")
 

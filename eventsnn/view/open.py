@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 from eventsnn._util.atomic import PART, replace_file
-from eventsnn.errors import MissingExtraError, ViewError
+from eventsnn.errors import EventFileError, MissingExtraError, ViewError
 from eventsnn.trace.reader import Trace
 
 if TYPE_CHECKING:
@@ -17,55 +17,28 @@ if TYPE_CHECKING:
 
     from eventsnn.view.server import PageServer
 
+METRICS = "metrics.jsonl"
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
-def require_bokeh() -> None:
-    """Raise MissingExtraError without Bokeh."""
-    try:
-        import bokeh  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("bokeh", "view", "a page in the browser") from None
-
-
-class Viewed:
-    """A file that a page shows.
-
-    Parameters
-    ----------
-    path : path
-        A trace.
-
-    Raises
-    ------
-    ViewError
-        A file of another kind.
-    TraceError
-        A damaged trace.
-    MissingExtraError
-        Bokeh is not installed.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        require_bokeh()
-        self.path = Path(path)
-        self._trace = Trace(self._check_kind())
-
-    def _check_kind(self) -> Path:
-        if not self.path.is_file():
-            # A trace says which part files there are.
-            if self.path.suffix in (".h5", ".hdf5", PART):
-                return self.path
-            raise ViewError(f"{self.path}: no such file")
-        with self.path.open("rb") as file:
-            if file.read(len(HDF5_MAGIC)) == HDF5_MAGIC:
-                return self.path
-        raise ViewError(
-            f"{self.path}: not a trace; make one with eventsnn simulate MODEL.h5 FILE --trace t.h5"
-        )
+class Viewed(Protocol):
+    """A file that has a page."""
 
     def fill(self, document: Document, query: Mapping[str, str]) -> Any:
         """Make the document of a page; `query` is what its address asks for."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class ViewedTrace:
+    """A trace."""
+
+    def __init__(self, path: Path) -> None:
+        self._trace = Trace(path)
+
+    def fill(self, document: Document, query: Mapping[str, str]) -> Any:
+        """See `Viewed`."""
         from eventsnn.view.trace_document import TraceDocument
 
         return TraceDocument(document, self._trace, query)
@@ -75,9 +48,152 @@ class Viewed:
         self._trace.close()
 
 
+class ViewedRecording:
+    """A recording."""
+
+    def __init__(self, path: Path, reading: Mapping[str, Any]) -> None:
+        from eventsnn.events import open_events
+        from eventsnn.view.spool import Spool
+
+        self._path = path
+        self._spool = Spool(open_events(path, **{"on_bad": "skip", **reading}))
+
+    def fill(self, document: Document, query: Mapping[str, str]) -> Any:
+        """See `Viewed`."""
+        from eventsnn.view.recording_document import RecordingDocument
+
+        return RecordingDocument(document, self._spool, str(self._path), query)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._spool.close()
+
+
+class ViewedRuns:
+    """Training runs."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+
+    def fill(self, document: Document, query: Mapping[str, str]) -> Any:
+        """See `Viewed`."""
+        from eventsnn.view.run_document import RunDocument
+
+        return RunDocument(document, self._folders, query)
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One file, or several training runs."""
+
+
+def open_viewed(path: Paths, reading: Mapping[str, Any] | None = None) -> Viewed:
+    """Open a file for its page.
+
+    Parameters
+    ----------
+    path : path, or sequence of path
+        A trace, a recording, the folder of a training run, one that holds several, or several of these.
+    reading : mapping, optional
+        How to read a recording: fields of `eventsnn.ReadingOptions`.
+
+    Raises
+    ------
+    ViewError
+        A file of another kind, or reading options for a trace.
+    TraceError, EventFileError
+        A damaged trace or recording.
+    MissingExtraError
+        Bokeh is not installed.
+    """
+    try:
+        import bokeh  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("bokeh", "view", "a page in the browser") from None
+    files = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
+    kinds = {file: find_kind(file, reading or {}) for file in files}
+    kind = kinds[files[0]]
+    for file, other in kinds.items():
+        if len(files) > 1 and other != "training run":
+            raise ViewError(f"{file}: a {other}; only training runs are shown together")
+    if kind == "recording":
+        return ViewedRecording(files[0], reading or {})
+    if reading:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(reading))
+        raise ViewError(f"{files[0]}: a {kind}; {names}: for recordings only")
+    if kind == "trace":
+        return ViewedTrace(files[0])
+    return ViewedRuns([run for file in files for run in find_runs(file)])
+
+
+def find_runs(path: Path) -> list[Path]:
+    """Folders of training runs: that of a file of metrics, a folder with one, or those within a folder."""
+    if path.is_file() and path.name == METRICS:
+        return [path.parent]
+    if (path / METRICS).is_file():
+        return [path]
+    return sorted(metrics.parent for metrics in path.glob(f"*/{METRICS}")) if path.is_dir() else []
+
+
+def find_kind(file: Path, reading: Mapping[str, Any]) -> str:
+    """ "trace", "recording" or "training run"; ViewError for another kind, saying what to do with it."""
+    if not file.exists():
+        if file.suffix in (".h5", PART):
+            return "trace"  # whose error names the parts that a killed run left
+        raise ViewError(f"{file}: no such file")
+    if find_runs(file):
+        return "training run"
+    if file.is_dir():
+        raise ViewError(
+            f"{file}: a folder without a training run ({METRICS}); give a run, a trace or a recording"
+        )
+    if "format" in reading:
+        return "recording"
+    attributes = _hdf5_attributes(file)
+    if "eventsnn_trace" in attributes:
+        return "trace"
+    for mark, advice in _OTHER_KINDS.items():
+        if mark in attributes:
+            raise ViewError(f"{file}: {advice}")
+    from eventsnn.events import detect_format
+
+    try:
+        detect_format(file)
+    except EventFileError as error:
+        raise ViewError(
+            f"{file}: neither a trace, a training run nor a recording of a known format ({error}); the "
+            "format of a recording can be given with --format"
+        ) from None
+    return "recording"
+
+
+_OTHER_KINDS = {
+    "eventsnn_network": "a model; view a trace of it: eventsnn simulate MODEL.h5 FILE --trace t.h5",
+    "eventsnn_checkpoint": "a checkpoint; view the folder of its training run",
+}
+
+
+def _hdf5_attributes(file: Path) -> set[str]:
+    """Names of the attributes of an HDF5 file; none of another file, or of one that cannot be opened."""
+    with file.open("rb") as opened:
+        if opened.read(len(HDF5_MAGIC)) != HDF5_MAGIC:
+            return set()
+    import h5py
+
+    try:
+        # A trace that is still being written opens in this mode only.
+        with h5py.File(file, "r", swmr=file.suffix == PART) as found:
+            return set(found.attrs)
+    except OSError:
+        return {"eventsnn_trace"}  # whose error says what is wrong with it
+
+
 def serve_page(
-    path: str | os.PathLike[str],
+    path: Paths,
     *,
+    reading: Mapping[str, Any] | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     names: Sequence[str] = (),
@@ -87,7 +203,8 @@ def serve_page(
 
     Parameters
     ----------
-    path : path
+    path, reading
+        See `open_viewed`, also for the errors.
     host : str
         Address to listen at: this machine alone by default.
     port : int
@@ -100,13 +217,9 @@ def serve_page(
     Raises
     ------
     ViewError
-        A file of another kind, or a port that is in use.
-    TraceError
-        A damaged trace.
-    MissingExtraError
-        Bokeh is not installed.
+        The port is in use.
     """
-    viewed = Viewed(path)
+    viewed = open_viewed(path, reading)
     try:
         from eventsnn.view.server import PageServer
 
@@ -125,13 +238,18 @@ def serve_page(
 
 
 def export_page(
-    path: str | os.PathLike[str], page: str | os.PathLike[str], *, state: str | Mapping[str, str] = ""
+    path: Paths,
+    page: str | os.PathLike[str],
+    *,
+    reading: Mapping[str, Any] | None = None,
+    state: str | Mapping[str, str] = "",
 ) -> None:
     """Write what a page shows into one file that needs nothing else: no server, no network.
 
     Parameters
     ----------
-    path : path
+    path, reading
+        See `open_viewed`, also for the errors.
     page : path
         File to write, .html.
     state : str or mapping of str to str
@@ -140,13 +258,9 @@ def export_page(
     Raises
     ------
     ViewError
-        A file of another kind, or a page that cannot be written.
-    TraceError
-        A damaged trace.
-    MissingExtraError
-        Bokeh is not installed.
+        The page cannot be written.
     """
-    viewed = Viewed(path)
+    viewed = open_viewed(path, reading)
     try:
         from eventsnn.view.export import render
 

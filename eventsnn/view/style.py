@@ -9,7 +9,7 @@ from bokeh.models import InlineStyleSheet
 from bokeh.themes import Theme
 from jinja2 import Template
 
-from eventsnn.plots.figure import BLUE, VERMILION
+from eventsnn.plots.figure import BLUE, ORANGE, VERMILION
 
 # Grey that can be read on both backgrounds; the other colours are those of `eventsnn.plots.figure`.
 GREY = "#8a8a8a"
@@ -177,3 +177,8 @@ def diverging(look: str) -> list[str]:
 def sequential(look: str) -> list[str]:
     """From nothing to much."""
     return _blend([PAPER[look], BLUE, INK[look]])
+
+
+def polarity_colours(look: str) -> list[str]:
+    """OFF, nothing, ON."""
+    return [ORANGE, PAPER[look], BLUE]

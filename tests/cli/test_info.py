@@ -44,9 +44,9 @@ def test_anomalies_and_picture(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_long_recordings_are_summed_up_in_few_steps(tmp_path: Path) -> None:
-    from eventsnn.cli.describe import _Summary
+    from eventsnn.events.summary import RecordingSummary
 
-    summary = _Summary((5, 6))
+    summary = RecordingSummary((5, 6))
     for start in (0, 10**6, 10**12):
         t = np.arange(start, start + 1000, 7)
         summary.add(es.EventStream.from_arrays(t, t % 6, t % 5, t % 2, sensor_size=(6, 5, 2)))

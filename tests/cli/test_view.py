@@ -41,8 +41,11 @@ def test_ctrl_c_ends_the_server(trace: Path) -> None:
     ("options", "code", "text"),
     [
         (["none.h5"], 1, "none.h5: no such file"),
-        (["notes.txt"], 1, "notes.txt: not a trace; make one with eventsnn simulate"),
+        (["notes.odt"], 1, "notes.odt: neither a trace, a training run nor a recording of a known format"),
         (["t.h5", "--spike", "output:1"], 2, "'output:1' is not a spike; write layer, neuron and number"),
+        (["m.h5"], 1, "m.h5: a model; view a trace of it: eventsnn simulate MODEL.h5 FILE --trace t.h5"),
+        (["t.h5", "--sensor", "3x3x2"], 1, "t.h5: a trace; --sensor: for recordings only"),
+        (["."], 1, ".: a folder without a training run (metrics.jsonl)"),
         (["t.h5", "--port", "70000"], 1, "port: a port is a number 0..65535, got 70000"),
         (["t.h5", "--export", "t.h5"], 2, "t.h5"),
         (["t.h5", "--export", "none/page.html"], 1, "none/page.html: cannot be written"),
@@ -52,7 +55,8 @@ def test_errors(
     cli: Cli, trace: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int, text: str
 ) -> None:
     monkeypatch.chdir(trace.parent)
-    Path("notes.txt").write_text("hello")
+    Path("notes.odt").write_text("hello")
+    make_network().save("m.h5")
     outcome = cli("view", *options)
     assert outcome.code == code
     assert text in " ".join(outcome.err.split())

@@ -51,14 +51,14 @@ def start_browser(size: tuple[int, int] = SIZE) -> Any:
 class Served:
     """`serve_page` in a thread of its own."""
 
-    def __init__(self, path: Path, **options: Any) -> None:
+    def __init__(self, path: Path | list[Path], **options: Any) -> None:
         self._ready = threading.Event()
         self.server: PageServer | None = None
         self._thread = threading.Thread(target=self._run, args=(path, options))
         self._thread.start()
         assert self._ready.wait(60.0)
 
-    def _run(self, path: Path, options: dict[str, Any]) -> None:
+    def _run(self, path: Path | list[Path], options: dict[str, Any]) -> None:
         asyncio.set_event_loop(asyncio.new_event_loop())
 
         def started(server: PageServer) -> None:
@@ -84,6 +84,7 @@ class OpenPage:
 
     def __init__(self, browser: Any, address: str) -> None:
         self.browser = browser
+        browser.get_log("browser")  # of the page before
         browser.get(address)
         self.wait(lambda: self.ask("return !!window.Bokeh && Bokeh.documents.length > 0"))
         self.wait(lambda: self.ask("return Bokeh.documents[0].is_idle"))
@@ -134,6 +135,16 @@ class OpenPage:
         self.mouse("mouseMoved", place)
         for kind in ("mousePressed", "mouseReleased"):
             self.mouse(kind, place, button="left", clickCount=1)
+
+    def drag(self, plot: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag from one point of a plot to another."""
+        places = [self.place(plot, *point) for point in (start, end)]
+        self.mouse("mouseMoved", places[0])
+        self.mouse("mousePressed", places[0], button="left", clickCount=1)
+        for share in (0.3, 0.6, 1.0):
+            between = [a + share * (b - a) for a, b in zip(*places, strict=True)]
+            self.mouse("mouseMoved", (between[0], between[1]), button="left", buttons=1)
+        self.mouse("mouseReleased", places[1], button="left", clickCount=1)
 
     def scroll(self, plot: str, x: float, y: float, by: float) -> None:
         """Turn the wheel over a point of a plot; away from oneself (negative) comes closer."""

@@ -16,6 +16,7 @@ from eventsnn.trace import Trace, TraceWriter
 from eventsnn.view.open import export_page
 from tests.real_data import real_data
 from tests.view.browser import OpenPage, Served, check_picture, start_browser
+from tests.view.test_run_page import write_epochs
 
 pytestmark = pytest.mark.slow
 
@@ -133,3 +134,42 @@ def test_another_site_cannot_use_the_page(browser: Any, served: Served, tmp_path
     """
     address = f"ws://127.0.0.1:{served.server.port}/ws?token={served.server.token}"
     assert browser.execute_async_script(script, address) == "refused"
+
+
+def test_recording_plays(browser: Any, tmp_path: Path) -> None:
+    """Open, play and pause, choose a window by dragging over the rate, in dark."""
+    file = sorted(real_data("nmnist-1k", "Train", "5").iterdir())[0]
+    served = Served(file)
+    try:
+        page = OpenPage(browser, f"{served.server.address}&from=40&length=20")
+        page.wait_for("about", "40.000 .. 60.000 ms")
+        check_picture(page.picture(tmp_path / "recording.png"))
+        page.press(" ")
+        page.wait(lambda: not page.value("about", "text").startswith("40.000"))
+        page.press(" ")
+        page.drag("rate", (100.0, 5.0), (150.0, 5.0))
+        text = page.wait(lambda: (text := page.value("about", "text")).startswith(("99", "100")) and text)
+        start, end = (float(part.split()[0].replace(",", "")) for part in text.split(" .. "))
+        assert abs(start - 100.0) < 2.0
+        assert abs(end - 150.0) < 2.0
+        assert page.errors() == []
+    finally:
+        served.close()
+
+
+def test_training_run_updates_live(browser: Any, tmp_path: Path) -> None:
+    """Curves of a run get longer while another process writes; two runs side by side."""
+    folders = [write_epochs(tmp_path / name, 2) for name in ("first", "second")]
+    es.Network(es.Input(34, 34, 2), es.Dense(30), es.Dense(10), seed=3).save(folders[0] / "model.h5")
+    served = Served(folders)
+    try:
+        page = OpenPage(browser, served.server.address)
+        plot = "Bokeh.documents[0].get_model_by_name('curves-loss')"
+        length = f"return {plot}.renderers[0].data_source.data.epoch.length"
+        page.wait(lambda: page.ask(length) == 2)
+        write_epochs(folders[0], 7)
+        page.wait(lambda: page.ask(length) == 7)
+        check_picture(page.picture(tmp_path / "run.png"))
+        assert page.errors() == []
+    finally:
+        served.close()

@@ -18,7 +18,7 @@ from bokeh.models import Model
 from eventsnn.errors import MissingExtraError, TraceError, ViewError
 from eventsnn.trace import Trace
 from eventsnn.view import export_page
-from eventsnn.view.open import Viewed
+from eventsnn.view.open import open_viewed
 from eventsnn.view.trace_document import TraceDocument
 
 
@@ -124,13 +124,15 @@ def test_exported_page(trace_path: Path, tmp_path: Path) -> None:
 
 
 def test_what_has_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(ViewError, match=r"notes\.txt: not a trace; make one with eventsnn simulate"):
-        Viewed(tmp_path / "notes.txt")
+    (tmp_path / "notes.odt").write_text("hello")
+    with pytest.raises(
+        ViewError, match=r"notes\.odt: neither a trace, a training run nor a recording of a known format"
+    ):
+        open_viewed(tmp_path / "notes.odt")
     with pytest.raises(ViewError, match=r"none\.bin: no such file"):
-        Viewed(tmp_path / "none.bin")
+        open_viewed(tmp_path / "none.bin")
     with pytest.raises(TraceError, match=r"none\.h5: no such file"):
-        Viewed(tmp_path / "none.h5")
+        open_viewed(tmp_path / "none.h5")
     monkeypatch.setitem(sys.modules, "bokeh", None)
     with pytest.raises(MissingExtraError, match=r"needs bokeh.*pip install 'eventsnn\[view\]'"):
-        Viewed(tmp_path / "none.h5")
+        open_viewed(tmp_path / "none.h5")
