@@ -17,6 +17,7 @@ import numpy as np
 
 from eventsnn.data import Speech
 from eventsnn.encode import Cochlea, SpeechEncoder, read_sound
+from eventsnn.encode.loudness import find_speech, measure_level
 
 DEVELOPMENT = ("george", "jackson", "lucas")
 """Speakers on whose accuracy settings are chosen; those of the others are reported only."""
@@ -57,6 +58,20 @@ def count_spikes(encoder: SpeechEncoder, sounds: list[np.ndarray]) -> np.ndarray
     return np.array([np.bincount(encoder.encode(s).input_indices(), minlength=inputs) for s in sounds])
 
 
+def describe_speaker(sounds: list[np.ndarray], rate: int) -> dict[str, float]:
+    """How loud a speaker is, and how long the silence and the words are: medians."""
+    frame = rate // 100
+    ends = np.array([find_speech(sound, frame, _NORMAL["trim_db"]) for sound in sounds])
+    lengths = np.array([len(sound) for sound in sounds])
+    ms = 1000.0 / rate
+    return {
+        "level_db": float(np.median([measure_level(sound, frame) for sound in sounds])),
+        "silence_before_ms": float(np.median(ends[:, 0])) * ms,
+        "silence_after_ms": float(np.median(lengths - ends[:, 1])) * ms,
+        "word_ms": float(np.median(ends[:, 1] - ends[:, 0])) * ms,
+    }
+
+
 def classify(features: np.ndarray, labels: np.ndarray, tested: np.ndarray) -> np.ndarray:
     """Classes of the tested samples, from the others."""
     known = features[~tested]
@@ -71,7 +86,7 @@ def classify(features: np.ndarray, labels: np.ndarray, tested: np.ndarray) -> np
 
 
 def main() -> None:
-    """Print a line of JSON for each variant: accuracy on each speaker, in %."""
+    """Print a line of JSON for each speaker, and one for each variant: accuracy on each speaker, in %."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the data set's folder of .wav files")
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), metavar="NAME", help="these variants")
@@ -79,6 +94,10 @@ def main() -> None:
     data = Speech(options.folder)
     sounds = [read_sound(path).samples for path in data.paths]
     speakers = np.array([utterance.speaker for utterance in data.utterances])
+    for speaker in np.unique(speakers).tolist():
+        spoken = [sounds[i] for i in np.flatnonzero(speakers == speaker)]
+        facts = describe_speaker(spoken, int(data.encoder.sample_rate))
+        print(json.dumps({"speaker": speaker, **{name: round(x, 1) for name, x in facts.items()}}))
     for name in options.only:
         start = time.process_time()
         counts = count_spikes(SpeechEncoder(**VARIANTS[name]), sounds)  # type: ignore[arg-type]

@@ -15,50 +15,41 @@ ACTIVE_DB = 30.0
 _SILENT = 1e-20  # power, -200 dB: rounding errors of a constant sound are below this
 
 
-def trim_silence(sound: Floats, frame: int, below_db: float) -> Floats:
-    """Cut what comes before the first loud frame, and what comes after the last one.
+def find_speech(sound: Floats, frame: int, below_db: float) -> tuple[int, int]:
+    """Samples between which a sound is not silent: (first, end) of the loud frames, whole frames.
 
     Parameters
     ----------
     sound : ndarray of float64, shape (samples,)
     frame : int
-        Samples of a frame. The rest after the last whole frame is cut, too.
+        Samples of a frame; the rest after the last whole frame does not count.
     below_db : float
         A frame is loud if its level is at most this far below that of the loudest frame, dB.
 
     Returns
     -------
-    ndarray of float64
-        Whole frames of `sound`, a view; `sound` itself if it is silent or shorter than a frame.
+    tuple of 2 int
+        ``(0, samples)`` of a sound that is silent throughout, or shorter than a frame.
     """
-    power = _frame_power(sound, frame)
-    loud = np.flatnonzero(_is_loud(power, below_db))
-    return sound[loud[0] * frame : (loud[-1] + 1) * frame] if len(loud) else sound
+    loud = np.flatnonzero(_is_loud(_frame_power(sound, frame), below_db))
+    return (int(loud[0]) * frame, (int(loud[-1]) + 1) * frame) if len(loud) else (0, len(sound))
 
 
-def set_level(sound: Floats, frame: int, level_db: float) -> Floats:
-    """Amplify a sound, so that its speech has a given level.
+def measure_level(sound: Floats, frame: int) -> float:
+    """Level of the speech of a sound, dB; -inf without any.
 
-    The level of the speech is the mean power of the frames within `ACTIVE_DB` of the loudest, so that silence
-    around and within a word does not count (as in the active speech level of ITU-T P.56, with a simpler
-    measure of activity).
-
-    Parameters
-    ----------
-    sound : ndarray of float64, shape (samples,)
-    frame : int
-        Samples of a frame.
-    level_db : float
-        The level to reach, dB.
-
-    Returns
-    -------
-    ndarray of float64, shape (samples,)
-        `sound` times one factor; `sound` itself if it is silent or shorter than a frame.
+    It is the mean power of the frames within `ACTIVE_DB` of the loudest, so that silence around and within a
+    word does not count (as in the active speech level of ITU-T P.56, with a simpler measure of activity).
     """
     power = _frame_power(sound, frame)
     speech = power[_is_loud(power, ACTIVE_DB)]
-    return sound * np.sqrt(10.0 ** (level_db / 10.0) / speech.mean()) if len(speech) else sound
+    return float(10.0 * np.log10(speech.mean())) if len(speech) else -np.inf
+
+
+def set_level(sound: Floats, frame: int, level_db: float) -> Floats:
+    """A sound times the factor that gives its speech a level, dB; itself if it has no speech."""
+    level = measure_level(sound, frame)
+    return sound * 10.0 ** ((level_db - level) / 20.0) if np.isfinite(level) else sound
 
 
 def _frame_power(sound: Floats, frame: int) -> Floats:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from eventsnn._util.arguments import check_kind, check_number, check_whole
 from eventsnn.encode.bsa import BSA
 from eventsnn.encode.cochlea import Cochlea
-from eventsnn.encode.loudness import set_level, trim_silence
+from eventsnn.encode.loudness import find_speech, set_level
 from eventsnn.encode.signals import Floats, check_signal
 from eventsnn.errors import SimulationError
 from eventsnn.events.stream import EventStream, SensorSize
@@ -142,7 +142,7 @@ class SpeechEncoder:
         frame = int(self.cochlea.decimation)
         samples = check_signal(sound, 1)
         if self.trim_db is not None:
-            samples = trim_silence(samples, frame, self.trim_db)
+            samples = samples[slice(*find_speech(samples, frame, self.trim_db))]
         if self.level_db is not None:
             samples = set_level(samples, frame, self.level_db)
         cochleagram = self.cochlea(samples)

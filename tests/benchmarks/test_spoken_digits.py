@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.test_encode import make_corpus
@@ -54,7 +55,11 @@ def test_unknown_speakers_with_the_normalisation(tmp_path: Path) -> None:
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks/ is not part of an installation")
 def test_what_each_setting_of_the_encoder_is_worth(tmp_path: Path) -> None:
     root = make_corpus(tmp_path / "recordings")
-    (line,) = run("unknown_speakers", root, "--only", "sections 8, pool 3")
+    ada, theo, line = run("unknown_speakers", root, "--only", "sections 8, pool 3")
+    assert (ada["speaker"], theo["speaker"]) == ("ada", "theo")
+    # A sine of 6000 / 32768 is 17.8 dB below full-scale power of 1 / 2, and lasts 0.2 s and more.
+    assert ada["level_db"] == pytest.approx(20 * np.log10(6000 / 32768) - 3.0, abs=0.2)
+    assert (ada["silence_before_ms"], 200 <= ada["word_ms"] <= 210) == (0.0, True)
     # Two tones, whoever "says" them: nothing is easier.
     assert (line["ada"], line["theo"], line["mean"]) == (100.0, 100.0, 100.0)
     assert line["development"] is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eventsnn.encode import BSA, Cochlea, SpeechEncoder
-from eventsnn.encode.loudness import set_level, trim_silence
+from eventsnn.encode.loudness import find_speech, measure_level, set_level
 from eventsnn.encode.speech import stretch_frames
 from eventsnn.errors import SimulationError
 
@@ -28,22 +28,26 @@ def word(amplitude: float = 0.3, n: int = 3200) -> np.ndarray:
 def test_silence_is_cut_at_both_ends_and_kept_within(dc: float) -> None:
     # 0.001 is 60 dB below 1, 0.05 is 26 dB below it, 0.01 is 40 dB below it.
     sound = square_wave([0.001, 0.05, 1.0, 0.001, 1.0, 0.01, 0.001], dc)
-    np.testing.assert_array_equal(trim_silence(sound, FRAME, 30.0), sound[FRAME : 5 * FRAME])
-    np.testing.assert_array_equal(trim_silence(sound, FRAME, 20.0), sound[2 * FRAME : 5 * FRAME])
-    np.testing.assert_array_equal(trim_silence(sound, FRAME, 50.0), sound[FRAME : 6 * FRAME])
-    np.testing.assert_array_equal(trim_silence(sound, FRAME, 70.0), sound)
+    assert find_speech(sound, FRAME, 30.0) == (FRAME, 5 * FRAME)
+    assert find_speech(sound, FRAME, 20.0) == (2 * FRAME, 5 * FRAME)
+    assert find_speech(sound, FRAME, 50.0) == (FRAME, 6 * FRAME)
+    assert find_speech(sound, FRAME, 70.0) == (0, 7 * FRAME)
+    # What is left over after the last whole frame is no speech.
+    assert find_speech(np.append(sound, 1.0), FRAME, 70.0) == (0, 7 * FRAME)
 
 
 def test_level_is_that_of_the_speech_alone() -> None:
     # Mean power of the loud frames (0.04 + 0.01 + 0.01) / 3 = 0.02; the quiet one, 40 dB below, is left out.
     sound = square_wave([0.002, 0.2, 0.1, 0.1])
+    assert measure_level(sound, FRAME) == pytest.approx(10.0 * np.log10(0.02), rel=1e-12)
     # -20 dB is a mean square of 0.01: half the power.
     np.testing.assert_allclose(set_level(sound, FRAME, -20.0), sound / np.sqrt(2.0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("sound", [np.zeros(0), np.zeros(1000), np.full(1000, 0.1), np.ones(FRAME - 1)])
 def test_without_speech_nothing_changes(sound: np.ndarray) -> None:
-    np.testing.assert_array_equal(trim_silence(sound, FRAME, 30.0), sound)
+    assert find_speech(sound, FRAME, 30.0) == (0, len(sound))
+    assert measure_level(sound, FRAME) == -np.inf
     np.testing.assert_array_equal(set_level(sound, FRAME, -20.0), sound)
     SpeechEncoder(trim_db=30.0, level_db=-20.0, frames=7, sections=3, pool=5).encode(sound)
 
