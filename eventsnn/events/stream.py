@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util import html
 from eventsnn._util.arguments import check_whole, to_float
 from eventsnn._util.numbers import describe
 from eventsnn.errors import EventStreamError
@@ -181,6 +182,23 @@ class EventStream:
         width, height, polarities = self.sensor_size
         span = "" if len(self) == 0 else f", t {self.t_first} .. {self.t_last} us"
         return f"EventStream({len(self)} events, sensor {width} x {height} x {polarities}{span})"
+
+    def _repr_html_(self) -> str:
+        width, height, polarities = self.sensor_size
+        length = 0.0 if self.t_first is None or self.t_last is None else (self.t_last - self.t_first) / 1000.0
+        is_on = self.events["p"] > 0 if polarities > 1 else np.ones(len(self), bool)
+        pixel = self.events["y"].astype(np.int64) * width + self.events["x"]
+        maps = [
+            np.bincount(pixel[chosen], minlength=width * height).reshape(height, width)
+            for chosen in (is_on, ~is_on)
+        ]
+        table = [
+            ("sensor", f"{width} x {height} x {polarities}"),
+            ("events", f"{len(self):,}"),
+            ("length (ms)", f"{length:,.3f}"),
+            ("events/ms", f"{len(self) / length:,.1f}" if length else "-"),
+        ]
+        return html.describe("EventStream: events per pixel", table, html.paint(*maps), head=False)
 
     @property
     def t_first(self) -> int | None:

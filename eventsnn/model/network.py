@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util import html
 from eventsnn._util.names import are_numbers, describe_names
 from eventsnn.errors import NetworkError
 from eventsnn.model.chain import INPUT, fit_layers, name_layers
@@ -408,6 +409,18 @@ class Network:
             "" if self.classes is None or are_numbers(self.classes) else f", {describe_names(self.classes)}"
         )
         return f"<Network {sizes} ({', '.join(self.names)}){more}{named}>"
+
+    def _repr_html_(self) -> str:
+        columns = ("neurons", "threshold", "tau_m", "tau_s", "refractory", "delay")
+        table: list[tuple[Any, ...]] = [("layer", "type", *columns, "weights")]
+        table.append(("input", "", f"{self.input.neurons:,}", *[""] * len(columns)))
+        for layer in self.layers:
+            weights = self.weights.get(str(layer.name))
+            values = [f"{getattr(layer, name):,g}" for name in columns]
+            table.append((layer.name, layer.kind, *values, "" if weights is None else f"{weights.size:,}"))
+        table += [(c.key, "connection", *[""] * 5, f"{c.delay:g}", "") for c in self.connections]
+        sizes = [self.input.neurons, *(layer.neurons for layer in self.layers)]
+        return html.describe("Network (times in ms)", table, html.draw_chain(sizes))
 
     # -- construction
     # ------------------------------------------------------------------------------------------

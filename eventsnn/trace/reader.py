@@ -22,6 +22,7 @@ from eventsnn.model import Network
 from eventsnn.model.file import read_network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.trace import checks, schema
+from eventsnn.trace.display import describe_trace, open_page
 from eventsnn.trace.potential import PotentialTrace
 from eventsnn.trace.record import LayerSpikes, SpikeRecord, decide
 from eventsnn.trace.sample import Sample
@@ -125,6 +126,26 @@ class Trace:
             return f"<Trace {str(self.path)!r}, closed>"
         held = f"{len(self)} sample{'' if len(self) == 1 else 's'}"
         return f"<Trace {str(self.path)!r}: {held} of {', '.join(self.recorded)}, {self.network!r}>"
+
+    def _repr_html_(self) -> str:
+        return describe_trace(self) if self._file else repr(self)
+
+    def view(self, *, height: int = 820, **state: object) -> Any:
+        """The page of the trace, as in ``eventsnn view``, for a notebook (extra ``view``; docs/view.md).
+
+        Parameters
+        ----------
+        height : int
+            Of the frame in the notebook, pixels.
+        **state
+            What to show, by the keys of the page's address: ``sample=3``, ``path="output:7:0"``.
+
+        Returns
+        -------
+        NotebookPage
+            Shows itself in a notebook; elsewhere open its `address`. `close` ends its server.
+        """
+        return open_page(self, height, state)
 
     @property
     def recorded(self) -> tuple[str, ...]:

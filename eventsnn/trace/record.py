@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from eventsnn._util import html
 from eventsnn._util.names import class_key, name_class
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
@@ -182,6 +183,14 @@ class SpikeRecord:
         name = self.decision_name
         named = "" if name is None or class_key(name) == str(self.decision) else f" ({name})"
         return f"<SpikeRecord: {decided}{named}, spikes: {spikes}; {len(self.input)} input spikes>"
+
+    def _repr_html_(self) -> str:
+        trains = {"input": self.input, **self.layers}
+        table = [("layer", "neurons", "spikes")]
+        table += [(name, f"{train.size:,}", f"{len(train):,}") for name, train in trains.items()]
+        drawn = [(train.times, train.neurons, train.size) for train in trains.values()]
+        name = "none" if self.decision is None else self.decision_name or self.decision
+        return html.describe(f"SpikeRecord: decision {name}", table, html.paint_spikes(drawn))
 
     def potential(self, layer: str) -> Any:
         """Recorded membrane potentials of a layer, as `Trace.potential` gives them.

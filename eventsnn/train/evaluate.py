@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util import html
 from eventsnn._util.arguments import to_float
 from eventsnn._util.threads import Pool
 from eventsnn.data.memory import EventTargetSequence, as_source
@@ -87,6 +88,18 @@ class Evaluation:
             f"<Evaluation of {self.n:,} recordings: accuracy {100 * self.accuracy:.2f} %, "
             f"no decision {self.no_decision:,}, engine {self.engine!r}>"
         )
+
+    def _repr_html_(self) -> str:
+        table = [
+            ("recordings", f"{self.n:,}"),
+            ("accuracy", f"{100 * self.accuracy:.2f} %"),
+            ("no decision", f"{self.no_decision:,}"),
+            ("engine", self.engine),
+        ]
+        counts = np.array(self.confusion).reshape(len(self.confusion), -1)
+        right = np.eye(*counts.shape) * counts
+        picture = html.paint(right, counts - right) if counts.size else ""
+        return html.describe("Evaluation: labels down, decisions across", table, picture, head=False)
 
 
 def evaluate(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util import html
 from eventsnn._util.arguments import check_kind, check_number, check_whole
 from eventsnn._util.atomic import remove_parts
 from eventsnn._util.lock import Lock
@@ -94,6 +95,22 @@ class TrainResult:
         return (
             f"<TrainResult: {self.epochs} epochs, best {self.best_epoch}{valid}, {self.network!r}, "
             f"in {self.out!r}>"
+        )
+
+    def _repr_html_(self) -> str:
+        valid = "-" if self.valid_accuracy is None else f"{100 * self.valid_accuracy:.2f} %"
+        table = [
+            ("epochs", self.epochs),
+            ("best epoch", self.best_epoch),
+            ("validation", valid),
+            ("recordings/s", f"{self.samples_per_s:,.0f}"),
+            ("folder", self.out),
+        ]
+        names = [("loss", html.ORANGE), ("accuracy", html.BLUE), ("valid_accuracy", html.GREY)]
+        lines = [([epoch[name] for epoch in self.history if name in epoch], colour) for name, colour in names]
+        picture = html.draw_lines([line for line in lines if line[0]])
+        return html.describe(
+            "TrainResult: loss orange, accuracy blue, validation grey", table, picture, head=False
         )
 
 
