@@ -70,7 +70,8 @@ def test_results_describe_themselves(tmp_path) -> None:
     assert f"<td style='text-align:right;padding:1px 8px'>{len(stream):,}</td>" in stream._repr_html_()
     assert read_picture(stream._repr_html_())[..., 3].any()
     assert read_picture(run._repr_html_())[..., 3].any()
-    after = es.simulate(result.network, stream)
+    loud = network.with_weights({key: 5.0 * abs(weights) for key, weights in network.weights.items()})
+    after = es.simulate(loud, stream)
     assert after.decision is not None
     assert f"decision {after.decision_name or after.decision}" in after._repr_html_()
     assert f"{100 * evaluation.accuracy:.2f} %" in evaluation._repr_html_()
