@@ -1,4 +1,4 @@
-"""EventProp: exact derivatives of a loss on the first output spikes."""
+"""EventProp: exact derivatives of a loss on the first output spikes, or on a readout layer's potentials."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from eventsnn.learn.rule import Counts, Floats, Rule
 from eventsnn.model import LIF, Network
 from eventsnn.trace.record import decide_all
 
-_NOT_NEGATIVE = ("early", "silent_after", "silent_label", "silent_hidden", "least_slope")
+_NOT_NEGATIVE = (
+    *("early", "silent_after", "silent_label", "silent_hidden", "least_slope"),
+    *("spikes_pull", "spikes_target"),
+)
 
 
 @dataclass(frozen=True)
 class EventProp(Rule):
-    """The output neuron that fires first decides; its time is learned by exact derivatives.
+    """Exact derivatives of a loss on the first output spikes, or on what a readout layer gives.
 
-    With t_i the first spike of output neuron i and l the label, the loss of a sample is
+    Where the last layer fires, the output neuron that fires first decides; its time is learned. With t_i the
+    first spike of output neuron i and l the label, the loss of a sample is
 
         L = -log p_l + early t_l,    p_i = exp(-t_i / scale) / sum_k exp(-t_k / scale)
 
-    so that dL/dt_i = (delta_il - p_i) / scale + early delta_il. The adjoint method takes these derivatives
-    through all layers, refractory periods and delays included (`eventsnn.learn.charges`). They are exact as
-    long as no spike appears or vanishes; silent neurons have none, and are pulled up instead.
+    so that dL/dt_i = (delta_il - p_i) / scale + early delta_il. Where it is an `eventsnn.model.Readout`, with
+    r_i what neuron i gives, L = -log p_l and p_i = exp(r_i) / sum_k exp(r_k). The adjoint method takes the
+    derivatives through all layers, refractory periods and delays included (`eventsnn.learn.charges`). They
+    are exact as long as no spike appears or vanishes; silent neurons have none, and are pulled up instead.
 
     Parameters
     ----------
@@ -47,6 +52,11 @@ class EventProp(Rule):
         mini-batch (in a convolution: of the positions in a sample), in the samples where they are.
     silent_share : float
         From 0 to 1.
+    spikes_pull, spikes_target : float
+        Pulls the spike count of every hidden neuron to a target: (spikes_pull / 2) (n - spikes_target)^2 is
+        added to the loss, with n its mean count over the mini-batch (in a convolution: that of a channel over
+        the positions in a sample). A count has no derivative: each spike has a constant charge instead, as
+        in HM2-BP. Chains of layers only; 0: none.
     least_slope : float
         Of the potential at a spike, per ms, where the threshold is 1 above rest, and in proportion for
         others. Smaller slopes count as this: derivatives by the time of a spike that only just reaches the
@@ -62,7 +72,9 @@ class EventProp(Rule):
     T. C. Wunderlich, C. Pehle: Event-based backpropagation can compute exact gradients for spiking neural
     networks, Scientific Reports 11, 2021 (the adjoint method). J. Goltz et al.: Fast and energy-efficient
     neuromorphic deep learning with first-spike times, Nature Machine Intelligence 3, 2021 (the loss; a
-    constant added to the weights of silent neurons where too many are).
+    constant added to the weights of silent neurons where too many are). T. Nowotny, J. P. Turner, J. C.
+    Knight: Loss shaping enhances exact gradient learning with Eventprop in spiking neural networks, arXiv
+    2212.01232, 2022 (readouts of potentials; the pull on counts).
     """
 
     name: ClassVar[str] = "eventprop"
@@ -75,6 +87,8 @@ class EventProp(Rule):
     silent_label: float = 1.0
     silent_hidden: float = 0.01
     silent_share: float = 0.95
+    spikes_pull: float = 0.0
+    spikes_target: float = 5.0
     least_slope: float = 0.05
 
     def __post_init__(self) -> None:
@@ -104,6 +118,13 @@ class EventProp(Rule):
         derivatives[first] = d[sample, neuron]
         return self.early * times[each, labels] - log_p[each, labels], derivatives
 
+    def count_factors(self, layer: Activity) -> Floats | None:
+        if not self.spikes_pull:
+            return None
+        counts = layer.counts
+        factors = self.spikes_pull * (counts.mean(axis=0) - self.spikes_target)
+        return np.broadcast_to(factors, counts.shape)
+
     def slope_floor(self, lif: LIF) -> float:
         return self.least_slope * (lif.threshold - lif.resting)
 
@@ -120,4 +141,7 @@ class EventProp(Rule):
     def refusal(self, network: Network) -> str | None:
         if network.output.neurons < 2:
             return f"layer {network.output.name!r}: classification needs at least 2 output neurons"
+        lateral = any(layer.lateral_inhibition for layer in network.layers)
+        if self.spikes_pull and (network.connections or network.sparse_keys or lateral):
+            return "rule: spikes_pull takes a chain of layers with dense weights; leave it out"
         return None

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from eventsnn._util.registry import Registry
 from eventsnn.errors import TrainingError
 from eventsnn.learn.charges import Activity, count_charges, derivative_charges
+from eventsnn.learn.heads.softmax import cross_entropy
 from eventsnn.model import LIF, Layer, Network
 
 Floats = npt.NDArray[np.float64]
@@ -98,6 +99,12 @@ class Rule(ABC):
         """
         raise NotImplementedError(f"rule {self.name!r} sends derivatives and has no spike_losses")
 
+    def readout_losses(self, values: Floats, labels: Counts) -> tuple[Floats, Floats]:
+        """Loss of each sample where the last layer is a readout, and its derivative by what is read out,
+        (samples,) and (samples, outputs): cross entropy of softmax(values) by default.
+        """
+        return cross_entropy(values, labels)
+
     def charges(self, layer: Activity, above: Floats) -> Floats:
         """Charges of a layer's spikes, float64 (spikes, 2); see `eventsnn.learn.charges`. By default those of
         what the rule sends: spike counts, or exact derivatives.
@@ -112,6 +119,12 @@ class Rule(ABC):
         if self.sends == "derivatives":
             return derivative_charges(layer, above, self.slope_floor(layer.lif))
         return count_charges(layer, above)
+
+    def count_factors(self, layer: Activity) -> Floats | None:
+        """Where a rule sends derivatives: factors (units, neurons) of the spike counts of a hidden layer,
+        whose charges (`eventsnn.learn.charges.count_charges`) are added to those of derivatives; None: none.
+        """
+        return None
 
     def slope_floor(self, lif: LIF) -> float:
         """Where a rule sends derivatives: slopes of the potential at a spike below this, per ms, count as

@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn.model.neuron import LIF
 from eventsnn.reference.decay import decay
-from eventsnn.reference.lif import Constants, reach, respond
+from eventsnn.reference.lif import Constants, psp, reach, respond
 
 Floats = npt.NDArray[np.float64]
 
@@ -139,24 +140,25 @@ def mean(c: Constants, u: Any, i: Any, weight: Any, end: float, tau: float) -> A
     return (charge - u * fade) / (c.rate_m + 1.0 / tau) / length
 
 
-def share(c: Constants, arrivals: Floats, end: float, tau: float) -> tuple[Floats, Floats]:
+def share(lif: LIF, arrivals: Floats, end: float, tau: float) -> tuple[Floats, Floats]:
     """What an arrival of weight 1 at each of these times adds to a mean, and its derivative by the time.
 
     From 0 to `end` ms, with weight e^{-t/tau}; 0 for arrivals after the end. With x = end - s,
 
         c(s) = e^{-s/tau} / (r_m length) [ (1 - b(x) e^{-x/tau}) / (r_s tau_s) - h(x) e^{-x/tau} ]
-        dc/ds = -c/tau - eps(x) e^{-end/tau} / length
+        dc/ds = -c/tau - h(x) e^{-end/tau} / length
     """
-    shares, slopes = np.zeros(len(arrivals)), np.zeros(len(arrivals))
+    known = arrivals < end
     if not end > 0.0:
-        return shares, slopes
+        return np.zeros(len(arrivals)), np.zeros(len(arrivals))
     length = -tau * math.expm1(-end / tau) if math.isfinite(tau) else end
-    for g, s in enumerate(arrivals.tolist()):
-        if s < end:
-            _, h, b = respond(c, end - s) if math.isfinite(end) else (0.0, 0.0, 0.0)
-            fade = math.exp(-(end - s) / tau)
-            whole = (1.0 - b * fade) / ((c.rate_s + 1.0 / tau) * c.tau_s) - h * fade
-            early = math.exp(-s / tau) / length
-            shares[g] = early * whole / (c.rate_m + 1.0 / tau)
-            slopes[g] = -shares[g] / tau - h * fade * early
-    return shares, slopes
+    rate_m, rate_s = 1.0 / lif.tau_m + 1.0 / tau, 1.0 / lif.tau_s + 1.0 / tau
+    early = np.where(known, np.exp(-arrivals / tau) / length, 0.0)
+    if math.isfinite(end):
+        left = np.maximum(end - arrivals, 0.0)
+        fade = np.exp(-left / tau)
+        h, b = psp(left, lif) * fade, np.exp(-left / lif.tau_s) * fade
+    else:
+        h = b = np.zeros(len(arrivals))
+    shares = early * ((1.0 - b) / (rate_s * lif.tau_s) - h) / rate_m
+    return shares, -shares / tau - h * early

@@ -120,17 +120,27 @@ class Synapses:
         product of its two neurons' values, summed over samples: float64 (samples, sources) and (samples,
         targets).
         """
+        each, source, target = self._pairs(place, pre.shape[1])
+        self.found[each] += np.einsum("sk,sk->k", pre[:, source], post[:, target])
+
+    def add_pairs(self, place: int, values: np.ndarray) -> None:
+        """The same with a value of each pair of neurons, float64 (sources, targets)."""
+        each, source, target = self._pairs(place, len(values))
+        self.found[each] += values[source, target]
+
+    def _pairs(self, place: int, sources: int) -> tuple[Any, Any, Any]:
+        """Synapses of projection number `place`, in `found`, and their source and target neurons."""
         p = self._network.projections[place]
         key = _weight_key(self._network, p)
-        part, skipped, sources = self._parts[key], self._biases_after(p, key), pre.shape[1]
+        part, skipped, targets = self._parts[key], self._biases_after(p, key), self._post_size(p)
         if part.kind == DENSE:
-            begin = part.begin + skipped * post.shape[1]
-            self.found[begin : begin + sources * post.shape[1]] += np.einsum("si,sj->ij", pre, post).ravel()
-            return
-        ptr, targets = self._targets
+            begin = part.begin + skipped * targets
+            source, target = np.divmod(np.arange(sources * targets), targets)
+            return slice(begin, begin + sources * targets), source, target
+        ptr, posts = self._targets
         ends = ptr[part.start + skipped : part.start + skipped + sources + 1]
-        each, source = np.arange(ends[0], ends[-1]), np.repeat(np.arange(sources), np.diff(ends))
-        self.found[each] += np.einsum("sk,sk->k", pre[:, source], post[:, targets[each]])
+        each = np.arange(ends[0], ends[-1])
+        return each, np.repeat(np.arange(sources), np.diff(ends)), posts[each]
 
     def collect(self) -> dict[str, Any]:
         """What the sweep has collected for each of the network's weights, by key, in their shape."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from eventsnn._ext.optimiser import Update
+from eventsnn._ext.work_counter import WorkCounter
+from eventsnn.learn.charges import count_charges
 from eventsnn.learn.constants import LearnedConstants, constant_derivatives
 from eventsnn.learn.optimisers import Step
 from eventsnn.model import Layer
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
-from eventsnn.simulate.engines.blocks import pad
-from eventsnn.simulate.engines.layer_run import LayerRun, expand
+from eventsnn.simulate.engines.blocks import pack, pad, unpack
+from eventsnn.simulate.engines.layer_run import LayerRun, expand, order_by_block
 from eventsnn.train.downward import EVERY, LayerState, Outcome
 from eventsnn.train.exact import ExactDownward, reverse
+from eventsnn.train.readout import ReadoutSample, pull_readout
 
 
 class DerivativesDown(ExactDownward):
@@ -27,10 +30,14 @@ class DerivativesDown(ExactDownward):
     constants: LearnedConstants
 
     def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
-        (top,) = self.runs[-1]
-        output = self.activity(-1, top, self.threads.share)
         self.labels = labels
         self._found: dict[int, dict[str, float]] = {}  # derivatives by constants, by first sample
+        if self.readout is not None:
+            loss, errors = self.rule.readout_losses(self.readout.values, labels)
+            self.above = errors * sample_weights[:, None]
+            return Outcome(loss, 0)
+        (top,) = self.runs[-1]
+        output = self.activity(-1, top, self.threads.share)
         loss, derivatives = self.rule.spike_losses(output, labels, self.durations)
         self.above = (derivatives * sample_weights[output.units])[merged_order(self.layers[-1], top)]
         return Outcome(loss, 0)
@@ -46,18 +53,23 @@ class DerivativesDown(ExactDownward):
         self._found.clear()
 
     def applies_updates(self, number: int) -> bool:
-        return True
+        return self.layers[number].fires
 
     def learn_samples(
         self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
     ) -> np.ndarray:
         layer, run = self.layers[number], self.layer_run(number, samples)
+        if not layer.fires:
+            return self._learn_readout(number, run, gradient, share)
         earlier = self.runs[number][: samples.start or 0]
         first = sum(len(each.spikes.times) for each in earlier)
         activity = self.activity(number, run, share)
         derivatives = np.empty(len(run.spikes.times))
         derivatives[merged_order(layer, run)] = self.above[first : first + len(derivatives)]
-        charges, arrivals = self.rule.charges(activity, derivatives), run.input.arrivals
+        charges = self.rule.charges(activity, derivatives)
+        factors = self.rule.count_factors(activity) if number < len(self.layers) - 1 else None
+        if factors is not None:
+            charges = charges + count_charges(activity, pad(factors, len(gradient)))
         learned = self.constants.of(layer)
         # Before the weights are updated: these derivatives, too, are those at the weights as they were.
         found = constant_derivatives(activity, charges, learned) if learned else {}
@@ -68,14 +80,48 @@ class DerivativesDown(ExactDownward):
         if "delay" in learned:
             found["delay"] = float(down.sum(dtype=np.float64))
         self._found[samples.start or 0] = found
+        return self._to_spikes(number, samples, run, down.sum(axis=0, dtype=np.float64))
+
+    def _to_spikes(self, number: int, samples: slice, run: LayerRun, down: np.ndarray) -> np.ndarray:
+        """Derivatives by the spikes of the layer below, from those by the arrivals; none below the first."""
         if not number:
             return np.empty(0)
+        layer, arrivals = self.layers[number], run.input.arrivals
         # The same spike may arrive in several patches; those of the bias neuron are nobody's.
         spikes = self._source_spikes(number, samples)
         numbers = np.arange(len(spikes.times), dtype=np.float64)
         spike = expand(layer.geometry, Arrivals(numbers, spikes.neurons, spikes.ptr)).times.astype(np.int64)
-        total = down.sum(axis=0, dtype=np.float64)[arrivals.neurons < layer.patch]
+        total = down[arrivals.neurons < layer.patch]
         return np.bincount(spike, weights=total, minlength=len(numbers))
+
+    def _learn_readout(self, number: int, run: LayerRun, gradient: np.ndarray, share: Share) -> np.ndarray:
+        """`learn_samples` of a readout layer, in all samples."""
+        layer, readout, arrivals = self.layers[number], self.readout, run.input.arrivals
+        assert readout is not None
+        weights = unpack(self.packed.blocks[str(layer.name)], layer.channels).astype(np.float64).T
+        ends = self.durations if layer.value == "mean" else np.full(self.samples, np.inf)
+        gradients = np.zeros((self.samples, *weights.shape))
+        down, counter = np.zeros(len(arrivals.times)), WorkCounter(self.samples)
+
+        def work() -> None:
+            while (sample := counter.take()) >= 0:
+                seen = ReadoutSample(
+                    *arrivals.sample(sample), ends[sample], readout.when[sample], readout.slope[sample]
+                )
+                part = slice(arrivals.ptr[sample], arrivals.ptr[sample + 1])
+                gradients[sample], down[part] = pull_readout(layer, weights, seen, self.above[sample])
+
+        share(work)
+        if layer.value == "max":
+            reached = order_by_block(run.input, readout.maxima, layer)
+            pull = self.rule.silent_gradients(self.activity(number, reached, share), self.labels)
+            fired = [np.bincount(arrivals.sample(n)[1], minlength=len(weights)) > 0 for n in range(len(pull))]
+            gradients += np.array(fired)[:, :, None] * pull[:, None, :]
+        total = np.zeros_like(gradient)
+        pack(gradients.sum(axis=0).T, total)
+        gradient += total
+        self._found[0] = {"delay": float(down.sum())}
+        return self._to_spikes(number, EVERY, run, down)
 
     def _source_spikes(self, number: int, samples: slice) -> Arrivals:
         """The spikes of the layer below in `samples`."""

@@ -48,6 +48,7 @@ class ExactDownward(Downward):
     ) -> None:
         super().__init__(packed.network, states, len(run.samples), rule, threads)
         self.packed, self.durations, self.runs = packed, run.durations, list(run.layers)
+        self.readout = run.readout
 
     def empty_gradient(self, number: int) -> np.ndarray:
         return np.zeros_like(self.packed.blocks[str(self.layers[number].name)])

@@ -20,6 +20,7 @@ from eventsnn.model import Network
 from eventsnn.model.layers import BIAS
 from eventsnn.reference.lif import record as constants_of
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
+from eventsnn.simulate.engines.layer_run import order_by_block
 from eventsnn.trace.adjoint import Sweep, sweep
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
@@ -28,6 +29,7 @@ from eventsnn.train.derivatives import merged_order
 from eventsnn.train.downward import Outcome
 from eventsnn.train.graph_weights import GraphWeights
 from eventsnn.train.joined import Inputs, join_weights, run_joined
+from eventsnn.train.readout import GraphReadout
 
 Seeds = dict[tuple[int, int], float]
 """Derivatives of the loss by (layer, row of its record)."""
@@ -62,6 +64,7 @@ class GraphDerivatives:
     ) -> None:
         self.weights, self.states, self.network = weights, states, network
         self.records, self.ends, self.rule, self.threads = records, ends, rule, threads
+        self.delays = np.zeros(len(network.projections))
         dense, share = self.network.lowered, threads.share
         self.inputs = [Inputs.of(dense, n, lateral=True) for n in range(len(dense.layers))]
         self.runs = [
@@ -77,17 +80,17 @@ class GraphDerivatives:
         constants: LearnedConstants,
     ) -> Outcome:
         """Add up the gradients of all weights and constants, and update the weights."""
-        last = len(self.runs) - 1
+        last, synapses = len(self.runs) - 1, Synapses(self.network)
         seen = [self.activity(number) for number in range(last + 1)]
-        loss, derivatives = self.rule.spike_losses(seen[last], labels, self.ends)
-        derivatives = derivatives[merged_order(self.network.lowered.layers[last], self.runs[last])]
-        seeds: list[Seeds] = [
-            {(last, row): float(part[row] * weight) for row in np.flatnonzero(part).tolist()}
-            for part, weight in zip(
-                np.split(derivatives, self.runs[last].spikes.ptr[1:-1]), sample_weights.tolist(), strict=True
-            )
-        ]
-        synapses = Synapses(self.network)
+        if self.network.output.fires:
+            loss, seeds = self._seed_spikes(seen[last], labels, sample_weights)
+        else:
+            readout = GraphReadout(self.network, self.records, self.ends)
+            loss, errors = self.rule.readout_losses(readout.found.values, labels)
+            seeds = readout.pull(errors * sample_weights[:, None], synapses, self.delays)
+            # So that a maximum above 0 counts as a spike; a mean, which always has a derivative, is left out.
+            self.runs[last] = order_by_block(self.runs[last].input, readout.found.maxima, self.network.output)
+            seen[last:] = [self.activity(last)] if self.network.decides == "max" else []
         swept = self._sweep(synapses, seeds)
         for number, layer in enumerate(seen):
             pull = self.rule.silent_gradients(layer, labels if number == last else None)
@@ -100,6 +103,20 @@ class GraphDerivatives:
         for step in updates.values():
             step.run(self.threads.share)
         return Outcome(loss, 0)
+
+    def _seed_spikes(
+        self, output: Activity, labels: np.ndarray, sample_weights: np.ndarray
+    ) -> tuple[np.ndarray, list[Seeds]]:
+        """Losses of the samples, and their derivatives by the output spikes."""
+        last = len(self.runs) - 1
+        loss, derivatives = self.rule.spike_losses(output, labels, self.ends)
+        derivatives = derivatives[merged_order(self.network.lowered.layers[last], self.runs[last])]
+        each = np.split(derivatives, self.runs[last].spikes.ptr[1:-1])
+        seeds: list[Seeds] = [
+            {(last, row): float(part[row] * weight) for row in np.flatnonzero(part).tolist()}
+            for part, weight in zip(each, sample_weights.tolist(), strict=True)
+        ]
+        return loss, seeds
 
     def activity(self, number: int, weighted: bool = False) -> Activity:
         """A layer as rules see it; it has no weights unless `weighted`."""
@@ -141,7 +158,7 @@ class GraphDerivatives:
     def _add_constants(self, constants: LearnedConstants, swept: list[Sweep | None]) -> None:
         """Add the derivatives by delays, time constants and thresholds that are learned."""
         network, names = self.network, self.network.names
-        delays = np.zeros(len(network.projections))
+        delays = self.delays
         for found in swept:
             if found is not None:
                 delays += found.delays

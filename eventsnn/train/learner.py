@@ -27,8 +27,11 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
             "and dense layers, and dense layers with connections to themselves and to later layers; "
             "rules of exact derivatives, such as 'eventprop', take any network"
         )
-    if not network.output.fires:
-        raise TrainingError(f"layer {network.output.name!r} is a readout, which no rule trains yet")
+    if not network.output.fires and rule is not None and rule.sends != "derivatives":
+        raise TrainingError(
+            f"layer {network.output.name!r} is a readout, which never fires, and rule {rule.name!r} counts "
+            "spikes: choose a rule of exact derivatives, such as 'eventprop', or a Dense last layer"
+        )
     if network.output.shares_weights:
         raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
     parts: list[Layer | Connection] = [*network.layers, *network.connections]

@@ -223,7 +223,8 @@ class TrainingRun:
         if not len(labels):
             raise TrainingError("the validation set holds no readable recording")
         accuracy = float(np.mean(decide_all(counts) == labels))
-        loss = float(np.mean(self.rule.losses(counts, labels)[0]))
+        losses = self.rule.losses if self.network.output.fires else self.rule.readout_losses
+        loss = float(np.mean(losses(counts, labels)[0]))
         return {"valid_accuracy": accuracy, "valid_loss": loss}
 
     def _keep(self, line: dict[str, Any]) -> None:

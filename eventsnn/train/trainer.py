@@ -221,7 +221,8 @@ def train(
         if value is not None:
             check_kind(name, value, kind, TrainingError)
     settings = check_settings(engine, dtype, step_ms, duration_ms, stabilise)
-    settings = replace(settings, decision=(rule or default_rule()).decision)
+    if network.output.fires:  # a readout decides by itself
+        settings = replace(settings, decision=(rule or default_rule()).decision)
     real = check_dtype(dtype)
     if resume and (out is None or overwrite):
         raise TrainingError(

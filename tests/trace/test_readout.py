@@ -125,15 +125,15 @@ def test_shares_of_arrivals_add_up_and_are_differentiated(taus, end):
     for value, tau in (("weighted", 35.0), ("mean", math.inf)):
         if value == "mean" and end == math.inf:
             continue
-        c = constants(make_layer(value, taus).lif)
-        shares, slopes = share(c, times, end, tau)
+        lif = make_layer(value, taus).lif
+        shares, slopes = share(lif, times, end, tau)
         assert not shares[times >= end].any()
         assert not slopes[times >= end].any()
         expected = read(value, taus, arrivals, end).values(end)
         np.testing.assert_allclose(shares @ weights[sources], expected, rtol=1e-11, atol=1e-13)
         h = 1e-4
         inside = times < end - h
-        (up, _), (down, _) = share(c, times + h, end, tau), share(c, times - h, end, tau)
+        (up, _), (down, _) = share(lif, times + h, end, tau), share(lif, times - h, end, tau)
         np.testing.assert_allclose(
             slopes[inside], ((up - down) / (2 * h))[inside], rtol=1e-6, atol=1e-9 * np.abs(slopes).max()
         )

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from eventsnn._util.arguments import check_choice
 from eventsnn.errors import NetworkError
-from eventsnn.model.layers.checks import check_count, check_time
+from eventsnn.model.layers.checks import check_count, check_learn, check_time
 from eventsnn.model.layers.layer import WeightedLayer
 
 VALUES = ("max", "mean", "weighted")
@@ -37,6 +37,8 @@ class Readout(WeightedLayer):
         Membrane and synaptic time constant, ms; see `LIF`.
     delay : float
         Axonal delay of the feed-forward projection into this layer, ms, >= 0.
+    learn : sequence of {"delay"}
+        Whether the delay is learned.
     initial_weight, initial_distribution, initial_synapses, bias
         As for `Dense`.
 
@@ -52,7 +54,7 @@ class Readout(WeightedLayer):
     """
 
     kind: ClassVar[str] = "readout"
-    new_fields: ClassVar[tuple[str, ...]] = ("initial_distribution", "initial_synapses", "bias")
+    new_fields: ClassVar[tuple[str, ...]] = ("learn", "initial_distribution", "initial_synapses", "bias")
     shares_weights: ClassVar[bool] = False
     fires: ClassVar[bool] = False
 
@@ -68,6 +70,7 @@ class Readout(WeightedLayer):
         check_count(self.owner, "neurons", self.neurons)
         super().__post_init__()
         check_choice(f"{self.owner}: value", self.value, VALUES, NetworkError)
+        check_learn(self.owner, self.learn, ("delay",))
         check_time(self.owner, "tau_weight", self.tau_weight, constant=True)
         if not self.tau_weight:
             raise NetworkError(f"{self.owner}: tau_weight must be > 0 ms, got {self.tau_weight!r}")

@@ -31,6 +31,15 @@ class BatchReadout:
     when: np.ndarray
     slope: np.ndarray
 
+    @property
+    def maxima(self) -> Arrivals:
+        """The times of the maxima above 0 and their neurons, as if these were spikes."""
+        samples, neurons = np.nonzero(self.when >= 0.0)
+        order = np.lexsort((neurons, self.when[samples, neurons], samples))
+        samples, neurons = samples[order], neurons[order]
+        ptr = np.searchsorted(samples, np.arange(len(self.when) + 1))
+        return Arrivals(self.when[samples, neurons], neurons.astype(np.int32), ptr.astype(np.int64))
+
 
 def read_out_batch(
     packed: PackedNetwork, arrivals: Arrivals, ends: np.ndarray, share: Share = call
