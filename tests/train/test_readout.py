@@ -315,7 +315,11 @@ def test_derivatives_by_delays(value):
         (make("delays", value), walk),
         (make_graph("skip", value), walk),
     ):
-        keys = ["output", "second" if network.connections else network.names[0], *(c.key for c in network.connections)]
+        keys = [
+            "output",
+            "second" if network.connections else network.names[0],
+            *(c.key for c in network.connections),
+        ]
         for key in keys:
             network = network.replace(key, learn=["delay"])
         gradients = loss_and_gradients(network, kind)[1]
