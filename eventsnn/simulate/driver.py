@@ -1,4 +1,4 @@
-"""What every simulation does with a part of the input: cut, run, sort out what is certain, keep the rest."""
+"""The driver of all engines: runs of whole recordings; `Simulation` is the one of input in parts."""
 
 from __future__ import annotations
 
@@ -6,33 +6,27 @@ import math
 
 import numpy as np
 
+from eventsnn.errors import SimulationError
 from eventsnn.model import Network
-from eventsnn.model.bias import Certain, InParts
+from eventsnn.model.bias import NOTHING, Certain, InParts
 from eventsnn.simulate.engines import BrokenOff, Engine, Limits, Settings, Train
-from eventsnn.simulate.engines.arguments import check_t_stop, endless
+from eventsnn.simulate.engines.arguments import check_input, endless
 from eventsnn.simulate.engines.engine import SILENCE, join
 from eventsnn.simulate.engines.precision import overflow
+from eventsnn.simulate.input import InputSpikes
 from eventsnn.trace.readout import ReadoutRun
-from eventsnn.trace.record import (
-    ExitReason,
-    SimulationInterrupted,
-    SpikeRecord,
-    Tally,
-    make_record,
-)
+from eventsnn.trace.record import ExitReason, SimulationInterrupted, SpikeRecord, make_record
 
-# Neuron updates in one go of a first layer: some 20 ms, and arrays of a few MB.
-PART_UPDATES = 1 << 24
-MOST_EVENTS, FEWEST_EVENTS = 1 << 15, 256
+_NO_TIMES = SILENCE[0]
 
 
 class Driver:
-    """An engine's run of a network, its input and its spikes up to now; `Simulation` has the arguments."""
+    """An engine's run of a network from rest, as a whole: one part, advanced to infinity.
 
-    _tally: Tally
-    """Of a simulation in parts."""
+    `Simulation` has the arguments and the attributes.
+    """
 
-    def _begin(
+    def __init__(
         self,
         network: Network,
         chosen: Engine,
@@ -40,39 +34,57 @@ class Driver:
         t_stop: float | None,
         bias_end: float | None = None,
     ) -> None:
-        """At rest. Settings that are not for parts are for one recording, which `finish` takes whole."""
         self._chosen, self._settings = chosen, settings
         self.network, self.engine, self.dtype = network, chosen.name, str(settings.dtype)
-        self.step_ms = settings.step_ms
-        self.t_stop = t_stop
-        # A stop that is missing is a matter for `finish`.
-        self._stop = math.inf if t_stop is None else check_t_stop(network, t_stop)
+        self.step_ms, self.t_stop = settings.step_ms, t_stop
         self._run = chosen.begin(network, settings)
         self._readout = None if network.output.fires else ReadoutRun(network, settings.real)
         self._sample_end = math.inf  # known when the input ends
-        widest = max(layer.neurons if layer.positions == 1 else 1 for layer in network.layers)
-        self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
-        self._held: Train = SILENCE  # at the last instant
         self._bias = InParts(network.input, bias_end)
-        self._early: list[Train] = [SILENCE] * len(network.layers)
         self._ended: str | None = None
         self.origin_us: int | None = None
         self.t_complete = 0.0
         self.events = 0
 
+    def _take(self, events: InputSpikes) -> Train:
+        """Input spikes in order, up to the last of which the bias neuron fires.
+
+        Raises SimulationError, and changes nothing, if they do not fit the network or come too late.
+        """
+        times, inputs = check_input(self.network, events.times, events.indices)
+        if len(times):
+            if times[0] < self.t_complete:
+                raise SimulationError(
+                    f"events: one at {times[0]:.6f} ms comes after {self.t_complete:.6f} ms were simulated; "
+                    "feed events in order of time"
+                )
+            self._bias.limit(float(times[-1]))
+        self.events += len(times)
+        self.origin_us = events.origin_us
+        return times, inputs
+
+    def _end(self, spikes: Train) -> SpikeRecord:
+        """Advance to the end of the run, with these last input spikes."""
+        last = max(self._bias.last_event, self.t_complete)
+        limits = self._chosen.limits(self.network, self._settings, self.t_stop, last)
+        self._sample_end = last
+        if limits.events < math.inf:
+            keep = int(np.searchsorted(spikes[0], limits.events, side="right"))
+            spikes = spikes[0][:keep], spikes[1][:keep]
+        reason = ExitReason.QUIET if limits.end == math.inf else ExitReason.T_STOP
+        record = self._advance(spikes, math.inf, limits, reason)
+        self._ended = "it is finished"
+        return record
+
     def _advance(self, spikes: Train, horizon: float, limits: Limits, reason: ExitReason) -> SpikeRecord:
         parts: list[list[Train]] = []
         # Until all is done there is no way back: Ctrl-C in between, say, leaves layers at different times.
         self._ended = "it was broken off in the middle of a part"
-        biases = SILENCE[0]
-        before, bias = self._bias.last_spike, self._bias.take(horizon)
-        if len(bias.times):
-            biases = self._stamp(bias.times[bias.times <= limits.events], before)
-            biases = biases[biases <= limits.stop]
+        biases, bias = self._bias_spikes(horizon, limits) if self.network.input.has_bias else _NO_BIAS
         try:
             for part, border in self._cut(spikes, horizon):
                 parts.append(self._run.advance(part, border, limits.stop, bias))
-                bias = Certain(bias.times[:0], bias.following)
+                bias = Certain(_NO_TIMES, bias.following)
         except BrokenOff as broken:
             reached = Limits(limits.events, limits.stop, broken.now)
             trains = [join(layer) for layer in zip(*parts, broken.trains, strict=True)]
@@ -82,11 +94,15 @@ class Driver:
             raise endless(error) from None
         self._ended = None
         self.t_complete = horizon
-        trains = [self._collect(n, list(layer), horizon) for n, layer in enumerate(zip(*parts, strict=True))]
-        record = self._record(trains, spikes, limits, reason, biases)
-        if self._settings.in_parts:  # else the record is all there will be
-            self._tally.add(record)
-        return record
+        return self._record(self._certain(parts), spikes, limits, reason, biases)
+
+    def _cut(self, spikes: Train, horizon: float) -> list[tuple[Train, float]]:
+        """Parts, and their horizons."""
+        return [(spikes, horizon)]
+
+    def _certain(self, parts: list[list[Train]]) -> list[Train]:
+        """Spikes of every layer before `t_complete`, from those of all parts."""
+        return parts[0]
 
     def _record(
         self, trains: list[Train], spikes: Train, limits: Limits, reason: ExitReason, biases: np.ndarray
@@ -118,38 +134,51 @@ class Driver:
         except FloatingPointError:
             raise overflow(np.float64, self.network.names[-1]) from None
 
-    def _stamp(self, biases: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """Spikes of the bias neuron as the engine states them; `before` is the one before the first."""
-        stamps = self._chosen.stamp(biases, self._settings)
-        if self._chosen.exact:
-            return stamps
-        return np.setdiff1d(stamps, self._chosen.stamp(before, self._settings))  # one in a step counts once
+    def _bias_spikes(self, horizon: float, limits: Limits) -> tuple[np.ndarray, Certain]:
+        """Spikes of the bias neuron before the horizon: as the record states them, and for the engine."""
+        before, bias = self._bias.last_spike, self._bias.take(horizon)
+        if not len(bias.times):
+            return _NO_TIMES, bias
+        stamps = self._chosen.stamp(bias.times[bias.times <= limits.events], self._settings)
+        if not self._chosen.exact:  # several in a step count once
+            stamps = np.setdiff1d(stamps, self._chosen.stamp(before, self._settings))
+        return stamps[stamps <= limits.stop], bias
 
-    def _collect(self, number: int, parts: list[Train], horizon: float) -> Train:
-        """Spikes of a layer before the horizon; later ones, known because of a delay, are kept for later."""
-        times, neurons = join([self._early[number], *parts])
-        if horizon == math.inf:
-            return times, neurons
-        ready = int(np.searchsorted(times, horizon))
-        self._early[number] = times[ready:].copy(), neurons[ready:].copy()
-        return times[:ready], neurons[:ready]
 
-    def _cut(self, spikes: Train, horizon: float) -> list[tuple[Train, float]]:
-        """Parts of bounded size, none of which ends within an instant, and their horizons."""
-        if not self._settings.in_parts:
-            return [(spikes, horizon)]
-        times, inputs = spikes
-        parts: list[tuple[Train, float]] = []
-        start = 0
-        while len(times) - start > self._part:
-            border = float(times[start + self._part])
-            end = int(np.searchsorted(times, border))
-            if end <= start:  # so many at one instant
-                end = int(np.searchsorted(times, border, side="right"))
-                if end == len(times):
-                    break
-                border = float(times[end])
-            parts.append(((times[start:end], inputs[start:end]), border))
-            start = end
-        parts.append(((times[start:], inputs[start:]), horizon))
-        return parts
+_NO_BIAS = _NO_TIMES, NOTHING
+
+
+def run_whole(
+    chosen: Engine,
+    network: Network,
+    events: InputSpikes | tuple[np.ndarray, np.ndarray],
+    settings: Settings,
+    t_stop: float | None = None,
+    end: float | None = None,
+) -> SpikeRecord:
+    """One recording from rest to its end.
+
+    Parameters
+    ----------
+    chosen : Engine
+    network : Network
+    events : InputSpikes, or (times, indices)
+        Times are float, ms, from the origin, in any order; indices are those of input neurons.
+    settings : Settings
+        What `Engine.settle` has returned, not for parts. The duration of a sample counts that the network's
+        own settings may state.
+    t_stop : float, optional
+        As for `simulate`.
+    end : float, optional
+        Until when the bias neuron fires, ms; by default for the stated duration of a sample, or until the
+        last event.
+
+    Raises
+    ------
+    SimulationError
+        For events that do not fit the network; for a run that would never end.
+    SimulationInterrupted
+        On Ctrl-C, with the record up to then.
+    """
+    run = Driver(network, chosen, settings, t_stop, network.settings.duration_ms if end is None else end)
+    return run._end(run._take(events if isinstance(events, InputSpikes) else InputSpikes(*events, 0)))

@@ -11,10 +11,10 @@ import numpy as np
 from eventsnn.events import EventStream
 from eventsnn.model import Network
 from eventsnn.model.steps import check_network
+from eventsnn.simulate.driver import run_whole
 from eventsnn.simulate.engines import Settings, candidates, choose
 from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.input import to_input
-from eventsnn.simulate.simulation import run_whole
 from eventsnn.trace.record import SimulationInterrupted, SpikeRecord
 
 if TYPE_CHECKING:

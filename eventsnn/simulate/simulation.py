@@ -1,4 +1,4 @@
-"""The driver of all engines: whole recordings, events in parts, live input, and resumed runs."""
+"""Simulations in parts: long recordings, live input, and resumed runs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.driver import Driver
-from eventsnn.simulate.engines import Engine, Limits, Settings, State, Train, choose
-from eventsnn.simulate.engines.arguments import check_input, check_t_stop, in_order
+from eventsnn.simulate.engines import Limits, Settings, State, Train, choose
+from eventsnn.simulate.engines.arguments import check_t_stop, in_order
 from eventsnn.simulate.engines.engine import SILENCE, join
 from eventsnn.simulate.input import InputSpikes, to_input
 from eventsnn.trace.record import ExitReason, SpikeRecord, Tally, decide
 
 if TYPE_CHECKING:
     from eventsnn.simulate.state import SavedState
+
+# Neuron updates in one go of a first layer: some 20 ms, and arrays of a few MB.
+PART_UPDATES = 1 << 24
+MOST_EVENTS, FEWEST_EVENTS = 1 << 15, 256
 
 
 class Simulation(Driver):
@@ -84,7 +88,13 @@ class Simulation(Driver):
     ) -> None:
         check_network(network)
         chosen, settings = choose(network, engine, Settings(dtype, step_ms, in_parts=True))
-        self._begin(network, chosen, settings, t_stop)
+        # A stop that is missing is a matter for `finish`.
+        self._stop = math.inf if t_stop is None else check_t_stop(network, t_stop)
+        super().__init__(network, chosen, settings, t_stop)
+        widest = max(layer.neurons if layer.positions == 1 else 1 for layer in network.layers)
+        self._part = min(MOST_EVENTS, max(FEWEST_EVENTS, PART_UPDATES // widest))
+        self._held: Train = SILENCE  # at the last instant
+        self._early: list[Train] = [SILENCE] * len(network.layers)
         self._tally = Tally(network)
         if origin_us is not None:
             self.origin_us = find_origin(np.empty(0, np.int64), origin_us)
@@ -117,17 +127,14 @@ class Simulation(Driver):
             For events that do not fit the network or come too late; the simulation is as it was before.
         """
         self._check_open()
-        input_spikes = self._to_input(events)
-        times, inputs = self._check_input(input_spikes)
-        horizon = max(self.t_complete, float(times[-1]) if len(times) else 0.0)
         if until is not None:
             until = check_time("until", until, SimulationError)
-            horizon = max(horizon, until)
+        times, inputs = self._take(self._to_input(events))
+        if until and self.origin_us is None:  # who names a time before there are events counts from 0
+            self.origin_us = 0
+        horizon = max(self.t_complete, float(times[-1]) if len(times) else 0.0, until or 0.0)
         # Beyond its next spike the bias neuron is silent, unless another event comes.
-        horizon = min(horizon, self._bias.limit(float(times[-1]) if len(times) else 0.0))
-        self.events += len(times)
-        # Who names a time before there are events counts from 0.
-        self.origin_us = 0 if input_spikes.origin_us is None and until else input_spikes.origin_us
+        horizon = min(horizon, self._bias.limit(0.0))
         times, inputs = in_order(*join([self._held, (times, inputs)]))
         ready = int(np.searchsorted(times, horizon))
         self._held = times[ready:].copy(), inputs[ready:].copy()
@@ -153,23 +160,43 @@ class Simulation(Driver):
             check_t_stop(self.network, self.t_stop)
         train = self._held
         if events is not None:
-            input_spikes = self._to_input(events)
-            fresh = self._check_input(input_spikes)
-            self._bias.limit(float(fresh[0][-1]) if len(fresh[0]) else 0.0)
-            self.origin_us = input_spikes.origin_us
-            self.events += len(fresh[0])
-            train = in_order(*join([train, fresh])) if len(train[0]) else fresh
-        last = max(self._bias.last_event, self.t_complete)
-        limits = self._chosen.limits(self.network, self._settings, self.t_stop, last)
-        self._sample_end = last
-        if limits.events < math.inf:
-            keep = int(np.searchsorted(train[0], limits.events, side="right"))
-            train = train[0][:keep], train[1][:keep]
+            train = in_order(*join([train, self._take(self._to_input(events))]))
+        record = self._end(train)
         self._held = SILENCE
-        reason = ExitReason.QUIET if limits.end == math.inf else ExitReason.T_STOP
-        part = self._advance(train, math.inf, limits, reason)
-        self._ended = "it is finished"
-        return part
+        return record
+
+    def _advance(self, spikes: Train, horizon: float, limits: Limits, reason: ExitReason) -> SpikeRecord:
+        record = super()._advance(spikes, horizon, limits, reason)
+        self._tally.add(record)
+        return record
+
+    def _cut(self, spikes: Train, horizon: float) -> list[tuple[Train, float]]:
+        """Parts of bounded size, none of which ends within an instant, and their horizons."""
+        times, inputs = spikes
+        parts: list[tuple[Train, float]] = []
+        start = 0
+        while len(times) - start > self._part:
+            border = float(times[start + self._part])
+            end = int(np.searchsorted(times, border))
+            if end <= start:  # so many at one instant
+                end = int(np.searchsorted(times, border, side="right"))
+                if end == len(times):
+                    break
+                border = float(times[end])
+            parts.append(((times[start:end], inputs[start:end]), border))
+            start = end
+        parts.append(((times[start:], inputs[start:]), horizon))
+        return parts
+
+    def _certain(self, parts: list[list[Train]]) -> list[Train]:
+        """Spikes before `t_complete`; later ones, known because of a delay, are kept for later."""
+        horizon = self.t_complete
+        trains = [join(layer) for layer in zip(self._early, *parts, strict=True)]
+        ready = [int(np.searchsorted(times, horizon)) for times, _ in trains]
+        self._early = [
+            (times[n:].copy(), neurons[n:].copy()) for n, (times, neurons) in zip(ready, trains, strict=True)
+        ]
+        return [(times[:n], neurons[:n]) for n, (times, neurons) in zip(ready, trains, strict=True)]
 
     @property
     def ends(self) -> bool:
@@ -322,56 +349,9 @@ class Simulation(Driver):
                 f"{error}: events before them have set the origin; feed events in order of time"
             ) from None
 
-    def _check_input(self, input_spikes: InputSpikes) -> Train:
-        """Input spikes in order; refused if they come too late."""
-        times, inputs = check_input(self.network, input_spikes.times, input_spikes.indices)
-        if len(times) and times[0] < self.t_complete:
-            raise SimulationError(
-                f"events: one at {times[0]:.6f} ms comes after {self.t_complete:.6f} ms were simulated; "
-                "feed events in order of time"
-            )
-        return times, inputs
-
     def _check_open(self) -> None:
         if self._ended is not None:
             raise SimulationError(f"the simulation cannot go on: {self._ended}; begin a new one")
-
-
-def run_whole(
-    chosen: Engine,
-    network: Network,
-    events: InputSpikes | tuple[np.ndarray, np.ndarray],
-    settings: Settings,
-    t_stop: float | None = None,
-    end: float | None = None,
-) -> SpikeRecord:
-    """One recording from rest to its end: one part, advanced to infinity.
-
-    Parameters
-    ----------
-    chosen : Engine
-    network : Network
-    events : InputSpikes, or (times, indices)
-        Times are float, ms, from the origin, in any order; indices are those of input neurons.
-    settings : Settings
-        What `Engine.settle` has returned, not for parts. The duration of a sample counts that the network's
-        own settings may state.
-    t_stop : float, optional
-        As for `simulate`.
-    end : float, optional
-        Until when the bias neuron fires, ms; by default for the stated duration of a sample, or until the
-        last event.
-
-    Raises
-    ------
-    SimulationError
-        For events that do not fit the network; for a run that would never end.
-    SimulationInterrupted
-        On Ctrl-C, with the record up to then.
-    """
-    run = Simulation.__new__(Simulation)
-    run._begin(network, chosen, settings, t_stop, network.settings.duration_ms if end is None else end)
-    return run.finish(events if isinstance(events, InputSpikes) else InputSpikes(*events, 0))
 
 
 def _rebuild(

@@ -8,11 +8,11 @@ from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
 from eventsnn.model import Input, Network
+from eventsnn.simulate.driver import run_whole
 from eventsnn.simulate.engines import Settings, choose
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.clocked import ClockedNetwork
 from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
-from eventsnn.simulate.simulation import run_whole
 
 
 class FrozenPrefix:

@@ -19,9 +19,9 @@ from eventsnn.learn.constants import LearnedConstants
 from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
+from eventsnn.simulate.driver import run_whole
 from eventsnn.simulate.engines import ENGINES, Settings
 from eventsnn.simulate.engines.arrivals import Arrivals
-from eventsnn.simulate.simulation import run_whole
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.downward import Learner, Outcome
 from eventsnn.train.frozen_prefix import FrozenPrefix

@@ -231,7 +231,7 @@ class Engine:
 
         `settings` are those that `settle` has returned, `t_stop` as for `run`.
         """
-        from eventsnn.simulate.simulation import run_whole  # the driver of all engines, which imports them
+        from eventsnn.simulate.driver import run_whole  # the driver of all engines, which imports them
 
         def count(samples: Arrivals, ends: np.ndarray, pool: Pool) -> np.ndarray:
             counts = no_votes(network, len(samples))
@@ -315,7 +315,7 @@ class Engine:
         SimulationInterrupted
             On Ctrl-C, with the record up to then.
         """
-        from eventsnn.simulate.simulation import run_whole  # the driver of all engines, which imports them
+        from eventsnn.simulate.driver import run_whole  # the driver of all engines, which imports them
 
         settings = self.settle(network, Settings(dtype, step_ms))
         return run_whole(self, network, (times_ms, indices), settings, t_stop)
