@@ -78,7 +78,6 @@ cdef class QueueState:
     def __cinit__(self, const lif_t[::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
                   const double[::1] delays):
         cdef int32_t k
-        cdef int64_t first = 0
         self.n_layers = <int32_t> sizes.shape[0]
         self.n_projections = <int32_t> delays.shape[0]
         self.layers = <layer_t*> calloc(self.n_layers, sizeof(layer_t))
@@ -89,15 +88,14 @@ cdef class QueueState:
             self.layers[k].lif = constants[k]
             self.layers[k].size = sizes[k]
             self.layers[k].blocks = (sizes[k] + WIDTH - 1) // WIDTH
-            self.layers[k].first = first
-            first += self.layers[k].blocks * WIDTH
+            self.layers[k].first = self.neurons
+            self.neurons += self.layers[k].blocks * WIDTH
         for k in range(self.n_projections):
             self.projections[k].source = <int32_t> graph[k, 0]
             self.projections[k].target = <int32_t> graph[k, 1]
             self.projections[k].weights = graph[k, 2]
             self.projections[k].n_pre = graph[k, 3]
             self.projections[k].delay = delays[k]
-        self.neurons = first
         self.bias = np.empty(0)
         self.now = 0.0
         heap_create(&self.heap, self.n_projections + self.n_layers)
@@ -238,12 +236,26 @@ cdef void add_candidates(layer_t* l, const view_t* v, const real_t* u, const rea
             l.n_candidates += 1
 
 
-cdef double earliest(const layer_t* l, const view_t* v) noexcept nogil:
+cdef void announce(QueueState s, const view_t* v, int32_t number) noexcept nogil:
+    """Put a layer's next spike into the queue: the first of its candidates."""
+    cdef layer_t* l = &s.layers[number]
     cdef double soonest = INFINITY
     cdef int32_t k
     for k in range(l.n_candidates):
         soonest = min(soonest, v.next[l.first + v.candidates[l.first + k]])
-    return soonest
+    heap_update(&s.heap, s.n_projections + number, soonest)
+
+
+cdef void search(QueueState s, const view_t* v, int32_t number, const real_t* u, const real_t* i, double until,
+                 const uint8_t* found) noexcept nogil:
+    """Find a layer's next spikes anew, in the blocks that were `found` to have candidates (NULL: in all)."""
+    cdef layer_t* l = &s.layers[number]
+    cdef int32_t block
+    l.n_candidates = 0
+    for block in range(l.blocks):
+        if found == NULL or found[block]:
+            add_candidates(l, v, u, i, block, until)
+    announce(s, v, number)
 
 
 cdef void release_refractory(layer_t* l, const view_t* v, const real_t* i, double t, real_t* released,
@@ -279,7 +291,7 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
     cdef const real_t* row = weights + q.weights + <int64_t> arriving_neuron(s, v, p) * WIDTH
     cdef double t = s.heap.key[p], until, da, dh, db, by_u, by_i
     cdef real_t a, h, b, c_u = 0, c_i = 0, level = <real_t> (l.lif.threshold * LIF_CANDIDATE)
-    cdef int32_t block, n_which, k
+    cdef int32_t n_which, k
     q.cursor += 1
     heap_update(&s.heap, p, next_arrival(s, v, p))
     until = min(horizon(s, v, q.target), v.t_stop)
@@ -301,11 +313,7 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
         u[which[k]] = released[k]
         found[which[k] // WIDTH] = True
     l.now = t
-    l.n_candidates = 0
-    for block in range(l.blocks):
-        if found[block] or until == INFINITY:
-            add_candidates(l, v, u, i, block, until)
-    heap_update(&s.heap, s.n_projections + q.target, earliest(l, v))
+    search(s, v, q.target, u, i, until, NULL if until == INFINITY else found)
 
 
 cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u, const real_t* i) except -1 nogil:
@@ -337,16 +345,30 @@ cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u
             v.candidates[l.first + kept] = n
             kept += 1
     l.n_candidates = kept
-    heap_update(&s.heap, s.n_projections + number, earliest(l, v))
+    announce(s, v, number)
     for p in range(s.n_projections):
         if s.projections[p].source == number:
             heap_update(&s.heap, p, next_arrival(s, v, p))
     return cost + SEARCH * (l.spikes.n - fired)
 
 
-cdef view_t view_of(const double[::1] times, const int32_t[::1] indices, double[::1] end, double[::1] next_spike,
-                    int32_t[::1] refractory, int32_t[::1] candidates, double t_stop):
+def run_queue(QueueState state, const real_t[::1] weights, const double[::1] times, const int32_t[::1] indices,
+              real_t[::1] u, real_t[::1] i, double[::1] end, double[::1] next_spike, int32_t[::1] refractory,
+              int32_t[::1] candidates, double t_stop, int64_t budget, bint known=True):
+    """Run until nothing is left to happen by `t_stop`, or about `budget` neuron updates are spent.
+
+    All arrays but the weights and the input hold `state.neurons` items and belong to the state: pass the same ones
+    again. Returns True when done; until then, call again. Not `known` are the next spikes, but at rest, where there
+    is more input or a later `t_stop` than before: they are looked for first.
+    """
     cdef view_t v
+    cdef layer_t* target
+    cdef int32_t top, k
+    cdef bint done = False
+    # Scratch of one delivery: what the refractory neurons of its layer become, and the blocks with candidates.
+    cdef real_t[::1] released = np.empty_like(u)
+    cdef int32_t[::1] which = np.empty_like(candidates)
+    cdef uint8_t[::1] found = np.empty(u.shape[0], dtype=np.uint8)
     v.times = &times[0] if times.shape[0] else NULL
     v.indices = &indices[0] if times.shape[0] else NULL
     v.n_input = times.shape[0]
@@ -355,49 +377,13 @@ cdef view_t view_of(const double[::1] times, const int32_t[::1] indices, double[
     v.refractory = &refractory[0]
     v.candidates = &candidates[0]
     v.t_stop = t_stop
-    return v
-
-
-def search_queue(QueueState state, const double[::1] times, const int32_t[::1] indices, const real_t[::1] u,
-                 const real_t[::1] i, double[::1] end, double[::1] next_spike, int32_t[::1] refractory,
-                 int32_t[::1] candidates, double t_stop):
-    """Before `run_queue` goes on with more input and a later `t_stop`: look for the spikes that may come by then."""
-    cdef view_t v = view_of(times, indices, end, next_spike, refractory, candidates, t_stop)
-    cdef layer_t* l
-    cdef int32_t k, block
-    cdef double until
     with nogil:
         for k in range(state.n_projections):
-            heap_update(&state.heap, k, next_arrival(state, &v, k))
-        for k in range(state.n_layers):
-            l = &state.layers[k]
-            l.n_candidates = 0
-            until = min(horizon(state, &v, k), t_stop)
-            for block in range(l.blocks):
-                add_candidates(l, &v, &u[l.first], &i[l.first], block, until)
-            heap_update(&state.heap, state.n_projections + k, earliest(l, &v))
-
-
-def run_queue(QueueState state, const real_t[::1] weights, const double[::1] times, const int32_t[::1] indices,
-              real_t[::1] u, real_t[::1] i, double[::1] end, double[::1] next_spike, int32_t[::1] refractory,
-              int32_t[::1] candidates, double t_stop, int64_t budget):
-    """Run until nothing is left to happen by `t_stop`, or about `budget` neuron updates are spent.
-
-    All arrays but the weights and the input hold `state.neurons` items and belong to the state: pass the same ones
-    again. Returns True when done; until then, call again.
-    """
-    cdef view_t v = view_of(times, indices, end, next_spike, refractory, candidates, t_stop)
-    cdef layer_t* target
-    cdef int32_t top, p
-    cdef bint done = False
-    # Scratch of one delivery: what the refractory neurons of its layer become, and the blocks with candidates.
-    cdef real_t[::1] released = np.empty_like(u)
-    cdef int32_t[::1] which = np.empty_like(candidates)
-    cdef uint8_t[::1] found = np.empty(u.shape[0], dtype=np.uint8)
-    with nogil:
-        for p in range(state.n_projections):
-            if state.projections[p].source < 0:
-                heap_update(&state.heap, p, next_arrival(state, &v, p))
+            if not known or state.projections[k].source < 0:
+                heap_update(&state.heap, k, next_arrival(state, &v, k))
+        for k in range(0 if known else state.n_layers):
+            target = &state.layers[k]
+            search(state, &v, k, &u[target.first], &i[target.first], min(horizon(state, &v, k), t_stop), NULL)
         while budget > 0 and not done:
             top = heap_top(&state.heap)
             if state.heap.key[top] > t_stop or state.heap.key[top] == INFINITY:

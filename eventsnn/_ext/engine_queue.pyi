@@ -23,18 +23,6 @@ class QueueState:
     ) -> None: ...
     def spikes(self, layer: int) -> tuple[np.ndarray, np.ndarray]: ...
 
-def search_queue(
-    state: QueueState,
-    times: np.ndarray,
-    indices: np.ndarray,
-    u: np.ndarray,
-    i: np.ndarray,
-    end: np.ndarray,
-    next_spike: np.ndarray,
-    refractory: np.ndarray,
-    candidates: np.ndarray,
-    t_stop: float,
-) -> None: ...
 def run_queue(
     state: QueueState,
     weights: np.ndarray,
@@ -48,4 +36,5 @@ def run_queue(
     candidates: np.ndarray,
     t_stop: float,
     budget: int,
+    known: bool = True,
 ) -> bool: ...

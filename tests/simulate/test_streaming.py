@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import eventsnn as es
 from eventsnn.errors import SimulationError
 from eventsnn.model import Conv, Dense, Input, Network, Pool
-from eventsnn.simulate import Simulation, driver
+from eventsnn.simulate import Simulation
 from eventsnn.trace.record import ExitReason, SpikeRecord
 from tests.strategies import chains, recurrent_networks, sparse_networks, trains
 
@@ -228,8 +228,8 @@ def test_larger_networks_in_parts(make, dtype, seed, tmp_path):
 
 
 def test_parts_of_bounded_size_are_made_of_what_is_fed_at_once(monkeypatch):
-    monkeypatch.setattr(simulation, "MOST_EVENTS", 16)
-    monkeypatch.setattr(simulation, "FEWEST_EVENTS", 1)
+    monkeypatch.setattr("eventsnn.simulate.simulation.MOST_EVENTS", 16)
+    monkeypatch.setattr("eventsnn.simulate.simulation.FEWEST_EVENTS", 1)
     network = Network(Input(20), Dense(40, threshold=2.0), Dense(5, threshold=1.0), seed=1)
     times, indices = busy(20, 500, 1)
     times[100:180] = times[100]  # more at one instant than a part holds

@@ -23,6 +23,7 @@ from eventsnn.model import Layer, Network, Projection
 from eventsnn.model.bias import spike_times
 from eventsnn.model.layers.geometry import Geometry
 from eventsnn.model.settings import DEFAULT_STEP_MS, check_step
+from eventsnn.model.sparse import is_sparse
 from eventsnn.model.steps import (
     check_length,
     count_steps,
@@ -73,14 +74,6 @@ class Layout:
         )
         self.names = np.where(channel < channels, channel * cells + cell, -1).astype(np.int32)
 
-    @classmethod
-    def of(cls, layer: Layer) -> Layout:
-        """That of a layer."""
-        if not layer.shares_weights:
-            # Blocks of neurons are positions to the loops; one cell to whoever reads the spikes.
-            return cls(layer.neurons, 1, block_count(layer.neurons) * WIDTH)
-        return cls(layer.channels, layer.positions, -(-layer.channels // LANES) * LANES)
-
 
 class ClockedNetwork:
     """A network as the clocked kernel holds it.
@@ -119,13 +112,10 @@ class ClockedNetwork:
         self.kernels: dict[str, np.ndarray] = {}
         self.layers: list[ClockedLayer] = []
         for layer in network.layers:
-            layout = Layout.of(layer)
-            source = self.layouts[-1]
-            if layer.shares_weights:
-                self.layers.append(self._spatial(layer, layout, source))
-            else:
-                self.layers.append(self._dense(layer, source))
+            make = self._spatial if layer.shares_weights else self._dense
+            layout, laid_out = make(layer, self.layouts[-1])
             self.layouts.append(layout)
+            self.layers.append(laid_out)
         self.links = [self._link(p) for p in further_connections(network)]
         self.refresh()
 
@@ -234,52 +224,51 @@ class ClockedNetwork:
             weights.data[order].astype(np.float32),
         )
 
-    def _dense(self, layer: Layer, source: Layout) -> ClockedLayer:
+    def _dense(self, layer: Layer, source: Layout) -> tuple[Layout, ClockedLayer]:
+        # Blocks of neurons are positions to the loops; one cell to whoever reads the spikes.
         blocks = block_count(layer.neurons)
         # The bias neuron is the source's last in either numbering; a layer without biases has no row for it.
         rows, size = layer.inputs, source.size + self.network.input.has_bias
         bias_row = source.neurons if layer.has_bias else -1
         if self.blocks is None:
             weights = aligned_zeros((blocks, rows, WIDTH), np.float32)
-            pack(_full(self.network.weights[str(layer.name)]), weights)
+            own: Any = self.network.weights[str(layer.name)]
+            pack(own.toarray() if is_sparse(own) else own, weights)
         else:
             weights = self.blocks[str(layer.name)]
-        return ClockedLayer(
-            kind=KINDS["dense"],
+        return Layout(layer.neurons, 1, blocks * WIDTH), self._layer(
+            "dense",
+            layer,
+            source,
             positions=blocks,
             width=WIDTH,
             channels=layer.neurons,
-            rows=rows,
             area=1,
-            source_width=source.width,
-            source_channels=source.channels,
             source_size=size,
             row_of=np.append(source.names, np.int32(bias_row))[:size],
             id_of=np.append(source.ids, np.int32(source.size))[:rows],
             weights=weights.reshape(-1),
             parts=[],
-            **_constants(layer, self.step_ms),
         )
 
-    def _spatial(self, layer: Layer, layout: Layout, source: Layout) -> ClockedLayer:
+    def _spatial(self, layer: Layer, source: Layout) -> tuple[Layout, ClockedLayer]:
+        layout = Layout(layer.channels, layer.positions, -(-layer.channels // LANES) * LANES)
         geometry, kind = layer.geometry, "pool" if _sums_windows(layer) else "conv"
         weights = np.empty(0, np.float32)
-        rows = layer.inputs
         if kind == "conv":
-            kernel = self.kernels[str(layer.name)] = aligned_zeros((rows, layout.width), np.float32)
+            kernel = self.kernels[str(layer.name)] = aligned_zeros((layer.inputs, layout.width), np.float32)
             weights = kernel.reshape(-1)
 
         def make(first: int, last: int, parts: list[ClockedLayer]) -> ClockedLayer:
             ptr, patch, offset, cells = _tables(geometry, layer.has_bias, first, last)
-            return ClockedLayer(
-                kind=KINDS[kind],
+            return self._layer(
+                kind,
+                layer,
+                source,
                 positions=last - first,
                 width=layout.width,
                 channels=layout.channels,
-                rows=rows,
                 area=geometry.area,
-                source_width=source.width,
-                source_channels=source.channels,
                 source_size=source.size,
                 ptr=ptr,
                 patch=patch,
@@ -287,14 +276,23 @@ class ClockedNetwork:
                 cells=cells,
                 weights=weights,
                 parts=parts,
-                **_constants(layer, self.step_ms),
             )
 
         # Ranges of equal length, as few as keep the state in the first cache.
         count = -(-layout.size * STATE_BYTES // CACHE_BYTES)
         bounds = np.linspace(0, layout.cells, min(count, layout.cells) + 1).round().astype(int).tolist()
         parts = [make(a, b, []) for a, b in pairwise(bounds)] if len(bounds) > 2 else []
-        return make(0, layout.cells, parts)
+        return layout, make(0, layout.cells, parts)
+
+    def _layer(self, kind: str, layer: Layer, source: Layout, **more: Any) -> ClockedLayer:
+        return ClockedLayer(
+            kind=KINDS[kind],
+            rows=layer.inputs,
+            source_width=source.width,
+            source_channels=source.channels,
+            **_constants(layer, self.step_ms),
+            **more,
+        )
 
 
 def _input_order(layer: Layer) -> np.ndarray:
@@ -328,10 +326,6 @@ def _sums_windows(layer: Layer) -> bool:
     if layer.weight_shape is not None or not layer.depthwise:
         return False
     return bool((layer.shared_weights(None) == layer.connected).all())
-
-
-def _full(weights: Any) -> np.ndarray:
-    return np.asarray(weights.toarray() if hasattr(weights, "toarray") else weights)
 
 
 def _constants(layer: Layer, step_ms: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from eventsnn._ext.engine_queue import QueueState, run_queue, search_queue
+from eventsnn._ext.engine_queue import QueueState, run_queue
 from eventsnn._util.saved import StateReader
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain
@@ -92,9 +92,9 @@ class Chunks:
         )
         state.begin(self.arrays[0])
 
-    def advance(self, times: np.ndarray, inputs: np.ndarray, stop: float) -> bool:
+    def advance(self, times: np.ndarray, inputs: np.ndarray, stop: float, known: bool = True) -> bool:
         """Run one chunk; True when nothing is left to do by `stop`. Refuses a state that is not finite."""
-        done = bool(run_queue(self.state, self.weights, times, inputs, *self.arrays, stop, CHUNK))
+        done = bool(run_queue(self.state, self.weights, times, inputs, *self.arrays, stop, CHUNK, known))
         check_state(self.weights.dtype.type, *self.arrays[:2])
         return done
 
@@ -147,12 +147,11 @@ class QueueRun:
         times, inputs = input_spikes
         # What happens at the horizon itself is left to the next part: more may arrive at that instant.
         stop = min(stop, float(np.nextafter(horizon, -math.inf)) if horizon < math.inf else math.inf)
-        if not self._at_rest:  # else nothing can fire before more arrives
-            search_queue(self._state, times, inputs, *self._chunks.arrays, stop)
+        known = self._at_rest  # nothing can fire before something arrives
         self._at_rest = False
         try:
-            while not self._chunks.advance(times, inputs, stop):
-                pass
+            while not self._chunks.advance(times, inputs, stop, known):
+                known = True
         except KeyboardInterrupt:
             trains = [self._state.spikes(layer) for layer in range(self._layers)]
             raise BrokenOff(trains, self._state.now) from None
