@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import numpy as np
@@ -228,8 +229,9 @@ def test_larger_networks_in_parts(make, dtype, seed, tmp_path):
 
 
 def test_parts_of_bounded_size_are_made_of_what_is_fed_at_once(monkeypatch):
-    monkeypatch.setattr("eventsnn.simulate.simulation.MOST_EVENTS", 16)
-    monkeypatch.setattr("eventsnn.simulate.simulation.FEWEST_EVENTS", 1)
+    module = importlib.import_module("eventsnn.simulate.simulation")
+    monkeypatch.setattr(module, "MOST_EVENTS", 16)
+    monkeypatch.setattr(module, "FEWEST_EVENTS", 1)
     network = Network(Input(20), Dense(40, threshold=2.0), Dense(5, threshold=1.0), seed=1)
     times, indices = busy(20, 500, 1)
     times[100:180] = times[100]  # more at one instant than a part holds
