@@ -83,6 +83,19 @@ def test_a_format_is_found_read_written_and_listed(tmp_path, cli: Cli):  # noqa:
             es.read(tmp_path / "b.x", **options)
 
 
+def test_what_was_called_an_encoder_of_files_is_found_with_a_warning(tmp_path, monkeypatch):
+    formats = importlib.import_module("eventsnn.events.formats")
+    for old, new in (("ENCODERS", "WRITERS"), ("Encoder", "Writer"), ("find_encoder", "find_writer")):
+        with pytest.warns(DeprecationWarning, match=f"{old} is {new} now"):
+            assert getattr(formats, old) is getattr(formats, new)
+    kind = type(FORMATS.get("ticker"))
+    monkeypatch.setattr(kind, "encoder", kind.writer, raising=False)
+    monkeypatch.delattr(kind, "writer")
+    with pytest.warns(DeprecationWarning, match="method encoder of format 'ticker' is writer now"):
+        es.write(tmp_path / "a.tick", random_stream(100, seed=1))
+    assert len(es.read(tmp_path / "a.tick")) == 100
+
+
 def test_an_encoder_codes_images_for_training_and_evaluation(tmp_path, cli: Cli):  # noqa: F811
     images = write_images(tmp_path / "images")
     experiment = tmp_path / "a.toml"

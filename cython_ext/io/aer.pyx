@@ -1,4 +1,4 @@
-"""Encoder of N-MNIST's 5-byte records. Python twin: eventsnn/reference/decode_records.py."""
+"""Writer of N-MNIST's 5-byte records. Python twin: eventsnn/reference/decode_records.py."""
 
 from libc.stdint cimport int64_t, uint8_t
 

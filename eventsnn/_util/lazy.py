@@ -27,8 +27,7 @@ def on_demand(
 
     def find(name: str) -> Any:
         if moved and name in moved:
-            text = f"{package}.{name} is {moved[name]}.{name} now; the old name goes with the next release"
-            warnings.warn(text, DeprecationWarning, stacklevel=2)
+            warn_renamed(f"{package}.{name}", f"{moved[name]}.{name}")
             return getattr(import_module(moved[name]), name)
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
@@ -38,3 +37,22 @@ def on_demand(
         return value
 
     return find
+
+
+def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module in which some names are others now: old -> new."""
+
+    def find(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn_renamed(f"{module}.{name}", names[name])
+        return getattr(sys.modules[module], names[name])
+
+    return find
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Give the DeprecationWarning for a name that was used two calls above."""
+    warnings.warn(
+        f"{old} is {new} now; the old name goes with the next release", DeprecationWarning, stacklevel=3
+    )

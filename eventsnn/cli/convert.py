@@ -44,12 +44,12 @@ def convert(
     """
     from eventsnn.events import ReadingOptions, open_events, write_parts
     from eventsnn.events.files import from_zero as begin_at_zero
-    from eventsnn.events.formats import find_encoder
+    from eventsnn.events.formats import find_writer
 
     start = time.perf_counter()
     source = Path("/dev/stdin") if str(source) == "-" else source
     out = Path("/dev/stdout") if str(out) == "-" else out
-    find_encoder(out, to_format, (1, 1, 2))  # what cannot be written is refused before anything is read
+    find_writer(out, to_format, (1, 1, 2))  # what cannot be written is refused before anything is read
     refuse_overwriting("OUT", out, [source])
     with open_events(source, **reading) as recording:
         parts = begin_at_zero(recording) if from_zero else recording

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, report, seed_option
-from eventsnn.cli.named import settings_option
 from eventsnn.cli.output import output_argument, refuse_overwriting
 from eventsnn.cli.reading import bad_files_option
+from eventsnn.cli.setting import settings_option
 from eventsnn.cli.sources import SourceOptions, limit_option, split_option
 
 
@@ -69,7 +69,7 @@ def encode(
       eventsnn encode mnist digits.esp --encoder latency --set last_ms=50 --limit 1000
     """
     from eventsnn.data import pack as write_pack
-    from eventsnn.encode.named import make_encoder
+    from eventsnn.encode.encoders import make_encoder
     from eventsnn.train.progress import progress_bar
 
     start = time.perf_counter()
@@ -121,7 +121,7 @@ def _open_sounds(
 ) -> Any:
     """The sounds of a folder as a data set."""
     from eventsnn.data import Speech
-    from eventsnn.encode.named import find_encoder, make_encoder
+    from eventsnn.encode.encoders import find_encoder, make_encoder
 
     find_encoder(encoder, "sound")
     return Speech(

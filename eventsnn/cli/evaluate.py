@@ -135,7 +135,7 @@ def evaluate(
 
 def read_coder(model: Path) -> Any:
     """The encoder with which a model was trained on images; None if it was not."""
-    from eventsnn.encode.named import encoder_from_table
+    from eventsnn.encode.encoders import encoder_from_table
     from eventsnn.model.file import read_attribute
 
     training = json.loads(read_attribute(model, "training") or "{}")

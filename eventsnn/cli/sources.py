@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from eventsnn.cli.common import note
-from eventsnn.cli.named import settings_option
 from eventsnn.cli.reading import reading_options, refuse, spell
+from eventsnn.cli.setting import settings_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,7 +72,7 @@ class SourceOptions:
         `seed`).
         """
         from eventsnn._util.arguments import find_parameters
-        from eventsnn.data.named import SOURCES, open_source
+        from eventsnn.data.sources import SOURCES, open_source
         from eventsnn.events import ReadingOptions
 
         if self.name is None:

@@ -26,9 +26,9 @@ from eventsnn.cli.common import (
     step_option,
     threads_option,
 )
-from eventsnn.cli.named import Setting
 from eventsnn.cli.reading import NAMES as READING
 from eventsnn.cli.reading import ReadingCommand, spell
+from eventsnn.cli.setting import Setting
 from eventsnn.cli.sources import SourceOptions, source_options
 
 

@@ -10,10 +10,10 @@ from eventsnn.data.folder import Folder
 from eventsnn.data.idx import load_idx, read_idx
 from eventsnn.data.images import Images
 from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
-from eventsnn.data.named import SOURCES, open_source
 from eventsnn.data.nmnist import NMNIST
 from eventsnn.data.packed import Packed, pack
 from eventsnn.data.source import LabelledSource
+from eventsnn.data.sources import SOURCES, open_source
 from eventsnn.data.speech import CORPORA, Speech
 from eventsnn.data.splits import cap_per_class, k_fold, split_validation
 from eventsnn.data.synth import DIGITS_CAMERA, write_dataset, write_digits, write_idx_folder

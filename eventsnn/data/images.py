@@ -24,7 +24,7 @@ from eventsnn.data.idx import Split, find_idx, read_labelled
 from eventsnn.data.memory import name_classes
 from eventsnn.data.source import Source
 from eventsnn.encode import Bernoulli
-from eventsnn.encode.named import Encoder, encode_sample, encoder_to_table
+from eventsnn.encode.encoders import Encoder, encode_sample, encoder_to_table
 from eventsnn.errors import TrainingError
 from eventsnn.events.packed_events import field_bits
 from eventsnn.events.stream import EventStream

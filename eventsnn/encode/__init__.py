@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from eventsnn.encode.camera import SaccadeCamera
     from eventsnn.encode.cochlea import Cochlea
     from eventsnn.encode.delta import Delta
+    from eventsnn.encode.encoders import ENCODERS, Encoder, make_encoder
     from eventsnn.encode.latency import Latency
-    from eventsnn.encode.named import ENCODERS, Encoder, make_encoder
     from eventsnn.encode.rate import Bernoulli, Poisson
     from eventsnn.encode.speech import SpeechEncoder
 
@@ -26,7 +26,7 @@ __getattr__ = on_demand(
         "Cochlea": "eventsnn.encode.cochlea",
         "Delta": "eventsnn.encode.delta",
         "Latency": "eventsnn.encode.latency",
-        **dict.fromkeys(("ENCODERS", "Encoder", "make_encoder"), "eventsnn.encode.named"),
+        **dict.fromkeys(("ENCODERS", "Encoder", "make_encoder"), "eventsnn.encode.encoders"),
         **dict.fromkeys(("Bernoulli", "Poisson"), "eventsnn.encode.rate"),
         "SpeechEncoder": "eventsnn.encode.speech",
     },

@@ -8,7 +8,7 @@ from typing import Unpack
 
 from eventsnn._util.atomic import replace_file
 from eventsnn.errors import EventStreamError
-from eventsnn.events.formats import Options, find_encoder, find_format
+from eventsnn.events.formats import Options, find_format, find_writer
 from eventsnn.events.formats.base import unwritable
 from eventsnn.events.formats.streams import StreamChoiceError
 from eventsnn.events.reading import ReadingFields, ReadingOptions
@@ -113,14 +113,14 @@ def write_parts(
     EventFileError
         See `write`; also whatever reading the parts raises. No file is left behind.
     """
-    encoder = find_encoder(path, format, sensor_size)
+    writer = find_writer(path, format, sensor_size)
     n = 0
     with replace_file(path, unwritable(path)) as file:
-        file.write(encoder.start())
+        file.write(writer.start())
         for part in parts:
-            file.write(encoder.feed(part.events))
+            file.write(writer.feed(part.events))
             n += len(part)
-        file.write(encoder.finish())
+        file.write(writer.finish())
     return n
 
 

@@ -16,7 +16,7 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import check_per_class
-from eventsnn.encode.named import Encoder, find_encoder
+from eventsnn.encode.encoders import Encoder, find_encoder
 from eventsnn.errors import EventSNNError, EventStreamError, NetworkError, SimulationError, TrainingError
 from eventsnn.events.reading import ReadingOptions
 from eventsnn.learn.optimisers import Optimiser

@@ -30,7 +30,7 @@ import scipy.io
 
 from eventsnn.errors import EventFileError, EventStreamError, MissingExtraError
 from eventsnn.events import open_events, write
-from eventsnn.events.formats import ENCODERS, FORMATS
+from eventsnn.events.formats import FORMATS, WRITERS
 from tests.events.helpers import random_stream
 from tests.events.streams_of_bytes import CASES
 from tests.sanitized import limit_memory
@@ -68,10 +68,10 @@ def seeds(name: str, folder: Path) -> list[bytes]:
     """Valid files to mutate."""
     events = random_stream(300, sensor_size=SENSOR).events
     found = [case.header + random.Random(1).randbytes(400) for case in CASES if case.format == name]
-    if name in ENCODERS:
+    if name in WRITERS:
         write(folder / "seed", random_stream(300, sensor_size=SENSOR), format=name)
         found.append((folder / "seed").read_bytes())
-    if name in HDF5 and name not in ENCODERS:
+    if name in HDF5 and name not in WRITERS:
         layouts = ("esim", "table", "words", "m3ed") if name == "hdf5" else (name,)
         found += [
             _hdf5_seed(layout, events, folder / "seed.h5", **more)

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from eventsnn.errors import EventFileError, EventFileWarning, MissingExtraError
 from eventsnn.events import EVENT_DTYPE, EventStream, detect_format, open_events, read, write, write_parts
-from eventsnn.events.formats import ENCODERS, FORMATS
+from eventsnn.events.formats import FORMATS, WRITERS
 from tests.events.helpers import random_stream, streams
 from tests.events.streams_of_bytes import CASES
 from tests.real_data import real_data
 
 SUFFIX = {known.name: known.suffixes[0] for known in FORMATS.values()}
-WRITTEN = sorted(ENCODERS)
+WRITTEN = sorted(WRITERS)
 
 
 def make(t, x=None, y=None, p=None, size=(40, 30, 2)) -> EventStream:

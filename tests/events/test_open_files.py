@@ -10,7 +10,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.errors import EventFileError
-from eventsnn.events.formats import ENCODERS
+from eventsnn.events.formats import WRITERS
 from eventsnn.events.formats.base import Options
 from eventsnn.events.live import ByteSource
 from tests.events.helpers import random_stream
@@ -28,7 +28,7 @@ def open_files() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(ENCODERS))
+@pytest.mark.parametrize("name", sorted(WRITERS))
 def test_a_recording_is_closed_at_its_end_and_when_it_is_forgotten(name, tmp_path):
     path = tmp_path / "recording"
     es.write(path, random_stream(2000, seed=1, sensor_size=(34, 34, 2)), format=name)

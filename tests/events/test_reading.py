@@ -12,7 +12,7 @@ import pytest
 import eventsnn as es
 from eventsnn.errors import EventFileError, EventFileWarning, EventStreamError
 from eventsnn.events import EVENT_DTYPE, ReadingOptions, write_parts
-from eventsnn.events.formats import find_encoder
+from eventsnn.events.formats import find_writer
 from eventsnn.events.recording import Recording
 from tests.events.helpers import random_stream
 
@@ -105,8 +105,8 @@ def write_unsorted(path: Path, rows: list[tuple[int, int, int, int]]) -> None:
     if path.suffix == ".npy":
         np.save(path, events)
         return
-    encoder = find_encoder(path, None, (2000, 4, 2))
-    path.write_bytes(encoder.start() + bytes(encoder.feed(events)) + bytes(encoder.finish()))
+    writer = find_writer(path, None, (2000, 4, 2))
+    path.write_bytes(writer.start() + bytes(writer.feed(events)) + bytes(writer.finish()))
 
 
 @pytest.mark.parametrize("read", [es.read, read_in_parts])

@@ -12,7 +12,7 @@ import pytest
 
 from eventsnn.errors import EventFileError, EventFileWarning
 from eventsnn.events import detect_format, open_events, read, write
-from eventsnn.events.formats import ENCODERS
+from eventsnn.events.formats import WRITERS
 from tests.events.helpers import random_stream
 
 SENSOR = (34, 34, 2)
@@ -55,7 +55,7 @@ def test_any_format(tmp_path: Path, name: str, how: str) -> None:
 
 
 def test_formats_of_one_ending(tmp_path: Path) -> None:
-    assert "evt3" in ENCODERS
+    assert "evt3" in WRITERS
     write(tmp_path / "a.raw", STREAM, format="evt3")
     (tmp_path / "A.RAW.GZ").write_bytes(gzip.compress((tmp_path / "a.raw").read_bytes()))
     assert read(tmp_path / "A.RAW.GZ", format="evt3").events.tolist() == STREAM.events.tolist()

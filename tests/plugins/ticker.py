@@ -20,7 +20,7 @@ class TickerFormat:
     def open(self, path, options):
         return TickerReader(path, options)
 
-    def encoder(self, path, sensor):
+    def writer(self, path, sensor):
         return TickerWriter(sensor)
 
 

@@ -5,36 +5,37 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
+from eventsnn._util.lazy import renamed, warn_renamed
 from eventsnn._util.registry import Registry
 from eventsnn.errors import EventFileError, EventSNNError
 from eventsnn.events.formats.aedat2 import AEDAT1, AEDAT2_DAVIS, AEDAT2_DVS128
-from eventsnn.events.formats.aedat3 import AEDAT3, AEDAT3Encoder
+from eventsnn.events.formats.aedat3 import AEDAT3, AEDAT3Writer
 from eventsnn.events.formats.aedat4 import AEDAT4
-from eventsnn.events.formats.arrays import NPY, NPZ, NPYEncoder, NPZEncoder
+from eventsnn.events.formats.arrays import NPY, NPZ, NPYWriter, NPZWriter
 from eventsnn.events.formats.atis import ATIS
 from eventsnn.events.formats.base import (
     Anomalies,
-    Encoder,
     EventFormat,
     Match,
     OnBad,
     Options,
     Reader,
+    Writer,
     read_bytes,
 )
-from eventsnn.events.formats.dat import DAT, DATEncoder
-from eventsnn.events.formats.event_stream import ES, ESEncoder
-from eventsnn.events.formats.evt2 import EVT2, EVT21, EVT21_SWAPPED, EVT2Encoder
-from eventsnn.events.formats.evt3 import EVT3, EVT3Encoder
+from eventsnn.events.formats.dat import DAT, DATWriter
+from eventsnn.events.formats.event_stream import ES, ESWriter
+from eventsnn.events.formats.evt2 import EVT2, EVT21, EVT21_SWAPPED, EVT2Writer
+from eventsnn.events.formats.evt3 import EVT3, EVT3Writer
 from eventsnn.events.formats.hdf5_events import DSEC, HDF5, PROPHESEE
 from eventsnn.events.formats.matlab_events import MATLAB
-from eventsnn.events.formats.nmnist import NMNIST, NMNISTEncoder
-from eventsnn.events.formats.packed_h5 import PACKED_HDF5, PackedHDF5Encoder
+from eventsnn.events.formats.nmnist import NMNIST, NMNISTWriter
+from eventsnn.events.formats.packed_h5 import PACKED_HDF5, PackedHDF5Writer
 from eventsnn.events.formats.rosbag import ROSBAG
 from eventsnn.events.formats.shd import SHD
 from eventsnn.events.formats.slayer import BS1
 from eventsnn.events.formats.stmnist import STMNIST
-from eventsnn.events.formats.text import TEXT, TextEncoder
+from eventsnn.events.formats.text import TEXT, TextWriter
 from eventsnn.events.formats.validator import EventValidator
 from eventsnn.events.stream import SensorSize
 
@@ -70,36 +71,38 @@ for _format in (
 ):
     FORMATS.register(_format.name, _format)
 
-ENCODERS: dict[str, Callable[[str | os.PathLike[str], SensorSize], Encoder]] = {
-    "nmnist": NMNISTEncoder,
-    "dat": DATEncoder,
-    "evt2": EVT2Encoder,
-    "evt3": EVT3Encoder,
-    "es": ESEncoder,
-    "aedat3": AEDAT3Encoder,
-    "csv": TextEncoder,
-    "npy": NPYEncoder,
-    "npz": NPZEncoder,
-    "packed-h5": PackedHDF5Encoder,
+WRITERS: dict[str, Callable[[str | os.PathLike[str], SensorSize], Writer]] = {
+    "nmnist": NMNISTWriter,
+    "dat": DATWriter,
+    "evt2": EVT2Writer,
+    "evt3": EVT3Writer,
+    "es": ESWriter,
+    "aedat3": AEDAT3Writer,
+    "csv": TextWriter,
+    "npy": NPYWriter,
+    "npz": NPZWriter,
+    "packed-h5": PackedHDF5Writer,
 }
-"""Formats that can be written, by name. A format of another package has a method `encoder` instead."""
+"""Formats that can be written, by name. A format of another package has a method `writer` instead."""
 
 HEAD_BYTES = 1 << 14
 """How many of a file's first bytes are looked at to tell its format."""
 
 __all__ = [
-    "ENCODERS",
     "FORMATS",
+    "WRITERS",
     "Anomalies",
-    "Encoder",
     "EventFormat",
     "EventValidator",
     "Match",
     "OnBad",
     "Options",
     "Reader",
+    "Writer",
     "find_format",
 ]
+
+__getattr__ = renamed(__name__, {"ENCODERS": "WRITERS", "Encoder": "Writer", "find_encoder": "find_writer"})
 
 
 def find_format(path: str | os.PathLike[str], name: str | None = None) -> EventFormat:
@@ -141,7 +144,7 @@ def _sniff(formats: Sequence[EventFormat], head: bytes, path: str) -> tuple[Matc
     return best, [candidate for match, candidate in matches if match == best]
 
 
-def find_encoder(path: str | os.PathLike[str], name: str | None, sensor: SensorSize) -> Encoder:
+def find_writer(path: str | os.PathLike[str], name: str | None, sensor: SensorSize) -> Writer:
     """A writer of the format called `name`, or of the format that has the suffix of `path`.
 
     Raises EventFileError if there is none, or several share the suffix.
@@ -170,9 +173,12 @@ def _writers_of(path: str, others: bool = True) -> list[str]:
     ]
 
 
-def _writer(known: EventFormat) -> Callable[[str | os.PathLike[str], SensorSize], Encoder] | None:
+def _writer(known: EventFormat) -> Callable[[str | os.PathLike[str], SensorSize], Writer] | None:
     """The factory of a format's writer, or None if the format can only be read."""
-    return ENCODERS.get(known.name) or getattr(known, "encoder", None)
+    old = getattr(known, "encoder", None)
+    if old is not None:
+        warn_renamed(f"method encoder of format {known.name!r}", "writer")
+    return WRITERS.get(known.name) or getattr(known, "writer", old)
 
 
 def list_formats(formats: Sequence[EventFormat]) -> str:

@@ -22,7 +22,7 @@ from eventsnn._ext import decode_records, encode
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.aedat2 import aedat_version
 from eventsnn.events.formats.base import Match, Options
-from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.checks import TwoPolarityWriter
 from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 from eventsnn.events.origin import BEGIN_AT_ZERO
 from eventsnn.events.stream import SensorSize
@@ -65,8 +65,8 @@ def _find_sensor(header: bytes) -> SensorSize | None:
     return sizes.pop() if len(sizes) == len(sources) == 1 else None
 
 
-class AEDAT3Encoder(TwoPolarityEncoder):
-    """Writer of AEDAT 3.1; see `eventsnn.events.formats.base.Encoder`."""
+class AEDAT3Writer(TwoPolarityWriter):
+    """Writer of AEDAT 3.1; see `eventsnn.events.formats.base.Writer`."""
 
     called = "AEDAT 3.1"
 

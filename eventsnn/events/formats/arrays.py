@@ -229,7 +229,7 @@ NPY = FileFormat("npy", (".npy",), begins_with(_NPY), partial(ArrayReader, archi
 NPZ = FileFormat("npz", _NPZ_SUFFIXES, _recognise_archive, partial(ArrayReader, archive=True))
 
 
-class NPYEncoder:
+class NPYWriter:
     """Writer of ``.npy``: a structured array with the fields x, y, t, p as tonic has them; without p for one
     polarity. The file does not keep the size of the sensor.
 
@@ -276,7 +276,7 @@ class NPYEncoder:
         return out.getvalue()
 
 
-class NPZEncoder:
+class NPZWriter:
     """Writer of ``.npz`` with the arrays t, x, y, p and sensor_size; keeps the events until the end."""
 
     def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:

@@ -126,7 +126,7 @@ class EventFormat(Protocol):
         """Open a recording; raise EventFileError with the byte offset of the fault."""
 
 
-class Encoder(Protocol):
+class Writer(Protocol):
     """Makes the bytes of a file from events, part by part.
 
     Raises EventFileError where the format cannot hold the events.

@@ -12,7 +12,7 @@ from eventsnn.events.origin import BEGIN_AT_ZERO
 from eventsnn.events.stream import SensorSize
 
 
-class TwoPolarityEncoder:
+class TwoPolarityWriter:
     """Writer of a format whose addresses and times have few bits, and whose events have 2 polarities.
 
     Parameters

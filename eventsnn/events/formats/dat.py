@@ -18,7 +18,7 @@ import numpy as np
 from eventsnn._ext import decode_records, encode
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Match, Options, suffix_match
-from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.checks import TwoPolarityWriter
 from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 from eventsnn.events.formats.prophesee import Header, parse_header
 
@@ -75,8 +75,8 @@ def _read_types(path: str | os.PathLike[str], header: Header, head: bytes) -> La
     )
 
 
-class DATEncoder(TwoPolarityEncoder):
-    """Writer of DAT, version 2, type 0x0C; see `eventsnn.events.formats.base.Encoder`."""
+class DATWriter(TwoPolarityWriter):
+    """Writer of DAT, version 2, type 0x0C; see `eventsnn.events.formats.base.Writer`."""
 
     called = "DAT"
 

@@ -19,7 +19,7 @@ import numpy as np
 from eventsnn._ext import decode_records, encode
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Options, begins_with
-from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.checks import TwoPolarityWriter
 from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 from eventsnn.events.stream import SensorSize
 
@@ -63,8 +63,8 @@ def _read_header(path: str | os.PathLike[str], head: bytes, whole: bool, options
 ES = RecordFormat("es", (".es",), partial(Decoder, _read_header), begins_with(_MAGIC))
 
 
-class ESEncoder(TwoPolarityEncoder):
-    """Writer of Event Stream; see `eventsnn.events.formats.base.Encoder`."""
+class ESWriter(TwoPolarityWriter):
+    """Writer of Event Stream; see `eventsnn.events.formats.base.Writer`."""
 
     called = "Event Stream"
 

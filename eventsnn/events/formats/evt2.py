@@ -24,7 +24,7 @@ import numpy as np
 
 from eventsnn._ext import decode_evt, encode
 from eventsnn.events.formats.base import Match, Options, suffix_match
-from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.checks import TwoPolarityWriter
 from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 from eventsnn.events.formats.prophesee import is_raw, parse_header
 from eventsnn.events.stream import SensorSize
@@ -78,8 +78,8 @@ EVT21 = _evt21("evt21", swapped=False)
 EVT21_SWAPPED = _evt21("evt21-swapped", swapped=True)
 
 
-class EVT2Encoder(TwoPolarityEncoder):
-    """Writer of EVT2; see `eventsnn.events.formats.base.Encoder`."""
+class EVT2Writer(TwoPolarityWriter):
+    """Writer of EVT2; see `eventsnn.events.formats.base.Writer`."""
 
     called = "EVT2"
 

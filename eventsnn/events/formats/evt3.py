@@ -19,7 +19,7 @@ import os
 import numpy as np
 
 from eventsnn._ext import decode_evt, encode
-from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.checks import TwoPolarityWriter
 from eventsnn.events.formats.decoder import Layout
 from eventsnn.events.formats.evt2 import raw_format
 from eventsnn.events.stream import SensorSize
@@ -33,8 +33,8 @@ _ROOM = 1 << 16
 EVT3 = raw_format("evt3", "3.0", Layout(decode_evt.decode_evt3, 2, 0, None, (2**15, 2**11)))
 
 
-class EVT3Encoder(TwoPolarityEncoder):
-    """Writer of EVT3, without vectors; see `eventsnn.events.formats.base.Encoder`."""
+class EVT3Writer(TwoPolarityWriter):
+    """Writer of EVT3, without vectors; see `eventsnn.events.formats.base.Writer`."""
 
     called = "EVT3"
 

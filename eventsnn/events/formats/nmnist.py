@@ -18,7 +18,7 @@ import numpy as np
 from eventsnn._ext import aer, decode_records
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import Options
-from eventsnn.events.formats.checks import TwoPolarityEncoder
+from eventsnn.events.formats.checks import TwoPolarityWriter
 from eventsnn.events.formats.decoder import Decoder, Layout, RecordFormat
 from eventsnn.events.origin import BEGIN_AT_ZERO
 from eventsnn.events.stream import SensorSize
@@ -42,8 +42,8 @@ NMNIST = RecordFormat("nmnist", (".bin", ".bs2"), partial(Decoder, _read_header)
 """N-MNIST's ``.bin`` files (also SLAYER's ``.bs2``); 34 x 34 x 2 unless the caller says."""
 
 
-class NMNISTEncoder(TwoPolarityEncoder):
-    """Writer of N-MNIST's records; see `eventsnn.events.formats.base.Encoder`."""
+class NMNISTWriter(TwoPolarityWriter):
+    """Writer of N-MNIST's records; see `eventsnn.events.formats.base.Writer`."""
 
     called = "N-MNIST's format"
 

@@ -89,7 +89,7 @@ class PackedHDF5Reader(Validated):
         self._file.close()
 
 
-class PackedHDF5Encoder:
+class PackedHDF5Writer:
     """Writer of our packed HDF5.
 
     HDF5 goes back and forth in its file, so it is written to a nameless temporary file beside the target, of

@@ -274,8 +274,8 @@ def _word_number(match: re.Match[bytes]) -> bytes:
     return b" %d " % (_END_OF_LINE + (value + 8) * 2**20)
 
 
-class TextEncoder:
-    """Writer of CSV with a line of names as faery's; see `eventsnn.events.formats.base.Encoder`."""
+class TextWriter:
+    """Writer of CSV with a line of names as faery's; see `eventsnn.events.formats.base.Writer`."""
 
     def __init__(self, path: str | os.PathLike[str], sensor: SensorSize) -> None:
         self._sensor = sensor

@@ -104,9 +104,7 @@ class ClockedNetwork:
         step_ms: float = DEFAULT_STEP_MS,
     ) -> None:
         check_network(network, np.float32, clocked=True)
-        self.network = network
-        self.step_ms = step_ms
-        self.blocks = blocks
+        self.network, self.step_ms, self.blocks = network, step_ms, blocks
         i = network.input
         self.layouts = [Layout(i.polarities, i.width * i.height, i.polarities)]
         self.kernels: dict[str, np.ndarray] = {}
@@ -323,9 +321,8 @@ def _tables(
 
 def _sums_windows(layer: Layer) -> bool:
     """Whether each neuron sums the spikes of a window of one map, each with weight 1."""
-    if layer.weight_shape is not None or not layer.depthwise:
-        return False
-    return bool((layer.shared_weights(None) == layer.connected).all())
+    weightless = layer.weight_shape is None and layer.depthwise
+    return weightless and bool((layer.shared_weights(None) == layer.connected).all())
 
 
 def _constants(layer: Layer, step_ms: float) -> dict[str, Any]:
