@@ -146,7 +146,6 @@ def simulate(
       eventsnn simulate run/model.h5 Test/3/*.bin --trace t.h5 --record spikes,potential
       eventsnn simulate run/model.h5 hour.raw --crop 300,200,368,268 --downsample 2 --spikes s.csv
     """
-    from eventsnn.cli.parts import PartsRun
     from eventsnn.cli.runs import Run, RunOptions, run_files
     from eventsnn.events import ReadingOptions
     from eventsnn.model import Network
@@ -164,7 +163,11 @@ def simulate(
     if not in_parts and _is_long(files, options, network):
         in_parts = can_run(network, options["engine"], replace(settings, in_parts=True))
     chosen, settings = choose(network, options["engine"], replace(settings, in_parts=in_parts))
-    if in_parts:  # a whole recording may turn out too long for the engine that "auto" is first
+    kind = Run
+    if in_parts:
+        from eventsnn.cli.parts import PartsRun as kind
+
+        # A whole recording may turn out to have too many events for the engine that "auto" is first.
         options["engine"] = chosen.name
     saved = saved_reading(model)
     note_saved(saved, reading)
@@ -177,7 +180,7 @@ def simulate(
     )
     if run.bad_files == "error" and not in_parts:
         _check_files(files)
-    results, interrupted = run_files(network, files, run, PartsRun if in_parts else Run)
+    results, interrupted = run_files(network, files, run, kind)
     skipped = [(result["file"], result["error"]) for result in results if result["skipped"]]
     note_skipped(skipped)
     if len(results) == 1 and not skipped:
