@@ -207,7 +207,9 @@ class _LayerPlot:
         self.name = name
         network = raster._page.network
         self._pixels = network.input.width * network.input.height if name == "input" else 0
+        self._has_polarities = name == "input" and network.input.polarities == 2
         self._is_output = name == network.names[-1]
+        self._count = 0
         size = network.input.neurons if name == "input" else network[name].neurons
         self.size = size
         margin = 0.5 + 0.02 * size
@@ -291,16 +293,23 @@ class _LayerPlot:
 
     def set_title(self, spikes: LayerSpikes | None) -> None:
         """How many spikes there are."""
-        count = 0 if spikes is None else len(spikes)
-        what = "events (ON blue, OFF orange)" if self._pixels and self.size == 2 * self._pixels else "events"
-        self.figure.title.text = f"{self.name}: {count:,} {what if self._pixels else 'spikes'}"
+        self._count = 0 if spikes is None else len(spikes)
+        self._say(is_counted=False)
+
+    def _say(self, *, is_counted: bool) -> None:
+        what = "events" if self._pixels else "spikes"
+        if is_counted:
+            what += ", counted in the window: too many to draw each"
+        elif self._has_polarities:
+            what += " (ON blue, OFF orange)"
+        self.figure.title.text = f"{self.name}: {self._count:,} {what}"
 
     def draw(self, part: Glyphs | Binned | None) -> None:
         """Show these spikes."""
         glyphs = part if isinstance(part, Glyphs) else Glyphs(np.empty(0), np.empty(0, np.int32))
-        colours = (ORANGE, BLUE) if self._pixels and self.size == 2 * self._pixels else (GREY,)
-        if self._pixels and len(colours) == 2:
-            colour = np.array(colours)[glyphs.neurons // self._pixels].tolist()
+        self._say(is_counted=isinstance(part, Binned))
+        if self._has_polarities:
+            colour = np.array([ORANGE, BLUE])[glyphs.neurons // self._pixels].tolist()
         else:
             colour = [GREY] * glyphs.spikes
         self._spikes.data = {"t": glyphs.times, "n": glyphs.neurons, "colour": colour}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
@@ -37,28 +37,27 @@ BAR = np.dtype([("source", "i4"), ("neuron", "i4"), ("contribution", "f8"), ("sp
 
 @dataclass(frozen=True, eq=False)
 class SpikePanels:
-    """One spike, explained.
+    """One spike, explained. Its sensitivity is computed when it is asked for.
 
     Attributes
     ----------
+    network : Network
+    record : SpikeRecord
     name : SpikeName
     explanation : Explanation
-    sensitivity : Sensitivity or None
-        None where spikes have no derivatives; `no_sensitivity` says why.
-    no_sensitivity : str
     causes : structured array (source, row, neuron, t_ms, weight, contribution, derivative)
         Direct causes: spikes that arrived at the neuron, input events among them, by time. `source` is a
         layer's number, -1 for the input, -2 for the bias neuron; `row` counts the source's spikes in the
-        sample; `derivative` (ms per ms) is NaN where there is none.
+        sample; `derivative` (ms per ms) is NaN where there is none, and until `sorted_causes` needs it.
     bars : structured array (source, neuron, contribution, spsp)
         Pre-synaptic neurons, the strongest contribution first: the sum over their spikes, and without the
         synaptic weight, the S-PSP of their spike train in this spike.
     """
 
+    network: Network
+    record: SpikeRecord
     name: SpikeName
     explanation: Explanation
-    sensitivity: Sensitivity | None
-    no_sensitivity: str
     causes: np.ndarray
     bars: np.ndarray
 
@@ -66,6 +65,29 @@ class SpikePanels:
     def time_ms(self) -> float:
         """Time of the spike, ms."""
         return self.explanation.time_ms
+
+    @cached_property
+    def _derived(self) -> tuple[Sensitivity | None, str]:
+        """The sensitivity, or why there is none; also fills in the derivatives of the causes."""
+        name = self.name
+        try:
+            found = sensitivity(
+                self.record, network=self.network, layer=name.layer, neuron=name.neuron, spike=name.number
+            )
+        except EventSNNError as error:
+            return None, str(error)
+        _add_derivatives(self.causes, found)
+        return found, ""
+
+    @property
+    def sensitivity(self) -> Sensitivity | None:
+        """None where spikes have no derivatives."""
+        return self._derived[0]
+
+    @property
+    def no_sensitivity(self) -> str:
+        """Why there is no sensitivity; "" if there is one."""
+        return self._derived[1]
 
     def events(self, mode: str) -> np.ndarray:
         """Input events with their contribution, or with the derivative of the spike's time by theirs.
@@ -114,19 +136,10 @@ def explain_spike(network: Network, record: SpikeRecord, name: SpikeName, sample
     TraceError
         There is no such spike, or it has no explanation; see `eventsnn.explain`.
     """
-    place: Any = {"layer": name.layer, "neuron": name.neuron, "spike": name.number}
     where = ("", f" in sample {sample}")
     number, row = find_spike(network, record, name.layer, name.neuron, name.number, where)
-    explanation = explain(record, network=network, **place)
-    found, refusal = None, ""
-    try:
-        found = sensitivity(record, network=network, **place)
-    except EventSNNError as error:
-        refusal = str(error)
-    causes, bars = _list_causes(network, record, number, row)
-    if found is not None:
-        _add_derivatives(causes, found)
-    return SpikePanels(name, explanation, found, refusal, causes, bars)
+    explanation = explain(record, network=network, layer=name.layer, neuron=name.neuron, spike=name.number)
+    return SpikePanels(network, record, name, explanation, *_list_causes(network, record, number, row))
 
 
 def _list_causes(

@@ -87,6 +87,7 @@ class SpikePlot:
             min_border_bottom=2,
         )
         plot.yaxis.axis_label = label
+        plot.scatter([0.0], [0.0], alpha=0.0)  # the axes are there before a spike is chosen
         return plot
 
     def _make_potential(self) -> Any:
@@ -261,7 +262,7 @@ class SpikePlot:
                 "<h2>No spike chosen</h2><p class='faint'>Click on a spike of a layer, or press "
                 "<kbd>&rarr;</kbd>.</p>"
             )
-        e, s = panels.explanation, panels.sensitivity
+        e = panels.explanation
         spikes = int(np.count_nonzero(panels.causes["source"] >= 0))
         inputs = int(np.count_nonzero(panels.causes["source"] == -1))
         lines = [
@@ -270,6 +271,7 @@ class SpikePlot:
             f"through all layers, add up to {e.sum:.6g}; threshold {e.threshold:g}.</p>",
         ]
         if self._page.view.mode == "sensitivity":
+            s = panels.sensitivity
             if s is None:
                 lines.append(f"<p class='warning'>{escape(panels.no_sensitivity)}</p>")
             else:

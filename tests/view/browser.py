@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import threading
@@ -26,15 +27,24 @@ PATIENCE_S = 90.0  # on a busy machine
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-def start_browser(size: tuple[int, int] = SIZE) -> Any:
-    """A browser with a window of this size; skips the test without Selenium, Chromium or its driver."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.chrome.service import Service
-
+def find_browser() -> tuple[str, str] | None:
+    """Paths of Chromium and of its driver; None without one of them, or without Selenium."""
     program = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no Chromium with its driver (Debian: apt-get install chromium chromium-driver)")
+    if program is None or driver is None or importlib.util.find_spec("selenium") is None:
+        return None
+    return program, driver
+
+
+def start_browser(size: tuple[int, int] = SIZE) -> Any:
+    """A browser with a window of this size; skips the test without one."""
+    found = find_browser()
+    if found is None:
+        pytest.skip("no Selenium, or no Chromium with its driver (Debian: apt-get install chromium-driver)")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    program, driver = found
     options = webdriver.ChromeOptions()
     options.binary_location = program
     for word in ("headless=new", "no-sandbox", "disable-gpu", "hide-scrollbars", "disable-dev-shm-usage"):

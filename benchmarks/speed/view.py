@@ -1,0 +1,203 @@
+"""The page of a trace of 10,000 samples (2312-800-10, 30 million spikes): first view, click, server's memory.
+
+Twenty runs of random events through random weights, 3000 spikes each with the input's, are written over and
+over; --trace takes a trace that exists instead. Wall time of opening the trace, of reading a random sample,
+and of the server's answer to the page's address; processor time of the server's work for a click on an output
+spike of another sample. With Chromium, wall time as a user sees it: from the address to a page that is drawn,
+and from the click to its text. Memory of the server, a process of its own, at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import numpy as np
+from common import FOLDER, comparison, emit, missing_row, options, row
+
+import eventsnn as es
+from eventsnn.trace import TraceWriter
+
+SAMPLES, KINDS = 10_000, 20
+OPENS_S, READS_S, FIRST_VIEW_S, CLICK_S, MEMORY_MB = 0.3, 0.005, 2.0, 0.5, 300.0
+
+
+def write_trace(path: Path, samples: int) -> None:
+    """A trace of so many samples."""
+    rng = np.random.default_rng(1)
+    network = es.Network(es.Input(34, 34, 2), es.Dense(800, name="hidden"), es.Dense(10), seed=1)
+    weights = {"hidden": rng.normal(0.036, 0.3, (800, 2312)), "output": rng.normal(0.06, 0.3, (10, 800))}
+    network = network.with_weights(weights)
+    runs = []
+    for _ in range(min(KINDS, samples)):
+        events = np.sort(rng.integers(0, 300_000, 2000)) / 1000.0, rng.integers(0, 2312, 2000)
+        runs.append(es.simulate(network, events, t_stop=300.0))
+    with TraceWriter(path, network) as writer:
+        for number in range(samples):
+            writer.append(runs[number % len(runs)], source=f"{number:05d}.bin", label=number % 10)
+
+
+def seconds(work: Callable[[], Any], calls: int) -> list[float]:
+    """Wall time of each call."""
+    found = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return found
+
+
+@contextmanager
+def served(path: Path) -> Iterator[tuple[str, int]]:
+    """Address and process of a server of the page."""
+    command = [sys.executable, "-m", "eventsnn", "view", str(path), "--no-browser"]
+    paths = os.pathsep.join([str(Path(es.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": paths}
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip(), process.pid
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def memory_mb(process: int) -> float:
+    """Resident memory of a process, 10^6 bytes; NaN where the system does not tell."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return float("nan")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def start_browser_or_none() -> Any:
+    """The tests' browser, if there is one here."""
+    sys.path.insert(0, str(FOLDER.parent))
+    from tests.view.browser import find_browser, start_browser
+
+    return None if find_browser() is None else start_browser()
+
+
+def use_browser(browser: Any, address: str, path: Path, calls: int) -> tuple[list[float], list[float]]:
+    """Seconds of first views and of clicks as a user sees them; ends the browser."""
+    from tests.view.browser import OpenPage
+
+    views, clicks = [], []
+    try:
+        with es.Trace(path) as trace:
+            for sample in range(1, calls + 1):
+                output = trace.record(sample).output
+                start = time.perf_counter()
+                page = OpenPage(browser, f"{address}&sample={sample}")
+                views.append(time.perf_counter() - start)
+                middle = len(output) // 2
+                start = time.perf_counter()
+                page.click("raster-output", float(output.times[middle]), int(output.neurons[middle]))
+                page.wait_for("facts", f"at {output.times[middle]:.4f} ms")
+                clicks.append(time.perf_counter() - start)
+    finally:
+        browser.quit()
+    return views, clicks
+
+
+def click(path: Path, samples: Sequence[int]) -> list[float]:
+    """Processor seconds of the server's work for a click on a spike in the middle of each sample."""
+    from bokeh.document import Document
+
+    from eventsnn.view.trace_document import TraceDocument
+
+    found = []
+    with es.Trace(path) as trace:
+        shown = TraceDocument(Document(), trace, {})
+        for sample in samples:
+            shown.page.select_sample(sample)
+            shown.show_sample()
+            output = shown.page.record.output
+            middle = len(output) // 2
+            start = time.process_time()
+            shown._click("output", float(output.times[middle]), float(output.neurons[middle]), (0.1, 0.1))
+            found.append(time.process_time() - start)
+            assert shown.page.view.spike is not None
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print one JSON object."""
+    given = options(__doc__, arguments, trace={"type": Path, "help": "a trace that exists"})
+    calls = 2 if given.quick else 10
+    rng = np.random.default_rng(3)
+    with tempfile.TemporaryDirectory() as folder:
+        path = given.trace or Path(folder) / "t.h5"
+        rows, missing = [], []
+        if given.trace is None:
+            rows.append(
+                row(
+                    "write",
+                    "trace",
+                    "s",
+                    seconds(lambda: write_trace(path, 40 if given.quick else SAMPLES), 1),
+                )
+            )
+        rows.append(row("open", "trace", "s", seconds(lambda: es.Trace(path).close(), calls)))
+        with es.Trace(path) as trace:
+            count = len(trace)
+            spikes = sum(trace.n_spikes(name) for name in ("input", *trace.network.names))
+            picks = rng.integers(0, count, 5 * calls).tolist()
+            rows.append(
+                row(
+                    "read a random sample",
+                    "trace",
+                    "s",
+                    [seconds(lambda k=k: trace.record(k), 1)[0] for k in picks],
+                )
+            )
+        rows.append(row("click, server (processor)", "page", "s", click(path, picks[:calls])))
+        with served(path) as (address, process):
+            rows.append(
+                row("first view, server", "page", "s", seconds(lambda: urlopen(address).read(), calls))
+            )
+            browser = start_browser_or_none()
+            if browser is None:
+                missing.append(missing_row("browser", "no Selenium, or no Chromium with its driver"))
+            else:
+                views, clicks = use_browser(browser, address, path, calls)
+                rows += [
+                    row("first view, browser", "page", "s", views),
+                    row("click, browser", "page", "s", clicks),
+                ]
+            rows.append(row("server", "page", "MB", [memory_mb(process)]))
+        size = path.stat().st_size
+    found = {each["contender"]: each["median"] for each in rows}
+    bars = {
+        "open": OPENS_S,
+        "read a random sample": READS_S,
+        "first view, server": FIRST_VIEW_S,
+        "first view, browser": FIRST_VIEW_S,
+        "click, server (processor)": CLICK_S,
+        "click, browser": CLICK_S,
+        "server": MEMORY_MB,
+    }
+    emit(
+        "view",
+        rows=rows,
+        missing=missing,
+        comparisons=[
+            comparison(name, found[name], bar, at_least=False) for name, bar in bars.items() if name in found
+        ],
+        notes=[f"{count:,} samples, {spikes:,} spikes, {size / 1e6:,.0f} MB"],
+    )
+
+
+if __name__ == "__main__":
+    main()
