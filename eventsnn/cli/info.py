@@ -170,7 +170,9 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
         line += f"tau_m {layer.tau_m:g} ms, tau_s {layer.tau_s:g} ms"
         if layer.fires:
             line += f", refractory {layer.refractory:g} ms"
-        if layer.delay:
+        if layer.each_delay is not None:
+            line += f", delays {layer.least_delay:g} to {max(layer.each_delay):g} ms"
+        elif layer.delay:
             line += f", delay {layer.delay:g} ms"
         if layer.lateral_inhibition:
             line += f", lateral inhibition {layer.lateral_inhibition:g}"

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from eventsnn._ext.time_constants import BY_COLUMNS, derive_blocks, fill_changes
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn.errors import TrainingError
 from eventsnn.learn.charges import Activity
 from eventsnn.learn.optimisers import Optimiser
 from eventsnn.model import Connection, Layer
@@ -27,49 +29,63 @@ FARTHEST = math.log(10.0)
 
 
 class LearnedConstant:
-    """A number of a layer or connection that is learned.
+    """A number of a layer or connection that is learned, or one for each input of a layer (``"delays"``).
 
     Parameters
     ----------
     part : Layer or Connection
         As it is before training.
     name : str
-        Which of its fields.
+        Which, of `LEARNABLE`.
     optimiser : Optimiser
         That of the weights; `Optimiser.delay_rate` and `constant_rate` multiply its learning rate.
 
     Attributes
     ----------
-    x : float64 array ()
+    field : str
+        Of the layer, which holds it.
+    x : float64 array () or (inputs,)
     moments : list of float64 arrays like `x`
     gradient : float64 array like `x`
         Derivative of the loss by the number itself, summed over a mini-batch.
     """
 
     def __init__(self, part: Layer | Connection, name: str, optimiser: Optimiser) -> None:
-        self._initial = float(getattr(part, name))
-        self._base = max(part.lif.resting, 0.0) if isinstance(part, Layer) and name == "threshold" else 0.0
-        self._is_delay = name == "delay"
+        self._is_delay = name in ("delay", "delays")
+        self.field = "delay" if self._is_delay else name
+        given, shape, self._base = getattr(part, self.field), (), 0.0
+        if isinstance(part, Layer):
+            shape = (part.inputs,) if name == "delays" else ()
+            self._base = max(part.lif.resting, 0.0) if name == "threshold" else 0.0
+        if isinstance(given, tuple) and name == "delay":
+            raise TrainingError(
+                f"{part.owner} has a delay for each source neuron: let it learn 'delays', not 'delay'"
+            )
+        self._initial = np.broadcast_to(np.asarray(given, np.float64), shape)
         self._factor = optimiser.delay_rate if self._is_delay else optimiser.constant_rate
         self._method = optimiser.method
-        self.x, self.gradient, *self.moments = (np.zeros(()) for _ in range(2 + self._method.moments))
+        self.x, self.gradient, *self.moments = (np.zeros(shape) for _ in range(2 + self._method.moments))
 
     @property
-    def value(self) -> float:
-        """The number."""
+    def value(self) -> float | tuple[float, ...]:
+        """The number, or all of them."""
+        values: Any = self._values().tolist()
+        return tuple(values) if self.x.shape else values
+
+    def _values(self) -> np.ndarray:
         if self._is_delay:
-            return self._initial + float(self.x)
-        return self._base + (self._initial - self._base) * math.exp(float(self.x))
+            return self._initial + self.x
+        return np.asarray(self._base + (self._initial - self._base) * math.exp(float(self.x)))
 
     def update(self, scale: float, rate: float, number: int) -> None:
         """Step `number` with the gradient ``scale * gradient``, which becomes zero."""
-        slope = 1.0 if self._is_delay else self.value - self._base
+        slope = 1.0 if self._is_delay else self._values() - self._base
         new = self._method.step(
             self.x, scale * slope * self.gradient, self.moments, self._factor * rate, number
         )
         for array, values in zip((self.x, *self.moments), new, strict=True):
             array[...] = values
-        least, most = (-self._initial, math.inf) if self._is_delay else (-FARTHEST, FARTHEST)
+        least, most = (-self._initial, np.inf) if self._is_delay else (-FARTHEST, FARTHEST)
         np.clip(self.x, least, most, out=self.x)
         self.gradient[...] = 0.0
 
@@ -86,7 +102,7 @@ class LearnedConstants:
     Attributes
     ----------
     by_key : dict of str to dict of str to LearnedConstant
-        By the name of a layer or the key of a connection, where there are any, and field.
+        By the name of a layer or the key of a connection, where there are any, and what ``learn`` calls it.
     """
 
     def __init__(self, parts: Iterable[Layer | Connection], optimiser: Optimiser) -> None:
@@ -100,13 +116,15 @@ class LearnedConstants:
         return bool(self.by_key)
 
     def of(self, part: Layer | Connection) -> Mapping[str, LearnedConstant]:
-        """What is learned of a layer or connection, by field."""
+        """What is learned of a layer or connection, as ``learn`` calls it."""
         return self.by_key.get(_key(part), {})
 
     @property
-    def values(self) -> dict[str, dict[str, float]]:
+    def values(self) -> dict[str, dict[str, Any]]:
         """The numbers, by key and field, as `Network.with_constants` takes them."""
-        return {key: {name: one.value for name, one in each.items()} for key, each in self.by_key.items()}
+        return {
+            key: {one.field: one.value for one in each.values()} for key, each in self.by_key.items()
+        }
 
     def update(self, scale: float, rate: float, number: int) -> None:
         """See `LearnedConstant.update`."""
@@ -146,12 +164,12 @@ def time_constant_derivatives(activity: Activity, charges: np.ndarray) -> tuple[
 
 def constant_derivatives(
     activity: Activity, charges: np.ndarray, names: Mapping[str, object]
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Derivatives of the loss by those of threshold, tau_m and tau_s of a layer that are among `names`.
 
     A spike at t moves by dt/dnu = 1/u' with the threshold nu, and its charge is -dL/dt / u'.
     """
-    found = {}
+    found: dict[str, Any] = {}
     if "threshold" in names:
         found["threshold"] = -float(charges[:, 0].sum())
     if "tau_m" in names or "tau_s" in names:

@@ -427,7 +427,8 @@ class Network:
 
     def _list_projections(self) -> tuple[Projection, ...]:
         projections = [
-            Projection(str(layer.name), n - 1, n, float(layer.delay)) for n, layer in enumerate(self.layers)
+            Projection(str(layer.name), n - 1, n, layer.least_delay, delays=layer.each_delay)
+            for n, layer in enumerate(self.layers)
         ]
         for connection in self.connections:
             if connection.target == INPUT:

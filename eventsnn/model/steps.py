@@ -87,6 +87,8 @@ def refusal(network: Network, step_ms: float) -> str | None:
 
 
 def _layer_refusal(layer: Layer, step_ms: float) -> str | None:
+    if layer.each_delay is not None:
+        return ": a delay for each source neuron is for exact time; give one number"
     for name in ("refractory", "delay"):
         time = getattr(layer, name)
         if not _is_whole(time / step_ms):

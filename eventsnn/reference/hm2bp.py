@@ -54,9 +54,10 @@ def resting_spsp(spikes: list[float], lif: LIF, start: float = 0.0) -> float:
     return sum(-math.expm1(-max(t - r, 0.0) / lif.tau_m) for t, r in zip(spikes, resets, strict=True))
 
 
-def trains(spikes: Any, delay: float = 0.0) -> Trains:
-    """Spike times of every neuron of a layer, `delay` ms later."""
-    return [[t + delay for t in spikes.of(neuron).tolist()] for neuron in range(spikes.size)]
+def trains(spikes: Any, delay: float | tuple[float, ...] = 0.0) -> Trains:
+    """Spike times of every neuron of a layer, `delay` ms later, or each by its own."""
+    each = delay if isinstance(delay, tuple) else (delay,) * spikes.size
+    return [[t + each[neuron] for t in spikes.of(neuron).tolist()] for neuron in range(spikes.size)]
 
 
 def gradients(
@@ -118,8 +119,8 @@ def gradients(
     for number in reversed(range(len(network.layers))):
         layer, name = network.layers[number], network.names[number]
         below = record.input if number == 0 else record[network.names[number - 1]]
-        delay = max(layer.delay - latency, 0.0)
-        arrivals = trains(below, delay)
+        delay = max(layer.bias_delay - latency, 0.0)
+        arrivals = trains(below, delay if layer.each_delay is None else layer.each_delay)
         if layer.has_bias:
             last = float(np.max(record.input.times, initial=0.0))
             arrivals.append([t + delay for t in bias.spike_times(network.input, last).tolist()])

@@ -165,7 +165,7 @@ class QueueTwin:
     def _send(self, source: int, neuron: int, t: float) -> None:
         for number, projection in enumerate(self.projections):
             if projection.source == source:
-                heapq.heappush(self.queue, (t + projection.delay, number, neuron))
+                heapq.heappush(self.queue, (t + projection.delay_of(neuron), number, neuron))
 
     def save(self) -> dict[str, np.ndarray]:
         """The state, as arrays."""

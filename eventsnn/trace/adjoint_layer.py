@@ -77,10 +77,10 @@ class BackwardLayer:
         for place, p in enumerate(network.projections):
             if p.target == number:
                 train: LayerSpikes = record[source_name(network, p)]
-                times = train.times + p.delay
+                times, numbers = p.arrive(train.times, train.neurons)
                 n = int(np.searchsorted(times, stop))
-                rows = trains.starts[p.source] + np.arange(n)
-                parts.append((times[:n], np.full(n, place, np.int32), rows, train.neurons[:n]))
+                rows = trains.starts[p.source] + numbers[:n]
+                parts.append((times[:n], np.full(n, place, np.int32), rows, train.neurons[numbers[:n]]))
         times, *columns = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         order = np.argsort(times, kind="stable")
         self.arrivals = times[order]

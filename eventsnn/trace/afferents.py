@@ -42,12 +42,15 @@ class Afferents:
         Pre-synaptic neuron of each.
     weights : float64 array (n,)
         Synaptic weight of each.
+    rows : int array (n,)
+        Its number among the spikes of the source.
     """
 
     projection: Projection
     arrivals: np.ndarray
     neurons: np.ndarray
     weights: np.ndarray
+    rows: np.ndarray
 
 
 def afferents(network: Network, record: SpikeRecord, layer: int, neuron: int) -> list[Afferents]:
@@ -57,8 +60,10 @@ def afferents(network: Network, record: SpikeRecord, layer: int, neuron: int) ->
         if projection.target != layer:
             continue
         spikes = record[source_name(network, projection)]
-        weights = network.afferent_weights(projection, neuron)[spikes.neurons]
-        results.append(Afferents(projection, spikes.times + projection.delay, spikes.neurons, weights))
+        arrivals, rows = projection.arrive(spikes.times, spikes.neurons)
+        neurons = spikes.neurons[rows]
+        weights = network.afferent_weights(projection, neuron)[neurons]
+        results.append(Afferents(projection, arrivals, neurons, weights, rows))
     return results
 
 

@@ -325,9 +325,10 @@ class _Attribution:
             resting += scale * shares[1]
             for incoming, share in shares[0]:
                 source = incoming.projection.source
-                credit[source][: share.size] += scale * share
+                rows = incoming.rows[: share.size]
+                credit[source][rows] += scale * share
                 # All events that arrived are listed, but only neurons that are connected are expanded.
-                reached[source][: share.size] |= (incoming.weights[: share.size] != 0.0) | (source < 0)
+                reached[source][rows] |= (incoming.weights[: share.size] != 0.0) | (source < 0)
         return credit[INPUT], reached[INPUT], resting, math.fsum(credit[BIAS])
 
 
@@ -353,7 +354,7 @@ def _direct_causes(
         part = np.empty(used.size, CAUSE)
         part["layer"] = source
         part["neuron"] = incoming.neurons[used]
-        part["t_ms"] = record[source_name(network, incoming.projection)].times[used]
+        part["t_ms"] = record[source_name(network, incoming.projection)].times[incoming.rows[used]]
         part["contribution"] = share[used]
         parts.append(part)
     causes = np.concatenate(parts) if parts else np.empty(0, CAUSE)

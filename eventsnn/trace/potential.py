@@ -227,9 +227,10 @@ def _deliveries(
         if projection.target != index:
             continue
         spikes = record[source_name(network, projection)]
-        times.append(spikes.times + projection.delay)
+        arrivals, order_of = projection.arrive(spikes.times, spikes.neurons)
+        times.append(arrivals)
         numbers.append(np.full(len(spikes), len(weights)))
-        neurons.append(spikes.neurons)
+        neurons.append(spikes.neurons[order_of])
         weights.append(np.ascontiguousarray(network.projection_weights(projection).T, dtype=np.float64))
     merged = np.concatenate(times)
     order = np.argsort(merged, kind="stable")

@@ -62,9 +62,9 @@ def spike_shares(
     target = record[network.names[projection.target]]
     source = record[source_name(network, projection)]
     lif = network.layers[projection.target].lif
-    arrivals = source.times + projection.delay
+    arrivals, order = projection.arrive(source.times, source.neurons)
     # Only neurons that fired can have an entry: number those.
-    positions = np.searchsorted(totals.pre, source.neurons)
+    positions = np.searchsorted(totals.pre, source.neurons[order])
     resets = np.empty(len(target))
     for neuron in np.unique(target.neurons):
         of_neuron = target.neurons == neuron
@@ -100,12 +100,14 @@ def neuron_spsps(network: Network, record: SpikeRecord, projection: Projection, 
     check_exact_time(record.engine, "an S-PSP")
     source = record[source_name(network, projection)]
     lif = network.layers[projection.target].lif
-    arrivals = source.times + projection.delay
+    arrivals, order = projection.arrive(source.times, source.neurons)
     times = record[network.names[projection.target]].of(neuron)
     shares = np.zeros(len(source))
     for t, reset in zip(times.tolist(), reset_times(times, lif).tolist(), strict=True):
         shares += unit_contributions(t, reset, arrivals, lif)
-    total = np.bincount(source.neurons, weights=shares, minlength=source.size).astype(np.float64, copy=False)
+    total = np.bincount(source.neurons[order], weights=shares, minlength=source.size).astype(
+        np.float64, copy=False
+    )
     if projection.lateral:
         total[neuron] = 0.0
     return total

@@ -60,11 +60,7 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
         "duration_ms": duration,
         "events": trace.n_spikes("input"),
         "layers": {name: _activity(trace.counts(name), duration) for name in trace.network.names},
-        "learned": {
-            str(layer.name): {field: getattr(layer, field) for field in layer.learn}
-            for layer in trace.network.layers
-            if layer.learn
-        },
+        "learned": {str(layer.name): layer.learned for layer in trace.network.layers if layer.learn},
         "decisions": decisions,
         "classes": None if trace.network.classes is None else list(trace.network.classes),
         "no_decision": sum(sample.prediction is None for sample in samples),
@@ -110,9 +106,7 @@ def format_summary(summary: dict[str, Any]) -> str:
             f"{_number(silent, 10)}"
         )
     for name, fields in s["learned"].items():
-        lines.append(
-            f"learned of {name}: {', '.join(f'{field} {value:g}' for field, value in fields.items())}"
-        )
+        lines.append(f"learned of {name}: {', '.join(map(_learned, fields, fields.values()))}")
     names = s["classes"] or []
     names = [] if are_numbers(names) else names
     decided = ", ".join(
@@ -127,6 +121,12 @@ def format_summary(summary: dict[str, Any]) -> str:
     if s["labelled"]:
         lines.append(f"accuracy {100.0 * s['accuracy']:.2f} % of {s['labelled']} labelled samples")
     return "\n".join(lines)
+
+
+def _learned(field: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"{field} {min(value):g} to {max(value):g} of {len(value)} source neurons"
+    return f"{field} {value:g}"
 
 
 def _number(value: float | None, width: int) -> str:

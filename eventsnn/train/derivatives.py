@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from eventsnn._ext.optimiser import Update
@@ -31,7 +33,7 @@ class DerivativesDown(ExactDownward):
 
     def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
         self.labels = labels
-        self._found: dict[int, dict[str, float]] = {}  # derivatives by constants, by first sample
+        self._found: dict[int, dict[str, Any]] = {}  # derivatives by constants, by first sample
         if self.readout is not None:
             loss, errors = self.rule.readout_losses(self.readout.values, labels)
             self.above = errors * sample_weights[:, None]
@@ -75,23 +77,30 @@ class DerivativesDown(ExactDownward):
         found = constant_derivatives(activity, charges, learned) if learned else {}
         labels = self.labels if number == len(self.layers) - 1 else None
         silent = pad(self.rule.silent_gradients(activity, labels).astype(gradient.dtype), len(gradient))
-        derive = number > 0 or "delay" in learned
+        derive = number > 0 or "delay" in learned or "delays" in learned
         down = reverse(activity, charges, silent, gradient, update, derive)
+        total = down.sum(axis=0, dtype=np.float64)
         if "delay" in learned:
-            found["delay"] = float(down.sum(dtype=np.float64))
+            found["delay"] = float(total.sum())
+        if "delays" in learned:
+            found["delays"] = np.bincount(run.input.arrivals.neurons, total, layer.inputs)
         self._found[samples.start or 0] = found
-        return self._to_spikes(number, samples, run, down.sum(axis=0, dtype=np.float64))
+        return self._to_spikes(number, samples, run, total)
 
     def _to_spikes(self, number: int, samples: slice, run: LayerRun, down: np.ndarray) -> np.ndarray:
         """Derivatives by the spikes of the layer below, from those by the arrivals; none below the first."""
         if not number:
             return np.empty(0)
-        layer, arrivals = self.layers[number], run.input.arrivals
-        # The same spike may arrive in several patches; those of the bias neuron are nobody's.
-        spikes = self._source_spikes(number, samples)
+        layer, spikes = self.layers[number], self._source_spikes(number, samples)
+        # Those of the bias neuron are nobody's.
+        total = down[run.input.arrivals.neurons < layer.patch]
+        if layer.each_delay is not None:
+            derivatives = np.empty(len(total))
+            derivatives[spikes.delayed_order(layer.each_delay)] = total
+            return derivatives
+        # The same spike may arrive in several patches.
         numbers = np.arange(len(spikes.times), dtype=np.float64)
         spike = expand(layer.geometry, Arrivals(numbers, spikes.neurons, spikes.ptr)).times.astype(np.int64)
-        total = down[arrivals.neurons < layer.patch]
         return np.bincount(spike, weights=total, minlength=len(numbers))
 
     def _learn_readout(self, number: int, run: LayerRun, gradient: np.ndarray, share: Share) -> np.ndarray:

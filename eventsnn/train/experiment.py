@@ -228,7 +228,7 @@ def _take_weights(network: Network, source: Network) -> Network:
                 f"{needed.get(name, 'none')}, and there are {offered.get(name, 'none')}"
             )
     parts = {str(layer.name): layer for layer in source.layers} | {c.key: c for c in source.connections}
-    learned = {key: {name: getattr(part, name) for name in part.learn} for key, part in parts.items()}
+    learned = {key: part.learned for key, part in parts.items()}
     result = network.with_weights(source.weights).with_constants(learned)
     return result if network.classes is not None else result.with_classes(source.classes)
 

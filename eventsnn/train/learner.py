@@ -42,6 +42,11 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
                 f"{', '.join(part.learn)}: choose a rule of exact derivatives, such as 'eventprop', or "
                 "leave learn out"
             )
+    for layer in network.layers:
+        if reason and ("delays" in layer.learn or layer.each_delay is not None):
+            raise TrainingError(
+                f"layer {layer.name!r} has a delay for each source neuron, which takes a chain of layers: {reason}"
+            )
     reason = None if rule is None else rule.refusal(network)
     if reason:
         raise TrainingError(reason)

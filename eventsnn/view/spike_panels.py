@@ -152,9 +152,10 @@ def _list_causes(
         times = record[source_name(network, incoming.projection)].times
         weights = incoming.weights[: shares.size]
         used = np.flatnonzero(weights != 0.0)
+        rows = incoming.rows[used]
         part = np.empty(used.size, CAUSE)
-        part["source"], part["row"], part["derivative"] = source, used, np.nan
-        part["neuron"], part["t_ms"] = incoming.neurons[used], times[used]
+        part["source"], part["row"], part["derivative"] = source, rows, np.nan
+        part["neuron"], part["t_ms"] = incoming.neurons[used], times[rows]
         part["weight"], part["contribution"] = weights[used], shares[used]
         causes.append(part)
         neurons, position = np.unique(part["neuron"], return_inverse=True)

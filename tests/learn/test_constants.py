@@ -16,7 +16,6 @@ from eventsnn.learn.charges import Activity
 from eventsnn.learn.constants import LearnedConstant, LearnedConstants, time_constant_derivatives
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import LIF, Dense, Input, Network, Reservoir
-from eventsnn.model.layers.checks import LEARNABLE
 from eventsnn.reference.time_constants import derive_time_constants, psp_by_time_constants
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
 from eventsnn.simulate.engines.layer_run import order_by_block
@@ -27,6 +26,7 @@ from tests.learn.test_charges import CHAINS, LABELS, make, sorted_train
 from tests.train.test_resume import assert_same_run, read_metrics
 from tests.train.toy import toy_data, toy_network, toy_train
 
+FIELDS = ("delay", "tau_m", "tau_s", "threshold")
 RULE = EventProp(scale=3.0, early=0.05, least_slope=0.0, silent_label=0.0, silent_hidden=0.0)
 TAUS = [
     (20.0, 5.0),
@@ -39,7 +39,7 @@ TAUS = [
 ]
 
 
-def learning(network, names=LEARNABLE):
+def learning(network, names=FIELDS):
     return network.with_constants({name: {"learn": names} for name in network.names})
 
 
@@ -105,7 +105,9 @@ def derivatives(network, samples, threads=1, real=np.float64):
         run = learner.forward(Arrivals.join(samples), pool)
         outcome = learner.accumulate(states, run, LABELS, weights, RULE, pool)
     found = {
-        (key, name): float(one.gradient) for key, each in learned.by_key.items() for name, one in each.items()
+        (key, name): one.gradient if one.gradient.shape else float(one.gradient)
+        for key, each in learned.by_key.items()
+        for name, one in each.items()
     }
     times = []
     for n in range(len(run.layers)):
@@ -146,6 +148,36 @@ def test_derivatives_against_central_differences(name, bias):
             compared += 1
     assert compared > 0.8 * len(found)
     assert all((layer > 1).any() for layer in counts), "no refractory period of the example matters"
+
+
+@pytest.mark.parametrize("bias", [0.0, 7.0])
+@pytest.mark.parametrize("name", ["dense", "delays", "conv above dense"])
+def test_delays_of_single_neurons_against_central_differences(name, bias):
+    samples, step, rng = make_samples(), 2e-6, np.random.default_rng(3)
+    network = make(name, bias)
+    for layer in network.layers:
+        if not layer.shares_weights:
+            each = rng.uniform(0.1, 3.0, layer.inputs)
+            network = network.with_constants({layer.name: {"delay": each, "learn": ["delays"]}})
+    _, found, counts, times = derivatives(network, samples)
+    assert found
+    compared = tried = 0
+    for (layer, _), each in found.items():
+        assert each.shape == (network[layer].inputs,)
+        for place in rng.permutation(len(each))[:12].tolist():
+            losses, same, tried = {}, True, tried + 1
+            for k in (-2, -1, 1, 2):
+                moved = np.array(network[layer].delay)
+                moved[place] += k * step
+                there = network.with_constants({layer: {"delay": moved}})
+                losses[k], _, others, when = derivatives(there, samples)
+                same = same and all(np.array_equal(a, b) for a, b in zip(counts, others, strict=True))
+                same = same and np.abs(when - times).max() < 1000.0 * step
+            if same:
+                slope = (8.0 * (losses[1] - losses[-1]) - (losses[2] - losses[-2])) / (12.0 * step)
+                assert each[place] == pytest.approx(slope, rel=1e-6, abs=1e-8), (layer, place)
+                compared += 1
+    assert compared > 0.8 * tried
 
 
 def test_single_precision_is_close():
@@ -227,6 +259,21 @@ TRAINING = {
 }
 
 
+def test_delays_of_single_neurons_are_learned_and_kept(tmp_path):
+    network = NETWORK.with_constants({name: {"learn": ["delays", "tau_s"]} for name in NETWORK.names})
+    given = {**TRAINING, "network": network}
+    whole = toy_train(tmp_path / "whole", epochs=3, threads=2, **given)
+    toy_train(tmp_path / "parts", epochs=2, **given)
+    toy_train(tmp_path / "parts", epochs=3, resume=True, **given)
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+    for layer in whole.network.layers:
+        assert len(set(layer.each_delay)) > 1
+        assert min(layer.each_delay) >= 0.0
+    best = read_metrics(tmp_path / "whole")[whole.best_epoch - 1]["constants"]
+    assert tuple(best["output"]["delay"]) == whole.network.output.delay
+    assert Network.load(tmp_path / "whole" / "model.h5").layers == whole.network.layers
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_training_changes_them_and_resumes_with_the_same_bits(tmp_path, dtype):
     whole = toy_train(tmp_path / "whole", epochs=4, dtype=dtype, threads=2, **TRAINING)
@@ -236,7 +283,7 @@ def test_training_changes_them_and_resumes_with_the_same_bits(tmp_path, dtype):
     assert whole.network.to_table() == parts.network.to_table()
     lines = read_metrics(tmp_path / "whole")
     for name in NETWORK.names:
-        for field in LEARNABLE:
+        for field in FIELDS:
             assert getattr(whole.network[name], field) != getattr(NETWORK[name], field)
             assert (
                 getattr(whole.network[name], field) == lines[whole.best_epoch - 1]["constants"][name][field]
@@ -249,7 +296,7 @@ def test_what_is_not_named_stays(tmp_path):
     network = NETWORK.replace("hidden", learn=["tau_s"]).replace("output", learn=[])
     result = toy_train(tmp_path / "run", epochs=1, **{**TRAINING, "network": network})
     assert read_metrics(tmp_path / "run")[0]["constants"].keys() == {"hidden"}
-    changed = {name: getattr(result.network["hidden"], name) for name in LEARNABLE}
+    changed = {name: getattr(result.network["hidden"], name) for name in FIELDS}
     assert changed.pop("tau_s") != network["hidden"].tau_s
     assert changed == {name: getattr(network["hidden"], name) for name in changed}
     assert result.network.output == network.output
@@ -286,5 +333,8 @@ def test_what_cannot_be_learned_is_named(tmp_path):
         Dense(3, learn=["refractory"])
     with pytest.raises(NetworkError, match=r"learn must be a list of some of .*got 'delay'"):
         Dense(3, learn="delay")
+    each = NETWORK.replace("hidden", delay=[1.0] * 60, learn=["delay"])
+    with pytest.raises(TrainingError, match=r"layer 'hidden' has a delay for .* learn 'delays', not 'delay'"):
+        toy_train(tmp_path / "run", **{**TRAINING, "network": each})
     with pytest.raises(NetworkError, match="nothing in a reservoir is trained; leave learn out"):
         Reservoir(learn=["delay"])

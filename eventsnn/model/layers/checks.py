@@ -7,6 +7,8 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 
+import numpy as np
+
 from eventsnn._util import arguments
 from eventsnn._util.arguments import check_whole
 from eventsnn._util.numbers import describe
@@ -71,8 +73,8 @@ def check_name(owner: str, field: str, value: object) -> None:
         )
 
 
-LEARNABLE = ("delay", "tau_m", "tau_s", "threshold")
-"""Fields of a layer that training can change besides the weights."""
+LEARNABLE = ("delay", "delays", "tau_m", "tau_s", "threshold")
+"""What training can change of a layer besides its weights; ``delays`` are one for each source neuron."""
 
 
 def check_learn(owner: str, value: object, learnable: tuple[str, ...] = LEARNABLE) -> tuple[str, ...]:
@@ -85,7 +87,19 @@ def check_learn(owner: str, value: object, learnable: tuple[str, ...] = LEARNABL
             raise NetworkError(
                 f"{owner}: learn must be a list of some of {known}, got {describe(name)} in it"
             )
+    if "delay" in value and "delays" in value:
+        raise NetworkError(f"{owner}: learn must name either 'delay', one for all, or 'delays', one for each")
     return tuple(name for name in learnable if name in value)
+
+
+def check_delay(owner: str, value: object) -> float | tuple[float, ...]:
+    """A delay, or one for each source neuron: NetworkError unless they are times >= 0 ms."""
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        check_time(owner, "delay", value)
+        return value  # type: ignore[return-value]
+    for one in value:
+        check_time(owner, "delay", one)
+    return tuple(float(one) for one in value)
 
 
 def check_probability(owner: str, value: object) -> None:

@@ -70,6 +70,11 @@ class Connection:
         """Key of its weights."""
         return self.name if self.name is not None else f"{self.source}->{self.target}"
 
+    @property
+    def learned(self) -> dict[str, float]:
+        """What ``learn`` names: the fields and their values."""
+        return {name: getattr(self, name) for name in self.learn}
+
     def draw(self, shape: tuple[int, ...], generator: np.random.Generator) -> Any:
         """Random weights (post, pre), float32; see `draw_initial`."""
         return draw_initial(self.owner, self, shape, False, generator)
@@ -93,6 +98,8 @@ class Projection:
         Axonal delay, ms.
     lateral : float
         Strength of a lateral inhibition, 0 for a projection with weights of its own.
+    delays : tuple of float or None
+        Delay of each source neuron, where they differ; `delay` is then the shortest.
 
     A projection from `BIAS` has the last column of the weights of its layer; its key is the layer's name
     plus ``":bias"``.
@@ -103,3 +110,16 @@ class Projection:
     target: int
     delay: float
     lateral: float = 0.0
+    delays: tuple[float, ...] | None = None
+
+    def delay_of(self, neuron: int) -> float:
+        """Delay of a source neuron, ms."""
+        return self.delay if self.delays is None else self.delays[neuron]
+
+    def arrive(self, times: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Times of arrival of spikes, ms, ascending, and the numbers of the spikes in that order."""
+        if self.delays is None:
+            return times + self.delay, np.arange(len(times))
+        arrivals = times + np.array(self.delays)[neurons]
+        order = np.lexsort((neurons, arrivals))
+        return arrivals[order], order

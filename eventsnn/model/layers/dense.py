@@ -23,10 +23,12 @@ class Dense(WeightedLayer):
         Name of the layer and key of its weights; ``hidden``, ``hidden2``, ... and ``output`` by default.
     threshold, tau_m, tau_s, refractory : float
         See `LIF`; times in ms.
-    delay : float
-        Axonal delay of the feed-forward projection into this layer, ms, >= 0.
-    learn : sequence of {"delay", "tau_m", "tau_s", "threshold"}
-        Which of these are learned besides the weights, by rules that have exact derivatives.
+    delay : float or sequence of float
+        Axonal delay of the feed-forward projection into this layer, ms, >= 0; or one for each neuron of its
+        source, and one more for the bias neuron where there is one. The latter in chains and exact time.
+    learn : sequence of {"delay", "delays", "tau_m", "tau_s", "threshold"}
+        Which of these are learned besides the weights, by rules that have exact derivatives: ``"delay"`` is
+        one for all, ``"delays"`` one for each neuron of the source.
     lateral_inhibition : float
         w0 >= 0: every neuron's spike adds -w0 to the synaptic current of every other neuron of the layer, at
         once. Not trained.

@@ -19,7 +19,7 @@ import numpy as np
 from eventsnn._util.arguments import check_flag
 from eventsnn._util.numbers import describe
 from eventsnn.errors import NetworkError
-from eventsnn.model.layers.checks import check_learn, check_name, check_number, check_time
+from eventsnn.model.layers.checks import check_delay, check_learn, check_name, check_number, check_time
 from eventsnn.model.layers.connection import BIAS, Projection
 from eventsnn.model.layers.geometry import Geometry, Pair, Shape, geometry_of
 from eventsnn.model.layers.initial import LATER_FIELDS, check_initial, draw_initial
@@ -105,7 +105,7 @@ class Layer:
     tau_m: float = field(default=64.0, kw_only=True)
     tau_s: float = field(default=8.0, kw_only=True)
     refractory: float = field(default=2.0, kw_only=True)
-    delay: float = field(default=0.0, kw_only=True)
+    delay: float | Sequence[float] = field(default=0.0, kw_only=True)
     resting: float = field(default=0.0, kw_only=True)
     learn: Sequence[str] = field(default=(), kw_only=True)
     source_shape: Shape | None = field(
@@ -119,11 +119,14 @@ class Layer:
         if self.fires:
             check_number(self.owner, "threshold", self.threshold)
         check_number(self.owner, "resting", self.resting, minimum=-math.inf)
-        for name in ("tau_m", "tau_s", "refractory", "delay"):
+        for name in ("tau_m", "tau_s", "refractory"):
             check_time(self.owner, name, getattr(self, name), constant=name.startswith("tau"))
+        object.__setattr__(self, "delay", check_delay(self.owner, self.delay))
         for problem in self.lif.problems():
             raise NetworkError(f"{self.owner}: {problem}")
         object.__setattr__(self, "learn", check_learn(self.owner, self.learn))
+        if (self.shares_weights or not self.fires) and (self.each_delay is not None or "delays" in self.learn):
+            raise NetworkError(f"{self.owner}: only a dense layer can have a delay for each source neuron")
 
     @property
     def owner(self) -> str:
@@ -133,6 +136,27 @@ class Layer:
     def named(self, name: str) -> Self:
         """The same layer called `name`."""
         return replace(self, name=name)  # type: ignore[call-arg]
+
+    @property
+    def each_delay(self) -> tuple[float, ...] | None:
+        """Delay of each input, ms; None if one holds for all."""
+        return self.delay if isinstance(self.delay, tuple) else None
+
+    @property
+    def least_delay(self) -> float:
+        """The shortest delay, ms."""
+        return float(np.min(self.delay))
+
+    @property
+    def bias_delay(self) -> float:
+        """Delay of the bias neuron's spikes, ms."""
+        return self.least_delay if self.each_delay is None else self.each_delay[-1]
+
+    @property
+    def learned(self) -> dict[str, Any]:
+        """What ``learn`` names: the fields and their values."""
+        names = ("delay" if name == "delays" else name for name in self.learn)
+        return {name: getattr(self, name) for name in names}
 
     @property
     def lif(self) -> LIF:
@@ -156,7 +180,14 @@ class Layer:
         NetworkError
             Naming the layer and its source, if they do not go together.
         """
-        return replace(self, source_shape=source, has_bias=has_bias and self.bias)
+        fitted = replace(self, source_shape=source, has_bias=has_bias and self.bias)
+        if isinstance(fitted.delay, tuple) and len(fitted.delay) != fitted.inputs:
+            biases = ", one for the bias neuron" if fitted.has_bias else ""
+            raise NetworkError(
+                f"{self.owner}: delay must be one number or {fitted.inputs}, one for each neuron of "
+                f"{source_name!r}{biases}, got {len(fitted.delay)}"
+            )
+        return fitted
 
     @property
     def known_source(self) -> Shape:
@@ -267,7 +298,7 @@ class Layer:
     def inner_projections(self, number: int) -> list[Projection]:
         """Projections of layer `number` that do not come from another layer: biases, loops, inhibition."""
         projections = (
-            [Projection(f"{self.name}:bias", BIAS, number, float(self.delay))] if self.has_bias else []
+            [Projection(f"{self.name}:bias", BIAS, number, self.bias_delay)] if self.has_bias else []
         )
         projections += self.recurrent_projections(number)
         if self.lateral_inhibition:

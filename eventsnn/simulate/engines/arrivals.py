@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -78,9 +78,17 @@ class Arrivals:
         trains = [bias.spike_times(sensor, last) + delay for last in last_events.tolist()]
         return Arrivals(*bias.insert(self.times, self.neurons, self.ptr, trains, neurons))
 
-    def delayed(self, delay: float) -> Arrivals:
-        """The same spikes `delay` ms later."""
-        return Arrivals(self.times + delay, self.neurons, self.ptr) if delay else self
+    def delayed(self, delay: float | Sequence[float]) -> Arrivals:
+        """The same spikes `delay` ms later, or each by that of its neuron."""
+        if not isinstance(delay, Sequence):
+            return Arrivals(self.times + delay, self.neurons, self.ptr) if delay else self
+        order = self.delayed_order(delay)
+        return Arrivals((self.times + np.array(delay)[self.neurons])[order], self.neurons[order], self.ptr)
+
+    def delayed_order(self, delay: Sequence[float]) -> np.ndarray:
+        """Numbers of the spikes in the order in which `delayed` has them, int64 (n,)."""
+        sample = np.repeat(np.arange(len(self)), np.diff(self.ptr))
+        return np.lexsort((self.neurons, self.times + np.array(delay)[self.neurons], sample))
 
 
 def call(work: Callable[[], None]) -> None:

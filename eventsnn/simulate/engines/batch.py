@@ -87,7 +87,7 @@ def run_batch(packed: PackedNetwork, samples: Arrivals, ends: np.ndarray, pool: 
             arrivals = spikes.delayed(layer.delay)
             if layer.has_bias:
                 sensor, size = packed.network.input, packed.network.source_size(number - 1)
-                arrivals = arrivals.with_bias(sensor, size, ends, layer.delay)
+                arrivals = arrivals.with_bias(sensor, size, ends, layer.bias_delay)
             if not layer.fires:
                 run.readout = read_out_batch(packed, arrivals, ends, pool.share)
                 run.layers.append([silent_run(packed, number, arrivals, pool.share)])

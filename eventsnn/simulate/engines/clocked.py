@@ -330,7 +330,7 @@ def _constants(layer: Layer, step_ms: float) -> dict[str, Any]:
     c = constants(layer, layer.threshold_slack, step_ms)
     # Dividing by a power of two is multiplying by its inverse: the kernel is then much faster.
     exact = all(math.frexp(float(np.float32(tau)))[0] == 0.5 for tau in (c.tau_m, c.tau_s))
-    return {**c._asdict(), "latency": latency_steps(layer.delay, step_ms), "exact": exact}
+    return {**c._asdict(), "latency": latency_steps(layer.least_delay, step_ms), "exact": exact}
 
 
 class ClockedEngine(Engine):

@@ -37,6 +37,12 @@ class QueueEngine(Engine):
 
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """See `Engine`."""
+        for layer in network.layers:
+            if layer.each_delay is not None:
+                return (
+                    f"layer {layer.name!r} has a delay for each source neuron, which takes a chain of layers "
+                    "and engine 'sweep' or 'twin', without t_stop"
+                )
         network = network.lowered
         sparse = bool(network.sparse_keys)
         reason = windows.refusal(network) if sparse else None

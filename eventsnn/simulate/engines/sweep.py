@@ -156,13 +156,13 @@ class SweepRun:
         """Append the spikes of each layer to `trains`."""
         size = self._packed.network.input.neurons
         for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
-            arriving = [(spikes[0] + layer.delay if layer.delay else spikes[0], spikes[1])]
+            arriving = [Arrivals.single(*spikes).delayed(layer.delay).sample(0)]
             if layer.has_bias:
                 if len(bias.times):
-                    arriving.append((bias.times + layer.delay, np.full(len(bias.times), size, np.int32)))
+                    arriving.append((bias.times + layer.bias_delay, np.full(len(bias.times), size, np.int32)))
                 # All that comes from the layer below is known up to its horizon, the biases up to the next.
                 horizon = min(horizon, bias.following)
-            horizon += layer.delay
+            horizon += layer.least_delay
             times, neurons = self._hold(number, arriving, horizon)
             if stop < math.inf:
                 keep = int(np.searchsorted(times, stop, side="right"))
@@ -198,7 +198,7 @@ class SweepRun:
         for number, (layer, stream) in enumerate(zip(network.layers, self._layers, strict=True)):
             layer_state = state.within(f"{number}/")
             # As in `advance`.
-            horizon = (min(horizon, following) if layer.has_bias else horizon) + layer.delay
+            horizon = (min(horizon, following) if layer.has_bias else horizon) + layer.least_delay
             sources = size + layer.has_bias
             self._held[number] = layer_state.train("held_times", "held_neurons", sources, lowest=horizon)
             stream.restore(layer_state, horizon)
