@@ -34,7 +34,7 @@ def _events(n: int, width: int = 34, height: int = 34, us: int = 300_000, seed: 
     return es.EventStream.from_arrays(t, x, y, p, sensor_size=(width, height, 2))
 
 
-def _recordings(n: int):  # type: ignore[no-untyped-def]
+def recordings(n: int):  # type: ignore[no-untyped-def]
     """`n` recordings of 4000 events, as many as N-MNIST's have, of ten classes."""
     import eventsnn as es
 
@@ -44,7 +44,7 @@ def _recordings(n: int):  # type: ignore[no-untyped-def]
 def _train(network, n: int, **options: object) -> Iterator[Work]:  # type: ignore[no-untyped-def]
     import eventsnn as es
 
-    data = _recordings(n)
+    data = recordings(n)
 
     def work() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def infer_dense() -> Iterator[Work]:
     """Evaluation of 2312-800-10 on 192 recordings."""
     import eventsnn as es
 
-    data, network = _recordings(192), _dense()
+    data, network = recordings(192), _dense()
     yield lambda: es.evaluate(network, data, threads=1)
 
 
@@ -96,7 +96,7 @@ def infer_convolutional() -> Iterator[Work]:
     """Evaluation of 8C5-P2-50-10 in exact time on 16 recordings."""
     import eventsnn as es
 
-    data, network = _recordings(16), _convolutional()
+    data, network = recordings(16), _convolutional()
     yield lambda: es.evaluate(network, data, threads=1)
 
 

@@ -159,6 +159,16 @@ def test_speed_of_ours_prints_the_promised_keys(recordings):
     assert {row["peak_mib"] > 0 for row in result["rows"] if row["workload"] == "training"} == {True}
 
 
+def test_rules_are_measured_side_by_side():
+    result = last_line("speed/rules", "--quick", "--repeats", "1", "--samples", "2", "--hidden", "16")
+    assert [row["contender"] for row in result["rows"]] == ["hm2bp", "eventprop", "eventprop, learned"]
+    for row in result["rows"]:
+        assert set(row) >= ROW | {"wall", "peak_mib"}
+        assert row["min"] > 0
+        assert row["peak_mib"] > 0
+    assert len(result["comparisons"]) == 2
+
+
 def test_a_missing_rival_is_reported_and_the_others_go_on(recordings, tmp_path, monkeypatch):
     # A folder in front of the path whose torch cannot be imported.
     (tmp_path / "broken").mkdir()

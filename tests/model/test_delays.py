@@ -7,7 +7,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.errors import NetworkError, SimulationError
-from eventsnn.model import Connection, Conv, Dense, Input, Network, Pool
+from eventsnn.model import Connection, Conv, Dense, Input, Network, Pool, Readout
 from eventsnn.trace import membrane_potential
 from eventsnn.trace.spsp import neuron_spsps
 
@@ -102,6 +102,12 @@ def test_wrong_delays_are_named():
             layer()
     with pytest.raises(NetworkError, match="either 'delay', one for all, or 'delays'"):
         Dense(4, learn=["delays", "delay"])
+
+
+@pytest.mark.parametrize("given", [{"delay": [1.0]}, {"learn": ["tau_m"]}])
+def test_readouts_have_neither(given):
+    with pytest.raises(NetworkError, match="a readout learns weights alone, and has one delay"):
+        Readout(3, **given)
 
 
 def test_files_keep_them(tmp_path):

@@ -97,6 +97,10 @@ def check_delay(owner: str, value: object) -> float | tuple[float, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
         check_time(owner, "delay", value)
         return value  # type: ignore[return-value]
+    if all(type(one) is float for one in value):  # as training gives them, at every step
+        each = np.asarray(value)
+        if ((each >= 0.0) & (each <= LONGEST_MS)).all():
+            return tuple(value)
     for one in value:
         check_time(owner, "delay", one)
     return tuple(float(one) for one in value)

@@ -127,6 +127,10 @@ class Layer:
         object.__setattr__(self, "learn", check_learn(self.owner, self.learn))
         if (self.shares_weights or not self.fires) and (self.each_delay is not None or "delays" in self.learn):
             raise NetworkError(f"{self.owner}: only a dense layer can have a delay for each source neuron")
+        if not self.fires and (self.learn or isinstance(self.delay, tuple)):
+            raise NetworkError(
+                f"{self.owner}: a readout learns weights alone, and has one delay; leave learn out"
+            )
 
     @property
     def owner(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -87,8 +88,15 @@ class Arrivals:
 
     def delayed_order(self, delay: Sequence[float]) -> np.ndarray:
         """Numbers of the spikes in the order in which `delayed` has them, int64 (n,)."""
-        sample = np.repeat(np.arange(len(self)), np.diff(self.ptr))
-        return np.lexsort((self.neurons, self.times + np.array(delay)[self.neurons], sample))
+        times = self.times + np.array(delay)[self.neurons]
+        parts = [slice(*ends) for ends in pairwise(self.ptr.tolist())]
+        order = np.concatenate([part.start + np.argsort(times[part], kind="stable") for part in parts])
+        if (
+            np.diff(times[order]) == 0.0
+        ).any():  # neurons that arrive at one instant stand in their own order
+            sample = np.repeat(np.arange(len(self)), np.diff(self.ptr))
+            order = np.lexsort((self.neurons, times, sample))
+        return order
 
 
 def call(work: Callable[[], None]) -> None:
