@@ -53,7 +53,8 @@ class LearnedConstant:
     def __init__(self, part: Layer | Connection, name: str, optimiser: Optimiser) -> None:
         self._is_delay = name in ("delay", "delays")
         self.field = "delay" if self._is_delay else name
-        given, shape, self._base = getattr(part, self.field), (), 0.0
+        given, self._base = getattr(part, self.field), 0.0
+        shape: tuple[int, ...] = ()
         if isinstance(part, Layer):
             shape = (part.inputs,) if name == "delays" else ()
             self._base = max(part.lif.resting, 0.0) if name == "threshold" else 0.0
@@ -122,9 +123,7 @@ class LearnedConstants:
     @property
     def values(self) -> dict[str, dict[str, Any]]:
         """The numbers, by key and field, as `Network.with_constants` takes them."""
-        return {
-            key: {one.field: one.value for one in each.values()} for key, each in self.by_key.items()
-        }
+        return {key: {one.field: one.value for one in each.values()} for key, each in self.by_key.items()}
 
     def update(self, scale: float, rate: float, number: int) -> None:
         """See `LearnedConstant.update`."""

@@ -45,7 +45,8 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
     for layer in network.layers:
         if reason and ("delays" in layer.learn or layer.each_delay is not None):
             raise TrainingError(
-                f"layer {layer.name!r} has a delay for each source neuron, which takes a chain of layers: {reason}"
+                f"layer {layer.name!r} has a delay for each source neuron, which takes a chain of layers: "
+                f"{reason}"
             )
     reason = None if rule is None else rule.refusal(network)
     if reason:

@@ -40,6 +40,7 @@ CNN_PARTS = ("", "_refine", "_finish")
         ("emnist/dense.toml", 665_647),  # the figure of the paper, biases included
         ("nmnist/dense.toml", 2312 * 800 + 800 * 10),
         ("yinyang/dense.toml", 5 * 200 + 200 * 3),
+        ("yinyang/delays.toml", 5 * 120 + 120 * 3),
         ("nmnist/authors.toml", 2312 * 800 + 800 * 10),
         ("nmnist/cnn.toml", 15 * 50 + 40 * 15 * 25 + 1000 * 300 + 300 * 10),
     ],

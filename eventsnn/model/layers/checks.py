@@ -73,11 +73,14 @@ def check_name(owner: str, field: str, value: object) -> None:
         )
 
 
-LEARNABLE = ("delay", "delays", "tau_m", "tau_s", "threshold")
-"""What training can change of a layer besides its weights; ``delays`` are one for each source neuron."""
+LEARNABLE = ("delay", "tau_m", "tau_s", "threshold")
+"""Fields of a layer that training can change besides its weights."""
+
+OF_LAYERS = (*LEARNABLE, "delays")
+"""What ``learn`` of a layer may name: ``delays`` are one for each source neuron."""
 
 
-def check_learn(owner: str, value: object, learnable: tuple[str, ...] = LEARNABLE) -> tuple[str, ...]:
+def check_learn(owner: str, value: object, learnable: tuple[str, ...] = OF_LAYERS) -> tuple[str, ...]:
     """The fields named in ``learn``; NetworkError unless it is a list of some of `learnable`."""
     known = ", ".join(map(repr, learnable))
     if isinstance(value, str) or not isinstance(value, Sequence):
