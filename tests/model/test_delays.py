@@ -97,17 +97,13 @@ def test_wrong_delays_are_named():
         Network(Input(9, bias_interval=5.0), Dense(4, delay=[1.0] * 9), Dense(3))
     with pytest.raises(NetworkError, match=r"delay must be"):
         Dense(4, delay=[1.0, -2.0])
-    for layer in (lambda: Conv(2, 3, delay=[1.0]), lambda: Pool(2, learn=["delays"])):
+    for kind, given in ((Conv, (2, 3)), (Pool, (2,)), (Readout, (3,))):
         with pytest.raises(NetworkError, match="only a dense layer can have a delay for each source neuron"):
-            layer()
+            kind(*given, delay=[1.0])
+        with pytest.raises(NetworkError, match="only a dense layer can have a delay for each source neuron"):
+            kind(*given, learn=["delays"])
     with pytest.raises(NetworkError, match="either 'delay', one for all, or 'delays'"):
         Dense(4, learn=["delays", "delay"])
-
-
-@pytest.mark.parametrize("given", [{"delay": [1.0]}, {"learn": ["tau_m"]}])
-def test_readouts_have_neither(given):
-    with pytest.raises(NetworkError, match="a readout learns weights alone, and has one delay"):
-        Readout(3, **given)
 
 
 def test_files_keep_them(tmp_path):

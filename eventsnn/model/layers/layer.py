@@ -125,12 +125,9 @@ class Layer:
         for problem in self.lif.problems():
             raise NetworkError(f"{self.owner}: {problem}")
         object.__setattr__(self, "learn", check_learn(self.owner, self.learn))
-        if (self.shares_weights or not self.fires) and (self.each_delay is not None or "delays" in self.learn):
+        spread = self.each_delay is not None or "delays" in self.learn
+        if spread and (self.shares_weights or not self.fires):
             raise NetworkError(f"{self.owner}: only a dense layer can have a delay for each source neuron")
-        if not self.fires and (self.learn or isinstance(self.delay, tuple)):
-            raise NetworkError(
-                f"{self.owner}: a readout learns weights alone, and has one delay; leave learn out"
-            )
 
     @property
     def owner(self) -> str:
