@@ -24,6 +24,14 @@ typedef struct {
     const int32_t* when; /* numbers of its times, the latest first */
 } rows_t;
 
+/* What a rule makes of the errors of neurons; arrays (width,) of the precision of the operation. */
+typedef struct {
+    const void* factor; /* of the S-PSPs in the gradient */
+    const void* fill;   /* what stands in for the S-PSPs of a silent neuron, 0 of others */
+    const void* delta;  /* errors */
+    const void* fired;  /* errors that go down by S-PSP per spike: delta, or 0 of a silent neuron */
+} learn_t;
+
 #define DECLARE_OPS(REAL, ops)                                                                                       \
     typedef struct {                                                                                                 \
         int64_t (*run)(REAL*, REAL*, const REAL*, const struct event_s*, const REAL*, int64_t, int64_t);             \
@@ -41,9 +49,8 @@ typedef struct {
         void (*currents)(REAL*, const int32_t*, const REAL*, const REAL*, const int32_t*, const int32_t*,            \
                          const REAL*, int64_t);                                                                      \
         void (*add_rows)(REAL*, const int32_t*, int64_t, const REAL*);                                               \
-        void (*weigh)(const REAL*, const REAL*, int64_t, double*);                                                   \
-        void (*learn)(REAL*, REAL*, const REAL*, const REAL*, const REAL*, const REAL*, const REAL*, const REAL*,    \
-                      int64_t);                                                                                      \
+        void (*weigh)(const REAL*, const REAL*, const REAL*, int64_t, int32_t, double*);                             \
+        void (*learn)(REAL*, REAL*, const REAL*, const REAL*, const REAL*, const learn_t*, int64_t, int32_t);        \
         void (*adam)(REAL*, REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, REAL, REAL, REAL, double*,  \
                      double*);                                                                                       \
         void (*sgd)(REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, int, double*, double*);             \

@@ -18,6 +18,11 @@ cdef extern from "block.h":
         const int32_t* rows
         const int32_t* ends
         const int32_t* when
+    ctypedef struct learn_t:
+        const void* factor
+        const void* fill
+        const void* delta
+        const void* fired
     ctypedef struct ops32_t:
         int64_t (*run)(float*, float*, const float*, const event_t*, const float*, int64_t,
                        int64_t) noexcept nogil
@@ -36,9 +41,9 @@ cdef extern from "block.h":
         void (*currents)(float*, const int32_t*, const float*, const float*, const int32_t*, const int32_t*,
                          const float*, int64_t) noexcept nogil
         void (*add_rows)(float*, const int32_t*, int64_t, const float*) noexcept nogil
-        void (*weigh)(const float*, const float*, int64_t, double*) noexcept nogil
-        void (*learn)(float*, float*, const float*, const float*, const float*, const float*, const float*,
-                      const float*, int64_t) noexcept nogil
+        void (*weigh)(const float*, const float*, const float*, int64_t, int32_t, double*) noexcept nogil
+        void (*learn)(float*, float*, const float*, const float*, const float*, const learn_t*, int64_t,
+                      int32_t) noexcept nogil
         void (*adam)(float*, float*, float*, float*, int64_t, float, const float*, float, float, float, float, float,
                      double*, double*) noexcept nogil
         void (*sgd)(float*, float*, float*, int64_t, float, const float*, float, float, bint, double*,
@@ -61,9 +66,9 @@ cdef extern from "block.h":
         void (*currents)(double*, const int32_t*, const double*, const double*, const int32_t*, const int32_t*,
                          const double*, int64_t) noexcept nogil
         void (*add_rows)(double*, const int32_t*, int64_t, const double*) noexcept nogil
-        void (*weigh)(const double*, const double*, int64_t, double*) noexcept nogil
-        void (*learn)(double*, double*, const double*, const double*, const double*, const double*, const double*,
-                      const double*, int64_t) noexcept nogil
+        void (*weigh)(const double*, const double*, const double*, int64_t, int32_t, double*) noexcept nogil
+        void (*learn)(double*, double*, const double*, const double*, const double*, const learn_t*, int64_t,
+                      int32_t) noexcept nogil
         void (*adam)(double*, double*, double*, double*, int64_t, double, const double*, double, double, double,
                      double, double, double*, double*) noexcept nogil
         void (*sgd)(double*, double*, double*, int64_t, double, const double*, double, double, bint, double*,

@@ -4,7 +4,7 @@
  * Needs: REAL (float or double), INT (signed integer of its size), SQRT, NAME(x) (x with a suffix of its own), VEC_BYTES
  * and TARGET, and optionally VSET, VMAX, VGE; it takes back NAME and the last three. No operation crosses neurons but sums whose order does not depend on the vectors,
  * and none is contracted (-ffp-contract=off), so every instruction set gives the same bits.
- * Twin: eventsnn/reference/queue.py, neuron by neuron; for `learn`, eventsnn/learn/macro.py.
+ * Twin: eventsnn/reference/queue.py, neuron by neuron; for `learn`, eventsnn/reference/macro.py.
  */
 
 typedef REAL NAME(vec) __attribute__((vector_size(VEC_BYTES)));
@@ -12,6 +12,8 @@ typedef REAL NAME(vec) __attribute__((vector_size(VEC_BYTES)));
 typedef REAL NAME(loose) __attribute__((vector_size(VEC_BYTES), aligned(sizeof(REAL)), may_alias));
 typedef INT NAME(mask) __attribute__((vector_size(VEC_BYTES)));
 typedef double NAME(wide) __attribute__((vector_size(VEC_BYTES)));
+typedef REAL NAME(narrow) __attribute__((vector_size(VEC_BYTES / 8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+typedef REAL NAME(eight) __attribute__((vector_size(8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 typedef int64_t NAME(whole) __attribute__((vector_size(VEC_BYTES)));
 
 #define LANES ((int)(VEC_BYTES / sizeof(REAL)))
@@ -23,6 +25,9 @@ typedef int64_t NAME(whole) __attribute__((vector_size(VEC_BYTES)));
 #define WIDE NAME(wide)
 #define WHOLE NAME(whole)
 #define DOUBLES (VEC_BYTES / 8)
+#define EIGHT NAME(eight)
+#define READ8(p) (*(const EIGHT*)(p))
+#define WIDEN(p) __builtin_convertvector(*(const NAME(narrow)*)(p), WIDE)
 /* Rows of the gradient are fetched this many arrivals ahead: see SWEEP_AHEAD. */
 #define AHEAD 64
 
@@ -281,32 +286,67 @@ TARGET static void NAME(add_rows)(REAL* out, const int32_t* rows, int64_t n, con
     }
 }
 
-/* sum[n] = sum over rows j of w_jn e_jn. */
-TARGET static void NAME(weigh)(const REAL* w, const REAL* e, int64_t rows, double* restrict sum) {
-    for (int n = 0; n < BLOCK_WIDTH; ++n) sum[n] = 0.0;
-    for (int64_t j = 0; j < rows; ++j, w += BLOCK_WIDTH, e += BLOCK_WIDTH)
-        for (int n = 0; n < BLOCK_WIDTH; ++n) sum[n] += (double)w[n] * e[n];
+/* Does `call` for the columns of `width`, a multiple of 8: for `columns` of them, a number the compiler knows, from
+ * `at` on. */
+#define IN_COLUMNS(width, call)                                                                                      \
+    for (int32_t at = 0, left = (width); left > 0; at += BLOCK_WIDTH, left -= BLOCK_WIDTH) {                         \
+        if (left >= 32) { enum { columns = 32 }; call; }                                                             \
+        else if (left == 24) { enum { columns = 24 }; call; }                                                        \
+        else if (left == 16) { enum { columns = 16 }; call; }                                                        \
+        else { enum { columns = 8 }; call; }                                                                         \
+    }
+
+TARGET static INLINE void NAME(weigh_columns)(const REAL* w, const REAL* e, const REAL* inverse, int64_t rows,
+                                              int32_t width, const int columns, double* sum) {
+    WIDE total[BLOCK_WIDTH / DOUBLES] = {{0}};
+    for (int64_t j = 0; j < rows; ++j, w += width, e += width) {
+        if (inverse[j] == 0) continue;
+        for (int k = 0; k < columns / (int)DOUBLES; ++k) total[k] += WIDEN(w + k * DOUBLES) * WIDEN(e + k * DOUBLES);
+    }
+    memcpy(sum, total, columns * sizeof(double));
 }
 
-/* The rule on a block's S-PSPs e (rows, BLOCK_WIDTH), rows being pre-synaptic neurons j:
- *   gradient_jn += e_jn factor_n                              (where there is a gradient)
- *   below_j      = sum_n w_jn (e_jn delta_n both_n / o_j + delta_n - delta_n both_n [o_j > 0])
- * that is, sum_n delta_n w_jn rho with rho = e/o_j where both fired, else 1; fired = delta both, inverse = 1/o_j or 0.
- */
-TARGET static void NAME(learn)(REAL* restrict gradient, REAL* restrict below, const REAL* restrict e,
-                               const REAL* restrict w, const REAL* restrict inverse, const REAL* restrict factor,
-                               const REAL* restrict delta, const REAL* restrict fired, int64_t rows) {
-    for (int64_t j = 0; j < rows; ++j, e += BLOCK_WIDTH, w += BLOCK_WIDTH, gradient += BLOCK_WIDTH) {
-        const REAL ratio = inverse[j], present = inverse[j] != 0;
-        REAL x[BLOCK_WIDTH];
-        for (int n = 0; n < BLOCK_WIDTH; ++n) {
-            gradient[n] += e[n] * factor[n];
-            x[n] = w[n] * (e[n] * (fired[n] * ratio) + (delta[n] - fired[n] * present));
-        }
-        for (int m = BLOCK_WIDTH / 2; m > 0; m /= 2)
-            for (int n = 0; n < m; ++n) x[n] += x[n + m];
-        below[j] = x[0];
+/* sum[n] = sum over rows j of w_jn e_jn, without those of silent neurons; see `learn`. */
+TARGET static void NAME(weigh)(const REAL* w, const REAL* e, const REAL* inverse, int64_t rows, int32_t width,
+                               double* sum) {
+    IN_COLUMNS(width, NAME(weigh_columns)(w + at, e + at, inverse, rows, width, columns, sum + at))
+}
+
+TARGET static INLINE void NAME(learn_columns)(REAL* gradient, REAL* below, const REAL* e, const REAL* w,
+                                              const REAL* inverse, const learn_t* neurons, int64_t rows,
+                                              int32_t width, int32_t at, const int columns) {
+    const REAL *factor = (const REAL*)neurons->factor + at, *fill = (const REAL*)neurons->fill + at;
+    const REAL *delta = (const REAL*)neurons->delta + at, *fired = (const REAL*)neurons->fired + at;
+    for (int64_t j = 0; j < rows; ++j, e += width, w += width, gradient += width) {
+        const REAL ratio = inverse[j];
+        EIGHT x[BLOCK_WIDTH / 8];
+        if (ratio != 0)
+            for (int k = 0; k < columns; k += 8)
+                *(EIGHT*)(gradient + k) += (READ8(e + k) + READ8(fill + k)) * READ8(factor + k);
+        if (!below) continue;
+        if (ratio != 0)
+            for (int k = 0; k < columns; k += 8)
+                x[k / 8] = READ8(w + k) *
+                           (READ8(e + k) * (READ8(fired + k) * ratio) + (READ8(delta + k) - READ8(fired + k)));
+        else
+            for (int k = 0; k < columns; k += 8) x[k / 8] = READ8(w + k) * READ8(delta + k);
+        for (int m = 2; m > 0; m /= 2)
+            for (int k = 0; k < m && k + m < columns / 8; ++k) x[k] += x[k + m];
+        const EIGHT y = x[0];
+        const REAL sum = ((y[0] + y[4]) + (y[2] + y[6])) + ((y[1] + y[5]) + (y[3] + y[7]));
+        below[j] = at ? below[j] + sum : sum;
     }
+}
+
+/* The rule on S-PSPs e (rows, width), rows being pre-synaptic neurons j, columns neurons n:
+ *   gradient_jn += (e_jn + fill_n) factor_n                  where j fired
+ *   below_j      = sum_n w_jn (e_jn fired_n / o_j + delta_n - fired_n),   sum_n w_jn delta_n where j was silent
+ * that is, sum_n delta_n w_jn rho with rho = e/o_j where both fired, else 1; `inverse` is 1/o_j, 0 of a silent neuron.
+ * `below` is NULL where nobody wants it. */
+TARGET static void NAME(learn)(REAL* gradient, REAL* below, const REAL* e, const REAL* w, const REAL* inverse,
+                               const learn_t* neurons, int64_t rows, int32_t width) {
+    IN_COLUMNS(width, NAME(learn_columns)(gradient + at, below, e + at, w + at, inverse, neurons, rows, width, at,
+                                          columns))
 }
 
 /* Adam on `rows` rows of a block, weights losing the share `shrink` of themselves first; see optimiser.pyx. */
@@ -359,7 +399,11 @@ TARGET static void NAME(sgd)(REAL* restrict w, REAL* restrict d, REAL* restrict 
 #undef WIDE
 #undef WHOLE
 #undef DOUBLES
+#undef EIGHT
+#undef READ8
+#undef WIDEN
 #undef AHEAD
+#undef IN_COLUMNS
 #undef NAME
 #undef VSET
 #undef VMAX

@@ -62,22 +62,11 @@ typedef struct {
     const float* weights;
 } clocked_link_t;
 
-/* What the errors of a position are made of; arrays (width,). */
-typedef struct {
-    const float* delta;  /* errors of the neurons */
-    const float* silent; /* 1 of a silent neuron, else 0 */
-    float silent_spsp;
-    int32_t ratio; /* errors go down by e/o; else by 1 */
-} clocked_rule_t;
-
 typedef struct {
     void (*deliver)(const clocked_layer_t*, float* current, const int32_t* ids, int64_t n);
     int64_t (*step)(const clocked_layer_t*, clocked_state_t*, int64_t size, int32_t t, int32_t* ids);
     void (*kernel)(float* g, int64_t from, int64_t to, int32_t width, const float* decay, float* m, float* y);
     void (*sum)(const float* g, int32_t width, const int32_t* times, int64_t n, float* e);
-    void (*weigh)(const float* e, const float* weights, int32_t width, float* s);
-    float (*learn)(const clocked_rule_t*, const float* e, const float* weights, const float* coefficient,
-                   int32_t width, int32_t spikes, float* gradient);
 } clocked_ops_t;
 
 #endif

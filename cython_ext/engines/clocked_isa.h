@@ -10,8 +10,7 @@
 #include "isa_copies.h"
 
 #define CLOCKED_OPS(isa)                                                                                             \
-    {PASTE(deliver, isa), PASTE(step, isa),  PASTE(kernel, isa),                                                     \
-     PASTE(sum, isa),     PASTE(weigh, isa), PASTE(learn, isa)}
+    {PASTE(deliver, isa), PASTE(step, isa), PASTE(kernel, isa), PASTE(sum, isa)}
 
 static clocked_ops_t clocked_ops(int isa) {
     ISA_TABLES(clocked_ops_t, tables, CLOCKED_OPS);

@@ -1,7 +1,7 @@
 /* The loops of the clocked engine, written once; isa_copies.h includes this file for each instruction set.
  *
  * Sums across neurons run in CLOCK_LANES lanes everywhere and nothing is contracted: every instruction set gives the
- * same bits. Twins: eventsnn/reference/clocked.py, eventsnn/learn/clocked_twin.py.
+ * same bits. Twins: eventsnn/reference/clocked.py, eventsnn/reference/spsp_clocked.py.
  */
 
 #define NAME(x) PASTE(x, ISA)
@@ -146,29 +146,6 @@ TARGET static INLINE void NAME(add_up)(const float* g, int32_t stride, const int
 /* S-PSPs of one source neuron on a position: the sum of G over its spikes. */
 TARGET static void NAME(sum)(const float* g, int32_t width, const int32_t* times, int64_t n, float* e) {
     IN_PARTS(width, NAME(add_up)(g + at, width, times, n, e + at, vectors))
-}
-
-TARGET static void NAME(weigh)(const float* e, const float* weights, int32_t width, float* s) {
-    for (int32_t k = 0; k < width / CLOCK_LANES; ++k) AT(s, k) += READ(e, k) * READ(weights, k);
-}
-
-/* Adds one row to the gradient; returns the error that the row's source neuron gets, before any divisor. */
-TARGET static float NAME(learn)(const clocked_rule_t* r, const float* e, const float* weights,
-                                const float* coefficient, int32_t width, int32_t spikes, float* gradient) {
-    LANES below = {0};
-    const float inverse = spikes ? 1.0f / (float)spikes : 0.0f;
-    for (int32_t k = 0; k < width / CLOCK_LANES; ++k) {
-        const LANES down = READ(r->delta, k) * READ(weights, k), silent = READ(r->silent, k);
-        if (!spikes) {
-            below += down;
-            continue;
-        }
-        const LANES own = READ(e, k);
-        if (gradient) AT(gradient, k) += READ(coefficient, k) * (own + silent * r->silent_spsp);
-        if (r->ratio) below += down * (own * inverse + silent);
-        else below += down;
-    }
-    return ((below[0] + below[4]) + (below[2] + below[6])) + ((below[1] + below[5]) + (below[3] + below[7]));
 }
 
 #undef NAME

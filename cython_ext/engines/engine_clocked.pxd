@@ -36,19 +36,11 @@ cdef extern from "clocked.h":
         const int32_t* ptr
         const int32_t* ids
         const float* weights
-    ctypedef struct clocked_rule_t:
-        const float* delta
-        const float* silent
-        float silent_spsp
-        int32_t ratio
     ctypedef struct clocked_ops_t:
         void (*deliver)(const clocked_layer_t*, float*, const int32_t*, int64_t) noexcept nogil
         int64_t (*step)(const clocked_layer_t*, clocked_state_t*, int64_t, int32_t, int32_t*) noexcept nogil
         void (*kernel)(float*, int64_t, int64_t, int32_t, const float*, float*, float*) noexcept nogil
         void (*sum)(const float*, int32_t, const int32_t*, int64_t, float*) noexcept nogil
-        void (*weigh)(const float*, const float*, int32_t, float*) noexcept nogil
-        float (*learn)(const clocked_rule_t*, const float*, const float*, const float*, int32_t, int32_t,
-                       float*) noexcept nogil
 
 
 cdef class ClockedLayer:

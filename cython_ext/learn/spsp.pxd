@@ -31,6 +31,7 @@ cdef class LayerEvents:
     cdef const int32_t[::1] post_neurons
     cdef const int64_t[::1] post_ptr
     cdef readonly int64_t units, longest
+    cdef readonly bint single
     cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil
     cdef const void* table_at(self, int64_t arrival) noexcept nogil
     cdef int check(self, int64_t real_size) except -1

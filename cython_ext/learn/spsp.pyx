@@ -15,6 +15,7 @@ of Jin, Zhang & Li (2018). Twin: eventsnn/reference/spsp.py, `sum_charges`.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from eventsnn._ext.arrivals cimport arrivals_about, arrivals_between, arrivals_of, arrivals_t
 from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64, rows_t
@@ -59,6 +60,7 @@ cdef void points_free(points_t* p) noexcept nogil:
     free(p.dp)
     free(p.dg)
     free(p.g)
+    memset(p, 0, sizeof(points_t))
 
 
 cdef class LayerEvents:
@@ -79,6 +81,8 @@ cdef class LayerEvents:
     units : int
     longest : int
         The most spikes of any block in any unit.
+    single : bool
+        Whether the table is in single precision.
     """
 
     def __init__(self, const lif_t[::1] constants, const double[::1] times, const int32_t[::1] neurons,
@@ -90,6 +94,7 @@ cdef class LayerEvents:
         self.grid, self.scale, self.table = grid, scale, table
         self.post_times, self.post_neurons, self.post_ptr = post_times, post_neurons, post_ptr
         self.units = unit_ptr.shape[0] - 1
+        self.single = table.shape[1] == TABLE_COLUMNS * sizeof(float)
         for k in range(post_ptr.shape[0] - 1):
             self.longest = max(self.longest, post_ptr[k + 1] - post_ptr[k])
 
@@ -112,7 +117,7 @@ cdef class LayerEvents:
 
     cdef int check(self, int64_t real_size) except -1:
         """Refuse a table of another precision than the kernel's."""
-        if self.table.shape[1] != TABLE_COLUMNS * real_size:
+        if self.single != (real_size == sizeof(float)):
             raise TypeError("the table of arrivals has another precision than the weights")
         return 0
 

@@ -1,17 +1,19 @@
-"""What the S-PSPs of a position of a clocked layer are computed in; see spsp_clocked.pyx."""
+"""S-PSPs of clocked spikes, position by position; see spsp_clocked.pyx."""
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t
 
-from eventsnn._ext.engine_clocked cimport clocked_layer_t, clocked_ops_t, clocked_spikes_t
+from eventsnn._ext.engine_clocked cimport ClockedLayer, clocked_layer_t, clocked_ops_t, clocked_spikes_t
+from eventsnn._ext.spsp_matrix cimport SpspMatrix
 
 cdef struct event_t:
     int32_t next, channel, kind
     int32_t s       # steps from the end of the refractory period to the spike
 
 cdef struct work_t:
-    float* g            # (steps + refractory + 1, width)
-    float* e            # (rows, width)
-    float* vectors      # 6 of (width,): m, y, silent, total, coefficient; the rest unused
+    float* g            # (steps + refractory + latency, width)
+    float* m            # (width,)
+    float* y            # (width,)
     int32_t* head       # (steps + 1,): first event of a step, -1 if none
     event_t* events
     int64_t n, room     # of events
@@ -25,13 +27,27 @@ cdef struct forced_t:
     int64_t id          # of the neuron; -1 of none
     int32_t interval
 
+# A sample: spikes of a layer and of its source.
+cdef struct sample_t:
+    const clocked_spikes_t* pre
+    const clocked_spikes_t* post
+    forced_t forced
+    int32_t steps
 
-cdef void work_free(work_t* w) noexcept nogil
 
-cdef int work_make(work_t* w, const clocked_layer_t* l, int32_t steps) except -1 nogil
-
-cdef int64_t train_of(work_t* w, const clocked_spikes_t* post, int64_t id, forced_t forced, int32_t steps,
-                      const int32_t** times) noexcept nogil
-
-cdef int fill_g(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l, const clocked_spikes_t* post, int64_t first,
-                forced_t forced, int32_t steps) except -1 nogil
+@cython.final
+cdef class ClockedSpsp(SpspMatrix):
+    cdef ClockedLayer layer
+    cdef list runs              # pointed into
+    cdef clocked_ops_t ops
+    cdef work_t w
+    cdef sample_t* samples
+    cdef int32_t* source_of         # [rows] source neuron, -1 beyond the edge
+    cdef int64_t* source_counts     # [rows], what `pre_counts` points to
+    cdef int64_t* target_of         # [rows], what `targets` points to
+    cdef int32_t latency
+    cdef bint within                # sources are the layer's own neurons
+    cdef int64_t position           # the present one, of `sample`
+    cdef sample_t* sample
+    cdef void take_sources(self) noexcept nogil
+    cdef void add_up(self, bint any_fired) noexcept nogil

@@ -13,6 +13,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 from eventsnn._ext.engine_clocked cimport (
+    CLOCK_POOL,
     ClockedLayer,
     ClockedRun,
     clocked_layer_t,
@@ -29,24 +30,24 @@ cdef enum:
 
 cdef void work_free(work_t* w) noexcept nogil:
     free(w.g)
-    free(w.e)
-    free(w.vectors)
+    free(w.m)
     free(w.head)
     free(w.events)
     free(w.forced)
+    memset(w, 0, sizeof(work_t))
 
 
 cdef int work_make(work_t* w, const clocked_layer_t* l, int32_t steps) except -1 nogil:
     memset(w, 0, sizeof(work_t))
     w.g = <float*> malloc((<int64_t> steps + l.refractory + l.latency) * l.width * sizeof(float))
-    w.e = <float*> malloc((<int64_t> l.rows + 1) * l.width * sizeof(float))
-    w.vectors = <float*> malloc(6 * l.width * sizeof(float))
+    w.m = <float*> malloc(2 * l.width * sizeof(float))
     w.head = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
     w.forced = <int32_t*> malloc((steps + 1) * sizeof(int32_t))
-    if w.g == NULL or w.e == NULL or w.vectors == NULL or w.head == NULL or w.forced == NULL:
+    if w.g == NULL or w.m == NULL or w.head == NULL or w.forced == NULL:
         work_free(w)
         with gil:
             raise MemoryError("no memory for the gradients of a clocked layer")
+    w.y = w.m + l.width
     w.decay[0] = <float> exp(-1.0 / l.tau_m)
     w.decay[1] = <float> exp(-1.0 / l.tau_s)
     w.k = 1.0 / (1.0 - <double> l.tau_s / l.tau_m)
@@ -54,7 +55,7 @@ cdef int work_make(work_t* w, const clocked_layer_t* l, int32_t steps) except -1
     return 0
 
 
-cdef int add_event(work_t* w, int32_t step, int32_t channel, int32_t kind, int32_t s) except -1 nogil:
+cdef inline int add_event(work_t* w, int32_t step, int32_t channel, int32_t kind, int32_t s) except -1 nogil:
     cdef event_t* larger
     if w.n == w.room:
         w.room = 2 * w.room + 256
@@ -134,8 +135,8 @@ cdef int fill_g(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l, const c
     cdef int32_t c, t, top = -1, now
     cdef int64_t n
     cdef const int32_t* times
-    cdef float* m = w.vectors
-    cdef float* y = w.vectors + l.width
+    cdef float* m = w.m
+    cdef float* y = w.y
     w.n = 0
     memset(w.head, 0xff, (steps + 1) * sizeof(int32_t))
     for c in range(l.width):
@@ -158,28 +159,147 @@ cdef int fill_g(clocked_ops_t* ops, work_t* w, const clocked_layer_t* l, const c
     return 1
 
 
-def lateral_spsp(ClockedLayer layer, ClockedRun run, int32_t number, float[:, ::1] e):
-    """Set e (neurons with padding, neurons) to the S-PSPs between the neurons of a dense layer: [post, pre]."""
-    cdef clocked_layer_t* l = &layer.c
-    cdef clocked_ops_t ops = current_ops()
-    cdef clocked_spikes_t* s = run.spikes + number
-    cdef work_t w
-    cdef int64_t p, j, c
-    cdef float* sums
-    work_make(&w, l, run.steps)
-    try:
-        e[:, :] = 0.0
-        with nogil:
-            sums = w.vectors + 2 * l.width
-            for p in range(l.positions):
-                if not fill_g(&ops, &w, l, s, p * l.width, forced_t(-1, 1), run.steps):
-                    continue
-                for j in range(l.channels):
-                    if s.ptr[j + 1] == s.ptr[j]:
-                        continue
-                    ops.sum(w.g + <int64_t> l.refractory * l.width, l.width, s.times + s.ptr[j],
-                            s.ptr[j + 1] - s.ptr[j], sums)
-                    for c in range(l.width):
-                        e[p * l.width + c, j] = sums[c]
-    finally:
-        work_free(&w)
+cdef class ClockedSpsp(SpspMatrix):
+    """S-PSPs on a clock, float32.
+
+    Blocks of a dense layer are its positions; units of another layer are the positions of each sample.
+
+    Parameters
+    ----------
+    layer : ClockedLayer
+        Layer `number` of the `runs`, counted from 1.
+    forced : int64 (samples, 2)
+        Neuron with forced spikes (-1: none), and the steps between them.
+    within : bool
+        Sources are the layer's own neurons, a dense layer's, whose spikes need one step.
+    """
+
+    def __cinit__(self, ClockedLayer layer, list runs, int32_t number, const int64_t[:, ::1] forced,
+                  bint within=False):
+        cdef clocked_layer_t* l = &layer.c
+        cdef int64_t n = len(runs), s, row, rows = l.channels if within else l.rows
+        cdef int64_t positions = l.positions if l.cells != NULL else 1
+        cdef int32_t steps = 1
+        cdef ClockedRun run
+        self.layer, self.runs, self.within, self.ops = layer, runs, within, current_ops()
+        self.latency = 1 if within else l.latency
+        if l.kind == CLOCK_POOL:
+            self.channels = l.channels
+            rows = <int64_t> l.area * l.channels
+        self.create(n * positions, positions, rows, l.width, True)
+        self.samples = <sample_t*> malloc((n + 1) * sizeof(sample_t))
+        self.source_of = <int32_t*> malloc((rows + 1) * sizeof(int32_t))
+        self.source_counts = <int64_t*> malloc((rows + 1) * sizeof(int64_t))
+        self.target_of = <int64_t*> malloc((rows + 1) * sizeof(int64_t))
+        if not (self.samples and self.source_of and self.source_counts and self.target_of):
+            raise MemoryError("no memory for the gradients of a clocked layer")
+        for s in range(n):
+            run = runs[s]
+            steps = max(steps, run.steps)
+            self.samples[s] = sample_t(run.spikes + (number if within else number - 1), run.spikes + number,
+                                       forced_t(forced[s, 0], <int32_t> forced[s, 1]), run.steps)
+        work_make(&self.w, l, steps)
+        self.pre_counts = self.source_counts
+        if l.cells != NULL and number > 1:    # the first layer hands nothing down
+            self.targets = self.target_of
+        if l.cells == NULL:
+            for row in range(rows):
+                self.source_of[row] = <int32_t> row if within else l.id_of[row]
+
+    def __dealloc__(self):
+        work_free(&self.w)
+        free(self.samples)
+        free(self.source_of)
+        free(self.source_counts)
+        free(self.target_of)
+
+    cdef void take_sources(self) noexcept nogil:
+        """Source neuron of each row of the present position, in the kernel's numbering and in that of networks, which
+        is map after map."""
+        cdef clocked_layer_t* l = &self.layer.c
+        cdef const int32_t* cells = l.cells + self.position * l.area
+        cdef int32_t* source_of = self.source_of
+        cdef int64_t* target_of = self.target_of
+        cdef int64_t n_cells = l.source_size // l.source_width
+        cdef int32_t k, channel, cell, channels = l.source_channels
+        for k in range(l.area):
+            cell = cells[k]
+            for channel in range(channels):
+                source_of[channel] = cell * l.source_width + channel if cell >= 0 else -1
+            if self.targets != NULL:
+                for channel in range(channels):
+                    target_of[channel] = cell + channel * n_cells if cell >= 0 else -1
+            source_of += channels
+            target_of += channels
+        if l.area * channels < self.rows:    # the bias neuron, which takes no errors
+            source_of[0] = <int32_t> l.source_size
+            target_of[0] = -1
+
+    cdef void add_up(self, bint any_fired) noexcept nogil:
+        """Spikes of each source neuron, and the matrix: sums of G over them."""
+        cdef clocked_layer_t* l = &self.layer.c
+        cdef const int32_t* ptr = self.sample.pre.ptr
+        cdef const int32_t* times
+        cdef int32_t* source_of = self.source_of
+        cdef int64_t* counts = self.source_counts
+        cdef int32_t latency = self.latency, width = l.width, id, n
+        # From a spike of the source to the step of G that is its S-PSP.
+        cdef float* g = self.w.g + (<int64_t> l.refractory + latency - 1) * width
+        cdef float* e = <float*> self.e
+        cdef int64_t row, s
+        cdef bint skip
+        for row in range(self.rows):
+            id = source_of[row]
+            n = ptr[id + 1] - ptr[id] if id >= 0 else 0
+            counts[row] = n
+            if n == 0 or not any_fired:
+                continue
+            times = self.sample.pre.times + ptr[id]
+            skip = times[0] + latency <= 1    # the clock begins with step 1
+            if self.channels:
+                e[row] = 0.0
+                for s in range(skip, n):
+                    e[row] += g[<int64_t> times[s] * width + row % self.channels]
+            elif n > skip:
+                self.ops.sum(g, width, times + skip, n - skip, e + row * width)
+            else:
+                memset(e + row * width, 0, width * sizeof(float))
+
+    cdef int fill(self, int64_t block, int64_t unit) except -1 nogil:
+        cdef clocked_layer_t* l = &self.layer.c
+        cdef const int32_t* times
+        cdef int64_t first
+        cdef int32_t c
+        cdef bint any_fired
+        self.sample = self.samples + unit // self.positions
+        self.position = block + unit % self.positions
+        first = self.position * l.width
+        any_fired = fill_g(&self.ops, &self.w, l, self.sample.post, first, self.sample.forced, self.sample.steps)
+        if not any_fired:
+            memset(self.e, 0, self.rows * (1 if self.channels else l.width) * sizeof(float))
+        if l.cells != NULL:
+            self.take_sources()
+        self.add_up(any_fired)
+        for c in range(l.width):
+            self.post_counts[c] = train_of(&self.w, self.sample.post, first + c, self.sample.forced, self.sample.steps,
+                                           &times)
+        return 0
+
+    cdef void add_resting(self, double* total) noexcept nogil:
+        cdef clocked_layer_t* l = &self.layer.c
+        cdef const int32_t* times
+        cdef int64_t f, n
+        cdef int32_t c, last
+        cdef double psp
+        if l.leak == 0.0:
+            return
+        # An input of weight leak tau_m whose PSP is 1 - exp(-s/tau_m) in s steps after the reset.
+        for c in range(l.width):
+            n = train_of(&self.w, self.sample.post, self.position * l.width + c, self.sample.forced, self.sample.steps,
+                         &times)
+            psp, last = 0.0, 1    # the clock begins with step 1
+            for f in range(n):
+                if times[f] > last:
+                    psp += 1.0 - exp(-(times[f] - last) / <double> l.tau_m)
+                last = times[f] + l.refractory
+            total[c] += l.leak * l.tau_m * psp

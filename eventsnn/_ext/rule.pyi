@@ -1,32 +1,39 @@
 import numpy as np
 
-from eventsnn._ext.spsp import LayerEvents
+from eventsnn._ext.spsp_matrix import SpspMatrix
 from eventsnn._ext.work_counter import WorkCounter
 
-def learn_blocks(
+def learn_units(
+    spsp: SpspMatrix,
     weights: np.ndarray,
-    events: LayerEvents,
-    charges: np.ndarray,
-    post_counts: np.ndarray,
-    pre_counts: np.ndarray,
     delta: np.ndarray,
     lateral: np.ndarray,
     row_sum: np.ndarray,
+    threshold: float,
     divisor: float,
     silent_spsp: float,
     silent_ratio: float,
     effect_ratio: bool,
-    by_sample: bool,
+    by_unit: bool,
     gradient: np.ndarray,
     below: np.ndarray,
     counter: WorkCounter,
 ) -> None: ...
-def lateral_factors(
-    events: LayerEvents,
-    charges: np.ndarray,
+def direct_factors(
+    delta: np.ndarray,
     counts: np.ndarray,
+    row_sum: np.ndarray,
+    threshold: float,
+    silent_spsp: float,
+    silent_ratio: float,
+    factor: np.ndarray,
+    fill: np.ndarray,
+) -> None: ...
+def lateral_factors(
+    spsp: SpspMatrix,
     labels: np.ndarray,
     delta: np.ndarray,
+    threshold: float,
     strength: float,
     lateral: np.ndarray,
     counter: WorkCounter,

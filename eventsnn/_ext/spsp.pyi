@@ -6,6 +6,7 @@ from eventsnn._ext.work_counter import WorkCounter
 class LayerEvents:
     units: int
     longest: int
+    single: bool
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Macro level of HM2-BP: silent neurons, lateral inhibition, large weights and misclassified samples.
+"""Macro level of HM2-BP: forced spikes, large weights and misclassified samples.
 
 Source: Jin, Zhang & Li, NeurIPS 2018, and the authors' program. The errors and gradients themselves are
 compiled; their readable form is `eventsnn.reference.macro`.
@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-
-from eventsnn.reference.macro import ratio_by_pre
 
 if TYPE_CHECKING:
     from eventsnn.learn.hm2bp import HM2BP
@@ -26,36 +24,6 @@ def forced_spike_times(duration_ms: float, desired: int) -> Floats:
     They enter its S-PSPs and its count there, never the loss.
     """
     return np.arange(1, desired + 1, dtype=np.float64) * (duration_ms / desired)
-
-
-def lateral_factor(
-    e_lateral: Floats,
-    counts: Counts,
-    fired_or_label: npt.NDArray[np.bool_],
-    threshold: float,
-    strength: float,
-) -> Floats:
-    """lambda_i = 1 / (1 - w0^2 sum_{l != i} q_il q_li), array (n,), for mutual inhibition of strength w0.
-
-    q_ab = (e_{b|a} / o_a) h_b, the quotient 1 where a or b is silent; h_b = 1/nu if b fired or is the label,
-    else 0. To be computed from the true spikes, without forced ones. The factor is
-    the sum of a geometric series of effects going around; where they grow on every round (denominator <= 0)
-    there is no such sum, and the factor is 1.
-
-    Parameters
-    ----------
-    e_lateral : array (post, pre)
-        S-PSPs between the neurons of the layer, of undelayed spikes; the diagonal is not used.
-    counts : int array (n,)
-    fired_or_label : bool array (n,)
-    threshold, strength : float
-    """
-    h = np.where(fired_or_label, 1.0 / threshold, 0.0)
-    q = ratio_by_pre(e_lateral, counts, counts).T * h[None, :]
-    loop = q * q.T
-    np.fill_diagonal(loop, 0.0)
-    denominator = 1.0 - strength**2 * loop.sum(axis=1)
-    return np.where(denominator > 0.0, 1.0 / np.where(denominator > 0.0, denominator, 1.0), 1.0)
 
 
 def penalty_factor(mean_square: Floats, rule: HM2BP) -> Floats:

@@ -1,4 +1,8 @@
-"""The learning rule in plain Python loops over spike pairs: slow, the oracle of everything faster."""
+"""HM2-BP with S-PSPs from loops over pairs of spikes: slow, the oracle of everything faster.
+
+S-PSPs come from one of two functions, `spsp_pairs` or `eventsnn.reference.spsp_clocked.spsp_steps`; what
+follows from them is the same in exact time and on a clock (`eventsnn.reference.macro`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import numpy as np
 
 from eventsnn.errors import TrainingError
 from eventsnn.model import LIF, Layer, Network, bias
+from eventsnn.reference import macro
 from eventsnn.reference.lif import constants, respond
 
 Trains = list[list[float]]  # spike times of each neuron, ms, ascending
@@ -109,7 +114,7 @@ def gradients(
     output = network.output
     fired = trains(record.output)
     d = count_errors([len(train) for train in fired], label, rule)
-    lam = lateral_factors(spsp(fired, fired, output.lif), fired, label, output)
+    lam = lateral_factors(fired, label, output, spsp)
     delta = [sample_weight * error / output.threshold for error in d]
     if rule.force_label_spikes and not fired[label]:
         spread = [m * (duration_ms / rule.desired) for m in range(1, rule.desired + 1)]
@@ -126,14 +131,14 @@ def gradients(
             arrivals.append([t + delay for t in bias.spike_times(network.input, last).tolist()])
         weights = layer.shared_weights(network.weights.get(name))
         gradient, errors = _learn_layer(
-            layer, weights.ravel().tolist(), spsp, arrivals, fired, delta, lam, rule, latency
+            layer, weights.ravel(), spsp, arrivals, fired, delta, lam, rule, latency
         )
         if layer.trainable:
-            result[name] = layer.own_gradient(np.reshape(gradient, weights.shape))
+            result[name] = layer.own_gradient(gradient.reshape(weights.shape))
         if number > 0:
             divisor = error_divisor(layer, network.layers[number - 1])
-            delta = [error / divisor for error in errors[: below.size]]
-            fired, lam = trains(below), [1.0] * below.size
+            delta = (errors[: below.size] / divisor).tolist()
+            fired, lam = trains(below), np.ones(below.size)
     return {name: result[name] for name in network.names if name in result}
 
 
@@ -153,34 +158,33 @@ def error_divisor(layer: Layer, below: Layer) -> float:
 
 def _learn_layer(
     layer: Layer,
-    weights: list[float],
+    weights: np.ndarray,
     spsp: Callable[[Trains, Trains, LIF], Matrix],
     pre: Trains,
     post: Trains,
     delta: list[float],
-    lam: list[float],
+    lam: np.ndarray,
     rule: Any,
     start: float,
-) -> tuple[list[float], list[float]]:
-    """Gradients of shared weights, and the errors that go down before their division; synapse by synapse.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of shared weights, and the errors that go down before their division; neuron by neuron.
 
     The total PSP has a share of the resting potential, as of an input of that weight. Time begins at `start`.
     """
-    gradient, errors = [0.0] * len(weights), [0.0] * len(pre)
+    gradient, errors = np.zeros(len(weights)), np.zeros(len(pre))
     for i, inputs in enumerate(_synapses(layer)):
-        e = spsp([pre[j] for j, _ in inputs], [post[i]], layer.lif)[0]
-        if not post[i]:
-            e = [rule.silent_post_spsp if pre[j] else 0.0 for j, _ in inputs]
-        ratios = [value / len(post[i]) if post[i] else rule.silent_post_ratio for value in e]
-        weighted = [weights[place] * ratio for (_, place), ratio in zip(inputs, ratios, strict=True)]
-        self_ratio = (
-            resting_spsp(post[i], layer.lif, start) / len(post[i]) if post[i] else rule.silent_post_ratio
-        )
-        self_term = (sum(weighted) + layer.resting * self_ratio) / layer.threshold
-        for (j, place), value in zip(inputs, e, strict=True):
-            gradient[place] += delta[i] * value * (1.0 + self_term) * lam[i]
-            both = pre[j] and post[i] and uses_effect_ratio(layer, rule)
-            errors[j] += delta[i] * weights[place] * (value / len(pre[j]) if both else 1.0)
+        sources, places = map(list, zip(*inputs, strict=True))
+        own_count, pre_counts = np.array([len(post[i])]), np.array([len(pre[j]) for j in sources])
+        e = np.array(spsp([pre[j] for j in sources], [post[i]], layer.lif))
+        e = macro.apply_silent_rule(e, pre_counts, own_count, rule)
+        w = weights[places][None].astype(float)
+        resting = resting_spsp(post[i], layer.lif, start)
+        with_resting = np.append(w, [[layer.resting]], axis=1), np.append(e, [[resting]], axis=1)
+        s = macro.self_term(*with_resting, own_count, layer.threshold, rule)
+        gradient[places] += macro.weight_gradient(np.array([delta[i]]), e, s, lam[i])[0]
+        ratio = macro.ratio_by_pre(e, pre_counts, own_count)
+        rho = ratio if uses_effect_ratio(layer, rule) else np.ones_like(e)
+        errors[sources] += (delta[i] * w * rho)[0]
     return gradient, errors
 
 
@@ -231,14 +235,11 @@ def count_errors(counts: list[int], label: int, rule: Any) -> list[float]:
     return [error if abs(error) > rule.margin else 0.0 for error in d]
 
 
-def lateral_factors(e: Matrix, fired: Trains, label: int, output: Any) -> list[float]:
+def lateral_factors(
+    fired: Trains, label: int, output: Layer, spsp: Callable[[Trains, Trains, LIF], Matrix]
+) -> np.ndarray:
     """lambda_i of an output layer, from its true spikes and their S-PSPs on each other."""
-    n, strength = len(fired), output.lateral_inhibition
-
-    def q(a: int, b: int) -> float:
-        rho = e[b][a] / len(fired[a]) if fired[a] and fired[b] else 1.0
-        return rho / output.threshold if fired[b] or b == label else 0.0
-
-    loops = [sum(q(i, other) * q(other, i) for other in range(n) if other != i) for i in range(n)]
-    rests = [1.0 - strength**2 * loop for loop in loops]
-    return [1.0 / denominator if denominator > 0.0 else 1.0 for denominator in rests]
+    counts = np.array([len(train) for train in fired])
+    active = (counts > 0) | (np.arange(len(fired)) == label)
+    e = np.array(spsp(fired, fired, output.lif))
+    return macro.lateral_factor(e, counts, active, output.threshold, output.lateral_inhibition)

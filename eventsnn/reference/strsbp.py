@@ -18,6 +18,7 @@ import numpy as np
 
 from eventsnn.model import Network
 from eventsnn.model.layers import BIAS
+from eventsnn.reference import macro
 from eventsnn.reference.hm2bp import Trains, count_errors, lateral_factors, resting_spsp, spsp_pairs, trains
 
 
@@ -45,7 +46,7 @@ def gradients(
     sources = {BIAS: trains(record.bias), -1: trains(record.input)} | dict(enumerate(fired))
     output = network.output
     d = count_errors([len(train) for train in fired[-1]], label, rule)
-    lam = np.array(lateral_factors(spsp_pairs(fired[-1], fired[-1], output.lif), fired[-1], label, output))
+    lam = lateral_factors(fired[-1], label, output, spsp_pairs)
     direct = [np.zeros(layer.neurons) for layer in network.layers]
     direct[-1] += sample_weight * np.array(d) / output.threshold
     post = list(fired)
@@ -56,32 +57,29 @@ def gradients(
     found: dict[str, list[np.ndarray]] = {}
     for number in reversed(range(len(network.layers))):
         layer, own = network.layers[number], post[number]
-        silent = np.array([not train for train in own])
-        counts = np.array([len(train) for train in own], float)
-        rest = np.array([resting_spsp(train, layer.lif) for train in own])
-        ratio = np.where(silent, rule.silent_post_ratio, rest / np.maximum(counts, 1.0))
-        self_term, coupling, parts = layer.resting * ratio, np.zeros((layer.neurons, layer.neurons)), []
+        counts = np.array([len(train) for train in own])
+        rest = np.array([[resting_spsp(train, layer.lif)] for train in own])
+        resting = np.full(rest.shape, layer.resting)  # the weight of one more input
+        self_term = macro.self_term(resting, rest, counts, layer.threshold, rule)
+        coupling, parts = np.zeros((layer.neurons, layer.neurons)), []
         for p in network.projections:
             if p.target != number or p.lateral:
                 continue
             pre = _until(sources[p.source], p.delay, duration_ms if network.is_recurrent else np.inf)
             weights = network.projection_weights(p).astype(float)
             e = np.array(spsp_pairs(pre, own, layer.lif)).reshape(layer.neurons, len(pre))
-            heard = np.array([len(train) for train in pre], float)
-            e[silent] = np.where(heard > 0.0, rule.silent_post_spsp, 0.0)
-            each = np.where(silent[:, None], rule.silent_post_ratio, e / np.maximum(counts, 1.0)[:, None])
-            self_term = self_term + (weights * each).sum(axis=1)
-            rho = np.where(silent[:, None] | (heard == 0.0), 1.0, e / np.maximum(heard, 1.0))
-            if not rule.effect_ratio:
-                rho = np.ones_like(e)
+            pre_counts = np.array([len(train) for train in pre])
+            e = macro.apply_silent_rule(e, pre_counts, counts, rule)
+            self_term += macro.self_term(weights, e, counts, layer.threshold, rule)
+            rho = macro.effect_ratio(e, pre_counts, counts, rule)
             if p.source == number:
                 coupling += weights * rho / layer.threshold
             parts.append((p, e, weights * rho))
-        delta = np.linalg.solve(np.eye(layer.neurons) - coupling.T, direct[number])
-        factor = delta * (1.0 + self_term / layer.threshold) * (lam if number == len(fired) - 1 else 1.0)
+        delta = np.linalg.solve(np.eye(layer.neurons) - coupling.T, direct[number]).astype(np.float64)
+        factors = lam if number == len(fired) - 1 else 1.0
         for p, e, effect in parts:
             key = str(layer.name) if p.source == BIAS else p.key
-            found.setdefault(key, []).append(factor[:, None] * e)
+            found.setdefault(key, []).append(macro.weight_gradient(delta, e, self_term, factors))
             if p.source >= 0 and p.source != number:
                 direct[p.source] += delta @ effect / network.layers[p.source].threshold
     return {key: np.hstack(columns) for key, columns in found.items()}

@@ -3,7 +3,7 @@
 What goes down from layer to layer is the rule's choice (eventsnn.learn.rule):
 
 - errors of neurons, with one matrix of spike-train level PSPs for each unit (eventsnn._ext.rule); none is
-  needed of the first layer, whose gradient is a sum over input events (`eventsnn.train.errors`);
+  needed of the first layer, whose gradient is a sum over input events (`eventsnn.train.exact_errors`);
 - derivatives by the time of each spike, for which the same sum over events serves in every layer
   (`eventsnn.train.derivatives`).
 """
@@ -24,7 +24,7 @@ from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.derivatives import DerivativesDown
 from eventsnn.train.downward import Learner, Outcome
-from eventsnn.train.errors import ErrorsDown
+from eventsnn.train.exact_errors import ExactErrors
 from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.learner import run_forward
 
@@ -73,7 +73,7 @@ class ExactLearner(Learner[BatchRun]):
         threads: Pool,
         updates: Mapping[str, Step] | None = None,
     ) -> Outcome:
-        kind = DerivativesDown if rule.sends == "derivatives" else ErrorsDown
+        kind = DerivativesDown if rule.sends == "derivatives" else ExactErrors
         down = kind(self.packed, states, run, rule, threads)
         if isinstance(down, DerivativesDown):
             down.constants = self.constants

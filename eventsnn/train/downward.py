@@ -153,8 +153,12 @@ class Downward(ABC):
         return False
 
     @abstractmethod
+    def weights(self, number: int) -> np.ndarray:
+        """Weights of a layer as the engine holds them, (blocks, inputs, neurons of a block)."""
+
     def empty_gradient(self, number: int) -> np.ndarray:
         """Zeros, which the gradient of a layer is added to: in one sample, or where nobody wants it."""
+        return np.zeros_like(self.weights(number))
 
     def to_blocks(self, number: int, gradient: np.ndarray) -> np.ndarray:
         """The gradient in the layout of `OptimiserState.gradient`."""

@@ -50,8 +50,8 @@ class ExactDownward(Downward):
         self.packed, self.durations, self.runs = packed, run.durations, list(run.layers)
         self.readout = run.readout
 
-    def empty_gradient(self, number: int) -> np.ndarray:
-        return np.zeros_like(self.packed.blocks[str(self.layers[number].name)])
+    def weights(self, number: int) -> np.ndarray:
+        return self.packed.blocks[str(self.layers[number].name)]
 
     def layer_run(self, number: int, samples: slice) -> LayerRun:
         """Run of a layer in `samples`."""
@@ -70,7 +70,7 @@ class ExactDownward(Downward):
     def activity(self, number: int, run: LayerRun, share: Share) -> Activity:
         """The same as rules see it."""
         layer, packed = self.layers[number], self.packed
-        weights, constants = packed.blocks[str(layer.name)], packed.constants[number]
+        weights, constants = self.weights(number), packed.constants[number]
         return Activity(layer.lif, layer.channels, constants, weights, run.input, *run.by_block, share)
 
 

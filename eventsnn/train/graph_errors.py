@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eventsnn._ext.optimiser import Update
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.learn.charges import Activity
@@ -21,21 +20,22 @@ from eventsnn.learn.recurrent import recurrent_errors
 from eventsnn.learn.rule import LayerOptions, Rule
 from eventsnn.model import Network, Projection
 from eventsnn.reference.lif import record as constants_of
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share, call
+from eventsnn.reference.macro import ratio_by_pre
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.blocks import WIDTH, unpack
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.downward import Outcome
-from eventsnn.train.errors import ErrorsDown
 from eventsnn.train.exact import reverse
+from eventsnn.train.exact_errors import ExactErrors, count_arrivals
 from eventsnn.train.graph_weights import GraphWeights
 from eventsnn.train.joined import Inputs, run_joined
 
 
 @dataclass
 class JoinedWeights:
-    """The weights of all layers, each with those of all its inputs; what `ErrorsDown` asks of packed ones."""
+    """Weights of all layers, each with those of all its inputs; what `ExactErrors` asks of packed ones."""
 
     network: Network
     blocks: dict[str, np.ndarray]
@@ -44,14 +44,14 @@ class JoinedWeights:
 
 @dataclass
 class JoinedState:
-    """Weights of all inputs of a layer, and what of an optimiser's state `ErrorsDown` needs."""
+    """Weights of all inputs of a layer, and what of an optimiser's state `ExactErrors` needs."""
 
     weights: np.ndarray
     gradient: np.ndarray
     row_sum: np.ndarray
 
 
-class GraphErrors(ErrorsDown):
+class GraphErrors(ExactErrors):
     """The way down through all layers, output first.
 
     Parameters
@@ -101,8 +101,6 @@ class GraphErrors(ErrorsDown):
         self.errors = [np.zeros((self.samples, layer.neurons)) for layer in self.layers]
         self.errors[-1] += self.above
         for number in range(len(self.layers) - 1, -1, -1):
-            if number < len(self.layers) - 1:  # the output's are known since the loss
-                self.lateral = np.ones_like(self.errors[number])
             self.above = self._around_loops(number, self.errors[number])
             state = self.states[str(self.layers[number].name)]
             self.learn_layer(number, state, None)
@@ -118,28 +116,21 @@ class GraphErrors(ErrorsDown):
     def options(self, number: int) -> LayerOptions:
         return self.rule.layer_options(self.layers[number], None)  # each source has a divisor of its own
 
-    def learn_samples(
-        self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
-    ) -> np.ndarray:
-        run, inputs = self.layer_run(number, samples), self.inputs[number]
-        arrivals = run.input.arrivals
-        unit = np.repeat(np.arange(len(arrivals)), np.diff(arrivals.ptr))
-        flat = np.bincount(unit * inputs.size + arrivals.neurons, minlength=self.samples * inputs.size)
-        total = self._learn_matrices(
-            self.activity(number, run, share),
-            self.layer_options,
-            run.unit_counts,
-            flat.reshape(self.samples, inputs.size),
-            self.above,
-            self.lateral,
-            gradient,
-            self.threads.threads,
-        )
-        for p, first in inputs.projections:
+    def input_counts(self, number: int, run: LayerRun, samples: slice) -> np.ndarray:
+        return count_arrivals(run.input.arrivals, self.inputs[number].size)
+
+    def hands_down(self, number: int) -> bool:
+        return True
+
+    def below_shape(self, number: int, units: int) -> tuple[int, int]:
+        return units, self.inputs[number].size
+
+    def to_sources(self, number: int, below: np.ndarray) -> np.ndarray:
+        for p, first in self.inputs[number].projections:
             if p.source >= 0 and p.source != number:
-                part = total[:, first : first + self.layers[p.source].neurons]
+                of_source = below[:, first : first + self.layers[p.source].neurons]
                 options = self.rule.layer_options(self.layers[number], self.layers[p.source])
-                self.errors[p.source] += part / options.divisor
+                self.errors[p.source] += of_source / options.divisor
         return np.empty((self.samples, 0))
 
     def _around_loops(self, number: int, direct: np.ndarray) -> np.ndarray:
@@ -171,17 +162,14 @@ class GraphErrors(ErrorsDown):
         reverse(activity, self.rule.charges(activity, one), 0.0 * one, matrix, None, derive=False)
         e = unpack(matrix, size).astype(np.float64)
         own = unpack(weights, size).astype(np.float64)
-        arrived = run.input.arrivals.neurons
-        heard = np.bincount(arrived, minlength=e.shape[1])
-        fired = run.unit_counts[0] > 0
+        (pre_counts,) = count_arrivals(run.input.arrivals, e.shape[1])
         options = self.rule.layer_options(layer, layer)
         coupling = np.zeros((size, size))
         for _, first in loops:
             part = slice(first, first + size)
             rho = np.ones((size, size))
             if options.effect_ratio:
-                both = fired[:, None] & (heard[part] > 0)
-                np.divide(e[:, part], heard[part], out=rho, where=both)
+                rho = ratio_by_pre(e[:, part], pre_counts[part], run.unit_counts[0])
             coupling += own[:, part] * rho / options.divisor
         return coupling
 

@@ -46,7 +46,7 @@ BEST = "best/"  # in a checkpoint: arrays of model.h5
 
 # Raised whenever a change gives runs other bits (solver, draws, order of sums): what was begun before cannot
 # be continued to the same result.
-BITS = 4
+BITS = 5
 OTHER_BITS = (
     ": another build of eventsnn began it, whose results differ in their last digits; "
     "continue with that build, or train again in another folder"

@@ -51,7 +51,7 @@ def test_self_term():
 def test_lateral_factor_of_two_active_neurons():
     # q_01 = e_{1|0}/o_0 / nu = 6/3/4, q_10 = e_{0|1}/o_1 / nu = 2/2/4
     e = np.array([[99.0, 2.0], [6.0, 99.0]])
-    found = macro.lateral_factor(e, np.array([3, 2]), np.array([True, True]), 4.0, 1.5)
+    found = twin.lateral_factor(e, np.array([3, 2]), np.array([True, True]), 4.0, 1.5)
     expected = 1.0 / (1.0 - 1.5**2 * (6 / 3 / 4) * (2 / 2 / 4))
     np.testing.assert_allclose(found, [expected, expected], rtol=1e-15)
 
@@ -60,7 +60,7 @@ def test_lateral_factor_with_silent_neurons():
     # Neuron 0 fired, 1 is the silent label (rho = 1), 2 is silent: h_2 = 0 breaks every loop through it.
     e = np.zeros((3, 3))
     active = np.array([True, True, False])
-    found = macro.lateral_factor(e, np.array([3, 0, 0]), active, 4.0, 1.0)
+    found = twin.lateral_factor(e, np.array([3, 0, 0]), active, 4.0, 1.0)
     expected = 1.0 / (1.0 - (1 / 4) * (1 / 4))
     np.testing.assert_allclose(found, [expected, expected, 1.0], rtol=1e-15)
 
@@ -69,12 +69,12 @@ def test_lateral_factor_where_the_series_diverges_is_one():
     e = np.array([[0.0, 2.0, 0.0], [6.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     counts, active = np.array([3, 2, 1]), np.array([True, True, True])
     # q_01 q_10 = 1/8: inhibition of sqrt(8) and more feeds back on itself without end.
-    assert macro.lateral_factor(e, counts, active, 4.0, 3.0).tolist() == [1.0, 1.0, 1.0]
-    np.testing.assert_allclose(macro.lateral_factor(e, counts, active, 4.0, 2.0), [2.0, 2.0, 1.0], rtol=1e-15)
+    assert twin.lateral_factor(e, counts, active, 4.0, 3.0).tolist() == [1.0, 1.0, 1.0]
+    np.testing.assert_allclose(twin.lateral_factor(e, counts, active, 4.0, 2.0), [2.0, 2.0, 1.0], rtol=1e-15)
 
 
 def test_lateral_factor_without_inhibition_is_one():
-    found = macro.lateral_factor(np.ones((2, 2)), np.array([1, 1]), np.array([True, True]), 4.0, 0.0)
+    found = twin.lateral_factor(np.ones((2, 2)), np.array([1, 1]), np.array([True, True]), 4.0, 0.0)
     assert found.tolist() == [1.0, 1.0]
 
 

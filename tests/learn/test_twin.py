@@ -1,4 +1,4 @@
-"""The rule in plain loops against the rule in arrays: two writings of the same document."""
+"""The twin, with S-PSPs from sums over pairs of spikes, against the rule composed of reverse-time S-PSPs."""
 
 import dataclasses
 
@@ -7,12 +7,13 @@ import pytest
 
 from eventsnn.errors import TrainingError
 from eventsnn.learn import HM2BP
-from eventsnn.learn.macro import forced_spike_times, lateral_factor
+from eventsnn.learn.macro import forced_spike_times
 from eventsnn.model import Connection, Dense, Input, Network
 from eventsnn.reference import macro
 from eventsnn.reference import spsp as micro
 from eventsnn.reference.hm2bp import gradients
 from eventsnn.simulate.engines import twin as twin_engine
+from tests.train import rule_oracle
 
 DURATION = 60.0
 RULE = HM2BP(desired=6, undesired=1, margin=0.5)
@@ -27,7 +28,7 @@ def compose(network, record, label, rule, sample_weight=1.0):
     lateral = micro.spsp_reverse(times, neurons, top.size, times, neurons, top.size, output.lif)
     active = top.counts > 0
     active[label] = True
-    lam = lateral_factor(lateral, top.counts, active, output.threshold, output.lateral_inhibition)
+    lam = macro.lateral_factor(lateral, top.counts, active, output.threshold, output.lateral_inhibition)
     if rule.force_label_spikes and top.counts[label] == 0:
         forced = forced_spike_times(DURATION, rule.desired)
         times = np.concatenate([times, forced])
@@ -67,6 +68,22 @@ def example(lateral=0.0, seed=0):
     return network, twin_engine.run(network, times, generator.integers(0, 5, 60))
 
 
+def by_synapses(network, record, label, rule, weight):
+    """Gradients from the oracle, which shares nothing with the package."""
+    constants = rule_oracle.Rule(
+        rule.desired,
+        rule.undesired,
+        rule.margin,
+        rule.effect_ratio,
+        rule.silent_post_spsp,
+        rule.silent_post_ratio,
+        rule.head == "softmax",
+    )
+    layers = [record.input, *(record[name] for name in network.names)]
+    trains = [[layer.of(k) for k in range(layer.size)] for layer in layers]
+    return rule_oracle.gradients(network, trains, label, DURATION, constants, weight=weight)
+
+
 VARIANTS = {
     "defaults": {},
     "rho off": {"effect_ratio": False},
@@ -87,12 +104,15 @@ def test_loops_and_arrays_agree(variant, lateral):
     for label in (int(np.argmax(counts)), int(np.argmin(counts))):
         found = gradients(network, record, label, DURATION, rule, sample_weight=1.25)
         expected = compose(network, record, label, rule, sample_weight=1.25)
+        oracle = by_synapses(network, record, label, rule, weight=1.25)
         assert found.keys() == network.weights.keys()
         for name, gradient in found.items():
             assert gradient.shape == network.weights[name].shape
             assert np.abs(gradient).max() > 0
             scale = np.abs(expected[name]).max()
             np.testing.assert_allclose(gradient, expected[name], rtol=1e-10, atol=1e-12 * scale)
+            if rule.force_label_spikes:  # the oracle always forces them
+                np.testing.assert_allclose(gradient, oracle[name], rtol=1e-10, atol=1e-12 * scale)
 
 
 def test_one_neuron_by_hand():

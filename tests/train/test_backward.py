@@ -222,10 +222,10 @@ def test_losses(head):
     # The loss is that of the true spikes, without boosting weights.
     expected = [
         rule.losses(counts[None], np.array([label]))[0][0]
-        for counts, label in zip(run.votes("count"), [3, 0, 1], strict=True)
+        for counts, label in zip(run.votes(network), [3, 0, 1], strict=True)
     ]
     assert errors.loss.tolist() == expected
-    for (times, neurons), counts in zip(samples, run.votes("count"), strict=True):
+    for (times, neurons), counts in zip(samples, run.votes(network), strict=True):
         assert np.array_equal(sweep.run(network, times, neurons).output.counts, counts)
 
 

@@ -39,8 +39,8 @@ def unpack(packed: np.ndarray, post: int) -> np.ndarray:
     return np.ascontiguousarray(packed.transpose(0, 2, 1).reshape(blocks * width, pre)[:post])
 
 
-def pad(values: np.ndarray, blocks: int) -> np.ndarray:
+def pad(values: np.ndarray, blocks: int, width: int = WIDTH) -> np.ndarray:
     """The array (samples, neurons) with zeros for the neurons that fill the last block."""
-    padded = np.zeros((len(values), blocks * WIDTH), values.dtype)
+    padded = np.zeros((len(values), blocks * width), values.dtype)
     padded[:, : values.shape[1]] = values
     return padded

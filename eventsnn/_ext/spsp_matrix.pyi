@@ -1,0 +1,12 @@
+import numpy as np
+
+from eventsnn._ext.spsp import LayerEvents
+
+class SpspMatrix:
+    units: int
+    positions: int
+    rows: int
+    width: int
+
+class ExactSpsp(SpspMatrix):
+    def __init__(self, events: LayerEvents, charges: np.ndarray, sources: np.ndarray) -> None: ...
