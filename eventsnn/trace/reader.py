@@ -251,9 +251,7 @@ class Trace:
 
     def n_spikes(self, layer: str) -> int:
         """Number of spikes of a layer, or of input events, in all complete samples."""
-        self._check_layer(layer)
-        with self._checking():
-            return int(self._pointer(f"/spikes/{layer}")[self._count])
+        return int(self.spikes_per_sample(layer).sum())
 
     def spikes_per_sample(self, layer: str) -> np.ndarray:
         """Spikes of a layer, or input events, in each complete sample, int64 array (samples,)."""
@@ -391,12 +389,8 @@ class Trace:
 
 def _open(path: Path) -> h5py.File:
     if not path.exists():
-        parts = [os.fspath(part) for part in find_parts(path)]
-        hint = (
-            f"; its run was killed or is still going on: {', '.join(parts)} holds what is complete"
-            if parts
-            else ""
-        )
+        parts = ", ".join(map(os.fspath, find_parts(path)))
+        hint = f"; its run was killed or is still going on: {parts} holds what is complete" if parts else ""
         raise TraceError(f"{path}: no such file{hint}")
     # A file whose writer did not close it (killed, or at work) opens in single-writer-multiple-reader mode
     # only.
