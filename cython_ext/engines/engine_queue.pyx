@@ -32,6 +32,7 @@ cdef enum:
     # How many neuron updates take as long as one search for a next spike, and as one look at a candidate.
     SEARCH = 128
     LOOK = 4
+    MARKED = 2            # of a block: none of its neurons may fire but marked ones
 
 
 cdef struct layer_t:
@@ -188,6 +189,7 @@ cdef struct view_t:
     double* next              # time of the next spike of each candidate, ms
     int32_t* refractory       # per layer, from layer.first: the neurons in their refractory period
     int32_t* candidates       # per layer, from layer.first: the neurons with a known next spike
+    uint8_t* marked           # neurons of the layer at hand to be looked at closely; none outside `deliver`
     double t_stop
 
 
@@ -222,11 +224,14 @@ cdef double horizon(QueueState s, const view_t* v, int32_t layer) noexcept nogil
 
 
 cdef void add_candidates(layer_t* l, const view_t* v, const real_t* u, const real_t* i, int32_t block,
-                         double until) noexcept nogil:
-    """Find the next spike of every neuron of a block that may fire by `until`; u and i are the layer's."""
+                         double until, bint marked) noexcept nogil:
+    """Find the next spike of every neuron of a block, or every `marked` one, that may fire by `until`; u and i are the
+    layer's."""
     cdef int32_t n
     cdef double t, level = l.lif.threshold * LIF_CANDIDATE
     for n in range(block * WIDTH, min((block + 1) * WIDTH, l.size)):
+        if marked and not v.marked[n]:
+            continue
         if lif_reach(&l.lif, u[n], i[n]) < level:
             continue
         t = lif_next_spike(&l.lif, u[n], i[n], l.now, v.end[l.first + n], until)
@@ -254,7 +259,7 @@ cdef void search(QueueState s, const view_t* v, int32_t number, const real_t* u,
     l.n_candidates = 0
     for block in range(l.blocks):
         if found == NULL or found[block]:
-            add_candidates(l, v, u, i, block, until)
+            add_candidates(l, v, u, i, block, until, found != NULL and found[block] == MARKED)
     announce(s, v, number)
 
 
@@ -309,11 +314,15 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
     else:
         ops64.step(u, i, row, q.n_pre * WIDTH, l.blocks, a, h, b, c_u, c_i, level, found)
     for k in range(n_which):
-        # The step took these for free neurons: correct them, and have their blocks looked at closely.
+        # The step took these for free neurons: correct them, and look at them closely.
         u[which[k]] = released[k]
-        found[which[k] // WIDTH] = True
+        v.marked[which[k]] = True
+        if not found[which[k] // WIDTH]:
+            found[which[k] // WIDTH] = MARKED
     l.now = t
     search(s, v, q.target, u, i, until, NULL if until == INFINITY else found)
+    for k in range(n_which):
+        v.marked[which[k]] = False
 
 
 cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u, const real_t* i) except -1 nogil:
@@ -368,7 +377,7 @@ def run_queue(QueueState state, const real_t[::1] weights, const double[::1] tim
     # Scratch of one delivery: what the refractory neurons of its layer become, and the blocks with candidates.
     cdef real_t[::1] released = np.empty_like(u)
     cdef int32_t[::1] which = np.empty_like(candidates)
-    cdef uint8_t[::1] found = np.empty(u.shape[0], dtype=np.uint8)
+    cdef uint8_t[::1] found = np.empty(u.shape[0], dtype=np.uint8), marked = np.zeros(u.shape[0], dtype=np.uint8)
     v.times = &times[0] if times.shape[0] else NULL
     v.indices = &indices[0] if times.shape[0] else NULL
     v.n_input = times.shape[0]
@@ -376,6 +385,7 @@ def run_queue(QueueState state, const real_t[::1] weights, const double[::1] tim
     v.next = &next_spike[0]
     v.refractory = &refractory[0]
     v.candidates = &candidates[0]
+    v.marked = &marked[0]
     v.t_stop = t_stop
     with nogil:
         for k in range(state.n_projections):
