@@ -14,7 +14,7 @@ from eventsnn.model import Network
 from eventsnn.simulate.differences import Difference
 from eventsnn.simulate.what_if import WhatIf, study_of
 from eventsnn.trace.adjoint import pull_back
-from eventsnn.trace.explain import event_contributions
+from eventsnn.trace.attribution import Attribution
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.sensitivity import check_differentiable
@@ -128,7 +128,7 @@ def rank_events(network: Network, record: SpikeRecord, decision: int, by: str) -
         if neuron in factors
     }
     if by == "contribution":
-        scores = event_contributions(network, record, seeds)
+        scores = Attribution(network, record).to_input(seeds)[0]
     else:
         check_differentiable(record)
         slopes = pull_back(network, record, seeds).slopes[last]

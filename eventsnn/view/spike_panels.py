@@ -11,7 +11,8 @@ from eventsnn.errors import EventSNNError
 from eventsnn.model import Network
 from eventsnn.model.layers import BIAS
 from eventsnn.plots.potential import curve
-from eventsnn.trace.explain import Explanation, direct_contributions, explain
+from eventsnn.trace.attribution import Attribution
+from eventsnn.trace.explain import Explanation, explain
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.runs import find_spike
 from eventsnn.trace.schema import source_name
@@ -147,7 +148,7 @@ def _list_causes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`SpikePanels.causes`, without derivatives, and `SpikePanels.bars`."""
     causes, bars = [np.empty(0, CAUSE)], [np.empty(0, BAR)]
-    for incoming, shares in direct_contributions(network, record, number, row)[0]:
+    for incoming, shares in Attribution(network, record).contributions(number, row)[0]:
         source = incoming.projection.source
         times = record[source_name(network, incoming.projection)].times
         weights = incoming.weights[: shares.size]
