@@ -69,7 +69,6 @@ class RecordingDocument:
         self._make_space_time()
         self._make_rate()
         self._make_widgets()
-        document.add_root(self._lay_out(document.session_context is not None))
         self.frame.on_look.append(self._set_look)
         if document.session_context is None:
             while not spool.is_complete:
@@ -78,6 +77,7 @@ class RecordingDocument:
             document.add_periodic_callback(self.tick, FRAME_MS)
         self.show_rate()
         self.show_window()
+        document.add_root(self._lay_out(document.session_context is not None))
 
     # -- how it looks -----------------------------------------------------------------------
 

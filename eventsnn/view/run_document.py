@@ -66,11 +66,11 @@ class RunDocument:
             stylesheets=[self.frame.sheet],
         )
         self._choice.on_change("value", lambda attribute, old, new: self._choose(int(new)))
-        document.add_root(self._lay_out(document.session_context is not None))
         self.frame.on_look.append(self.show_run)
         if document.session_context is not None:
             document.add_periodic_callback(self.tick, REFRESH_MS)
         self.show()
+        document.add_root(self._lay_out(document.session_context is not None))
 
     def _make_pictures(self) -> None:
         self._weights = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})

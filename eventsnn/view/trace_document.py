@@ -76,9 +76,10 @@ class TraceDocument:
         self.spike = SpikePlot(self.page, self.frame, time_range, self._follow, self._mark)
         self.frame.on_look.append(self._set_look)
         self._make_widgets()
-        document.add_root(self._lay_out_file() if document.session_context is None else self._lay_out())
         self._fill_samples()
         self.show_sample()
+        # At the end: what changes on a document's models costs a walk over all of them.
+        document.add_root(self._lay_out_file() if document.session_context is None else self._lay_out())
 
     # -- layout -----------------------------------------------------------------------------
 
