@@ -29,22 +29,15 @@ cdef struct scratch_t:
 
 
 cdef int scratch_create(scratch_t* c, int64_t rows, int32_t width) except -1 nogil:
-    c.total = <double*> malloc(width * sizeof(double))
-    c.inverse = malloc((rows + 1) * sizeof(double))
-    c.below = malloc((rows + 1) * sizeof(double))
-    c.neurons = malloc(4 * width * sizeof(double))
-    if not (c.total and c.inverse and c.below and c.neurons):
-        scratch_free(c)
+    """One piece of memory, which `total` begins."""
+    c.total = <double*> malloc((5 * width + 2 * rows) * sizeof(double))
+    if c.total == NULL:
         with gil:
             raise MemoryError(f"no memory for the errors of {rows} neurons")
+    c.inverse = c.total + width
+    c.below = c.total + width + rows
+    c.neurons = c.total + width + 2 * rows
     return 0
-
-
-cdef void scratch_free(scratch_t* c) noexcept nogil:
-    free(c.total)
-    free(c.inverse)
-    free(c.below)
-    free(c.neurons)
 
 
 cdef inline double spsp_factor(const options_t* o, double delta, double lateral, int64_t count, double psp_per_spike,
@@ -156,7 +149,7 @@ def learn_units(SpspMatrix spsp, const real_t[:, :, ::1] weights, const double[:
         Over the units or the blocks.
     """
     cdef options_t o = options_t(threshold, divisor, silent_spsp, silent_ratio, effect_ratio)
-    cdef scratch_t c
+    cdef scratch_t c = scratch_t(NULL, NULL, NULL, NULL)
     cdef int32_t width = spsp.width
     cdef int64_t blocks = delta.shape[1] // width, taken, inner, block, s
     cdef double* down
@@ -183,7 +176,7 @@ def learn_units(SpspMatrix spsp, const real_t[:, :, ::1] weights, const double[:
                         hand_down(&o, spsp, &delta[s, block * width], down)
                 taken = work_take(&counter.next)
     finally:
-        scratch_free(&c)
+        free(c.total)
 
 
 def direct_factors(const double[:, ::1] delta, const int64_t[:, ::1] counts, const double[:, ::1] row_sum,

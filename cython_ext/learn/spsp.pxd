@@ -6,6 +6,7 @@ from eventsnn._ext.arrivals cimport arrivals_t
 from eventsnn._ext.block cimport rows_t
 from eventsnn._ext.dtypes cimport real_t
 from eventsnn._ext.lif cimport lif_t
+from eventsnn._ext.work_counter cimport WorkCounter
 
 
 cdef struct unit_t:
@@ -17,6 +18,11 @@ cdef struct unit_t:
     const double* times     # [n_spikes] ms, ascending
     const int32_t* neurons  # [n_spikes]
     int32_t first_neuron    # of the block
+
+
+# Where a thread is on its way through the units: the last one of a block, or -1 and none.
+cdef struct walk_t:
+    int64_t block, s
 
 
 cdef class LayerEvents:
@@ -33,6 +39,7 @@ cdef class LayerEvents:
     cdef readonly int64_t units, longest
     cdef readonly bint single
     cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil
+    cdef bint next_unit(self, WorkCounter counter, walk_t* walk, unit_t* u) noexcept nogil
     cdef const void* table_at(self, int64_t arrival) noexcept nogil
     cdef int check(self, int64_t real_size) except -1
 

@@ -111,6 +111,20 @@ cdef class LayerEvents:
         u.first_neuron = <int32_t> (block * WIDTH)
         return u
 
+    cdef bint next_unit(self, WorkCounter counter, walk_t* walk, unit_t* u) noexcept nogil:
+        """Go on to the next unit in which something arrived and fired, block after block that this thread takes; False
+        if none is left. A walk begins with `walk_t(0, self.units)`."""
+        while True:
+            if walk.s >= self.units:
+                walk.block, walk.s = work_take(&counter.next), 0
+                if walk.block >= counter.count:
+                    return False
+            while walk.s < self.units:
+                u[0] = self.unit(walk.block, walk.s)
+                walk.s += 1
+                if u.arrivals.n and u.n_spikes:
+                    return True
+
     cdef const void* table_at(self, int64_t arrival) noexcept nogil:
         """The table's row of an arrival."""
         return &self.table[arrival, 0] if arrival < self.table.shape[0] else NULL
@@ -374,27 +388,22 @@ def point_currents(const real_t[:, :, ::1] weights, LayerEvents events, double[:
     cdef const real_t* table
     cdef real_t* values
     cdef double* current
-    cdef int64_t block, s, k, n
+    cdef walk_t walk = walk_t(0, events.units)
+    cdef int64_t k, n
     events.check(sizeof(real_t))
     points_create(&points, events.longest, 0)
     with nogil:
-        block = work_take(&counter.next)
-        while block < counter.count:
-            for s in range(events.units):
-                u = events.unit(block, s)
-                if u.arrivals.n == 0 or u.n_spikes == 0:
-                    continue
-                current = &currents[u.first_spike, 0]
-                table = <const real_t*> events.table_at(u.first_arrival)
-                n = prepare_points(&events.constants[0], &u, NULL, table, &points)
-                values = <real_t*> points.dp
-                if real_t is float:
-                    ops32.currents(values, u.arrivals.neurons, table, &weights[block, 0, 0], points.at, points.lane,
-                                   <float*> points.rows, n)
-                else:
-                    ops64.currents(values, u.arrivals.neurons, table, &weights[block, 0, 0], points.at, points.lane,
-                                   <double*> points.rows, n)
-                for k in range(n):
-                    current[points.which[k]] = values[k]
-            block = work_take(&counter.next)
+        while events.next_unit(counter, &walk, &u):
+            current = &currents[u.first_spike, 0]
+            table = <const real_t*> events.table_at(u.first_arrival)
+            n = prepare_points(&events.constants[0], &u, NULL, table, &points)
+            values = <real_t*> points.dp
+            if real_t is float:
+                ops32.currents(values, u.arrivals.neurons, table, &weights[walk.block, 0, 0], points.at, points.lane,
+                               <float*> points.rows, n)
+            else:
+                ops64.currents(values, u.arrivals.neurons, table, &weights[walk.block, 0, 0], points.at, points.lane,
+                               <double*> points.rows, n)
+            for k in range(n):
+                current[points.which[k]] = values[k]
         points_free(&points)

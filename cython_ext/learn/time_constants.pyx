@@ -18,7 +18,7 @@ from libc.stdlib cimport free, malloc
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport decay_e, lif_respond, lif_t
-from eventsnn._ext.spsp cimport LayerEvents, points_create, points_free, points_t, prepare_points, unit_t
+from eventsnn._ext.spsp cimport LayerEvents, points_create, points_free, points_t, prepare_points, unit_t, walk_t
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 BY_COLUMNS = 4
@@ -147,7 +147,8 @@ def derive_blocks(const real_t[:, :, ::1] weights, LayerEvents events, const rea
     cdef const lif_t* c = &events.constants[0]
     cdef real_t* add
     cdef double* spans
-    cdef int64_t block, s, n, first
+    cdef walk_t walk = walk_t(0, events.units)
+    cdef int64_t n, first
     events.check(sizeof(real_t))
     points_create(&points, events.longest, 0)
     add = <real_t*> malloc((2 * events.longest + 1) * STATES * sizeof(real_t))
@@ -158,26 +159,20 @@ def derive_blocks(const real_t[:, :, ::1] weights, LayerEvents events, const rea
         free(spans)
         raise MemoryError(f"no memory for the points of {events.longest} spikes")
     with nogil:
-        block = work_take(&counter.next)
-        while block < counter.count:
-            for s in range(events.units):
-                u = events.unit(block, s)
-                if u.arrivals.n == 0 or u.n_spikes == 0:
-                    continue
-                first, charge = u.first_arrival, &charges[u.first_spike, 0]
-                table = <const real_t*> events.table_at(first)
-                measure_spans(c, &u, charge, spans, &found[block, 0, 0])
-                n = prepare_points(c, &u, charge, table, &points)
-                if n == 0:
-                    continue
-                add_states(c, &points, n, spans, table, add)
-                if real_t is float:
-                    ops32.reverse_taus(u.arrivals.neurons, table, &changes[first, 0], points.at, points.lane, add,
-                                       &weights[block, 0, 0], &found[block, 0, 0])
-                else:
-                    ops64.reverse_taus(u.arrivals.neurons, table, &changes[first, 0], points.at, points.lane, add,
-                                       &weights[block, 0, 0], &found[block, 0, 0])
-            block = work_take(&counter.next)
+        while events.next_unit(counter, &walk, &u):
+            first, charge = u.first_arrival, &charges[u.first_spike, 0]
+            table = <const real_t*> events.table_at(first)
+            measure_spans(c, &u, charge, spans, &found[walk.block, 0, 0])
+            n = prepare_points(c, &u, charge, table, &points)
+            if n == 0:
+                continue
+            add_states(c, &points, n, spans, table, add)
+            if real_t is float:
+                ops32.reverse_taus(u.arrivals.neurons, table, &changes[first, 0], points.at, points.lane, add,
+                                   &weights[walk.block, 0, 0], &found[walk.block, 0, 0])
+            else:
+                ops64.reverse_taus(u.arrivals.neurons, table, &changes[first, 0], points.at, points.lane, add,
+                                   &weights[walk.block, 0, 0], &found[walk.block, 0, 0])
         points_free(&points)
         free(add)
         free(spans)

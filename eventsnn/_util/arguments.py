@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -99,6 +99,15 @@ def check_number(
         limits = " and ".join(f"{sign} {bound:g}" for bound, sign, _ in stated)
         raise failure(f"{name} must be a finite number {limits}".rstrip() + f", got {describe(value)}")
     return value if isinstance(value, int | float) else number
+
+
+def check_numbers(
+    settings: Any, bounds: Mapping[str, Mapping[str, float]], failure: Failure, prefix: str = ""
+) -> None:
+    """`check_number` of fields of a frozen dataclass, by name; they become Python's numbers."""
+    for name, limits in bounds.items():
+        number = check_number(f"{prefix}{name}", getattr(settings, name), failure, **limits)
+        object.__setattr__(settings, name, number)
 
 
 def check_time(name: str, value: object, failure: Failure, *, infinite: bool = False) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._util.arguments import check_number, check_whole
+from eventsnn._util.arguments import check_number, check_numbers, check_whole
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.data.draws import AUGMENT, draw, draw_many, make_key, threshold, to_range, to_unit, to_whole
 from eventsnn.data.transforms import Transforms, check_transforms
@@ -29,12 +29,12 @@ those of the masks are keys of a draw for the width and one for the place."""
 
 _LARGEST_SHIFT = 2**15
 _BOUNDS: dict[str, dict[str, float]] = {
-    "drop": {"below": 1.0},
-    "time_scale": {"below": 1.0},
-    "jitter": {"most": 1e6},
-    "flip": {"most": 1.0},
-    "time_shift": {"most": 1e12},
-    "mask_time": {"most": 1e12},
+    "drop": {"least": 0.0, "below": 1.0},
+    "time_scale": {"least": 0.0, "below": 1.0},
+    "jitter": {"least": 0.0, "most": 1e6},
+    "flip": {"least": 0.0, "most": 1.0},
+    "time_shift": {"least": 0.0, "most": 1e12},
+    "mask_time": {"least": 0.0, "most": 1e12},
 }
 
 
@@ -110,8 +110,7 @@ class Augmentation:
         for name in ("shift", "mask_x"):
             most = _LARGEST_SHIFT
             check_whole(f"augmentation: {name}", getattr(self, name), TrainingError, 0, most, "pixels")
-        for name, bounds in _BOUNDS.items():
-            check_number(f"augmentation: {name}", getattr(self, name), TrainingError, least=0.0, **bounds)
+        check_numbers(self, _BOUNDS, TrainingError, "augmentation: ")
         check_transforms(self.transforms)
         # Plain lists and dicts compare equal to what a checkpoint gives back.
         object.__setattr__(self, "transforms", [dict(transform) for transform in self.transforms])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._util.arguments import check_number
+from eventsnn._util.arguments import check_numbers
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.data.draws import draw, draw_many, to_unit_many
 from eventsnn.errors import TrainingError
@@ -70,8 +70,7 @@ class Distortion:
 
     def __post_init__(self) -> None:
         check_magnitudes(self, TrainingError, "distortion: ")
-        for name, bounds in _BOUNDS.items():
-            check_number(f"distortion: {name}", getattr(self, name), TrainingError, **bounds)
+        check_numbers(self, _BOUNDS, TrainingError, "distortion: ")
 
     def apply(self, images: npt.NDArray[np.uint8], keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
         """Return changed images.

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext import camera as kernel
-from eventsnn._util.arguments import check_kind, check_number, check_seed, to_float
+from eventsnn._util.arguments import check_kind, check_numbers, check_seed, to_float
 from eventsnn._util.numbers import describe
 from eventsnn.errors import SimulationError
 from eventsnn.events.motion import MotionPath
@@ -118,10 +118,8 @@ class SaccadeCamera:
 
     def __post_init__(self) -> None:
         check_sensor_size((self.width, self.height, 2))
-        for name, (least, most) in _BOUNDS.items():
-            check_number(
-                f"SaccadeCamera: {name}", getattr(self, name), SimulationError, least=least, most=most
-            )
+        bounds = {name: {"least": least, "most": most} for name, (least, most) in _BOUNDS.items()}
+        check_numbers(self, bounds, SimulationError, "SaccadeCamera: ")
         shift = self.offset_px
         if not isinstance(shift, tuple | list) or [abs(to_float(px)) <= 1e6 for px in shift] != [True, True]:
             raise SimulationError(f"SaccadeCamera: offset_px must be two numbers: got {describe(shift)}")

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from eventsnn._util.arguments import check_number
+from eventsnn._util.arguments import check_numbers
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
 from eventsnn.learn.charges import Activity
@@ -95,9 +95,7 @@ class EventProp(Rule):
         check_magnitudes(self, TrainingError, "rule: ")
         bounds: dict[str, dict[str, float]] = {field: {"least": 0.0} for field in _NOT_NEGATIVE}
         bounds |= {"scale": {"above": 0.0}, "silent_share": {"least": 0.0, "most": 1.0}}
-        for field, allowed in bounds.items():
-            number = check_number(f"rule: {field}", getattr(self, field), TrainingError, **allowed)
-            object.__setattr__(self, field, number)
+        check_numbers(self, bounds, TrainingError, "rule: ")
 
     def losses(self, counts: Counts, labels: Counts) -> tuple[Floats, Floats]:
         """Of validation: 1 for a wrong or missing decision, 0 for a right one; counts have no derivative."""

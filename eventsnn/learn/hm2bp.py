@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._util.arguments import check_flag, check_number, check_whole
+from eventsnn._util.arguments import check_flag, check_numbers, check_whole
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
 from eventsnn.learn import macro
@@ -100,19 +99,15 @@ class HM2BP(Rule):
 
     def __post_init__(self) -> None:
         check_magnitudes(self, TrainingError, "rule: ")
-        for field in _NOT_NEGATIVE:
-            self._check(field, check_number, least=0.0)
-        for field in _POSITIVE:
-            self._check(field, check_number, above=0.0)
+        bounds = {field: {"least": 0.0} for field in _NOT_NEGATIVE}
+        bounds |= {field: {"above": 0.0} for field in _POSITIVE}
+        check_numbers(self, bounds, TrainingError, "rule: ")
         for field, least in _COUNTS.items():
-            self._check(field, check_whole, least=least)
+            count = check_whole(f"rule: {field}", getattr(self, field), TrainingError, least)
+            object.__setattr__(self, field, count)
         for field in _SWITCHES:
             check_flag(f"rule: {field}", getattr(self, field), TrainingError)
         HEADS.get(self.head)
-
-    def _check(self, field: str, check: Callable[..., float], **bounds: float) -> None:
-        number = check(f"rule: {field}", getattr(self, field), TrainingError, **bounds)
-        object.__setattr__(self, field, number)
 
     def losses(self, counts: Counts, labels: Counts) -> tuple[Floats, Floats]:
         return HEADS.get(self.head)(self).losses(counts, labels)

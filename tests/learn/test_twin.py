@@ -70,15 +70,7 @@ def example(lateral=0.0, seed=0):
 
 def by_synapses(network, record, label, rule, weight):
     """Gradients from the oracle, which shares nothing with the package."""
-    constants = rule_oracle.Rule(
-        rule.desired,
-        rule.undesired,
-        rule.margin,
-        rule.effect_ratio,
-        rule.silent_post_spsp,
-        rule.silent_post_ratio,
-        rule.head == "softmax",
-    )
+    constants = rule_oracle.Rule.of(rule)
     layers = [record.input, *(record[name] for name in network.names)]
     trains = [[layer.of(k) for k in range(layer.size)] for layer in layers]
     return rule_oracle.gradients(network, trains, label, DURATION, constants, weight=weight)

@@ -29,6 +29,12 @@ class Rule:
     silent_ratio: float = 0.5
     softmax: bool = False
 
+    @classmethod
+    def of(cls, rule):
+        """Those of a rule of the package."""
+        names = ("desired", "undesired", "margin", "effect_ratio", "silent_post_spsp", "silent_post_ratio")
+        return cls(*(getattr(rule, name) for name in names), softmax=rule.head == "softmax")
+
 
 # -- S-PSPs
 

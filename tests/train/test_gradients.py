@@ -153,15 +153,7 @@ def learn_clock(network, samples, labels, rule, threads=1):
 
 def expect(network, trains, labels, rule, clock):
     """Gradients of a mini-batch by the oracle, and the share of silent neurons in each layer."""
-    constants = oracle.Rule(
-        rule.desired,
-        rule.undesired,
-        rule.margin,
-        rule.effect_ratio,
-        rule.silent_post_spsp,
-        rule.silent_post_ratio,
-        rule.head == "softmax",
-    )
+    constants = oracle.Rule.of(rule)
     total, silent = {}, np.zeros(len(network.layers))
     sizes = [network.input.neurons, *(layer.neurons for layer in network.layers)]
     for sample, label in zip(trains, labels, strict=True):
