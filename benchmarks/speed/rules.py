@@ -2,7 +2,8 @@
 
 Every run is a process of its own on one core; the rules take turns. The first epoch warms up and does not
 count. Recordings are 4000 events uniform over 300 ms, made from a fixed seed; all rules begin with the same
-weights. "learned" is EventProp that also learns the delays of single neurons, time constants and thresholds.
+weights. "learned" is EventProp that also learns the delays of single neurons, time constants and thresholds;
+"recurrent" networks have a trained connection of the hidden layer to itself.
 """
 
 from __future__ import annotations
@@ -23,17 +24,20 @@ from speed.figures import recordings
 
 LEARNED = ("delays", "tau_m", "tau_s", "threshold")
 CONTENDERS = {
-    "hm2bp": ("hm2bp", ()),
-    "eventprop": ("eventprop", ()),
-    "eventprop, learned": ("eventprop", LEARNED),
+    "hm2bp": ("hm2bp", (), False),
+    "eventprop": ("eventprop", (), False),
+    "eventprop, learned": ("eventprop", LEARNED, False),
+    "hm2bp, recurrent": ("hm2bp", (), True),
+    "eventprop, recurrent": ("eventprop", (), True),
 }
 
 
 def train_once(name: str, samples: int, hidden: int, batch: int) -> dict[str, Any]:
     """Seconds of wall and of processor time of the second epoch, and MiB at the peak."""
-    rule, learn = CONTENDERS[name]
+    rule, learn, recurrent = CONTENDERS[name]
     layers = [es.Dense(n, threshold=5.0, learn=learn) for n in (hidden, 10)]
-    network = es.Network(es.Input(34, 34, 2), *layers, seed=1)
+    loops = [es.Connection("hidden", "hidden", delay=1.0, initial_weight=0.05)] if recurrent else []
+    network = es.Network(es.Input(34, 34, 2), *layers, connections=loops, seed=1)
     kind = {"hm2bp": es.HM2BP, "eventprop": es.EventProp}[rule]
     with tempfile.TemporaryDirectory() as folder:
         result = es.train(

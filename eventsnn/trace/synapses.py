@@ -120,23 +120,35 @@ class Synapses:
         product of its two neurons' values, summed over samples: float64 (samples, sources) and (samples,
         targets).
         """
+        if self._dense(place, pre.shape[1]) is not None:
+            self.add_pairs(place, np.einsum("si,sj->ij", pre, post))
+            return
         each, source, target = self._pairs(place, pre.shape[1])
         self.found[each] += np.einsum("sk,sk->k", pre[:, source], post[:, target])
 
     def add_pairs(self, place: int, values: np.ndarray) -> None:
         """The same with a value of each pair of neurons, float64 (sources, targets)."""
+        dense = self._dense(place, len(values))
+        if dense is not None:
+            self.found[dense] += values.ravel()
+            return
         each, source, target = self._pairs(place, len(values))
         self.found[each] += values[source, target]
 
-    def _pairs(self, place: int, sources: int) -> tuple[Any, Any, Any]:
-        """Synapses of projection number `place`, in `found`, and their source and target neurons."""
+    def _dense(self, place: int, sources: int) -> slice | None:
+        """Synapses of projection number `place`, in `found`, source by source; None if they are sparse."""
+        p = self._network.projections[place]
+        key, targets = _weight_key(self._network, p), self._post_size(p)
+        if self._parts[key].kind != DENSE:
+            return None
+        begin = self._parts[key].begin + self._biases_after(p, key) * targets
+        return slice(begin, begin + sources * targets)
+
+    def _pairs(self, place: int, sources: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sparse synapses of projection number `place`, in `found`, and their source and target neurons."""
         p = self._network.projections[place]
         key = _weight_key(self._network, p)
-        part, skipped, targets = self._parts[key], self._biases_after(p, key), self._post_size(p)
-        if part.kind == DENSE:
-            begin = part.begin + skipped * targets
-            source, target = np.divmod(np.arange(sources * targets), targets)
-            return slice(begin, begin + sources * targets), source, target
+        part, skipped = self._parts[key], self._biases_after(p, key)
         ptr, posts = self._targets
         ends = ptr[part.start + skipped : part.start + skipped + sources + 1]
         each = np.arange(ends[0], ends[-1])

@@ -35,6 +35,11 @@ Seeds = dict[tuple[int, int], float]
 """Derivatives of the loss by (layer, row of its record)."""
 
 
+GROUPS = 4
+"""Parts of a mini-batch whose gradients are added up apart, whatever the number of threads: each takes the
+memory of all weights."""
+
+
 class GraphDerivatives:
     """The way back of one mini-batch.
 
@@ -131,20 +136,21 @@ class GraphDerivatives:
     def _sweep(self, synapses: Synapses, seeds: list[Seeds]) -> list[Sweep | None]:
         """Hand the derivatives of all samples down; their sums by weight are added in the samples' order."""
         least = [self.rule.slope_floor(layer.lif) for layer in self.network.layers]
-        each = [synapses.fork() if seed else None for seed in seeds]
+        groups = np.array_split(np.arange(len(seeds)), min(GROUPS, len(seeds)))
+        each = [synapses.fork() for _ in groups]
         swept: list[Sweep | None] = [None] * len(seeds)
-        counter = WorkCounter(len(seeds))
+        counter = WorkCounter(len(groups))
 
         def work() -> None:
-            while (sample := counter.take()) >= 0:
-                own = each[sample]
-                if own is not None:
-                    swept[sample] = sweep(self.network, self.records[sample], seeds[sample], own, least)
+            while (number := counter.take()) >= 0:
+                for sample in groups[number].tolist():
+                    if seeds[sample]:
+                        record, own = self.records[sample], each[number]
+                        swept[sample] = sweep(self.network, record, seeds[sample], own, least)
 
         self.threads.share(work)
         for own in each:
-            if own is not None:
-                synapses.found += own.found
+            synapses.found += own.found
         return swept
 
     def _pull_silent(self, synapses: Synapses, number: int, pull: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from eventsnn.learn.charges import Activity
 from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.learn.recurrent import recurrent_errors
 from eventsnn.learn.rule import LayerOptions, Rule
-from eventsnn.model import Network, Projection
+from eventsnn.model import Network
 from eventsnn.reference.lif import record as constants_of
 from eventsnn.reference.macro import ratio_by_pre
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
@@ -26,7 +26,7 @@ from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.blocks import WIDTH, unpack
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
 from eventsnn.trace.record import SpikeRecord
-from eventsnn.train.downward import Outcome
+from eventsnn.train.downward import EVERY, Outcome
 from eventsnn.train.exact import reverse
 from eventsnn.train.exact_errors import ExactErrors, count_arrivals
 from eventsnn.train.graph_weights import GraphWeights
@@ -110,9 +110,6 @@ class GraphErrors(ExactErrors):
             step.run(self.threads.share)
         return outcome
 
-    def applies_updates(self, number: int) -> bool:
-        return False
-
     def options(self, number: int) -> LayerOptions:
         return self.rule.layer_options(self.layers[number], None)  # each source has a divisor of its own
 
@@ -135,47 +132,47 @@ class GraphErrors(ExactErrors):
 
     def _around_loops(self, number: int, direct: np.ndarray) -> np.ndarray:
         """The errors of a layer, from those that come from above, with what goes around within it."""
-        loops = [(p, first) for p, first in self.inputs[number].projections if p.source == number]
+        loops = [p for p, _ in self.inputs[number].projections if p.source == number]
         if not loops:
             return direct
+        size, real = self.layers[number].neurons, self.graph_weights.real
+        side_by_side = [(p, n * size) for n, p in enumerate(loops)]
+        arrived = run_joined(
+            self.network, self.records, self.durations, number, side_by_side, real, self.threads.share
+        ).input.arrivals
+        weights = np.concatenate([self.graph_weights.dense_block(p.key) for p in loops], axis=1)
+        unpacked = unpack(weights, size).astype(np.float64)
         errors, counter = direct.copy(), WorkCounter(self.samples)
 
         def work() -> None:
             while (sample := counter.take()) >= 0:
                 if direct[sample].any():
-                    coupling = self._coupling(number, sample, loops)
+                    train = Arrivals.single(*arrived.sample(sample))
+                    coupling = self._coupling(number, sample, train, weights, unpacked)
                     errors[sample] = recurrent_errors(direct[sample], coupling)
 
         self.threads.share(work)
         return errors
 
-    def _coupling(self, number: int, sample: int, loops: list[tuple[Projection, int]]) -> np.ndarray:
-        """C[i, p] = w_ip rho_{i|p} / nu_p within a layer, in one sample; float64 (neurons, neurons)."""
-        layer, size = self.layers[number], self.layers[number].neurons
-        run = self._of_sample(number, sample)
-        weights = self.packed.blocks[str(layer.name)]
-        activity = Activity(
-            layer.lif, size, self.packed.constants[number], weights, run.input, *run.by_block, call
-        )
+    def _coupling(
+        self, number: int, sample: int, arrived: Arrivals, weights: np.ndarray, unpacked: np.ndarray
+    ) -> np.ndarray:
+        """C[i, p] = w_ip rho_{i|p} / nu_p within a layer, in one sample; float64 (neurons, neurons).
+
+        `arrived` are the spikes of its loops, `weights` those of the loops side by side.
+        """
+        layer, constants = self.layers[number], self.packed.constants[number]
+        fired = self.layer_run(number, EVERY).spikes.sample(sample)
+        given = LayerInput.of(arrived, constants, self.graph_weights.real)
+        run = order_by_block(given, Arrivals.single(*fired), layer)
+        activity = Activity(layer.lif, layer.neurons, constants, weights, given, *run.by_block, call)
         one = np.ones((1, len(weights) * WIDTH), weights.dtype)
         matrix = np.zeros_like(weights)
         reverse(activity, self.rule.charges(activity, one), 0.0 * one, matrix, None, derive=False)
-        e = unpack(matrix, size).astype(np.float64)
-        own = unpack(weights, size).astype(np.float64)
-        (pre_counts,) = count_arrivals(run.input.arrivals, e.shape[1])
-        options = self.rule.layer_options(layer, layer)
-        coupling = np.zeros((size, size))
-        for _, first in loops:
-            part = slice(first, first + size)
-            rho = np.ones((size, size))
-            if options.effect_ratio:
-                rho = ratio_by_pre(e[:, part], pre_counts[part], run.unit_counts[0])
-            coupling += own[:, part] * rho / options.divisor
-        return coupling
-
-    def _of_sample(self, number: int, sample: int) -> LayerRun:
-        """The run of a layer in one sample."""
-        run = self.layer_run(number, slice(sample, sample + 1))
-        arrivals = Arrivals.single(*run.input.arrivals.sample(sample))
-        arrived = LayerInput.of(arrivals, self.packed.constants[number], self.graph_weights.real)
-        return order_by_block(arrived, Arrivals.single(*run.spikes.sample(sample)), self.layers[number])
+        options, rho = self.rule.layer_options(layer, layer), np.ones_like(unpacked)
+        if options.effect_ratio:
+            (pre_counts,) = count_arrivals(arrived, unpacked.shape[1])
+            e = unpack(matrix, layer.neurons).astype(np.float64)
+            rho = ratio_by_pre(e, pre_counts, run.unit_counts[0])
+        effects = unpacked * rho / options.divisor
+        return effects.reshape(layer.neurons, -1, layer.neurons).sum(axis=1)
