@@ -151,8 +151,8 @@ class TrainingRun:
         saved = load_checkpoint(path)
         if "classes" not in saved.config.get("network", {}):  # begun before networks kept names
             self.config["network"].pop("classes", None)
-        for name in ("delay_rate", "constant_rate"):  # begun before there were these
-            saved.config.get("optimiser", {}).setdefault(name, 1.0)
+        for name in ("delay_rate", "constant_rate", "warmup"):  # begun before there were these
+            saved.config.get("optimiser", {}).setdefault(name, getattr(Optimiser, name))
         if saved.config != self.config:
             field, before, now = _first_difference("", saved.config, self.config)
             advice = OTHER_BITS if field == "bits" else ""
@@ -177,6 +177,7 @@ class TrainingRun:
 
     def _learn(self, batch: Batch, rate: float, tallies: Tallies) -> None:
         self.step += 1
+        rate *= self.optimiser.warm(self.step)
         updates = {
             key: state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
             for key, state in self.states.items()

@@ -15,7 +15,9 @@ from eventsnn.learn.schedules import SCHEDULES
 from eventsnn.simulate.engines.arrivals import call
 from eventsnn.simulate.engines.blocks import WIDTH
 
-KNOWN = "name, learning_rate, schedule, decay, beta1, beta2, epsilon, momentum, delay_rate, constant_rate"
+KNOWN = (
+    "name, learning_rate, schedule, decay, beta1, beta2, epsilon, momentum, delay_rate, constant_rate, warmup"
+)
 BLOCKS, PRE, STEPS = 3, 7, 6
 SHAPE = (BLOCKS, PRE, WIDTH)
 
@@ -165,6 +167,8 @@ def test_schedules():
     falling = Optimiser(learning_rate=0.5, schedule="exponential")
     assert [falling.rate(epoch) for epoch in (0, 1, 3)] == pytest.approx([0.5, 0.45, 0.3645], rel=1e-15)
     assert [Optimiser(learning_rate=0.5, schedule="constant").rate(epoch) for epoch in (0, 4)] == [0.5, 0.5]
+    assert [Optimiser(warmup=4).warm(step) for step in (1, 2, 4, 5)] == [0.25, 0.5, 1.0, 1.0]
+    assert Optimiser().warm(1) == 1.0
 
 
 @pytest.mark.parametrize(

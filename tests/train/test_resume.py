@@ -240,7 +240,8 @@ def test_a_checkpoint_from_before_there_were_rates_of_constants_goes_on(tmp_path
     folder = tmp_path / "run"
     toy_train(folder, epochs=1)
     saved = load_checkpoint(folder / "checkpoint.h5")
-    del saved.config["optimiser"]["delay_rate"], saved.config["optimiser"]["constant_rate"]
+    for name in ("delay_rate", "constant_rate", "warmup"):
+        del saved.config["optimiser"][name]
     save_checkpoint(folder / "checkpoint.h5", saved)
     assert toy_train(folder, epochs=2, resume=True).epochs == 2
 

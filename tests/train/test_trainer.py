@@ -354,3 +354,18 @@ def test_the_default_rule_is_hm2bp(tmp_path):
     result = toy_train(tmp_path / "run", epochs=1, rule=None)
     named = toy_train(tmp_path / "named", epochs=1, rule=HM2BP())
     assert timeless(result.history) == timeless(named.history)
+
+
+def test_the_rate_rises_over_the_mini_batches_of_the_warm_up(tmp_path):
+    def learned(folder: str, epochs: int, **options: float) -> Network:
+        optimiser = Optimiser(name="sgd", schedule="constant", **options)
+        run = toy_train(
+            tmp_path / folder, epochs=epochs, optimiser=optimiser, batch_size=36, valid_fraction=0.0
+        )
+        return run.network
+
+    first = learned("warm", 1, learning_rate=0.02, warmup=4)
+    assert_same_weights(first, learned("quarter", 1, learning_rate=0.005))
+    assert_same_weights(
+        learned("over", 4, learning_rate=0.02, warmup=1), learned("without", 4, learning_rate=0.02)
+    )

@@ -23,6 +23,7 @@ _FIELDS = {
     "momentum": Option(0.9, may_be_zero=True, below=1.0),
     "delay_rate": Option(1.0, may_be_zero=True),
     "constant_rate": Option(1.0, may_be_zero=True),
+    "warmup": Option(0.0, may_be_zero=True),
 }
 
 
@@ -48,6 +49,8 @@ class Optimiser:
     delay_rate, constant_rate : float
         The learning rate of delays (in ms) and that of the logarithms of time constants and thresholds are
         this times that of the weights, where a layer's ``learn`` names them.
+    warmup : float
+        In the first so many mini-batches the rate rises in a straight line to that of the schedule; 0: not.
     options : dict of str to float
         What only this optimiser knows, such as ``{"weight_decay": 0.01}`` of AdamW; in an experiment file
         these stand beside the others.
@@ -68,6 +71,7 @@ class Optimiser:
     momentum: float = 0.9
     delay_rate: float = 1.0
     constant_rate: float = 1.0
+    warmup: float = 0.0
     options: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -99,8 +103,12 @@ class Optimiser:
         return table | table.pop("options")
 
     def rate(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0."""
+        """Learning rate of an epoch, counted from 0, without the warm-up."""
         return self.learning_rate * SCHEDULES[self.schedule](epoch, self.decay)
+
+    def warm(self, step: int) -> float:
+        """Factor of the warm-up on the rate of a mini-batch, counted from 1."""
+        return min(1.0, step / self.warmup) if self.warmup else 1.0
 
     @property
     def method(self) -> Method:
