@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import describe_machine, find_nmnist
+from common import ADDITION_PJ, MULTIPLICATION_PJ, describe_machine, find_nmnist
 from torch import nn
 
 from eventsnn.data import NMNIST, Augmentation, Distortion
@@ -201,13 +201,15 @@ def run_fold(
     settings = CANDIDATES[name][int(np.argmax(scores))]
     model, _, seconds = train(name, settings, data, training, options, training[:0])
     accuracy, per_recording = test(model, settings, data, testing)
+    count = operations(model, settings)
     return {
         "model": name,
         "accuracy": accuracy,
         "chosen": vars(settings),
         "validation": scores,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "operations": operations(model, settings),
+        "operations": count,
+        "energy_uj": count / 2 * (MULTIPLICATION_PJ + ADDITION_PJ) * 1e-6,
         "cpu_seconds_per_epoch": seconds,
         "cpu_ms_per_recording": 1e3 * per_recording,
     }
@@ -238,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "accuracy",
                 "parameters",
                 "operations",
+                "energy_uj",
                 "cpu_seconds_per_epoch",
                 "cpu_ms_per_recording",
             )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import EXPERIMENT, describe_machine, find_nmnist
+from common import ADDITION_PJ, EXPERIMENT, describe_machine, find_nmnist
 
-from eventsnn import Dense, Network, simulate
+from eventsnn import Network, simulate
 from eventsnn.data import NMNIST, Augmentation, ListDataset
 from eventsnn.data.splits import k_fold, split_validation
 from eventsnn.learn.optimisers import Optimiser
+from eventsnn.model import Layer
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.experiment import Experiment
 
@@ -87,21 +89,29 @@ def choose(
     return name, options.stages[int(np.argmax(scores[name]))], scores
 
 
-def synaptic_operations(network: Network, data: ListDataset, most: int = 50) -> float | None:
-    """Weights added per recording, the mean of the first `most`: each event and spike times its targets.
-
-    None for networks that are no chain of dense layers.
-    """
-    if not all(isinstance(layer, Dense) for layer in network.layers):
-        return None
+def synaptic_operations(network: Network, data: ListDataset, most: int = 50) -> float:
+    """Weights added per recording, the mean of the first `most`: each event and spike times its targets."""
+    targets = [count_targets(layer) for layer in network.layers]
+    width, height, _ = network.input.sensor_size
     total = 0
     for index in range(min(most, len(data))):
-        arriving = len(data.stream(index))
-        run = simulate(network, data.stream(index), dtype="float32")
-        for layer in network.layers:
-            total += arriving * layer.neurons
-            arriving = int(run[str(layer.name)].counts.sum())
+        stream = data.stream(index)
+        run = simulate(network, stream, dtype="float32")
+        events = stream.events
+        sources = (events["p"].astype(np.int64) * height + events["y"]) * width + events["x"]
+        arriving = np.bincount(sources, minlength=network.input.neurons)
+        for layer, each in zip(network.layers, targets, strict=True):
+            total += int(arriving @ each)
+            arriving = run[str(layer.name)].counts
     return total / min(most, len(data))
+
+
+def count_targets(layer: Layer) -> np.ndarray:
+    """Neurons of a layer without biases that see each neuron of its source, int64 (sources,)."""
+    position, place = np.nonzero(layer.rows >= 0)
+    seen_by = layer.connected.sum(axis=0)[place]
+    sources = math.prod(layer.known_source)
+    return np.bincount(layer.rows[position, place], seen_by, minlength=sources).astype(np.int64)
 
 
 def run_fold(
@@ -127,6 +137,7 @@ def run_fold(
     engine = "clocked" if experiment.training.engine == "clocked" else "auto"
     score = evaluate(result.network, tested, threads=options.threads, engine=engine)
     seconds = time.process_time() - start
+    additions = synaptic_operations(result.network, tested)
     return {
         "fold": number,
         "trained_on": len(training),
@@ -138,7 +149,8 @@ def run_fold(
         "samples_per_s": result.samples_per_s,
         "peak_rss_mb": result.peak_rss_mb,
         "parameters": sum(weights.size for weights in result.network.weights.values()),
-        "synaptic_operations": synaptic_operations(result.network, tested),
+        "synaptic_operations": additions,
+        "energy_uj": additions * ADDITION_PJ * 1e-6,
         "cpu_ms_per_recording": 1e3 * seconds / len(tested),
         **chosen,
     }

@@ -67,6 +67,30 @@ def test_synaptic_operations_are_events_and_spikes_times_their_targets(modules) 
     assert found == (400 * 8 + hidden * 2) / 2
 
 
+def test_synaptic_operations_of_convolutions_are_those_of_their_synapses(modules) -> None:
+    module = modules("studies.nmnist_cross_validation")
+    network = es.Network(
+        es.Input(34, 34, 2),
+        es.Conv(3, kernel=5, stride=3, threshold=0.1, name="conv"),
+        es.Pool(2, threshold=0.1, name="pool"),
+        es.Dense(2),
+        seed=1,
+    )
+    stream = random_stream(200, seed=1)
+    run = es.simulate(network, stream, dtype="float32")
+    events = stream.events
+    inputs = np.bincount(
+        events["p"].astype(int) * 34 * 34 + events["y"].astype(int) * 34 + events["x"], minlength=2312
+    )
+    arriving, expected = inputs, 0
+    for layer in network.layers:
+        synapses = layer.lower(np.ones_like(network.weights.get(layer.name, np.empty(0))))
+        expected += (synapses @ arriving).sum()
+        arriving = run[layer.name].counts
+    assert run["pool"].counts.sum() > 0
+    assert module.synaptic_operations(network, ListDataset([stream], [0])) == expected
+
+
 def test_conventional_models_count_their_operations(modules) -> None:
     pytest.importorskip("torch")
     module = modules("studies.conventional")

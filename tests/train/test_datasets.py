@@ -42,7 +42,7 @@ CNN_PARTS = ("", "_refine", "_finish")
         ("yinyang/dense.toml", 5 * 200 + 200 * 3),
         ("yinyang/delays.toml", 5 * 120 + 120 * 3),
         ("nmnist/authors.toml", 2312 * 800 + 800 * 10),
-        ("nmnist/cnn.toml", 15 * 50 + 40 * 15 * 25 + 1000 * 300 + 300 * 10),
+        ("nmnist/cnn.toml", 32 * 50 + 64 * 32 * 16 + 1024 * 10),
     ],
 )
 def test_number_of_weights(experiment: str, weights: int) -> None:
