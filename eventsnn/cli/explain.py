@@ -107,6 +107,12 @@ def most_active(trace: Trace, layer: str, sample: int) -> int:
     network = trace.network
     decides = network.decides if layer == network.names[-1] else "count"
     counts = trace.spikes(layer, sample).votes(decides)
+    if layer == network.names[-1] and not network.output.fires:
+        below = ", ".join(network.names[:-1])
+        raise TraceError(
+            f"{trace.path}: layer {layer!r} is a readout, which never fires; explain a spike of another "
+            f"layer ({below})"
+        )
     if not counts.any():
         raise TraceError(
             f"{trace.path}: layer {layer!r} stayed silent in sample {sample}; there is no spike to look at"

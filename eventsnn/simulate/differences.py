@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn.trace.record import LayerSpikes, SpikeRecord, describe_decision
+from eventsnn.trace.record import LayerSpikes, SpikeRecord, describe_decision, describe_readout
 
 SAME_MS = 1e-9
 """Spikes of a neuron this close to each other are the same: the accuracy of the engines."""
@@ -189,6 +189,7 @@ def _outcome(run: SpikeRecord) -> dict[str, Any]:
     return {
         **describe_decision(run.decision, run.classes),
         "counts": run.output.counts.tolist(),
+        **describe_readout(run.readout),
     }
 
 
@@ -203,10 +204,15 @@ def format_difference(difference: Difference, *, top: int = 10) -> str:
     """
     d = difference
     before, after = (_name_decision(run) for run in (d.before, d.after))
+    what = "spikes" if d.before.readout is None else "readout"
+    told, then = (
+        run.output.counts.tolist() if run.readout is None else [float(f"{x:.6g}") for x in run.readout]
+        for run in (d.before, d.after)
+    )
     lines = [
         f"the decision flips from {before} to {after}" if d.flips else f"the decision stays {before}",
-        f"spikes of each output neuron: before {d.before.output.counts.tolist()}",
-        f"                              after  {d.after.output.counts.tolist()}",
+        f"{what} of each output neuron: before {told}",
+        f"{'':{len(what)}}                        after  {then}",
     ]
     first = d.first
     if first is None:

@@ -93,7 +93,7 @@ def find_flip(
     Raises
     ------
     SimulationError
-        Another `by`.
+        Another `by`; a network whose last layer is a readout, which has no spikes.
     TraceError
         See `eventsnn.explain` and `eventsnn.sensitivity`: spikes on a clock; with "sensitivity", in float32.
     """
@@ -103,6 +103,12 @@ def find_flip(
 def flip_decision(study: WhatIf, by: str) -> Flip | None:
     """`find_flip` of a simulation that is at hand."""
     check_choice("by", by, BY, SimulationError)
+    output = study.network.output
+    if not output.fires:
+        raise SimulationError(
+            f"layer {output.name!r} is a readout, which never fires: there are no output spikes to rank "
+            "events by; es.what_if(..., remove=...) (whatif --remove) shows what single events do"
+        )
     if study.record.decision is None:
         return None
     search = _Search(study, by)

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import eventsnn as es
+from eventsnn.cli.explain import most_active
 from eventsnn.errors import NetworkError, SimulationError, TraceError
 from eventsnn.model import Connection, Conv, Dense, Input, Network, Readout, Reservoir, RunSettings
 from eventsnn.model.layers import BIAS
 from eventsnn.reference.lif import psp
+from eventsnn.simulate.differences import format_difference
 from eventsnn.trace.potential import membrane_potential
 
 VALUES = ("max", "mean", "weighted")
@@ -203,6 +205,20 @@ def test_what_if_reads_out_again(value):
     assert found.after.decision == fresh.decision
     moved = study.run(weights={"output": 2.0 * network.weights["output"]})
     np.testing.assert_allclose(moved.after.readout, 2.0 * record.readout, rtol=1e-12)
+
+
+def test_what_needs_output_spikes_says_so(tmp_path):
+    network, given = make_network("max"), events()
+    record = es.simulate(network, given, trace=tmp_path / "t.h5")
+    with pytest.raises(SimulationError, match="is a readout, which never fires: there are no output spikes"):
+        es.find_flip(record, network=network)
+    with (
+        es.Trace(tmp_path / "t.h5") as trace,
+        pytest.raises(TraceError, match=r"'output' is a readout, which never fires; .* \(hidden\)"),
+    ):
+        most_active(trace, "output", 0)
+    text = format_difference(es.what_if(record, network=network, remove=[3]))
+    assert f"readout of each output neuron: before [{record.readout[0]:.6g}, " in text
 
 
 def test_the_clock_refuses():
