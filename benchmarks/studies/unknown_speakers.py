@@ -46,8 +46,8 @@ VARIANTS: dict[str, dict[str, object]] = {
     "all, but level_db -50": _NORMAL | {"sections": 8, "pool": 3, "level_db": -50.0},
     "all, but trim_db 20": _NORMAL | {"sections": 8, "pool": 3, "trim_db": 20.0},
     "all, but trim_db 40": _NORMAL | {"sections": 8, "pool": 3, "trim_db": 40.0},
-    "all, cochlea without gain control, gain 20": _NORMAL
-    | {"sections": 8, "pool": 3, "cochlea": Cochlea(gain_control=False), "gain": 20.0},
+    "all, but a cochlea without gain control, gain 200": _NORMAL
+    | {"sections": 8, "pool": 3, "cochlea": Cochlea(gain_control=False), "gain": 200.0},
 }
 """Settings of the encoder, by what the table calls them."""
 
