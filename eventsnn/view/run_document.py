@@ -199,8 +199,10 @@ class RunDocument:
     def _show_confusion(self, counts: np.ndarray | None) -> None:
         if counts is None:
             self._counts.data = {key: [] for key in self._counts.data}
-            self.confusion.title.text = "confusion: evaluate with --predictions RUN/predictions.csv"
+            self.confusion.title.text = "confusion: no predictions.csv in the folder"
+            self.confusion.axis.visible = False
             return
+        self.confusion.axis.visible = True
         label, decision = np.nonzero(counts)
         count = counts[label, decision]
         share = count / counts.sum(axis=1)[label]

@@ -15,6 +15,7 @@ from bokeh.document import Document
 from bokeh.events import SelectionGeometry, Tap
 from bokeh.models import Model
 
+import eventsnn as es
 from eventsnn.errors import MissingExtraError, TraceError, ViewError
 from eventsnn.trace import Trace
 from eventsnn.view import export_page
@@ -136,3 +137,35 @@ def test_what_has_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "bokeh", None)
     with pytest.raises(MissingExtraError, match=r"needs bokeh.*pip install 'eventsnn\[view\]'"):
         open_viewed(tmp_path / "none.h5")
+
+
+@pytest.mark.parametrize(
+    ("source", "layers"),
+    [
+        (es.Input(12, 12), [es.Conv(4, kernel=3, threshold=1.0, bias=True), es.Pool(2, threshold=2.0)]),
+        (es.Input(40), [es.Dense(6, threshold=1.0, resting=0.2)]),
+        (es.Input(4, 4, 3), [es.Dense(6, threshold=1.0)]),
+    ],
+    ids=["convolution with biases", "line sensor", "three polarities"],
+)
+def test_spikes_of_any_layer(tmp_path: Path, source: es.Input, layers: list) -> None:
+    """A click, its sensitivity, and what-if, in every layer of networks of all kinds."""
+    network = es.Network(source, *layers, es.Dense(30, threshold=1.0), seed=1)
+    network = network.with_weights({key: 2.0 * abs(weights) for key, weights in network.weights.items()})
+    rng = np.random.default_rng(1)
+    events = np.sort(rng.integers(0, 50_000, 200)) / 1000.0, rng.integers(0, source.neurons, 200)
+    es.simulate(network, events, t_stop=80.0, trace=tmp_path / "t.h5")
+    with Trace(tmp_path / "t.h5") as trace:
+        shown = TraceDocument(Document(), trace, {"mode": "sensitivity"})
+        for name in network.names:
+            click(shown, name, len(shown.page.record[name]) // 2)
+            explanation = shown.page.panels.explanation
+            contributions = shown.page.panels.causes["contribution"].sum() + explanation.direct_resting
+            assert contributions == pytest.approx(network[name].threshold, rel=1e-9)
+            assert "Slope" in shown.spike.facts.text
+            shown._remove_strongest()
+            shown.obey("silence")
+            assert shown.page.message == ""
+            assert name in shown.page.describe_edits()
+            assert not len(shown.page.difference.after[name].of(shown.page.view.spike.neuron))
+            shown.obey("undo")
