@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn.cli.common import FILE, file_option, note
+from eventsnn.cli.common import FILE, file_option, json_option, note, report
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @reading_options(
     sensor="what the file says, else what is usual for its format (34x34x2 for .bin)", on_bad="skip"
 )
+@json_option
 def view(
     files: tuple[Path, ...],
     reading: dict[str, Any],
@@ -55,6 +56,7 @@ def view(
     host: str,
     names: tuple[str, ...],
     browser: bool,
+    as_json: bool,
 ) -> None:
     """Show a trace, a recording or training runs in the browser.
 
@@ -84,12 +86,13 @@ def view(
     if export is not None:
         refuse_overwriting("--export", export, files)
         export_page(files, export, reading=reading, state=state)
-        click.echo(str(export))
+        report({"page": str(export)}, str(export), as_json)
         return
 
     def started(server: PageServer) -> None:
         address = "&".join([server.address, *(f"{key}={value}" for key, value in state.items())])
-        click.echo(address)
+        report({"address": address, "port": server.port}, address, as_json)
+        sys.stdout.flush()
         note("Ctrl-C ends the server.")
         if browser and has_display():
             import webbrowser

@@ -254,14 +254,13 @@ class TracePage:
         self.message = ""
 
     def next_spike(self, step: int = 1) -> bool:
-        """The layer's next spike in time, or with -1 the one before; without a spike the output's first."""
+        """The next spike of the layer in time, or with -1 the one before; at first one of the last layer."""
         if self.record is None:
             return False
         name = self.view.spike
         if name is None:
-            if not len(self.record.output):
-                return False
-            return self.go_to(self.name_spike(self.record.output.name, 0))
+            fired = [layer for layer, spikes in self.record.layers.items() if len(spikes)]
+            return bool(fired) and self.go_to(self.name_spike(fired[-1], 0))
         rows = np.flatnonzero(self.record[name.layer].neurons == name.neuron)
         row = int(rows[name.number]) + step
         if not 0 <= row < len(self.record[name.layer]):

@@ -27,6 +27,7 @@ def test_export(cli: Cli, trace: Path, tmp_path: Path) -> None:
     outcome = cli("view", trace, "--spike", "output:0:0", "--export", page)
     assert (outcome.code, outcome.out) == (0, f"{page}\n")
     assert "output 0, spike 0 at" in page.read_text()
+    assert cli("view", trace, "--export", page, "--json").json == {"page": str(page)}
 
 
 def test_ctrl_c_ends_the_server(trace: Path) -> None:
