@@ -62,7 +62,7 @@ class Sensitivity(SpikeFacts, Derivatives):
     lateral : dict of str to float
         By layer with lateral inhibition, ms per unit of its strength.
     delays : dict of str to float
-        By layer or connection, ms per ms.
+        By layer or connection, ms per ms; where source neurons have delays of their own, by all of these.
     thresholds, resting : dict of str to float
         By layer, ms per unit of the threshold, or of the resting potential.
     refractory : dict of str to float

@@ -22,7 +22,7 @@ _FIELDS = {
     "epsilon": Option(1e-8),
     "momentum": Option(0.9, may_be_zero=True, below=1.0),
     "delay_rate": Option(1.0, may_be_zero=True),
-    "constant_rate": Option(1.0, may_be_zero=True),
+    "constant_rate": Option(0.1, may_be_zero=True),
     "warmup": Option(0.0, may_be_zero=True),
 }
 
@@ -70,7 +70,7 @@ class Optimiser:
     epsilon: float = 1e-8
     momentum: float = 0.9
     delay_rate: float = 1.0
-    constant_rate: float = 1.0
+    constant_rate: float = 0.1
     warmup: float = 0.0
     options: Mapping[str, float] = field(default_factory=dict, hash=False)
 

@@ -146,7 +146,7 @@ class Layer:
     @property
     def least_delay(self) -> float:
         """The shortest delay, ms."""
-        return float(np.min(self.delay))
+        return min(self.delay) if isinstance(self.delay, Sequence) else float(self.delay)
 
     @property
     def bias_delay(self) -> float:

@@ -156,7 +156,7 @@ class SweepRun:
         """Append the spikes of each layer to `trains`."""
         size = self._packed.network.input.neurons
         for number, (layer, stream) in enumerate(zip(self._packed.network.layers, self._layers, strict=True)):
-            arriving = [Arrivals.single(*spikes).delayed(layer.delay).sample(0)]
+            arriving = [Arrivals.single(*spikes).delayed(layer.delay).sample(0) if layer.delay else spikes]
             if layer.has_bias:
                 if len(bias.times):
                     arriving.append((bias.times + layer.bias_delay, np.full(len(bias.times), size, np.int32)))
