@@ -194,7 +194,9 @@ def test_threads_give_the_same_bits(real):
 
 
 def learned(name, optimiser=None, **fields):
-    return LearnedConstant(Dense(3, **fields), name, optimiser or Optimiser(name="sgd", momentum=0.0))
+    return LearnedConstant(
+        Dense(3, **fields), name, optimiser or Optimiser(name="sgd", momentum=0.0, constant_rate=1.0)
+    )
 
 
 def test_gradient_descent_on_each_kind():
@@ -245,7 +247,9 @@ def test_rates_multiply_that_of_the_weights():
 
 
 def test_weight_decay_pulls_back_to_where_they_began():
-    one = learned("tau_m", Optimiser(name="adamw", options={"weight_decay": 0.5}), tau_m=20.0)
+    one = learned(
+        "tau_m", Optimiser(name="adamw", constant_rate=1.0, options={"weight_decay": 0.5}), tau_m=20.0
+    )
     one.x += 1.0
     one.update(1.0, 0.1, 1)
     assert float(one.x) == pytest.approx(0.95)
