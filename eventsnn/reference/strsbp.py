@@ -6,7 +6,8 @@ those of recurrent connections included, in one sum:
 
     a_i       = sum_j w_ij e_{i|j}                                      total PSP; o_i = a_i / nu_i
     direct_p  = (1/nu_p) sum_i delta_i w_ip rho_{i|p}                   i in other layers; or that of the loss
-    delta_p   = direct_p + (1/nu_p) sum_i delta_i w_ip rho_{i|p}        i in its own layer: a linear system
+    delta_p   = direct_p + (1/nu_p) sum_i delta_i w_ip rho_{i|p}        i in its own layer, if it fired: a
+                                                                        linear system
     dE/dw_ij  = delta_i e_{i|j} (1 + s_i) lambda_i
 """
 
@@ -73,7 +74,7 @@ def gradients(
             self_term += macro.self_term(weights, e, counts, layer.threshold, rule)
             rho = macro.effect_ratio(e, pre_counts, counts, rule)
             if p.source == number:
-                coupling += weights * rho / layer.threshold
+                coupling += np.where(counts[:, None] > 0, weights * rho / layer.threshold, 0.0)
             parts.append((p, e, weights * rho))
         delta = np.linalg.solve(np.eye(layer.neurons) - coupling.T, direct[number]).astype(np.float64)
         factors = lam if number == len(fired) - 1 else 1.0

@@ -174,5 +174,6 @@ class GraphErrors(ExactErrors):
             (pre_counts,) = count_arrivals(arrived, unpacked.shape[1])
             e = unpack(matrix, layer.neurons).astype(np.float64)
             rho = ratio_by_pre(e, pre_counts, run.unit_counts[0])
-        effects = unpacked * rho / options.divisor
+        # What comes to a silent neuron does not change its count: it hands nothing on within its layer.
+        effects = np.where(run.unit_counts[0][:, None] > 0, unpacked * rho / options.divisor, 0.0)
         return effects.reshape(layer.neurons, -1, layer.neurons).sum(axis=1)
