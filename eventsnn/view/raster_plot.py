@@ -63,7 +63,7 @@ class RasterPlot:
     ) -> None:
         self._page, self._time, self._clicked, self._selected = page, time_range, clicked, selected
         self._mapper = LinearColorMapper(palette=sequential(look), low=0.0, high=1.0)
-        self._loaded = (np.inf, -np.inf)
+        self._loaded, self._has_images = (np.inf, -np.inf), False
         network = page.network
         self._layers = {name: _LayerPlot(self, name) for name in ("input", *network.names)}
         self.figures = [layer.figure for layer in self._layers.values()]
@@ -123,8 +123,6 @@ class RasterPlot:
         for name, layer in self._layers.items():
             layer.draw(drawn.get(name))
 
-    _has_images = False
-
     def click(self, layer: _LayerPlot, event: Tap) -> None:
         """Find out which spike a click may mean."""
         wide, high = _inner_size(layer.figure)
@@ -145,7 +143,7 @@ class RasterPlot:
 
     def mark_spike(self) -> None:
         """Mark the spike that is explained, and its strongest causes."""
-        panels, names = self._page.panels, self._page.network.names
+        panels = self._page.panels
         causes = panels.sorted_causes(self._page.view.mode)[:DRAWN] if panels is not None else None
         for number, (name, layer) in enumerate(self._layers.items(), start=INPUT):
             layer.chosen.data = {"t": [], "n": []}
@@ -163,7 +161,6 @@ class RasterPlot:
                     "colour": np.where(own["contribution"] < 0, BLUE, VERMILION).tolist(),
                     "size": 2.5 + 4.5 * np.sqrt(np.abs(own["contribution"]) / strongest),
                 }
-        assert len(names) + 1 == len(self._layers)
 
     def mark_selected(self, rows: np.ndarray) -> None:
         """Mark input events."""

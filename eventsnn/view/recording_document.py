@@ -63,7 +63,7 @@ class RecordingDocument:
         self.frame = PageFrame(document, Path(name).name, query, KEYS, self.obey)
         self._is_playing = self._is_filling = False
         self._before = time.monotonic()
-        self._events_shown = -1
+        self._events_shown, self._was_reading = -1, True
         spool.advance(FIRST_READ_S)
         self._make_frame()
         self._make_space_time()
@@ -221,8 +221,6 @@ class RecordingDocument:
             if not self.page.play(1000.0 * elapsed):
                 self._set_playing(False)
             self.show_window()
-
-    _was_reading = True
 
     def show_rate(self) -> None:
         """Draw the rate of the whole recording, as far as it is read."""
