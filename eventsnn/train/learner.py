@@ -21,9 +21,9 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
             f"network cannot be trained: {reason}; on a clock training takes chains of convolution, pooling "
             "and dense layers"
         )
-    if reason and rule is not None and rule.sends == "errors" and (reason := _no_way_down(network)):
+    if reason and rule is not None and rule.sends == "errors" and (obstacle := _no_way_down(network)):
         raise TrainingError(
-            f"network cannot be trained: {reason}; rule {rule.name!r} takes chains of convolution, pooling "
+            f"network cannot be trained: {obstacle}; rule {rule.name!r} takes chains of convolution, pooling "
             "and dense layers, and dense layers with connections to themselves and to later layers; "
             "rules of exact derivatives, such as 'eventprop', take any network"
         )

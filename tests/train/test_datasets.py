@@ -40,6 +40,7 @@ CNN_PARTS = ("", "_refine", "_finish")
         ("emnist/dense.toml", 665_647),  # the figure of the paper, biases included
         ("nmnist/dense.toml", 2312 * 800 + 800 * 10),
         ("yinyang/dense.toml", 5 * 200 + 200 * 3),
+        ("spoken_digits/recurrent.toml", 78 * 400 + 400 * 400 + 400 * 10),
         ("yinyang/delays.toml", 5 * 120 + 120 * 3),
         ("nmnist/authors.toml", 2312 * 800 + 800 * 10),
         ("nmnist/cnn.toml", 32 * 50 + 64 * 32 * 16 + 1024 * 10),

@@ -195,3 +195,10 @@ def test_what_errors_have_no_way_through_says_which_rule_takes_it(tmp_path, text
     clocked = recurrent_network()
     with pytest.raises(TrainingError, match=r"'hidden->hidden' makes .* on a clock training takes"):
         toy_train(tmp_path / "run", network=clocked, engine="clocked")
+
+
+def test_delays_of_single_neurons_are_refused(tmp_path):
+    delays = np.linspace(0.5, 1.5, 60).tolist()
+    network = recurrent_network().with_constants({"hidden": {"delay": delays}})
+    with pytest.raises(TrainingError, match="has a delay for each source neuron, which takes a chain of"):
+        toy_train(tmp_path / "run", network=network)
