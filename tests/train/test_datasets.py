@@ -42,6 +42,8 @@ CNN_PARTS = ("", "_refine", "_finish")
         ("yinyang/dense.toml", 5 * 200 + 200 * 3),
         ("spoken_digits/recurrent.toml", 78 * 400 + 400 * 400 + 400 * 10),
         ("yinyang/delays.toml", 5 * 120 + 120 * 3),
+        ("yinyang/readout.toml", 5 * 200 + 200 * 3),
+        ("spoken_digits/eventprop.toml", 78 * 300 + 300 * 10),
         ("nmnist/authors.toml", 2312 * 800 + 800 * 10),
         ("nmnist/cnn.toml", 32 * 50 + 64 * 32 * 16 + 1024 * 10),
     ],
