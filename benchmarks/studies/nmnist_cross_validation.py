@@ -132,6 +132,9 @@ def run_fold(
         experiment = replace(experiment, **CANDIDATES[name])
         chosen = {"chosen": name, "stages": list(options.stages), "validation": scores}
     result = fit(experiment, take(data, training), epochs, options)
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        result.network.save(options.keep / f"fold{number}.h5")
     tested = take(data, testing)
     start = time.process_time()
     engine = "clocked" if experiment.training.engine == "clocked" else "auto"
@@ -168,6 +171,7 @@ def main() -> None:
     parser.add_argument("--only", type=int, nargs="+", help="folds to run, from 0; all of them")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--keep", type=Path, help="folder for the models of the folds")
     options = parser.parse_args()
     if not set(options.only or []) <= set(range(options.folds)):
         parser.error(f"--only: folds are 0 to {options.folds - 1}, got {options.only}")

@@ -37,7 +37,9 @@ def data(tmp_path: Path) -> NMNIST:
 def test_a_fold_chooses_within_its_training_part(modules, data: NMNIST) -> None:
     module = modules("studies.nmnist_cross_validation")
     two = list(module.CANDIDATES)[:2]
-    options = argparse.Namespace(choose=True, candidates=two, stages=(1, 2), epochs=9, seed=1, threads=1)
+    options = argparse.Namespace(
+        choose=True, candidates=two, stages=(1, 2), epochs=9, seed=1, threads=1, keep=None
+    )
     training, testing = np.arange(12), np.arange(12, 16)
     seen: set[int] = set()
     read = data.stream
