@@ -10,10 +10,11 @@ from eventsnn.model.layers.connection import BIAS, Connection, Projection
 from eventsnn.model.layers.conv import Conv
 from eventsnn.model.layers.dense import Dense
 from eventsnn.model.layers.input import Input
-from eventsnn.model.layers.layer import SLACK, Layer, SpatialLayer, WeightedLayer
+from eventsnn.model.layers.layer import SLACK, Layer, WeightedLayer
 from eventsnn.model.layers.pool import Pool
 from eventsnn.model.layers.readout import Readout
 from eventsnn.model.layers.reservoir import Reservoir
+from eventsnn.model.layers.spatial_layer import SpatialLayer
 from eventsnn.model.layers.tables import build_from_table
 
 __all__ = [

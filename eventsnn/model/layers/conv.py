@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from eventsnn.model.layers.checks import check_count
 from eventsnn.model.layers.geometry import Pair, to_pair
-from eventsnn.model.layers.layer import SpatialLayer, WeightedLayer
+from eventsnn.model.layers.layer import WeightedLayer
+from eventsnn.model.layers.spatial_layer import SpatialLayer
 
 
 @dataclass(frozen=True)

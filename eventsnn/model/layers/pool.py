@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from eventsnn.model.layers.geometry import Pair, to_pair
-from eventsnn.model.layers.layer import SpatialLayer
+from eventsnn.model.layers.spatial_layer import SpatialLayer
 
 
 @dataclass(frozen=True)
