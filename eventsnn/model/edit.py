@@ -1,14 +1,15 @@
-"""Copies of a network with other parameters of a layer."""
+"""Networks made from others: with other parameters of a layer, of dense layers alone, without a readout."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from eventsnn.errors import NetworkError
 from eventsnn.model.chain import INPUT
-from eventsnn.model.layers import Connection, Layer
+from eventsnn.model.layers import Connection, Dense, Layer
 from eventsnn.model.layers.tables import given_fields
+from eventsnn.model.neuron import LIF
 
 if TYPE_CHECKING:
     from eventsnn.model.network import Network
@@ -72,3 +73,41 @@ def _changed(part: Any, owner: str, changes: dict[str, Any]) -> Any:
     if "name" in changes and changes["name"] is None:
         raise NetworkError(f"{owner}: name must be a non-empty text")
     return replace(part, **changes)
+
+
+def lower(network: Network) -> Network:
+    """See `eventsnn.model.Network.lowered`."""
+    if not network.is_spatial:
+        return network
+    weights = dict(network.weights)
+    layers: list[Layer] = []
+    for layer in network.layers:
+        if not layer.shares_weights:
+            layers.append(layer)
+            continue
+        weights[str(layer.name)] = layer.lower(network.weights.get(str(layer.name)))
+        common = ("name", "delay", "lateral_inhibition", "bias", *(field.name for field in fields(LIF)))
+        layers.append(Dense(layer.neurons, **{field: getattr(layer, field) for field in common}))
+    return type(network)(
+        network.input,
+        *layers,
+        connections=network.connections,
+        weights=weights,
+        classes=network.classes,
+        settings=network.settings,
+    )
+
+
+def without_readout(network: Network) -> Network | None:
+    """See `eventsnn.model.Network.firing`, of a network whose last layer never fires."""
+    if len(network.layers) == 1:
+        return None
+    connections = [c for c in network.connections if c.target != network.output.name]
+    gone = {p.key for p in network.projections if p.target == len(network.layers) - 1}
+    return type(network)(
+        network.input,
+        *network.layers[:-1],
+        connections=connections,
+        weights={key: array for key, array in network.weights.items() if key not in gone},
+        settings=network.settings,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +20,6 @@ from eventsnn.model.drawing import draw_weights
 from eventsnn.model.layers import (
     BIAS,
     Connection,
-    Dense,
     Input,
     Layer,
     Projection,
@@ -29,7 +28,6 @@ from eventsnn.model.layers import (
 )
 from eventsnn.model.layers.checks import check_count
 from eventsnn.model.layers.connection import PAIRS
-from eventsnn.model.neuron import LIF
 from eventsnn.model.settings import RunSettings
 from eventsnn.model.sparse import is_sparse, row_of
 from eventsnn.model.weights import check_weights
@@ -136,19 +134,9 @@ class Network:
     @cached_property
     def firing(self) -> Network | None:
         """The network without its last layer where this never fires; None if nothing is left."""
-        if self.output.fires:
-            return self
-        if len(self.layers) == 1:
-            return None
-        connections = [c for c in self.connections if c.target != self.output.name]
-        gone = {p.key for p in self.projections if p.target == len(self.layers) - 1}
-        return Network(
-            self.input,
-            *self.layers[:-1],
-            connections=connections,
-            weights={key: array for key, array in self.weights.items() if key not in gone},
-            settings=self.settings,
-        )
+        from eventsnn.model.edit import without_readout
+
+        return self if self.output.fires else without_readout(self)
 
     def index(self, name: str) -> int:
         """Number of the layer called `name`; -1 for the input.
@@ -216,25 +204,9 @@ class Network:
     @cached_property
     def lowered(self) -> Network:
         """The same network of dense layers alone, weights of the spatial ones written out, sparse."""
-        if not self.is_spatial:
-            return self
-        weights = dict(self.weights)
-        layers: list[Layer] = []
-        for layer in self.layers:
-            if not layer.shares_weights:
-                layers.append(layer)
-                continue
-            weights[str(layer.name)] = layer.lower(self.weights.get(str(layer.name)))
-            common = ("name", "delay", "lateral_inhibition", "bias", *(field.name for field in fields(LIF)))
-            layers.append(Dense(layer.neurons, **{field: getattr(layer, field) for field in common}))
-        return Network(
-            self.input,
-            *layers,
-            connections=self.connections,
-            weights=weights,
-            classes=self.classes,
-            settings=self.settings,
-        )
+        from eventsnn.model.edit import lower
+
+        return lower(self)
 
     @property
     def sparse_keys(self) -> tuple[str, ...]:
