@@ -143,9 +143,9 @@ def record(lif: LIF) -> np.ndarray:
     c = constants(lif)
     terms = series(c)
     pairs = [np.array([terms[name] for name in names]).T for names in SERIES.values()]
-    found = np.array([(*astuple(c), *pairs)], RECORD)
-    found.flags.writeable = False
-    return found
+    fields = np.array([(*astuple(c), *pairs)], RECORD)
+    fields.flags.writeable = False
+    return fields
 
 
 def respond(c: Constants, d: float) -> tuple[float, float, float]:

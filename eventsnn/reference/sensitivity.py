@@ -96,7 +96,7 @@ def differentiate(
     target, row : int
         Which spike.
     """
-    found = Derivatives(
+    derivatives = Derivatives(
         times=[np.zeros(len(train.times)) for train in trains],
         slopes=[np.full(len(train.times), math.nan) for train in trains],
         weights=[np.zeros(s.weights.shape) for s in synapses],
@@ -105,21 +105,21 @@ def differentiate(
         resting=[0.0] * len(trains),
         refractory=[0.0] * len(trains),
     )
-    found.times[target][row] = 1.0
+    derivatives.times[target][row] = 1.0
     spikes = [(t, n, k) for n, train in enumerate(trains) for k, t in enumerate(train.times.tolist())]
     for _, number, k in sorted(spikes, reverse=True):
         lif = lifs[number]
-        if lif is not None and found.times[number][k]:
-            _pass_down(lif, trains, synapses, number, k, found)
-    return found
+        if lif is not None and derivatives.times[number][k]:
+            _pass_down(lif, trains, synapses, number, k, derivatives)
+    return derivatives
 
 
 def _pass_down(
-    lif: LIF, trains: list[Train], synapses: list[Synapses], number: int, k: int, found: Derivatives
+    lif: LIF, trains: list[Train], synapses: list[Synapses], number: int, k: int, derivatives: Derivatives
 ) -> None:
     """Hand the derivative with respect to spike `k` of a train on to all that this spike depends on."""
     times, neurons = trains[number]
-    t, neuron, total = float(times[k]), int(neurons[k]), float(found.times[number][k])
+    t, neuron, total = float(times[k]), int(neurons[k]), float(derivatives.times[number][k])
     earlier = np.flatnonzero(neurons[:k] == neuron)
     before = int(earlier[-1]) if earlier.size else None
     r = float(times[before]) + lif.refractory if before is not None else 0.0
@@ -131,20 +131,20 @@ def _pass_down(
     acting = [s.weights[neuron, trains[s.source].neurons] for _, s in incoming]
     current = sum(float(w @ _current(t - at, lif)) for w, at in zip(acting, arriving, strict=True))
     slope = (lif.resting - lif.threshold) / lif.tau_m + current / lif.tau_s
-    found.slopes[number][k] = slope
+    derivatives.slopes[number][k] = slope
     for (n, s), at, w in zip(incoming, arriving, acting, strict=True):
         per_weight = -(psp(t - at, lif) - kept * psp(r - at, lif)) * total / slope
         per_time = w * (_rise(t - at, lif) - kept * _rise(r - at, lif)) * total / slope
-        np.add.at(found.weights[n][neuron], trains[s.source].neurons, per_weight)
-        found.times[s.source] += per_time
-        found.delays[n] += float(per_time.sum())
-    found.thresholds[number] += total / slope
-    found.resting[number] -= (1.0 - decay) * total / slope
+        np.add.at(derivatives.weights[n][neuron], trains[s.source].neurons, per_weight)
+        derivatives.times[s.source] += per_time
+        derivatives.delays[n] += float(per_time.sum())
+    derivatives.thresholds[number] += total / slope
+    derivatives.resting[number] -= (1.0 - decay) * total / slope
     if before is not None:
         at_end = sum(float(w @ _current(r - at, lif)) for w, at in zip(acting, arriving, strict=True))
         per_end = decay * (at_end / lif.tau_s + lif.resting / lif.tau_m) * total / slope
-        found.times[number][before] += per_end
-        found.refractory[number] += per_end
+        derivatives.times[number][before] += per_end
+        derivatives.refractory[number] += per_end
 
 
 def _current(x: Floats, lif: LIF) -> Floats:

@@ -55,35 +55,35 @@ def gradients(
         forced = [m * (duration_ms / rule.desired) for m in range(1, rule.desired + 1)]
         post[-1] = [forced if i == label else train for i, train in enumerate(fired[-1])]
 
-    found: dict[str, list[np.ndarray]] = {}
+    columns: dict[str, list[np.ndarray]] = {}
     for number in reversed(range(len(network.layers))):
-        layer, own = network.layers[number], post[number]
-        counts = np.array([len(train) for train in own])
-        rest = np.array([[resting_spsp(train, layer.lif)] for train in own])
-        resting = np.full(rest.shape, layer.resting)  # the weight of one more input
-        self_term = macro.self_term(resting, rest, counts, layer.threshold, rule)
-        coupling, parts = np.zeros((layer.neurons, layer.neurons)), []
+        layer, spikes = network.layers[number], post[number]
+        counts = np.array([len(train) for train in spikes])
+        e_resting = np.array([[resting_spsp(train, layer.lif)] for train in spikes])
+        resting = np.full(e_resting.shape, layer.resting)  # the weight of one more input
+        self_term = macro.self_term(resting, e_resting, counts, layer.threshold, rule)
+        coupling, projections = np.zeros((layer.neurons, layer.neurons)), []
         for p in network.projections:
             if p.target != number or p.lateral:
                 continue
             pre = _until(sources[p.source], p.delay, duration_ms if network.is_recurrent else np.inf)
             weights = network.projection_weights(p).astype(float)
-            e = np.array(spsp_pairs(pre, own, layer.lif)).reshape(layer.neurons, len(pre))
+            e = np.array(spsp_pairs(pre, spikes, layer.lif)).reshape(layer.neurons, len(pre))
             pre_counts = np.array([len(train) for train in pre])
             e = macro.apply_silent_rule(e, pre_counts, counts, rule)
             self_term += macro.self_term(weights, e, counts, layer.threshold, rule)
             rho = macro.effect_ratio(e, pre_counts, counts, rule)
             if p.source == number:
                 coupling += np.where(counts[:, None] > 0, weights * rho / layer.threshold, 0.0)
-            parts.append((p, e, weights * rho))
+            projections.append((p, e, weights * rho))
         delta = np.linalg.solve(np.eye(layer.neurons) - coupling.T, direct[number]).astype(np.float64)
         factors = lam if number == len(fired) - 1 else 1.0
-        for p, e, effect in parts:
+        for p, e, effect in projections:
             key = str(layer.name) if p.source == BIAS else p.key
-            found.setdefault(key, []).append(macro.weight_gradient(delta, e, self_term, factors))
+            columns.setdefault(key, []).append(macro.weight_gradient(delta, e, self_term, factors))
             if p.source >= 0 and p.source != number:
                 direct[p.source] += delta @ effect / network.layers[p.source].threshold
-    return {key: np.hstack(columns) for key, columns in found.items()}
+    return {key: np.hstack(blocks) for key, blocks in columns.items()}
 
 
 def _until(spikes: Trains, delay: float, end: float) -> Trains:

@@ -169,6 +169,7 @@ class Downward(ABC):
         outcome = self.begin(labels, sample_weights)
         for number in range(len(self.layers) - 1, -1, -1):
             state = self.states.get(str(self.layers[number].name))
+            # Nobody needs what the first layer would hand down; others hand it on even if they learn nothing.
             if number or self.trains(number):
                 self.learn_layer(number, state, updates.get(str(self.layers[number].name)))
         return outcome
@@ -177,6 +178,7 @@ class Downward(ABC):
         """Add up the gradient of a layer, update its weights, and go down one layer."""
         share, fused, layer = self.threads.share, None, self.layers[number]
         if not layer.shares_weights:
+            # A block is updated while it is in the cache, if its gradient is complete then.
             at_once = state is not None and not layer.ties_weights
             if update is not None and at_once and self.applies_updates(number):
                 fused = update.fused
@@ -185,14 +187,16 @@ class Downward(ABC):
             if state is not None and not at_once:
                 state.gradient += tie_weights(layer, target)
         else:
+            # A gradient of its own for each sample: added up in their order, whoever computed them.
             gradients: list[np.ndarray] = [np.empty(0)] * self.samples
             below, counter = list(gradients), WorkCounter(self.samples)
 
             def work() -> None:
                 while (sample := counter.take()) >= 0:
                     gradients[sample] = self.empty_gradient(number)
-                    part = slice(sample, sample + 1)
-                    below[sample] = self.learn_samples(number, part, gradients[sample], None, call)
+                    one = slice(sample, sample + 1)
+                    # `call`: the samples already keep all threads busy.
+                    below[sample] = self.learn_samples(number, one, gradients[sample], None, call)
 
             share(work)
             self.above = np.concatenate(below)
@@ -217,7 +221,8 @@ def tie_weights(layer: Layer, gradient: np.ndarray) -> np.ndarray:
     """The gradient (blocks, inputs, WIDTH) of shared weights that keeps tied what is; see `Layer`."""
     if not layer.ties_weights:
         return gradient
-    own = layer.own_gradient(unpack(gradient, layer.channels))
+    # To the layer's own weights and back: each shared weight gets the sum over its copies.
+    summed = layer.own_gradient(unpack(gradient, layer.channels))
     tied = np.zeros_like(gradient)
-    pack(layer.shared_weights(own), tied)
+    pack(layer.shared_weights(summed), tied)
     return tied

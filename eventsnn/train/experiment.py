@@ -143,20 +143,20 @@ class Experiment:
         TrainingError
             There is no such field, or its value is out of range.
         """
-        parts: dict[str, Any] = {}
+        changed: dict[str, Any] = {}
         kinds: tuple[tuple[str, Any, Any], ...] = (
             ("augmentation", Augmentation, self.augmentation),
             ("distortion", Distortion, self.distortion),
         )
-        for part, cls, current in kinds:
+        for kind, cls, current in kinds:
             chosen = {name: changes[name] for name in inspect.signature(cls).parameters if name in changes}
             if chosen:
-                parts[part] = cls(**((asdict(current) if current else {}) | chosen))
+                changed[kind] = cls(**((asdict(current) if current else {}) | chosen))
         known = [name for _, cls, _ in kinds for name in inspect.signature(cls).parameters]
         for name in changes:
             if name not in known:
                 raise TrainingError(f"no augmentation {name!r}; there are {', '.join(known)}")
-        return replace(self, **parts)
+        return replace(self, **changed)
 
     def make_network(self, seed: int | None = None) -> Network:
         """The network with random weights drawn from `seed`, that of the file by default."""

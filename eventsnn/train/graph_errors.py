@@ -79,8 +79,8 @@ class GraphErrors(ExactErrors):
         self.inputs = [Inputs.of(network, n) for n in range(len(network.layers))]
         self.each_state, joined = states, {}
         for layer, inputs in zip(network.layers, self.inputs, strict=True):
-            parts = [weights.dense_block(key) for key in inputs.first]
-            block = np.ascontiguousarray(np.concatenate(parts, axis=1))
+            by_key = [weights.dense_block(key) for key in inputs.first]
+            block = np.ascontiguousarray(np.concatenate(by_key, axis=1))
             row_sum = np.sum([states[key].row_sum for key in inputs.first], axis=0)
             joined[str(layer.name)] = JoinedState(block, np.zeros_like(block), row_sum)
         packed = JoinedWeights(

@@ -69,17 +69,17 @@ def run_joined(
 
     In a network with loops, whose samples are cut, arrivals after the end are left out.
     """
-    layer, trains = network.layers[number], []
+    layer, samples = network.layers[number], []
     for record, end in zip(records, ends.tolist(), strict=True):
-        parts = []
+        trains = []
         for p, first in projections:
             source = record[source_name(network, p)]
             times = source.times + p.delay
             n = int(np.searchsorted(times, end, side="right")) if network.is_recurrent else len(times)
-            parts.append((times[:n], source.neurons[:n] + np.int32(first)))
-        times, neurons = (np.concatenate(column) for column in zip(*parts, strict=True))
+            trains.append((times[:n], source.neurons[:n] + np.int32(first)))
+        times, neurons = (np.concatenate(column) for column in zip(*trains, strict=True))
         order = np.lexsort((neurons, times))
-        trains.append((times[order], neurons[order]))
-    arrived = LayerInput.of(Arrivals.join(trains), constants_of(layer.lif), real, share)
+        samples.append((times[order], neurons[order]))
+    arrived = LayerInput.of(Arrivals.join(samples), constants_of(layer.lif), real, share)
     fired = [(spikes.times, spikes.neurons) for record in records for spikes in [record[str(layer.name)]]]
     return order_by_block(arrived, Arrivals.join(fired), layer)

@@ -32,14 +32,16 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
             f"layer {network.output.name!r} is a readout, which never fires, and rule {rule.name!r} counts "
             "spikes: choose a rule of exact derivatives, such as 'eventprop', or a Dense last layer"
         )
+    # Labels name output neurons; those of a convolution are positions of maps.
     if network.output.shares_weights:
         raise TrainingError(f"layer {network.output.name!r}: the last layer must be a Dense one")
-    parts: list[Layer | Connection] = [*network.layers, *network.connections]
-    for part in parts:
-        if part.learn and rule is not None and rule.sends != "derivatives":
+    # Errors of spike counts do not say how a count changes with a delay or a time constant.
+    owners: list[Layer | Connection] = [*network.layers, *network.connections]
+    for owner in owners:
+        if owner.learn and rule is not None and rule.sends != "derivatives":
             raise TrainingError(
-                f"rule {rule.name!r} trains weights alone, and {part.owner} is to learn "
-                f"{', '.join(part.learn)}: choose a rule of exact derivatives, such as 'eventprop', or "
+                f"rule {rule.name!r} trains weights alone, and {owner.owner} is to learn "
+                f"{', '.join(owner.learn)}: choose a rule of exact derivatives, such as 'eventprop', or "
                 "leave learn out"
             )
     for layer in network.layers:
@@ -58,6 +60,7 @@ def _no_way_down(network: Network) -> str | None:
     for layer in network.layers:
         if layer.shares_weights:
             return f"layer {layer.name!r} shares weights in a network that is more than a chain of layers"
+    # The way down goes from layer to layer: an error that led back would have to be known before it is made.
     for p in network.projections:
         if p.source > p.target:
             return f"connection {p.key!r} leads back to an earlier layer"
@@ -81,7 +84,7 @@ def run_forward(
 
     `prefix` is what the input spikes go through first.
     """
-    ends = samples.ends
+    ends = samples.ends  # of the input: after the prefix, a sample's last spike may come earlier or later
     if prefix is not None:
         samples = prefix.spikes(samples, pool)
     return run_batch(packed, samples, ends, pool)

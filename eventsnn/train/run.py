@@ -76,6 +76,7 @@ class TrainingRun:
         progress: bool,
     ) -> None:
         step = self.step_ms = network.settings.step_ms
+        # What is never trained runs forward only: input spikes go through it, and training begins behind it.
         prefix, chain = split_frozen_prefix(network, step)
         check_trainable(chain, rule)
         if step is not None:
@@ -87,8 +88,8 @@ class TrainingRun:
         self.valid, self.valid_indices = valid, valid_indices
         self.folder, self.pool, self.progress = folder, pool, progress
         inputs, settings = network.input.neurons, network.settings
-        self.feeder = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
-        self.valid_feeder = None if valid is None else BatchLoader(valid, inputs, settings=settings)
+        self.loader = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
+        self.valid_loader = None if valid is None else BatchLoader(valid, inputs, settings=settings)
         self.constants = LearnedConstants([*chain.layers, *chain.connections], optimiser)
         self.packed, self.learner = _make_learner(chain, rule, real, step, prefix, self.constants)
         self.states = {
@@ -119,8 +120,9 @@ class TrainingRun:
         rate = self.optimiser.rate(self.epoch)
         batches = cut(shuffled(self.indices, self.seed, self.epoch), self.batch_size)
         with progress_bar(len(self.indices), f"epoch {self.epoch + 1}/{epochs}", self.progress) as bar:
+            # Recordings are read and prepared on other threads while a batch is learned.
             for batch in self.pool.prefetch(self._read, batches):
-                if batch.samples:
+                if batch.samples:  # none where all files of a batch were unreadable
                     self._learn(batch, rate, tallies)
                 bar.update(len(batch.samples))
                 bar.set_postfix_str(
@@ -129,6 +131,7 @@ class TrainingRun:
         if not tallies.samples:
             raise TrainingError("the training set holds no readable recording")
         train_seconds = time.perf_counter() - start
+        # Unreadable recordings were not classified: their weights stay.
         learned = tallies.learned
         self.boost[learned] = self.rule.reweigh(
             self.boost[learned], tallies.wrong[learned], np.asarray(self.data.labels)[learned]
@@ -140,7 +143,7 @@ class TrainingRun:
         line["train_seconds"] = train_seconds
         line["seconds"] = time.perf_counter() - start
         line["cpu_seconds"] = time.process_time() - cpu
-        with hold_interrupts():
+        with hold_interrupts():  # Ctrl-C between two files would leave a folder of two epochs
             self._keep(line)
 
     def resume(self) -> None:
@@ -164,7 +167,7 @@ class TrainingRun:
         for name, array in self._arrays().items():
             if name not in saved.arrays or saved.arrays[name].shape != array.shape:
                 raise TrainingError(f"{path}: cannot resume, array {name!r} is missing or of another shape")
-            array[...] = saved.arrays[name]
+            array[...] = saved.arrays[name]  # in place: kernels and learner hold views of these arrays
         self.learner.change(self.constants.values)
         self.epoch, self.step = saved.epoch, saved.step
         self.history, self.best = saved.history, saved.best
@@ -173,11 +176,12 @@ class TrainingRun:
         write_lines(self.folder / METRICS, self.history)
 
     def _read(self, indices: np.ndarray) -> Batch:
-        return self.feeder.prepare(indices, self.epoch)
+        return self.loader.prepare(indices, self.epoch)
 
     def _learn(self, batch: Batch, rate: float, tallies: Tallies) -> None:
         self.step += 1
         rate *= self.optimiser.warm(self.step)
+        # The mean over the recordings that could be read, empty ones included.
         updates = {
             key: state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
             for key, state in self.states.items()
@@ -189,6 +193,7 @@ class TrainingRun:
         )
         if self.constants:
             self._learn_constants(1.0 / len(batch.labels), rate)
+        # Of hidden layers only: a layer that falls silent stops learning, and the epoch's line says so.
         hidden = [self.learner.counts(run, n) for n in range(1, len(self.packed.network.layers))]
         tallies.add(batch, self.learner.votes(run), outcome.loss, outcome.forced, hidden)
 
@@ -210,13 +215,13 @@ class TrainingRun:
         return self.learner.votes(self.learner.forward(samples, self.pool))
 
     def _validate(self) -> dict[str, Any]:
-        if self.valid_feeder is None:
+        if self.valid_loader is None:
             return {"valid_accuracy": None, "valid_loss": None}
         outputs = self.network.output.neurons
         counts, labels, _ = count_outputs(
             self._count_outputs,
             outputs,
-            self.valid_feeder,
+            self.valid_loader,
             self.valid_indices,
             self.pool,
             progress=self.progress,
@@ -231,6 +236,7 @@ class TrainingRun:
     def _keep(self, line: dict[str, Any]) -> None:
         """Write the epoch down, in an order in which a kill at any moment loses nothing reported as saved."""
         for key, state in self.states.items():
+            # A NaN anywhere shows in the sums, which the optimiser's step keeps anyway.
             if not np.isfinite(state.row_sum).all():
                 raise _diverged(self.epoch, key)
         if not self.best or _is_better(line, self.best):
@@ -239,6 +245,7 @@ class TrainingRun:
             self.best_weights = {key: array.copy() for key, array in self.packed.weights().items()}
             self._save_model()
         self.history.append(line)
+        # The checkpoint can restore both other files: it decides at which epoch the folder is.
         best = {f"{BEST}{key}": _values(array) for key, array in self.best_weights.items()}
         saved = Checkpoint(self.epoch, self.step, self._arrays() | best, self.history, self.best, self.config)
         save_checkpoint(self.folder / CHECKPOINT, saved)

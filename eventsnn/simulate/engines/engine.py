@@ -209,6 +209,7 @@ class Engine:
         """`start`, of a network with a readout layer without this, which never fires."""
         if network.output.fires:
             return self.start(network, settings)
+        # A layer that never fires hands nothing on: no engine has to know such layers.
         return BelowReadout(None if network.firing is None else self.start(network.firing, settings))
 
     def limits(self, network: Network, settings: Settings, t_stop: float | None, last: float) -> Limits:
@@ -237,6 +238,7 @@ class Engine:
             counts = no_votes(network, len(samples))
             counter, until = WorkCounter(len(samples)), ends.tolist()
 
+            # Threads take samples, not layers: a run of one sample has no work to share out.
             def work() -> None:
                 while (sample := counter.take()) >= 0:
                     train, end = samples.sample(sample), until[sample]
@@ -255,7 +257,7 @@ class Engine:
     def complete(self, network: Network, settings: Settings) -> Settings:
         """The settings with a dtype; SimulationError for one in which this engine does not compute."""
         dtype = settings.dtype
-        if dtype is None:
+        if dtype is None:  # the first choice, but where speed was asked for
             dtype = self.fastest_dtype(network) if settings.fast else self.dtypes[0]
         reason = self.refuse_dtype(dtype)
         if reason is not None:
@@ -278,7 +280,7 @@ class Engine:
         SimulationError
             If it cannot, saying why.
         """
-        settings = self.complete(network, settings)
+        settings = self.complete(network, settings)  # first: what is refused may depend on the precision
         reason = self.refusal(network, settings)
         if reason is not None:
             raise SimulationError(reason)
