@@ -98,7 +98,6 @@ cdef class QueueState:
             self.projections[k].n_pre = graph[k, 3]
             self.projections[k].delay = delays[k]
         self.bias = np.empty(0)
-        self.now = 0.0
         heap_create(&self.heap, self.n_projections + self.n_layers)
 
     def __dealloc__(self):
@@ -206,33 +205,28 @@ cdef double next_arrival(QueueState s, const view_t* v, int32_t p) noexcept nogi
 
 cdef inline int32_t arriving_neuron(QueueState s, const view_t* v, int32_t p) noexcept nogil:
     cdef projection_t* q = &s.projections[p]
-    if q.source == BIAS:
-        return 0
-    return v.indices[q.cursor] if q.source < 0 else s.layers[q.source].spikes.neurons[q.cursor]
+    if q.source < 0:
+        return 0 if q.source == BIAS else v.indices[q.cursor]
+    return s.layers[q.source].spikes.neurons[q.cursor]
 
 
 cdef double horizon(QueueState s, const view_t* v, int32_t layer) noexcept nogil:
     """Next known arrival at a layer: what a search for its next spike needs to cover."""
-    cdef double soonest = INFINITY, t
+    cdef double soonest = INFINITY
     cdef int32_t p
     for p in range(s.n_projections):
         if s.projections[p].target == layer:
-            t = next_arrival(s, v, p)
-            if t < soonest:
-                soonest = t
+            soonest = min(soonest, next_arrival(s, v, p))
     return soonest
 
 
 cdef void add_candidates(layer_t* l, const view_t* v, const real_t* u, const real_t* i, int32_t block,
                          double until, bint marked) noexcept nogil:
-    """Find the next spike of every neuron of a block, or every `marked` one, that may fire by `until`; u and i are the
-    layer's."""
+    """Find the next spike of all neurons of a block, or the `marked` ones, that may fire by `until`."""
     cdef int32_t n
     cdef double t, level = l.lif.threshold * LIF_CANDIDATE
     for n in range(block * WIDTH, min((block + 1) * WIDTH, l.size)):
-        if marked and not v.marked[n]:
-            continue
-        if lif_reach(&l.lif, u[n], i[n]) < level:
+        if (marked and not v.marked[n]) or lif_reach(&l.lif, u[n], i[n]) < level:
             continue
         t = lif_next_spike(&l.lif, u[n], i[n], l.now, v.end[l.first + n], until)
         if t < INFINITY:
@@ -263,24 +257,22 @@ cdef void search(QueueState s, const view_t* v, int32_t number, const real_t* u,
     announce(s, v, number)
 
 
-cdef void release_refractory(layer_t* l, const view_t* v, const real_t* i, double t, real_t* released,
-                             int32_t* which, int32_t* n_which) noexcept nogil:
-    """Membrane potentials at `t` of the neurons that are, or were until then, in their refractory period."""
-    cdef int32_t k, kept = 0, n
+cdef int32_t release_refractory(layer_t* l, const view_t* v, const real_t* i, double t, real_t* released,
+                                int32_t* which) noexcept nogil:
+    """Membrane potentials at `t` of the neurons that are, or were until then, in their refractory period; how many."""
+    cdef int32_t k, kept = 0, n, count = l.n_refractory
     cdef double end
-    n_which[0] = 0
-    for k in range(l.n_refractory):
-        n = v.refractory[l.first + k]
+    for k in range(count):
+        n = which[k] = v.refractory[l.first + k]
         end = v.end[l.first + n]
-        which[n_which[0]] = n
         if end >= t:
-            released[n_which[0]] = <real_t> l.lif.reset
+            released[k] = <real_t> l.lif.reset
             v.refractory[l.first + kept] = n
             kept += 1
         else:
-            released[n_which[0]] = <real_t> lif_after_refractory(&l.lif, i[n], l.now, end, t)
-        n_which[0] += 1
+            released[k] = <real_t> lif_after_refractory(&l.lif, i[n], l.now, end, t)
     l.n_refractory = kept
+    return count
 
 
 cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_t* all_i, const real_t* weights,
@@ -300,7 +292,7 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
     q.cursor += 1
     heap_update(&s.heap, p, next_arrival(s, v, p))
     until = min(horizon(s, v, q.target), v.t_stop)
-    release_refractory(l, v, i, t, released, which, &n_which)
+    n_which = release_refractory(l, v, i, t, released, which)
     lif_respond(&l.lif, t - l.now, &da, &dh, &db)
     a = <real_t> da
     h = <real_t> dh
@@ -332,7 +324,7 @@ cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u
     """
     cdef layer_t* l = &s.layers[number]
     cdef double t = s.heap.key[s.n_projections + number], until
-    cdef int32_t k, n, kept, p
+    cdef int32_t k, n, kept = 0, p
     cdef int64_t cost = WIDTH + LOOK * <int64_t> l.n_candidates, fired = l.spikes.n
     until = min(horizon(s, v, number), v.t_stop)
     for k in range(l.n_candidates):
@@ -347,9 +339,6 @@ cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u
                                                  v.end[l.first + n], until)
             if v.next[l.first + n] == t:
                 spikes_refuse(t, n)
-    kept = 0
-    for k in range(l.n_candidates):
-        n = v.candidates[l.first + k]
         if v.next[l.first + n] < INFINITY:
             v.candidates[l.first + kept] = n
             kept += 1
@@ -394,11 +383,11 @@ def run_queue(QueueState state, const real_t[::1] weights, const double[::1] tim
         for k in range(0 if known else state.n_layers):
             target = &state.layers[k]
             search(state, &v, k, &u[target.first], &i[target.first], min(horizon(state, &v, k), t_stop), NULL)
-        while budget > 0 and not done:
+        while budget > 0:
             top = heap_top(&state.heap)
-            if state.heap.key[top] > t_stop or state.heap.key[top] == INFINITY:
-                done = True
-                continue
+            done = state.heap.key[top] > t_stop or state.heap.key[top] == INFINITY
+            if done:
+                break
             state.now = state.heap.key[top]
             if top < state.n_projections:
                 deliver(state, &v, top, &u[0], &i[0], &weights[0], &released[0], &which[0], &found[0])
