@@ -139,7 +139,7 @@ def check_samples(table: dict[str, np.ndarray], network: Network) -> None:
 
 def check_sample_crcs(told: np.ndarray, table: dict[str, np.ndarray]) -> None:
     """Raise DamagedError unless the checksum of every row of /samples is the one that the file has for it."""
-    rows = np.empty(len(told), [(name, column.dtype) for name, column in table.items()])
+    rows = np.empty(len(told), [(name, column.dtype, column.shape[1:]) for name, column in table.items()])
     for name, column in table.items():
         rows[name] = column
     data, size = memoryview(rows.tobytes()), rows.dtype.itemsize

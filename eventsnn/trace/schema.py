@@ -136,7 +136,9 @@ SAMPLE_COLUMNS: Final = (
         POINTERS,
     ),
 )
-SAMPLE_CRC: Final = Column("/samples/crc", "<u4", "CRC-32 of the row's other values", None, POINTERS)
+SAMPLE_CRC: Final = Column(
+    "/samples/crc", "<u4", "CRC-32 of the row's other values, a readout before them", None, POINTERS
+)
 COMPLETE: Final = Column("/samples/complete", "|u1", "1: all of this sample is in the file", None, SEAL)
 
 

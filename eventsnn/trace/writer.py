@@ -292,9 +292,9 @@ class TraceWriter:
             self._end_rows(f"/spikes/{train}", "timestamps")
         for layer, counts in sample.tally.counts.items():
             self._rows.put(f"/counts/{layer}", counts[None, :])
-        run, decision = sample.part, decide(sample.tally.votes)
+        run, decision, crc = sample.part, decide(sample.tally.votes), 0
         if run.readout is not None:
-            self._rows.put(schema.readout_column(self.network).path, sample.tally.votes[None, :])
+            crc = self._rows.put(schema.readout_column(self.network).path, sample.tally.votes[None, :], crc)
         row = {
             "t_start": self._clock,
             "t_stop": self._clock + length,
@@ -308,7 +308,6 @@ class TraceWriter:
             "exit_reason": run.exit_reason.value.encode(),
             "origin_us": run.origin_us,
         }
-        crc = 0
         for name, value in row.items():
             crc = self._rows.put(f"/samples/{name}", np.array([value]), crc)
         self._rows.put(schema.SAMPLE_CRC.path, np.array([crc]))

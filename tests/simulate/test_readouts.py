@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 
+import h5py
 import numpy as np
 import pytest
 
@@ -189,6 +190,10 @@ def test_traces_keep_it(value, tmp_path):
             assert max(best) > 0.98 * record.readout.max()
         with pytest.raises(TraceError, match=r"neuron 0 of layer 'output' fired 0 spikes|fired no|no spike"):
             es.explain(trace, layer="output", neuron=0, spike=0)
+    with h5py.File(tmp_path / "t.h5", "r+") as file:
+        file["readout/output"][0, 1] += 1e-9
+    with es.Trace(tmp_path / "t.h5") as trace, pytest.raises(TraceError, match="does not have its checksum"):
+        trace.record()
     t = np.linspace(0.0, 90.0, 50)
     assert np.abs(membrane_potential(network, record, "output", 2, t)).max() > 0.0
 
