@@ -1,4 +1,4 @@
-"""Records of event files, for their writers; those of N-MNIST's records are in aer.pyx. Their callers check that the events fit."""
+"""Records of event files, for their writers; those of N-MNIST are in aer.pyx. Callers check that the events fit."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
