@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eventsnn._ext.spsp import point_currents
+from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool as Threads
 from eventsnn.errors import TrainingError
 from eventsnn.learn import RULES
@@ -247,3 +249,11 @@ def test_the_page_shows_the_rule():
     root = Path(__file__).parents[2]
     code = (root / "tests" / "plugins" / "first_spike.py").read_text(encoding="utf-8")
     assert f"```python\n{code}```\n" in (root / "docs" / "extending.md").read_text(encoding="utf-8")
+
+
+def test_arrivals_of_another_precision_than_the_weights_are_refused(example):
+    _, _, activity, _ = example
+    weights, currents = activity.weights.astype(np.float32), np.zeros((len(activity.times), 2))
+    with pytest.raises(TypeError, match="another precision than the weights"):
+        point_currents(weights, activity.events, currents, WorkCounter(len(weights)))
+    assert not currents.any()
