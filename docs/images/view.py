@@ -1,12 +1,10 @@
 """Makes the pictures of docs/view.md: pages as headless Chromium shows them.
 
-    python docs/images/view.py view.png t.h5 "sample=19&path=output:7:0"
-    python docs/images/view.py view-recording.png Train/2/00006.bin "from=40&length=20"
-    python docs/images/view.py view-run.png runs/first
+    eventsnn demo --out demo
+    eventsnn evaluate demo/run/model.h5 --data demo/recordings/Test --predictions demo/run/predictions.csv
+    python docs/images/view.py demo
 
-It uses the tests' browser. The trace is of every twelfth of 1000 recordings of N-MNIST through a network that
-was trained on 900 of them for six epochs (datasets/nmnist/small.toml). The pictures have few colours, to stay
-small.
+It uses the tests' browser. The pictures have few colours, to stay small.
 """
 
 from __future__ import annotations
@@ -19,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+import eventsnn as es  # noqa: E402
+from eventsnn.trace.writer import TraceWriter  # noqa: E402
 from tests.view.browser import OpenPage, Served, start_browser  # noqa: E402
 
 COLOURS = 96
@@ -26,15 +26,38 @@ COLOURS = 96
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    options.add_argument("picture", help="name of the picture")
-    options.add_argument("file", type=Path)
-    options.add_argument("state", nargs="?", default="", help="what to show: keys of the page's address")
-    chosen = options.parse_args()
-    served, browser = Served(chosen.file), start_browser()
+    options.add_argument("demo", type=Path, help="the folder that eventsnn demo made")
+    folder = options.parse_args().demo
+    recordings = sorted((folder / "recordings" / "Test").glob("*/*.bin"))
+    with tempfile.TemporaryDirectory() as place:
+        trace = Path(place) / "t.h5"
+        number, decision = write_trace(trace, folder / "run" / "model.h5", recordings)[0]
+        take_picture("view.png", trace, f"sample={number}&path=output:{decision}:1")
+    take_picture("view-recording.png", recordings[0], "from=40&length=20")
+    take_picture("view-run.png", folder / "run")
+
+
+def write_trace(path: Path, model: Path, recordings: list[Path]) -> list[tuple[int, int]]:
+    """All recordings with their labels; returns number and decision of those that are classified wrongly."""
+    network = es.Network.load(model)
+    layout = network.input
+    sensor = (layout.width, layout.height, layout.polarities)
+    with TraceWriter(path, network) as writer:
+        for recording in recordings:
+            run = es.simulate(network, es.read(recording, sensor=sensor), dtype="float64")
+            writer.append(run, source=recording.name, label=int(recording.parent.name))
+    with es.Trace(path) as trace:
+        samples = enumerate(trace.samples)
+        return [(number, s.prediction) for number, s in samples if s.label != s.prediction]
+
+
+def take_picture(name: str, file: Path, state: str = "") -> None:
+    """What the page of a file shows; `state` holds keys of the page's address."""
+    served, browser = Served(file), start_browser()
     try:
-        page = OpenPage(browser, f"{served.server.address}&theme=light&{chosen.state}")
-        with tempfile.TemporaryDirectory() as folder:
-            shrink(page.picture(Path(folder) / "page.png"), Path(__file__).with_name(chosen.picture))
+        page = OpenPage(browser, f"{served.server.address}&theme=light&{state}")
+        with tempfile.TemporaryDirectory() as place:
+            shrink(page.picture(Path(place) / "page.png"), Path(__file__).with_name(name))
     finally:
         browser.quit()
         served.close()
