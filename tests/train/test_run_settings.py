@@ -234,7 +234,7 @@ def test_any_recurrence_is_evaluated_on_the_clock() -> None:
     counts = [es.simulate(ended, data.stream(k), dtype="float32").output.counts for k in range(9)]
     np.testing.assert_array_equal(exact.predictions.counts, counts)
     assert es.simulate(ended, data.stream(0)).t_end == 40.0
-    with pytest.raises(TrainingError, match="connection 'hidden->hidden'"):
+    with pytest.raises(TrainingError, match="connection 'output->hidden' leads back"):
         es.train(network, data, engine="clocked")
 
 
