@@ -161,12 +161,16 @@ def test_speed_of_ours_prints_the_promised_keys(recordings):
 
 def test_rules_are_measured_side_by_side():
     result = last_line("speed/rules", "--quick", "--repeats", "1", "--samples", "2", "--hidden", "16")
-    assert [row["contender"] for row in result["rows"]] == ["hm2bp", "eventprop", "eventprop, learned"]
+    contenders = [row["contender"] for row in result["rows"]]
+    assert contenders == [
+        *("hm2bp", "eventprop", "eventprop, learned"),
+        *("hm2bp, recurrent", "eventprop, recurrent"),
+    ]
     for row in result["rows"]:
         assert set(row) >= ROW | {"wall", "peak_mib"}
         assert row["min"] > 0
         assert row["peak_mib"] > 0
-    assert len(result["comparisons"]) == 2
+    assert len(result["comparisons"]) == len(contenders) - 1
 
 
 def test_a_missing_rival_is_reported_and_the_others_go_on(recordings, tmp_path, monkeypatch):

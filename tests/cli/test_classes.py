@@ -177,9 +177,11 @@ def test_a_recurrent_network_is_evaluated_up_to_a_time(trained, capsys):
         classes=model.classes,
     )
     loop.save(trained / "loop.h5")
-    code, _, err = run(capsys, "evaluate", trained / "loop.h5", "--data", trained / "Test")
-    assert code == 1
-    assert "give t_stop in ms (--t-stop)" in err
+    code, out, _ = run(capsys, "evaluate", trained / "loop.h5", "--data", trained / "Test", "--json")
+    assert (code, json.loads(out)["accuracy"]) == (0, 1.0), "each recording runs until its end"
+    found = es.evaluate(loop, es.data.Folder(trained / "Test"), dtype="float64")
+    one = es.simulate(loop, stream(1), t_stop=stream(1).duration_ms)
+    assert found.predictions[0].counts == tuple(one.output.counts.tolist())
     code, out, _ = run(
         capsys, "evaluate", trained / "loop.h5", "--data", trained / "Test", "--t-stop", 30, "--json"
     )
