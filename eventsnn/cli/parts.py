@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -20,17 +20,11 @@ from eventsnn.cli.runs import UDP, Run, RunOptions, check_sensor
 from eventsnn.errors import SimulationError
 from eventsnn.events import EventStream
 from eventsnn.events.region import Region
-from eventsnn.model import Network
 from eventsnn.simulate import SavedState, Simulation, load_state
 from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.state import damaged
-from eventsnn.trace import TraceWriter
 from eventsnn.trace.record import ExitReason, SpikeRecord
 from eventsnn.trace.spike_text import SpikeText
-
-if TYPE_CHECKING:
-    from eventsnn.events.live import Live
-    from eventsnn.events.recording import Recording
 
 MOST_AT_ONCE = 1 << 20
 """Events of a live source at one instant; more are left out, and counted as late."""
@@ -39,15 +33,8 @@ MOST_AT_ONCE = 1 << 20
 class PartsRun(Run):
     """A run in parts: a `Simulation` takes them, and spikes are written as they become certain."""
 
-    def __init__(
-        self,
-        network: Network,
-        file: str,
-        options: RunOptions,
-        source: Recording | Live,
-        trace: TraceWriter | None = None,
-    ) -> None:
-        super().__init__(network, file, options, source, trace)
+    def prepare(self) -> None:
+        network, options = self.network, self.options
         saved = None if options.resume_from is None else load_state(options.resume_from, network)
         if saved is None:
             self.simulation = Simulation(network, **options.of_engine())

@@ -143,6 +143,10 @@ class Run:
         self.network, self.file, self.options = network, file, options
         self.source, self.trace = source, trace
         self._began = time.monotonic()
+        self.prepare()
+
+    def prepare(self) -> None:
+        """What must be there before `go`; refuses options that do not fit."""
 
     @staticmethod
     def parts_of(source: Any) -> Iterable[EventStream]:

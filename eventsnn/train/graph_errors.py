@@ -56,13 +56,8 @@ class GraphErrors(ExactErrors):
 
     Parameters
     ----------
-    weights : GraphWeights
-    states : dict of str to OptimiserState
-    records : list of SpikeRecord
-        Of each sample.
-    ends : float64 array (samples,)
-        When each sample ends, ms.
-    rule, threads
+    weights, states, records, ends, rule, threads
+        As of `eventsnn.train.graph_derivatives.GraphDerivatives`.
     """
 
     def __init__(

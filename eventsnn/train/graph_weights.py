@@ -19,14 +19,8 @@ class GraphWeights:
 
     Parameters
     ----------
-    network : Network
-    real : numpy.float32 or numpy.float64
-        Precision of the weights.
-
-    Raises
-    ------
-    SimulationError
-        `real` cannot hold a weight or a constant.
+    network, real
+        As of `PackedNetwork`, also for the error.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ from eventsnn.train.graph import GraphLearner
 from eventsnn.train.graph_weights import GraphWeights
 from eventsnn.train.readout import GraphReadout, ReadoutSample, pull_readout
 from tests.learn.test_charges import CHAINS, LABELS, check_gradients, learn, sorted_train
-from tests.train.test_graph import accumulate
+from tests.train.test_graph import accumulate, check_chain
 from tests.train.toy import toy_data, toy_network
 
 EXACT = {"least_slope": 0.0, "silent_label": 0.0, "silent_hidden": 0.0}
@@ -186,14 +186,7 @@ def test_gradients_in_networks_of_any_graph(value, kind, bias):
 def test_a_chain_has_the_gradients_that_it_has_layer_by_layer(name, value):
     network, samples = make(name, value, 7.0), make_samples()
     rule = EventProp(**{**EXACT, "silent_label": 0.4})
-    loss, expected, _ = learn(network, samples, rule=rule)
-    weights = GraphWeights(network, np.float64)
-    found, gradients, _ = accumulate(weights, Arrivals.join(samples), rule)
-    assert found == pytest.approx(loss, rel=1e-9)
-    for key, gradient in expected.items():
-        packed = np.zeros_like(weights.blocks[key])
-        weights._pack(key, gradient.reshape(network.weight_shapes()[key]), packed)
-        np.testing.assert_allclose(gradients[key], packed, rtol=1e-6, atol=1e-9 * np.abs(packed).max())
+    check_chain(network, samples, rule)
 
 
 def test_threads_change_no_bit():

@@ -11,8 +11,24 @@ from eventsnn.model.layers.initial import LATER_FIELDS
 from eventsnn.model.layers.layer import WeightedLayer
 
 
+class AllToAll(WeightedLayer):
+    """A layer each of whose neurons sees the whole layer below; a subclass has a field `neurons`."""
+
+    neurons: int
+
+    @property
+    def channels(self) -> int:
+        """A channel for each neuron: there is one position."""
+        return self.neurons
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """(post, pre); the last column is that of the biases where there are any."""
+        return (self.neurons, math.prod(self.known_source) + self.has_bias)
+
+
 @dataclass(frozen=True)
-class Dense(WeightedLayer):
+class Dense(AllToAll):
     """A layer of LIF neurons, each fed by every neuron of the layer before it.
 
     Parameters
@@ -71,16 +87,6 @@ class Dense(WeightedLayer):
         check_number(self.owner, "lateral_inhibition", self.lateral_inhibition)
         check_probability(self.owner, self.probability)
         super().__post_init__()
-
-    @property
-    def channels(self) -> int:
-        """A channel for each neuron: there is one position."""
-        return self.neurons
-
-    @property
-    def weight_shape(self) -> tuple[int, ...]:
-        """(post, pre); the last column is that of the biases where there are any."""
-        return (self.neurons, math.prod(self.known_source) + self.has_bias)
 
     def to_table(self) -> dict[str, Any]:
         """Plain values; files of dense networks are the same as before there were other types."""

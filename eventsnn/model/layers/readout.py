@@ -9,13 +9,13 @@ from typing import ClassVar
 from eventsnn._util.arguments import check_choice
 from eventsnn.errors import NetworkError
 from eventsnn.model.layers.checks import check_count, check_learn, check_time
-from eventsnn.model.layers.layer import WeightedLayer
+from eventsnn.model.layers.dense import AllToAll
 
 VALUES = ("max", "mean", "weighted")
 
 
 @dataclass(frozen=True)
-class Readout(WeightedLayer):
+class Readout(AllToAll):
     """A last layer of leaky integrators that never fire, each fed by every neuron of the layer before it.
 
     A neuron has the membrane potential u of a LIF neuron without a threshold, and is read out as one number.
@@ -74,13 +74,3 @@ class Readout(WeightedLayer):
         check_time(self.owner, "tau_weight", self.tau_weight, constant=True)
         if not self.tau_weight:
             raise NetworkError(f"{self.owner}: tau_weight must be > 0 ms, got {self.tau_weight!r}")
-
-    @property
-    def channels(self) -> int:
-        """A channel for each neuron: there is one position."""
-        return self.neurons
-
-    @property
-    def weight_shape(self) -> tuple[int, ...]:
-        """(post, pre); the last column is that of the biases where there are any."""
-        return (self.neurons, math.prod(self.known_source) + self.has_bias)
