@@ -14,6 +14,7 @@ from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options
 
 if TYPE_CHECKING:
+    from eventsnn.view.address import SpikeName
     from eventsnn.view.server import PageServer
 
 
@@ -75,14 +76,9 @@ def view(
       eventsnn view t.h5
       eventsnn view t.h5 --sample 2 --spike output:3:0 --export why.html
     """
-    from eventsnn.view.open import export_page, find_kind, serve_page
+    from eventsnn.view.open import export_page, serve_page
 
-    state = {}
-    # Of a file with several recordings --sample says which one to read, of a trace which one to show first.
-    if "sample" in reading and find_kind(files[0], reading) == "trace":
-        state["sample"] = str(reading.pop("sample"))
-    if spike is not None:
-        state["path"] = check_spike(spike)
+    state = first_view(files[0], reading, spike)
     if export is not None:
         refuse_overwriting("--export", export, files)
         export_page(files, export, reading=reading, state=state)
@@ -105,13 +101,42 @@ def view(
         note("the page is closed")
 
 
-def check_spike(text: str) -> str:
-    """A spike as the page's address has it; wrong use if it is none."""
+def first_view(file: Path, reading: dict[str, Any], spike: str | None) -> dict[str, str]:
+    """What the page shows first, as its address has it; takes ``--sample`` out of `reading` where it is that.
+
+    Raises
+    ------
+    TraceError
+        The trace has no such sample or spike. A page would leave it out: its address may be of another trace.
+    """
+    from eventsnn.trace import Trace
+    from eventsnn.trace.runs import describe_run, find_spike
+    from eventsnn.view.open import find_kind
+
+    if "sample" not in reading and spike is None:
+        return {}
+    if find_kind(file, reading) != "trace":
+        if spike is not None:
+            raise click.UsageError(f"--spike is for traces; {file} is none.")
+        # Of a file with several recordings --sample says which one to read.
+        return {}
+    name = None if spike is None else parse_spike(spike)
+    sample = reading.pop("sample", 0)
+    with Trace(file) as trace:
+        record = trace.record(sample)
+        if name is not None:
+            place = name.layer, name.neuron, name.number
+            find_spike(trace.network, record, *place, describe_run(trace, sample))
+    return {"sample": str(sample)} if name is None else {"sample": str(sample), "path": str(name)}
+
+
+def parse_spike(text: str) -> SpikeName:
+    """A spike by its name; wrong use if it is none."""
     from eventsnn.view.address import SpikeName
 
     try:
         layer, neuron, number = text.rsplit(":", 2)
-        return str(SpikeName(layer, int(neuron), int(number)))
+        return SpikeName(layer, int(neuron), int(number))
     except ValueError:
         raise click.BadParameter(
             f"{text!r} is not a spike; write layer, neuron and number of the spike, such as output:3:0",
