@@ -46,6 +46,9 @@ CNN_PARTS = ("", "_refine", "_finish")
         ("spoken_digits/eventprop.toml", 78 * 300 + 300 * 10),
         ("nmnist/authors.toml", 2312 * 800 + 800 * 10),
         ("nmnist/cnn.toml", 32 * 50 + 64 * 32 * 16 + 1024 * 10),
+        ("nmnist/transfer_cnn.toml", 32 * 50 + 64 * 32 * 16 + 1024 * 10),
+        ("nmnist/transfer_all.toml", 2312 * 800 + 800 * 10),
+        ("mnist/eventprop.toml", 784 * 350 + 350 * 10),
     ],
 )
 def test_number_of_weights(experiment: str, weights: int) -> None:
