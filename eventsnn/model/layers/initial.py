@@ -74,8 +74,10 @@ def draw_initial(
 
     def draw(size: tuple[int, ...]) -> np.ndarray:
         gaussian = part.initial_distribution == "gaussian"
-        unit = generator.standard_normal(size) if gaussian else generator.uniform(-1.0, 1.0, size)
-        return (mean + limit * unit).astype(np.float32)
+        drawn = generator.standard_normal(size) if gaussian else generator.uniform(-1.0, 1.0, size)
+        drawn *= limit
+        drawn += mean
+        return drawn.astype(np.float32)
 
     probability = getattr(part, "probability", 1.0)
     if probability < 1.0:
