@@ -8,7 +8,6 @@ duration. The way back is `eventsnn.train.graph_derivatives` or `eventsnn.train.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from eventsnn._util.threads import Pool
 from eventsnn.learn.constants import LearnedConstants
 from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
 from eventsnn.learn.rule import Rule
-from eventsnn.model import Network
 from eventsnn.simulate.driver import run_whole
 from eventsnn.simulate.engines import ENGINES, Settings
 from eventsnn.simulate.engines.arrivals import Arrivals
@@ -28,25 +26,7 @@ from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.graph_derivatives import GraphDerivatives
 from eventsnn.train.graph_errors import GraphErrors
 from eventsnn.train.graph_weights import GraphWeights
-
-
-@dataclass
-class GraphRun:
-    """A mini-batch after the forward pass.
-
-    Attributes
-    ----------
-    network : Network
-        With the weights that it ran with.
-    records : list of SpikeRecord
-        Of each sample.
-    durations : float64 array (samples,)
-        When each sample ends, ms; see `Arrivals.ends`.
-    """
-
-    network: Network
-    records: list[SpikeRecord]
-    durations: np.ndarray
+from eventsnn.train.joined import GraphRun
 
 
 class GraphLearner(Learner[GraphRun]):
@@ -112,9 +92,9 @@ class GraphLearner(Learner[GraphRun]):
         updates: Mapping[str, Step] | None = None,
     ) -> Outcome:
         if rule.sends == "errors":
-            down = GraphErrors(self.weights, states, run.records, run.durations, rule, threads)
+            down = GraphErrors(self.weights, states, run, rule, threads)
             return down.run(labels, sample_weights, updates or {})
-        walk = GraphDerivatives(run.network, self.weights, states, run.records, run.durations, rule, threads)
+        walk = GraphDerivatives(self.weights, states, run, rule, threads)
         return walk.run(labels, sample_weights, updates or {}, self.constants)
 
     def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:

@@ -16,19 +16,17 @@ from eventsnn.learn.charges import Activity
 from eventsnn.learn.constants import LearnedConstants, constant_derivatives
 from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.learn.rule import Rule
-from eventsnn.model import Network
 from eventsnn.model.layers import BIAS
 from eventsnn.reference.lif import record as constants_of
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
 from eventsnn.simulate.engines.layer_run import order_by_block
 from eventsnn.trace.adjoint import Sweep, sweep
-from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
 from eventsnn.trace.synapses import Synapses
 from eventsnn.train.derivatives import merged_order
 from eventsnn.train.downward import Outcome
 from eventsnn.train.graph_weights import GraphWeights
-from eventsnn.train.joined import Inputs, join_weights, run_joined
+from eventsnn.train.joined import GraphRun, Inputs, join_weights, run_joined
 from eventsnn.train.readout import GraphReadout
 
 Seeds = dict[tuple[int, int], float]
@@ -45,35 +43,28 @@ class GraphDerivatives:
 
     Parameters
     ----------
-    network : Network
-        With the weights that the samples ran with.
     weights : GraphWeights
     states : dict of str to OptimiserState
         Gradients are added to theirs.
-    records : list of SpikeRecord
-        Of each sample.
-    ends : float64 array (samples,)
-        When each sample ends, ms.
+    run : GraphRun
     rule, threads
     """
 
     def __init__(
         self,
-        network: Network,
         weights: GraphWeights,
         states: dict[str, OptimiserState],
-        records: list[SpikeRecord],
-        ends: np.ndarray,
+        run: GraphRun,
         rule: Rule,
         threads: Pool,
     ) -> None:
-        self.weights, self.states, self.network = weights, states, network
-        self.records, self.ends, self.rule, self.threads = records, ends, rule, threads
-        self.delays = np.zeros(len(network.projections))
+        self.weights, self.states, self.rule, self.threads = weights, states, rule, threads
+        self.network, self.records, self.ends = run.network, run.records, run.durations
+        self.delays = np.zeros(len(self.network.projections))
         dense, share = self.network.lowered, threads.share
         self.inputs = [Inputs.of(dense, n, lateral=True) for n in range(len(dense.layers))]
         self.runs = [
-            run_joined(dense, records, ends, n, inputs.projections, np.float64, share)
+            run_joined(dense, run, n, inputs.projections, np.float64, share)
             for n, inputs in enumerate(self.inputs)
         ]
 
@@ -145,12 +136,12 @@ class GraphDerivatives:
             while (number := counter.take()) >= 0:
                 for sample in groups[number].tolist():
                     if seeds[sample]:
-                        record, own = self.records[sample], each[number]
-                        swept[sample] = sweep(self.network, record, seeds[sample], own, least)
+                        record, sums = self.records[sample], each[number]
+                        swept[sample] = sweep(self.network, record, seeds[sample], sums, least)
 
         self.threads.share(work)
-        for own in each:
-            synapses.found += own.found
+        for sums in each:
+            synapses.found += sums.found
         return swept
 
     def _pull_silent(self, synapses: Synapses, number: int, pull: np.ndarray) -> None:

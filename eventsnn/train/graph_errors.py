@@ -25,12 +25,11 @@ from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.blocks import WIDTH, unpack
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
-from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.downward import EVERY, Outcome
 from eventsnn.train.exact import reverse
 from eventsnn.train.exact_errors import ExactErrors, count_arrivals
 from eventsnn.train.graph_weights import GraphWeights
-from eventsnn.train.joined import Inputs, run_joined
+from eventsnn.train.joined import GraphRun, Inputs, run_joined
 
 
 @dataclass
@@ -56,7 +55,7 @@ class GraphErrors(ExactErrors):
 
     Parameters
     ----------
-    weights, states, records, ends, rule, threads
+    weights, states, run, rule, threads
         As of `eventsnn.train.graph_derivatives.GraphDerivatives`.
     """
 
@@ -64,13 +63,12 @@ class GraphErrors(ExactErrors):
         self,
         weights: GraphWeights,
         states: dict[str, OptimiserState],
-        records: list[SpikeRecord],
-        ends: np.ndarray,
+        run: GraphRun,
         rule: Rule,
         threads: Pool,
     ) -> None:
         network, share = weights.network, threads.share
-        self.graph_weights, self.records = weights, records
+        self.graph_weights, self.graph_run = weights, run
         self.inputs = [Inputs.of(network, n) for n in range(len(network.layers))]
         self.each_state, joined = states, {}
         for layer, inputs in zip(network.layers, self.inputs, strict=True):
@@ -84,11 +82,11 @@ class GraphErrors(ExactErrors):
             [constants_of(layer.lif) for layer in network.layers],
         )
         runs = [
-            [run_joined(network, records, ends, n, inputs.projections, weights.real, share)]
+            [run_joined(network, run, n, inputs.projections, weights.real, share)]
             for n, inputs in enumerate(self.inputs)
         ]
-        samples = Arrivals.join([(record.input.times, record.input.neurons) for record in records])
-        super().__init__(packed, joined, BatchRun(samples, runs, ends), rule, threads)
+        samples = Arrivals.join([(record.input.times, record.input.neurons) for record in run.records])
+        super().__init__(packed, joined, BatchRun(samples, runs, run.durations), rule, threads)
         self.network = network
 
     def run(self, labels: np.ndarray, sample_weights: np.ndarray, updates: Mapping[str, Step]) -> Outcome:
@@ -133,7 +131,7 @@ class GraphErrors(ExactErrors):
         size, real = self.layers[number].neurons, self.graph_weights.real
         side_by_side = [(p, n * size) for n, p in enumerate(loops)]
         arrived = run_joined(
-            self.network, self.records, self.durations, number, side_by_side, real, self.threads.share
+            self.network, self.graph_run, number, side_by_side, real, self.threads.share
         ).input.arrivals
         weights = np.concatenate([self.graph_weights.dense_block(p.key) for p in loops], axis=1)
         unpacked = unpack(weights, size).astype(np.float64)

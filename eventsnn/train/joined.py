@@ -16,6 +16,25 @@ from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
 
 
+@dataclass
+class GraphRun:
+    """A mini-batch after the forward pass.
+
+    Attributes
+    ----------
+    network : Network
+        With the weights that it ran with.
+    records : list of SpikeRecord
+        Of each sample.
+    durations : float64 array (samples,)
+        When each sample ends, ms; see `Arrivals.ends`.
+    """
+
+    network: Network
+    records: list[SpikeRecord]
+    durations: np.ndarray
+
+
 @dataclass(frozen=True)
 class Inputs:
     """The inputs of a layer.
@@ -58,8 +77,7 @@ def join_weights(network: Network, number: int, inputs: Inputs) -> np.ndarray:
 
 def run_joined(
     network: Network,
-    records: list[SpikeRecord],
-    ends: np.ndarray,
+    run: GraphRun,
     number: int,
     projections: list[tuple[Projection, int]],
     real: type[np.floating],
@@ -70,7 +88,7 @@ def run_joined(
     In a network with loops, whose samples are cut, arrivals after the end are left out.
     """
     layer, samples = network.layers[number], []
-    for record, end in zip(records, ends.tolist(), strict=True):
+    for record, end in zip(run.records, run.durations.tolist(), strict=True):
         trains = []
         for p, first in projections:
             source = record[source_name(network, p)]
@@ -81,5 +99,5 @@ def run_joined(
         order = np.lexsort((neurons, times))
         samples.append((times[order], neurons[order]))
     arrived = LayerInput.of(Arrivals.join(samples), constants_of(layer.lif), real, share)
-    fired = [(spikes.times, spikes.neurons) for record in records for spikes in [record[str(layer.name)]]]
+    fired = [(spikes.times, spikes.neurons) for record in run.records for spikes in [record[str(layer.name)]]]
     return order_by_block(arrived, Arrivals.join(fired), layer)
