@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import eventsnn as es
-from eventsnn.errors import ViewError
+from eventsnn.errors import TrainingError, ViewError
+from eventsnn.train.history import parse_metrics
 from eventsnn.view.open import find_kind, find_runs, open_viewed
-from eventsnn.view.run_page import RunPage, parse_metrics, receptive_fields, tile
+from eventsnn.view.run_page import RunPage, tile
 
 
 def write_epochs(folder: Path, epochs: int, **more: object) -> Path:
@@ -60,7 +61,7 @@ def test_metrics_of_layers_share_a_plot(tmp_path: Path) -> None:
 def test_a_line_that_is_being_written_is_left_out() -> None:
     assert parse_metrics('{"epoch": 1, "loss": 2}\n{"epoch": 2, "lo') == [{"epoch": 1.0, "loss": 2.0}]
     for text in ("hello\n", "[1]\n", '{"loss": 1}\n', '{"epoch": "x"}\n'):
-        with pytest.raises(ViewError, match="line 1 is not an epoch's metrics"):
+        with pytest.raises(TrainingError, match="line 1 is not an epoch's metrics"):
             parse_metrics(text)
 
 
@@ -84,15 +85,8 @@ def test_confusion(tmp_path: Path) -> None:
     assert "not a table of 'eventsnn evaluate --predictions'" in run.problem
 
 
-def test_receptive_fields() -> None:
-    weights = np.zeros((3, 2 * 4 * 5))
-    weights[1, 7] = 2.0
-    weights[2, 3] = -3.0
-    network = es.Network(es.Input(5, 4, 2), es.Dense(3), weights={"output": weights})
-    fields = receptive_fields(network)
-    assert fields.shape == (3, 2, 4, 5)
-    np.testing.assert_array_equal(fields[0], weights[2].reshape(2, 4, 5))
-    np.testing.assert_array_equal(fields[1], weights[1].reshape(2, 4, 5))
+def test_tiles_stand_side_by_side() -> None:
+    fields = np.arange(3 * 2 * 4 * 5, dtype=float).reshape(3, 2, 4, 5)
     picture = tile(fields, 2)
     assert picture.shape == (9, 21)
     np.testing.assert_array_equal(picture[:4, :5], fields[0, 0])
@@ -100,14 +94,14 @@ def test_receptive_fields() -> None:
     assert np.isnan(picture[4]).all()
 
 
-@pytest.mark.parametrize("bias", [False, True])
-def test_fields_of_a_convolution_are_its_kernels(bias: bool) -> None:
-    network = es.Network(es.Input(8, 8), es.Conv(4, kernel=3, bias=bias), es.Dense(2), seed=1)
-    fields = receptive_fields(network)
-    assert fields.shape == (4, 1, 3, 3)
-    kernels = np.asarray(network.weights["conv"]).reshape(4, -1)[:, :9]
-    norms = np.linalg.norm(kernels, axis=1)
-    np.testing.assert_allclose(fields[0].ravel(), kernels[norms.argmax()])
+def test_a_run_shows_its_strongest_fields(tmp_path: Path) -> None:
+    run = RunPage([write_epochs(tmp_path / "a", 1)]).runs[0]
+    assert run.fields() is None
+    network = es.Network(es.Input(5, 4, 2), es.Dense(30), seed=1)
+    network.save(tmp_path / "a" / "model.h5")
+    norms = np.linalg.norm(network.weights["output"], axis=1)
+    found = np.linalg.norm(run.fields().reshape(24, -1), axis=1)
+    np.testing.assert_allclose(found, np.sort(norms)[::-1][:24], rtol=1e-6)
 
 
 def test_document_follows_a_run(tmp_path: Path) -> None:
