@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._ext.spike_trains import match_trains
 from eventsnn.trace.record import LayerSpikes, SpikeRecord, describe_decision, describe_readout
 
 SAME_MS = 1e-9
@@ -48,11 +49,12 @@ class Difference:
         the same neuron are one spike that moved, if they are less than `within_ms` apart; others are lost
         (NaN in `after_ms`) or new (NaN in `before_ms`). Pairs are chosen so that they do not cross and the
         sum of `within_ms` minus their distances is largest. That is the metric of Victor & Purpura
-        (J. Neurophysiol. 76, 1996) with a cost of 2 / `within_ms` for a move by 1 ms.
+        (J. Neurophysiol. 76, 1996) with a cost of 2 / `within_ms` for a move by 1 ms. See
+        `eventsnn.reference.spike_trains`.
         """
         since = min(self.from_ms, self.simulated_from_ms)
         return {
-            name: _compare_layers(_since(spikes, since), _since(self.after[name], since), self.within_ms)
+            name: compare_trains(_since(spikes, since), _since(self.after[name], since), self.within_ms)
             for name, spikes in self.before.layers.items()
         }
 
@@ -116,53 +118,43 @@ def _since(spikes: LayerSpikes, start: float) -> tuple[np.ndarray, np.ndarray]:
     return spikes.times[first:], spikes.neurons[first:]
 
 
-def _compare_layers(
+def compare_trains(
     before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray], within: float
 ) -> np.ndarray:
-    """The changes of one layer."""
+    """The changes of one layer, see `Difference.changes`, from its (times, neurons) before and after."""
     if np.array_equal(before[0], after[0]) and np.array_equal(before[1], after[1]):
         return np.empty(0, CHANGE)
-    times, neurons = np.concatenate([before[0], after[0]]), np.concatenate([before[1], after[1]])
-    is_new = np.arange(len(times)) >= len(before[0])
-    order = np.lexsort((is_new, times, neurons))
-    times, neurons, is_new = times[order], neurons[order], is_new[order]
+    times, neurons, is_new = merge_trains(before, after)
     same = (neurons[1:] == neurons[:-1]) & (is_new[1:] != is_new[:-1]) & (times[1:] - times[:-1] <= SAME_MS)
     same[1:] &= ~same[:-1]
     left = ~(np.append(same, False) | np.insert(same, 0, False))
     times, neurons, is_new = times[left], neurons[left], is_new[left]
-    starts = np.flatnonzero(np.diff(neurons, prepend=-1)).tolist()
-    rows: list[tuple[int, float, float]] = []
-    for start, end in zip(starts, [*starts[1:], len(times)], strict=True):
-        new = is_new[start:end]
-        own = times[start:end]
-        rows += [
-            (int(neurons[start]), *pair) for pair in match(own[~new].tolist(), own[new].tolist(), within)
-        ]
-    changes = np.array(rows, CHANGE)
+    (lost, lost_neurons), (new, new_neurons) = ((times[which], neurons[which]) for which in (~is_new, is_new))
+    named = np.unique(neurons)
+    ptr = [np.append(np.searchsorted(own, named), len(own)) for own in (lost_neurons, new_neurons)]
+    partner = np.empty(len(lost), np.int64)
+    match_trains(lost, ptr[0], new, ptr[1], within, partner)
+    paired = np.flatnonzero(partner >= 0)
+    partner = partner[paired] + ptr[1][np.searchsorted(named, lost_neurons[paired])]
+    alone = np.ones(len(new), bool)
+    alone[partner] = False
+    moved_to = np.full(len(lost), np.nan)
+    moved_to[paired] = new[partner]
+    changes = np.empty(len(lost) + int(alone.sum()), CHANGE)
+    changes["neuron"] = np.concatenate([lost_neurons, new_neurons[alone]])
+    changes["before_ms"] = np.concatenate([lost, np.full(len(changes) - len(lost), np.nan)])
+    changes["after_ms"] = np.concatenate([moved_to, new[alone]])
     return changes[np.lexsort((changes["neuron"], _earlier(changes)))]
 
 
-def match(before: list[float], after: list[float], within: float) -> list[tuple[float, float]]:
-    """Pairs of two spike trains, each in order; see `Difference.changes`. NaN: it has no partner."""
-    saved = [[0.0] * (len(after) + 1) for _ in range(len(before) + 1)]
-    for i, t in enumerate(before):
-        above, row = saved[i], saved[i + 1]
-        for j, s in enumerate(after):
-            gain = above[j] + max(0.0, within - abs(t - s))
-            row[j + 1] = max(above[j + 1], row[j], gain)
-    pairs: list[tuple[float, float]] = []
-    i, j = len(before), len(after)
-    while i or j:
-        if i and saved[i][j] == saved[i - 1][j]:
-            i -= 1
-            pairs.append((before[i], math.nan))
-        elif j and saved[i][j] == saved[i][j - 1]:
-            j -= 1
-            pairs.append((math.nan, after[j]))
-        else:
-            i, j = i - 1, j - 1
-            pairs.append((before[i], after[j]))
-    return pairs
+def merge_trains(
+    before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times, neurons, and whether it is one after, of all spikes of a layer, by (neuron, time)."""
+    times, neurons = np.concatenate([before[0], after[0]]), np.concatenate([before[1], after[1]])
+    is_new = np.arange(len(times)) >= len(before[0])
+    order = np.lexsort((is_new, times, neurons))
+    return times[order], neurons[order], is_new[order]
 
 
 def _earlier(changes: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ import pytest
 import eventsnn as es
 from eventsnn.errors import NetworkError, SimulationError, TraceError
 from eventsnn.model import Dense, Input, Network
+from eventsnn.reference.spike_trains import match
 from eventsnn.simulate import what_if as module
-from eventsnn.simulate.differences import Difference, format_difference, match
+from eventsnn.simulate.differences import Difference, format_difference
 from eventsnn.simulate.flip import flip_decision, format_flip
 from eventsnn.trace.record import ExitReason, SpikeRecord
 from tests.trace.graphs import make_graph
