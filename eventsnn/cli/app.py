@@ -38,6 +38,7 @@ COMMANDS = (
     "synth",
     "encode",
     "pack",
+    "join",
     "convert",
     "import",
 )

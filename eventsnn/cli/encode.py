@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,11 @@ from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, re
 from eventsnn.cli.output import output_argument, refuse_overwriting
 from eventsnn.cli.reading import bad_files_option
 from eventsnn.cli.setting import settings_option
+from eventsnn.cli.shards import IN_A_FILE, count_shard, place_shard, shard_option
 from eventsnn.cli.sources import SourceOptions, limit_option, split_option
+
+if TYPE_CHECKING:
+    from eventsnn.data.shard import Shard
 
 
 @click.command()
@@ -36,6 +40,7 @@ from eventsnn.cli.sources import SourceOptions, limit_option, split_option
 @click.option("--speaker", "speakers", multiple=True, metavar="NAME", help="This speaker only; repeatable.")
 @click.option("--without", multiple=True, metavar="NAME", help="Leave this speaker out; repeatable.")
 @bad_files_option
+@shard_option(IN_A_FILE)
 @json_option
 def encode(
     folder: Path,
@@ -49,6 +54,7 @@ def encode(
     speakers: tuple[str, ...],
     without: tuple[str, ...],
     bad_files: str,
+    shard: Shard | None,
     as_json: bool,
 ) -> None:
     """Turn a folder of sounds or images into spikes.
@@ -83,11 +89,13 @@ def encode(
         )
     elif corpus or speakers or without:
         raise click.UsageError(f"--corpus, --speaker and --without are for sounds; {folder} holds images.")
+    out = place_shard(out, shard)
     refuse_overwriting("SET.esp", out, [folder, *source.paths])
-    with progress_bar(len(source), "encoding", True) as bar:
-        events = write_pack(source, out, progress=bar.update)
+    n = count_shard(len(source), shard)
+    with progress_bar(n, "encoding", True) as bar:
+        events = write_pack(source, out, shard=shard, progress=bar.update)
     note_skipped(source.skipped)
-    n = len(source) - len(source.skipped)
+    n -= len(source.skipped)
     heard = sorted({utterance.speaker for utterance in getattr(source, "utterances", ())})
     result = {
         "out": str(out),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,7 +27,11 @@ from eventsnn.cli.common import (
 )
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, note_saved, saved_reading
+from eventsnn.cli.shards import place_shard, shard_option
 from eventsnn.cli.sources import SourceOptions, source_options
+
+if TYPE_CHECKING:
+    from eventsnn.data.shard import Shard
 
 
 @click.command(cls=ReadingCommand)
@@ -56,6 +60,7 @@ from eventsnn.cli.sources import SourceOptions, source_options
     "--predictions", "OUT.csv", "Write label, decision and output counts of every recording (.csv or .json)."
 )
 @threads_option
+@shard_option("The --predictions are named after it, such as p.2-of-8.csv; join makes one of all.")
 @json_option
 def evaluate(
     model: Path,
@@ -70,6 +75,7 @@ def evaluate(
     t_stop: float | None,
     predictions: Path | None,
     threads: int | None,
+    shard: Shard | None,
     as_json: bool,
 ) -> None:
     """Measure a model's accuracy on labelled recordings.
@@ -91,6 +97,7 @@ def evaluate(
 
     if predictions is not None:
         check_predictions_path(predictions)
+        predictions = place_shard(predictions, shard)
         refuse_overwriting("--predictions", predictions, [model, data])
     network = Network.load(model)
     planned = saved_reading(model)
@@ -115,6 +122,7 @@ def evaluate(
         dtype=dtype,
         t_stop=t_stop,
         threads=threads,
+        shard=shard,
         progress=True,
     )
     note_skipped(samples.skipped)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, report
 from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand
+from eventsnn.cli.shards import IN_A_FILE, count_shard, place_shard, shard_option
 from eventsnn.cli.sources import SourceOptions, source_options
+
+if TYPE_CHECKING:
+    from eventsnn.data.shard import Shard
 
 
 @click.command(cls=ReadingCommand)
@@ -21,8 +26,9 @@ from eventsnn.cli.sources import SourceOptions, source_options
     sensor="what the files say, else the smallest that holds all,",
     images=False,
 )
+@shard_option(IN_A_FILE)
 @json_option
-def pack(folder: Path, out: Path, source: SourceOptions, as_json: bool) -> None:
+def pack(folder: Path, out: Path, source: SourceOptions, shard: Shard | None, as_json: bool) -> None:
     """Put a folder of recordings into one file that is read faster.
 
     train and evaluate accept the file in place of a folder, and give the same bits. It needs 8 bytes per
@@ -32,18 +38,20 @@ def pack(folder: Path, out: Path, source: SourceOptions, as_json: bool) -> None:
     Example:
       eventsnn pack N-MNIST/Train train.esp
       eventsnn pack recordings part.esp --columns "t[s],x,y,p" --crop 40,40,168,168 --downsample 2
+      eventsnn pack N-MNIST/Train train.esp --shard 2/8
       eventsnn train datasets/nmnist/dense.toml --train train.esp --out runs/first
     """
     from eventsnn.data import pack as write_pack
     from eventsnn.train.progress import progress_bar
 
     start = time.perf_counter()
-    recordings = source.open(folder)
+    recordings, out = source.open(folder), place_shard(out, shard)
     refuse_overwriting("SET.esp", out, [folder, *recordings.paths])
-    with progress_bar(len(recordings), "packing", True) as bar:
-        events = write_pack(recordings, out, progress=bar.update)
+    n = count_shard(len(recordings), shard)
+    with progress_bar(n, "packing", True) as bar:
+        events = write_pack(recordings, out, shard=shard, progress=bar.update)
     note_skipped(recordings.skipped)
-    n, size = len(recordings) - len(recordings.skipped), out.stat().st_size
+    n, size = n - len(recordings.skipped), out.stat().st_size
     result = {
         "out": str(out),
         "recordings": n,

@@ -32,6 +32,7 @@ from eventsnn.cli.reading import (
     reading_options,
     saved_reading,
 )
+from eventsnn.cli.shards import place_shard, shard_option
 from eventsnn.errors import EventFileError
 from eventsnn.simulate.engines import Settings, can_run, choose
 from eventsnn.trace.record import hint_silent
@@ -39,6 +40,7 @@ from eventsnn.trace.schema import RECORD
 
 if TYPE_CHECKING:
     from eventsnn.cli.runs import RunOptions
+    from eventsnn.data.shard import Shard
     from eventsnn.model import Network
 
 # Larger recordings are simulated in parts even if no option asks for it; the spikes are the same.
@@ -125,9 +127,15 @@ class RecordOptions(click.ParamType):
     help="With --live: the input ends when nothing has come for this many seconds; never by default.",
 )
 @reading_options(sensor="the model's input", files=True)
+@shard_option("The --trace is named after it, such as t.2-of-8.h5; join makes one of all.")
 @json_option
 def simulate(
-    model: Path, files: tuple[Path, ...], reading: dict[str, Any], as_json: bool, **options: Any
+    model: Path,
+    files: tuple[Path, ...],
+    reading: dict[str, Any],
+    shard: Shard | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Send recordings through a network, event by event.
 
@@ -152,6 +160,9 @@ def simulate(
 
     if options["record"] is not None and options["trace"] is None:
         raise click.UsageError("--record says what the trace holds: give --trace as well.")
+    if shard is not None:
+        files = tuple(files[number] for number in shard.part(len(files)))
+        options["trace"] = options["trace"] and place_shard(options["trace"], shard)
     inputs = [model, *(file for file in files if not _is_live(file))]
     outputs = {f"--{name.replace('_', '-')}": options[name] for name in ("trace", "spikes", "save_state")}
     for option, path in outputs.items():

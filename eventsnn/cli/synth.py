@@ -18,11 +18,13 @@ from eventsnn.cli.common import (
     threads_option,
 )
 from eventsnn.cli.output import output_argument
+from eventsnn.cli.shards import shard_option
 from eventsnn.errors import EventFileError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from eventsnn.data.shard import Shard
     from eventsnn.encode import SaccadeCamera
     from eventsnn.events import MotionPath
 
@@ -67,6 +69,7 @@ IMAGE_SHARE = 28 / 34
 @click.option("--height", type=click.IntRange(8, 240), metavar="H", help="Height of the sensor, pixels.")
 @click.option("--resume", is_flag=True, help="Continue an earlier run into OUT that was stopped.")
 @seed_option(0, "Seed of the background events.")
+@shard_option("All shards go to the same folder.")
 @threads_option
 @json_option
 def synth(out: Path, images: str, as_json: bool, **chosen: Any) -> None:
@@ -93,7 +96,8 @@ def synth(out: Path, images: str, as_json: bool, **chosen: Any) -> None:
     else:
         n, camera = _record_file(source, out, wanted)
     result = {"out": str(out), "recordings": n, "sensor": list(camera.sensor_size)}
-    text = f"{n} recordings in {out}, sensor {format_size(camera.sensor_size)}"
+    which = "" if wanted.shard is None else f"shard {wanted.shard} of "
+    text = f"{which}{n} recordings in {out}, sensor {format_size(camera.sensor_size)}"
     if camera.sensor_size != (34, 34, 2):
         text += (
             "\nTheir files do not state it: commands that read them take it from the model, or from --sensor."
@@ -114,6 +118,7 @@ class Wanted:
     width: int | None
     height: int | None
     resume: bool
+    shard: Shard | None
     seed: int
     threads: int | None
 
@@ -123,6 +128,7 @@ class Wanted:
             "seed": self.seed,
             "threads": self.threads,
             "resume": self.resume,
+            "shard": self.shard,
             "progress": bar.update,
         }
 

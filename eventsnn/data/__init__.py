@@ -11,7 +11,8 @@ from eventsnn.data.idx import load_idx, read_idx
 from eventsnn.data.images import Images
 from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
 from eventsnn.data.nmnist import NMNIST
-from eventsnn.data.packed import Packed, pack
+from eventsnn.data.packed import Packed, join_packed, pack
+from eventsnn.data.shard import Shard
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.sources import SOURCES, open_source
 from eventsnn.data.speech import CORPORA, Speech
@@ -34,6 +35,7 @@ __all__ = [
     "LabelledSource",
     "ListDataset",
     "Packed",
+    "Shard",
     "Speech",
     "Subset",
     "TonicDataset",
@@ -41,6 +43,7 @@ __all__ = [
     "cap_per_class",
     "fetch",
     "from_tonic",
+    "join_packed",
     "k_fold",
     "load_digits",
     "load_idx",

@@ -29,12 +29,13 @@ random order), and a map of a file that another program cuts short ends the proc
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import struct
 import weakref
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,6 +44,7 @@ import numpy.typing as npt
 
 from eventsnn._ext.records import Records, read_words
 from eventsnn._util.atomic import replace_file
+from eventsnn.data.shard import Shard
 from eventsnn.data.source import BadFiles, LabelledSource, Source, choose_bad_files, describe_reading
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import unwritable
@@ -133,20 +135,37 @@ class Packed(Source):
     def stream(self, index: int) -> EventStream:
         """Read recording `index`; raises EventFileError if it cannot be read."""
         index = range(len(self))[index]
-        start, end = self._starts[index : index + 2].tolist()
-        data = os.pread(self._file, end - start, start)
+        packed_events = self._read(index)
         try:
-            if len(data) != end - start:
-                raise EventStreamError("the file has been cut")
-            if not self._is_sound(index, data):
-                raise EventStreamError("its checksum is wrong")
-            events = from_packed_events(np.frombuffer(data, "<u8"), self.sensor_size)
+            events = from_packed_events(packed_events, self.sensor_size)
             events["t"] += self.origins_us[index]
             checked = EventStream(events, self.sensor_size)
             return EventStream._trusted(events, checked.sensor_size, int(self.origins_us[index]))
         except EventStreamError as error:
-            problem = f"recording {index} ({self.paths[index]}) is damaged, pack the set again: {error}"
-            raise EventFileError(self.root, problem, offset=start) from None
+            raise self._damaged(index, str(error)) from None
+
+    def _read(self, index: int) -> npt.NDArray[np.uint64]:
+        """The words of a recording, whose checksum is right."""
+        start, end = self._starts[index : index + 2].tolist()
+        data = os.pread(self._file, end - start, start)
+        if len(data) != end - start:
+            raise self._damaged(index, "the file has been cut")
+        if not self._is_sound(index, data):
+            raise self._damaged(index, "its checksum is wrong")
+        return np.frombuffer(data, "<u8")
+
+    def _damaged(self, index: int, why: str) -> EventFileError:
+        problem = f"recording {index} ({self.paths[index]}) is damaged, pack the set again: {why}"
+        return EventFileError(self.root, problem, offset=int(self._starts[index]))
+
+    def recordings(self) -> Recordings:
+        """Name, class number, words and origin of each recording, as `write_packed` takes them.
+
+        Raises EventFileError at one that is damaged.
+        """
+        for index, (path, label) in enumerate(zip(self.paths, self.labels.tolist(), strict=True)):
+            name = path.removeprefix(f"{self.root}/{self.classes[label]}/")
+            yield name, label, self._read(index), int(self.origins_us[index])
 
     def load(self, indices: npt.NDArray[np.int64]) -> Records | None:
         """Read recordings undecoded; see `RecordSource.load`."""
@@ -171,6 +190,7 @@ def pack(
     source: LabelledSource,
     out: str | os.PathLike[str],
     *,
+    shard: Shard | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> int:
     """Write a data set into one file, to be read by `Packed`.
@@ -183,6 +203,9 @@ def pack(
         What to write; recordings that it skips as unreadable are left out.
     out : path
         The file, usually ``.esp``; one that exists is replaced.
+    shard : Shard, optional
+        This shard of the recordings only. `join_packed` makes one file of the files of all shards, the same
+        byte for byte as that of the whole set.
     progress : callable, optional
         Called with 1 after each recording (``tqdm.update``).
 
@@ -196,12 +219,15 @@ def pack(
     EventFileError
         A recording cannot be read (unless the source is told to skip such), begins before 0 or is longer
         than a word can say, none is left, or the file cannot be written.
+    TrainingError
+        The shard holds no recording.
     """
 
     names = _name_recordings(source)
+    wanted = range(len(source)) if shard is None else shard.part(len(source))
 
     def recordings() -> Recordings:
-        for index in range(len(source)):
+        for index in wanted:
             stream = source.read_or_none(index)
             if stream is not None:
                 name = names[index]
@@ -222,6 +248,44 @@ def pack(
         sensor_size=source.sensor_size,
         numbered=getattr(source, "numbered", False),
         reading=describe_reading(source),
+    )
+
+
+def join_packed(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> int:
+    """Write the recordings of several packed files, one file after the other, into one.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Files that `pack` made, at least one.
+    out : path
+        The file to write; it appears complete or not at all.
+
+    Returns
+    -------
+    int
+        Events written.
+
+    Raises
+    ------
+    EventFileError
+        A file cannot be read or is damaged, differs from the first in its sensor, its classes or how its
+        recordings were read, or the file cannot be written.
+    """
+    parts = [Packed(path) for path in paths]
+    first = parts[0]
+    for part in parts[1:]:
+        for name in ("sensor_size", "classes", "numbered", "reading"):
+            if getattr(part, name) != getattr(first, name):
+                what = f"has another {name.replace('_', ' ')} than {first.root}"
+                raise EventFileError(part.root, f"{what}: they are of different sets")
+    return write_packed(
+        itertools.chain.from_iterable(part.recordings() for part in parts),
+        out,
+        classes=first.classes,
+        sensor_size=first.sensor_size,
+        numbered=first.numbered,
+        reading=describe_reading(first),
     )
 
 

@@ -23,6 +23,7 @@ from eventsnn._util.lock import LOCK, Lock
 from eventsnn._util.threads import check_threads, run_all
 from eventsnn.data.digits import load_digits
 from eventsnn.data.idx import Split, load_idx
+from eventsnn.data.shard import Shard
 from eventsnn.encode.camera import SaccadeCamera
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.files import write
@@ -65,6 +66,7 @@ def write_dataset(
     progress: Callable[[int], object] | None = None,
     threads: int | None = None,
     resume: bool = False,
+    shard: Shard | None = None,
 ) -> None:
     """Record images with a simulated camera into a folder of ``<label>/<name>.bin``.
 
@@ -89,13 +91,17 @@ def write_dataset(
     resume : bool
         Go on with a folder that an earlier call, with the same images, camera and seed, did not finish:
         recordings that are there are kept. Where nothing was begun, begin.
+    shard : Shard, optional
+        Record this shard of the images only, into the folder that all shards have in common, at the same
+        time or one after the other. What is there of it is kept, as with `resume`.
 
     Raises
     ------
     EventFileError
         `out` is not empty, cannot be written, was begun with something else, or another run writes it.
     TrainingError
-        Images, labels and names do not go together, or the seed or the number of threads is none.
+        Images, labels and names do not go together, the seed or the number of threads is none, or the shard
+        holds no image.
     SimulationError
         The images are not of dtype uint8.
     """
@@ -109,34 +115,24 @@ def write_dataset(
         raise TrainingError("names must be names of files, without a folder")
     if len(set(zip(numbers.tolist(), stems, strict=True))) != len(stems):
         raise TrainingError("two recordings of a class have the same name")
+    wanted = range(len(pictures)) if shard is None else shard.part(len(pictures))
     plan = _make_plan(pictures, numbers, stems, camera, seed)
     folder = _make_folder(out)
-    with Lock(folder, lambda text: EventFileError(out, text)):
-        _prepare_folder(folder, numbers, plan, resume)
-        _record_all(folder, pictures, numbers, stems, camera, seed, threads, resume, progress)
+    paths = [folder / str(numbers[index]) / f"{stems[index]}.bin" for index in wanted]
+    resume = resume or shard is not None
 
-
-def _record_all(
-    folder: Path,
-    pictures: np.ndarray,
-    numbers: np.ndarray,
-    stems: Sequence[str],
-    camera: SaccadeCamera,
-    seed: int,
-    threads: int,
-    resume: bool,
-    progress: Callable[[int], object] | None,
-) -> None:
-    """Record the missing recordings on several threads."""
-
-    def record(index: int) -> None:
-        path = folder / str(numbers[index]) / f"{stems[index]}.bin"
-        if resume and path.exists():
+    def record(number: int) -> None:
+        if resume and paths[number].exists():
             return
+        index = wanted[number]
         stream = camera.record(pictures[index], np.random.default_rng([seed, index]))
-        write(path, stream, format="nmnist")
+        write(paths[number], stream, format="nmnist")
 
-    run_all(record, len(pictures), threads, progress)
+    # Shards work in one folder at the same time: each has a lock, and clears up after itself alone.
+    locked = folder if shard is None else shard.place(folder / "shard")
+    with Lock(locked, lambda text: EventFileError(out, text)):
+        _prepare_folder(folder, numbers, plan, resume, () if shard is None else paths)
+        run_all(record, len(wanted), threads, progress)
 
 
 def write_digits(
@@ -147,6 +143,7 @@ def write_digits(
     progress: Callable[[int], object] | None = None,
     threads: int | None = None,
     resume: bool = False,
+    shard: Shard | None = None,
 ) -> None:
     """Record scikit-learn's digits into ``out/Train`` and ``out/Test``.
 
@@ -160,7 +157,7 @@ def write_digits(
         Seed of the background events.
     limit : int, optional
         At most this many recordings of each part, the first ones.
-    progress, threads, resume
+    progress, threads, resume, shard
         See `write_dataset`; there are up to 1438 recordings for training and 359 for the test.
 
     Raises
@@ -185,6 +182,7 @@ def write_digits(
             progress=progress,
             threads=threads,
             resume=resume,
+            shard=shard,
         )
 
 
@@ -201,6 +199,7 @@ def write_idx_folder(
     progress: Callable[[int], object] | None = None,
     threads: int | None = None,
     resume: bool = False,
+    shard: Shard | None = None,
 ) -> int:
     """Record MNIST, EMNIST or another data set of IDX files into ``out/Train`` and ``out/Test``.
 
@@ -224,13 +223,13 @@ def write_idx_folder(
         Numbers, from 1, of images not to record; for one part only.
     transpose : bool, optional
         Exchange the images' rows and columns; left out, EMNIST's are put upright. See `load_idx`.
-    progress, threads, resume
+    progress, threads, resume, shard
         See `write_dataset`.
 
     Returns
     -------
     int
-        Number of recordings.
+        Number of recordings, those of all shards.
 
     Raises
     ------
@@ -257,6 +256,7 @@ def write_idx_folder(
             progress=progress,
             threads=threads,
             resume=resume,
+            shard=shard,
         )
     return sum(len(kept) for _, kept, _, _ in parts)
 
@@ -298,24 +298,36 @@ def _make_folder(out: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def _prepare_folder(folder: Path, labels: np.ndarray, plan: bytes, resume: bool) -> None:
+def _is_ours(name: str, shared: bool) -> bool:
+    """Whether a file in a folder where nothing has been recorded is a lock, or the plan of another shard."""
+    return name == LOCK or (shared and name.startswith((".shard.", PLAN)))
+
+
+def _prepare_folder(
+    folder: Path, labels: np.ndarray, plan: bytes, resume: bool, shard: Sequence[Path]
+) -> None:
     """Make the plan and the label folders in a locked folder; refuse to mix with existing files.
 
-    What a killed run had not finished is removed: nobody else is at work here.
+    What a killed run had not finished is removed: of the recordings of a `shard`, or of all if nobody else is
+    at work here.
     """
     try:
-        remove_parts(folder, (PLAN,))
+        if not shard:
+            remove_parts(folder, (PLAN,))
         if resume and (folder / PLAN).exists():
             if read_bytes(folder / PLAN) != plan:
                 raise EventFileError(
                     folder, f"was begun with other images, camera, seed or version: compare {PLAN} in it"
                 )
+            own = set(shard)
             for leftover in folder.glob("*/*.part"):
-                leftover.unlink()
-        elif any(path.name != LOCK for path in folder.iterdir()):
+                if not shard or leftover.with_name(leftover.name.rsplit(".", 2)[0]) in own:
+                    leftover.unlink(missing_ok=True)
+        elif any(not _is_ours(path.name, bool(shard)) for path in folder.iterdir()):
             raise EventFileError(folder, "the folder is not empty; remove it or name another")
-        with replace_file(folder / PLAN, unwritable(folder / PLAN)) as file:
-            file.write(plan)
+        if not (shard and (folder / PLAN).exists()):
+            with replace_file(folder / PLAN, unwritable(folder / PLAN)) as file:
+                file.write(plan)
         for label in np.unique(labels):
             (folder / str(label)).mkdir(exist_ok=True)
     except OSError as error:

@@ -14,6 +14,7 @@ from eventsnn._util import html
 from eventsnn._util.arguments import to_float
 from eventsnn._util.threads import Pool
 from eventsnn.data.memory import EventTargetSequence, as_source
+from eventsnn.data.shard import Shard
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import cap_per_class
 from eventsnn.errors import NetworkError, SilentOutputWarning, SimulationError
@@ -114,6 +115,7 @@ def evaluate(
     dtype: str | None = None,
     t_stop: float | None = None,
     threads: int | None = None,
+    shard: Shard | None = None,
     progress: bool = False,
 ) -> Evaluation:
     """Simulate every recording of a data set and compare decisions with labels.
@@ -146,6 +148,8 @@ def evaluate(
         Last time to simulate of each recording, ms, included; engine ``queue`` only. By default until all is
         quiet, or, with recurrent connections besides those of reservoirs, until the recording ends.
     threads : int, optional
+    shard : Shard, optional
+        Only this shard of the recordings.
     progress : bool
         Show a progress bar on standard error, where that is a terminal.
 
@@ -163,6 +167,8 @@ def evaluate(
     source = match_source(network, source, "the data set")
     check_source(network, source, "the data set")
     indices = np.arange(len(source)) if per_class is None else cap_per_class(source.labels, per_class, seed)
+    if shard is not None:
+        indices = indices[shard.part(len(indices))]
     with Pool(threads) as pool:
         engine, step, forward = choose_forward(
             network, engine, Settings(dtype, step_ms, fast=True), t_stop, pool

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from eventsnn._util.atomic import replace_text
+from eventsnn._util.atomic import reason, replace_text
 from eventsnn._util.names import name_class
 from eventsnn.errors import TrainingError
 from eventsnn.trace.record import decide_all
@@ -132,6 +132,66 @@ class Predictions(Sequence[Prediction]):
             texts = ["" if x is None else x for x in (p.label, p.decision, p.label_name, p.decision_name)]
             table.writerow([p.source, *texts, int(p.correct), *p.counts])
         return out.getvalue()
+
+
+def join_predictions(paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> tuple[int, int]:
+    """Write the tables of several files of predictions, one after the other, into one.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        Files that `Predictions.save` wrote, at least one.
+    out : path
+        The file to write, of the same kind; it appears complete or not at all.
+
+    Returns
+    -------
+    tuple of int
+        How many predictions, and how many of them are correct.
+
+    Raises
+    ------
+    TrainingError
+        A file is not a table of predictions, has other columns or another kind than the first, or the file
+        cannot be written.
+    """
+    check_predictions_path(out)
+    kind = Path(out).suffix.lower()
+    tables = [_read_table(Path(path), kind) for path in paths]
+    for path, (columns, _) in zip(paths, tables, strict=True):
+        if columns != tables[0][0]:
+            raise TrainingError(f"{path}: has other columns than {paths[0]}: they are of different networks")
+    rows = [row for _, rows in tables for row in rows]
+    text = json.dumps(rows) + "\n"
+    if kind == ".csv":
+        lines = io.StringIO()
+        table = csv.DictWriter(lines, tables[0][0], lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        text = lines.getvalue()
+    replace_text(out, text, lambda problem: TrainingError(f"{out}: cannot be written ({problem})"))
+    return len(rows), sum(row["correct"] in (True, "1") for row in rows)
+
+
+def _read_table(path: Path, kind: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Columns and rows of a file of predictions; those of JSON as they are, those of CSV as texts."""
+    if path.suffix.lower() != kind:
+        raise TrainingError(f"{path}: a {kind} file is made of {kind} files only")
+    try:
+        text = path.read_text()
+        rows = json.loads(text) if kind == ".json" else list(csv.DictReader(io.StringIO(text)))
+        columns = list(rows[0])
+        # A line with too few or too many fields has values or columns None.
+        cut = kind == ".csv" and any(None in row or None in row.values() for row in rows)
+        if "correct" not in columns or cut or any(list(row) != columns for row in rows):
+            raise ValueError
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be read ({reason(error)})") from None
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise TrainingError(
+            f"{path}: is no table of predictions, which evaluate --predictions writes"
+        ) from None
+    return columns, rows
 
 
 def check_predictions_path(path: str | os.PathLike[str]) -> None:

@@ -1,0 +1,60 @@
+"""``eventsnn join``: one file of the files of all shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eventsnn.cli.common import FILE, json_option, report
+from eventsnn.cli.output import refuse_overwriting
+
+
+@click.command()
+@click.argument("parts", type=FILE, metavar="PART...", nargs=-1, required=True)
+@click.option("-o", "--out", type=FILE, required=True, metavar="FILE", help="The file to write.")
+@json_option
+def join(parts: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Make one file of those that the shards of a command wrote.
+
+    Joins packed sets (.esp, of pack and encode) and predictions (.csv and .json, of evaluate). The result is
+    what the command would have written without --shard. The names of the files say which shards they are, so
+    their order does not matter, and none may be missing. Files of other names are joined in the order given.
+
+    \b
+    Example:
+      eventsnn pack N-MNIST/Train train.esp --shard 1/2
+      eventsnn pack N-MNIST/Train train.esp --shard 2/2
+      eventsnn join train.*-of-2.esp --out train.esp
+    """
+    from eventsnn.data.shard import order_parts
+
+    refuse_overwriting("--out", out, parts)
+    ordered = order_parts(list(parts))
+    kind = out.suffix.lower()
+    if kind not in _JOIN:
+        raise click.UsageError(
+            f"{out}: there is no way to join such files; --out is one of {', '.join(_JOIN)}."
+        )
+    result, text = _JOIN[kind](ordered, out)
+    facts = {"out": str(out), "parts": [str(part) for part in ordered], **result}
+    report(facts, f"{text}, of {len(ordered)} files: {out}", as_json)
+
+
+def _join_packed(parts: list[Path], out: Path) -> tuple[dict[str, Any], str]:
+    from eventsnn.data import Packed, join_packed
+
+    events = join_packed(parts, out)
+    n = len(Packed(out))
+    return {"recordings": n, "events": events}, f"{n} recordings, {events:,} events"
+
+
+def _join_predictions(parts: list[Path], out: Path) -> tuple[dict[str, Any], str]:
+    from eventsnn.train.predictions import join_predictions
+
+    n, correct = join_predictions(parts, out)
+    return {"n": n, "accuracy": correct / n}, f"accuracy {100 * correct / n:.2f} % of {n} recordings"
+
+
+_JOIN = {".esp": _join_packed, ".csv": _join_predictions, ".json": _join_predictions}
