@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from eventsnn.simulate.run import simulate
     from eventsnn.simulate.what_if import WhatIf, what_if
     from eventsnn.trace.explain import Explanation, explain
+    from eventsnn.trace.options import TraceOptions
     from eventsnn.trace.reader import Trace
     from eventsnn.trace.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
     from eventsnn.trace.sensitivity import Sensitivity, sensitivity
@@ -86,6 +87,7 @@ __getattr__ = on_demand(
         "RunSettings": "eventsnn.model",
         "Explanation": "eventsnn.trace",
         "Trace": "eventsnn.trace",
+        "TraceOptions": "eventsnn.trace",
         "explain": "eventsnn.trace",
         "Sensitivity": "eventsnn.trace",
         "sensitivity": "eventsnn.trace",
@@ -153,6 +155,7 @@ __all__ = [
     "SpikeRecord",
     "Trace",
     "TraceError",
+    "TraceOptions",
     "TrainResult",
     "TrainingError",
     "ViewError",

@@ -25,10 +25,14 @@ from eventsnn.cli.common import (
     t_stop_option,
     threads_option,
 )
-from eventsnn.cli.output import refuse_overwriting
+from eventsnn.cli.output import refuse_one_target, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, note_saved, saved_reading
 from eventsnn.cli.shards import place_shard, shard_option
 from eventsnn.cli.sources import SourceOptions, source_options
+from eventsnn.cli.tracing import trace_options
+
+if TYPE_CHECKING:
+    from eventsnn.trace import TraceOptions
 
 if TYPE_CHECKING:
     from eventsnn.data.shard import Shard
@@ -59,8 +63,14 @@ if TYPE_CHECKING:
 @file_option(
     "--predictions", "OUT.csv", "Write label, decision and output counts of every recording (.csv or .json)."
 )
+@trace_options(
+    "Write an HDF5 trace of the runs, with labels and decisions; see 'view' and 'inspect'.",
+    "Recordings that the trace keeps, by their numbers in DIR from 0; all by default.",
+)
 @threads_option
-@shard_option("The --predictions are named after it, such as p.2-of-8.csv; join makes one of all.")
+@shard_option(
+    "The --predictions and the --trace are named after it, such as p.2-of-8.csv; join makes one of all."
+)
 @json_option
 def evaluate(
     model: Path,
@@ -74,6 +84,7 @@ def evaluate(
     dtype: str | None,
     t_stop: float | None,
     predictions: Path | None,
+    trace: TraceOptions | None,
     threads: int | None,
     shard: Shard | None,
     as_json: bool,
@@ -90,6 +101,7 @@ def evaluate(
       eventsnn evaluate run/model.h5 --data recordings/Test
       eventsnn evaluate run/model.h5 --data recordings/Test --predictions predictions.csv
       eventsnn evaluate run/model.h5 --data mnist --split test
+      eventsnn evaluate run/model.h5 --data recordings/Test --trace t.h5
     """
     from eventsnn.model import Network
     from eventsnn.train.evaluate import evaluate as count_decisions
@@ -98,7 +110,12 @@ def evaluate(
     if predictions is not None:
         check_predictions_path(predictions)
         predictions = place_shard(predictions, shard)
-        refuse_overwriting("--predictions", predictions, [model, data])
+    if trace is not None:
+        trace = trace.place(shard)
+    outputs = {"--predictions": predictions, "--trace": None if trace is None else Path(trace.path)}
+    for option, path in outputs.items():
+        refuse_overwriting(option, path, [model, data])
+    refuse_one_target(outputs)
     network = Network.load(model)
     planned = saved_reading(model)
     if data.is_dir():
@@ -110,7 +127,8 @@ def evaluate(
         otherwise="test",
         coding={"coder": read_coder(model), "seed": seed},
     )
-    refuse_overwriting("--predictions", predictions, samples.paths)
+    for option, path in outputs.items():
+        refuse_overwriting(option, path, samples.paths)
     outcome = count_decisions(
         network,
         samples,
@@ -124,6 +142,7 @@ def evaluate(
         threads=threads,
         shard=shard,
         progress=True,
+        trace=trace,
     )
     note_skipped(samples.skipped)
     classes = outcome.classes or samples.classes
@@ -138,6 +157,9 @@ def evaluate(
         outcome.predictions.save(predictions)
         result["predictions"] = str(predictions)
         text += f"\n\npredictions  {predictions}"
+    if trace is not None:
+        result["trace"] = str(trace.path)
+        text += f"\n\ntrace  {trace.path}"
     report(result, text, as_json)
 
 

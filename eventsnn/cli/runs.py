@@ -20,6 +20,7 @@ from eventsnn.events.region import Region
 from eventsnn.events.stream import SensorSize
 from eventsnn.model import Network
 from eventsnn.simulate.run import simulate
+from eventsnn.trace.options import TraceOptions
 from eventsnn.trace.record import ExitReason, SimulationInterrupted, SpikeRecord
 from eventsnn.trace.writer import TraceWriter, run_config
 from eventsnn.train.progress import progress_bar
@@ -43,8 +44,7 @@ class RunOptions:
     t_stop: float | None
     origin_us: int | None = None
     bad_files: str = "error"
-    trace: Path | None = None
-    record: tuple[str, ...] | None = None
+    trace: TraceOptions | None = None
     spikes: str | None = None
     save_state: Path | None = None
     save_every: float = 30.0
@@ -67,7 +67,7 @@ class RunOptions:
         """The trace of all recordings."""
         assert self.trace is not None
         config = run_config(self.engine, self.dtype, self.t_stop, self.step_ms)
-        writer = TraceWriter(self.trace, network, record=self.record or (), config=config)
+        writer = self.trace.open(network, config)
         note_leftovers(writer)
         return writer
 
@@ -79,11 +79,12 @@ def run_files(
     results: list[dict[str, Any]] = []
     interrupted = False
     with ExitStack() as stack:
-        trace = None if options.trace is None else stack.enter_context(options.open_trace(network))
+        writer = None if options.trace is None else stack.enter_context(options.open_trace(network))
         bar = stack.enter_context(progress_bar(len(files), "simulating", len(files) > 1))
         # Inside the writer's context: a trace that Ctrl-C cut short is closed like any other.
         try:
-            for file in map(str, files):
+            for number, file in enumerate(map(str, files)):
+                trace = writer if options.trace is None or options.trace.takes(number) else None
                 try:
                     _run_file(kind, network, file, options, trace, results)
                 except EventFileError as error:

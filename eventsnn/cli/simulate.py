@@ -32,11 +32,11 @@ from eventsnn.cli.reading import (
     reading_options,
     saved_reading,
 )
-from eventsnn.cli.shards import place_shard, shard_option
+from eventsnn.cli.shards import shard_option
+from eventsnn.cli.tracing import trace_options
 from eventsnn.errors import EventFileError
 from eventsnn.simulate.engines import Settings, can_run, choose
 from eventsnn.trace.record import hint_silent
-from eventsnn.trace.schema import RECORD
 
 if TYPE_CHECKING:
     from eventsnn.cli.runs import RunOptions
@@ -49,31 +49,12 @@ LARGE_BYTES = 16 << 20
 _FOR_PARTS = ("spikes", "save_state", "resume_from", "live", "patience", "idle")
 
 
-class RecordOptions(click.ParamType):
-    """``spikes,potential,spsp`` or a part of it."""
-
-    name = "LIST"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        options = tuple(part.strip() for part in str(value).split(","))
-        for option in options:
-            if option not in RECORD:
-                self.fail(f"{option!r} cannot be recorded; there are {', '.join(RECORD)}", param, ctx)
-        return options
-
-
 @click.command(cls=ReadingCommand)
 @click.argument("model", type=FILE, metavar="MODEL.h5")
 @click.argument("files", type=FILE, metavar="FILE...", nargs=-1, required=True)
-@file_option("--trace", "T.h5", "Write an HDF5 trace of all files; see 'inspect' and 'explain'.")
-@click.option(
-    "--record",
-    type=RecordOptions(),
-    help="Contents of the trace: a comma-separated list of spikes (always included), potential, spsp.",
+@trace_options(
+    "Write an HDF5 trace of all files; see 'view', 'inspect' and 'explain'.",
+    "Files that the trace keeps, by their numbers from 0; all by default.",
 )
 @engine_option(
     "auto is the engine that the model was trained with. In exact time, queue runs any network, sweep "
@@ -158,13 +139,14 @@ def simulate(
     from eventsnn.events import ReadingOptions
     from eventsnn.model import Network
 
-    if options["record"] is not None and options["trace"] is None:
-        raise click.UsageError("--record says what the trace holds: give --trace as well.")
     if shard is not None:
-        files = tuple(files[number] for number in shard.part(len(files)))
-        options["trace"] = options["trace"] and place_shard(options["trace"], shard)
+        numbers = shard.part(len(files))
+        files = tuple(files[number] for number in numbers)
+        options["trace"] = options["trace"] and options["trace"].place(shard, numbers)
     inputs = [model, *(file for file in files if not _is_live(file))]
-    outputs = {f"--{name.replace('_', '-')}": options[name] for name in ("trace", "spikes", "save_state")}
+    trace = options["trace"]
+    outputs = {f"--{name.replace('_', '-')}": options[name] for name in ("spikes", "save_state")}
+    outputs = {"--trace": None if trace is None else trace.path, **outputs}
     for option, path in outputs.items():
         refuse_overwriting(option, path, inputs)
     refuse_one_target(outputs)
@@ -232,7 +214,7 @@ def _ask_for_parts(files: tuple[Path, ...], options: Mapping[str, Any]) -> bool:
     if len(files) != 1:
         raise click.UsageError(f"{option} is for one recording at a time; {len(files)} were given.")
     if not _only_spikes(options):
-        record = ",".join(options["record"])
+        record = ",".join(options["trace"].record)
         raise click.UsageError(f"{option} does not go with --record {record}, which needs all at once.")
     for name in ("save_state", "resume_from"):
         if options["trace"] is not None and options[name] is not None:
@@ -258,7 +240,7 @@ def _is_long(files: tuple[Path, ...], options: Mapping[str, Any], network: Netwo
 
 
 def _only_spikes(options: Mapping[str, Any]) -> bool:
-    return options["record"] in (None, ("spikes",))
+    return options["trace"] is None or options["trace"].record == ("spikes",)
 
 
 def _check_live(reading: Mapping[str, Any]) -> None:
@@ -272,7 +254,7 @@ def _check_live(reading: Mapping[str, Any]) -> None:
 
 def _what_was_kept(results: list[dict[str, Any]], n: int, options: RunOptions, in_parts: bool) -> str:
     """The word for Ctrl-C."""
-    kept, where = f"{len(results)} of {n} recordings were simulated", options.trace
+    kept, where = f"{len(results)} of {n} recordings were simulated", options.trace and options.trace.path
     if in_parts and results:
         end = results[0]["t_end_ms"]
         kept, where = f"{results[0]['events']} events were simulated, complete up to {end:.3f} ms", None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,9 @@ def simulate(
     record: Iterable[str] = ("spikes",),
     potential_step: float = 1.0,
     potential_layers: Iterable[str] | None = None,
+    record_layers: Iterable[str] | None = None,
+    record_neurons: Mapping[str, Iterable[int]] | None = None,
+    record_window: tuple[float, float] | None = None,
 ) -> SpikeRecord:
     """Send a recording through a network, event by event: no frames, no time step, exact spike times.
 
@@ -67,13 +70,19 @@ def simulate(
         The result keeps it as ``run.origin_us``.
     trace : path, optional
         Write an HDF5 trace of the run.
-    record : iterable of {"spikes", "potential", "spsp"}
+    record : iterable of {"spikes", "potential", "current", "spsp", "spsp_total"}
         What the trace holds; without a trace, what the result does: ``run.potential("hidden")``,
-        ``run.spsp("output", neuron, spike)``.
+        ``run.spsp("output", neuron, spike)``. See `eventsnn.trace.TraceWriter`.
     potential_step : float
-        Grid of the recorded membrane potentials, ms, > 0.
+        Grid of the recorded membrane potentials and currents, ms, > 0.
     potential_layers : iterable of str, optional
-        Layers whose potentials are recorded, all by default.
+        Layers whose potentials are recorded, `record_layers` by default.
+    record_layers : iterable of str, optional
+        Layers of which all that is recorded besides spikes is recorded, all by default.
+    record_neurons : dict of str to iterable of int, optional
+        Of these layers these neurons only: ``{"hidden": range(10)}``.
+    record_window : (float, float), optional
+        From when to when it is recorded, ms of the run's time; all the time by default.
 
     Returns
     -------
@@ -95,9 +104,8 @@ def simulate(
     check_network(network)
     if t_stop is not None:
         t_stop = check_t_stop(network, t_stop)
-    layers = None if potential_layers is None else tuple(potential_layers)
-    record = tuple(record) if not isinstance(record, str) else record
-    quantities = _quantities(network, record, potential_step, layers, engine)
+    told = (potential_layers, record_layers, record_neurons, record_window)
+    quantities = _quantities(network, record, potential_step, told, engine)
     input_spikes = to_input(network, events, origin_us)
     duration = network.settings.duration_ms
     if duration is not None and t_stop is None:
@@ -111,17 +119,15 @@ def simulate(
         t_stop = duration
     if trace is None:
         run = run_whole(chosen, network, input_spikes, settings, t_stop)
-        return run if quantities is None else quantities.keep(run)
+        return run if quantities is None or quantities.choice.record == ("spikes",) else quantities.keep(run)
     from eventsnn.trace.writer import TraceWriter, run_config
 
     # The file is begun before the simulation: a wrong option or an unwritable folder must not cost a run.
     with TraceWriter(
         trace,
         network,
-        record=record,
         config=run_config(chosen.name, settings.dtype, t_stop, settings.step_ms),
-        potential_step=potential_step,
-        potential_layers=layers,
+        choice=None if quantities is None else quantities.choice,
     ) as writer:
         try:
             run = run_whole(chosen, network, input_spikes, settings, t_stop)
@@ -134,13 +140,14 @@ def simulate(
 
 
 def _quantities(
-    network: Network, record: Iterable[str], step: float, layers: tuple[str, ...] | None, engine: str
+    network: Network, record: Iterable[str], step: float, told: tuple[Any, ...], engine: str
 ) -> Quantities | None:
-    """What to record besides spikes; what is commonest needs no more modules."""
-    if record == ("spikes",) and layers is None:
+    """What to record besides spikes, as `told`; what is commonest needs no more modules."""
+    if record == ("spikes",) and told == (None,) * len(told):
         return None
+    from eventsnn.trace.choice import Choice
     from eventsnn.trace.quantities import Quantities
 
-    quantities = Quantities(network, record, step, layers)
+    quantities = Quantities(network, Choice.of(network, record, step, *told))
     quantities.check_engine(candidates(network, engine)[-1].name)
-    return None if quantities.record == ("spikes",) else quantities
+    return quantities

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from eventsnn.trace.explain import Explanation, explain, format_explanation
-from eventsnn.trace.potential import membrane_potential
+from eventsnn.trace.options import TraceOptions
+from eventsnn.trace.potential import membrane_potential, synaptic_current
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.sample import Sample
 from eventsnn.trace.sensitivity import Sensitivity, format_sensitivity, sensitivity
@@ -15,6 +16,7 @@ __all__ = [
     "Sample",
     "Sensitivity",
     "Trace",
+    "TraceOptions",
     "TraceWriter",
     "explain",
     "format_explanation",
@@ -23,4 +25,5 @@ __all__ = [
     "membrane_potential",
     "sensitivity",
     "summarise",
+    "synaptic_current",
 ]

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn.errors import EventSNNError
 from eventsnn.model import Network
 from eventsnn.trace import schema
+from eventsnn.trace.choice import Choice
 from eventsnn.trace.record import ExitReason
 
 if TYPE_CHECKING:
@@ -47,15 +49,17 @@ def check_crc(told: int, columns: Iterable[np.ndarray], where: str) -> None:
         raise DamagedError(f"{where}: the content does not have its checksum")
 
 
-def check_config(config: Any, network: Network) -> None:
-    """Raise DamagedError unless a trace's config names quantities and layers that exist."""
+def check_config(config: Any, network: Network) -> Choice:
+    """What a trace keeps; DamagedError unless its config names quantities, layers and neurons that exist."""
     if not isinstance(config, dict):
         raise DamagedError("config_json is not a table")
-    record, layers = config.get("record"), config.get("potential_layers", [])
+    record = config.get("record")
     if not isinstance(record, list) or any(option not in schema.RECORD for option in record):
         raise DamagedError(f"config_json: record is {record!r:.60}")
-    if not isinstance(layers, list) or any(layer not in network.names for layer in layers):
-        raise DamagedError(f"config_json: potential_layers is {layers!r:.60}")
+    try:
+        return Choice.from_config(network, config)
+    except (EventSNNError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DamagedError(f"config_json: {error}") from None
 
 
 def count_complete(flags: np.ndarray) -> int:

@@ -1,10 +1,13 @@
-"""Membrane potential rebuilt exactly from spikes, weights and input: it need not be stored."""
+"""Membrane potential and synaptic current rebuilt exactly from spikes, weights and input."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network
@@ -18,13 +21,16 @@ from eventsnn.trace.selection import check_neuron
 # Times worked on at once: what arrived before a block is summed once, what arrives within it for every time.
 BLOCK = 64
 
+Row: TypeAlias = tuple[float, np.ndarray, np.ndarray, np.ndarray, int]
+"""Time (ms), neurons, their potentials and currents, kind."""
+
 MOST_BYTES = 8 << 30
 """Of the potentials of one layer in one sample, which are in memory at once."""
-ROW_BYTES = 8 + 4 + 8 + 1
+ROW_BYTES = 8 + 4 + 8 + 8 + 1
 
 
 def membrane_potential(
-    network: Network, record: SpikeRecord, layer: str, neuron: int, times_ms: np.ndarray
+    network: Network, record: SpikeRecord, layer: str, neuron: int, times_ms: npt.ArrayLike
 ) -> np.ndarray:
     """Membrane potential of one neuron at any times.
 
@@ -51,14 +57,8 @@ def membrane_potential(
         No such neuron, times that are not finite or after the end of the record, or a run of the clocked
         engine.
     """
-    check_exact_time(record.engine, "the membrane potential")
+    times = _check_times(network, record, layer, neuron, times_ms, "the membrane potential")
     lif = network[layer].lif
-    check_neuron(network, layer, neuron)
-    times = np.asarray(times_ms, dtype=np.float64)
-    if times.ndim != 1 or not np.isfinite(times).all():
-        raise TraceError(f"times_ms must be a one-dimensional array of finite times, got shape {times.shape}")
-    if times.size and times.max() > record.t_end:
-        raise TraceError(f"times_ms goes up to {times.max():g} ms, but this run ended at {record.t_end:g} ms")
 
     spikes = record[layer].of(neuron)
     last = np.searchsorted(spikes, times, side="left") - 1
@@ -67,12 +67,7 @@ def membrane_potential(
         if spikes.size
         else np.full(times.shape, -np.inf)
     )
-    incoming = afferents(network, record, network.index(layer), neuron)
-    arrivals = np.concatenate([a.arrivals for a in incoming])
-    weights = np.concatenate([a.weights for a in incoming])
-
-    order = np.argsort(arrivals, kind="stable")
-    arrivals, weights = arrivals[order], weights[order]
+    arrivals, weights = _arrivals(network, record, layer, neuron)
 
     potential = np.zeros(times.shape)
     awake = np.flatnonzero(times > resets)
@@ -83,6 +78,59 @@ def membrane_potential(
             potential[rows] = _free_potential(times[rows], resets[rows[0]], arrivals, weights, lif)
             potential[rows] += resting_contribution(times[rows], resets[rows[0]], lif)
     return potential
+
+
+def synaptic_current(
+    network: Network, record: SpikeRecord, layer: str, neuron: int, times_ms: npt.ArrayLike
+) -> np.ndarray:
+    """Synaptic current of one neuron at any times: the sum of ``w exp(-(t - s)/tau_s)`` over its arrivals s.
+
+    Arguments and errors as of `membrane_potential`.
+
+    Returns
+    -------
+    float64 array (n,)
+        In the unit of the weights; with what arrives at the time itself. Resets leave it as it is.
+    """
+    times = _check_times(network, record, layer, neuron, times_ms, "the synaptic current")
+    lif = network[layer].lif
+    arrivals, weights = _arrivals(network, record, layer, neuron)
+    current, order = np.zeros(times.shape), np.argsort(times, kind="stable")
+    for first in range(0, order.size, BLOCK):
+        rows = order[first : first + BLOCK]
+        start = times[rows[0]]
+        before, until = np.searchsorted(arrivals, (start, times[rows[-1]]), side="right")
+        held = np.exp((arrivals[:before] - start) / lif.tau_s) @ weights[:before]
+        ages = times[rows, None] - arrivals[before:until]
+        within = np.where(ages >= 0.0, np.exp(-np.maximum(ages, 0.0) / lif.tau_s), 0.0)
+        current[rows] = held * np.exp(-(times[rows] - start) / lif.tau_s) + within @ weights[before:until]
+    return current
+
+
+def _check_times(
+    network: Network, record: SpikeRecord, layer: str, neuron: int, times_ms: npt.ArrayLike, what: str
+) -> np.ndarray:
+    """The times as an array; see `membrane_potential` for the errors."""
+    check_exact_time(record.engine, what)
+    network[layer]  # raises NetworkError if there is none
+    check_neuron(network, layer, neuron)
+    times = np.asarray(times_ms, dtype=np.float64)
+    if times.ndim != 1 or not np.isfinite(times).all():
+        raise TraceError(f"times_ms must be a one-dimensional array of finite times, got shape {times.shape}")
+    if times.size and times.max() > record.t_end:
+        raise TraceError(f"times_ms goes up to {times.max():g} ms, but this run ended at {record.t_end:g} ms")
+    return times
+
+
+def _arrivals(
+    network: Network, record: SpikeRecord, layer: str, neuron: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """When spikes arrive at a neuron, ms, ascending, and the weight of each."""
+    incoming = afferents(network, record, network.index(layer), neuron)
+    arrivals = np.concatenate([a.arrivals for a in incoming])
+    weights = np.concatenate([a.weights for a in incoming])
+    order = np.argsort(arrivals, kind="stable")
+    return arrivals[order], weights[order]
 
 
 def _free_potential(
@@ -147,17 +195,34 @@ def sample_length(run: SpikeRecord) -> float:
     return float(run.t_end) if np.isfinite(run.t_end) else last_spike(run)
 
 
+class CurrentTrace(PotentialTrace):
+    """Synaptic current of several neurons, rows in order of time; at a spike it is that just before."""
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("Potential", "Current")
+
+
 def record_potentials(
-    network: Network, run: SpikeRecord, layer: str, length: float, step: float
-) -> PotentialTrace:
-    """Potentials of a layer from 0 to `length` (ms) every `step` ms, and around its resets.
+    network: Network,
+    run: SpikeRecord,
+    layer: str,
+    length: float,
+    step: float,
+    neurons: np.ndarray | None = None,
+    window: tuple[float, float] = (0.0, math.inf),
+) -> tuple[PotentialTrace, CurrentTrace]:
+    """Potentials and currents of a layer from 0 to `length` (ms) every `step` ms, and around its resets.
+
+    Of the `neurons` that are chosen, and from the first to the last time of the `window`, ms.
 
     Raises
     ------
     TraceError
         The grid asks for more than `MOST_BYTES`.
     """
-    need = (length / step + 1.0) * network[layer].neurons * ROW_BYTES
+    first, last = window[0], min(length, window[1])
+    size = network[layer].neurons if neurons is None else len(neurons)
+    need = (max(0.0, last - first) / step + 1.0) * size * ROW_BYTES
     if need > MOST_BYTES:
         raise TraceError(
             f"potentials of layer {layer!r} every {step:g} ms for {length:g} ms take "
@@ -165,12 +230,24 @@ def record_potentials(
             f"(potential_step) or a shorter time (t_stop, --t-stop, --until): at most "
             f"{MOST_BYTES / 2**30:g} GiB"
         )
-    grid = np.arange(0.0, length + 0.5 * step, step)
-    return replay_layer(network, run, layer, grid[grid <= run.t_end])
+    grid = step * np.arange(math.ceil(first / step), math.ceil((last + 0.5 * step) / step))
+    return replay_both(network, run, layer, grid[grid <= min(run.t_end, window[1])], neurons, window)
 
 
 def replay_layer(network: Network, record: SpikeRecord, layer: str, grid_ms: np.ndarray) -> PotentialTrace:
-    """Potentials of all neurons of a layer: on a grid, and just before and after each of their resets.
+    """The potentials alone of `replay_both`, of all neurons."""
+    return replay_both(network, record, layer, grid_ms)[0]
+
+
+def replay_both(
+    network: Network,
+    record: SpikeRecord,
+    layer: str,
+    grid_ms: np.ndarray,
+    chosen: np.ndarray | None = None,
+    window: tuple[float, float] = (0.0, math.inf),
+) -> tuple[PotentialTrace, CurrentTrace]:
+    """Potentials and currents of neurons of a layer: on a grid, and just before and after their resets.
 
     The layer is run again with its spikes given instead of looked for: one pass over arrivals, grid, spikes
     and refractory ends in order of time, all neurons at once, O(instants x neurons).
@@ -181,46 +258,57 @@ def replay_layer(network: Network, record: SpikeRecord, layer: str, grid_ms: np.
         As in `membrane_potential`, which gives the same values one neuron at a time.
     grid_ms : float64 array (n,)
         Ascending times, ms.
+    chosen : int64 array, optional
+        Neurons, ascending; all by default.
+    window : (float, float)
+        Resets outside it are left out.
     """
     check_exact_time(record.engine, "the membrane potential")
     lif, index = network[layer].lif, network.index(layer)
-    deliveries, weights = _deliveries(network, record, index)
-    spikes = record[layer]
-    ends = spikes.times + lif.refractory
-    instants = np.unique(np.concatenate([deliveries[0], grid_ms, spikes.times, ends]))
+    everyone = np.arange(network[layer].neurons) if chosen is None else chosen
+    deliveries, weights = _deliveries(network, record, index, everyone)
+    # Each neuron is replayed by itself: of those that are not chosen nothing is needed.
+    own = np.isin(record[layer].neurons, everyone)
+    times = record[layer].times[own]
+    places = np.searchsorted(everyone, record[layer].neurons[own])
+    ends = times + lif.refractory
+    instants = np.unique(np.concatenate([deliveries[0], grid_ms, times, ends]))
     # The potentials leave 0 for their resting potential at time 0, before anything happens.
     lengths = np.diff(instants, prepend=np.minimum(instants[:1], 0.0))
     shares = *responses(lengths, lif), resting_share(lengths, lif)
     propagators = zip(*(share.tolist() for share in shares), strict=True)
     delivered = _group(instants, deliveries[0])
-    fired = _group(instants, spikes.times)
+    fired = _group(instants, times)
     ended = _group(instants, ends)
     sampled = np.isin(instants, grid_ms).tolist()
+    shown = ((instants >= window[0]) & (instants <= window[1])).tolist()
 
-    state = _LayerState(network.layers[index].neurons)
-    everyone = np.arange(len(state.u), dtype=np.uint32)
-    rows: list[tuple[float, np.ndarray, np.ndarray, int]] = []
+    state = _LayerState(len(everyone))
+    names = everyone.astype(np.uint32)
+    rows: list[Row] = []
     for n, (t, propagator) in enumerate(zip(instants.tolist(), propagators, strict=True)):
         state.advance(*propagator)
         for k in range(delivered[n], delivered[n + 1]):
             state.i += weights[deliveries[1][k]][deliveries[2][k]]
         if sampled[n]:
-            rows.append((t, everyone, state.u, KIND_SAMPLE))
-        firing = spikes.neurons[fired[n] : fired[n + 1]]
+            rows.append((t, names, state.u, state.i.copy(), KIND_SAMPLE))
+        firing = places[fired[n] : fired[n + 1]]
         if firing.size:
-            rows.append((t, firing, state.u[firing], KIND_PRE_SPIKE))
-            rows.append((t, firing, np.zeros(firing.size), KIND_POST_RESET))
+            if shown[n]:
+                who, current = names[firing], state.i[firing]
+                rows.append((t, who, state.u[firing], current, KIND_PRE_SPIKE))
+                rows.append((t, who, np.zeros(firing.size), current, KIND_POST_RESET))
             state.u = state.u.copy()  # the rows keep the potentials before the reset
             state.u[firing] = 0.0
             state.free[firing] = 0.0
-        state.free[spikes.neurons[ended[n] : ended[n + 1]]] = 1.0
+        state.free[places[ended[n] : ended[n + 1]]] = 1.0
     return _join(rows)
 
 
 def _deliveries(
-    network: Network, record: SpikeRecord, index: int
+    network: Network, record: SpikeRecord, index: int, chosen: np.ndarray
 ) -> tuple[tuple[np.ndarray, list[int], list[int]], list[np.ndarray]]:
-    """Arrivals at a layer by time: (times, projection, pre-synaptic neuron); and the weights, (pre, post)."""
+    """Arrivals at a layer by time: (times, projection, pre-synaptic neuron), and weights, (pre, chosen)."""
     times, numbers, neurons = [], [], []
     weights: list[np.ndarray] = []
     for projection in network.projections:
@@ -231,7 +319,9 @@ def _deliveries(
         times.append(arrivals)
         numbers.append(np.full(len(spikes), len(weights)))
         neurons.append(spikes.neurons[order_of])
-        weights.append(np.ascontiguousarray(network.projection_weights(projection).T, dtype=np.float64))
+        weights.append(
+            np.ascontiguousarray(network.projection_weights(projection)[chosen].T, dtype=np.float64)
+        )
     merged = np.concatenate(times)
     order = np.argsort(merged, kind="stable")
     return (
@@ -248,11 +338,17 @@ def _group(instants: np.ndarray, times: np.ndarray) -> list[int]:
     return [*np.searchsorted(times, instants, side="left").tolist(), len(times)]
 
 
-def _join(rows: list[tuple[float, np.ndarray, np.ndarray, int]]) -> PotentialTrace:
-    sizes = [len(neurons) for _, neurons, _, _ in rows]
-    return PotentialTrace(
-        np.repeat(np.array([row[0] for row in rows], dtype=np.float64), sizes),
-        np.concatenate([row[1] for row in rows] or [np.zeros(0)]).astype(np.uint32),
-        np.concatenate([row[2] for row in rows] or [np.zeros(0)]),
-        np.repeat(np.array([row[3] for row in rows], dtype=np.uint8), sizes),
+def _join(rows: list[Row]) -> tuple[PotentialTrace, CurrentTrace]:
+    sizes = [len(neurons) for _, neurons, _, _, _ in rows]
+    times = np.repeat(np.array([row[0] for row in rows], dtype=np.float64), sizes)
+    neurons, potentials, currents = (
+        np.concatenate([row[column] for row in rows] or [np.zeros(0)]) for column in (1, 2, 3)
+    )
+    neurons = neurons.astype(np.uint32)
+    kinds = np.repeat(np.array([row[4] for row in rows], dtype=np.uint8), sizes)
+    # A reset leaves the current as it is: one row is enough.
+    once = kinds != KIND_POST_RESET
+    return (
+        PotentialTrace(times, neurons, potentials, kinds),
+        CurrentTrace(times[once], neurons[once], currents[once], kinds[once]),
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eventsnn._util.arguments import check_span
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace import schema
 from eventsnn.trace.afferents import check_exact_time
+from eventsnn.trace.choice import Choice
 from eventsnn.trace.potential import PotentialTrace, record_potentials, sample_length
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.selection import find_projection, find_spike
@@ -22,58 +22,52 @@ LARGEST = 4 << 30
 
 _ROW_BYTES = 21
 
+SAMPLED = ("potential", "current")
+"""What a replay of a layer gives, by its record option; also the group of a trace, with its column."""
+
 
 class Quantities:
-    """What is to be recorded of the runs of a network.
+    """What is recorded of the runs of a network besides their spikes.
 
     Parameters
     ----------
     network : Network
-    record : iterable of str
-        Of `schema.RECORD`.
-    step : float
-        Grid of the potentials, ms, > 0.
-    layers : iterable of str, optional
-        Layers whose potentials are recorded, all by default.
-
-    Attributes
-    ----------
-    record : tuple of str
-        In their usual order, "spikes" always among them.
-
-    Raises
-    ------
-    TraceError
-        An option that there is not, or a step that is not > 0.
-    NetworkError
-        There is no such layer.
+    choice : Choice
     """
 
-    def __init__(
-        self, network: Network, record: Iterable[str], step: float, layers: Iterable[str] | None
-    ) -> None:
-        self.network, self.record = network, schema.check_record(record)
-        self.step = check_span("potential_step", step, TraceError)
-        self.layers = network.names if layers is None else tuple(layers)
-        for layer in self.layers:
-            network[layer]  # raises NetworkError if there is none
+    def __init__(self, network: Network, choice: Choice) -> None:
+        self.network, self.choice = network, choice
 
     def check_engine(self, engine: str) -> None:
         """Raise TraceError if they cannot be computed from the spikes of this engine."""
-        for option in self.record:
-            if option != "spikes":
+        for option in self.choice.record:
+            if option in schema.EXACT:
                 check_exact_time(engine, f"record {option!r}")
 
-    def potentials(self, run: SpikeRecord, length: float) -> Iterator[tuple[str, PotentialTrace]]:
-        """Layers and their potentials from 0 to `length` (ms); none where they are not to be recorded."""
-        for layer in self.layers if "potential" in self.record else ():
-            yield layer, record_potentials(self.network, run, layer, length, self.step)
+    def potentials(self, run: SpikeRecord, length: float) -> Iterator[tuple[str, str, PotentialTrace]]:
+        """("potential" or "current", layer, values) of what is to be recorded from 0 to `length`, ms."""
+        choice, record = self.choice, self.choice.record
+        for layer in self.network.names:
+            potential = "potential" in record and layer in choice.potential_layers
+            current = "current" in record and layer in choice.layers
+            if potential or current:
+                found = record_potentials(
+                    self.network, run, layer, length, choice.step, choice.neurons.get(layer), choice.window
+                )
+                for wanted, name, values in zip((potential, current), SAMPLED, found, strict=True):
+                    if wanted:
+                        yield name, layer, values
 
     def spsps(self, run: SpikeRecord) -> Iterator[tuple[str, Iterator[SpikeShares], PairTotals]]:
         """Projections, the S-PSPs of each spike, and totals, complete once these have been gone through."""
-        for projection in self.network.projections if "spsp" in self.record else ():
-            totals = pair_totals(self.network, run, projection)
-            yield projection.key, spike_shares(self.network, run, projection, totals), totals
+        if not schema.keeps_totals(self.choice.record):
+            return
+        for projection in self.network.projections:
+            layer = self.network.names[projection.target]
+            if layer in self.choice.layers:
+                totals = pair_totals(self.network, run, projection)
+                taken = self.choice.takes_spikes(layer, run[layer].times, run[layer].neurons)
+                yield projection.key, spike_shares(self.network, run, projection, totals, taken), totals
 
     def keep(self, run: SpikeRecord) -> SpikeRecord:
         """The run together with its quantities, in memory.
@@ -83,16 +77,22 @@ class Quantities:
         TraceError
             They cannot be computed of this run, or are too large for memory.
         """
-        length = sample_length(run)
-        neurons = sum(self.network[layer].neurons for layer in self.layers)
-        need = _ROW_BYTES * neurons * (length / self.step + 1)
-        if "potential" in self.record and need > LARGEST:
+        choice, length = self.choice, sample_length(run)
+        layers = {
+            "potential": choice.potential_layers if "potential" in choice.record else (),
+            "current": choice.layers if "current" in choice.record else (),
+        }
+        rows = sum(choice.size(self.network, layer) for each in layers.values() for layer in each)
+        span = max(0.0, min(length, choice.window[1]) - choice.window[0])
+        need = _ROW_BYTES * rows * (span / choice.step + 1)
+        if need > LARGEST:
             raise TraceError(
                 f"the membrane potentials take {need / 2**30:.1f} GiB of memory; choose a larger "
                 "potential_step, fewer potential_layers, or record them in a file (trace=...)"
             )
         spsps = {key: (list(shares), totals) for key, shares, totals in self.spsps(run)}
-        return replace(run, recorded=Recorded(self.network, run, dict(self.potentials(run, length)), spsps))
+        sampled = {(name, layer): values for name, layer, values in self.potentials(run, length)}
+        return replace(run, recorded=Recorded(self.network, choice, run, sampled, spsps))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,26 +100,37 @@ class Recorded:
     """Quantities in memory; see `eventsnn.trace.record.Recorded`."""
 
     network: Network
+    choice: Choice
     run: SpikeRecord
-    potentials: dict[str, PotentialTrace]
+    sampled: dict[tuple[str, str], PotentialTrace]
     spsps: dict[str, tuple[list[SpikeShares], PairTotals]]
 
     def potential(self, layer: str) -> PotentialTrace:
         """Membrane potentials of a layer."""
+        return self._sampled("potential", "membrane potential", layer)
+
+    def current(self, layer: str) -> PotentialTrace:
+        """Synaptic currents of a layer."""
+        return self._sampled("current", "synaptic current", layer)
+
+    def _sampled(self, name: str, what: str, layer: str) -> PotentialTrace:
         self.network.index(layer)
-        if layer not in self.potentials:
+        if (name, layer) not in self.sampled:
+            layers = "potential_layers" if name == "potential" else "record_layers"
             raise TraceError(
-                f"no membrane potential of layer {layer!r} was recorded; simulate with "
-                "record=('potential',), and the layer among potential_layers"
+                f"no {what} of layer {layer!r} was recorded; simulate with "
+                f"record=({name!r},), and the layer among {layers}"
             )
-        return self.potentials[layer]
+        return self.sampled[name, layer]
 
     def spsp(
         self, layer: str, neuron: int, spike: int, *, projection: str | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """S-PSPs of one spike: (pre, values)."""
         shares, _ = self._projection(layer, projection)
-        share = shares[find_spike(self.network, layer, self.run[layer], neuron, spike)]
+        row = find_spike(self.network, layer, self.run[layer], neuron, spike)
+        check_kept(self.choice, layer, neuron, float(self.run[layer].times[row]))
+        share = shares[row]
         return share.pre, share.values
 
     def spsp_total(
@@ -129,6 +140,19 @@ class Recorded:
         return self._projection(layer, projection)[1].coordinates()
 
     def _projection(self, layer: str, projection: str | None) -> tuple[list[SpikeShares], PairTotals]:
-        if not self.spsps:
-            raise TraceError("no S-PSPs were recorded; simulate with record=('spsp',)")
-        return self.spsps[find_projection(self.network, layer, projection)]
+        key = find_projection(self.network, layer, projection)
+        if key not in self.spsps:
+            raise TraceError(
+                "no S-PSPs were recorded"
+                + (f" of layer {layer!r}" if self.spsps else "; simulate with record=('spsp',)")
+            )
+        return self.spsps[key]
+
+
+def check_kept(choice: Choice, layer: str, neuron: int, time: float, where: str = "") -> None:
+    """Raise TraceError, which begins with `where`, if the S-PSPs of a spike at `time`, ms, were left out."""
+    if not choice.takes_spikes(layer, np.array([time]), np.array([neuron])).all():
+        raise TraceError(
+            f"{where}no S-PSPs of neuron {neuron} of layer {layer!r} at {time:.6g} ms were recorded: only "
+            "chosen neurons and times were"
+        )

@@ -10,9 +10,10 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from eventsnn._util.arguments import is_whole
 from eventsnn._util.atomic import PART, find_parts
@@ -23,7 +24,8 @@ from eventsnn.model.file import read_network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.trace import checks, schema
 from eventsnn.trace.display import describe_trace, open_page
-from eventsnn.trace.potential import PotentialTrace
+from eventsnn.trace.potential import CurrentTrace, PotentialTrace, membrane_potential, synaptic_current
+from eventsnn.trace.quantities import check_kept
 from eventsnn.trace.record import LayerSpikes, SpikeRecord
 from eventsnn.trace.sample import Sample
 from eventsnn.trace.selection import find_projection, find_spike
@@ -76,15 +78,14 @@ class Trace:
         self.config: dict[str, Any] = json.loads(attributes["config_json"])
         self.versions: dict[str, str] = json.loads(attributes["versions_json"])
         self.created = str(attributes["created"])
-        checks.check_config(self.config, self.network)
+        self._choice = checks.check_config(self.config, self.network)
         self._count = checks.count_complete(self._file[schema.COMPLETE.path][()])
         # Whoever gives a trace its final name has completed all of its samples.
         if not self.is_part and self._count != len(self._file[schema.SAMPLE_COLUMNS[0].path]):
             raise checks.DamagedError(
                 f"{schema.COMPLETE.path} does not mark every sample of a finished trace"
             )
-        layers = tuple(self.config.get("potential_layers", self.network.names))
-        columns = schema.all_columns(self.network, self.recorded, layers)
+        columns = schema.all_columns(self.network, self._choice)
         if not self._has_crc:
             columns = [c for c in columns if not c.is_crc and c.path != "/samples/origin_us"]
         checks.check_structure(self._file, columns, self._count)
@@ -263,28 +264,70 @@ class Trace:
 
     # -- what was recorded on demand ---------------------------------------------------------------
 
-    def potential(self, layer: str, sample: int = 0) -> PotentialTrace:
-        """Recorded membrane potentials of a layer.
+    @overload
+    def potential(self, layer: str, *, sample: int = 0) -> PotentialTrace: ...
+    @overload
+    def potential(self, layer: str, sample: int, /) -> PotentialTrace: ...
+    @overload
+    def potential(
+        self, layer: str, neuron: int, times: npt.ArrayLike, *, sample: int = 0
+    ) -> npt.NDArray[np.float64]: ...
+
+    def potential(self, layer: str, neuron: Any = None, times: Any = None, *, sample: int = 0) -> Any:
+        """Membrane potential of a neuron at any times, ms: exact, computed from the spikes.
+
+        ``trace.potential(layer, neuron, times, sample=s)`` gives a float64 array like `times`, see
+        `eventsnn.trace.membrane_potential`; ``trace.potential(layer, s)`` what was recorded of a layer in
+        sample s, a `PotentialTrace`.
 
         Raises
         ------
         TraceError
-            They were not recorded, or no such layer or sample.
+            No such layer, neuron or sample, times beyond the end of the run, spikes of the clocked engine;
+            or nothing was recorded.
         """
+        if times is not None:
+            return membrane_potential(self.network, self.record(sample), layer, neuron, times)
+        return self._sampled("potential", "membrane potential", layer, sample if neuron is None else neuron)
+
+    @overload
+    def current(self, layer: str, *, sample: int = 0) -> CurrentTrace: ...
+    @overload
+    def current(self, layer: str, sample: int, /) -> CurrentTrace: ...
+    @overload
+    def current(
+        self, layer: str, neuron: int, times: npt.ArrayLike, *, sample: int = 0
+    ) -> npt.NDArray[np.float64]: ...
+
+    def current(self, layer: str, neuron: Any = None, times: Any = None, *, sample: int = 0) -> Any:
+        """Synaptic current of a neuron at any times, ms, or what was recorded of a layer; see `potential`."""
+        if times is not None:
+            return synaptic_current(self.network, self.record(sample), layer, neuron, times)
+        return self._sampled("current", "synaptic current", layer, sample if neuron is None else neuron)
+
+    def _sampled(self, name: str, what: str, layer: str, sample: int) -> PotentialTrace:
+        """Recorded potentials or currents of a layer."""
         self._check_layer(layer)
-        if f"/potential/{layer}" not in self._file:
+        path = f"/{name}/{layer}"
+        if path not in self._file:
+            compute = {"potential": "membrane_potential", "current": "synaptic_current"}[name]
             raise TraceError(
-                f"{self.path}: holds no membrane potential of layer {layer!r}; record it with "
-                "record=('spikes', 'potential'), or compute it with eventsnn.trace.membrane_potential"
+                f"{self.path}: holds no {what} of layer {layer!r}; record it with "
+                f"record=('spikes', {name!r}), or compute it with eventsnn.trace.{compute}"
             )
-        path, names = f"/potential/{layer}", ("timestamps", "node_ids", "v", "kind")
+        columns = (
+            ("timestamps", "node_ids", "v", "kind")
+            if name == "potential"
+            else ("timestamps", "node_ids", "i")
+        )
         with self._checking():
-            times, neurons, values, kinds = self._sample_columns(path, names, sample)
+            times, neurons, values, *kinds = self._sample_columns(path, columns, sample)
             size = self.network[layer].neurons
             checks.check_train(times, neurons, size, f"{path}, sample {sample}")
-            if not np.isfinite(values).all() or (kinds > schema.KIND_POST_RESET).any():
+            kind = kinds[0] if kinds else np.zeros(len(times), np.uint8)
+            if not np.isfinite(values).all() or (kind > schema.KIND_POST_RESET).any():
                 raise checks.DamagedError(f"{path}, sample {sample}: values are not finite, or of no kind")
-        return PotentialTrace(times, neurons, values, kinds)
+        return (PotentialTrace if kinds else CurrentTrace)(times, neurons, values, kind)
 
     def spsp(
         self, layer: str, neuron: int, spike: int, sample: int = 0, *, projection: str | None = None
@@ -309,8 +352,10 @@ class Trace:
         TraceError
             Not recorded, or no such projection, layer, neuron, spike or sample.
         """
-        key = self._check_projection(layer, projection)
+        key = self._check_projection(layer, projection, "spsp")
         row = self._spike_row(layer, neuron, spike, sample)
+        time = float(self.spikes(layer, sample).times[row])
+        check_kept(self._choice, layer, neuron, time, f"{self.path}: ")
         with self._checking():
             k = int(self._pointer(f"/spikes/{layer}")[sample]) + row
             group = self._file[f"/spsp/{key}"]
@@ -329,7 +374,7 @@ class Trace:
         self, layer: str, sample: int = 0, *, projection: str | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """S-PSPs of a sample: (post uint32, pre uint32, value float32) of the pairs that are not 0."""
-        key = self._check_projection(layer, projection)
+        key = self._check_projection(layer, projection, "spsp_total")
         names = ("post_node_ids", "pre_node_ids", "value")
         with self._checking():
             post, pre, value = self._sample_columns(f"/spsp_total/{key}", names, sample)
@@ -349,11 +394,15 @@ class Trace:
             held = f"the samples 0..{len(self) - 1}" if len(self) else "no complete sample"
             raise TraceError(f"{self.path}: no sample {sample!r}; the trace holds {held}")
 
-    def _check_projection(self, layer: str, projection: str | None) -> str:
+    def _check_projection(self, layer: str, projection: str | None, what: str) -> str:
         self._check_layer(layer)
-        if "spsp" not in self.recorded:
-            raise TraceError(f"{self.path}: holds no S-PSPs; record them with record=('spikes', 'spsp')")
-        return find_projection(self.network, layer, projection, f"{self.path}: ")
+        recorded = set(self.recorded) | ({"spsp_total"} if schema.keeps_totals(self.recorded) else set())
+        if what not in recorded:
+            raise TraceError(f"{self.path}: holds no S-PSPs; record them with record=('spikes', {what!r})")
+        key = find_projection(self.network, layer, projection, f"{self.path}: ")
+        if layer not in self._choice.layers:
+            raise TraceError(f"{self.path}: S-PSPs of layer {layer!r} were not among those to be recorded")
+        return key
 
     def _pointer(self, group: str) -> np.ndarray:
         """``sample_ptr`` of a group, checked, int64 array (samples + 1,)."""

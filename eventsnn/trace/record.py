@@ -75,6 +75,9 @@ class Recorded(Protocol):
     def potential(self, layer: str) -> Any:
         """Membrane potentials of a layer."""
 
+    def current(self, layer: str) -> Any:
+        """Synaptic currents of a layer."""
+
     def spsp(
         self, layer: str, neuron: int, spike: int, *, projection: str | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -206,6 +209,10 @@ class SpikeRecord:
             They were not recorded.
         """
         return self._require("potential").potential(layer)
+
+    def current(self, layer: str) -> Any:
+        """Recorded synaptic currents of a layer, as `Trace.current` gives them."""
+        return self._require("current").current(layer)
 
     def spsp(
         self, layer: str, neuron: int, spike: int, *, projection: str | None = None

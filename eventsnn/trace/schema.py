@@ -8,8 +8,9 @@
     /spikes/<layer>/           timestamps node_ids (SONATA), local_ms, sample_ptr; also "input", "bias"
     /counts/<layer>            (sample, neuron)
     /potential/<layer>/        timestamps node_ids v kind sample_ptr                if "potential"
+    /current/<layer>/          timestamps node_ids i sample_ptr                     if "current"
     /spsp/<projection>/        post_ptr pre_node_ids value                          if "spsp"
-    /spsp_total/<projection>/  post_node_ids pre_node_ids value sample_ptr          if "spsp"
+    /spsp_total/<projection>/  post_node_ids pre_node_ids value sample_ptr          if "spsp" or "spsp_total"
 
 Since layout 2 a CRC-32 goes with each row of /samples (``crc``), each sample of spikes, potentials and totals
 (``sample_crc``), each spike's S-PSPs (``post_crc``), with /network and with the file's attributes: whoever
@@ -27,11 +28,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from eventsnn.errors import TraceError
 from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
+
+if TYPE_CHECKING:
+    from eventsnn.trace.choice import Choice
 
 LAYOUT_VERSION: Final = 2
 FIRST_WITH_CRC: Final = 2
@@ -43,7 +47,9 @@ SORTING: Final = {"none": 0, "by_id": 1, "by_time": 2}
 # Newer HDF5 formats cannot be read by libsonata and HDF5 1.10; older ones know no SWMR mode.
 LIBVER: Final = ("v110", "v110")
 
-RECORD: Final = ("spikes", "potential", "spsp")
+RECORD: Final = ("spikes", "potential", "current", "spsp", "spsp_total")
+EXACT: Final = frozenset(RECORD) - {"spikes"}
+"""What can be computed of spikes in exact time only."""
 KIND_SAMPLE, KIND_PRE_SPIKE, KIND_POST_RESET = 0, 1, 2
 
 # A file is written in three strokes with a flush between them, so that what a reader takes for complete is.
@@ -179,10 +185,24 @@ def potential_columns(layer: str) -> tuple[Column, ...]:
     )
 
 
+def current_columns(layer: str) -> tuple[Column, ...]:
+    """Synaptic current of a layer's neurons, rows sorted by time within each sample."""
+    group = f"/current/{layer}"
+    return (
+        Column(f"{group}/timestamps", "<f8", "time since the start of the sample", "ms", compress=True),
+        Column(f"{group}/node_ids", "<u4", "neuron", compress=True),
+        Column(f"{group}/i", "<f4", "synaptic current, sum of weight * exp(-t/tau_s)", "1", compress=True),
+        _sample_ptr(group),
+        _sample_crc(group, ("timestamps", "node_ids", "i")),
+    )
+
+
+WITHOUT_WEIGHT: Final = "without its synaptic weight"
+
+
 def spsp_columns(projection: str) -> tuple[Column, ...]:
-    """Spike-train level post-synaptic potentials through a projection: per spike and per pair."""
-    spike, total = f"/spsp/{projection}", f"/spsp_total/{projection}"
-    what = "without its synaptic weight"
+    """Spike-train level post-synaptic potentials through a projection, per spike."""
+    spike, what = f"/spsp/{projection}", WITHOUT_WEIGHT
     return (
         Column(f"{spike}/pre_node_ids", "<u4", "pre-synaptic, ascending within a spike", compress=True),
         Column(f"{spike}/value", "<f4", f"share of the pre-synaptic train, {what}", "1", compress=True),
@@ -199,6 +219,13 @@ def spsp_columns(projection: str) -> tuple[Column, ...]:
             stage=POINTERS,
             covers=("pre_node_ids", "value"),
         ),
+    )
+
+
+def spsp_total_columns(projection: str) -> tuple[Column, ...]:
+    """Spike-train level post-synaptic potentials through a projection, per pair of neurons."""
+    total, what = f"/spsp_total/{projection}", WITHOUT_WEIGHT
+    return (
         Column(f"{total}/post_node_ids", "<u4", "post-synaptic neuron, ascending", compress=True),
         Column(f"{total}/pre_node_ids", "<u4", "pre-synaptic neuron", compress=True),
         Column(f"{total}/value", "<f4", f"S-PSP of the sample, {what}", "1", compress=True),
@@ -207,21 +234,32 @@ def spsp_columns(projection: str) -> tuple[Column, ...]:
     )
 
 
-def all_columns(network: Network, record: tuple[str, ...], potential_layers: tuple[str, ...]) -> list[Column]:
-    """Every dataset of a trace of `network` with the given record options."""
+def all_columns(network: Network, choice: Choice) -> list[Column]:
+    """Every dataset of a trace of `network` that keeps this."""
     columns = [*SAMPLE_COLUMNS, SAMPLE_CRC, COMPLETE]
     for layer in trains(network):
         columns += spike_columns(layer)
     columns += [count_column(str(layer.name), layer.neurons) for layer in network.layers]
     if not network.output.fires:
         columns.append(readout_column(network))
-    if "potential" in record:
-        for layer in potential_layers:
+    if "potential" in choice.record:
+        for layer in choice.potential_layers:
             columns += potential_columns(layer)
-    if "spsp" in record:
-        for projection in network.projections:
-            columns += spsp_columns(projection.key)
+    if "current" in choice.record:
+        for layer in choice.layers:
+            columns += current_columns(layer)
+    for projection in network.projections:
+        if network.names[projection.target] in choice.layers:
+            if "spsp" in choice.record:
+                columns += spsp_columns(projection.key)
+            if keeps_totals(choice.record):
+                columns += spsp_total_columns(projection.key)
     return columns
+
+
+def keeps_totals(record: Iterable[str]) -> bool:
+    """Whether the S-PSPs of pairs are kept: by themselves, or with those of spikes."""
+    return not {"spsp", "spsp_total"}.isdisjoint(record)
 
 
 def source_name(network: Network, projection: Projection) -> str:

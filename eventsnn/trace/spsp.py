@@ -50,13 +50,18 @@ class PairTotals:
 
 
 def spike_shares(
-    network: Network, record: SpikeRecord, projection: Projection, totals: PairTotals
+    network: Network,
+    record: SpikeRecord,
+    projection: Projection,
+    totals: PairTotals,
+    taken: np.ndarray | None = None,
 ) -> Iterator[SpikeShares]:
     """S-PSPs of every spike of a projection's target, in the order of its spikes; also added to `totals`.
 
     Memory is that of one spike at a time, plus `totals`. The entries of spike f of neuron i are
     ``V_j(t_f) - e^{-(t_f - r)/tau_m} V_j(r)`` for every j that fired before, without synaptic weights
     (Jin, Zhang & Li 2018, eq. 6-8). The own spikes of a neuron are left out of a lateral inhibition.
+    Spikes that are not `taken`, bool array (spikes,), have no entries, and no share in the totals.
     """
     check_exact_time(record.engine, "record 'spsp'")
     target = record[network.names[projection.target]]
@@ -69,8 +74,14 @@ def spike_shares(
     for neuron in np.unique(target.neurons):
         of_neuron = target.neurons == neuron
         resets[of_neuron] = reset_times(target.times[of_neuron], lif)
-    spikes = zip(target.times.tolist(), target.neurons.tolist(), resets.tolist(), strict=True)
-    for t, neuron, reset in spikes:
+    everything = np.ones(len(target), bool) if taken is None else taken
+    spikes = zip(
+        target.times.tolist(), target.neurons.tolist(), resets.tolist(), everything.tolist(), strict=True
+    )
+    for t, neuron, reset, wanted in spikes:
+        if not wanted:
+            yield SpikeShares(totals.pre[:0], np.zeros(0, np.float32))
+            continue
         before = int(np.searchsorted(arrivals, t, side="left"))
         shares = unit_contributions(t, reset, arrivals[:before], lif)
         values = np.bincount(positions[:before], weights=shares, minlength=totals.pre.size)

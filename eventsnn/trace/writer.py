@@ -14,6 +14,7 @@ import numpy as np
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace import schema
+from eventsnn.trace.choice import Choice
 from eventsnn.trace.columns import GrowingColumns
 from eventsnn.trace.creation import config_text
 from eventsnn.trace.output import TraceFile
@@ -23,6 +24,8 @@ from eventsnn.trace.record import ExitReason, SpikeRecord, Tally, decide
 
 FLUSH_SAMPLES = 10
 """Samples kept back before they are written: small writes are what HDF5 is slow at."""
+
+TOTALS = ("post_node_ids", "pre_node_ids", "value")
 
 
 @dataclass
@@ -52,15 +55,24 @@ class TraceWriter:
     network : Network
         The network that the samples ran on; it is stored in the trace.
     record : sequence of str
-        What to store: "spikes" (always stored), "potential" (membrane potentials), "spsp" (S-PSPs of every
-        spike and every pair of neurons, for every projection).
+        What to store: "spikes" (always stored, all of them), "potential" (membrane potentials), "current"
+        (synaptic currents), "spsp" (S-PSPs of every spike and every pair of neurons, for every projection),
+        "spsp_total" (those of the pairs alone).
     config : mapping, optional
         How the run was made (engine, dtype, t_stop, ...); anything JSON can hold.
     seed : int, optional
     potential_step : float
         Grid of the recorded potentials, ms, > 0.
     potential_layers : sequence of str, optional
-        Layers whose potentials are recorded, all by default.
+        Layers whose potentials are recorded, `layers` by default.
+    layers : sequence of str, optional
+        Layers of which all that is recorded besides spikes is recorded, all by default.
+    neurons : dict of str to sequence of int, optional
+        Of these layers these neurons only.
+    window : (float, float), optional
+        From when to when it is recorded, ms of local time; all the time by default.
+    choice : Choice, optional
+        All of this together, instead.
 
     Raises
     ------
@@ -79,23 +91,25 @@ class TraceWriter:
         seed: int | None = None,
         potential_step: float = 1.0,
         potential_layers: Iterable[str] | None = None,
+        layers: Iterable[str] | None = None,
+        neurons: Mapping[str, Iterable[int]] | None = None,
+        window: tuple[float, float] | None = None,
+        choice: Choice | None = None,
     ) -> None:
         self.path = Path(path)
         self.network = network
-        self._quantities = Quantities(network, record, potential_step, potential_layers)
-        self.record = self._quantities.record
-        layers = self._quantities.layers
-        columns = schema.all_columns(network, self.record, layers)
+        if choice is None:
+            choice = Choice.of(network, record, potential_step, potential_layers, layers, neurons, window)
+        self._quantities = Quantities(network, choice)
+        self.record = choice.record
+        if config and "engine" in config:  # known before anything has run
+            self._quantities.check_engine(str(config["engine"]))
+        columns = schema.all_columns(network, choice)
         self._clock = 0.0
         self._samples = 0
         self._begun: _Sample | None = None
         self._closed = False
-        options = {
-            "record": list(self.record),
-            "potential_step": self._quantities.step,
-            "potential_layers": list(layers),
-        }
-        everything = config_text(self.path, options | dict(config or {}))
+        everything = config_text(self.path, choice.to_config() | dict(config or {}))
         self._file = TraceFile(self.path, network, columns, everything, seed)
         self._rows = GrowingColumns(self._file, columns)
 
@@ -261,23 +275,26 @@ class TraceWriter:
         return sample
 
     def _put_quantities(self, run: SpikeRecord, length: float) -> None:
-        for layer, potential in self._quantities.potentials(run, length):
-            group = f"/potential/{layer}"
-            self._rows.put(f"{group}/timestamps", potential.times)
-            self._rows.put(f"{group}/node_ids", potential.neurons)
-            self._rows.put(f"{group}/v", potential.values)
-            self._rows.put(f"{group}/kind", potential.kinds)
-            self._end_rows(group, "v")
+        for name, layer, sampled in self._quantities.potentials(run, length):
+            group = f"/{name}/{layer}"
+            columns = {"timestamps": sampled.times, "node_ids": sampled.neurons}
+            columns["v" if name == "potential" else "i"] = sampled.values
+            if name == "potential":
+                columns["kind"] = sampled.kinds
+            for column, values in columns.items():
+                self._rows.put(f"{group}/{column}", values)
+            self._end_rows(group, "timestamps")
         for key, shares, totals in self._quantities.spsps(run):
             group, total = f"/spsp/{key}", f"/spsp_total/{key}"
             for share in shares:
+                if "spsp" not in self.record:
+                    continue
                 self._rows.put(f"{group}/pre_node_ids", share.pre)
                 self._rows.put(f"{group}/value", share.values)
                 self._rows.point(f"{group}/post_ptr", f"{group}/value")
                 self._rows.put_crc(f"{group}/post_crc")
-            columns = ("post_node_ids", "pre_node_ids", "value")
-            for name, values in zip(columns, totals.coordinates(), strict=True):
-                self._rows.put(f"{total}/{name}", values)
+            for column, values in zip(TOTALS, totals.coordinates(), strict=True):
+                self._rows.put(f"{total}/{column}", values)
             self._end_rows(total, "value")
 
     def _end_rows(self, group: str, column: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,8 @@ class Batch:
     labels : int64 array (recordings,)
     duration : float, optional
         How long every recording lasts, ms, where that is stated.
+    origins : tuple of int, optional
+        The recordings' times that are time 0, microseconds, where preparing them has told.
     """
 
     times: np.ndarray
@@ -50,6 +52,7 @@ class Batch:
     indices: np.ndarray
     labels: np.ndarray
     duration: float | None = None
+    origins: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -184,10 +187,22 @@ class BatchLoader:
         numbers = numbers[[streams[index] is not None for index in numbers.tolist()]]
         events = [self._checked(index, streams[index], epoch) for index in numbers.tolist()]
         batch, status = self._fill(from_events(events), numbers, epoch)
+        read = [streams[index] for index in numbers.tolist()]
+        batch = replace(batch, origins=tuple(stream.origin_us for stream in read if stream is not None))
         if status.any():
             path = self._source.paths[int(numbers[np.argmax(status != 0)])]
             raise TrainingError(f"{path}: events outside sensor {self._sensor_size} or not in order of time")
         return batch
+
+    def origin_us(self, batch: Batch, place: int) -> int:
+        """The time of recording number `place` of a batch that is its time 0, microseconds."""
+        if batch.origins is not None:
+            return batch.origins[place]
+        first = batch.times[batch.ptr[place] : batch.ptr[place + 1]][:1]
+        # A recording that counts from its first event has that at 0, unless a change has dropped it.
+        if isinstance(self._source, CodedSource) or not (any(self._change) or (first == 0.0).any()):
+            return 0
+        return self._source.stream(int(batch.indices[place])).origin_us
 
     def prepare_part(self, index: int, epoch: int) -> Batch:
         """The batch of one recording (or none), so that threads can share a batch; see `Batch.join`."""

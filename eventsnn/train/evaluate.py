@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,11 +24,13 @@ from eventsnn.errors import NetworkError, SilentOutputWarning, SimulationError
 from eventsnn.model import Network, RunSettings
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines import Settings, candidates
-from eventsnn.train.batches import BatchLoader, check_source, cut
-from eventsnn.train.forward import Forward, choose_forward
+from eventsnn.trace.options import TraceOptions
+from eventsnn.train.batches import Batch, BatchLoader, check_source, cut
+from eventsnn.train.forward import Forward
 from eventsnn.train.labels import match_source
 from eventsnn.train.predictions import Counted, Predictions
 from eventsnn.train.progress import progress_bar
+from eventsnn.train.traced import TracedForward
 
 BATCH = 16
 SILENT = (
@@ -117,6 +122,7 @@ def evaluate(
     threads: int | None = None,
     shard: Shard | None = None,
     progress: bool = False,
+    trace: str | os.PathLike[str] | TraceOptions | None = None,
 ) -> Evaluation:
     """Simulate every recording of a data set and compare decisions with labels.
 
@@ -152,9 +158,14 @@ def evaluate(
         Only this shard of the recordings.
     progress : bool
         Show a progress bar on standard error, where that is a terminal.
+    trace : path or TraceOptions, optional
+        Write a trace of the runs, with labels and decisions, recordings in the order of the data set.
+        `TraceOptions` says which recordings it keeps, by their numbers in the data set, and what of them.
 
     Raises
     ------
+    TraceError
+        The trace cannot be written, or nothing can be recorded by such a name.
     SimulationError, TrainingError
         For an unknown engine, a network it cannot run, or data that do not fit the network.
     EventFileError
@@ -169,15 +180,17 @@ def evaluate(
     indices = np.arange(len(source)) if per_class is None else cap_per_class(source.labels, per_class, seed)
     if shard is not None:
         indices = indices[shard.part(len(indices))]
-    with Pool(threads) as pool:
-        engine, step, forward = choose_forward(
-            network, engine, Settings(dtype, step_ms, fast=True), t_stop, pool
-        )
+    with Pool(threads) as pool, ExitStack() as stack:
+        forward = Forward(network, engine, Settings(dtype, step_ms, fast=True), t_stop, pool)
         loader = BatchLoader(source, network.input.neurons, settings=network.settings)
+        votes = forward.votes
+        if trace is not None:
+            votes = stack.enter_context(TracedForward(forward, network, loader, source, seed, trace)).votes
         start = time.perf_counter()
-        counted = count_outputs(forward, network.output.neurons, loader, indices, pool, progress=progress)
+        counted = count_outputs(votes, network.output.neurons, loader, indices, pool, progress=progress)
     seconds = time.perf_counter() - start
-    outcome = tally(counted, source, len(indices), seconds, network.classes, engine, step)
+    step = forward.settings.step_ms
+    outcome = tally(counted, source, len(indices), seconds, network.classes, forward.engine.name, step)
     if outcome.hint is not None:
         warnings.warn(outcome.hint, SilentOutputWarning, stacklevel=2)
     return outcome
@@ -194,7 +207,7 @@ def _settle(settings: RunSettings, duration_ms: float | None) -> RunSettings:
 
 
 def count_outputs(
-    forward: Forward,
+    votes: Callable[[Batch], np.ndarray],
     outputs: int,
     loader: BatchLoader,
     indices: np.ndarray,
@@ -204,13 +217,13 @@ def count_outputs(
 ) -> Counted:
     """What the `outputs` output neurons give in the readable recordings among `indices`, and their labels.
 
-    Recordings are read ahead, in batches.
+    `votes` tells it of a mini-batch, array (samples, outputs). Recordings are read ahead, in batches.
     """
     batches: list[Counted] = []
     with progress_bar(len(indices), "evaluating", progress) as bar:
         for batch in pool.prefetch(lambda part: loader.prepare(part, 0), cut(indices, BATCH)):
             if len(batch):
-                batches.append(Counted(forward(batch.arrivals), batch.labels, batch.indices))
+                batches.append(Counted(votes(batch), batch.labels, batch.indices))
             bar.update(len(batch.labels))
     nothing = np.zeros(0, np.int64)
     everything = [Counted(np.zeros((0, outputs), np.int64), nothing, nothing), *batches]

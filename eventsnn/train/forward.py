@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeAlias
+from functools import cached_property
 
 import numpy as np
 
@@ -14,42 +13,85 @@ from eventsnn.model import Network
 from eventsnn.simulate.engines import Settings, candidates, choose
 from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.engine import Counter, Recorder
+from eventsnn.trace.record import SpikeRecord
+from eventsnn.train.batches import Batch
 from eventsnn.train.frozen_prefix import split_frozen_prefix
 
-Forward: TypeAlias = Callable[[Arrivals], np.ndarray]
-"""From samples to output spike counts, int64 array (samples, outputs)."""
 
-
-def choose_forward(
-    network: Network, engine: str, settings: Settings, t_stop: float | None, pool: Pool
-) -> tuple[str, float | None, Forward]:
-    """(engine, its step, forward pass) for the recordings of a data set.
+class Forward:
+    """The way of the recordings of a data set through a network.
 
     In exact time each runs until all is quiet, or until `t_stop`, ms. With recurrent connections besides
     those of reservoirs a network may never be quiet: there each runs until its own end, as in training.
+
+    Parameters
+    ----------
+    network, engine, settings, t_stop
+        As for `choose` and `Engine.counter`.
+    pool : Pool
+
+    Attributes
+    ----------
+    engine : Engine
+    settings : Settings
+        Completed.
 
     Raises
     ------
     SimulationError
         If no engine can run the network so.
     """
-    prefix, chain, cut = None, network, t_stop is not None
-    if not candidates(network, engine)[-1].exact:
-        if t_stop is not None:
-            raise SimulationError(
-                "t_stop is for exact time; on the clock, say how long a recording lasts: duration_ms"
-            )
-    elif t_stop is None:
-        prefix, chain = split_frozen_prefix(network)
-        if chain.is_recurrent:
-            prefix, chain, cut = None, network, True
-    if t_stop is not None:
-        t_stop = check_t_stop(network, t_stop)
-    chosen, settings = choose(chain, engine, replace(settings, cut=cut))
-    count = chosen.counter(chain, settings, t_stop)
 
-    def forward(samples: Arrivals) -> np.ndarray:
-        ends = samples.ends
-        return count(samples if prefix is None else prefix.spikes(samples, pool), ends, pool)
+    def __init__(
+        self, network: Network, engine: str, settings: Settings, t_stop: float | None, pool: Pool
+    ) -> None:
+        prefix, chain, cut = None, network, t_stop is not None
+        if not candidates(network, engine)[-1].exact:
+            if t_stop is not None:
+                raise SimulationError(
+                    "t_stop is for exact time; on the clock, say how long a recording lasts: duration_ms"
+                )
+        elif t_stop is None:
+            prefix, chain = split_frozen_prefix(network)
+            if chain.is_recurrent:
+                prefix, chain, cut = None, network, True
+        self.t_stop = None if t_stop is None else check_t_stop(network, t_stop)
+        self.engine, self.settings = choose(chain, engine, replace(settings, cut=cut))
+        self._prefix, self._chain, self._pool = prefix, chain, pool
 
-    return chosen.name, settings.step_ms, forward
+    @cached_property
+    def _counter(self) -> Counter:
+        return self.engine.counter(self._chain, self.settings, self.t_stop)
+
+    @cached_property
+    def _recorder(self) -> Recorder:
+        return self.engine.recorder(self._chain, self.settings, self.t_stop)
+
+    def votes(self, batch: Batch) -> np.ndarray:
+        """What decides, see `no_votes`: array (samples, outputs)."""
+        samples = batch.arrivals
+        reached = samples if self._prefix is None else self._prefix.spikes(samples, self._pool)
+        return self._counter(reached, samples.ends, self._pool)
+
+    def records(self, batch: Batch) -> list[SpikeRecord]:
+        """All spikes of the same runs."""
+        samples = batch.arrivals
+        if self._prefix is None:
+            return self._recorder(samples, samples.ends, self._pool)
+        below = self._prefix.records(samples, self._pool)
+        reached = Arrivals.join([(each.output.times, each.output.neurons) for each in below])
+        above = self._recorder(reached, samples.ends, self._pool)
+        return [_stack(*pair) for pair in zip(below, above, strict=True)]
+
+
+def _stack(below: SpikeRecord, above: SpikeRecord) -> SpikeRecord:
+    """One record of frozen layers and of those that follow, complete up to where both are."""
+    return replace(
+        above,
+        layers=below.layers | above.layers,
+        input=below.input,
+        bias=below.bias,
+        t_end=below.t_end,
+        exit_reason=below.exit_reason,
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
@@ -13,6 +11,7 @@ from eventsnn.simulate.engines import Settings, choose
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.clocked import ClockedNetwork
 from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
+from eventsnn.trace.record import SpikeRecord
 
 
 class FrozenPrefix:
@@ -45,18 +44,22 @@ class FrozenPrefix:
             steps, last = steps_of(samples, self._clock.step_ms), len(self.network.layers)
             runs = run_samples(self._clock, samples, steps, samples.ends.tolist(), pool)
             return Arrivals.join([self._clock.train(run, last) for run in runs])
-        nothing = (np.empty(0), np.empty(0, np.int32))
-        trains, counter, ends = [nothing] * len(samples), WorkCounter(len(samples)), samples.ends.tolist()
+        records = self.records(samples, pool)
+        return Arrivals.join([(record.output.times, record.output.neurons) for record in records])
+
+    def records(self, samples: Arrivals, pool: Pool) -> list[SpikeRecord]:
+        """All spikes of every sample, in exact time; errors as of `spikes`."""
+        records: dict[int, SpikeRecord] = {}
+        counter, ends = WorkCounter(len(samples)), samples.ends.tolist()
 
         def work() -> None:
             while (sample := counter.take()) >= 0:
-                record = run_whole(
+                records[sample] = run_whole(
                     self._engine, self.network, samples.sample(sample), self._settings, ends[sample]
                 )
-                trains[sample] = record.output.times, record.output.neurons
 
         pool.share(work)
-        return Arrivals.join(trains)
+        return [records[sample] for sample in range(len(samples))]
 
 
 def split_frozen_prefix(

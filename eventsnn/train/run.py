@@ -23,7 +23,6 @@ from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.model.sparse import is_sparse, with_data
-from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import StateOverflow
 from eventsnn.trace.record import decide_all
@@ -211,8 +210,8 @@ class TrainingRun:
         """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights."""
         return weight_decay(self.rule, self.states[key], self.packed.real)
 
-    def _count_outputs(self, samples: Arrivals) -> np.ndarray:
-        return self.learner.votes(self.learner.forward(samples, self.pool))
+    def _count_outputs(self, batch: Batch) -> np.ndarray:
+        return self.learner.votes(self.learner.forward(batch.arrivals, self.pool))
 
     def _validate(self) -> dict[str, Any]:
         if self.valid_loader is None:

@@ -218,3 +218,48 @@ def test_whatif_says_what_there_is(cli: Cli, trace: Path, options: list[str], co
     outcome = cli("whatif", trace, *options)
     assert outcome.code == code
     assert text in outcome.err
+
+
+def test_evaluate_writes_a_trace(cli: Cli, model: Path, recordings: Path, tmp_path: Path) -> None:
+    options = ["--record", "potential", "--trace-samples", "1-2", "--trace-neurons", "hidden:0,2-3"]
+    more = ["--trace-layers", "hidden", "--trace-window", "5:20", "--potential-step", 0.5]
+    command = ["evaluate", model, "--data", recordings, "--trace", tmp_path / "t.h5", "--dtype", "float64"]
+    result = cli(*command, *options, *more, "--json").json
+    assert result["trace"] == str(tmp_path / "t.h5")
+    with es.Trace(tmp_path / "t.h5") as found:
+        assert [(s.label, s.prediction) for s in found.samples] == [(0, 0), (0, 0)]
+        assert Path(found.samples[0].source).name == "00001.bin"
+        potential = found.potential("hidden", 1)
+        assert set(potential.neurons.tolist()) == {0, 2, 3}
+        assert 5.0 <= potential.times.min() < potential.times.max() <= 20.0
+    summary = cli("inspect", tmp_path / "t.h5", "--json").json
+    assert summary["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--trace-samples", "1"], "--trace-samples says what the trace holds: give --trace as well"),
+        (["--trace", "t.h5", "--trace-samples", "3-1"], "'3-1' is no range of numbers"),
+        (["--trace", "t.h5", "--trace-samples", "a"], "'a' is no number or range of numbers"),
+        (["--trace", "t.h5", "--trace-neurons", "3"], "'3' does not say of which layer"),
+        (["--trace", "t.h5", "--trace-window", "1-2"], "'1-2' is no stretch of time"),
+        (
+            ["--trace", "t.h5", "--record", "voltage"],
+            "'voltage' cannot be recorded; there are spikes, potential",
+        ),
+    ],
+)
+def test_trace_options_that_say_nothing(
+    cli: Cli, model: Path, recordings: Path, options: list[str], text: str
+) -> None:
+    outcome = cli("evaluate", model, "--data", recordings, *options)
+    assert outcome.code == 2
+    assert text in " ".join(outcome.err.split())
+
+
+def test_evaluate_does_not_write_over_what_it_reads(cli: Cli, model: Path, recordings: Path) -> None:
+    outcome = cli("evaluate", model, "--data", recordings, "--trace", model)
+    assert outcome.code == 2
+    assert "--trace" in outcome.err
+    assert "would overwrite a file that is to be read" in outcome.err

@@ -96,7 +96,10 @@ def test_what_was_not_recorded():
 def test_mistakes_are_told_before_the_simulation(monkeypatch):
     module = importlib.import_module("eventsnn.simulate.run")
     monkeypatch.setattr(module, "run_whole", lambda *_: pytest.fail("it was simulated"))
-    with pytest.raises(TraceError, match="record: no option 'voltage'; there are spikes, potential, spsp"):
+    with pytest.raises(
+        TraceError,
+        match="record: no option 'voltage'; there are spikes, potential, current, spsp, spsp_total",
+    ):
         es.simulate(make(), events(), t_stop=60.0, record=("voltage",))
     with pytest.raises(TraceError, match="potential_step must be a finite number of ms > 0, got 0"):
         es.simulate(make(), events(), t_stop=60.0, record=("potential",), potential_step=0)

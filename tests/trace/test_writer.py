@@ -111,7 +111,10 @@ def test_source_is_cut_between_characters(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"record": ("spikes", "voltage")}, "no option 'voltage'; there are spikes, potential, spsp"),
+        (
+            {"record": ("spikes", "voltage")},
+            "no option 'voltage'; there are spikes, potential, current, spsp, spsp_total",
+        ),
         ({"potential_step": 0.0}, "potential_step must be a finite number of ms > 0, got 0.0"),
         ({"config": {"rule": object()}}, "config holds something that JSON cannot"),
     ],

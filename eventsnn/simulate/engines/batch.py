@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from eventsnn._util.threads import Pool
-from eventsnn.model import Network
+from eventsnn.model import Network, bias
 from eventsnn.simulate.engines.arguments import endless
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.layer_run import LayerRun, run_layer
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.readout import BatchReadout, read_out_batch, silent_run
-from eventsnn.trace.record import first_votes
+from eventsnn.trace.record import SpikeRecord, first_votes, make_record
 
 
 @dataclass
@@ -50,6 +50,23 @@ class BatchRun:
             return self.layer_counts(-1)
         spikes = self.layer_spikes(-1)
         return first_votes(spikes.times, spikes.neurons, spikes.ptr, self.layer_counts(-1).shape[1])
+
+    def records(self, network: Network, engine: str, dtype: str) -> list[SpikeRecord]:
+        """Every sample as a run of its own, until all was quiet."""
+        layers = [self.layer_spikes(number) for number in range(len(network.layers))]
+        return [
+            make_record(
+                network,
+                [spikes.sample(number) for spikes in layers],
+                self.samples.sample(number),
+                math.inf,
+                engine,
+                dtype,
+                bias=bias.spike_times(network.input, float(end)) if network.input.has_bias else None,
+                readout=None if self.readout is None else self.readout.values[number],
+            )
+            for number, end in enumerate(self.durations)
+        ]
 
     def layer_spikes(self, number: int) -> Arrivals:
         """Spikes of layer `number` in every sample."""

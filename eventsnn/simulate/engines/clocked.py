@@ -39,8 +39,9 @@ from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack
 from eventsnn.simulate.engines.clocked_run import ClockedParts
 from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
-from eventsnn.simulate.engines.engine import Counter, Engine, Limits, Run, Settings
+from eventsnn.simulate.engines.engine import Counter, Engine, Limits, Recorder, Run, Settings
 from eventsnn.simulate.engines.precision import check_network, overflow
+from eventsnn.trace.record import SpikeRecord, make_record
 
 if TYPE_CHECKING:
     from eventsnn._util.threads import Pool
@@ -371,6 +372,32 @@ class ClockedEngine(Engine):
             return np.array([clock.counts(run, last) for run in runs], np.int64)
 
         return count
+
+    def recorder(self, network: Network, settings: Settings, t_stop: float | None) -> Recorder:
+        """See `Engine`: as `counter`."""
+        if not network.output.fires:
+            return super().recorder(network, settings, t_stop)
+        step_ms, layers = _step(settings), range(len(network.layers))
+        clock = ClockedNetwork(network, step_ms=step_ms)
+
+        def record(samples: Arrivals, ends: np.ndarray, pool: Pool) -> list[SpikeRecord]:
+            steps, until = steps_of(samples, step_ms), ends.tolist()
+            runs = run_samples(clock, samples, steps, until, pool)
+            return [
+                make_record(
+                    network,
+                    [clock.train(run, 1 + layer) for layer in layers],
+                    samples.sample(number),
+                    until[number],
+                    self.name,
+                    "float32",
+                    bias=clock.bias_steps(spike_times(network.input, until[number]), steps[number]) * step_ms,
+                    step_ms=step_ms,
+                )
+                for number, run in enumerate(runs)
+            ]
+
+        return record
 
     def limits(self, network: Network, settings: Settings, t_stop: float | None, last: float) -> Limits:
         """See `Engine`: the clock has to be told when to stop."""

@@ -71,6 +71,8 @@ class Settings:
 
 Counter: TypeAlias = "Callable[[Arrivals, np.ndarray, Pool], np.ndarray]"
 """From samples, and when each ends (float64, ms), to what decides, see `no_votes`: (samples, outputs)."""
+Recorder: TypeAlias = "Callable[[Arrivals, np.ndarray, Pool], list[SpikeRecord]]"
+"""From the same to all spikes of each sample."""
 
 
 class Limits(NamedTuple):
@@ -232,23 +234,51 @@ class Engine:
 
         `settings` are those that `settle` has returned, `t_stop` as for `run`.
         """
-        from eventsnn.simulate.driver import run_whole  # the driver of all engines, which imports them
 
         def count(samples: Arrivals, ends: np.ndarray, pool: Pool) -> np.ndarray:
             counts = no_votes(network, len(samples))
-            counter, until = WorkCounter(len(samples)), ends.tolist()
 
-            # Threads take samples, not layers: a run of one sample has no work to share out.
-            def work() -> None:
-                while (sample := counter.take()) >= 0:
-                    train, end = samples.sample(sample), until[sample]
-                    stop = end if settings.cut and t_stop is None else t_stop
-                    counts[sample] = run_whole(self, network, train, settings, stop, end).votes
+            def keep(sample: int, record: SpikeRecord) -> None:
+                counts[sample] = record.votes
 
-            pool.share(work)
+            self._run_each(network, settings, t_stop, samples, ends, pool, keep)
             return counts
 
         return count
+
+    def recorder(self, network: Network, settings: Settings, t_stop: float | None) -> Recorder:
+        """What tells the spikes of all layers in a mini-batch; arguments as for `counter`, the same runs."""
+
+        def record(samples: Arrivals, ends: np.ndarray, pool: Pool) -> list[SpikeRecord]:
+            records: dict[int, SpikeRecord] = {}
+            self._run_each(network, settings, t_stop, samples, ends, pool, records.__setitem__)
+            return [records[sample] for sample in range(len(samples))]
+
+        return record
+
+    def _run_each(
+        self,
+        network: Network,
+        settings: Settings,
+        t_stop: float | None,
+        samples: Arrivals,
+        ends: np.ndarray,
+        pool: Pool,
+        keep: Callable[[int, SpikeRecord], None],
+    ) -> None:
+        """Run every sample by itself, and hand its number and its record to `keep`."""
+        from eventsnn.simulate.driver import run_whole  # the driver of all engines, which imports them
+
+        counter, until = WorkCounter(len(samples)), ends.tolist()
+
+        # Threads take samples, not layers: a run of one sample has no work to share out.
+        def work() -> None:
+            while (sample := counter.take()) >= 0:
+                train, end = samples.sample(sample), until[sample]
+                stop = end if settings.cut and t_stop is None else t_stop
+                keep(sample, run_whole(self, network, train, settings, stop, end))
+
+        pool.share(work)
 
     def fastest_dtype(self, network: Network) -> str:
         """The precision in which it runs a network fastest."""

@@ -18,7 +18,17 @@ from eventsnn.simulate.engines import queue
 from eventsnn.simulate.engines.arguments import in_order
 from eventsnn.simulate.engines.arrivals import Arrivals, Carried, LayerInput
 from eventsnn.simulate.engines.blocks import WIDTH
-from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Counter, Engine, Run, Settings, State, Train
+from eventsnn.simulate.engines.engine import (
+    SILENCE,
+    BrokenOff,
+    Counter,
+    Engine,
+    Recorder,
+    Run,
+    Settings,
+    State,
+    Train,
+)
 from eventsnn.simulate.engines.layer_run import expand, merge, sweep_all
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
 from eventsnn.simulate.engines.restoring import read_layer_arrays
@@ -65,6 +75,15 @@ class SweepEngine(Engine):
 
         packed = pack_once(network, settings.real)
         return lambda samples, ends, pool: run_batch(packed, samples, ends, pool).votes(network)
+
+    def recorder(self, network: Network, settings: Settings, t_stop: float | None) -> Recorder:
+        """See `Engine`: as `counter`."""
+        from eventsnn.simulate.engines.batch import run_batch
+
+        packed, dtype = pack_once(network, settings.real), str(settings.dtype)
+        return lambda samples, ends, pool: run_batch(packed, samples, ends, pool).records(
+            network, self.name, dtype
+        )
 
 
 def _too_many(events: int) -> str:
