@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         RunSettings,
     )
     from eventsnn.simulate import Simulation
+    from eventsnn.simulate.comparison import Comparison
     from eventsnn.simulate.differences import Difference
     from eventsnn.simulate.flip import Flip, find_flip
     from eventsnn.simulate.run import simulate
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from eventsnn.trace.reader import Trace
     from eventsnn.trace.record import ExitReason, LayerSpikes, SimulationInterrupted, SpikeRecord
     from eventsnn.trace.sensitivity import Sensitivity, sensitivity
+    from eventsnn.train.compare import compare
     from eventsnn.train.evaluate import Evaluation, evaluate
     from eventsnn.train.experiment import Experiment
     from eventsnn.train.trainer import TrainResult, train
@@ -92,12 +94,14 @@ __getattr__ = on_demand(
         "Sensitivity": "eventsnn.trace",
         "sensitivity": "eventsnn.trace",
         "Simulation": "eventsnn.simulate",
+        "Comparison": "eventsnn.simulate.comparison",
         "Difference": "eventsnn.simulate.differences",
         "Flip": "eventsnn.simulate.flip",
         "find_flip": "eventsnn.simulate.flip",
         "simulate": "eventsnn.simulate.run",
         "WhatIf": "eventsnn.simulate.what_if",
         "what_if": "eventsnn.simulate.what_if",
+        "compare": "eventsnn.train.compare",
         "Evaluation": "eventsnn.train.evaluate",
         "evaluate": "eventsnn.train.evaluate",
         "Experiment": "eventsnn.train.experiment",
@@ -119,6 +123,7 @@ __all__ = [
     "HM2BP",
     "LIF",
     "Augmentation",
+    "Comparison",
     "Connection",
     "Conv",
     "Dense",
@@ -161,6 +166,7 @@ __all__ = [
     "ViewError",
     "WhatIf",
     "__version__",
+    "compare",
     "data",
     "evaluate",
     "explain",

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from eventsnn._util.atomic import Failure, GuardedFile, replace_guarded
+from eventsnn._util.atomic import PART, Failure, GuardedFile, replace_guarded
 from eventsnn._util.interrupts import hold_interrupts
 from eventsnn.errors import EventSNNError
 
 if TYPE_CHECKING:
     import h5py
 
+MAGIC = b"\x89HDF\r\n\x1a\n"
 LIBVER = ("v110", "v110")
 """Format of our HDF5 files: its metadata have checksums, and HDF5 1.10 (2016) and later read it."""
 
@@ -149,6 +150,27 @@ CHECKSUM = "crc32"
 _DEFLATE = 1100  # gzip makes data smaller by a factor of 1032 at most
 _FILLED = 1 << 16  # bytes; rows that were never written are zeros, for instance the first row of pointers
 _DEEPEST = 32
+
+
+def read_marks(path: str | os.PathLike[str]) -> set[str] | None:
+    """Names of the attributes of an HDF5 file, which say what it is; none of another file or of a folder.
+
+    None of a damaged one: whoever opens it says what is wrong with it.
+    """
+    file = Path(path)
+    if not file.is_file():
+        return set()
+    with file.open("rb") as opened:
+        if opened.read(len(MAGIC)) != MAGIC:
+            return set()
+    import h5py
+
+    try:
+        # A trace that is still being written opens in this mode only.
+        with h5py.File(file, "r", swmr=file.suffix == PART) as found:
+            return set(found.attrs)
+    except OSError:
+        return None
 
 
 @contextmanager

@@ -34,6 +34,7 @@ COMMANDS = (
     "explain",
     "whatif",
     "view",
+    "compare",
     "fetch",
     "synth",
     "encode",

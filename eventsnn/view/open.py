@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 from eventsnn._util.atomic import PART, replace_file
+from eventsnn._util.hdf5 import read_marks
 from eventsnn.errors import EventFileError, MissingExtraError, ViewError
 from eventsnn.trace.reader import Trace
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from eventsnn.view.server import PageServer
 
 METRICS = "metrics.jsonl"
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 class Viewed(Protocol):
@@ -151,11 +151,11 @@ def find_kind(file: Path, reading: Mapping[str, Any]) -> str:
         )
     if "format" in reading:
         return "recording"
-    attributes = _hdf5_attributes(file)
-    if "eventsnn_trace" in attributes:
-        return "trace"
+    marks = read_marks(file)
+    if marks is None or "eventsnn_trace" in marks:
+        return "trace"  # whose error says what is wrong with a damaged one
     for mark, advice in _OTHER_KINDS.items():
-        if mark in attributes:
+        if mark in marks:
             raise ViewError(f"{file}: {advice}")
     from eventsnn.events import detect_format
 
@@ -173,21 +173,6 @@ _OTHER_KINDS = {
     "eventsnn_network": "a model; view a trace of it: eventsnn simulate MODEL.h5 FILE --trace t.h5",
     "eventsnn_checkpoint": "a checkpoint; view the folder of its training run",
 }
-
-
-def _hdf5_attributes(file: Path) -> set[str]:
-    """Names of the attributes of an HDF5 file; none of another file, or of one that cannot be opened."""
-    with file.open("rb") as opened:
-        if opened.read(len(HDF5_MAGIC)) != HDF5_MAGIC:
-            return set()
-    import h5py
-
-    try:
-        # A trace that is still being written opens in this mode only.
-        with h5py.File(file, "r", swmr=file.suffix == PART) as found:
-            return set(found.attrs)
-    except OSError:
-        return {"eventsnn_trace"}  # whose error says what is wrong with it
 
 
 def serve_page(

@@ -263,3 +263,58 @@ def test_evaluate_does_not_write_over_what_it_reads(cli: Cli, model: Path, recor
     assert outcome.code == 2
     assert "--trace" in outcome.err
     assert "would overwrite a file that is to be read" in outcome.err
+
+
+def test_compare(cli: Cli, trace: Path, tmp_path: Path) -> None:
+    network = make_network().replace("output", threshold=2.5)
+    with TraceWriter(tmp_path / "u.h5", network) as writer:
+        for label in (0, 1):
+            writer.append(es.simulate(network, make_stream(label, 7)), source=f"{label}.bin", label=label)
+    expected = es.compare(trace, tmp_path / "u.h5", within_ms=1.0, tau_ms=2.0)
+    result = cli("compare", trace, tmp_path / "u.h5", "--within", 1, "--tau", 2, "--json").json
+    assert result == expected.to_dict()
+    assert not result["layers"]["hidden"]["moved"]
+    assert result["layers"]["output"]["moved"]
+    text = cli("compare", trace, tmp_path / "u.h5").out
+    assert "first spike that differs: recording 0 (0.bin), neuron 0 of 'output', spike 0 at " in text
+    assert "accuracy of 2 labelled: A 100.00 %, B 100.00 %" in text
+    assert "every spike and decision is the same" in cli("compare", trace, trace).out
+
+
+def test_compare_models(cli: Cli, model: Path, recordings: Path, tmp_path: Path) -> None:
+    make_network().replace("output", threshold=2.5).save(tmp_path / "other.h5")
+    result = cli("compare", model, tmp_path / "other.h5", "--data", recordings, "--json").json
+    assert result["samples"] == 6
+    assert result["accuracy"] == {"a": 1.0, "b": 1.0}
+    assert result["layers"]["hidden"]["equal"] == result["layers"]["hidden"]["spikes_a"] > 0
+    assert result["layers"]["output"]["moved"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["t.h5", "model.h5"], 1, "a is a trace and b is a model"),
+        (["model.h5", "model.h5"], 2, "Two models are compared on recordings: give --data."),
+        (["t.h5", "t.h5", "--data", "recordings"], 2, "--data is for two models; "),
+        (["t.h5", "t.h5", "--engine", "queue"], 2, "--engine goes with --data, for two models."),
+        (["t.h5", "t.h5", "--until", "3"], 2, "--until goes with --data."),
+        (["t.h5", "t.h5", "--within", "-1"], 1, "within_ms must be a finite number of ms > 0, got -1"),
+        (["t.h5", "none.h5"], 1, "none.h5: no such file"),
+        (["t.h5", "recordings"], 1, "recordings: is a folder, not a file"),
+    ],
+)
+def test_compare_says_what_it_can(
+    cli: Cli,
+    trace: Path,
+    model: Path,
+    recordings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    text: str,
+) -> None:
+    monkeypatch.chdir(trace.parent)
+    outcome = cli("compare", *arguments)
+    assert outcome.code == code
+    assert text in outcome.err
+    assert "Traceback" not in outcome.err
