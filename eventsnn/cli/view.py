@@ -86,31 +86,22 @@ def view(
         return
 
     def started(server: PageServer) -> None:
-        address = "&".join([server.address, *(f"{key}={value}" for key, value in state.items())])
-        report({"address": address, "port": server.port}, address, as_json)
+        report({"address": server.address, "port": server.port}, server.address, as_json)
         sys.stdout.flush()
         note("Ctrl-C ends the server.")
         if browser and has_display():
             import webbrowser
 
-            webbrowser.open(address)
+            webbrowser.open(server.address)
 
     try:
-        serve_page(files, reading=reading, host=host, port=port, names=names, started=started)
+        serve_page(files, reading=reading, host=host, port=port, names=names, state=state, started=started)
     except KeyboardInterrupt:
         note("the page is closed")
 
 
 def first_view(file: Path, reading: dict[str, Any], spike: str | None) -> dict[str, str]:
-    """What the page shows first, as its address has it; takes ``--sample`` out of `reading` where it is that.
-
-    Raises
-    ------
-    TraceError
-        The trace has no such sample or spike. A page would leave it out: its address may be of another trace.
-    """
-    from eventsnn.trace import Trace
-    from eventsnn.trace.runs import describe_run, find_spike
+    """What the page shows first, as its address has it; takes ``--sample`` of a trace out of `reading`."""
     from eventsnn.view.open import find_kind
 
     if "sample" not in reading and spike is None:
@@ -120,14 +111,8 @@ def first_view(file: Path, reading: dict[str, Any], spike: str | None) -> dict[s
             raise click.UsageError(f"--spike is for traces; {file} is none.")
         # Of a file with several recordings --sample says which one to read.
         return {}
-    name = None if spike is None else parse_spike(spike)
-    sample = reading.pop("sample", 0)
-    with Trace(file) as trace:
-        record = trace.record(sample)
-        if name is not None:
-            place = name.layer, name.neuron, name.number
-            find_spike(trace.network, record, *place, describe_run(trace, sample))
-    return {"sample": str(sample)} if name is None else {"sample": str(sample), "path": str(name)}
+    state = {"sample": str(reading.pop("sample", 0))}
+    return state if spike is None else {**state, "path": str(parse_spike(spike))}
 
 
 def parse_spike(text: str) -> SpikeName:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 MODES = ("contribution", "sensitivity")
+VERDICTS = ("all", "right", "wrong", "no decision")
+SORTABLE = ("index", "source", "label", "decision", "verdict", "spikes")
+"""Columns of the table of samples."""
 
 
 @dataclass(frozen=True, order=True)
@@ -43,6 +47,13 @@ class TraceView:
         Input events of the sample, by row, that the what-if simulation leaves out.
     silenced : frozenset of (str, int)
         Neurons, by layer and number, that never fire in it.
+    window : (float, float), optional
+        Visible part of the time axis, ms; the whole sample by default.
+    sort : str
+        Column of the table of samples (one of `SORTABLE`) by which it is sorted, after ``-`` if the largest
+        comes first; "" for the order of the trace.
+    verdict, text : str
+        What filters the table: one of `VERDICTS`, and a text; see `TracePage.set_filter`.
     """
 
     sample: int = 0
@@ -50,6 +61,10 @@ class TraceView:
     mode: str = "contribution"
     removed: frozenset[int] = frozenset()
     silenced: frozenset[tuple[str, int]] = field(default_factory=frozenset)
+    window: tuple[float, float] | None = None
+    sort: str = ""
+    verdict: str = VERDICTS[0]
+    text: str = ""
 
     @property
     def spike(self) -> SpikeName | None:
@@ -58,7 +73,12 @@ class TraceView:
 
     def of_sample(self, sample: int) -> TraceView:
         """Another sample: its spikes and events are others."""
-        return TraceView(sample=sample, mode=self.mode)
+        return replace(self, sample=sample, path=(), removed=frozenset(), silenced=frozenset(), window=None)
+
+    @property
+    def step(self) -> tuple[object, ...]:
+        """What makes a step that the browser's button "back" undoes, unlike zooming and sorting."""
+        return self.sample, self.path, self.mode, self.removed, self.silenced
 
     def to_query(self) -> dict[str, str]:
         """Keys and values of the address."""
@@ -73,7 +93,11 @@ class TraceView:
             query["silence"] = " ".join(
                 f"{quote(layer, safe='')}:{neuron}" for layer, neuron in sorted(self.silenced)
             )
-        return query
+        if self.window is not None:
+            query["window"] = "{:.8g} {:.8g}".format(*self.window)
+        query |= {"sort": self.sort} if self.sort else {}
+        query |= {"verdict": self.verdict} if self.verdict != VERDICTS[0] else {}
+        return query | ({"filter": self.text} if self.text else {})
 
     def to_address(self, more: Mapping[str, str]) -> str:
         """Everything behind the question mark; `more` are keys that are not of the view."""
@@ -92,10 +116,20 @@ class TraceView:
         return view
 
 
-def _read_mode(text: str) -> str:
-    if text not in MODES:
+def _read_one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _read_window(text: str) -> tuple[float, float]:
+    start, end = map(float, text.split())
+    if not -math.inf < start < end < math.inf:
         raise ValueError(text)
-    return text
+    return start, end
 
 
 def _read_neuron(text: str) -> tuple[str, int]:
@@ -106,11 +140,15 @@ def _read_neuron(text: str) -> tuple[str, int]:
 _READERS: dict[str, Callable[[str], Any]] = {
     "sample": int,
     "path": lambda text: tuple(SpikeName.parse(word) for word in text.split()),
-    "mode": _read_mode,
+    "mode": _read_one_of(*MODES),
     "remove": lambda text: frozenset(parse_numbers(text)),
     "silence": lambda text: frozenset(_read_neuron(word) for word in text.split()),
+    "window": _read_window,
+    "sort": _read_one_of(*SORTABLE, *(f"-{name}" for name in SORTABLE)),
+    "verdict": _read_one_of(*VERDICTS),
+    "filter": str,
 }
-_FIELDS = {"remove": "removed", "silence": "silenced"}
+_FIELDS = {"remove": "removed", "silence": "silenced", "filter": "text"}
 
 MOST_NUMBERS = 1_000_000
 """Of a list in an address, which could name billions in a few letters."""

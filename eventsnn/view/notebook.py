@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from eventsnn.errors import ViewError
 from eventsnn.view.open import serve_page
@@ -43,19 +42,19 @@ class NotebookPage:
         self._problem: BaseException | None = None
         self.address = ""
         # Ends with the interpreter: a notebook is not to hang because of a page.
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread = threading.Thread(target=self._serve, args=(state,), daemon=True)
         self._thread.start()
         self._ready.wait(PATIENCE_S)
         if self._problem is not None:
             raise self._problem
         if self._server is None:
             raise ViewError(f"{path}: the page's server did not start within {PATIENCE_S:g} s")
-        self.address = f"{self._server.address}&{urlencode(state)}" if state else self._server.address
+        self.address = self._server.address
 
-    def _serve(self) -> None:
+    def _serve(self, state: Mapping[str, str]) -> None:
         asyncio.set_event_loop(asyncio.new_event_loop())
         try:
-            serve_page(self._path, started=self._start)
+            serve_page(self._path, state=state, started=self._start)
         except BaseException as error:
             self._problem = error
         finally:

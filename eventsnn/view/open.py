@@ -27,6 +27,9 @@ class Viewed(Protocol):
     def fill(self, document: Document, query: Mapping[str, str]) -> Any:
         """Make the document of a page; `query` is what its address asks for."""
 
+    def check(self, query: Mapping[str, str]) -> None:
+        """Raise an error about what an address asks for and the file does not have."""
+
     def close(self) -> None:
         """Close the file."""
 
@@ -36,6 +39,19 @@ class ViewedTrace:
 
     def __init__(self, path: Path) -> None:
         self._trace = Trace(path)
+
+    def check(self, query: Mapping[str, str]) -> None:
+        """See `Viewed`."""
+        from eventsnn.trace.runs import describe_run, find_spike
+        from eventsnn.view.address import TraceView
+
+        asked = TraceView.from_query(query)
+        if not ({"sample", "path"} & query.keys()):
+            return  # an empty trace has a page, too
+        record = self._trace.record(asked.sample)
+        for name in asked.path:
+            place = name.layer, name.neuron, name.number
+            find_spike(self._trace.network, record, *place, describe_run(self._trace, asked.sample))
 
     def fill(self, document: Document, query: Mapping[str, str]) -> Any:
         """See `Viewed`."""
@@ -64,6 +80,9 @@ class ViewedRecording:
 
         return RecordingDocument(document, self._spool, str(self._path), query)
 
+    def check(self, query: Mapping[str, str]) -> None:
+        """See `Viewed`: nothing an address asks for is wrong."""
+
     def close(self) -> None:
         """Close the file."""
         self._spool.close()
@@ -80,6 +99,9 @@ class ViewedRuns:
         from eventsnn.view.run_document import RunDocument
 
         return RunDocument(document, self._folders, query)
+
+    def check(self, query: Mapping[str, str]) -> None:
+        """See `Viewed`: nothing an address asks for is wrong."""
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -182,6 +204,7 @@ def serve_page(
     host: str = "127.0.0.1",
     port: int = 0,
     names: Sequence[str] = (),
+    state: str | Mapping[str, str] = "",
     started: Callable[[PageServer], None] = lambda server: None,
 ) -> None:
     """Show a file in the browser, until Ctrl-C.
@@ -196,23 +219,29 @@ def serve_page(
         0 for any that is free.
     names : sequence of str
         Names by which browsers on other machines may call this one.
+    state : str or mapping of str to str
+        What the page shows first, as in `export_page`.
     started : callable of PageServer
         Called when the page can be opened, at ``server.address``.
 
     Raises
     ------
+    TraceError
+        `state` asks for a sample or a spike that the trace does not have.
     ViewError
         The port is in use.
     """
     viewed = open_viewed(path, reading)
     try:
+        query = _read_state(state)
+        viewed.check(query)
         from eventsnn.view.server import PageServer
 
         def fill(document: Document) -> None:
             arguments = document.session_context.request.arguments
             viewed.fill(document, {key: values[-1].decode() for key, values in arguments.items()})
 
-        server = PageServer(fill, host=host, port=port, names=names)
+        server = PageServer(fill, host=host, port=port, names=names, state=query)
         try:
             started(server)
             server.run()
@@ -242,6 +271,8 @@ def export_page(
 
     Raises
     ------
+    TraceError
+        `state` asks for a sample or a spike that the trace does not have.
     ViewError
         The page cannot be written.
     """
@@ -249,10 +280,15 @@ def export_page(
     try:
         from eventsnn.view.export import render
 
-        query = dict(parse_qsl(state.lstrip("?"))) if isinstance(state, str) else state
+        query = _read_state(state)
+        viewed.check(query)
         text = render(lambda document: viewed.fill(document, query))
     finally:
         viewed.close()
     target = Path(page)
     with replace_file(target, lambda problem: ViewError(f"{target}: cannot be written ({problem})")) as file:
         file.write(text.encode())
+
+
+def _read_state(state: str | Mapping[str, str]) -> Mapping[str, str]:
+    return dict(parse_qsl(state.lstrip("?"))) if isinstance(state, str) else state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from html import escape
+from urllib.parse import parse_qsl
 
 from bokeh.document import Document
 from bokeh.models import Button, CustomJS, Div, InlineStyleSheet, Row, TextInput, UIElement
@@ -12,9 +13,12 @@ from eventsnn.view.style import THEMES, frame, make_theme, sheet
 
 _KEEP_ADDRESS = """
 const asked = new URLSearchParams(location.search);
-const query = new URLSearchParams(channel.value);
+const [way, state] = channel.value.split(" ");
+const query = new URLSearchParams(state);
 for (const key of ["token", "theme"]) if (asked.has(key) && !query.has(key)) query.set(key, asked.get(key));
-history.replaceState(null, "", "?" + query.toString());
+const address = "?" + query.toString();
+if (way === "step") history.pushState(null, "", address);
+if (way === "same") history.replaceState(null, "", address);
 """
 _SET_LOOK = "document.documentElement.dataset.theme = channel.value;"
 
@@ -32,6 +36,8 @@ class PageFrame:
         Command of each key of the keyboard, by the name that browsers give it.
     commands : callable of str
         Does a command.
+    reopen : callable of mapping
+        Shows what an address asks for: the browser has gone back, or forward.
 
     Attributes
     ----------
@@ -50,15 +56,18 @@ class PageFrame:
         query: Mapping[str, str],
         keys: Mapping[str, str],
         commands: Callable[[str], None],
+        reopen: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._document = document
-        self._commands = commands
+        self._commands, self._reopen = commands, reopen
+        self._step: object = None
+        self._is_reopening = False
         self.look = query.get("theme", "light") if query.get("theme") in THEMES else "light"
         self._asked_look = query.get("theme") in THEMES
         self.sheet: InlineStyleSheet = sheet()
         self.on_look: list[Callable[[], None]] = []
         self._name = title
-        self.title = self.text()
+        self.title = self.text(name="title")
         self._command = TextInput(name="command", visible=False)
         self._command.on_change("value", lambda attribute, old, new: self._obey(new))
         self._address = TextInput(name="address", visible=False)
@@ -79,6 +88,12 @@ class PageFrame:
             self._set_look(command)
         elif command == "look":
             self.switch_look()
+        elif command.startswith("?"):
+            self._is_reopening = True
+            try:
+                self._reopen(dict(parse_qsl(command[1:])))
+            finally:
+                self._is_reopening = False
         else:
             self._commands(command)
 
@@ -103,9 +118,17 @@ class PageFrame:
         channels = (self._command, self._address, self._look)
         return Row(self.title, *more, self._switch, *channels, sizing_mode="stretch_width")
 
-    def keep_address(self, address: str) -> None:
-        """Put the state into the address; token and theme stay."""
-        self._address.value = f"{address}&theme={self.look}" if self._asked_look else address
+    def keep_address(self, address: str, step: object = None) -> None:
+        """Put the state into the address; token and theme stay.
+
+        Where `step` differs from that of the call before, the browser's button "back" leads to the address
+        before.
+        """
+        is_first = not self._address.value
+        # While the browser goes back, several times perhaps, the addresses are its own.
+        way = "none" if self._is_reopening else "same" if is_first or step == self._step else "step"
+        self._step = step
+        self._address.value = f"{way} {address}" + (f"&theme={self.look}" if self._asked_look else "")
 
     # -- widgets ----------------------------------------------------------------------------
 

@@ -62,6 +62,7 @@ class RasterPlot:
         schedule: Callable[[Callable[[], None]], None],
     ) -> None:
         self._page, self._time, self._clicked, self._selected = page, time_range, clicked, selected
+        self._schedule = schedule
         self._mapper = LinearColorMapper(palette=sequential(look), low=0.0, high=1.0)
         self._loaded, self._has_images = (np.inf, -np.inf), False
         network = page.network
@@ -71,7 +72,7 @@ class RasterPlot:
         box = BoxSelectTool(description="select input events")
         first.add_tools(box, SaveTool())
         first.on_event(SelectionGeometry, self._select)
-        first.on_event(RangesUpdate, lambda event: schedule(self.refresh))
+        first.on_event(RangesUpdate, self._follow_window)
 
     @property
     def time_range(self) -> Range1d:
@@ -89,8 +90,8 @@ class RasterPlot:
 
     def show_sample(self) -> None:
         """Draw the sample that the page shows, all of it."""
-        self._time.update(start=0.0, end=self._page.end_ms)
         self._loaded = (np.inf, -np.inf)
+        self._time.update(reset_start=0.0, reset_end=self._page.end_ms)
         trains = self._page.trains
         decision = None if self._page.record is None else self._page.record.decision
         for name, layer in self._layers.items():
@@ -98,9 +99,22 @@ class RasterPlot:
             if layer.band is not None:
                 layer.band.visible = decision is not None
                 layer.band.update(bottom=(decision or 0) - 0.5, top=(decision or 0) + 0.5)
-        self.refresh()
+        self.show_window()
 
-    def refresh(self) -> None:
+    def show_window(self) -> None:
+        """Move to the page's window."""
+        start, end = self._page.window
+        if (self._time.start, self._time.end) != (start, end):
+            self._time.update(start=start, end=end)
+        self._draw()
+
+    def _follow_window(self, event: RangesUpdate) -> None:
+        """The time axis was moved."""
+        if event.x0 is not None and event.x1 is not None:
+            self._page.set_window(float(event.x0), float(event.x1))
+            self._schedule(self._draw)
+
+    def _draw(self) -> None:
         """Draw the spikes of the window, and of a margin on both sides, unless they are there."""
         start, end = float(self._time.start), float(self._time.end)
         width = end - start

@@ -60,10 +60,11 @@ class RecordingDocument:
     def __init__(self, document: Document, spool: Spool, name: str, query: Mapping[str, str]) -> None:
         self.document = document
         self.page = RecordingPage(spool, RecordingView.from_query(query))
-        self.frame = PageFrame(document, Path(name).name, query, KEYS, self.obey)
+        self.frame = PageFrame(document, Path(name).name, query, KEYS, self.obey, self.reopen)
         self._is_playing = self._is_filling = False
         self._before = time.monotonic()
         self._events_shown, self._was_reading = -1, True
+        self._chosen_window = 0  # how many were chosen by hand: a step for the browser's button "back"
         spool.advance(FIRST_READ_S)
         self._make_frame()
         self._make_space_time()
@@ -263,13 +264,23 @@ class RecordingDocument:
         self._length.value = round(page.view.length_ms, 3)
         self._is_filling = False
         if not self._is_playing:
-            self.frame.keep_address(urlencode(page.view.to_query()))
+            self._keep_address()
+
+    def _keep_address(self) -> None:
+        self.frame.keep_address(urlencode(self.page.view.to_query()), self._chosen_window)
 
     def _set_look(self) -> None:
         self._mapper.palette = polarity_colours(self.frame.look)
-        self.frame.keep_address(urlencode(self.page.view.to_query()))
+        self._keep_address()
 
     # -- what is done -------------------------------------------------------------------------
+
+    def reopen(self, query: Mapping[str, str]) -> None:
+        """Show what an address asks for."""
+        self._set_playing(False)
+        self.page.view = RecordingView.from_query(query)
+        self._speed.value = f"{self.page.view.speed:g}"
+        self.show_window()
 
     def obey(self, command: str) -> None:
         """Do a command of the keyboard or of a button."""
@@ -297,5 +308,6 @@ class RecordingDocument:
     def _select(self, event: SelectionGeometry) -> None:
         if event.final:
             geometry: Any = event.geometry
+            self._chosen_window += 1
             self.page.select(*sorted((geometry["x0"], geometry["x1"])))
             self.show_window()

@@ -52,9 +52,8 @@ class RunDocument:
         self.document = document
         self.page = RunPage(folders)
         names = [run.name for run in self.page.runs]
-        self.frame = PageFrame(document, ", ".join(names), query, KEYS, self.obey)
-        if query.get("run", "").isdecimal() and int(query["run"]) < len(names):
-            self.page.shown = int(query["run"])
+        self.frame = PageFrame(document, ", ".join(names), query, KEYS, self.obey, self.reopen)
+        self.page.shown = self._asked_run(query)
         self._plots = {heading: _CurvePlot(heading) for heading in self.page.panels()}
         self._make_pictures()
         self._message = self.frame.text(name="message")
@@ -173,7 +172,7 @@ class RunDocument:
         problems = [one.problem for one in page.runs if one.problem]
         self._message.text = "".join(f"<p class='warning'>{escape(text)}</p>" for text in problems)
         self._message.visible = bool(problems)
-        self.frame.keep_address(urlencode({"run": page.shown}) if page.shown else "")
+        self.frame.keep_address(urlencode({"run": page.shown}) if page.shown else "", page.shown)
 
     def _show_fields(self, fields: np.ndarray | None) -> None:
         if fields is None or not fields.size:
@@ -224,6 +223,14 @@ class RunDocument:
         self.confusion.title.text = f"confusion: {100 * right:.2f} % of {int(counts.sum()):,} correct"
 
     # -- what is done -------------------------------------------------------------------------
+
+    def _asked_run(self, query: Mapping[str, str]) -> int:
+        asked = query.get("run", "")
+        return int(asked) if asked.isdecimal() and int(asked) < len(self.page.runs) else 0
+
+    def reopen(self, query: Mapping[str, str]) -> None:
+        """Show what an address asks for."""
+        self._choice.value = str(self._asked_run(query))
 
     def obey(self, command: str) -> None:
         """Do a command of the keyboard."""

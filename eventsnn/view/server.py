@@ -6,9 +6,9 @@ import errno
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
@@ -29,6 +29,12 @@ PATHS = ("/", "/ws")
 """All that is served: the page, with everything that it needs inside, and its connection."""
 
 COMPONENTS = ["bokeh", "bokeh-widgets", "bokeh-tables"]
+
+CHECK_MS, UNUSED_MS = 1000, 60_000
+"""How often documents without a window are looked for, and how long such a one is kept: a window that is
+being opened on a busy machine needs some time to connect."""
+MOST_UNUSED = 4
+"""Documents without a window; of more, the oldest go. Each takes several megabytes."""
 
 
 class Door:
@@ -129,6 +135,8 @@ class PageServer:
         Names by which browsers on other machines may call this one.
     token : str, optional
         A new one by default.
+    state : mapping of str to str
+        Further keys of the address: what the page shows first.
 
     Raises
     ------
@@ -144,15 +152,20 @@ class PageServer:
         port: int = 0,
         names: Sequence[str] = (),
         token: str | None = None,
+        state: Mapping[str, str] | None = None,
     ) -> None:
+        self._state = dict(state or {})
         self.token = secrets.token_urlsafe(24) if token is None else token
         self.host = host
+        self._make = fill
         self.loop = IOLoop.current()
         sockets = _bind(host, port)
         self.port: int = sockets[0].getsockname()[1]
         app = _Tornado(
-            Application(FunctionHandler(fill)),
+            Application(FunctionHandler(self._fill)),
             Door(self.token, host, names),
+            check_unused_sessions_milliseconds=CHECK_MS,
+            unused_session_lifetime_milliseconds=UNUSED_MS,
             extra_websocket_origins=["*"],  # the door has looked at the origin already
             include_headers=[],
             include_cookies=[],
@@ -163,12 +176,19 @@ class PageServer:
         self._server = BaseServer(self.loop, app, http)
         self._server.start()
 
+    def _fill(self, document: Document) -> None:
+        self._make(document)
+        unused = [one for one in self._server.get_sessions("/") if one.connection_count == 0]
+        unused.sort(key=lambda session: session.milliseconds_since_last_unsubscribe)
+        for session in unused[MOST_UNUSED - 1 :]:  # the new one is not among them yet
+            session.request_expiration()
+
     @property
     def address(self) -> str:
         """What to open in a browser, token included."""
         name = LOOPBACK if self.host in ("", "0.0.0.0", "::") else self.host
         name = f"[{name}]" if ":" in name else name
-        return f"http://{name}:{self.port}/?token={self.token}"
+        return f"http://{name}:{self.port}/?{urlencode({'token': self.token, **self._state})}"
 
     def run(self) -> None:
         """Serve until `stop`, or Ctrl-C."""

@@ -63,6 +63,7 @@ _FRAME = """
       }
     }, 50);
   }
+  window.addEventListener("popstate", function () { send(location.search || "?"); });
   document.addEventListener("keydown", function (event) {
     const field = event.composedPath()[0];
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -91,6 +92,9 @@ _WIDGETS = """
   background: var(--head) !important; color: var(--ink); }
 .slick-header-column { border-color: var(--line) !important; font-weight: 600; padding: 3px !important; }
 .slick-header-column, .slick-cell { font-size: 12px; }
+.slick-sort-indicator { background: none !important; width: auto !important; margin: 0 !important; }
+.slick-sort-indicator-asc::after { content: "\\25B4"; }
+.slick-sort-indicator-desc::after { content: "\\25BE"; }
 .slick-row, .slick-cell, .bk-cell-index { background: var(--paper) !important; color: var(--ink) !important;
   border-color: var(--line) !important; }
 .slick-row .slick-cell.selected, .slick-row.active .slick-cell.selected {

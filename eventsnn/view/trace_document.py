@@ -11,6 +11,7 @@ from bokeh.document import Document
 from bokeh.models import (
     Column,
     ColumnDataSource,
+    CustomJS,
     DataTable,
     RadioButtonGroup,
     Range1d,
@@ -22,11 +23,11 @@ from bokeh.models import (
 
 from eventsnn.simulate.differences import Difference
 from eventsnn.trace.reader import Trace
-from eventsnn.view.address import MODES, TraceView
+from eventsnn.view.address import MODES, VERDICTS, TraceView
 from eventsnn.view.page_frame import PageFrame
 from eventsnn.view.raster_plot import RasterPlot
 from eventsnn.view.spike_plot import SpikePlot
-from eventsnn.view.trace_page import VERDICTS, TracePage
+from eventsnn.view.trace_page import TracePage
 
 KEYS = {
     "j": "next-sample",
@@ -65,7 +66,7 @@ class TraceDocument:
     def __init__(self, document: Document, trace: Trace, query: Mapping[str, str]) -> None:
         self.document = document
         self.page = TracePage(trace, TraceView.from_query(query))
-        self.frame = PageFrame(document, trace.path.name, query, KEYS, self.obey)
+        self.frame = PageFrame(document, trace.path.name, query, KEYS, self.obey, self.reopen)
         self._marked = np.empty(0, np.int64)
         self._is_waiting = self._is_filling = False
         time_range = Range1d(0.0, self.page.end_ms)
@@ -76,7 +77,7 @@ class TraceDocument:
         self.spike = SpikePlot(self.page, self.frame, time_range, self._follow, self._mark)
         self.frame.on_look.append(self._set_look)
         self._make_widgets()
-        self._fill_samples()
+        self._show_table()
         self.show_sample()
         # At the end: what changes on a document's models costs a walk over all of them.
         document.add_root(self._lay_out_file() if document.session_context is None else self._lay_out())
@@ -86,10 +87,12 @@ class TraceDocument:
     def _make_widgets(self) -> None:
         frame = self.frame
         styles: Any = {"stylesheets": [frame.sheet]}
-        self._verdict = Select(options=list(VERDICTS), value="all", width=110, **styles)
-        self._text = TextInput(placeholder="file, or label 3", width=180, **styles)
+        self._verdict = Select(name="verdict", options=list(VERDICTS), width=110, **styles)
+        self._text = TextInput(name="filter", placeholder="file, or label 3", width=180, **styles)
         for widget in (self._verdict, self._text):
-            widget.on_change("value", lambda attribute, old, new: self._fill_samples())
+            widget.on_change("value", lambda attribute, old, new: self._set_filter())
+        self._sort = TextInput(name="sort", visible=False)
+        self._sort.on_change("value", lambda attribute, old, new: self._set_sort(new))
         self._samples = ColumnDataSource({key: [] for key in SAMPLE_COLUMNS})
         self._samples.selected.on_change("indices", self._choose_sample)
         self._table = DataTable(
@@ -103,8 +106,15 @@ class TraceDocument:
             height=330,
             row_height=22,
             index_position=None,
+            sortable=False,  # by the browser: the server sorts, so that the keys go through the same order
             **styles,
         )
+        sort = CustomJS(args={"table": self._table, "channel": self._sort}, code=_SORT)
+        self.document.js_on_event("document_ready", sort)
+        self._sort.js_on_change("value", sort)
+        # A table of as many rows in another order is not drawn again by itself.
+        redraw = CustomJS(args={"table": self._table}, code="Bokeh.index.find_one(table)?.updateGrid()")
+        self._samples.js_on_change("data", redraw)
         self._way = RadioButtonGroup(name="way", labels=[], active=None, **styles)
         self._way.on_change("active", self._go_back)
         self._mode = RadioButtonGroup(labels=list(MODES), active=0, width=RIGHT_WIDTH - 8, **styles)
@@ -117,7 +127,7 @@ class TraceDocument:
         frame = self.frame
         half = (LEFT_WIDTH - 30) // 2
         left = Column(
-            Row(self._verdict, self._text),
+            Row(self._verdict, self._text, self._sort),
             self._table,
             frame.text("<h2>What if</h2>"),
             self._edits,
@@ -196,6 +206,7 @@ class TraceDocument:
                 self._samples.selected.indices = [row]
         finally:
             self._is_filling = False
+        self.raster.show_window()
         self.spike.show()
         self.raster.mark_spike()
         self._show_edits()
@@ -214,12 +225,17 @@ class TraceDocument:
         self._outcome.text = "" if page.difference is None else describe_difference(page.difference)
         self._message.text = f"<p class='warning'>{escape(page.message)}</p>" if page.message else ""
         self._message.visible = bool(page.message)
-        self.frame.keep_address(page.view.to_address({}))
+        self._keep_address()
 
-    def _fill_samples(self) -> None:
-        table = self.page.sample_table(self._verdict.value, self._text.value)
+    def _keep_address(self) -> None:
+        self.frame.keep_address(self.page.view.to_address({}), self.page.view.step)
+
+    def _show_table(self) -> None:
+        """Show the samples that pass the filter, sorted, and what the filter is."""
+        view, table = self.page.view, self.page.sample_table()
         self._is_filling = True
         try:
+            self._verdict.value, self._text.value, self._sort.value = view.verdict, view.text, view.sort
             self._samples.selected.indices = []
             self._samples.data = {key: getattr(table, key) for key in SAMPLE_COLUMNS}
             if self.page.view.sample in table.index:
@@ -239,6 +255,7 @@ class TraceDocument:
             self._is_waiting = False
             action()
             self.spike.show_potential()
+            self._keep_address()
 
         if not self._is_waiting:
             self._is_waiting = True
@@ -248,6 +265,29 @@ class TraceDocument:
                 self.document.add_timeout_callback(act, SOON_MS)
 
     # -- what is done -------------------------------------------------------------------------
+
+    def reopen(self, query: Mapping[str, str]) -> None:
+        """Show what an address asks for."""
+        before, asked = self.page.view, TraceView.from_query(query)
+        self.page.restore(asked)
+        if (before.sort, before.verdict, before.text) != (asked.sort, asked.verdict, asked.text):
+            self._show_table()
+        if before.sample == self.page.view.sample:
+            self.show_spike()
+        else:
+            self.show_sample()
+
+    def _set_filter(self) -> None:
+        if not self._is_filling:
+            self.page.set_filter(self._verdict.value, self._text.value)
+            self._show_table()
+            self._keep_address()
+
+    def _set_sort(self, sort: str) -> None:
+        if not self._is_filling:
+            self.page.set_sort(sort)
+            self._show_table()
+            self._keep_address()
 
     def obey(self, command: str) -> None:
         """Do a command of the keyboard or of a button."""
@@ -305,6 +345,20 @@ class TraceDocument:
         else:
             self._show_edits()
 
+
+_SORT = """
+const view = Bokeh.index.find_one(table);
+if (view == null) return;
+const columns = view.grid.getColumns();
+const column = columns.find((column) => column.field === channel.value.replace(/^-/, ""));
+view.grid.setSortColumns(column ? [{columnId: column.id, sortAsc: !channel.value.startsWith("-")}] : []);
+if (view.grid === window.sorted_grid) return;
+window.sorted_grid = view.grid;
+view.grid.onSort.subscribe((event, {sortCol, sortAsc}) => {
+  channel.value = (sortAsc ? "" : "-") + sortCol.field;
+});
+"""
+"""Tells the server which heading of the table was clicked, and marks that heading."""
 
 # Field of `SampleTable`: heading and width in pixels.
 SAMPLE_COLUMNS = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +20,12 @@ from eventsnn.simulate.what_if import WhatIf
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import LayerSpikes, SpikeRecord
 from eventsnn.trace.sample import Sample
-from eventsnn.view.address import MODES, SpikeName, TraceView
+from eventsnn.view.address import MODES, SORTABLE, VERDICTS, SpikeName, TraceView
 from eventsnn.view.raster import Binned, Glyphs, draw_window, find_window, nearest_spike
 from eventsnn.view.spike_panels import INPUT, SpikePanels, draw_potential, explain_spike
 
 POTENTIAL_POINTS = 1500  # two or three for each pixel
 KEPT_SPIKES = 32
-
-VERDICTS = ("all", "right", "wrong", "no decision")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,23 +78,32 @@ class TracePage:
         self.view = TraceView()
         self.record: SpikeRecord | None = None
         self.message = ""
+        self._in_memory: int | None = None  # the sample that `record` and these are of
         self._explained: dict[SpikeName, SpikePanels] = {}
         self._study: WhatIf | None = None
         self._difference: Difference | None = None
         self._spikes = np.sum([trace.spikes_per_sample(name) for name in self.network.names], axis=0)
-        self._shown = list(range(len(trace)))  # samples that pass the filter
-        if len(trace):
-            asked = TraceView() if view is None else view
-            self.select_sample(asked.sample if 0 <= asked.sample < len(trace) else 0)
-            if asked.sample == self.view.sample:
-                self._restore(asked)
+        self._order = list(range(len(trace)))  # all samples, sorted
+        self.restore(TraceView() if view is None else view)
 
-    def _restore(self, asked: TraceView) -> None:
-        """Show what an address asks for, except what this sample does not have."""
-        self.set_mode(asked.mode)
+    def restore(self, asked: TraceView) -> None:
+        """Show what an address asks for, except what the trace or its sample does not have."""
+        self.message = ""
+        self.view = replace(self.view.of_sample(self.view.sample), mode=asked.mode)
+        self.set_filter(asked.verdict, asked.text)
+        self.set_sort(asked.sort)
+        if not len(self.trace):
+            return
+        self.select_sample(asked.sample if 0 <= asked.sample < len(self.trace) else 0)
+        if asked.sample == self.view.sample:
+            self._restore_sample(asked)
+
+    def _restore_sample(self, asked: TraceView) -> None:
         for name in asked.path:
             self.go_to(name)
         assert self.record is not None
+        if asked.window is not None:
+            self.set_window(*asked.window)
         removed = frozenset(row for row in asked.removed if 0 <= row < len(self.record.input))
         silenced = frozenset(
             (layer, neuron)
@@ -122,8 +130,8 @@ class TracePage:
 
     # -- samples ----------------------------------------------------------------------------
 
-    def sample_table(self, verdict: str = "all", text: str = "") -> SampleTable:
-        """The samples that pass a filter; `next_sample` goes through them.
+    def set_filter(self, verdict: str, text: str) -> None:
+        """Show the samples that pass a filter; `next_sample` goes through them.
 
         Parameters
         ----------
@@ -132,23 +140,48 @@ class TracePage:
         text : str
             A part of the source, in small or capital letters; or ``label 3``, ``decision 5``.
         """
-        samples = self.trace.samples
-        self._shown = [
-            sample.index
-            for sample in samples
-            if verdict in ("all", judge(sample)) and self._matches(sample, text.strip().lower())
-        ]
-        rows = [samples[index] for index in self._shown]
+        self.view = replace(self.view, verdict=verdict, text=text)
+
+    def set_sort(self, sort: str) -> None:
+        """Sort the samples as `TraceView.sort` says; of equals, the first of the trace comes first.
+
+        Labels and decisions are sorted by number, not by the name of the class; those without come last.
+        """
+        self.view = replace(self.view, sort=sort)
+        column, samples = sort.removeprefix("-"), self.trace.samples
+        if column not in SORTABLE:
+            self._order = list(range(len(self.trace)))
+            return
+        keys: dict[str, Callable[[Sample], Any]] = {
+            "index": lambda row: row.index,
+            "source": lambda row: Path(row.source).name,
+            "label": lambda row: row.label,
+            "decision": lambda row: row.prediction,
+            "verdict": lambda row: judge(row) or None,
+            "spikes": lambda row: int(self._spikes[row.index]),
+        }
+        values = [keys[column](row) for row in samples]
+        known = [index for index, value in enumerate(values) if value is not None]
+        known.sort(key=values.__getitem__, reverse=sort.startswith("-"))
+        self._order = known + [index for index, value in enumerate(values) if value is None]
+
+    def sample_table(self) -> SampleTable:
+        """The samples that pass the filter, sorted."""
+        rows = [self.trace.samples[index] for index in self._order]
+        rows = [row for row in rows if self._passes(row)]
         return SampleTable(
-            index=list(self._shown),
+            index=[row.index for row in rows],
             source=[Path(row.source).name for row in rows],
             label=["" if row.label is None else self._class(row.label) for row in rows],
             decision=["" if row.prediction is None else self._class(row.prediction) for row in rows],
             verdict=[judge(row) for row in rows],
-            spikes=[int(self._spikes[index]) for index in self._shown],
+            spikes=[int(self._spikes[row.index]) for row in rows],
         )
 
-    def _matches(self, sample: Sample, text: str) -> bool:
+    def _passes(self, sample: Sample) -> bool:
+        if self.view.verdict not in (VERDICTS[0], judge(sample)):
+            return False
+        text = self.view.text.strip().lower()
         for word, number in (("label", sample.label), ("decision", sample.prediction)):
             if text.startswith(f"{word} "):
                 return number is not None and text[len(word) :].strip() in (
@@ -167,17 +200,19 @@ class TracePage:
         return self._attempt(lambda: self._read_sample(sample))
 
     def _read_sample(self, sample: int) -> None:
-        self.record = self.trace.record(sample)
-        self.view = self.view.of_sample(sample)
-        self._explained, self._study, self._difference = {}, None, None
+        if self._in_memory != sample:
+            self.record = self.trace.record(sample)
+            self._in_memory, self._explained, self._study = sample, {}, None
+        self.view, self._difference = self.view.of_sample(sample), None
 
     def next_sample(self, step: int = 1) -> bool:
-        """The next sample that passes the filter, or the one before with -1; stays at the ends."""
-        if step > 0:
-            beyond = [index for index in self._shown if index > self.view.sample]
-        else:
-            beyond = [index for index in reversed(self._shown) if index < self.view.sample]
-        return bool(beyond) and self.select_sample(beyond[0])
+        """The next sample of the table, or the one before with -1; stays at the ends."""
+        if not len(self.trace):
+            return False
+        at = self._order.index(self.view.sample)
+        beyond = self._order[at + 1 :] if step > 0 else self._order[:at][::-1]
+        found = next((index for index in beyond if self._passes(self.trace.samples[index])), None)
+        return found is not None and self.select_sample(found)
 
     def describe_sample(self) -> str:
         """``sample 3 (00042.bin): label 5, decision 3, wrong; 812 spikes``."""
@@ -204,6 +239,22 @@ class TracePage:
     def end_ms(self) -> float:
         """Where the time axis of the sample ends, ms."""
         return 1.0 if self.record is None else max(last_time(self.record), 1e-3)
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Visible part of the time axis, ms."""
+        return (0.0, self.end_ms) if self.view.window is None else self.view.window
+
+    def set_window(self, start: float, end: float) -> None:
+        """Show this part of the time axis, ms."""
+        is_default = (start, end) == (0.0, self.end_ms) or not start < end
+        self.view = replace(self.view, window=None if is_default else (start, end))
+
+    def show_time(self, time: float) -> None:
+        """Move the window, if need be, until it has a time (ms) in its middle."""
+        start, end = self.window
+        if not start <= time <= end:
+            self.set_window(time - 0.5 * (end - start), time + 0.5 * (end - start))
 
     def raster(self, start: float, end: float) -> dict[str, Glyphs | Binned]:
         """Spikes within [start, end] (ms) as a page can draw them, by layer."""
@@ -236,8 +287,9 @@ class TracePage:
         return self._attempt(lambda: self._go_to(name))
 
     def _go_to(self, name: SpikeName) -> None:
-        self._explain(name)
+        panels = self._explain(name)
         self.view = replace(self.view, path=(*self.view.path, name))
+        self.show_time(panels.time_ms)
 
     def follow(self, cause: int) -> bool:
         """Explain the cause in this row of the present spike's `causes`; False for an input event."""
@@ -252,6 +304,8 @@ class TracePage:
         keep = max(min(1, len(self.view.path)), len(self.view.path) - steps)
         self.view = replace(self.view, path=self.view.path[:keep])
         self.message = ""
+        if self.panels is not None:
+            self.show_time(self.panels.time_ms)
 
     def next_spike(self, step: int = 1) -> bool:
         """The next spike of the layer in time, or with -1 the one before; at first one of the last layer."""

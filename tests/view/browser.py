@@ -177,6 +177,35 @@ class OpenPage:
         """
         self.ask(script, label)
 
+    def axis(self, plot: str) -> list[float]:
+        """Beginning and end of a plot's horizontal axis."""
+        script = """
+            const range = Bokeh.documents[0].get_model_by_name(arguments[0]).x_range;
+            return [range.start, range.end];
+        """
+        return list(self.ask(script, plot))
+
+    def click_heading(self, table: str, heading: str) -> None:
+        """Click on the heading of a table's column."""
+        script = """
+            const view = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name(arguments[0]));
+            const headings = [...view.shadow_el.querySelectorAll(".slick-header-column")];
+            headings.find((one) => one.textContent.trim() === arguments[1]).click();
+        """
+        self.ask(script, table, heading)
+
+    def column(self, table: str, heading: str) -> list[str]:
+        """Texts of the visible cells of a table's column, from top to bottom."""
+        script = """
+            const view = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name(arguments[0]));
+            const headings = [...view.shadow_el.querySelectorAll(".slick-header-column")];
+            const number = headings.findIndex((one) => one.textContent.trim() === arguments[1]);
+            const cells = [...view.shadow_el.querySelectorAll(`.slick-cell.l${number}`)];
+            cells.sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top);
+            return cells.map((cell) => cell.textContent);
+        """
+        return list(self.ask(script, table, heading))
+
     def errors(self) -> list[str]:
         """What the browser complained about."""
         return [line["message"] for line in self.browser.get_log("browser") if line["level"] == "SEVERE"]

@@ -16,6 +16,10 @@ VIEWS = st.builds(
     mode=st.sampled_from(["contribution", "sensitivity"]),
     removed=st.frozensets(st.integers(0, 200), max_size=20),
     silenced=st.frozensets(st.tuples(st.text(min_size=1, max_size=8), st.integers(0, 99)), max_size=4),
+    window=st.none() | st.integers(-99, 99).map(lambda start: (float(start), start + 0.25)),
+    sort=st.sampled_from(["", "spikes", "-label"]),
+    verdict=st.sampled_from(["all", "wrong", "no decision"]),
+    text=st.text(max_size=8),
 )
 
 
@@ -30,6 +34,8 @@ def test_address_is_short_and_plain() -> None:
     assert view.to_address({}) == "sample=3&path=output%3A7%3A0+hidden%3A12%3A4&remove=3-5.9"
     assert view.spike == SpikeName("hidden", 12, 4)
     assert view.of_sample(4) == TraceView(4)
+    kept = {"mode": "sensitivity", "sort": "-spikes", "verdict": "wrong", "text": "a"}
+    assert TraceView(3, path, window=(1.0, 2.0), **kept).of_sample(4) == TraceView(4, **kept)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +45,12 @@ def test_address_is_short_and_plain() -> None:
         {"path": "output"},
         {"path": "a:b:c"},
         {"mode": "guess"},
+        {"window": "3"},
+        {"window": "5 4"},
+        {"window": "0 inf"},
+        {"window": "0 nan"},
+        {"sort": "colour"},
+        {"verdict": "perhaps"},
         {"remove": "-1"},
         {"remove": "0-999999999999"},
         {"silence": "hidden"},
@@ -46,8 +58,7 @@ def test_address_is_short_and_plain() -> None:
     ],
 )
 def test_what_cannot_be_read_is_left_out(query: dict[str, str]) -> None:
-    assert TraceView.from_query({**query, "token": "t"}).path == ()
-    assert TraceView.from_query(query).sample == 0
+    assert TraceView.from_query({**query, "token": "t"}) == TraceView()
 
 
 def test_numbers() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
@@ -43,11 +44,56 @@ def nmnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def address_of(browser: Any) -> dict[str, str]:
+    """Keys of the address that the browser shows, without the token."""
+    query = dict(parse_qsl(urlsplit(browser.current_url).query))
+    return {key: value for key, value in query.items() if key != "token"}
+
+
 @pytest.fixture(scope="module")
 def served(nmnist: Path) -> Iterator[Served]:
     server = Served(nmnist)
     yield server
     server.close()
+
+
+def test_sort_filter_keys_and_the_browsers_way_back(browser: Any, served: Served, nmnist: Path) -> None:
+    """The keys follow the table, the address holds everything, and "back" and "forward" lead through it."""
+    with Trace(nmnist) as trace:
+        spikes = [sum(map(len, trace.record(k).layers.values())) for k in range(4)]
+    falling = sorted(range(4), key=lambda k: -spikes[k])
+    assert falling != [0, 1, 2, 3]
+    page = OpenPage(browser, served.server.address)
+    for sort in ("spikes", "-spikes"):
+        page.click_heading("samples", "spikes")
+        page.wait(lambda sort=sort: address_of(browser).get("sort") == sort)
+    page.wait(lambda: page.column("samples", "#") == [str(k) for k in falling])
+
+    at = falling.index(0)
+    step, key = (1, "j") if at < 3 else (-1, "k")
+    second = falling[at + step]
+    page.press(key)
+    page.wait(lambda: address_of(browser) == {"sample": str(second), "sort": "-spikes"})
+    page.press("ArrowRight")
+    page.wait_for("facts", "spike 0 at")
+    page.wait(lambda: "path" in address_of(browser))
+    deep = address_of(browser)
+
+    browser.back()
+    page.wait_for("facts", "No spike chosen")
+    assert address_of(browser) == {"sample": str(second), "sort": "-spikes"}
+    browser.back()
+    page.wait_for("title", "sample 0 ")
+    assert address_of(browser)["sample"] == "0"
+    for _ in range(2):
+        browser.forward()
+    page.wait_for("facts", "spike 0 at")
+    assert address_of(browser) == deep
+
+    again = OpenPage(browser, f"{served.server.address}&window=100+150&sort=-spikes&filter=label+2&sample=2")
+    assert again.axis("potential") == [100, 150]
+    again.wait(lambda: again.column("samples", "#") == ["2"])
+    assert again.errors() == []
 
 
 def test_from_a_spike_to_its_cause_and_back(
@@ -146,7 +192,9 @@ def test_recording_plays(browser: Any, tmp_path: Path) -> None:
         check_picture(page.picture(tmp_path / "recording.png"))
         page.press(" ")
         page.wait(lambda: not page.value("about", "text").startswith("40.000"))
+        page.wait_for("play", "pause", "label")
         page.press(" ")
+        page.wait(lambda: page.value("play", "label") == "play")  # a window that is chosen would go on
         page.drag("rate", (100.0, 5.0), (150.0, 5.0))
         text = page.wait(lambda: (text := page.value("about", "text")).startswith(("99", "100")) and text)
         start, end = (float(part.split()[0].replace(",", "")) for part in text.split(" .. "))

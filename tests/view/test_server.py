@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -20,7 +21,7 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from eventsnn.errors import ViewError
-from eventsnn.view.server import PageServer
+from eventsnn.view.server import MOST_UNUSED, PageServer
 
 
 def fill(document: Document) -> None:
@@ -121,6 +122,16 @@ def test_websocket_of_another_origin(server: PageServer, origin: str) -> None:
 def test_websocket_without_the_token(server: PageServer) -> None:
     with pytest.raises(HTTPClientError, match="403"):
         connect(server, "wrong", f"http://127.0.0.1:{server.port}")
+
+
+def test_documents_that_no_window_uses_are_few(server: PageServer) -> None:
+    """Windows that never connect, such as those of a page that is loaded again and again."""
+    for _ in range(3 * MOST_UNUSED):
+        assert ask(server, f"/?token={server.token}")[0] == 200
+    end = time.monotonic() + 60.0
+    while len(server._server.get_sessions("/")) > MOST_UNUSED and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(server._server.get_sessions("/")) == MOST_UNUSED
 
 
 def test_it_listens_on_loopback_alone(server: PageServer) -> None:

@@ -49,7 +49,7 @@ def test_click_shows_the_spike(shown: TraceDocument) -> None:
     assert "add up to 1.5; threshold 1.5" in shown.spike.facts.text
     causes = shown.spike._cause_source.data
     assert causes["value"][0] == np.abs(panels.causes["contribution"]).max()
-    assert shown.frame._address.value.startswith("sample=1&path=output")
+    assert shown.frame._address.value.startswith("step sample=1&path=output")
 
 
 def test_cause_and_back(shown: TraceDocument) -> None:
@@ -83,7 +83,7 @@ def test_box_selects_events_and_the_button_removes_them(shown: TraceDocument) ->
 
 
 def test_keys(shown: TraceDocument) -> None:
-    shown._fill_samples()
+    shown._show_table()
     for command, sample in (("previous-sample", 0), ("previous-sample", 0), ("next-sample", 1)):
         shown.frame._command.value = f"{command} {np.random.default_rng().integers(10**9)}"
         assert shown.page.view.sample == sample

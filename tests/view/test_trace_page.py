@@ -39,6 +39,11 @@ def test_table_of_samples(page: TracePage) -> None:
     assert table.spikes == expected
 
 
+def filtered(page: TracePage, verdict: str, text: str) -> list[int]:
+    page.set_filter(verdict, text)
+    return page.sample_table().index
+
+
 @pytest.mark.parametrize(
     ("verdict", "text", "kept"),
     [
@@ -51,19 +56,19 @@ def test_table_of_samples(page: TracePage) -> None:
     ],
 )
 def test_filter(page: TracePage, verdict: str, text: str, kept: list[int]) -> None:
-    assert page.sample_table(verdict, text).index == kept
+    assert filtered(page, verdict, text) == kept
 
 
 def test_filter_by_class(page: TracePage) -> None:
     samples = page.trace.samples
     for word, name in (("label", "label"), ("decision", "prediction")):
         values = [getattr(sample, name) for sample in samples]
-        kept = page.sample_table("all", f"{word} {values[0]}").index
+        kept = filtered(page, "all", f"{word} {values[0]}")
         assert kept == [k for k, value in enumerate(values) if value == values[0]]
 
 
 def test_next_sample_follows_the_filter(page: TracePage) -> None:
-    page.sample_table("all", "0000")
+    page.set_filter("all", "0000")
     assert page.select_sample(0)
     assert page.next_sample()
     assert page.view.sample == 1
@@ -71,6 +76,49 @@ def test_next_sample_follows_the_filter(page: TracePage) -> None:
     assert page.next_sample(-1)
     assert page.view.sample == 0
     assert not page.next_sample(-1)
+
+
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        ("", [0, 1, 2]),
+        ("-index", [2, 1, 0]),
+        ("source", [1, 0, 2]),  # 00001.bin, 00002.bin, <b>.bin
+        ("-spikes", [1, 0, 2]),
+        ("spikes", [2, 0, 1]),
+        ("verdict", [0, 1]),  # "right" comes before "wrong"
+    ],
+)
+def test_next_sample_follows_the_sort(page: TracePage, sort: str, order: list[int]) -> None:
+    page.set_sort(sort)
+    assert [index for index in page.sample_table().index if index in order] == order
+    page.select_sample(page.sample_table().index[0])
+    visited = [page.view.sample]
+    while page.next_sample():
+        visited.append(page.view.sample)
+    assert visited == page.sample_table().index
+    while page.next_sample(-1):
+        visited.pop()
+        assert page.view.sample == visited[-1]
+    assert len(visited) == 1
+
+
+def test_sort_by_label_is_by_number_and_those_without_come_last(tmp_path: Path) -> None:
+    network = busy_network()
+    run = es.simulate(network, busy_input(1, 0), t_stop=10.0)
+    with TraceWriter(tmp_path / "t.h5", network) as writer:
+        for label in (2, 10, -1, 2, 9):  # -1: none
+            writer.append(run, source="a.bin", label=label)
+    with Trace(tmp_path / "t.h5") as trace:
+        page = TracePage(trace, TraceView(sort="label"))
+        assert page.sample_table().index == [0, 3, 4, 1, 2]
+        page.set_sort("-label")
+        assert page.sample_table().index == [1, 4, 0, 3, 2]
+        page.set_filter("all", "label 2")
+        assert page.sample_table().index == [0, 3]
+        page.select_sample(4)  # it does not pass: on from its place
+        assert page.next_sample()
+        assert page.view.sample == 0
 
 
 def test_a_sample_that_there_is_not(page: TracePage) -> None:
@@ -188,6 +236,25 @@ def test_from_a_spike_to_its_cause_and_back(page: TracePage) -> None:
     assert page.view.path == (first,)
     page.back()
     assert page.view.path == (first,)
+
+
+def test_window_moves_to_a_spike_that_is_not_visible(page: TracePage) -> None:
+    pick_last(page)
+    assert page.window == (0.0, page.end_ms)
+    time = page.panels.time_ms
+    page.set_window(time - 2.0, time + 1.0)
+    assert page.window == (time - 2.0, time + 1.0)
+    causes = page.panels.causes
+    spikes = np.flatnonzero(causes["source"] >= 0)
+    early = int(spikes[causes["t_ms"][spikes].argmin()])
+    assert page.follow(early)
+    first = float(causes["t_ms"][early])
+    assert first < time - 2.0
+    np.testing.assert_allclose(page.window, (first - 1.5, first + 1.5))
+    page.back()
+    np.testing.assert_allclose(page.window, (time - 1.5, time + 1.5))
+    page.set_window(0.0, page.end_ms)
+    assert page.view.window is None
 
 
 def test_next_spike_in_time(page: TracePage) -> None:
