@@ -2,8 +2,8 @@
 
 import os
 import re
+import socket
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -31,10 +31,16 @@ def test_export(cli: Cli, trace: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_the_server(trace: Path) -> None:
-    begun = time.monotonic()
-    outcome = interrupt_when(lambda: time.monotonic() > begun + 5.0, "view", trace, "--no-browser")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def is_served() -> bool:
+        with socket.socket() as guest:
+            return guest.connect_ex(("127.0.0.1", port)) == 0
+
+    outcome = interrupt_when(is_served, "view", trace, "--no-browser", "--port", port, delay=1.0)
     assert outcome.code == 0
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}\n", outcome.out)
+    assert re.fullmatch(rf"http://127\.0\.0\.1:{port}/\?token=[\w-]{{32}}\n", outcome.out)
     assert outcome.err == "Ctrl-C ends the server.\nthe page is closed\n"
 
 

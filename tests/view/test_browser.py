@@ -187,13 +187,13 @@ def test_recording_plays(browser: Any, tmp_path: Path) -> None:
     file = sorted(real_data("nmnist-1k", "Train", "5").iterdir())[0]
     served = Served(file)
     try:
-        page = OpenPage(browser, f"{served.server.address}&from=40&length=20")
+        page = OpenPage(browser, f"{served.server.address}&from=40&length=20&speed=0.03")
         page.wait_for("about", "40.000 .. 60.000 ms")
         check_picture(page.picture(tmp_path / "recording.png"))
         page.press(" ")
         page.wait(lambda: not page.value("about", "text").startswith("40.000"))
-        page.wait_for("play", "pause", "label")
-        page.press(" ")
+        if page.value("play", "label") == "pause":  # on a busy machine it may be at the end already
+            page.press(" ")
         page.wait(lambda: page.value("play", "label") == "play")  # a window that is chosen would go on
         page.drag("rate", (100.0, 5.0), (150.0, 5.0))
         text = page.wait(lambda: (text := page.value("about", "text")).startswith(("99", "100")) and text)
