@@ -97,7 +97,7 @@ def read_trace(path: Path) -> object:
 
 KINDS = {
     "model": (make_model, es.Network.load, "weights/hidden", NetworkError),
-    "trace": (make_trace, read_trace, "spikes/hidden/local_ms", es.errors.TraceError),
+    "trace": (make_trace, read_trace, "spikes/hidden/local_low", es.errors.TraceError),
     "the network of a trace": (make_trace, read_trace, "network/weights/hidden", EventSNNError),
     "checkpoint": (make_checkpoint, load_checkpoint, "arrays/weights/a", TrainingError),
     "recording": (make_recording, es.read, "eventsnn/words", EventFileError),

@@ -52,8 +52,8 @@ typedef struct {
         void (*weigh)(const REAL*, const REAL*, const REAL*, int64_t, int32_t, double*);                             \
         void (*learn)(REAL*, REAL*, const REAL*, const REAL*, const REAL*, const learn_t*, int64_t, int32_t);        \
         void (*adam)(REAL*, REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, REAL, REAL, REAL, double*,  \
-                     double*);                                                                                       \
-        void (*sgd)(REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, int, double*, double*);             \
+                     double*, double*);                                                                              \
+        void (*sgd)(REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, int, double*, double*, double*);    \
     } ops;
 
 DECLARE_OPS(float, ops32_t)

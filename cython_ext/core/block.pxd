@@ -45,9 +45,9 @@ cdef extern from "block.h":
         void (*learn)(float*, float*, const float*, const float*, const float*, const learn_t*, int64_t,
                       int32_t) noexcept nogil
         void (*adam)(float*, float*, float*, float*, int64_t, float, const float*, float, float, float, float, float,
-                     double*, double*) noexcept nogil
+                     double*, double*, double*) noexcept nogil
         void (*sgd)(float*, float*, float*, int64_t, float, const float*, float, float, bint, double*,
-                    double*) noexcept nogil
+                    double*, double*) noexcept nogil
     ctypedef struct ops64_t:
         int64_t (*run)(double*, double*, const double*, const event_t*, const double*, int64_t,
                        int64_t) noexcept nogil
@@ -70,9 +70,9 @@ cdef extern from "block.h":
         void (*learn)(double*, double*, const double*, const double*, const double*, const learn_t*, int64_t,
                       int32_t) noexcept nogil
         void (*adam)(double*, double*, double*, double*, int64_t, double, const double*, double, double, double,
-                     double, double, double*, double*) noexcept nogil
+                     double, double, double*, double*, double*) noexcept nogil
         void (*sgd)(double*, double*, double*, int64_t, double, const double*, double, double, bint, double*,
-                    double*) noexcept nogil
+                    double*, double*) noexcept nogil
 
 cdef ops32_t ops32
 cdef ops64_t ops64

@@ -352,11 +352,14 @@ TARGET static void NAME(learn)(REAL* gradient, REAL* below, const REAL* e, const
 /* Adam on `rows` rows of a block, weights losing the share `shrink` of themselves first; see optimiser.pyx. */
 TARGET static void NAME(adam)(REAL* restrict w, REAL* restrict d, REAL* restrict m, REAL* restrict v, int64_t rows,
                               REAL scale, const REAL* restrict decay, REAL step, REAL beta1, REAL beta2, REAL floor_,
-                              REAL shrink, double* restrict sum, double* restrict square) {
+                              REAL shrink, double* restrict sum, double* restrict square,
+                              double* restrict gradient_square) {
     const REAL one1 = 1 - beta1, one2 = 1 - beta2;
+    REAL squares[BLOCK_WIDTH] = {0};
     for (int64_t j = 0; j < rows; ++j, w += BLOCK_WIDTH, d += BLOCK_WIDTH, m += BLOCK_WIDTH, v += BLOCK_WIDTH) {
         for (int n = 0; n < BLOCK_WIDTH; ++n) {
             const REAL g = d[n] * scale + decay[n] * w[n];
+            squares[n] += g * g;
             m[n] = m[n] * beta1 + g * one1;
             v[n] = v[n] * beta2 + g * g * one2;
             const REAL kept = shrink != 0 ? w[n] - shrink * w[n] : w[n]; /* as it is, the sign of a zero included */
@@ -368,15 +371,19 @@ TARGET static void NAME(adam)(REAL* restrict w, REAL* restrict d, REAL* restrict
             square[n] += (double)w[n] * w[n];
         }
     }
+    for (int n = 0; n < BLOCK_WIDTH; ++n)
+        gradient_square[n] = squares[n];
 }
 
 /* Gradient descent with momentum, Nesterov's or the classical, on `rows` rows of a block; see optimiser.pyx. */
 TARGET static void NAME(sgd)(REAL* restrict w, REAL* restrict d, REAL* restrict m, int64_t rows, REAL scale,
                              const REAL* restrict decay, REAL rate, REAL momentum, int nesterov,
-                             double* restrict sum, double* restrict square) {
+                             double* restrict sum, double* restrict square, double* restrict gradient_square) {
+    REAL squares[BLOCK_WIDTH] = {0};
     for (int64_t j = 0; j < rows; ++j, w += BLOCK_WIDTH, d += BLOCK_WIDTH, m += BLOCK_WIDTH) {
         for (int n = 0; n < BLOCK_WIDTH; ++n) {
             const REAL g = d[n] * scale + decay[n] * w[n];
+            squares[n] += g * g;
             m[n] = m[n] * momentum - rate * g;
             w[n] = w[n] + (nesterov ? m[n] * momentum - rate * g : m[n]);
             d[n] = 0;
@@ -386,6 +393,8 @@ TARGET static void NAME(sgd)(REAL* restrict w, REAL* restrict d, REAL* restrict 
             square[n] += (double)w[n] * w[n];
         }
     }
+    for (int n = 0; n < BLOCK_WIDTH; ++n)
+        gradient_square[n] = squares[n];
 }
 
 #include "sweep_template.h"

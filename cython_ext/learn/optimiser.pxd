@@ -15,6 +15,7 @@ cdef class Update:
     cdef void* decay                  # real [blocks][WIDTH]
     cdef double* row_sum              # [blocks][WIDTH]
     cdef double* row_square
+    cdef double* gradient_square
     cdef double scale, step, beta1, beta2, floor, shrink
 
     cdef void block(self, int32_t block) noexcept nogil

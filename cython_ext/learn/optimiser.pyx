@@ -15,6 +15,7 @@ cdef class Update:
         cdef int64_t at = block * self.rows * WIDTH
         cdef double* sums = self.row_sum + block * WIDTH
         cdef double* squares = self.row_square + block * WIDTH
+        cdef double* norms = self.gradient_square + block * WIDTH
         cdef const float* decay32 = <const float*> self.decay + block * WIDTH
         cdef const double* decay64 = <const double*> self.decay + block * WIDTH
         memset(sums, 0, WIDTH * sizeof(double))
@@ -22,23 +23,27 @@ cdef class Update:
         if self.single and self.has_square:
             ops32.adam(<float*> self.weights + at, <float*> self.gradient + at, <float*> self.mean + at,
                        <float*> self.square + at, self.rows, <float> self.scale, decay32, <float> self.step,
-                       <float> self.beta1, <float> self.beta2, <float> self.floor, <float> self.shrink, sums, squares)
+                       <float> self.beta1, <float> self.beta2, <float> self.floor, <float> self.shrink, sums,
+                       squares, norms)
         elif self.single:
             ops32.sgd(<float*> self.weights + at, <float*> self.gradient + at, <float*> self.mean + at, self.rows,
-                      <float> self.scale, decay32, <float> self.step, <float> self.beta1, self.nesterov, sums, squares)
+                      <float> self.scale, decay32, <float> self.step, <float> self.beta1, self.nesterov, sums, squares,
+                      norms)
         elif self.has_square:
             ops64.adam(<double*> self.weights + at, <double*> self.gradient + at, <double*> self.mean + at,
                        <double*> self.square + at, self.rows, self.scale, decay64, self.step, self.beta1, self.beta2,
-                       self.floor, self.shrink, sums, squares)
+                       self.floor, self.shrink, sums,
+                       squares, norms)
         else:
             ops64.sgd(<double*> self.weights + at, <double*> self.gradient + at, <double*> self.mean + at, self.rows,
-                      self.scale, decay64, self.step, self.beta1, self.nesterov, sums, squares)
+                      self.scale, decay64, self.step, self.beta1, self.nesterov, sums, squares,
+                      norms)
 
 
 def make_update(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:, :, ::1] mean,
                 real_t[:, :, ::1] square, real_t[:, ::1] decay, double[:, ::1] row_sum, double[:, ::1] row_square,
-                double scale, double step, double beta1, double beta2=0.0, double floor=0.0, double shrink=0.0,
-                bint nesterov=False):
+                double[:, ::1] gradient_square, double scale, double step, double beta1, double beta2=0.0,
+                double floor=0.0, double shrink=0.0, bint nesterov=False):
     """One step on the gradient ``scale * gradient + decay * weights``; the gradient is set to zero.
 
     Adam (Kingma & Ba 2015, algorithm 1, in the form of their section 2), the weights first losing the share `shrink` of
@@ -53,12 +58,14 @@ def make_update(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:,
     decay : real (blocks, WIDTH)
     row_sum, row_square : float64 (blocks, WIDTH)
         Set to the sums over pre-synaptic neurons of the new weights and of their squares.
+    gradient_square : float64 (blocks, WIDTH)
+        Set to the sums of the squares of the gradient that the step is on.
     scale, step, beta1, beta2, floor, shrink : float
         `step` and `floor` hold Adam's bias corrections: step = rate sqrt(1 - beta2^t) / (1 - beta1^t),
         floor = epsilon sqrt(1 - beta2^t).
     """
     cdef Update u = Update()
-    u.arrays = (weights, gradient, mean, square, decay, row_sum, row_square)
+    u.arrays = (weights, gradient, mean, square, decay, row_sum, row_square, gradient_square)
     u.single = real_t is float
     u.blocks = weights.shape[0]
     u.rows = weights.shape[1]
@@ -70,6 +77,7 @@ def make_update(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:,
     u.decay = &decay[0, 0]
     u.row_sum = &row_sum[0, 0]
     u.row_square = &row_square[0, 0]
+    u.gradient_square = &gradient_square[0, 0]
     u.scale = scale
     u.step = step
     u.beta1 = beta1

@@ -13,6 +13,7 @@ def make_update(
     decay: np.ndarray,
     row_sum: np.ndarray,
     row_square: np.ndarray,
+    gradient_square: np.ndarray,
     scale: float,
     step: float,
     beta1: float,

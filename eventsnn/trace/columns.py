@@ -39,6 +39,10 @@ class GrowingColumns:
         """Number of rows of every column, for `rewind`."""
         return dict(self._rows)
 
+    def rows(self, path: str) -> int:
+        """Number of rows of a column."""
+        return self._rows[path]
+
     def put(self, path: str, values: np.ndarray, crc: int | None = None) -> int:
         """Append to a column; returns the CRC-32 since its last checksum, or continues `crc`."""
         values = np.ascontiguousarray(values, dtype=self._dtypes[path])

@@ -54,7 +54,7 @@ def fill_file(
     for layer in schema.trains(network):
         group = file[f"/spikes/{layer}"]
         group.attrs.create("sorting", schema.SORTING["by_time"], dtype=sorting)
-        group.attrs["n_nodes"] = 1 if layer == "bias" else network.source_size(network.index(layer))
+        group.attrs["n_nodes"] = schema.train_size(network, layer)
 
 
 def _create_dataset(file: h5py.File, column: Column) -> None:

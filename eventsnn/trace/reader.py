@@ -23,6 +23,7 @@ from eventsnn.model import Network
 from eventsnn.model.file import read_network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.trace import checks, schema
+from eventsnn.trace.clock import unite
 from eventsnn.trace.display import describe_trace, open_page
 from eventsnn.trace.potential import CurrentTrace, PotentialTrace, membrane_potential, synaptic_current
 from eventsnn.trace.quantities import check_kept
@@ -85,9 +86,8 @@ class Trace:
             raise checks.DamagedError(
                 f"{schema.COMPLETE.path} does not mark every sample of a finished trace"
             )
-        columns = schema.all_columns(self.network, self._choice)
-        if not self._has_crc:
-            columns = [c for c in columns if not c.is_crc and c.path != "/samples/origin_us"]
+        columns = schema.all_columns(self.network, self._choice, version)
+        self._has_low = version >= schema.FIRST_WITH_LOW
         checks.check_structure(self._file, columns, self._count)
         self._pointers: dict[str, np.ndarray] = {}
         return int(attributes["seed"])
@@ -193,9 +193,13 @@ class Trace:
         """
         self._check_layer(layer)
         with self._checking():
-            path = f"/spikes/{layer}"
-            times, neurons = self._sample_columns(path, ("local_ms", "node_ids"), sample)
-            size = 1 if layer == "bias" else self.network.source_size(self.network.index(layer))
+            path, size = f"/spikes/{layer}", schema.train_size(self.network, layer)
+            if self._has_low:
+                timestamps, neurons, low = self._sample_columns(path, schema.SPIKES, sample)
+                times = unite(timestamps, low, float(self._starts[sample]))
+                self._set_far(layer, sample, times)
+            else:
+                times, neurons = self._sample_columns(path, ("local_ms", "node_ids"), sample)
             checks.check_train(times, neurons, size, f"{path}, sample {sample}")
             spikes = LayerSpikes(layer, size, times, neurons.astype(np.int32))
             if layer in self.network.names and not np.array_equal(
@@ -203,6 +207,24 @@ class Trace:
             ):
                 raise checks.DamagedError(f"{path}, sample {sample}: not as many spikes as /counts has")
         return spikes
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """``t_start`` of every complete sample, ms."""
+        starts: np.ndarray = self._file["/samples/t_start"][: self._count]
+        return starts
+
+    def _set_far(self, layer: str, sample: int, times: np.ndarray) -> None:
+        """Replace the times of a sample that timestamps and lower bits do not tell."""
+        first, last = self._pointer("/far_spikes")[sample : sample + 2].tolist()
+        if first == last:
+            return
+        train, row, local = self._sample_columns("/far_spikes", ("train", "row", "local_ms"), sample)
+        own = train == schema.trains(self.network).index(layer)
+        places = row[own].astype(np.int64) - int(self._pointer(f"/spikes/{layer}")[sample])
+        if ((places < 0) | (places >= len(times))).any():
+            raise checks.DamagedError(f"/far_spikes, sample {sample}: a row that is not one of the sample's")
+        times[places] = local[own]
 
     def record(self, sample: int = 0) -> SpikeRecord:
         """The whole simulation, as the engine returned it."""

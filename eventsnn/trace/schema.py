@@ -5,7 +5,8 @@
     /                          @magic @version (SONATA) @eventsnn_trace @config_json @versions_json ...
     /network                   description and weights, see `eventsnn.model.file`
     /samples/                  one row per sample: t_start t_stop t_end label prediction epoch source ...
-    /spikes/<layer>/           timestamps node_ids (SONATA), local_ms, sample_ptr; also "input", "bias"
+    /spikes/<layer>/           timestamps node_ids (SONATA), local_low, sample_ptr; also "input", "bias"
+    /far_spikes/               train row local_ms sample_ptr, see `eventsnn.trace.clock`
     /counts/<layer>            (sample, neuron)
     /potential/<layer>/        timestamps node_ids v kind sample_ptr                if "potential"
     /current/<layer>/          timestamps node_ids i sample_ptr                     if "current"
@@ -18,10 +19,11 @@ reads a part of the file checks that part (`eventsnn.trace.checks`).
 
 A feed-forward projection bears the name of the layer it feeds, lateral inhibition ``<layer>:lateral``, a
 further connection its own key. Rows of sample s are ``[sample_ptr[s], sample_ptr[s + 1])``. SONATA asks for
-timestamps that grow through the whole file: ``timestamps = t_start[s] + local_ms``, where ``local_ms`` (ms
-since the origin of the sample) has the engine's exact bits; on the recording's clock a spike is at
-``origin_us[s] + 1000 * local_ms`` microseconds. ``/samples/complete`` is written last; only
-samples marked there count. SONATA: Dai et al., PLoS Comput. Biol. 16(2):e1007696, 2020.
+timestamps that grow through the whole file: ``timestamps = t_start[s] + local``, where the local time, ms
+since the origin of the sample, has the engine's exact bits with the help of ``local_low`` (until layout 2 it
+stood there as ``local_ms``); on the recording's clock a spike is at ``origin_us[s] + 1000 * local``
+microseconds. ``/samples/complete`` is written last; only samples marked there count. SONATA: Dai et al.,
+PLoS Comput. Biol. 16(2):e1007696, 2020.
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ from eventsnn.model.layers import BIAS
 if TYPE_CHECKING:
     from eventsnn.trace.choice import Choice
 
-LAYOUT_VERSION: Final = 2
+LAYOUT_VERSION: Final = 3
 FIRST_WITH_CRC: Final = 2
+FIRST_WITH_LOW: Final = 3
 HEADER_CRC: Final = "header_crc32"
 HEADER: Final = ("eventsnn_trace", "config_json", "versions_json", "seed", "created")
 SONATA_MAGIC: Final = 0x0A7A
@@ -59,7 +62,7 @@ DATA, POINTERS, SEAL = 0, 1, 2
 CHUNK_ROWS: Final = 4096
 CHUNK_ROWS_COMPRESSED: Final = 16384
 CHUNK_POINTERS: Final = 512
-CHUNK_BYTES: Final = 2**18
+CHUNK_BYTES: Final = 2**15
 
 
 @dataclass(frozen=True)
@@ -148,15 +151,45 @@ SAMPLE_CRC: Final = Column(
 COMPLETE: Final = Column("/samples/complete", "|u1", "1: all of this sample is in the file", None, SEAL)
 
 
-def spike_columns(layer: str) -> tuple[Column, ...]:
-    """Spikes of a layer or of the input, rows sorted by (time, neuron) within each sample."""
+def spike_columns(layer: str, size: int, version: int = LAYOUT_VERSION) -> tuple[Column, ...]:
+    """Spikes of a layer of `size` neurons or of the input, rows sorted by (time, neuron) in each sample.
+
+    14 bytes for each spike, 16 of the largest layers; see `eventsnn.trace.clock` for the lower bits.
+    """
     group = f"/spikes/{layer}"
+    timestamps = Column(f"{group}/timestamps", "<f8", "t_start of the sample + local time", "ms")
+    if version < FIRST_WITH_LOW:
+        return (
+            timestamps,
+            Column(f"{group}/node_ids", "<u8", "neuron that fired"),
+            Column(f"{group}/local_ms", "<f8", "spike time in the sample, exact", "ms", compress=True),
+            _sample_ptr(group),
+            _sample_crc(group, ("local_ms", "node_ids")),
+        )
+    what = "lower 32 bits of the local time, a float64 near timestamps - t_start"
     return (
-        Column(f"{group}/timestamps", "<f8", "t_start of the sample + local_ms", "ms"),
-        Column(f"{group}/node_ids", "<u8", "neuron that fired"),
+        timestamps,
+        Column(f"{group}/node_ids", "<u2" if size <= 2**16 else "<u4", "neuron that fired"),
+        Column(f"{group}/local_low", "<u4", what),
+        _sample_ptr(group),
+        _sample_crc(group, SPIKES),
+    )
+
+
+SPIKES: Final = ("timestamps", "node_ids", "local_low")
+
+
+def far_columns() -> tuple[Column, ...]:
+    """Local times so short that timestamps and lower bits do not tell them; hardly ever any."""
+    group = "/far_spikes"
+    return (
+        Column(
+            f"{group}/train", "<u2", "0 the input, 1 the bias neuron or the first layer, ...", compress=True
+        ),
+        Column(f"{group}/row", "<u8", "row in /spikes/<train>", compress=True),
         Column(f"{group}/local_ms", "<f8", "spike time in the sample, exact", "ms", compress=True),
         _sample_ptr(group),
-        _sample_crc(group, ("local_ms", "node_ids")),
+        _sample_crc(group, ("train", "row", "local_ms")),
     )
 
 
@@ -234,11 +267,13 @@ def spsp_total_columns(projection: str) -> tuple[Column, ...]:
     )
 
 
-def all_columns(network: Network, choice: Choice) -> list[Column]:
-    """Every dataset of a trace of `network` that keeps this."""
+def all_columns(network: Network, choice: Choice, version: int = LAYOUT_VERSION) -> list[Column]:
+    """Every dataset of a trace of `network` that keeps this, in a layout that there was."""
     columns = [*SAMPLE_COLUMNS, SAMPLE_CRC, COMPLETE]
     for layer in trains(network):
-        columns += spike_columns(layer)
+        columns += spike_columns(layer, train_size(network, layer), version)
+    if version >= FIRST_WITH_LOW:
+        columns += far_columns()
     columns += [count_column(str(layer.name), layer.neurons) for layer in network.layers]
     if not network.output.fires:
         columns.append(readout_column(network))
@@ -254,6 +289,8 @@ def all_columns(network: Network, choice: Choice) -> list[Column]:
                 columns += spsp_columns(projection.key)
             if keeps_totals(choice.record):
                 columns += spsp_total_columns(projection.key)
+    if version < FIRST_WITH_CRC:
+        columns = [c for c in columns if not c.is_crc and c.path != "/samples/origin_us"]
     return columns
 
 
@@ -272,6 +309,11 @@ def source_name(network: Network, projection: Projection) -> str:
 def trains(network: Network) -> tuple[str, ...]:
     """Names of all whose spikes a trace holds: the input, the bias neuron where there is one, the layers."""
     return ("input", *(["bias"] if network.input.has_bias else []), *network.names)
+
+
+def train_size(network: Network, train: str) -> int:
+    """How many neurons a train of `trains` is of."""
+    return 1 if train == "bias" else network.source_size(network.index(train))
 
 
 def _sample_ptr(group: str) -> Column:

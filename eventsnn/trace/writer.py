@@ -15,6 +15,7 @@ from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace import schema
 from eventsnn.trace.choice import Choice
+from eventsnn.trace.clock import split
 from eventsnn.trace.columns import GrowingColumns
 from eventsnn.trace.creation import config_text
 from eventsnn.trace.output import TraceFile
@@ -265,14 +266,21 @@ class TraceWriter:
         if self._begun is None:
             self._begun = _Sample(self._rows.ends(), Tally(self.network), 0.0, part)
         sample = self._begun
-        for train in schema.trains(self.network):
+        for number, train in enumerate(schema.trains(self.network)):
             spikes, group = part[train], f"/spikes/{train}"
-            self._rows.put(f"{group}/timestamps", self._clock + spikes.times)
-            self._rows.put(f"{group}/node_ids", spikes.neurons)
-            self._rows.put(f"{group}/local_ms", spikes.times)
+            timestamps, low, far = split(spikes.times, self._clock)
+            if far.size:
+                self._put_far(number, far + self._rows.rows(f"{group}/local_low"), spikes.times[far])
+            for column, values in zip(schema.SPIKES, (timestamps, spikes.neurons, low), strict=True):
+                self._rows.put(f"{group}/{column}", values)
         sample.tally.add(part)
         sample.last_spike, sample.part = max(sample.last_spike, last_spike(part)), part
         return sample
+
+    def _put_far(self, train: int, rows: np.ndarray, times: np.ndarray) -> None:
+        self._rows.put("/far_spikes/train", np.full(len(rows), train))
+        self._rows.put("/far_spikes/row", rows)
+        self._rows.put("/far_spikes/local_ms", times)
 
     def _put_quantities(self, run: SpikeRecord, length: float) -> None:
         for name, layer, sampled in self._quantities.potentials(run, length):
@@ -307,6 +315,7 @@ class TraceWriter:
     ) -> int:
         for train in schema.trains(self.network):
             self._end_rows(f"/spikes/{train}", "timestamps")
+        self._end_rows("/far_spikes", "row")
         for layer, counts in sample.tally.counts.items():
             self._rows.put(f"/counts/{layer}", counts[None, :])
         run, decision, crc = sample.part, decide(sample.tally.votes), 0

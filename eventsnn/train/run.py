@@ -195,6 +195,7 @@ class TrainingRun:
         # Of hidden layers only: a layer that falls silent stops learning, and the epoch's line says so.
         hidden = [self.learner.counts(run, n) for n in range(1, len(self.packed.network.layers))]
         tallies.add(batch, self.learner.votes(run), outcome.loss, outcome.forced, hidden)
+        tallies.add_norms({key: state.gradient_norm for key, state in self.states.items()})
 
     def _learn_constants(self, scale: float, rate: float) -> None:
         self.constants.update(scale, rate, self.step)

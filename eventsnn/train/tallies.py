@@ -24,6 +24,8 @@ class Tallies:
         self.hidden_spikes = 0
         self.hidden_silent = 0
         self.hidden_neurons = 0
+        self.batches = 0
+        self.norms: dict[str, float] = {}
 
     def add(
         self, batch: Batch, counts: np.ndarray, losses: np.ndarray, forced: int, hidden: list[np.ndarray]
@@ -41,6 +43,12 @@ class Tallies:
             self.hidden_silent += int((layer == 0).sum())
             self.hidden_neurons += layer.size
 
+    def add_norms(self, norms: dict[str, float]) -> None:
+        """Add the norms of a mini-batch's gradients, by layer or connection."""
+        self.batches += 1
+        for key, norm in norms.items():
+            self.norms[key] = self.norms.get(key, 0.0) + norm
+
     @property
     def loss(self) -> float:
         """Mean loss so far."""
@@ -52,7 +60,9 @@ class Tallies:
         return self.right / max(1, self.samples)
 
     def line(self) -> dict[str, Any]:
-        """Metrics of the epoch; of the hidden neurons' spikes and silence where there are any."""
+        """Metrics of the epoch; of the hidden neurons' spikes and silence where there are any, and of the
+        gradients the mean of the mini-batches' norms.
+        """
         neurons = max(1, self.hidden_neurons)
         return {
             "samples": self.samples,
@@ -62,4 +72,5 @@ class Tallies:
             "silent_fraction": self.hidden_silent / neurons,
             "forced_spikes": self.forced,
             "spikes_per_neuron": self.hidden_spikes / neurons,
+            "gradient_norms": {key: norm / max(1, self.batches) for key, norm in self.norms.items()},
         }

@@ -77,8 +77,29 @@ def test_row_sums_are_those_of_the_new_weights(name, real):
     # Kept in float64 whatever the weights; numpy adds in another order.
     np.testing.assert_allclose(state.row_sum, wide.sum(axis=1), rtol=0, atol=1e-14 * PRE)
     np.testing.assert_allclose(state.row_square, np.square(wide).sum(axis=1), rtol=1e-14)
+    assert (state.gradient_square > 0.0).all()
     fresh = OptimiserState(OPTIMISERS[name], state.weights)
     np.testing.assert_allclose(fresh.row_sum, state.row_sum, rtol=0, atol=1e-14 * PRE)
+
+
+@pytest.mark.parametrize("real", [np.float64, np.float32])
+@pytest.mark.parametrize("name", ["adam", "sgd", "adamw", "nesterov"])
+def test_norms_are_those_of_the_gradient_that_the_step_takes(name, real):
+    rng = np.random.default_rng(7)
+    weights = rng.normal(size=SHAPE).astype(real)
+    state = OptimiserState(OPTIMISERS[name], weights.copy())
+    state.gradient += rng.normal(size=SHAPE).astype(real)
+    decay = rng.random((BLOCKS, WIDTH)).astype(real)
+    wide = 0.25 * state.gradient.astype(np.float64) + decay.astype(np.float64)[:, None] * weights
+    step = state.update(0.25, decay, 0.01, 1)
+    plain = OptimiserState(OPTIMISERS[name], weights.copy())
+    plain.gradient += state.gradient
+    for block in range(BLOCKS):  # what optimisers without a kernel do
+        plain._step(block, 0.25, decay[block], 0.01, 1)
+    step.run(call)
+    for found in (state, plain):
+        np.testing.assert_allclose(found.gradient_square, np.square(wide).sum(axis=1), rtol=3e-5)
+        assert found.gradient_norm == pytest.approx(np.linalg.norm(wide), rel=3e-5)
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd"])

@@ -80,7 +80,8 @@ def learn_bits(optimiser: Optimiser, real: type) -> list[bytes]:
                 bits.append(state.gradient.tobytes())
                 decay = np.full(state.row_sum.shape, 0.01, real)
                 state.update(1 / 3, decay, 1e-4, step).run(call)
-                arrays = (state.weights, *state.moments, state.row_sum, state.row_square)
+                sums = (state.row_sum, state.row_square, state.gradient_square)
+                arrays = (state.weights, *state.moments, *sums)
                 bits += [array.tobytes() for array in arrays]
     return bits
 

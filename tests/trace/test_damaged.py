@@ -14,8 +14,9 @@ from eventsnn.cli import main
 from eventsnn.errors import TraceError
 from eventsnn.model import Dense, Input, Network
 from eventsnn.simulate.engines import twin
-from eventsnn.trace import Trace, TraceWriter, explain, schema
+from eventsnn.trace import Trace, TraceWriter, checks, explain, schema
 from tests.mutations import try_kind
+from tests.trace.conftest import assert_same_record
 
 
 def test_a_trace_that_was_changed_is_refused_or_gives_the_same():
@@ -35,8 +36,32 @@ def read_all(path: Path) -> None:
         trace.record(1)
 
 
+def to_layout_2(path: Path) -> None:
+    """Local times stood there as they are, and neurons in eight bytes."""
+    with Trace(path) as trace:
+        trains = {
+            layer: [trace.spikes(layer, n) for n in range(len(trace))]
+            for layer in schema.trains(trace.network)
+        }
+        header = dict(trace._file.attrs)
+    header["eventsnn_trace"] = 2
+    with h5py.File(path, "r+") as file:
+        file.attrs["eventsnn_trace"] = 2
+        file.attrs[schema.HEADER_CRC] = np.uint32(checks.header_crc(header))
+        del file["far_spikes"]
+        for layer, parts in trains.items():
+            group = file[f"spikes/{layer}"]
+            del group["local_low"], group["node_ids"]
+            group["local_ms"] = np.concatenate([part.times for part in parts])
+            group["node_ids"] = np.concatenate([part.neurons for part in parts]).astype(np.uint64)
+            for n, part in enumerate(parts):
+                columns = part.times, part.neurons.astype(np.uint64)
+                group["sample_crc"][n] = checks.combine_crcs(checks.add_to_crc(0, c) for c in columns)
+
+
 def to_layout_1(path: Path) -> None:
     """As traces were before they had checksums."""
+    to_layout_2(path)
     with h5py.File(path, "r+") as file:
         file.attrs["eventsnn_trace"] = 1
         names: list[str] = []
@@ -50,7 +75,7 @@ def to_layout_1(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "edit", "words"),
     [
-        ("spikes/output/local_ms", lambda v: v + 0.001, "/spikes/output, sample 1: the content does not"),
+        ("spikes/output/local_low", lambda v: v + 1, "/spikes/output, sample 1: the content does not"),
         ("spikes/hidden/node_ids", lambda v: v[::-1], "/spikes/hidden, sample 1: the content does not"),
         ("spikes/hidden/sample_ptr", lambda v: v[::-1], "/spikes/hidden/sample_ptr"),
         ("spikes/input/sample_ptr", lambda v: v + (v > 0) * 10**9, "/spikes/input/.* fewer rows"),
@@ -66,6 +91,19 @@ def test_what_is_wrong_is_said(trace_path, tmp_path, name, edit, words):
     shutil.copyfile(trace_path, path)
     change(path, name, edit)
     with pytest.raises(TraceError, match=rf"changed\.h5: .*{words}"):
+        read_all(path)
+
+
+def test_traces_of_layout_2_are_read(trace_path, tmp_path, run, run2):
+    path = tmp_path / "old.h5"
+    shutil.copyfile(trace_path, path)
+    to_layout_2(path)
+    with Trace(path) as trace:
+        assert_same_record(trace.record(0), run2)
+        assert_same_record(trace.record(1), run)
+        assert len(trace.spsp("output", int(run["output"].neurons[0]), 0, 1)[0])
+    change(path, "spikes/output/local_ms", lambda v: v + 0.001)
+    with pytest.raises(TraceError, match="/spikes/output, sample 1: the content does not"):
         read_all(path)
 
 
@@ -90,7 +128,7 @@ def test_traces_without_checksums_are_read_and_explained_only_if_the_sum_is_the_
 def test_the_commands_give_one_line(trace_path, tmp_path, capsys, command):
     path = tmp_path / "changed.h5"
     shutil.copyfile(trace_path, path)
-    change(path, "spikes/input/node_ids", lambda v: v + 10**6)
+    change(path, "spikes/input/node_ids", lambda v: v + 10**4)
     assert main([command, str(path)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("eventsnn: error: ")

@@ -154,6 +154,6 @@ def test_newer_layout(trace_path: Path, tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs["eventsnn_trace"] = 99
     with pytest.raises(
-        TraceError, match="written in layout 99; this eventsnn reads up to 2, install a newer one"
+        TraceError, match="written in layout 99; this eventsnn reads up to 3, install a newer one"
     ):
         Trace(path)

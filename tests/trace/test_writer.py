@@ -18,7 +18,7 @@ from eventsnn._util.atomic import find_parts
 from eventsnn.errors import TraceError
 from eventsnn.model import Dense, Input, Network
 from eventsnn.simulate.engines import twin
-from eventsnn.trace import Trace, TraceWriter
+from eventsnn.trace import Trace, TraceWriter, schema
 from eventsnn.trace.record import SpikeRecord
 from tests.trace.conftest import assert_same_record, busy_input
 
@@ -58,7 +58,8 @@ def test_file_follows_sonata(trace_path: Path) -> None:
             assert times.attrs["units"] == "ms"
             # libsonata has no filters: what it reads must be plain.
             assert (times.dtype, times.compression, group["node_ids"].compression) == (np.float64, None, None)
-            assert group["node_ids"].dtype == np.uint64
+            assert group["node_ids"].dtype == np.uint16  # libsonata and bmtk widen it
+            assert sum(group[name].dtype.itemsize for name in schema.SPIKES) <= 16
             assert (np.diff(times[()]) >= 0).all()
             assert h5py.check_enum_dtype(group.attrs.get_id("sorting").dtype) == {
                 "none": 0,
@@ -69,7 +70,7 @@ def test_file_follows_sonata(trace_path: Path) -> None:
 
 
 def test_every_dataset_says_what_it_is(trace_path: Path) -> None:
-    quantities = ("timestamps", "local_ms", "value", "v", "t_start", "t_stop", "t_end")
+    quantities = ("timestamps", "value", "v", "t_start", "t_stop", "t_end")
 
     def visit(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset) and not name.startswith("network/"):
@@ -333,3 +334,18 @@ def test_potentials_of_parts_are_refused(tmp_path):
         pytest.raises(TraceError, match="only spikes can be recorded"),
     ):
         writer.append_part(es.Simulation(network).feed(([1.0], [0])))
+
+
+def test_times_shorter_than_the_file_can_tell(tmp_path: Path) -> None:
+    """A first sample that takes 4e6 s, then one with spikes within a femtosecond."""
+    network = Network(Input(2), Dense(3, threshold=1e-9), seed=1)
+    network = network.with_weights({"output": np.full((3, 2), 50.0)})
+    late = twin.run(network, np.array([4e9]), np.array([0]))
+    early = twin.run(network, np.array([1e-15, 0.5, 3.0]), np.array([0, 1, 0]))
+    with TraceWriter(tmp_path / "t.h5", network) as writer:
+        for run in (early, late, early, early):
+            writer.append(run)
+    with Trace(tmp_path / "t.h5") as trace:
+        assert len(trace._file["far_spikes/row"]) >= 2
+        for number, run in enumerate((early, late, early, early)):
+            assert_same_record(trace.record(number), run)

@@ -42,6 +42,7 @@ KEYS = {
     "silent_fraction",
     "forced_spikes",
     "spikes_per_neuron",
+    "gradient_norms",
     "learning_rate",
     "valid_accuracy",
     "valid_loss",
@@ -91,6 +92,26 @@ def test_metrics_have_a_line_per_epoch(trained):
     assert rates == pytest.approx([0.02 / max(1, epoch) ** 0.5 for epoch in range(8)], rel=1e-12)
 
 
+def test_gradient_norms_are_those_of_the_steps(tmp_path):
+    """Gradient descent without momentum moves the weights by the rate times the gradient."""
+    data, network = toy_data(12), toy_network()
+    rate = 1e-3
+    optimiser = Optimiser(name="sgd", learning_rate=rate, momentum=0.0, schedule="constant")
+    once = {"network": network, "data": data, "epochs": 1, "valid_fraction": 0, "optimiser": optimiser}
+    result = toy_train(tmp_path / "whole", batch_size=12, **once)
+    norms = result.history[0]["gradient_norms"]
+    assert norms.keys() == network.weights.keys()
+    for key, before in network.weights.items():
+        moved = result.network.weights[key].astype(np.float64) - before
+        assert norms[key] == pytest.approx(np.linalg.norm(moved) / rate, rel=2e-3)  # float32 weights
+    threads = [
+        toy_train(tmp_path / str(n), batch_size=5, threads=n, **once).history[0]["gradient_norms"]
+        for n in (1, 3)
+    ]
+    assert threads[0] == threads[1]
+    assert threads[0] != norms
+
+
 def test_the_numbers_of_the_first_epoch_are_those_of_its_recordings(tmp_path):
     """One batch holds all, so every recording meets the initial network."""
     data, network = toy_data(12), toy_network()
@@ -110,6 +131,7 @@ def test_the_numbers_of_the_first_epoch_are_those_of_its_recordings(tmp_path):
         "silent_fraction": (hidden == 0).mean(),
         "forced_spikes": sum(run.output.counts[label] == 0 for run, label in zip(runs, labels, strict=True)),
         "spikes_per_neuron": hidden.mean(),
+        "gradient_norms": result.history[0]["gradient_norms"],
         "learning_rate": 0.02,
         "valid_accuracy": None,
         "valid_loss": None,

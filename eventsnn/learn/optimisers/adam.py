@@ -55,6 +55,7 @@ class Adam(Method):
             decay,
             state.row_sum,
             state.row_square,
+            state.gradient_square,
             scale,
             rate * correction / (1.0 - o.beta1**number),
             o.beta1,

@@ -37,6 +37,7 @@ class SGD(Method):
             decay,
             state.row_sum,
             state.row_square,
+            state.gradient_square,
             scale,
             rate,
             o.momentum,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +55,9 @@ class OptimiserState:
         What the optimiser keeps of each weight; see its class.
     row_sum, row_square : float64 array (blocks, WIDTH)
         Sums over pre-synaptic neurons of the weights and of their squares.
+    gradient_square : float64 array (blocks, WIDTH)
+        Sums over pre-synaptic neurons of the squares of the gradient that the last step was on: that of the
+        mean loss of the mini-batch, with the weight penalties.
     """
 
     def __init__(
@@ -66,6 +70,12 @@ class OptimiserState:
             aligned_zeros(weights.shape, weights.dtype) for _ in range(1 + self.method.moments)
         )
         self.row_sum, self.row_square = _row_sums(weights, 1)
+        self.gradient_square = np.zeros_like(self.row_sum)
+
+    @property
+    def gradient_norm(self) -> float:
+        """Euclidean norm of the gradient that the last step was on."""
+        return math.sqrt(self.gradient_square.sum())
 
     def update(self, scale: float, decay: np.ndarray, rate: float, number: int) -> Step:
         """The step with the gradient ``scale * gradient + decay * weights``; the gradient becomes zero.
@@ -87,6 +97,7 @@ class OptimiserState:
         weights, moments = self.weights[block], [moment[block] for moment in self.moments]
         # As the kernels: the constant in the precision of the weights.
         gradient = self.gradient[block] * weights.dtype.type(scale) + decay * weights
+        self.gradient_square[block] = _row_sums(gradient, 0)[1]
         new = self.method.step(weights, gradient, moments, rate, number)
         for array, values in zip((weights, *moments), new, strict=True):
             array[...] = values
