@@ -140,6 +140,20 @@ cdef int add_bias(clocked_spikes_t* s, const int32_t* bias, int64_t n, int32_t s
     return 0
 
 
+cdef void silence(clocked_spikes_t* s, const uint8_t* silent, int32_t steps) noexcept nogil:
+    """Take the spikes of `silent` neurons out of a layer's."""
+    cdef int64_t k, n = 0, start = 0, end
+    cdef int32_t t
+    for t in range(steps):
+        end = s.step_ptr[t + 1]
+        for k in range(start, end):
+            if not silent[s.ids[k]]:
+                s.ids[n] = s.ids[k]
+                n += 1
+        start = end
+        s.step_ptr[t + 1] = <int32_t> n
+
+
 cdef int take_input(clocked_spikes_t* s, const double* times, const int32_t* neurons, int64_t n, int32_t area,
                     int32_t polarities, int32_t steps) except -1 nogil:
     """Input spikes as spikes of a layer: by step, then pixel, then polarity, each once; by step only."""
@@ -221,11 +235,14 @@ cdef class ClockedRun:
         Of a run that goes on: the first step to be computed; potentials, currents (float32) and last refractory
         steps (int32) of every layer, padded, which are changed; and the spikes of every layer before that step, as
         `fired` gives them, without those of the bias neuron. From rest without it.
+    silent : uint8 array, optional
+        Not 0 where a neuron is not to fire, padding included, layer after layer without the input. Without links,
+        and from rest; all may fire without it.
     """
 
     def __cinit__(self, list layers, const double[::1] times, const int32_t[::1] neurons, int32_t area,
                   int32_t polarities, int32_t steps, const int32_t[::1] bias=None, list links=None,
-                  tuple carried=None):
+                  tuple carried=None, const uint8_t[::1] silent=None):
         cdef int32_t k, n = len(layers), at = 0, n_links = len(links or ())
         cdef clocked_ops_t ops = current_ops()
         # All layers at once have no use for parts of one.
@@ -239,6 +256,7 @@ cdef class ClockedRun:
         cdef const clocked_link_t** ways = <const clocked_link_t**> malloc((n_links + 1) * sizeof(void*))
         cdef clocked_state_t* states = <clocked_state_t*> calloc(n + 1, sizeof(clocked_state_t))
         cdef int32_t first = 0
+        cdef const uint8_t* dropped = &silent[0] if silent is not None else NULL
         self.steps, self.count = steps, n + 1
         self.spikes = <clocked_spikes_t*> calloc(n + 1, sizeof(clocked_spikes_t))
         if self.spikes == NULL or each == NULL or ways == NULL or states == NULL:
@@ -275,6 +293,9 @@ cdef class ClockedRun:
                     if k and not together:
                         run_layer(&ops, each + at, counts[k - 1], self.spikes + k - 1, self.spikes + k, steps)
                         at += counts[k - 1]
+                        if dropped != NULL:
+                            silence(self.spikes + k, dropped, steps)
+                            dropped += self.spikes[k].size
                         if biased and k < n:
                             add_bias(self.spikes + k, when, biases, steps)
                     order_by_neuron(self.spikes + k, steps)

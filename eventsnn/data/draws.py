@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 GOLDEN = 0x9E3779B97F4A7C15
-AUGMENT, CODE, DISTORT = 2, 3, 4
+AUGMENT, CODE, DISTORT, DROPOUT = 2, 3, 4, 5
 """What the number after the seed stands for; 1 is the order of an epoch (`eventsnn.train.batches`)."""
 
 _WORD = 2**64 - 1

@@ -42,6 +42,8 @@ class Activity:
         Spikes of a block in a unit are ``[ptr[block * units + unit], ptr[block * units + unit + 1])``.
     share : callable
         Calls the work it is given once on each thread.
+    kept : bool array (units, size), optional
+        Neurons that are not dropped; None if all are there.
     """
 
     lif: LIF
@@ -53,6 +55,7 @@ class Activity:
     neurons: np.ndarray
     ptr: np.ndarray
     share: Share
+    kept: np.ndarray | None = None
 
     @property
     def spikes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,6 +82,17 @@ class Activity:
         units = len(self.arrivals.arrivals)
         flat = np.bincount(self.units * self.size + self.neurons, minlength=units * self.size)
         return flat.reshape(units, self.size)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Mean of values (units, size) over the units in which a neuron is not dropped; 0 without any."""
+        if self.kept is None:
+            return values.mean(axis=0)
+        total: np.ndarray = (values * self.kept).sum(axis=0)
+        return total / np.maximum(1, self.kept.sum(axis=0))
+
+    def of_kept(self, values: np.ndarray) -> np.ndarray:
+        """Values (units, size), 0 where a neuron is dropped."""
+        return values if self.kept is None else values * self.kept
 
     @cached_property
     def previous(self) -> np.ndarray:

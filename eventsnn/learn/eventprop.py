@@ -120,7 +120,7 @@ class EventProp(Rule):
         if not self.spikes_pull:
             return None
         counts = layer.counts
-        factors = self.spikes_pull * (counts.mean(axis=0) - self.spikes_target)
+        factors = self.spikes_pull * (layer.mean(counts) - self.spikes_target)
         return np.broadcast_to(factors, counts.shape)
 
     def slope_floor(self, lif: LIF) -> float:
@@ -133,7 +133,7 @@ class EventProp(Rule):
             each = np.arange(len(labels))
             pull[each, labels] = -self.silent_label * silent[each, labels]
         elif self.silent_hidden:
-            pull[silent & (silent.mean(axis=0) > self.silent_share)] = -self.silent_hidden
+            pull[silent & (layer.mean(silent) > self.silent_share)] = -self.silent_hidden
         return pull
 
     def refusal(self, network: Network) -> str | None:

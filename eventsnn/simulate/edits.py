@@ -62,7 +62,7 @@ def make_edits(
     if weights is not None:
         edited = _with_weights(edited, weights)
     if silence is not None:
-        edited = _silenced(edited, silence)
+        edited = silenced(edited, silence)
     times, indices = in_order(times[left], given.neurons[left])
     if network.input.has_bias and touched.size:  # the bias neuron fires until the last event
         ends = [float(train.max(initial=0.0)) for train in (given.times, times)]
@@ -145,8 +145,11 @@ def _change_places(key: str, weights: Any, places: Mapping[Any, Any]) -> Any:
     return changed.tocsr() if is_sparse(weights) else changed
 
 
-def _silenced(network: Network, silence: Any) -> Network:
-    """The network with neurons that nothing excites: they never fire, since they rest below the threshold."""
+def silenced(network: Network, silence: Any) -> Network:
+    """The network with neurons that nothing excites: they never fire, since they rest below the threshold.
+
+    `silence` as of `eventsnn.what_if`, also for the errors.
+    """
     chosen = _check_silence(network, silence)
     shapes = network.lowered.weight_shapes()
     if any(network.weight_shapes().get(name) != shapes[name] for name in chosen):

@@ -19,7 +19,7 @@ from eventsnn._util.threads import Pool
 from eventsnn.learn.constants import LearnedConstants
 from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
 from eventsnn.learn.rule import Rule
-from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.derivatives import DerivativesDown
@@ -51,8 +51,8 @@ class ExactLearner(Learner[BatchRun]):
         self.packed, self.prefix = packed, prefix
         self.constants = constants or LearnedConstants((), Optimiser())
 
-    def forward(self, samples: Arrivals, threads: Pool) -> BatchRun:
-        return run_forward(self.packed, samples, threads, self.prefix)
+    def forward(self, samples: Arrivals, threads: Pool, kept: Kept = EVERYONE) -> BatchRun:
+        return run_forward(self.packed, samples, threads, self.prefix, kept)
 
     def counts(self, run: BatchRun, number: int) -> np.ndarray:
         return run.layer_counts(number - 1)
@@ -72,9 +72,11 @@ class ExactLearner(Learner[BatchRun]):
         rule: Rule,
         threads: Pool,
         updates: Mapping[str, Step] | None = None,
+        kept: Kept = EVERYONE,
     ) -> Outcome:
         kind = DerivativesDown if rule.sends == "derivatives" else ExactErrors
         down = kind(self.packed, states, run, rule, threads)
+        down.kept = kept
         if isinstance(down, DerivativesDown):
             down.constants = self.constants
         return down.run(labels, sample_weights, updates or {})

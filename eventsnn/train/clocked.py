@@ -24,7 +24,7 @@ from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.model.steps import refusal
 from eventsnn.simulate.engines import clocked
-from eventsnn.simulate.engines.arrivals import Arrivals, Share
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, Share
 from eventsnn.simulate.engines.blocks import WIDTH
 from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
 from eventsnn.simulate.engines.packed import PackedNetwork
@@ -72,12 +72,14 @@ class ClockedLearner(Learner[list[ClockedRun]]):
         self.clock = clocked.ClockedNetwork(packed.network, packed.blocks, step_ms)
         self.prefix = prefix
 
-    def forward(self, samples: Arrivals, threads: Threads) -> list[ClockedRun]:
+    def forward(self, samples: Arrivals, threads: Threads, kept: Kept = EVERYONE) -> list[ClockedRun]:
         self.clock.refresh()
         steps, ends = steps_of(samples, self.clock.step_ms), samples.ends.tolist()
         if self.prefix is not None:
             samples = self.prefix.spikes(samples, threads)
-        return run_samples(self.clock, samples, steps, ends, threads)
+        if 0 in kept:
+            samples = samples.where(kept[0])
+        return run_samples(self.clock, samples, steps, ends, threads, kept)
 
     def counts(self, run: list[ClockedRun], number: int) -> np.ndarray:
         return np.array([self.clock.counts(each, number) for each in run], np.int64)
@@ -94,8 +96,10 @@ class ClockedLearner(Learner[list[ClockedRun]]):
         rule: Rule,
         threads: Threads,
         updates: Mapping[str, Step] | None = None,
+        kept: Kept = EVERYONE,
     ) -> Outcome:
         down = ClockedErrors(self.packed, self.clock, states, run, rule, threads)
+        down.kept = kept
         return down.run(labels, sample_weights, updates or {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from eventsnn.model import Layer
 from eventsnn.simulate.engines.arrivals import Arrivals, Share
 from eventsnn.simulate.engines.blocks import pack, pad, unpack
 from eventsnn.simulate.engines.layer_run import LayerRun, expand, order_by_block
-from eventsnn.train.downward import EVERY, LayerState, Outcome
+from eventsnn.train.downward import EVERY, LayerState, Outcome, by_unit
 from eventsnn.train.exact import ExactDownward, reverse
 from eventsnn.train.readout import ReadoutSample, pull_readout
 
@@ -66,17 +67,20 @@ class DerivativesDown(ExactDownward):
         earlier = self.runs[number][: samples.start or 0]
         first = sum(len(each.spikes.times) for each in earlier)
         activity = self.activity(number, run, share)
+        if number + 1 in self.kept:
+            activity = replace(activity, kept=by_unit(layer, self.kept[number + 1][samples]))
         derivatives = np.empty(len(run.spikes.times))
         derivatives[merged_order(layer, run)] = self.above[first : first + len(derivatives)]
         charges = self.rule.charges(activity, derivatives)
         factors = self.rule.count_factors(activity) if number < len(self.layers) - 1 else None
         if factors is not None:
-            charges = charges + count_charges(activity, pad(factors, len(gradient)))
+            charges = charges + count_charges(activity, pad(activity.of_kept(factors), len(gradient)))
         learned = self.constants.of(layer)
         # Before the weights are updated: these derivatives, too, are those at the weights as they were.
         found = constant_derivatives(activity, charges, learned) if learned else {}
         labels = self.labels if number == len(self.layers) - 1 else None
-        silent = pad(self.rule.silent_gradients(activity, labels).astype(gradient.dtype), len(gradient))
+        pull = activity.of_kept(self.rule.silent_gradients(activity, labels))
+        silent = pad(pull.astype(gradient.dtype), len(gradient))
         derive = number > 0 or "delay" in learned or "delays" in learned
         down = reverse(activity, charges, silent, gradient, update, derive)
         total = down.sum(axis=0, dtype=np.float64)
@@ -91,17 +95,18 @@ class DerivativesDown(ExactDownward):
         """Derivatives by the spikes of the layer below, from those by the arrivals; none below the first."""
         if not number:
             return np.empty(0)
-        layer, spikes = self.layers[number], self._source_spikes(number, samples)
+        layer, fired = self.layers[number], self._source_spikes(number, samples)
+        # The number of a spike stands for its time: where it went, and what came back.
+        numbered = Arrivals(np.arange(len(fired.times), dtype=np.float64), fired.neurons, fired.ptr)
         # Those of the bias neuron are nobody's.
         total = down[run.input.arrivals.neurons < layer.patch]
+        passed = numbered.where(self.kept[number][samples]) if number in self.kept else numbered
         if layer.each_delay is not None:
-            derivatives = np.empty(len(total))
-            derivatives[spikes.delayed_order(layer.each_delay)] = total
-            return derivatives
-        # The same spike may arrive in several patches.
-        numbers = np.arange(len(spikes.times), dtype=np.float64)
-        spike = expand(layer.geometry, Arrivals(numbers, spikes.neurons, spikes.ptr)).times.astype(np.int64)
-        return np.bincount(spike, weights=total, minlength=len(numbers))
+            sent = Arrivals(fired.times[passed.times.astype(np.int64)], passed.neurons, passed.ptr)
+            spike = passed.times[sent.delayed_order(layer.each_delay)]
+        else:
+            spike = expand(layer.geometry, passed).times  # the same spike may arrive in several patches
+        return np.bincount(spike.astype(np.int64), weights=total, minlength=len(fired.times))
 
     def _learn_readout(self, number: int, run: LayerRun, gradient: np.ndarray, share: Share) -> np.ndarray:
         """`learn_samples` of a readout layer, in all samples."""

@@ -24,7 +24,7 @@ from eventsnn._util.threads import Pool
 from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.learn.rule import LayerOptions, Rule
 from eventsnn.model import Layer, Network
-from eventsnn.simulate.engines.arrivals import Arrivals, Share, call
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, Share, call
 from eventsnn.simulate.engines.blocks import pack, unpack
 
 EVERY = slice(None)
@@ -52,8 +52,8 @@ class Learner(ABC, Generic[ForwardRun]):
     """A network that learns on one of the engines, forward and backward, mini-batch after mini-batch."""
 
     @abstractmethod
-    def forward(self, samples: Arrivals, threads: Pool) -> ForwardRun:
-        """Every sample through all layers.
+    def forward(self, samples: Arrivals, threads: Pool, kept: Kept = EVERYONE) -> ForwardRun:
+        """Every sample through all layers; only neurons that are `kept` pass spikes on.
 
         Raises
         ------
@@ -79,6 +79,7 @@ class Learner(ABC, Generic[ForwardRun]):
         rule: Rule,
         threads: Pool,
         updates: Mapping[str, Step] | None = None,
+        kept: Kept = EVERYONE,
     ) -> Outcome:
         """Add the gradients of a mini-batch, summed over its samples, to ``states[...].gradient``.
 
@@ -89,6 +90,8 @@ class Learner(ABC, Generic[ForwardRun]):
             Boosting weights.
         updates : dict of str to Step, optional
             What to do with the weights of each layer as soon as its gradient is complete.
+        kept : Kept
+            That of the forward pass.
         """
 
     def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:
@@ -119,9 +122,12 @@ class Downward(ABC):
     ----------
     above : array
         What came to the present layer from the one above.
+    kept : Kept
+        Neurons that were not dropped in the forward pass.
     """
 
     above: np.ndarray
+    kept: Kept = EVERYONE
 
     def __init__(
         self,
@@ -215,6 +221,13 @@ class Downward(ABC):
     def options(self, number: int) -> LayerOptions:
         """How the rule sends errors through a layer."""
         return self.rule.layer_options(self.layers[number], self.layers[number - 1] if number else None)
+
+
+def by_unit(layer: Layer, values: np.ndarray) -> np.ndarray:
+    """From (samples, neurons) of a layer to (units, channels)."""
+    if layer.positions > 1:
+        values = values.reshape(len(values), layer.channels, layer.positions).transpose(0, 2, 1)
+    return values.reshape(-1, layer.channels)
 
 
 def tie_weights(layer: Layer, gradient: np.ndarray) -> np.ndarray:

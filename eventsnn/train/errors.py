@@ -21,8 +21,8 @@ from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.learn.optimisers import Step
 from eventsnn.model import Layer
 from eventsnn.simulate.engines.arrivals import Share
-from eventsnn.simulate.engines.blocks import WIDTH, pad
-from eventsnn.train.downward import EVERY, Downward, LayerState, Outcome
+from eventsnn.simulate.engines.blocks import WIDTH, pad, unpack
+from eventsnn.train.downward import EVERY, Downward, LayerState, Outcome, by_unit
 
 # Each thread has a matrix of its own.
 MakeMatrix: TypeAlias = Callable[[], SpspMatrix]
@@ -91,12 +91,34 @@ class ErrorsDown(Downward):
         )
         return factors
 
+    def of_kept(self, number: int, errors: np.ndarray) -> np.ndarray:
+        """Errors of a layer, 0 where a neuron is dropped."""
+        return errors * self.kept[number + 1] if number + 1 in self.kept else errors
+
+    def dropped_inputs(self, number: int, samples: slice) -> np.ndarray | None:
+        """Inputs of a layer that are dropped, bool (units, inputs); None if it has all of them."""
+        if number not in self.kept:
+            return None
+        layer, dropped = self.layers[number], ~self.kept[number][samples]
+        dropped = np.pad(
+            dropped, ((0, 0), (0, 1))
+        )  # the last is the bias neuron, or beyond the edge, where rows are -1
+        return dropped[:, layer.rows].reshape(-1, layer.inputs)
+
+    def row_sums(self, number: int, samples: slice) -> np.ndarray:
+        """Sums of the weights of each neuron from inputs that are there; (1 or units, blocks, width)."""
+        dropped, state = self.dropped_inputs(number, samples), self.shared
+        if dropped is None or state is None:
+            return self.row_sum
+        weights = unpack(state.weights, self.layers[number].channels).astype(np.float64)
+        # No BLAS: its sums depend on its threads.
+        missing = self._pad(number, np.einsum("ui,ci->uc", dropped.astype(np.float64), weights))
+        repeats = len(missing) // len(self.row_sum)
+        return np.tile(self.row_sum, (repeats, 1, 1)) - missing.reshape(-1, *self.row_sum.shape[1:])
+
     def to_units(self, number: int, values: np.ndarray) -> np.ndarray:
         """From (samples, neurons) of a layer to (units, blocks * width), 0 for padding."""
-        layer = self.layers[number]
-        if layer.positions > 1:
-            values = values.reshape(len(values), layer.channels, layer.positions).transpose(0, 2, 1)
-        return self._pad(number, values.reshape(-1, layer.channels))
+        return self._pad(number, by_unit(self.layers[number], values))
 
     def _pad(self, number: int, values: np.ndarray) -> np.ndarray:
         width = self.width(number)
@@ -108,6 +130,7 @@ class ErrorsDown(Downward):
         sums = np.zeros((1, layer.channels)) if state is None else row_sums(layer, state)
         padded = self._pad(number, sums)
         self.row_sum = padded.reshape(len(padded), -1, self.width(number))
+        self.above, self.shared = self.of_kept(number, self.above), state
         super().learn_layer(number, state, update)
         self.lateral = NO_FACTORS
 
@@ -124,7 +147,7 @@ class ErrorsDown(Downward):
         gradients = np.zeros((units, *gradient.shape), gradient.dtype) if by_unit else gradient[None]
         shape = (1 if by_unit else blocks, *self.below_shape(number, units))
         below = np.zeros(shape if self.hands_down(number) else (0, 0, 0))
-        matrix = self.matrices(number, samples, errors, share)
+        matrix, row_sum = self.matrices(number, samples, errors, share), self.row_sums(number, samples)
         threshold, counter = float(layer.threshold), WorkCounter(units if by_unit else blocks)
         share(
             lambda: learn_units(
@@ -132,7 +155,7 @@ class ErrorsDown(Downward):
                 weights,
                 errors,
                 self.lateral,
-                self.row_sum,
+                row_sum,
                 threshold,
                 options.divisor,
                 options.silent_spsp,

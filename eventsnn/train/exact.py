@@ -59,13 +59,15 @@ class ExactDownward(Downward):
         return runs[0] if len(runs) == 1 else runs[samples.start]
 
     def source_counts(self, number: int, samples: slice) -> np.ndarray | None:
-        """Spikes of each neuron of the layer below, (samples, neurons); None if that is the input."""
+        """Spikes that each neuron of the layer below passed on, (samples, neurons); None if that is the
+        input.
+        """
         if number == 0:
             return None
         below = self.runs[number - 1]
-        if len(below) == 1:
-            return below[0].counts[samples]
-        return np.concatenate([run.counts for run in below[samples]])
+        one = len(below) == 1
+        counts = below[0].counts[samples] if one else np.concatenate([run.counts for run in below[samples]])
+        return counts * self.kept[number][samples] if number in self.kept else counts
 
     def activity(self, number: int, run: LayerRun, share: Share) -> Activity:
         """The same as rules see it."""

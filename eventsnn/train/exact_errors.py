@@ -95,11 +95,11 @@ class ExactErrors(ErrorsDown, ExactDownward):
         errors = self.to_units(number, self.above[samples])
         counts = pad(run.unit_counts, len(gradient))
         factor, fill = np.empty_like(errors), np.empty_like(errors)
-        sums = self.row_sum.reshape(len(self.row_sum), -1)
+        sums = self.row_sums(number, samples)
         direct_factors(
             errors,
             counts,
-            sums,
+            sums.reshape(len(sums), -1),
             float(layer.threshold),
             options.silent_spsp,
             options.silent_ratio,

@@ -18,8 +18,9 @@ from eventsnn.learn.constants import LearnedConstants
 from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.simulate.driver import run_whole
+from eventsnn.simulate.edits import silenced
 from eventsnn.simulate.engines import ENGINES, Settings
-from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.downward import Learner, Outcome
 from eventsnn.train.frozen_prefix import FrozenPrefix
@@ -57,10 +58,13 @@ class GraphLearner(Learner[GraphRun]):
             dtype = self.engine.fastest_dtype(weights.network)
         self.settings = self.engine.settle(weights.network, Settings(dtype))
 
-    def forward(self, samples: Arrivals, threads: Pool) -> GraphRun:
+    def forward(self, samples: Arrivals, threads: Pool, kept: Kept = EVERYONE) -> GraphRun:
         network, ends = self.weights.trained(), samples.ends
         if self.prefix is not None:
             samples = self.prefix.spikes(samples, threads)
+        if 0 in kept:
+            samples = samples.where(kept[0])
+        dropped = {network.names[n - 1]: ~there for n, there in kept.items() if n}
         records: list[SpikeRecord | None] = [None] * len(samples)
         counter = WorkCounter(len(samples))
 
@@ -69,7 +73,10 @@ class GraphLearner(Learner[GraphRun]):
                 end = float(ends[sample])
                 stop = end if network.is_recurrent else None
                 train = samples.sample(sample)
-                records[sample] = run_whole(self.engine, network, train, self.settings, stop, end)
+                # A dropped neuron is one that never fires: nothing reaches it.
+                out = {name: np.flatnonzero(each[sample]) for name, each in dropped.items()}
+                left = silenced(network, out) if out else network
+                records[sample] = run_whole(self.engine, left, train, self.settings, stop, end)
 
         threads.share(work)
         return GraphRun(network, [record for record in records if record is not None], ends)
@@ -90,11 +97,14 @@ class GraphLearner(Learner[GraphRun]):
         rule: Rule,
         threads: Pool,
         updates: Mapping[str, Step] | None = None,
+        kept: Kept = EVERYONE,
     ) -> Outcome:
         if rule.sends == "errors":
             down = GraphErrors(self.weights, states, run, rule, threads)
+            down.kept = kept
             return down.run(labels, sample_weights, updates or {})
         walk = GraphDerivatives(self.weights, states, run, rule, threads)
+        walk.kept = kept
         return walk.run(labels, sample_weights, updates or {}, self.constants)
 
     def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:

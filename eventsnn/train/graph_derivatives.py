@@ -18,6 +18,7 @@ from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.model.layers import BIAS
 from eventsnn.reference.lif import record as constants_of
+from eventsnn.simulate.engines.arrivals import EVERYONE, Kept
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
 from eventsnn.simulate.engines.layer_run import order_by_block
 from eventsnn.trace.adjoint import Sweep, sweep
@@ -48,7 +49,14 @@ class GraphDerivatives:
         Gradients are added to theirs.
     run : GraphRun
     rule, threads
+
+    Attributes
+    ----------
+    kept : Kept
+        Neurons that were not dropped in the forward pass.
     """
+
+    kept: Kept = EVERYONE
 
     def __init__(
         self,
@@ -89,7 +97,7 @@ class GraphDerivatives:
             seen[last:] = [self.activity(last)] if self.network.decides == "max" else []
         swept = self._sweep(synapses, seeds)
         for number, layer in enumerate(seen):
-            pull = self.rule.silent_gradients(layer, labels if number == last else None)
+            pull = layer.of_kept(self.rule.silent_gradients(layer, labels if number == last else None))
             if pull.any():
                 self._pull_silent(synapses, number, pull)
         for key, gradient in synapses.collect().items():
@@ -122,7 +130,8 @@ class GraphDerivatives:
         else:
             weights = np.broadcast_to(np.float64(0.0), (block_count(layer.neurons), inputs.size, WIDTH))
         constants, share = constants_of(layer.lif), self.threads.share
-        return Activity(layer.lif, layer.neurons, constants, weights, run.input, *run.by_block, share)
+        kept = self.kept.get(number + 1)
+        return Activity(layer.lif, layer.neurons, constants, weights, run.input, *run.by_block, share, kept)
 
     def _sweep(self, synapses: Synapses, seeds: list[Seeds]) -> list[Sweep | None]:
         """Hand the derivatives of all samples down; their sums by weight are added in the samples' order."""

@@ -94,7 +94,7 @@ class GraphErrors(ExactErrors):
         self.errors = [np.zeros((self.samples, layer.neurons)) for layer in self.layers]
         self.errors[-1] += self.above
         for number in range(len(self.layers) - 1, -1, -1):
-            self.above = self._around_loops(number, self.errors[number])
+            self.above = self._around_loops(number, self.of_kept(number, self.errors[number]))
             state = self.states[str(self.layers[number].name)]
             self.learn_layer(number, state, None)
             for key, first in self.inputs[number].first.items():
@@ -111,6 +111,13 @@ class GraphErrors(ExactErrors):
 
     def hands_down(self, number: int) -> bool:
         return True
+
+    def dropped_inputs(self, number: int, samples: slice) -> np.ndarray | None:
+        dropped = np.zeros((self.samples, self.inputs[number].size), bool)
+        for p, first in self.inputs[number].projections:
+            if p.source + 1 in self.kept:
+                dropped[:, first : first + self.network.source_size(p.source)] = ~self.kept[p.source + 1]
+        return dropped if dropped.any() else None
 
     def below_shape(self, number: int, units: int) -> tuple[int, int]:
         return units, self.inputs[number].size

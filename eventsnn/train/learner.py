@@ -6,7 +6,7 @@ from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Connection, Layer, Network
-from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.simulate.engines.batch import BatchRun, run_batch
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.sweep import refusal
@@ -78,7 +78,11 @@ def no_chain(network: Network, rule: Rule | None = None) -> str | None:
 
 
 def run_forward(
-    packed: PackedNetwork, samples: Arrivals, pool: Pool, prefix: FrozenPrefix | None = None
+    packed: PackedNetwork,
+    samples: Arrivals,
+    pool: Pool,
+    prefix: FrozenPrefix | None = None,
+    kept: Kept = EVERYONE,
 ) -> BatchRun:
     """Spikes of every layer for a mini-batch; see `run_batch` for arguments and errors.
 
@@ -87,4 +91,6 @@ def run_forward(
     ends = samples.ends  # of the input: after the prefix, a sample's last spike may come earlier or later
     if prefix is not None:
         samples = prefix.spikes(samples, pool)
-    return run_batch(packed, samples, ends, pool)
+    if 0 in kept:
+        samples = samples.where(kept[0])
+    return run_batch(packed, samples, ends, pool, kept)

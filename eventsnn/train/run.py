@@ -6,6 +6,7 @@ import json
 import time
 import zlib
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
 from eventsnn.train.clocked import ClockedLearner, check_clocked
 from eventsnn.train.downward import Learner
+from eventsnn.train.dropout import Dropout
 from eventsnn.train.evaluate import count_outputs
 from eventsnn.train.frozen_prefix import FrozenPrefix, split_frozen_prefix
 from eventsnn.train.graph import GraphLearner
@@ -90,7 +92,9 @@ class TrainingRun:
         self.loader = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
         self.valid_loader = None if valid is None else BatchLoader(valid, inputs, settings=settings)
         self.constants = LearnedConstants([*chain.layers, *chain.connections], optimiser)
-        self.packed, self.learner = _make_learner(chain, rule, real, step, prefix, self.constants)
+        self.dropout = Dropout(chain, seed)
+        self._make = partial(_make_learner, rule=rule, real=real, step_ms=step, prefix=prefix)
+        self.packed, self.learner = self._make(self.dropout.thin(chain), constants=self.constants)
         self.states = {
             key: OptimiserState(optimiser, self.packed.blocks[key], self.packed.synapses(key))
             for key in chain.weights
@@ -185,16 +189,18 @@ class TrainingRun:
             key: state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
             for key, state in self.states.items()
         }
-        run = self.learner.forward(batch.arrivals, self.pool)
+        kept = self.dropout.draw(self.epoch, batch.indices)
+        run = self.learner.forward(batch.arrivals, self.pool, kept)
         boost = self.boost[batch.indices]
         outcome = self.learner.accumulate(
-            self.states, run, batch.labels, boost, self.rule, self.pool, updates
+            self.states, run, batch.labels, boost, self.rule, self.pool, updates, kept
         )
         if self.constants:
             self._learn_constants(1.0 / len(batch.labels), rate)
         # Of hidden layers only: a layer that falls silent stops learning, and the epoch's line says so.
-        hidden = [self.learner.counts(run, n) for n in range(1, len(self.packed.network.layers))]
-        tallies.add(batch, self.learner.votes(run), outcome.loss, outcome.forced, hidden)
+        hidden = {n: self.learner.counts(run, n) for n in range(1, len(self.packed.network.layers))}
+        there = [counts[kept[n]] if n in kept else counts for n, counts in hidden.items()]
+        tallies.add(batch, self.learner.votes(run), outcome.loss, outcome.forced, there)
         tallies.add_norms({key: state.gradient_norm for key, state in self.states.items()})
 
     def _learn_constants(self, scale: float, rate: float) -> None:
@@ -211,15 +217,12 @@ class TrainingRun:
         """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights."""
         return weight_decay(self.rule, self.states[key], self.packed.real)
 
-    def _count_outputs(self, batch: Batch) -> np.ndarray:
-        return self.learner.votes(self.learner.forward(batch.arrivals, self.pool))
-
     def _validate(self) -> dict[str, Any]:
         if self.valid_loader is None:
             return {"valid_accuracy": None, "valid_loss": None}
-        outputs = self.network.output.neurons
+        outputs, learner = self.network.output.neurons, self._whole()
         counts, labels, _ = count_outputs(
-            self._count_outputs,
+            lambda batch: learner.votes(learner.forward(batch.arrivals, self.pool)),
             outputs,
             self.valid_loader,
             self.valid_indices,
@@ -233,6 +236,13 @@ class TrainingRun:
         loss = float(np.mean(losses(counts, labels)[0]))
         return {"valid_accuracy": accuracy, "valid_loss": loss}
 
+    def _whole(self) -> Learner[Any]:
+        """The network as it is, of which dropout trains thinned ones."""
+        if not self.dropout:
+            return self.learner
+        trained = self.packed.network.with_weights(self.dropout.whole(self.packed.weights()))
+        return self._make(trained, constants=self.constants)[1]
+
     def _keep(self, line: dict[str, Any]) -> None:
         """Write the epoch down, in an order in which a kill at any moment loses nothing reported as saved."""
         for key, state in self.states.items():
@@ -242,7 +252,8 @@ class TrainingRun:
         if not self.best or _is_better(line, self.best):
             kept = ("epoch", "valid_accuracy", "valid_loss", "constants")
             self.best = {name: line[name] for name in kept if name in line}
-            self.best_weights = {key: array.copy() for key, array in self.packed.weights().items()}
+            found = self.dropout.whole(self.packed.weights())
+            self.best_weights = {key: array.copy() for key, array in found.items()}
             self._save_model()
         self.history.append(line)
         # The checkpoint can restore both other files: it decides at which epoch the folder is.

@@ -109,6 +109,11 @@ def check_delay(owner: str, value: object) -> float | tuple[float, ...]:
     return tuple(float(one) for one in value)
 
 
+def check_dropout(owner: str, value: object) -> None:
+    """Raise NetworkError unless `value` can be the probability with which neurons are dropped."""
+    arguments.check_number(f"{owner}: dropout", value, NetworkError, least=0.0, below=1.0)
+
+
 def check_probability(owner: str, value: object) -> None:
     """Raise NetworkError unless `value` can be the probability of a synapse."""
     arguments.check_number(f"{owner}: probability", value, NetworkError, above=0.0, most=1.0)

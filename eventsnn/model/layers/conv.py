@@ -29,8 +29,10 @@ class Conv(SpatialLayer, WeightedLayer):
         `padding` adds rows and columns of silent source neurons at every edge.
     initial_weight, initial_mean, initial_distribution, initial_synapses
         How random weights are drawn, as for `Dense`; an initial weight of 0.5 is the authors' choice.
-    threshold, tau_m, tau_s, refractory, delay, resting, learn, bias, name
+    threshold, tau_m, tau_s, refractory, delay, resting, learn, dropout, bias, name
         As for `Dense`.
+    dropout_channels : bool
+        Whether `dropout` drops whole maps, all positions of a channel; False by default.
 
     Raises
     ------

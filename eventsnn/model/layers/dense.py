@@ -62,6 +62,9 @@ class Dense(AllToAll):
         current of strength J, in the unit of synaptic current, is a resting potential of J tau_m / tau_s.
     bias : bool
         Whether the layer has biases where the network has them; see `Input`.
+    dropout : float
+        In training a neuron is left out with this probability, for a whole recording, drawn again in every
+        epoch; 0 <= dropout < 1. Not of the last layer. Simulation and evaluation do not know it.
     probability : float
         Of each synapse of the feed-forward projection to exist when weights are drawn at random, 0 <
         probability <= 1; below 1 they are sparse. Weights that are given may be sparse in any case.
@@ -74,7 +77,7 @@ class Dense(AllToAll):
 
     kind: ClassVar[str] = "dense"
     stem: ClassVar[str] = "hidden"
-    new_fields: ClassVar[tuple[str, ...]] = ("learn", *LATER_FIELDS, "bias")
+    new_fields: ClassVar[tuple[str, ...]] = ("learn", "dropout", *LATER_FIELDS, "bias")
     shares_weights: ClassVar[bool] = False
 
     neurons: int

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from eventsnn.errors import NetworkError
-from eventsnn.model.layers.checks import MOST_NEURONS, check_count, check_time
+from eventsnn.model.layers.checks import MOST_NEURONS, check_count, check_dropout, check_time
 
 SHORTEST_BIAS_MS = 1e-3
 
@@ -25,17 +25,21 @@ class Input:
         bias neuron, which fires every so many ms, for the first time after one interval, until the last event
         of the recording. Their weights are the last column of each layer's; all positions of a convolution
         share those of its channels. 0 for none.
+    dropout : float
+        In training a pixel is left out with this probability, for a whole recording; see `Dense`.
     """
 
     width: int
     height: int = 1
     polarities: int = 1
     bias_interval: float = 0.0
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         for field in ("width", "height", "polarities"):
             check_count("input", field, getattr(self, field))
         check_time("input", "bias_interval", self.bias_interval)
+        check_dropout("input", self.dropout)
         if 0.0 < self.bias_interval < SHORTEST_BIAS_MS:
             raise NetworkError(
                 f"input: bias_interval must be 0 (none) or at least {SHORTEST_BIAS_MS:g} ms, got "
@@ -69,6 +73,7 @@ class Input:
     def to_table(self) -> dict[str, Any]:
         """As plain values that TOML and JSON can hold."""
         table = asdict(self)
-        if not self.has_bias:  # files of networks without stay as they were before there were biases
-            del table["bias_interval"]
+        for later in ("bias_interval", "dropout"):  # files of networks without stay as they were before
+            if not table[later]:
+                del table[later]
         return table

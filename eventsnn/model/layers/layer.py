@@ -19,7 +19,14 @@ import numpy as np
 from eventsnn._util.arguments import check_flag
 from eventsnn._util.numbers import describe
 from eventsnn.errors import NetworkError
-from eventsnn.model.layers.checks import check_delay, check_learn, check_name, check_number, check_time
+from eventsnn.model.layers.checks import (
+    check_delay,
+    check_dropout,
+    check_learn,
+    check_name,
+    check_number,
+    check_time,
+)
 from eventsnn.model.layers.connection import BIAS, Projection
 from eventsnn.model.layers.geometry import Geometry, Shape, geometry_of
 from eventsnn.model.layers.initial import LATER_FIELDS, check_initial, draw_initial
@@ -71,11 +78,13 @@ class Layer:
         Of each feed-forward synapse to exist when weights are drawn.
     learn : tuple of str
         Which of `LEARNABLE` are learned besides the weights.
+    dropout : float
+        Probability with which training drops a neuron for a whole recording; nothing else knows it.
     """
 
     kind: ClassVar[str]
     stem: ClassVar[str] = ""
-    new_fields: ClassVar[tuple[str, ...]] = ("resting", "learn")
+    new_fields: ClassVar[tuple[str, ...]] = ("resting", "learn", "dropout", "dropout_channels")
     shares_weights: ClassVar[bool] = True
     depthwise: ClassVar[bool] = False
     ties_weights: ClassVar[bool] = False
@@ -108,6 +117,7 @@ class Layer:
     delay: float | Sequence[float] = field(default=0.0, kw_only=True)
     resting: float = field(default=0.0, kw_only=True)
     learn: Sequence[str] = field(default=(), kw_only=True)
+    dropout: float = field(default=0.0, kw_only=True)
     source_shape: Shape | None = field(
         default=None, kw_only=True, repr=False, compare=False, metadata={"derived": True}
     )
@@ -125,6 +135,7 @@ class Layer:
         for problem in self.lif.problems():
             raise NetworkError(f"{self.owner}: {problem}")
         object.__setattr__(self, "learn", check_learn(self.owner, self.learn))
+        check_dropout(self.owner, self.dropout)
         spread = self.each_delay is not None or "delays" in self.learn
         if spread and (self.shares_weights or not self.fires):
             raise NetworkError(f"{self.owner}: only a dense layer can have a delay for each source neuron")
@@ -354,7 +365,7 @@ class WeightedLayer(Layer):
     A subclass defines `weight_shape`, and `shared_weights` and `own_weights` unless these are reshaped only.
     """
 
-    new_fields: ClassVar[tuple[str, ...]] = ("resting", "learn", *LATER_FIELDS, "bias")
+    new_fields: ClassVar[tuple[str, ...]] = (*Layer.new_fields, *LATER_FIELDS, "bias")
 
     initial_weight: float = field(default=1.0, kw_only=True)
     initial_distribution: str = field(default="uniform", kw_only=True)

@@ -23,8 +23,10 @@ class Pool(SpatialLayer):
     size : int or (y, x)
     stride : int or (y, x), optional
         `size` by default; less than that makes windows overlap.
-    threshold, tau_m, tau_s, refractory, delay, resting, learn, name
+    threshold, tau_m, tau_s, refractory, delay, resting, learn, dropout, name
         As for `Dense`.
+    dropout_channels : bool
+        Whether `dropout` drops whole maps, all positions of a channel; False by default.
 
     Raises
     ------

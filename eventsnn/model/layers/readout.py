@@ -65,6 +65,7 @@ class Readout(AllToAll):
     threshold: float = field(default=math.inf, init=False, repr=False)
     refractory: float = field(default=0.0, init=False, repr=False)
     resting: float = field(default=0.0, init=False, repr=False)
+    dropout: float = field(default=0.0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_count(self.owner, "neurons", self.neurons)

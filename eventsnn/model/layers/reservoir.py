@@ -82,6 +82,8 @@ class Reservoir(Dense):
         super().__post_init__()
         if self.learn:
             raise NetworkError(f"{self.owner}: nothing in a reservoir is trained; leave learn out")
+        if self.dropout:
+            raise NetworkError(f"{self.owner}: nothing in a reservoir is trained; leave dropout out")
         for name, value in (("inhibitory", self.inhibitory), *zip(PAIRS, self.connectivity, strict=True)):
             what = name if name == "inhibitory" else f"connectivity {name}"
             check_number(self.owner, what, value)

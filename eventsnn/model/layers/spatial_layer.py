@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
+from eventsnn._util.arguments import check_flag
 from eventsnn.errors import NetworkError
 from eventsnn.model.layers.geometry import Geometry, Pair, Shape, geometry_of
 from eventsnn.model.layers.layer import Layer
@@ -16,7 +17,18 @@ class SpatialLayer(Layer):
     """A layer of `channels` maps of neurons, each of which sees a window of the source's maps.
 
     A subclass says in `window` what its windows are, and defines `channels`.
+
+    Attributes
+    ----------
+    dropout_channels : bool
+        Whether `dropout` drops whole maps.
     """
+
+    dropout_channels: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag(f"{self.owner}: dropout_channels", self.dropout_channels, NetworkError)
 
     @property
     def window(self) -> Sequence[Pair]:

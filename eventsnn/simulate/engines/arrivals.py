@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -14,6 +15,10 @@ from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.model import Input, bias
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
+
+# Neurons that are not dropped, by number of the layer, the input being 0: bool arrays (samples, neurons).
+Kept: TypeAlias = Mapping[int, np.ndarray]
+EVERYONE: Kept = MappingProxyType({})
 
 Parts: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 # Calls the work it is given once on each of some threads, and returns when all are done.
@@ -71,6 +76,13 @@ class Arrivals:
         """(times, neurons) of one sample, views."""
         part = slice(self.ptr[number], self.ptr[number + 1])
         return self.times[part], self.neurons[part]
+
+    def where(self, kept: np.ndarray) -> Arrivals:
+        """The spikes of the neurons that are `kept`, bool array (samples, neurons)."""
+        sample = np.repeat(np.arange(len(self)), np.diff(self.ptr))
+        left = kept[sample, self.neurons]
+        ptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(left)])[self.ptr]
+        return Arrivals(self.times[left], self.neurons[left], ptr, self.duration)
 
     def with_bias(self, sensor: Input, neurons: int, last_events: np.ndarray, delay: float) -> Arrivals:
         """The arrivals with the spikes of the bias neuron, as source neuron `neurons`; see `bias.insert`."""

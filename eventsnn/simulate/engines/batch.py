@@ -14,7 +14,7 @@ import numpy as np
 from eventsnn._util.threads import Pool
 from eventsnn.model import Network, bias
 from eventsnn.simulate.engines.arguments import endless
-from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.simulate.engines.layer_run import LayerRun, run_layer
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.readout import BatchReadout, read_out_batch, silent_run
@@ -79,7 +79,9 @@ class BatchRun:
         return runs[0].counts if len(runs) == 1 else np.concatenate([run.counts for run in runs])
 
 
-def run_batch(packed: PackedNetwork, samples: Arrivals, ends: np.ndarray, pool: Pool) -> BatchRun:
+def run_batch(
+    packed: PackedNetwork, samples: Arrivals, ends: np.ndarray, pool: Pool, kept: Kept = EVERYONE
+) -> BatchRun:
     """Spikes of every layer for a mini-batch.
 
     Parameters
@@ -91,6 +93,8 @@ def run_batch(packed: PackedNetwork, samples: Arrivals, ends: np.ndarray, pool: 
     ends : float64 array (samples,)
         When each sample ends, ms: until then the bias neuron fires.
     pool : Pool
+    kept : Kept
+        Spikes of other neurons are not passed on; in the result they are there.
 
     Raises
     ------
@@ -111,6 +115,8 @@ def run_batch(packed: PackedNetwork, samples: Arrivals, ends: np.ndarray, pool: 
                 break
             run.layers.append(run_layer(packed, number, arrivals, math.inf, pool.share, pool.threads))
             spikes = run.layer_spikes(number)
+            if number + 1 in kept:
+                spikes = spikes.where(kept[number + 1])
     except OverflowError as error:
         raise endless(error) from None
     return run

@@ -11,8 +11,10 @@ Networks", NeurIPS 2018, and the program released with it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,15 +143,31 @@ class ClockedNetwork:
         return packed
 
     def run(
-        self, times: np.ndarray, neurons: np.ndarray, steps: int, bias_end: float | None = None
+        self,
+        times: np.ndarray,
+        neurons: np.ndarray,
+        steps: int,
+        bias_end: float | None = None,
+        kept: Mapping[int, np.ndarray] = MappingProxyType({}),
     ) -> ClockedRun:
         """One sample: float64 times in ms, sorted, before step `steps`; int32 input neurons.
 
-        The bias neuron fires until `bias_end`, ms; by default until the last input spike.
+        The bias neuron fires until `bias_end`, ms; by default until the last input spike. Of layers in
+        `kept`, by their numbers from 1, only the neurons that it has as True fire; in chains of layers.
         """
         last = float(np.max(times, initial=0.0)) if bias_end is None else bias_end
         biases = self.bias_steps(spike_times(self.network.input, last), steps)
-        return self.compute(to_steps(times, self.step_ms), neurons, steps, biases)
+        return self.compute(
+            to_steps(times, self.step_ms), neurons, steps, biases, silent=self._silent(kept) if kept else None
+        )
+
+    def _silent(self, kept: Mapping[int, np.ndarray]) -> np.ndarray:
+        """Neurons that are not to fire, as ``ClockedRun`` takes them."""
+        each = [np.zeros(layout.size, np.uint8) for layout in self.layouts[1:]]
+        for number, silent in enumerate(each, 1):
+            if number in kept:
+                silent[self.layouts[number].ids] = ~kept[number]
+        return np.concatenate(each)
 
     def compute(
         self,
@@ -158,6 +176,7 @@ class ClockedNetwork:
         steps: int,
         biases: np.ndarray,
         carried: tuple[Any, ...] | None = None,
+        silent: np.ndarray | None = None,
     ) -> ClockedRun:
         """`run` of input spikes in the steps `at`, and of the bias neuron's in `biases`; see ``ClockedRun``.
 
@@ -178,6 +197,7 @@ class ClockedNetwork:
                 biases if i.has_bias else None,
                 self.links,
                 carried,
+                silent,
             )
         except FloatingPointError:
             raise overflow(np.float32, clocked=True) from None

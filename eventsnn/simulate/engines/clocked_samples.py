@@ -8,7 +8,7 @@ from eventsnn._ext.engine_clocked import ClockedRun
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.model.steps import check_length, count_steps, last_step
-from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 
 if TYPE_CHECKING:
     from eventsnn.simulate.engines.clocked import ClockedNetwork
@@ -32,15 +32,24 @@ def steps_of(samples: Arrivals, step_ms: float) -> list[int]:
 
 
 def run_samples(
-    clock: ClockedNetwork, samples: Arrivals, steps: list[int], ends: list[float], pool: Pool
+    clock: ClockedNetwork,
+    samples: Arrivals,
+    steps: list[int],
+    ends: list[float],
+    pool: Pool,
+    kept: Kept = EVERYONE,
 ) -> list[ClockedRun]:
-    """Every sample through all layers in so many steps; the bias neuron fires until `ends`, ms."""
+    """Every sample through all layers in so many steps; the bias neuron fires until `ends`, ms.
+
+    Hidden neurons that are not `kept` do not fire.
+    """
     runs: list[ClockedRun | None] = [None] * len(samples)
     counter = WorkCounter(len(samples))
 
     def work() -> None:
         while (sample := counter.take()) >= 0:
-            runs[sample] = clock.run(*samples.sample(sample), steps[sample], ends[sample])
+            there = {number: neurons[sample] for number, neurons in kept.items()}
+            runs[sample] = clock.run(*samples.sample(sample), steps[sample], ends[sample], there)
 
     pool.share(work)
     return [run for run in runs if run is not None]
