@@ -82,12 +82,12 @@ def split_frozen_prefix(
             f"a network with a reservoir must be a chain of layers, and connection "
             f"{network.connections[0].key!r} makes it more than that"
         )
-    for layer in network.layers[:number]:
-        if layer.dropout:
-            raise TrainingError(
-                f"{layer.owner}: nothing up to a reservoir is trained, and dropout is for layers that are; "
-                "leave it out"
-            )
+    dropping = ["input"] if network.input.dropout else []
+    dropping += [layer.owner for layer in network.layers[:number] if layer.dropout]
+    if dropping:
+        raise TrainingError(
+            f"{dropping[0]}: nothing up to a reservoir is trained, and dropout is for what is; leave it out"
+        )
     if number == len(network.layers):
         raise TrainingError(
             f"layer {network.output.name!r}: nothing in a reservoir is trained, and it is the last layer; "

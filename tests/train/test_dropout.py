@@ -375,6 +375,12 @@ def test_refused(layers, message, tmp_path):
         toy_train(tmp_path / "run", network=Network(Input(*SENSOR), *layers, seed=1))
 
 
+def test_refused_below_a_reservoir(tmp_path):
+    network = Network(Input(*SENSOR, dropout=0.1), Reservoir(), Dense(CLASSES), seed=1)
+    with pytest.raises(TrainingError, match="input: nothing up to a reservoir is trained"):
+        toy_train(tmp_path / "run", network=network)
+
+
 def test_refused_values():
     for value in (1.0, -0.1, "half"):
         with pytest.raises(NetworkError, match="dropout"):
