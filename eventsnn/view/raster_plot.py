@@ -18,8 +18,10 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from eventsnn.plots.figure import BLUE, GREEN, ORANGE, VERMILION
+from eventsnn.simulate.differences import CHANGE, Difference
 from eventsnn.trace.record import LayerSpikes
 from eventsnn.view.raster import Binned, Glyphs
+from eventsnn.view.readout_plot import ReadoutPlot
 from eventsnn.view.spike_panels import INPUT
 from eventsnn.view.style import GREY, sequential
 from eventsnn.view.trace_page import TracePage
@@ -66,9 +68,13 @@ class RasterPlot:
         self._mapper = LinearColorMapper(palette=sequential(look), low=0.0, high=1.0)
         self._loaded, self._has_images = (np.inf, -np.inf), False
         network = page.network
-        self._layers = {name: _LayerPlot(self, name) for name in ("input", *network.names)}
+        firing = [name for name in network.names if network[name].fires]
+        self._layers = {name: _LayerPlot(self, name) for name in ("input", *firing)}
+        self._readout = None if network.output.fires else ReadoutPlot(page, time_range)
         self.figures = [layer.figure for layer in self._layers.values()]
         first = self.figures[0]
+        if self._readout is not None:
+            self.figures.append(self._readout.figure)
         box = BoxSelectTool(description="select input events")
         first.add_tools(box, SaveTool())
         first.on_event(SelectionGeometry, self._select)
@@ -106,15 +112,21 @@ class RasterPlot:
         start, end = self._page.window
         if (self._time.start, self._time.end) != (start, end):
             self._time.update(start=start, end=end)
-        self._draw()
+        self.draw()
 
     def _follow_window(self, event: RangesUpdate) -> None:
         """The time axis was moved."""
         if event.x0 is not None and event.x1 is not None:
             self._page.set_window(float(event.x0), float(event.x1))
-            self._schedule(self._draw)
+            self._schedule(self.draw)
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Draw what is in the window."""
+        if self._readout is not None:
+            self._readout.draw()
+        self._draw_spikes()
+
+    def _draw_spikes(self) -> None:
         """Draw the spikes of the window, and of a margin on both sides, unless they are there."""
         start, end = float(self._time.start), float(self._time.end)
         width = end - start
@@ -184,23 +196,42 @@ class RasterPlot:
 
     def mark_changes(self) -> None:
         """Draw the spikes that the what-if simulation lost, found and moved, beside the old ones."""
-        difference, record = self._page.difference, self._page.record
-        for name, layer in self._layers.items():
-            lost, new, moved = (np.empty((0, 3)),) * 3
-            if difference is not None and name == "input" and record is not None:
-                rows = np.array(sorted(self._page.view.removed), np.int64)[:MOST_MARKED]
-                lost = np.stack(
-                    [record.input.neurons[rows], record.input.times[rows], record.input.times[rows]], axis=1
-                )
-            elif difference is not None:
-                changes = difference.changes[name]
-                table = np.stack([changes[key] for key in ("neuron", "before_ms", "after_ms")], axis=1)
-                lost = table[np.isnan(table[:, 2])][:MOST_MARKED]
-                new = table[np.isnan(table[:, 1])][:MOST_MARKED]
-                moved = table[np.abs(table[:, 2] - table[:, 1]) > MOVED_MS][:MOST_MARKED]
-            layer.lost.data = {"t": lost[:, 1], "n": lost[:, 0]}
-            layer.new.data = {"t": new[:, 2], "n": new[:, 0]}
-            layer.moved.data = {"t": moved[:, 1], "to": moved[:, 2], "n": moved[:, 0]}
+        changes = self.change_data(self._page.difference, self._page.view.removed)
+        for source, data in zip(self.change_sources, changes, strict=True):
+            source.data = data
+        if self._readout is not None:
+            self._readout.draw()
+
+    @property
+    def change_sources(self) -> list[ColumnDataSource]:
+        """What `change_data` goes into."""
+        return [source for layer in self._layers.values() for source in (layer.lost, layer.new, layer.moved)]
+
+    def change_data(
+        self, difference: Difference | None, removed: frozenset[int]
+    ) -> list[dict[str, np.ndarray]]:
+        """Spikes of each layer that are lost, new and moved; of the input, the events removed, by row."""
+        found: list[dict[str, np.ndarray]] = []
+        for name in self._layers:
+            changes = np.empty(0, CHANGE)
+            if difference is not None:
+                if name != "input":
+                    changes = difference.changes[name]
+                else:
+                    events, rows = difference.before.input, np.array(sorted(removed), np.int64)
+                    changes = np.empty(rows.size, CHANGE)
+                    changes["neuron"], changes["before_ms"] = events.neurons[rows], events.times[rows]
+                    changes["after_ms"] = np.nan
+            neuron, before, after = (changes[key] for key in CHANGE.names or ())
+            lost, new = np.isnan(after), np.isnan(before)
+            moved = np.abs(after - before) > MOVED_MS
+            lost, new, moved = (np.flatnonzero(rows)[:MOST_MARKED] for rows in (lost, new, moved))
+            found += [
+                {"t": before[lost], "n": neuron[lost]},
+                {"t": after[new], "n": neuron[new]},
+                {"t": before[moved], "to": after[moved], "n": neuron[moved]},
+            ]
+        return found
 
 
 def _inner_size(plot: Any) -> tuple[int, int]:
@@ -254,7 +285,7 @@ class _LayerPlot:
         self.chosen = ColumnDataSource({"t": [], "n": []})
         self.causes = ColumnDataSource({"t": [], "n": [], "colour": [], "size": []})
         self.selected = ColumnDataSource({"t": [], "n": []})
-        self.lost = ColumnDataSource({"t": [], "n": []})
+        self.lost = ColumnDataSource({"t": [], "n": []}, name=f"lost-{name}")
         self.new = ColumnDataSource({"t": [], "n": []})
         self.moved = ColumnDataSource({"t": [], "to": [], "n": []})
         self.band = None

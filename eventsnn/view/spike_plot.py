@@ -94,10 +94,10 @@ class SpikePlot:
         plot = self._over_time(150, "potential", "xpan,xwheel_zoom,reset")
         plot.xaxis.visible = False
         self._curve = ColumnDataSource({"t": [], "u": []})
-        self._edited = ColumnDataSource({"t": [], "u": []})
+        self.edited = ColumnDataSource({"t": [], "u": []})
         self._fired = ColumnDataSource({"t": [], "u": []})
         line = plot.line("t", "u", source=self._curve, line_color=BLUE, line_width=1.6)
-        plot.line("t", "u", source=self._edited, line_color=ORANGE, line_width=1.6, line_dash="dashed")
+        plot.line("t", "u", source=self.edited, line_color=ORANGE, line_width=1.6, line_dash="dashed")
         plot.scatter("t", "u", source=self._fired, marker="inverted_triangle", size=8, color=VERMILION)
         self._threshold = Span(dimension="width", line_color=VERMILION, line_dash="dashed", visible=False)
         self._now = [
@@ -246,7 +246,7 @@ class SpikePlot:
         """Compute the potential within the window; exact at every point drawn."""
         start, end = float(self._time.start), float(self._time.end)
         page, name = self._page, self._page.view.spike
-        for source, edited in ((self._curve, False), (self._edited, True)):
+        for source, edited in ((self._curve, False), (self.edited, True)):
             t, u = page.potential(start, end, edited=edited)
             source.data = {"t": t, "u": u}
         fired = np.empty(0)

@@ -26,6 +26,7 @@ from eventsnn.trace.reader import Trace
 from eventsnn.view.address import MODES, VERDICTS, TraceView
 from eventsnn.view.page_frame import PageFrame
 from eventsnn.view.raster_plot import RasterPlot
+from eventsnn.view.removals_table import make_removals
 from eventsnn.view.spike_plot import SpikePlot
 from eventsnn.view.trace_page import TracePage
 
@@ -162,7 +163,7 @@ class TraceDocument:
         )
 
     def _lay_out_file(self) -> Column:
-        """Without a server: what there is to look at, and nothing to press."""
+        """Without a server: what there is to look at, and what-if simulations made in advance."""
         middle = Column(
             *self.raster.figures, self.spike.potential, self.spike.events, sizing_mode="stretch_width"
         )
@@ -175,10 +176,12 @@ class TraceDocument:
             self._outcome,
             width=RIGHT_WIDTH,
         )
+        left = make_removals(self.page, self.frame, self.raster, self.spike, LEFT_WIDTH)
+        parts = [middle, right] if left is None else [left, middle, right]
         return Column(
             self.frame.title,
             self._message,
-            Row(middle, right, sizing_mode="stretch_width"),
+            Row(*parts, sizing_mode="stretch_width"),
             sizing_mode="stretch_width",
         )
 
@@ -386,9 +389,10 @@ def describe_difference(difference: Difference) -> str:
         for name, layer in difference.count().items()
     )
     deciding = sorted({n for n in (before, after) if n is not None})
+    what = "spikes" if difference.before.readout is None else "readout"
     counts = "".join(
-        f"<p class='faint'>spikes of {n}: {difference.before.output.counts[n]} &rarr; "
-        f"{difference.after.output.counts[n]}</p>"
+        f"<p class='faint'>{what} of {n}: {difference.before.votes[n]:.6g} &rarr; "
+        f"{difference.after.votes[n]:.6g}</p>"
         for n in deciding
     )
     head = "<tr><th></th><th>lost &times;</th><th>new +</th><th>moved</th><th>most (ms)</th></tr>"

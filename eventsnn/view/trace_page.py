@@ -26,6 +26,7 @@ from eventsnn.view.spike_panels import INPUT, SpikePanels, draw_potential, expla
 
 POTENTIAL_POINTS = 1500  # two or three for each pixel
 KEPT_SPIKES = 32
+MOST_READOUTS, READOUT_POINTS = 20, 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +173,8 @@ class TracePage:
         return SampleTable(
             index=[row.index for row in rows],
             source=[Path(row.source).name for row in rows],
-            label=["" if row.label is None else self._class(row.label) for row in rows],
-            decision=["" if row.prediction is None else self._class(row.prediction) for row in rows],
+            label=["" if row.label is None else self.name_class(row.label) for row in rows],
+            decision=["" if row.prediction is None else self.name_class(row.prediction) for row in rows],
             verdict=[judge(row) for row in rows],
             spikes=[int(self._spikes[row.index]) for row in rows],
         )
@@ -186,11 +187,11 @@ class TracePage:
             if text.startswith(f"{word} "):
                 return number is not None and text[len(word) :].strip() in (
                     str(number),
-                    self._class(number).lower(),
+                    self.name_class(number).lower(),
                 )
         return text in sample.source.lower()
 
-    def _class(self, number: int) -> str:
+    def name_class(self, number: int) -> str:
         """Name of a class, or its number."""
         classes = self.network.classes
         return classes[number] if classes is not None and 0 <= number < len(classes) else str(number)
@@ -220,8 +221,8 @@ class TracePage:
             return "no complete sample"
         row = self.trace.samples[self.view.sample]
         source = f" ({Path(row.source).name})" if row.source else ""
-        decision = "no decision" if row.prediction is None else f"decision {self._class(row.prediction)}"
-        label = "" if row.label is None else f"label {self._class(row.label)}, "
+        decision = "no decision" if row.prediction is None else f"decision {self.name_class(row.prediction)}"
+        label = "" if row.label is None else f"label {self.name_class(row.label)}, "
         verdict = f", {judge(row)}" if judge(row) in ("right", "wrong") else ""
         spikes = int(self._spikes[row.index])
         return f"sample {row.index}{source}: {label}{decision}{verdict}; {spikes:,} spikes"
@@ -364,6 +365,28 @@ class TracePage:
             return np.empty(0), np.empty(0)
         return draw_potential(self.network, record, name.layer, name.neuron, start, end, POTENTIAL_POINTS)
 
+    def readout_potentials(self, *, edited: bool) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """Neuron, times (ms) and potentials in the window of a readout layer's neurons, by number.
+
+        At most `MOST_READOUTS`, those with the largest values. `edited`: of the what-if simulation, the two
+        that decide with and without its edits; none without one.
+        """
+        record = self.record
+        after = None if self._difference is None else self._difference.after
+        if self.network.output.fires or record is None or (edited and after is None):
+            return []
+        shown = np.sort(np.argsort(-record.votes, kind="stable")[:MOST_READOUTS]).tolist()
+        if edited and after is not None:
+            shown = sorted({n for n in (record.decision, after.decision) if n is not None})
+            record = after
+        start, end = max(0.0, self.window[0]), min(self.window[1], self.end_ms)
+        if not start < end:
+            return []
+        name = self.network.names[-1]
+        return [
+            (n, *draw_potential(self.network, record, name, n, start, end, READOUT_POINTS)) for n in shown
+        ]
+
     def describe_source(self, source: int, neuron: int) -> str:
         """``input (12, 7) ON``, ``hidden 17``, ``bias``."""
         if source == INPUT:
@@ -413,10 +436,23 @@ class TracePage:
         self.view = replace(self.view, removed=frozenset(), silenced=frozenset())
 
     def _edit(self, removed: frozenset[int], silenced: frozenset[tuple[str, int]]) -> None:
+        self._difference = self._simulate(removed, silenced)
+        self.view = replace(self.view, removed=removed, silenced=silenced)
+
+    def _simulate(self, removed: frozenset[int], silenced: frozenset[tuple[str, int]]) -> Difference:
         if self._study is None:
             self._study = WhatIf(self.trace, self.view.sample)
-        self._difference = self._study.run(remove=sorted(removed) or None, silence=sorted(silenced) or None)
-        self.view = replace(self.view, removed=removed, silenced=silenced)
+        return self._study.run(remove=sorted(removed) or None, silence=sorted(silenced) or None)
+
+    def simulate_without(self, rows: np.ndarray, neurons: frozenset[tuple[str, int]]) -> Difference | None:
+        """What leaving out these input events and neurons would change, besides those left out already.
+
+        None, and a message, where that cannot be simulated.
+        """
+        found: list[Difference] = []
+        removed = self.view.removed | set(np.asarray(rows).tolist())
+        self._attempt(lambda: found.append(self._simulate(removed, self.view.silenced | neurons)))
+        return found[0] if found else None
 
     def describe_edits(self) -> str:
         """``removed: 12 input events; silenced: hidden 17``."""

@@ -194,6 +194,19 @@ class OpenPage:
         """
         self.ask(script, table, heading)
 
+    def click_cell(self, table: str, row: int, heading: str) -> None:
+        """Click on a visible cell of a table, as a mouse does."""
+        script = """
+            const view = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name(arguments[0]));
+            const headings = [...view.shadow_el.querySelectorAll(".slick-header-column")];
+            const number = headings.findIndex((one) => one.textContent.trim() === arguments[2]);
+            const box = view.grid.getCellNode(arguments[1], number).getBoundingClientRect();
+            return [box.left + box.width / 2, box.top + box.height / 2];
+        """
+        left, top = self.ask(script, table, row, heading)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.mouse(kind, (left, top), button="left", clickCount=1)
+
     def column(self, table: str, heading: str) -> list[str]:
         """Texts of the visible cells of a table's column, from top to bottom."""
         script = """

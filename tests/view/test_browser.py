@@ -14,7 +14,9 @@ pytest.importorskip("bokeh")
 
 import eventsnn as es
 from eventsnn.trace import Trace, TraceWriter
+from eventsnn.view.address import SpikeName, TraceView
 from eventsnn.view.open import export_page
+from eventsnn.view.trace_page import TracePage
 from tests.real_data import real_data
 from tests.view.browser import OpenPage, Served, check_picture, start_browser
 from tests.view.test_run_page import write_epochs
@@ -158,6 +160,22 @@ def test_exported_page(browser: Any, nmnist: Path, tmp_path: Path) -> None:
     export_page(nmnist, tmp_path / "page.html", state={"sample": "2", "path": f"output:{neuron}:0"})
     page = OpenPage(browser, (tmp_path / "page.html").as_uri())
     page.wait_for("facts", f"output {neuron}, spike 0 at")
+    with Trace(nmnist) as trace:
+        shown = TracePage(trace, TraceView(2, (SpikeName("output", neuron, 0),)))
+        rows = shown.strongest_events(20)
+        times = shown.record.input.times[np.sort(rows)].tolist()
+        changed = sum(map(len, es.what_if(trace, sample=2, remove=rows.tolist()).changes.values()))
+    names = page.ask("return Bokeh.documents[0].get_model_by_name('removals').source.data.name")
+    number = names.index("20 strongest events")
+    page.click_cell("removals", number, "without")
+    # The lost events of the input, which the browser draws by itself.
+    lost = """
+        const data = Bokeh.documents[0].get_model_by_name("lost-input").data;
+        return [...(data instanceof Map ? data.get("t") : data.t)];
+    """
+    page.wait(lambda: page.ask(lost) == times)
+    assert page.column("removals", "spikes")[number] == str(changed)
+    page.picture(tmp_path / "exported-what-if.png")
     assert page.ask("return performance.getEntriesByType('resource').map(e => e.name)") == []
     assert page.errors() == []
     check_picture(page.picture(tmp_path / "exported.png"))

@@ -124,6 +124,77 @@ def test_exported_page(trace_path: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
+def test_exported_page_has_what_if_simulations_made_in_advance(trace: Trace) -> None:
+    """Every row is what `eventsnn.what_if` says, and what the browser is to draw for it."""
+    shown = TraceDocument(Document(), trace, {"sample": "1", "path": "output:0:0"})
+    page = shown.page
+    source = find(shown, "removals").source
+    assert source.data["name"][0] == "nothing"
+    (show,) = source.selected.js_property_callbacks["change:indices"]
+    names, strongest = source.data["name"], page.strongest_events(5)
+    edits = {
+        names.index("5 strongest events"): {"remove": strongest.tolist()},
+        1: {"remove": strongest[:1].tolist()},
+        len(names) - 1: {"silence": [(names[-1].split()[0], int(names[-1].split()[1]))]},
+    }
+    targets = show.args["targets"]
+    for row, edit in edits.items():
+        expected = es.what_if(trace, sample=1, **edit)
+        assert source.data["changed"][row] == sum(map(len, expected.changes.values()))
+        decisions = [str(run.decision) for run in (expected.before, expected.after)]
+        assert source.data["decision"][row].split(" → ") == list(dict.fromkeys(decisions))
+        after = expected.after["output"].of(0)
+        told = source.data["effect"][row]
+        moved = [t - page.panels.time_ms for t in after[:1]]
+        assert told in ("lost", "same") or [float(told)] == pytest.approx(moved, abs=6e-4)
+        data = dict(zip((target.id for target in targets), show.args["rows"][row], strict=True))
+        layer = shown.raster._layers["output"]
+        changes = expected.changes["output"]
+        lost = changes["before_ms"][np.isnan(changes["after_ms"])]
+        np.testing.assert_array_equal(data[layer.lost.id]["t"], lost)
+        removed = data[shown.raster._layers["input"].lost.id]["t"]
+        np.testing.assert_array_equal(removed, page.record.input.times[sorted(edit.get("remove", []))])
+        t, u = data[shown.spike.edited.id].values()
+        potential = es.trace.membrane_potential(page.network, expected.after, "output", 0, t[[5, 60]])
+        np.testing.assert_allclose(u[[5, 60]], potential, rtol=1e-9, atol=1e-12)
+
+
+def test_readout_layer(tmp_path: Path) -> None:
+    """Its potentials are drawn where other layers have spikes, those of a what-if simulation dashed."""
+    network = es.Network(es.Input(12), es.Dense(20, threshold=1.0), es.Readout(4, name="out"), seed=3)
+    network = network.with_weights({k: w + 0.15 * (k != "out") for k, w in network.weights.items()})
+    rng = np.random.default_rng(1)
+    events = np.sort(rng.integers(0, 50_000, 200)) / 1000.0, rng.integers(0, 12, 200)
+    run = es.simulate(network, events, t_stop=80.0, trace=tmp_path / "t.h5")
+    assert len(run["hidden"]) > 20
+    with Trace(tmp_path / "t.h5") as trace:
+        shown = TraceDocument(Document(), trace, {"window": "10 30"})
+        assert [plot.name for plot in shown.raster.figures] == [
+            "raster-input",
+            "raster-hidden",
+            "readout-out",
+        ]
+        plot = shown.raster._readout
+        lines = plot._lines.data
+        assert lines["name"] == ["0", "1", "2", "3"]
+        assert lines["value"] == run.readout.tolist()
+        assert f"decision {run.decision} (blue)" in plot.figure.title.text
+        for neuron in range(4):
+            t, u = lines["t"][neuron], lines["u"][neuron]
+            assert (t[0], t[-1]) == (10.0, 30.0)
+            expected = es.trace.membrane_potential(network, run, "out", neuron, t)
+            np.testing.assert_allclose(u, expected, rtol=1e-9, atol=1e-12)
+        assert plot._edited.data["t"] == []
+        click(shown, "hidden", int(np.searchsorted(run["hidden"].times, 10.0)))
+        shown.obey("silence")
+        after = shown.page.difference.after
+        dashed = dict(zip(plot._edited.data["name"], plot._edited.data["u"], strict=True))
+        assert set(dashed) == {str(run.decision), str(after.decision)}
+        expected = es.trace.membrane_potential(network, after, "out", run.decision, plot._edited.data["t"][0])
+        np.testing.assert_allclose(dashed[str(run.decision)], expected, rtol=1e-9, atol=1e-12)
+        assert f"readout of {run.decision}: {run.readout[run.decision]:.6g}" in shown._outcome.text
+
+
 def test_what_has_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes.odt").write_text("hello")
     with pytest.raises(
