@@ -23,7 +23,7 @@ from typing import Any
 
 from mpmath import exp, inf, log, mp, mpf
 
-from eventsnn.model import LIF, Network
+from eventsnn.model import LIF, Network, Projection
 from eventsnn.model.layers import BIAS
 
 # Digits beyond those asked for. With tau_m and tau_s one float64 step apart, k has 16 digits and u is a
@@ -209,6 +209,27 @@ def spike_times(
     return neuron_run(input_times_ms, weights, lif, t_stop, dps)[0]
 
 
+def delay_groups(network: Network, projection: Projection) -> list[list[tuple[float, list[int]]]]:
+    """For each source neuron (delay, the neurons that its spikes reach after that), in ms."""
+    p, sources = projection, network.source_size(projection.source)
+    layer = network.layers[p.target]
+    everyone = list(range(layer.neurons))
+    key = str(layer.name) if p.source == BIAS else p.key
+    if key in network.delays:
+        matrix = network.weights[key]
+        first = matrix.shape[1] - 1 if p.source == BIAS else 0
+        found: list[list[tuple[float, list[int]]]] = [[] for _ in range(sources)]
+        for post in everyone:
+            for k in range(matrix.indptr[post], matrix.indptr[post + 1]):
+                if first <= matrix.indices[k] < first + sources:
+                    found[matrix.indices[k] - first].append((float(network.delays[key][k]), [post]))
+        return found
+    if key == layer.name and layer.each_delay is not None:
+        own = layer.each_delay[-1:] if p.source == BIAS else layer.each_delay[:sources]
+        return [[(delay, everyone)] for delay in own]
+    return [[(p.delay, everyone)]] * sources
+
+
 def network_run(
     network: Network,
     times_ms: Iterable[float],
@@ -222,17 +243,19 @@ def network_run(
     with mp.workdps(dps + GUARD_DIGITS):
         neurons = [[Neuron(layer.lif, dps) for _ in range(layer.neurons)] for layer in network.layers]
         outgoing = [
-            (p.source, p.target, mpf(p.delay), network.projection_weights(p).tolist())
+            (p.source, p.target, delay_groups(network, p), network.projection_weights(p).tolist())
             for p in network.projections
         ]
-        deliveries: list[tuple[Any, int, int]] = []  # arrival time, number in `outgoing`, source neuron
+        # Arrival time, number in `outgoing`, source neuron, the neurons reached then.
+        deliveries: list[tuple[Any, int, int, list[int]]] = []
         crossings: dict[tuple[int, int], Any] = {}
         fired: list[tuple[Any, int, int]] = []
 
         def emit(t: Any, layer: int, neuron: int) -> None:
-            for number, (source, _, delay, _) in enumerate(outgoing):
+            for number, (source, _, groups, _) in enumerate(outgoing):
                 if source == layer:
-                    heapq.heappush(deliveries, (t + delay, number, neuron))
+                    for delay, posts in groups[neuron]:
+                        heapq.heappush(deliveries, (t + mpf(delay), number, neuron, posts))
 
         last = 0.0
         for t, index in zip(times_ms, indices, strict=True):
@@ -258,10 +281,10 @@ def network_run(
             else:
                 touched = set()
                 while deliveries and deliveries[0][0] == now:
-                    _, number, pre = heapq.heappop(deliveries)
+                    _, number, pre, posts = heapq.heappop(deliveries)
                     _, target, _, weights = outgoing[number]
-                    for post, neuron in enumerate(neurons[target]):
-                        neuron.deliver(now, mpf(weights[post][pre]))
+                    for post in posts:
+                        neurons[target][post].deliver(now, mpf(weights[post][pre]))
                         touched.add((target, post))
             for layer, neuron in touched:
                 crossings[layer, neuron] = neurons[layer][neuron].next_crossing()

@@ -120,8 +120,10 @@ def _sparse(values: np.ndarray) -> csr_array:
 
 
 @st.composite
-def sparse_networks(draw, most_neurons: int = 6) -> Network:
+def sparse_networks(draw, most_neurons: int = 6, synaptic: bool = False) -> Network:
     """One to three layers with loops that take time, sparse weights with zeros, resting potentials.
+
+    With `synaptic`, most have a delay for each synapse.
 
     Several neurons, inputs and delays are equal, so that arrivals and spikes coincide. They may go on for
     ever: run
@@ -152,4 +154,14 @@ def sparse_networks(draw, most_neurons: int = 6) -> Network:
         values = np.round(4.0 * generator.normal(0.4, 1.0, shape) * (generator.random(shape) < 0.6), 1)
         # The first is sparse, the others one or the other.
         weights[key] = _sparse(values) if n == 0 or draw(st.booleans()) else values
-    return network.with_weights(weights)
+    network = network.with_weights(weights)
+    if not synaptic:
+        return network
+    # Of those that lead back as long as a window; several equal, as are those of a single delay.
+    back = {p.key: p.source >= p.target for p in network.projections}
+    each = {
+        key: generator.choice([0.5, 0.75, 1.0, 7.25, 9.0] if back[key] else [0.0, 0.3, 1.0, 7.25], array.nnz)
+        for key, array in network.weights.items()
+        if key in network.sparse_keys and draw(st.sampled_from([True, True, False]))
+    }
+    return network.with_delays(each)

@@ -1,14 +1,16 @@
 """The event-driven engine: one priority queue of arrivals and of the layers' next spikes.
 
-Twin: eventsnn/reference/queue.py. Any graph of dense projections, each with one delay. A projection's synapses share
-that delay, so its arrivals are a FIFO: a cursor into the spikes of its source. The queue holds one entry per
-projection (its next arrival) and one per layer (its next spike, found by certificates); at equal times arrivals
-come before spikes and lower numbers before higher ones.
+Twin: eventsnn/reference/queue.py. Any graph of projections. Where the synapses of one share a delay, its arrivals are
+a FIFO: a cursor into the spikes of its source. Where source neurons or synapses have delays of their own, they are a
+heap of the spikes under way, each at its next branch. The queue holds one entry per projection (its next arrival) and
+one per layer (its next spike, found by certificates); at equal times arrivals come before spikes and lower numbers
+before higher ones.
 """
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memset
 
 import numpy as np
 
@@ -47,13 +49,25 @@ cdef struct layer_t:
     int64_t taken         # of them, by `QueueState.take`
 
 
+cdef struct pending_t:
+    # A spike under way through the branches of its neuron, by time of arrival.
+    double time           # of the next arrival, ms
+    double sent           # of the spike, ms
+    int64_t branch, last  # the next, and the end of the neuron's branches
+
+
 cdef struct projection_t:
     int32_t source        # layer, -1 for the input, BIAS for the bias neuron
     int32_t target        # layer
-    double delay          # ms
-    int64_t weights       # position of its first weight; layout [block][pre][WIDTH]
+    double delay          # ms; the shortest, where there are several
+    int64_t weights       # position of its first weight; layout [block][pre][WIDTH], or [branch] where `post` is given
     int64_t n_pre
-    int64_t cursor        # next spike of the source to be delivered
+    int64_t cursor        # next spike of the source to be delivered, or to be sent through its branches
+    const int64_t* ptr    # [n_pre + 1] first branch of each source neuron; NULL: it has none, but one delay
+    const double* delays  # of the branches, ms, ascending within a source neuron
+    const int32_t* post   # the neuron that each branch reaches; NULL: the whole layer
+    pending_t* pending    # [room] heap-ordered by (time, branch)
+    int64_t n_pending, room
 
 
 cdef class QueueState:
@@ -63,9 +77,13 @@ cdef class QueueState:
     ----------
     constants : `eventsnn.reference.lif.RECORD` array (layers,)
     sizes : int32 array (layers,)
-    graph : int64 array (projections, 4)
-        source, target, position of the weights, number of source neurons.
+    graph : int64 array (projections, 7)
+        source, target, position of the weights, number of source neurons, place in `branch_ptr` (-1: all have one
+        delay), in `branch_delays`, in `branch_post` (-1: branches reach the whole layer).
     delays : float64 array (projections,), ms
+        The shortest of each.
+    branch_ptr : int64 array, branch_delays : float64 array (ms), branch_post : int32 array
+        Of every projection that has some; see `eventsnn.model.layers.branches.Branches`.
     """
 
     cdef int32_t n_layers, n_projections
@@ -75,9 +93,11 @@ cdef class QueueState:
     cdef readonly int64_t neurons   # padded neurons of all layers
     cdef readonly double now        # time of the last thing that happened, ms
     cdef const double[::1] bias
+    cdef object keep                # keeps the memory of the branches
 
     def __cinit__(self, const lif_t[::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
-                  const double[::1] delays):
+                  const double[::1] delays, const int64_t[::1] branch_ptr, const double[::1] branch_delays,
+                  const int32_t[::1] branch_post):
         cdef int32_t k
         self.n_layers = <int32_t> sizes.shape[0]
         self.n_projections = <int32_t> delays.shape[0]
@@ -97,6 +117,12 @@ cdef class QueueState:
             self.projections[k].weights = graph[k, 2]
             self.projections[k].n_pre = graph[k, 3]
             self.projections[k].delay = delays[k]
+            if graph[k, 4] >= 0:
+                self.projections[k].ptr = &branch_ptr[0] + graph[k, 4]
+                self.projections[k].delays = &branch_delays[0] + graph[k, 5]
+                if graph[k, 6] >= 0:
+                    self.projections[k].post = &branch_post[0] + graph[k, 6]
+        self.keep = (branch_ptr, branch_delays, branch_post)
         self.bias = np.empty(0)
         heap_create(&self.heap, self.n_projections + self.n_layers)
 
@@ -105,6 +131,9 @@ cdef class QueueState:
         if self.layers != NULL:
             for k in range(self.n_layers):
                 spikes_free(&self.layers[k].spikes)
+        if self.projections != NULL:
+            for k in range(self.n_projections):
+                free(self.projections[k].pending)
         free(self.layers)
         free(self.projections)
         heap_free(&self.heap)
@@ -131,8 +160,8 @@ cdef class QueueState:
         return fired
 
     def drop(self, int32_t source, int64_t n):
-        """Forget those of the `n` spikes of a source that have arrived everywhere; returns how many, to be left out
-        from now on. Input and bias neuron are numbered as in `graph`."""
+        """Forget those of the `n` spikes of a source that are needed no more; returns how many, to be left out from
+        now on. Input and bias neuron are numbered as in `graph`."""
         cdef int32_t p
         for p in range(self.n_projections):
             if self.projections[p].source == source:
@@ -154,6 +183,23 @@ cdef class QueueState:
                 for k in range(self.n_projections)]
         delays = np.array([self.projections[k].delay for k in range(self.n_projections)], np.float64)
         return sizes, np.array(rows, np.int64).reshape(-1, 3), delays
+
+    def under_way(self, int32_t projection):
+        """What is under way through branches: (times of the spikes float64 ms, next branches int64), by both."""
+        cdef projection_t* q = &self.projections[projection]
+        cdef int64_t k
+        times = np.array([q.pending[k].sent for k in range(q.n_pending)], np.float64)
+        branches = np.array([q.pending[k].branch for k in range(q.n_pending)], np.int64)
+        order = np.lexsort((branches, times))
+        return times[order], branches[order]
+
+    def put_under_way(self, int32_t projection, const double[::1] times, const int64_t[::1] branches,
+                      const int64_t[::1] lasts):
+        """Put back what `under_way` returned; `lasts` are the ends of the branches of the same source neurons."""
+        cdef int64_t k
+        self.projections[projection].n_pending = 0
+        for k in range(times.shape[0]):
+            send(&self.projections[projection], times[k], branches[k], lasts[k])
 
     def save(self):
         """What `restore` takes, between two parts of a run, all spikes being taken: times of the layers' states (ms),
@@ -192,22 +238,93 @@ cdef struct view_t:
     double t_stop
 
 
+cdef inline double next_sent(QueueState s, const view_t* v, const projection_t* q) noexcept nogil:
+    """Time of the source's spike at the cursor, INFINITY if there is none."""
+    if q.source == BIAS:
+        return s.bias[q.cursor] if q.cursor < s.bias.shape[0] else INFINITY
+    if q.source < 0:
+        return v.times[q.cursor] if q.cursor < v.n_input else INFINITY
+    cdef spikes_t* spikes = &s.layers[q.source].spikes
+    return spikes.times[q.cursor] if q.cursor < spikes.n else INFINITY
+
+
 cdef double next_arrival(QueueState s, const view_t* v, int32_t p) noexcept nogil:
     """Time of the projection's next arrival, INFINITY if none is known."""
     cdef projection_t* q = &s.projections[p]
-    if q.source == BIAS:
-        return s.bias[q.cursor] + q.delay if q.cursor < s.bias.shape[0] else INFINITY
-    if q.source < 0:
-        return v.times[q.cursor] + q.delay if q.cursor < v.n_input else INFINITY
-    cdef spikes_t* spikes = &s.layers[q.source].spikes
-    return spikes.times[q.cursor] + q.delay if q.cursor < spikes.n else INFINITY
+    if q.ptr != NULL:
+        return q.pending[0].time if q.n_pending else INFINITY
+    return next_sent(s, v, q) + q.delay
 
 
-cdef inline int32_t arriving_neuron(QueueState s, const view_t* v, int32_t p) noexcept nogil:
-    cdef projection_t* q = &s.projections[p]
+cdef inline int32_t arriving_neuron(QueueState s, const view_t* v, const projection_t* q) noexcept nogil:
     if q.source < 0:
         return 0 if q.source == BIAS else v.indices[q.cursor]
     return s.layers[q.source].spikes.neurons[q.cursor]
+
+
+cdef inline bint comes_first(const pending_t* a, const pending_t* b) noexcept nogil:
+    return a.time < b.time or (a.time == b.time and a.branch < b.branch)
+
+
+cdef int send(projection_t* q, double sent, int64_t branch, int64_t last) except -1 nogil:
+    """Put a spike under way."""
+    cdef pending_t* larger
+    cdef pending_t x = pending_t(sent + q.delays[branch], sent, branch, last)
+    cdef int64_t place = q.n_pending, parent
+    if place == q.room:
+        larger = <pending_t*> realloc(q.pending, (2 * q.room + 64) * sizeof(pending_t))
+        if larger == NULL:
+            with gil:
+                raise MemoryError(f"no memory for more than {place} spikes under way")
+        q.pending, q.room = larger, 2 * q.room + 64
+    q.n_pending += 1
+    while place > 0:
+        parent = (place - 1) // 2
+        if not comes_first(&x, &q.pending[parent]):
+            break
+        q.pending[place] = q.pending[parent]
+        place = parent
+    q.pending[place] = x
+    return 0
+
+
+cdef void arrive_next(projection_t* q) noexcept nogil:
+    """Move the spike that has arrived first on to its next branch."""
+    cdef pending_t x = q.pending[0]
+    cdef int64_t place = 0, child
+    x.branch += 1
+    if x.branch < x.last:
+        x.time = x.sent + q.delays[x.branch]
+    else:
+        q.n_pending -= 1
+        x = q.pending[q.n_pending]
+    while True:
+        child = 2 * place + 1
+        if child >= q.n_pending:
+            break
+        if child + 1 < q.n_pending and comes_first(&q.pending[child + 1], &q.pending[child]):
+            child += 1
+        if not comes_first(&q.pending[child], &x):
+            break
+        q.pending[place] = q.pending[child]
+        place = child
+    q.pending[place] = x
+
+
+cdef int admit(QueueState s, const view_t* v, projection_t* q) except -1 nogil:
+    """Send those spikes of the source through their branches that may arrive before all that are under way."""
+    cdef double t
+    cdef int32_t neuron
+    if q.ptr == NULL:
+        return 0
+    while True:
+        t = next_sent(s, v, q)
+        if t == INFINITY or (q.n_pending and t + q.delay > q.pending[0].time):
+            return 0
+        neuron = arriving_neuron(s, v, q)
+        q.cursor += 1
+        if q.ptr[neuron] < q.ptr[neuron + 1]:
+            send(q, t, q.ptr[neuron], q.ptr[neuron + 1])
 
 
 cdef double horizon(QueueState s, const view_t* v, int32_t layer) noexcept nogil:
@@ -275,8 +392,38 @@ cdef int32_t release_refractory(layer_t* l, const view_t* v, const real_t* i, do
     return count
 
 
-cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_t* all_i, const real_t* weights,
-                  real_t* released, int32_t* which, uint8_t* found) noexcept nogil:
+cdef const real_t* take_next(QueueState s, const view_t* v, projection_t* q, double t, const real_t* weights,
+                             real_t* reached, int64_t* stride) except NULL nogil:
+    """Weights of what arrives next at `t`, by neuron of the target, and from block to block `stride` apart.
+
+    Where each synapse has a branch, as many as arrive at the same instant, no two at the same neuron: their sum must
+    not depend on what else arrives then. `reached` is zero, and takes them.
+    """
+    cdef int64_t row
+    cdef int32_t post
+    stride[0] = q.n_pre * WIDTH
+    if q.ptr == NULL:
+        row = arriving_neuron(s, v, q)
+        q.cursor += 1
+        return weights + q.weights + row * WIDTH
+    if q.post == NULL:
+        row = q.pending[0].branch
+        arrive_next(q)
+        admit(s, v, q)
+        return weights + q.weights + row * WIDTH
+    stride[0] = WIDTH
+    while q.n_pending and q.pending[0].time == t:
+        post = q.post[q.pending[0].branch]
+        if reached[post] != 0.0:
+            break
+        reached[post] = weights[q.weights + q.pending[0].branch]
+        arrive_next(q)
+        admit(s, v, q)
+    return reached
+
+
+cdef int deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_t* all_i, const real_t* weights,
+                 real_t* released, real_t* reached, int32_t* which, uint8_t* found) except -1 nogil:
     """Commit the target layer of projection `p` at its next arrival, apply that, and search for the next spike.
 
     Further arrivals at the same instant find a layer that is there already: an elapsed time of 0 changes no bit.
@@ -285,11 +432,11 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
     cdef layer_t* l = &s.layers[q.target]
     cdef real_t* u = all_u + l.first
     cdef real_t* i = all_i + l.first
-    cdef const real_t* row = weights + q.weights + <int64_t> arriving_neuron(s, v, p) * WIDTH
     cdef double t = s.heap.key[p], until, da, dh, db, by_u, by_i
     cdef real_t a, h, b, c_u = 0, c_i = 0, level = <real_t> (l.lif.threshold * LIF_CANDIDATE)
+    cdef int64_t stride
+    cdef const real_t* row = take_next(s, v, q, t, weights, reached, &stride)
     cdef int32_t n_which, k
-    q.cursor += 1
     heap_update(&s.heap, p, next_arrival(s, v, p))
     until = min(horizon(s, v, q.target), v.t_stop)
     n_which = release_refractory(l, v, i, t, released, which)
@@ -302,9 +449,11 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
         c_u = <real_t> by_u
         c_i = <real_t> by_i
     if real_t is float:
-        ops32.step(u, i, row, q.n_pre * WIDTH, l.blocks, a, h, b, c_u, c_i, level, found)
+        ops32.step(u, i, row, stride, l.blocks, a, h, b, c_u, c_i, level, found)
     else:
-        ops64.step(u, i, row, q.n_pre * WIDTH, l.blocks, a, h, b, c_u, c_i, level, found)
+        ops64.step(u, i, row, stride, l.blocks, a, h, b, c_u, c_i, level, found)
+    if q.post != NULL:
+        memset(reached, 0, l.blocks * WIDTH * sizeof(real_t))
     for k in range(n_which):
         # The step took these for free neurons: correct them, and look at them closely.
         u[which[k]] = released[k]
@@ -315,6 +464,7 @@ cdef void deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_
     search(s, v, q.target, u, i, until, NULL if until == INFINITY else found)
     for k in range(n_which):
         v.marked[which[k]] = False
+    return 0
 
 
 cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u, const real_t* i) except -1 nogil:
@@ -346,6 +496,7 @@ cdef int64_t fire(QueueState s, const view_t* v, int32_t number, const real_t* u
     announce(s, v, number)
     for p in range(s.n_projections):
         if s.projections[p].source == number:
+            admit(s, v, &s.projections[p])
             heap_update(&s.heap, p, next_arrival(s, v, p))
     return cost + SEARCH * (l.spikes.n - fired)
 
@@ -363,8 +514,9 @@ def run_queue(QueueState state, const real_t[::1] weights, const double[::1] tim
     cdef layer_t* target
     cdef int32_t top, k
     cdef bint done = False
-    # Scratch of one delivery: what the refractory neurons of its layer become, and the blocks with candidates.
-    cdef real_t[::1] released = np.empty_like(u)
+    # Scratch of one delivery: what the refractory neurons of its layer become, the weights of synapses that arrive
+    # apart, and the blocks with candidates.
+    cdef real_t[::1] released = np.empty_like(u), reached = np.zeros_like(u)
     cdef int32_t[::1] which = np.empty_like(candidates)
     cdef uint8_t[::1] found = np.empty(u.shape[0], dtype=np.uint8), marked = np.zeros(u.shape[0], dtype=np.uint8)
     v.times = &times[0] if times.shape[0] else NULL
@@ -379,6 +531,7 @@ def run_queue(QueueState state, const real_t[::1] weights, const double[::1] tim
     with nogil:
         for k in range(state.n_projections):
             if not known or state.projections[k].source < 0:
+                admit(state, &v, &state.projections[k])
                 heap_update(&state.heap, k, next_arrival(state, &v, k))
         for k in range(0 if known else state.n_layers):
             target = &state.layers[k]
@@ -390,7 +543,7 @@ def run_queue(QueueState state, const real_t[::1] weights, const double[::1] tim
                 break
             state.now = state.heap.key[top]
             if top < state.n_projections:
-                deliver(state, &v, top, &u[0], &i[0], &weights[0], &released[0], &which[0], &found[0])
+                deliver(state, &v, top, &u[0], &i[0], &weights[0], &released[0], &reached[0], &which[0], &found[0])
                 target = &state.layers[state.projections[top].target]
                 budget -= target.blocks * WIDTH + SEARCH * <int64_t> target.n_candidates
             else:

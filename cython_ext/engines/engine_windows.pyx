@@ -71,19 +71,74 @@ cdef inline train_t train_of(WindowsState s, const train_t* given, int32_t sourc
     return train_t(spikes.times, spikes.neurons, spikes.n)
 
 
+cdef inline int64_t first_branch(const projection_t* q, int32_t neuron, double t, double now) noexcept nogil:
+    """The first branch of a neuron through which its spike at `t` arrives at `now` or later."""
+    cdef int64_t low = q.branch_ptr[neuron], high = q.branch_ptr[neuron + 1], middle
+    while low < high:
+        middle = low + (high - low) // 2
+        if t + q.branch_delays[middle] < now:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef int64_t count(const work_t* w, const projection_t* q, const train_t* train) noexcept nogil:
+    """Deliveries of a projection's arrivals in the window."""
+    cdef const int32_t* senders = senders_of(w, q, train)
+    cdef int64_t k, deliveries = 0
+    if q.single:
+        return q.arrivals
+    for k in range(q.arrivals):
+        deliveries += q.ptr[senders[k] + 1] - q.ptr[senders[k]]
+    return deliveries
+
+
+cdef int64_t list_branches(work_t* w, const projection_t* q, const train_t* train, double now,
+                           double end) except -1 nogil:
+    """List what arrives in [now, end) through branches, spike by spike, from `q.row` on; returns how much."""
+    cdef int64_t k = q.cursor, row = q.row, branch, last
+    cdef double at
+    while k < train.n and train.times[k] + q.delay < end:
+        branch, last = first_branch(q, train.neurons[k], train.times[k], now), q.branch_ptr[train.neurons[k] + 1]
+        if row + last - branch > w.rows:
+            enlarge_table(w, 2 * (row + last - branch))
+        while branch < last:
+            at = train.times[k] + q.branch_delays[branch]
+            if not at < end:
+                break
+            w.sent[row], w.sender[row] = at, <int32_t> branch
+            row += 1
+            branch += 1
+        k += 1
+    return row - q.row
+
+
+cdef inline const int32_t* senders_of(const work_t* w, const projection_t* q, const train_t* train) noexcept nogil:
+    """Senders of a projection's arrivals in the window."""
+    return train.neurons + q.cursor if q.branch_ptr == NULL else w.sender + q.row
+
+
 cdef int64_t tabulate(WindowsState s, const train_t* given, int32_t number, double end) except -1 nogil:
     """Fill the table with a layer's arrivals before `end`; returns the number of deliveries."""
     cdef layer_t* l = &s.layers[number]
     cdef work_t* w = &s.work
     cdef projection_t* q
     cdef train_t train
-    cdef int64_t row = 0, low, high, step, middle, deliveries = 0, k
+    cdef int64_t row = 0, low, high, step, middle, deliveries = 0
     cdef int32_t p
     for p in range(s.n_projections):
         q = &s.projections[p]
         if q.target != number:
             continue
         train = train_of(s, given, q.source)
+        q.row = row
+        if q.branch_ptr != NULL:
+            q.arrivals = list_branches(w, q, &train, s.now, end)
+            row += q.arrivals
+            s.ops.tabulate(w.sent + q.row, q.arrivals, 0.0, end, &l.lif, table_from(w, q.row))
+            deliveries += count(w, q, &train)
+            continue
         # The first spike that arrives at `end` or later lies in (low, high]: steps that double, then halves.
         low, step = q.cursor - 1, 1
         high = min(low + step, train.n)
@@ -96,16 +151,12 @@ cdef int64_t tabulate(WindowsState s, const train_t* given, int32_t number, doub
                 low = middle
             else:
                 high = middle
-        q.row, q.arrivals = row, high - q.cursor
+        q.arrivals = high - q.cursor
         row += q.arrivals
         if row > w.rows:
             enlarge_table(w, 2 * row)
         s.ops.tabulate(train.times + q.cursor, q.arrivals, q.delay, end, &l.lif, table_from(w, q.row))
-        if q.single:
-            deliveries += q.arrivals
-        else:
-            for k in range(q.cursor, high):
-                deliveries += q.ptr[train.neurons[k] + 1] - q.ptr[train.neurons[k]]
+        deliveries += count(w, q, &train)
     return deliveries
 
 
@@ -122,6 +173,7 @@ cdef void scatter(WindowsState s, const train_t* given, int32_t number) noexcept
     cdef work_t* w = &s.work
     cdef projection_t* q
     cdef train_t train
+    cdef const int32_t* senders
     cdef int32_t p, pre
     cdef int64_t k, first
     for p in range(s.n_projections):
@@ -129,15 +181,16 @@ cdef void scatter(WindowsState s, const train_t* given, int32_t number) noexcept
         if q.target != number or not q.arrivals:
             continue
         train = train_of(s, given, q.source)
+        senders = senders_of(w, q, &train)
         if q.single:
-            s.ops.scatter_one(q.targets, q.weights, train.neurons + q.cursor, q.arrivals,
-                              w.table.h + q.row, w.table.b + q.row, w.gathered)
+            s.ops.scatter_one(q.targets, q.weights, senders, q.arrivals, w.table.h + q.row, w.table.b + q.row,
+                              w.gathered)
             continue
         for k in range(q.arrivals):
-            pre = train.neurons[q.cursor + k]
+            pre = senders[k]
             first = q.ptr[pre]
             if k + 1 < q.arrivals:
-                prefetch(q, q.ptr[train.neurons[q.cursor + k + 1]])
+                prefetch(q, q.ptr[senders[k + 1]])
             s.ops.scatter(q.targets + first, q.weights + first, q.split[pre] - first, q.ptr[pre + 1] - first,
                           w.table.h[q.row + k], w.table.b[q.row + k], w.gathered)
 
@@ -147,8 +200,9 @@ cdef int sift(WindowsState s, const train_t* given, int32_t number, int64_t n_ho
     cdef work_t* w = &s.work
     cdef projection_t* q
     cdef train_t train
+    cdef const int32_t* senders
     cdef int32_t p, pre
-    cdef int64_t k, n = 0, first, count
+    cdef int64_t k, n = 0, first, size
     if deliveries + 1 > w.room:
         w.sifted = <delivery_t*> enlarge(w.sifted, 2 * (deliveries + 1) * sizeof(delivery_t))
         w.sorted = <delivery_t*> enlarge(w.sorted, 2 * (deliveries + 1) * sizeof(delivery_t))
@@ -158,12 +212,12 @@ cdef int sift(WindowsState s, const train_t* given, int32_t number, int64_t n_ho
         if q.target != number or not q.arrivals:
             continue
         train = train_of(s, given, q.source)
+        senders = senders_of(w, q, &train)
         if q.single:
-            n += s.ops.sift_one(q.targets, q.weights, train.neurons + q.cursor, q.arrivals, <int32_t> q.row, w.hot,
-                                w.sifted + n)
+            n += s.ops.sift_one(q.targets, q.weights, senders, q.arrivals, <int32_t> q.row, w.hot, w.sifted + n)
             continue
         for k in range(q.arrivals):
-            pre = train.neurons[q.cursor + k]
+            pre = senders[k]
             first = q.ptr[pre]
             n += s.ops.sift(q.targets + first, q.weights + first, q.ptr[pre + 1] - first, <int32_t> (q.row + k), w.hot,
                             w.sifted + n)
@@ -174,9 +228,9 @@ cdef int sift(WindowsState s, const train_t* given, int32_t number, int64_t n_ho
         w.bucket[w.sifted[k].target] += 1
     first = 0
     for k in range(n_hot):
-        count = w.bucket[w.list[k]]
+        size = w.bucket[w.list[k]]
         w.bucket[w.list[k]] = first
-        first += count
+        first += size
     for k in range(n):
         w.sorted[w.bucket[w.sifted[k].target]] = w.sifted[k]
         w.bucket[w.sifted[k].target] += 1
@@ -307,19 +361,38 @@ cdef int64_t run_layer(WindowsState s, const train_t* given, int32_t number, dou
             spikes_push(&l.spikes, w.fired[k].time, w.fired[k].neuron)
     for p in range(s.n_projections):
         if s.projections[p].target == number:
-            s.projections[p].cursor += s.projections[p].arrivals
+            pass_by(&s.projections[p], train_of(s, given, s.projections[p].source), end)
     return deliveries + l.size
+
+
+cdef void pass_by(projection_t* q, train_t train, double end) noexcept nogil:
+    """Move a projection's cursor on to the first spike of which something arrives at `end` or later."""
+    if q.branch_ptr == NULL:
+        q.cursor += q.arrivals
+        return
+    while q.cursor < train.n and train.times[q.cursor] + q.longest < end:
+        q.cursor += 1
 
 
 cdef double next_arrival(WindowsState s, const train_t* given) noexcept nogil:
     """Time of the next known arrival anywhere, INFINITY if there is none."""
     cdef double soonest = INFINITY
+    cdef projection_t* q
     cdef train_t train
     cdef int32_t p
+    cdef int64_t k, branch
     for p in range(s.n_projections):
-        train = train_of(s, given, s.projections[p].source)
-        if s.projections[p].cursor < train.n:
-            soonest = min(soonest, train.times[s.projections[p].cursor] + s.projections[p].delay)
+        q = &s.projections[p]
+        train, k = train_of(s, given, q.source), q.cursor
+        if q.branch_ptr == NULL:
+            if k < train.n:
+                soonest = min(soonest, train.times[k] + q.delay)
+            continue
+        while k < train.n and train.times[k] + q.delay < soonest:
+            branch = first_branch(q, train.neurons[k], train.times[k], s.now)
+            if branch < q.branch_ptr[train.neurons[k] + 1]:
+                soonest = min(soonest, train.times[k] + q.branch_delays[branch])
+            k += 1
     return soonest
 
 

@@ -42,13 +42,16 @@ cdef struct layer_t:
 cdef struct projection_t:
     int32_t source        # layer, or -1 for the input
     int32_t target        # layer
-    double delay          # ms
-    bint single           # every source neuron has one target at most
-    const int64_t* ptr    # [n_pre + 1] first synapse of each source neuron, from `targets`; not if single
-    const int64_t* split  # [n_pre] its first synapse with a weight < 0; not if single
+    double delay          # ms; the shortest, where there are several
+    double longest        # ms
+    const int64_t* branch_ptr    # [n_pre + 1] first branch of each source neuron; NULL: none, but one delay
+    const double* branch_delays  # ms, ascending within a source neuron
+    bint single           # every sender, which is a source neuron or its branch, has one target at most
+    const int64_t* ptr    # [senders + 1] first synapse of each sender, from `targets`; not if single
+    const int64_t* split  # [senders] its first synapse with a weight < 0; not if single
     const int32_t* targets
     const double* weights
-    int64_t cursor        # next spike of the source to be delivered
+    int64_t cursor        # first spike of the source of which something is to be delivered
     int64_t arrivals      # in the window
     int64_t row           # of the first of them in the table
 
@@ -62,6 +65,8 @@ cdef struct work_t:
     # What one layer's window needs, kept from window to window.
     table_t table             # [rows] every projection's arrivals, one projection after the other
     int64_t rows
+    double* sent              # [rows] times of arrivals through branches, ms
+    int32_t* sender           # [rows] their branches
     gathered_t* gathered      # [largest layer + 1]; the last belongs to synapses that do not exist
     uint8_t* hot              # [largest layer + 1] neurons that may fire
     int32_t* list             # [largest layer + 1] the same as a list

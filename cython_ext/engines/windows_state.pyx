@@ -32,6 +32,8 @@ cdef int enlarge_table(work_t* w, int64_t rows) except -1 nogil:
         memcpy(memory + 3 * rows, w.table.t, w.rows * sizeof(double))
     free(w.table.h)
     w.table = table_t(memory, memory + rows, memory + 2 * rows, memory + 3 * rows)
+    w.sent = <double*> enlarge(w.sent, rows * sizeof(double))
+    w.sender = <int32_t*> enlarge(w.sender, rows * sizeof(int32_t))
     w.rows = rows
     return 0
 
@@ -43,26 +45,31 @@ cdef class WindowsState:
     ----------
     constants : `eventsnn.reference.lif.RECORD` array (layers,)
     sizes : int32 array (layers,)
-    graph : int64 array (projections, 5)
-        source, target, single, place in `ptr` and `split`, place in `targets` and `weights`.
-    delays : float64 array (projections,), ms
+    graph : int64 array (projections, 7)
+        source, target, single, place in `ptr` and `split`, place in `targets` and `weights`, place in `branch_ptr`
+        (-1: all have one delay) and in `branch_delays`.
+    delays : float64 array (projections, 2), ms
+        The shortest and the longest.
+    branch_ptr : int64 array, branch_delays : float64 array, ms
+        Of every projection that has some; see `eventsnn.model.layers.branches.Branches`.
     ptr, split : int64 arrays
-        Of every projection that is not single, its n_pre + 1 items; one item of `split` is not used.
+        Of every projection that is not single, its senders + 1 items; one item of `split` is not used.
     targets : int32 array, weights : float64 array
-        Synapses, by source neuron; within one, weights >= 0 first. Of single ones one per source neuron, with
-        weight 0 to the neuron beyond the last where it has none.
+        Synapses, by sender; within one, weights >= 0 first. Of single ones one per sender, with weight 0 to the
+        neuron beyond the last where it has none.
     length : float
         Of a window, ms; at most the shortest delay that leads back and every time constant.
     """
 
     def __cinit__(self, const lif_t[::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
-                  const double[::1] delays, const int64_t[::1] ptr, const int64_t[::1] split,
+                  const double[:, ::1] delays, const int64_t[::1] branch_ptr,
+                  const double[::1] branch_delays, const int64_t[::1] ptr, const int64_t[::1] split,
                   const int32_t[::1] targets, const double[::1] weights, double length):
         cdef int32_t k
         cdef int64_t first = 0
         cdef layer_t* l
         cdef projection_t* q
-        self.keep = (ptr, split, targets, weights)
+        self.keep = (branch_ptr, branch_delays, ptr, split, targets, weights)
         self.ops = windows_ops(block.ISAS.index(block.selected))
         self.length = length
         self.now = 0.0
@@ -88,7 +95,9 @@ cdef class WindowsState:
             q.split = &split[0] + graph[k, 3]
             q.targets = &targets[0] + graph[k, 4]
             q.weights = &weights[0] + graph[k, 4]
-            q.delay = delays[k]
+            q.delay, q.longest = delays[k, 0], delays[k, 1]
+            if graph[k, 5] >= 0:
+                q.branch_ptr, q.branch_delays = &branch_ptr[0] + graph[k, 5], &branch_delays[0] + graph[k, 6]
         self.u, self.i, self.end = np.empty(first), np.zeros(first), np.full(first, -np.inf)
         for k in range(self.n_layers):
             self.u[self.layers[k].first : self.layers[k].first + self.layers[k].size] = constants[k].reset
@@ -111,6 +120,8 @@ cdef class WindowsState:
         free(self.layers)
         free(self.projections)
         free(self.work.table.h)
+        free(self.work.sent)
+        free(self.work.sender)
         free(self.work.gathered)
         free(self.work.hot)
         free(self.work.list)
@@ -157,10 +168,10 @@ cdef class WindowsState:
         return np.asarray(self.u), np.asarray(self.i), np.asarray(self.end)
 
     def ways(self):
-        """Of the projections: sources int64, delays float64 (ms), cursors int64."""
+        """Of the projections: sources int64, longest delays float64 (ms), cursors int64."""
         cdef int32_t k
         sources = np.array([self.projections[k].source for k in range(self.n_projections)], np.int64)
-        delays = np.array([self.projections[k].delay for k in range(self.n_projections)], np.float64)
+        delays = np.array([self.projections[k].longest for k in range(self.n_projections)], np.float64)
         return sources, delays, np.array([self.projections[k].cursor for k in range(self.n_projections)], np.int64)
 
     def under_way(self):

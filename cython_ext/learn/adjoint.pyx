@@ -11,6 +11,7 @@ cdef enum:
     DENSE = 0    # all to all: a row of weights for each source neuron
     SPARSE = 1   # those that exist, source neuron by source neuron
     LATERAL = 2  # from every neuron to every other one of its layer, the one weight being minus a strength
+    BRANCHED = 3  # sparse, each with a delay of its own: what arrives is numbered by synapse
 
 
 cdef class SynapseTable:
@@ -19,17 +20,20 @@ cdef class SynapseTable:
     Parameters
     ----------
     kinds : int32 (projections,)
-        0 dense, 1 sparse, 2 lateral.
+        0 dense, 1 sparse, 2 lateral, 3 branched.
     sizes : int64 (projections,)
         Neurons of the target.
     starts : int64 (projections,)
-        Where the weights of source neuron 0 begin in `weights`; of a sparse one, where its pointer is in `ptr`.
+        Where the weights of source neuron 0 begin in `weights`; of a sparse one, where its pointer is in `ptr`, of
+        a branched one in `links`.
     weights, found : float64 (n,)
         Weights, and what is collected for each. Of a lateral one: its strength, and the derivative by that.
     ptr : int64
         Sparse synapses of source neuron j are [ptr[start + j], ptr[start + j + 1]).
     post : int32
-        Target neuron of each sparse synapse, numbered as `weights` are.
+        Target neuron of each sparse or branched synapse, numbered as `weights` are.
+    links : int64
+        Of a branched projection: where in `weights` that of each branch is.
     """
 
     cdef const int32_t[::1] kinds
@@ -39,11 +43,13 @@ cdef class SynapseTable:
     cdef double[::1] found
     cdef const int64_t[::1] ptr
     cdef const int32_t[::1] post
+    cdef const int64_t[::1] links
 
     def __init__(self, const int32_t[::1] kinds, const int64_t[::1] sizes, const int64_t[::1] starts,
-                 const double[::1] weights, double[::1] found, const int64_t[::1] ptr, const int32_t[::1] post):
+                 const double[::1] weights, double[::1] found, const int64_t[::1] ptr, const int32_t[::1] post,
+                 const int64_t[::1] links):
         self.kinds, self.sizes, self.starts = kinds, sizes, starts
-        self.weights, self.found, self.ptr, self.post = weights, found, ptr, post
+        self.weights, self.found, self.ptr, self.post, self.links = weights, found, ptr, post, links
 
     cdef void act(self, int64_t p, int64_t pre, double* current) noexcept nogil:
         """A spike of source neuron `pre` arrives at the currents (post,)."""
@@ -56,11 +62,30 @@ cdef class SynapseTable:
         elif self.kinds[p] == SPARSE:
             for k in range(self.ptr[at + pre], self.ptr[at + pre + 1]):
                 current[self.post[k]] += self.weights[k]
+        elif self.kinds[p] == BRANCHED:
+            k = self.links[at + pre]
+            current[self.post[k]] += self.weights[k]
         else:
             own = current[pre]
             for n in range(size):
                 current[n] -= self.weights[at]
             current[pre] = own
+
+    cdef void act_ahead(self, int64_t p, int64_t branch, double h, double b, double* free,
+                        double* current) noexcept nogil:
+        """What arrives through a branch, seen from a later time: `h` and `b` are propagators from here to there."""
+        cdef int64_t k = self.links[self.starts[p] + branch]
+        free[self.post[k]] += self.weights[k] * h
+        current[self.post[k]] += self.weights[k] * b
+
+    cdef void pull_back(self, int64_t p, int64_t branch, double a, double h, double b, const double* ahead,
+                        const double* response, double* strength, double* time) noexcept nogil:
+        """The same as `pull`, of one branch, from the state P and G of a later time."""
+        cdef int64_t k = self.links[self.starts[p] + branch], n = self.post[k]
+        cdef double per_weight = response[n] * b + ahead[n] * h
+        self.found[k] += per_weight
+        strength[0] = self.weights[k] * per_weight
+        time[0] = self.weights[k] * (per_weight - ahead[n] * a)
 
     cdef void pull(self, int64_t p, int64_t pre, const double* per_weight, const double* per_time,
                    double* strength, double* time) noexcept nogil:
@@ -92,8 +117,9 @@ cdef class SynapseTable:
 
 
 def read_states(SynapseTable synapses, int64_t size, const int32_t[::1] projection, const int32_t[::1] pre,
-                const double[:, ::1] steps, const int64_t[::1] ends, const int32_t[::1] neurons,
-                double[::1] free, double[::1] current, double[:, ::1] out, int64_t start, int64_t stop):
+                const double[:, ::1] steps, const uint8_t[::1] full, const int64_t[::1] ends,
+                const int32_t[::1] neurons, double[::1] free, double[::1] current, double[:, ::1] out,
+                int64_t start, int64_t stop):
     """Free PSP V and synaptic current I of a layer's neurons, just after the arrivals start .. stop - 1.
 
     Parameters
@@ -101,9 +127,12 @@ def read_states(SynapseTable synapses, int64_t size, const int32_t[::1] projecti
     size : int
         Neurons of the layer.
     projection, pre : int32 (arrivals,)
-        Of each arrival at the layer, in order of time.
+        Of each arrival at the layer, in order of time; the branch, of one through branches.
     steps : float64 (arrivals, 3)
-        Propagators (a, h, b) from each arrival to the next.
+        Propagators (a, h, b) from each arrival to the next one that is full.
+    full : uint8 (arrivals,)
+        Whether the state is taken to the arrival. Those through branches are not where no point follows: they reach
+        one neuron, and are added as what they amount to at the next one that is full.
     ends : int64 (arrivals,)
         Points [ends[k - 1], ends[k]) are to be read after arrival k; those before ends[-1] of the first arrival
         come before all arrivals.
@@ -118,12 +147,15 @@ def read_states(SynapseTable synapses, int64_t size, const int32_t[::1] projecti
     cdef double a, h, b
     with nogil:
         for k in range(start, stop):
-            if k > 0:
+            if k > 0 and full[k - 1]:
                 a, h, b = steps[k - 1, 0], steps[k - 1, 1], steps[k - 1, 2]
                 if a != 1.0 or h != 0.0:
                     for n in range(size):
                         free[n] = free[n] * a + current[n] * h
                         current[n] = current[n] * b
+            if not full[k]:
+                synapses.act_ahead(projection[k], pre[k], steps[k, 1], steps[k, 2], &free[0], &current[0])
+                continue
             synapses.act(projection[k], pre[k], &current[0])
             for point in range(ends[k], ends[k + 1]):
                 out[0, point] = free[neurons[point]]
@@ -133,11 +165,11 @@ def read_states(SynapseTable synapses, int64_t size, const int32_t[::1] projecti
 def sweep_back(SynapseTable synapses, const int32_t[::1] codes, const int64_t[::1] rows,
                const int64_t[:, ::1] layers, const double[::1] tau_s,
                const int32_t[::1] projection, const int64_t[::1] source, const int32_t[::1] pre,
-               const double[:, ::1] steps,
+               const double[:, ::1] steps, const uint8_t[::1] full,
                const int32_t[::1] neurons, const int64_t[:, ::1] places, const double[:, ::1] factors,
                double[:, ::1] state, uint8_t[::1] charged, int64_t[::1] pending, int64_t[::1] following,
-               double[:, ::1] charges, double[::1] totals, double[::1] strengths, double[::1] delays,
-               int64_t start, int64_t stop):
+               double[:, ::1] charges, double[::1] totals, double[::1] strengths,
+               const int64_t[:, ::1] delay_places, double[::1] delays, int64_t start, int64_t stop):
     """Go back in time through the items start .. stop - 1: arrivals and spikes.
 
     Parameters
@@ -149,8 +181,8 @@ def sweep_back(SynapseTable synapses, const int32_t[::1] codes, const int64_t[::
     tau_s : float64 (layers,), ms
     projection, source, pre : (arrivals,)
         Of each arrival; `source` is the place of its spike in `totals`.
-    steps : float64 (arrivals, 3)
-        Propagators (a, h, b) from each arrival to the layer's next, which the state moves back by.
+    steps : float64 (arrivals, 3), full : uint8 (arrivals,)
+        As of `read_states`, each layer's; the state moves back from full arrival to full arrival.
     neurons : int32 (spikes,)
     places : int64 (spikes, 3)
         The arrival before the spike, the arrival before the end of the refractory period that precedes it, the
@@ -166,7 +198,8 @@ def sweep_back(SynapseTable synapses, const int32_t[::1] codes, const int64_t[::
         Derivatives with respect to their times.
     strengths : float64, like totals
         The same with respect to a factor on all their synapses.
-    delays : float64 (projections,)
+    delay_places : int64 (projections, 2), delays : float64
+        Where in `delays` the derivative by a projection's delay is, and 1 where it has one for each sender, else 0.
     """
     cdef int64_t item, k, n, at, first, size
     cdef int32_t layer
@@ -197,20 +230,25 @@ def sweep_back(SynapseTable synapses, const int32_t[::1] codes, const int64_t[::
             first, size = layers[layer, 0], layers[layer, 1]
             ahead, response, rising = &state[0, first], &state[1, first], &state[2, first]
             a, h, b = steps[k, 0], steps[k, 1], steps[k, 2]
-            if a != 1.0 or h != 0.0:
+            if full[k]:
+                if a != 1.0 or h != 0.0:
+                    for n in range(size):
+                        response[n] = response[n] * b + ahead[n] * h
+                        ahead[n] = ahead[n] * a
+                at = pending[k]
+                while at >= 0:
+                    n = neurons[at // 2]
+                    ahead[n] += charges[at, 0]
+                    response[n] += charges[at, 1]
+                    at = following[at]
+                a, h, b = 1.0, 0.0, 1.0
+            if synapses.kinds[projection[k]] == BRANCHED:
+                synapses.pull_back(projection[k], pre[k], a, h, b, ahead, response, &strength, &time)
+            else:
                 for n in range(size):
-                    response[n] = response[n] * b + ahead[n] * h
-                    ahead[n] = ahead[n] * a
-            at = pending[k]
-            while at >= 0:
-                n = neurons[at // 2]
-                ahead[n] += charges[at, 0]
-                response[n] += charges[at, 1]
-                at = following[at]
-            for n in range(size):
-                rising[n] = response[n] - ahead[n]
-            synapses.pull(projection[k], pre[k], response, rising, &strength, &time)
+                    rising[n] = response[n] - ahead[n]
+                synapses.pull(projection[k], pre[k], response, rising, &strength, &time)
             time /= tau_s[layer]
             totals[source[k]] += time
             strengths[source[k]] += strength
-            delays[projection[k]] += time
+            delays[delay_places[projection[k], 0] + delay_places[projection[k], 1] * pre[k]] += time

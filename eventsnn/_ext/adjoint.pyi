@@ -10,6 +10,7 @@ class SynapseTable:
         found: np.ndarray,
         ptr: np.ndarray,
         post: np.ndarray,
+        links: np.ndarray,
     ) -> None: ...
 
 def read_states(
@@ -18,6 +19,7 @@ def read_states(
     projection: np.ndarray,
     pre: np.ndarray,
     steps: np.ndarray,
+    full: np.ndarray,
     ends: np.ndarray,
     neurons: np.ndarray,
     free: np.ndarray,
@@ -36,6 +38,7 @@ def sweep_back(
     source: np.ndarray,
     pre: np.ndarray,
     steps: np.ndarray,
+    full: np.ndarray,
     neurons: np.ndarray,
     places: np.ndarray,
     factors: np.ndarray,
@@ -46,6 +49,7 @@ def sweep_back(
     charges: np.ndarray,
     totals: np.ndarray,
     strengths: np.ndarray,
+    delay_places: np.ndarray,
     delays: np.ndarray,
     start: int,
     stop: int,

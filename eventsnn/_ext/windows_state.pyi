@@ -8,6 +8,8 @@ class WindowsState:
         sizes: np.ndarray,
         graph: np.ndarray,
         delays: np.ndarray,
+        branch_ptr: np.ndarray,
+        branch_delays: np.ndarray,
         ptr: np.ndarray,
         split: np.ndarray,
         targets: np.ndarray,

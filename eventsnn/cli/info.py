@@ -159,6 +159,11 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
         **network.to_table(),
         "settings": asdict(network.settings),
     }
+    if network.delays:
+        result["delays"] = {
+            key: {"synapses": each.size, "least_ms": each.min(initial=0.0), "most_ms": each.max(initial=0.0)}
+            for key, each in network.delays.items()
+        }
     lines = [
         f"{file}: a model",
         f"  input   {format_size(network.input.sensor_size)} = {network.input.neurons} neurons",
@@ -170,16 +175,17 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
         line += f"tau_m {layer.tau_m:g} ms, tau_s {layer.tau_s:g} ms"
         if layer.fires:
             line += f", refractory {layer.refractory:g} ms"
-        if layer.each_delay is not None:
-            line += f", delays {layer.least_delay:g} to {max(layer.each_delay):g} ms"
-        elif layer.delay:
-            line += f", delay {layer.delay:g} ms"
+        delay = network.describe_delay(str(layer.name), layer.delay)
+        if delay != "0":
+            line += f", delay{'s' * (' ' in delay)} {delay} ms"
         if layer.lateral_inhibition:
             line += f", lateral inhibition {layer.lateral_inhibition:g}"
         if layer.learn:
             line += f"; learns {', '.join(layer.learn)}"
         lines.append(line)
-    lines += [f"  {c.key}: from {c.source} to {c.target}, delay {c.delay:g} ms" for c in network.connections]
+    for c in network.connections:
+        delay = network.describe_delay(c.key, c.delay)
+        lines.append(f"  {c.key}: from {c.source} to {c.target}, delay{'s' * (' ' in delay)} {delay} ms")
     lines.append(f"  {sum(weights.values()):,} synaptic weights")
     lines.append(f"  samples run in {_describe_settings(network)}")
     if network.classes is not None:

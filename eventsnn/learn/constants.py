@@ -29,7 +29,8 @@ FARTHEST = math.log(10.0)
 
 
 class LearnedConstant:
-    """A number of a layer or connection that is learned, or one for each input of a layer (``"delays"``).
+    """A number of a layer or connection that is learned, or one for each input of a layer (``"delays"``), or
+    the delays of all synapses.
 
     Parameters
     ----------
@@ -39,18 +40,22 @@ class LearnedConstant:
         Which, of `LEARNABLE`.
     optimiser : Optimiser
         That of the weights; `Optimiser.delay_rate` and `constant_rate` multiply its learning rate.
+    synaptic : float64 array (synapses,), optional
+        The delays of its synapses, ms, where these have delays of their own.
 
     Attributes
     ----------
     field : str
-        Of the layer, which holds it.
-    x : float64 array () or (inputs,)
+        Of the layer, which holds it; ``"delays"`` are those of synapses, which the network holds.
+    x : float64 array (), (inputs,) or (synapses,)
     moments : list of float64 arrays like `x`
     gradient : float64 array like `x`
         Derivative of the loss by the number itself, summed over a mini-batch.
     """
 
-    def __init__(self, part: Layer | Connection, name: str, optimiser: Optimiser) -> None:
+    def __init__(
+        self, part: Layer | Connection, name: str, optimiser: Optimiser, synaptic: np.ndarray | None = None
+    ) -> None:
         self._is_delay = name in ("delay", "delays")
         self.field = "delay" if self._is_delay else name
         given, self._base = getattr(part, self.field), 0.0
@@ -62,14 +67,19 @@ class LearnedConstant:
             raise TrainingError(
                 f"{part.owner} has a delay for each source neuron: let it learn 'delays', not 'delay'"
             )
+        self.synaptic = self._is_delay and synaptic is not None
+        if self._is_delay and synaptic is not None:
+            self.field, given, shape = "delays", synaptic, (len(synaptic),)
         self._initial = np.broadcast_to(np.asarray(given, np.float64), shape)
         self._factor = optimiser.delay_rate if self._is_delay else optimiser.constant_rate
         self._method = optimiser.method
         self.x, self.gradient, *self.moments = (np.zeros(shape) for _ in range(2 + self._method.moments))
 
     @property
-    def value(self) -> float | tuple[float, ...]:
+    def value(self) -> float | tuple[float, ...] | np.ndarray:
         """The number, or all of them."""
+        if self.synaptic:
+            return self._values()
         values: Any = self._values().tolist()
         return tuple(values) if self.x.shape else values
 
@@ -99,6 +109,8 @@ class LearnedConstants:
     parts : iterable of Layer and Connection
         As they are before training; their ``learn`` says what.
     optimiser : Optimiser
+    delays : mapping of str to float64 array, optional
+        Of synapses, see `Network.delays`.
 
     Attributes
     ----------
@@ -106,9 +118,17 @@ class LearnedConstants:
         By the name of a layer or the key of a connection, where there are any, and what ``learn`` calls it.
     """
 
-    def __init__(self, parts: Iterable[Layer | Connection], optimiser: Optimiser) -> None:
+    def __init__(
+        self,
+        parts: Iterable[Layer | Connection],
+        optimiser: Optimiser,
+        delays: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        delays = delays or {}
         self.by_key = {
-            _key(part): {name: LearnedConstant(part, name, optimiser) for name in part.learn}
+            _key(part): {
+                name: LearnedConstant(part, name, optimiser, delays.get(_key(part))) for name in part.learn
+            }
             for part in parts
             if part.learn
         }
@@ -124,6 +144,24 @@ class LearnedConstants:
     def values(self) -> dict[str, dict[str, Any]]:
         """The numbers, by key and field, as `Network.with_constants` takes them."""
         return {key: {one.field: one.value for one in each.values()} for key, each in self.by_key.items()}
+
+    @property
+    def listed(self) -> dict[str, dict[str, Any]]:
+        """`values` without the delays of synapses, which are as many as weights."""
+        return {
+            key: {one.field: one.value for one in each.values() if not one.synaptic}
+            for key, each in self.by_key.items()
+        }
+
+    @property
+    def delays(self) -> dict[str, Any]:
+        """The delays of synapses, by key, as `Network.with_delays` takes them."""
+        return {key: one.value for key, each in self.by_key.items() for one in each.values() if one.synaptic}
+
+    @property
+    def by_source(self) -> dict[str, dict[str, Any]]:
+        """Of `values` the delays of source neurons."""
+        return {key: {"delay": each["delays"].value} for key, each in self.by_key.items() if "delays" in each}
 
     def update(self, scale: float, rate: float, number: int) -> None:
         """See `LearnedConstant.update`."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 def replace_part(network: Network, name: str, changes: dict[str, Any]) -> Network:
     """See `eventsnn.model.Network.replace`."""
+    if "delay" in changes and name in network.delays:
+        network = network.with_delays({name: None})
     sensor = _changed(network.input, "input", changes) if name == INPUT else network.input
     keys: dict[str, str] = {}  # of weights, before and after: those of a renamed layer have its name
     layers = [
@@ -27,12 +29,15 @@ def replace_part(network: Network, name: str, changes: dict[str, Any]) -> Networ
     if name not in known:
         raise NetworkError(f"no layer or connection {name!r}; there are {', '.join(known)}")
     weights = {keys.get(key, key): array for key, array in network.weights.items()}
+    replaced = name if changes.get("delays") is not None else None
+    delays = {keys.get(key, key): each for key, each in network.delays.items() if key != replaced}
     try:
         return type(network)(
             sensor,
             *layers,
             connections=connections,
             weights=weights,
+            delays=delays,
             classes=network.classes,
             settings=network.settings,
         )
@@ -93,6 +98,7 @@ def lower(network: Network) -> Network:
         *layers,
         connections=network.connections,
         weights=weights,
+        delays=network.delays,
         classes=network.classes,
         settings=network.settings,
     )
@@ -109,5 +115,6 @@ def without_readout(network: Network) -> Network | None:
         *network.layers[:-1],
         connections=connections,
         weights={key: array for key, array in network.weights.items() if key not in gone},
+        delays={key: each for key, each in network.delays.items() if key not in gone},
         settings=network.settings,
     )

@@ -3,9 +3,9 @@
 Layout: attributes ``eventsnn_network`` (layout version), ``description`` (JSON of `Network.to_table`),
 ``settings`` (JSON of `RunSettings.to_table`; missing where all are the default) and whatever the writer adds;
 datasets ``weights/<key>`` of shape (post, pre). Sparse weights are a group ``weights/<key>`` instead, with
-the attributes ``format`` ("csr") and ``shape`` and the datasets ``data``, ``indices``, ``indptr``. The
-attribute ``crc32`` is a checksum of all else (`eventsnn._util.hdf5.checksum`); files of earlier versions have
-none.
+the attributes ``format`` ("csr") and ``shape`` and the datasets ``data``, ``indices``, ``indptr``. Where
+synapses have delays of their own, ``delays/<key>`` holds them, ms, in the order of ``data``. The attribute
+``crc32`` is a checksum of all else (`eventsnn._util.hdf5.checksum`); files of earlier versions have none.
 """
 
 from __future__ import annotations
@@ -88,6 +88,10 @@ def write_network(group: h5py.Group, network: Network) -> dict[str, np.ndarray]:
             dataset = folder.create_dataset(key, data=array)
             dataset.attrs["axes"] = ", ".join(axes[key])
             written[dataset.name] = array
+    for key, each in network.delays.items():
+        dataset = group.create_dataset(f"delays/{key}", data=each)
+        dataset.attrs["unit"] = "ms"
+        written[dataset.name] = each
     return written
 
 
@@ -112,11 +116,12 @@ def read_network(group: h5py.Group, where: str, *, verified: bool = False) -> Ne
             key: read_sparse(item) if "format" in item.attrs else item[()]
             for key, item in group["weights"].items()
         }
+        delays = {key: item[()] for key, item in group.get("delays", {}).items()}
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise NetworkError(f"{where}: description or weights are damaged ({error})") from None
     settings = RunSettings.from_json(str(group.attrs.get("settings", _old_settings(group))), where)
     try:
-        return Network.from_table(table, weights=weights).with_settings(settings)
+        return Network.from_table(table, weights=weights, delays=delays).with_settings(settings)
     except NetworkError as error:
         raise NetworkError(f"{where}: {error}") from None
 

@@ -16,6 +16,7 @@ from eventsnn._util.names import are_numbers, describe_names
 from eventsnn.errors import NetworkError
 from eventsnn.model.chain import INPUT, fit_layers, name_layers
 from eventsnn.model.classes import check_classes
+from eventsnn.model.delays import branches_of, check_delays, check_same_synapses, take_delays
 from eventsnn.model.drawing import draw_weights
 from eventsnn.model.layers import (
     BIAS,
@@ -26,6 +27,7 @@ from eventsnn.model.layers import (
     build_from_table,
     layer_from_table,
 )
+from eventsnn.model.layers.branches import Branches
 from eventsnn.model.layers.checks import check_count
 from eventsnn.model.layers.connection import PAIRS
 from eventsnn.model.settings import RunSettings
@@ -49,6 +51,8 @@ class Network:
         Synaptic weights of every layer (key: its name) and connection (key: its `key`), each of shape
         (post, pre), float32 or float64, finite; of a `Conv` (channels, source channels, y, x). May be scipy
         sparse arrays or matrices, but for a `Conv`. A `Pool` has none.
+    delays : mapping of str to array, optional
+        By key of sparse weights: a delay for each synapse, ms, as for `Connection`.
     seed : int, optional
         Draws the weights as float32, as each layer or connection says; 0 when neither is given. Where its
         `probability` is below 1, as a sparse array.
@@ -66,6 +70,8 @@ class Network:
     connections : tuple of Connection
     weights : read-only mapping of str to read-only array (post, pre)
         ``scipy.sparse.csr_array`` where they are sparse.
+    delays : read-only mapping of str to read-only float64 array (synapses,)
+        By key: where synapses have delays of their own, ms, these, in the order of the weights' ``data``.
     classes : tuple of str or None
     settings : RunSettings
 
@@ -81,6 +87,7 @@ class Network:
         *layers: Layer,
         connections: Iterable[Connection] = (),
         weights: Mapping[str, Any] | None = None,
+        delays: Mapping[str, Any] | None = None,
         seed: int | None = None,
         classes: Sequence[str] | None = None,
         settings: RunSettings | None = None,
@@ -104,6 +111,7 @@ class Network:
             raise NetworkError("layer 'bias': the name is the bias neuron's; give the layer another")
         self.classes = check_classes(classes, self.output.neurons)
         self.connections = tuple(connections)
+        self.delays: Mapping[str, np.ndarray] = MappingProxyType({})
         self.projections = self._list_projections()
         shapes = self.weight_shapes()
         if weights is None:
@@ -112,6 +120,9 @@ class Network:
             raise NetworkError("give either weights or a seed, not both")
         self.settings = settings or RunSettings()
         self.weights: Mapping[str, Any] = MappingProxyType(check_weights(weights, shapes, self.weight_axes()))
+        found = take_delays(self, delays or {}, weights, seed or 0)
+        if found:
+            self._set_delays(found)
 
     # -- structure
     # ---------------------------------------------------------------------------------------------
@@ -223,6 +234,19 @@ class Network:
         size = self.layers[projection.target].neurons
         return np.asarray(-projection.lateral * (1.0 - np.eye(size)))
 
+    def senders(self, projection: Projection) -> int:
+        """Number of what arrives apart: source neurons, or synapses where they have delays of their own."""
+        branches = projection.branches
+        if branches is not None and branches.each_synapse:
+            return len(branches.delays)
+        return self.source_size(projection.source)
+
+    def sender_weights(self, projection: Projection) -> np.ndarray:
+        """Weight of each synapse of a projection whose synapses have delays of their own, by its branch."""
+        branches = projection.branches
+        assert branches is not None
+        return np.asarray(self.weights[self._weight_key(projection)].data[branches.place])
+
     def afferent_weights(self, projection: Projection, neuron: int) -> np.ndarray:
         """Weights from all neurons of a projection's source to one of its target, float64 array (pre,)."""
         if projection.lateral:
@@ -241,20 +265,54 @@ class Network:
     # ----------------------------------------------------------------------------
 
     def with_weights(self, weights: Mapping[str, Any]) -> Network:
-        """The same network with other weights."""
+        """The same network with other weights; of the same synapses where these have delays."""
         same = self._shared()
         same.weights = MappingProxyType(check_weights(weights, self.weight_shapes(), self.weight_axes()))
+        for key in self.delays:
+            check_same_synapses(key, self.weights[key], same.weights[key])
+        return same
+
+    def with_delays(self, delays: Mapping[str, Any]) -> Network:
+        """The same network and weights with other delays of single synapses, by key of the weights.
+
+        Parameters
+        ----------
+        delays : mapping of str to array (synapses,) or None
+            ms, in the order of the weights' ``data``; None: one delay for all again. The others stay.
+
+        Raises
+        ------
+        NetworkError
+            Naming the projection and the synapse, for a delay that cannot be.
+        """
+        same = self._shared()
+        gone = {key for key, each in delays.items() if each is None and key in self.delays}
+        undrawn: dict[str, Any] = {"initial_delays": None}
+        same.layers = tuple(replace(each, **undrawn) if each.name in gone else each for each in self.layers)
+        same.connections = tuple(replace(c, **undrawn) if c.key in gone else c for c in self.connections)
+        kept = {key: each for key, each in self.delays.items() if key not in delays}
+        found = {
+            key: check_delays(self, key, each, self.weights.get(key))
+            for key, each in delays.items()
+            if each is not None
+        }
+        same._set_delays(kept | found)
         return same
 
     def with_constants(self, constants: Mapping[str, Mapping[str, Any]]) -> Network:
         """The same network and weights with other thresholds, time constants or delays, by the name of the
-        layer or the key of the connection.
+        layer or the key of the connection; ``"delays"`` are those of single synapses.
 
         Raises
         ------
         NetworkError
             Naming the layer and the field, for a value that cannot be.
         """
+        synaptic = {key: each["delays"] for key, each in constants.items() if "delays" in each}
+        constants = {
+            key: {field: value for field, value in each.items() if field != "delays"}
+            for key, each in constants.items()
+        }
         same = self._shared()
         same.layers = tuple(
             replace(layer, **constants[str(layer.name)]) if layer.name in constants else layer
@@ -265,7 +323,7 @@ class Network:
             for connection in self.connections
         )
         same.projections = same._list_projections()
-        return same
+        return same.with_delays(synaptic) if synaptic else same
 
     def with_classes(self, classes: Sequence[str] | None) -> Network:
         """The same network with other class names, or with none; NetworkError if they cannot be."""
@@ -327,6 +385,7 @@ class Network:
         table: Any,
         *,
         weights: Mapping[str, Any] | None = None,
+        delays: Mapping[str, Any] | None = None,
         seed: int | None = None,
         where: str = "network",
     ) -> Network:
@@ -354,7 +413,9 @@ class Network:
             for n, t in enumerate(table.get("connections", []))
         ]
         classes = table.get("classes")
-        return cls(sensor, *layers, connections=more, weights=weights, seed=seed, classes=classes)
+        return cls(
+            sensor, *layers, connections=more, weights=weights, delays=delays, seed=seed, classes=classes
+        )
 
     def save(self, path: str | os.PathLike[str], **attributes: Any) -> None:
         """Write description and weights to one HDF5 file; see `eventsnn.model.file.save_network`."""
@@ -372,7 +433,8 @@ class Network:
     def __reduce__(self) -> tuple[Any, ...]:
         # The view on the weights cannot be pickled, and what is unpickled must be read-only again.
         parts = (self.input, *self.layers)
-        return _rebuild, (parts, self.connections, dict(self.weights), self.classes, self.settings)
+        same = (self.connections, dict(self.weights), dict(self.delays), self.classes, self.settings)
+        return _rebuild, (parts, *same)
 
     def __repr__(self) -> str:
         sizes = "-".join(str(n) for n in (self.input.neurons, *(layer.neurons for layer in self.layers)))
@@ -382,25 +444,53 @@ class Network:
         )
         return f"<Network {sizes} ({', '.join(self.names)}){more}{named}>"
 
+    def describe_delay(self, key: str, delay: float | Sequence[float]) -> str:
+        """The delay of a layer or connection as text, ms; "0.5 to 3" where there are several."""
+        each = np.atleast_1d(self.delays.get(key, delay))
+        if each.size == 1 or not each.size:
+            return f"{float(each.sum()):,g}"
+        return f"{each.min():,g} to {each.max():,g}"
+
     def _repr_html_(self) -> str:
         columns = ("neurons", "threshold", "tau_m", "tau_s", "refractory", "delay")
         table: list[tuple[Any, ...]] = [("layer", "type", *columns, "weights")]
         table.append(("input", "", f"{self.input.neurons:,}", *[""] * len(columns)))
         for layer in self.layers:
             weights = self.weights.get(str(layer.name))
-            values = [f"{getattr(layer, name):,g}" for name in columns]
+            values = [f"{getattr(layer, name):,g}" for name in columns[:-1]]
+            values.append(self.describe_delay(str(layer.name), layer.delay))
             table.append((layer.name, layer.kind, *values, "" if weights is None else f"{weights.size:,}"))
-        table += [(c.key, "connection", *[""] * 5, f"{c.delay:g}", "") for c in self.connections]
+        table += [
+            (c.key, "connection", *[""] * 5, self.describe_delay(c.key, c.delay), "")
+            for c in self.connections
+        ]
         sizes = [self.input.neurons, *(layer.neurons for layer in self.layers)]
         return html.describe("Network (times in ms)", table, html.draw_chain(sizes))
 
     # -- construction
     # ------------------------------------------------------------------------------------------
 
+    def _set_delays(self, delays: Mapping[str, np.ndarray]) -> None:
+        """Take checked delays of single synapses."""
+        self.delays = MappingProxyType(dict(delays))
+        self.projections = self._list_projections()
+
+    def _project(self, key: str, source: int, target: int, delay: float | Sequence[float]) -> Projection:
+        """A projection with weights; `key` is that of the weights."""
+        biases = source == BIAS
+        name = f"{key}:bias" if biases else key
+        branches = None
+        if key in self.delays:
+            branches = branches_of(self.weights[key], self.delays[key], self.source_size(source), biases)
+        elif isinstance(delay, Sequence):
+            branches = Branches.by_source(delay[: self.source_size(source)])
+        if branches is None:
+            return Projection(name, source, target, float(delay))  # type: ignore[arg-type]
+        return Projection(name, source, target, float(branches.delays.min(initial=np.inf)), branches=branches)
+
     def _list_projections(self) -> tuple[Projection, ...]:
         projections = [
-            Projection(str(layer.name), n - 1, n, layer.least_delay, delays=layer.each_delay)
-            for n, layer in enumerate(self.layers)
+            self._project(str(layer.name), n - 1, n, layer.delay) for n, layer in enumerate(self.layers)
         ]
         for connection in self.connections:
             if connection.target == INPUT:
@@ -415,9 +505,11 @@ class Network:
                 raise NetworkError(
                     f"connection {connection.key!r}: {connection.source!r} is a readout, which never fires"
                 )
-            projections.append(Projection(connection.key, source, target, float(connection.delay)))
+            projections.append(self._project(connection.key, source, target, float(connection.delay)))
         for n, layer in enumerate(self.layers):
-            projections += layer.inner_projections(n)
+            for p in layer.inner_projections(n):
+                key = str(layer.name) if p.source == BIAS else p.key
+                projections.append(self._project(key, p.source, n, p.delay) if key in self.delays else p)
         return tuple(projections)
 
 
@@ -425,8 +517,11 @@ def _rebuild(
     parts: tuple[Any, ...],
     connections: tuple[Connection, ...],
     weights: dict[str, Any],
+    delays: dict[str, np.ndarray],
     classes: tuple[str, ...] | None,
     settings: RunSettings,
 ) -> Network:
     """A network from the result of `Network.__reduce__`."""
-    return Network(*parts, connections=connections, weights=weights, classes=classes, settings=settings)
+    return Network(
+        *parts, connections=connections, weights=weights, delays=delays, classes=classes, settings=settings
+    )

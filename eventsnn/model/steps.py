@@ -80,6 +80,8 @@ def refusal(network: Network, step_ms: float) -> str | None:
         problem = _layer_refusal(layer, step_ms)
         if problem:
             return f"layer {layer.name!r}{problem}"
+    for key in network.delays:
+        return f"connection {key!r}: a delay for each synapse is for exact time; give one number"
     for p in further_connections(network):
         if not _is_whole(p.delay / step_ms):
             return f"connection {p.key!r}: delay must be whole steps of {step_ms:g} ms, got {p.delay:g} ms"

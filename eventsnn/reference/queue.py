@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._util.saved import StateReader
-from eventsnn.model import Network
+from eventsnn.model import Network, Projection
 from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.model.layers import BIAS
 from eventsnn.reference.decay import decay
@@ -116,11 +116,9 @@ class QueueTwin:
 
     def __init__(self, network: Network) -> None:
         self.projections = network.deliveries
-        self.matrices = [
-            network.projection_weights(p).astype(np.float64).T.tolist() for p in self.projections
-        ]
+        self.synapses = [list_synapses(network, p) for p in self.projections]
         self.layers = [_Layer(constants(layer.lif), layer.neurons) for layer in network.layers]
-        # Deliveries: (arrival, projection, neuron of the source). Their order among equal times is intrinsic.
+        # Deliveries: (arrival, projection, source neuron or branch). Their order at equal times is intrinsic.
         self.queue: list[tuple[float, int, int]] = []
 
     def advance(
@@ -153,7 +151,7 @@ class QueueTwin:
             if soonest == math.inf or soonest >= horizon or soonest > stop:
                 break
             if arrival <= spike:
-                _deliver(arrival, self.queue, self.projections, self.matrices, self.layers)
+                _deliver(arrival, self.queue, self.projections, self.synapses, self.layers)
             else:
                 number = spikes.index(spike)
                 for neuron in _fire(self.layers[number], spike):
@@ -165,7 +163,8 @@ class QueueTwin:
     def _send(self, source: int, neuron: int, t: float) -> None:
         for number, projection in enumerate(self.projections):
             if projection.source == source:
-                heapq.heappush(self.queue, (t + projection.delay_of(neuron), number, neuron))
+                for delay, sender in _senders(projection, neuron):
+                    heapq.heappush(self.queue, (t + delay, number, sender))
 
     def save(self) -> dict[str, np.ndarray]:
         """The state, as arrays."""
@@ -180,10 +179,10 @@ class QueueTwin:
         read = [layer.read(state.within(f"{n}/"), horizon) for n, layer in enumerate(self.layers)]
         for t, number, neuron in queue.tolist():
             good = number.is_integer() and number < len(self.projections) and neuron.is_integer()
-            if not (good and neuron < len(self.matrices[int(number)])) or (
+            if not (good and neuron < len(self.synapses[int(number)])) or (
                 t < read[self.projections[int(number)].target]["now"]
             ):
-                raise state.error("queue", f"holds neuron {neuron}, projection {number}, time {t} ms")
+                raise state.error("queue", f"holds sender {neuron}, projection {number}, time {t} ms")
         state.close()
         self.queue = [(t, int(number), int(neuron)) for t, number, neuron in queue.tolist()]
         heapq.heapify(self.queue)
@@ -192,16 +191,35 @@ class QueueTwin:
                 setattr(layer, name, values)
 
 
-def _deliver(t: float, queue: list, projections: list, matrices: list, layers: list[_Layer]) -> None:
+def list_synapses(network: Network, projection: Projection) -> list[list[tuple[int, float]]]:
+    """(target, weight) of the synapses of each source neuron, or of each branch where these are synapses."""
+    branches = projection.branches
+    if branches is None or branches.post is None:
+        columns = network.projection_weights(projection).astype(np.float64).T.tolist()
+        return [list(enumerate(column)) for column in columns]
+    weights = network.sender_weights(projection).astype(np.float64).tolist()
+    return [[(post, weight)] for post, weight in zip(branches.post.tolist(), weights, strict=True)]
+
+
+def _senders(projection: Projection, neuron: int) -> list[tuple[float, int]]:
+    """(delay, sender) of everything that a spike of a source neuron makes arrive."""
+    branches = projection.branches
+    if branches is None:
+        return [(projection.delay, neuron)]
+    each = range(int(branches.ptr[neuron]), int(branches.ptr[neuron + 1]))
+    return [(float(branches.delays[branch]), branch) for branch in each]
+
+
+def _deliver(t: float, queue: list, projections: list, synapses: list, layers: list[_Layer]) -> None:
     """Apply everything that arrives at `t`; the neurons of the layers reached get new certificates."""
     reached = set()
     while queue and queue[0][0] == t:
-        _, number, neuron = heapq.heappop(queue)
+        _, number, sender = heapq.heappop(queue)
         layer = layers[projections[number].target]
         if layer not in reached:
             layer.advance(t)
             reached.add(layer)
-        for n, weight in enumerate(matrices[number][neuron]):
+        for n, weight in synapses[number][sender]:
             layer.i[n] += weight
     for layer in reached:
         for n in range(len(layer.u)):

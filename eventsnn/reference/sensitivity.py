@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,8 +51,8 @@ class Synapses(NamedTuple):
     weights: Floats
     """(post, pre)."""
 
-    delay: float
-    """ms."""
+    delay: float | Floats
+    """ms; (post, pre) where synapses have delays of their own."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Derivatives:
         u' of every neuron's spike that the derivative passes through, unit of weights per ms; else NaN.
     weights : list of float64 arrays (post, pre)
         Of every projection.
-    delays : list of float
-        Of every projection.
+    delays : list of float or float64 array (post, pre)
+        Of every projection; an array where its synapses have delays of their own.
     thresholds, resting, refractory : list of float
         Of every train, 0 for one without a neuron.
     """
@@ -76,7 +76,7 @@ class Derivatives:
     times: list[Floats]
     slopes: list[Floats]
     weights: list[Floats]
-    delays: list[float]
+    delays: list[Any]
     thresholds: list[float]
     resting: list[float]
     refractory: list[float]
@@ -100,7 +100,7 @@ def differentiate(
         times=[np.zeros(len(train.times)) for train in trains],
         slopes=[np.full(len(train.times), math.nan) for train in trains],
         weights=[np.zeros(s.weights.shape) for s in synapses],
-        delays=[0.0] * len(synapses),
+        delays=[np.zeros(np.shape(s.delay)) if np.ndim(s.delay) else 0.0 for s in synapses],
         thresholds=[0.0] * len(trains),
         resting=[0.0] * len(trains),
         refractory=[0.0] * len(trains),
@@ -127,7 +127,10 @@ def _pass_down(
     kept = decay if before is not None else 0.0  # the remaining share of V(r)
 
     incoming = [(n, s) for n, s in enumerate(synapses) if s.target == number]
-    arriving = [trains[s.source].times + s.delay for _, s in incoming]
+    arriving = [
+        trains[s.source].times + np.broadcast_to(s.delay, s.weights.shape)[neuron, trains[s.source].neurons]
+        for _, s in incoming
+    ]
     acting = [s.weights[neuron, trains[s.source].neurons] for _, s in incoming]
     current = sum(float(w @ _current(t - at, lif)) for w, at in zip(acting, arriving, strict=True))
     slope = (lif.resting - lif.threshold) / lif.tau_m + current / lif.tau_s
@@ -137,7 +140,10 @@ def _pass_down(
         per_time = w * (_rise(t - at, lif) - kept * _rise(r - at, lif)) * total / slope
         np.add.at(derivatives.weights[n][neuron], trains[s.source].neurons, per_weight)
         derivatives.times[s.source] += per_time
-        derivatives.delays[n] += float(per_time.sum())
+        if np.ndim(s.delay):
+            np.add.at(derivatives.delays[n][neuron], trains[s.source].neurons, per_time)
+        else:
+            derivatives.delays[n] += float(per_time.sum())
     derivatives.thresholds[number] += total / slope
     derivatives.resting[number] -= (1.0 - decay) * total / slope
     if before is not None:

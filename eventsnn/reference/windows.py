@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from eventsnn.model import Network, Projection
+from eventsnn.model.layers.branches import Branches
 from eventsnn.reference.lif import (
     CANDIDATE,
     Constants,
@@ -31,6 +32,7 @@ from eventsnn.reference.lif import (
     respond_short,
     tangent,
 )
+from eventsnn.reference.queue import list_synapses
 
 # Largest length of a window, in time constants. In longer ones more neurons seem to come near their
 # threshold, shorter ones are more; measured. Anything up to 1 would be right.
@@ -56,8 +58,16 @@ def tabulate(c: Constants, t: float, end: float) -> Arrival:
 class _Projection:
     source: int
     delay: float
-    synapses: list[list[tuple[int, float]]]  # of each source neuron: (target, weight), weights >= 0 first
-    cursor: int = 0
+    branches: Branches | None
+    synapses: list[list[tuple[int, float]]]  # of each sender: (target, weight), weights >= 0 first
+    cursor: int = 0  # the first spike of the source of which something is still to arrive
+
+    def arrivals(self, t: float, neuron: int) -> list[tuple[float, int]]:
+        """(time, sender) of all arrivals of a spike, by time."""
+        if self.branches is None:
+            return [(t + self.delay, neuron)]
+        each = range(int(self.branches.ptr[neuron]), int(self.branches.ptr[neuron + 1]))
+        return [(t + float(self.branches.delays[branch]), branch) for branch in each]
 
 
 @dataclass
@@ -140,7 +150,9 @@ class WindowsTwin:
         while self.now <= stop:
             end = self.now + self.length
             soonest = min(
-                _next_arrival(p, layers, self.input_spikes) for layer in layers for p in layer.projections
+                _next_arrival(p, layers, self.input_spikes, self.now)
+                for layer in layers
+                for p in layer.projections
             )
             if soonest >= end and all(_is_quiet(layer) for layer in layers):
                 if soonest > stop or soonest > known or soonest == math.inf:
@@ -160,8 +172,12 @@ def _make_layer(network: Network, number: int) -> _Layer:
     layer = network.layers[number]
 
     def make(projection: Projection) -> _Projection:
-        synapses = order_synapses(network.projection_weights(projection))
-        return _Projection(projection.source, projection.delay, synapses)
+        branches = projection.branches
+        if branches is not None and branches.each_synapse:
+            synapses = list_synapses(network, projection)
+        else:
+            synapses = order_synapses(network.projection_weights(projection))
+        return _Projection(projection.source, projection.delay, branches, synapses)
 
     projections = [make(p) for p in network.deliveries if p.target == number]
     c, size = constants(layer.lif), layer.neurons
@@ -174,9 +190,14 @@ def _source(
     return input_spikes if p.source < 0 else layers[p.source].spikes
 
 
-def _next_arrival(p: _Projection, layers: list[_Layer], input_spikes: list[tuple[float, int]]) -> float:
+def _next_arrival(
+    p: _Projection, layers: list[_Layer], input_spikes: list[tuple[float, int]], now: float
+) -> float:
+    """Time of the first arrival that is known and not before `now`, which are past."""
     train = _source(p, layers, input_spikes)
-    return train[p.cursor][0] + p.delay if p.cursor < len(train) else math.inf
+    return min(
+        (at for t, pre in train[p.cursor :] for at, _ in p.arrivals(t, pre) if at >= now), default=math.inf
+    )
 
 
 def _is_quiet(layer: _Layer) -> bool:
@@ -216,14 +237,18 @@ def _run_layer(
     deliveries: list[list[tuple[Arrival, float]]] = [[] for _ in u]
     for p in layer.projections:
         train = _source(p, layers, input_spikes)
-        while p.cursor < len(train) and train[p.cursor][0] + p.delay < end:
-            t, pre = train[p.cursor]
-            arrival = tabulate(layer.c, t + p.delay, end)
-            for n, weight in p.synapses[pre]:
-                u[n] += weight * arrival.h
-                i[n] += weight * arrival.b
-                reach[n] += max(weight, 0.0) * arrival.h
-                deliveries[n].append((arrival, weight))
+        # Spike by spike, whatever the order in which they arrive: sums need none.
+        for t, pre in train[p.cursor :]:
+            for at, sender in p.arrivals(t, pre):
+                if not now <= at < end:
+                    continue
+                arrival = tabulate(layer.c, at, end)
+                for n, weight in p.synapses[sender]:
+                    u[n] += weight * arrival.h
+                    i[n] += weight * arrival.b
+                    reach[n] += max(weight, 0.0) * arrival.h
+                    deliveries[n].append((arrival, weight))
+        while p.cursor < len(train) and all(at < end for at, _ in p.arrivals(*train[p.cursor])):
             p.cursor += 1
     fired: list[tuple[float, int]] = []
     for n in range(len(u)):

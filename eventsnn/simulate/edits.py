@@ -129,13 +129,15 @@ def _with_weights(network: Network, weights: Any) -> Network:
 
 def _change_places(key: str, weights: Any, places: Mapping[Any, Any]) -> Any:
     shape = weights.shape
-    changed = weights.tolil() if is_sparse(weights) else weights.copy()
+    changed = weights.copy()
     for place, value in places.items():
         numbers = place if isinstance(place, tuple) else (place,)
         if len(numbers) != len(shape) or not all(
             isinstance(n, int | np.integer) and 0 <= n < most for n, most in zip(numbers, shape, strict=False)
         ):
             raise SimulationError(f"weights: {key!r} has the shape {shape}, and no place {describe(place)}")
+        if is_sparse(changed) and not _has_synapse(changed, *numbers):
+            changed = changed.tolil()  # a new synapse is cheap to add there
         try:
             changed[numbers] = value
         except (TypeError, ValueError):
@@ -143,6 +145,13 @@ def _change_places(key: str, weights: Any, places: Mapping[Any, Any]) -> Any:
                 f"weights: {key!r} at {numbers} must be a number, got {describe(value)}"
             ) from None
     return changed.tocsr() if is_sparse(weights) else changed
+
+
+def _has_synapse(weights: Any, post: int, pre: int) -> bool:
+    """Whether sparse weights have it, of weight 0 too: a delay of its own may belong to it."""
+    if weights.format != "csr":
+        return True
+    return bool(pre in weights.indices[weights.indptr[post] : weights.indptr[post + 1]])
 
 
 def silenced(network: Network, silence: Any) -> Network:

@@ -50,7 +50,7 @@ class SavedState:
 
 
 def digest(network: Network) -> str:
-    """SHA-256 of a network's description and weights, hexadecimal."""
+    """SHA-256 of a network's description, weights and delays, hexadecimal."""
     # What its classes are called does not matter to a simulation.
     table = {key: value for key, value in network.to_table().items() if key != "classes"}
     sha = hashlib.sha256(json.dumps(table, sort_keys=True).encode())
@@ -59,6 +59,8 @@ def digest(network: Network) -> str:
         arrays = [weights.indptr, weights.indices, weights.data] if is_sparse(weights) else [weights]
         for array in arrays:
             sha.update(str(array.dtype).encode() + np.ascontiguousarray(array).tobytes())
+    for key, each in network.delays.items():
+        sha.update(f"delays of {key}".encode() + each.tobytes())
     return sha.hexdigest()
 
 

@@ -10,7 +10,9 @@ of a neuron,
 G is what an arrival at s means for its synaptic weight, w G' for its time; the last formula is
 eps' = (e^{-x/tau_m} - eps)/tau_s. Going back by D makes G e^{-D/tau_s} + P eps(D) of G and P e^{-D/tau_m} of
 P: one step for all neurons of a layer per arrival, whatever the number of their spikes. So the sweep costs
-O(arrivals x post-synaptic neurons), as a simulation does, and its memory is that of weights and spikes.
+O(arrivals x post-synaptic neurons), as a simulation does, and its memory is that of weights and spikes. Where
+each synapse has a delay of its own, an arrival is that of one, and its one neuron is read from the state of
+a later time: the cost is O(arrivals + points x post-synaptic neurons).
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ import numpy as np
 
 from eventsnn._ext.adjoint import sweep_back
 from eventsnn.model import Network
-from eventsnn.model.layers import BIAS
 from eventsnn.trace.adjoint_layer import BackwardLayer, Floats, Trains
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.synapses import Synapses
@@ -39,7 +40,7 @@ class Derivatives:
 
     weights: Mapping[str, Any]
     lateral: Mapping[str, float]
-    delays: Mapping[str, float]
+    delays: Mapping[str, Any]
     thresholds: Mapping[str, float]
     resting: Mapping[str, float]
     refractory: Mapping[str, float]
@@ -67,8 +68,9 @@ class Adjoint(Derivatives):
         By key, in the shape of the network's weights; ``csr_array`` where these are sparse.
     lateral : dict of str to float
         By layer, with respect to the strength of its lateral inhibition.
-    delays : dict of str to float
-        By key of the projection; those of biases are part of their layer's.
+    delays : dict of str to float or array
+        By key of the projection; those of biases are part of their layer's. Arrays where there are several
+        delays, see `Synapses.collect_delays`.
     thresholds, resting, refractory : dict of str to float
         By layer.
     """
@@ -114,7 +116,7 @@ def pull_back(network: Network, record: SpikeRecord, seeds: dict[tuple[int, int]
         ],
         weights=synapses.collect(),
         lateral=synapses.collect_lateral(),
-        delays=_by_key(network, swept.delays),
+        delays=synapses.collect_delays(swept.delays),
         thresholds=thresholds,
         resting=resting,
         refractory=refractory,
@@ -132,7 +134,8 @@ class Sweep:
         Which parts of the following arrays belong to the spikes of which source.
     totals, strengths : float64 array (spikes and input events,)
         Derivatives by their times, and by a factor on all their synapses.
-    delays : float64 array (projections,)
+    delays : float64 array
+        Derivatives by delays, see `Synapses.delay_places`.
     """
 
     layers: list[BackwardLayer]
@@ -174,16 +177,6 @@ def sweep(
     return Sweep(layers, trains, totals, strengths, _sweep(layers, synapses, totals, strengths))
 
 
-def _by_key(network: Network, delays: Floats) -> dict[str, float]:
-    """Derivatives by the delays of projections; a layer's is that of its biases too."""
-    found: dict[str, float] = {}
-    for p, delay in zip(network.projections, delays.tolist(), strict=True):
-        if not p.lateral:  # which has none
-            key = network.names[p.target] if p.source == BIAS else p.key
-            found[key] = found.get(key, 0.0) + delay
-    return found
-
-
 def _sweep(layers: list[BackwardLayer], synapses: Synapses, totals: Floats, strengths: Floats) -> Floats:
     """Hand `totals` down to everything that the spikes depend on; returns the derivatives by delays."""
     starts = np.cumsum([0, *(len(layer.arrivals) for layer in layers)]).tolist()
@@ -198,7 +191,7 @@ def _sweep(layers: list[BackwardLayer], synapses: Synapses, totals: Floats, stre
     projection, source, pre = (
         np.concatenate(column) for column in zip(*(layer.arriving for layer in layers), strict=True)
     )
-    delays = np.zeros(len(synapses.keys))
+    delays = np.zeros(synapses.delays)
     arguments = (
         synapses.table,
         codes,
@@ -209,6 +202,7 @@ def _sweep(layers: list[BackwardLayer], synapses: Synapses, totals: Floats, stre
         source,
         pre,
         np.concatenate([layer.steps for layer in layers]),
+        np.concatenate([layer.full for layer in layers]),
         neurons,
         places,
         factors,
@@ -219,6 +213,7 @@ def _sweep(layers: list[BackwardLayer], synapses: Synapses, totals: Floats, stre
         np.zeros((2 * len(totals), 2)),
         totals,
         strengths,
+        synapses.delay_places,
         delays,
     )
     for start in range(0, len(codes), CHUNK):

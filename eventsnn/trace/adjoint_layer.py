@@ -50,9 +50,10 @@ class BackwardLayer:
     times, neurons
         Its spikes.
     arrivals : float64 array (n,), ms
-    arriving : (projection, place of the spike in all trains, source neuron) of each arrival
-    steps : float64 array (n, 3)
-        Propagators from each arrival to the next.
+    arriving : (projection, place of the spike in all trains, sender) of each arrival
+    full : uint8 array (n,), steps : float64 array (n, 3)
+        Arrivals to which the state of all neurons is taken, and propagators from each arrival to the next of
+        these; see ``read_states``.
     slopes : float64 array (spikes,)
         u' of each spike.
     """
@@ -77,16 +78,16 @@ class BackwardLayer:
         for place, p in enumerate(network.projections):
             if p.target == number:
                 train: LayerSpikes = record[source_name(network, p)]
-                times, numbers = p.arrive(train.times, train.neurons)
+                times, numbers, senders = p.arrive(train.times, train.neurons)
                 n = int(np.searchsorted(times, stop))
                 rows = trains.starts[p.source] + numbers[:n]
-                parts.append((times[:n], np.full(n, place, np.int32), rows, train.neurons[numbers[:n]]))
+                parts.append((times[:n], np.full(n, place, np.int32), rows, senders[:n].astype(np.int32)))
         times, *columns = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         order = np.argsort(times, kind="stable")
         self.arrivals = times[order]
         self.arriving = tuple(column[order] for column in columns)
-        self.steps = _propagators(np.diff(self.arrivals, append=self.arrivals[-1:]), self.lif)
         self._find_previous()
+        self._find_steps(synapses)
         self._solve(synapses, least_slope)
 
     def _find_previous(self) -> None:
@@ -99,6 +100,21 @@ class BackwardLayer:
         self._reset = np.where(after, self.times[self._previous] + self.lif.refractory, 0.0)
         self._decay = np.exp(-(self.times - self._reset) / self.lif.tau_m)
         self._kept = np.where(after, self._decay, 0.0)  # the remaining share of V(r)
+
+    def _find_steps(self, synapses: Synapses) -> None:
+        """`full` and `steps`."""
+        full = ~synapses.branched[self.arriving[0]]
+        if not full.all():
+            before = np.searchsorted(self.arrivals, np.concatenate([self.times, self._reset])) - 1
+            full[before[before >= 0]] = True
+            full[-1] = True
+        places = np.flatnonzero(full)
+        following = np.searchsorted(places, np.arange(len(full)), side="right")
+        later = (
+            self.arrivals[places[np.minimum(following, len(places) - 1)]] if len(places) else self.arrivals
+        )
+        self.full = full.astype(np.uint8)
+        self.steps = _propagators(later - self.arrivals, self.lif)
 
     def _solve(self, synapses: Synapses, least_slope: float | None) -> None:
         """u' of every spike, its derivative with respect to r, and how well it solves its equation."""
@@ -123,7 +139,7 @@ class BackwardLayer:
         for start in range(0, len(pre), CHUNK):
             stop = min(start + CHUNK, len(pre))
             read_states(
-                synapses.table, self.size, projection, pre, self.steps, ends, neurons[order],
+                synapses.table, self.size, projection, pre, self.steps, self.full, ends, neurons[order],
                 free, current, found, start, stop,
             )  # fmt: skip
         at = np.empty_like(found)

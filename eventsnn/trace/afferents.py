@@ -60,7 +60,7 @@ def afferents(network: Network, record: SpikeRecord, layer: int, neuron: int) ->
         if projection.target != layer:
             continue
         spikes = record[source_name(network, projection)]
-        arrivals, rows = projection.arrive(spikes.times, spikes.neurons)
+        arrivals, rows, _ = projection.arrive(spikes.times, spikes.neurons, onto=neuron)
         neurons = spikes.neurons[rows]
         weights = network.afferent_weights(projection, neuron)[neurons]
         results.append(Afferents(projection, arrivals, neurons, weights, rows))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.errors import TraceError
-from eventsnn.model import LIF, Network
+from eventsnn.model import LIF, Network, Projection
 from eventsnn.reference.lif import psp, responses, resting_share
 from eventsnn.reference.spsp import unit_contributions
 from eventsnn.trace.afferents import afferents, check_exact_time, resting_contribution
@@ -289,7 +289,9 @@ def replay_both(
     for n, (t, propagator) in enumerate(zip(instants.tolist(), propagators, strict=True)):
         state.advance(*propagator)
         for k in range(delivered[n], delivered[n + 1]):
-            state.i += weights[deliveries[1][k]][deliveries[2][k]]
+            posts, values = weights[deliveries[1][k]]
+            sender = deliveries[2][k]
+            state.i[slice(None) if posts is None else posts[sender]] += values[sender]
         if sampled[n]:
             rows.append((t, names, state.u, state.i.copy(), KIND_SAMPLE))
         firing = places[fired[n] : fired[n + 1]]
@@ -305,30 +307,46 @@ def replay_both(
     return _join(rows)
 
 
+_Targets: TypeAlias = tuple[np.ndarray | None, np.ndarray]
+"""What each sender of a projection reaches of the chosen neurons: the place of its one neuron among them, -1
+for none (senders,), or None for all; and its weights, by sender."""
+
+
 def _deliveries(
     network: Network, record: SpikeRecord, index: int, chosen: np.ndarray
-) -> tuple[tuple[np.ndarray, list[int], list[int]], list[np.ndarray]]:
-    """Arrivals at a layer by time: (times, projection, pre-synaptic neuron), and weights, (pre, chosen)."""
-    times, numbers, neurons = [], [], []
-    weights: list[np.ndarray] = []
+) -> tuple[tuple[np.ndarray, list[int], list[int]], list[_Targets]]:
+    """Arrivals at a layer by time: (times, projection, sender, see `Projection.arrive`); and the weights."""
+    times, numbers, senders = [], [], []
+    weights: list[_Targets] = []
     for projection in network.projections:
         if projection.target != index:
             continue
         spikes = record[source_name(network, projection)]
-        arrivals, order_of = projection.arrive(spikes.times, spikes.neurons)
+        arrivals, _, arriving = projection.arrive(spikes.times, spikes.neurons)
+        targets = _targets(network, projection, chosen)
+        if targets[0] is not None:
+            reaching = targets[0][arriving] >= 0
+            arrivals, arriving = arrivals[reaching], arriving[reaching]
         times.append(arrivals)
-        numbers.append(np.full(len(spikes), len(weights)))
-        neurons.append(spikes.neurons[order_of])
-        weights.append(
-            np.ascontiguousarray(network.projection_weights(projection)[chosen].T, dtype=np.float64)
-        )
+        numbers.append(np.full(len(arrivals), len(weights)))
+        senders.append(arriving)
+        weights.append(targets)
     merged = np.concatenate(times)
     order = np.argsort(merged, kind="stable")
     return (
         merged[order],
         np.concatenate(numbers)[order].tolist(),
-        np.concatenate(neurons)[order].tolist(),
+        np.concatenate(senders)[order].tolist(),
     ), weights
+
+
+def _targets(network: Network, projection: Projection, chosen: np.ndarray) -> _Targets:
+    branches = projection.branches
+    if branches is not None and branches.post is not None:
+        place = np.full(network.layers[projection.target].neurons, -1)
+        place[chosen] = np.arange(len(chosen))
+        return place[branches.post], network.sender_weights(projection).astype(np.float64)
+    return None, np.ascontiguousarray(network.projection_weights(projection)[chosen].T, dtype=np.float64)
 
 
 def _group(instants: np.ndarray, times: np.ndarray) -> list[int]:

@@ -61,8 +61,9 @@ class Sensitivity(SpikeFacts, Derivatives):
         per weight); ``csr_array`` where those are sparse. A shared weight of a convolution: over all places.
     lateral : dict of str to float
         By layer with lateral inhibition, ms per unit of its strength.
-    delays : dict of str to float
-        By layer or connection, ms per ms; where source neurons have delays of their own, by all of these.
+    delays : dict of str to float or array
+        By layer or connection, ms per ms. Where source neurons have delays of their own float64 (sources,),
+        the bias neuron's last; where synapses have, a ``csr_array`` like `weights`.
     thresholds, resting : dict of str to float
         By layer, ms per unit of the threshold, or of the resting potential.
     refractory : dict of str to float
@@ -90,17 +91,16 @@ class Sensitivity(SpikeFacts, Derivatives):
 
     def strongest_weights(self, key: str, top: int = 10) -> list[tuple[tuple[int, ...], float]]:
         """(place, derivative) of the largest derivatives of a projection's weights, largest first."""
-        found = self.weights[key]
-        if isinstance(found, np.ndarray):
-            flat = found.ravel()
-            order = _largest(flat, top)
-            places = np.stack(np.unravel_index(order, found.shape), axis=1)
-        else:
-            coordinates = found.tocoo()
-            flat = coordinates.data
-            order = _largest(flat, top)
-            places = np.stack([part[order] for part in coordinates.coords], axis=1)
-        return [(tuple(place), float(flat[k])) for place, k in zip(places.tolist(), order, strict=True)]
+        return _strongest(self.weights[key], top)
+
+    def strongest_delays(self, key: str, top: int = 10) -> list[tuple[tuple[int, ...], float]]:
+        """The same of its delays, where it has several: (source neuron,) or (post, pre)."""
+        return _strongest(self.delays[key], top)
+
+    @property
+    def several_delays(self) -> tuple[str, ...]:
+        """Keys of the projections whose source neurons or synapses have delays of their own."""
+        return tuple(key for key, each in self.delays.items() if not isinstance(each, float))
 
     def to_dict(self, top: int = 10) -> dict[str, Any]:
         """The sensitivity as plain values that JSON can hold; of every set of weights the `top` strongest."""
@@ -116,15 +116,12 @@ class Sensitivity(SpikeFacts, Derivatives):
                 {**dict(zip(SPIKE.names or (), row, strict=True)), "layer": self.layer_names[row[0]]}
                 for row in grazing.tolist()
             ],
-            "weights": {
-                key: [
-                    {"place": list(place), "derivative": value}
-                    for place, value in self.strongest_weights(key, top)
-                ]
-                for key in self.weights
-            },
+            "weights": {key: _as_table(self.strongest_weights(key, top)) for key in self.weights},
             "lateral": dict(self.lateral),
-            "delays": dict(self.delays),
+            "delays": {
+                key: _as_table(self.strongest_delays(key, top)) if key in self.several_delays else each
+                for key, each in self.delays.items()
+            },
             "thresholds": dict(self.thresholds),
             "resting": dict(self.resting),
             "refractory": dict(self.refractory),
@@ -248,6 +245,24 @@ def overshoot(slope: np.ndarray, lif: LIF) -> np.ndarray:
     return np.asarray(slope**2 / (2.0 * (slope / lif.tau_m + driven / lif.tau_s)) / lif.threshold)
 
 
+def _strongest(found: Any, top: int) -> list[tuple[tuple[int, ...], float]]:
+    """(place, value) of the largest values of an array, which may be sparse, largest first."""
+    if isinstance(found, np.ndarray):
+        flat = found.ravel()
+        order = _largest(flat, top)
+        places = np.stack(np.unravel_index(order, found.shape), axis=1)
+    else:
+        coordinates = found.tocoo()
+        flat = coordinates.data
+        order = _largest(flat, top)
+        places = np.stack([part[order] for part in coordinates.coords], axis=1)
+    return [(tuple(place), float(flat[k])) for place, k in zip(places.tolist(), order, strict=True)]
+
+
+def _as_table(strongest: list[tuple[tuple[int, ...], float]]) -> list[dict[str, Any]]:
+    return [{"place": list(place), "derivative": value} for place, value in strongest]
+
+
 def _largest(values: np.ndarray, top: int) -> np.ndarray:
     """Places of the values of largest size, not 0, largest first, the first among equals."""
     size = np.abs(values)
@@ -288,8 +303,14 @@ def format_sensitivity(found: Sensitivity, *, top: int = 10) -> str:
         ),
         "",
         "Delays: ms per ms",
-        *_table({name: [value] for name, value in s.delays.items()}, ("delay",)),
+        *_table(
+            {name: [value if isinstance(value, float) else value.sum()] for name, value in s.delays.items()},
+            ("delay",),
+        ),
     ]
+    for key in s.several_delays:
+        lines += ["", f"Delays of {key!r}, of which the above is the sum: the strongest"]
+        lines += [f"  {_place(place):<20} {value:+.6g}" for place, value in s.strongest_delays(key, top)]
     if s.lateral:
         lines += ["", "Lateral inhibition: ms per unit of its strength"]
         lines += _table({name: [value] for name, value in s.lateral.items()}, ("strength",))
@@ -311,6 +332,8 @@ def format_sensitivity(found: Sensitivity, *, top: int = 10) -> str:
 
 
 def _place(place: tuple[int, ...]) -> str:
+    if len(place) == 1:
+        return f"pre {place[0]}"
     if len(place) == 2:
         return f"post {place[0]}, pre {place[1]}"
     return f"channel {place[0]} from {place[1]}, y {place[2]}, x {place[3]}"

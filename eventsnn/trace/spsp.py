@@ -67,9 +67,6 @@ def spike_shares(
     target = record[network.names[projection.target]]
     source = record[source_name(network, projection)]
     lif = network.layers[projection.target].lif
-    arrivals, order = projection.arrive(source.times, source.neurons)
-    # Only neurons that fired can have an entry: number those.
-    positions = np.searchsorted(totals.pre, source.neurons[order])
     resets = np.empty(len(target))
     for neuron in np.unique(target.neurons):
         of_neuron = target.neurons == neuron
@@ -78,10 +75,18 @@ def spike_shares(
     spikes = zip(
         target.times.tolist(), target.neurons.tolist(), resets.tolist(), everything.tolist(), strict=True
     )
+    each_synapse = projection.branches is not None and projection.branches.each_synapse
+    arriving: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by target where it matters, else by -1
     for t, neuron, reset, wanted in spikes:
         if not wanted:
             yield SpikeShares(totals.pre[:0], np.zeros(0, np.float32))
             continue
+        onto = neuron if each_synapse else -1
+        if onto not in arriving:
+            times, rows, _ = projection.arrive(source.times, source.neurons, onto=neuron)
+            # Only neurons that fired can have an entry: number those.
+            arriving[onto] = times, np.searchsorted(totals.pre, source.neurons[rows])
+        arrivals, positions = arriving[onto]
         before = int(np.searchsorted(arrivals, t, side="left"))
         shares = unit_contributions(t, reset, arrivals[:before], lif)
         values = np.bincount(positions[:before], weights=shares, minlength=totals.pre.size)
@@ -111,12 +116,12 @@ def neuron_spsps(network: Network, record: SpikeRecord, projection: Projection, 
     check_exact_time(record.engine, "an S-PSP")
     source = record[source_name(network, projection)]
     lif = network.layers[projection.target].lif
-    arrivals, order = projection.arrive(source.times, source.neurons)
+    arrivals, rows, _ = projection.arrive(source.times, source.neurons, onto=neuron)
     times = record[network.names[projection.target]].of(neuron)
-    shares = np.zeros(len(source))
+    shares = np.zeros(len(arrivals))
     for t, reset in zip(times.tolist(), reset_times(times, lif).tolist(), strict=True):
         shares += unit_contributions(t, reset, arrivals, lif)
-    total = np.bincount(source.neurons[order], weights=shares, minlength=source.size).astype(
+    total = np.bincount(source.neurons[rows], weights=shares, minlength=source.size).astype(
         np.float64, copy=False
     )
     if projection.lateral:

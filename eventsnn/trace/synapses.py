@@ -12,7 +12,7 @@ from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
 from eventsnn.model.sparse import is_sparse, with_data
 
-DENSE, SPARSE, LATERAL = range(3)
+DENSE, SPARSE, LATERAL, BRANCHED = range(4)
 
 
 class _Part(NamedTuple):
@@ -43,6 +43,13 @@ class Synapses:
         Of these projections.
     found : float64 array (synapses,)
         What was collected, in the order of the kernels; `collect` sorts it by key.
+    branched : bool array (projections,)
+        Whether each synapse has a delay of its own.
+    delay_places : int64 array (projections, 2)
+        Where the derivative by a projection's delay is in an array of all, and 1 where it has one for each
+        sender (`Projection.arrive`), else 0.
+    delays : int
+        Length of that array.
     """
 
     def __init__(self, network: Network) -> None:
@@ -53,16 +60,29 @@ class Synapses:
         self._post: list[np.ndarray] = []
         self._parts: dict[str, _Part] = {}
         self._length = self._pointers = 0
-        starts = []
+        starts, kinds, links, linked = [], [], [np.zeros(0, np.int64)], 0
         for p in network.projections:
             key = _weight_key(network, p)
             if key not in self._parts:
                 self._parts[key] = self._append(p, key)
             part = self._parts[key]
             skipped = self._biases_after(p, key)
-            starts.append(part.start + skipped * (1 if part.kind == SPARSE else self._post_size(p)))
+            if p.branches is not None and p.branches.place is not None:
+                assert part.place is not None
+                kinds.append(BRANCHED)
+                starts.append(linked)
+                links.append(part.begin + np.argsort(part.place)[p.branches.place])
+                linked += len(links[-1])
+            else:
+                kinds.append(part.kind)
+                starts.append(part.start + skipped * (1 if part.kind == SPARSE else self._post_size(p)))
+        self.branched = np.array(kinds) == BRANCHED
+        counts = [1 if p.branches is None else len(p.branches.delays) for p in network.projections]
+        each = [p.branches is not None for p in network.projections]
+        self.delay_places = np.stack([np.cumsum([0, *counts[:-1]]), each], axis=1).astype(np.int64)
+        self.delays = sum(counts)
         self._layout = (
-            np.array([self._parts[_weight_key(network, p)].kind for p in network.projections], np.int32),
+            np.array(kinds, np.int32),
             np.array([self._post_size(p) for p in network.projections], np.int64),
             np.array(starts, np.int64),
             np.concatenate(self._weights),
@@ -70,6 +90,7 @@ class Synapses:
         self._targets = (
             np.concatenate([*self._ptr, np.zeros(1, np.int64)]),
             np.concatenate([*self._post, np.zeros(1, np.int32)]),
+            np.concatenate(links),
         )
         self._collect_in(np.zeros(self._length))
 
@@ -149,7 +170,7 @@ class Synapses:
         p = self._network.projections[place]
         key = _weight_key(self._network, p)
         part, skipped = self._parts[key], self._biases_after(p, key)
-        ptr, posts = self._targets
+        ptr, posts, _ = self._targets
         ends = ptr[part.start + skipped : part.start + skipped + sources + 1]
         each = np.arange(ends[0], ends[-1])
         return each, np.repeat(np.arange(sources), np.diff(ends)), posts[each]
@@ -172,6 +193,33 @@ class Synapses:
                 found[key] = total.reshape(shape)
             else:
                 found[key] = with_data(self._network.lowered.weights[key], by_row)
+        return found
+
+    def collect_delays(self, delays: np.ndarray) -> dict[str, Any]:
+        """By key, the derivatives by delays in an array of all; those of biases are part of their layer's.
+
+        A number; (sources,) where source neurons have delays of their own, the bias neuron's last; a
+        ``csr_array`` (post, pre) where synapses have.
+        """
+        network = self._network
+        found: dict[str, Any] = {}
+        for p, (place, _) in zip(network.projections, self.delay_places.tolist(), strict=True):
+            key, layer = _weight_key(network, p), network.layers[p.target]
+            if p.lateral:  # which has none
+                continue
+            if p.branches is None:
+                own: Any = float(delays[place])
+                if p.source == BIAS and layer.each_delay is not None:
+                    found[key] = np.append(found[key], own)
+                else:
+                    found[key] = found.get(key, 0.0) + own
+                continue
+            own = delays[place : place + len(p.branches.delays)]
+            if p.branches.place is None:
+                found[key] = own.copy()
+                continue
+            matrix = network.weights[key]
+            found.setdefault(key, with_data(matrix, np.zeros(matrix.nnz))).data[p.branches.place] = own
         return found
 
     def collect_lateral(self) -> dict[str, float]:

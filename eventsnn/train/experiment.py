@@ -229,7 +229,18 @@ def _take_weights(network: Network, source: Network) -> Network:
             )
     parts = {str(layer.name): layer for layer in source.layers} | {c.key: c for c in source.connections}
     learned = {key: part.learned for key, part in parts.items()}
-    result = network.with_weights(source.weights).with_constants(learned)
+    result = network.with_weights(source.weights) if not network.delays else network
+    if network.delays or source.delays:  # which belong to the synapses that there are now
+        result = Network(
+            network.input,
+            *network.layers,
+            connections=network.connections,
+            weights=source.weights,
+            delays=source.delays,
+            classes=network.classes,
+            settings=network.settings,
+        )
+    result = result.with_constants(learned)
     return result if network.classes is not None else result.with_classes(source.classes)
 
 

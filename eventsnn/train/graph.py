@@ -51,6 +51,9 @@ class GraphLearner(Learner[GraphRun]):
     ) -> None:
         self.weights, self.prefix = weights, prefix
         self.constants = constants or LearnedConstants((), Optimiser())
+        # A layer that learns delays of its source neurons may begin with one for all.
+        if self.constants.by_source:
+            weights.change(self.constants.by_source)
         self.engine = ENGINES.get("queue")
         # Where weights stay sparse the engine computes in float64 only, and much faster so.
         dtype = np.dtype(weights.real).name

@@ -16,7 +16,7 @@ from eventsnn.learn.charges import Activity
 from eventsnn.learn.constants import LearnedConstants, constant_derivatives
 from eventsnn.learn.optimisers import OptimiserState, Step
 from eventsnn.learn.rule import Rule
-from eventsnn.model.layers import BIAS
+from eventsnn.model.sparse import is_sparse
 from eventsnn.reference.lif import record as constants_of
 from eventsnn.simulate.engines.arrivals import EVERYONE, Kept
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
@@ -68,7 +68,6 @@ class GraphDerivatives:
     ) -> None:
         self.weights, self.states, self.rule, self.threads = weights, states, rule, threads
         self.network, self.records, self.ends = run.network, run.records, run.durations
-        self.delays = np.zeros(len(self.network.projections))
         dense, share = self.network.lowered, threads.share
         self.inputs = [Inputs.of(dense, n, lateral=True) for n in range(len(dense.layers))]
         self.runs = [
@@ -85,6 +84,7 @@ class GraphDerivatives:
     ) -> Outcome:
         """Add up the gradients of all weights and constants, and update the weights."""
         last, synapses = len(self.runs) - 1, Synapses(self.network)
+        self.delays = np.zeros(synapses.delays)
         seen = [self.activity(number) for number in range(last + 1)]
         if self.network.output.fires:
             loss, seeds = self._seed_spikes(seen[last], labels, sample_weights)
@@ -103,7 +103,7 @@ class GraphDerivatives:
         for key, gradient in synapses.collect().items():
             self.weights.add_gradient(key, gradient, self.states[key])
         if constants:
-            self._add_constants(constants, swept)
+            self._add_constants(constants, swept, synapses)
         for step in updates.values():
             step.run(self.threads.share)
         return Outcome(loss, 0)
@@ -161,7 +161,9 @@ class GraphDerivatives:
                 fired = np.array([record[source].counts > 0 for record in self.records], np.float64)
                 synapses.add(place, fired, pull)
 
-    def _add_constants(self, constants: LearnedConstants, swept: list[Sweep | None]) -> None:
+    def _add_constants(
+        self, constants: LearnedConstants, swept: list[Sweep | None], synapses: Synapses
+    ) -> None:
         """Add the derivatives by delays, time constants and thresholds that are learned."""
         network, names = self.network, self.network.names
         delays = self.delays
@@ -170,7 +172,7 @@ class GraphDerivatives:
                 delays += found.delays
         for number, layer in enumerate(network.layers):
             learned = constants.of(layer)
-            if not learned.keys() - {"delay"}:
+            if not learned.keys() - {"delay", "delays"}:
                 continue
             # In the order of the record, sample after sample, and from there in that of the activity.
             charges = np.concatenate(
@@ -185,7 +187,7 @@ class GraphDerivatives:
             for name, derivative in constant_derivatives(seen, by_block, learned).items():
                 learned[name].gradient += derivative
         parts = {str(layer.name): layer for layer in network.layers} | {c.key: c for c in network.connections}
-        for p, delay in zip(network.projections, delays.tolist(), strict=True):
-            part = parts.get(names[p.target] if p.source == BIAS else p.key)
-            if part is not None and "delay" in constants.of(part):
-                constants.of(part)["delay"].gradient += delay
+        for key, derivative in synapses.collect_delays(delays).items():
+            learned = constants.of(parts[key]) if key in parts else {}
+            for name in learned.keys() & {"delay", "delays"}:
+                learned[name].gradient += derivative.data if is_sparse(derivative) else derivative

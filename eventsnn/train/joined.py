@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eventsnn.errors import TrainingError
 from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
 from eventsnn.reference.lif import record as constants_of
@@ -14,6 +15,9 @@ from eventsnn.simulate.engines.blocks import WIDTH, block_count, pack
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
+
+MOST_BYTES = 4 << 30
+"""Of the weights of a layer's inputs, written out."""
 
 
 @dataclass
@@ -37,12 +41,12 @@ class GraphRun:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a layer.
+    """The inputs of a layer: its source neurons, or their synapses where these have delays of their own.
 
     Attributes
     ----------
     first : dict of str to int
-        Number of the first input of each key of weights; the bias neuron is the last of its layer's own.
+        Number of the first input of each key of weights; the bias neuron comes after its layer's own.
     projections : list of (Projection, int)
         Those that end there, and the number of the first input of each.
     size : int
@@ -57,18 +61,31 @@ class Inputs:
         """Of layer `number`, lateral inhibition left out unless it is to be there."""
         incoming = [p for p in network.projections if p.target == number and (lateral or not p.lateral)]
         layer, first, size = network.layers[number], {}, 0
+        biases, bias = sum(network.senders(p) for p in incoming if p.source == BIAS), 0
         for p in incoming:
             if p.source != BIAS:
                 first[p.key] = size
-                size += network.source_size(p.source) + (layer.has_bias and p.key == layer.name)
-        bias = first[str(layer.name)] + layer.patch
+                size += network.senders(p)
+                if layer.has_bias and p.key == layer.name:
+                    bias, size = size, size + biases
         return cls(first, [(p, bias if p.source == BIAS else first[p.key]) for p in incoming], size)
 
 
 def join_weights(network: Network, number: int, inputs: Inputs) -> np.ndarray:
     """Weights of a layer's inputs, packed, float64 (blocks, inputs, WIDTH)."""
-    joined = np.zeros((network.layers[number].neurons, inputs.size))
+    neurons = network.layers[number].neurons
+    if 8 * neurons * inputs.size > MOST_BYTES:
+        raise TrainingError(
+            f"layer {network.names[number]!r}: learning its time constants takes "
+            f"{16 * neurons * inputs.size / 2**30:,.1f} GiB where so many synapses have delays of their own; "
+            "leave 'tau_m' and 'tau_s' out of its learn, or give it one delay for all"
+        )
+    joined = np.zeros((neurons, inputs.size))
     for p, first in inputs.projections:
+        branches = p.branches
+        if branches is not None and branches.post is not None:
+            joined[branches.post, first + np.arange(len(branches.post))] = network.sender_weights(p)
+            continue
         joined[:, first : first + network.source_size(p.source)] = network.projection_weights(p)
     packed = np.zeros((block_count(len(joined)), inputs.size, WIDTH))
     pack(joined, packed)
@@ -92,9 +109,9 @@ def run_joined(
         trains = []
         for p, first in projections:
             source = record[source_name(network, p)]
-            times = source.times + p.delay
+            times, _, senders = p.arrive(source.times, source.neurons)
             n = int(np.searchsorted(times, end, side="right")) if network.is_recurrent else len(times)
-            trains.append((times[:n], source.neurons[:n] + np.int32(first)))
+            trains.append((times[:n], senders[:n].astype(np.int32, copy=False) + np.int32(first)))
         times, neurons = (np.concatenate(column) for column in zip(*trains, strict=True))
         order = np.lexsort((neurons, times))
         samples.append((times[order], neurons[order]))

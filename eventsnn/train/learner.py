@@ -44,12 +44,14 @@ def check_trainable(network: Network, rule: Rule | None = None) -> None:
                 f"{', '.join(owner.learn)}: choose a rule of exact derivatives, such as 'eventprop', or "
                 "leave learn out"
             )
-    for layer in network.layers:
-        if reason and ("delays" in layer.learn or layer.each_delay is not None):
-            raise TrainingError(
-                f"layer {layer.name!r} has a delay for each source neuron, which takes a chain of layers: "
-                f"{reason}"
-            )
+    if reason and rule is not None and rule.sends == "errors":
+        for p in network.projections:
+            if p.branches is not None or "delays" in network.layers[p.target].learn:
+                raise TrainingError(
+                    f"rule {rule.name!r} takes one delay for all synapses of {p.key!r}, which has several, "
+                    f"where the network is more than a chain of dense weights ({reason}): choose a rule of "
+                    "exact derivatives, such as 'eventprop', or give it one delay"
+                )
     reason = None if rule is None else rule.refusal(network)
     if reason:
         raise TrainingError(reason)

@@ -132,14 +132,16 @@ class GraphReadout:
         """Derivatives of the loss by the spikes of the layers below, by (layer, row of its record), of each
         sample, from those by what is read out (samples, outputs).
 
-        Those by weights are added to what `synapses` collect, those by the delays of projections to `delays`.
+        Those by weights are added to what `synapses` collect, those by the delays of projections to `delays`,
+        see `Synapses.delay_places`.
         """
         seeds: list[dict[tuple[int, int], float]] = []
         for sample, owners, error in zip(self._samples, self._owners, errors, strict=True):
             gradient, by_time = pull_readout(self._layer, self._weights, sample, error)
             for place, part in zip(self._places, np.split(gradient, self._starts[1:-1]), strict=True):
                 synapses.add_pairs(place, part)
-            delays += np.bincount(owners[:, 0], weights=by_time, minlength=len(delays))
+            places = synapses.delay_places[owners[:, 0], 0]
+            delays += np.bincount(places, weights=by_time, minlength=len(delays))
             found: dict[tuple[int, int], float] = {}
             for (_, layer, row), derivative in zip(owners.tolist(), by_time.tolist(), strict=True):
                 if layer >= 0 and derivative:

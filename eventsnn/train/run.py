@@ -44,6 +44,7 @@ from eventsnn.train.tallies import Tallies
 # The files of a run's folder.
 MODEL, CHECKPOINT, METRICS = "model.h5", "checkpoint.h5", "metrics.jsonl"
 BEST = "best/"  # in a checkpoint: arrays of model.h5
+BEST_DELAYS = "best_delays/"
 
 # Raised whenever a change gives runs other bits (solver, draws, order of sums): what was begun before cannot
 # be continued to the same result.
@@ -91,7 +92,7 @@ class TrainingRun:
         inputs, settings = network.input.neurons, network.settings
         self.loader = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
         self.valid_loader = None if valid is None else BatchLoader(valid, inputs, settings=settings)
-        self.constants = LearnedConstants([*chain.layers, *chain.connections], optimiser)
+        self.constants = LearnedConstants([*chain.layers, *chain.connections], optimiser, chain.delays)
         self.dropout = Dropout(chain, seed)
         self._make = partial(_make_learner, rule=rule, real=real, step_ms=step, prefix=prefix)
         self.packed, self.learner = self._make(self.dropout.thin(chain), constants=self.constants)
@@ -105,6 +106,7 @@ class TrainingRun:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
         self.best_weights: dict[str, np.ndarray] = {}
+        self.best_delays: dict[str, np.ndarray] = {}
         self.config = self._config()
 
     def run_epoch(self, epochs: int) -> None:
@@ -142,7 +144,7 @@ class TrainingRun:
         self.epoch += 1
         line = {"epoch": self.epoch, **tallies.line(), "learning_rate": rate, **self._validate()}
         if self.constants:
-            line["constants"] = self.constants.values
+            line["constants"] = self.constants.listed
         line["train_seconds"] = train_seconds
         line["seconds"] = time.perf_counter() - start
         line["cpu_seconds"] = time.process_time() - cpu
@@ -254,17 +256,19 @@ class TrainingRun:
             self.best = {name: line[name] for name in kept if name in line}
             found = self.dropout.whole(self.packed.weights())
             self.best_weights = {key: array.copy() for key, array in found.items()}
+            self.best_delays = self.constants.delays
             self._save_model()
         self.history.append(line)
         # The checkpoint can restore both other files: it decides at which epoch the folder is.
         best = {f"{BEST}{key}": _values(array) for key, array in self.best_weights.items()}
+        best |= {f"{BEST_DELAYS}{key}": array for key, array in self.best_delays.items()}
         saved = Checkpoint(self.epoch, self.step, self._arrays() | best, self.history, self.best, self.config)
         save_checkpoint(self.folder / CHECKPOINT, saved)
         write_lines(self.folder / METRICS, self.history)
 
     def _save_model(self) -> None:
         trained = self.network.with_weights({**self.network.weights, **self.best_weights})
-        trained.with_constants(self.best.get("constants", {})).save(
+        trained.with_constants(self.best.get("constants", {})).with_delays(self.best_delays).save(
             self.folder / MODEL,
             training=json.dumps({"config": self.config, "best": self.best}, sort_keys=True),
         )
@@ -277,6 +281,7 @@ class TrainingRun:
                 key: with_data(array, arrays[f"{BEST}{key}"]) if is_sparse(array) else arrays[f"{BEST}{key}"]
                 for key, array in names.items()
             }
+            self.best_delays = {key: arrays[f"{BEST_DELAYS}{key}"] for key in self.constants.delays}
             self._save_model()
             return
         try:  # a checkpoint of a version that left the best weights to model.h5
@@ -333,6 +338,8 @@ class TrainingRun:
             "eventsnn": __version__,
             "bits": BITS,
         }
+        if self.network.delays:
+            config["initial_delays"] = {key: _checksum(each) for key, each in self.network.delays.items()}
         if self.distortion is not None:
             config["distortion"] = asdict(self.distortion)
         settings = self.network.settings.to_table()

@@ -41,11 +41,13 @@ def relayed(network):
 @pytest.mark.parametrize("bias", [0.0, 6.0])
 def test_engines_agree_in_every_spike(bias):
     network = make(bias)
-    swept, twin = (es.simulate(network, events(), engine=engine) for engine in ("sweep", "twin"))
+    swept, queued, twin = (es.simulate(network, events(), engine=e) for e in ("sweep", "queue", "twin"))
     for name in network.names:
         assert len(swept[name]) > 10
         np.testing.assert_array_equal(swept[name].neurons, twin[name].neurons)
         np.testing.assert_allclose(swept[name].times, twin[name].times, rtol=0, atol=1e-9)
+        np.testing.assert_array_equal(queued[name].neurons, twin[name].neurons)
+        np.testing.assert_array_equal(queued[name].times, twin[name].times)
 
 
 def test_delays_are_those_of_the_source_neurons():
@@ -59,12 +61,13 @@ def test_delays_are_those_of_the_source_neurons():
         np.testing.assert_array_equal(one[name].times, other[name].times)
 
 
+@pytest.mark.parametrize("engine", ["sweep", "queue", "twin"])
 @pytest.mark.parametrize("bias", [0.0, 6.0])
-def test_parts_give_the_bits_of_the_whole(tmp_path, bias):
+def test_parts_give_the_bits_of_the_whole(tmp_path, bias, engine):
     """And so does a state that is saved and taken up again."""
     network, (times, neurons) = make(bias), events()
-    whole = es.simulate(network, (times, neurons), engine="sweep")
-    simulation, parts = es.Simulation(network, engine="sweep"), []
+    whole = es.simulate(network, (times, neurons), engine=engine)
+    simulation, parts = es.Simulation(network, engine=engine), []
     for n in range(0, 60, 15):
         parts.append(simulation.feed((times[n : n + 15], neurons[n : n + 15])))
         simulation.save(tmp_path / "state")
@@ -75,17 +78,27 @@ def test_parts_give_the_bits_of_the_whole(tmp_path, bias):
         np.testing.assert_array_equal(np.concatenate([part[name].times for part in parts]), whole[name].times)
 
 
-def test_what_needs_one_delay_says_so():
+def test_the_clock_takes_one_delay():
     network = make()
-    with pytest.raises(SimulationError, match=r"layer 'hidden' has a delay for each source neuron"):
-        es.simulate(network, events(), engine="queue")
     with pytest.raises(SimulationError, match=r"a delay for each source neuron is for exact time"):
         es.simulate(network, events(), engine="clocked")
-    loop = Network(
-        Input(9), Dense(3, delay=[1.0] * 9), connections=[Connection("output", "output", delay=1.0)]
-    )
-    with pytest.raises(SimulationError, match=r"layer 'output' has a delay for each source neuron"):
-        es.simulate(loop, events(), t_stop=60.0)
+
+
+def test_a_loop_and_an_early_end_take_them():
+    network = make(6.0)
+    cut = es.simulate(network, events(), t_stop=30.0)
+    whole = es.simulate(network, events(), engine="twin")
+    for name in network.names:
+        early = whole[name].times <= 30.0
+        np.testing.assert_array_equal(cut[name].times, whole[name].times[early])
+    hidden, output = network.layers
+    loop = Connection("output", "hidden", delay=1.0)
+    weights = {**network.weights, loop.key: np.full((12, 3), 0.4)}
+    looped = Network(network.input, hidden, output, connections=[loop], weights=weights)
+    one, other = (es.simulate(looped, events(), t_stop=60.0, engine=engine) for engine in ("queue", "twin"))
+    assert len(one["hidden"]) > len(whole["hidden"])
+    for name in network.names:
+        np.testing.assert_array_equal(one[name].times, other[name].times)
 
 
 def test_wrong_delays_are_named():

@@ -25,7 +25,7 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 @st.composite
 def simulations(draw, most_neurons: int = 6):
-    network = draw(sparse_networks(most_neurons))
+    network = draw(sparse_networks(most_neurons, synaptic=draw(st.booleans())))
     return (network, *draw(trains(network.input.neurons)))
 
 

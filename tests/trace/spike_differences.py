@@ -84,6 +84,16 @@ class SpikeTime:
         value = getattr({**parts, **{c.key: c for c in self.network.connections}}[part], field)
         return self.difference(lambda d: (self.network.replace(part, **{field: value + d}), self.given))
 
+    def by_delay(self, key: str, place: int) -> float:
+        """Derivative by the delay of one synapse, or of one source neuron of a layer."""
+        if key in self.network.delays:
+            each = self.network.delays[key]
+            one = np.arange(len(each)) == place
+            return self.difference(lambda d: (self.network.with_delays({key: each + d * one}), self.given))
+        own = np.array(self.network[key].delay)
+        one = np.arange(len(own)) == place
+        return self.difference(lambda d: (self.network.replace(key, delay=own + d * one), self.given))
+
 
 def list_order(network: Network, run: SpikeRecord, until: float) -> list[bytes]:
     """In which order arrivals, spikes and ends of refractory periods come at every layer, up to a time."""
@@ -91,11 +101,15 @@ def list_order(network: Network, run: SpikeRecord, until: float) -> list[bytes]:
     for number, layer in enumerate(network.layers):
         spikes = run[str(layer.name)]
         trains = [spikes.times, spikes.times + layer.refractory]
-        trains += [
-            run[source_name(network, p)].times + p.delay for p in network.projections if p.target == number
-        ]
+        each = [np.arange(len(spikes)), np.arange(len(spikes))]
+        for p in network.projections:
+            if p.target == number:
+                source = run[source_name(network, p)]
+                arrivals, rows, senders = p.arrive(source.times, source.neurons)
+                trains.append(arrivals)
+                each.append(rows * network.senders(p) + senders)
         times = np.concatenate(trains)
-        numbers = np.concatenate([np.arange(len(train)) + 10**6 * n for n, train in enumerate(trains)])
+        numbers = np.concatenate([which + 10**9 * n for n, which in enumerate(each)])
         order = np.argsort(times, kind="stable")
         kept = numbers[order][times[order] <= until]
         found.append(kept.tobytes())

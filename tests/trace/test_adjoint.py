@@ -9,17 +9,28 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from eventsnn.model import Connection, Dense, Input, Network
+from eventsnn.model import Connection, Dense, Input, Network, Projection
 from eventsnn.model.layers import BIAS
 from eventsnn.reference.sensitivity import Derivatives, Synapses, Train, differentiate
 from eventsnn.simulate.engines import queue
 from eventsnn.trace.adjoint import pull_back
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
-from tests.oracle import network_run
+from tests.oracle import delay_groups, network_run
 from tests.strategies import chains, recurrent_networks, sparse_networks, trains
 from tests.trace.graphs import KINDS, make_graph
 from tests.trace.spike_differences import with_weight
+
+
+def delay_matrix(network: Network, p: Projection) -> float | np.ndarray:
+    """Delays (post, pre) of a projection, 0 where there is no synapse; a number where all have one."""
+    if p.branches is None:
+        return p.delay
+    matrix = np.zeros((network.layers[p.target].neurons, network.source_size(p.source)))
+    for pre, groups in enumerate(delay_groups(network, p)):
+        for delay, posts in groups:
+            matrix[posts, pre] = delay
+    return matrix
 
 
 def differentiate_record(network: Network, run: SpikeRecord, layer: int, row: int) -> Derivatives:
@@ -31,7 +42,7 @@ def differentiate_record(network: Network, run: SpikeRecord, layer: int, row: in
             {BIAS: layers, -1: layers + 1}.get(p.source, p.source),
             p.target,
             network.projection_weights(p).astype(np.float64),
-            p.delay,
+            delay_matrix(network, p),
         )
         for p in network.projections
     ]
@@ -57,7 +68,7 @@ def assert_same(network: Network, run: SpikeRecord, layer: int, row: int) -> Non
         check(found.slopes[number][used], expected.slopes[number][used])
         for kind in ("thresholds", "resting", "refractory"):
             check(getattr(found, kind)[name], np.array(getattr(expected, kind)[number]))
-    delays = dict.fromkeys(found.delays, 0.0)
+    delays = {key: 0.0 * each for key, each in found.delays.items()}
     for p, by_weight, by_delay in zip(network.projections, expected.weights, expected.delays, strict=True):
         if p.lateral:
             off = 1.0 - np.eye(len(by_weight))
@@ -65,14 +76,27 @@ def assert_same(network: Network, run: SpikeRecord, layer: int, row: int) -> Non
             continue
         assert source_name(network, p)
         key = network.names[p.target] if p.source == BIAS else p.key
-        delays[key] += by_delay
+        first = network.weight_shapes()[key][-1] - 1 if p.source == BIAS else 0
+        own_columns = np.s_[:, first : first + by_weight.shape[1]]
+        there = np.ones(by_weight.shape, bool)
+        if not isinstance(found.weights[key], np.ndarray):
+            every = np.zeros(network.weights[key].shape, bool)
+            every[network.weights[key].nonzero()] = True
+            there = every[own_columns]
+        if key in network.delays:
+            check(found.delays[key].toarray()[own_columns], by_delay * there)
+            delays[key] = found.delays[key].sum()
+        elif np.ndim(found.delays[key]):
+            own = np.atleast_1d(np.sum(by_delay, axis=0) if np.ndim(by_delay) else by_delay)
+            check(found.delays[key][-1:] if p.source == BIAS else found.delays[key][: len(own)], own)
+            delays[key] = found.delays[key].sum()
+        else:
+            delays[key] += by_delay
         weights = found.weights[key]
         if not isinstance(weights, np.ndarray):
-            there = np.zeros(weights.shape, bool)
-            there[network.weights[key].nonzero()] = True
-            weights, by_weight = weights.toarray() * there, by_weight * there
-        check(weights[:, -1:] if p.source == BIAS else weights[:, : by_weight.shape[1]], by_weight)
-    check(np.array(list(delays.values())), np.array([found.delays[key] for key in delays]))
+            weights = weights.toarray()
+        check(weights[own_columns] * there, by_weight * there)
+    check(np.array(list(delays.values())), np.array([np.sum(found.delays[key]) for key in delays]))
 
 
 @settings(max_examples=40, deadline=None)

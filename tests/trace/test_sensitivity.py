@@ -69,15 +69,38 @@ def test_thresholds_delays_and_the_like(case: tuple[Network, SpikeTime, es.Sensi
         assert_close(found.refractory[name], at.by_field(name, "refractory"))
         if isinstance(layer, Dense):
             assert_close(found.resting[name], at.by_field(name, "resting"))
-        if layer.delay:
+        if layer.delay and name not in found.several_delays:
             assert_close(found.delays[name], at.by_field(name, "delay"))
         if layer.lateral_inhibition:
             assert_close(found.lateral[name], at.by_field(name, "lateral_inhibition"))
     for connection in network.connections:
-        if connection.delay:
+        if connection.delay and connection.key not in found.several_delays:
             assert_close(found.delays[connection.key], at.by_field(connection.key, "delay"))
     assert set(found.lateral) == {str(la.name) for la in network.layers if la.lateral_inhibition}
     assert set(found.delays) == {p.key for p in network.projections if not p.lateral and p.source != -2}
+
+
+def test_delays_of_synapses_and_of_source_neurons(case: tuple[Network, SpikeTime, es.Sensitivity]) -> None:
+    network, at, found = case
+    several = [*network.delays, *(la.name for la in network.layers if la.each_delay is not None)]
+    assert set(found.several_delays) == set(several)
+    for key in several:
+        each = found.delays[key].data if key in network.delays else found.delays[key]
+        assert (
+            each.shape
+            == (network.delays[key] if key in network.delays else np.array(network[key].delay)).shape
+        )
+        order = np.argsort(-np.abs(each))
+        assert each[order[0]] != 0.0
+        for place in order[[0, len(order) // 4]].tolist():
+            assert_close(each[place], at.by_delay(key, place), abs(each[order[0]]))
+        strongest = found.strongest_delays(key, 1)
+        assert strongest[0][1] == each[order[0]]
+        text = format_sensitivity(found, top=1)
+        assert f"Delays of {key!r}" in text
+        assert found.to_dict(1)["delays"][key] == [
+            {"place": list(strongest[0][0]), "derivative": strongest[0][1]}
+        ]
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "spatial"])

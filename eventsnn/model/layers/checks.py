@@ -114,6 +114,22 @@ def check_dropout(owner: str, value: object) -> None:
     arguments.check_number(f"{owner}: dropout", value, NetworkError, least=0.0, below=1.0)
 
 
+def check_limits(owner: str, value: object) -> tuple[float, float] | None:
+    """``initial_delays``: (least, most), ms; NetworkError unless they are times in this order."""
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        raise NetworkError(
+            f"{owner}: initial_delays must be two times, the least and the most, got {describe(value)}"
+        )
+    least, most = value
+    for one in value:
+        check_time(owner, "initial_delays", one)
+    if least > most:
+        raise NetworkError(f"{owner}: initial_delays must be the least and the most, got {describe(value)}")
+    return float(least), float(most)
+
+
 def check_probability(owner: str, value: object) -> None:
     """Raise NetworkError unless `value` can be the probability of a synapse."""
     arguments.check_number(f"{owner}: probability", value, NetworkError, above=0.0, most=1.0)

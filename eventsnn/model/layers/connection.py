@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from eventsnn.model.layers.checks import check_learn, check_name, check_probability, check_time
+from eventsnn.model.layers.branches import Branches
+from eventsnn.model.layers.checks import check_learn, check_limits, check_name, check_probability, check_time
 from eventsnn.model.layers.initial import LATER_FIELDS, check_initial, draw_initial
 from eventsnn.model.layers.tables import without_new_defaults
 
@@ -27,7 +28,7 @@ class Connection:
     source, target : str
         Names of layers; the source may be ``"input"``.
     delay : float
-        Axonal delay, ms, >= 0.
+        Axonal delay, ms, >= 0, where synapses have none of their own.
     name : str, optional
         Key of its weights, ``"source->target"`` by default.
     initial_weight, initial_mean, initial_distribution, initial_synapses
@@ -36,10 +37,16 @@ class Connection:
         Of each synapse to exist when weights are drawn at random, 0 < probability <= 1; below 1 they are
         sparse.
     learn : sequence of {"delay"}
-        Whether the delay is learned besides the weights, by rules that have exact derivatives.
+        Whether the delay is learned besides the weights, by rules that have exact derivatives; where synapses
+        have delays of their own, that of each.
+    delays : array (synapses,), optional
+        A delay for each synapse of sparse weights, ms, in the order of the ``data`` of the weights that are
+        given; or a sparse array of the same synapses. The network keeps them, as `Network.delays`.
+    initial_delays : (least, most), optional
+        Draws a delay for each synapse of sparse weights from uniform(least, most), ms, where none are given.
     """
 
-    new_fields: ClassVar[tuple[str, ...]] = ("learn", *LATER_FIELDS)
+    new_fields: ClassVar[tuple[str, ...]] = ("learn", "delays", "initial_delays", *LATER_FIELDS)
 
     source: str
     target: str
@@ -51,13 +58,16 @@ class Connection:
     initial_synapses: int | None = None
     initial_mean: float = 0.0
     learn: Sequence[str] = ()
+    delays: Any = field(default=None, compare=False, repr=False)
+    initial_delays: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        for field in ("source", "target", "key"):
-            check_name(self.owner, field, getattr(self, field))
+        for name in ("source", "target", "key"):
+            check_name(self.owner, name, getattr(self, name))
         check_time(self.owner, "delay", self.delay)
         check_probability(self.owner, self.probability)
         check_initial(self.owner, self)
+        object.__setattr__(self, "initial_delays", check_limits(self.owner, self.initial_delays))
         object.__setattr__(self, "learn", check_learn(self.owner, self.learn, ("delay",)))
 
     @property
@@ -81,7 +91,7 @@ class Connection:
 
     def to_table(self) -> dict[str, Any]:
         """As plain values that TOML and JSON can hold."""
-        return without_new_defaults(self, asdict(replace(self, name=self.key)))
+        return without_new_defaults(self, asdict(replace(self, name=self.key, delays=None)))
 
 
 @dataclass(frozen=True)
@@ -98,8 +108,8 @@ class Projection:
         Axonal delay, ms.
     lateral : float
         Strength of a lateral inhibition, 0 for a projection with weights of its own.
-    delays : tuple of float or None
-        Delay of each source neuron, where they differ; `delay` is then the shortest.
+    branches : Branches or None
+        Where source neurons or synapses have delays of their own; `delay` is then the shortest.
 
     A projection from `BIAS` has the last column of the weights of its layer; its key is the layer's name
     plus ``":bias"``.
@@ -110,16 +120,30 @@ class Projection:
     target: int
     delay: float
     lateral: float = 0.0
-    delays: tuple[float, ...] | None = None
+    branches: Branches | None = field(default=None, compare=False, repr=False)
 
-    def delay_of(self, neuron: int) -> float:
-        """Delay of a source neuron, ms."""
-        return self.delay if self.delays is None else self.delays[neuron]
+    def arrive(
+        self, times: np.ndarray, neurons: np.ndarray, onto: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What of some spikes arrives when, at all neurons or at one.
 
-    def arrive(self, times: np.ndarray, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Times of arrival of spikes, ms, ascending, and the numbers of the spikes in that order."""
-        if self.delays is None:
-            return times + self.delay, np.arange(len(times))
-        arrivals = times + np.array(self.delays)[neurons]
-        order = np.lexsort((neurons, arrivals))
-        return arrivals[order], order
+        Parameters
+        ----------
+        times, neurons : arrays (spikes,)
+            ms, ascending; source neuron of each.
+        onto : int, optional
+            The one neuron, where synapses have delays of their own.
+
+        Returns
+        -------
+        arrivals : float64 array (n,)
+            ms, ascending.
+        rows : int64 array (n,)
+            Number of the spike.
+        senders : int array (n,)
+            The source neuron, or the branch where there is one for each synapse.
+        """
+        if self.branches is None:
+            return times + self.delay, np.arange(len(times)), neurons
+        branches = self.branches if onto is None else self.branches.onto(onto)
+        return branches.arrive(times, neurons)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from eventsnn.model.layers.checks import check_count, check_number, check_probability
+from eventsnn.model.layers.checks import check_count, check_limits, check_number, check_probability
 from eventsnn.model.layers.initial import LATER_FIELDS
 from eventsnn.model.layers.layer import WeightedLayer
 
@@ -41,10 +42,11 @@ class Dense(AllToAll):
         See `LIF`; times in ms.
     delay : float or sequence of float
         Axonal delay of the feed-forward projection into this layer, ms, >= 0; or one for each neuron of its
-        source, and one more for the bias neuron where there is one. The latter in chains and exact time.
+        source, and one more for the bias neuron where there is one. The latter in exact time.
     learn : sequence of {"delay", "delays", "tau_m", "tau_s", "threshold"}
         Which of these are learned besides the weights, by rules that have exact derivatives: ``"delay"`` is
-        one for all, ``"delays"`` one for each neuron of the source.
+        one for all, or that of each synapse where these have delays of their own, ``"delays"`` one for each
+        neuron of the source.
     lateral_inhibition : float
         w0 >= 0: every neuron's spike adds -w0 to the synaptic current of every other neuron of the layer, at
         once. Not trained.
@@ -68,6 +70,9 @@ class Dense(AllToAll):
     probability : float
         Of each synapse of the feed-forward projection to exist when weights are drawn at random, 0 <
         probability <= 1; below 1 they are sparse. Weights that are given may be sparse in any case.
+    initial_delays : (least, most), optional
+        Draws a delay for each synapse of sparse weights from uniform(least, most), ms, where the network is
+        given none (`Network.delays`).
 
     Raises
     ------
@@ -77,18 +82,20 @@ class Dense(AllToAll):
 
     kind: ClassVar[str] = "dense"
     stem: ClassVar[str] = "hidden"
-    new_fields: ClassVar[tuple[str, ...]] = ("learn", "dropout", *LATER_FIELDS, "bias")
+    new_fields: ClassVar[tuple[str, ...]] = ("learn", "dropout", *LATER_FIELDS, "bias", "initial_delays")
     shares_weights: ClassVar[bool] = False
 
     neurons: int
     name: str | None = None
     lateral_inhibition: float = field(default=0.0, kw_only=True)
     probability: float = field(default=1.0, kw_only=True)
+    initial_delays: Sequence[float] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         check_count(self.owner, "neurons", self.neurons)
         check_number(self.owner, "lateral_inhibition", self.lateral_inhibition)
         check_probability(self.owner, self.probability)
+        object.__setattr__(self, "initial_delays", check_limits(self.owner, self.initial_delays))
         super().__post_init__()
 
     def to_table(self) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class PackedNetwork:
     flat : real array
         Everything, in that order.
     blocks : dict of str to real array (blocks, pre, WIDTH)
-        Views into `flat` by projection key; writing to them changes the weights.
+        Views into `flat` by projection key; writing to them changes the weights. Where each synapse has a
+        delay of its own, (branches,).
     constants : `eventsnn.reference.lif.RECORD` array (layers, 1)
         What the kernels take for each layer.
     """
@@ -48,7 +49,7 @@ class PackedNetwork:
         self.real = real
         self.projections = network.deliveries
         self.constants = np.stack([record(layer.lif) for layer in network.layers])
-        weighted = [p for p in self.projections if p.source != BIAS]
+        weighted = [p for p in self.projections if p.source != BIAS or _each_synapse(p)]
         shapes = [self._packed_shape(p) for p in weighted]
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
         self.flat = aligned_zeros((int(ends[-1]),), real)
@@ -58,9 +59,12 @@ class PackedNetwork:
             for p, start, end, shape in zip(weighted, ends[:-1], ends[1:], shapes, strict=True)
         }
         for p in weighted:
-            pack(_shared_weights(network, p), self.blocks[p.key])
+            if _each_synapse(p):
+                self.blocks[p.key][...] = network.sender_weights(p)
+            else:
+                pack(_shared_weights(network, p), self.blocks[p.key])
         for p in self.projections:
-            if p.source == BIAS:
+            if p.source == BIAS and not _each_synapse(p):
                 # Their weights are the last row of the layer's own, see `_state`.
                 name = str(network.layers[p.target].name)
                 self.offsets[p.key] = self.offsets[name] + (self.blocks[name].shape[1] - 1) * WIDTH
@@ -87,8 +91,10 @@ class PackedNetwork:
             for key, shape in self.network.weight_shapes().items()
         }
 
-    def _packed_shape(self, p: Projection) -> tuple[int, int, int]:
-        """(blocks, pre, WIDTH); of a layer's own weights for one position, as all share them."""
+    def _packed_shape(self, p: Projection) -> tuple[int, ...]:
+        """See `blocks`; a layer's own weights are those of one position, as all share them."""
+        if _each_synapse(p):
+            return (self.network.senders(p),)
         layer = self.network.layers[p.target]
         if p.key == layer.name:
             return block_count(layer.channels), layer.inputs, WIDTH
@@ -114,20 +120,39 @@ class PackedNetwork:
         graph: list[tuple[int, int, Projection]],
         fed: bool = False,
     ) -> QueueState:
-        rows = [(source, target, self.offsets[p.key], self._rows(p)) for source, target, p in graph]
-        # Arrivals handed to a single layer carry their delay already.
+        rows, branches = [], [_NO_BRANCHES]
+        places = np.zeros(3, np.int64)
+        for source, target, p in graph:
+            # Arrivals handed to a single layer carry their delay already.
+            own = None if fed and source < 0 else p.branches
+            place = (-1, 0, -1)
+            if own is not None:
+                place = (*places[:2].tolist(), -1 if own.post is None else int(places[2]))
+                branches.append((own.ptr, own.delays, own.post if own.post is not None else _NO_BRANCHES[2]))
+                places += [len(part) for part in branches[-1]]
+            rows.append((source, target, self.offsets[p.key], self._rows(p), *place))
         delays = [0.0 if fed and source < 0 else p.delay for source, _, p in graph]
         return QueueState(
             self.constants[layers, 0],
             np.array(sizes, dtype=np.int32),
-            np.array(rows, dtype=np.int64).reshape(-1, 4),
+            np.array(rows, dtype=np.int64).reshape(-1, 7),
             np.array(delays, dtype=np.float64),
+            *(np.concatenate(parts) for parts in zip(*branches, strict=True)),
         )
 
     def _rows(self, p: Projection) -> int:
         """Rows of weights in a block of a projection: its source neurons, and that of the bias."""
+        if _each_synapse(p):
+            return 0
         key = str(self.network.layers[p.target].name) if p.source == BIAS else p.key
         return int(self.blocks[key].shape[1])
+
+
+_NO_BRANCHES = (np.empty(0, np.int64), np.empty(0), np.empty(0, np.int32))
+
+
+def _each_synapse(p: Projection) -> bool:
+    return p.branches is not None and p.branches.each_synapse
 
 
 def _shared_weights(network: Network, p: Projection) -> np.ndarray:

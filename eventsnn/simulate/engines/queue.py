@@ -1,4 +1,4 @@
-"""The priority-queue engine: any graph of dense layers and connections, with delays.
+"""The priority-queue engine: any graph of dense layers and connections, with delays of all kinds.
 
 Sparse networks, and spatial ones, which are sparse here, are run by the windowed schedule
 (`eventsnn.simulate.engines.windows`), which knows float64 only. Where float32 is asked for, or they hold a
@@ -16,6 +16,7 @@ from eventsnn._util.saved import StateReader
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.model.layers import BIAS
+from eventsnn.model.layers.branches import Branches
 from eventsnn.simulate.engines import windows
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
 from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Run, Settings, State, Train, join
@@ -37,12 +38,6 @@ class QueueEngine(Engine):
 
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """See `Engine`."""
-        for layer in network.layers:
-            if layer.each_delay is not None:
-                return (
-                    f"layer {layer.name!r} has a delay for each source neuron, which takes a chain of layers "
-                    "and engine 'sweep' or 'twin', without t_stop"
-                )
         network = network.lowered
         sparse = bool(network.sparse_keys)
         reason = windows.refusal(network) if sparse else None
@@ -138,6 +133,12 @@ class QueueRun:
         if number is not None:
             self._inputs = network.source_size(number - 1) + network.layers[number].has_bias
         self._has_bias = network.input.has_bias and number is None
+        # Projections whose spikes are under way through branches.
+        self._branches = {
+            n: p.branches
+            for n, p in enumerate(packed.projections if number is None else ())
+            if p.branches is not None
+        }
         # Spikes still under way, of the input and of the bias neuron.
         self._waiting, self._bias = SILENCE, SILENCE[0]
         self._at_rest = True
@@ -176,6 +177,8 @@ class QueueRun:
             state[f"times{number}"], state[f"neurons{number}"] = times, neurons
         if self._has_bias:
             state["bias"] = self._bias.copy()
+        for n in self._branches:
+            state[f"sent{n}"], state[f"branches{n}"] = self._state.under_way(n)
         return state
 
     def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
@@ -198,12 +201,36 @@ class QueueRun:
         sources = {INPUT: waiting[0], BIAS: bias} | {n: times for n, (times, _) in enumerate(trains)}
         ways = zip(graph[:, 0], graph[:, 1], delays, strict=True)
         check_cursors(state, cursors, [(sources[s], now[t], delay) for s, t, delay in ways])
+        under_way = {
+            n: _read_under_way(state, n, branches, now[graph[n, 1]], horizon)
+            for n, branches in self._branches.items()
+        }
         state.close()
+        for n, arrays in under_way.items():
+            self._state.put_under_way(n, *arrays)
         u, i, end, _, listed, _ = self._chunks.arrays
         u[...], i[...], end[...], listed[...] = read["u"], read["i"], read["end"], refractory
         self._waiting, self._bias = waiting, bias
         self._at_rest = False
         self._state.restore(now, n_refractory, cursors, trains)
+
+
+def _read_under_way(
+    state: StateReader, number: int, branches: Branches, now: float, horizon: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `QueueState.put_under_way` takes for a projection whose target's state is that of the time `now`.
+
+    Raises
+    ------
+    StateError
+    """
+    sent = state.ascending(f"sent{number}", lowest=0.0, highest=horizon)
+    most = len(branches.delays) - 1
+    branch = state.numbers(f"branches{number}", sent.shape, np.int64, lowest=0, highest=most)
+    if (sent + branches.delays[branch] < now).any():
+        raise state.error(f"sent{number}", f"holds spikes that arrived before {now} ms")
+    lasts = branches.ptr[np.searchsorted(branches.ptr, branch, side="right")]
+    return sent, branch, lasts
 
 
 def _check_refractory(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from eventsnn._ext.engine_windows import run_windows
 from eventsnn._ext.windows_state import WindowsState
 from eventsnn._util.saved import StateReader
 from eventsnn.errors import SimulationError
-from eventsnn.model import Network
+from eventsnn.model import Network, Projection
 from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.model.sparse import is_sparse
 from eventsnn.reference.lif import record
@@ -19,6 +19,9 @@ from eventsnn.reference.windows import window_length
 from eventsnn.simulate.engines.engine import SILENCE, BrokenOff, Engine, Settings, State, Train, join
 from eventsnn.simulate.engines.precision import check_network, overflow
 from eventsnn.simulate.engines.restoring import check_cursors, read_layer_arrays
+
+_Array: TypeAlias = np.ndarray
+Tables: TypeAlias = tuple[_Array, _Array, _Array, _Array, _Array, _Array, _Array, _Array, _Array, _Array]
 
 # Deliveries between two looks at the signals: some 10 ms.
 CHUNK = 2_000_000
@@ -166,36 +169,74 @@ class WindowsEngine(Engine):
 
 
 def make_state(network: Network, length: float) -> WindowsState:
-    """The whole network at rest, its synapses by source neuron."""
+    """The whole network at rest."""
+    return WindowsState(*_tables(network), length)
+
+
+_last: tuple[Network, Tables] | None = None
+
+
+def _tables(network: Network) -> Tables:
+    """The network as ``WindowsState`` takes it; that of the last one asked for is kept.
+
+    Making them takes as long as a short recording does, and recordings come one after the other through the
+    same network, which cannot change: its arrays are read-only.
+    """
+    global _last
+    kept = _last
+    if kept is None or kept[0] is not network:
+        kept = _last = network, make_tables(network)
+    return kept[1]
+
+
+def make_tables(network: Network) -> Tables:
+    """Constants, sizes and synapses of a network by what sends: source neurons, or their branches."""
     check_network(network, np.float64)
     graph, delays = [], []
     parts: list[tuple[np.ndarray, ...]] = []
-    pointers = synapses = 0
+    pointers = synapses = branch_ptr = branch_delays = 0
     for p in network.deliveries:
-        single, *arrays = _list_synapses(network.weights[p.key], network.layers[p.target].neurons)
-        graph.append((p.source, p.target, int(single), pointers, synapses))
-        delays.append(p.delay)
-        parts.append(tuple(arrays))
-        pointers += len(arrays[0])
-        synapses += len(arrays[2])
+        single, *arrays = _list_projection(network, p)
+        own, place = (np.empty(0, np.int64), np.empty(0)), (-1, 0)
+        longest = p.delay
+        if p.branches is not None:
+            own, place = (p.branches.ptr.astype(np.int64), p.branches.delays), (branch_ptr, branch_delays)
+            longest = float(p.branches.delays.max(initial=0.0))
+        graph.append((p.source, p.target, int(single), pointers, synapses, *place))
+        delays.append((p.delay, longest))
+        parts.append((*own, *arrays))
+        branch_ptr, branch_delays = branch_ptr + len(own[0]), branch_delays + len(own[1])
+        pointers, synapses = pointers + len(arrays[0]), synapses + len(arrays[2])
     # One item more: a place to point to for a projection without synapses.
-    one = (np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1))
-    ptr, split, targets, weights = (np.concatenate(arrays) for arrays in zip(*parts, one, strict=True))
-    return WindowsState(
+    one = tuple(np.zeros(1, kind) for kind in ("i8", "f8", "i8", "i8", "i4", "f8"))
+    ptr, each_delay, *lists = (np.concatenate(arrays) for arrays in zip(*parts, one, strict=True))
+    pointers_to, split, targets, weights = lists
+    return (
         np.concatenate([record(layer.lif) for layer in network.layers]),
         np.array([layer.neurons for layer in network.layers], dtype=np.int32),
         np.array(graph, dtype=np.int64),
         np.array(delays, dtype=np.float64),
         ptr,
+        each_delay,
+        pointers_to,
         split,
         targets,
         weights,
-        length,
     )
 
 
-def _list_synapses(weights: Any, neurons: int) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _list_projection(
+    network: Network, p: Projection
+) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(single, ptr, split, targets, weights) of a projection, as ``WindowsState`` takes them."""
+    if p.branches is None or p.branches.post is None:
+        return _list_synapses(network.weights[p.key], network.layers[p.target].neurons)
+    nothing = np.empty(0, np.int64)
+    return True, nothing, nothing, p.branches.post, network.sender_weights(p).astype(np.float64)
+
+
+def _list_synapses(weights: Any, neurons: int) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The same of weights (post, pre) whose senders are the source neurons."""
     if is_sparse(weights):
         columns = weights.tocsc()
         columns.eliminate_zeros()
