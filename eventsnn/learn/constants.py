@@ -148,10 +148,8 @@ class LearnedConstants:
     @property
     def listed(self) -> dict[str, dict[str, Any]]:
         """`values` without the delays of synapses, which are as many as weights."""
-        return {
-            key: {one.field: one.value for one in each.values() if not one.synaptic}
-            for key, each in self.by_key.items()
-        }
+        kept = {key: [one for one in each.values() if not one.synaptic] for key, each in self.by_key.items()}
+        return {key: {one.field: one.value for one in each} for key, each in kept.items() if each}
 
     @property
     def delays(self) -> dict[str, Any]:

@@ -143,8 +143,18 @@ class TrainingRun:
         )
         self.epoch += 1
         line = {"epoch": self.epoch, **tallies.line(), "learning_rate": rate, **self._validate()}
-        if self.constants:
-            line["constants"] = self.constants.listed
+        if listed := self.constants.listed:
+            line["constants"] = listed
+        if delays := self.constants.delays:
+            line["delays"] = {
+                key: {
+                    "least_ms": float(each.min()),
+                    "mean_ms": float(each.mean()),
+                    "most_ms": float(each.max()),
+                }
+                for key, each in delays.items()
+                if each.size
+            }
         line["train_seconds"] = train_seconds
         line["seconds"] = time.perf_counter() - start
         line["cpu_seconds"] = time.process_time() - cpu

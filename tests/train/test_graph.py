@@ -17,7 +17,7 @@ from eventsnn.model.sparse import is_sparse
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.precision import StateOverflow
 from eventsnn.train.checkpoint import load_checkpoint
-from eventsnn.train.experiment import Experiment
+from eventsnn.train.experiment import Experiment, _take_weights
 from eventsnn.train.graph import GraphLearner
 from eventsnn.train.graph_weights import GraphWeights
 from tests.learn.test_charges import CHAINS, LABELS, learn, make, sorted_train
@@ -163,17 +163,23 @@ def test_silent_neurons_are_pulled_up(kind):
 # ----------------------------------------------------------------------------------------------------------
 
 
-def graph_network(probability=1.0, learn=(), **more):
+def graph_network(probability=1.0, learn=(), delays=None, **more):
     """60-24-16-3 with a loop, a skip connection and feedback."""
+    spread = {"initial_delays": delays, "learn": ["delay"]} if delays else {}
     lif = {"threshold": 1.0, "tau_m": 20.0, "tau_s": 5.0}
     return Network(
         Input(*SENSOR),
-        Dense(24, name="first", initial_weight=0.5, probability=probability, **lif),
+        Dense(24, name="first", initial_weight=0.5, probability=probability, **lif, **spread),
         Dense(16, name="second", delay=0.5, initial_weight=0.5, learn=learn, **lif),
         Dense(CLASSES, initial_weight=0.5, **{**lif, **more}),
         connections=[
             Connection(
-                "first", "first", delay=1.0, initial_weight=0.1, probability=probability, learn=learn[:1]
+                "first",
+                "first",
+                delay=1.0,
+                initial_weight=0.1,
+                probability=probability,
+                **{"learn": learn[:1], **spread},
             ),
             Connection("input", "output", delay=0.5, initial_weight=0.1),
             Connection("second", "first", delay=2.0, initial_weight=0.1),
@@ -187,7 +193,10 @@ NETWORKS = {
     "sparse": graph_network(0.5),
     "lateral": graph_network(lateral_inhibition=0.2),
     "constants": graph_network(learn=LEARNABLE),
+    # Some so short that steps would make them negative.
+    "synaptic": graph_network(0.5, learn=["delay"], delays=(0.0, 3.0)),
 }
+LEARNED = {"constants": {"second", "first->first"}, "synaptic": {"second"}}
 OPTIONS = {"rule": EventProp(scale=4.0, early=0.01), "optimiser": Optimiser(learning_rate=0.01)}
 
 
@@ -204,11 +213,16 @@ def test_training_learns_and_is_evaluated_as_it_was_validated(tmp_path, name):
         if is_sparse(weights):
             np.testing.assert_array_equal(new.indices, weights.indices)
     learned = result.history[-1].get("constants", {})
-    assert learned.keys() == ({"second", "first->first"} if name == "constants" else set())
+    assert learned.keys() == LEARNED.get(name, set())
     for key, fields in learned.items():
         for field, value in fields.items():
             part = network["second"] if key == "second" else network.connections[0]
             assert abs(value - getattr(part, field)) > 1e-4, (key, field)
+    for key, each in network.delays.items():
+        new = result.network.delays[key]
+        assert new.min() >= 0.0
+        assert np.count_nonzero(np.abs(new - each) > 1e-4) > len(each) / 2
+        assert result.history[-1]["delays"][key]["most_ms"] == new.max()
     data = toy_data(18, seed=500)
     valid = toy_train(tmp_path / "again", network=network, epochs=2, valid=data, **OPTIONS)
     assert es.evaluate(valid.network, data).accuracy == valid.valid_accuracy
@@ -240,6 +254,8 @@ def test_same_bits_for_any_number_of_threads_and_after_a_resume(tmp_path, name, 
     best = Network.load(tmp_path / "one" / "model.h5")
     for key, weights in best.weights.items():
         assert abs(model.weights[key] - weights).max() == 0.0
+    for key, each in best.delays.items():
+        np.testing.assert_array_equal(model.delays[key], each)
 
 
 def test_an_experiment_file_describes_connections(tmp_path):
@@ -251,16 +267,28 @@ def test_an_experiment_file_describes_connections(tmp_path):
                 {"name": "output", "neurons": 3, "threshold": 1.0, "initial_weight": 0.5},
             ],
             "connections": [
-                {"source": "hidden", "target": "hidden", "delay": 1.0, "probability": 0.5},
+                {
+                    "source": "hidden",
+                    "target": "hidden",
+                    "probability": 0.5,
+                    "initial_delays": [0.5, 2],
+                    "learn": ["delay"],
+                },
                 {"source": "input", "target": "output"},
             ],
         },
         "rule": {"name": "eventprop", "scale": 4.0},
         "training": {"epochs": 2, "valid_fraction": 0.25},
     }
-    result = Experiment.from_table(table).run(toy_data(24), out=tmp_path / "run")
+    experiment = Experiment.from_table(table)
+    result = experiment.run(toy_data(24), out=tmp_path / "run")
     assert [c.key for c in result.network.connections] == ["hidden->hidden", "input->output"]
     assert is_sparse(result.network.weights["hidden->hidden"])
+    learned = result.network.delays["hidden->hidden"]
+    drawn = experiment.make_network()
+    assert np.abs(learned - drawn.delays["hidden->hidden"]).max() > 1e-4
+    started = _take_weights(drawn, result.network)  # as `start_from` does
+    np.testing.assert_array_equal(started.delays["hidden->hidden"], learned)
 
 
 def test_what_no_rule_of_errors_can_train_says_which_can(tmp_path):

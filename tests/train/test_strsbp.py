@@ -200,5 +200,5 @@ def test_what_errors_have_no_way_through_says_which_rule_takes_it(tmp_path, text
 def test_delays_of_single_neurons_are_refused(tmp_path):
     delays = np.linspace(0.5, 1.5, 60).tolist()
     network = recurrent_network().with_constants({"hidden": {"delay": delays}})
-    with pytest.raises(TrainingError, match="has a delay for each source neuron, which takes a chain of"):
+    with pytest.raises(TrainingError, match="one delay for all synapses of 'hidden', which has several"):
         toy_train(tmp_path / "run", network=network)
