@@ -222,7 +222,8 @@ def test_training_learns_and_is_evaluated_as_it_was_validated(tmp_path, name):
         new = result.network.delays[key]
         assert new.min() >= 0.0
         assert np.count_nonzero(np.abs(new - each) > 1e-4) > len(each) / 2
-        assert result.history[-1]["delays"][key]["most_ms"] == new.max()
+        # The network is that of the best epoch.
+        assert new.max() in [line["delays"][key]["most_ms"] for line in result.history]
     data = toy_data(18, seed=500)
     valid = toy_train(tmp_path / "again", network=network, epochs=2, valid=data, **OPTIONS)
     assert es.evaluate(valid.network, data).accuracy == valid.valid_accuracy
