@@ -107,7 +107,7 @@ class ErrorsDown(Downward):
 
     def row_sums(self, number: int, samples: slice) -> np.ndarray:
         """Sums of the weights of each neuron from inputs that are there; (1 or units, blocks, width)."""
-        dropped, state = self.dropped_inputs(number, samples), self.shared
+        dropped, state = self.dropped_inputs(number, samples), self.state
         if dropped is None or state is None:
             return self.row_sum
         weights = unpack(state.weights, self.layers[number].channels).astype(np.float64)
@@ -130,7 +130,7 @@ class ErrorsDown(Downward):
         sums = np.zeros((1, layer.channels)) if state is None else row_sums(layer, state)
         padded = self._pad(number, sums)
         self.row_sum = padded.reshape(len(padded), -1, self.width(number))
-        self.above, self.shared = self.of_kept(number, self.above), state
+        self.above, self.state = self.of_kept(number, self.above), state
         super().learn_layer(number, state, update)
         self.lateral = NO_FACTORS
 
