@@ -59,17 +59,18 @@ class Run:
         The epochs in ``metrics.jsonl`` so far.
     problem : str
         Why the file could not be read on; "" if it could.
+    name : str
+        Name of the folder; `open_runs` gives several runs different ones.
     """
 
     folder: Path
     lines: list[dict[str, Any]] = field(default_factory=list)
     problem: str = ""
+    name: str = ""
     _seen: tuple[int, int] | None = None
 
-    @property
-    def name(self) -> str:
-        """Name of the folder."""
-        return self.folder.resolve().name
+    def __post_init__(self) -> None:
+        self.name = self.name or self.folder.resolve().name
 
     def refresh(self) -> bool:
         """Read the metrics again if the file has changed; True if it has."""
@@ -164,6 +165,16 @@ def _numbers(table: dict[str, Any], prefix: str = "") -> dict[str, float]:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             found[f"{prefix}{key}"] = float(value)
     return found
+
+
+def open_runs(folders: Sequence[Path]) -> list[Run]:
+    """Runs with the shortest ends of their paths that tell them apart as names."""
+    parts = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(path[-length:]) for path in parts]
+        if len(set(names)) == len(names):
+            return [Run(folder, name=name) for folder, name in zip(folders, names, strict=True)]
+    return [Run(folder, name=f"{folder} ({k})") for k, folder in enumerate(folders)]  # the same one twice
 
 
 def group_curves(runs: Sequence[Run]) -> dict[str, list[Curve]]:

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 
 import numpy as np
 from bokeh.document import Document
-from bokeh.layouts import gridplot
 from bokeh.models import (
     Column,
     ColumnDataSource,
+    GridPlot,
     HoverTool,
     Legend,
     LegendItem,
@@ -33,7 +33,8 @@ COLOURS = (BLUE, VERMILION, GREEN, ORANGE, "#cc79a7", "#56b4e9", GREY)
 KEYS = {"j": "next-run", "k": "previous-run", "d": "look"}
 HELP = "<span class='faint'><kbd>j</kbd> <kbd>k</kbd> run; solid: training, dashed: validation</span>"
 REFRESH_MS = 1000
-COLUMNS = 3
+DASHES = ("solid", "dashed", "dotted", "dotdash")
+MOST_IN_THREE_COLUMNS = 6
 FIELD_COLUMNS = 6
 
 
@@ -54,7 +55,8 @@ class RunDocument:
         names = [run.name for run in self.page.runs]
         self.frame = PageFrame(document, ", ".join(names), query, KEYS, self.obey, self.reopen)
         self.page.shown = self._asked_run(query)
-        self._plots = {heading: _CurvePlot(heading) for heading in self.page.panels()}
+        self._plots: dict[str, _CurvePlot] = {}
+        self._grid = GridPlot(toolbar_location=None, sizing_mode="stretch_width")
         self._make_pictures()
         self._message = self.frame.text(name="message")
         self._choice = Select(
@@ -132,17 +134,11 @@ class RunDocument:
 
     def _lay_out(self, is_live: bool) -> Column:
         frame = self.frame
-        plots = [plot.figure for plot in self._plots.values()]
-        curves = gridplot(
-            [list(plots[k : k + COLUMNS]) for k in range(0, len(plots), COLUMNS)],
-            toolbar_location=None,
-            sizing_mode="stretch_width",
-        )
         header = [frame.text(HELP, width=330, sizing_mode=None)]
         return Column(
             frame.header(*header) if is_live else frame.title,
             self._message,
-            curves,
+            self._grid,
             Row(self._choice if is_live else frame.text(width=10), self.fields, self.confusion),
             sizing_mode="stretch_width",
         )
@@ -155,10 +151,16 @@ class RunDocument:
             self.show()
 
     def show(self) -> None:
-        """Show everything."""
-        for heading, curves in self.page.panels().items():
-            if heading in self._plots:
-                self._plots[heading].show(curves, [run.name for run in self.page.runs])
+        """Show everything; metrics that a run begins to write get a plot."""
+        panels, names = self.page.panels(), [run.name for run in self.page.runs]
+        for heading, curves in panels.items():
+            if heading not in self._plots:
+                self._plots[heading] = _CurvePlot(heading)
+            self._plots[heading].show(curves, names)
+        figures = [self._plots[heading].figure for heading in panels]
+        if figures != [child[0] for child in self._grid.children]:
+            columns = 3 if len(panels) <= MOST_IN_THREE_COLUMNS else 4
+            self._grid.children = [(plot, *divmod(k, columns)) for k, plot in enumerate(figures)]
         self.show_run()
 
     def show_run(self) -> None:
@@ -261,20 +263,27 @@ class _CurvePlot:
 
     def show(self, curves: list[Curve], runs: list[str]) -> None:
         """Draw the curves; those that are there get longer."""
+        layers = sorted({curve.metric.partition(" ")[2] for curve in curves})
+        labels = []
         for curve in curves:
             key = curve.run, curve.metric
             if key not in self._sources:
-                self._add(key, runs)
+                labels += self._add(key, runs, layers)
             self._sources[key].data = {"epoch": curve.epochs, "value": curve.values}
 
-    def _add(self, key: tuple[str, str], runs: list[str]) -> None:
+        if labels:
+            self.figure.legend[0].items = [*self.figure.legend[0].items, *labels]
+
+    def _add(self, key: tuple[str, str], runs: list[str], layers: list[str]) -> list[LegendItem]:
+        """Add a curve; its entry in the legend, if it has one."""
         run, metric = key
         source = self._sources[key] = ColumnDataSource({"epoch": [], "value": []})
         is_valid = metric.startswith("valid_")
         layer = metric.partition(" ")[2]
-        number = len(self._sources) - 1 if layer else runs.index(run)
-        colour = COLOURS[number % len(COLOURS)]
-        look: dict[str, Any] = {"line_color": colour, "line_dash": "dashed" if is_valid else "solid"}
+        is_single = len(runs) == 1
+        colour = COLOURS[(layers.index(layer) if is_single else runs.index(run)) % len(COLOURS)]
+        dash = int(is_valid) if is_single or not layer else layers.index(layer) % len(DASHES)
+        look: dict[str, Any] = {"line_color": colour, "line_dash": DASHES[dash]}
         line = self.figure.line("epoch", "value", source=source, line_width=2, **look)
         dots = self.figure.scatter("epoch", "value", source=source, size=4, color=colour)
         self.figure.add_tools(
@@ -283,6 +292,7 @@ class _CurvePlot:
                 tooltips=[(f"{run} {metric}".strip(), "@value{0.0000}"), ("epoch", "@epoch")],
             )
         )
-        if layer or (len(runs) > 1 and metric == "loss"):  # the other plots have the same colours
-            label = f"{run} {layer}".strip() if len(runs) > 1 else layer
-            self.figure.legend[0].items.append(LegendItem(label={"value": label}, renderers=[line]))
+        if not layer and (is_single or metric != "loss"):  # the other plots have the same colours
+            return []
+        label = layer if is_single else f"{run} {layer}".strip()
+        return [LegendItem(label={"value": label}, renderers=[line])]

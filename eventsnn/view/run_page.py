@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eventsnn.train.history import Curve, Run, group_curves
+from eventsnn.train.history import Curve, group_curves, open_runs
 
 
 def tile(fields: np.ndarray, columns: int) -> np.ndarray:
@@ -38,7 +38,7 @@ class RunPage:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self.runs = [Run(folder) for folder in folders]
+        self.runs = open_runs(folders)
         self.shown = 0
         self.refresh()
 
@@ -47,8 +47,12 @@ class RunPage:
         return any([run.refresh() for run in self.runs])
 
     def panels(self) -> dict[str, list[Curve]]:
-        """Curves by the heading of their plot, see `group_curves`."""
-        return group_curves(self.runs)
+        """Curves by the heading of their plot, see `group_curves`; of empty ones, loss and accuracy."""
+        return {
+            heading: curves
+            for heading, curves in group_curves(self.runs).items()
+            if curves or heading in ("loss", "accuracy")
+        }
 
     def describe(self) -> str:
         """``3 runs; first: epoch 12, validation 94.10 % (best 95.00 % in epoch 9)``."""

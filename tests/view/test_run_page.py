@@ -124,6 +124,42 @@ def test_document_follows_a_run(tmp_path: Path) -> None:
     assert shown._weights.data["image"] == []
 
 
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    folders = []
+    for number, name in enumerate(("a", "b")):
+        (tmp_path / name).mkdir()
+        folders.append(write_epochs(tmp_path / name / "run", 2 + number))
+    page = RunPage(folders)
+    assert [run.name for run in page.runs] == ["a/run", "b/run"]
+    assert [(curve.run, len(curve.epochs)) for curve in page.panels()["loss"]] == [("a/run", 2), ("b/run", 3)]
+    assert [run.name for run in RunPage([folders[0], folders[0]]).runs] == [
+        f"{folders[0]} ({k})" for k in range(2)
+    ]
+
+
+def test_metrics_that_come_later_get_a_plot(tmp_path: Path) -> None:
+    """A page that is opened before the first epoch ends."""
+    pytest.importorskip("bokeh")
+    from bokeh.document import Document
+
+    from eventsnn.view.run_document import RunDocument
+
+    folder = write_epochs(tmp_path / "a", 0)
+    shown = RunDocument(Document(), [folder], {})
+    assert list(shown._plots) == ["loss", "accuracy"]
+    write_epochs(folder, 3, gradient_norms={"hidden": 0.5, "output": 2.0}, learning_rate=0.01)
+    shown.tick()
+    assert [(plot.name, *place) for plot, *place in shown._grid.children] == [
+        ("curves-loss", 0, 0),
+        ("curves-accuracy", 0, 1),
+        ("curves-learning rate", 0, 2),
+        ("curves-gradient norms", 1, 0),
+    ]
+    norms = shown._plots["gradient norms"]
+    assert [item.label.value for item in norms.figure.legend[0].items] == ["hidden", "output"]
+    assert norms._sources["a", "gradient_norms output"].data["value"].tolist() == [2.0, 2.0, 2.0]
+
+
 def test_what_cannot_be_shown_together(tmp_path: Path) -> None:
     pytest.importorskip("bokeh")
     run = write_epochs(tmp_path / "a", 2)
