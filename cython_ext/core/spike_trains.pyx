@@ -3,8 +3,8 @@
 A neuron's spikes before and after are trains k: ``before[before_ptr[k]:before_ptr[k + 1]]`` and so on, ascending.
 """
 
-from libc.math cimport exp, fabs
-from libc.stdint cimport int64_t
+from libc.math cimport INFINITY, exp, fabs
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 import numpy as np
 
@@ -124,3 +124,32 @@ def add_van_rossum(const double[::1] times, const double[::1] signs, const int64
                 total += signs[i] * (signs[i] + 2.0 * trace)
                 trace += signs[i]
     return total
+
+
+def find_changed(const double[::1] times, const int32_t[::1] neurons, const double[::1] new_times,
+                 const int32_t[::1] new_neurons, uint8_t[::1] changed):
+    """When the first spike comes that is in one of two trains only, ms; infinite if they are equal.
+
+    Parameters
+    ----------
+    times, new_times : float64 (n,), (m,), neurons, new_neurons : int32 (n,), (m,)
+        Spikes before and after, in order of (time, neuron).
+    changed : uint8 (size,)
+        Set to 1 for the neurons that have such spikes.
+    """
+    cdef int64_t i = 0, j = 0, n = times.shape[0], m = new_times.shape[0]
+    cdef double first = INFINITY
+    cdef bint before
+    with nogil:
+        while i < n or j < m:
+            if i < n and j < m and times[i] == new_times[j] and neurons[i] == new_neurons[j]:
+                i += 1
+                j += 1
+                continue
+            before = j == m or (i < n and (times[i] < new_times[j] or
+                                           (times[i] == new_times[j] and neurons[i] < new_neurons[j])))
+            first = min(first, times[i] if before else new_times[j])
+            changed[neurons[i] if before else new_neurons[j]] = 1
+            i += before
+            j += not before
+    return first

@@ -9,3 +9,10 @@ def match_trains(
     partner: np.ndarray,
 ) -> None: ...
 def add_van_rossum(times: np.ndarray, signs: np.ndarray, ptr: np.ndarray, tau: float) -> float: ...
+def find_changed(
+    times: np.ndarray,
+    neurons: np.ndarray,
+    new_times: np.ndarray,
+    new_neurons: np.ndarray,
+    changed: np.ndarray,
+) -> float: ...

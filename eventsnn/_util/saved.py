@@ -24,7 +24,14 @@ class StateReader:
     arrays : mapping of str to array
     prefix : str
         What the names of the arrays begin with; it is left out where they are asked for.
+
+    Attributes
+    ----------
+    trusted : bool
+        Whether the state was never out of this process, so that what takes long to check need not be.
     """
+
+    trusted = False
 
     def __init__(self, arrays: Mapping[str, np.ndarray], prefix: str = "") -> None:
         self._prefix = prefix
@@ -34,7 +41,7 @@ class StateReader:
 
     def within(self, prefix: str) -> StateReader:
         """A reader of those arrays whose names begin with `prefix`, which this reader then has no more."""
-        inner = StateReader(self._arrays, prefix)
+        inner = type(self)(self._arrays, prefix)
         inner._prefix = self._prefix + prefix
         self._arrays = {n: array for n, array in self._arrays.items() if not n.startswith(prefix)}
         return inner
@@ -115,3 +122,20 @@ class StateReader:
     def error(self, name: str, problem: str) -> StateError:
         """The error that says what is wrong with an array."""
         return StateError(f"{self._prefix}{name} {problem}")
+
+
+class OwnState(StateReader):
+    """A state that this process saved and kept."""
+
+    trusted = True
+
+    def numbers(self, name: str, *_: object, **__: object) -> np.ndarray:
+        """See `StateReader`."""
+        return self._arrays.pop(name)
+
+    def ascending(self, name: str, **_: object) -> np.ndarray:
+        """See `StateReader`."""
+        return self._arrays.pop(name)
+
+    def close(self) -> None:
+        """See `StateReader`; what is not asked for is not needed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 
@@ -58,3 +59,14 @@ def van_rossum(before: Sequence[float], after: Sequence[float], tau: float) -> f
     signed = [(t, 1.0) for t in before] + [(s, -1.0) for s in after]
     terms = (x * y * math.exp(-abs(t - s) / tau) for t, x in signed for s, y in signed)
     return math.sqrt(max(0.0, math.fsum(terms)))
+
+
+def find_changed(
+    before: Sequence[tuple[float, int]], after: Sequence[tuple[float, int]]
+) -> tuple[float, set[int]]:
+    """When the first spike (time, neuron) comes that one train has and the other has not, or has less often,
+    infinite if there is none; and whose such spikes are.
+    """
+    counts, others = Counter(before), Counter(after)
+    differing = [spike for spike in counts | others if counts[spike] != others[spike]]
+    return min((t for t, _ in differing), default=math.inf), {neuron for _, neuron in differing}

@@ -63,7 +63,9 @@ def make_edits(
         edited = _with_weights(edited, weights)
     if silence is not None:
         edited = silenced(edited, silence)
-    times, indices = in_order(times[left], given.neurons[left])
+    times, indices = times[left], given.neurons[left]
+    if moved:
+        times, indices = in_order(times, indices)
     if network.input.has_bias and touched.size:  # the bias neuron fires until the last event
         ends = [float(train.max(initial=0.0)) for train in (given.times, times)]
         if ends[0] != ends[1]:

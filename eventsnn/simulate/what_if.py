@@ -1,27 +1,29 @@
 """What if an event, a neuron or a weight were another? The simulation again, exactly, with edits.
 
 The engines are linear in their input only between spikes, so nothing but simulation tells what happens
-without an event. It goes on from a state of the undisturbed run before the first edit. Such states are kept
-as the undisturbed run is simulated, which is done once and only as far as needed: rebuilt from the spikes in
-closed form, they would be right to rounding, and the spikes would no longer have the bits of a fresh run.
+without an event. It goes on from a state of the undisturbed run before the first edit, and an engine may
+leave out what no edit reaches (`Engine.redo`). States are kept as the undisturbed run is simulated, which is
+done only as far as needed: rebuilt from the spikes in closed form, they would be right to rounding, and the
+spikes would no longer have the bits of a fresh run.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from eventsnn._util.saved import StateReader
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.simulate.differences import Difference
 from eventsnn.simulate.edits import Edits, make_edits
-from eventsnn.simulate.engines import ENGINES, Run, Settings, State
+from eventsnn.simulate.engines import ENGINES, Run, Settings
+from eventsnn.simulate.engines.redo import Kept, Undisturbed
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.readout import read_record
 from eventsnn.trace.record import ExitReason, SpikeRecord
@@ -29,6 +31,9 @@ from eventsnn.trace.runs import open_run
 
 STATES = 32
 """How many states of the undisturbed run are kept at most."""
+
+STATES_BYTES = 64 << 20
+"""How much memory they may take; there is one state, however large it is."""
 
 PAST_MS = 1e-6
 """How far spikes before an edit may be from those of the trace, ms: other versions may round otherwise."""
@@ -112,25 +117,28 @@ def _check_past(before: SpikeRecord, after: SpikeRecord, since: float, until: fl
     """Refuse a trace whose spikes before the first edit, simulated again, are not those of its network."""
     for name, spikes in before.layers.items():
         first, end = np.searchsorted(spikes.times, [since, until]).tolist()
-        known, again = spikes.times[first:end], after[name].times[first:end]
-        if len(again) < len(known) or (np.abs(again - known) > PAST_MS).any():
-            raise TraceError(
-                f"layer {name!r} fires otherwise before the first edit when it is simulated again: the trace "
-                "is not one of this network and engine, or of another version; make a new one"
-            )
+        _check_same(name, spikes.times[first:end], after[name].times[first:end])
+
+
+def _check_same(name: str, known: np.ndarray, again: np.ndarray) -> None:
+    if len(again) != len(known) or (np.abs(again - known) > PAST_MS).any():
+        raise TraceError(
+            f"layer {name!r} fires otherwise before the first edit when it is simulated again: the trace "
+            "is not one of this network and engine, or of another version; make a new one"
+        )
 
 
 class _Prefix:
-    """The undisturbed run up to some time, with states before it to go on from."""
+    """The undisturbed run, with states on its way to go on from."""
 
     def __init__(self, network: Network, record: SpikeRecord, settings: Settings, stop: float) -> None:
-        self._network, self._record, self._settings, self._stop = network, record, settings, stop
+        self._network, self._record, self._settings = network, record, settings
         self._engine = ENGINES.get(record.engine)
-        self._front = self._engine.begin(network, settings)  # at the last of the states
-        self._states: list[_State] = []
-        times = record.input.times
-        marks = times[np.arange(1, STATES + 1) * len(times) // (STATES + 1)]
-        self._marks = np.unique(marks[marks > 0.0]).tolist()
+        given = record.input.times, record.input.neurons
+        trains = [(spikes.times, spikes.neurons) for spikes in record.layers.values()]
+        rest = Kept(0.0, {}, [0] * len(network.layers))
+        self._run = Undisturbed(given, trains, [rest], stop)
+        self._marks: list[float] | None = None
 
     @classmethod
     def begin(cls, network: Network, record: SpikeRecord, t_stop: float | None) -> _Prefix | None:
@@ -143,67 +151,58 @@ class _Prefix:
 
     def go_on(self, edits: Edits) -> tuple[SpikeRecord, float]:
         """The record with these edits of the input, and the time from which it was simulated."""
-        state = self._state_before(edits.first_ms)
-        first = int(np.searchsorted(edits.times, state.time))
-        rest = edits.times[first:], edits.indices[first:]
-        trains = self._resume(state).advance(rest, math.inf, self._stop)
+        since = self._state_before(edits.first_ms).time
+        last = np.searchsorted(edits.times, self._run.stop, side="right")  # as a fresh run takes them
+        given = edits.times[:last], edits.indices[:last]
+        trains = self._engine.redo(self._network, self._settings, self._run, given, edits.first_ms)
         old = self._record
         layers = {
-            name: replace(
-                old[name],
-                times=np.concatenate([old[name].times[:kept], times]),
-                neurons=np.concatenate([old[name].neurons[:kept], neurons]),
-            )
-            for name, kept, (times, neurons) in zip(self._network.names, state.fired, trains, strict=True)
+            name: replace(spikes, times=times, neurons=neurons)
+            for (name, spikes), (times, neurons) in zip(old.layers.items(), trains, strict=True)
         }
-        given = replace(old.input, times=edits.times, neurons=edits.indices)
-        record = replace(old, layers=layers, input=given, recorded=None)
-        last = float(edits.times[-1]) if len(edits.times) else 0.0
-        ends = self._network.settings.duration_ms or last
-        return replace(record, readout=read_record(self._network, record, ends)), state.time
+        inputs = replace(old.input, times=given[0], neurons=given[1])
+        record = replace(old, layers=layers, input=inputs, recorded=None)
+        ends = self._network.settings.duration_ms or float(given[0].max(initial=0.0))
+        return replace(record, readout=read_record(self._network, record, ends)), since
 
-    def _resume(self, state: _State) -> Run:
-        run = self._engine.begin(self._network, self._settings)
-        if state.arrays:
-            run.restore(StateReader(_copied(state.arrays)), state.time)
-        return run
+    def _state_before(self, time: float) -> Kept:
+        """The latest state that is not after `time`.
 
-    def _state_before(self, time: float) -> _State:
-        """The latest state that is not after `time`; those up to it are made as they are needed."""
-        state = _State(0.0, {}, [0] * len(self._network.layers))
-        for number, mark in enumerate(self._marks):
-            if mark > time:
-                break
-            if number == len(self._states):
-                self._states.append(self._advance(state, mark))
-            state = self._states[number]
-        return state
+        It is made if there is none near; on the way there others are left, half way each time, for questions
+        about earlier events.
+        """
+        states = self._run.states
+        if self._marks is None and time > 0.0:
+            self._marks = self._choose_marks()
+        place = bisect_right([state.time for state in states], time) - 1
+        left = [mark for mark in self._marks or () if states[place].time < mark <= time]
+        run = self._engine.resume(self._network, self._settings, states[place]) if left else None
+        while run is not None and left:
+            middle = len(left) // 2
+            place += 1
+            states.insert(place, self._advance(run, states[place - 1], left[middle]))
+            left = left[middle + 1 :]
+        return states[place]
 
-    def _advance(self, state: _State, mark: float) -> _State:
-        """The state at a later time of the undisturbed run."""
-        given, run = self._record.input, self._front
-        between = slice(*np.searchsorted(given.times, [state.time, mark]))
-        trains = run.advance((given.times[between], given.neurons[between]), mark, self._stop)
-        fired = [n + len(times) for n, (times, _) in zip(state.fired, trains, strict=True)]
-        return _State(mark, _copied(run.save()), fired)
+    def _choose_marks(self) -> list[float]:
+        """When there are to be states, ms: as many as memory is granted for, after equally many events."""
+        start = self._engine.begin(self._network, self._settings)
+        size = sum(array.nbytes for array in start.save().values())
+        count = max(1, min(STATES, STATES_BYTES // max(1, size)))
+        times = self._record.input.times
+        marks = times[np.arange(1, count + 1) * len(times) // (count + 1)]
+        return np.unique(marks[marks > 0.0]).tolist()
 
-
-def _copied(arrays: State) -> State:
-    """Arrays that no run changes."""
-    return {name: array.copy() for name, array in arrays.items()}
-
-
-class _State(NamedTuple):
-    """The undisturbed run at some time."""
-
-    time: float
-    """ms; all events before it have been taken."""
-
-    arrays: State
-    """What the engine goes on from; none at time 0."""
-
-    fired: list[int]
-    """How many spikes of each layer are known: some may be later, behind a delay."""
+    def _advance(self, run: Run, state: Kept, mark: float) -> Kept:
+        """A later state of the undisturbed run, which is checked to fire as it is known to."""
+        times, neurons = self._run.given
+        between = slice(*np.searchsorted(times, [state.time, mark]))
+        trains = run.advance((times[between], neurons[between]), mark, self._run.stop)
+        ends = []
+        for name, start, (again, _) in zip(self._network.names, state.fired, trains, strict=True):
+            ends.append(start + len(again))
+            _check_same(name, self._record[name].times[start : ends[-1]], again)
+        return Kept(mark, run.save(), ends)
 
 
 _last: tuple[Any, WhatIf] | None = None

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 import eventsnn as es
+from eventsnn._ext.spike_trains import find_changed
 from eventsnn.errors import NetworkError, SimulationError, TraceError
-from eventsnn.model import Dense, Input, Network
+from eventsnn.model import Conv, Dense, Input, Network, Pool, Readout
+from eventsnn.reference import spike_trains as twin
 from eventsnn.reference.spike_trains import match
 from eventsnn.simulate import what_if as module
 from eventsnn.simulate.differences import Difference, format_difference
+from eventsnn.simulate.engines import sweep_redo
 from eventsnn.simulate.flip import flip_decision, format_flip
 from eventsnn.trace.record import ExitReason, SpikeRecord
 from tests.trace.graphs import make_graph
@@ -75,6 +78,94 @@ def test_the_bits_of_a_fresh_run(kind: str, options: dict[str, Any]) -> None:
     assert study.run().first is None
 
 
+def random_chain(seed: int) -> tuple[Network, tuple[np.ndarray, np.ndarray], dict[str, Any]]:
+    """A chain that the sweep runs: convolutions, pooling, delays of all kinds, inhibition among more neurons
+    than a block has, a readout; events on a grid or not.
+    """
+    rng = np.random.default_rng([19, seed])
+
+    def lif(**more: Any) -> dict[str, Any]:
+        taus = {"tau_m": rng.uniform(5, 25), "tau_s": rng.uniform(2, 6)}
+        delay = float(rng.choice([0.0, 0.0, 1.0, rng.uniform(0.1, 3.0)]))
+        return {"threshold": 1.0, **taus, "refractory": rng.choice([0.5, 2.0]), "delay": delay, **more}
+
+    sensor = Input(int(rng.integers(8, 14)), int(rng.integers(8, 14)), int(rng.integers(1, 3)))
+    layers: list[Any] = []
+    if seed % 4:
+        size = {"padding": int(rng.integers(0, 2)), "stride": int(rng.integers(1, 3))}
+        layers = [
+            Conv(int(rng.integers(1, 40)), 3, **size, **lif()),
+            Pool(2, stride=1 + seed % 2, **lif(threshold=0.5)),
+        ]
+    layers.append(Dense(int(rng.integers(33, 60)), lateral_inhibition=0.1 * (seed % 3 == 0), **lif()))
+    limit = {"t_stop": 50.0} if seed % 5 == 1 else {}
+    if seed % 5 == 0:
+        layers.append(Readout(4))
+    elif limit:
+        layers.append(Dense(4, **lif()))
+    else:
+        layers.append(Dense(4, **lif(delay=tuple(rng.choice([0.0, 0.7, 2.0], layers[-1].neurons)))))
+    network = Network(sensor, *layers, seed=seed)
+    strength = rng.choice([0.4, 2.0])
+    weights = {
+        key: rng.normal(strength, 2.0, shape) / np.sqrt(np.prod(shape[1:]))
+        for key, shape in network.weight_shapes().items()
+    }
+    times = np.sort(rng.uniform(0.0, 60.0, 200))
+    given = np.round(times) if seed % 2 else times, rng.integers(0, sensor.neurons, 200)
+    return network.with_weights(weights), given, {"dtype": rng.choice(["float32", "float64"]).item(), **limit}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_sweep_redoes_what_is_reached(seed: int) -> None:
+    network, given, options = random_chain(seed)
+    record = es.simulate(network, given, engine="sweep", **options)
+    assert len(record[network.names[0]])
+    study = es.WhatIf(record, network=network)
+    rng = np.random.default_rng(seed)
+    n = len(record.input)
+    for _ in range(4):
+        events = rng.choice(n, int(rng.choice([1, 3])), replace=False)
+        left = np.delete(np.arange(n), events)
+        expected = es.simulate(
+            network, (record.input.times[left], record.input.neurons[left]), engine="sweep", **options
+        )
+        found = study.run(remove=events)
+        assert_bits(found.after, expected)
+        if expected.readout is not None:
+            np.testing.assert_array_equal(found.after.readout, expected.readout)
+        times = record.input.times.copy()
+        times[events[0]] = 20.0
+        expected = es.simulate(network, (times, record.input.neurons), engine="sweep", **options)
+        assert_bits(study.run(move={int(events[0]): 20.0}).after, expected)
+
+
+def test_few_positions_of_a_convolution_are_simulated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One event is in 9 patches of 3 x 3; where those fire as before nothing below is simulated."""
+    network = Network(Input(20, 20), Conv(2, 3, threshold=0.6), Dense(3, threshold=5.0), seed=0)
+    network = network.with_weights({key: np.full_like(w, 0.5) for key, w in network.weights.items()})
+    rng = np.random.default_rng(0)
+    given = np.sort(rng.uniform(0, 100, 400)), rng.integers(0, 400, 400)
+    # The last event comes to cells that nothing came to for long, which it does not make fire.
+    given = np.append(given[0], 500.0), np.append(given[1], 210)
+    record = es.simulate(network, given, engine="sweep")
+    study = es.WhatIf(record, network=network)
+    ran: list[tuple[int, int]] = []
+    sweep_all = sweep_redo.sweep_all
+
+    def note(packed: Any, number: int, ready: Any, *rest: Any, **options: Any) -> Any:
+        ran.append((number, len(ready.arrivals)))
+        return sweep_all(packed, number, ready, *rest, **options)
+
+    monkeypatch.setattr(sweep_redo, "sweep_all", note)
+    assert study.run(remove=400).first is None
+    assert ran == [(0, 9)]
+    ran.clear()
+    assert study.run(remove=100).first is not None
+    assert [number for number, _ in ran] == [0, 1]
+    assert ran[0][1] <= 9
+
+
 def test_it_goes_on_from_a_state_before_the_edit() -> None:
     network, record = run_of("spatial", 0)
     study = es.WhatIf(record, network=network)
@@ -85,17 +176,40 @@ def test_it_goes_on_from_a_state_before_the_edit() -> None:
     assert study.run(weights={"output": network.weights["output"] * 1.1}).simulated_from_ms == 0.0
 
 
-def test_states_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_states_are_made_once_where_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     network, record = run_of("chain", 0)
     made: list[float] = []
     advance = module._Prefix._advance
-    monkeypatch.setattr(
-        module._Prefix, "_advance", lambda self, state, mark: made.append(mark) or advance(self, state, mark)
-    )
-    for event in (140, 60, 140, 149):
+
+    def note(self: Any, run: Any, state: Any, mark: float) -> Any:
+        assert state.time < mark
+        made.append(mark)
+        return advance(self, run, state, mark)
+
+    monkeypatch.setattr(module._Prefix, "_advance", note)
+    es.what_if(record, remove=140, network=network)
+    assert made == sorted(made)
+    assert len(made) == 5  # half way each time
+    times = record.input.times
+    assert times[130] < made[-1] <= times[140]
+    for event in (60, 140, 149, 60, 100):
+        known = len(made)
         es.what_if(record, remove=event, network=network)
-    assert made == sorted(set(made))
-    assert len(made) == module.STATES
+        assert len(made) - known <= 5
+    assert len(made) == len(set(made)) <= module.STATES
+    known = len(made)
+    for event in (60, 140, 149, 60, 100):
+        es.what_if(record, remove=event, network=network)
+    assert len(made) == known
+
+
+def test_states_take_no_more_memory_than_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, record = run_of("chain", 0)
+    monkeypatch.setattr(module, "STATES_BYTES", 1)
+    found = es.WhatIf(record, network=network).run(remove=149)
+    times = record.input.times
+    assert found.simulated_from_ms == times[75]
+    assert_bits(found.after, fresh(network, record, times[:149], record.input.neurons[:149]))
 
 
 def test_a_trace_by_path_object_and_run(tmp_path: Path) -> None:
@@ -263,6 +377,29 @@ def test_pairs_save_most(seed: int) -> None:
     assert all(abs(a - b) < 5.0 for b, a in moved)
     assert sorted(moved) == sorted(moved, key=lambda pair: pair[1])
     assert sum(5.0 - abs(a - b) for b, a in moved) == pytest.approx(best_match(before, after, 5.0))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whose_spikes_are_others(seed: int) -> None:
+    """The kernel and its twin: trains that share spikes, some twice, and on a grid many at one time."""
+    rng = np.random.default_rng([8, seed])
+    size = int(rng.integers(1, 12))
+    shared = rng.uniform(0, 60, 20), rng.integers(0, size, 20)
+
+    def train() -> tuple[np.ndarray, np.ndarray]:
+        more = int(rng.integers(0, 4))
+        times = np.append(rng.uniform(0, 60, more), shared[0])
+        neurons = np.append(rng.integers(0, size, more), shared[1]).astype(np.int32)
+        times = np.round(times) if seed % 3 == 0 else times
+        order = np.lexsort((neurons, times))
+        return times[order], neurons[order]
+
+    before, after = train(), train()
+    changed = np.zeros(size, np.uint8)
+    first = find_changed(*before, *after, changed)
+    pairs = [list(zip(*(a.tolist() for a in spikes), strict=True)) for spikes in (before, after)]
+    assert (first, set(np.flatnonzero(changed).tolist())) == twin.find_changed(*pairs)
+    assert find_changed(*before, *before, changed) == math.inf
 
 
 # -- the few events that a decision hangs on

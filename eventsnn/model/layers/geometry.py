@@ -99,8 +99,12 @@ class Geometry:
     @cached_property
     def table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(ptr, patch, offset), int32: patches that each cell of the source is in, and where in them."""
-        patch, offset = np.nonzero(self.cells >= 0)
-        cell = self.cells[patch, offset]
+        return self.table_of(self.cells)
+
+    def table_of(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`table` of some patches alone, those of these rows of `cells`; they are numbered anew."""
+        patch, offset = np.nonzero(cells >= 0)
+        cell = cells[patch, offset]
         order = np.argsort(cell, kind="stable")
         ptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=self.source[1] * self.source[2]))])
         return ptr.astype(np.int32), patch[order].astype(np.int32), offset[order].astype(np.int32)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from eventsnn._ext.work_counter import WorkCounter
-from eventsnn._util.saved import StateReader
+from eventsnn._util.saved import OwnState, StateReader
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain
@@ -20,6 +20,7 @@ from eventsnn.trace.record import SpikeRecord, no_votes
 if TYPE_CHECKING:
     from eventsnn._util.threads import Pool
     from eventsnn.simulate.engines.arrivals import Arrivals
+    from eventsnn.simulate.engines.redo import Kept, Undisturbed
 
 Train: TypeAlias = tuple[np.ndarray, np.ndarray]
 """(times float64 ms, neurons int32), sorted by (time, neuron)."""
@@ -213,6 +214,37 @@ class Engine:
             return self.start(network, settings)
         # A layer that never fires hands nothing on: no engine has to know such layers.
         return BelowReadout(None if network.firing is None else self.start(network.firing, settings))
+
+    def resume(self, network: Network, settings: Settings, state: Kept) -> Run:
+        """A run of its own that goes on from a state."""
+        run = self.begin(network, settings)
+        if state.arrays:
+            run.restore(OwnState({name: array.copy() for name, array in state.arrays.items()}), state.time)
+        return run
+
+    def redo(
+        self, network: Network, settings: Settings, before: Undisturbed, given: Train, since: float
+    ) -> list[Train]:
+        """The spikes of every layer of an undisturbed run, again with another input: those of a fresh run.
+
+        An engine that can do with less than all that comes after a state defines this.
+
+        Parameters
+        ----------
+        network, settings
+            As for `begin`.
+        before : Undisturbed
+        given : Train
+            All input spikes; before `since`, ms, they are those of `before`.
+        """
+        state = before.latest(since)
+        run = self.resume(network, settings, state)
+        first = int(np.searchsorted(given[0], state.time))
+        again = run.advance((given[0][first:], given[1][first:]), math.inf, before.stop)
+        return [
+            join([(times[:known], neurons[:known]), train])
+            for (times, neurons), known, train in zip(before.trains, state.fired, again, strict=True)
+        ]
 
     def limits(self, network: Network, settings: Settings, t_stop: float | None, last: float) -> Limits:
         """When a run ends for which `t_stop` is asked, and whose input ends at `last` ms.

@@ -89,8 +89,7 @@ def _run_samples(
     layer_input = LayerInput.of(
         expand(layer.geometry, arrivals), packed.constants[number], packed.real, share
     )
-    if layer.lateral_inhibition and layer.neurons > WIDTH:
-        # Spikes inhibit other blocks at once: only the queue can tell what comes next.
+    if needs_queue(layer):
         return order_by_block(
             layer_input, Arrivals.join(_queue_trains(packed, number, arrivals, stop, share)), layer
         )
@@ -148,19 +147,26 @@ def sweep_all(
     return store
 
 
-def expand(geometry: Geometry, arrivals: Arrivals) -> Arrivals:
+def needs_queue(layer: Layer) -> bool:
+    """Whether its spikes inhibit other blocks at once, so that only the queue can tell what comes next."""
+    return bool(layer.lateral_inhibition) and layer.neurons > WIDTH
+
+
+def expand(geometry: Geometry, arrivals: Arrivals, positions: np.ndarray | None = None) -> Arrivals:
     """The spikes that each unit sees: those in the patch of its position; sources are inputs of a position.
 
-    Its twin stands in the tests: a loop over events and patches.
+    Units are all positions of all samples, or of one sample these `positions`. Its twin stands in the tests:
+    a loop over events and patches.
     """
     if geometry.whole:
         return arrivals
     if len(arrivals) > 1:
         units = [expand(geometry, Arrivals.single(*arrivals.sample(n))) for n in range(len(arrivals))]
         return Arrivals.join([each.sample(n) for each in units for n in range(len(each))])
-    cell_ptr, patch, offset = geometry.table
+    table = geometry.table if positions is None else geometry.table_of(geometry.cells[positions])
+    cell_ptr, patch, offset = table
     times, neurons = arrivals.times, arrivals.neurons
-    ptr = np.empty(geometry.patches + 1, np.int64)
+    ptr = np.empty((geometry.patches if positions is None else len(positions)) + 1, np.int64)
     count_patches(neurons, geometry.source[0], cell_ptr, patch, ptr)
     expanded = Arrivals(np.empty(ptr[-1]), np.empty(ptr[-1], np.int32), ptr)
     cursor = ptr[:-1].copy()
@@ -193,14 +199,24 @@ def _queue_trains(
     return trains
 
 
-def merge(layer: Layer, layer_input: LayerInput, store: SpikeStore, share: Share = call) -> LayerRun:
-    """A layer's run from the spikes of its units: of one position in many samples, or of one sample."""
+def merge(
+    layer: Layer,
+    layer_input: LayerInput,
+    store: SpikeStore,
+    share: Share = call,
+    units: np.ndarray | None = None,
+) -> LayerRun:
+    """A layer's run from the spikes of its units: of one position in many samples, or of one sample.
+
+    `units` are, for the latter, the positions that were run; by default all.
+    """
     fired, channels, ptr = store.collect()
     positions, neurons = layer.positions, channels
-    samples = store.samples // positions
+    samples = 1 if units is not None else store.samples // positions
     if positions > 1:
         assert samples == 1
-        position = np.repeat(np.arange(len(ptr) - 1) % positions, np.diff(ptr))
+        which = np.arange(positions) if units is None else units
+        position = which[np.repeat(np.arange(len(ptr) - 1) % len(which), np.diff(ptr))]
         neurons = (channels * positions + position).astype(np.int32)
     totals = np.diff(ptr).reshape(-1, samples).sum(axis=0)
     ends = np.concatenate([[0], np.cumsum(totals)]).astype(np.int64)

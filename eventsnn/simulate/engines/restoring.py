@@ -18,7 +18,7 @@ def read_layer_arrays(state: StateReader, places: np.ndarray, real: np.dtype) ->
     greatest = float(np.finfo(np.float64).max)
     read = {name: state.numbers(name, places.shape, real) for name in ("u", "i")}
     read["end"] = state.numbers("end", places.shape, np.float64, highest=greatest, infinite=True)
-    for name, array in read.items():
+    for name, array in () if state.trusted else read.items():
         if (array[~places] > (-math.inf if name == "end" else 0.0)).any():
             raise state.error(name, "holds values of neurons that do not exist")
     return read

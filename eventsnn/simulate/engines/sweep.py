@@ -7,6 +7,7 @@ they are sparse weights, and agree to 1e-9 ms.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +30,12 @@ from eventsnn.simulate.engines.engine import (
     State,
     Train,
 )
-from eventsnn.simulate.engines.layer_run import expand, merge, sweep_all
+from eventsnn.simulate.engines.layer_run import expand, merge, needs_queue, sweep_all
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
 from eventsnn.simulate.engines.restoring import read_layer_arrays
+
+if TYPE_CHECKING:
+    from eventsnn.simulate.engines.redo import Undisturbed
 
 # A kernel call runs one block through all input spikes at the least; more would keep Ctrl-C waiting too long.
 MAX_EVENTS = 8_000_000
@@ -68,6 +72,16 @@ class SweepEngine(Engine):
     def start(self, network: Network, settings: Settings) -> Run:
         """See `Engine`."""
         return SweepRun(pack_once(network, settings.real))
+
+    def redo(
+        self, network: Network, settings: Settings, before: Undisturbed, given: Train, since: float
+    ) -> list[Train]:
+        """See `Engine`: only what something else reaches."""
+        from eventsnn.simulate.engines.sweep_redo import redo_chain
+
+        if network.firing is None:
+            return before.trains
+        return redo_chain(pack_once(network.firing, settings.real), before, given, since)
 
     def counter(self, network: Network, settings: Settings, t_stop: float | None) -> Counter:
         """See `Engine`: layer after layer, many samples side by side."""
@@ -226,8 +240,7 @@ class SweepRun:
 
 
 def _start_layer(packed: PackedNetwork, number: int) -> Run:
-    layer = packed.network.layers[number]
-    if layer.lateral_inhibition and layer.neurons > WIDTH:
+    if needs_queue(packed.network.layers[number]):
         return queue.QueueRun(packed, number)
     return _SweptLayer(packed, number)
 
