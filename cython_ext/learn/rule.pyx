@@ -58,8 +58,11 @@ cdef inline double spsp_per_spike(double e, int64_t pre_count, int64_t post_coun
 
 cdef void learn_unit(const options_t* o, SpspMatrix m, const double* delta, const double* lateral,
                      const double* row_sum, const real_t* weights, scratch_t* c, real_t* gradient,
-                     double* below) noexcept nogil:
-    """From the matrix of a block in one unit, add to its gradient (rows, width) and to the errors `below`."""
+                     double* below, double* self_term) noexcept nogil:
+    """From the matrix of a block in one unit, add to its gradient (rows, width) and to the errors `below`.
+
+    Sets the self terms of the neurons, if `self_term` leads anywhere.
+    """
     cdef real_t* e = <real_t*> m.e
     cdef real_t* inverse = <real_t*> c.inverse
     cdef real_t* factor = <real_t*> c.neurons
@@ -82,6 +85,8 @@ cdef void learn_unit(const options_t* o, SpspMatrix m, const double* delta, cons
         silent = m.post_counts[n] == 0
         factor[n] = <real_t> spsp_factor(o, delta[n], lateral[n] if lateral != NULL else 1.0, m.post_counts[n],
                                          0.0 if silent else c.total[n] / m.post_counts[n], row_sum[n])
+        if self_term != NULL:
+            self_term[n] = (o.silent_ratio * row_sum[n] if silent else c.total[n] / m.post_counts[n]) / o.threshold
         fill[n] = <real_t> (o.silent_spsp if silent else 0.0)
         delta_of[n] = <real_t> delta[n]
         fired[n] = delta_of[n] if o.effect_ratio and not silent else <real_t> 0.0
@@ -120,7 +125,8 @@ cdef bint any_error(const double* delta, int64_t n) noexcept nogil:
 def learn_units(SpspMatrix spsp, const real_t[:, :, ::1] weights, const double[:, ::1] delta,
                 const double[:, ::1] lateral, const double[:, :, ::1] row_sum, double threshold, double divisor,
                 double silent_spsp, double silent_ratio, bint effect_ratio, bint by_unit,
-                real_t[:, :, :, ::1] gradient, double[:, :, ::1] below, WorkCounter counter):
+                real_t[:, :, :, ::1] gradient, double[:, :, ::1] below, WorkCounter counter,
+                double[:, ::1] self_terms=None):
     """Gradients of a layer and errors of the layer below, for the units or blocks that this thread takes.
 
     Parameters
@@ -147,12 +153,15 @@ def learn_units(SpspMatrix spsp, const real_t[:, :, ::1] weights, const double[:
         By `targets` of the matrices.
     counter : WorkCounter
         Over the units or the blocks.
+    self_terms : float64, like `delta`, optional
+        Set for neurons in blocks with an error: the self terms s_i.
     """
     cdef options_t o = options_t(threshold, divisor, silent_spsp, silent_ratio, effect_ratio)
     cdef scratch_t c = scratch_t(NULL, NULL, NULL, NULL)
     cdef int32_t width = spsp.width
     cdef int64_t blocks = delta.shape[1] // width, taken, inner, block, s
     cdef double* down
+    cdef double* terms = &self_terms[0, 0] if self_terms is not None and self_terms.shape[0] else NULL
     if spsp.single != (sizeof(real_t) == sizeof(float)):
         raise TypeError("the S-PSPs have another precision than the weights")
     scratch_create(&c, spsp.rows, width)
@@ -171,7 +180,8 @@ def learn_units(SpspMatrix spsp, const real_t[:, :, ::1] weights, const double[:
                         learn_unit(&o, spsp, &delta[s, block * width],
                                    &lateral[s, block * width] if lateral.shape[0] else NULL,
                                    &row_sum[s if row_sum.shape[0] > 1 else 0, block, 0], &weights[block, 0, 0], &c,
-                                   &gradient[s if by_unit else 0, block, 0, 0], down)
+                                   &gradient[s if by_unit else 0, block, 0, 0], down,
+                                   terms + (s * blocks + block) * width if terms != NULL else NULL)
                     elif down != NULL:
                         hand_down(&o, spsp, &delta[s, block * width], down)
                 taken = work_take(&counter.next)

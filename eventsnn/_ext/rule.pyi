@@ -18,6 +18,7 @@ def learn_units(
     gradient: np.ndarray,
     below: np.ndarray,
     counter: WorkCounter,
+    self_terms: np.ndarray | None = ...,
 ) -> None: ...
 def direct_factors(
     delta: np.ndarray,

@@ -147,6 +147,9 @@ def _fits_trailer(path: str | os.PathLike[str]) -> bool | None:
 CHECKSUM = "crc32"
 """Attribute of a group: CRC-32 of all else in it."""
 
+VIEWS = "views"
+"""Group of a file with links for other programs, which ours never follow."""
+
 _DEFLATE = 1100  # gzip makes data smaller by a factor of 1032 at most
 _FILLED = 1 << 16  # bytes; rows that were never written are zeros, for instance the first row of pointers
 _DEEPEST = 32
@@ -255,6 +258,8 @@ def check_self_contained(file: h5py.File, *, complete: bool = True) -> None:
         _check_attributes(group, size)
         for name in group:
             place = f"{group.name.rstrip('/')}/{name}"
+            if place == f"/{VIEWS}":
+                continue
             if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD or depth > _DEEPEST:
                 raise ForeignDataError(
                     f"{place} is a link to somewhere else; only files that hold all their data are read"

@@ -18,9 +18,10 @@ from eventsnn.cli.output import refuse_overwriting
 def join(parts: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Make one file of those that the shards of a command wrote.
 
-    Joins packed sets (.esp, of pack and encode) and predictions (.csv and .json, of evaluate). The result is
-    what the command would have written without --shard. The names of the files say which shards they are, so
-    their order does not matter, and none may be missing. Files of other names are joined in the order given.
+    Joins packed sets (.esp, of pack and encode), predictions (.csv and .json, of evaluate) and traces (.h5,
+    of simulate and evaluate). The result is what the command would have written without --shard. The names
+    of the files say which shards they are, so their order does not matter, and none may be missing. Files of
+    other names are joined in the order given.
 
     \b
     Example:
@@ -57,4 +58,11 @@ def _join_predictions(parts: list[Path], out: Path) -> tuple[dict[str, Any], str
     return {"n": n, "accuracy": correct / n}, f"accuracy {100 * correct / n:.2f} % of {n} recordings"
 
 
-_JOIN = {".esp": _join_packed, ".csv": _join_predictions, ".json": _join_predictions}
+def _join_traces(parts: list[Path], out: Path) -> tuple[dict[str, Any], str]:
+    from eventsnn.trace import join as join_traces
+
+    n = join_traces(parts, out)
+    return {"samples": n}, f"{n} samples"
+
+
+_JOIN = {".esp": _join_packed, ".h5": _join_traces, ".csv": _join_predictions, ".json": _join_predictions}

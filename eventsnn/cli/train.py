@@ -8,7 +8,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,10 +26,15 @@ from eventsnn.cli.common import (
     step_option,
     threads_option,
 )
+from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import NAMES as READING
 from eventsnn.cli.reading import ReadingCommand, spell
 from eventsnn.cli.setting import Setting
 from eventsnn.cli.sources import SourceOptions, source_options
+from eventsnn.cli.tracing import trace_options
+
+if TYPE_CHECKING:
+    from eventsnn.trace import TraceOptions
 
 
 @click.command(cls=ReadingCommand)
@@ -88,6 +93,11 @@ from eventsnn.cli.sources import SourceOptions, source_options
 @click.option(
     "--resume", is_flag=True, help="Continue from RUN's checkpoint; gives the bits of an uninterrupted run."
 )
+@trace_options(
+    "Write an HDF5 trace of some training recordings as each epoch meets them, and, with --record "
+    "weights,learning, of the weights after each epoch and of the rule's errors and factors.",
+    "Training recordings that the trace keeps, by their numbers from 0; the first ten by default.",
+)
 @threads_option
 @json_option
 def train(
@@ -107,6 +117,7 @@ def train(
     augment: tuple[tuple[str, float], ...],
     start_from: Path | None,
     resume: bool,
+    trace: TraceOptions | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -132,6 +143,10 @@ def train(
         raise click.UsageError(reason or "--resume continues the run in --out: give its folder.")
     if valid is not None and valid_fraction is not None:
         raise click.UsageError("Give --valid or --valid-fraction, not both.")
+    if trace is not None:
+        refuse_overwriting("--trace", Path(trace.path), [experiment, training])
+        if resume and Path(trace.path).exists():
+            raise click.UsageError(f"--trace {trace.path} holds what came before; name another file.")
     plan = Experiment.load(experiment).augmented(dict(augment))
     network = plan.make_network()
     start = None if start_from is None else Network.load(start_from)
@@ -163,6 +178,7 @@ def train(
             start_from=start,
             resume=resume,
             progress=True,
+            trace=trace,
         )
     except KeyboardInterrupt:
         if (out / "checkpoint.h5").exists():
@@ -175,6 +191,8 @@ def train(
     _write_command(out)
     note_skipped([*data.skipped, *(valid_data.skipped if valid_data is not None else [])])
     result = {**outcome.summary(), "weights": weights}
+    if trace is not None:
+        result["trace"] = str(trace.path)
     biases = ", biases included" if network.input.has_bias else ""
     text = f"{outcome.network!r}, {weights:,} synaptic weights{biases}\n{format_training(result)}"
     report(result, text, as_json)

@@ -211,3 +211,7 @@ def constant_derivatives(
         both = dict(zip(("tau_m", "tau_s"), time_constant_derivatives(activity, charges), strict=True))
         found |= {name: both[name] for name in both if name in names}
     return found
+
+
+NO_CONSTANTS = LearnedConstants((), Optimiser())
+"""Nothing but weights is learned."""

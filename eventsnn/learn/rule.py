@@ -144,6 +144,19 @@ class Rule(ABC):
         """
         return np.zeros((len(layer.arrivals.arrivals), layer.size))
 
+    def quantities(self, network: Network) -> dict[str, tuple[str, ...]]:
+        """What the rule delivers of each layer in a sample, for traces of training: names of
+        `eventsnn.trace.schema.LEARNING`. By default what goes down, and what it is multiplied by.
+        """
+        output, names = network.output, [str(layer.name) for layer in network.layers]
+        found: dict[str, tuple[str, ...]]
+        if self.sends == "derivatives":
+            found = dict.fromkeys(names, ("spike_derivatives",))
+            return found if output.fires else {**found, str(output.name): ("errors",)}
+        found = dict.fromkeys(names, ("errors", "self_term"))
+        lateral = ("lateral_factor",) if self.lateral_strength(output) else ()
+        return {**found, str(output.name): ("errors", "self_term", *lateral, "lent_spikes")}
+
     def refusal(self, network: Network) -> str | None:
         """Why the rule cannot train a network, naming the layer; None if it can."""
         return None

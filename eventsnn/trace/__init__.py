@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eventsnn.trace.explain import Explanation, explain, format_explanation
+from eventsnn.trace.join import join
 from eventsnn.trace.options import TraceOptions
 from eventsnn.trace.potential import membrane_potential, synaptic_current
 from eventsnn.trace.reader import Trace
@@ -22,6 +23,7 @@ __all__ = [
     "format_explanation",
     "format_sensitivity",
     "format_summary",
+    "join",
     "membrane_potential",
     "sensitivity",
     "summarise",

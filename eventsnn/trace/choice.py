@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,52 @@ import numpy as np
 from eventsnn._util.arguments import check_span, is_whole, to_float
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
+from eventsnn.model.sparse import is_sparse
 from eventsnn.trace import schema
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is recorded of training.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        Layers and connections whose weights are trained.
+    quantities : dict of str to tuple of str
+        By layer, names of what the rule delivers of it (`schema.LEARNING`).
+    real : {"float32", "float64"}
+        Precision of the weights.
+    """
+
+    keys: tuple[str, ...]
+    quantities: dict[str, tuple[str, ...]]
+    real: str
+
+    @property
+    def dtype(self) -> str:
+        """Of the weights in the file."""
+        return "<f4" if self.real == "float32" else "<f8"
+
+    def sizes(self, network: Network) -> dict[str, int]:
+        """Weights of each key; of sparse ones the synapses."""
+        return {key: int(np.size(values_of(network.weights[key]))) for key in self.keys}
+
+    @classmethod
+    def from_config(cls, network: Network, told: Mapping[str, Any]) -> Training:
+        """From what `asdict` made of one; raises what is wrong with it."""
+        keys, quantities = tuple(told["keys"]), dict(told["quantities"])
+        for key in keys:
+            network.weights[key]
+        for layer, names in quantities.items():
+            network[layer]
+            quantities[layer] = tuple(schema.LEARNING[name].name for name in names)
+        return cls(keys, quantities, str(told["real"]))
+
+
+def values_of(weights: Any) -> np.ndarray:
+    """Weights as one row: of sparse ones those of the synapses."""
+    return np.asarray(weights.data if is_sparse(weights) else weights).reshape(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +78,8 @@ class Choice:
         Neurons of a layer, ascending, where not all are recorded.
     window : (float, float)
         From when to when, ms of local time, both included.
+    training : Training or None
+        What of training, where that is recorded.
     """
 
     record: tuple[str, ...]
@@ -41,6 +88,7 @@ class Choice:
     potential_layers: tuple[str, ...]
     neurons: dict[str, np.ndarray] = field(default_factory=dict)
     window: tuple[float, float] = (0.0, math.inf)
+    training: Training | None = None
 
     @classmethod
     def of(
@@ -52,6 +100,7 @@ class Choice:
         layers: Iterable[str] | None = None,
         neurons: Mapping[str, Iterable[int]] | None = None,
         window: tuple[float, float] | None = None,
+        training: Training | None = None,
     ) -> Choice:
         """A choice that fits a network; what is None is everything.
 
@@ -65,20 +114,25 @@ class Choice:
         """
         chosen = network.names if layers is None else _names(network, layers)
         of_potentials = chosen if potential_layers is None else _names(network, potential_layers)
+        record = schema.check_record(record)
+        for option in record:
+            if option in schema.TRAINING and training is None:
+                raise TraceError(f"record: {option!r} is recorded by training alone (train --trace)")
         numbers = {layer: _numbers(network, layer, each) for layer, each in (neurons or {}).items()}
         return cls(
-            schema.check_record(record),
+            record,
             check_span("potential_step", step, TraceError),
             chosen,
             of_potentials,
             numbers,
             (0.0, math.inf) if window is None else _check_window(window),
+            training,
         )
 
     @classmethod
     def from_config(cls, network: Network, config: Mapping[str, Any]) -> Choice:
         """The choice that a trace was written with, from what `to_config` gave or an older eventsnn wrote."""
-        window = config.get("window")
+        window, training = config.get("window"), config.get("training")
         return cls.of(
             network,
             config["record"],
@@ -87,12 +141,14 @@ class Choice:
             config.get("layers"),
             config.get("neurons"),
             None if window is None else (window[0], math.inf if window[1] is None else window[1]),
+            None if training is None else Training.from_config(network, training),
         )
 
     def to_config(self) -> dict[str, Any]:
         """Plain values, as a trace keeps them."""
         first, last = self.window
-        return {
+        training = {} if self.training is None else {"training": asdict(self.training)}
+        return training | {
             "record": list(self.record),
             "potential_step": self.step,
             "potential_layers": list(self.potential_layers),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eventsnn._util.hdf5 import seal
+from eventsnn._util.hdf5 import VIEWS, seal
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.model.file import write_network
@@ -50,11 +50,32 @@ def fill_file(
     seal(group)
     for column in columns:
         _create_dataset(file, column)
+    _describe_plots(file, network)
     sorting = h5py.enum_dtype(schema.SORTING, basetype="u1")
     for layer in schema.trains(network):
         group = file[f"/spikes/{layer}"]
         group.attrs.create("sorting", schema.SORTING["by_time"], dtype=sorting)
         group.attrs["n_nodes"] = schema.train_size(network, layer)
+
+
+def _describe_plots(file: h5py.File, network: Network) -> None:
+    """Tell viewers of NeXus files (h5web, silx, myHDF5) to open on a raster of the last layer that fires.
+
+    A raster is a scatter plot: two axes as long as the signal. `/views` has every one under its layer's name.
+    """
+    import h5py
+
+    shown = [name for name in network.names if network[name].fires][-1:] or ["input"]
+    file.attrs["NX_class"], file.attrs["default"] = "NXroot", "spikes"
+    file["/spikes"].attrs["NX_class"], file["/spikes"].attrs["default"] = "NXentry", shown[0]
+    views = file.create_group(VIEWS)
+    views.attrs["NX_class"], views.attrs["default"] = "NXentry", shown[0]
+    for layer in schema.trains(network):
+        group = file[f"/spikes/{layer}"]
+        group.attrs["NX_class"], group.attrs["signal"] = "NXdata", "node_ids"
+        group.attrs["axes"] = ["timestamps", "node_ids"]
+        group.attrs["title"] = f"Spikes of {layer}"
+        views[layer] = h5py.SoftLink(f"/spikes/{layer}")
 
 
 def _create_dataset(file: h5py.File, column: Column) -> None:

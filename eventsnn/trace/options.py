@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from eventsnn._util.arguments import is_whole
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
+from eventsnn.trace.choice import Choice, Training
 from eventsnn.trace.schema import check_record
 from eventsnn.trace.writer import TraceWriter
 
@@ -82,8 +83,13 @@ class TraceOptions:
         return self.samples is None or number in self.samples
 
     def open(
-        self, network: Network, config: Mapping[str, Any] | None = None, seed: int | None = None
+        self,
+        network: Network,
+        config: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        training: Training | None = None,
     ) -> TraceWriter:
         """The writer of the trace; see there for the arguments and errors."""
-        told = {name: value for name, value in vars(self).items() if name not in ("path", "samples")}
-        return TraceWriter(self.path, network, config=config, seed=seed, **told)
+        told = (self.record, self.potential_step, self.potential_layers)
+        choice = Choice.of(network, *told, self.layers, self.neurons, self.window, training)
+        return TraceWriter(self.path, network, config=config, seed=seed, choice=choice)

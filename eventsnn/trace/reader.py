@@ -25,6 +25,7 @@ from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.trace import checks, schema
 from eventsnn.trace.clock import unite
 from eventsnn.trace.display import describe_trace, open_page
+from eventsnn.trace.learning_reader import LearningReader
 from eventsnn.trace.potential import CurrentTrace, PotentialTrace, membrane_potential, synaptic_current
 from eventsnn.trace.quantities import check_kept
 from eventsnn.trace.record import LayerSpikes, SpikeRecord
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import h5py
 
 
-class Trace:
+class Trace(LearningReader):
     """A trace file, opened for reading; use it in a ``with`` statement.
 
     A ``.part`` file, left by a run that was killed or is still going on, shows the samples that were complete
@@ -90,6 +91,7 @@ class Trace:
         self._has_low = version >= schema.FIRST_WITH_LOW
         checks.check_structure(self._file, columns, self._count)
         self._pointers: dict[str, np.ndarray] = {}
+        self._datasets: dict[str, h5py.Dataset] = {}
         return int(attributes["seed"])
 
     @contextmanager
@@ -116,6 +118,7 @@ class Trace:
 
     def close(self) -> None:
         """Close the file."""
+        self._datasets = {}
         self._file.close()
 
     def __len__(self) -> int:
@@ -166,6 +169,20 @@ class Trace:
     @cached_property
     def samples(self) -> tuple[Sample, ...]:
         """The complete samples."""
+        table = self._table
+        lists = {name: column.tolist() for name, column in table.items()}
+        rows = (dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True))
+        return tuple(Sample.from_row(index, row) for index, row in enumerate(rows))
+
+    def _sample(self, sample: int) -> Sample:
+        """One of the samples; a large trace has no need of the others for it."""
+        if "samples" in self.__dict__:
+            return self.samples[sample]
+        return Sample.from_row(sample, {name: column[sample].item() for name, column in self._table.items()})
+
+    @cached_property
+    def _table(self) -> dict[str, np.ndarray]:
+        """Columns of /samples, checked."""
         with self._checking():
             table = {
                 column.path.rpartition("/")[2]: self._file[column.path][: self._count]
@@ -177,9 +194,7 @@ class Trace:
                 told = self._file[schema.SAMPLE_CRC.path][: self._count]
                 readout = {} if self.network.output.fires else {"readout": self._readouts()}
                 checks.check_sample_crcs(told, readout | table)
-        lists = {name: column.tolist() for name, column in table.items()}
-        rows = (dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True))
-        return tuple(Sample.from_row(index, row) for index, row in enumerate(rows))
+        return table
 
     # -- what happened ----------------------------------------------------------------------
 
@@ -203,7 +218,7 @@ class Trace:
             checks.check_train(times, neurons, size, f"{path}, sample {sample}")
             spikes = LayerSpikes(layer, size, times, neurons.astype(np.int32))
             if layer in self.network.names and not np.array_equal(
-                self._file[f"/counts/{layer}"][sample], spikes.counts
+                self._dataset(f"/counts/{layer}")[sample], spikes.counts
             ):
                 raise checks.DamagedError(f"{path}, sample {sample}: not as many spikes as /counts has")
         return spikes
@@ -229,7 +244,7 @@ class Trace:
     def record(self, sample: int = 0) -> SpikeRecord:
         """The whole simulation, as the engine returned it."""
         self._check_sample(sample)
-        row, network = self.samples[sample], self.network
+        row, network = self._sample(sample), self.network
         record = SpikeRecord(
             layers={name: self.spikes(name, sample) for name in network.names},
             input=self.spikes("input", sample),
@@ -439,11 +454,17 @@ class Trace:
         """A sample's rows of some columns of a group, which its checksum is of, in this order."""
         self._check_sample(sample)
         first, last = self._pointer(path)[sample : sample + 2].tolist()
-        group = self._file[path]
-        columns = [group[name][first:last] for name in names]
+        columns = [self._dataset(f"{path}/{name}")[first:last] for name in names]
         if self._has_crc:
-            checks.check_crc(group["sample_crc"][sample], columns, f"{path}, sample {sample}")
+            told = self._dataset(f"{path}/sample_crc")[sample]
+            checks.check_crc(told, columns, f"{path}, sample {sample}")
         return columns
+
+    def _dataset(self, path: str) -> h5py.Dataset:
+        """A data set, found once: HDF5 takes as long to find one as to read a sample's rows."""
+        if path not in self._datasets:
+            self._datasets[path] = self._file[path]
+        return self._datasets[path]
 
     def _spike_row(self, layer: str, neuron: int, spike: int, sample: int) -> int:
         where = (f"{self.path}: ", f" in sample {sample}")

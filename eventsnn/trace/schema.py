@@ -50,8 +50,10 @@ SORTING: Final = {"none": 0, "by_id": 1, "by_time": 2}
 # Newer HDF5 formats cannot be read by libsonata and HDF5 1.10; older ones know no SWMR mode.
 LIBVER: Final = ("v110", "v110")
 
-RECORD: Final = ("spikes", "potential", "current", "spsp", "spsp_total")
-EXACT: Final = frozenset(RECORD) - {"spikes"}
+TRAINING: Final = ("weights", "learning")
+"""What training alone can record."""
+RECORD: Final = ("spikes", "potential", "current", "spsp", "spsp_total", *TRAINING)
+EXACT: Final = frozenset(RECORD) - {"spikes", *TRAINING}
 """What can be computed of spikes in exact time only."""
 KIND_SAMPLE, KIND_PRE_SPIKE, KIND_POST_RESET = 0, 1, 2
 
@@ -108,6 +110,8 @@ class Column:
     @property
     def is_by_sample(self) -> bool:
         """True for columns with a row for each sample (and a first 0, if a pointer)."""
+        if self.path.startswith(("/weights/", "/snapshots/")):
+            return False
         return (
             bool(self.width)
             or self.path.startswith("/samples/")
@@ -289,9 +293,92 @@ def all_columns(network: Network, choice: Choice, version: int = LAYOUT_VERSION)
                 columns += spsp_columns(projection.key)
             if keeps_totals(choice.record):
                 columns += spsp_total_columns(projection.key)
+    if choice.training is not None:
+        columns += training_columns(network, choice)
     if version < FIRST_WITH_CRC:
         columns = [c for c in columns if not c.is_crc and c.path != "/samples/origin_us"]
     return columns
+
+
+def training_columns(network: Network, choice: Choice) -> list[Column]:
+    """What a trace of training keeps: see `eventsnn.trace.learning`."""
+    columns: list[Column] = []
+    training = choice.training
+    assert training is not None
+    if "learning" in choice.record:
+        for layer, names in training.quantities.items():
+            for name in names:
+                columns += quantity_columns(layer, network[layer].neurons, LEARNING[name])
+        norms = f"norm of the sample's gradient, of {', '.join(training.keys)}"
+        columns += _row_columns("/gradient_norms", "value", norms, len(training.keys))
+    if "weights" in choice.record:
+        columns += [
+            Column("/snapshots/epoch", "<i4", "epochs of training before the snapshot", None, POINTERS),
+            Column("/snapshots/step", "<i8", "steps of the optimiser before it", None, POINTERS),
+            SNAPSHOT_COMPLETE,
+        ]
+        for key, size in training.sizes(network).items():
+            group, what = f"/weights/{key}", "weights of a snapshot, in the order of /network/weights"
+            columns.append(Column(f"{group}/value", training.dtype, what, "1", DATA, size, True))
+            columns.append(
+                Column(f"{group}/snapshot_crc", "<u4", "CRC-32 of the row", None, POINTERS, covers=("value",))
+            )
+    return columns
+
+
+SNAPSHOT_COMPLETE: Final = Column("/snapshots/complete", "|u1", "1: all of it is in the file", None, SEAL)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a learning rule can deliver of one layer in one sample.
+
+    Attributes
+    ----------
+    name : str
+    per : {"neuron", "spike", "train"}
+        A value for each neuron, one for each spike of the layer's record, or spikes themselves.
+    description : str
+    units : str
+    """
+
+    name: str
+    per: str
+    description: str
+    units: str = "1"
+
+
+LEARNING: Final = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity("errors", "neuron", "error of each neuron, delta"),
+        Quantity("self_term", "neuron", "self term s of each neuron; NaN of one without an error"),
+        Quantity("lateral_factor", "neuron", "lateral factor lambda of each neuron"),
+        Quantity("spike_derivatives", "spike", "derivative of the loss by the time of each spike", "1/ms"),
+        Quantity("lent_spikes", "train", "spikes lent to a silent label neuron for its gradient", "ms"),
+    )
+}
+"""Quantities that rules deliver (`Rule.quantities`), by name; a plugin adds its own."""
+
+
+def quantity_columns(layer: str, size: int, quantity: Quantity) -> list[Column]:
+    """Where a quantity of a layer of `size` neurons is kept."""
+    group, what = f"/learning/{layer}/{quantity.name}", quantity.description
+    if quantity.per == "neuron":
+        return _row_columns(group, "value", what, size, quantity.units)
+    names = ("value",) if quantity.per == "spike" else ("local_ms", "node_ids")
+    columns = [Column(f"{group}/{names[0]}", "<f8", what, quantity.units, compress=True)]
+    if quantity.per == "train":
+        columns.append(Column(f"{group}/node_ids", "<u4", "neuron that they are lent to", compress=True))
+    return [*columns, _sample_ptr(group), _sample_crc(group, names)]
+
+
+def _row_columns(group: str, name: str, what: str, width: int, units: str = "1") -> list[Column]:
+    """A row for each sample, with its checksum."""
+    return [
+        Column(f"{group}/{name}", "<f8", f"{what} (sample, ...)", units, DATA, width, True),
+        _sample_crc(group, (name,)),
+    ]
 
 
 def keeps_totals(record: Iterable[str]) -> bool:

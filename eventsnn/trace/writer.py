@@ -18,6 +18,7 @@ from eventsnn.trace.choice import Choice
 from eventsnn.trace.clock import split
 from eventsnn.trace.columns import GrowingColumns
 from eventsnn.trace.creation import config_text
+from eventsnn.trace.learning import Learned, put_learned, put_snapshot
 from eventsnn.trace.output import TraceFile
 from eventsnn.trace.potential import last_spike
 from eventsnn.trace.quantities import Quantities
@@ -101,7 +102,7 @@ class TraceWriter:
         self.network = network
         if choice is None:
             choice = Choice.of(network, record, potential_step, potential_layers, layers, neurons, window)
-        self._quantities = Quantities(network, choice)
+        self._choice, self._quantities = choice, Quantities(network, choice)
         self.record = choice.record
         if config and "engine" in config:  # known before anything has run
             self._quantities.check_engine(str(config["engine"]))
@@ -128,6 +129,10 @@ class TraceWriter:
                 self._finish()
         finally:
             self._file.end()
+
+    def __len__(self) -> int:
+        """Number of samples so far."""
+        return self._samples
 
     @property
     def part(self) -> Path:
@@ -164,6 +169,8 @@ class TraceWriter:
         label: int = -1,
         epoch: int = -1,
         t_stop_ms: float | None = None,
+        network: Network | None = None,
+        learned: Learned | None = None,
     ) -> int:
         """Append one simulation.
 
@@ -181,6 +188,10 @@ class TraceWriter:
             Length of the sample, ms; by default `run.t_end`, or the last spike where that is infinite. It
             sets the stretch of the file's global time that the sample takes, and where the potential grid
             ends.
+        network : Network, optional
+            The network with the weights of this run, where these are not the trace's.
+        learned : Learned, optional
+            What training delivered of it.
 
         Returns
         -------
@@ -203,7 +214,11 @@ class TraceWriter:
         try:
             sample = self._put_part(run)
             length = _length(sample) if t_stop_ms is None else float(t_stop_ms)
-            self._put_quantities(run, length)
+            quantities = self._quantities if network is None else Quantities(network, self._choice)
+            self._put_quantities(quantities, run, length)
+            if self._choice.training is not None and "learning" in self.record:
+                sizes = {name: self.network[name].neurons for name in self.network.names}
+                put_learned(self._rows, self._choice.training, sizes, learned or Learned())
             return self._end_sample(sample, length, source, label, epoch)
         except BaseException:  # Ctrl-C among others: half a sample must not stay
             self._drop()
@@ -282,8 +297,22 @@ class TraceWriter:
         self._rows.put("/far_spikes/row", rows)
         self._rows.put("/far_spikes/local_ms", times)
 
-    def _put_quantities(self, run: SpikeRecord, length: float) -> None:
-        for name, layer, sampled in self._quantities.potentials(run, length):
+    def snapshot(self, epoch: int, step: int, weights: Mapping[str, Any]) -> None:
+        """Keep the weights of a moment of training, and all that was appended before.
+
+        Parameters
+        ----------
+        epoch, step : int
+            How many epochs, and steps of the optimiser, came before.
+        weights : dict of str to array
+            As `Network.weights`.
+        """
+        if self._choice.training is not None and "weights" in self.record:
+            put_snapshot(self._rows, self._choice.training, epoch, step, weights)
+        self._rows.write_out(self._samples)
+
+    def _put_quantities(self, quantities: Quantities, run: SpikeRecord, length: float) -> None:
+        for name, layer, sampled in quantities.potentials(run, length):
             group = f"/{name}/{layer}"
             columns = {"timestamps": sampled.times, "node_ids": sampled.neurons}
             columns["v" if name == "potential" else "i"] = sampled.values
@@ -292,7 +321,7 @@ class TraceWriter:
             for column, values in columns.items():
                 self._rows.put(f"{group}/{column}", values)
             self._end_rows(group, "timestamps")
-        for key, shares, totals in self._quantities.spsps(run):
+        for key, shares, totals in quantities.spsps(run):
             group, total = f"/spsp/{key}", f"/spsp_total/{key}"
             for share in shares:
                 if "spsp" not in self.record:

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from eventsnn._util.threads import Pool
-from eventsnn.learn.constants import LearnedConstants
-from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
+from eventsnn.learn.constants import NO_CONSTANTS, LearnedConstants
+from eventsnn.learn.optimisers import Optimiser, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.derivatives import DerivativesDown
-from eventsnn.train.downward import Learner, Outcome
+from eventsnn.train.downward import LayerState, Learner, Observer, Outcome
 from eventsnn.train.exact_errors import ExactErrors
 from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.learner import run_forward
@@ -60,12 +61,17 @@ class ExactLearner(Learner[BatchRun]):
     def votes(self, run: BatchRun) -> np.ndarray:
         return run.votes(self.packed.network)
 
+    def records(self, run: BatchRun, samples: Arrivals, threads: Pool) -> list[SpikeRecord]:
+        real = np.dtype(self.packed.real).name
+        above = run.records(self.packed.network, "sweep", real)
+        return above if self.prefix is None else self.prefix.stack(samples, above, threads)
+
     def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:
         self.packed.change(constants)
 
     def accumulate(
         self,
-        states: dict[str, OptimiserState],
+        states: Mapping[str, LayerState],
         run: BatchRun,
         labels: np.ndarray,
         sample_weights: np.ndarray,
@@ -73,10 +79,12 @@ class ExactLearner(Learner[BatchRun]):
         threads: Pool,
         updates: Mapping[str, Step] | None = None,
         kept: Kept = EVERYONE,
+        observer: Observer | None = None,
     ) -> Outcome:
         kind = DerivativesDown if rule.sends == "derivatives" else ExactErrors
         down = kind(self.packed, states, run, rule, threads)
         down.kept = kept
         if isinstance(down, DerivativesDown):
-            down.constants = self.constants
+            down.constants = self.constants if observer is None else NO_CONSTANTS
+        down.observer = observer
         return down.run(labels, sample_weights, updates or {})

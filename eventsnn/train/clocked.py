@@ -18,7 +18,7 @@ from eventsnn._ext.engine_clocked import ClockedRun
 from eventsnn._ext.spsp_clocked import ClockedSpsp
 from eventsnn._util.threads import Pool as Threads
 from eventsnn.errors import TrainingError
-from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.optimisers import Step
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
@@ -28,7 +28,8 @@ from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, Share
 from eventsnn.simulate.engines.blocks import WIDTH
 from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
 from eventsnn.simulate.engines.packed import PackedNetwork
-from eventsnn.train.downward import Learner, Outcome
+from eventsnn.trace.record import SpikeRecord
+from eventsnn.train.downward import LayerState, Learner, Observer, Outcome
 from eventsnn.train.errors import ErrorsDown, MakeMatrix
 from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.learner import check_trainable
@@ -84,12 +85,15 @@ class ClockedLearner(Learner[list[ClockedRun]]):
     def counts(self, run: list[ClockedRun], number: int) -> np.ndarray:
         return np.array([self.clock.counts(each, number) for each in run], np.int64)
 
+    def records(self, run: list[ClockedRun], samples: Arrivals, threads: Threads) -> list[SpikeRecord]:
+        return clocked.records_of(self.clock, samples, samples.ends.tolist(), run)
+
     def votes(self, run: list[ClockedRun]) -> np.ndarray:
         return self.counts(run, len(self.network.layers))  # rules whose times decide need exact time
 
     def accumulate(
         self,
-        states: dict[str, OptimiserState],
+        states: Mapping[str, LayerState],
         run: list[ClockedRun],
         labels: np.ndarray,
         sample_weights: np.ndarray,
@@ -97,9 +101,10 @@ class ClockedLearner(Learner[list[ClockedRun]]):
         threads: Threads,
         updates: Mapping[str, Step] | None = None,
         kept: Kept = EVERYONE,
+        observer: Observer | None = None,
     ) -> Outcome:
         down = ClockedErrors(self.packed, self.clock, states, run, rule, threads)
-        down.kept = kept
+        down.kept, down.observer = kept, observer
         return down.run(labels, sample_weights, updates or {})
 
 
@@ -110,7 +115,7 @@ class ClockedErrors(ErrorsDown):
         self,
         packed: PackedNetwork,
         clock: clocked.ClockedNetwork,
-        states: dict[str, OptimiserState],
+        states: Mapping[str, LayerState],
         runs: list[ClockedRun],
         rule: Rule,
         threads: Threads,
@@ -139,6 +144,8 @@ class ClockedErrors(ErrorsDown):
             interval = self.rule.forced_interval(self.runs[sample].steps)
             if interval:
                 self.forced[sample] = labels[sample], interval
+                times = np.arange(interval, self.runs[sample].steps, interval) * self.clock.step_ms
+                self.see("lent_spikes", len(self.layers) - 1, (times, np.full(len(times), labels[sample])))
         return int((self.forced[:, 0] >= 0).sum())
 
     def lateral_matrices(self) -> MakeMatrix:

@@ -38,6 +38,7 @@ class DerivativesDown(ExactDownward):
         if self.readout is not None:
             loss, errors = self.rule.readout_losses(self.readout.values, labels)
             self.above = errors * sample_weights[:, None]
+            self.see("errors", len(self.layers) - 1, self.above[0])
             return Outcome(loss, 0)
         (top,) = self.runs[-1]
         output = self.activity(-1, top, self.threads.share)
@@ -67,6 +68,7 @@ class DerivativesDown(ExactDownward):
         earlier = self.runs[number][: samples.start or 0]
         first = sum(len(each.spikes.times) for each in earlier)
         activity = self.activity(number, run, share)
+        self.see("spike_derivatives", number, self.above[first:])
         if number + 1 in self.kept:
             activity = replace(activity, kept=by_unit(layer, self.kept[number + 1][samples]))
         derivatives = np.empty(len(run.spikes.times))

@@ -21,11 +21,12 @@ import numpy as np
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
-from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.optimisers import Step
 from eventsnn.learn.rule import LayerOptions, Rule
 from eventsnn.model import Layer, Network
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, Share, call
 from eventsnn.simulate.engines.blocks import pack, unpack
+from eventsnn.trace.record import SpikeRecord
 
 EVERY = slice(None)
 """All samples of a mini-batch."""
@@ -46,6 +47,21 @@ class Outcome:
 
     loss: np.ndarray
     forced: int
+
+
+class LayerState(Protocol):
+    """What the way down needs to know of a layer's weights; see `OptimiserState`."""
+
+    weights: np.ndarray
+    gradient: np.ndarray
+    row_sum: np.ndarray
+
+
+class Observer(Protocol):
+    """Is told the quantities of a rule on their way down, of one sample; see `Rule.quantities`."""
+
+    def see(self, quantity: str, layer: str, values: Any) -> None:
+        """A quantity of a layer: see `eventsnn.trace.schema.LEARNING`."""
 
 
 class Learner(ABC, Generic[ForwardRun]):
@@ -72,7 +88,7 @@ class Learner(ABC, Generic[ForwardRun]):
     @abstractmethod
     def accumulate(
         self,
-        states: dict[str, OptimiserState],
+        states: Mapping[str, LayerState],
         run: ForwardRun,
         labels: np.ndarray,
         sample_weights: np.ndarray,
@@ -80,6 +96,7 @@ class Learner(ABC, Generic[ForwardRun]):
         threads: Pool,
         updates: Mapping[str, Step] | None = None,
         kept: Kept = EVERYONE,
+        observer: Observer | None = None,
     ) -> Outcome:
         """Add the gradients of a mini-batch, summed over its samples, to ``states[...].gradient``.
 
@@ -92,18 +109,16 @@ class Learner(ABC, Generic[ForwardRun]):
             What to do with the weights of each layer as soon as its gradient is complete.
         kept : Kept
             That of the forward pass.
+        observer : Observer, optional
+            Of a mini-batch of one sample, of which nothing but the weights' gradients is learned.
         """
+
+    @abstractmethod
+    def records(self, run: ForwardRun, samples: Arrivals, threads: Pool) -> list[SpikeRecord]:
+        """All spikes of the samples that `forward` took."""
 
     def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:
         """Other thresholds, time constants or delays from now on, by layer and field, if any are learned."""
-
-
-class LayerState(Protocol):
-    """What the way down needs to know of a layer's weights; see `OptimiserState`."""
-
-    weights: np.ndarray
-    gradient: np.ndarray
-    row_sum: np.ndarray
 
 
 class Downward(ABC):
@@ -124,10 +139,13 @@ class Downward(ABC):
         What came to the present layer from the one above.
     kept : Kept
         Neurons that were not dropped in the forward pass.
+    observer : Observer or None
+        Where there is one, there is one sample.
     """
 
     above: np.ndarray
     kept: Kept = EVERYONE
+    observer: Observer | None = None
 
     def __init__(
         self,
@@ -217,6 +235,11 @@ class Downward(ABC):
     def trains(self, number: int) -> bool:
         """Whether anything of a layer is learned."""
         return str(self.layers[number].name) in self.states
+
+    def see(self, quantity: str, number: int, values: Any) -> None:
+        """Tell the observer, if there is one, a quantity of a layer."""
+        if self.observer is not None:
+            self.observer.see(quantity, str(self.layers[number].name), values)
 
     def options(self, number: int) -> LayerOptions:
         """How the rule sends errors through a layer."""

@@ -120,6 +120,14 @@ class ErrorsDown(Downward):
         """From (samples, neurons) of a layer to (units, blocks * width), 0 for padding."""
         return self._pad(number, by_unit(self.layers[number], values))
 
+    def _from_units(self, number: int, values: np.ndarray) -> np.ndarray:
+        """Of one sample what `to_units` made of (1, neurons): (neurons,)."""
+        return values[:, : self.layers[number].channels].T.reshape(-1).copy()
+
+    def see_self_terms(self, number: int, errors: np.ndarray, terms: np.ndarray) -> None:
+        """Tell the observer the self terms of neurons with an error, both as `to_units` has them."""
+        self.see("self_term", number, self._from_units(number, np.where(errors != 0.0, terms, np.nan)))
+
     def _pad(self, number: int, values: np.ndarray) -> np.ndarray:
         width = self.width(number)
         return pad(values, -(-values.shape[1] // width), width)
@@ -131,6 +139,10 @@ class ErrorsDown(Downward):
         padded = self._pad(number, sums)
         self.row_sum = padded.reshape(len(padded), -1, self.width(number))
         self.above, self.state = self.of_kept(number, self.above), state
+        if self.observer is not None:
+            self.see("errors", number, self.above[0].copy())
+            if self.lateral.size:
+                self.see("lateral_factor", number, self._from_units(number, self.lateral))
         super().learn_layer(number, state, update)
         self.lateral = NO_FACTORS
 
@@ -149,6 +161,7 @@ class ErrorsDown(Downward):
         below = np.zeros(shape if self.hands_down(number) else (0, 0, 0))
         matrix, row_sum = self.matrices(number, samples, errors, share), self.row_sums(number, samples)
         threshold, counter = float(layer.threshold), WorkCounter(units if by_unit else blocks)
+        terms = np.full_like(errors, np.nan) if self.observer is not None else np.empty((0, 0))
         share(
             lambda: learn_units(
                 matrix(),
@@ -165,8 +178,11 @@ class ErrorsDown(Downward):
                 gradients,
                 below,
                 counter,
+                terms,
             )
         )
+        if terms.size:
+            self.see_self_terms(number, errors, terms)
         if by_unit:
             for each in gradients:
                 gradient += each

@@ -34,6 +34,7 @@ class ExactErrors(ErrorsDown, ExactDownward):
             forced = self.rule.forced_spikes(self.durations[sample])
             if len(forced):
                 count += 1
+                self.see("lent_spikes", len(self.layers) - 1, (forced, np.full(len(forced), labels[sample])))
                 times = np.concatenate([trains[sample][0], forced])
                 label = np.full(len(forced), labels[sample], np.int32)
                 neurons = np.concatenate([trains[sample][1], label])
@@ -96,16 +97,21 @@ class ExactErrors(ErrorsDown, ExactDownward):
         counts = pad(run.unit_counts, len(gradient))
         factor, fill = np.empty_like(errors), np.empty_like(errors)
         sums = self.row_sums(number, samples)
+        sums = sums.reshape(len(sums), -1)
         direct_factors(
             errors,
             counts,
-            sums.reshape(len(sums), -1),
+            sums,
             float(layer.threshold),
             options.silent_spsp,
             options.silent_ratio,
             factor,
             fill,
         )
+        if self.observer is not None:
+            # The total PSP of a neuron that fired is nu for each spike, as `direct_factors` has it.
+            silent = options.silent_ratio * np.broadcast_to(sums, errors.shape) / layer.threshold
+            self.see_self_terms(number, errors, np.where(counts > 0, 1.0, silent))
         charges = self.rule.charges(activity, factor.astype(real))
         reverse(activity, charges, fill.astype(real), gradient, update, derive=False)
         return np.empty(0)

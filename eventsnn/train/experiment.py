@@ -23,6 +23,7 @@ from eventsnn.learn.optimisers import Optimiser
 from eventsnn.learn.rule import Rule, default_rule, rule_from_table
 from eventsnn.model import Network
 from eventsnn.simulate.engines.arguments import check_dtype
+from eventsnn.trace.options import TraceOptions
 from eventsnn.train.trainer import TrainResult, check_options, check_settings, train
 
 TABLES = ("network", "rule", "optimiser", "training", "reading", "augmentation", "distortion", "coding")
@@ -180,6 +181,7 @@ class Experiment:
         start_from: Network | None = None,
         resume: bool = False,
         progress: bool = False,
+        trace: str | os.PathLike[str] | TraceOptions | None = None,
     ) -> TrainResult:
         """Train as the file describes; arguments override it. See `eventsnn.train.trainer.train`.
 
@@ -215,6 +217,7 @@ class Experiment:
             threads=threads,
             resume=resume,
             progress=progress,
+            trace=trace,
         )
 
 

@@ -16,7 +16,7 @@ from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.engine import Counter, Recorder
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.batches import Batch
-from eventsnn.train.frozen_prefix import split_frozen_prefix
+from eventsnn.train.frozen_prefix import split_frozen_prefix, stack
 
 
 class Forward:
@@ -81,17 +81,4 @@ class Forward:
             return self._recorder(samples, samples.ends, self._pool)
         below = self._prefix.records(samples, self._pool)
         reached = Arrivals.join([(each.output.times, each.output.neurons) for each in below])
-        above = self._recorder(reached, samples.ends, self._pool)
-        return [_stack(*pair) for pair in zip(below, above, strict=True)]
-
-
-def _stack(below: SpikeRecord, above: SpikeRecord) -> SpikeRecord:
-    """One record of frozen layers and of those that follow, complete up to where both are."""
-    return replace(
-        above,
-        layers=below.layers | above.layers,
-        input=below.input,
-        bias=below.bias,
-        t_end=below.t_end,
-        exit_reason=below.exit_reason,
-    )
+        return stack(below, self._recorder(reached, samples.ends, self._pool))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.errors import TrainingError
@@ -60,6 +62,25 @@ class FrozenPrefix:
 
         pool.share(work)
         return [records[sample] for sample in range(len(samples))]
+
+    def stack(self, samples: Arrivals, above: list[SpikeRecord], pool: Pool) -> list[SpikeRecord]:
+        """Records of the whole network, from those of the layers that follow; in exact time."""
+        return stack(self.records(samples, pool), above)
+
+
+def stack(below: list[SpikeRecord], above: list[SpikeRecord]) -> list[SpikeRecord]:
+    """Of each sample one record of frozen layers and of those that follow, complete up to where both are."""
+    return [
+        replace(
+            upper,
+            layers=lower.layers | upper.layers,
+            input=lower.input,
+            bias=lower.bias,
+            t_end=lower.t_end,
+            exit_reason=lower.exit_reason,
+        )
+        for lower, upper in zip(below, above, strict=True)
+    ]
 
 
 def split_frozen_prefix(

@@ -14,15 +14,15 @@ import numpy as np
 
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
-from eventsnn.learn.constants import LearnedConstants
-from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
+from eventsnn.learn.constants import NO_CONSTANTS, LearnedConstants
+from eventsnn.learn.optimisers import Optimiser, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.simulate.driver import run_whole
 from eventsnn.simulate.edits import silenced
 from eventsnn.simulate.engines import ENGINES, Settings
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.trace.record import SpikeRecord
-from eventsnn.train.downward import Learner, Outcome
+from eventsnn.train.downward import LayerState, Learner, Observer, Outcome
 from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.graph_derivatives import GraphDerivatives
 from eventsnn.train.graph_errors import GraphErrors
@@ -93,7 +93,7 @@ class GraphLearner(Learner[GraphRun]):
 
     def accumulate(
         self,
-        states: dict[str, OptimiserState],
+        states: Mapping[str, LayerState],
         run: GraphRun,
         labels: np.ndarray,
         sample_weights: np.ndarray,
@@ -101,14 +101,19 @@ class GraphLearner(Learner[GraphRun]):
         threads: Pool,
         updates: Mapping[str, Step] | None = None,
         kept: Kept = EVERYONE,
+        observer: Observer | None = None,
     ) -> Outcome:
         if rule.sends == "errors":
             down = GraphErrors(self.weights, states, run, rule, threads)
-            down.kept = kept
+            down.kept, down.observer = kept, observer
             return down.run(labels, sample_weights, updates or {})
         walk = GraphDerivatives(self.weights, states, run, rule, threads)
-        walk.kept = kept
-        return walk.run(labels, sample_weights, updates or {}, self.constants)
+        walk.kept, walk.observer = kept, observer
+        constants = self.constants if observer is None else NO_CONSTANTS
+        return walk.run(labels, sample_weights, updates or {}, constants)
+
+    def records(self, run: GraphRun, samples: Arrivals, threads: Pool) -> list[SpikeRecord]:
+        return run.records if self.prefix is None else self.prefix.stack(samples, run.records, threads)
 
     def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:
         self.weights.change(constants)

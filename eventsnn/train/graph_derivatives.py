@@ -14,7 +14,7 @@ from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.learn.charges import Activity
 from eventsnn.learn.constants import LearnedConstants, constant_derivatives
-from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.optimisers import Step
 from eventsnn.learn.rule import Rule
 from eventsnn.model.sparse import is_sparse
 from eventsnn.reference.lif import record as constants_of
@@ -25,7 +25,7 @@ from eventsnn.trace.adjoint import Sweep, sweep
 from eventsnn.trace.schema import source_name
 from eventsnn.trace.synapses import Synapses
 from eventsnn.train.derivatives import merged_order
-from eventsnn.train.downward import Outcome
+from eventsnn.train.downward import LayerState, Observer, Outcome
 from eventsnn.train.graph_weights import GraphWeights
 from eventsnn.train.joined import GraphRun, Inputs, join_weights, run_joined
 from eventsnn.train.readout import GraphReadout
@@ -42,6 +42,8 @@ memory of all weights."""
 class GraphDerivatives:
     """The way back of one mini-batch.
 
+    An `observer` is told the derivatives of the one sample that there is then.
+
     Parameters
     ----------
     weights : GraphWeights
@@ -57,11 +59,12 @@ class GraphDerivatives:
     """
 
     kept: Kept = EVERYONE
+    observer: Observer | None = None
 
     def __init__(
         self,
         weights: GraphWeights,
-        states: dict[str, OptimiserState],
+        states: Mapping[str, LayerState],
         run: GraphRun,
         rule: Rule,
         threads: Pool,
@@ -96,6 +99,7 @@ class GraphDerivatives:
             self.runs[last] = order_by_block(self.runs[last].input, readout.found.maxima, self.network.output)
             seen[last:] = [self.activity(last)] if self.network.decides == "max" else []
         swept = self._sweep(synapses, seeds)
+        self._show(swept[0])
         for number, layer in enumerate(seen):
             pull = layer.of_kept(self.rule.silent_gradients(layer, labels if number == last else None))
             if pull.any():
@@ -107,6 +111,15 @@ class GraphDerivatives:
         for step in updates.values():
             step.run(self.threads.share)
         return Outcome(loss, 0)
+
+    def _show(self, found: Sweep | None) -> None:
+        """Tell the observer, if there is one, what the sweep of the one sample found."""
+        if self.observer is not None:
+            for number, name in enumerate(self.network.names):
+                spikes = len(self.records[0][name])
+                derivatives = np.zeros(spikes) if found is None else found.trains.part(found.totals, number)
+                if self.network.layers[number].fires:
+                    self.observer.see("spike_derivatives", name, derivatives)
 
     def _seed_spikes(
         self, output: Activity, labels: np.ndarray, sample_weights: np.ndarray

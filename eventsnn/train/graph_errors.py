@@ -15,7 +15,7 @@ import numpy as np
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.learn.charges import Activity
-from eventsnn.learn.optimisers import OptimiserState, Step
+from eventsnn.learn.optimisers import Step
 from eventsnn.learn.recurrent import recurrent_errors
 from eventsnn.learn.rule import LayerOptions, Rule
 from eventsnn.model import Network
@@ -25,7 +25,7 @@ from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.blocks import WIDTH, unpack
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
-from eventsnn.train.downward import EVERY, Outcome
+from eventsnn.train.downward import EVERY, LayerState, Outcome
 from eventsnn.train.exact import reverse
 from eventsnn.train.exact_errors import ExactErrors, count_arrivals
 from eventsnn.train.graph_weights import GraphWeights
@@ -62,7 +62,7 @@ class GraphErrors(ExactErrors):
     def __init__(
         self,
         weights: GraphWeights,
-        states: dict[str, OptimiserState],
+        states: Mapping[str, LayerState],
         run: GraphRun,
         rule: Rule,
         threads: Pool,

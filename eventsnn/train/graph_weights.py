@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn.learn.optimisers import OptimiserState
 from eventsnn.model import Network
 from eventsnn.model.sparse import is_sparse, with_data
 from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack, unpack
 from eventsnn.simulate.engines.precision import check_network, overflow
+from eventsnn.train.downward import LayerState
 
 
 class GraphWeights:
@@ -108,7 +108,7 @@ class GraphWeights:
         pack(matrix.toarray(), block)
         return block
 
-    def add_block(self, key: str, gradient: np.ndarray, first: int, state: OptimiserState) -> None:
+    def add_block(self, key: str, gradient: np.ndarray, first: int, state: LayerState) -> None:
         """Add the gradient of a projection, packed as `dense_block` is, from input `first` on."""
         if key not in self._places:
             state.gradient += gradient[:, first : first + self.blocks[key].shape[1]]
@@ -118,7 +118,7 @@ class GraphWeights:
         found = gradient[post // WIDTH, first + matrix.indices, post % WIDTH]
         state.gradient.reshape(-1)[self._places[key]] += found
 
-    def add_gradient(self, key: str, gradient: Any, state: OptimiserState) -> None:
+    def add_gradient(self, key: str, gradient: Any, state: LayerState) -> None:
         """Add a gradient, in the shape of the network's weights, to ``state.gradient``; what a layer ties
         stays tied.
         """

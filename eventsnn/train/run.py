@@ -26,6 +26,7 @@ from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.model.sparse import is_sparse, with_data
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import StateOverflow
+from eventsnn.trace.options import TraceOptions
 from eventsnn.trace.record import decide_all
 from eventsnn.train.backward import ExactLearner
 from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled
@@ -40,6 +41,7 @@ from eventsnn.train.graph_weights import GraphWeights
 from eventsnn.train.learner import check_trainable, no_chain
 from eventsnn.train.progress import progress_bar
 from eventsnn.train.tallies import Tallies
+from eventsnn.train.training_trace import TrainingTrace
 
 # The files of a run's folder.
 MODEL, CHECKPOINT, METRICS = "model.h5", "checkpoint.h5", "metrics.jsonl"
@@ -108,6 +110,25 @@ class TrainingRun:
         self.best_weights: dict[str, np.ndarray] = {}
         self.best_delays: dict[str, np.ndarray] = {}
         self.config = self._config()
+        self.trace: TrainingTrace | None = None
+
+    def open_trace(self, options: TraceOptions) -> TrainingTrace:
+        """Begin a trace of what follows; the weights as they are now are its first snapshot."""
+        self.trace = TrainingTrace(
+            options,
+            self.network,
+            self.packed.network,
+            self.states,
+            self.rule,
+            self.learner,
+            self.loader,
+            self.data,
+            self.indices,
+            np.dtype(self.packed.real).name,
+            self.seed,
+        )
+        self.trace.snapshot(self.epoch, self.step, self.dropout.whole(self.packed.weights()))
+        return self.trace
 
     def run_epoch(self, epochs: int) -> None:
         """One epoch over the training set, validation, and everything written down."""
@@ -160,6 +181,8 @@ class TrainingRun:
         line["cpu_seconds"] = time.process_time() - cpu
         with hold_interrupts():  # Ctrl-C between two files would leave a folder of two epochs
             self._keep(line)
+            if self.trace is not None:
+                self.trace.snapshot(self.epoch, self.step, self.dropout.whole(self.packed.weights()))
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint, if there is one."""
@@ -202,8 +225,10 @@ class TrainingRun:
             for key, state in self.states.items()
         }
         kept = self.dropout.draw(self.epoch, batch.indices)
-        run = self.learner.forward(batch.arrivals, self.pool, kept)
         boost = self.boost[batch.indices]
+        if self.trace is not None:
+            self.trace.observe(batch, self.epoch, boost, self.packed.weights, self.dropout, self.pool)
+        run = self.learner.forward(batch.arrivals, self.pool, kept)
         outcome = self.learner.accumulate(
             self.states, run, batch.labels, boost, self.rule, self.pool, updates, kept
         )

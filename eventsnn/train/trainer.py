@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from eventsnn.model import Network, RunSettings
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines import ENGINES, preferred
 from eventsnn.simulate.engines.arguments import check_dtype
+from eventsnn.trace.options import TraceOptions
 from eventsnn.train.batches import check_source
 from eventsnn.train.labels import match_source, name_outputs
 from eventsnn.train.run import CHECKPOINT, METRICS, MODEL, TrainingRun
@@ -138,6 +139,7 @@ def train(
     threads: int | None = None,
     resume: bool = False,
     progress: bool = False,
+    trace: str | os.PathLike[str] | TraceOptions | None = None,
 ) -> TrainResult:
     """Train a network on labelled recordings, with HM2-BP or another rule.
 
@@ -196,6 +198,10 @@ def train(
         none.
     progress : bool
         Show a progress bar on standard error, where that is a terminal.
+    trace : path or TraceOptions, optional
+        Write a trace: some training recordings (`samples`; the first ten by default) as each epoch meets
+        them, and, as `record` says, the learning rule's quantities ("learning") and the weights before the
+        first epoch and after each ("weights"). The training has the same bits without it.
 
     Returns
     -------
@@ -261,8 +267,10 @@ def train(
         remove_parts(folder, (MODEL, CHECKPOINT, METRICS))  # of a run that was killed
         if resume:
             run.resume()
-        while run.epoch < epochs:
-            run.run_epoch(epochs)
+        tracing = nullcontext() if trace is None else run.open_trace(TraceOptions.of(trace))
+        with tracing:
+            while run.epoch < epochs:
+                run.run_epoch(epochs)
         outcome = _sum_up(run, time.perf_counter() - start)
     if outcome.hint is not None:
         warnings.warn(outcome.hint, SilentOutputWarning, stacklevel=2)

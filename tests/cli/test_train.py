@@ -211,3 +211,27 @@ def test_ctrl_c_keeps_the_last_epoch_and_resume_goes_on(
     assert cli(*straight, "--json").json["valid_accuracy"] == resumed["valid_accuracy"]
     first, second = (es.Network.load(folder / "model.h5").weights for folder in (run, tmp_path / "straight"))
     assert all((first[key] == second[key]).all() for key in first)
+
+
+def test_training_writes_a_trace(cli: Cli, experiment: Path, training: Path, tmp_path: Path) -> None:
+    trace, run = tmp_path / "t.h5", tmp_path / "run"
+    command = ["train", experiment, "--train", training, "--valid-fraction", 0, "--out", run, "--epochs", 2]
+    options = ["--trace", trace, "--levels", "weights,learning", "--trace-samples", "2-3"]
+    result = cli(*command, *options, "--json").json
+    assert result["trace"] == str(trace)
+    with es.Trace(trace) as found:
+        assert sorted((Path(s.source).name, s.epoch) for s in found.samples) == [
+            ("00002.bin", 1),
+            ("00002.bin", 2),
+            ("00003.bin", 1),
+            ("00003.bin", 2),
+        ]
+        assert [snapshot.epoch for snapshot in found.snapshots] == [0, 1, 2]
+        np.testing.assert_array_equal(
+            found.weights("hidden"), es.Network.load(run / "model.h5").weights["hidden"]
+        )
+        assert found.learning("output", "errors").any()
+    outcome = cli(*command, "--resume", *options)
+    assert outcome.code == 2
+    assert "holds what came before; name another file" in " ".join(outcome.err.split())
+    assert cli("inspect", trace, "--json").json["samples"] == 4

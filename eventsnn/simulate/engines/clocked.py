@@ -397,25 +397,13 @@ class ClockedEngine(Engine):
         """See `Engine`: as `counter`."""
         if not network.output.fires:
             return super().recorder(network, settings, t_stop)
-        step_ms, layers = _step(settings), range(len(network.layers))
+        step_ms = _step(settings)
         clock = ClockedNetwork(network, step_ms=step_ms)
 
         def record(samples: Arrivals, ends: np.ndarray, pool: Pool) -> list[SpikeRecord]:
-            steps, until = steps_of(samples, step_ms), ends.tolist()
-            runs = run_samples(clock, samples, steps, until, pool)
-            return [
-                make_record(
-                    network,
-                    [clock.train(run, 1 + layer) for layer in layers],
-                    samples.sample(number),
-                    until[number],
-                    self.name,
-                    "float32",
-                    bias=clock.bias_steps(spike_times(network.input, until[number]), steps[number]) * step_ms,
-                    step_ms=step_ms,
-                )
-                for number, run in enumerate(runs)
-            ]
+            until = ends.tolist()
+            runs = run_samples(clock, samples, steps_of(samples, step_ms), until, pool)
+            return records_of(clock, samples, until, runs)
 
         return record
 
@@ -435,6 +423,26 @@ class ClockedEngine(Engine):
         """See `Engine`: the steps, each once."""
         step_ms = _step(settings)
         return np.unique(to_steps(times, step_ms)) * step_ms
+
+
+def records_of(
+    clock: ClockedNetwork, samples: Arrivals, ends: list[float], runs: list[ClockedRun]
+) -> list[SpikeRecord]:
+    """All spikes of samples, which end at `ends`, ms, from their runs."""
+    network, step_ms = clock.network, clock.step_ms
+    return [
+        make_record(
+            network,
+            [clock.train(run, 1 + layer) for layer in range(len(network.layers))],
+            samples.sample(number),
+            end,
+            ClockedEngine.name,
+            "float32",
+            bias=clock.bias_steps(spike_times(network.input, end), run.steps) * step_ms,
+            step_ms=step_ms,
+        )
+        for number, (run, end) in enumerate(zip(runs, ends, strict=True))
+    ]
 
 
 def _step(settings: Settings) -> float:
