@@ -12,6 +12,7 @@ lets NEST draw its own, too (`poisson_generator_ps`).
 
     python benchmarks speed/recurrent --nest --brian2-python VENV/bin/python
     python benchmarks speed/recurrent --neurons 10000 --inputs 100
+    python benchmarks speed/recurrent --neurons 10000 --inputs 100 --spread 0.5
     python benchmarks speed/recurrent --seeds 100
 """
 
@@ -54,6 +55,8 @@ class Setting:
     tau_s: float = 2.0
     refractory: float = 2.0
     delay: float = 1.5
+    spread: float = 0.0
+    """Every synapse has a delay of its own, up to so much shorter or longer; 0: all have the same."""
 
 
 def draw_weights(s: Setting, seed: int) -> csr_array:
@@ -75,7 +78,8 @@ def make_network(s: Setting, seed: int) -> es.Network:
     """The network for eventsnn."""
     of_neurons = ("threshold", "tau_m", "tau_s", "refractory", "resting")
     layer = es.Dense(s.neurons, name="neurons", **{field: getattr(s, field) for field in of_neurons})
-    loop = es.Connection("neurons", "neurons", delay=s.delay, name="recurrent")
+    limits = (s.delay - s.spread, s.delay + s.spread) if s.spread else None
+    loop = es.Connection("neurons", "neurons", delay=s.delay, name="recurrent", initial_delays=limits)
     feed = s.input_weight * eye_array(s.neurons, format="csr")
     weights = {"neurons": feed, "recurrent": draw_weights(s, seed)}
     return es.Network(es.Input(s.neurons), layer, connections=[loop], weights=weights)
@@ -294,6 +298,7 @@ def main() -> None:
     )
     parser.add_argument("--neurons", type=int, default=2000)
     parser.add_argument("--inputs", type=int, default=200, help="recurrent inputs of each neuron")
+    parser.add_argument("--spread", type=float, default=0.0, help="of the delays of single synapses, ms")
     parser.add_argument("--duration", type=float, default=500.0, help="ms")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=0, help="instead: run so many seeds and count failures")
@@ -304,7 +309,9 @@ def main() -> None:
     options = parser.parse_args()
     # Half the inputs of the default network: stronger ones keep the neurons at the same rate.
     scale = (200.0 / options.inputs) ** 0.5
-    s = Setting(neurons=options.neurons, inputs=options.inputs, weight=0.4 * scale)
+    s = Setting(neurons=options.neurons, inputs=options.inputs, weight=0.4 * scale, spread=options.spread)
+    if s.spread and (options.nest or options.brian2_python):
+        parser.error("--spread is for eventsnn alone")
     result: dict[str, Any] = {"setting": asdict(s), "duration_ms": options.duration}
     if options.seeds:
         result |= try_seeds(s, options.seeds, options.duration)

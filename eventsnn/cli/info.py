@@ -161,8 +161,9 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
     }
     if network.delays:
         result["delays"] = {
-            key: {"synapses": each.size, "least_ms": each.min(initial=0.0), "most_ms": each.max(initial=0.0)}
+            key: {"synapses": each.size, "least_ms": float(each.min()), "most_ms": float(each.max())}
             for key, each in network.delays.items()
+            if each.size
         }
     lines = [
         f"{file}: a model",

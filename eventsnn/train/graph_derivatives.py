@@ -71,6 +71,7 @@ class GraphDerivatives:
     ) -> None:
         self.weights, self.states, self.rule, self.threads = weights, states, rule, threads
         self.network, self.records, self.ends = run.network, run.records, run.durations
+        self.graph_run = run
         dense, share = self.network.lowered, threads.share
         self.inputs = [Inputs.of(dense, n, lateral=True) for n in range(len(dense.layers))]
         self.runs = [
@@ -139,7 +140,12 @@ class GraphDerivatives:
         """A layer as rules see it; it has no weights unless `weighted`."""
         layer, run, inputs = self.network.lowered.layers[number], self.runs[number], self.inputs[number]
         if weighted:
-            weights = join_weights(self.network.lowered, number, inputs)
+            network = self.network.lowered
+            if any(p.branches is not None and p.branches.each_synapse for p, _ in inputs.projections):
+                inputs = Inputs.of(network, number, lateral=True, apart=True)
+                projections, share = inputs.projections, self.threads.share
+                run = run_joined(network, self.graph_run, number, projections, np.float64, share, apart=True)
+            weights = join_weights(network, number, inputs)
         else:
             weights = np.broadcast_to(np.float64(0.0), (block_count(layer.neurons), inputs.size, WIDTH))
         constants, share = constants_of(layer.lif), self.threads.share

@@ -41,7 +41,7 @@ class GraphRun:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a layer: its source neurons, or their synapses where these have delays of their own.
+    """The inputs of a layer: its source neurons, or `apart` their synapses where these have own delays.
 
     Attributes
     ----------
@@ -57,22 +57,26 @@ class Inputs:
     size: int
 
     @classmethod
-    def of(cls, network: Network, number: int, lateral: bool = False) -> Inputs:
+    def of(cls, network: Network, number: int, lateral: bool = False, apart: bool = False) -> Inputs:
         """Of layer `number`, lateral inhibition left out unless it is to be there."""
         incoming = [p for p in network.projections if p.target == number and (lateral or not p.lateral)]
         layer, first, size = network.layers[number], {}, 0
-        biases, bias = sum(network.senders(p) for p in incoming if p.source == BIAS), 0
+
+        def count(p: Projection) -> int:
+            return network.senders(p) if apart else network.source_size(p.source)
+
+        biases, bias = sum(count(p) for p in incoming if p.source == BIAS), 0
         for p in incoming:
             if p.source != BIAS:
                 first[p.key] = size
-                size += network.senders(p)
+                size += count(p)
                 if layer.has_bias and p.key == layer.name:
                     bias, size = size, size + biases
         return cls(first, [(p, bias if p.source == BIAS else first[p.key]) for p in incoming], size)
 
 
 def join_weights(network: Network, number: int, inputs: Inputs) -> np.ndarray:
-    """Weights of a layer's inputs, packed, float64 (blocks, inputs, WIDTH)."""
+    """Weights of a layer's inputs, `apart`, packed, float64 (blocks, inputs, WIDTH)."""
     neurons = network.layers[number].neurons
     if 8 * neurons * inputs.size > MOST_BYTES:
         raise TrainingError(
@@ -99,8 +103,11 @@ def run_joined(
     projections: list[tuple[Projection, int]],
     real: type[np.floating],
     share: Share,
+    apart: bool = False,
 ) -> LayerRun:
     """What arrived at a layer through some projections in each sample, and what it fired.
+
+    Synapses with delays of their own arrive one by one if `apart`, else all with the first of their neuron's.
 
     In a network with loops, whose samples are cut, arrivals after the end are left out.
     """
@@ -109,7 +116,10 @@ def run_joined(
         trains = []
         for p, first in projections:
             source = record[source_name(network, p)]
-            times, _, senders = p.arrive(source.times, source.neurons)
+            if p.branches is None or (p.branches.each_synapse and len(p.branches.delays) and not apart):
+                times, senders = source.times + p.delay, source.neurons
+            else:
+                times, _, senders = p.arrive(source.times, source.neurons)
             n = int(np.searchsorted(times, end, side="right")) if network.is_recurrent else len(times)
             trains.append((times[:n], senders[:n].astype(np.int32, copy=False) + np.int32(first)))
         times, neurons = (np.concatenate(column) for column in zip(*trains, strict=True))

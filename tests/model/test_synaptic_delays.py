@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy.sparse import coo_array, csc_array, csr_array
 
 import eventsnn as es
+from eventsnn.cli.info import info
 from eventsnn.errors import NetworkError, SimulationError, TrainingError
 from eventsnn.learn import HM2BP, EventProp
 from eventsnn.model import Connection, Conv, Dense, Input, Network, Readout
@@ -308,6 +311,37 @@ def test_contributions_potentials_and_spsps_count_with_them():
             assert weighted == pytest.approx(threshold * spikes.counts[neuron], rel=1e-9)
             checked += 1
     assert checked >= 6
+
+
+def test_what_if_a_synapse_were_not_there():
+    """Its place and its delay stay; a new synapse would need a delay, and is refused."""
+    network = make()
+    record = es.simulate(network, events(), t_stop=END)
+    matrix = network.weights["loop"]
+    post = int(np.flatnonzero(np.diff(matrix.indptr))[0])
+    pre = int(matrix.indices[matrix.indptr[post]])
+    found = es.what_if(record, network=network, weights={"loop": {(post, pre): 0.0}})
+    weights = {**network.weights, "loop": matrix.copy()}
+    weights["loop"][post, pre] = 0.0
+    fresh = es.simulate(network.with_weights(weights), events(), t_stop=END)
+    assert_same_bits(found.after, fresh)
+    absent = np.argwhere(matrix.toarray() == 0.0)[0].tolist()
+    with pytest.raises(NetworkError, match=r"each of its synapses has a delay"):
+        es.what_if(record, network=network, weights={"loop": {tuple(absent): 1.0}})
+
+
+def test_info_tells_their_range(tmp_path):
+    network = make()
+    network.save(tmp_path / "model.h5")
+    each = network.delays["loop"]
+    text = CliRunner().invoke(info, [str(tmp_path / "model.h5")]).output
+    assert f"loop: from hidden to hidden, delays {each.min():g} to {each.max():g} ms" in text
+    table = json.loads(CliRunner().invoke(info, [str(tmp_path / "model.h5"), "--json"]).output)
+    assert table["delays"]["loop"] == {
+        "synapses": len(each),
+        "least_ms": each.min(),
+        "most_ms": each.max(),
+    }
 
 
 def test_traces_keep_them(tmp_path):

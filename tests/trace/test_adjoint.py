@@ -104,7 +104,12 @@ def assert_same(network: Network, run: SpikeRecord, layer: int, row: int) -> Non
 def test_sweep_equals_twin(data: st.DataObject) -> None:
     """Networks of every kind, awkward time constants, ties, pauses; a random spike."""
     network = data.draw(
-        st.one_of(chains(lateral=True, biases=(0.0, 11.0)), recurrent_networks(), sparse_networks())
+        st.one_of(
+            chains(lateral=True, biases=(0.0, 11.0)),
+            recurrent_networks(),
+            sparse_networks(),
+            sparse_networks(synaptic=True),
+        )
     )
     times, neurons = data.draw(trains(network.input.neurons))
     times = np.minimum(times, 4000.0)
@@ -130,11 +135,12 @@ def slope_at(network: Network, run: SpikeRecord, layer: int, row: int) -> float:
     """u' of a spike, from the currents that have arrived."""
     lif, spikes = network.layers[layer].lif, run[network.names[layer]]
     t, neuron = spikes.times[row], spikes.neurons[row]
-    current = 0.0
+    current, layer_size = 0.0, network.layers[layer].neurons
     for p in network.projections:
         if p.target == layer:
             source = run[source_name(network, p)]
-            lag = t - source.times - p.delay
+            delays = np.broadcast_to(delay_matrix(network, p), (layer_size, network.source_size(p.source)))
+            lag = t - source.times - delays[neuron, source.neurons]
             weights = network.afferent_weights(p, int(neuron))[source.neurons]
             current += float((weights * np.exp(-np.maximum(lag, 0.0) / lif.tau_s))[lag > 0].sum())
     return (lif.resting - lif.threshold) / lif.tau_m + current / lif.tau_s
