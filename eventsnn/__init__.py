@@ -23,7 +23,7 @@ from eventsnn.errors import (
 )
 
 if TYPE_CHECKING:
-    from eventsnn import data
+    from eventsnn import data, plots
     from eventsnn.data import Augmentation, k_fold
     from eventsnn.encode import SaccadeCamera
     from eventsnn.events import EventStream, ReadingOptions, open_events, read, write
@@ -63,6 +63,7 @@ __getattr__ = on_demand(
     __name__,
     {
         "data": "eventsnn.data",
+        "plots": "eventsnn.plots",
         "Augmentation": "eventsnn.data",
         "k_fold": "eventsnn.data",
         "ExitReason": "eventsnn.trace.record",
@@ -173,6 +174,7 @@ __all__ = [
     "find_flip",
     "k_fold",
     "open_events",
+    "plots",
     "read",
     "sensitivity",
     "simulate",

@@ -35,6 +35,7 @@ COMMANDS = (
     "whatif",
     "view",
     "compare",
+    "plot",
     "fetch",
     "synth",
     "encode",

@@ -257,6 +257,18 @@ class Network:
         row = row_of(weights, neuron) if is_sparse(weights) else np.asarray(weights[neuron], np.float64)
         return row[-1:] if projection.source == BIAS else row[: self.source_size(projection.source)]
 
+    def fan_out(self, projection: Projection) -> np.ndarray:
+        """Synapses of each neuron of a projection's source, those of weight 0 included: int64 (pre,)."""
+        if projection.lateral:
+            size = self.layers[projection.target].neurons
+            return np.full(size, size - 1, np.int64)
+        weights = self.lowered.weights[self._weight_key(projection)]
+        if is_sparse(weights):
+            synapses = np.bincount(weights.indices, minlength=weights.shape[1])
+        else:
+            synapses = np.full(weights.shape[1], weights.shape[0], np.int64)
+        return synapses[-1:] if projection.source == BIAS else synapses[: self.source_size(projection.source)]
+
     def _weight_key(self, projection: Projection) -> str:
         """Key of the weights of a projection that is not lateral."""
         return self.names[projection.target] if projection.source == BIAS else projection.key

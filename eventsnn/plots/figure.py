@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eventsnn._util.atomic import replace_file
+from eventsnn._util.names import printable
 from eventsnn.errors import MissingExtraError, TraceError
 from eventsnn.model import Network
 from eventsnn.trace.reader import Trace
@@ -18,6 +19,7 @@ from eventsnn.trace.record import SpikeRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT, DPI = 1600, 1000, 100  # pixels, pixels, pixels per inch
@@ -39,7 +41,7 @@ NEURONS = (
     GREY,
 )
 POLARITIES = ("OFF (p = 0)", "ON (p = 1)")
-DIVERGING, SEQUENTIAL = "RdBu_r", "cividis"
+DIVERGING, SEQUENTIAL, FROM_WHITE = "RdBu_r", "cividis", "Blues"
 
 STYLE: Any = {
     "font.size": 14,
@@ -120,6 +122,33 @@ def describe_sample(trace: Trace, sample: int) -> str:
     return f"Sample {sample}{source}: {decision}{label}{origin}"
 
 
+@contextmanager
+def opened(trace: str | os.PathLike[str] | Trace) -> Iterator[Trace]:
+    """A trace, open or named by its path, for the block; one that was open stays so."""
+    if isinstance(trace, Trace):
+        yield trace
+    else:
+        with Trace(trace) as reader:
+            yield reader
+
+
+def shorten(text: str, most: int) -> str:
+    """A name of at most so many letters, its middle left out; printable."""
+    shown = printable(text)
+    if len(shown) <= most:
+        return shown
+    head = (most - 1) // 2
+    return f"{shown[:head]}…{shown[len(shown) - (most - 1 - head) :]}"
+
+
+def whole_ticks(*axes: Axis, most: int = 9) -> None:
+    """Ticks at whole numbers only, such as pixels, neurons and epochs."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axis in axes:
+        axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+
+
 def neuron_colour(neuron: int) -> str:
     """Colour of an output neuron; repeats after ten."""
     return NEURONS[neuron % len(NEURONS)]
@@ -165,6 +194,7 @@ def draw_sensor_maps(
             panel.axhline(0.0, color=GREY, linewidth=0.8)
             panel.set_xlabel("channel")
             panel.set_ylabel(label)
+            whole_ticks(panel.xaxis)
             continue
         top = float(np.abs(values).max()) or 1.0
         image = panel.imshow(
@@ -177,5 +207,6 @@ def draw_sensor_maps(
         panel.set_xlabel("x (pixels)")
         panel.set_ylabel("y (pixels)")
         panel.spines[:].set_visible(True)
+        whole_ticks(panel.xaxis, panel.yaxis)
     if height > 1:
         figure.colorbar(image, ax=axes, label=label, shrink=0.75, aspect=25)

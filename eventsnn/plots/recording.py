@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from eventsnn.plots.figure import BLUE, SEQUENTIAL, picture
+from eventsnn.plots.figure import BLUE, SEQUENTIAL, picture, whole_ticks
 
 
 def plot_recording(
@@ -40,11 +40,15 @@ def plot_recording(
             above.bar(np.arange(counts.shape[1]), counts[0], width=1.0, color=BLUE)
             above.set_ylabel("events")
             above.set_xlabel("channel")
+            whole_ticks(above.xaxis)
         else:
             # A few hot pixels would leave all others dark.
             bright = float(np.percentile(counts[counts > 0], 99)) if counts.any() else 1.0
             image = above.imshow(counts, cmap=SEQUENTIAL, vmin=0, vmax=bright, interpolation="nearest")
             figure.colorbar(image, ax=above, label="events per pixel")
+            above.set_xlabel("x (pixels)")
+            above.set_ylabel("y (pixels)")
+            whole_ticks(above.xaxis, above.yaxis)
         above.set_title(title)
         used = int(np.max(np.flatnonzero(rate), initial=0)) + 1
         below.stairs(rate[:used] / step_ms, np.arange(used + 1) * step_ms, color=BLUE, fill=True)

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     import h5py
 
 
+TOTALS_ROWS = 1 << 20
+"""Spikes that are read at a time to be counted."""
+
+
 class Trace(LearningReader):
     """A trace file, opened for reading; use it in a ``with`` statement.
 
@@ -288,6 +292,23 @@ class Trace(LearningReader):
         self._check_layer(layer)
         with self._checking():
             return np.diff(self._pointer(f"/spikes/{layer}"))
+
+    def totals(self, layer: str) -> np.ndarray:
+        """Spikes of each neuron of a layer, "input" or "bias", in all complete samples: int64 (neurons,)."""
+        self._check_layer(layer)
+        if layer in self.network.names:
+            return self.counts(layer).sum(axis=0)
+        size = 1 if layer == "bias" else self.network.input.neurons
+        found = np.zeros(size, np.int64)
+        with self._checking():
+            last = int(self._pointer(f"/spikes/{layer}")[-1])
+            column = self._file[f"/spikes/{layer}/node_ids"]
+            for start in range(0, last, TOTALS_ROWS):
+                neurons = column[start : min(last, start + TOTALS_ROWS)].astype(np.int64)
+                if neurons.size and neurons.max() >= size:
+                    raise checks.DamagedError(f"/spikes/{layer}: neurons beyond the {size} there are")
+                found += np.bincount(neurons, minlength=size)
+        return found
 
     def spike_time(self, layer: str, neuron: int, spike: int, sample: int = 0) -> float:
         """Time (local ms) of spike number `spike` (from 0) of a neuron.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._util.names import are_numbers, printable
+from eventsnn.trace.operations import count_additions
 from eventsnn.trace.reader import Trace
 
 
@@ -24,8 +25,9 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
         ``file``, ``file_mb``, ``complete`` (False for a ``.part`` file), ``created``, ``seed``, ``engines``,
         ``dtypes``, ``recorded``, ``network`` (neurons per layer, the input first), ``samples``,
         ``duration_ms`` (of all samples), ``events`` (input spikes), ``layers``: per layer ``neurons``,
-        ``spikes``, ``spikes_per_sample``, ``rate_hz`` (per neuron, None without duration) and
-        ``silent_fraction`` (neurons that never fired, None without samples); ``learned``: what training has
+        ``spikes``, ``spikes_per_sample``, ``rate_hz`` (per neuron, None without duration),
+        ``silent_fraction`` (neurons that never fired, None without samples) and ``additions_per_sample`` (of
+        weights to synaptic currents, see `count_additions`); ``learned``: what training has
         changed of each layer besides its weights, by layer and field; ``decisions`` (samples per
         output neuron), ``classes`` (names of the output neurons, or None), ``no_decision``, ``labelled`` and
         ``accuracy`` (of the labelled ones, None if there are none; no decision counts as wrong).
@@ -46,6 +48,10 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
     for sample in samples:
         if sample.prediction is not None:
             decisions[sample.prediction] += 1
+    additions = count_additions(trace)
+    activities = {name: _activity(trace.counts(name), duration) for name in trace.network.names}
+    for name, activity in activities.items():
+        activity["additions_per_sample"] = additions[name] / len(samples) if samples else None
     return {
         "file": str(trace.path),
         "file_mb": round(trace.path.stat().st_size / 1e6, 3),
@@ -59,7 +65,7 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
         "samples": len(samples),
         "duration_ms": duration,
         "events": trace.n_spikes("input"),
-        "layers": {name: _activity(trace.counts(name), duration) for name in trace.network.names},
+        "layers": activities,
         "learned": {str(layer.name): layer.learned for layer in trace.network.layers if layer.learn},
         "decisions": decisions,
         "classes": None if trace.network.classes is None else list(trace.network.classes),
@@ -97,13 +103,15 @@ def format_summary(summary: dict[str, Any]) -> str:
         "",
     ]
     width = max(len("layer"), *(len(name) for name in s["layers"]))
-    lines.append(f"{'layer':<{width}}  neurons    spikes  per sample  rate (Hz)  silent (%)")
+    lines.append(
+        f"{'layer':<{width}}  neurons    spikes  per sample  rate (Hz)  silent (%)  additions per sample"
+    )
     for name, layer in s["layers"].items():
         silent = None if layer["silent_fraction"] is None else 100.0 * layer["silent_fraction"]
         lines.append(
             f"{name:<{width}}  {layer['neurons']:>7d}  {layer['spikes']:>8d}  "
             f"{_number(layer['spikes_per_sample'], 10)}  {_number(layer['rate_hz'], 9)}  "
-            f"{_number(silent, 10)}"
+            f"{_number(silent, 10)}  {_number(layer['additions_per_sample'], 20)}"
         )
     for name, fields in s["learned"].items():
         lines.append(f"learned of {name}: {', '.join(map(_learned, fields, fields.values()))}")
@@ -130,4 +138,4 @@ def _learned(field: str, value: Any) -> str:
 
 
 def _number(value: float | None, width: int) -> str:
-    return f"{'-':>{width}}" if value is None else f"{value:>{width}.2f}"
+    return f"{'-':>{width}}" if value is None else f"{value:>{width},.2f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 from eventsnn.errors import NetworkError, TrainingError
 from eventsnn.model import Network
 from eventsnn.model.fields import receptive_fields, strongest_fields
+from eventsnn.train.predictions import count_confusion, read_predictions
 from eventsnn.train.run import METRICS, MODEL
 
 PREDICTIONS = "predictions.csv"
@@ -102,16 +102,11 @@ class Run:
         if not path.is_file():
             return None
         try:
-            with path.open(newline="", encoding="utf-8") as file:
-                pairs = [(int(row["label"]), int(row["decision"] or -1)) for row in csv.DictReader(file)]
-        except (OSError, KeyError, ValueError):
-            self.problem = f"{path}: not a table of 'eventsnn evaluate --predictions'"
+            labels, decisions, _ = read_predictions(path)
+        except TrainingError as error:
+            self.problem = str(error)
             return None
-        classes = 1 + max((max(pair) for pair in pairs), default=0)
-        counts = np.zeros((classes, classes + 1), np.int64)
-        for label, decision in pairs:
-            counts[label, decision if decision >= 0 else classes] += 1
-        return counts
+        return count_confusion(labels, decisions)
 
     def fields(self) -> np.ndarray | None:
         """Weights of the first layer's strongest neurons or channels, as images.
@@ -132,6 +127,15 @@ class Run:
             return None
         fields = receptive_fields(network)
         return None if fields is None else fields[strongest_fields(fields, MOST_FIELDS)]
+
+
+def find_runs(path: Path) -> list[Path]:
+    """Folders of training runs: that of a file of metrics, a folder with one, or those within a folder."""
+    if path.is_file() and path.name == METRICS:
+        return [path.parent]
+    if (path / METRICS).is_file():
+        return [path]
+    return sorted(metrics.parent for metrics in path.glob(f"*/{METRICS}")) if path.is_dir() else []
 
 
 def parse_metrics(text: str) -> list[dict[str, Any]]:

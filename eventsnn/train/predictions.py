@@ -19,6 +19,7 @@ from eventsnn.errors import TrainingError
 from eventsnn.trace.record import decide_all
 
 FORMATS = (".csv", ".json")
+MOST_CLASSES = 1 << 16  # of a table that is read: more would be damage
 
 
 class Counted(NamedTuple):
@@ -192,6 +193,66 @@ def _read_table(path: Path, kind: str) -> tuple[list[str], list[dict[str, Any]]]
             f"{path}: is no table of predictions, which evaluate --predictions writes"
         ) from None
     return columns, rows
+
+
+def read_predictions(
+    path: str | os.PathLike[str],
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
+    """Labels and decisions of a table that `Predictions.save` wrote.
+
+    Returns
+    -------
+    labels, decisions : int64 arrays (n,)
+        Output neurons; a decision is -1 where all were silent.
+    classes : tuple of str or None
+        Names of the output neurons, as far as the table has them; None if it has none.
+
+    Raises
+    ------
+    TrainingError
+        The file cannot be read, or is no such table.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        is_json = Path(path).suffix.lower() == ".json"
+        rows = json.loads(text) if is_json else list(csv.DictReader(io.StringIO(text)))
+        names: dict[int, str] = {}
+        pairs = []
+        for row in rows:
+            label, decision = (
+                int(row[key]) if row[key] not in ("", None) else -1 for key in ("label", "decision")
+            )
+            pairs.append((label, decision))
+            for number, key in ((label, "label_name"), (decision, "decision_name")):
+                if row.get(key) and number >= 0:
+                    names[number] = str(row[key])
+        table = np.array(pairs, np.int64).reshape(-1, 2)
+        if (table < -1).any() or (table >= MOST_CLASSES).any():
+            raise ValueError
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise TrainingError(f"{path}: not a table of 'eventsnn evaluate --predictions'") from None
+    classes = tuple(names.get(k, str(k)) for k in range(max(names, default=0) + 1)) if names else None
+    return table[:, 0], table[:, 1], classes
+
+
+def count_confusion(labels: np.ndarray, decisions: np.ndarray, classes: int = 0) -> np.ndarray:
+    """Recordings by label and decision, int64 array (classes, classes + 1): the last column is no decision.
+
+    Parameters
+    ----------
+    labels, decisions : int64 arrays (n,)
+        Output neurons; -1 for no decision. Recordings without a label, -1, are left out.
+    classes : int
+        How many there are at least.
+    """
+    known = labels >= 0
+    labels, decisions = labels[known], decisions[known]
+    size = max(classes, 1 + max(labels.max(initial=-1), decisions.max(initial=-1)))
+    counts = np.zeros((size, size + 1), np.int64)
+    np.add.at(counts, (labels, np.where(decisions < 0, size, decisions)), 1)
+    return counts
 
 
 def check_predictions_path(path: str | os.PathLike[str]) -> None:

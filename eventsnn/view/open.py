@@ -12,13 +12,13 @@ from eventsnn._util.atomic import PART, replace_file
 from eventsnn._util.hdf5 import read_marks
 from eventsnn.errors import EventFileError, MissingExtraError, ViewError
 from eventsnn.trace.reader import Trace
+from eventsnn.train.history import find_runs
+from eventsnn.train.run import METRICS
 
 if TYPE_CHECKING:
     from bokeh.document import Document
 
     from eventsnn.view.server import PageServer
-
-METRICS = "metrics.jsonl"
 
 
 class Viewed(Protocol):
@@ -148,15 +148,6 @@ def open_viewed(path: Paths, reading: Mapping[str, Any] | None = None) -> Viewed
     if kind == "trace":
         return ViewedTrace(files[0])
     return ViewedRuns([run for file in files for run in find_runs(file)])
-
-
-def find_runs(path: Path) -> list[Path]:
-    """Folders of training runs: that of a file of metrics, a folder with one, or those within a folder."""
-    if path.is_file() and path.name == METRICS:
-        return [path.parent]
-    if (path / METRICS).is_file():
-        return [path]
-    return sorted(metrics.parent for metrics in path.glob(f"*/{METRICS}")) if path.is_dir() else []
 
 
 def find_kind(file: Path, reading: Mapping[str, Any]) -> str:

@@ -318,3 +318,64 @@ def test_compare_says_what_it_can(
     assert outcome.code == code
     assert text in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_plot_of_a_trace_and_a_model(cli: Cli, trace: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "picture.png"
+    for kind in ("raster", "potential", "spsp", "rates", "intervals", "network", "confusion"):
+        outcome = cli("plot", kind, trace, "-o", out, "--json")
+        assert outcome.json == {"kind": kind, "picture": str(out)}
+        assert out.read_bytes().startswith(PNG)
+        out.unlink()
+    for kind in ("fields", "network"):
+        assert cli("plot", kind, model, "--out", out).out == f"{out}\n"
+        out.unlink()
+    place = ["--layer", "hidden", "--sample", 1]
+    assert cli("plot", "potential", trace, *place, "--neuron", 2, "--neuron", 3, "-o", out).code == 0
+    assert cli("plot", "rates", trace, *place, "--layer", "output", "-o", out).code == 0
+
+
+def test_plot_of_a_recording(cli: Cli, recordings: Path, tmp_path: Path) -> None:
+    file = recordings / "0" / "00000.bin"
+    for kind in ("recording", "space-time"):
+        outcome = cli("plot", kind, file, "--until", 20, "-o", tmp_path / f"{kind}.svg")
+        assert outcome.code == 0, outcome.err
+        assert (tmp_path / f"{kind}.svg").read_bytes().startswith(b"<?xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["rastr", "t.h5"], 2, "'rastr' is not one of 'recording', 'space-time', 'raster'"),
+        (["raster", "t.h5", "t.h5"], 2, "'plot raster' takes one file, got 2."),
+        (["raster", "t.h5", "--layer", "hidden"], 2, "--layer is not for 'plot raster'."),
+        (["spsp", "t.h5", "--neuron", "1", "--neuron", "2"], 2, "takes --neuron 1 times at most, got 2"),
+        (["raster", "t.h5", "--until", "3"], 2, "--until is not for 'plot raster'."),
+        (["fields", "model.h5", "--sample", "3"], 2, "--sample is not for 'plot fields'."),
+        (["raster", "t.h5", "-o", "t.h5"], 2, "--out t.h5 would overwrite a file that is to be read"),
+        (["raster", "t.h5", "--sample", "3"], 1, "no sample 3; the trace holds the samples 0..1"),
+        (["rates", "t.h5", "--layer", "no"], 1, "no layer 'no'; there are input, hidden, output"),
+        (["intervals", "model.h5"], 1, "not an eventsnn trace"),
+        (["fields", "t.h5"], 1, "t.h5"),
+        (["confusion", "model.h5"], 1, "make a table with 'eventsnn evaluate --predictions FILE.csv'"),
+        (["confusion", "recordings"], 1, "recordings/predictions.csv: no such file"),
+        (["curves", "recordings"], 1, "recordings: no training run"),
+        (["space-time", "none.bin"], 1, "none.bin"),
+        (["network", "none.h5"], 1, "none.h5: no such file"),
+    ],
+)
+def test_plot_says_what_it_can(
+    cli: Cli,
+    trace: Path,
+    model: Path,
+    recordings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    text: str,
+) -> None:
+    monkeypatch.chdir(trace.parent)
+    outcome = cli("plot", *arguments, *([] if "-o" in arguments else ["-o", "p.png"]))
+    assert outcome.code == code
+    assert text in " ".join(outcome.err.split())
+    assert not (trace.parent / "p.png").exists()

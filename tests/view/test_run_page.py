@@ -10,8 +10,8 @@ import pytest
 
 import eventsnn as es
 from eventsnn.errors import TrainingError, ViewError
-from eventsnn.train.history import parse_metrics
-from eventsnn.view.open import find_kind, find_runs, open_viewed
+from eventsnn.train.history import find_runs, parse_metrics
+from eventsnn.view.open import find_kind, open_viewed
 from eventsnn.view.run_page import RunPage, tile
 
 
