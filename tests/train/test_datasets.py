@@ -40,7 +40,7 @@ CNN_PARTS = ("", "_refine", "_finish")
         ("emnist/dense.toml", 665_647),  # the figure of the paper, biases included
         ("nmnist/dense.toml", 2312 * 800 + 800 * 10),
         ("yinyang/dense.toml", 5 * 200 + 200 * 3),
-        ("spoken_digits/recurrent.toml", 78 * 400 + 400 * 400 + 400 * 10),
+        ("spoken_digits/recurrent.toml", 208 * 400 + 400 * 400 + 400 * 10),
         ("yinyang/delays.toml", 5 * 120 + 120 * 3),
         ("yinyang/readout.toml", 5 * 200 + 200 * 3),
         ("spoken_digits/eventprop.toml", 78 * 300 + 300 * 10),
