@@ -33,10 +33,12 @@ def split(local: np.ndarray, start: float) -> tuple[np.ndarray, np.ndarray, np.n
         Numbers of the times that `unite` does not give back.
     """
     local = np.ascontiguousarray(local, np.float64)
-    timestamps = start + local
-    low = (local.view(np.int64) & _LOW).astype(np.uint32)
-    found = unite(timestamps, low, start)
-    return timestamps, low, np.flatnonzero(found.view(np.int64) != local.view(np.int64))
+    bits, timestamps = local.view(np.int64), start + local
+    away = (timestamps - start).view(np.int64) - bits
+    # Of the numbers with the same lower bits, 2^32 apart, the local time is then the nearest one.
+    near = len(away) == 0 or -_STEP // 2 < away.min() <= away.max() < _STEP // 2
+    far = np.empty(0, np.int64) if near else np.flatnonzero(np.abs(away) >= _STEP // 2)
+    return timestamps, bits.astype(np.uint32), far
 
 
 def unite(timestamps: np.ndarray, low: np.ndarray, start: float) -> np.ndarray:

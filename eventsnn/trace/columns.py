@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from eventsnn.trace import schema
-from eventsnn.trace.checks import add_to_crc, combine_crcs
+from eventsnn.trace.checks import combine_crcs
 from eventsnn.trace.output import TraceFile
 
 FLUSH_BYTES = 2**24
@@ -30,7 +32,9 @@ class GrowingColumns:
         self._covers = {column.path: column.covers for column in self._columns if column.covers}
         # CRC-32 of the data appended to each column since its last checksum.
         self._crcs: dict[str, int] = dict.fromkeys(self._dtypes, 0)
-        self._pending: dict[str, list[np.ndarray]] = {column.path: [] for column in self._columns}
+        # Arrays of rows; of what is not data, the values themselves: there is one for each sample or spike.
+        self._pending: dict[str, list[Any]] = {column.path: [] for column in self._columns}
+        self._single = {c.path for c in self._columns if c.stage != schema.DATA and not c.width}
         self._pending_bytes = 0
         self._written = {column.path: int(column.is_pointer) for column in self._columns}  # rows in the file
         self._rows = dict(self._written)  # rows in the file and pending
@@ -46,7 +50,7 @@ class GrowingColumns:
     def put(self, path: str, values: np.ndarray, crc: int | None = None) -> int:
         """Append to a column; returns the CRC-32 since its last checksum, or continues `crc`."""
         values = np.ascontiguousarray(values, dtype=self._dtypes[path])
-        crc = add_to_crc(self._crcs[path] if crc is None else crc, values)
+        crc = zlib.crc32(values.data, self._crcs[path] if crc is None else crc)
         self._crcs[path] = crc
         self._pending[path].append(values)
         self._rows[path] += len(values)
@@ -56,23 +60,30 @@ class GrowingColumns:
             self._pending_bytes = 0
         return crc
 
+    def put_one(self, path: str, value: Any) -> None:
+        """Append one row to a column that is not data."""
+        self._pending[path].append(value)
+        self._rows[path] += 1
+
     def put_crc(self, path: str) -> None:
         """Store a row of a checksum: it covers everything appended to its columns since its last row."""
         group = path.rpartition("/")[0]
         columns = [f"{group}/{name}" for name in self._covers[path]]
         crc = combine_crcs([self._crcs[column] for column in columns])
         self._crcs.update(dict.fromkeys(columns, 0))
-        self.put(path, np.array([crc]))
+        self.put_one(path, crc)
 
     def point(self, pointer: str, column: str) -> None:
         """Close a row of a CSR pointer at the present end of `column`."""
-        self.put(pointer, np.array([self._rows[column]], dtype=np.uint64))
+        self.put_one(pointer, self._rows[column])
 
     def rewind(self, rows: dict[str, int]) -> None:
         """Drop everything beyond `rows`, pending or written."""
         for path, keep in rows.items():
             parts = self._pending[path]
-            while parts and self._written[path] + sum(map(len, parts)) > keep:
+            if path in self._single:
+                del parts[max(0, keep - self._written[path]) :]
+            while path not in self._single and parts and self._written[path] + sum(map(len, parts)) > keep:
                 parts.pop()
             if self._written[path] > keep:
                 self._file.cut(path, keep)
@@ -96,7 +107,8 @@ class GrowingColumns:
             path, parts = column.path, self._pending[column.path]
             if column.stage != stage or not parts:
                 continue
-            values = np.concatenate(parts)
+            single = path in self._single
+            values = np.array(parts, column.dtype) if single else np.concatenate(parts)
             end = self._written[path] + len(values)
             self._file.write(path, self._written[path], values)
             # Only now: an interrupted write is repeated at the same place.

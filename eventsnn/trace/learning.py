@@ -80,6 +80,6 @@ def put_snapshot(
     for key in training.keys:
         rows.put(f"/weights/{key}/value", values_of(weights[key])[None, :])
         rows.put_crc(f"/weights/{key}/snapshot_crc")
-    rows.put("/snapshots/epoch", np.array([epoch]))
-    rows.put("/snapshots/step", np.array([step]))
-    rows.put(SNAPSHOT_COMPLETE.path, np.array([1]))
+    for path, value in (("epoch", epoch), ("step", step)):
+        rows.put_one(f"/snapshots/{path}", value)
+    rows.put_one(SNAPSHOT_COMPLETE.path, 1)

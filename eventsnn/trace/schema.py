@@ -28,6 +28,7 @@ PLoS Comput. Biol. 16(2):e1007696, 2020.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -149,6 +150,9 @@ SAMPLE_COLUMNS: Final = (
         POINTERS,
     ),
 )
+_STRUCT: Final = {"<f8": "d", "<i4": "i", "<i8": "q", "S16": "16s", "S200": "200s"}
+SAMPLE_ROW: Final = struct.Struct("<" + "".join(_STRUCT[column.dtype] for column in SAMPLE_COLUMNS))
+"""A row's values one after the other, as its checksum is of them."""
 SAMPLE_CRC: Final = Column(
     "/samples/crc", "<u4", "CRC-32 of the row's other values, a readout before them", None, POINTERS
 )

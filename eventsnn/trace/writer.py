@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,6 +78,12 @@ class TraceWriter:
     choice : Choice, optional
         All of this together, instead.
 
+    Attributes
+    ----------
+    flush_seconds : float
+        Complete samples are kept back until there are ten, and for so long, which is 0 unless it is set: for
+        samples that come fast.
+
     Raises
     ------
     TraceError
@@ -107,6 +115,7 @@ class TraceWriter:
         if config and "engine" in config:  # known before anything has run
             self._quantities.check_engine(str(config["engine"]))
         columns = schema.all_columns(network, choice)
+        self.flush_seconds, self._flushed = 0.0, time.monotonic()
         self._clock = 0.0
         self._samples = 0
         self._begun: _Sample | None = None
@@ -364,14 +373,16 @@ class TraceWriter:
             "origin_us": run.origin_us,
         }
         for name, value in row.items():
-            crc = self._rows.put(f"/samples/{name}", np.array([value]), crc)
-        self._rows.put(schema.SAMPLE_CRC.path, np.array([crc]))
-        self._rows.put(schema.COMPLETE.path, np.array([1]))
+            self._rows.put_one(f"/samples/{name}", value)
+        self._rows.put_one(schema.SAMPLE_CRC.path, zlib.crc32(schema.SAMPLE_ROW.pack(*row.values()), crc))
+        self._rows.put_one(schema.COMPLETE.path, 1)
         self._begun = None
         self._clock += length
         self._samples += 1
-        if self._samples - self._file.sealed >= FLUSH_SAMPLES:
+        waited = time.monotonic() - self._flushed >= self.flush_seconds
+        if waited and self._samples - self._file.sealed >= FLUSH_SAMPLES:
             self._rows.write_out(self._samples)
+            self._flushed = time.monotonic()
         return self._samples - 1
 
 

@@ -16,6 +16,9 @@ from eventsnn.trace.writer import run_config
 from eventsnn.train.batches import Batch, BatchLoader
 from eventsnn.train.forward import Forward
 
+FLUSH_SECONDS = 0.2
+"""What a kill may lose of an evaluation: many recordings take less time than to write ten of them."""
+
 
 class TracedForward:
     """A forward pass that keeps its runs in a trace; use it in a ``with`` statement.
@@ -51,6 +54,7 @@ class TracedForward:
         self._options, settings = TraceOptions.of(trace), forward.settings
         config = run_config(forward.engine.name, settings.dtype, forward.t_stop, settings.step_ms)
         self._writer = self._options.open(network, config, seed)
+        self._writer.flush_seconds = FLUSH_SECONDS
 
     def __enter__(self) -> TracedForward:
         self._writer.__enter__()

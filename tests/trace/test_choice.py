@@ -11,14 +11,15 @@ from eventsnn.reference.spsp import unit_contributions
 from eventsnn.trace import Trace, TraceWriter, membrane_potential, synaptic_current
 from eventsnn.trace.afferents import afferents
 from eventsnn.trace.record import SpikeRecord
-from eventsnn.trace.schema import RECORD
+from eventsnn.trace.schema import RECORD, TRAINING
 
 WINDOW = 20.0, 45.0
+LEVELS = [option for option in RECORD if option not in TRAINING]
 
 
 @pytest.fixture
 def everything(tmp_path: Path, network: Network, run: SpikeRecord) -> Path:
-    with TraceWriter(tmp_path / "all.h5", network, record=RECORD) as writer:
+    with TraceWriter(tmp_path / "all.h5", network, record=LEVELS) as writer:
         writer.append(run)
     return tmp_path / "all.h5"
 
@@ -28,7 +29,7 @@ def part(tmp_path: Path, network: Network, run: SpikeRecord, run2: SpikeRecord) 
     with TraceWriter(
         tmp_path / "part.h5",
         network,
-        record=RECORD,
+        record=LEVELS,
         layers=["hidden", "output"],
         neurons={"hidden": [6, 1]},
         window=WINDOW,
