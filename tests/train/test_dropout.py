@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -37,11 +38,11 @@ EXACT = EventProp(scale=3.0, early=0.05, least_slope=0.0, silent_hidden=0.02, si
 
 
 def dropping(network, p=0.4, maps=False):
-    """The same network with dropout in its input and in all layers but the last."""
-    layers = [
-        dataclasses.replace(layer, dropout=p, **({"dropout_channels": maps} if layer.shares_weights else {}))
-        for layer in network.layers[:-1]
-    ]
+    """The same network with dropout in its input and in all layers but the last and those below a pool."""
+    layers = []
+    for layer, above in pairwise(network.layers):
+        changes = {"dropout_channels": maps} if layer.shares_weights else {}
+        layers.append(dataclasses.replace(layer, dropout=0.0 if above.kind == "pool" else p, **changes))
     parts = dataclasses.replace(network.input, dropout=0.2), *layers, network.layers[-1]
     return Network(*parts, connections=network.connections, weights=network.weights)
 
@@ -118,9 +119,11 @@ NETWORKS = {
     "maps": ([Conv(5, 3, threshold=1.2, **A), Conv(4, 2, threshold=1.6, **A)], True),
 }
 
+POOLED = [Conv(5, 3, threshold=1.2, **A), Pool(2, threshold=0.7, **A), Dense(9, threshold=1.7, **A)]
+
 
 def make(name, biases=False, seed=0):
-    layers, maps = NETWORKS[name]
+    layers, maps = NETWORKS.get(name, (POOLED, True))
     network = Network(
         Input(7, 6, 2, bias_interval=4.0 if biases else 0.0),
         *layers,
@@ -156,7 +159,7 @@ def test_hm2bp_is_that_of_the_network_without_the_dropped_neurons(name, biases):
     assert_packed(packed, found, tie(network, dense), 1e-10)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, "pooled"])
 def test_eventprop_is_that_of_the_network_without_the_dropped_neurons(name):
     """Silent neurons are pulled up in either: none of the mini-batch's shares is that of dropped ones."""
     network, samples = make(name), chains.make_samples(2)
