@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eventsnn.model import Input
-from eventsnn.plots.figure import BLUE, INK, LIGHT, ORANGE, neuron_colour, picture, polarity_name, read_sample
+from eventsnn.plots.figure import (
+    BLUE,
+    INK,
+    LIGHT,
+    ORANGE,
+    neuron_colour,
+    picture,
+    polarity_name,
+    read_sample,
+    whole_ticks,
+)
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import LayerSpikes
 
@@ -71,6 +81,7 @@ def _draw_input(panel: Axes, spikes: LayerSpikes, sensor: Input) -> None:
         )
     panel.set_ylim(-0.02 * spikes.size, 1.02 * spikes.size)
     panel.set_ylabel("input neuron")
+    whole_ticks(panel.yaxis, most=6)
     if sensor.polarities > 1:
         panel.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=sensor.polarities, markerscale=5)
 
@@ -85,6 +96,7 @@ def _draw_hidden(panel: Axes, spikes: LayerSpikes) -> None:
     )
     panel.set_ylim(-0.02 * spikes.size, 1.02 * spikes.size)
     panel.set_ylabel("neuron")
+    whole_ticks(panel.yaxis, most=6)
 
 
 def _draw_output(panel: Axes, spikes: LayerSpikes, decision: int | None) -> None:
@@ -99,6 +111,7 @@ def _draw_output(panel: Axes, spikes: LayerSpikes, decision: int | None) -> None
     panel.set_ylim(-0.7, spikes.size - 0.3)
     panel.set_ylabel("neuron")
     if spikes.size > 20:
+        whole_ticks(panel.yaxis, most=6)
         return
     panel.set_yticks(range(spikes.size))
     for neuron, count in enumerate(counts):

@@ -18,6 +18,7 @@ from eventsnn.plots.figure import (
     draw_sensor_maps,
     picture,
     read_sample,
+    whole_ticks,
 )
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord
@@ -141,6 +142,7 @@ def _draw_pairs(
     )
     panel.set_xlabel(f"pre-synaptic neuron in layer {network.names[projection.source]!r}")
     panel.set_ylabel(f"post-synaptic neuron in layer {post.name!r}")
+    whole_ticks(panel.xaxis, panel.yaxis)
     if post.neurons <= 30:
         panel.set_yticks(range(post.neurons))
     figure.colorbar(image, ax=panel, label=_quantity(weighted))

@@ -22,7 +22,7 @@ from eventsnn.trace import TraceWriter
 from eventsnn.trace.operations import count_additions
 from eventsnn.train.predictions import count_confusion, read_predictions
 from tests.cli.conftest import make_network, make_stream
-from tests.plots.test_pictures import check_picture, figures  # noqa: F401
+from tests.plots.conftest import check_picture
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_rates(trace: Path, tmp_path: Path, figures: list[Figure]) -> None:  # noqa: F811
+def test_rates(trace: Path, tmp_path: Path, figures: list[Figure]) -> None:
     es.plots.plot_rates(trace, tmp_path / "rates.png")
     check_picture(tmp_path / "rates.png")
     axes = np.array(figures[0].axes).reshape(3, 2)
@@ -67,7 +67,7 @@ def test_rates(trace: Path, tmp_path: Path, figures: list[Figure]) -> None:  # n
     assert figures[1].axes[0].get_title("left").startswith("hidden: ")
 
 
-def test_intervals(trace: Path, tmp_path: Path, figures: list[Figure]) -> None:  # noqa: F811
+def test_intervals(trace: Path, tmp_path: Path, figures: list[Figure]) -> None:
     es.plots.plot_intervals(trace, tmp_path / "intervals.png")
     check_picture(tmp_path / "intervals.png")
     with es.Trace(trace) as reader:
@@ -92,7 +92,7 @@ def test_intervals(trace: Path, tmp_path: Path, figures: list[Figure]) -> None: 
             assert found.max() < right
 
 
-def test_additions_are_counted_synapse_by_synapse(tmp_path: Path, figures: list[Figure]) -> None:  # noqa: F811
+def test_additions_are_counted_synapse_by_synapse(tmp_path: Path, figures: list[Figure]) -> None:
     """A padded convolution, pooling, a dense layer with lateral inhibition; every spike by hand."""
     network = es.Network(
         es.Input(5, 4, 2),
@@ -145,7 +145,7 @@ def test_additions_are_counted_synapse_by_synapse(tmp_path: Path, figures: list[
     assert names == ["input\n5 x 4 x 2", "conv\nconv 3 x 3 x 2", "pool\npool 3 x 2 x 1", "output\ndense 4"]
 
 
-def test_network_without_a_trace(tmp_path: Path, figures: list[Figure]) -> None:  # noqa: F811
+def test_network_without_a_trace(tmp_path: Path, figures: list[Figure]) -> None:
     network = es.Network(es.Input(6, 5, 2), es.Conv(4, kernel=3), es.Dense(10), seed=1)
     network.save(tmp_path / "m.h5")
     es.plots.plot_network(tmp_path / "m.h5", tmp_path / "network.png")
@@ -158,7 +158,7 @@ def test_network_without_a_trace(tmp_path: Path, figures: list[Figure]) -> None:
     }
 
 
-def test_receptive_fields(tmp_path: Path, figures: list[Figure]) -> None:  # noqa: F811
+def test_receptive_fields(tmp_path: Path, figures: list[Figure]) -> None:
     network = es.Network(es.Input(5, 4, 2), es.Dense(30), es.Dense(3), seed=1)
     weights = np.asarray(network.weights["hidden"], float)
     es.plots.plot_receptive_fields(network, tmp_path / "f.png")
@@ -181,7 +181,7 @@ def test_receptive_fields(tmp_path: Path, figures: list[Figure]) -> None:  # noq
     assert [panel.get_title() for panel in figures[2].axes[:2]] == ["neuron 7", "neuron 2"]
 
 
-def test_kernels_of_a_deeper_convolution(tmp_path: Path, figures: list[Figure]) -> None:  # noqa: F811
+def test_kernels_of_a_deeper_convolution(tmp_path: Path, figures: list[Figure]) -> None:
     network = es.Network(es.Input(9, 9), es.Conv(5, kernel=3), es.Conv(2, kernel=3), es.Dense(2), seed=1)
     es.plots.plot_receptive_fields(network, tmp_path / "f.png", layer="conv2")
     panel = figures[0].axes[1]
@@ -204,7 +204,7 @@ def test_fields_fill_the_picture() -> None:
     assert choose_columns(4, 10.0) == 1
 
 
-def test_confusion(tmp_path: Path, figures: list[Figure]) -> None:  # noqa: F811
+def test_confusion(tmp_path: Path, figures: list[Figure]) -> None:
     counts = np.array([[8, 2, 0], [1, 0, 3]])
     es.plots.plot_confusion(counts, tmp_path / "c.png", classes=["cat", "a dog with a very long name"])
     check_picture(tmp_path / "c.png")
@@ -250,7 +250,7 @@ def write_run(folder: Path, losses: list[float]) -> Path:
     return folder
 
 
-def test_curves(tmp_path: Path, figures: list[Figure]) -> None:  # noqa: F811
+def test_curves(tmp_path: Path, figures: list[Figure]) -> None:
     first = write_run(tmp_path / "runs" / "first", [3.0, 2.0, 1.0])
     second = write_run(tmp_path / "runs" / ("second_" + 50 * "x"), [4.0, 3.5])
     es.plots.plot_curves([first, second], tmp_path / "c.png")
@@ -285,7 +285,7 @@ def points(panel: Any) -> set[tuple[float, ...]]:
     return {tuple(row) for c in drawn for row in np.asarray(c.get_offsets()).tolist()}
 
 
-def test_space_time(tmp_path: Path, figures: list[Figure]) -> None:  # noqa: F811
+def test_space_time(tmp_path: Path, figures: list[Figure]) -> None:
     stream = make_stream(1, 5)
     es.plots.plot_space_time(stream, tmp_path / "s.png", title="recording.bin")
     check_picture(tmp_path / "s.png")
