@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from eventsnn.errors import SimulationError, TraceError
 from eventsnn.reference.spike_trains import match, van_rossum, victor_purpura
 from eventsnn.simulate.comparison_text import format_comparison
 from eventsnn.trace import TraceWriter
+from eventsnn.trace.record import make_record
 from tests.cli.conftest import make_network, make_stream
 
 SENSOR = (6, 5, 2)
@@ -229,3 +231,31 @@ def test_what_cannot_be_compared(tmp_path: Path, network: es.Network, traces: tu
         es.compare(traces[0], tmp_path / "none.h5")
     with pytest.raises(TraceError, match=r"empty\.h5: holds no complete sample to compare"):
         es.compare(traces[0], write_trace(tmp_path / "empty.h5", network, []))
+
+
+def test_memory_does_not_grow_with_the_recordings(tmp_path: Path) -> None:
+    network = es.Network(es.Input(10, 10, 1), es.Dense(50), es.Dense(2), seed=1)
+
+    def write(path: Path, samples: int, shift: float) -> Path:
+        rng = np.random.default_rng(3)
+        with TraceWriter(path, network) as writer:
+            for _ in range(samples):
+                trains = [np.sort(rng.uniform(0.0, 900.0, n)) + shift for n in (5000, 100)]
+                neurons = [
+                    rng.integers(0, size, len(t), np.int32) for size, t in zip((50, 2), trains, strict=True)
+                ]
+                spikes = list(zip(trains, neurons, strict=True))
+                given = np.sort(rng.uniform(0.0, 900.0, 8000)), rng.integers(0, 100, 8000, np.int32)
+                writer.append(make_record(network, spikes, given, math.inf, "queue", "float64"))
+        return path
+
+    peaks = []
+    for samples in (3, 30):
+        a, b = (write(tmp_path / f"{shift}-{samples}.h5", samples, shift) for shift in (0.0, 0.5))
+        tracemalloc.start()
+        found = es.compare(a, b)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert found.layers["hidden"].moved > 4000 * samples
+        assert not found.layers["input"].differs
+    assert peaks[1] < 1.3 * peaks[0]
