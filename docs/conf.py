@@ -24,7 +24,9 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "mathml",
+    "commands",
     "executed",
+    "api",
 ]
 root_doc = "docs/index"
 include_patterns = [
@@ -44,12 +46,15 @@ copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = False
 
 # -- API
-default_role = "py:obj"
+default_role = "name"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
+# Types are texts with shapes and units ("float64 array of shape (n,)"), no expressions whose words are names.
+napoleon_use_param = False
 napoleon_use_rtype = False
+napoleon_custom_sections = [("Attributes", "params_style")]
 python_use_unqualified_type_names = True
 
 # -- Pages

@@ -23,7 +23,7 @@ LINES = 40  # of output, at most
 
 def run_source(app: Sphinx, name: str, source: list[str]) -> None:
     """Replace the source of a page by one with the outputs of its blocks."""
-    if name.startswith(FOLDERS):
+    if name.startswith(FOLDERS) and app.config.run_blocks:
         source[0] = with_outputs(source[0], name, Path(app.srcdir))
 
 
@@ -65,5 +65,6 @@ def _shown(block: Block, outcome: Outcome, folder: Path, kept: Path, root: Path)
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Run blocks when pages are read."""
+    app.add_config_value("run_blocks", True, "env", bool)
     app.connect("source-read", run_source)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -41,7 +41,8 @@ def readable_ms(*names: str) -> Callable[[type[Encoder]], type[Encoder]]:
 
     def decorate(encoder: type[Encoder]) -> type[Encoder]:
         for name in names:
-            setattr(encoder, name, property(partial(_in_ms, f"{name.removesuffix('_ms')}_us")))
+            field = f"{name.removesuffix('_ms')}_us"
+            setattr(encoder, name, property(partial(_in_ms, field), doc=f"`{field}` in ms."))
             # Else `dataclasses.replace` would pass on the old value in ms beside a new one in microseconds.
             del encoder.__dataclass_fields__[name]  # type: ignore[attr-defined]
         return encoder

@@ -223,6 +223,7 @@ RULES: Registry[type[Rule]] = Registry(
     TrainingError,
     "eventsnn.rules",
 )
+"""All learning rules, by name; other packages may add theirs."""
 
 
 def default_rule() -> Rule:

@@ -85,7 +85,7 @@ class Sensitivity(SpikeFacts, Derivatives):
     def is_grazing(self) -> bool:
         """Whether the spike would soon be lost: without a reset and further input, the potential would have
         risen by less than 1 % of the threshold (`GRAZING`) above it. The parabola through the crossing tells:
-        u'^2 / (2 |u''|). Derivatives of such a spike are large, and hold for tiny changes only.
+        ``u'^2 / (2 |u''|)``. Derivatives of such a spike are large, and hold for tiny changes only.
         """
         return bool(self.spikes["grazing"][-1])
 

@@ -55,3 +55,4 @@ HEADS: Registry[type[Head]] = Registry(
     TrainingError,
     "eventsnn.heads",
 )
+"""All heads, by name; other packages may add theirs."""

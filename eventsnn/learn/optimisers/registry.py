@@ -18,3 +18,4 @@ OPTIMISERS: Registry[type[Method]] = Registry(
     TrainingError,
     "eventsnn.optimisers",
 )
+"""All optimisers, by name; other packages may add theirs."""

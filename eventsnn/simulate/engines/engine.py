@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Train: TypeAlias = tuple[np.ndarray, np.ndarray]
 """(times float64 ms, neurons int32), sorted by (time, neuron)."""
 State: TypeAlias = dict[str, np.ndarray]
+"""Arrays by name: what `Run.save` returns and `Run.restore` takes."""
 
 SILENCE: Train = (np.empty(0), np.empty(0, np.int32))
 
