@@ -23,7 +23,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
-    "mathml",
+    "equations",
     "commands",
     "executed",
     "api",
@@ -39,9 +39,9 @@ exclude_patterns = ["docs/_*", "**/build", "**/.*", ".*"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 5  # as GitHub makes them
 myst_links_external_new_tab = False
-math_numfig = True
+numfig = math_numfig = True  # equations have the numbers of their pages: (2.3)
 math_eqref_format = "({number})"
-html_math_renderer = "mathml"
+html_math_renderer = "drawn"
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = False
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 import re
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import roles
-from names import LIST, ROOT, examples, public_names
+from names import LIST, constants, examples, public_names
 from sphinx.addnodes import pending_xref
 
 
@@ -43,22 +41,6 @@ def _directive(package: str, name: str, page: str) -> list[str]:
     return [*lines, *used, ""]
 
 
-@cache
-def constants(package: str) -> dict[str, str]:
-    """The strings that follow the assignments of a package's modules."""
-    found: dict[str, str] = {}
-    for path in sorted((ROOT / package.replace(".", "/")).rglob("*.py")):
-        body = ast.parse(path.read_text(encoding="utf-8")).body
-        for first, second in pairwise(body):
-            match first, second:
-                case (
-                    ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)),
-                    ast.Expr(value=ast.Constant(value=str(text))),
-                ):
-                    found.setdefault(name, text)
-    return found
-
-
 def _text_of(package: str, name: str) -> str:
     """What the sources say of a constant."""
     text = constants(package).get(name)
@@ -84,15 +66,24 @@ def name_role(role: str, raw: str, text: str, *rest: Any) -> tuple[list[nodes.No
     return [link], []
 
 
-def guard_colons(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Keep napoleon from taking what stands before a colon in the first line of a property for its type."""
-    if what in ("attribute", "property", "data"):
-        lines.insert(0, "")
+_KEPT: dict[str, list[str]] = {}
+
+
+def keep_lines(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Before napoleon, which takes what stands before a colon in the first line for the type."""
+    if what in ("attribute", "property", "data") and not any("----" in line for line in lines):
+        _KEPT[name] = lines[:]
+
+
+def restore_lines(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """After napoleon: the text as it was written."""
+    lines[:] = _KEPT.pop(name, lines)
 
 
 def setup(app: Any) -> dict[str, Any]:
     """Expand lists of names when pages are read."""
-    app.connect("autodoc-process-docstring", guard_colons, priority=400)
+    app.connect("autodoc-process-docstring", keep_lines, priority=400)
+    app.connect("autodoc-process-docstring", restore_lines, priority=600)
     roles.register_local_role("name", name_role)
     app.connect("source-read", show_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -16,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 SHELL = ("bash", "console")
+MARKS = ("not run:", "command:", "commands:", "code:")
+"""What the comments of blocks begin with that do not run here: never, or from nothing in ``.ci/run``."""
 _FENCE = re.compile(
     r"^(?:<!-- (?P<comment>[^\n]*?) -->\n)?"
     r"(?P<ticks>```+)(?P<language>[^\n]*)\n(?P<text>.*?)^(?P=ticks)$",
@@ -44,7 +46,7 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        return self.language in ("python", *SHELL) and not self.comment.startswith("not run:")
+        return self.language in ("python", *SHELL) and not self.comment.startswith(MARKS)
 
     @property
     def commands(self) -> str:
@@ -75,11 +77,17 @@ def find_blocks(page: str) -> list[Block]:
 
 
 def run_page(
-    blocks: Sequence[Block], folder: Path, *, prelude: str = "", timeout: float = 300.0
+    blocks: Sequence[Block],
+    folder: Path,
+    *,
+    prelude: str = "",
+    arguments: Mapping[str, str] | None = None,
+    timeout: float = 300.0,
 ) -> list[Outcome]:
     """Run the blocks of a page in a folder, in an interpreter of their own; stops at the first failure.
 
-    `prelude` is Python that runs first, unseen. The result has an outcome for each block that was begun.
+    `prelude` is Python that runs first, unseen; `arguments` holds more arguments for a command of eventsnn.
+    The result has an outcome for each block that was begun.
     """
     with tempfile.TemporaryDirectory() as place:
         job, answer = Path(place) / "job.json", Path(place) / "outcomes.json"
@@ -87,7 +95,7 @@ def run_page(
         done = subprocess.run(
             [sys.executable, Path(__file__), job, answer],
             cwd=folder,
-            env=_environment(Path(place)),
+            env=_environment(Path(place), arguments or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -98,11 +106,13 @@ def run_page(
         return [Outcome(**outcome) for outcome in json.loads(answer.read_text())]
 
 
-def _environment(place: Path) -> dict[str, str]:
+def _environment(place: Path, arguments: Mapping[str, str]) -> dict[str, str]:
     """An environment in which ``eventsnn`` and ``python`` are those of this interpreter."""
-    for name, command in (("eventsnn", "-m eventsnn"), ("python", "")):
+    more = "".join(f'{command}) set -- "$@" {words};; ' for command, words in arguments.items())
+    for name, module in (("eventsnn", "-m eventsnn"), ("python", "")):
         script = place / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n')
+        choice = f'case "$1" in {more}esac\n' if module else ""
+        script.write_text(f'#!/bin/sh\n{choice}exec "{sys.executable}" {module} "$@"\n')
         script.chmod(0o755)
     return os.environ | {
         "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",

@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,19 @@ def listed_names(page: str) -> Iterator[str]:
     """Names that a page lists, with their packages."""
     for package, names in LIST.findall(page):
         yield from (f"{package}.{name}" for name in names.split())
+
+
+@cache
+def constants(package: str) -> dict[str, str]:
+    """The strings that follow the assignments of a package's modules."""
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / package.replace(".", "/")).rglob("*.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for first, second in pairwise(body):
+            match first, second:
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    found.setdefault(name, text)
+    return found
