@@ -42,7 +42,7 @@ threshold = 8.0
 epochs = 1
 """
 # Numbers in the authors' file of their convolutional network: weights and biases of its layers.
-PUBLISHED = [(375, 15), (15_000, 40), (192_000, 300), (3_100, 10)]
+PUBLISHED = [(375, 15), (15_000, 40), (192_000, 300), (3_000, 0)]
 
 
 def make_world(folder: Path) -> None:
@@ -58,6 +58,8 @@ def make_world(folder: Path) -> None:
         for weights, biases in PUBLISHED:
             np.savetxt(file, rng.normal(0, 0.2, weights), fmt="%.4f")
             np.savetxt(file, np.zeros(biases), fmt="%.1f")
+        np.savetxt(file, np.ravel(np.eye(10) - 1.0), fmt="%.1f")  # lateral inhibition
+        np.savetxt(file, np.zeros(10), fmt="%.1f")
 
 
 def _make_run(folder: Path) -> None:
