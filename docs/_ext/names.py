@@ -35,7 +35,7 @@ PACKAGES = (
     "eventsnn.plots",
     "eventsnn.view",
 )
-NOT_DOCUMENTED = {"eventsnn.__version__", "eventsnn.data"}  # a string, a package
+NOT_DOCUMENTED = {"eventsnn.__version__", "eventsnn.data", "eventsnn.plots"}  # a string, packages
 LIST = re.compile(r"^```\{names\} ([\w.]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _DOCTEST = re.compile(r"^ *>>> ", re.MULTILINE)
 

@@ -73,6 +73,11 @@ def _make_run(folder: Path) -> None:
     experiment = es.Experiment.load(folder / "experiment.toml")
     data = es.data.Folder(folder / "recordings", split="Train")
     network = experiment.run(data, out=folder / "run").network
+    for run in ("first", "second"):
+        shutil.copytree(folder / "run", folder / "runs" / run)
+    maps = (es.Conv(3, kernel=5, stride=3, name="conv1"), es.Conv(9, kernel=3, name="conv2"), es.Dense(10))
+    (folder / "cnn").mkdir()
+    es.Network(es.Input(34, 34, 2), *maps, seed=1).save(folder / "cnn" / "model.h5")
     test = es.data.Folder(folder / "recordings", split="Test")
     eager = network.replace("output", threshold=0.5).with_weights(
         {**network.weights, "output": np.abs(network.weights["output"])}
