@@ -280,8 +280,10 @@ class _LayerPlot:
         if size <= 20:
             plot.yaxis.ticker = list(range(0, size, 1 + size // 7))
         self.figure = plot
-        self._spikes = ColumnDataSource({"t": [], "n": [], "colour": []})
-        self._image = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
+        self._spikes = ColumnDataSource({"t": [], "n": [], "colour": []}, name=f"spikes-{name}")
+        self._image = ColumnDataSource(
+            {"image": [], "x": [], "y": [], "dw": [], "dh": []}, name=f"bins-{name}"
+        )
         self.chosen = ColumnDataSource({"t": [], "n": []})
         self.causes = ColumnDataSource({"t": [], "n": [], "colour": [], "size": []})
         self.selected = ColumnDataSource({"t": [], "n": []})
@@ -341,7 +343,7 @@ class _LayerPlot:
     def _say(self, *, is_counted: bool) -> None:
         what = "events" if self._pixels else "spikes"
         if is_counted:
-            what += ", counted in the window: too many to draw each"
+            what += ", in bins: zoom in for each"
         elif self._has_polarities:
             what += " (ON blue, OFF orange)"
         self.figure.title.text = f"{self.name}: {self._count:,} {what}"

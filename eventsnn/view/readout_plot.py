@@ -13,7 +13,7 @@ from eventsnn.view.style import GREY
 from eventsnn.view.trace_page import TracePage
 
 HEIGHT, LEFT = 150, 66
-_VALUES = {"max": "highest potential", "mean": "mean potential", "weighted": "weighted mean of the potential"}
+_VALUES = {"max": "highest potential", "mean": "mean potential", "weighted": "weighted mean potential"}
 
 
 class ReadoutPlot:
@@ -66,7 +66,7 @@ class ReadoutPlot:
         self._fill(self._edited, page.readout_potentials(edited=True))
         name, layer = page.network.names[-1], page.network.output
         said = "" if record is None or record.decision is None else f"; decision {record.decision} (blue)"
-        self.figure.title.text = f"{name}: {_VALUES.get(layer.value, layer.value)} of each neuron{said}"
+        self.figure.title.text = f"{name}: {_VALUES.get(layer.value, layer.value)}{said}"
 
     def _fill(self, source: ColumnDataSource, found: list[tuple[int, np.ndarray, np.ndarray]]) -> None:
         page = self._page

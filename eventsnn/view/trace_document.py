@@ -52,6 +52,10 @@ LEFT_WIDTH, RIGHT_WIDTH = 312, 384
 SOON_MS = 120
 STRONGEST = 10
 
+# On a narrow screen the columns stand under each other.
+_WRAP = {"flex-wrap": "wrap"}
+_GROW = {"flex": "1 1 440px", "min-width": "440px", "width": "auto"}
+
 
 class TraceDocument:
     """Everything on the page of a trace.
@@ -124,6 +128,10 @@ class TraceDocument:
         self._outcome = frame.text(name="outcome")
         self._message = frame.text(name="message")
 
+    def _make_middle(self) -> Column:
+        plots = [*self.raster.figures, self.spike.potential, self.spike.events]
+        return Column(*plots, sizing_mode="stretch_width", styles=_GROW)
+
     def _lay_out(self) -> Column:
         frame = self.frame
         half = (LEFT_WIDTH - 30) // 2
@@ -143,9 +151,7 @@ class TraceDocument:
             self._outcome,
             width=LEFT_WIDTH,
         )
-        middle = Column(
-            *self.raster.figures, self.spike.potential, self.spike.events, sizing_mode="stretch_width"
-        )
+        middle = self._make_middle()
         right = Column(
             self._way,
             self.spike.facts,
@@ -158,15 +164,13 @@ class TraceDocument:
         return Column(
             frame.header(frame.text(HELP, width=470, sizing_mode=None)),
             self._message,
-            Row(left, middle, right, sizing_mode="stretch_width"),
+            Row(left, middle, right, sizing_mode="stretch_width", styles=_WRAP),
             sizing_mode="stretch_width",
         )
 
     def _lay_out_file(self) -> Column:
         """Without a server: what there is to look at, and what-if simulations made in advance."""
-        middle = Column(
-            *self.raster.figures, self.spike.potential, self.spike.events, sizing_mode="stretch_width"
-        )
+        middle = self._make_middle()
         right = Column(
             self.spike.facts,
             Row(*self.spike.maps),
@@ -181,7 +185,7 @@ class TraceDocument:
         return Column(
             self.frame.title,
             self._message,
-            Row(*parts, sizing_mode="stretch_width"),
+            Row(*parts, sizing_mode="stretch_width", styles=_WRAP),
             sizing_mode="stretch_width",
         )
 

@@ -185,6 +185,15 @@ class OpenPage:
         """
         return list(self.ask(script, plot))
 
+    def data(self, source: str, column: str) -> list[Any]:
+        """A column of a source of data, its arrays flat."""
+        script = """
+            const data = Bokeh.documents[0].get_model_by_name(arguments[0]).data;
+            const column = data instanceof Map ? data.get(arguments[1]) : data[arguments[1]];
+            return [...column].map((one) => typeof one === "object" ? [...one] : one);
+        """
+        return list(self.ask(script, source, column))
+
     def click_heading(self, table: str, heading: str) -> None:
         """Click on the heading of a table's column."""
         script = """

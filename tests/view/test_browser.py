@@ -16,6 +16,7 @@ import eventsnn as es
 from eventsnn.trace import Trace, TraceWriter
 from eventsnn.view.address import SpikeName, TraceView
 from eventsnn.view.open import export_page
+from eventsnn.view.raster import MOST_GLYPHS
 from eventsnn.view.trace_page import TracePage
 from tests.real_data import real_data
 from tests.view.browser import OpenPage, Served, check_picture, start_browser
@@ -153,6 +154,42 @@ def test_from_a_spike_to_its_cause_and_back(
     assert again.errors() == []
 
 
+def test_many_spikes_are_drawn_in_bins_and_each_where_the_window_has_few(
+    browser: Any, tmp_path: Path
+) -> None:
+    """A long recording: an image of counts at first; after zooming in with the wheel, every event."""
+    count = MOST_GLYPHS + 50_000
+    rng = np.random.default_rng(1)
+    times, neurons = np.sort(rng.integers(0, 1_000_000, count)) / 1000.0, rng.integers(0, 2048, count)
+    network = es.Network(es.Input(32, 32, 2), es.Dense(10, threshold=60.0), seed=1)
+    es.simulate(network, (times, neurons), trace=tmp_path / "t.h5")
+    served = Served(tmp_path / "t.h5")
+    try:
+        page = OpenPage(browser, served.server.address)
+        title = "return Bokeh.documents[0].get_model_by_name('raster-input').title.text"
+        page.wait(lambda: "250,000 events, in bins" in page.ask(title))
+        (image,) = page.data("bins-input", "image")
+        assert sum(image) == count
+        assert page.data("spikes-input", "t") == []
+        page.picture(tmp_path / "bins.png")
+        while page.axis("raster-input")[1] - page.axis("raster-input")[0] > 100.0:
+            width = page.axis("raster-input")[1] - page.axis("raster-input")[0]
+            page.scroll("raster-input", 500.0, 1000.0, -600)
+            page.wait(lambda width=width: np.ptp(page.axis("raster-input")) < width)
+        page.wait(lambda: "(ON blue, OFF orange)" in page.ask(title))
+        start, end = page.axis("raster-input")
+        page.wait(lambda: address_of(browser).get("window"))
+        drawn = np.array(page.data("spikes-input", "t"))
+        inside = (times >= start) & (times <= end)
+        assert 0 < inside.sum() < 30_000
+        np.testing.assert_array_equal(drawn[(drawn >= start) & (drawn <= end)], times[inside])
+        assert page.data("bins-input", "image") == []
+        page.picture(tmp_path / "zoomed.png")
+        assert page.errors() == []
+    finally:
+        served.close()
+
+
 def test_exported_page(browser: Any, nmnist: Path, tmp_path: Path) -> None:
     """It shows the spike, by itself: no server, no network."""
     with Trace(nmnist) as trace:
@@ -169,11 +206,7 @@ def test_exported_page(browser: Any, nmnist: Path, tmp_path: Path) -> None:
     number = names.index("20 strongest events")
     page.click_cell("removals", number, "without")
     # The lost events of the input, which the browser draws by itself.
-    lost = """
-        const data = Bokeh.documents[0].get_model_by_name("lost-input").data;
-        return [...(data instanceof Map ? data.get("t") : data.t)];
-    """
-    page.wait(lambda: page.ask(lost) == times)
+    page.wait(lambda: page.data("lost-input", "t") == times)
     assert page.column("removals", "spikes")[number] == str(changed)
     page.picture(tmp_path / "exported-what-if.png")
     assert page.ask("return performance.getEntriesByType('resource').map(e => e.name)") == []
