@@ -38,7 +38,10 @@ class ViewedTrace:
     """A trace."""
 
     def __init__(self, path: Path) -> None:
+        from eventsnn.view.trace_page import Studies
+
         self._trace = Trace(path)
+        self._studies = Studies(self._trace)
 
     def check(self, query: Mapping[str, str]) -> None:
         """See `Viewed`."""
@@ -57,7 +60,7 @@ class ViewedTrace:
         """See `Viewed`."""
         from eventsnn.view.trace_document import TraceDocument
 
-        return TraceDocument(document, self._trace, query)
+        return TraceDocument(document, self._trace, query, self._studies)
 
     def close(self) -> None:
         """Close the file."""

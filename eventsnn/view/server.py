@@ -9,16 +9,18 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from weakref import WeakSet
 
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
 from bokeh.document import Document
 from bokeh.resources import Resources
 from bokeh.server.server import BaseServer
+from bokeh.server.session import ServerSession
 from bokeh.server.tornado import BokehTornado
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
-from tornado.ioloop import IOLoop
+from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.netutil import bind_sockets
 from tornado.web import RequestHandler
 
@@ -33,8 +35,9 @@ COMPONENTS = ["bokeh", "bokeh-widgets", "bokeh-tables"]
 CHECK_MS, UNUSED_MS = 1000, 60_000
 """How often documents without a window are looked for, and how long such a one is kept: a window that is
 being opened on a busy machine needs some time to connect."""
-MOST_UNUSED = 4
-"""Documents without a window; of more, the oldest go. Each takes several megabytes."""
+MOST_UNUSED, MOST_LEFT = 4, 1
+"""Documents of windows that have not connected yet, and of windows that were closed; of more, the oldest go.
+Each takes several megabytes, those that were used more than the others."""
 
 
 class Door:
@@ -157,12 +160,12 @@ class PageServer:
         self._state = dict(state or {})
         self.token = secrets.token_urlsafe(24) if token is None else token
         self.host = host
-        self._make = fill
+        self._used: WeakSet[ServerSession] = WeakSet()
         self.loop = IOLoop.current()
         sockets = _bind(host, port)
         self.port: int = sockets[0].getsockname()[1]
         app = _Tornado(
-            Application(FunctionHandler(self._fill)),
+            Application(FunctionHandler(fill)),
             Door(self.token, host, names),
             check_unused_sessions_milliseconds=CHECK_MS,
             unused_session_lifetime_milliseconds=UNUSED_MS,
@@ -175,13 +178,18 @@ class PageServer:
         http.add_sockets(sockets)
         self._server = BaseServer(self.loop, app, http)
         self._server.start()
+        self._tidying = PeriodicCallback(self._forget_unused, CHECK_MS)
+        self._tidying.start()
 
-    def _fill(self, document: Document) -> None:
-        self._make(document)
-        unused = [one for one in self._server.get_sessions("/") if one.connection_count == 0]
-        unused.sort(key=lambda session: session.milliseconds_since_last_unsubscribe)
-        for session in unused[MOST_UNUSED - 1 :]:  # the new one is not among them yet
-            session.request_expiration()
+    def _forget_unused(self) -> None:
+        """Have the oldest documents that no window shows discarded."""
+        sessions = self._server.get_sessions("/")
+        self._used.update(session for session in sessions if session.connection_count)
+        idle = [session for session in sessions if not session.connection_count]
+        idle.sort(key=lambda session: session.milliseconds_since_last_unsubscribe)
+        for was_used, most in ((False, MOST_UNUSED), (True, MOST_LEFT)):
+            for session in [one for one in idle if (one in self._used) == was_used][most:]:
+                session.request_expiration()
 
     @property
     def address(self) -> str:
@@ -200,6 +208,7 @@ class PageServer:
 
     def close(self) -> None:
         """Let go of the port."""
+        self._tidying.stop()
         self._server.stop()
 
 

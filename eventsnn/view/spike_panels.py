@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -78,7 +78,8 @@ class SpikePanels:
         except EventSNNError as error:
             return None, str(error)
         _add_derivatives(self.causes, found)
-        return found, ""
+        # The page does not show derivatives by weights, which take as much memory as the weights.
+        return replace(found, weights={}), ""
 
     @property
     def sensitivity(self) -> Sensitivity | None:

@@ -28,7 +28,7 @@ from eventsnn.view.page_frame import PageFrame
 from eventsnn.view.raster_plot import RasterPlot
 from eventsnn.view.removals_table import make_removals
 from eventsnn.view.spike_plot import SpikePlot
-from eventsnn.view.trace_page import TracePage
+from eventsnn.view.trace_page import Studies, TracePage
 
 KEYS = {
     "j": "next-sample",
@@ -66,11 +66,15 @@ class TraceDocument:
     trace : Trace
     query : mapping of str to str
         Keys of the address.
+    studies : Studies, optional
+        Shared with other pages of the trace.
     """
 
-    def __init__(self, document: Document, trace: Trace, query: Mapping[str, str]) -> None:
+    def __init__(
+        self, document: Document, trace: Trace, query: Mapping[str, str], studies: Studies | None = None
+    ) -> None:
         self.document = document
-        self.page = TracePage(trace, TraceView.from_query(query))
+        self.page = TracePage(trace, TraceView.from_query(query), studies)
         self.frame = PageFrame(document, trace.path.name, query, KEYS, self.obey, self.reopen)
         self._marked = np.empty(0, np.int64)
         self._is_waiting = self._is_filling = False

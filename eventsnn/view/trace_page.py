@@ -54,6 +54,24 @@ class SampleTable:
     spikes: list[int]
 
 
+class Studies:
+    """What-if simulations of a trace, for all pages that show it; that of the last sample is kept.
+
+    A study holds the weights once more, as its engine wants them.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._last: tuple[int, WhatIf] | None = None
+
+    def of_sample(self, sample: int) -> WhatIf:
+        """Raises TraceError where it cannot be simulated again."""
+        if self._last is None or self._last[0] != sample:
+            self._last = None  # two would take twice the memory
+            self._last = sample, WhatIf(self._trace, sample)
+        return self._last[1]
+
+
 class TracePage:
     """What a page shows of an open trace, and how that changes.
 
@@ -63,6 +81,8 @@ class TracePage:
         Stays open as long as the page is used.
     view : TraceView, optional
         What to show at first; what there is not in this trace is left out.
+    studies : Studies, optional
+        Shared with other pages of the trace.
 
     Attributes
     ----------
@@ -74,14 +94,14 @@ class TracePage:
         What went wrong with the last thing asked for; "" if nothing did.
     """
 
-    def __init__(self, trace: Trace, view: TraceView | None = None) -> None:
+    def __init__(self, trace: Trace, view: TraceView | None = None, studies: Studies | None = None) -> None:
         self.trace = trace
         self.view = TraceView()
         self.record: SpikeRecord | None = None
         self.message = ""
         self._in_memory: int | None = None  # the sample that `record` and these are of
         self._explained: dict[SpikeName, SpikePanels] = {}
-        self._study: WhatIf | None = None
+        self._studies = Studies(trace) if studies is None else studies
         self._difference: Difference | None = None
         self._spikes = np.sum([trace.spikes_per_sample(name) for name in self.network.names], axis=0)
         self._order = list(range(len(trace)))  # all samples, sorted
@@ -203,7 +223,7 @@ class TracePage:
     def _read_sample(self, sample: int) -> None:
         if self._in_memory != sample:
             self.record = self.trace.record(sample)
-            self._in_memory, self._explained, self._study = sample, {}, None
+            self._in_memory, self._explained = sample, {}
         self.view, self._difference = self.view.of_sample(sample), None
 
     def next_sample(self, step: int = 1) -> bool:
@@ -440,9 +460,8 @@ class TracePage:
         self.view = replace(self.view, removed=removed, silenced=silenced)
 
     def _simulate(self, removed: frozenset[int], silenced: frozenset[tuple[str, int]]) -> Difference:
-        if self._study is None:
-            self._study = WhatIf(self.trace, self.view.sample)
-        return self._study.run(remove=sorted(removed) or None, silence=sorted(silenced) or None)
+        study = self._studies.of_sample(self.view.sample)
+        return study.run(remove=sorted(removed) or None, silence=sorted(silenced) or None)
 
     def simulate_without(self, rows: np.ndarray, neurons: frozenset[tuple[str, int]]) -> Difference | None:
         """What leaving out these input events and neurons would change, besides those left out already.

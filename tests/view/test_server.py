@@ -15,13 +15,14 @@ pytest.importorskip("bokeh")
 
 import asyncio
 
+from bokeh.client import pull_session
 from bokeh.document import Document
 from bokeh.models import Div
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from eventsnn.errors import ViewError
-from eventsnn.view.server import MOST_UNUSED, PageServer
+from eventsnn.view.server import MOST_LEFT, MOST_UNUSED, PageServer
 
 
 def fill(document: Document) -> None:
@@ -132,6 +133,23 @@ def test_documents_that_no_window_uses_are_few(server: PageServer) -> None:
     while len(server._server.get_sessions("/")) > MOST_UNUSED and time.monotonic() < end:
         time.sleep(0.1)
     assert len(server._server.get_sessions("/")) == MOST_UNUSED
+
+
+def test_documents_of_closed_windows_are_few(server: PageServer) -> None:
+    def left() -> int:
+        sessions = server._server.get_sessions("/")
+        return sum(session in server._used for session in sessions)
+
+    for number in range(1, 4):
+        window = pull_session(url=f"http://127.0.0.1:{server.port}/", arguments={"token": server.token})
+        assert window.document.roots[0].text == "a page"
+        end = time.monotonic() + 60.0
+        while len(server._used) < min(number, MOST_LEFT + 1) and time.monotonic() < end:
+            time.sleep(0.1)
+        window.close()
+    while left() > MOST_LEFT and time.monotonic() < end:
+        time.sleep(0.1)
+    assert left() == MOST_LEFT
 
 
 def test_it_listens_on_loopback_alone(server: PageServer) -> None:
