@@ -24,7 +24,8 @@ PACKAGE = ("eventsnn", "cython_ext")
 ELSEWHERE = {
     *("rates.png", "linear_cost.png", "accuracy.png", "metrics.jsonl"),
     *("LyonPassiveEar", "EventArray", "bench", "hidden2", "time_s", "timeus", "x_addr", "TD.x"),
-    *("model.h5", "checkpoint.h5", "eventsnn/words", "stabilize", "Size", "OUT.h5", "Train.zip", "sample_crc"),
+    *("model.h5", "checkpoint.h5", "eventsnn/words", "stabilize", "Size", "OUT.h5", "Train.zip"),
+    "sample_crc",
 }
 LIBRARIES = {"scipy", "numpy", "tonic", "lyon", "sys", "os", "h5py"}
 _GROUP = re.compile(r'= Registry\((?:.|\n)*?"(eventsnn\.\w+)"')
