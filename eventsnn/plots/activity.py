@@ -132,6 +132,7 @@ def find_intervals(spikes: LayerSpikes) -> np.ndarray:
 
 
 def _choose_layers(trace: Trace, layers: Sequence[str] | None, *, with_input: bool) -> list[str]:
+    layers = [layers] if isinstance(layers, str) else layers
     firing = [name for name in trace.network.names if trace.network[name].fires]
     if layers is None:
         first = ["input"] if with_input else []

@@ -40,6 +40,8 @@ def plot_confusion(
         matplotlib is not installed.
     """
     table = np.asarray(counts)
+    if table.dtype.kind not in "iuf":
+        raise TraceError("counts: a confusion matrix holds numbers of recordings")
     if table.ndim != 2 or not len(table) or table.shape[1] - len(table) not in (0, 1) or (table < 0).any():
         raise TraceError(
             f"counts: a confusion matrix has a row and a column for each class, got shape {table.shape}"

@@ -51,6 +51,8 @@ def plot_curves(
     """
     given = [runs] if isinstance(runs, str | os.PathLike) else runs
     found = [_open_run(folder) for place in given for folder in _find(Path(place))]
+    if not found:
+        raise TraceError("runs: give at least one folder of a training run")
     names = _name_runs(found)
     groups = {heading: curves for heading, curves in group_curves(found).items() if curves}
     shown = list(groups.items())[:MOST_PANELS]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eventsnn._util.arguments import is_whole
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.model.fields import receptive_fields, strongest_fields
@@ -60,7 +61,7 @@ def plot_receptive_fields(
     part = network[name]
     what = "channel" if part.shares_weights else "neuron"
     for neuron in neurons or ():
-        if not 0 <= neuron < len(fields):
+        if not is_whole(neuron) or not 0 <= neuron < len(fields):
             raise TraceError(f"layer {name!r} has the {what}s 0..{len(fields) - 1}, got {neuron!r}")
     if neurons is not None and not 1 <= len(neurons) <= MOST_FIELDS:
         raise TraceError(f"neurons: a picture holds 1 to {MOST_FIELDS} receptive fields, got {len(neurons)}")

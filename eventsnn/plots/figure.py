@@ -127,9 +127,11 @@ def opened(trace: str | os.PathLike[str] | Trace) -> Iterator[Trace]:
     """A trace, open or named by its path, for the block; one that was open stays so."""
     if isinstance(trace, Trace):
         yield trace
-    else:
-        with Trace(trace) as reader:
-            yield reader
+        return
+    if not isinstance(trace, str | os.PathLike):
+        raise TraceError(f"trace: give a trace or its path, got {type(trace).__name__}")
+    with Trace(trace) as reader:
+        yield reader
 
 
 def shorten(text: str, most: int) -> str:

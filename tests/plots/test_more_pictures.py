@@ -320,3 +320,33 @@ def test_names_are_shortened_in_the_middle() -> None:
     assert shorten("short", 10) == "short"
     assert shorten("abcdefghijkl", 7) == "abc…jkl"
     assert shorten("line\nend", 10) == "line?end"
+
+
+def test_what_cannot_be_drawn(trace: Path, tmp_path: Path) -> None:
+    path, network = tmp_path / "p.png", make_network()
+    with pytest.raises(TraceError, match="trace: give a trace or its path, got int"):
+        es.plots.plot_network(3, path)  # type: ignore[arg-type]
+    with pytest.raises(TraceError, match="counts: a confusion matrix holds numbers of recordings"):
+        es.plots.plot_confusion(np.array([["a"]]), path)
+    with pytest.raises(TraceError, match="runs: give at least one folder of a training run"):
+        es.plots.plot_curves([], path)
+    with pytest.raises(TraceError, match=r"has the neurons 0\.\.3, got 1\.5"):
+        es.plots.plot_receptive_fields(network, path, neurons=[1.5])  # type: ignore[list-item]
+    with pytest.raises(TraceError, match="a picture holds 1 to 24 receptive fields, got 0"):
+        es.plots.plot_receptive_fields(network, path, neurons=[])
+    with pytest.raises(TraceError, match="layers: a picture holds 1 to 6 layers, got 0"):
+        es.plots.plot_rates(trace, path, layers=[])
+    with pytest.raises(TraceError, match="no layer 'hiden'; there are input, hidden, output"):
+        es.plots.plot_intervals(trace, path, layers="hiden")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_silence_is_drawn_too(tmp_path: Path) -> None:
+    nothing = es.EventStream.from_arrays([], [], [], [], sensor_size=(6, 5, 2))
+    es.simulate(make_network(), nothing, trace=tmp_path / "t.h5")
+    es.plots.plot_rates(tmp_path / "t.h5", tmp_path / "rates.png")
+    es.plots.plot_intervals(tmp_path / "t.h5", tmp_path / "intervals.png")
+    es.plots.plot_network(tmp_path / "t.h5", tmp_path / "network.png")
+    es.plots.plot_space_time(nothing, tmp_path / "space-time.png")
+    es.plots.plot_confusion(np.zeros((2, 3), int), tmp_path / "confusion.png")
+    assert len(list(tmp_path.glob("*.png"))) == 5
