@@ -64,6 +64,23 @@ NETWORKS = {
 NETWORKS["queue of windows"] = NETWORKS["queue of windows"].with_weights(
     {key: csr_array(weights) for key, weights in NETWORKS["queue of windows"].weights.items()}
 )
+
+
+def branched(bias_interval: float = 0.0) -> Network:
+    """Synapses and source neurons with delays of their own."""
+    rng = np.random.default_rng(2)
+    return Network(
+        Input(4, 4, 2, bias_interval=bias_interval),
+        Dense(20, threshold=1.0, probability=0.8, initial_delays=(0.0, 5.0)),
+        Dense(3, threshold=1.0, delay=rng.uniform(0.5, 4.0, 20 + (bias_interval > 0.0))),
+        connections=[Connection("output", "hidden", probability=0.9, initial_delays=(2.0, 6.0))],
+        seed=1,
+    )
+
+
+NETWORKS["queue with branches"] = branched(3.0)
+NETWORKS["queue of windows with branches"] = branched()
+NETWORKS["twin with branches"] = branched(3.0)
 T_STOP = 60.0
 
 
