@@ -16,7 +16,7 @@ from eventsnn._util.names import are_numbers, describe_names
 from eventsnn.errors import NetworkError
 from eventsnn.model.chain import INPUT, fit_layers, name_layers
 from eventsnn.model.classes import check_classes
-from eventsnn.model.delays import branches_of, check_delays, check_same_synapses, take_delays
+from eventsnn.model.delays import check_delays, check_same_synapses, take_delays
 from eventsnn.model.drawing import draw_weights
 from eventsnn.model.layers import (
     BIAS,
@@ -27,9 +27,9 @@ from eventsnn.model.layers import (
     build_from_table,
     layer_from_table,
 )
-from eventsnn.model.layers.branches import Branches
 from eventsnn.model.layers.checks import check_count
 from eventsnn.model.layers.connection import PAIRS
+from eventsnn.model.projections import list_projections
 from eventsnn.model.settings import RunSettings
 from eventsnn.model.sparse import is_sparse, row_of
 from eventsnn.model.weights import check_weights
@@ -112,7 +112,7 @@ class Network:
         self.classes = check_classes(classes, self.output.neurons)
         self.connections = tuple(connections)
         self.delays: Mapping[str, np.ndarray] = MappingProxyType({})
-        self.projections = self._list_projections()
+        self.projections = list_projections(self)
         shapes = self.weight_shapes()
         if weights is None:
             weights = draw_weights(self, 0 if seed is None else seed)
@@ -334,7 +334,7 @@ class Network:
             replace(connection, **constants[connection.key]) if connection.key in constants else connection
             for connection in self.connections
         )
-        same.projections = same._list_projections()
+        same.projections = list_projections(same)
         return same.with_delays(synaptic) if synaptic else same
 
     def with_classes(self, classes: Sequence[str] | None) -> Network:
@@ -485,44 +485,7 @@ class Network:
     def _set_delays(self, delays: Mapping[str, np.ndarray]) -> None:
         """Take checked delays of single synapses."""
         self.delays = MappingProxyType(dict(delays))
-        self.projections = self._list_projections()
-
-    def _project(self, key: str, source: int, target: int, delay: float | Sequence[float]) -> Projection:
-        """A projection with weights; `key` is that of the weights."""
-        biases = source == BIAS
-        name = f"{key}:bias" if biases else key
-        branches = None
-        if key in self.delays:
-            branches = branches_of(self.weights[key], self.delays[key], self.source_size(source), biases)
-        elif isinstance(delay, Sequence):
-            branches = Branches.by_source(delay[: self.source_size(source)])
-        if branches is None:
-            return Projection(name, source, target, float(delay))  # type: ignore[arg-type]
-        return Projection(name, source, target, float(branches.delays.min(initial=np.inf)), branches=branches)
-
-    def _list_projections(self) -> tuple[Projection, ...]:
-        projections = [
-            self._project(str(layer.name), n - 1, n, layer.delay) for n, layer in enumerate(self.layers)
-        ]
-        for connection in self.connections:
-            if connection.target == INPUT:
-                raise NetworkError(f"connection {connection.key!r}: the input cannot be a target")
-            if connection.key in {p.key for p in projections}:
-                raise NetworkError(f"connection {connection.key!r}: the name is taken; give it another")
-            try:
-                source, target = self.index(connection.source), self.index(connection.target)
-            except NetworkError as error:
-                raise NetworkError(f"connection {connection.key!r}: {error}") from None
-            if source >= 0 and not self.layers[source].fires:
-                raise NetworkError(
-                    f"connection {connection.key!r}: {connection.source!r} is a readout, which never fires"
-                )
-            projections.append(self._project(connection.key, source, target, float(connection.delay)))
-        for n, layer in enumerate(self.layers):
-            for p in layer.inner_projections(n):
-                key = str(layer.name) if p.source == BIAS else p.key
-                projections.append(self._project(key, p.source, n, p.delay) if key in self.delays else p)
-        return tuple(projections)
+        self.projections = list_projections(self)
 
 
 def _rebuild(

@@ -1,0 +1,65 @@
+"""Projections: the layers and connections of a network as bundles of synapses, which engines see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eventsnn.errors import NetworkError
+from eventsnn.model.chain import INPUT
+from eventsnn.model.delays import branches_of
+from eventsnn.model.layers import BIAS, Projection
+from eventsnn.model.layers.branches import Branches
+
+if TYPE_CHECKING:
+    from eventsnn.model.network import Network
+
+
+def list_projections(network: Network) -> tuple[Projection, ...]:
+    """All of a network: of its layers, then of its connections, then those within layers.
+
+    Raises
+    ------
+    NetworkError
+        For a connection that cannot be, naming it.
+    """
+    projections = [
+        _project(network, str(layer.name), n - 1, n, layer.delay) for n, layer in enumerate(network.layers)
+    ]
+    for connection in network.connections:
+        if connection.target == INPUT:
+            raise NetworkError(f"connection {connection.key!r}: the input cannot be a target")
+        if connection.key in {p.key for p in projections}:
+            raise NetworkError(f"connection {connection.key!r}: the name is taken; give it another")
+        try:
+            source, target = network.index(connection.source), network.index(connection.target)
+        except NetworkError as error:
+            raise NetworkError(f"connection {connection.key!r}: {error}") from None
+        if source >= 0 and not network.layers[source].fires:
+            raise NetworkError(
+                f"connection {connection.key!r}: {connection.source!r} is a readout, which never fires"
+            )
+        projections.append(_project(network, connection.key, source, target, float(connection.delay)))
+    for n, layer in enumerate(network.layers):
+        for p in layer.inner_projections(n):
+            key = str(layer.name) if p.source == BIAS else p.key
+            own = key in network.delays
+            projections.append(_project(network, key, p.source, n, p.delay) if own else p)
+    return tuple(projections)
+
+
+def _project(
+    network: Network, key: str, source: int, target: int, delay: float | Sequence[float]
+) -> Projection:
+    """A projection with weights; `key` is that of the weights, `delay` what its layer or connection says."""
+    name = f"{key}:bias" if source == BIAS else key
+    size = network.source_size(source)
+    if key in network.delays:
+        branches = branches_of(network.weights[key], network.delays[key], size, source == BIAS)
+    elif isinstance(delay, Sequence):
+        branches = Branches.by_source(delay[:size])
+    else:
+        return Projection(name, source, target, float(delay))
+    return Projection(name, source, target, float(branches.delays.min(initial=np.inf)), branches=branches)
