@@ -114,18 +114,20 @@ def split_frozen_prefix(
             f"layer {network.output.name!r}: nothing in a reservoir is trained, and it is the last layer; "
             "add a dense one"
         )
-    weights, last = network.weights, network.layers[number - 1]
+    weights, delays, last = network.weights, network.delays, network.layers[number - 1]
     names = [str(layer.name) for layer in network.layers[number:]]
     prefix = Network(
         network.input,
         *network.layers[:number],
         weights={key: w for key, w in weights.items() if key not in names},
+        delays={key: each for key, each in delays.items() if key not in names},
         settings=network.settings,
     )
     chain = Network(
         Input(last.neurons, bias_interval=network.input.bias_interval),
         *network.layers[number:],
         weights={key: weights[key] for key in names if key in weights},
+        delays={key: delays[key] for key in names if key in delays},
         settings=network.settings,
     )
     return FrozenPrefix(prefix, step_ms), chain

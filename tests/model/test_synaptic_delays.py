@@ -15,11 +15,12 @@ import eventsnn as es
 from eventsnn.cli.info import info
 from eventsnn.errors import NetworkError, SimulationError, TrainingError
 from eventsnn.learn import HM2BP, EventProp
-from eventsnn.model import Connection, Conv, Dense, Input, Network, Readout
+from eventsnn.model import Connection, Conv, Dense, Input, Network, Readout, Reservoir
 from eventsnn.simulate.engines import windows
 from eventsnn.trace import Trace, TraceWriter, membrane_potential
 from eventsnn.trace.potential import replay_layer
 from eventsnn.trace.spsp import neuron_spsps
+from eventsnn.train.frozen_prefix import split_frozen_prefix
 from eventsnn.train.learner import check_trainable
 from tests.oracle import network_run
 from tests.simulate.helpers import assert_layer_exact, assert_same_bits
@@ -281,6 +282,26 @@ def test_rules_of_errors_refuse_them_by_name():
         TrainingError, match=r"'hidden', which has several.*'eventprop', or give it one delay"
     ):
         check_trainable(drawn, HM2BP())
+
+
+def test_a_reservoir_keeps_them_in_front_of_what_is_trained():
+    lif = {"threshold": 1.0, **A}
+    network = Network(
+        Input(9),
+        Reservoir(grid=(2, 2, 3), name="r", probability=0.8, initial_delays=(0.0, 2.0), **lif),
+        Dense(4, probability=0.7, initial_delays=(0.5, 3.0), **lif),
+        seed=3,
+    )
+    loop = network.weights["r:recurrent"]
+    network = network.with_delays({"r:recurrent": np.linspace(0.5, 3.0, loop.nnz)})
+    prefix, chain = split_frozen_prefix(network)
+    assert set(prefix.network.delays) == {"r", "r:recurrent"}
+    assert set(chain.delays) == {"output"}
+    whole = es.simulate(network, events(), t_stop=END)
+    assert len(whole["r"]) > 10
+    front = es.simulate(prefix.network, events(), t_stop=END)
+    np.testing.assert_array_equal(front["r"].times, whole["r"].times)
+    assert_close(whole, es.simulate(network, events(), t_stop=END, engine="twin"))
 
 
 # -- traces

@@ -66,7 +66,9 @@ def _runs_in_windows(network: Network, settings: Settings) -> bool:
 def _dense_refusal(network: Network, settings: Settings, reason: str) -> str | None:
     """Why sparse weights cannot be made dense, which is so for a `reason`: they need too much memory."""
     item = np.dtype(settings.dtype or "float64").itemsize
-    need = sum(post * pre for post, pre in network.weight_shapes().values()) * item
+    # Those of synapses with delays of their own are kept one by one.
+    sizes = [shape for key, shape in network.weight_shapes().items() if key not in network.delays]
+    need = sum(post * pre for post, pre in sizes) * item
     if need <= DENSE_LIMIT:
         return None
     return (
