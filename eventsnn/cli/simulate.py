@@ -214,7 +214,7 @@ def _ask_for_parts(files: tuple[Path, ...], options: Mapping[str, Any]) -> bool:
     if len(files) != 1:
         raise click.UsageError(f"{option} is for one recording at a time; {len(files)} were given.")
     if not _only_spikes(options):
-        record = ",".join(options["trace"].record)
+        record = ",".join(name for name in options["trace"].record if name != "spikes")
         raise click.UsageError(f"{option} does not go with --record {record}, which needs all at once.")
     for name in ("save_state", "resume_from"):
         if options["trace"] is not None and options[name] is not None:

@@ -60,6 +60,11 @@ class GrowingColumns:
             self._pending_bytes = 0
         return crc
 
+    def peek_crc(self, path: str) -> int:
+        """The row of a checksum that `put_crc` would store now."""
+        group = path.rpartition("/")[0]
+        return combine_crcs([self._crcs[f"{group}/{name}"] for name in self._covers[path]])
+
     def put_one(self, path: str, value: Any) -> None:
         """Append one row to a column that is not data."""
         self._pending[path].append(value)

@@ -27,6 +27,7 @@ from eventsnn.trace.clock import unite
 from eventsnn.trace.display import describe_trace, open_page
 from eventsnn.trace.learning_reader import LearningReader
 from eventsnn.trace.potential import CurrentTrace, PotentialTrace, membrane_potential, synaptic_current
+from eventsnn.trace.progress import read_progress
 from eventsnn.trace.quantities import check_kept
 from eventsnn.trace.record import LayerSpikes, SpikeRecord
 from eventsnn.trace.sample import Sample
@@ -94,6 +95,7 @@ class Trace(LearningReader):
         columns = schema.all_columns(self.network, self._choice, version)
         self._has_low = version >= schema.FIRST_WITH_LOW
         checks.check_structure(self._file, columns, self._count)
+        self._progress = read_progress(self._file, self.network, self._count) if self.is_part else None
         self._pointers: dict[str, np.ndarray] = {}
         self._datasets: dict[str, h5py.Dataset] = {}
         return int(attributes["seed"])
@@ -126,8 +128,8 @@ class Trace(LearningReader):
         self._file.close()
 
     def __len__(self) -> int:
-        """Number of complete samples."""
-        return self._count
+        """Number of samples: the complete ones, and in a ``.part`` file one that came in parts so far."""
+        return self._count + (self._progress is not None)
 
     def __repr__(self) -> str:
         if not self._file:
@@ -198,7 +200,13 @@ class Trace(LearningReader):
                 told = self._file[schema.SAMPLE_CRC.path][: self._count]
                 readout = {} if self.network.output.fires else {"readout": self._readouts()}
                 checks.check_sample_crcs(told, readout | table)
-        return table
+        if self._progress is None:
+            return table
+        start = float(table["t_stop"][-1]) if self._count else 0.0
+        last = self._progress.table(start)
+        return {
+            name: np.append(column, np.array([last[name]], column.dtype)) for name, column in table.items()
+        }
 
     # -- what happened ----------------------------------------------------------------------
 
@@ -221,8 +229,10 @@ class Trace(LearningReader):
                 times, neurons = self._sample_columns(path, ("local_ms", "node_ids"), sample)
             checks.check_train(times, neurons, size, f"{path}, sample {sample}")
             spikes = LayerSpikes(layer, size, times, neurons.astype(np.int32))
-            if layer in self.network.names and not np.array_equal(
-                self._dataset(f"/counts/{layer}")[sample], spikes.counts
+            if (
+                layer in self.network.names
+                and sample < self._count
+                and not np.array_equal(self._dataset(f"/counts/{layer}")[sample], spikes.counts)
             ):
                 raise checks.DamagedError(f"{path}, sample {sample}: not as many spikes as /counts has")
         return spikes
@@ -231,7 +241,9 @@ class Trace(LearningReader):
     def _starts(self) -> np.ndarray:
         """``t_start`` of every complete sample, ms."""
         starts: np.ndarray = self._file["/samples/t_start"][: self._count]
-        return starts
+        if self._progress is None:
+            return starts
+        return np.append(starts, self._table["t_start"][-1])
 
     def _set_far(self, layer: str, sample: int, times: np.ndarray) -> None:
         """Replace the times of a sample that timestamps and lower bits do not tell."""
@@ -278,8 +290,10 @@ class Trace(LearningReader):
             )
         with self._checking():
             counts = self._file[f"/counts/{layer}"][: self._count].astype(np.int64)
+            if self._progress is not None:
+                counts = np.concatenate([counts, self.spikes(layer, self._count).counts[None, :]])
             pointer = self._pointer(f"/spikes/{layer}")
-            if not np.array_equal(counts.sum(axis=1), np.diff(pointer[: self._count + 1])):
+            if not np.array_equal(counts.sum(axis=1), np.diff(pointer)):
                 raise checks.DamagedError(f"/counts/{layer} does not add up to the spikes of /spikes/{layer}")
         return counts
 
@@ -466,6 +480,8 @@ class Trace(LearningReader):
         """``sample_ptr`` of a group, checked, int64 array (samples + 1,)."""
         if group not in self._pointers:
             pointer = self._file[f"{group}/sample_ptr"][: self._count + 1].astype(np.int64)
+            if self._progress is not None:
+                pointer = np.append(pointer, self._progress.ends[group])
             data = [item for item in self._file[group].values() if not item.name.endswith(("_ptr", "_crc"))]
             checks.check_pointer(pointer, min(len(item) for item in data), f"{group}/sample_ptr")
             self._pointers[group] = pointer
@@ -477,7 +493,10 @@ class Trace(LearningReader):
         first, last = self._pointer(path)[sample : sample + 2].tolist()
         columns = [self._dataset(f"{path}/{name}")[first:last] for name in names]
         if self._has_crc:
-            told = self._dataset(f"{path}/sample_crc")[sample]
+            if self._progress is not None and sample == self._count:
+                told = self._progress.crcs[path]
+            else:
+                told = self._dataset(f"{path}/sample_crc")[sample]
             checks.check_crc(told, columns, f"{path}, sample {sample}")
         return columns
 

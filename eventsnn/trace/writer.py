@@ -23,11 +23,16 @@ from eventsnn.trace.creation import config_text
 from eventsnn.trace.learning import Learned, put_learned, put_snapshot
 from eventsnn.trace.output import TraceFile
 from eventsnn.trace.potential import last_spike
+from eventsnn.trace.progress import GROUP as PROGRESS
+from eventsnn.trace.progress import Progress, progress_columns
 from eventsnn.trace.quantities import Quantities
 from eventsnn.trace.record import ExitReason, SpikeRecord, Tally, decide
 
 FLUSH_SAMPLES = 10
 """Samples kept back before they are written: small writes are what HDF5 is slow at."""
+
+PART_SECONDS = 1.0
+"""Of a recording in parts, a kill loses what came in so long before it."""
 
 TOTALS = ("post_node_ids", "pre_node_ids", "value")
 
@@ -114,7 +119,7 @@ class TraceWriter:
         self.record = choice.record
         if config and "engine" in config:  # known before anything has run
             self._quantities.check_engine(str(config["engine"]))
-        columns = schema.all_columns(network, choice)
+        columns = [*schema.all_columns(network, choice), *progress_columns(network)]
         self.flush_seconds, self._flushed = 0.0, time.monotonic()
         self._clock = 0.0
         self._samples = 0
@@ -235,7 +240,7 @@ class TraceWriter:
 
     def append_part(self, part: SpikeRecord) -> None:
         """Append a part of a simulation that continues (`eventsnn.Simulation`); `end_parts` completes the
-        sample.
+        sample. What came more than a second before a kill is in the file all the same.
 
         Raises
         ------
@@ -245,7 +250,9 @@ class TraceWriter:
         if self.record != ("spikes",):
             raise TraceError(f"{self.path}: of a simulation in parts only spikes can be recorded")
         self._check_run(part)
-        self._put_part(part)
+        sample = self._put_part(part)
+        if time.monotonic() - self._flushed >= PART_SECONDS and part.readout is None:
+            self._put_progress(sample)
 
     def end_parts(
         self, *, t_end: float | None = None, reason: ExitReason | None = None, source: str = ""
@@ -300,6 +307,28 @@ class TraceWriter:
         sample.tally.add(part)
         sample.last_spike, sample.part = max(sample.last_spike, last_spike(part)), part
         return sample
+
+    def _put_progress(self, sample: _Sample) -> None:
+        """Write down how far the sample has come."""
+        groups, part, decision = Progress.groups(self.network), sample.part, decide(sample.tally.votes)
+        row = {
+            "sample": self._samples,
+            "t_end": part.t_end if np.isfinite(part.t_end) else sample.last_spike,
+            "prediction": -1 if decision is None else decision,
+            "origin_us": part.origin_us,
+            "engine": part.engine.encode(),
+            "dtype": part.dtype.encode(),
+        }
+        first = {group: "row" if group == "/far_spikes" else "node_ids" for group in groups}
+        ends = {group: self._rows.rows(f"{group}/{first[group]}") for group in groups}
+        crcs = {group: self._rows.peek_crc(f"{group}/sample_crc") for group in groups}
+        *packed, crc = Progress(ends, crcs, row).pack()
+        for name, values in zip(("ends", "crcs"), packed, strict=True):
+            self._rows.put(f"{PROGRESS}/{name}", np.asarray(values)[None, :])
+        for name, value in [*row.items(), ("crc", crc), ("complete", 1)]:
+            self._rows.put_one(f"{PROGRESS}/{name}", value)
+        self._rows.write_out(self._samples)
+        self._flushed = time.monotonic()
 
     def _put_far(self, train: int, rows: np.ndarray, times: np.ndarray) -> None:
         self._rows.put("/far_spikes/train", np.full(len(rows), train))
