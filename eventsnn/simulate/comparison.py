@@ -194,6 +194,8 @@ class Sample:
     decision, label : int or None
         Output neurons.
     source : str
+    readout : float64 array (outputs,) or None
+        What a readout layer gives, where there is one.
     """
 
     number: int
@@ -201,6 +203,7 @@ class Sample:
     decision: int | None
     label: int | None = None
     source: str = ""
+    readout: np.ndarray | None = None
 
 
 @dataclass(eq=False)
@@ -219,6 +222,8 @@ class Comparison:
     layers : dict of str to LayerComparison
         The input first, then the layers of A, then those that B alone has.
     first : FirstDifference or None
+    readout_most : float or None
+        The largest difference of what readout layers give; None without two of the same size.
     decisions : list of DecisionChange
         Recordings on which the decisions differ.
     right : dict of (bool, bool) to int
@@ -234,6 +239,7 @@ class Comparison:
     samples: int = 0
     layers: dict[str, LayerComparison] = field(default_factory=dict)
     first: FirstDifference | None = None
+    readout_most: float | None = None
     decisions: list[DecisionChange] = field(default_factory=list)
     right: dict[tuple[bool, bool], int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -261,6 +267,8 @@ class Comparison:
         if found:
             _, spikes_a, spikes_b, change = min(found, key=lambda row: row[0])  # of equals, the first layer
             self.first = _describe_first(a, b, spikes_a, spikes_b, change)
+        if a.readout is not None and b.readout is not None and a.readout.shape == b.readout.shape:
+            self.readout_most = max(self.readout_most or 0.0, float(np.abs(a.readout - b.readout).max()))
         self._add_decision(a, b)
         self.samples += 1
 
@@ -278,10 +286,10 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether all recordings of both were compared, and every spike and decision is the same."""
+        """Whether all recordings of both were compared, and every spike, readout and decision is the same."""
         complete = self.samples == self.a.samples == self.b.samples
         equal = all(layer.is_comparable and not layer.differs for layer in self.layers.values())
-        return complete and equal and not self.decisions
+        return complete and equal and not self.decisions and not self.readout_most
 
     def accuracy(self) -> tuple[float, float] | None:
         """Of A and of B, on the labelled recordings; None if there are none."""
@@ -303,6 +311,7 @@ class Comparison:
             "tau_ms": self.tau_ms,
             "first": None if self.first is None else asdict(self.first),
             "layers": {name: layer.to_dict(max(1, self.samples)) for name, layer in self.layers.items()},
+            "readout_most": self.readout_most,
             "decisions": [asdict(change) for change in self.decisions],
             "accuracy": None if accuracy is None else dict(zip("ab", accuracy, strict=True)),
             "labelled": {

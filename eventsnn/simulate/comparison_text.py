@@ -35,6 +35,8 @@ def format_comparison(comparison: Comparison, *, top: int = 10) -> str:
         f"Distances per recording: Victor & Purpura, moves of up to {c.within_ms:g} ms; van Rossum, "
         f"{c.tau_ms:g} ms."
     ]
+    if c.readout_most is not None:
+        lines.append(f"Readouts differ by {c.readout_most:.3g} at most.")
     return "\n".join([*lines, "", *_format_decisions(c, top)])
 
 

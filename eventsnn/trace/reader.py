@@ -272,9 +272,18 @@ class Trace(LearningReader):
             classes=network.classes,
             origin_us=row.origin_us,
             decides=network.decides,
-            readout=None if network.output.fires else self._readouts()[sample],
+            readout=self.readout(sample),
         )
         return replace(record, bias=self.spikes("bias", sample)) if network.input.has_bias else record
+
+    def readout(self, sample: int = 0) -> np.ndarray | None:
+        """What a readout layer gave in a sample, float64 array (neurons,); None of a network without one."""
+        self._check_sample(sample)
+        if self.network.output.fires:
+            return None
+        with self._checking():
+            readout: np.ndarray = self._file[schema.readout_column(self.network).path][sample]
+        return readout
 
     def _readouts(self) -> np.ndarray:
         """What a readout layer gave in each sample, float64 (samples, neurons)."""

@@ -18,7 +18,7 @@ from eventsnn.model import Network
 from eventsnn.simulate.comparison import Comparison, Sample, Side
 from eventsnn.simulate.run import simulate
 from eventsnn.trace.reader import Trace
-from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.record import LayerSpikes, SpikeRecord
 from eventsnn.train.labels import match_source
 from eventsnn.train.progress import progress_bar
 
@@ -144,7 +144,7 @@ class _Runs:
         return 1
 
     def __iter__(self) -> Iterator[tuple[Sample, Sample]]:
-        a, b = (Sample(0, run.__getitem__, run.decision) for run in self._runs)
+        a, b = (Sample(0, run.__getitem__, run.decision, readout=run.readout) for run in self._runs)
         yield a, b
 
 
@@ -178,7 +178,11 @@ def _trace_side(trace: Trace) -> Side:
 
 def _trace_sample(trace: Trace, number: int) -> Sample:
     row = trace.samples[number]
-    return Sample(number, lambda layer: trace.spikes(layer, number), row.prediction, row.label, row.source)
+
+    def spikes(layer: str) -> LayerSpikes:
+        return trace.spikes(layer, number)
+
+    return Sample(number, spikes, row.prediction, row.label, row.source, trace.readout(number))
 
 
 def pair_samples(a: Sequence[Any], b: Sequence[Any]) -> tuple[list[tuple[int, int]], list[str]]:
@@ -254,4 +258,4 @@ class _Models:
         except EventSNNError as error:
             raise type(error)(f"{source.paths[number]}: {error}") from None
         label = int(np.asarray(source.labels)[number])
-        return Sample(number, run.__getitem__, run.decision, label, source.paths[number])
+        return Sample(number, run.__getitem__, run.decision, label, source.paths[number], run.readout)

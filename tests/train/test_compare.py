@@ -259,3 +259,23 @@ def test_memory_does_not_grow_with_the_recordings(tmp_path: Path) -> None:
         assert found.layers["hidden"].moved > 4000 * samples
         assert not found.layers["input"].differs
     assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_readouts(tmp_path: Path) -> None:
+    """The same spikes, and another readout of them: the same decisions need not be the same trace."""
+    network = es.Network(es.Input(*SENSOR), es.Dense(8, threshold=2.0), es.Readout(2), seed=1)
+    scaled = network.with_weights({**network.weights, "output": 1.5 * network.weights["output"]})
+    runs = [[es.simulate(x, make_stream(0, n), t_stop=60.0) for n in range(3)] for x in (network, scaled)]
+    for name, side in zip("ab", runs, strict=True):
+        with TraceWriter(tmp_path / f"{name}.h5", network if name == "a" else scaled) as writer:
+            for run in side:
+                writer.append(run)
+    found = es.compare(tmp_path / "a.h5", tmp_path / "b.h5")
+    expected = max(np.abs(a.readout - b.readout).max() for a, b in zip(*runs, strict=True))
+    assert expected > 0.0
+    assert found.readout_most == pytest.approx(expected, rel=1e-12)
+    assert found.first is None
+    assert not found.same
+    assert f"Readouts differ by {expected:.3g} at most." in format_comparison(found)
+    assert es.compare(tmp_path / "a.h5", tmp_path / "a.h5").same
+    assert es.compare(runs[0][0], runs[1][0]).readout_most > 0.0
