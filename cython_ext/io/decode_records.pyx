@@ -3,7 +3,7 @@
 The layouts are described in eventsnn/events/formats/, one module each.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from eventsnn._ext.aer cimport OVERFLOW_ROW, OVERFLOW_US, RECORD, Event
 from eventsnn._ext.decode cimport (
@@ -89,26 +89,42 @@ cdef Result atis(const uint8_t* data, Py_ssize_t size, State* state, Event* even
 
 cdef inline Result dat_words(const uint8_t* data, Py_ssize_t size, State* state, Event* events, Py_ssize_t room,
                              int x_bits, int y_bits) noexcept nogil:
-    """Inlined for each pair of widths, so that shifts are by constants."""
-    cdef State s = state[0]
+    """Inlined for each pair of widths, so that shifts are by constants.
+
+    Nearly all events are good and do not wrap the counter: what they need is kept in registers.
+    """
+    cdef State* s = state
     cdef Py_ssize_t at = 0, n = 0
-    cdef int64_t base = s.own[0], before = s.own[1], t
-    cdef uint32_t word
+    cdef int64_t base = s.own[0], before = s.own[1], last = s.before, count, t
+    cdef uint32_t word, x, y, width = <uint32_t> s.width, height = <uint32_t> s.height
     cdef int found
     while at + 8 <= size:
         if n == room:
             s.status = FULL
             break
-        t = unwrap(little32(data + at), &before, &base, <int64_t> 1 << 32)
+        count = little32(data + at)
         word = little32(data + at + 4)
-        found = put(&s, events + n, word & ((1 << x_bits) - 1), word >> x_bits & ((1 << y_bits) - 1), t,
-                    word >> (x_bits + y_bits) & 1)
+        x = word & ((1 << x_bits) - 1)
+        y = word >> x_bits & ((1 << y_bits) - 1)
+        t = base + count
+        if x < width and y < height and count >= before and t >= last:
+            events[n].x = <int16_t> x
+            events[n].y = <int16_t> y
+            events[n].t = last = t
+            events[n].p = word >> (x_bits + y_bits) & 1
+            before = count
+            n += 1
+            at += 8
+            continue
+        s.own[0], s.own[1], s.before = base, before, last
+        t = unwrap(count, &s.own[1], &s.own[0], <int64_t> 1 << 32)
+        found = put(s, events + n, x, y, t, word >> (x_bits + y_bits) & 1)
+        base, before, last = s.own[0], s.own[1], s.before
         if found < 0:
             break
         n += found
         at += 8
-    s.own[0], s.own[1] = base, before
-    state[0] = s
+    s.own[0], s.own[1], s.before = base, before, last
     return Result(at, n)
 
 

@@ -124,6 +124,11 @@ class Decoder:
         return self._layout is not None
 
     @property
+    def pending(self) -> int:
+        """Bytes of a record that is not whole yet."""
+        return len(self._rest)
+
+    @property
     def anomalies(self) -> Anomalies:
         """Irregularities so far."""
         outside, backwards, ignored = (
@@ -307,7 +312,9 @@ class FileReader:
             yield self._step()
 
     def _step(self) -> np.ndarray:
-        block = read_block(self._decoder.path, self._file, BLOCK_BYTES)
+        # After a record that is cut the next block ends with one: blocks need not be joined with what was left.
+        size = BLOCK_BYTES - getattr(self._decoder, "pending", 0) % BLOCK_BYTES
+        block = read_block(self._decoder.path, self._file, size)
         self._ended = not block
         return self._decoder.feed(block) if block else self._decoder.finish()
 
