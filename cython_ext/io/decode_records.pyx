@@ -13,6 +13,7 @@ from eventsnn._ext.decode cimport (
 cdef enum:
     ATIS_MARKER_COLUMN = 305
     PACKET_HEADER = 28
+    PACKED = 13
 
 
 cdef Result nmnist(const uint8_t* data, Py_ssize_t size, State* state, Event* events, Py_ssize_t room) noexcept nogil:
@@ -290,3 +291,35 @@ def decode_es(const uint8_t[::1] data, int64_t[::1] state, Event[::1] events):
 def decode_aedat3(const uint8_t[::1] data, int64_t[::1] state, Event[::1] events):
     """AEDAT 3.1; (bytes read, events written, status)."""
     return run(aedat3, data, state, events)
+
+
+def take_packed(const uint8_t[::1] data, int64_t width, int64_t height, int64_t before, Event[::1] events):
+    """Whether all records are good events: their times fall nowhere and are no earlier than `before`, us, which is not
+    negative. Then `events` are filled. Twin: `EventValidator.admit`, which also says what is bad.
+
+    Parameters
+    ----------
+    data : bytes
+        Of each event: time (64 bits, us), x, y (16 bits), polarity (8 bits, 0 or 1), little-endian.
+    """
+    cdef Py_ssize_t n = events.shape[0], k
+    cdef const uint8_t* b
+    cdef int64_t t, x, y
+    if data.shape[0] != n * PACKED:
+        return False
+    with nogil:
+        for k in range(n):
+            b = &data[k * PACKED]
+            t = <int64_t> (little32(b) | <uint64_t> little32(b + 4) << 32)
+            x = little16(b + 8)
+            y = little16(b + 10)
+            if not (x < width and y < height and before <= t < <int64_t> 1 << 62 and b[12] <= 1):
+                break
+            before = t
+            events[k].x = <int16_t> x
+            events[k].y = <int16_t> y
+            events[k].t = t
+            events[k].p = b[12]
+        else:
+            k = n
+    return k == n

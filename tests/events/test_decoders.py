@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from eventsnn.errors import EventFileError, EventFileWarning
 from eventsnn.events import EVENT_DTYPE
 from eventsnn.events.formats import FORMATS, Options, find_format
+from eventsnn.events.formats.columns import to_whole
+from eventsnn.events.formats.validator import PACKED, EventValidator
 from eventsnn.reference.decode_records import Judge
 from tests.events.streams_of_bytes import CASES, HEIGHT, WIDTH, Case
 
@@ -95,3 +97,41 @@ def test_errors_name_the_byte_after_any_number_of_blocks() -> None:
             f"byte {len(case.header) + 4000}: no record of this format starts with the bytes 00 00 00 50"
             in error
         )
+
+
+@pytest.mark.parametrize("on_bad", ["error", "skip", "clamp", "sort"])
+@pytest.mark.parametrize("fault", ["none", "x", "y", "backwards", "backwards between parts", "late"])
+def test_packed_records_are_checked_as_columns(fault: str, on_bad: str) -> None:
+    """The kernel takes what is all good; anything else is told and treated as ever."""
+    rng = np.random.default_rng(0)
+    records = np.zeros(100, PACKED)
+    records["t"] = np.sort(rng.integers(0, 1000, 100))
+    records["x"], records["y"] = rng.integers(0, WIDTH, 100), rng.integers(0, HEIGHT, 100)
+    records["on"] = rng.integers(0, 2, 100)
+    if fault == "backwards":
+        records["t"][70] = 0
+    elif fault == "backwards between parts":
+        records["t"][50:] -= records["t"][50]
+    elif fault == "late":
+        records["t"][99] = 2**62 + 1
+    elif fault != "none":
+        records[fault][30] = WIDTH + HEIGHT
+
+    def admit(method: str) -> tuple[list[Any], str, Any]:
+        validator = EventValidator("a file", Options(SENSOR, on_bad), None)
+        parts, error = [], ""
+        try:
+            for part in (records[:50], records[:0], records[50:]):
+                parts.append(
+                    validator.admit_packed(part)
+                    if method == "packed"
+                    else validator.admit(to_whole("a file", "t", part["t"]), part["x"], part["y"], part["on"])
+                )
+        except EventFileError as found:
+            error = str(found)
+        return [part.tolist() for part in parts], error, validator.anomalies
+
+    assert admit("packed") == admit("columns")
+    outside = fault in ("x", "y") and on_bad in ("error", "sort")
+    refused = outside or fault == "late" or (fault.startswith("backwards") and on_bad == "error")
+    assert (admit("packed")[1] != "") == refused

@@ -33,13 +33,13 @@ from eventsnn.events.formats.base import (
     read_block,
     read_bytes,
 )
-from eventsnn.events.formats.columns import to_whole
 from eventsnn.events.formats.decoder import LEAVE_OUT
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
 from eventsnn.events.formats.validator import EventValidator, Validated
 
 _MAGIC = b"#!AER-DAT4.0"
 _FIRST_LINE = len(_MAGIC) + 2
+_PART = 1 << 15  # events
 _PACKET = struct.Struct("<ii")  # stream, bytes that follow
 
 
@@ -63,6 +63,7 @@ class AEDAT4Reader(Validated):
             raise EventFileError(path, f"holds no event stream, only {', '.join(kinds) or 'nothing'}")
         self.stream = choose_stream(path, self.streams, options.stream)
         self._validator = EventValidator(path, options, self.stream.sensor)
+        self._file = open_file(path)
 
     def _call(self, function: Any, *arguments: Any) -> Any:
         """Call the library; any exception that it raises for a damaged file becomes an EventFileError."""
@@ -74,22 +75,37 @@ class AEDAT4Reader(Validated):
             raise EventFileError(self._path, f"damaged AEDAT 4 file ({error}){_advice()}") from None
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        """Events of several packets at once, which hold some thousands each."""
+        packets = self._packets()
+        problem: Exception | None = None
+        while problem is None:
+            held: list[np.ndarray] = []
+            try:
+                while sum(map(len, held)) < _PART:
+                    held.append(next(packets))
+            except Exception as error:  # what comes before it is handed on first
+                problem = error
+            if held:
+                # As bytes: NumPy copies structures field by field.
+                joined = np.concatenate([records.view(np.uint8) for records in held])
+                yield self._validator.admit_packed(joined.view(held[0].dtype))
+        if not isinstance(problem, StopIteration):
+            raise problem
+
+    def _packets(self) -> Iterator[np.ndarray]:
         while self._packet_is_whole():
             try:
                 packet = self._call(next, self._decoder)
             except StopIteration:
                 return
             if "events" in packet and packet["stream_id"] == self.stream.number:
-                events = packet["events"]
-                yield self._validator.admit(
-                    to_whole(self._path, "t", events["t"]), events["x"], events["y"], events["on"]
-                )
+                yield packet["events"]
 
     def _packet_is_whole(self) -> bool:
         """Whether another packet follows; one that is cut is left out, with a warning, or an error."""
         if self._at >= self._end:
             return False
-        head = _read_at(self._path, self._at, _PACKET.size)
+        head = _read_from(self._path, self._file, self._at, _PACKET.size)
         size = _PACKET.unpack(head)[1] if len(head) == _PACKET.size else 0
         if size < 0:
             raise EventFileError(self._path, f"a packet of {size} bytes", offset=self._at)
@@ -108,6 +124,9 @@ class AEDAT4Reader(Validated):
     def close(self) -> None:
         """Close the file."""
         self._decoder = None
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 def _advice() -> str:
@@ -204,10 +223,15 @@ def _read_at(path: str | os.PathLike[str], start: int, size: int) -> bytes:
     """Up to `size` bytes of a file from a place on."""
     descriptor = open_file(path)
     try:
-        os.lseek(descriptor, start, os.SEEK_SET)
-        return read_block(path, descriptor, size)
+        return _read_from(path, descriptor, start, size)
     finally:
         os.close(descriptor)
+
+
+def _read_from(path: str | os.PathLike[str], descriptor: int, start: int, size: int) -> bytes:
+    """The same of an open file."""
+    os.lseek(descriptor, start, os.SEEK_SET)
+    return read_block(path, descriptor, size)
 
 
 AEDAT4 = FileFormat("aedat4", (".aedat4",), begins_with(_MAGIC), AEDAT4Reader)

@@ -312,7 +312,7 @@ class FileReader:
             yield self._step()
 
     def _step(self) -> np.ndarray:
-        # After a record that is cut the next block ends with one: blocks need not be joined with what was left.
+        # After a record that is cut the next block ends with one: blocks need not be joined to what was left.
         size = BLOCK_BYTES - getattr(self._decoder, "pending", 0) % BLOCK_BYTES
         block = read_block(self._decoder.path, self._file, size)
         self._ended = not block
