@@ -21,6 +21,7 @@ import eventsnn as es
 from eventsnn.events import open_events
 
 FORMATS = {"nmnist": ".bin", "dat": ".dat", "evt2": ".raw", "evt3": ".raw", "es": ".es", "aedat3": ".aedat"}
+OURS = "eventsnn"
 BARS = {"nmnist": 150.0}
 BAR = 100.0
 
@@ -60,16 +61,37 @@ RIVALS: dict[str, tuple[Callable[[Path, str], int], tuple[str, ...]]] = {
 }
 
 
-def rate(decode: Callable[[Path, str], int], path: Path, name: str, n: int, repeats: int) -> list[float]:
-    """Million events per second of processor time; the first, which fills the caches, is not counted."""
-    found = []
-    for _ in range(repeats + 1):
-        start = time.process_time()
-        count = decode(path, name)
-        found.append(n / (time.process_time() - start) / 1e6)
-        if count != n:
-            raise RuntimeError(f"decoded {count} of {n} events")
-    return found[1:]
+def rate(decode: Callable[[Path, str], int], path: Path, name: str, n: int) -> float:
+    """Million events per second of processor time."""
+    start = time.process_time()
+    count = decode(path, name)
+    seconds = time.process_time() - start
+    if count != n:
+        raise RuntimeError(f"decoded {count} of {n} events")
+    return n / seconds / 1e6
+
+
+def race(
+    decoders: dict[str, Callable[[Path, str], int]], path: Path, name: str, n: int, repeats: int
+) -> tuple[dict[str, list[float]], list[dict[str, str]]]:
+    """Rates of everybody, in turns, and why some have none; a first round, which fills the caches, is not
+    counted.
+    """
+    found: dict[str, list[float]] = {who: [] for who in decoders}
+    missing = []
+    for turn in range(repeats + 1):
+        for who in list(found):
+            try:
+                measured = rate(decoders[who], path, name, n)
+            except Exception as error:  # a rival that fails is a line with the reason
+                if who == OURS:
+                    raise
+                missing.append(missing_row(who, f"{name}: {error}", "failed"))
+                del found[who]
+                continue
+            if turn:
+                found[who].append(measured)
+    return found, missing
 
 
 def measure_aedat4(folder: Path, n: int, repeats: int) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
@@ -89,11 +111,9 @@ def measure_aedat4(folder: Path, n: int, repeats: int) -> tuple[list[dict[str, A
         return sum(len(packet["events"]) for packet in aedat.Decoder(str(path)) if "events" in packet)
 
     unit = "million events/s"
-    rows = [
-        row(who, "aedat4", unit, rate(decode, path, "aedat4", n, repeats))
-        for who, decode in (("eventsnn", ours), ("aedat", alone), ("faery", by_faery))
-    ]
-    return rows, []
+    decoders = {OURS: ours, "aedat": alone, "faery": by_faery}
+    found, missing = race(decoders, path, "aedat4", n, repeats)
+    return [row(who, "aedat4", unit, rates) for who, rates in found.items()], missing
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -112,23 +132,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             es.write(path, stream, format=name)
             del stream
             size = path.stat().st_size / n
-            rows.append(
-                row(
-                    "eventsnn", name, "million events/s", rate(ours, path, name, n, given.repeats), bytes=size
-                )
-            )
-            best = 0.0
-            for rival, (decode, formats) in RIVALS.items():
-                if name not in formats:
-                    continue
-                try:
-                    found = rate(decode, path, name, n, given.repeats)
-                except Exception as error:  # a rival that fails is a line with the reason
-                    missing.append(missing_row(rival, f"{name}: {error}", "failed"))
-                    continue
-                rows.append(row(rival, name, "million events/s", found))
-                best = max(best, rows[-1]["median"])
-            median = next(r["median"] for r in rows if (r["contender"], r["workload"]) == ("eventsnn", name))
+            rivals = {rival: decode for rival, (decode, formats) in RIVALS.items() if name in formats}
+            found, failed = race({OURS: ours, **rivals}, path, name, n, given.repeats)
+            missing += failed
+            unit = "million events/s"
+            rows.append(row(OURS, name, unit, found.pop(OURS), bytes=size))
+            median = rows[-1]["median"]
+            rows += [row(rival, name, unit, rates) for rival, rates in found.items()]
+            best = max((r["median"] for r in rows[-len(found) :]), default=0.0) if found else 0.0
             compared.append(comparison(f"{name}: million events/s", median, BARS.get(name, BAR)))
             if best:
                 compared.append(comparison(f"{name}: ratio to the best rival", median / best, 1.0))

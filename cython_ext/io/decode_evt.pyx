@@ -58,46 +58,27 @@ cdef inline bint take_other(State* s, uint32_t word) noexcept nogil:
 
 
 cdef Result evt2(const uint8_t* data, Py_ssize_t size, State* state, Event* events, Py_ssize_t room) noexcept nogil:
-    """own: [0] wraps so far, us; [1] high bits of time, us; [2] whether there were any; [3] time base, us.
-
-    Nearly all words are good events: what they need is kept in registers.
-    """
-    cdef State* s = state
+    """own: [0] wraps so far, us; [1] high bits of time, us; [2] whether there were any; [3] time base, us."""
+    cdef State s = state[0]
     cdef Py_ssize_t at = 0, n = 0
-    cdef int64_t base = s.own[3], last = s.before, t
-    cdef uint32_t word, kind, x, y, width = <uint32_t> s.width, height = <uint32_t> s.height
-    # Before the first high bits of time nothing has a time.
-    cdef uint32_t events_to = CD_ON + 1 if s.own[2] else 0
+    cdef uint32_t word, kind
     cdef int found
     while at + 4 <= size:
         word = little32(data + at)
         kind = word >> 28
-        if kind < events_to:
+        if kind <= CD_ON and s.own[2]:
             if n == room:
                 s.status = FULL
                 break
-            x = word >> 11 & 0x7FF
-            y = word & 0x7FF
-            t = base + (word >> 22 & 0x3F)
-            if x < width and y < height and t >= last:
-                events[n].x = <int16_t> x
-                events[n].y = <int16_t> y
-                events[n].t = last = t
-                events[n].p = <uint8_t> kind
-                n += 1
-            else:
-                s.before = last
-                found = put(s, events + n, x, y, t, <uint8_t> kind)
-                last = s.before
-                if found < 0:
-                    break
-                n += found
-        elif take_other(s, word):
-            base, events_to = s.own[3], CD_ON + 1 if s.own[2] else 0
-        else:
+            found = put(&s, events + n, word >> 11 & 0x7FF, word & 0x7FF, s.own[3] + (word >> 22 & 0x3F),
+                        <uint8_t> kind)
+            if found < 0:
+                break
+            n += found
+        elif not take_other(&s, word):
             break
         at += 4
-    s.before = last
+    state[0] = s
     return Result(at, n)
 
 
