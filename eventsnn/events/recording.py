@@ -261,7 +261,7 @@ def open_events(path: str | os.PathLike[str], **reading: Unpack[ReadingFields]) 
 
     Examples
     --------
-    >>> with open_events("long.raw", crop=(300, 200, 368, 268)) as recording:     # doctest: +SKIP
+    >>> with open_events("hour.raw", crop=(300, 200, 368, 268)) as recording:
     ...     for part in recording:
     ...         print(len(part), part.t_last)
     """

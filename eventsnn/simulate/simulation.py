@@ -69,11 +69,12 @@ class Simulation(Driver):
 
     Examples
     --------
-    >>> run = Simulation(network)                                       # doctest: +SKIP
-    >>> with open_events("long.raw") as recording:                      # doctest: +SKIP
+    >>> run = Simulation(network)
+    >>> with open_events("hour.raw", crop=(300, 200, 368, 268), downsample=2) as recording:
     ...     for part in recording:
     ...         print(run.feed(part)["output"].times)
-    >>> run.finish().decision                                           # doctest: +SKIP
+    >>> last = run.finish()  # the spikes that no call has returned yet
+    >>> run.decision
     """
 
     def __init__(

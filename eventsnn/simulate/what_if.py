@@ -259,8 +259,8 @@ def what_if(
 
     Examples
     --------
-    >>> found = es.what_if("t.h5", remove=[17, 18])                              # doctest: +SKIP
-    >>> found.flips, found.first, found.changes["output"]                       # doctest: +SKIP
+    >>> found = es.what_if("t.h5", remove=[17, 18])
+    >>> found.flips, found.first, found.changes["output"]
     """
     study = study_of(trace, sample, network)
     return study.run(remove=remove, move=move, silence=silence, weights=weights, within_ms=within_ms)

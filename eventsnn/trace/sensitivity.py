@@ -172,8 +172,8 @@ def sensitivity(
 
     Examples
     --------
-    >>> found = es.sensitivity("t.h5", layer="output", neuron=3, spike=0)       # doctest: +SKIP
-    >>> found.events["derivative"], found.weights["hidden"], found.slope        # doctest: +SKIP
+    >>> found = es.sensitivity("t.h5", layer="output", neuron=3, spike=0)
+    >>> found.events["derivative"], found.weights["hidden"], found.slope
     """
     network, record = open_run(trace, sample, network)
     number, row = find_spike(network, record, layer, neuron, spike, describe_run(trace, sample))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
+import inspect
 import re
 import shlex
 import shutil
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -18,6 +21,7 @@ from tests.docs.world import PRELUDE, ROOT, make_world
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
+import names
 from blocks import SHELL, Block, find_blocks, run_page
 
 SITE = ("tutorials", "howto", "theory", "reference")
@@ -75,6 +79,25 @@ def test_every_block_runs(page: Path, world: Path, tmp_path: Path) -> None:
     for block, outcome in zip(found, outcomes, strict=False):
         assert not outcome.failure, f"{name(page)}:{block.line}: {outcome.failure}"
     assert len(outcomes) == len(found)
+
+
+EXAMPLES = [
+    pytest.param(value, id=public)
+    for public, value in names.public_names().items()
+    if ">>> " in (inspect.getdoc(value) or "")
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", EXAMPLES)
+def test_examples_in_docstrings_run(value: Any, world: Path, tmp_path: Path) -> None:
+    examples = doctest.DocTestParser().get_examples(inspect.getdoc(value) or "")
+    code = "".join(example.source for example in examples)
+    folder = tmp_path / "here"
+    shutil.copytree(world, folder, symlinks=True)
+    block = Block("python", code, 1, 0, "")
+    (outcome,) = run_page([block], folder, prelude=f"{PRELUDE}from eventsnn import *\n")
+    assert not outcome.failure, outcome.failure
 
 
 def test_blocks_of_the_site_run_when_it_is_built() -> None:
