@@ -82,7 +82,7 @@ def run_page(
     *,
     prelude: str = "",
     arguments: Mapping[str, str] | None = None,
-    timeout: float = 300.0,
+    timeout: float = 900.0,
 ) -> list[Outcome]:
     """Run the blocks of a page in a folder, in an interpreter of their own; stops at the first failure.
 

@@ -32,7 +32,7 @@ def with_outputs(page: str, name: str, root: Path) -> str:
     blocks = find_blocks(page)
     if not any(block.is_run for block in blocks):
         return page
-    kept = root / PICTURES / Path(name).name
+    kept = root / PICTURES / name.replace("/", "-")
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
     pieces, begin = [], 0
