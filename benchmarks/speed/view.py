@@ -4,8 +4,10 @@ Twenty runs of random events through random weights, 3000 spikes each with the i
 over; --trace takes a trace that exists instead. Seconds of opening the trace, of reading a random sample, of
 the server's answer to the page's address, of its work for a click on an output spike of another sample; and
 with Chromium as a user sees it, from the address to a page that is drawn, and from the click to its text.
-Rows named "processor" are processor time of the server, which other programs do not lengthen. Memory is that
-of the server, a process of its own, after the views and clicks in the browser.
+Rows named "processor" are processor time of the server, which other programs do not lengthen; those named
+"browser, processor" are that of all of the browser's processes. Memory is the most that the server, a
+process of its own, ever took: after the views and clicks in the browser, and after windows that were opened,
+used for a click, a sensitivity and a what-if, and closed.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from urllib.request import urlopen
 
 import numpy as np
@@ -28,7 +31,7 @@ from common import FOLDER, comparison, emit, missing_row, options, row
 import eventsnn as es
 from eventsnn.trace import TraceWriter
 
-SAMPLES, KINDS = 10_000, 20
+SAMPLES, KINDS, ABANDONED = 10_000, 20, 30
 OPENS_S, READS_S, FIRST_VIEW_S, CLICK_S, MEMORY_MB = 0.3, 0.005, 2.0, 0.5, 300.0
 
 
@@ -101,26 +104,65 @@ def start_browser_or_none() -> Any:
     return None if find_browser() is None else start_browser()
 
 
-def use_browser(browser: Any, address: str, path: Path, calls: int) -> tuple[list[float], list[float]]:
+def family_seconds(process: int) -> float:
+    """Processor seconds so far of a process and of all that it started; NaN where none tells."""
+    parents, seconds = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):
+            words = (folder / "stat").read_text().rpartition(")")[2].split()
+            number = int(folder.name)
+            parents[number], seconds[number] = int(words[1]), sum(map(int, words[11:13]))
+    family, grown = set(), {process}
+    while grown:
+        family |= grown
+        grown = {child for child, parent in parents.items() if parent in grown}
+    ticks = sum(seconds.get(member, 0) for member in family)
+    return ticks / os.sysconf("SC_CLK_TCK") if seconds else float("nan")
+
+
+def abandon(address: str, windows: int) -> None:
+    """Open windows, use them and close them, one after the other."""
+    from bokeh.client import pull_session
+
+    place = urlsplit(address)
+    for number in range(windows):
+        asked = dict(parse_qsl(place.query)) | {"sample": str(number)}
+        window = pull_session(url=f"{place.scheme}://{place.netloc}/", arguments=asked)
+        command = window.document.get_model_by_name("command")
+        for key in ("next-spike", "mode", "silence"):
+            command.value = f"{key} {number}"
+        window.force_roundtrip()
+        window.close()
+
+
+def use_browser(browser: Any, address: str, path: Path, calls: int) -> dict[str, list[float]]:
     """Seconds of first views and of clicks as a user sees them; ends the browser."""
     from tests.view.browser import OpenPage
 
-    views, clicks = [], []
+    program = browser.service.process.pid
+    views, clicks, view_work, click_work = [], [], [], []
     try:
         with es.Trace(path) as trace:
             for sample in range(1, calls + 1):
                 output = trace.record(sample).output
-                start = time.perf_counter()
+                before, start = family_seconds(program), time.perf_counter()
                 page = OpenPage(browser, f"{address}&sample={sample}")
                 views.append(time.perf_counter() - start)
+                view_work.append(family_seconds(program) - before)
                 middle = len(output) // 2
-                start = time.perf_counter()
+                before, start = family_seconds(program), time.perf_counter()
                 page.click("raster-output", float(output.times[middle]), int(output.neurons[middle]))
                 page.wait_for("facts", f"at {output.times[middle]:.4f} ms")
                 clicks.append(time.perf_counter() - start)
+                click_work.append(family_seconds(program) - before)
     finally:
         browser.quit()
-    return views, clicks
+    return {
+        "first view, browser": views,
+        "first view, browser, processor": view_work,
+        "click, browser": clicks,
+        "click, browser, processor": click_work,
+    }
 
 
 def click(path: Path, samples: Sequence[int]) -> list[float]:
@@ -176,17 +218,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 missing.append(missing_row("browser", "no Selenium, or no Chromium with its driver"))
                 urlopen(address).read()
             else:
-                views, clicks = use_browser(browser, address, path, calls)
-                rows += [
-                    row("first view, browser", "page", "s", views),
-                    row("click, browser", "page", "s", clicks),
-                ]
+                times = use_browser(browser, address, path, calls)
+                rows += [row(name, "page", "s", found) for name, found in times.items()]
             rows.append(row("server", "page", "MB", [server_state(process)[1]]))
             wall, processor = ask(address, process, calls)
             rows += [
                 row("first view, server", "page", "s", wall),
                 row("first view, processor", "page", "s", processor),
             ]
+            windows = 2 if given.quick else ABANDONED
+            abandon(address, windows)
+            rows.append(row("server, windows closed", "page", "MB", [server_state(process)[1]]))
         size = path.stat().st_size
     found = {each["contender"]: each["median"] for each in rows}
     bars = {
@@ -198,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "click, processor": CLICK_S,
         "click, browser": CLICK_S,
         "server": MEMORY_MB,
+        "server, windows closed": MEMORY_MB,
     }
     emit(
         "view",

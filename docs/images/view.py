@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 import eventsnn as es  # noqa: E402
 from eventsnn.trace.writer import TraceWriter  # noqa: E402
+from eventsnn.view.open import export_page  # noqa: E402
 from tests.view.browser import OpenPage, Served, start_browser  # noqa: E402
 
 COLOURS = 96
@@ -32,7 +34,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         trace = Path(place) / "t.h5"
         number, decision = write_trace(trace, folder / "run" / "model.h5", recordings)[0]
-        take_picture("view.png", trace, f"sample={number}&path=output:{decision}:1")
+        state = f"sample={number}&path=output:{decision}:1"
+        take_picture("view.png", trace, state)
+        take_exported_picture("view-exported.png", trace, state)
     take_picture("view-recording.png", recordings[0], "from=40&length=20")
     take_picture("view-run.png", folder / "run")
 
@@ -61,6 +65,25 @@ def take_picture(name: str, file: Path, state: str = "") -> None:
     finally:
         browser.quit()
         served.close()
+
+
+def take_exported_picture(name: str, file: Path, state: str) -> None:
+    """An exported page, with the simulation chosen that changes the decision first."""
+    browser = start_browser()
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            exported = Path(place) / "page.html"
+            export_page(file, exported, state=state)
+            page = OpenPage(browser, exported.as_uri())
+            table = "Bokeh.documents[0].get_model_by_name('removals').source"
+            flips = [text for text in page.ask(f"return {table}.data.decision") if "→" in text]
+            row = page.ask(f"return {table}.data.decision").index(flips[0]) if flips else 1
+            page.click_cell("removals", row, "without")
+            page.wait(lambda: page.ask(f"return {table}.selected.indices[0]") == row)
+            time.sleep(1.0)  # until it is drawn
+            shrink(page.picture(Path(place) / "page.png"), Path(__file__).with_name(name))
+    finally:
+        browser.quit()
 
 
 def shrink(source: Path, target: Path) -> None:

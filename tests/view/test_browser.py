@@ -266,8 +266,13 @@ def test_training_run_updates_live(browser: Any, tmp_path: Path) -> None:
         plot = "Bokeh.documents[0].get_model_by_name('curves-loss')"
         length = f"return {plot}.renderers[0].data_source.data.epoch.length"
         page.wait(lambda: page.ask(length) == 2)
-        write_epochs(folders[0], 7)
+        more = {"learning_rate": 0.001, "seconds": 3.0, "silent_fraction": 0.1, "spikes_per_neuron": 1.5}
+        write_epochs(folders[0], 7, gradient_norms={"hidden": 0.5, "output": 2.0}, **more)
         page.wait(lambda: page.ask(length) == 7)
+        norms = "const plot = Bokeh.documents[0].get_model_by_name('curves-gradient norms'); return plot"
+        page.wait(lambda: page.ask(f"{norms} && Bokeh.index.find_one(plot) != null"))
+        values = page.ask(f"{norms}.renderers.map(one => [...one.data_source.data.value])")
+        assert values == [[0.5] * 7, [0.5] * 7, [2.0] * 7, [2.0] * 7]  # lines and dots of two layers
         check_picture(page.picture(tmp_path / "run.png"))
         assert page.errors() == []
     finally:

@@ -15,6 +15,7 @@ from eventsnn.trace import Trace, TraceWriter, membrane_potential
 from eventsnn.view.address import SpikeName, TraceView
 from eventsnn.view.raster import Glyphs
 from eventsnn.view.trace_page import TracePage
+from tests.cli.conftest import SENSOR, make_network, make_stream
 from tests.trace.conftest import busy_input, busy_network
 
 
@@ -374,6 +375,29 @@ def test_trace_of_the_clock(tmp_path: Path) -> None:
         page = TracePage(trace)
         assert not page.next_spike()
         assert "needs spikes in exact time" in page.message
+
+
+def test_trace_of_an_evaluation(tmp_path: Path) -> None:
+    """The table says which recordings are classified wrongly, as the evaluation does."""
+    streams, labels = [make_stream(int(n > 3), n).events for n in range(7)], [0, 1, 0, 0, 1, 1, 0]
+    data = es.data.ListDataset(streams, labels, sensor_size=SENSOR)
+    found = es.evaluate(make_network(), data, dtype="float64", trace=tmp_path / "t.h5")
+    decisions = found.predictions.decisions.tolist()
+    with Trace(tmp_path / "t.h5") as trace:
+        page = TracePage(trace)
+        table = page.sample_table()
+        assert table.label == [str(label) for label in labels]
+        verdicts = [
+            "no decision" if decision < 0 else "right" if decision == label else "wrong"
+            for decision, label in zip(decisions, labels, strict=True)
+        ]
+        assert table.verdict == verdicts
+        assert table.verdict.count("right") == round(found.accuracy * len(labels))
+        page.set_filter("wrong", "")
+        assert page.sample_table().index == [n for n, verdict in enumerate(verdicts) if verdict == "wrong"]
+        assert page.next_spike()
+        page.set_mode("sensitivity")
+        assert page.panels.no_sensitivity == ""
 
 
 def test_float32_has_contributions_only(tmp_path: Path) -> None:
