@@ -17,6 +17,7 @@ from eventsnn.trace import Trace, TraceWriter
 from eventsnn.view.address import SpikeName, TraceView
 from eventsnn.view.open import export_page
 from eventsnn.view.raster import MOST_GLYPHS
+from eventsnn.view.trace_document import describe_difference
 from eventsnn.view.trace_page import TracePage
 from tests.real_data import real_data
 from tests.view.browser import OpenPage, Served, check_picture, start_browser
@@ -122,16 +123,28 @@ def test_from_a_spike_to_its_cause_and_back(
     assert "threshold 4" in text
     check_picture(page.picture(tmp_path / "spike.png"))
 
-    cause = page.ask("return Bokeh.documents[0].get_model_by_name('causes').source.data.cause[0]")
-    page.ask("Bokeh.documents[0].get_model_by_name('causes').source.selected.indices = [0]")
-    page.wait_for("facts", f"{cause}, spike")
+    with Trace(nmnist) as trace:
+        number = int(np.count_nonzero(record.output.neurons[:row] == neuron))
+        model = TracePage(trace, TraceView(0, (SpikeName("output", neuron, number),)))
+        explained = es.explain(trace, layer="output", neuron=neuron, spike=number)
+        strongest = np.sort(model.strongest_events(10)).tolist()
+        removed = es.what_if(trace, sample=0, remove=strongest)
+    assert f"add up to {explained.sum:.6g}" in text
+    first = model.panels.sorted_causes("contribution")[0]
+    cause = model.describe_source(int(first["source"]), int(first["neuron"]))
+    page.wait(lambda: page.column("causes", "cause")[0] == cause)
+    assert page.column("causes", "time (ms)")[0] == f"{first['t_ms']:.3f}"
+    page.click_cell("causes", 0, "cause")
+    page.wait_for("facts", f"at {first['t_ms']:.4f} ms")
+    assert f"{cause}, spike" in page.value("facts", "text")
     assert page.value("way", "labels") == [f"output {neuron}", f"1: {cause}"]
     page.press("Backspace")
     page.wait_for("facts", f"output {neuron}, spike")
 
     page.push("remove 10 strongest")
     page.wait_for("edits", "removed: 10 input events")
-    page.wait_for("outcome", "The decision")
+    page.wait(lambda: page.value("outcome", "text") == describe_difference(removed))
+    assert page.data("lost-input", "t") == record.input.times[strongest].tolist()
     check_picture(page.picture(tmp_path / "what-if.png"))
     address = page.wait(lambda: "remove=" in browser.current_url and browser.current_url)
     page.push("undo all")
