@@ -17,7 +17,7 @@ from eventsnn.events.stream import SensorSize
 OnBad = Literal["error", "skip", "clamp", "sort"]
 """What to do about an event outside the sensor, or earlier than the one before it."""
 
-BLOCK_BYTES = 1 << 18
+BLOCK_BYTES = 1 << 17
 """How much of a file is read at a time. What it decodes to stays in the second-level cache."""
 
 
