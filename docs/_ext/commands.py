@@ -44,7 +44,7 @@ def _section(parent: click.Context, name: str) -> Iterator[str]:
     assert command is not None
     context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join(command.collect_usage_pieces(context))
-    text = inspect.cleandoc((command.help or "").replace("\b\n", ""))
+    text = inspect.cleandoc(re.sub(r" *\x08\n", "", command.help or ""))
     yield from (f"## eventsnn {name}", "", "```text", f"eventsnn {name} {usage}", "```", "")
     yield _EXAMPLE.sub(lambda match: f"```text\n{_dedent(match[1])}\n```\n", text)
     options = [one for one in command.params if isinstance(one, click.Option)]
