@@ -38,6 +38,15 @@ cdef inline int64_t arrivals_between(const arrivals_t* a, double t, int64_t low,
     return low
 
 
+cdef inline int64_t arrivals_from(const arrivals_t* a, double t, int64_t low) noexcept nogil:
+    """The first arrival later than `t`, else n; all before `low` are not later, and it is not far from there."""
+    while low + 8 < a.n and a.times[low + 8] <= t:
+        low += 8
+    while low < a.n and a.times[low] <= t:
+        low += 1
+    return low
+
+
 cdef inline arrivals_t arrivals_of(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,
                                    const int32_t[::1] grid, const double[::1] scale, int64_t s) noexcept nogil:
     """Those of sample s of a batch; its arrays are as `eventsnn._ext.arrivals.fill_tables` has them."""

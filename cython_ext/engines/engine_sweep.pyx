@@ -21,6 +21,7 @@ from eventsnn._ext.lif cimport (
     lif_reach,
     lif_t,
 )
+from eventsnn._ext.patches cimport Ready
 from eventsnn._ext.spikes cimport spikes_no_memory, spikes_refuse
 from eventsnn._ext.store cimport SpikeStore
 from eventsnn._ext.sweep cimport (
@@ -238,6 +239,36 @@ cdef int check_finite(const real_t* u, const real_t* i) except -1 nogil:
     return 0
 
 
+cdef int sweep_unit(block_t* k, const real_t* lateral, const real_t* weights, const real_t* table, real_t* u, real_t* i,
+                    double* end, double* now, double until, int64_t* count) except -1 nogil:
+    """One block through the arrivals of a sample or a position, from rest, or, unless `now` is NULL, from the state
+    that `u`, `i`, `end` and `now` have, which becomes the state at the last arrival. Sets `count`: the spikes."""
+    cdef real_t rest[2 * WIDTH]
+    cdef int32_t n
+    cdef int64_t before = k.spikes.n
+    if now != NULL:
+        memcpy(&k.end[0], end, WIDTH * sizeof(double))
+        block_resume(k, now[0], until)
+    else:
+        u = &rest[0]
+        i = &rest[WIDTH]
+        for n in range(WIDTH):
+            u[n] = <real_t> k.lif.reset
+            i[n] = 0
+        block_rest(k)
+    if k.n or now != NULL:
+        if lateral != NULL:
+            sweep_lateral(k, u, i, lateral, weights, table)
+        else:
+            sweep_block(k, u, i, weights, table)
+        check_finite(u, i)
+    if now != NULL:
+        memcpy(end, &k.end[0], WIDTH * sizeof(double))
+        now[0] = k.now
+    count[0] = k.spikes.n - before
+    return 0
+
+
 def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] lateral, const lif_t[::1] constants,
                  const event_t[::1] events, const int64_t[::1] sample_ptr, const real_t[:, ::1] table, double t_stop,
                  SpikeStore store, WorkCounter turns, int64_t most=1 << 62, real_t[:, :, ::1] u=None,
@@ -268,14 +299,10 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
         With them: no spikes at this time (ms) or later, which must be later than the arrivals.
     """
     cdef block_t k
-    cdef int64_t unit, s, before
-    cdef int32_t block, part, n
-    cdef const real_t* row
+    cdef int64_t unit, s
+    cdef int32_t block, part
     cdef bint inhibits = lateral.shape[0] > 0, resumes = u is not None
-    cdef real_t rest[2 * WIDTH]
     cdef event_t own[1 + SWEEP_AHEAD]
-    cdef real_t* own_u = &rest[0]
-    cdef real_t* own_i = &rest[WIDTH]
     k.lif = &constants[0]
     k.t_stop = t_stop
     memset(&own[0], 0, sizeof(own))
@@ -288,29 +315,59 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
             k.first = block * WIDTH
             k.spikes = &store.units[unit]
             for s in range(store.first_sample(part), store.first_sample(part + 1)):
-                before = k.spikes.n
                 k.n = sample_ptr[s + 1] - sample_ptr[s]
                 k.events = &events[sample_ptr[s]]
-                if resumes:
-                    own_u = &u[block, s, 0]
-                    own_i = &i[block, s, 0]
-                    memcpy(&k.end[0], &end[block, s, 0], WIDTH * sizeof(double))
-                    block_resume(&k, now[block, s], until)
-                else:
-                    for n in range(WIDTH):
-                        rest[n] = <real_t> k.lif.reset
-                        rest[WIDTH + n] = 0
-                    block_rest(&k)
-                if k.n or resumes:
-                    row = &table[sample_ptr[s], 0] if k.n else NULL
-                    if inhibits:
-                        sweep_lateral(&k, own_u, own_i, &lateral[0, 0, 0], &weights[block, 0, 0], row)
-                    else:
-                        sweep_block(&k, own_u, own_i, &weights[block, 0, 0], row)
-                    check_finite(own_u, own_i)
-                if resumes:
-                    memcpy(&end[block, s, 0], &k.end[0], WIDTH * sizeof(double))
-                    now[block, s] = k.now
-                store.counts[block * store.samples + s] = k.spikes.n - before
+                sweep_unit(&k, &lateral[0, 0, 0] if inhibits else <const real_t*> NULL, &weights[block, 0, 0],
+                           &table[sample_ptr[s], 0] if k.n else <const real_t*> NULL,
+                           &u[block, s, 0] if resumes else <real_t*> NULL,
+                           &i[block, s, 0] if resumes else <real_t*> NULL,
+                           &end[block, s, 0] if resumes else <double*> NULL,
+                           &now[block, s] if resumes else <double*> NULL, until,
+                           &store.counts[block * store.samples + s])
             most -= 1
             unit = work_take(&turns.next) if most > 0 else turns.count
+
+
+def sweep_patches(const real_t[:, :, ::1] weights, Ready ready, double t_stop, SpikeStore store, WorkCounter turns,
+                  int64_t most=1 << 62, real_t[:, :, ::1] u=None, real_t[:, :, ::1] i=None, double[:, :, ::1] end=None,
+                  double[:, ::1] now=None, double until=INFINITY):
+    """Spikes of a layer with many positions for one sample: as `sweep_blocks`, for one thread, a sample for each
+    position.
+
+    Parameters
+    ----------
+    ready : Ready
+        The arrivals.
+    store : SpikeStore
+        Of one part.
+    turns : WorkCounter
+        Over the positions.
+    """
+    cdef block_t k
+    cdef int64_t s
+    cdef int32_t block
+    cdef bint resumes = u is not None
+    cdef event_t own[1 + SWEEP_AHEAD]
+    if ready.single != (sizeof(real_t) == sizeof(float)) or store.parts > 1:
+        raise TypeError("arrivals of another precision than the weights, or spikes in parts")
+    k.lif = &ready.constants[0]
+    k.t_stop = t_stop
+    memset(&own[0], 0, sizeof(own))
+    k.own = &own[0]
+    k.events = ready.events
+    with nogil:
+        s = work_take(&turns.next) if most > 0 else turns.count
+        while s < turns.count:
+            # All its blocks have come to the same time.
+            k.n = ready.fill(s, now[0, s] if resumes else 0.0)
+            for block in range(<int32_t> store.blocks):
+                k.first = block * WIDTH
+                k.spikes = &store.units[block]
+                sweep_unit(&k, <const real_t*> NULL, &weights[block, 0, 0], <const real_t*> ready.table,
+                           &u[block, s, 0] if resumes else <real_t*> NULL,
+                           &i[block, s, 0] if resumes else <real_t*> NULL,
+                           &end[block, s, 0] if resumes else <double*> NULL,
+                           &now[block, s] if resumes else <double*> NULL, until,
+                           &store.counts[block * store.samples + s])
+            most -= 1
+            s = work_take(&turns.next) if most > 0 else turns.count

@@ -8,7 +8,8 @@ cdef extern from "spikes.h":
         int64_t capacity
         double* times
         int32_t* neurons
-    int spikes_append(spikes_t* s, double time, int32_t neuron) noexcept nogil
+        int32_t* after
+    int spikes_append(spikes_t* s, double time, int32_t neuron, int32_t after) noexcept nogil
     void spikes_sort_tail(spikes_t* s, int64_t first) noexcept nogil
     void spikes_drop(spikes_t* s, int64_t first) noexcept nogil
     void spikes_free(spikes_t* s) noexcept nogil
@@ -20,6 +21,6 @@ cdef tuple spikes_arrays(const spikes_t* s)
 
 
 cdef inline int spikes_push(spikes_t* s, double time, int32_t neuron) except -1 nogil:
-    if spikes_append(s, time, neuron) < 0:
+    if spikes_append(s, time, neuron, -1) < 0:
         spikes_no_memory(s.n)
     return 0

@@ -48,6 +48,8 @@ cdef class SpikeStore:
         -------
         times : float64, ms, neurons : int32, ptr : int64 (blocks * samples + 1,)
             Block b's spikes of sample s are [ptr[k], ptr[k + 1]) with k = b * samples + s.
+        after : int32
+            Number of the last arrival of the sample that is not later than the spike, -1 for none.
         """
         cdef int64_t k, at = 0, n = self.blocks * self.samples
         ptr = np.zeros(n + 1, dtype=np.int64)
@@ -58,13 +60,16 @@ cdef class SpikeStore:
         neurons = np.empty(ends[n], dtype=np.int32)
         cdef double[::1] t = times
         cdef int32_t[::1] i = neurons
+        after = np.empty(ends[n], dtype=np.int32)
+        cdef int32_t[::1] a = after
         with nogil:
             for k in range(self.blocks * self.parts):
                 if self.units[k].n:
                     memcpy(&t[at], self.units[k].times, self.units[k].n * sizeof(double))
                     memcpy(&i[at], self.units[k].neurons, self.units[k].n * sizeof(int32_t))
+                    memcpy(&a[at], self.units[k].after, self.units[k].n * sizeof(int32_t))
                     at += self.units[k].n
-        return times, neurons, ptr
+        return times, neurons, ptr, after
 
 
 cdef struct trains_t:

@@ -76,7 +76,7 @@ static INLINE void block_rest(block_t* k) {
 static INLINE int block_fire(block_t* k, int32_t n, double t) {
     k->end[n] = t + k->lif->refractory;
     k->release[n] = k->next ? k->events[k->next - 1].release : 0;
-    return spikes_append(k->spikes, t, k->first + n);
+    return spikes_append(k->spikes, t, k->first + n, (int32_t)k->next - 1);
 }
 
 /* Neuron j of those in their refractory period, in the order of their ends. */

@@ -124,7 +124,7 @@ cdef bint any_error(const double* delta, int64_t n) noexcept nogil:
 
 def learn_units(SpspMatrix spsp, const real_t[:, :, ::1] weights, const double[:, ::1] delta,
                 const double[:, ::1] lateral, const double[:, :, ::1] row_sum, double threshold, double divisor,
-                double silent_spsp, double silent_ratio, bint effect_ratio, bint by_unit,
+                double silent_spsp, double silent_ratio, bint effect_ratio, bint units_first, bint by_unit,
                 real_t[:, :, :, ::1] gradient, double[:, :, ::1] below, WorkCounter counter,
                 double[:, ::1] self_terms=None):
     """Gradients of a layer and errors of the layer below, for the units or blocks that this thread takes.
@@ -145,10 +145,12 @@ def learn_units(SpspMatrix spsp, const real_t[:, :, ::1] weights, const double[:
         Of the layer.
     divisor, silent_spsp, silent_ratio, effect_ratio
         Of `LayerOptions`.
+    units_first : bool
+        What a thread takes are units, and in each it goes through the blocks. Otherwise it takes blocks.
     by_unit : bool
-        What a thread takes are units, each adding to a gradient of its own, `gradient` (units, blocks, rows, width),
-        and to `below` (1, ...). Otherwise they are blocks, adding unit after unit to `gradient` (1, blocks, rows,
-        width), and each to errors of its own, `below` (blocks, ...). Added up in their order, both give the same bits.
+        Several threads take units, each adding to a gradient of its own, `gradient` (units, blocks, rows, width),
+        and to `below` (1, ...). Otherwise unit after unit is added to `gradient` (1, blocks, rows, width), and each
+        block adds to errors of its own, `below` (blocks, ...). Added up in their order, both give the same bits.
     below : float64 (1 or blocks, units / positions, targets), or (0, 0, 0): nobody wants it
         By `targets` of the matrices.
     counter : WorkCounter
@@ -169,9 +171,9 @@ def learn_units(SpspMatrix spsp, const real_t[:, :, ::1] weights, const double[:
         with nogil:
             taken = work_take(&counter.next)
             while taken < counter.count:
-                for inner in range(blocks if by_unit else spsp.units):
-                    block = inner if by_unit else taken
-                    s = taken if by_unit else inner
+                for inner in range(blocks if units_first else spsp.units):
+                    block = inner if units_first else taken
+                    s = taken if units_first else inner
                     if not any_error(&delta[s, block * width], width):
                         continue
                     spsp.fill(block, s)

@@ -6,17 +6,20 @@ from eventsnn._ext.arrivals cimport arrivals_t
 from eventsnn._ext.block cimport rows_t
 from eventsnn._ext.dtypes cimport real_t
 from eventsnn._ext.lif cimport lif_t
+from eventsnn._ext.patches cimport Ready
 from eventsnn._ext.work_counter cimport WorkCounter
 
 
 cdef struct unit_t:
     # A block of a layer in one unit: what arrived, and the spikes of its neurons.
     arrivals_t arrivals
+    const void* table       # real [arrivals][TABLE_COLUMNS]
     int64_t first_arrival   # number of its first arrival among those of all units
     int64_t first_spike     # number of its first spike
     int64_t n_spikes
     const double* times     # [n_spikes] ms, ascending
     const int32_t* neurons  # [n_spikes]
+    const int32_t* after    # [n_spikes] the arrival before each; NULL: to be searched
     int32_t first_neuron    # of the block
 
 
@@ -36,11 +39,13 @@ cdef class LayerEvents:
     cdef const double[::1] post_times
     cdef const int32_t[::1] post_neurons
     cdef const int64_t[::1] post_ptr
+    cdef const int32_t[::1] after
+    cdef Ready ready
     cdef readonly int64_t units, longest
     cdef readonly bint single
+    cdef unit_t spikes(self, int64_t block, int64_t s) noexcept nogil
     cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil
     cdef bint next_unit(self, WorkCounter counter, walk_t* walk, unit_t* u) noexcept nogil
-    cdef const void* table_at(self, int64_t arrival) noexcept nogil
     cdef int check(self, int64_t real_size) except -1
 
 
@@ -62,7 +67,7 @@ cdef struct points_t:
 
 cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 nogil
 cdef void points_free(points_t* p) noexcept nogil
-cdef int64_t prepare_points(const lif_t* constants, const unit_t* u, const double* charges, const real_t* table,
+cdef int64_t prepare_points(const lif_t* constants, const unit_t* u, const double* charges, const real_t* precision,
                             points_t* p) noexcept nogil
-cdef void reverse_add(const lif_t* constants, const unit_t* u, const real_t* table, const double* charges, points_t* p,
+cdef void reverse_add(const lif_t* constants, const unit_t* u, const double* charges, points_t* p,
                       const rows_t* by_row, const real_t* weights, real_t* down, real_t* out) noexcept nogil

@@ -14,14 +14,15 @@ of Jin, Zhang & Li (2018). Twin: eventsnn/reference/spsp.py, `sum_charges`.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from eventsnn._ext.arrivals cimport arrivals_about, arrivals_between, arrivals_of, arrivals_t
+from eventsnn._ext.arrivals cimport arrivals_about, arrivals_between, arrivals_from, arrivals_of, arrivals_t
 from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64, rows_t
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport decay_e, lif_t
 from eventsnn._ext.optimiser cimport Update
+from eventsnn._ext.patches cimport Ready
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
@@ -73,8 +74,11 @@ cdef class LayerEvents:
         Arrivals as `eventsnn._ext.arrivals.fill_tables` has them.
     table : uint8 (arrivals, bytes of a row)
         Bytes of the table, real (arrivals, TABLE_COLUMNS), in the precision of the kernels that read it.
-    post_times, post_neurons, post_ptr
-        The layer's spikes in the order block, unit, time, as `SpikeStore.collect` returns them.
+    post_times, post_neurons, post_ptr, after
+        The layer's spikes in the order block, unit, time, as `SpikeStore.collect` returns them; `after` may be empty.
+    ready : Ready, optional
+        The arrivals of a layer with many positions, the units; what else is said of arrivals is not read then, and one
+        thread alone may walk.
 
     Attributes
     ----------
@@ -88,27 +92,46 @@ cdef class LayerEvents:
     def __init__(self, const lif_t[::1] constants, const double[::1] times, const int32_t[::1] neurons,
                  const int64_t[::1] unit_ptr, const int32_t[::1] grid, const double[::1] scale,
                  const uint8_t[:, ::1] table, const double[::1] post_times, const int32_t[::1] post_neurons,
-                 const int64_t[::1] post_ptr):
+                 const int64_t[::1] post_ptr, const int32_t[::1] after, Ready ready=None):
         cdef int64_t k
         self.constants, self.times, self.neurons, self.unit_ptr = constants, times, neurons, unit_ptr
         self.grid, self.scale, self.table = grid, scale, table
-        self.post_times, self.post_neurons, self.post_ptr = post_times, post_neurons, post_ptr
-        self.units = unit_ptr.shape[0] - 1
-        self.single = table.shape[1] == TABLE_COLUMNS * sizeof(float)
+        self.post_times, self.post_neurons, self.post_ptr, self.after = post_times, post_neurons, post_ptr, after
+        self.ready = ready
+        self.units = unit_ptr.shape[0] - 1 if ready is None else ready.patches.units
+        self.single = table.shape[1] == TABLE_COLUMNS * sizeof(float) if ready is None else ready.single
         for k in range(post_ptr.shape[0] - 1):
             self.longest = max(self.longest, post_ptr[k + 1] - post_ptr[k])
 
-    cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil:
-        """One block in unit s."""
+    cdef unit_t spikes(self, int64_t block, int64_t s) noexcept nogil:
+        """The spikes of one block in unit s, without what arrived."""
         cdef unit_t u
         cdef int64_t k = block * self.units + s
-        u.arrivals = arrivals_of(self.times, self.neurons, self.unit_ptr, self.grid, self.scale, s)
-        u.first_arrival = self.unit_ptr[s]
         u.first_spike = self.post_ptr[k]
         u.n_spikes = self.post_ptr[k + 1] - u.first_spike
         u.times = &self.post_times[u.first_spike] if u.n_spikes else NULL
         u.neurons = &self.post_neurons[u.first_spike] if u.n_spikes else NULL
+        u.after = &self.after[u.first_spike] if u.n_spikes and self.after.shape[0] else NULL
         u.first_neuron = <int32_t> (block * WIDTH)
+        u.arrivals = arrivals_t(0, NULL, NULL, NULL, 0.0)
+        u.table = NULL
+        u.first_arrival = 0
+        return u
+
+    cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil:
+        """One block in unit s; where there are many positions, what arrived is there if it fired."""
+        cdef unit_t u = self.spikes(block, s)
+        if self.ready is None:
+            u.arrivals = arrivals_of(self.times, self.neurons, self.unit_ptr, self.grid, self.scale, s)
+            u.first_arrival = self.unit_ptr[s]
+            u.table = &self.table[u.first_arrival, 0] if u.arrivals.n else NULL
+        else:
+            if u.n_spikes:
+                self.ready.list_sources(s)
+            u.first_arrival = self.ready.patches.ptr[s]
+            u.arrivals = arrivals_t(self.ready.patches.ptr[s + 1] - u.first_arrival, self.ready.times,
+                                    self.ready.sources, NULL, 0.0)
+            u.table = self.ready.table
         return u
 
     cdef bint next_unit(self, WorkCounter counter, walk_t* walk, unit_t* u) noexcept nogil:
@@ -124,10 +147,6 @@ cdef class LayerEvents:
                 walk.s += 1
                 if u.arrivals.n and u.n_spikes:
                     return True
-
-    cdef const void* table_at(self, int64_t arrival) noexcept nogil:
-        """The table's row of an arrival."""
-        return &self.table[arrival, 0] if arrival < self.table.shape[0] else NULL
 
     cdef int check(self, int64_t real_size) except -1:
         """Refuse a table of another precision than the kernel's."""
@@ -175,7 +194,7 @@ def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:
         block = work_take(&counter.next)
         while block < counter.count:
             for s in range(events.units):
-                u = events.unit(block, s)
+                u = events.spikes(block, s)
                 if u.n_spikes:
                     charge_block(&events.constants[0], &u, &coefficient[s, u.first_neuron], &charges[u.first_spike, 0])
             block = work_take(&counter.next)
@@ -239,25 +258,36 @@ cdef int64_t merge_points(double refractory, const unit_t* u, const double* char
             p.time[n] = u.times[f]
             p.which[n] = 2 * f
             p.lane[n] = u.neurons[f] - u.first_neuron
+            p.at[n] = u.after[f] if u.after != NULL else 0
             f -= 1
         else:
             p.time[n] = u.times[q] + refractory
             p.which[n] = 2 * q + 1
             p.lane[n] = u.neurons[q] - u.first_neuron
+            p.at[n] = u.after[q] if u.after != NULL else 0
             q -= 1
         p.charge[n] = charges[p.which[n]] if charges != NULL else 1.0
         n += p.charge[n] != 0.0
     return n
 
 
-cdef int64_t place_points(const arrivals_t* a, int64_t n, points_t* p) noexcept nogil:
-    """The arrivals at or before the points; those before all arrivals are left out. Returns how many are left."""
+cdef int64_t place_points(const arrivals_t* a, int64_t n, points_t* p, bint noted) noexcept nogil:
+    """The arrivals at or before the points; those before all arrivals are left out. Returns how many are left.
+
+    If `noted`, p.at are those before the spikes that the points belong to.
+    """
     cdef int64_t k, at
     # In two loops, so that what either waits for, all of it in no order, comes at once.
+    if not noted:
+        for k in range(n):
+            arrivals_about(a, p.time[k], &p.at[k], &p.until[k])
     for k in range(n):
-        arrivals_about(a, p.time[k], &p.at[k], &p.until[k])
-    for k in range(n):
-        at = arrivals_between(a, p.time[k], p.at[k], p.until[k]) - 1
+        if not noted:
+            at = arrivals_between(a, p.time[k], p.at[k], p.until[k]) - 1
+        elif p.which[k] & 1:
+            at = arrivals_from(a, p.time[k], p.at[k] + 1) - 1
+        else:
+            at = p.at[k]
         if at < 0:
             n = k
             break
@@ -267,10 +297,10 @@ cdef int64_t place_points(const arrivals_t* a, int64_t n, points_t* p) noexcept 
     return n
 
 
-cdef int64_t prepare_points(const lif_t* constants, const unit_t* u, const double* charges, const real_t* table,
+cdef int64_t prepare_points(const lif_t* constants, const unit_t* u, const double* charges, const real_t* precision,
                             points_t* p) noexcept nogil:
-    """The points, and the propagators from the arrivals before them; `table` only tells the precision."""
-    cdef int64_t n = place_points(&u.arrivals, merge_points(constants.refractory, u, charges, p), p)
+    """The points, and the propagators from the arrivals before them; `precision` is not read."""
+    cdef int64_t n = place_points(&u.arrivals, merge_points(constants.refractory, u, charges, p), p, u.after != NULL)
     if n:
         if real_t is float:
             ops32.table(<float*> p.rows, p.lag, n, constants)
@@ -279,7 +309,7 @@ cdef int64_t prepare_points(const lif_t* constants, const unit_t* u, const doubl
     return n
 
 
-cdef void reverse_add(const lif_t* constants, const unit_t* u, const real_t* table, const double* charges, points_t* p,
+cdef void reverse_add(const lif_t* constants, const unit_t* u, const double* charges, points_t* p,
                       const rows_t* by_row, const real_t* weights, real_t* down, real_t* out) noexcept nogil:
     """Add the sums of G of one block in one unit to `out` (pre, WIDTH).
 
@@ -289,6 +319,7 @@ cdef void reverse_add(const lif_t* constants, const unit_t* u, const real_t* tab
     cdef real_t* rows = <real_t*> p.rows
     cdef real_t* dp = <real_t*> p.dp
     cdef real_t* dg = <real_t*> p.dg
+    cdef const real_t* table = <const real_t*> u.table
     cdef const int32_t* sources = u.arrivals.neurons
     cdef int64_t k, n = prepare_points(constants, u, charges, table, p)
     if n == 0:
@@ -310,6 +341,34 @@ cdef void reverse_add(const lif_t* constants, const unit_t* u, const real_t* tab
         ops32.reverse(out, sources, table, p.at, p.lane, dp, dg)
     else:
         ops64.reverse(out, sources, table, p.at, p.lane, dp, dg)
+
+
+cdef int64_t distinct(const int32_t* sources, int64_t n, uint8_t* seen, int32_t* rows) noexcept nogil:
+    """List which sources there are in `rows`, and return how many; `seen` is all 0, and is left so."""
+    cdef int64_t e, found = 0
+    for e in range(n):
+        rows[found] = sources[e]
+        found += not seen[sources[e]]
+        seen[sources[e]] = 1
+    for e in range(found):
+        seen[rows[e]] = 0
+    return found
+
+
+cdef void add_silent(real_t* out, const int32_t* rows, int64_t n, const real_t* silent) noexcept nogil:
+    """Add what silent neurons have, (WIDTH,), to the rows listed."""
+    if real_t is float:
+        ops32.add_rows(out, rows, n, silent)
+    else:
+        ops64.add_rows(out, rows, n, silent)
+
+
+cdef bint any_of(const real_t* values) noexcept nogil:
+    cdef real_t found = 0
+    cdef int32_t k
+    for k in range(WIDTH):
+        found += values[k] != 0
+    return found != 0
 
 
 def reverse_blocks(real_t[:, :, ::1] out, LayerEvents events, const double[:, ::1] charges, const real_t[:, ::1] silent,
@@ -338,9 +397,8 @@ def reverse_blocks(real_t[:, :, ::1] out, LayerEvents events, const double[:, ::
     """
     cdef rows_t by_row
     cdef unit_t u
-    cdef int64_t block, s, k, first, most_times = 0
+    cdef int64_t block, s, first, most_times = 0
     cdef points_t points
-    cdef real_t any_silent
     cdef bint updates = update is not None, derive = down.shape[0] > 0
     events.check(sizeof(real_t))
     for s in range(events.units):
@@ -354,21 +412,50 @@ def reverse_blocks(real_t[:, :, ::1] out, LayerEvents events, const double[:, ::
                 first = u.first_arrival
                 if u.arrivals.n and u.n_spikes:
                     by_row = rows_t(n_times[s], &last[first], n_rows[s], &rows[first], &ends[first], &when[first])
-                    reverse_add(&events.constants[0], &u, <const real_t*> events.table_at(first),
-                                &charges[u.first_spike, 0], &points, &by_row, &weights[block, 0, 0] if derive else NULL,
-                                &down[block, first] if derive else NULL, &out[block, 0, 0])
-                any_silent = 0
-                for k in range(WIDTH):
-                    any_silent += silent[s, block * WIDTH + k] != 0
-                if any_silent and n_rows[s]:
-                    if real_t is float:
-                        ops32.add_rows(&out[block, 0, 0], &rows[first], n_rows[s], &silent[s, block * WIDTH])
-                    else:
-                        ops64.add_rows(&out[block, 0, 0], &rows[first], n_rows[s], &silent[s, block * WIDTH])
+                    reverse_add(&events.constants[0], &u, &charges[u.first_spike, 0], &points, &by_row,
+                                &weights[block, 0, 0] if derive else NULL, &down[block, first] if derive else NULL,
+                                &out[block, 0, 0])
+                if n_rows[s] and any_of(&silent[s, block * WIDTH]):
+                    add_silent(&out[block, 0, 0], &rows[first], n_rows[s], &silent[s, block * WIDTH])
             if updates:
                 update.block(<int32_t> block)
             block = work_take(&counter.next)
         points_free(&points)
+
+
+def reverse_patches(real_t[:, :, ::1] out, LayerEvents events, const double[:, ::1] charges,
+                    const real_t[:, ::1] silent, const real_t[:, :, ::1] weights, real_t[:, ::1] down):
+    """The same for a layer with many positions, whose arrivals are made for one position at a time."""
+    cdef unit_t u
+    cdef int64_t block, s, n
+    cdef points_t points
+    cdef bint derive = down.shape[0] > 0
+    cdef uint8_t* seen = <uint8_t*> calloc(out.shape[1] + 1, sizeof(uint8_t))
+    cdef int32_t* rows = <int32_t*> malloc((out.shape[1] + 1) * sizeof(int32_t))
+    if seen == NULL or rows == NULL:
+        free(seen)
+        free(rows)
+        raise MemoryError(f"no memory for {out.shape[1]} inputs")
+    events.check(sizeof(real_t))
+    points_create(&points, events.longest, 0)
+    with nogil:
+        for s in range(events.units):
+            n = 0
+            for block in range(out.shape[0]):
+                u = events.unit(block, s)
+                if u.arrivals.n == 0:
+                    break
+                if u.n_spikes:
+                    reverse_add(&events.constants[0], &u, &charges[u.first_spike, 0], &points, NULL,
+                                &weights[block, 0, 0] if derive else NULL,
+                                &down[block, u.first_arrival] if derive else NULL, &out[block, 0, 0])
+                if any_of(&silent[s, block * WIDTH]):
+                    events.ready.list_sources(s)
+                    n = n or distinct(u.arrivals.neurons, u.arrivals.n, seen, rows)
+                    add_silent(&out[block, 0, 0], rows, n, &silent[s, block * WIDTH])
+        points_free(&points)
+        free(seen)
+        free(rows)
 
 
 def point_currents(const real_t[:, :, ::1] weights, LayerEvents events, double[:, ::1] currents, WorkCounter counter):
@@ -395,7 +482,7 @@ def point_currents(const real_t[:, :, ::1] weights, LayerEvents events, double[:
     with nogil:
         while events.next_unit(counter, &walk, &u):
             current = &currents[u.first_spike, 0]
-            table = <const real_t*> events.table_at(u.first_arrival)
+            table = <const real_t*> u.table
             n = prepare_points(&events.constants[0], &u, NULL, table, &points)
             values = <real_t*> points.dp
             if real_t is float:

@@ -69,7 +69,6 @@ cdef class ExactSpsp(SpspMatrix):
     cdef int fill(self, int64_t block, int64_t unit) except -1 nogil:
         cdef const lif_t* c = &self.events.constants[0]
         cdef unit_t u = self.events.unit(block, unit)
-        cdef const void* table = self.events.table_at(u.first_arrival)
         cdef const double* charges = &self.charges[u.first_spike, 0] if u.n_spikes else NULL
         cdef int64_t f
         self.u = u
@@ -77,10 +76,9 @@ cdef class ExactSpsp(SpspMatrix):
         memset(self.e, 0, self.rows * self.width * (sizeof(float) if self.single else sizeof(double)))
         if u.arrivals.n and u.n_spikes:
             if self.single:
-                reverse_add(c, &u, <const float*> table, charges, &self.points, NULL, <float*> NULL, <float*> NULL,
-                            <float*> self.e)
+                reverse_add(c, &u, charges, &self.points, NULL, <const float*> NULL, <float*> NULL, <float*> self.e)
             else:
-                reverse_add(c, &u, <const double*> table, charges, &self.points, NULL, <double*> NULL, <double*> NULL,
+                reverse_add(c, &u, charges, &self.points, NULL, <const double*> NULL, <double*> NULL,
                             <double*> self.e)
         memset(self.post_counts, 0, self.width * sizeof(int64_t))
         for f in range(u.n_spikes):

@@ -161,7 +161,7 @@ def derive_blocks(const real_t[:, :, ::1] weights, LayerEvents events, const rea
     with nogil:
         while events.next_unit(counter, &walk, &u):
             first, charge = u.first_arrival, &charges[u.first_spike, 0]
-            table = <const real_t*> events.table_at(first)
+            table = <const real_t*> u.table
             measure_spans(c, &u, charge, spans, &found[walk.block, 0, 0])
             n = prepare_points(c, &u, charge, table, &points)
             if n == 0:

@@ -1,5 +1,6 @@
 import numpy as np
 
+from eventsnn._ext.patches import Ready
 from eventsnn._ext.store import SpikeStore
 from eventsnn._ext.work_counter import WorkCounter
 
@@ -10,6 +11,19 @@ def sweep_blocks(
     events: np.ndarray,
     sample_ptr: np.ndarray,
     table: np.ndarray,
+    t_stop: float,
+    store: SpikeStore,
+    turns: WorkCounter,
+    most: int = ...,
+    u: np.ndarray | None = ...,
+    i: np.ndarray | None = ...,
+    end: np.ndarray | None = ...,
+    now: np.ndarray | None = ...,
+    until: float = ...,
+) -> None: ...
+def sweep_patches(
+    weights: np.ndarray,
+    ready: Ready,
     t_stop: float,
     store: SpikeStore,
     turns: WorkCounter,

@@ -1,17 +1,22 @@
 import numpy as np
 
-def count_patches(
-    neurons: np.ndarray, channels: int, cell_ptr: np.ndarray, cell_patch: np.ndarray, ptr: np.ndarray
-) -> None: ...
-def fill_patches(
-    times: np.ndarray,
-    neurons: np.ndarray,
-    channels: int,
-    cell_ptr: np.ndarray,
-    cell_patch: np.ndarray,
-    cell_offset: np.ndarray,
-    area: int,
-    cursor: np.ndarray,
-    out_times: np.ndarray,
-    out_neurons: np.ndarray,
-) -> None: ...
+class Patches:
+    units: int
+    longest: int
+    def __init__(
+        self,
+        times: np.ndarray,
+        neurons: np.ndarray,
+        channels: int,
+        cell_ptr: np.ndarray,
+        cell_patch: np.ndarray,
+        cell_offset: np.ndarray,
+        area: int,
+        units: int,
+    ) -> None: ...
+    def expand(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
+
+class Ready:
+    patches: Patches
+    single: bool
+    def __init__(self, patches: Patches, constants: np.ndarray, single: bool) -> None: ...

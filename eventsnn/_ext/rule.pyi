@@ -14,6 +14,7 @@ def learn_units(
     silent_spsp: float,
     silent_ratio: float,
     effect_ratio: bool,
+    units_first: bool,
     by_unit: bool,
     gradient: np.ndarray,
     below: np.ndarray,

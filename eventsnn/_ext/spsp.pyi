@@ -1,6 +1,7 @@
 import numpy as np
 
 from eventsnn._ext.optimiser import Update
+from eventsnn._ext.patches import Ready
 from eventsnn._ext.work_counter import WorkCounter
 
 class LayerEvents:
@@ -20,6 +21,8 @@ class LayerEvents:
         post_times: np.ndarray,
         post_neurons: np.ndarray,
         post_ptr: np.ndarray,
+        after: np.ndarray,
+        ready: Ready | None = ...,
     ) -> None: ...
 
 def reverse_blocks(
@@ -37,6 +40,14 @@ def reverse_blocks(
     down: np.ndarray,
     update: Update | None,
     counter: WorkCounter,
+) -> None: ...
+def reverse_patches(
+    out: np.ndarray,
+    events: LayerEvents,
+    charges: np.ndarray,
+    silent: np.ndarray,
+    weights: np.ndarray,
+    down: np.ndarray,
 ) -> None: ...
 def charge_counts(
     events: LayerEvents, coefficient: np.ndarray, charges: np.ndarray, counter: WorkCounter

@@ -16,7 +16,7 @@ import numpy as np
 from eventsnn._ext.spsp import LayerEvents, charge_counts, charge_derivatives, point_currents
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.model import LIF
-from eventsnn.simulate.engines.arrivals import LayerInput, Share
+from eventsnn.simulate.engines.arrivals import LayerInput, PatchInput, Share
 from eventsnn.simulate.engines.blocks import WIDTH
 
 
@@ -34,12 +34,14 @@ class Activity:
         The same as the kernels have them.
     weights : real array (blocks, inputs, WIDTH)
         Weights of its synapses, packed.
-    arrivals : LayerInput
+    arrivals : LayerInput or PatchInput
         What arrived in each unit.
     times, neurons : float64 array (spikes,), ms; int32 array (spikes,)
         The layer's spikes in the order block, unit, time. A block is WIDTH neurons.
     ptr : int64 array (blocks * units + 1,)
         Spikes of a block in a unit are ``[ptr[block * units + unit], ptr[block * units + unit + 1])``.
+    after : int32 array (spikes,) or (0,)
+        Number of the last arrival of the unit that is not later than the spike, -1 for none, if noted.
     share : callable
         Calls the work it is given once on each thread.
     kept : bool array (units, size), optional
@@ -50,10 +52,11 @@ class Activity:
     size: int
     constants: np.ndarray
     weights: np.ndarray
-    arrivals: LayerInput
+    arrivals: LayerInput | PatchInput
     times: np.ndarray
     neurons: np.ndarray
     ptr: np.ndarray
+    after: np.ndarray
     share: Share
     kept: np.ndarray | None = None
 
@@ -65,10 +68,7 @@ class Activity:
     @cached_property
     def events(self) -> LayerEvents:
         """The same as kernels walk over it."""
-        times, neurons, ptr, grid, scale, table = self.arrivals.parts
-        return LayerEvents(
-            self.constants, times, neurons, ptr, grid, scale, table.view(np.uint8), *self.spikes
-        )
+        return self.arrivals.layer_events(self.constants, (*self.spikes, self.after))
 
     @property
     def units(self) -> np.ndarray:

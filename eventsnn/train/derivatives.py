@@ -13,9 +13,9 @@ from eventsnn.learn.charges import count_charges
 from eventsnn.learn.constants import LearnedConstants, constant_derivatives
 from eventsnn.learn.optimisers import Step
 from eventsnn.model import Layer
-from eventsnn.simulate.engines.arrivals import Arrivals, Share
+from eventsnn.simulate.engines.arrivals import Arrivals, Share, expand
 from eventsnn.simulate.engines.blocks import pack, pad, unpack
-from eventsnn.simulate.engines.layer_run import LayerRun, expand, order_by_block
+from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
 from eventsnn.train.downward import EVERY, LayerState, Outcome, by_unit
 from eventsnn.train.exact import ExactDownward, reverse
 from eventsnn.train.readout import ReadoutSample, pull_readout
@@ -150,7 +150,7 @@ class DerivativesDown(ExactDownward):
 
 def merged_order(layer: Layer, run: LayerRun) -> np.ndarray:
     """Numbers of the spikes in ``run.by_block`` in the order of ``run.spikes``."""
-    times, channels, ptr = run.by_block
+    times, channels, ptr, _ = run.by_block
     unit = np.repeat(np.arange(len(ptr) - 1) % len(run.input.arrivals), np.diff(ptr))
     sample, position = np.divmod(unit, layer.positions)
     return np.lexsort((channels.astype(np.int64) * layer.positions + position, times, sample))

@@ -36,6 +36,9 @@ class ErrorsDown(Downward):
     A subclass says where the S-PSPs come from, and how the engine's kernel lays out what belongs to them.
     """
 
+    # Whether kernels go through all blocks of one position of a layer that shares weights before the next.
+    units_first = False
+
     @abstractmethod
     def output_counts(self) -> np.ndarray:
         """True output spikes, int64 (samples, outputs)."""
@@ -156,11 +159,12 @@ class ErrorsDown(Downward):
         # Threads share out the blocks, or where these are few the units; the sums are the same.
         threads = self.threads.threads if samples is EVERY else 1
         by_unit = threads > 1 and blocks < 2 * threads
+        units_first = by_unit or (self.units_first and samples is not EVERY)
         gradients = np.zeros((units, *gradient.shape), gradient.dtype) if by_unit else gradient[None]
         shape = (1 if by_unit else blocks, *self.below_shape(number, units))
         below = np.zeros(shape if self.hands_down(number) else (0, 0, 0))
         matrix, row_sum = self.matrices(number, samples, errors, share), self.row_sums(number, samples)
-        threshold, counter = float(layer.threshold), WorkCounter(units if by_unit else blocks)
+        threshold, counter = float(layer.threshold), WorkCounter(units if units_first else blocks)
         terms = np.full_like(errors, np.nan) if self.observer is not None else np.empty((0, 0))
         share(
             lambda: learn_units(
@@ -174,6 +178,7 @@ class ErrorsDown(Downward):
                 options.silent_spsp,
                 options.silent_ratio,
                 options.effect_ratio,
+                units_first,
                 by_unit,
                 gradients,
                 below,

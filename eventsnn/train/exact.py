@@ -9,19 +9,22 @@ import numpy as np
 
 from eventsnn._ext.arrivals import list_rows
 from eventsnn._ext.optimiser import Update
-from eventsnn._ext.spsp import reverse_blocks
+from eventsnn._ext.spsp import reverse_blocks, reverse_patches
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.learn.charges import Activity
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
-from eventsnn.simulate.engines.arrivals import Arrivals, Share
+from eventsnn.simulate.engines.arrivals import Arrivals, PatchInput, Share
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.layer_run import LayerRun
 from eventsnn.train.downward import Downward, LayerState
 
 # rows, n_rows, ends, when, last, n_times of ``list_rows``.
 Sources: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+NOTHING = Arrivals.single(np.empty(0), np.empty(0, np.int32))
 
 
 class PackedLayers(Protocol):
@@ -88,10 +91,16 @@ def reverse(
 
     Returns the derivatives by the times of the arrivals, (blocks, arrivals), or nothing unless `derive`.
     """
-    arrivals = layer.arrivals.arrivals
     blocks, inputs, _ = gradient.shape
+    patches = isinstance(layer.arrivals, PatchInput)
+    arrivals = layer.arrivals.arrivals if derive or not patches else NOTHING
     down = np.zeros((blocks if derive else 0, len(arrivals.times)), gradient.dtype)
-    events, rows = layer.events, list_sources(arrivals, inputs, layer.share)
+    events = layer.events
+    if patches:
+        reverse_patches(gradient, events, charges, silent, layer.weights, down)
+        assert update is None
+        return down
+    rows = list_sources(arrivals, inputs, layer.share)
     counter = WorkCounter(blocks)
     layer.share(
         lambda: reverse_blocks(gradient, events, charges, silent, *rows, layer.weights, down, update, counter)

@@ -23,6 +23,8 @@ class ExactErrors(ErrorsDown, ExactDownward):
     The first layer hands nothing down, and its gradient needs no matrices: it is a sum over input events.
     """
 
+    units_first = True  # what belongs to a position is made once for all its blocks
+
     def output_counts(self) -> np.ndarray:
         return self.runs[-1][0].counts
 
@@ -52,7 +54,7 @@ class ExactErrors(ErrorsDown, ExactDownward):
         charges = self.rule.charges(activity, every)
         # In double precision: the factors are few, and feed back on themselves.
         own_spikes = LayerInput.of(top.spikes, activity.constants, np.float64, share)
-        events = replace(activity, arrivals=own_spikes).events
+        events = replace(activity, arrivals=own_spikes, after=np.empty(0, np.int32)).events
         return lambda: ExactSpsp(events, charges, top.counts)
 
     def matrices(self, number: int, samples: slice, errors: np.ndarray, share: Share) -> MakeMatrix:

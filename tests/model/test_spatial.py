@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from eventsnn.errors import NetworkError
 from eventsnn.model import LAYERS, Conv, Dense, Input, Network, Pool
 from eventsnn.model.layers.geometry import Geometry
-from eventsnn.simulate.engines.arrivals import Arrivals
-from eventsnn.simulate.engines.layer_run import expand
+from eventsnn.simulate.engines.arrivals import Arrivals, expand
 from eventsnn.simulate.run import simulate
 
 

@@ -265,7 +265,7 @@ def test_against_central_differences():
 
 def test_means_of_a_mini_batch_leave_dropped_neurons_out():
     kept = np.array([[True, False], [True, False], [False, False]])
-    layer = Activity(*[None] * 9, kept=kept)
+    layer = Activity(*[None] * 10, kept=kept)
     np.testing.assert_array_equal(layer.mean(np.array([[1, 2], [4, 5], [7, 8]])), [2.5, 0.0])
     np.testing.assert_array_equal(layer.of_kept(np.ones((3, 2))), kept)
 

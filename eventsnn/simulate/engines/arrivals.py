@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TypeAlias
@@ -12,15 +13,19 @@ from typing import TypeAlias
 import numpy as np
 
 from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables
+from eventsnn._ext.patches import Patches, Ready
+from eventsnn._ext.spsp import LayerEvents
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.model import Input, bias
+from eventsnn.model.layers.geometry import Geometry
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
 
 # Neurons that are not dropped, by number of the layer, the input being 0: bool arrays (samples, neurons).
 Kept: TypeAlias = Mapping[int, np.ndarray]
 EVERYONE: Kept = MappingProxyType({})
 
-Parts: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+# Times, neurons, ptr, after: see ``LayerRun.by_block``.
+Spikes: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 # Calls the work it is given once on each of some threads, and returns when all are done.
 Share: TypeAlias = "Callable[[Callable[[], None]], None]"
 
@@ -169,11 +174,71 @@ class LayerInput:
         )
         return cls(arrivals, events, table, grid, scale)
 
-    @property
-    def parts(self) -> Parts:
-        """As the kernels that go back in time take them: times, neurons, ptr, grid, scale, table."""
-        a = self.arrivals
-        return a.times, a.neurons, a.ptr, self.grid, self.scale, self.table
+    def layer_events(self, constants: np.ndarray, spikes: Spikes) -> LayerEvents:
+        """What arrived and was fired, as kernels that go back in time take it; see `LayerRun.by_block`."""
+        a, table = self.arrivals, self.table.view(np.uint8)
+        return LayerEvents(constants, a.times, a.neurons, a.ptr, self.grid, self.scale, table, *spikes)
+
+
+@dataclass(frozen=True)
+class PatchInput:
+    """The same of a layer with many positions in one sample: each sees its patch of what arrives.
+
+    Attributes
+    ----------
+    patches : Patches
+    ready : Ready
+        Tables, made for one position at a time.
+    """
+
+    patches: Patches
+    ready: Ready
+
+    @classmethod
+    def of(
+        cls,
+        geometry: Geometry,
+        arrivals: Arrivals,
+        constants: np.ndarray,
+        real: type[np.floating],
+        positions: np.ndarray | None = None,
+    ) -> PatchInput:
+        """Of one sample, for a layer whose neurons have these `constants`, in the precision `real`."""
+        patches = cut(geometry, arrivals, positions)
+        return cls(patches, Ready(patches, constants, real is np.float32))
+
+    @cached_property
+    def arrivals(self) -> Arrivals:
+        """All arrivals, position by position; sources are inputs of a position."""
+        return Arrivals(*self.patches.expand())
+
+    def layer_events(self, constants: np.ndarray, spikes: Spikes) -> LayerEvents:
+        """See `LayerInput`."""
+        none = np.empty(0), np.empty(0, np.int32), np.empty(0, np.int64)
+        table = np.empty((0, 0), np.uint8)
+        return LayerEvents(constants, *none, none[1], none[0], table, *spikes, self.ready)
+
+
+def cut(geometry: Geometry, arrivals: Arrivals, positions: np.ndarray | None = None) -> Patches:
+    """The spikes of one sample as the positions of a layer, all or these, see them."""
+    table = geometry.table if positions is None else geometry.table_of(geometry.cells[positions])
+    units = geometry.patches if positions is None else len(positions)
+    return Patches(arrivals.times, arrivals.neurons, geometry.source[0], *table, geometry.area, units)
+
+
+def expand(geometry: Geometry, arrivals: Arrivals) -> Arrivals:
+    """The spikes that each unit sees: those in the patch of its position; sources are inputs of a position.
+
+    Its twin stands in the tests: a loop over events and patches.
+    """
+    if geometry.whole:
+        return arrivals
+    units = [
+        Arrivals(*cut(geometry, Arrivals.single(*arrivals.sample(n))).expand()) for n in range(len(arrivals))
+    ]
+    if len(units) == 1:
+        return units[0]
+    return Arrivals.join([each.sample(n) for each in units for n in range(len(each))])
 
 
 @dataclass(frozen=True)

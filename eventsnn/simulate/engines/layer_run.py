@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from eventsnn._ext.engine_sweep import sweep_blocks
-from eventsnn._ext.patches import count_patches, fill_patches
+from eventsnn._ext.engine_sweep import sweep_blocks, sweep_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.model import Layer
-from eventsnn.model.layers.geometry import Geometry
 from eventsnn.simulate.engines import queue
-from eventsnn.simulate.engines.arrivals import Arrivals, Carried, LayerInput, Share, call
+from eventsnn.simulate.engines.arrivals import (
+    Arrivals,
+    Carried,
+    LayerInput,
+    PatchInput,
+    Share,
+    Spikes,
+    call,
+)
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import overflow
@@ -33,10 +40,10 @@ class LayerRun:
 
     Attributes
     ----------
-    input : LayerInput
+    input : LayerInput or PatchInput
         What arrived, unit by unit; sources are numbered as the inputs of a position.
-    by_block : (times, channels, ptr)
-        Spikes in the order block, unit, time; see ``SpikeStore.collect``.
+    by_block : (times, channels, ptr, after)
+        Spikes in the order block, unit, time; see ``SpikeStore.collect``. `after` is empty where not noted.
     unit_counts : int64 array (units, channels)
         Spikes of each neuron.
     spikes : Arrivals
@@ -45,8 +52,8 @@ class LayerRun:
         `unit_counts`, sample by sample.
     """
 
-    input: LayerInput
-    by_block: tuple[np.ndarray, np.ndarray, np.ndarray]
+    input: LayerInput | PatchInput
+    by_block: Spikes
     unit_counts: np.ndarray
     spikes: Arrivals
     counts: np.ndarray
@@ -86,9 +93,7 @@ def _run_samples(
     packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float, share: Share = call, threads: int = 1
 ) -> LayerRun:
     layer = packed.network.layers[number]
-    layer_input = LayerInput.of(
-        expand(layer.geometry, arrivals), packed.constants[number], packed.real, share
-    )
+    layer_input = prepare(packed, number, arrivals, share)
     if needs_queue(layer):
         return order_by_block(
             layer_input, Arrivals.join(_queue_trains(packed, number, arrivals, stop, share)), layer
@@ -99,10 +104,28 @@ def _run_samples(
     return merge(layer, layer_input, sweep_all(packed, number, layer_input, stop, share, parts), share)
 
 
+def prepare(
+    packed: PackedNetwork,
+    number: int,
+    arrivals: Arrivals,
+    share: Share = call,
+    since: np.ndarray | None = None,
+    positions: np.ndarray | None = None,
+) -> LayerInput | PatchInput:
+    """What arrives at a layer, or at these `positions` of it alone, as `sweep_all` takes it.
+
+    `since` is as for `LayerInput.of`.
+    """
+    geometry, constants = packed.network.layers[number].geometry, packed.constants[number]
+    if geometry.whole:
+        return LayerInput.of(arrivals, constants, packed.real, share, since)
+    return PatchInput.of(geometry, arrivals, constants, packed.real, positions)
+
+
 def sweep_all(
     packed: PackedNetwork,
     number: int,
-    layer_input: LayerInput,
+    layer_input: LayerInput | PatchInput,
     stop: float,
     share: Share = call,
     parts: int = 1,
@@ -111,34 +134,42 @@ def sweep_all(
 ) -> SpikeStore:
     """All blocks of a layer through all samples, from rest or from the state `carried` on.
 
-    `until` is, for the latter, the time up to which spikes can be known: none at it or later.
+    Many positions stand for samples, and one thread alone takes them. `until` is, with a carried state, the
+    time up to which spikes can be known: none at it or later.
     """
-    layer, arrivals = packed.network.layers[number], layer_input.arrivals
+    layer = packed.network.layers[number]
     weights = packed.blocks[str(layer.name)]
     blocks = len(weights)
-    store = SpikeStore(blocks, len(arrivals), parts)
-    lateral = packed.blocks.get(f"{layer.name}:lateral", np.empty((0, 0, 0), packed.real))
-    counter = WorkCounter(blocks * store.parts)
-    # A call ends after about `CHUNK` neuron updates, so that Ctrl-C is heard.
-    most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
     state = {} if carried is None else {name: getattr(carried, name) for name in ("u", "i", "end", "now")}
+    # A call ends after about `CHUNK` neuron updates, so that Ctrl-C is heard.
+    if isinstance(layer_input, PatchInput):
+        patches = layer_input.patches
+        store, counter = SpikeStore(blocks, patches.units, 1), WorkCounter(patches.units)
+        most = max(1, CHUNK // max(1, patches.longest * blocks * WIDTH))
+        run = partial(sweep_patches, weights, layer_input.ready, stop, store, counter, most)
+    else:
+        arrivals = layer_input.arrivals
+        store = SpikeStore(blocks, len(arrivals), parts)
+        counter = WorkCounter(blocks * store.parts)
+        most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
+        lateral = packed.blocks.get(f"{layer.name}:lateral", np.empty((0, 0, 0), packed.real))
+        run = partial(
+            sweep_blocks,
+            weights,
+            lateral,
+            packed.constants[number],
+            layer_input.events,
+            arrivals.ptr,
+            layer_input.table,
+            stop,
+            store,
+            counter,
+            most,
+        )
 
     def work() -> None:
         while counter.left:
-            sweep_blocks(
-                weights,
-                lateral,
-                packed.constants[number],
-                layer_input.events,
-                arrivals.ptr,
-                layer_input.table,
-                stop,
-                store,
-                counter,
-                most,
-                **state,
-                until=until,
-            )
+            run(**state, until=until)
 
     try:
         share(work)
@@ -150,39 +181,6 @@ def sweep_all(
 def needs_queue(layer: Layer) -> bool:
     """Whether its spikes inhibit other blocks at once, so that only the queue can tell what comes next."""
     return bool(layer.lateral_inhibition) and layer.neurons > WIDTH
-
-
-def expand(geometry: Geometry, arrivals: Arrivals, positions: np.ndarray | None = None) -> Arrivals:
-    """The spikes that each unit sees: those in the patch of its position; sources are inputs of a position.
-
-    Units are all positions of all samples, or of one sample these `positions`. Its twin stands in the tests:
-    a loop over events and patches.
-    """
-    if geometry.whole:
-        return arrivals
-    if len(arrivals) > 1:
-        units = [expand(geometry, Arrivals.single(*arrivals.sample(n))) for n in range(len(arrivals))]
-        return Arrivals.join([each.sample(n) for each in units for n in range(len(each))])
-    table = geometry.table if positions is None else geometry.table_of(geometry.cells[positions])
-    cell_ptr, patch, offset = table
-    times, neurons = arrivals.times, arrivals.neurons
-    ptr = np.empty((geometry.patches if positions is None else len(positions)) + 1, np.int64)
-    count_patches(neurons, geometry.source[0], cell_ptr, patch, ptr)
-    expanded = Arrivals(np.empty(ptr[-1]), np.empty(ptr[-1], np.int32), ptr)
-    cursor = ptr[:-1].copy()
-    fill_patches(
-        times,
-        neurons,
-        geometry.source[0],
-        cell_ptr,
-        patch,
-        offset,
-        geometry.area,
-        cursor,
-        expanded.times,
-        expanded.neurons,
-    )
-    return expanded
 
 
 def _queue_trains(
@@ -201,7 +199,7 @@ def _queue_trains(
 
 def merge(
     layer: Layer,
-    layer_input: LayerInput,
+    layer_input: LayerInput | PatchInput,
     store: SpikeStore,
     share: Share = call,
     units: np.ndarray | None = None,
@@ -210,7 +208,7 @@ def merge(
 
     `units` are, for the latter, the positions that were run; by default all.
     """
-    fired, channels, ptr = store.collect()
+    fired, channels, ptr, after = store.collect()
     positions, neurons = layer.positions, channels
     samples = 1 if units is not None else store.samples // positions
     if positions > 1:
@@ -229,17 +227,18 @@ def merge(
         order = np.lexsort((spikes.neurons, spikes.times))
         spikes = Arrivals(spikes.times[order], spikes.neurons[order], ends)
     by_position = counts if positions == 1 else np.ascontiguousarray(counts.reshape(-1, positions).T)
-    return LayerRun(layer_input, (fired, channels, ptr), by_position, spikes, counts)
+    return LayerRun(layer_input, (fired, channels, ptr, after), by_position, spikes, counts)
 
 
-def order_by_block(layer_input: LayerInput, spikes: Arrivals, layer: Layer) -> LayerRun:
+def order_by_block(layer_input: LayerInput | PatchInput, spikes: Arrivals, layer: Layer) -> LayerRun:
     """A run of a layer of one position from its spikes, sorted by (time, neuron) within each sample."""
     neurons, samples = layer.neurons, len(spikes)
     sample = np.repeat(np.arange(samples), np.diff(spikes.ptr))
     key = (spikes.neurons // WIDTH).astype(np.int64) * samples + sample
     order = np.argsort(key, kind="stable")
     sizes = np.bincount(key, minlength=block_count(neurons) * samples)
-    by_block = spikes.times[order], spikes.neurons[order], np.concatenate([[0], np.cumsum(sizes)])
+    ptr = np.concatenate([[0], np.cumsum(sizes)])
+    by_block = spikes.times[order], spikes.neurons[order], ptr, np.empty(0, np.int32)
     counts = np.bincount(sample * neurons + spikes.neurons, minlength=samples * neurons)
     counts = counts.reshape(samples, neurons)
     return LayerRun(layer_input, by_block, counts, spikes, counts)

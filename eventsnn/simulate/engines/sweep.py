@@ -17,7 +17,7 @@ from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.simulate.engines import queue
 from eventsnn.simulate.engines.arguments import in_order
-from eventsnn.simulate.engines.arrivals import Arrivals, Carried, LayerInput
+from eventsnn.simulate.engines.arrivals import Arrivals, Carried
 from eventsnn.simulate.engines.blocks import WIDTH
 from eventsnn.simulate.engines.engine import (
     SILENCE,
@@ -30,7 +30,7 @@ from eventsnn.simulate.engines.engine import (
     State,
     Train,
 )
-from eventsnn.simulate.engines.layer_run import expand, merge, needs_queue, sweep_all
+from eventsnn.simulate.engines.layer_run import merge, needs_queue, prepare, sweep_all
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
 from eventsnn.simulate.engines.restoring import read_layer_arrays
 
@@ -127,7 +127,6 @@ class _SweptLayer:
     ) -> list[Train]:
         """See `Run`; the bias neuron is part of the input."""
         layer, packed, number = self._layer, self._packed, self._number
-        arrivals = expand(layer.geometry, Arrivals.single(*input_spikes))
         carried = self._carry() if horizon < math.inf else self._carried
         since = None if carried is None else carried.now[0].copy()
         if since is not None and len(input_spikes[0]) and input_spikes[0][0] < since.max():
@@ -135,7 +134,7 @@ class _SweptLayer:
             raise StateError(
                 f"layer {layer.name!r} would be reached at {input_spikes[0][0]:g} ms, which is past"
             )
-        ready = LayerInput.of(arrivals, packed.constants[number], packed.real, since=since)
+        ready = prepare(packed, number, Arrivals.single(*input_spikes), since=since)
         store = sweep_all(packed, number, ready, stop, carried=carried, until=horizon)
         return [merge(layer, ready, store).spikes.sample(0)]
 

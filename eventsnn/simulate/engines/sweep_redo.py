@@ -17,9 +17,9 @@ from eventsnn._ext.spike_trains import find_changed
 from eventsnn._util.saved import OwnState
 from eventsnn.simulate.engines import queue
 from eventsnn.simulate.engines.arguments import in_order
-from eventsnn.simulate.engines.arrivals import Arrivals, Carried, LayerInput
+from eventsnn.simulate.engines.arrivals import Arrivals, Carried
 from eventsnn.simulate.engines.engine import Train, join
-from eventsnn.simulate.engines.layer_run import expand, merge, needs_queue, sweep_all
+from eventsnn.simulate.engines.layer_run import merge, needs_queue, prepare, sweep_all
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.redo import Kept, Undisturbed
 
@@ -103,8 +103,8 @@ class _Again:
                 run.restore(OwnState(self._state.arrays, f"{number}/"), self._horizon)
             return run.advance(arriving, math.inf, self._stop)[0]
         carried = self._carried(positions)
-        arrivals = expand(layer.geometry, Arrivals.single(*arriving), positions)
-        ready = LayerInput.of(arrivals, packed.constants[number], packed.real, since=carried.now[0].copy())
+        since = carried.now[0].copy()
+        ready = prepare(packed, number, Arrivals.single(*arriving), since=since, positions=positions)
         store = sweep_all(packed, number, ready, self._stop, carried=carried)
         return merge(layer, ready, store, units=positions).spikes.sample(0)
 

@@ -1,0 +1,122 @@
+"""Layers with many positions, whose tables come from exponentials that all positions share."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import eventsnn as es
+from eventsnn._util.threads import Pool as Threads
+from eventsnn.learn.charges import count_charges, derivative_charges
+from eventsnn.learn.rule import default_rule
+from eventsnn.model import Conv, Dense, Input, Network, Pool
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, PatchInput, call
+from eventsnn.simulate.engines.batch import run_batch
+from eventsnn.simulate.engines.blocks import WIDTH
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.train.exact import reverse
+from eventsnn.train.exact_errors import ExactErrors
+
+NEURONS = {
+    "usual": {"tau_m": 20.0, "tau_s": 5.0},
+    "slow synapses": {"tau_m": 12.0, "tau_s": 20.0, "refractory": 0.5},
+    "equal": {"tau_m": 12.0, "tau_s": 12.0},
+    "close": {"tau_m": 12.0, "tau_s": 12.03},
+    "fast": {"tau_m": 0.5, "tau_s": 0.125, "refractory": 0.0},
+}
+
+
+def make_network(neuron: dict[str, float], bias_interval: float = 0.0) -> Network:
+    return Network(
+        Input(9, 8, 2, bias_interval=bias_interval),
+        Conv(5, 3, stride=(1, 2), padding=1, threshold=0.5, **neuron),
+        Pool(2, stride=1, threshold=0.3, delay=0.25, **neuron),
+        Conv(40, (2, 2), threshold=0.3, dilation=(2, 1), **neuron),
+        Dense(7, threshold=0.4, **neuron),
+        seed=1,
+    )
+
+
+def make_events(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bursts with pauses of up to 20 s between them, several events at an instant."""
+    rng = np.random.default_rng(seed)
+    bursts = [start + rng.integers(0, 300, 110) * 0.1 for start in (0.0, 40.0, 700.0, 1500.0, 20_000.0)]
+    times = np.sort(np.concatenate(bursts))
+    neurons = rng.integers(0, 144, len(times)).astype(np.int32)
+    order = np.lexsort((neurons, times))
+    return times[order], neurons[order]
+
+
+@pytest.mark.parametrize("bias_interval", [0.0, 300.0])
+@pytest.mark.parametrize("name", NEURONS)
+def test_long_recordings_with_pauses_against_the_twin(name, bias_interval):
+    network, events = make_network(NEURONS[name], bias_interval), make_events(1)
+    found, twin = (es.simulate(network, events, engine=engine) for engine in ("sweep", "twin"))
+    for layer in network.names:
+        assert len(found[layer]) > 20, layer
+        ours, theirs = (np.lexsort((run[layer].times, run[layer].neurons)) for run in (found, twin))
+        np.testing.assert_array_equal(found[layer].neurons[ours], twin[layer].neurons[theirs])
+        np.testing.assert_allclose(found[layer].times[ours], twin[layer].times[theirs], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_single_precision_holds_long_recordings(name):
+    network, events = make_network(NEURONS[name]), make_events(2)
+    single, double = (es.simulate(network, events, engine="sweep", dtype=d) for d in ("float32", "float64"))
+    first = network.names[0]
+    assert single[first].times[-1] > 20_000.0
+    assert abs(len(single[first]) - len(double[first])) <= 0.01 * len(double[first])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NEURONS)
+def test_parts_give_the_bits_of_one_run(name, dtype):
+    network, (times, neurons) = make_network(NEURONS[name]), make_events(3)
+    whole = es.simulate(network, (times, neurons), engine="sweep", dtype=dtype)
+    run = es.Simulation(network, engine="sweep", dtype=dtype)
+    cuts = [0, 7, 200, 201, 340, len(times)]
+    parts = [run.feed((times[a:b], neurons[a:b])) for a, b in itertools.pairwise(cuts)]
+    parts.append(run.finish())
+    for layer in network.names:
+        np.testing.assert_array_equal(np.concatenate([p[layer].times for p in parts]), whole[layer].times)
+        np.testing.assert_array_equal(np.concatenate([p[layer].neurons for p in parts]), whole[layer].neurons)
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_sums_over_patches_are_those_over_all_arrivals(name):
+    """Points placed by what the forward pass noted, against points that are searched among all arrivals."""
+    network = make_network(NEURONS[name], bias_interval=300.0)
+    packed, rng = PackedNetwork(network, np.float64), np.random.default_rng(4)
+    samples = Arrivals.single(*make_events(4))
+    with Threads(1) as threads:
+        run = run_batch(packed, samples, samples.ends, threads)
+        down = ExactErrors(packed, {}, run, default_rule(), threads)
+        for number, layer in enumerate(network.layers[:3]):
+            (ran,) = run.layers[number]
+            seen = down.activity(number, ran, call)
+            assert isinstance(seen.arrivals, PatchInput)
+            assert len(seen.after) == len(seen.times) > 20
+            whole = LayerInput.of(ran.input.arrivals, packed.constants[number], np.float64)
+            searched = replace(seen, arrivals=whole, after=np.empty(0, np.int32))
+            size = (layer.positions, len(seen.weights) * WIDTH)
+            factor, silent, by_time = (
+                rng.normal(size=size),
+                rng.normal(size=size),
+                rng.normal(size=len(seen.times)),
+            )
+            found = []
+            for activity in (seen, searched):
+                charges = count_charges(activity, factor) + derivative_charges(activity, by_time, 0.01)
+                gradient = np.zeros_like(seen.weights)
+                arrivals = reverse(activity, charges, silent, gradient, None, derive=True)
+                found.append((charges, gradient, arrivals))
+                assert gradient.any()
+                assert arrivals.any()
+                only = np.zeros_like(gradient)
+                reverse(activity, charges, silent, only, None, derive=False)
+                np.testing.assert_allclose(only, gradient, rtol=1e-9, atol=1e-11 * np.abs(gradient).max())
+            for ours, theirs in zip(*found, strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-10 * np.abs(theirs).max())
