@@ -20,7 +20,7 @@ from bokeh.server.session import ServerSession
 from bokeh.server.tornado import BokehTornado
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
-from tornado.ioloop import IOLoop, PeriodicCallback
+from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 from tornado.web import RequestHandler
 
@@ -178,11 +178,12 @@ class PageServer:
         http.add_sockets(sockets)
         self._server = BaseServer(self.loop, app, http)
         self._server.start()
-        self._tidying = PeriodicCallback(self._forget_unused, CHECK_MS)
-        self._tidying.start()
+        self._next_check = self.loop.call_later(CHECK_MS / 1000, self._forget_unused)
 
     def _forget_unused(self) -> None:
-        """Have the oldest documents that no window shows discarded."""
+        """Have the oldest documents that no window shows discarded, now and again and again."""
+        # Not tornado's PeriodicCallback, which leaves a coroutine behind when Ctrl-C ends the loop.
+        self._next_check = self.loop.call_later(CHECK_MS / 1000, self._forget_unused)
         sessions = self._server.get_sessions("/")
         self._used.update(session for session in sessions if session.connection_count)
         idle = [session for session in sessions if not session.connection_count]
@@ -208,7 +209,7 @@ class PageServer:
 
     def close(self) -> None:
         """Let go of the port."""
-        self._tidying.stop()
+        self.loop.remove_timeout(self._next_check)
         self._server.stop()
 
 
