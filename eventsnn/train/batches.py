@@ -200,7 +200,7 @@ class BatchLoader:
             return batch.origins[place]
         first = batch.times[batch.ptr[place] : batch.ptr[place + 1]][:1]
         # A recording that counts from its first event has that at 0, unless a change has dropped it.
-        if isinstance(self._source, CodedSource) or not (any(self._change) or (first == 0.0).any()):
+        if not (any(self._change) or (first == 0.0).any()) or isinstance(self._source, CodedSource):
             return 0
         return self._source.stream(int(batch.indices[place])).origin_us
 

@@ -16,7 +16,7 @@ from eventsnn.trace.writer import run_config
 from eventsnn.train.batches import Batch, BatchLoader
 from eventsnn.train.forward import Forward
 
-FLUSH_SECONDS = 0.2
+FLUSH_SECONDS = 1.0
 """What a kill may lose of an evaluation: many recordings take less time than to write ten of them."""
 
 
