@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,18 @@ def _changed(part: Any, owner: str, changes: dict[str, Any]) -> Any:
     if "name" in changes and changes["name"] is None:
         raise NetworkError(f"{owner}: name must be a non-empty text")
     return replace(part, **changes)
+
+
+def replace_fields(
+    network: Network, changes: Mapping[str, Mapping[str, Any]]
+) -> tuple[tuple[Layer, ...], tuple[Connection, ...]]:
+    """A network's layers and connections, those whose name or key is in `changes` with these fields."""
+
+    def changed(part: Any, key: str) -> Any:
+        return replace(part, **changes[key]) if key in changes else part
+
+    layers = tuple(changed(layer, str(layer.name)) for layer in network.layers)
+    return layers, tuple(changed(connection, connection.key) for connection in network.connections)
 
 
 def lower(network: Network) -> Network:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from eventsnn._util import html
-from eventsnn._util.names import are_numbers, describe_names
 from eventsnn.errors import NetworkError
+from eventsnn.model import description, edit, projections
 from eventsnn.model.chain import INPUT, fit_layers, name_layers
 from eventsnn.model.classes import check_classes
 from eventsnn.model.delays import check_delays, check_same_synapses, take_delays
@@ -24,14 +22,11 @@ from eventsnn.model.layers import (
     Input,
     Layer,
     Projection,
-    build_from_table,
-    layer_from_table,
 )
 from eventsnn.model.layers.checks import check_count
 from eventsnn.model.layers.connection import PAIRS
-from eventsnn.model.projections import list_projections
 from eventsnn.model.settings import RunSettings
-from eventsnn.model.sparse import is_sparse, row_of
+from eventsnn.model.sparse import is_sparse
 from eventsnn.model.weights import check_weights
 
 
@@ -112,7 +107,7 @@ class Network:
         self.classes = check_classes(classes, self.output.neurons)
         self.connections = tuple(connections)
         self.delays: Mapping[str, np.ndarray] = MappingProxyType({})
-        self.projections = list_projections(self)
+        self.projections = projections.list_projections(self)
         shapes = self.weight_shapes()
         if weights is None:
             weights = draw_weights(self, 0 if seed is None else seed)
@@ -145,9 +140,7 @@ class Network:
     @cached_property
     def firing(self) -> Network | None:
         """The network without its last layer where this never fires; None if nothing is left."""
-        from eventsnn.model.edit import without_readout
-
-        return self if self.output.fires else without_readout(self)
+        return self if self.output.fires else edit.without_readout(self)
 
     def index(self, name: str) -> int:
         """Number of the layer called `name`; -1 for the input.
@@ -215,9 +208,7 @@ class Network:
     @cached_property
     def lowered(self) -> Network:
         """The same network of dense layers alone, weights of the spatial ones written out, sparse."""
-        from eventsnn.model.edit import lower
-
-        return lower(self)
+        return edit.lower(self)
 
     @property
     def sparse_keys(self) -> tuple[str, ...]:
@@ -226,13 +217,7 @@ class Network:
 
     def projection_weights(self, projection: Projection) -> np.ndarray:
         """Weights (post, pre) of a projection, dense; of lateral inhibition -w0 off the diagonal."""
-        if not projection.lateral:
-            weights = self.lowered.weights[self._weight_key(projection)]
-            array = np.asarray(weights.toarray() if is_sparse(weights) else weights)
-            size = self.source_size(projection.source)
-            return array[:, -1:] if projection.source == BIAS else array[:, :size]
-        size = self.layers[projection.target].neurons
-        return np.asarray(-projection.lateral * (1.0 - np.eye(size)))
+        return projections.weights_of(self, projection)
 
     def senders(self, projection: Projection) -> int:
         """Number of what arrives apart: source neurons, or synapses where they have delays of their own."""
@@ -243,35 +228,15 @@ class Network:
 
     def sender_weights(self, projection: Projection) -> np.ndarray:
         """Weight of each synapse of a projection whose synapses have delays of their own, by its branch."""
-        branches = projection.branches
-        assert branches is not None
-        return np.asarray(self.weights[self._weight_key(projection)].data[branches.place])
+        return projections.weights_by_branch(self, projection)
 
     def afferent_weights(self, projection: Projection, neuron: int) -> np.ndarray:
         """Weights from all neurons of a projection's source to one of its target, float64 array (pre,)."""
-        if projection.lateral:
-            row = np.full(self.layers[projection.target].neurons, -projection.lateral)
-            row[neuron] = 0.0
-            return row
-        weights = self.lowered.weights[self._weight_key(projection)]
-        row = row_of(weights, neuron) if is_sparse(weights) else np.asarray(weights[neuron], np.float64)
-        return row[-1:] if projection.source == BIAS else row[: self.source_size(projection.source)]
+        return projections.weights_to(self, projection, neuron)
 
     def fan_out(self, projection: Projection) -> np.ndarray:
         """Synapses of each neuron of a projection's source, those of weight 0 included: int64 (pre,)."""
-        if projection.lateral:
-            size = self.layers[projection.target].neurons
-            return np.full(size, size - 1, np.int64)
-        weights = self.lowered.weights[self._weight_key(projection)]
-        if is_sparse(weights):
-            synapses = np.bincount(weights.indices, minlength=weights.shape[1])
-        else:
-            synapses = np.full(weights.shape[1], weights.shape[0], np.int64)
-        return synapses[-1:] if projection.source == BIAS else synapses[: self.source_size(projection.source)]
-
-    def _weight_key(self, projection: Projection) -> str:
-        """Key of the weights of a projection that is not lateral."""
-        return self.names[projection.target] if projection.source == BIAS else projection.key
+        return projections.fan_out(self, projection)
 
     # -- the same network otherwise
     # ----------------------------------------------------------------------------
@@ -299,9 +264,8 @@ class Network:
         """
         same = self._shared()
         gone = {key for key, each in delays.items() if each is None and key in self.delays}
-        undrawn: dict[str, Any] = {"initial_delays": None}
-        same.layers = tuple(replace(each, **undrawn) if each.name in gone else each for each in self.layers)
-        same.connections = tuple(replace(c, **undrawn) if c.key in gone else c for c in self.connections)
+        undrawn = {key: {"initial_delays": None} for key in gone}
+        same.layers, same.connections = edit.replace_fields(self, undrawn)
         kept = {key: each for key, each in self.delays.items() if key not in delays}
         found = {
             key: check_delays(self, key, each, self.weights.get(key))
@@ -326,15 +290,8 @@ class Network:
             for key, each in constants.items()
         }
         same = self._shared()
-        same.layers = tuple(
-            replace(layer, **constants[str(layer.name)]) if layer.name in constants else layer
-            for layer in self.layers
-        )
-        same.connections = tuple(
-            replace(connection, **constants[connection.key]) if connection.key in constants else connection
-            for connection in self.connections
-        )
-        same.projections = list_projections(same)
+        same.layers, same.connections = edit.replace_fields(self, constants)
+        same.projections = projections.list_projections(same)
         return same.with_delays(synaptic) if synaptic else same
 
     def with_classes(self, classes: Sequence[str] | None) -> Network:
@@ -377,19 +334,11 @@ class Network:
         NetworkError
             No such layer or field, a value that cannot be, or a change that needs weights of another shape.
         """
-        from eventsnn.model.edit import replace_part
-
-        return replace_part(self, name, changes)
+        return edit.replace_part(self, name, changes)
 
     def to_table(self) -> dict[str, Any]:
         """The description without weights, as plain values that TOML and JSON can hold."""
-        table = {
-            "input": self.input.to_table(),
-            "layers": [layer.to_table() for layer in self.layers],
-            "connections": [connection.to_table() for connection in self.connections],
-        }
-        # Files of networks without class names stay as they were before there were any.
-        return table if self.classes is None else {**table, "classes": list(self.classes)}
+        return description.to_table(self)
 
     @classmethod
     def from_table(
@@ -408,26 +357,8 @@ class Network:
         NetworkError
             Naming `where`, the layer and the field.
         """
-        if not isinstance(table, dict):
-            raise NetworkError(f"{where} must be a table")
-        for key in table:
-            if key not in ("input", "layers", "connections", "classes"):
-                raise NetworkError(
-                    f"{where}: unknown field {key!r}; there are input, layers, connections, classes"
-                )
-        for key, kind in (("input", dict), ("layers", list), ("connections", list)):
-            if not isinstance(table.get(key, [] if key == "connections" else None), kind):
-                raise NetworkError(f"{where}: field {key!r} is missing or not a {kind.__name__}")
-        sensor = build_from_table(Input, table["input"], f"{where}.input")
-        layers = [layer_from_table(t, f"{where}.layers[{n}]") for n, t in enumerate(table["layers"])]
-        more = [
-            build_from_table(Connection, t, f"{where}.connections[{n}]")
-            for n, t in enumerate(table.get("connections", []))
-        ]
-        classes = table.get("classes")
-        return cls(
-            sensor, *layers, connections=more, weights=weights, delays=delays, seed=seed, classes=classes
-        )
+        sensor, layers, options = description.read_table(table, where)
+        return cls(sensor, *layers, **options, weights=weights, delays=delays, seed=seed)
 
     def save(self, path: str | os.PathLike[str], **attributes: Any) -> None:
         """Write description and weights to one HDF5 file; see `eventsnn.model.file.save_network`."""
@@ -444,40 +375,26 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The view on the weights cannot be pickled, and what is unpickled must be read-only again.
-        parts = (self.input, *self.layers)
-        same = (self.connections, dict(self.weights), dict(self.delays), self.classes, self.settings)
-        return _rebuild, (parts, *same)
+        build = partial(
+            Network,
+            self.input,
+            connections=self.connections,
+            weights=dict(self.weights),
+            delays=dict(self.delays),
+            classes=self.classes,
+            settings=self.settings,
+        )
+        return build, self.layers
 
     def __repr__(self) -> str:
-        sizes = "-".join(str(n) for n in (self.input.neurons, *(layer.neurons for layer in self.layers)))
-        more = f", {len(self.connections)} further connections" if self.connections else ""
-        named = (
-            "" if self.classes is None or are_numbers(self.classes) else f", {describe_names(self.classes)}"
-        )
-        return f"<Network {sizes} ({', '.join(self.names)}){more}{named}>"
+        return description.to_text(self)
 
     def describe_delay(self, key: str, delay: float | Sequence[float]) -> str:
         """The delay of a layer or connection as text, ms; "0.5 to 3" where there are several."""
-        each = np.atleast_1d(self.delays.get(key, delay))
-        if each.size == 1 or not each.size:
-            return f"{float(each.sum()):,g}"
-        return f"{each.min():,g} to {each.max():,g}"
+        return description.delay_text(self.delays.get(key, delay))
 
     def _repr_html_(self) -> str:
-        columns = ("neurons", "threshold", "tau_m", "tau_s", "refractory", "delay")
-        table: list[tuple[Any, ...]] = [("layer", "type", *columns, "weights")]
-        table.append(("input", "", f"{self.input.neurons:,}", *[""] * len(columns)))
-        for layer in self.layers:
-            weights = self.weights.get(str(layer.name))
-            values = [f"{getattr(layer, name):,g}" for name in columns[:-1]]
-            values.append(self.describe_delay(str(layer.name), layer.delay))
-            table.append((layer.name, layer.kind, *values, "" if weights is None else f"{weights.size:,}"))
-        table += [
-            (c.key, "connection", *[""] * 5, self.describe_delay(c.key, c.delay), "")
-            for c in self.connections
-        ]
-        sizes = [self.input.neurons, *(layer.neurons for layer in self.layers)]
-        return html.describe("Network (times in ms)", table, html.draw_chain(sizes))
+        return description.to_html(self)
 
     # -- construction
     # ------------------------------------------------------------------------------------------
@@ -485,18 +402,4 @@ class Network:
     def _set_delays(self, delays: Mapping[str, np.ndarray]) -> None:
         """Take checked delays of single synapses."""
         self.delays = MappingProxyType(dict(delays))
-        self.projections = list_projections(self)
-
-
-def _rebuild(
-    parts: tuple[Any, ...],
-    connections: tuple[Connection, ...],
-    weights: dict[str, Any],
-    delays: dict[str, np.ndarray],
-    classes: tuple[str, ...] | None,
-    settings: RunSettings,
-) -> Network:
-    """A network from the result of `Network.__reduce__`."""
-    return Network(
-        *parts, connections=connections, weights=weights, delays=delays, classes=classes, settings=settings
-    )
+        self.projections = projections.list_projections(self)

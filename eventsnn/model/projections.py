@@ -1,4 +1,4 @@
-"""Projections: the layers and connections of a network as bundles of synapses, which engines see."""
+"""Projections: the layers and connections of a network as bundles of synapses, as engines see them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from eventsnn.model.chain import INPUT
 from eventsnn.model.delays import branches_of
 from eventsnn.model.layers import BIAS, Projection
 from eventsnn.model.layers.branches import Branches
+from eventsnn.model.sparse import is_sparse, row_of
 
 if TYPE_CHECKING:
     from eventsnn.model.network import Network
@@ -63,3 +64,54 @@ def _project(
     else:
         return Projection(name, source, target, float(delay))
     return Projection(name, source, target, float(branches.delays.min(initial=np.inf)), branches=branches)
+
+
+def weights_of(network: Network, projection: Projection) -> np.ndarray:
+    """See `eventsnn.model.Network.projection_weights`."""
+    if projection.lateral:
+        size = network.layers[projection.target].neurons
+        return np.asarray(-projection.lateral * (1.0 - np.eye(size)))
+    weights = network.lowered.weights[_weight_key(network, projection)]
+    array = np.asarray(weights.toarray() if is_sparse(weights) else weights)
+    return array[:, _columns(network, projection)]
+
+
+def weights_by_branch(network: Network, projection: Projection) -> np.ndarray:
+    """See `eventsnn.model.Network.sender_weights`."""
+    branches = projection.branches
+    assert branches is not None
+    return np.asarray(network.weights[_weight_key(network, projection)].data[branches.place])
+
+
+def weights_to(network: Network, projection: Projection, neuron: int) -> np.ndarray:
+    """See `eventsnn.model.Network.afferent_weights`."""
+    if projection.lateral:
+        row = np.full(network.layers[projection.target].neurons, -projection.lateral)
+        row[neuron] = 0.0
+        return row
+    weights = network.lowered.weights[_weight_key(network, projection)]
+    row = row_of(weights, neuron) if is_sparse(weights) else np.asarray(weights[neuron], np.float64)
+    return row[_columns(network, projection)]
+
+
+def fan_out(network: Network, projection: Projection) -> np.ndarray:
+    """See `eventsnn.model.Network.fan_out`."""
+    if projection.lateral:
+        size = network.layers[projection.target].neurons
+        return np.full(size, size - 1, np.int64)
+    weights = network.lowered.weights[_weight_key(network, projection)]
+    if is_sparse(weights):
+        synapses = np.bincount(weights.indices, minlength=weights.shape[1])
+    else:
+        synapses = np.full(weights.shape[1], weights.shape[0], np.int64)
+    return synapses[_columns(network, projection)]
+
+
+def _weight_key(network: Network, projection: Projection) -> str:
+    """Key of the weights of a projection that is not lateral."""
+    return network.names[projection.target] if projection.source == BIAS else projection.key
+
+
+def _columns(network: Network, projection: Projection) -> slice:
+    """Where a projection's sources are in the rows of its weights, whose last column may be the biases."""
+    return slice(-1, None) if projection.source == BIAS else slice(network.source_size(projection.source))
