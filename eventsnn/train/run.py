@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import zlib
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,12 @@ from eventsnn._util.interrupts import hold_interrupts
 from eventsnn._util.threads import Pool
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
-from eventsnn.data.source import CodedSource, LabelledSource, describe_reading
+from eventsnn.data.source import LabelledSource
 from eventsnn.errors import NetworkError, TrainingError
 from eventsnn.learn.constants import LearnedConstants
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
-from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.model.sparse import is_sparse, with_data
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import StateOverflow
@@ -40,6 +37,7 @@ from eventsnn.train.graph import GraphLearner
 from eventsnn.train.graph_weights import GraphWeights
 from eventsnn.train.learner import check_trainable, no_chain
 from eventsnn.train.progress import progress_bar
+from eventsnn.train.run_config import check_resumable, describe_recordings, describe_run
 from eventsnn.train.tallies import Tallies
 from eventsnn.train.training_trace import TrainingTrace
 
@@ -47,14 +45,6 @@ from eventsnn.train.training_trace import TrainingTrace
 MODEL, CHECKPOINT, METRICS = "model.h5", "checkpoint.h5", "metrics.jsonl"
 BEST = "best/"  # in a checkpoint: arrays of model.h5
 BEST_DELAYS = "best_delays/"
-
-# Raised whenever a change gives runs other bits (solver, draws, order of sums): what was begun before cannot
-# be continued to the same result.
-BITS = 5
-OTHER_BITS = (
-    ": another build of eventsnn began it, whose results differ in their last digits; "
-    "continue with that build, or train again in another folder"
-)
 
 
 class TrainingRun:
@@ -109,7 +99,18 @@ class TrainingRun:
         self.best: dict[str, Any] = {}
         self.best_weights: dict[str, np.ndarray] = {}
         self.best_delays: dict[str, np.ndarray] = {}
-        self.config = self._config()
+        self.config = describe_run(
+            network,
+            rule,
+            optimiser,
+            augmentation,
+            distortion,
+            real=real,
+            batch_size=batch_size,
+            seed=seed,
+            training=describe_recordings(data, indices),
+            validation=None if valid is None else describe_recordings(valid, valid_indices),
+        )
         self.trace: TrainingTrace | None = None
 
     def open_trace(self, options: TraceOptions) -> TrainingTrace:
@@ -190,18 +191,7 @@ class TrainingRun:
         if not path.exists():
             return
         saved = load_checkpoint(path)
-        if "classes" not in saved.config.get("network", {}):  # begun before networks kept names
-            self.config["network"].pop("classes", None)
-        for name in ("delay_rate", "constant_rate", "warmup"):  # begun before there were these
-            saved.config.get("optimiser", {}).setdefault(name, getattr(Optimiser, name))
-        if saved.config != self.config:
-            field, before, now = _first_difference("", saved.config, self.config)
-            advice = OTHER_BITS if field == "bits" else ""
-            if field.endswith("names_crc32"):
-                advice = ": there are other files in it, or the same ones in other classes"
-            raise TrainingError(
-                f"{path}: cannot resume, {field} was {_short(before)} and is now {_short(now)}{advice}"
-            )
+        check_resumable(path, saved.config, self.config)
         for name, array in self._arrays().items():
             if name not in saved.arrays or saved.arrays[name].shape != array.shape:
                 raise TrainingError(f"{path}: cannot resume, array {name!r} is missing or of another shape")
@@ -338,52 +328,6 @@ class TrainingRun:
                 arrays[f"moment{n}/{key}"] = moment
         return arrays
 
-    def _config(self) -> dict[str, Any]:
-        from eventsnn import __version__
-
-        def describe(source: LabelledSource | None, indices: np.ndarray) -> dict[str, Any] | None:
-            if source is None:
-                return None
-            # Files are known by label and name: a data set may be moved between two parts of a run.
-            names = "\n".join(
-                f"{label}/{Path(path).name}"
-                for path, label in zip(source.paths, source.labels.tolist(), strict=True)
-            )
-            checksum = zlib.crc32(
-                indices.astype(np.int64).tobytes(), zlib.crc32(names.encode("utf-8", "surrogateescape"))
-            )
-            facts = source.facts() if isinstance(source, CodedSource) else {}
-            reading = describe_reading(source)
-            if reading:
-                facts["reading"] = reading
-            return {"recordings": len(indices), "names_crc32": checksum, **facts}
-
-        weights = {key: _checksum(array) for key, array in self.network.weights.items()}
-        config = {
-            "network": self.network.to_table(),
-            "initial_weights": weights,
-            "rule": self.rule.to_table(),
-            "optimiser": self.optimiser.to_table(),
-            "augmentation": self.augmentation.to_table() if self.augmentation else None,
-            "dtype": np.dtype(self.packed.real).name,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "training_set": describe(self.data, self.indices),
-            "validation_set": describe(self.valid, self.valid_indices),
-            "eventsnn": __version__,
-            "bits": BITS,
-        }
-        if self.network.delays:
-            config["initial_delays"] = {key: _checksum(each) for key, each in self.network.delays.items()}
-        if self.distortion is not None:
-            config["distortion"] = asdict(self.distortion)
-        settings = self.network.settings.to_table()
-        if settings.get("step_ms") == DEFAULT_STEP_MS:  # as runs said it before there was a choice
-            del settings["step_ms"]
-        config.update(settings)
-        # As a file gives it back: tuples become lists, so that comparing finds only real differences.
-        return json.loads(json.dumps(config))
-
 
 def weight_decay(rule: Rule, state: OptimiserState, real: type[np.floating]) -> np.ndarray:
     """Factors (blocks, WIDTH) by which the weight penalties add a multiple of the weights to the gradient."""
@@ -415,15 +359,6 @@ def _values(weights: Any) -> np.ndarray:
     return np.asarray(weights.data if is_sparse(weights) else weights)
 
 
-def _checksum(weights: Any) -> int:
-    """CRC-32 of weights and, of sparse ones, of where they are."""
-    parts = (weights.data, weights.indices, weights.indptr) if is_sparse(weights) else (weights,)
-    checksum = 0
-    for part in parts:
-        checksum = zlib.crc32(np.ascontiguousarray(part).tobytes(), checksum)
-    return checksum
-
-
 def _diverged(epoch: int, layer: str) -> TrainingError:
     whose = f"the weights of {layer!r}" if layer else "the weights"
     return TrainingError(
@@ -437,23 +372,3 @@ def _is_better(line: dict[str, Any], best: dict[str, Any]) -> bool:
     if line["valid_accuracy"] is None:
         return True
     return (line["valid_accuracy"], -line["valid_loss"]) > (best["valid_accuracy"], -best["valid_loss"])
-
-
-def _first_difference(field: str, before: Any, now: Any) -> tuple[str, Any, Any]:
-    """(field, value before, value now) of the first leaf in which two configurations differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        dot = "." if field else ""
-        # A name says which fields there are to be: its difference explains theirs.
-        keys = sorted(now | before, key=lambda key: key != "name")
-        pairs = {f"{field}{dot}{key}": (before.get(key), now.get(key)) for key in keys}
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        pairs = {f"{field}[{n}]": pair for n, pair in enumerate(zip(before, now, strict=True))}
-    else:
-        return field, before, now
-    name, (old, new) = next((name, pair) for name, pair in pairs.items() if pair[0] != pair[1])
-    return _first_difference(name, old, new)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 200 else text[:200] + "..."

@@ -20,7 +20,7 @@ from eventsnn.data import Augmentation, ListDataset
 from eventsnn.errors import TrainingError
 from eventsnn.learn.optimisers import Optimiser
 from eventsnn.model import Dense, Input, Network, Reservoir
-from eventsnn.train import run
+from eventsnn.train import run_config
 from eventsnn.train.checkpoint import load_checkpoint, save_checkpoint
 from tests.train.children import INTERRUPTED, die_at_replace, epochs_done, start, train_on, wait_for_epochs
 from tests.train.toy import (
@@ -284,7 +284,7 @@ def test_other_settings_are_refused(trained, tmp_path, text):
 def test_a_run_of_another_build_is_refused_with_advice(trained, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     shutil.copytree(trained.folder, folder)
-    monkeypatch.setattr(run, "BITS", run.BITS + 1)
+    monkeypatch.setattr(run_config, "BITS", run_config.BITS + 1)
     with pytest.raises(TrainingError, match=r"cannot resume, bits was .*; continue with that build, or"):
         toy_train(folder, epochs=9, resume=True)
     assert load_checkpoint(folder / "checkpoint.h5").epoch == 8
