@@ -6,9 +6,7 @@ Only what is shown is read: the table of samples, and the spikes of the sample t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,39 +17,14 @@ from eventsnn.simulate.differences import Difference
 from eventsnn.simulate.what_if import WhatIf
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import LayerSpikes, SpikeRecord
-from eventsnn.trace.sample import Sample
-from eventsnn.view.address import MODES, SORTABLE, VERDICTS, SpikeName, TraceView
+from eventsnn.view.address import MODES, SpikeName, TraceView
 from eventsnn.view.raster import Binned, Glyphs, draw_window, find_window, nearest_spike
+from eventsnn.view.sample_list import SampleList, SampleTable
 from eventsnn.view.spike_panels import INPUT, SpikePanels, draw_potential, explain_spike
 
 POTENTIAL_POINTS = 1500  # two or three for each pixel
 KEPT_SPIKES = 32
 MOST_READOUTS, READOUT_POINTS = 20, 500
-
-
-@dataclass(frozen=True, eq=False)
-class SampleTable:
-    """Rows of the table of samples, as lists of equal length.
-
-    Attributes
-    ----------
-    index : list of int
-    source : list of str
-        Name of the file without its folders.
-    label, decision : list of str
-        "" without.
-    verdict : list of str
-        "right", "wrong", "no decision", or "" without a label.
-    spikes : list of int
-        Of all layers, without the input.
-    """
-
-    index: list[int]
-    source: list[str]
-    label: list[str]
-    decision: list[str]
-    verdict: list[str]
-    spikes: list[int]
 
 
 class Studies:
@@ -103,8 +76,7 @@ class TracePage:
         self._explained: dict[SpikeName, SpikePanels] = {}
         self._studies = Studies(trace) if studies is None else studies
         self._difference: Difference | None = None
-        self._spikes = np.sum([trace.spikes_per_sample(name) for name in self.network.names], axis=0)
-        self._order = list(range(len(trace)))  # all samples, sorted
+        self._samples = SampleList(trace)
         self.restore(TraceView() if view is None else view)
 
     def restore(self, asked: TraceView) -> None:
@@ -164,57 +136,17 @@ class TracePage:
         self.view = replace(self.view, verdict=verdict, text=text)
 
     def set_sort(self, sort: str) -> None:
-        """Sort the samples as `TraceView.sort` says; of equals, the first of the trace comes first.
-
-        Labels and decisions are sorted by number, not by the name of the class; those without come last.
-        """
+        """Sort the samples as `TraceView.sort` says; see `eventsnn.view.sample_list.SampleList.sort`."""
         self.view = replace(self.view, sort=sort)
-        column, samples = sort.removeprefix("-"), self.trace.samples
-        if column not in SORTABLE:
-            self._order = list(range(len(self.trace)))
-            return
-        keys: dict[str, Callable[[Sample], Any]] = {
-            "index": lambda row: row.index,
-            "source": lambda row: Path(row.source).name,
-            "label": lambda row: row.label,
-            "decision": lambda row: row.prediction,
-            "verdict": lambda row: judge(row) or None,
-            "spikes": lambda row: int(self._spikes[row.index]),
-        }
-        values = [keys[column](row) for row in samples]
-        known = [index for index, value in enumerate(values) if value is not None]
-        known.sort(key=values.__getitem__, reverse=sort.startswith("-"))
-        self._order = known + [index for index, value in enumerate(values) if value is None]
+        self._samples.sort(sort)
 
     def sample_table(self) -> SampleTable:
         """The samples that pass the filter, sorted."""
-        rows = [self.trace.samples[index] for index in self._order]
-        rows = [row for row in rows if self._passes(row)]
-        return SampleTable(
-            index=[row.index for row in rows],
-            source=[Path(row.source).name for row in rows],
-            label=["" if row.label is None else self.name_class(row.label) for row in rows],
-            decision=["" if row.prediction is None else self.name_class(row.prediction) for row in rows],
-            verdict=[judge(row) for row in rows],
-            spikes=[int(self._spikes[row.index]) for row in rows],
-        )
-
-    def _passes(self, sample: Sample) -> bool:
-        if self.view.verdict not in (VERDICTS[0], judge(sample)):
-            return False
-        text = self.view.text.strip().lower()
-        for word, number in (("label", sample.label), ("decision", sample.prediction)):
-            if text.startswith(f"{word} "):
-                return number is not None and text[len(word) :].strip() in (
-                    str(number),
-                    self.name_class(number).lower(),
-                )
-        return text in sample.source.lower()
+        return self._samples.table(self.view.verdict, self.view.text)
 
     def name_class(self, number: int) -> str:
         """Name of a class, or its number."""
-        classes = self.network.classes
-        return classes[number] if classes is not None and 0 <= number < len(classes) else str(number)
+        return self._samples.name_class(number)
 
     def select_sample(self, sample: int) -> bool:
         """Show a sample; False, and a message, if there is none of this number."""
@@ -230,22 +162,14 @@ class TracePage:
         """The next sample of the table, or the one before with -1; stays at the ends."""
         if not len(self.trace):
             return False
-        at = self._order.index(self.view.sample)
-        beyond = self._order[at + 1 :] if step > 0 else self._order[:at][::-1]
-        found = next((index for index in beyond if self._passes(self.trace.samples[index])), None)
+        found = self._samples.neighbour(self.view.sample, step, self.view.verdict, self.view.text)
         return found is not None and self.select_sample(found)
 
     def describe_sample(self) -> str:
         """``sample 3 (00042.bin): label 5, decision 3, wrong; 812 spikes``."""
         if self.record is None:
             return "no complete sample"
-        row = self.trace.samples[self.view.sample]
-        source = f" ({Path(row.source).name})" if row.source else ""
-        decision = "no decision" if row.prediction is None else f"decision {self.name_class(row.prediction)}"
-        label = "" if row.label is None else f"label {self.name_class(row.label)}, "
-        verdict = f", {judge(row)}" if judge(row) in ("right", "wrong") else ""
-        spikes = int(self._spikes[row.index])
-        return f"sample {row.index}{source}: {label}{decision}{verdict}; {spikes:,} spikes"
+        return self._samples.describe(self.view.sample)
 
     # -- raster -----------------------------------------------------------------------------
 
@@ -483,12 +407,3 @@ class TracePage:
             names = ", ".join(f"{layer} {neuron}" for layer, neuron in sorted(self.view.silenced))
             parts.append(f"silenced: {names}")
         return "; ".join(parts)
-
-
-def judge(sample: Sample) -> str:
-    """Whether a sample's decision is its label; see `SampleTable.verdict`."""
-    if sample.prediction is None:
-        return "no decision"
-    if sample.label is None:
-        return ""
-    return "right" if sample.label == sample.prediction else "wrong"
