@@ -27,7 +27,7 @@ cdef const int32_t* start(const int32_t[::1] array):
 
 
 cdef class ClockedLayer:
-    """What the kernel needs of a layer; made by `eventsnn.simulate.engines.clocked`, which checks everything.
+    """What the kernel needs of a layer; made by `eventsnn.simulate.engines.clocked_network`, which checks everything.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ cdef class ClockedLayer:
 
 
 cdef class ClockedLink:
-    """A further connection, sparse; made by `eventsnn.simulate.engines.clocked`, which checks everything.
+    """A further connection, sparse; made by `eventsnn.simulate.engines.clocked_network`, which checks everything.
 
     Parameters
     ----------

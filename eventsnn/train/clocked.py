@@ -23,9 +23,10 @@ from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.model.steps import refusal
-from eventsnn.simulate.engines import clocked
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, Share
 from eventsnn.simulate.engines.blocks import WIDTH
+from eventsnn.simulate.engines.clocked import records_of
+from eventsnn.simulate.engines.clocked_network import ClockedNetwork
 from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.trace.record import SpikeRecord
@@ -70,7 +71,7 @@ class ClockedLearner(Learner[list[ClockedRun]]):
         self, packed: PackedNetwork, step_ms: float = DEFAULT_STEP_MS, prefix: FrozenPrefix | None = None
     ) -> None:
         self.network, self.packed = packed.network, packed
-        self.clock = clocked.ClockedNetwork(packed.network, packed.blocks, step_ms)
+        self.clock = ClockedNetwork(packed.network, packed.blocks, step_ms)
         self.prefix = prefix
 
     def forward(self, samples: Arrivals, threads: Threads, kept: Kept = EVERYONE) -> list[ClockedRun]:
@@ -86,7 +87,7 @@ class ClockedLearner(Learner[list[ClockedRun]]):
         return np.array([self.clock.counts(each, number) for each in run], np.int64)
 
     def records(self, run: list[ClockedRun], samples: Arrivals, threads: Threads) -> list[SpikeRecord]:
-        return clocked.records_of(self.clock, samples, samples.ends.tolist(), run)
+        return records_of(self.clock, samples, samples.ends.tolist(), run)
 
     def votes(self, run: list[ClockedRun]) -> np.ndarray:
         return self.counts(run, len(self.network.layers))  # rules whose times decide need exact time
@@ -114,7 +115,7 @@ class ClockedErrors(ErrorsDown):
     def __init__(
         self,
         packed: PackedNetwork,
-        clock: clocked.ClockedNetwork,
+        clock: ClockedNetwork,
         states: Mapping[str, LayerState],
         runs: list[ClockedRun],
         rule: Rule,

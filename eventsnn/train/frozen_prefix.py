@@ -11,7 +11,7 @@ from eventsnn.model import Input, Network
 from eventsnn.simulate.driver import run_whole
 from eventsnn.simulate.engines import Settings, choose
 from eventsnn.simulate.engines.arrivals import Arrivals
-from eventsnn.simulate.engines.clocked import ClockedNetwork
+from eventsnn.simulate.engines.clocked_network import ClockedNetwork
 from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
 from eventsnn.trace.record import SpikeRecord
 

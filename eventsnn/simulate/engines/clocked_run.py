@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from eventsnn._util.saved import StateReader
 from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.model.steps import check_length, last_step, latency_steps, to_steps
+from eventsnn.simulate.engines.clocked_network import ClockedNetwork
 from eventsnn.simulate.engines.engine import SILENCE, State, Train, join
-
-if TYPE_CHECKING:
-    from eventsnn.simulate.engines.clocked import ClockedNetwork
 
 # Neurons times steps between two looks at the signals.
 CHUNK = 50_000_000

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from eventsnn._ext.engine_clocked import ClockedRun
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool
 from eventsnn.model.steps import check_length, count_steps, last_step
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
-
-if TYPE_CHECKING:
-    from eventsnn.simulate.engines.clocked import ClockedNetwork
+from eventsnn.simulate.engines.clocked_network import ClockedNetwork
 
 
 def steps_of(samples: Arrivals, step_ms: float) -> list[int]:
