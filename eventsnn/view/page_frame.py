@@ -41,6 +41,7 @@ class PageFrame:
 
     Attributes
     ----------
+    document : Document
     look : str
         "light" or "dark".
     sheet : InlineStyleSheet
@@ -58,7 +59,7 @@ class PageFrame:
         commands: Callable[[str], None],
         reopen: Callable[[Mapping[str, str]], None],
     ) -> None:
-        self._document = document
+        self.document = document
         self._commands, self._reopen = commands, reopen
         self._step: object = None
         self._is_reopening = False
@@ -109,7 +110,7 @@ class PageFrame:
     def _set_look(self, look: str) -> None:
         self._switch.label = self.look
         self.look = self._look.value = look
-        self._document.theme = make_theme(look)
+        self.document.theme = make_theme(look)
         for follow in self.on_look:
             follow()
 

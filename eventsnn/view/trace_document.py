@@ -8,25 +8,15 @@ from typing import Any
 
 import numpy as np
 from bokeh.document import Document
-from bokeh.models import (
-    Column,
-    ColumnDataSource,
-    CustomJS,
-    DataTable,
-    RadioButtonGroup,
-    Range1d,
-    Row,
-    Select,
-    TableColumn,
-    TextInput,
-)
+from bokeh.models import Column, RadioButtonGroup, Range1d, Row
 
 from eventsnn.simulate.differences import Difference
 from eventsnn.trace.reader import Trace
-from eventsnn.view.address import MODES, VERDICTS, TraceView
+from eventsnn.view.address import MODES, TraceView
 from eventsnn.view.page_frame import PageFrame
 from eventsnn.view.raster_plot import RasterPlot
 from eventsnn.view.removals_table import make_removals
+from eventsnn.view.sample_chooser import SampleChooser
 from eventsnn.view.spike_plot import SpikePlot
 from eventsnn.view.trace_page import Studies, TracePage
 
@@ -84,9 +74,12 @@ class TraceDocument:
             self.page, time_range, self.frame.look, self._click, self._mark, self._schedule
         )
         self.spike = SpikePlot(self.page, self.frame, time_range, self._follow, self._mark)
+        self.samples = SampleChooser(
+            self.page, self.frame, LEFT_WIDTH - 6, self._choose_sample, self._keep_address
+        )
         self.frame.on_look.append(self._set_look)
         self._make_widgets()
-        self._show_table()
+        self.samples.show()
         self.show_sample()
         # At the end: what changes on a document's models costs a walk over all of them.
         document.add_root(self._lay_out_file() if document.session_context is None else self._lay_out())
@@ -96,34 +89,6 @@ class TraceDocument:
     def _make_widgets(self) -> None:
         frame = self.frame
         styles: Any = {"stylesheets": [frame.sheet]}
-        self._verdict = Select(name="verdict", options=list(VERDICTS), width=110, **styles)
-        self._text = TextInput(name="filter", placeholder="file, or label 3", width=180, **styles)
-        for widget in (self._verdict, self._text):
-            widget.on_change("value", lambda attribute, old, new: self._set_filter())
-        self._sort = TextInput(name="sort", visible=False)
-        self._sort.on_change("value", lambda attribute, old, new: self._set_sort(new))
-        self._samples = ColumnDataSource({key: [] for key in SAMPLE_COLUMNS})
-        self._samples.selected.on_change("indices", self._choose_sample)
-        self._table = DataTable(
-            name="samples",
-            source=self._samples,
-            columns=[
-                TableColumn(field=key, title=title, width=width)
-                for key, (title, width) in SAMPLE_COLUMNS.items()
-            ],
-            width=LEFT_WIDTH - 6,
-            height=330,
-            row_height=22,
-            index_position=None,
-            sortable=False,  # by the browser: the server sorts, so that the keys go through the same order
-            **styles,
-        )
-        sort = CustomJS(args={"table": self._table, "channel": self._sort}, code=_SORT)
-        self.document.js_on_event("document_ready", sort)
-        self._sort.js_on_change("value", sort)
-        # A table of as many rows in another order is not drawn again by itself.
-        redraw = CustomJS(args={"table": self._table}, code="Bokeh.index.find_one(table)?.updateGrid()")
-        self._samples.js_on_change("data", redraw)
         self._way = RadioButtonGroup(name="way", labels=[], active=None, **styles)
         self._way.on_change("active", self._go_back)
         self._mode = RadioButtonGroup(labels=list(MODES), active=0, width=RIGHT_WIDTH - 8, **styles)
@@ -140,8 +105,8 @@ class TraceDocument:
         frame = self.frame
         half = (LEFT_WIDTH - 30) // 2
         left = Column(
-            Row(self._verdict, self._text, self._sort),
-            self._table,
+            self.samples.filter,
+            self.samples.table,
             frame.text("<h2>What if</h2>"),
             self._edits,
             Row(
@@ -212,11 +177,9 @@ class TraceDocument:
             self._way.active = len(self._way.labels) - 1 if names else None
             self._way.visible = len(names) > 1
             self._mode.active = MODES.index(page.view.mode)
-            if page.view.sample in self._samples.data["index"]:
-                row = list(self._samples.data["index"]).index(page.view.sample)
-                self._samples.selected.indices = [row]
         finally:
             self._is_filling = False
+        self.samples.show_chosen()
         self.raster.show_window()
         self.spike.show()
         self.raster.mark_spike()
@@ -240,19 +203,6 @@ class TraceDocument:
 
     def _keep_address(self) -> None:
         self.frame.keep_address(self.page.view.to_address({}), self.page.view.step)
-
-    def _show_table(self) -> None:
-        """Show the samples that pass the filter, sorted, and what the filter is."""
-        view, table = self.page.view, self.page.sample_table()
-        self._is_filling = True
-        try:
-            self._verdict.value, self._text.value, self._sort.value = view.verdict, view.text, view.sort
-            self._samples.selected.indices = []
-            self._samples.data = {key: getattr(table, key) for key in SAMPLE_COLUMNS}
-            if self.page.view.sample in table.index:
-                self._samples.selected.indices = [table.index.index(self.page.view.sample)]
-        finally:
-            self._is_filling = False
 
     def _set_look(self) -> None:
         self.raster.set_look(self.frame.look)
@@ -282,23 +232,11 @@ class TraceDocument:
         before, asked = self.page.view, TraceView.from_query(query)
         self.page.restore(asked)
         if (before.sort, before.verdict, before.text) != (asked.sort, asked.verdict, asked.text):
-            self._show_table()
+            self.samples.show()
         if before.sample == self.page.view.sample:
             self.show_spike()
         else:
             self.show_sample()
-
-    def _set_filter(self) -> None:
-        if not self._is_filling:
-            self.page.set_filter(self._verdict.value, self._text.value)
-            self._show_table()
-            self._keep_address()
-
-    def _set_sort(self, sort: str) -> None:
-        if not self._is_filling:
-            self.page.set_sort(sort)
-            self._show_table()
-            self._keep_address()
 
     def obey(self, command: str) -> None:
         """Do a command of the keyboard or of a button."""
@@ -348,38 +286,11 @@ class TraceDocument:
         self._marked = np.asarray(rows, dtype=np.int64)
         self._show_edits()
 
-    def _choose_sample(self, attribute: str, old: list[int], new: list[int]) -> None:
-        if self._is_filling or not new:
-            return
-        if self.page.select_sample(int(self._samples.data["index"][new[0]])):
+    def _choose_sample(self, sample: int) -> None:
+        if self.page.select_sample(sample):
             self.show_sample()
         else:
             self._show_edits()
-
-
-_SORT = """
-const view = Bokeh.index.find_one(table);
-if (view == null) return;
-const columns = view.grid.getColumns();
-const column = columns.find((column) => column.field === channel.value.replace(/^-/, ""));
-view.grid.setSortColumns(column ? [{columnId: column.id, sortAsc: !channel.value.startsWith("-")}] : []);
-if (view.grid === window.sorted_grid) return;
-window.sorted_grid = view.grid;
-view.grid.onSort.subscribe((event, {sortCol, sortAsc}) => {
-  channel.value = (sortAsc ? "" : "-") + sortCol.field;
-});
-"""
-"""Tells the server which heading of the table was clicked, and marks that heading."""
-
-# Field of `SampleTable`: heading and width in pixels.
-SAMPLE_COLUMNS = {
-    "index": ("#", 30),
-    "source": ("source", 82),
-    "label": ("label", 36),
-    "decision": ("decision", 60),
-    "verdict": ("verdict", 52),
-    "spikes": ("spikes", 46),
-}
 
 
 def describe_difference(difference: Difference) -> str:

@@ -83,7 +83,7 @@ def test_box_selects_events_and_the_button_removes_them(shown: TraceDocument) ->
 
 
 def test_keys(shown: TraceDocument) -> None:
-    shown._show_table()
+    shown.samples.show()
     for command, sample in (("previous-sample", 0), ("previous-sample", 0), ("next-sample", 1)):
         shown.frame._command.value = f"{command} {np.random.default_rng().integers(10**9)}"
         assert shown.page.view.sample == sample
@@ -100,16 +100,16 @@ def test_keys(shown: TraceDocument) -> None:
 
 
 def test_filter_keeps_the_choice(shown: TraceDocument) -> None:
-    shown._verdict.value = "wrong"
-    assert shown._samples.data["index"] == [1]
-    assert shown._samples.selected.indices == [0]
-    shown._verdict.value = "all"
-    shown._samples.selected.indices = [2]
+    shown.samples._verdict.value = "wrong"
+    assert shown.samples._samples.data["index"] == [1]
+    assert shown.samples._samples.selected.indices == [0]
+    shown.samples._verdict.value = "all"
+    shown.samples._samples.selected.indices = [2]
     assert shown.page.view.sample == 2
 
 
 def test_text_of_files_is_escaped(shown: TraceDocument) -> None:
-    shown._samples.selected.indices = [2]
+    shown.samples._samples.selected.indices = [2]
     assert "(&lt;b&gt;.bin)" in shown.frame.title.text
 
 
