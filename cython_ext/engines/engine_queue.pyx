@@ -4,29 +4,29 @@ Twin: eventsnn/reference/queue.py. Any graph of projections. Where the synapses 
 a FIFO: a cursor into the spikes of its source. Where source neurons or synapses have delays of their own, they are a
 heap of the spikes under way, each at its next branch. The queue holds one entry per projection (its next arrival) and
 one per layer (its next spike, found by certificates); at equal times arrivals come before spikes and lower numbers
-before higher ones.
+before higher ones. A network in the middle of a run is in queue_state.pyx, its heaps in branches.pxd.
 """
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
 import numpy as np
 
 from eventsnn._ext.block cimport ops32, ops64
+from eventsnn._ext.branches cimport arrive_next, send
 from eventsnn._ext.dtypes cimport WIDTH, real_t
-from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
+from eventsnn._ext.event_queue cimport heap_top, heap_update
 from eventsnn._ext.lif cimport (
     LIF_CANDIDATE,
     lif_after_refractory,
     lif_next_spike,
     lif_reach,
     lif_respond,
-    lif_t,
     lif_tangent,
 )
-from eventsnn._ext.spikes cimport spikes_arrays, spikes_drop, spikes_free, spikes_push, spikes_refuse, spikes_t
+from eventsnn._ext.queue_state cimport QueueState, layer_t, projection_t
+from eventsnn._ext.spikes cimport spikes_push, spikes_refuse, spikes_t
 
 
 cdef enum:
@@ -35,194 +35,6 @@ cdef enum:
     SEARCH = 128
     LOOK = 4
     MARKED = 2            # of a block: none of its neurons may fire but marked ones
-
-
-cdef struct layer_t:
-    lif_t lif
-    int32_t size          # neurons
-    int32_t blocks        # blocks of WIDTH neurons
-    int64_t first         # position of its first neuron in the state arrays
-    double now            # time at which its state is committed, ms
-    int32_t n_refractory  # neurons whose refractory period had not ended at `now`
-    int32_t n_candidates  # neurons with a known next spike
-    spikes_t spikes
-    int64_t taken         # of them, by `QueueState.take`
-
-
-cdef struct pending_t:
-    # A spike under way through the branches of its neuron, by time of arrival.
-    double time           # of the next arrival, ms
-    double sent           # of the spike, ms
-    int64_t branch, last  # the next, and the end of the neuron's branches
-
-
-cdef struct projection_t:
-    int32_t source        # layer, -1 for the input, BIAS for the bias neuron
-    int32_t target        # layer
-    double delay          # ms; the shortest, where there are several
-    int64_t weights       # position of its first weight; layout [block][pre][WIDTH], or [branch] where `post` is given
-    int64_t n_pre
-    int64_t cursor        # next spike of the source to be delivered, or to be sent through its branches
-    const int64_t* ptr    # [n_pre + 1] first branch of each source neuron; NULL: it has none, but one delay
-    const double* delays  # of the branches, ms, ascending within a source neuron
-    const int32_t* post   # the neuron that each branch reaches; NULL: the whole layer
-    pending_t* pending    # [room] heap-ordered by (time, branch)
-    int64_t n_pending, room
-
-
-cdef class QueueState:
-    """A network in the middle of a simulation. Created by `eventsnn.simulate.engines.queue`, which checks everything.
-
-    Parameters
-    ----------
-    constants : `eventsnn.reference.lif.RECORD` array (layers,)
-    sizes : int32 array (layers,)
-    graph : int64 array (projections, 7)
-        source, target, position of the weights, number of source neurons, place in `branch_ptr` (-1: all have one
-        delay), in `branch_delays`, in `branch_post` (-1: branches reach the whole layer).
-    delays : float64 array (projections,), ms
-        The shortest of each.
-    branch_ptr : int64 array, branch_delays : float64 array (ms), branch_post : int32 array
-        Of every projection that has some; see `eventsnn.model.layers.branches.Branches`.
-    """
-
-    cdef int32_t n_layers, n_projections
-    cdef layer_t* layers
-    cdef projection_t* projections
-    cdef heap_t heap
-    cdef readonly int64_t neurons   # padded neurons of all layers
-    cdef readonly double now        # time of the last thing that happened, ms
-    cdef const double[::1] bias
-    cdef object keep                # keeps the memory of the branches
-
-    def __cinit__(self, const lif_t[::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
-                  const double[::1] delays, const int64_t[::1] branch_ptr, const double[::1] branch_delays,
-                  const int32_t[::1] branch_post):
-        cdef int32_t k
-        self.n_layers = <int32_t> sizes.shape[0]
-        self.n_projections = <int32_t> delays.shape[0]
-        self.layers = <layer_t*> calloc(self.n_layers, sizeof(layer_t))
-        self.projections = <projection_t*> calloc(self.n_projections, sizeof(projection_t))
-        if self.layers == NULL or self.projections == NULL:
-            raise MemoryError("no memory for the network")
-        for k in range(self.n_layers):
-            self.layers[k].lif = constants[k]
-            self.layers[k].size = sizes[k]
-            self.layers[k].blocks = (sizes[k] + WIDTH - 1) // WIDTH
-            self.layers[k].first = self.neurons
-            self.neurons += self.layers[k].blocks * WIDTH
-        for k in range(self.n_projections):
-            self.projections[k].source = <int32_t> graph[k, 0]
-            self.projections[k].target = <int32_t> graph[k, 1]
-            self.projections[k].weights = graph[k, 2]
-            self.projections[k].n_pre = graph[k, 3]
-            self.projections[k].delay = delays[k]
-            if graph[k, 4] >= 0:
-                self.projections[k].ptr = &branch_ptr[0] + graph[k, 4]
-                self.projections[k].delays = &branch_delays[0] + graph[k, 5]
-                if graph[k, 6] >= 0:
-                    self.projections[k].post = &branch_post[0] + graph[k, 6]
-        self.keep = (branch_ptr, branch_delays, branch_post)
-        self.bias = np.empty(0)
-        heap_create(&self.heap, self.n_projections + self.n_layers)
-
-    def __dealloc__(self):
-        cdef int32_t k
-        if self.layers != NULL:
-            for k in range(self.n_layers):
-                spikes_free(&self.layers[k].spikes)
-        if self.projections != NULL:
-            for k in range(self.n_projections):
-                free(self.projections[k].pending)
-        free(self.layers)
-        free(self.projections)
-        heap_free(&self.heap)
-
-    def begin(self, real_t[::1] u):
-        """Fill in the membrane potentials at the start: the reset values; padding neurons stay as they are."""
-        cdef int32_t k, n
-        for k in range(self.n_layers):
-            for n in range(self.layers[k].size):
-                u[self.layers[k].first + n] = <real_t> self.layers[k].lif.reset
-
-    def spikes(self, int32_t layer):
-        """(times float64 ms, neurons int32) fired by a layer since `take`, copies."""
-        cdef layer_t* l = &self.layers[layer]
-        times, neurons = spikes_arrays(&l.spikes)
-        return times[l.taken:], neurons[l.taken:]
-
-    def take(self, int32_t layer):
-        """`spikes`, once: of these spikes, those that have arrived everywhere are dropped."""
-        fired = self.spikes(layer)
-        cdef layer_t* l = &self.layers[layer]
-        spikes_drop(&l.spikes, self.drop(layer, l.spikes.n))
-        l.taken = l.spikes.n
-        return fired
-
-    def drop(self, int32_t source, int64_t n):
-        """Forget those of the `n` spikes of a source that are needed no more; returns how many, to be left out from
-        now on. Input and bias neuron are numbered as in `graph`."""
-        cdef int32_t p
-        for p in range(self.n_projections):
-            if self.projections[p].source == source:
-                n = min(n, self.projections[p].cursor)
-        for p in range(self.n_projections):
-            if self.projections[p].source == source:
-                self.projections[p].cursor -= n
-        return n
-
-    def take_bias(self, const double[::1] times):
-        """Spikes of the bias neuron that are still under way, float64 ms, ascending."""
-        self.bias = times
-
-    def graph(self):
-        """(sizes int32 (layers,); source, target, source neurons int64 (projections, 3); delays float64, ms)."""
-        cdef int32_t k
-        sizes = np.array([self.layers[k].size for k in range(self.n_layers)], np.int32)
-        rows = [(self.projections[k].source, self.projections[k].target, self.projections[k].n_pre)
-                for k in range(self.n_projections)]
-        delays = np.array([self.projections[k].delay for k in range(self.n_projections)], np.float64)
-        return sizes, np.array(rows, np.int64).reshape(-1, 3), delays
-
-    def under_way(self, int32_t projection):
-        """What is under way through branches: (times of the spikes float64 ms, next branches int64), by both."""
-        cdef projection_t* q = &self.projections[projection]
-        cdef int64_t k
-        times = np.array([q.pending[k].sent for k in range(q.n_pending)], np.float64)
-        branches = np.array([q.pending[k].branch for k in range(q.n_pending)], np.int64)
-        order = np.lexsort((branches, times))
-        return times[order], branches[order]
-
-    def put_under_way(self, int32_t projection, const double[::1] times, const int64_t[::1] branches,
-                      const int64_t[::1] lasts):
-        """Put back what `under_way` returned; `lasts` are the ends of the branches of the same source neurons."""
-        cdef int64_t k
-        self.projections[projection].n_pending = 0
-        for k in range(times.shape[0]):
-            send(&self.projections[projection], times[k], branches[k], lasts[k])
-
-    def save(self):
-        """What `restore` takes, between two parts of a run, all spikes being taken: times of the layers' states (ms),
-        numbers of their refractory neurons, the projections' cursors, and for each layer the spikes still under way."""
-        cdef int32_t k
-        now = np.array([self.layers[k].now for k in range(self.n_layers)], np.float64)
-        refractory = np.array([self.layers[k].n_refractory for k in range(self.n_layers)], np.int32)
-        cursors = np.array([self.projections[k].cursor for k in range(self.n_projections)], np.int64)
-        return now, refractory, cursors, [spikes_arrays(&self.layers[k].spikes) for k in range(self.n_layers)]
-
-    def restore(self, const double[::1] now, const int32_t[::1] refractory, const int64_t[::1] cursors, list spikes):
-        """Go on from what `save` returned; search before anything is run."""
-        cdef int32_t k
-        cdef int64_t n
-        for k in range(self.n_layers):
-            self.layers[k].now = now[k]
-            self.layers[k].n_refractory = refractory[k]
-            spikes_drop(&self.layers[k].spikes, self.layers[k].spikes.n)
-            for n in range(len(spikes[k][0])):
-                spikes_push(&self.layers[k].spikes, spikes[k][0][n], spikes[k][1][n])
-            self.layers[k].taken = self.layers[k].spikes.n
-        for k in range(self.n_projections):
-            self.projections[k].cursor = cursors[k]
 
 
 cdef struct view_t:
@@ -251,8 +63,8 @@ cdef inline double next_sent(QueueState s, const view_t* v, const projection_t* 
 cdef double next_arrival(QueueState s, const view_t* v, int32_t p) noexcept nogil:
     """Time of the projection's next arrival, INFINITY if none is known."""
     cdef projection_t* q = &s.projections[p]
-    if q.ptr != NULL:
-        return q.pending[0].time if q.n_pending else INFINITY
+    if q.branches.ptr != NULL:
+        return q.branches.pending[0].time if q.branches.n_pending else INFINITY
     return next_sent(s, v, q) + q.delay
 
 
@@ -262,69 +74,20 @@ cdef inline int32_t arriving_neuron(QueueState s, const view_t* v, const project
     return s.layers[q.source].spikes.neurons[q.cursor]
 
 
-cdef inline bint comes_first(const pending_t* a, const pending_t* b) noexcept nogil:
-    return a.time < b.time or (a.time == b.time and a.branch < b.branch)
-
-
-cdef int send(projection_t* q, double sent, int64_t branch, int64_t last) except -1 nogil:
-    """Put a spike under way."""
-    cdef pending_t* larger
-    cdef pending_t x = pending_t(sent + q.delays[branch], sent, branch, last)
-    cdef int64_t place = q.n_pending, parent
-    if place == q.room:
-        larger = <pending_t*> realloc(q.pending, (2 * q.room + 64) * sizeof(pending_t))
-        if larger == NULL:
-            with gil:
-                raise MemoryError(f"no memory for more than {place} spikes under way")
-        q.pending, q.room = larger, 2 * q.room + 64
-    q.n_pending += 1
-    while place > 0:
-        parent = (place - 1) // 2
-        if not comes_first(&x, &q.pending[parent]):
-            break
-        q.pending[place] = q.pending[parent]
-        place = parent
-    q.pending[place] = x
-    return 0
-
-
-cdef void arrive_next(projection_t* q) noexcept nogil:
-    """Move the spike that has arrived first on to its next branch."""
-    cdef pending_t x = q.pending[0]
-    cdef int64_t place = 0, child
-    x.branch += 1
-    if x.branch < x.last:
-        x.time = x.sent + q.delays[x.branch]
-    else:
-        q.n_pending -= 1
-        x = q.pending[q.n_pending]
-    while True:
-        child = 2 * place + 1
-        if child >= q.n_pending:
-            break
-        if child + 1 < q.n_pending and comes_first(&q.pending[child + 1], &q.pending[child]):
-            child += 1
-        if not comes_first(&q.pending[child], &x):
-            break
-        q.pending[place] = q.pending[child]
-        place = child
-    q.pending[place] = x
-
-
 cdef int admit(QueueState s, const view_t* v, projection_t* q) except -1 nogil:
     """Send those spikes of the source through their branches that may arrive before all that are under way."""
     cdef double t
     cdef int32_t neuron
-    if q.ptr == NULL:
+    if q.branches.ptr == NULL:
         return 0
     while True:
         t = next_sent(s, v, q)
-        if t == INFINITY or (q.n_pending and t + q.delay > q.pending[0].time):
+        if t == INFINITY or (q.branches.n_pending and t + q.delay > q.branches.pending[0].time):
             return 0
         neuron = arriving_neuron(s, v, q)
         q.cursor += 1
-        if q.ptr[neuron] < q.ptr[neuron + 1]:
-            send(q, t, q.ptr[neuron], q.ptr[neuron + 1])
+        if q.branches.ptr[neuron] < q.branches.ptr[neuron + 1]:
+            send(&q.branches, t, q.branches.ptr[neuron], q.branches.ptr[neuron + 1])
 
 
 cdef double horizon(QueueState s, const view_t* v, int32_t layer) noexcept nogil:
@@ -402,22 +165,22 @@ cdef const real_t* take_next(QueueState s, const view_t* v, projection_t* q, dou
     cdef int64_t row
     cdef int32_t post
     stride[0] = q.n_pre * WIDTH
-    if q.ptr == NULL:
+    if q.branches.ptr == NULL:
         row = arriving_neuron(s, v, q)
         q.cursor += 1
         return weights + q.weights + row * WIDTH
-    if q.post == NULL:
-        row = q.pending[0].branch
-        arrive_next(q)
+    if q.branches.post == NULL:
+        row = q.branches.pending[0].branch
+        arrive_next(&q.branches)
         admit(s, v, q)
         return weights + q.weights + row * WIDTH
     stride[0] = WIDTH
-    while q.n_pending and q.pending[0].time == t:
-        post = q.post[q.pending[0].branch]
+    while q.branches.n_pending and q.branches.pending[0].time == t:
+        post = q.branches.post[q.branches.pending[0].branch]
         if reached[post] != 0.0:
             break
-        reached[post] = weights[q.weights + q.pending[0].branch]
-        arrive_next(q)
+        reached[post] = weights[q.weights + q.branches.pending[0].branch]
+        arrive_next(&q.branches)
         admit(s, v, q)
     return reached
 
@@ -452,7 +215,7 @@ cdef int deliver(QueueState s, const view_t* v, int32_t p, real_t* all_u, real_t
         ops32.step(u, i, row, stride, l.blocks, a, h, b, c_u, c_i, level, found)
     else:
         ops64.step(u, i, row, stride, l.blocks, a, h, b, c_u, c_i, level, found)
-    if q.post != NULL:
+    if q.branches.post != NULL:
         memset(reached, 0, l.blocks * WIDTH * sizeof(real_t))
     for k in range(n_which):
         # The step took these for free neurons: correct them, and look at them closely.

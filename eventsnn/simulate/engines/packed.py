@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._ext.engine_queue import QueueState
+from eventsnn._ext.queue_state import QueueState
 from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
 from eventsnn.model.sparse import is_sparse

@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-from eventsnn._ext.engine_queue import QueueState, run_queue
+from eventsnn._ext.engine_queue import run_queue
+from eventsnn._ext.queue_state import QueueState
 from eventsnn._util.saved import StateReader
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain
