@@ -47,7 +47,7 @@ CNN_PARTS = ("", "_refine", "_finish")
         ("nmnist/authors.toml", 2312 * 800 + 800 * 10),
         ("nmnist/cnn.toml", 32 * 50 + 64 * 32 * 16 + 1024 * 10),
         ("nmnist/transfer_cnn.toml", 32 * 50 + 64 * 32 * 16 + 1024 * 10),
-        ("nmnist/transfer_all.toml", 2312 * 800 + 800 * 10),
+        *((f"nmnist/transfer_{part}.toml", 2312 * 800 + 800 * 10) for part in ("all", "finish")),
         ("mnist/eventprop.toml", 784 * 350 + 350 * 10),
     ],
 )
