@@ -32,10 +32,8 @@ from eventsnn.cli.sources import SourceOptions, source_options
 from eventsnn.cli.tracing import trace_options
 
 if TYPE_CHECKING:
-    from eventsnn.trace import TraceOptions
-
-if TYPE_CHECKING:
     from eventsnn.data.shard import Shard
+    from eventsnn.trace import TraceOptions
 
 
 @click.command(cls=ReadingCommand)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from types import TracebackType
+from typing import Self
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from eventsnn.data.source import LabelledSource
 from eventsnn.model import Network
 from eventsnn.trace.options import TraceOptions
 from eventsnn.trace.record import SpikeRecord
-from eventsnn.trace.writer import run_config
+from eventsnn.trace.writer import TraceWriter, run_config
 from eventsnn.train.batches import Batch, BatchLoader
 from eventsnn.train.forward import Forward
 
@@ -20,7 +21,22 @@ FLUSH_SECONDS = 1.0
 """What a kill may lose of an evaluation: many recordings take less time than to write ten of them."""
 
 
-class TracedForward:
+class Tracing:
+    """Keeps a trace open in a ``with`` statement."""
+
+    _writer: TraceWriter
+
+    def __enter__(self) -> Self:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, traceback)
+
+
+class TracedForward(Tracing):
     """A forward pass that keeps its runs in a trace; use it in a ``with`` statement.
 
     Parameters
@@ -55,15 +71,6 @@ class TracedForward:
         config = run_config(forward.engine.name, settings.dtype, forward.t_stop, settings.step_ms)
         self._writer = self._options.open(network, config, seed)
         self._writer.flush_seconds = FLUSH_SECONDS
-
-    def __enter__(self) -> TracedForward:
-        self._writer.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._writer.__exit__(kind, error, traceback)
 
     def votes(self, batch: Batch) -> np.ndarray:
         """See `Forward.votes`."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from eventsnn.trace.writer import run_config
 from eventsnn.train.batches import Batch, BatchLoader
 from eventsnn.train.downward import LayerState, Learner
 from eventsnn.train.dropout import Dropout
+from eventsnn.train.traced import Tracing
 
 RECORDINGS = 10
 """Recordings that are traced if none are chosen: the first of the training set."""
@@ -41,7 +41,7 @@ class _Scratch:
     row_sum: np.ndarray
 
 
-class TrainingTrace:
+class TrainingTrace(Tracing):
     """Writes the trace; use it in a ``with`` statement.
 
     Parameters
@@ -97,15 +97,6 @@ class TrainingTrace:
         config = run_config(settings.engine, real, None, settings.step_ms)
         training = Training(tuple(states), rule.quantities(chain), real)
         self._writer = options.open(network, config, seed, training)
-
-    def __enter__(self) -> TrainingTrace:
-        self._writer.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._writer.__exit__(kind, error, traceback)
 
     def snapshot(self, epoch: int, step: int, weights: Mapping[str, Any]) -> None:
         """Keep the weights, and all that was traced before."""

@@ -23,10 +23,9 @@ from eventsnn.trace.record import LayerSpikes
 from eventsnn.view.raster import Binned, Glyphs
 from eventsnn.view.readout_plot import ReadoutPlot
 from eventsnn.view.spike_panels import INPUT
-from eventsnn.view.style import GREY, sequential
+from eventsnn.view.style import GREY, LEFT, sequential
 from eventsnn.view.trace_page import TracePage
 
-LEFT = 66  # pixels for the axis at the left, so that the plots stand under each other
 HEIGHT_INPUT, HEIGHT_HIDDEN, HEIGHT_OUTPUT = 150, 140, 124
 REACH = 12.0  # pixels from a click to its spike
 MARGIN = 0.5  # of the window, drawn on both sides of it

@@ -9,10 +9,10 @@ from bokeh.models import ColumnDataSource, HoverTool, Range1d
 from bokeh.plotting import figure
 
 from eventsnn.plots.figure import BLUE, ORANGE
-from eventsnn.view.style import GREY
+from eventsnn.view.style import GREY, OVER_TIME
 from eventsnn.view.trace_page import TracePage
 
-HEIGHT, LEFT = 150, 66
+HEIGHT = 150
 _VALUES = {"max": "highest potential", "mean": "mean potential", "weighted": "weighted mean potential"}
 
 
@@ -34,16 +34,9 @@ class ReadoutPlot:
         self.figure = figure(
             name=f"readout-{page.network.names[-1]}",
             height=HEIGHT,
-            sizing_mode="stretch_width",
             x_range=time_range,
             tools="xpan,xwheel_zoom,reset",
-            active_drag="xpan",
-            active_scroll="xwheel_zoom",
-            toolbar_location=None,
-            min_border_left=LEFT,
-            min_border_right=8,
-            min_border_top=2,
-            min_border_bottom=2,
+            **OVER_TIME,
         )
         self.figure.xaxis.visible = False
         self.figure.yaxis.axis_label = "potential"

@@ -30,7 +30,7 @@ from eventsnn.plots.figure import BLUE, ORANGE
 from eventsnn.view.page_frame import PageFrame
 from eventsnn.view.recording_page import SPEEDS, RecordingPage, RecordingView
 from eventsnn.view.spool import Spool
-from eventsnn.view.style import GREY, polarity_colours
+from eventsnn.view.style import GREY, LEFT, polarity_colours
 
 KEYS = {" ": "play", "ArrowRight": "next", "ArrowLeft": "previous", "d": "look"}
 HELP = (
@@ -40,7 +40,6 @@ HELP = (
 FRAME_MS = 80
 FIRST_READ_S, READ_S = 0.5, 0.06
 FRAME_SIDE = 500
-LEFT = 66
 
 
 class RecordingDocument:

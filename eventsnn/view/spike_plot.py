@@ -23,9 +23,8 @@ from bokeh.plotting import figure
 
 from eventsnn.plots.figure import BLUE, ORANGE, VERMILION, polarity_name
 from eventsnn.view.page_frame import PageFrame
-from eventsnn.view.raster_plot import LEFT
 from eventsnn.view.spike_panels import SpikePanels
-from eventsnn.view.style import GREY, diverging
+from eventsnn.view.style import GREY, OVER_TIME, diverging
 from eventsnn.view.trace_page import TracePage
 
 MOST_EVENTS = 500
@@ -75,16 +74,9 @@ class SpikePlot:
         plot = figure(
             name=label,
             height=height,
-            sizing_mode="stretch_width",
             x_range=self._time,
             tools=tools,
-            active_drag="xpan",
-            active_scroll="xwheel_zoom",
-            toolbar_location=None,
-            min_border_left=LEFT,
-            min_border_right=8,
-            min_border_top=2,
-            min_border_bottom=2,
+            **OVER_TIME,
         )
         plot.yaxis.axis_label = label
         plot.scatter([0.0], [0.0], alpha=0.0)  # the axes are there before a spike is chosen

@@ -18,6 +18,19 @@ PAPER = {"light": "#ffffff", "dark": "#181b20"}
 LINE = {"light": "#dddddd", "dark": "#3a4048"}
 THEMES = ("light", "dark")
 
+LEFT = 66  # pixels for the axis at the left, so that the plots stand under each other
+OVER_TIME: dict[str, Any] = {
+    "sizing_mode": "stretch_width",
+    "active_drag": "xpan",
+    "active_scroll": "xwheel_zoom",
+    "toolbar_location": None,
+    "min_border_left": LEFT,
+    "min_border_right": 8,
+    "min_border_top": 2,
+    "min_border_bottom": 2,
+}
+"""Of a plot below the raster, on whose time axis it stands."""
+
 _FRAME = """
 {% from macros import embed %}
 <!DOCTYPE html>
