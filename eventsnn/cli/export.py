@@ -1,0 +1,111 @@
+"""``eventsnn export``: models and traces as files of other programs.
+
+What can be written depends on what INPUT is, and OUT's suffix names the format. `TARGETS` lists the formats;
+a new one is a module with a function and a line there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eventsnn.cli.common import FILE, json_option, report
+from eventsnn.cli.output import output_argument, refuse_overwriting
+from eventsnn.errors import EventFileError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A format that a kind of file can be exported to.
+
+    Attributes
+    ----------
+    what : str
+        What is written, as texts call it.
+    write : str
+        ``"module:function"``, imported when it is used: ``write(source, out, **options)`` writes the file
+        `out` from the file `source` and returns the result for ``--json`` and the text for people.
+    options : tuple of str
+        Options of the command that it takes, by parameter name; `options` has those that were given. Others
+        are refused.
+    """
+
+    what: str
+    write: str
+    options: tuple[str, ...] = ()
+
+
+KINDS = {"eventsnn_network": "model", "eventsnn_trace": "trace"}
+"""Attribute that shows what a file is, and what texts call it."""
+
+TARGETS: dict[str, dict[str, Target]] = {
+    "model": {},
+    "trace": {},
+}
+"""Formats of each kind of file by their suffix."""
+
+
+@click.command()
+@click.argument("source", type=FILE, metavar="INPUT")
+@output_argument("OUT", "The file to write.")
+@json_option
+def export(source: Path, out: Path, as_json: bool, **options: Any) -> None:
+    """Write a model or a trace in a format of other programs.
+
+    OUT's suffix names the format.
+    """
+    target = find_target(source, out)
+    given = {name: value for name, value in options.items() if value not in (None, False, ())}
+    for name in given:
+        if name not in target.options:
+            takers = ", ".join(other.what for other in _all_targets() if name in other.options)
+            raise click.UsageError(f"--{name.replace('_', '-')} goes with {takers}; OUT is {target.what}.")
+    refuse_overwriting("OUT", out, [source])
+    module, _, function = target.write.partition(":")
+    write: Callable[..., tuple[Any, str]] = getattr(import_module(module), function)
+    report(*write(source, out, **given), as_json)
+
+
+def find_target(source: Path, out: Path) -> Target:
+    """The format of `out` for what is in `source`.
+
+    Raises
+    ------
+    EventFileError
+        `source` cannot be read, or is neither a model nor a trace.
+    click.UsageError
+        No format has the suffix of `out`; the text lists the suffixes for this kind of file.
+    """
+    kind = file_kind(source)
+    target = TARGETS[kind].get(out.suffix.lower())
+    if target is None:
+        raise click.UsageError(
+            f"{source} is a {kind}, and OUT {str(out)!r} must end in one of {', '.join(TARGETS[kind])}."
+        )
+    return target
+
+
+def file_kind(file: Path) -> str:
+    """``"model"`` or ``"trace"``; EventFileError for another file."""
+    from eventsnn._util.hdf5 import read_marks
+
+    if not file.exists():
+        raise FileNotFoundError(2, "no such file", str(file))
+    marks = read_marks(file)
+    if marks is None:
+        raise EventFileError(file, "a damaged HDF5 file")
+    for mark, kind in KINDS.items():
+        if mark in marks:
+            return kind
+    raise EventFileError(
+        file, "neither a model nor a trace of eventsnn; 'eventsnn convert' writes recordings in other formats"
+    )
+
+
+def _all_targets() -> list[Target]:
+    return [target for targets in TARGETS.values() for target in targets.values()]
