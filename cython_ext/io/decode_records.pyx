@@ -3,17 +3,23 @@
 The layouts are described in eventsnn/events/formats/, one module each.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from eventsnn._ext.aer cimport OVERFLOW_ROW, OVERFLOW_US, RECORD, Event
 from eventsnn._ext.decode cimport (
     DAMAGED, FULL, Result, State, big32, little16, little32, put, run, unwrap,
 )
 
+cdef extern from "event_bytes.h":
+    uint32_t load_little32(const uint8_t* bytes) noexcept nogil
+    uint64_t load_little64(const uint8_t* bytes) noexcept nogil
+    void store_event(Event* event, uint64_t x, uint64_t y, int64_t t, uint64_t p) noexcept nogil
+
 cdef enum:
+    DAT_BLOCK = 32           # records that are checked together
     ATIS_MARKER_COLUMN = 305
     PACKET_HEADER = 28
-    PACKED = 13
+    PACKED = 16
 
 
 cdef Result nmnist(const uint8_t* data, Py_ssize_t size, State* state, Event* events, Py_ssize_t room) noexcept nogil:
@@ -88,44 +94,67 @@ cdef Result atis(const uint8_t* data, Py_ssize_t size, State* state, Event* even
     return Result(at, n)
 
 
+cdef inline bint dat_all_good(const uint8_t* data, int x_bits, int y_bits, int32_t width,
+                              int32_t height) noexcept nogil:
+    """Whether DAT_BLOCK records lie on the sensor and their counters never fall: then none wraps or is bad.
+
+    Bitwise and in 32 bits, so that compilers vectorise it: a difference below 0 leaves its sign in `bad`. Modulo 2^32
+    a fall by up to 2^31 is below 0 (and a jump by more, which is looked at one by one); halved, all deeper falls are.
+    """
+    cdef int32_t bad = 0
+    cdef int k
+    cdef uint32_t word, before
+    for k in range(DAT_BLOCK):
+        word = load_little32(data + 8 * k + 4)
+        bad |= width - 1 - <int32_t> (word & ((1 << x_bits) - 1))
+        bad |= height - 1 - <int32_t> (word >> x_bits & ((1 << y_bits) - 1))
+    for k in range(1, DAT_BLOCK):
+        word = load_little32(data + 8 * k)
+        before = load_little32(data + 8 * k - 8)
+        bad |= <int32_t> (word - before) | (<int32_t> (word >> 1) - <int32_t> (before >> 1))
+    return bad >= 0
+
+
 cdef inline Result dat_words(const uint8_t* data, Py_ssize_t size, State* state, Event* events, Py_ssize_t room,
                              int x_bits, int y_bits) noexcept nogil:
     """Inlined for each pair of widths, so that shifts are by constants.
 
-    Nearly all events are good and do not wrap the counter: what they need is kept in registers.
+    Nearly all events are good and do not wrap the counter: they are checked and written by the block. Where a block
+    holds another one, its records are looked at one by one.
     """
     cdef State* s = state
-    cdef Py_ssize_t at = 0, n = 0
-    cdef int64_t base = s.own[0], before = s.own[1], last = s.before, count, t
-    cdef uint32_t word, x, y, width = <uint32_t> s.width, height = <uint32_t> s.height
-    cdef int found
+    cdef Py_ssize_t at = 0, n = 0, end
+    cdef int64_t count, base
+    cdef uint32_t word
+    cdef int found, k
+    cdef uint32_t x_mask = (1 << x_bits) - 1, y_mask = (1 << y_bits) - 1
     while at + 8 <= size:
-        if n == room:
-            s.status = FULL
-            break
-        count = little32(data + at)
-        word = little32(data + at + 4)
-        x = word & ((1 << x_bits) - 1)
-        y = word >> x_bits & ((1 << y_bits) - 1)
-        t = base + count
-        if x < width and y < height and count >= before and t >= last:
-            events[n].x = <int16_t> x
-            events[n].y = <int16_t> y
-            events[n].t = last = t
-            events[n].p = word >> (x_bits + y_bits) & 1
-            before = count
-            n += 1
-            at += 8
+        count = load_little32(data + at)
+        if at + 8 * DAT_BLOCK <= size and n + DAT_BLOCK <= room and count >= s.own[1] and s.own[0] + count >= s.before \
+                and dat_all_good(data + at, x_bits, y_bits, <int32_t> s.width, <int32_t> s.height):
+            base = s.own[0]
+            for k in range(DAT_BLOCK):
+                word = load_little32(data + at + 8 * k + 4)
+                store_event(events + n + k, word & x_mask, word >> x_bits & y_mask,
+                            base + load_little32(data + at + 8 * k), word >> (x_bits + y_bits) & 1)
+            at += 8 * DAT_BLOCK
+            n += DAT_BLOCK
+            s.own[1] = load_little32(data + at - 8)
+            s.before = s.own[0] + s.own[1]
             continue
-        s.own[0], s.own[1], s.before = base, before, last
-        t = unwrap(count, &s.own[1], &s.own[0], <int64_t> 1 << 32)
-        found = put(s, events + n, x, y, t, word >> (x_bits + y_bits) & 1)
-        base, before, last = s.own[0], s.own[1], s.before
-        if found < 0:
-            break
-        n += found
-        at += 8
-    s.own[0], s.own[1], s.before = base, before, last
+        end = min(at + 8 * DAT_BLOCK, size)
+        while at + 8 <= end:
+            if n == room:
+                s.status = FULL
+                return Result(at, n)
+            word = load_little32(data + at + 4)
+            found = put(s, events + n, word & x_mask, word >> x_bits & y_mask,
+                        unwrap(load_little32(data + at), &s.own[1], &s.own[0], <int64_t> 1 << 32),
+                        word >> (x_bits + y_bits) & 1)
+            if found < 0:
+                return Result(at, n)
+            n += found
+            at += 8
     return Result(at, n)
 
 
@@ -300,26 +329,24 @@ def take_packed(const uint8_t[::1] data, int64_t width, int64_t height, int64_t 
     Parameters
     ----------
     data : bytes
-        Of each event: time (64 bits, us), x, y (16 bits), polarity (8 bits, 0 or 1), little-endian.
+        Of each event: time (64 bits, us), x, y (16 bits), polarity (8 bits, 0 or 1), 3 unused bytes, little-endian.
     """
     cdef Py_ssize_t n = events.shape[0], k
     cdef const uint8_t* b
-    cdef int64_t t, x, y
+    cdef int64_t t, latest = before, bad = 0
+    cdef uint32_t address, x, y, p
     if data.shape[0] != n * PACKED:
         return False
     with nogil:
         for k in range(n):
             b = &data[k * PACKED]
-            t = <int64_t> (little32(b) | <uint64_t> little32(b + 4) << 32)
-            x = little16(b + 8)
-            y = little16(b + 10)
-            if not (x < width and y < height and before <= t < <int64_t> 1 << 62 and b[12] <= 1):
-                break
-            before = t
-            events[k].x = <int16_t> x
-            events[k].y = <int16_t> y
-            events[k].t = t
-            events[k].p = b[12]
-        else:
-            k = n
-    return k == n
+            t = <int64_t> load_little64(b)
+            address = load_little32(b + 8)
+            x = address & 0xFFFF
+            y = address >> 16
+            p = b[12]
+            # Without branches: a difference below 0 leaves its sign, and a time beyond 2^62 its bit.
+            bad |= (width - 1 - x) | (height - 1 - y) | (1 - <int64_t> p) | (t - latest) | (t << 1)
+            latest = t
+            store_event(&events[k], x, y, t, p)
+    return bad >= 0

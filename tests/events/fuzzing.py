@@ -47,7 +47,7 @@ MOST_MEMORY = 4 << 30
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LIBRARIES = {"aedat4": "aedat", "rosbag": "rosbags"}
+LIBRARIES = {"aedat4": "lz4", "rosbag": "rosbags"}
 """Formats that cannot be tried without a library."""
 
 CORPUS = Path(__file__).with_name("corpus")

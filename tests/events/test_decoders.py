@@ -135,3 +135,32 @@ def test_packed_records_are_checked_as_columns(fault: str, on_bad: str) -> None:
     outside = fault in ("x", "y") and on_bad in ("error", "sort")
     refused = outside or fault == "late" or (fault.startswith("backwards") and on_bad == "error")
     assert (admit("packed")[1] != "") == refused
+
+
+@pytest.mark.parametrize("on_bad", ["error", "skip", "clamp", "sort"])
+@pytest.mark.parametrize("fault", ["none", "x", "y", "late", "jump", "wrap"])
+@pytest.mark.parametrize("at", [0, 1, 31, 32, 33, 63, 64, 99])
+def test_dat_by_the_block_decodes_as_twin(fault: str, at: int, on_bad: str) -> None:
+    """Good records are checked 32 at a time: a fault anywhere in a block is found."""
+    rng = np.random.default_rng(at)
+    t = np.sort(rng.integers(1000, 2**31, 100)).astype(np.uint32)
+    x, y, p = (rng.integers(0, size, 100).astype(np.uint32) for size in (WIDTH, HEIGHT, 2))
+    if fault == "x":
+        x[at] = WIDTH
+    elif fault == "y":
+        y[at] = HEIGHT
+    elif fault == "late":
+        t[at] = 0
+    elif fault == "jump":
+        t[at:] += np.uint32(2**31)
+    elif fault == "wrap":
+        t += np.uint32(2**32 - 1 - t[at])
+        t[:at] = np.sort(t[:at])
+    words = np.stack([t, x | y << 14 | p << 28], axis=1).astype("<u4").tobytes()
+    judge = Judge(WIDTH, HEIGHT, on_bad)
+    case = next(case for case in CASES if case.format == "dat")
+    expected = judge.run(case.twin(words, judge))
+    events, anomalies, error = decode(case, case.header + words, [400], on_bad)
+    assert (WORDS[judge.status] in error) if judge.status != "more" else (error == "")
+    np.testing.assert_array_equal(events, expected[: len(events)] if error else expected)
+    assert (anomalies.outside, anomalies.backwards) == (judge.outside, judge.backwards)

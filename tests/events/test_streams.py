@@ -16,7 +16,6 @@ DVS, DV = "dvs_msgs/msg/EventArray", "dv_ros_msgs/msg/EventArray"
 
 
 def two_cameras(path: Path) -> None:
-    pytest.importorskip("aedat")
     write_aedat4(path, {0: ("EVTS", "DVX_1", LEFT), 1: ("FRME", "DVX_1", None), 3: ("EVTS", "DVX_2", RIGHT)})
 
 
@@ -79,7 +78,6 @@ def test_one_stream_needs_no_choice(tmp_path: Path) -> None:
 
 
 def test_aedat4_of_frames_only(tmp_path: Path) -> None:
-    pytest.importorskip("aedat")
     write_aedat4(tmp_path / "a.aedat4", {0: ("FRME", "DAVIS", None)})
     for options in ({}, {"sensor": (64, 48, 2)}):
         with pytest.raises(EventFileError, match="holds no event stream, only frame"):

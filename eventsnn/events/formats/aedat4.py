@@ -1,14 +1,12 @@
-"""AEDAT 4 (``.aedat4``), through the library aedat (extra ``aedat``).
+"""AEDAT 4 (``.aedat4``): packets of FlatBuffers, plain or compressed by LZ4 or Zstandard (extra ``aedat``).
 
-``#!AER-DAT4.0``, a FlatBuffers header and packets, compressed or not. Of several event streams (two cameras,
-say) the options choose one, by its number in the file or by the camera's name. Times are microseconds (64
-bits, usually since 1970) and do not wrap; y = 0 is on top.
+``#!AER-DAT4.0``, a header (`aedat4_header`), and packets: the number of a stream and a size (both i32), then
+so many bytes. A packet of events is, once decompressed, a table of FlatBuffers after its size (u32) whose
+only field is a vector of events of 16 bytes: t (i64, microseconds, usually since 1970; no wraps), x, y (i16;
+y = 0 is on top), polarity (bool), 3 bytes unused. Of several event streams (two cameras, say) the options
+choose one, by its number in the file or by the camera's name.
 
-The library takes memory for a header or packet of whatever size the file states, 4 GB if need be, and ends
-the interpreter where there is not so much, and where the header's description is no UTF-8. So both are
-checked before it is asked.
-
-iniVation, AEDAT file formats, version 4.0.
+iniVation, AEDAT file formats, version 4.0; Google, FlatBuffers internals.
 """
 
 from __future__ import annotations
@@ -16,102 +14,110 @@ from __future__ import annotations
 import os
 import struct
 import warnings
-import xml.parsers.expat
-from collections.abc import Iterator
-from importlib import metadata
-from typing import Any
-from xml.parsers.expat import ExpatError
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from eventsnn.errors import EventFileError, EventFileWarning, MissingExtraError
-from eventsnn.events.formats.base import (
-    FileFormat,
-    Options,
-    begins_with,
-    open_file,
-    read_block,
-    read_bytes,
-)
+from eventsnn.events.formats.aedat4_header import MAGIC, read_from, read_header
+from eventsnn.events.formats.base import FileFormat, Options, begins_with, open_file, read_bytes
 from eventsnn.events.formats.decoder import LEAVE_OUT
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
-from eventsnn.events.formats.validator import EventValidator, Validated
+from eventsnn.events.formats.validator import PACKED, EventValidator, Validated
+from eventsnn.events.stream import EVENT_DTYPE
 
-_MAGIC = b"#!AER-DAT4.0"
-_FIRST_LINE = len(_MAGIC) + 2
-_PART = 1 << 15  # events
+_PART = 1 << 14
+"""Events that are handed on together, at least: with what is decompressed they stay in a core's cache."""
+
+_EVENTS = "EVTS"
+_KINDS = {_EVENTS: "events", "FRME": "frame", "IMUS": "imu", "TRIG": "triggers"}
 _PACKET = struct.Struct("<ii")  # stream, bytes that follow
+
+_NONE, _LZ4, _LZ4_HIGH, _ZSTD, _ZSTD_HIGH = range(5)
+_MOST_LZ4 = 255
+"""Bytes of content for a byte of LZ4: one more byte of a match's length adds at most so many."""
+_MOST_ZSTD = 1 << 15
+"""The same of Zstandard: a block has at most 128 KiB and takes 4 bytes at least (RFC 8878, 3.1.1.2)."""
 
 
 class AEDAT4Reader(Validated):
     """See `eventsnn.events.formats.base.Reader`."""
 
     def __init__(self, path: str | os.PathLike[str], options: Options) -> None:
-        try:
-            import aedat
-        except ImportError:
-            raise MissingExtraError("aedat", "aedat", "reading AEDAT 4 files") from None
-        if not read_bytes(path, len(_MAGIC)).startswith(_MAGIC):
-            raise EventFileError(path, "does not begin with '#!AER-DAT4.0'", offset=0)
+        if not read_bytes(path, len(MAGIC)).startswith(MAGIC):
+            raise EventFileError(path, f"does not begin with '{MAGIC.decode()}'", offset=0)
+        header = read_header(path)
         self._path, self._on_cut = path, options.on_cut
-        self._at, self._end, self._size, names = _find_packets(path)
-        self._decoder = self._call(lambda: aedat.Decoder(os.fspath(path)))
-        streams = self._call(self._decoder.id_to_stream)
-        self.streams = _list_event_streams(streams, names)
+        self._at, self._end, self._size = header.start, header.end, header.size
+        self._decompress = _find_decompressor(path, header.compression)
+        self.streams = tuple(
+            StreamInfo(number, found.source, found.sensor)
+            for number, found in sorted(header.streams.items())
+            if found.kind == _EVENTS
+        )
         if not self.streams:
-            kinds = sorted({str(stream["type"]) for stream in streams.values()})
+            kinds = sorted({_KINDS.get(found.kind, found.kind) for found in header.streams.values()})
             raise EventFileError(path, f"holds no event stream, only {', '.join(kinds) or 'nothing'}")
         self.stream = choose_stream(path, self.streams, options.stream)
         self._validator = EventValidator(path, options, self.stream.sensor)
         self._file = open_file(path)
 
-    def _call(self, function: Any, *arguments: Any) -> Any:
-        """Call the library; any exception that it raises for a damaged file becomes an EventFileError."""
-        try:
-            return function(*arguments)
-        except (KeyboardInterrupt, SystemExit, StopIteration, MemoryError):
-            raise
-        except BaseException as error:  # a panic of the library is not an Exception
-            raise EventFileError(self._path, f"damaged AEDAT 4 file ({error}){_advice()}") from None
-
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Events of several packets at once, which hold some thousands each."""
+        """Events of several packets at once, which hold some thousands each: each is written to its place
+        while its bytes are still in the cache.
+        """
         packets = self._packets()
-        problem: Exception | None = None
-        while problem is None:
-            held: list[np.ndarray] = []
+        events, n = np.empty(0, EVENT_DTYPE), 0
+        while True:
             try:
-                while sum(map(len, held)) < _PART:
-                    held.append(next(packets))
-            except Exception as error:  # what comes before it is handed on first
-                problem = error
-            if held:
-                # As bytes: NumPy copies structures field by field.
-                joined = np.concatenate([records.view(np.uint8) for records in held])
-                yield self._validator.admit_packed(joined.view(held[0].dtype))
-        if not isinstance(problem, StopIteration):
-            raise problem
+                records = next(packets, None)
+            except Exception:  # what comes before it is handed on first
+                if n:
+                    yield events[:n]
+                raise
+            if n and (records is None or n + len(records) > len(events)):
+                yield events[:n]
+                n = 0
+            if records is None:
+                return
+            if not n:
+                events = np.empty(max(_PART, len(records)), EVENT_DTYPE)
+            if self._validator.take_packed(records, events[n : n + len(records)]):
+                n += len(records)
+                continue
+            if n:
+                yield events[:n]
+                n = 0
+            yield self._validator.admit_packed(records)
 
     def _packets(self) -> Iterator[np.ndarray]:
-        while self._packet_is_whole():
-            try:
-                packet = self._call(next, self._decoder)
-            except StopIteration:
-                return
-            if "events" in packet and packet["stream_id"] == self.stream.number:
-                yield packet["events"]
+        """Events of each packet of the stream, of dtype `PACKED`."""
+        while (packet := self._next_packet()) is not None:
+            number, place, data = packet
+            if data is not None and number == self.stream.number:
+                try:
+                    yield _find_events(self._decompress(data))
+                except (struct.error, ValueError, MemoryError) as error:
+                    text = f"the packet is damaged ({error or 'no memory for its contents'})"
+                    raise EventFileError(self._path, text, offset=place) from None
 
-    def _packet_is_whole(self) -> bool:
-        """Whether another packet follows; one that is cut is left out, with a warning, or an error."""
+    def _next_packet(self) -> tuple[int, int, bytes | None] | None:
+        """Stream, place and bytes of the next packet, None for those of another stream; None at the end.
+
+        A packet that is cut is left out, with a warning, or an error.
+        """
         if self._at >= self._end:
-            return False
-        head = _read_from(self._path, self._file, self._at, _PACKET.size)
-        size = _PACKET.unpack(head)[1] if len(head) == _PACKET.size else 0
+            return None
+        head = read_from(self._path, self._file, self._at, _PACKET.size)
+        number, size = _PACKET.unpack(head) if len(head) == _PACKET.size else (0, 0)
         if size < 0:
             raise EventFileError(self._path, f"a packet of {size} bytes", offset=self._at)
-        if len(head) == _PACKET.size and self._at + _PACKET.size + size <= self._size:
+        place = self._at
+        if len(head) == _PACKET.size and place + _PACKET.size + size <= self._size:
             self._at += _PACKET.size + size
-            return True
+            if number != self.stream.number:
+                return number, place, None
+            return number, place, read_from(self._path, self._file, place + _PACKET.size, size)
         text = f"the last packet is cut: {self._size - self._at} of {_PACKET.size + size} bytes"
         if self._on_cut == "error":
             raise EventFileError(self._path, f"{text}; copy the file again {LEAVE_OUT}", offset=self._at)
@@ -119,119 +125,87 @@ class AEDAT4Reader(Validated):
         warnings.warn(
             f"{os.fspath(self._path)}, byte {self._at}: {text}, and left out", EventFileWarning, stacklevel=2
         )
-        return False
+        return None
 
     def close(self) -> None:
         """Close the file."""
-        self._decoder = None
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
 
-def _advice() -> str:
-    """Advice for when the library fails: versions before 2.3 do not know all kinds of frames."""
-    try:
-        installed = metadata.version("aedat")
-        old = tuple(int(part) for part in installed.split(".")[:2]) < (2, 3)
-    except (metadata.PackageNotFoundError, ValueError):
-        return ""
-    return f"; aedat {installed} is old: pip install -U 'eventsnn[aedat]'" if old else ""
+def _find_events(packet: bytes) -> np.ndarray:
+    """Events, of dtype `PACKED`, of a packet; struct.error or ValueError if it is not one of events.
 
-
-def _list_event_streams(streams: dict[int, Any], names: dict[int, str]) -> tuple[StreamInfo, ...]:
-    """The event streams among those that the library found, by number."""
-    return tuple(
-        StreamInfo(int(number), names.get(int(number), ""), (int(found["width"]), int(found["height"]), 2))
-        for number, found in sorted(streams.items())
-        if found["type"] == "events"
-    )
-
-
-def _find_packets(path: str | os.PathLike[str]) -> tuple[int, int, int, dict[int, str]]:
-    """Where the packets begin and end, the size of the file, and names of streams by number.
-
-    Raises EventFileError if the header is cut or damaged.
-
-    The header is a table of FlatBuffers after its size (u32). Its second field, if there, is the place of a
-    table of all packets, which ends the file; its third is XML that describes the streams (iniVation,
-    AEDAT 4, "IOHeader").
+    All offsets are unsigned and count from where they stand, but for that to the table's own table of fields.
     """
-    size = os.stat(path).st_size
-    head = _read_at(path, _FIRST_LINE, 4)
-    length = int.from_bytes(head, "little")
-    start = _FIRST_LINE + 4 + length
-    if len(head) < 4 or start > size:
-        raise EventFileError(
-            path, f"the header has {length} bytes and the file {size}: damaged or cut", offset=_FIRST_LINE
-        )
-    header = _read_at(path, _FIRST_LINE + 4, length)
+    size, root, kind = struct.unpack_from("<II4s", packet)
+    if 4 + size > len(packet) or kind != _EVENTS.encode():
+        raise ValueError(f"{len(packet)} bytes, of type {kind!r} and {4 + size} bytes")
+    table = 4 + root
+    fields = table - int(struct.unpack_from("<i", packet, table)[0])
+    if fields < 0:
+        raise ValueError(f"its fields are at byte {fields}")
+    (length,) = struct.unpack_from("<H", packet, fields)
+    (field,) = struct.unpack_from("<H", packet, fields + 4) if length >= 6 else (0,)
+    if not field:  # a vector that is empty may be left out
+        return np.empty(0, PACKED)
+    vector = table + field
+    vector += struct.unpack_from("<I", packet, vector)[0]
+    (n,) = struct.unpack_from("<I", packet, vector)
+    return np.frombuffer(packet, PACKED, n, vector + 4) if n else np.empty(0, PACKED)
+
+
+def _find_decompressor(path: str | os.PathLike[str], kind: int) -> Callable[[bytes], bytes]:
+    """What makes a packet of its bytes; it raises ValueError if these are damaged."""
+    if kind == _NONE:
+        return bytes
+    if kind in (_LZ4, _LZ4_HIGH):
+        return _find_lz4()
+    if kind in (_ZSTD, _ZSTD_HIGH):
+        return _find_zstd()
+    raise EventFileError(path, f"compression {kind} is not known; 0 (none) to 4 (Zstandard) can be read")
+
+
+def _find_lz4() -> Callable[[bytes], bytes]:
     try:
-        (root,) = struct.unpack_from("<I", header)
-        fields = root - struct.unpack_from("<i", header, root)[0]
-        (_, field, text) = struct.unpack_from("<HHH", header, fields + 4)
-        (table,) = struct.unpack_from("<q", header, root + field) if field else (-1,)
-        names = _read_names(_string_at(header, root + text))
-    except (struct.error, UnicodeDecodeError, ExpatError) as error:
-        raise EventFileError(path, f"the header is damaged ({error})", offset=_FIRST_LINE + 4) from None
-    return start, table if start <= table <= size else size, size, names
+        import lz4.frame
+    except ImportError:
+        raise MissingExtraError("lz4", "aedat", "reading AEDAT 4 files compressed by LZ4") from None
+
+    def decompress(data: bytes) -> bytes:
+        try:
+            # The library takes the memory that a frame claims before it looks at what is in it.
+            if lz4.frame.get_frame_info(data)["content_size"] > _MOST_LZ4 * len(data):
+                raise ValueError("it claims more bytes than LZ4 can hold")
+            return bytes(lz4.frame.decompress(data))
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
+
+    return decompress
 
 
-def _string_at(table: bytes, place: int) -> bytes:
-    """The string that the offset at a place of a FlatBuffers table leads to; struct.error if it is cut."""
-    place += struct.unpack_from("<I", table, place)[0]
-    (length,) = struct.unpack_from("<I", table, place)
-    (text,) = struct.unpack_from(f"<{length}s", table, place + 4)
-    return bytes(text)
-
-
-def _read_names(text: bytes) -> dict[int, str]:
-    """Names of the cameras of the streams, by number, from the XML that describes them.
-
-    ``<node name="outInfo"><node name="0"><node name="info"><attr key="source">DAVIS346_1</attr>``. Raises
-    UnicodeDecodeError or ExpatError if it is no XML in UTF-8.
-    """
-    text.decode()
-    path: list[str] = []
-    names: dict[int, str] = {}
-    key = ""
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal key
-        key = attributes.get("key", "") if tag == "attr" else ""
-        path.append(attributes.get("name", "") if tag == "node" else "")
-
-    def end(tag: str) -> None:
-        nonlocal key
-        key = ""
-        path.pop()
-
-    def data(found: str) -> None:
-        nodes = [name for name in path if name]
-        if key == "source" and len(nodes) >= 2 and nodes[-1] == "info" and nodes[-2].isdecimal():
-            number = int(nodes[-2])
-            names[number] = names.get(number, "") + found.strip()
-
-    parser = xml.parsers.expat.ParserCreate("utf-8")
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = data
-    parser.Parse(text, True)
-    return names
-
-
-def _read_at(path: str | os.PathLike[str], start: int, size: int) -> bytes:
-    """Up to `size` bytes of a file from a place on."""
-    descriptor = open_file(path)
+def _find_zstd() -> Callable[[bytes], bytes]:
     try:
-        return _read_from(path, descriptor, start, size)
-    finally:
-        os.close(descriptor)
+        import zstandard
+    except ImportError:
+        raise MissingExtraError(
+            "zstandard", "aedat", "reading AEDAT 4 files compressed by Zstandard"
+        ) from None
+    decompressor = zstandard.ZstdDecompressor()
+
+    def decompress(data: bytes) -> bytes:
+        try:
+            size = zstandard.frame_content_size(data)  # -1: the frame does not say
+            if size > _MOST_ZSTD * len(data):
+                raise ValueError("it claims more bytes than Zstandard can hold")
+            if size >= 0:
+                return bytes(decompressor.decompress(data))
+            return bytes(decompressor.decompressobj().decompress(data))
+        except zstandard.ZstdError as error:
+            raise ValueError(str(error)) from None
+
+    return decompress
 
 
-def _read_from(path: str | os.PathLike[str], descriptor: int, start: int, size: int) -> bytes:
-    """The same of an open file."""
-    os.lseek(descriptor, start, os.SEEK_SET)
-    return read_block(path, descriptor, size)
-
-
-AEDAT4 = FileFormat("aedat4", (".aedat4",), begins_with(_MAGIC), AEDAT4Reader)
+AEDAT4 = FileFormat("aedat4", (".aedat4",), begins_with(MAGIC), AEDAT4Reader)

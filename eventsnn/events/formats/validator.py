@@ -24,8 +24,15 @@ UNSORTED = (
 )
 """What to do about a bad event, for texts."""
 
-PACKED = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), (("p", "on"), "?")])
-"""Events as the library aedat hands them on."""
+PACKED = np.dtype(
+    {
+        "names": ["t", "x", "y", "on"],
+        "formats": ["<i8", "<i2", "<i2", "u1"],
+        "offsets": [0, 8, 10, 12],
+        "itemsize": 16,
+    }
+)
+"""Events as AEDAT 4 has them."""
 
 _LARGEST = 2**15
 _NO_TIME = -(2**63)
@@ -115,17 +122,23 @@ class EventValidator:
             self._before = max(self._before, int(events["t"].max()))
         return events
 
+    def take_packed(self, records: np.ndarray, events: np.ndarray) -> bool:
+        """Whether records of dtype `PACKED` are all good: then `events`, as many, are filled.
+
+        If not, `admit_packed` says or mends what is wrong.
+        """
+        if self.sensor is None or self.sensor[2] != 2:
+            return False
+        width, height, _ = self.sensor
+        good = take_packed(records.view(np.uint8), width, height, max(0, self._before), events)
+        if good and len(events):
+            self._count += len(events)
+            self._before = int(events["t"][-1])
+        return good
+
     def admit_packed(self, records: np.ndarray) -> np.ndarray:
-        """Events of structured records, as `admit` has them; quickly where they are `PACKED` and all good."""
-        if records.dtype == PACKED and records.flags.c_contiguous and (self.sensor or (0,))[-1] == 2:
-            width, height, _ = self.sensor or (0, 0, 2)
-            events = np.empty(len(records), EVENT_DTYPE)
-            if take_packed(records.view(np.uint8), width, height, max(0, self._before), events):
-                self._count += len(events)
-                if len(events):
-                    self._before = int(events["t"][-1])
-                return events
-        t, x, y, p = (records[name] for name in ("t", "x", "y", "on"))
+        """Events of records of dtype `PACKED`, as `admit` has them."""
+        t, x, y, p = (records[name] for name in PACKED.names or ())
         return self.admit(to_whole(self._path, "t", t), x, y, p)
 
     def admit_columns(
