@@ -2,14 +2,14 @@
 
 
 cdef class WorkCounter:
-    """The numbers 0, 1, ..., count - 1, each for whoever asks first.
+    """The numbers first, ..., count - 1, each for whoever asks first; from 0 unless other processes take some.
 
     What is done for a number must depend on the number alone, never on who does it: then results do not depend on
     the number of threads.
     """
 
-    def __cinit__(self, int64_t count):
-        self.next = 0
+    def __cinit__(self, int64_t count, int64_t first=0):
+        self.next = first
         self.count = count
 
     def take(self):

@@ -203,7 +203,7 @@ def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:
 def charge_derivatives(const double[::1] post_times, const int32_t[::1] post_neurons, const int64_t[::1] post_ptr,
                        const double[:, ::1] currents, const double[::1] derivatives, double height, double resting,
                        double tau_m, double tau_s, double refractory, double least_slope, double[:, ::1] charges,
-                       WorkCounter counter):
+                       int64_t units, WorkCounter counter):
     """Charges of exact derivatives, for the blocks that this thread takes. Twin: eventsnn/reference/spsp.py.
 
     Parameters
@@ -220,13 +220,15 @@ def charge_derivatives(const double[::1] post_times, const int32_t[::1] post_neu
         Slopes of the potential below this count as this.
     charges : float64 (spikes, 2)
         Set, as those of `charge_counts`.
+    units : int
+        Samples, or positions of one.
     counter : WorkCounter
         Over the blocks.
     """
     cdef double following[WIDTH]    # time of the neuron's next spike
     cdef double pending[WIDTH]      # its derivative in all over its slope
     cdef double total, slope, left
-    cdef int64_t units = (post_ptr.shape[0] - 1) // counter.count, k, f
+    cdef int64_t k, f
     cdef int32_t lane
     with nogil:
         k = work_take(&counter.next) * units

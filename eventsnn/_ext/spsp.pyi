@@ -65,6 +65,7 @@ def charge_derivatives(
     refractory: float,
     least_slope: float,
     charges: np.ndarray,
+    units: int,
     counter: WorkCounter,
 ) -> None: ...
 def point_currents(

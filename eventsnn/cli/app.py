@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from typing import TextIO
 import click
 
 from eventsnn import __version__
+from eventsnn._util import ranks
+from eventsnn.cli import common
 from eventsnn.cli.common import Interrupted, note
 from eventsnn.errors import EventFileWarning, EventSNNError, SilentOutputWarning
 
@@ -44,6 +47,8 @@ COMMANDS = (
     "convert",
     "import",
 )
+# Commands that the processes of a launcher (mpiexec, srun) share; the first one does all others alone.
+DIVIDED = ("train",)
 # Where the name of a command cannot be that of a function.
 RENAMED = {"import": "import_weights"}
 
@@ -96,8 +101,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", EventFileWarning)
     with _terminable() as terminated:
-        code = _run(arguments)
+        code = _run_ranks(arguments, terminated) if ranks.launched()[1] > 1 else _run(arguments)
     return EXIT_TERMINATED if code == EXIT_INTERRUPTED and terminated else code
+
+
+def _run_ranks(arguments: Sequence[str] | None, terminated: Sequence[int]) -> int:
+    """`_run` in one of several processes that a launcher has started.
+
+    Only the first one prints. One that fails ends all; since all fail alike at what all do, such as reading
+    the experiment, others than the first wait a moment before they say what is wrong.
+    """
+    rank, size = ranks.launched()
+    name = next(iter(sys.argv[1:] if arguments is None else arguments), "")
+    if name not in DIVIDED:
+        return _run(arguments) if rank == 0 else 0
+    if rank:
+        common.held = []
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, until the process ends
+    try:
+        run = ranks.find_ranks()
+    except EventSNNError as error:
+        return _fail(str(error))
+    code = _run(arguments)
+    if code == 0:
+        return 0
+    if rank:
+        time.sleep(ranks.PATIENCE if code != EXIT_INTERRUPTED else ranks.PATIENCE_INTERRUPTED)
+        messages, common.held = common.held or [""], None
+        note(messages[-1].replace("eventsnn: ", f"eventsnn: rank {rank} of {size}: ", 1))
+    run.abort(EXIT_TERMINATED if code == EXIT_INTERRUPTED and terminated else code)
+    return code
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -114,7 +147,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return EXIT_INTERRUPTED
     except click.ClickException as error:
         with suppress(OSError):  # standard error may be closed
-            error.show()
+            if common.held is None:
+                error.show()
         return error.exit_code
     except EventSNNError as error:
         return _fail(str(error))

@@ -161,8 +161,15 @@ def report(result: Any, text: str, as_json: bool, *, err: bool = False) -> None:
     click.echo(json.dumps(result, allow_nan=False) if as_json else text, err=err)
 
 
+held: list[str] | None = None
+"""Messages of a process that is to say nothing, because another one of the same run does; else None."""
+
+
 def note(text: str) -> None:
     """Print a message that is not a result on standard error; a closed standard error is ignored."""
+    if held is not None:
+        held.append(text)
+        return
     with suppress(OSError):
         click.echo(text, err=True)
 

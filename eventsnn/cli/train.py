@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eventsnn._util.ranks import find_ranks
 from eventsnn.cli.common import (
     FILE,
     Interrupted,
@@ -159,8 +160,8 @@ def train(
         note(f"taking the recordings in {training}")
     data = _for_root(source, training).open(training, coding=coding, **recordings)
     valid_data = None if valid is None else open_validation(valid, source, recordings, coding)
-    temporary = out is None
-    out = Path(tempfile.mkdtemp(prefix="eventsnn-run-")) if out is None else out
+    ranks, temporary = find_ranks(), out is None
+    out = out or ranks.of_first(lambda: Path(tempfile.mkdtemp(prefix="eventsnn-run-")))
     try:
         outcome = plan.run(
             data,
@@ -181,15 +182,17 @@ def train(
             trace=trace,
         )
     except KeyboardInterrupt:
-        if (out / "checkpoint.h5").exists():
+        if ranks.first and (out / "checkpoint.h5").exists():
             _write_command(out)
         raise Interrupted(_describe_kept(out)) from None
     finally:
-        if temporary:
+        if temporary and ranks.first:
             with suppress(OSError):  # a run without a checkpoint leaves nothing
                 out.rmdir()
-    _write_command(out)
-    note_skipped([*data.skipped, *(valid_data.skipped if valid_data is not None else [])])
+    if ranks.first:
+        _write_command(out)
+    skipped = [*data.skipped, *(valid_data.skipped if valid_data is not None else [])]
+    note_skipped(sorted(set().union(*ranks.collect(skipped))) if ranks.size > 1 else skipped)
     result = {**outcome.summary(), "weights": weights}
     if trace is not None:
         result["trace"] = str(trace.path)

@@ -17,7 +17,6 @@ from eventsnn._ext.spsp import LayerEvents, charge_counts, charge_derivatives, p
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn.model import LIF
 from eventsnn.simulate.engines.arrivals import LayerInput, PatchInput, Share
-from eventsnn.simulate.engines.blocks import WIDTH
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ class Activity:
         Calls the work it is given once on each thread.
     kept : bool array (units, size), optional
         Neurons that are not dropped; None if all are there.
+    own_blocks : range, optional
+        Blocks whose charges are asked for, where other processes compute those of the others; None for all.
     """
 
     lif: LIF
@@ -59,6 +60,12 @@ class Activity:
     after: np.ndarray
     share: Share
     kept: np.ndarray | None = None
+    own_blocks: range | None = None
+
+    def counter(self) -> WorkCounter:
+        """Over the blocks whose charges are asked for."""
+        own = range(len(self.weights)) if self.own_blocks is None else self.own_blocks
+        return WorkCounter(own.stop, own.start)
 
     @property
     def spikes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -108,9 +115,7 @@ class Activity:
     @cached_property
     def currents(self) -> np.ndarray:
         """Synaptic currents at each spike and at the end of its refractory period, float64 (spikes, 2)."""
-        currents, blocks = np.zeros((len(self.times), 2)), len(self.weights)
-        counter = WorkCounter(blocks)
-        events = self.events
+        currents, counter, events = np.zeros((len(self.times), 2)), self.counter(), self.events
         self.share(lambda: point_currents(self.weights, events, currents, counter))
         return currents
 
@@ -125,9 +130,7 @@ def count_charges(activity: Activity, factor: np.ndarray) -> np.ndarray:
     factor : real array (units, blocks * WIDTH)
         c of each neuron in each unit.
     """
-    charges = np.zeros((len(activity.times), 2))
-    counter = WorkCounter(factor.shape[1] // WIDTH)
-    events = activity.events
+    charges, counter, events = np.zeros((len(activity.times), 2)), activity.counter(), activity.events
     activity.share(lambda: charge_counts(events, factor, charges, counter))
     return charges
 
@@ -152,9 +155,9 @@ def derivative_charges(activity: Activity, derivatives: np.ndarray, least_slope:
         Slopes below this count as this: where a spike only just reaches the threshold, u' is near 0 and
         derivatives grow without bound.
     """
-    lif, charges = activity.lif, np.empty((len(activity.times), 2))
+    lif, charges = activity.lif, np.zeros((len(activity.times), 2))
     height, currents = lif.threshold - lif.resting, activity.currents
-    counter = WorkCounter(len(activity.weights))
+    counter = activity.counter()
     activity.share(
         lambda: charge_derivatives(
             *activity.spikes,
@@ -167,6 +170,7 @@ def derivative_charges(activity: Activity, derivatives: np.ndarray, least_slope:
             lif.refractory,
             least_slope,
             charges,
+            len(activity.arrivals.arrivals),
             counter,
         )
     )

@@ -83,7 +83,7 @@ class ExactLearner(Learner[BatchRun]):
     ) -> Outcome:
         kind = DerivativesDown if rule.sends == "derivatives" else ExactErrors
         down = kind(self.packed, states, run, rule, threads)
-        down.kept = kept
+        down.kept, down.division = kept, self.packed.division
         if isinstance(down, DerivativesDown):
             down.constants = self.constants if observer is None else NO_CONSTANTS
         down.observer = observer

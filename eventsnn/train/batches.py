@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from eventsnn._ext import prepare as kernel
 from eventsnn._ext.records import Records, from_events
+from eventsnn._util.ranks import Ranks
 from eventsnn.data import draws
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
@@ -67,6 +68,17 @@ class Batch:
         """(times, neurons) of each recording; views."""
         parts = [slice(a, b) for a, b in zip(self.ptr[:-1].tolist(), self.ptr[1:].tolist(), strict=True)]
         return [(self.times[part], self.neurons[part]) for part in parts]
+
+    def whole(self, ranks: Ranks) -> Batch:
+        """The mini-batch of which each rank has prepared a part."""
+        if ranks.size == 1:
+            return self
+        told = np.array(self.origins or (), np.int64)
+        arrays = self.times, self.neurons, np.diff(self.ptr), self.indices, self.labels, told
+        times, neurons, sizes, indices, labels, told = ranks.join(*arrays)
+        ptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        origins = tuple(told.tolist()) if len(told) == len(indices) else None
+        return Batch(times, neurons, ptr, indices, labels, self.duration, origins)
 
     @classmethod
     def join(cls, parts: Sequence[Batch]) -> Batch:

@@ -85,6 +85,8 @@ class DerivativesDown(ExactDownward):
         silent = pad(pull.astype(gradient.dtype), len(gradient))
         derive = number > 0 or "delay" in learned or "delays" in learned
         down = reverse(activity, charges, silent, gradient, update, derive)
+        if derive and activity.own_blocks is not None and len(activity.own_blocks) < len(down):
+            self.division.ranks.complete(down)
         total = down.sum(axis=0, dtype=np.float64)
         if "delay" in learned:
             found["delay"] = float(total.sum())

@@ -5,6 +5,9 @@ weights: samples, or the positions of a convolution in one sample. Layers that s
 by sample, side by side; others all samples at once, the threads sharing out their blocks. Gradients are added
 up in the order of the samples: the number of threads changes no bit.
 
+Where several processes train (`eventsnn.simulate.engines.division`), each goes down with all errors, through
+its own blocks of dense layers and its own samples of layers that share weights.
+
 Going layer by layer needs a chain. In a loop a spike also receives something from later spikes of its own
 layer: `eventsnn.train.graph` goes through the spikes of all layers in reverse order of time.
 """
@@ -26,6 +29,7 @@ from eventsnn.learn.rule import LayerOptions, Rule
 from eventsnn.model import Layer, Network
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, Share, call
 from eventsnn.simulate.engines.blocks import pack, unpack
+from eventsnn.simulate.engines.division import WHOLE, Division
 from eventsnn.trace.record import SpikeRecord
 
 EVERY = slice(None)
@@ -141,8 +145,11 @@ class Downward(ABC):
         Neurons that were not dropped in the forward pass.
     observer : Observer or None
         Where there is one, there is one sample.
+    division : Division
+        Who computes what.
     """
 
+    division: Division = WHOLE
     above: np.ndarray
     kept: Kept = EVERYONE
     observer: Observer | None = None
@@ -212,8 +219,9 @@ class Downward(ABC):
                 state.gradient += tie_weights(layer, target)
         else:
             # A gradient of its own for each sample: added up in their order, whoever computed them.
+            own = self.division.samples(str(layer.name), self.samples)
             gradients: list[np.ndarray] = [np.empty(0)] * self.samples
-            below, counter = list(gradients), WorkCounter(self.samples)
+            below, counter = list(gradients), WorkCounter(own.stop, own.start)
 
             def work() -> None:
                 while (sample := counter.take()) >= 0:
@@ -223,14 +231,22 @@ class Downward(ABC):
                     below[sample] = self.learn_samples(number, one, gradients[sample], None, call)
 
             share(work)
-            self.above = np.concatenate(below)
+            taken = slice(own.start, own.stop)
+            found = np.concatenate(below[taken]) if own else np.empty(0)
+            of_samples = np.stack(gradients[taken]) if own and state is not None else np.empty(0)
+            self.above, of_samples = self.division.join_samples(str(layer.name), found, of_samples)
             if state is not None:
-                total = gradients[0]
-                for gradient in gradients[1:]:
+                total = of_samples[0]
+                for gradient in of_samples[1:]:
                     total += gradient
                 state.gradient += tie_weights(layer, self.to_blocks(number, total))
         if update is not None and fused is None:
             update.run(share)
+
+    def own_blocks(self, number: int, blocks: int) -> range:
+        """Blocks of a layer whose gradients this process computes."""
+        layer = self.layers[number]
+        return range(blocks) if layer.shares_weights else self.division.blocks(str(layer.name), blocks)
 
     def trains(self, number: int) -> bool:
         """Whether anything of a layer is learned."""

@@ -158,13 +158,15 @@ class ErrorsDown(Downward):
         units, blocks = len(errors), self.row_sum.shape[1]
         # Threads share out the blocks, or where these are few the units; the sums are the same.
         threads = self.threads.threads if samples is EVERY else 1
-        by_unit = threads > 1 and blocks < 2 * threads
+        own = self.own_blocks(number, blocks)
+        by_unit = threads > 1 and blocks < 2 * threads and len(own) == blocks
         units_first = by_unit or (self.units_first and samples is not EVERY)
         gradients = np.zeros((units, *gradient.shape), gradient.dtype) if by_unit else gradient[None]
         shape = (1 if by_unit else blocks, *self.below_shape(number, units))
         below = np.zeros(shape if self.hands_down(number) else (0, 0, 0))
         matrix, row_sum = self.matrices(number, samples, errors, share), self.row_sums(number, samples)
-        threshold, counter = float(layer.threshold), WorkCounter(units if units_first else blocks)
+        threshold = float(layer.threshold)
+        counter = WorkCounter(units) if units_first else WorkCounter(own.stop, own.start)
         terms = np.full_like(errors, np.nan) if self.observer is not None else np.empty((0, 0))
         share(
             lambda: learn_units(
@@ -191,7 +193,11 @@ class ErrorsDown(Downward):
         if by_unit:
             for each in gradients:
                 gradient += each
-        return self.to_sources(number, below.sum(axis=0)) if self.hands_down(number) else np.empty(0)
+        if not self.hands_down(number):
+            return np.empty(0)
+        if len(own) < blocks:
+            self.division.ranks.complete(below)
+        return self.to_sources(number, below.sum(axis=0))
 
 
 def row_sums(layer: Layer, state: LayerState) -> np.ndarray:

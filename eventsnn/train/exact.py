@@ -76,7 +76,10 @@ class ExactDownward(Downward):
         """The same as rules see it."""
         layer, packed = self.layers[number], self.packed
         weights, constants = self.weights(number), packed.constants[number]
-        return Activity(layer.lif, layer.channels, constants, weights, run.input, *run.by_block, share)
+        own = self.own_blocks(number, len(weights))
+        return Activity(
+            layer.lif, layer.channels, constants, weights, run.input, *run.by_block, share, own_blocks=own
+        )
 
 
 def reverse(
@@ -100,8 +103,7 @@ def reverse(
         reverse_patches(gradient, events, charges, silent, layer.weights, down)
         assert update is None
         return down
-    rows = list_sources(arrivals, inputs, layer.share)
-    counter = WorkCounter(blocks)
+    rows, counter = list_sources(arrivals, inputs, layer.share), layer.counter()
     layer.share(
         lambda: reverse_blocks(gradient, events, charges, silent, *rows, layer.weights, down, update, counter)
     )

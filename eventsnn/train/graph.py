@@ -21,6 +21,7 @@ from eventsnn.simulate.driver import run_whole
 from eventsnn.simulate.edits import silenced
 from eventsnn.simulate.engines import ENGINES, Settings
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
+from eventsnn.simulate.engines.division import WHOLE, Division
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.downward import LayerState, Learner, Observer, Outcome
 from eventsnn.train.frozen_prefix import FrozenPrefix
@@ -41,6 +42,8 @@ class GraphLearner(Learner[GraphRun]):
         What the input spikes go through first.
     constants : LearnedConstants, optional
         What is learned besides the weights; none by default.
+    division : Division
+        Who runs which samples, and goes back through which. All processes hold and update all weights.
     """
 
     def __init__(
@@ -48,8 +51,9 @@ class GraphLearner(Learner[GraphRun]):
         weights: GraphWeights,
         prefix: FrozenPrefix | None = None,
         constants: LearnedConstants | None = None,
+        division: Division = WHOLE,
     ) -> None:
-        self.weights, self.prefix = weights, prefix
+        self.weights, self.prefix, self.division = weights, prefix, division
         self.constants = constants or LearnedConstants((), Optimiser())
         # A layer that learns delays of its source neurons may begin with one for all.
         if self.constants.by_source:
@@ -69,7 +73,8 @@ class GraphLearner(Learner[GraphRun]):
             samples = samples.where(kept[0])
         dropped = {network.names[n - 1]: ~there for n, there in kept.items() if n}
         records: list[SpikeRecord | None] = [None] * len(samples)
-        counter = WorkCounter(len(samples))
+        own = self.division.ranks.part(len(samples))
+        counter = WorkCounter(own.stop, own.start)
 
         def work() -> None:
             while (sample := counter.take()) >= 0:
@@ -82,7 +87,8 @@ class GraphLearner(Learner[GraphRun]):
                 records[sample] = run_whole(self.engine, left, train, self.settings, stop, end)
 
         threads.share(work)
-        return GraphRun(network, [record for record in records if record is not None], ends)
+        of_ranks = self.division.ranks.collect(records[own.start : own.stop])
+        return GraphRun(network, [record for part in of_ranks for record in part if record is not None], ends)
 
     def counts(self, run: GraphRun, number: int) -> np.ndarray:
         name = run.network.names[number - 1]
@@ -105,11 +111,13 @@ class GraphLearner(Learner[GraphRun]):
     ) -> Outcome:
         if rule.sends == "errors":
             down = GraphErrors(self.weights, states, run, rule, threads)
-            down.kept, down.observer = kept, observer
+            down.kept, down.observer, down.division = kept, observer, self.division
             return down.run(labels, sample_weights, updates or {})
         walk = GraphDerivatives(self.weights, states, run, rule, threads)
         walk.kept, walk.observer = kept, observer
         constants = self.constants if observer is None else NO_CONSTANTS
+        if not constants and observer is None:  # these ask for what was found in each sample
+            walk.ranks = self.division.ranks
         return walk.run(labels, sample_weights, updates or {}, constants)
 
     def records(self, run: GraphRun, samples: Arrivals, threads: Pool) -> list[SpikeRecord]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.ranks import ALONE, Ranks
 from eventsnn._util.threads import Pool
 from eventsnn.learn.charges import Activity
 from eventsnn.learn.constants import LearnedConstants, constant_derivatives
@@ -56,8 +57,11 @@ class GraphDerivatives:
     ----------
     kept : Kept
         Neurons that were not dropped in the forward pass.
+    ranks : Ranks
+        The processes that go back through the samples.
     """
 
+    ranks: Ranks = ALONE
     kept: Kept = EVERYONE
     observer: Observer | None = None
 
@@ -158,7 +162,8 @@ class GraphDerivatives:
         groups = np.array_split(np.arange(len(seeds)), min(GROUPS, len(seeds)))
         each = [synapses.fork() for _ in groups]
         swept: list[Sweep | None] = [None] * len(seeds)
-        counter = WorkCounter(len(groups))
+        own = self.ranks.part(len(groups))
+        counter = WorkCounter(own.stop, own.start)
 
         def work() -> None:
             while (number := counter.take()) >= 0:
@@ -168,7 +173,8 @@ class GraphDerivatives:
                         swept[sample] = sweep(self.network, record, seeds[sample], sums, least)
 
         self.threads.share(work)
-        for sums in each:
+        for number, sums in enumerate(each):
+            self.ranks.spread(sums.found, self.ranks.owner(len(groups), number))
             synapses.found += sums.found
         return swept
 

@@ -97,6 +97,8 @@ class GraphErrors(ExactErrors):
             self.above = self._around_loops(number, self.of_kept(number, self.errors[number]))
             state = self.states[str(self.layers[number].name)]
             self.learn_layer(number, state, None)
+            if len(self.own_blocks(number, len(state.gradient))) < len(state.gradient):
+                self.division.ranks.complete(state.gradient)
             for key, first in self.inputs[number].first.items():
                 self.graph_weights.add_block(key, state.gradient, first, self.each_state[key])
         for step in updates.values():
@@ -142,7 +144,8 @@ class GraphErrors(ExactErrors):
         ).input.arrivals
         weights = np.concatenate([self.graph_weights.dense_block(p.key) for p in loops], axis=1)
         unpacked = unpack(weights, size).astype(np.float64)
-        errors, counter = direct.copy(), WorkCounter(self.samples)
+        own = self.division.ranks.part(self.samples)
+        errors, counter = direct.copy(), WorkCounter(own.stop, own.start)
 
         def work() -> None:
             while (sample := counter.take()) >= 0:
@@ -152,6 +155,7 @@ class GraphErrors(ExactErrors):
                     errors[sample] = recurrent_errors(direct[sample], coupling)
 
         self.threads.share(work)
+        self.division.ranks.complete(errors)
         return errors
 
     def _coupling(

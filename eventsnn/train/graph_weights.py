@@ -72,6 +72,10 @@ class GraphWeights:
         counts.reshape(-1)[: len(each)] = each
         return np.maximum(counts, 1.0)
 
+    def updated(self, key: str) -> range:
+        """Blocks of a projection's weights that this process updates: where many train, each updates all."""
+        return range(len(self.blocks[key]))
+
     def weights(self) -> dict[str, Any]:
         """Weights of every projection, as `Network.weights`."""
         found: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._util.interrupts import hold_interrupts
+from eventsnn._util.ranks import ALONE, Ranks
 from eventsnn._util.threads import Pool
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
@@ -21,6 +23,7 @@ from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.model.sparse import is_sparse, with_data
+from eventsnn.simulate.engines.division import WHOLE, Division, undivided
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import StateOverflow
 from eventsnn.trace.options import TraceOptions
@@ -68,6 +71,7 @@ class TrainingRun:
         folder: Path,
         pool: Pool,
         progress: bool,
+        ranks: Ranks = ALONE,
     ) -> None:
         step = self.step_ms = network.settings.step_ms
         # What is never trained runs forward only: input spikes go through it, and training begins behind it.
@@ -80,16 +84,21 @@ class TrainingRun:
         self.batch_size, self.seed = batch_size, seed
         self.data, self.indices = data, indices
         self.valid, self.valid_indices = valid, valid_indices
-        self.folder, self.pool, self.progress = folder, pool, progress
+        self.folder, self.pool, self.progress, self.ranks = folder, pool, progress, ranks
         inputs, settings = network.input.neurons, network.settings
         self.loader = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
         self.valid_loader = None if valid is None else BatchLoader(valid, inputs, settings=settings)
         self.constants = LearnedConstants([*chain.layers, *chain.connections], optimiser, chain.delays)
         self.dropout = Dropout(chain, seed)
+        self.division = Division(ranks, undivided(chain, self.constants.by_key))
         self._make = partial(_make_learner, rule=rule, real=real, step_ms=step, prefix=prefix)
-        self.packed, self.learner = self._make(self.dropout.thin(chain), constants=self.constants)
+        self.packed, self.learner = self._make(
+            self.dropout.thin(chain), constants=self.constants, division=self.division
+        )
         self.states = {
-            key: OptimiserState(optimiser, self.packed.blocks[key], self.packed.synapses(key))
+            key: OptimiserState(
+                optimiser, self.packed.blocks[key], self.packed.synapses(key), self.packed.updated(key)
+            )
             for key in chain.weights
         }
         self.boost = np.ones(len(data))
@@ -111,10 +120,17 @@ class TrainingRun:
             training=describe_recordings(data, indices),
             validation=None if valid is None else describe_recordings(valid, valid_indices),
         )
-        self.trace: TrainingTrace | None = None
+        self.trace: TrainingTrace | None = None  # of the first rank
+        self.traced: frozenset[int] = frozenset()
 
-    def open_trace(self, options: TraceOptions) -> TrainingTrace:
+    def open_trace(self, options: TraceOptions) -> AbstractContextManager[Any]:
         """Begin a trace of what follows; the weights as they are now are its first snapshot."""
+        if self.ranks.first:
+            self._open_trace(options)
+        self.traced = self.ranks.of_first(lambda: frozenset() if self.trace is None else self.trace.taken)
+        return nullcontext() if self.trace is None else self.trace
+
+    def _open_trace(self, options: TraceOptions) -> None:
         self.trace = TrainingTrace(
             options,
             self.network,
@@ -129,7 +145,6 @@ class TrainingRun:
             self.seed,
         )
         self.trace.snapshot(self.epoch, self.step, self.dropout.whole(self.packed.weights()))
-        return self.trace
 
     def run_epoch(self, epochs: int) -> None:
         """One epoch over the training set, validation, and everything written down."""
@@ -148,7 +163,8 @@ class TrainingRun:
         batches = cut(shuffled(self.indices, self.seed, self.epoch), self.batch_size)
         with progress_bar(len(self.indices), f"epoch {self.epoch + 1}/{epochs}", self.progress) as bar:
             # Recordings are read and prepared on other threads while a batch is learned.
-            for batch in self.pool.prefetch(self._read, batches):
+            for part in self.pool.prefetch(self._read, batches):
+                batch = part.whole(self.ranks)
                 if batch.samples:  # none where all files of a batch were unreadable
                     self._learn(batch, rate, tallies)
                 bar.update(len(batch.samples))
@@ -157,6 +173,7 @@ class TrainingRun:
                 )
         if not tallies.samples:
             raise TrainingError("the training set holds no readable recording")
+        self._complete()
         train_seconds = time.perf_counter() - start
         # Unreadable recordings were not classified: their weights stay.
         learned = tallies.learned
@@ -179,7 +196,7 @@ class TrainingRun:
             }
         line["train_seconds"] = train_seconds
         line["seconds"] = time.perf_counter() - start
-        line["cpu_seconds"] = time.process_time() - cpu
+        line["cpu_seconds"] = sum(self.ranks.collect(time.process_time() - cpu))
         with hold_interrupts():  # Ctrl-C between two files would leave a folder of two epochs
             self._keep(line)
             if self.trace is not None:
@@ -188,9 +205,9 @@ class TrainingRun:
     def resume(self) -> None:
         """Go on from the folder's checkpoint, if there is one."""
         path = self.folder / CHECKPOINT
-        if not path.exists():
+        saved = self.ranks.of_first(lambda: load_checkpoint(path) if path.exists() else None)
+        if saved is None:
             return
-        saved = load_checkpoint(path)
         check_resumable(path, saved.config, self.config)
         for name, array in self._arrays().items():
             if name not in saved.arrays or saved.arrays[name].shape != array.shape:
@@ -201,10 +218,18 @@ class TrainingRun:
         self.history, self.best = saved.history, saved.best
         self._restore_model(saved.arrays)
         # A kill may have come between the checkpoint and its line.
-        write_lines(self.folder / METRICS, self.history)
+        if self.ranks.first:
+            write_lines(self.folder / METRICS, self.history)
 
     def _read(self, indices: np.ndarray) -> Batch:
-        return self.loader.prepare(indices, self.epoch)
+        """This rank's part of a mini-batch."""
+        own = self.ranks.part(len(indices))
+        return self.loader.prepare(indices[own.start : own.stop], self.epoch)
+
+    def _complete(self) -> None:
+        """Take over what other ranks have learned: between epochs every rank holds everything."""
+        for state in self.states.values():
+            state.complete(self.ranks)
 
     def _learn(self, batch: Batch, rate: float, tallies: Tallies) -> None:
         self.step += 1
@@ -216,8 +241,8 @@ class TrainingRun:
         }
         kept = self.dropout.draw(self.epoch, batch.indices)
         boost = self.boost[batch.indices]
-        if self.trace is not None:
-            self.trace.observe(batch, self.epoch, boost, self.packed.weights, self.dropout, self.pool)
+        if not self.traced.isdisjoint(batch.indices.tolist()):
+            self._observe(batch, boost)
         run = self.learner.forward(batch.arrivals, self.pool, kept)
         outcome = self.learner.accumulate(
             self.states, run, batch.labels, boost, self.rule, self.pool, updates, kept
@@ -228,7 +253,16 @@ class TrainingRun:
         hidden = {n: self.learner.counts(run, n) for n in range(1, len(self.packed.network.layers))}
         there = [counts[kept[n]] if n in kept else counts for n, counts in hidden.items()]
         tallies.add(batch, self.learner.votes(run), outcome.loss, outcome.forced, there)
+        for state in self.states.values():
+            state.complete_norm(self.ranks)
         tallies.add_norms({key: state.gradient_norm for key, state in self.states.items()})
+
+    def _observe(self, batch: Batch, boost: np.ndarray) -> None:
+        """Trace what is to be traced of a mini-batch: the first rank does, by itself."""
+        self._complete()
+        if self.trace is not None:
+            with self.division.alone():
+                self.trace.observe(batch, self.epoch, boost, self.packed.weights, self.dropout, self.pool)
 
     def _learn_constants(self, scale: float, rate: float) -> None:
         self.constants.update(scale, rate, self.step)
@@ -248,14 +282,17 @@ class TrainingRun:
         if self.valid_loader is None:
             return {"valid_accuracy": None, "valid_loss": None}
         outputs, learner = self.network.output.neurons, self._whole()
-        counts, labels, _ = count_outputs(
-            lambda batch: learner.votes(learner.forward(batch.arrivals, self.pool)),
-            outputs,
-            self.valid_loader,
-            self.valid_indices,
-            self.pool,
-            progress=self.progress,
-        )
+        own = self.ranks.part(len(self.valid_indices))
+        with self.division.alone():
+            found = count_outputs(
+                lambda batch: learner.votes(learner.forward(batch.arrivals, self.pool)),
+                outputs,
+                self.valid_loader,
+                self.valid_indices[own.start : own.stop],
+                self.pool,
+                progress=self.progress,
+            )
+        counts, labels = self.ranks.join(found.counts, found.labels)
         if not len(labels):
             raise TrainingError("the validation set holds no readable recording")
         accuracy = float(np.mean(decide_all(counts) == labels))
@@ -284,6 +321,8 @@ class TrainingRun:
             self.best_delays = self.constants.delays
             self._save_model()
         self.history.append(line)
+        if not self.ranks.first:
+            return
         # The checkpoint can restore both other files: it decides at which epoch the folder is.
         best = {f"{BEST}{key}": _values(array) for key, array in self.best_weights.items()}
         best |= {f"{BEST_DELAYS}{key}": array for key, array in self.best_delays.items()}
@@ -291,12 +330,18 @@ class TrainingRun:
         save_checkpoint(self.folder / CHECKPOINT, saved)
         write_lines(self.folder / METRICS, self.history)
 
-    def _save_model(self) -> None:
+    @property
+    def best_network(self) -> Network:
+        """The network of the best epoch."""
         trained = self.network.with_weights({**self.network.weights, **self.best_weights})
-        trained.with_constants(self.best.get("constants", {})).with_delays(self.best_delays).save(
-            self.folder / MODEL,
-            training=json.dumps({"config": self.config, "best": self.best}, sort_keys=True),
-        )
+        return trained.with_constants(self.best.get("constants", {})).with_delays(self.best_delays)
+
+    def _save_model(self) -> None:
+        if self.ranks.first:
+            self.best_network.save(
+                self.folder / MODEL,
+                training=json.dumps({"config": self.config, "best": self.best}, sort_keys=True),
+            )
 
     def _restore_model(self, arrays: dict[str, np.ndarray]) -> None:
         """Restore model.h5 to its state at the time of the checkpoint, whatever has happened to it since."""
@@ -310,7 +355,7 @@ class TrainingRun:
             self._save_model()
             return
         try:  # a checkpoint of a version that left the best weights to model.h5
-            best = Network.load(self.folder / MODEL).weights
+            best = self.ranks.of_first(lambda: Network.load(self.folder / MODEL).weights)
         except NetworkError as error:
             raise TrainingError(
                 f"{error}; the checkpoint was written by an earlier eventsnn and cannot replace it: "
@@ -343,14 +388,16 @@ def _make_learner(
     step_ms: float | None,
     prefix: FrozenPrefix | None,
     constants: LearnedConstants,
+    division: Division = WHOLE,
 ) -> tuple[PackedNetwork | GraphWeights, Learner[Any]]:
     """The weights that are trained, and what trains them."""
     if step_ms is None and no_chain(network, rule):
         weights = GraphWeights(network, real)
-        return weights, GraphLearner(weights, prefix, constants)
-    packed = PackedNetwork(network, real)
+        return weights, GraphLearner(weights, prefix, constants, division)
     if step_ms is None:
+        packed = PackedNetwork(network, real, division)
         return packed, ExactLearner(packed, prefix, constants)
+    packed = PackedNetwork(network, real)
     return packed, ClockedLearner(packed, step_ms, prefix)
 
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from eventsnn._util import html
 from eventsnn._util.arguments import check_kind, check_number, check_whole
 from eventsnn._util.atomic import remove_parts
 from eventsnn._util.lock import Lock
+from eventsnn._util.ranks import Ranks, find_ranks
 from eventsnn._util.threads import Pool
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
@@ -239,14 +240,12 @@ def train(
     network, source = _fit_source(network.with_settings(settings), source)
     others = None if valid is None else as_source(valid, network.input.sensor_size)
     training, validation, valid_source = _split(network, source, others, valid_fraction, seed, per_class)
-    made = out is None or not Path(out).exists()
-    folder = _prepare_folder(out, resume or overwrite)
-    with (
-        _removed_if_empty(folder, made),
-        Lock(folder, lambda text: TrainingError(f"{folder}: {text}")),
-        Pool(threads) as pool,
-    ):
-        _check_folder(folder, resume or overwrite)
+    ranks = find_ranks()
+    made = ranks.first and (out is None or not Path(out).exists())
+    folder = ranks.of_first(lambda: _prepare_folder(out, resume or overwrite))
+    with _removed_if_empty(folder, made), _only_writer(folder, ranks), Pool(threads) as pool:
+        if ranks.first:
+            _check_folder(folder, resume or overwrite)
         run = TrainingRun(
             network,
             default_rule() if rule is None else rule,
@@ -262,9 +261,11 @@ def train(
             valid_indices=validation,
             folder=folder,
             pool=pool,
-            progress=progress,
+            progress=progress and ranks.first,
+            ranks=ranks,
         )
-        remove_parts(folder, (MODEL, CHECKPOINT, METRICS))  # of a run that was killed
+        if ranks.first:
+            remove_parts(folder, (MODEL, CHECKPOINT, METRICS))  # of a run that was killed
         if resume:
             run.resume()
         tracing = nullcontext() if trace is None else run.open_trace(TraceOptions.of(trace))
@@ -275,6 +276,11 @@ def train(
     if outcome.hint is not None:
         warnings.warn(outcome.hint, SilentOutputWarning, stacklevel=2)
     return outcome
+
+
+def _only_writer(folder: Path, ranks: Ranks) -> AbstractContextManager[Any]:
+    """The lock of a run's folder; of several ranks the first one writes, and has it."""
+    return Lock(folder, lambda text: TrainingError(f"{folder}: {text}")) if ranks.first else nullcontext()
 
 
 @contextmanager
@@ -292,8 +298,9 @@ def _sum_up(run: TrainingRun, seconds: float) -> TrainResult:
     sources = [source for source in (run.data, run.valid) if source is not None]
     trained = sum(line["samples"] for line in run.history)
     spent = sum(line["train_seconds"] for line in run.history)
+    skipped = {path for source in sources for path, _ in source.skipped}
     return TrainResult(
-        network=Network.load(run.folder / MODEL),
+        network=Network.load(run.folder / MODEL) if run.ranks.first else run.best_network,
         history=run.history,
         epochs=run.epoch,
         best_epoch=run.best["epoch"],
@@ -301,7 +308,7 @@ def _sum_up(run: TrainingRun, seconds: float) -> TrainResult:
         seconds=seconds,
         samples_per_s=trained / spent if spent else 0.0,
         peak_rss_mb=peak_rss_mb(),
-        skipped=len({path for source in sources for path, _ in source.skipped}),
+        skipped=len(set().union(*run.ranks.collect(skipped))),
         out=str(run.folder),
     )
 

@@ -62,6 +62,11 @@ class TrainingTrace(Tracing):
     real : {"float32", "float64"}
     seed : int
 
+    Attributes
+    ----------
+    taken : frozenset of int
+        Numbers of the recordings that are traced.
+
     Raises
     ------
     TraceError
@@ -85,10 +90,10 @@ class TrainingTrace(Tracing):
         self._network, self._states, self._rule, self._learner = network, states, rule, learner
         self._loader, self._source = loader, source
         trained = np.sort(indices).tolist()
-        self._taken = {n for n in trained if options.takes(n)}
+        self.taken = frozenset(n for n in trained if options.takes(n))
         if options.samples is None:
-            self._taken = set(trained[:RECORDINGS])
-        if not self._taken:
+            self.taken = frozenset(trained[:RECORDINGS])
+        if not self.taken:
             raise TraceError(
                 f"samples: none of these recordings is trained on; those that are lie in {trained[0]}.."
                 f"{trained[-1]}, without those that validate"
@@ -127,7 +132,7 @@ class TrainingTrace(Tracing):
         pool : Pool
         """
         for place, index in enumerate(batch.indices.tolist()):
-            if index in self._taken:
+            if index in self.taken:
                 one = _only(batch, place)
                 network = self._network.with_weights({**self._network.weights, **weights()})
                 kept = dropout.draw(epoch, one.indices)

@@ -11,6 +11,7 @@ import numpy as np
 
 from eventsnn._ext.optimiser import Update, update_blocks
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.ranks import Ranks
 from eventsnn.learn.optimisers.settings import Optimiser
 from eventsnn.simulate.engines.arrivals import Share
 from eventsnn.simulate.engines.blocks import aligned_zeros
@@ -28,11 +29,11 @@ class Step:
 
     fused: Update | None
     _work: Callable[[WorkCounter], None]
-    _blocks: int
+    _blocks: range
 
     def run(self, share: Share) -> None:
         """Do the step, the blocks shared out among threads."""
-        counter = WorkCounter(self._blocks)
+        counter = WorkCounter(self._blocks.stop, self._blocks.start)
         share(lambda: self._work(counter))
 
 
@@ -46,6 +47,8 @@ class OptimiserState:
         Updated in place.
     synapses : int or array (blocks, WIDTH), optional
         How many of them are synapses of each neuron, `pre` by default; the rest are 0 and stay so.
+    own_blocks : range, optional
+        The blocks that steps update, all by default: other processes may update the others.
 
     Attributes
     ----------
@@ -61,11 +64,16 @@ class OptimiserState:
     """
 
     def __init__(
-        self, optimiser: Optimiser, weights: np.ndarray, synapses: int | np.ndarray | None = None
+        self,
+        optimiser: Optimiser,
+        weights: np.ndarray,
+        synapses: int | np.ndarray | None = None,
+        own_blocks: range | None = None,
     ) -> None:
         self.method = optimiser.method
         self.weights = weights
         self.synapses = weights.shape[1] if synapses is None else synapses
+        self.own_blocks = range(len(weights)) if own_blocks is None else own_blocks
         self.gradient, *self.moments = (
             aligned_zeros(weights.shape, weights.dtype) for _ in range(1 + self.method.moments)
         )
@@ -84,13 +92,23 @@ class OptimiserState:
         """
         fused = self.method.kernel(self, scale, decay, rate, number)
         if fused is not None:
-            return Step(fused, partial(update_blocks, fused), len(self.weights))
+            return Step(fused, partial(update_blocks, fused), self.own_blocks)
 
         def work(counter: WorkCounter) -> None:
             while (block := counter.take()) >= 0:
                 self._step(block, scale, decay[block], rate, number)
 
-        return Step(None, work, len(self.weights))
+        return Step(None, work, self.own_blocks)
+
+    def complete_norm(self, ranks: Ranks) -> None:
+        """Fill in what belongs to `gradient_norm` of the blocks that other processes have updated."""
+        if len(self.own_blocks) < len(self.weights):
+            ranks.complete(self.gradient_square)
+
+    def complete(self, ranks: Ranks) -> None:
+        """Fill in the blocks that other processes have updated."""
+        if len(self.own_blocks) < len(self.weights):
+            ranks.complete(self.weights, self.row_sum, self.row_square, *self.moments)
 
     def _step(self, block: int, scale: float, decay: np.ndarray, rate: float, number: int) -> None:
         """The step of an optimiser without a kernel, on one block: it fits the cache."""

@@ -24,8 +24,12 @@ from eventsnn.simulate.engines.arrivals import (
     call,
 )
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
+from eventsnn.simulate.engines.division import WHOLE, Division
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import overflow
+
+NO_SPIKES = np.empty(0), np.empty(0, np.int32)
+NO_INPUT: Any = None  # of a sample that another rank goes through, nobody asks what arrived
 
 # Neuron updates per kernel call: about 10 ms.
 CHUNK = 10_000_000
@@ -79,14 +83,36 @@ def run_layer(
     if not layer.shares_weights:
         return [_run_samples(packed, number, arrivals, stop, share, threads)]
     runs: list[Any] = [None] * len(arrivals)
-    counter = WorkCounter(len(arrivals))
+    own = packed.division.samples(str(layer.name), len(arrivals))
+    counter = WorkCounter(own.stop, own.start)
 
     def work() -> None:
         while (sample := counter.take()) >= 0:
             runs[sample] = _run_samples(packed, number, Arrivals.single(*arrivals.sample(sample)), stop)
 
     share(work)
+    return _join_runs(packed.division, layer, runs, own)
+
+
+def _join_runs(division: Division, layer: Layer, runs: list[Any], own: range) -> list[LayerRun]:
+    """The runs of all samples: of those that other ranks have run, the spikes alone."""
+    if len(own) == len(runs):
+        return runs
+    mine = Arrivals.join([NO_SPIKES, *(run.spikes.sample(0) for run in runs[own.start : own.stop])])
+    sizes = np.diff(mine.ptr)[1:]
+    times, neurons, sizes = division.join_samples(str(layer.name), mine.times, mine.neurons, sizes)
+    spikes = Arrivals(times, neurons, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]))
+    for sample in range(len(runs)):
+        if sample not in own:
+            runs[sample] = _elsewhere(layer, Arrivals.single(*spikes.sample(sample)))
     return runs
+
+
+def _elsewhere(layer: Layer, spikes: Arrivals) -> LayerRun:
+    """A sample that another rank has run, and will go back through."""
+    counts = np.bincount(spikes.neurons, minlength=layer.neurons)[None]
+    nothing = np.empty(0), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int32)
+    return LayerRun(NO_INPUT, nothing, np.empty((0, layer.channels), np.int64), spikes, counts)
 
 
 def _run_samples(
@@ -101,7 +127,8 @@ def _run_samples(
     # A few units of work for each thread, so that none waits long; a block's weights stay in its cache.
     blocks = len(packed.blocks[str(layer.name)])
     parts = 1 if threads == 1 else -(-4 * threads // blocks)
-    return merge(layer, layer_input, sweep_all(packed, number, layer_input, stop, share, parts), share)
+    store = sweep_all(packed, number, layer_input, stop, share, parts)
+    return merge(layer, layer_input, store, share, division=packed.division)
 
 
 def prepare(
@@ -150,7 +177,8 @@ def sweep_all(
     else:
         arrivals = layer_input.arrivals
         store = SpikeStore(blocks, len(arrivals), parts)
-        counter = WorkCounter(blocks * store.parts)
+        own = packed.own_blocks(number)
+        counter = WorkCounter(own.stop * store.parts, own.start * store.parts)
         most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
         lateral = packed.blocks.get(f"{layer.name}:lateral", np.empty((0, 0, 0), packed.real))
         run = partial(
@@ -203,12 +231,16 @@ def merge(
     store: SpikeStore,
     share: Share = call,
     units: np.ndarray | None = None,
+    division: Division = WHOLE,
 ) -> LayerRun:
     """A layer's run from the spikes of its units: of one position in many samples, or of one sample.
 
-    `units` are, for the latter, the positions that were run; by default all.
+    `units` are, for the latter, the positions that were run; by default all. `division` says who else has
+    spikes of the former.
     """
     fired, channels, ptr, after = store.collect()
+    if not layer.shares_weights and division.divides(str(layer.name), store.blocks):
+        fired, channels, ptr, after = _join_blocks(division, store, (fired, channels, ptr, after))
     positions, neurons = layer.positions, channels
     samples = 1 if units is not None else store.samples // positions
     if positions > 1:
@@ -228,6 +260,15 @@ def merge(
         spikes = Arrivals(spikes.times[order], spikes.neurons[order], ends)
     by_position = counts if positions == 1 else np.ascontiguousarray(counts.reshape(-1, positions).T)
     return LayerRun(layer_input, (fired, channels, ptr, after), by_position, spikes, counts)
+
+
+def _join_blocks(division: Division, store: SpikeStore, found: Spikes) -> Spikes:
+    """The spikes of all blocks, from those of each rank's own ones."""
+    times, channels, ptr, after = found
+    own = division.ranks.part(store.blocks)
+    sizes = np.diff(ptr)[own.start * store.samples : own.stop * store.samples]
+    times, channels, after, sizes = division.ranks.join(times, channels, after, sizes)
+    return times, channels, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]), after
 
 
 def order_by_block(layer_input: LayerInput | PatchInput, spikes: Arrivals, layer: Layer) -> LayerRun:

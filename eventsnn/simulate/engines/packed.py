@@ -13,6 +13,7 @@ from eventsnn.model.layers import BIAS
 from eventsnn.model.sparse import is_sparse
 from eventsnn.reference.lif import record
 from eventsnn.simulate.engines.blocks import WIDTH, aligned_zeros, block_count, pack, unpack
+from eventsnn.simulate.engines.division import WHOLE, Division
 from eventsnn.simulate.engines.precision import check_network
 
 
@@ -24,6 +25,8 @@ class PackedNetwork:
     network : Network
     real : numpy.float32 or numpy.float64
         Precision of weights and state.
+    division : Division
+        Who computes what of a mini-batch, where several processes train.
 
     Raises
     ------
@@ -43,9 +46,9 @@ class PackedNetwork:
         What the kernels take for each layer.
     """
 
-    def __init__(self, network: Network, real: type[np.floating]) -> None:
+    def __init__(self, network: Network, real: type[np.floating], division: Division = WHOLE) -> None:
         check_network(network, real)
-        self.network = network
+        self.network, self.division = network, division
         self.real = real
         self.projections = network.deliveries
         self.constants = np.stack([record(layer.lif) for layer in network.layers])
@@ -68,6 +71,17 @@ class PackedNetwork:
                 # Their weights are the last row of the layer's own, see `_state`.
                 name = str(network.layers[p.target].name)
                 self.offsets[p.key] = self.offsets[name] + (self.blocks[name].shape[1] - 1) * WIDTH
+
+    def own_blocks(self, number: int) -> range:
+        """Blocks of a layer of one position that this process computes."""
+        name = str(self.network.layers[number].name)
+        return self.division.blocks(name, len(self.blocks[name]))
+
+    def updated(self, key: str) -> range:
+        """Blocks of a layer's weights that this process updates."""
+        blocks = len(self.blocks[key])
+        number = self.network.names.index(key)
+        return range(blocks) if self.network.layers[number].shares_weights else self.own_blocks(number)
 
     def synapses(self, key: str) -> int:
         """How many synapses of a projection a neuron has."""
