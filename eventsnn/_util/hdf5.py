@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from eventsnn._ext.checksum import crc32
 from eventsnn._util.atomic import PART, Failure, GuardedFile, replace_guarded
 from eventsnn._util.interrupts import hold_interrupts
 from eventsnn.errors import EventSNNError
@@ -127,7 +128,7 @@ def _file_checksum(file: Any, size: int) -> int:
     file.seek(0)
     crc, remaining, block = 0, size, memoryview(bytearray(1 << 20))
     while remaining > 0 and (n := file.readinto(block[: min(remaining, len(block))])):
-        crc, remaining = zlib.crc32(block[:n], crc), remaining - n
+        crc, remaining = crc32(block[:n], crc), remaining - n
     return crc
 
 
@@ -352,4 +353,4 @@ def _add_value(value: Any, crc: int) -> int:
         for text in array.ravel().tolist():
             crc = _add_value(text, crc)
         return crc
-    return zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)
+    return int(crc32(array.reshape(-1).view(np.uint8), crc))

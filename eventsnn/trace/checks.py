@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn._ext.checksum import crc32, row_crcs
 from eventsnn.errors import EventSNNError
 from eventsnn.model import Network
 from eventsnn.trace import schema
@@ -29,7 +30,7 @@ class DamagedError(Exception):
 
 def add_to_crc(crc: int, values: np.ndarray) -> int:
     """CRC-32 of the bytes that `crc` covers, followed by an array's bytes."""
-    return zlib.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data, crc)
+    return int(crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8), crc))
 
 
 def combine_crcs(crcs: Iterable[int]) -> int:
@@ -146,7 +147,6 @@ def check_sample_crcs(told: np.ndarray, table: dict[str, np.ndarray]) -> None:
     rows = np.empty(len(told), [(name, column.dtype, column.shape[1:]) for name, column in table.items()])
     for name, column in table.items():
         rows[name] = column
-    data, size = memoryview(rows.tobytes()), rows.dtype.itemsize
-    for row, crc in enumerate(told.tolist()):
-        if zlib.crc32(data[row * size : (row + 1) * size]) != crc:
-            raise DamagedError(f"/samples, sample {row}: the content does not have its checksum")
+    found = row_crcs(rows.view(np.uint8).reshape(len(rows), rows.itemsize), np.zeros(len(rows), np.uint32))
+    if (wrong := np.flatnonzero(found != told)).size:
+        raise DamagedError(f"/samples, sample {wrong[0]}: the content does not have its checksum")

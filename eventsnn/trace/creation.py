@@ -32,30 +32,44 @@ def config_text(path: Path, config: Mapping[str, Any]) -> str:
 
 
 def fill_file(
-    file: h5py.File, network: Network, columns: Iterable[Column], config_json: str, seed: int | None
+    file: h5py.File,
+    network: Network,
+    columns: Iterable[Column],
+    config_json: str,
+    seed: int | None,
+    many: bool,
 ) -> None:
-    """Write the content of a trace without samples into an empty file."""
+    """Write the content of a trace without samples into an empty file; `many` samples will come, or few."""
     import h5py
 
     file.attrs["magic"] = np.uint32(schema.SONATA_MAGIC)
     file.attrs["version"] = np.array(schema.SONATA_VERSION, dtype=np.uint32)
-    file.attrs["eventsnn_trace"] = schema.LAYOUT_VERSION
-    file.attrs["config_json"] = config_json
-    file.attrs["versions_json"] = json.dumps(_versions(), sort_keys=True)
-    file.attrs["seed"] = -1 if seed is None else seed
-    file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
-    file.attrs[schema.HEADER_CRC] = np.uint32(header_crc(file.attrs))
+    put_header(file, config_json, seed)
     group = file.create_group("network")
-    write_network(group, network)
-    seal(group)
+    seal(group, write_network(group, network))
     for column in columns:
-        _create_dataset(file, column)
+        _create_dataset(file, column, many)
     _describe_plots(file, network)
     sorting = h5py.enum_dtype(schema.SORTING, basetype="u1")
     for layer in schema.trains(network):
         group = file[f"/spikes/{layer}"]
         group.attrs.create("sorting", schema.SORTING["by_time"], dtype=sorting)
         group.attrs["n_nodes"] = schema.train_size(network, layer)
+
+
+def put_header(file: h5py.File, config_json: str, seed: int | None) -> None:
+    """Write the attributes of a file that say what it is, and their checksum."""
+    file.attrs["eventsnn_trace"] = schema.LAYOUT_VERSION
+    file.attrs["config_json"] = config_json
+    file.attrs["versions_json"] = json.dumps(_versions(), sort_keys=True)
+    file.attrs["seed"] = -1 if seed is None else seed
+    file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
+    file.attrs[schema.HEADER_CRC] = np.uint32(header_crc(file.attrs))
+
+
+def find_shown(network: Network) -> str:
+    """Whose raster other programs show first: the last layer that fires."""
+    return ["input", *(name for name in network.names if network[name].fires)][-1]
 
 
 def _describe_plots(file: h5py.File, network: Network) -> None:
@@ -65,11 +79,11 @@ def _describe_plots(file: h5py.File, network: Network) -> None:
     """
     import h5py
 
-    shown = [name for name in network.names if network[name].fires][-1:] or ["input"]
+    shown = find_shown(network)
     file.attrs["NX_class"], file.attrs["default"] = "NXroot", "spikes"
-    file["/spikes"].attrs["NX_class"], file["/spikes"].attrs["default"] = "NXentry", shown[0]
+    file["/spikes"].attrs["NX_class"], file["/spikes"].attrs["default"] = "NXentry", shown
     views = file.create_group(VIEWS)
-    views.attrs["NX_class"], views.attrs["default"] = "NXentry", shown[0]
+    views.attrs["NX_class"], views.attrs["default"] = "NXentry", shown
     for layer in schema.trains(network):
         group = file[f"/spikes/{layer}"]
         group.attrs["NX_class"], group.attrs["signal"] = "NXdata", "node_ids"
@@ -78,7 +92,7 @@ def _describe_plots(file: h5py.File, network: Network) -> None:
         views[layer] = h5py.SoftLink(f"/spikes/{layer}")
 
 
-def _create_dataset(file: h5py.File, column: Column) -> None:
+def _create_dataset(file: h5py.File, column: Column, many: bool) -> None:
     first = 1 if column.is_pointer else 0  # CSR pointers begin with a 0
     compression = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if column.compress else {}
     width = (column.width,) if column.width else ()
@@ -87,7 +101,7 @@ def _create_dataset(file: h5py.File, column: Column) -> None:
         shape=(first, *width),
         maxshape=(None, *width),
         dtype=column.dtype,
-        chunks=column.chunks,
+        chunks=column.chunks(many),
         **compression,
     )
     if column.is_pointer:

@@ -88,8 +88,9 @@ class TraceOptions:
         config: Mapping[str, Any] | None = None,
         seed: int | None = None,
         training: Training | None = None,
+        many: bool = False,
     ) -> TraceWriter:
         """The writer of the trace; see there for the arguments and errors."""
         told = (self.record, self.potential_step, self.potential_layers)
         choice = Choice.of(network, *told, self.layers, self.neurons, self.window, training)
-        return TraceWriter(self.path, network, config=config, seed=seed, choice=choice)
+        return TraceWriter(self.path, network, config=config, seed=seed, choice=choice, many=many)

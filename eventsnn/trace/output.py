@@ -36,7 +36,7 @@ class TraceFile:
     ----------
     path : path
         The file's final name. Another writer of it is kept out as long as this one is open.
-    network, columns, config_json, seed
+    network, columns, config_json, seed, many
         What the file holds from the start; see `eventsnn.trace.creation.fill_file`.
 
     Attributes
@@ -51,7 +51,13 @@ class TraceFile:
     """
 
     def __init__(
-        self, path: Path, network: Network, columns: Iterable[Column], config_json: str, seed: int | None
+        self,
+        path: Path,
+        network: Network,
+        columns: Iterable[Column],
+        config_json: str,
+        seed: int | None,
+        many: bool,
     ) -> None:
         import h5py
 
@@ -65,7 +71,7 @@ class TraceFile:
             raise TraceError(f"{path}: cannot be written ({reason(error)})") from None
         self._file: h5py.File | None = None
         try:
-            self._create(network, columns, config_json, seed)
+            self._create(network, columns, config_json, seed, many)
             self._file = h5py.File(self._new.part, "r+", libver=schema.LIBVER)
             keep_metadata(self._file)
             self._columns = {column.path: self._file[column.path] for column in columns}
@@ -78,14 +84,14 @@ class TraceFile:
             raise
 
     def _create(
-        self, network: Network, columns: Iterable[Column], config_json: str, seed: int | None
+        self, network: Network, columns: Iterable[Column], config_json: str, seed: int | None, many: bool
     ) -> None:
         """Write the initial content of the file through a buffer on which HDF5 cannot fail."""
         descriptor = os.dup(self._new.descriptor)
         raw = GuardedFile(descriptor, lambda text: TraceError(text), pretend=True, owns=True)
         try:
             with hold_interrupts(), write_guarded(raw, libver=schema.LIBVER) as file:
-                fill_file(file, network, columns, config_json, seed)
+                fill_file(file, network, columns, config_json, seed, many)
         except TraceError as error:
             raise TraceError(f"{self.path}: cannot be written ({error})") from None
         finally:
@@ -103,12 +109,11 @@ class TraceFile:
 
     def write(self, column: str, first: int, values: np.ndarray) -> None:
         """Write rows of a column from row `first` on, which become its last."""
+        self._call(lambda: _append(self._columns[column], first, values))
 
-        def grow() -> None:
-            self._columns[column].resize(first + len(values), axis=0)
-            self._columns[column][first:] = values
-
-        self._call(grow)
+    def chunk_rows(self, column: str) -> int:
+        """Rows of a chunk of a column."""
+        return self._columns[column].chunks[0]
 
     def cut(self, column: str, rows: int) -> None:
         """Drop the rows of a column from `rows` on."""
@@ -182,6 +187,24 @@ class TraceFile:
         samples = "sample" if self.sealed == 1 else f"{self.sealed} samples"
         kept = f"; {self.part} holds the first {samples}, complete" if self.sealed else ""
         return TraceError(f"{self.path}: cannot be written ({_cause(error)}){kept}")
+
+
+def _append(dataset: h5py.Dataset, first: int, values: np.ndarray) -> None:
+    """Write rows from row `first` on, which become the last of a data set."""
+    end = first + len(values)
+    dataset.resize(end, axis=0)
+    size = dataset.chunks[0]
+    begin, whole = first, -(-first // size) * size
+    if dataset.ndim == 1 and dataset.compression is None and whole + size <= end:
+        # Whole chunks go past the cache of chunks, which would copy them once more.
+        if whole > first:
+            dataset[first:whole] = values[: whole - first]
+        write = dataset.id.write_direct_chunk
+        for begin in range(whole, end - size + 1, size):
+            write((begin,), values[begin - first : begin - first + size])
+        begin += size
+    if begin < end:
+        dataset[begin:] = values[begin - first :]
 
 
 def _cause(error: Exception) -> str:

@@ -63,9 +63,11 @@ DATA, POINTERS, SEAL = 0, 1, 2
 
 # Chunks in rows. A chunk that is not compressed takes its full size once a row of it is written.
 CHUNK_ROWS: Final = 4096
+CHUNK_ROWS_MANY: Final = 16384
 CHUNK_ROWS_COMPRESSED: Final = 16384
 CHUNK_POINTERS: Final = 512
 CHUNK_BYTES: Final = 2**15
+LARGEST_PLAIN_LAYER: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -119,14 +121,15 @@ class Column:
             or self.path.endswith(("/sample_ptr", "/sample_crc"))
         )
 
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """Shape of a chunk."""
+    def chunks(self, many: bool) -> tuple[int, ...]:
+        """Shape of a chunk, in a file of `many` samples or of few."""
         if self.width:
             return (max(1, CHUNK_BYTES // (4 * self.width)), self.width)
         if self.stage != DATA:
             return (CHUNK_POINTERS,)
-        return (CHUNK_ROWS_COMPRESSED if self.compress else CHUNK_ROWS,)
+        if self.compress:
+            return (CHUNK_ROWS_COMPRESSED,)
+        return (CHUNK_ROWS_MANY if many else CHUNK_ROWS,)
 
 
 SAMPLE_COLUMNS: Final = (
@@ -202,8 +205,9 @@ def far_columns() -> tuple[Column, ...]:
 
 
 def count_column(layer: str, size: int) -> Column:
-    """Spikes per neuron, one row per sample."""
-    return Column(f"/counts/{layer}", "<u4", "spikes (sample, neuron)", "1", width=size, compress=True)
+    """Spikes per neuron, one row per sample; compressed where they would take more than the spikes."""
+    compress = size > LARGEST_PLAIN_LAYER
+    return Column(f"/counts/{layer}", "<u4", "spikes (sample, neuron)", "1", width=size, compress=compress)
 
 
 def readout_column(network: Network) -> Column:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +16,8 @@ import numpy as np
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace import schema
+from eventsnn.trace.batch_record import BatchRecord
 from eventsnn.trace.choice import Choice
-from eventsnn.trace.clock import split
 from eventsnn.trace.columns import GrowingColumns
 from eventsnn.trace.creation import config_text
 from eventsnn.trace.learning import Learned, put_learned, put_snapshot
@@ -26,20 +26,24 @@ from eventsnn.trace.potential import last_spike
 from eventsnn.trace.progress import GROUP as PROGRESS
 from eventsnn.trace.progress import Progress, progress_columns
 from eventsnn.trace.quantities import Quantities
+from eventsnn.trace.quantity_rows import put_quantities
 from eventsnn.trace.record import ExitReason, SpikeRecord, Tally, decide
+from eventsnn.trace.sample_rows import Ended, put_samples
+from eventsnn.trace.spike_rows import SpikeRows
 
 FLUSH_SAMPLES = 10
 """Samples kept back before they are written: small writes are what HDF5 is slow at."""
 
+MANY_SECONDS = 1.0
+"""For how long, where many samples come: many recordings take less time than to write ten of them."""
+
 PART_SECONDS = 1.0
 """Of a recording in parts, a kill loses what came in so long before it."""
-
-TOTALS = ("post_node_ids", "pre_node_ids", "value")
 
 
 @dataclass
 class _Sample:
-    """The sample that is being appended."""
+    """The sample whose parts are being appended."""
 
     rows: dict[str, int]  # before it
     tally: Tally
@@ -82,12 +86,9 @@ class TraceWriter:
         From when to when it is recorded, ms of local time; all the time by default.
     choice : Choice, optional
         All of this together, instead.
-
-    Attributes
-    ----------
-    flush_seconds : float
-        Complete samples are kept back until there are ten, and for so long, which is 0 unless it is set: for
-        samples that come fast.
+    many : bool
+        Whether many samples will come fast, as from a data set: complete samples are then kept back for a
+        second, and chunks of the file are larger.
 
     Raises
     ------
@@ -110,6 +111,7 @@ class TraceWriter:
         neurons: Mapping[str, Iterable[int]] | None = None,
         window: tuple[float, float] | None = None,
         choice: Choice | None = None,
+        many: bool = False,
     ) -> None:
         self.path = Path(path)
         self.network = network
@@ -120,14 +122,15 @@ class TraceWriter:
         if config and "engine" in config:  # known before anything has run
             self._quantities.check_engine(str(config["engine"]))
         columns = [*schema.all_columns(network, choice), *progress_columns(network)]
-        self.flush_seconds, self._flushed = 0.0, time.monotonic()
+        self._flush_seconds, self._flushed = MANY_SECONDS if many else 0.0, time.monotonic()
         self._clock = 0.0
         self._samples = 0
         self._begun: _Sample | None = None
         self._closed = False
         everything = config_text(self.path, choice.to_config() | dict(config or {}))
-        self._file = TraceFile(self.path, network, columns, everything, seed)
+        self._file = TraceFile(self.path, network, columns, everything, seed, many)
         self._rows = GrowingColumns(self._file, columns)
+        self._spikes = SpikeRows(self._rows, network)
 
     def __enter__(self) -> TraceWriter:
         return self
@@ -218,25 +221,63 @@ class TraceWriter:
             The run is of another network, or what is to be recorded cannot be computed from it; the file is
             left as it was before.
         """
-        if self._begun is not None:
-            raise TraceError(f"{self.path}: parts of a simulation wait to be made a sample by end_parts")
-        self._check_run(run)
+        self._check_runs([run])
         if t_stop_ms is not None and (not np.isfinite(t_stop_ms) or t_stop_ms < last_spike(run)):
             raise TraceError(
                 f"t_stop_ms must not lie before the last spike at {last_spike(run):g} ms, got {t_stop_ms!r}"
             )
-        try:
-            sample = self._put_part(run)
-            length = _length(sample) if t_stop_ms is None else float(t_stop_ms)
+        batch = BatchRecord.of(self.network, [run])
+        length = _lengths(batch) if t_stop_ms is None else np.array([float(t_stop_ms)])
+        with self._all_or_nothing():
+            self._put_spikes(batch, length)
             quantities = self._quantities if network is None else Quantities(network, self._choice)
-            self._put_quantities(quantities, run, length)
+            put_quantities(self._rows, quantities, run, float(length[0]))
             if self._choice.training is not None and "learning" in self.record:
                 sizes = {name: self.network[name].neurons for name in self.network.names}
                 put_learned(self._rows, self._choice.training, sizes, learned or Learned())
-            return self._end_sample(sample, length, source, label, epoch)
-        except BaseException:  # Ctrl-C among others: half a sample must not stay
-            self._drop()
-            raise
+            self._end_samples(Ended.of(batch), length, [source], [label], epoch)
+        self._write_if_due()
+        return self._samples - 1
+
+    def append_all(
+        self,
+        runs: Sequence[SpikeRecord],
+        *,
+        sources: Sequence[str],
+        labels: Sequence[int],
+        origins: Sequence[int],
+    ) -> None:
+        """Append the simulations of a mini-batch: the same file as from `append` one by one, in less time.
+
+        Parameters
+        ----------
+        runs : sequence of SpikeRecord
+            By one engine; a `BatchRecord` is appended as it is.
+        sources : sequence of str
+        labels : sequence of int
+            Of each, see `append`.
+        origins : sequence of int
+            `SpikeRecord.origin_us` of each, in place of its own.
+
+        Raises
+        ------
+        TraceError
+            As for `append`; of these the file then holds those before the one that was refused, and none if
+            spikes alone are recorded.
+        """
+        if not len(runs):
+            return
+        if self.record != ("spikes",):
+            for run, source, label, origin in zip(runs, sources, labels, origins, strict=True):
+                self.append(replace(run, origin_us=origin), source=source, label=label)
+            return
+        self._check_runs(runs)
+        batch = replace(BatchRecord.of(self.network, runs), origins=np.array(origins, np.int64))
+        lengths = _lengths(batch)
+        with self._all_or_nothing():
+            self._put_spikes(batch, lengths)
+            self._end_samples(Ended.of(batch), lengths, sources, labels)
+        self._write_if_due()
 
     def append_part(self, part: SpikeRecord) -> None:
         """Append a part of a simulation that continues (`eventsnn.Simulation`); `end_parts` completes the
@@ -249,8 +290,14 @@ class TraceWriter:
         """
         if self.record != ("spikes",):
             raise TraceError(f"{self.path}: of a simulation in parts only spikes can be recorded")
-        self._check_run(part)
-        sample = self._put_part(part)
+        self._check_runs([part], begun=True)
+        if self._begun is None:
+            self._begun = _Sample(self._rows.ends(), Tally(self.network), 0.0, part)
+            self._spikes.open(1)
+        sample = self._begun
+        self._spikes.put(BatchRecord.of(self.network, [part]), np.array([self._clock]))
+        sample.tally.add(part)
+        sample.last_spike, sample.part = max(sample.last_spike, last_spike(part)), part
         if time.monotonic() - self._flushed >= PART_SECONDS and part.readout is None:
             self._put_progress(sample)
 
@@ -277,40 +324,56 @@ class TraceWriter:
         if sample is None:
             return None
         end = sample.part.t_end if t_end is None else t_end
-        sample.part = replace(sample.part, t_end=end, exit_reason=reason or sample.part.exit_reason)
-        return self._end_sample(sample, _length(sample), source)
+        last = replace(sample.part, t_end=end, exit_reason=reason or sample.part.exit_reason)
+        length = max(sample.last_spike, end if np.isfinite(end) else 0.0)
+        counts = {layer: counts[None, :] for layer, counts in sample.tally.counts.items()}
+        ended = Ended(BatchRecord.of(self.network, [last]), counts, sample.tally.votes[None, :])
+        self._end_samples(ended, np.array([length]), [source], [-1])
+        self._write_if_due()
+        return self._samples - 1
 
     # -- what is appended --------------------------------------------------------------------------
 
-    def _check_run(self, run: SpikeRecord) -> None:
+    def _check_runs(self, runs: Sequence[SpikeRecord], begun: bool = False) -> None:
         if not self._file.is_open:
             raise TraceError(f"{self.path}: the trace is closed")
+        if self._begun is not None and not begun:
+            raise TraceError(f"{self.path}: parts of a simulation wait to be made a sample by end_parts")
+        if isinstance(runs, BatchRecord):
+            runs = runs[:1]  # of one network and one engine
         sizes = {str(layer.name): layer.neurons for layer in self.network.layers}
-        if {name: spikes.size for name, spikes in run.layers.items()} != sizes or (
-            run.input.size != self.network.input.neurons
-        ):
-            raise TraceError(f"{self.path}: this run is of another network than the trace's {self.network!r}")
-        self._quantities.check_engine(run.engine)
+        for run in runs:
+            if {name: spikes.size for name, spikes in run.layers.items()} != sizes or (
+                run.input.size != self.network.input.neurons
+            ):
+                raise TraceError(
+                    f"{self.path}: this run is of another network than the trace's {self.network!r}"
+                )
+            self._quantities.check_engine(run.engine)
 
-    def _put_part(self, part: SpikeRecord) -> _Sample:
-        """Append spikes; a whole run is a sample's one part."""
-        if self._begun is None:
-            self._begun = _Sample(self._rows.ends(), Tally(self.network), 0.0, part)
-        sample = self._begun
-        for number, train in enumerate(schema.trains(self.network)):
-            spikes, group = part[train], f"/spikes/{train}"
-            timestamps, low, far = split(spikes.times, self._clock)
-            if far.size:
-                self._put_far(number, far + self._rows.rows(f"{group}/local_low"), spikes.times[far])
-            for column, values in zip(schema.SPIKES, (timestamps, spikes.neurons, low), strict=True):
-                self._rows.put(f"{group}/{column}", values)
-        sample.tally.add(part)
-        sample.last_spike, sample.part = max(sample.last_spike, last_spike(part)), part
-        return sample
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Leave the file as it was, if the block is left by an exception before its samples are complete."""
+        rows, samples = self._rows.ends(), self._samples
+        try:
+            yield
+        except BaseException:  # Ctrl-C among others: half a sample must not stay
+            if self._samples == samples:
+                self._rows.rewind(rows)
+            raise
+
+    def _put_spikes(self, batch: BatchRecord, lengths: np.ndarray) -> None:
+        """Append the spikes of whole samples."""
+        self._spikes.open(len(batch))
+        self._spikes.put(batch, self._times(lengths)[:-1])
+
+    def _times(self, lengths: np.ndarray) -> np.ndarray:
+        """Where samples of these lengths begin on the clock of the file, and where the last one ends, ms."""
+        return np.cumsum([self._clock, *lengths.tolist()])
 
     def _put_progress(self, sample: _Sample) -> None:
         """Write down how far the sample has come."""
-        groups, part, decision = Progress.groups(self.network), sample.part, decide(sample.tally.votes)
+        part, decision = sample.part, decide(sample.tally.votes)
         row = {
             "sample": self._samples,
             "t_end": part.t_end if np.isfinite(part.t_end) else sample.last_spike,
@@ -319,9 +382,7 @@ class TraceWriter:
             "engine": part.engine.encode(),
             "dtype": part.dtype.encode(),
         }
-        first = {group: "row" if group == "/far_spikes" else "node_ids" for group in groups}
-        ends = {group: self._rows.rows(f"{group}/{first[group]}") for group in groups}
-        crcs = {group: self._rows.peek_crc(f"{group}/sample_crc") for group in groups}
+        ends, crcs = self._spikes.so_far()
         *packed, crc = Progress(ends, crcs, row).pack()
         for name, values in zip(("ends", "crcs"), packed, strict=True):
             self._rows.put(f"{PROGRESS}/{name}", np.asarray(values)[None, :])
@@ -329,11 +390,6 @@ class TraceWriter:
             self._rows.put_one(f"{PROGRESS}/{name}", value)
         self._rows.write_out(self._samples)
         self._flushed = time.monotonic()
-
-    def _put_far(self, train: int, rows: np.ndarray, times: np.ndarray) -> None:
-        self._rows.put("/far_spikes/train", np.full(len(rows), train))
-        self._rows.put("/far_spikes/row", rows)
-        self._rows.put("/far_spikes/local_ms", times)
 
     def snapshot(self, epoch: int, step: int, weights: Mapping[str, Any]) -> None:
         """Keep the weights of a moment of training, and all that was appended before.
@@ -349,70 +405,26 @@ class TraceWriter:
             put_snapshot(self._rows, self._choice.training, epoch, step, weights)
         self._rows.write_out(self._samples)
 
-    def _put_quantities(self, quantities: Quantities, run: SpikeRecord, length: float) -> None:
-        for name, layer, sampled in quantities.potentials(run, length):
-            group = f"/{name}/{layer}"
-            columns = {"timestamps": sampled.times, "node_ids": sampled.neurons}
-            columns["v" if name == "potential" else "i"] = sampled.values
-            if name == "potential":
-                columns["kind"] = sampled.kinds
-            for column, values in columns.items():
-                self._rows.put(f"{group}/{column}", values)
-            self._end_rows(group, "timestamps")
-        for key, shares, totals in quantities.spsps(run):
-            group, total = f"/spsp/{key}", f"/spsp_total/{key}"
-            for share in shares:
-                if "spsp" not in self.record:
-                    continue
-                self._rows.put(f"{group}/pre_node_ids", share.pre)
-                self._rows.put(f"{group}/value", share.values)
-                self._rows.point(f"{group}/post_ptr", f"{group}/value")
-                self._rows.put_crc(f"{group}/post_crc")
-            for column, values in zip(TOTALS, totals.coordinates(), strict=True):
-                self._rows.put(f"{total}/{column}", values)
-            self._end_rows(total, "value")
+    def _end_samples(
+        self,
+        ended: Ended,
+        lengths: np.ndarray,
+        sources: Sequence[str],
+        labels: Sequence[int],
+        epoch: int = -1,
+    ) -> None:
+        """Make samples of what was appended."""
+        self._spikes.close()
+        times = self._times(lengths)
+        put_samples(self._rows, self.network, ended, times, sources, labels, epoch)
+        # In one assignment: Ctrl-C comes before it or after it.
+        self._clock, self._samples, self._begun = float(times[-1]), self._samples + len(lengths), None
 
-    def _end_rows(self, group: str, column: str) -> None:
-        """End a sample's rows of a group, at the present end of one of its columns."""
-        self._rows.point(f"{group}/sample_ptr", f"{group}/{column}")
-        self._rows.put_crc(f"{group}/sample_crc")
-
-    def _end_sample(
-        self, sample: _Sample, length: float, source: str, label: int = -1, epoch: int = -1
-    ) -> int:
-        for train in schema.trains(self.network):
-            self._end_rows(f"/spikes/{train}", "timestamps")
-        self._end_rows("/far_spikes", "row")
-        for layer, counts in sample.tally.counts.items():
-            self._rows.put(f"/counts/{layer}", counts[None, :])
-        run, decision, crc = sample.part, decide(sample.tally.votes), 0
-        if run.readout is not None:
-            crc = self._rows.put(schema.readout_column(self.network).path, sample.tally.votes[None, :], crc)
-        row = {
-            "t_start": self._clock,
-            "t_stop": self._clock + length,
-            "t_end": run.t_end,
-            "label": label,
-            "prediction": -1 if decision is None else decision,
-            "epoch": epoch,
-            "source": _cut_utf8(source, 200),
-            "engine": run.engine.encode(),
-            "dtype": run.dtype.encode(),
-            "exit_reason": run.exit_reason.value.encode(),
-            "origin_us": run.origin_us,
-        }
-        for name, value in row.items():
-            self._rows.put_one(f"/samples/{name}", value)
-        self._rows.put_one(schema.SAMPLE_CRC.path, zlib.crc32(schema.SAMPLE_ROW.pack(*row.values()), crc))
-        self._rows.put_one(schema.COMPLETE.path, 1)
-        self._begun = None
-        self._clock += length
-        self._samples += 1
-        waited = time.monotonic() - self._flushed >= self.flush_seconds
+    def _write_if_due(self) -> None:
+        waited = time.monotonic() - self._flushed >= self._flush_seconds
         if waited and self._samples - self._file.sealed >= FLUSH_SAMPLES:
             self._rows.write_out(self._samples)
             self._flushed = time.monotonic()
-        return self._samples - 1
 
 
 def run_config(
@@ -423,15 +435,6 @@ def run_config(
     return {"engine": engine, "dtype": dtype, "t_stop": t_stop, **steps}
 
 
-def _length(sample: _Sample) -> float:
-    """Of a sample, ms: no spike of it may lie beyond, or its timestamps would enter the next one's."""
-    end = sample.part.t_end
-    return max(sample.last_spike, end if np.isfinite(end) else 0.0)
-
-
-def _cut_utf8(text: str, size: int) -> bytes:
-    """Encode `text`, cut to `size` bytes without splitting a character.
-
-    Bytes of a file's name that are no UTF-8 become ``\\udcff``.
-    """
-    return text.encode("utf-8", "backslashreplace")[:size].decode("utf-8", errors="ignore").encode("utf-8")
+def _lengths(batch: BatchRecord) -> np.ndarray:
+    """Of samples, ms: no spike may lie beyond, or its timestamp would enter the next one's."""
+    return np.maximum(batch.last_spikes, np.where(np.isfinite(batch.t_end), batch.t_end, 0.0))

@@ -10,7 +10,7 @@ What goes down from layer to layer is the rule's choice (eventsnn.learn.rule):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class ExactLearner(Learner[BatchRun]):
     def votes(self, run: BatchRun) -> np.ndarray:
         return run.votes(self.packed.network)
 
-    def records(self, run: BatchRun, samples: Arrivals, threads: Pool) -> list[SpikeRecord]:
+    def records(self, run: BatchRun, samples: Arrivals, threads: Pool) -> Sequence[SpikeRecord]:
         real = np.dtype(self.packed.real).name
         above = run.records(self.packed.network, "sweep", real)
         return above if self.prefix is None else self.prefix.stack(samples, above, threads)

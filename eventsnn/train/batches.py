@@ -145,7 +145,8 @@ class BatchLoader:
         change = augmentation or Augmentation()
         self._change = (change.shift, draws.threshold(change.drop), float(change.time_scale))
         self._early = change if change.prepares else None
-        self._moves = None if isinstance(source, CodedSource) else distortion
+        self._coded = isinstance(source, CodedSource)
+        self._moves = None if self._coded else distortion
         settings = settings or RunSettings()
         self._duration = settings.duration_ms
         self._stabilise = None if settings.stabilise is None else Stabilisation(settings.stabilise)
@@ -206,15 +207,19 @@ class BatchLoader:
             raise TrainingError(f"{path}: events outside sensor {self._sensor_size} or not in order of time")
         return batch
 
-    def origin_us(self, batch: Batch, place: int) -> int:
-        """The time of recording number `place` of a batch that is its time 0, microseconds."""
+    def origins_us(self, batch: Batch) -> np.ndarray:
+        """The time of each recording of a batch that is its time 0, microseconds: int64 (recordings,)."""
+        origins = np.zeros(len(batch), np.int64)
         if batch.origins is not None:
-            return batch.origins[place]
-        first = batch.times[batch.ptr[place] : batch.ptr[place + 1]][:1]
-        # A recording that counts from its first event has that at 0, unless a change has dropped it.
-        if not (any(self._change) or (first == 0.0).any()) or isinstance(self._source, CodedSource):
-            return 0
-        return self._source.stream(int(batch.indices[place])).origin_us
+            origins[:] = batch.origins
+        elif not self._coded:
+            # One that counts from its first event has that at 0, unless a change has dropped it.
+            counts = np.full(len(batch), any(self._change))
+            held = np.diff(batch.ptr) > 0
+            counts[held] |= batch.times[batch.ptr[:-1][held]] == 0.0
+            for place in np.flatnonzero(counts).tolist():
+                origins[place] = self._source.stream(int(batch.indices[place])).origin_us
+        return origins
 
     def prepare_part(self, index: int, epoch: int) -> Batch:
         """The batch of one recording (or none), so that threads can share a batch; see `Batch.join`."""

@@ -15,7 +15,7 @@ layer: `eventsnn.train.graph` goes through the spikes of all layers in reverse o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -118,7 +118,7 @@ class Learner(ABC, Generic[ForwardRun]):
         """
 
     @abstractmethod
-    def records(self, run: ForwardRun, samples: Arrivals, threads: Pool) -> list[SpikeRecord]:
+    def records(self, run: ForwardRun, samples: Arrivals, threads: Pool) -> Sequence[SpikeRecord]:
         """All spikes of the samples that `forward` took."""
 
     def change(self, constants: Mapping[str, Mapping[str, Any]]) -> None:

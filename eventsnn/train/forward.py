@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -74,7 +75,7 @@ class Forward:
         reached = samples if self._prefix is None else self._prefix.spikes(samples, self._pool)
         return self._counter(reached, samples.ends, self._pool)
 
-    def records(self, batch: Batch) -> list[SpikeRecord]:
+    def records(self, batch: Batch) -> Sequence[SpikeRecord]:
         """All spikes of the same runs."""
         samples = batch.arrivals
         if self._prefix is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from eventsnn._ext.work_counter import WorkCounter
@@ -63,12 +64,12 @@ class FrozenPrefix:
         pool.share(work)
         return [records[sample] for sample in range(len(samples))]
 
-    def stack(self, samples: Arrivals, above: list[SpikeRecord], pool: Pool) -> list[SpikeRecord]:
+    def stack(self, samples: Arrivals, above: Sequence[SpikeRecord], pool: Pool) -> list[SpikeRecord]:
         """Records of the whole network, from those of the layers that follow; in exact time."""
         return stack(self.records(samples, pool), above)
 
 
-def stack(below: list[SpikeRecord], above: list[SpikeRecord]) -> list[SpikeRecord]:
+def stack(below: Sequence[SpikeRecord], above: Sequence[SpikeRecord]) -> list[SpikeRecord]:
     """Of each sample one record of frozen layers and of those that follow, complete up to where both are."""
     return [
         replace(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -11,14 +10,11 @@ import numpy as np
 
 from eventsnn.data.source import LabelledSource
 from eventsnn.model import Network
+from eventsnn.trace.batch_record import votes_of
 from eventsnn.trace.options import TraceOptions
-from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.writer import TraceWriter, run_config
 from eventsnn.train.batches import Batch, BatchLoader
 from eventsnn.train.forward import Forward
-
-FLUSH_SECONDS = 1.0
-"""What a kill may lose of an evaluation: many recordings take less time than to write ten of them."""
 
 
 class Tracing:
@@ -69,24 +65,21 @@ class TracedForward(Tracing):
         self._forward, self._loader, self._source = forward, loader, source
         self._options, settings = TraceOptions.of(trace), forward.settings
         config = run_config(forward.engine.name, settings.dtype, forward.t_stop, settings.step_ms)
-        self._writer = self._options.open(network, config, seed)
-        self._writer.flush_seconds = FLUSH_SECONDS
+        self._writer = self._options.open(network, config, seed, many=True)
 
     def votes(self, batch: Batch) -> np.ndarray:
         """See `Forward.votes`."""
-        indices = batch.indices.tolist()
-        if not any(map(self._options.takes, indices)):
+        places = [place for place, index in enumerate(batch.indices.tolist()) if self._options.takes(index)]
+        if not places:
             return self._forward.votes(batch)
         records = self._forward.records(batch)
-        for place, (index, record) in enumerate(zip(indices, records, strict=True)):
-            if self._options.takes(index):
-                self._append(batch, place, index, record)
-        return np.array([record.votes for record in records])
-
-    def _append(self, batch: Batch, place: int, index: int, record: SpikeRecord) -> None:
-        origin = self._loader.origin_us(batch, place)
-        self._writer.append(
-            replace(record, origin_us=origin) if origin else record,
-            source=str(self._source.paths[index]),
-            label=int(batch.labels[place]),
+        votes = votes_of(records)
+        if len(places) < len(batch):
+            records = [records[place] for place in places]
+        self._writer.append_all(
+            records,
+            sources=[str(self._source.paths[index]) for index in batch.indices[places].tolist()],
+            labels=batch.labels[places].tolist(),
+            origins=self._loader.origins_us(batch)[places].tolist(),
         )
+        return votes

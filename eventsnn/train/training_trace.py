@@ -152,7 +152,7 @@ class TrainingTrace(Tracing):
         learned.norms = {key: float(np.linalg.norm(state.gradient)) for key, state in scratch.items()}
         index = int(one.indices[0])
         self._writer.append(
-            replace(record, origin_us=self._loader.origin_us(one, 0)),
+            replace(record, origin_us=int(self._loader.origins_us(one)[0])),
             source=str(self._source.paths[index]),
             label=int(one.labels[0]),
             epoch=epoch,

@@ -18,7 +18,8 @@ from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.simulate.engines.layer_run import LayerRun, run_layer
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.readout import BatchReadout, read_out_batch, silent_run
-from eventsnn.trace.record import SpikeRecord, first_votes, make_record
+from eventsnn.trace.batch_record import BatchRecord, Trains
+from eventsnn.trace.record import ExitReason, first_votes
 
 
 @dataclass
@@ -51,22 +52,27 @@ class BatchRun:
         spikes = self.layer_spikes(-1)
         return first_votes(spikes.times, spikes.neurons, spikes.ptr, self.layer_counts(-1).shape[1])
 
-    def records(self, network: Network, engine: str, dtype: str) -> list[SpikeRecord]:
+    def records(self, network: Network, engine: str, dtype: str) -> BatchRecord:
         """Every sample as a run of its own, until all was quiet."""
-        layers = [self.layer_spikes(number) for number in range(len(network.layers))]
-        return [
-            make_record(
-                network,
-                [spikes.sample(number) for spikes in layers],
-                self.samples.sample(number),
-                math.inf,
-                engine,
-                dtype,
-                bias=bias.spike_times(network.input, float(end)) if network.input.has_bias else None,
-                readout=None if self.readout is None else self.readout.values[number],
-            )
-            for number, end in enumerate(self.durations)
-        ]
+        samples = len(self.samples)
+        trains, counts = {"input": _trains(self.samples)}, {}
+        if network.input.has_bias:
+            times = [bias.spike_times(network.input, end) for end in self.durations.tolist()]
+            trains["bias"] = Trains.join([(each, np.zeros(len(each), np.int32)) for each in times])
+        for number, name in enumerate(network.names):
+            trains[name], counts[name] = _trains(self.layer_spikes(number)), self.layer_counts(number)
+        return BatchRecord(
+            network=network,
+            trains=trains,
+            t_end=np.full(samples, math.inf),
+            exit_reasons=(ExitReason.QUIET,) * samples,
+            engine=engine,
+            dtype=dtype,
+            step_ms=None,
+            origins=np.zeros(samples, np.int64),
+            readout=None if self.readout is None else self.readout.values,
+            spike_counts=counts,
+        )
 
     def layer_spikes(self, number: int) -> Arrivals:
         """Spikes of layer `number` in every sample."""
@@ -77,6 +83,10 @@ class BatchRun:
         """Spike counts of layer `number`, int64 array (samples, neurons)."""
         runs = self.layers[number]
         return runs[0].counts if len(runs) == 1 else np.concatenate([run.counts for run in runs])
+
+
+def _trains(spikes: Arrivals) -> Trains:
+    return Trains(spikes.times, spikes.neurons, spikes.ptr)
 
 
 def run_batch(

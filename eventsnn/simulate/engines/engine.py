@@ -73,7 +73,7 @@ class Settings:
 
 Counter: TypeAlias = "Callable[[Arrivals, np.ndarray, Pool], np.ndarray]"
 """From samples, and when each ends (float64, ms), to what decides, see `no_votes`: (samples, outputs)."""
-Recorder: TypeAlias = "Callable[[Arrivals, np.ndarray, Pool], list[SpikeRecord]]"
+Recorder: TypeAlias = "Callable[[Arrivals, np.ndarray, Pool], Sequence[SpikeRecord]]"
 """From the same to all spikes of each sample."""
 
 
