@@ -48,7 +48,7 @@ COMMANDS = (
     "import",
 )
 # Commands that the processes of a launcher (mpiexec, srun) share; the first one does all others alone.
-DIVIDED = ("train",)
+DIVIDED = ("train", "evaluate", "simulate", "pack", "encode", "synth")
 # Where the name of a command cannot be that of a function.
 RENAMED = {"import": "import_weights"}
 

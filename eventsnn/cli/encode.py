@@ -12,7 +12,7 @@ from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, re
 from eventsnn.cli.output import output_argument, refuse_overwriting
 from eventsnn.cli.reading import bad_files_option
 from eventsnn.cli.setting import settings_option
-from eventsnn.cli.shards import IN_A_FILE, count_shard, place_shard, shard_option
+from eventsnn.cli.shards import IN_A_FILE, collect_skipped, count_shard, place_shard, shard_option
 from eventsnn.cli.sources import SourceOptions, limit_option, split_option
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ def encode(
     n = count_shard(len(source), shard)
     with progress_bar(n, "encoding", True) as bar:
         events = write_pack(source, out, shard=shard, progress=bar.update)
-    note_skipped(source.skipped)
-    n -= len(source.skipped)
+    skipped = collect_skipped(source.skipped)
+    note_skipped(skipped)
+    n -= len(skipped)
     heard = sorted({utterance.speaker for utterance in getattr(source, "utterances", ())})
     result = {
         "out": str(out),
@@ -104,7 +105,7 @@ def encode(
         "classes": list(source.classes),
         "speakers": heard,
         "sensor": list(source.sensor_size),
-        "skipped": len(source.skipped),
+        "skipped": len(skipped),
         "seconds": time.perf_counter() - start,
     }
     what = f"{n} recordings of {', '.join(heard)}" if heard else f"{n} images"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn._util.names import are_numbers, printable
+from eventsnn._util.ranks import find_ranks
 from eventsnn.cli.common import (
     FILE,
     dtype_option,
@@ -27,7 +28,7 @@ from eventsnn.cli.common import (
 )
 from eventsnn.cli.output import refuse_one_target, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, note_saved, saved_reading
-from eventsnn.cli.shards import place_shard, shard_option
+from eventsnn.cli.shards import collect_skipped, place_shard, shard_option
 from eventsnn.cli.sources import SourceOptions, source_options
 from eventsnn.cli.tracing import trace_options
 
@@ -142,7 +143,7 @@ def evaluate(
         progress=True,
         trace=trace,
     )
-    note_skipped(samples.skipped)
+    note_skipped(collect_skipped(samples.skipped))
     classes = outcome.classes or samples.classes
     result = {
         **outcome.to_dict(),
@@ -152,7 +153,8 @@ def evaluate(
     }
     text = format_evaluation(result)
     if predictions is not None:
-        outcome.predictions.save(predictions)
+        if find_ranks().first:
+            outcome.predictions.save(predictions)
         result["predictions"] = str(predictions)
         text += f"\n\npredictions  {predictions}"
     if trace is not None:

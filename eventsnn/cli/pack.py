@@ -11,7 +11,7 @@ import click
 from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, report
 from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand
-from eventsnn.cli.shards import IN_A_FILE, count_shard, place_shard, shard_option
+from eventsnn.cli.shards import IN_A_FILE, collect_skipped, count_shard, place_shard, shard_option
 from eventsnn.cli.sources import SourceOptions, source_options
 
 if TYPE_CHECKING:
@@ -50,15 +50,16 @@ def pack(folder: Path, out: Path, source: SourceOptions, shard: Shard | None, as
     n = count_shard(len(recordings), shard)
     with progress_bar(n, "packing", True) as bar:
         events = write_pack(recordings, out, shard=shard, progress=bar.update)
-    note_skipped(recordings.skipped)
-    n, size = n - len(recordings.skipped), out.stat().st_size
+    skipped = collect_skipped(recordings.skipped)
+    note_skipped(skipped)
+    n, size = n - len(skipped), out.stat().st_size
     result = {
         "out": str(out),
         "recordings": n,
         "events": events,
         "bytes": size,
         "sensor": list(recordings.sensor_size),
-        "skipped": len(recordings.skipped),
+        "skipped": len(skipped),
         "seconds": time.perf_counter() - start,
     }
     sensor_text = format_size(recordings.sensor_size)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from eventsnn._util.ranks import OFF, find_ranks, launched
 from eventsnn.cli.output import is_standard_output
 from eventsnn.data.shard import Shard
 from eventsnn.errors import TrainingError
@@ -25,6 +26,13 @@ class ShardType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
         if isinstance(value, Shard):
             return value
+        if launched()[1] > 1:
+            self.fail(
+                "processes that a launcher has started divide the recordings among them: leave --shard out, "
+                f"or set {OFF}=0 for processes that know nothing of each other",
+                param,
+                ctx,
+            )
         try:
             return Shard.parse(str(value))
         except TrainingError as error:
@@ -40,6 +48,13 @@ def shard_option(text: str) -> Callable[[F], F]:
 def place_shard(out: Path, shard: Shard | None) -> Path:
     """Name of the file that a command writes: that of its shard, if there is one."""
     return out if shard is None or is_standard_output(out) else shard.place(out)
+
+
+def collect_skipped(skipped: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What was left out of a set, by whichever of the processes of a run."""
+    return (
+        sorted(set().union(*find_ranks().collect(list(skipped)))) if find_ranks().size > 1 else list(skipped)
+    )
 
 
 def count_shard(n: int, shard: Shard | None) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eventsnn._util.ranks import ALONE, Ranks, find_ranks
 from eventsnn.cli.common import (
     FILE,
     Interrupted,
@@ -34,14 +35,15 @@ from eventsnn.cli.reading import (
 )
 from eventsnn.cli.shards import shard_option
 from eventsnn.cli.tracing import trace_options
+from eventsnn.data.shard import Shard
 from eventsnn.errors import EventFileError
 from eventsnn.simulate.engines import Settings, can_run, choose
 from eventsnn.trace.record import hint_silent
 
 if TYPE_CHECKING:
     from eventsnn.cli.runs import RunOptions
-    from eventsnn.data.shard import Shard
     from eventsnn.model import Network
+    from eventsnn.trace import TraceOptions
 
 # Larger recordings are simulated in parts even if no option asks for it; the spikes are the same.
 LARGE_BYTES = 16 << 20
@@ -139,6 +141,13 @@ def simulate(
     from eventsnn.events import ReadingOptions
     from eventsnn.model import Network
 
+    ranks, whole, every = find_ranks(), options["trace"], files
+    if len(files) < ranks.size:  # there is nothing to divide
+        if not ranks.first:
+            return
+        ranks = ALONE
+    if ranks.size > 1:
+        shard = Shard.of_rank(ranks)
     if shard is not None:
         numbers = shard.part(len(files))
         files = tuple(files[number] for number in numbers)
@@ -150,7 +159,7 @@ def simulate(
     for option, path in outputs.items():
         refuse_overwriting(option, path, inputs)
     refuse_one_target(outputs)
-    in_parts = _ask_for_parts(files, options)
+    in_parts = _ask_for_parts(every if ranks.size > 1 else files, options)
     network = Network.load(model)
     settings = Settings(options["dtype"], options["step_ms"], in_parts)
     if not in_parts and _is_long(files, options, network):
@@ -174,6 +183,9 @@ def simulate(
     if run.bad_files == "error" and not in_parts:
         _check_files(files)
     results, interrupted = run_files(network, files, run, kind)
+    if ranks.size > 1:
+        results, interrupted = _join_ranks(ranks, results, interrupted, run.trace, whole)
+        files, run = every, replace(run, trace=whole)
     skipped = [(result["file"], result["error"]) for result in results if result["skipped"]]
     note_skipped(skipped)
     if len(results) == 1 and not skipped:
@@ -186,6 +198,23 @@ def simulate(
     _note_silent(results)
     if interrupted:
         raise Interrupted(_what_was_kept(results, len(files), run, in_parts))
+
+
+def _join_ranks(
+    ranks: Ranks,
+    results: list[dict[str, Any]],
+    interrupted: bool,
+    own: TraceOptions | None,
+    whole: TraceOptions | None,
+) -> tuple[list[dict[str, Any]], bool]:
+    """Results of all ranks, and whether one was interrupted; their `own` traces become the `whole` one."""
+    from eventsnn.trace import join
+
+    if own is not None and whole is not None:
+        parts = ranks.collect(own.path)
+        ranks.of_first(lambda: join(parts, whole.path))
+        Path(own.path).unlink(missing_ok=True)
+    return [each for part in ranks.collect(results) for each in part], any(ranks.collect(interrupted))
 
 
 def _check_files(files: tuple[Path, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eventsnn._util.ranks import Ranks, find_ranks
 from eventsnn.cli.common import (
     FILE,
     file_option,
@@ -19,12 +20,12 @@ from eventsnn.cli.common import (
 )
 from eventsnn.cli.output import output_argument
 from eventsnn.cli.shards import shard_option
+from eventsnn.data.shard import Shard
 from eventsnn.errors import EventFileError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from eventsnn.data.shard import Shard
     from eventsnn.encode import SaccadeCamera
     from eventsnn.events import MotionPath
 
@@ -85,7 +86,10 @@ def synth(out: Path, images: str, as_json: bool, **chosen: Any) -> None:
       eventsnn synth recordings --images digits
       eventsnn synth recordings --images train-images-idx3-ubyte --labels train-labels-idx1-ubyte
     """
-    wanted = Wanted(**chosen)
+    ranks = find_ranks()
+    if ranks.size > 1 and not chosen["resume"]:
+        ranks.of_first(lambda: _refuse_used(out))
+    wanted = Wanted(**chosen, ranks=ranks)
     source = Path(images)
     kind = _kind_of(images)
     _check_use(kind, wanted)
@@ -121,6 +125,7 @@ class Wanted:
     shard: Shard | None
     seed: int
     threads: int | None
+    ranks: Ranks
 
     def how(self, bar: Any) -> dict[str, Any]:
         """Arguments that all writers of recordings take."""
@@ -128,9 +133,15 @@ class Wanted:
             "seed": self.seed,
             "threads": self.threads,
             "resume": self.resume,
-            "shard": self.shard,
+            "shard": Shard.of_rank(self.ranks) if self.ranks.size > 1 else self.shard,
             "progress": bar.update,
         }
+
+
+def _refuse_used(folder: Path) -> None:
+    """Refuse a folder that holds something: shards, which go on where they find their own, would not."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise EventFileError(folder, "the folder is not empty; remove it or name another, or give --resume")
 
 
 def _kind_of(images: str) -> str:

@@ -31,6 +31,7 @@ from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import NAMES as READING
 from eventsnn.cli.reading import ReadingCommand, spell
 from eventsnn.cli.setting import Setting
+from eventsnn.cli.shards import collect_skipped
 from eventsnn.cli.sources import SourceOptions, source_options
 from eventsnn.cli.tracing import trace_options
 
@@ -191,8 +192,7 @@ def train(
                 out.rmdir()
     if ranks.first:
         _write_command(out)
-    skipped = [*data.skipped, *(valid_data.skipped if valid_data is not None else [])]
-    note_skipped(sorted(set().union(*ranks.collect(skipped))) if ranks.size > 1 else skipped)
+    note_skipped(collect_skipped([*data.skipped, *(valid_data.skipped if valid_data is not None else [])]))
     result = {**outcome.summary(), "weights": weights}
     if trace is not None:
         result["trace"] = str(trace.path)

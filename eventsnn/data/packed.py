@@ -44,7 +44,8 @@ import numpy.typing as npt
 
 from eventsnn._ext.records import Records, read_words
 from eventsnn._util.atomic import replace_file
-from eventsnn.data.shard import Shard
+from eventsnn._util.ranks import find_ranks
+from eventsnn.data.shard import Shard, write_together
 from eventsnn.data.source import BadFiles, LabelledSource, Source, choose_bad_files, describe_reading
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import unwritable
@@ -195,7 +196,8 @@ def pack(
 ) -> int:
     """Write a data set into one file, to be read by `Packed`.
 
-    One recording is in memory at a time. The file appears complete or not at all.
+    One recording is in memory at a time. The file appears complete or not at all. Processes that a launcher
+    has started write it together.
 
     Parameters
     ----------
@@ -222,7 +224,20 @@ def pack(
     TrainingError
         The shard holds no recording.
     """
+    ranks = find_ranks()
+    if ranks.size > 1 and shard is None:
+        return write_together(
+            ranks, Path(out), lambda own, path: _pack(source, path, own, progress), join_packed
+        )
+    return _pack(source, out, shard, progress)
 
+
+def _pack(
+    source: LabelledSource,
+    out: str | os.PathLike[str],
+    shard: Shard | None,
+    progress: Callable[[int], object] | None,
+) -> int:
     names = _name_recordings(source)
     wanted = range(len(source)) if shard is None else shard.part(len(source))
 

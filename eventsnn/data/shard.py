@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from eventsnn._util.ranks import Ranks
 from eventsnn.errors import TrainingError
+
+T = TypeVar("T")
 
 _SPELLED = re.compile(r"(\d{1,6})/(\d{1,6})")
 _NAMED = re.compile(r"(?P<before>.+)\.(?P<number>\d+)-of-(?P<of>\d+)(?P<after>(\.[^.]*)?)")
@@ -68,6 +72,11 @@ class Shard:
         task, least, step, count = map(int, values)
         return cls((task - least) // max(step, 1) + 1, count)
 
+    @classmethod
+    def of_rank(cls, ranks: Ranks) -> Shard:
+        """The shard of one of several processes that a launcher has started."""
+        return cls(ranks.rank + 1, ranks.size)
+
     def part(self, n: int) -> range:
         """Numbers of this shard among `n` recordings; shards differ by one recording at most.
 
@@ -75,12 +84,33 @@ class Shard:
         """
         part = range(n * (self.number - 1) // self.of, n * self.number // self.of)
         if not part:
-            raise TrainingError(f"shard {self} of {n} recordings holds none: make fewer shards")
+            raise TrainingError(
+                f"shard {self} of {n} recordings holds none: make fewer shards, or start fewer processes"
+            )
         return part
 
     def place(self, path: Path) -> Path:
         """Where this shard of a file goes: ``spikes.csv`` becomes ``spikes.2-of-8.csv``."""
         return path.with_name(f"{path.stem}.{self.number}-of-{self.of}{path.suffix}")
+
+
+def write_together(
+    ranks: Ranks, out: Path, write: Callable[[Shard, Path], object], join: Callable[[list[Path], Path], T]
+) -> T:
+    """Write a file by several processes: each its shard, beside `out`, of which the first makes one file.
+
+    Returns
+    -------
+    what `join` returns, on all of them
+    """
+    shard = Shard.of_rank(ranks)
+    own = shard.place(out)
+    try:
+        write(shard, own)
+        parts = ranks.collect(own)
+        return ranks.of_first(lambda: join(parts, out))
+    finally:
+        own.unlink(missing_ok=True)
 
 
 def order_parts(paths: list[Path]) -> list[Path]:

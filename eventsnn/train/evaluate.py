@@ -9,12 +9,14 @@ import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eventsnn._util import html
 from eventsnn._util.arguments import to_float
+from eventsnn._util.ranks import ALONE, Ranks, find_ranks
 from eventsnn._util.threads import Pool
 from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.shard import Shard
@@ -24,6 +26,7 @@ from eventsnn.errors import NetworkError, SilentOutputWarning, SimulationError
 from eventsnn.model import Network, RunSettings
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines import Settings, candidates
+from eventsnn.trace.join import join as join_traces
 from eventsnn.trace.options import TraceOptions
 from eventsnn.train.batches import Batch, BatchLoader, check_source, cut
 from eventsnn.train.forward import Forward
@@ -126,7 +129,8 @@ def evaluate(
 ) -> Evaluation:
     """Simulate every recording of a data set and compare decisions with labels.
 
-    Classes of the data set are matched with the network's by name.
+    Classes of the data set are matched with the network's by name. Processes that a launcher has started
+    divide the recordings among them; each is given the whole outcome.
 
     Parameters
     ----------
@@ -180,20 +184,35 @@ def evaluate(
     indices = np.arange(len(source)) if per_class is None else cap_per_class(source.labels, per_class, seed)
     if shard is not None:
         indices = indices[shard.part(len(indices))]
+    ranks = find_ranks() if shard is None else ALONE
+    asked, own = len(indices), Shard.of_rank(ranks)
+    indices = indices[ranks.part(asked) if trace is None else own.part(asked)]
+    placed = None if trace is None else TraceOptions.of(trace).place(own if ranks.size > 1 else None)
     with Pool(threads) as pool, ExitStack() as stack:
         forward = Forward(network, engine, Settings(dtype, step_ms, fast=True), t_stop, pool)
         loader = BatchLoader(source, network.input.neurons, settings=network.settings)
         votes = forward.votes
-        if trace is not None:
-            votes = stack.enter_context(TracedForward(forward, network, loader, source, seed, trace)).votes
+        if placed is not None:
+            votes = stack.enter_context(TracedForward(forward, network, loader, source, seed, placed)).votes
         start = time.perf_counter()
-        counted = count_outputs(votes, network.output.neurons, loader, indices, pool, progress=progress)
+        show = progress and ranks.first
+        counted = count_outputs(votes, network.output.neurons, loader, indices, pool, progress=show)
+    counted = Counted(*ranks.join(*counted))
+    if placed is not None and trace is not None and ranks.size > 1:
+        _join_traces(ranks, Path(placed.path), Path(TraceOptions.of(trace).path))
     seconds = time.perf_counter() - start
     step = forward.settings.step_ms
-    outcome = tally(counted, source, len(indices), seconds, network.classes, forward.engine.name, step)
-    if outcome.hint is not None:
+    outcome = tally(counted, source, asked, seconds, network.classes, forward.engine.name, step)
+    if outcome.hint is not None and ranks.first:
         warnings.warn(outcome.hint, SilentOutputWarning, stacklevel=2)
     return outcome
+
+
+def _join_traces(ranks: Ranks, own: Path, path: Path) -> None:
+    """Make one trace of those that the ranks have written, which go."""
+    parts = ranks.collect(own)
+    ranks.of_first(lambda: join_traces(parts, path))
+    own.unlink(missing_ok=True)
 
 
 def _settle(settings: RunSettings, duration_ms: float | None) -> RunSettings:

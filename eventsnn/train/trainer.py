@@ -273,7 +273,7 @@ def train(
             while run.epoch < epochs:
                 run.run_epoch(epochs)
         outcome = _sum_up(run, time.perf_counter() - start)
-    if outcome.hint is not None:
+    if outcome.hint is not None and ranks.first:
         warnings.warn(outcome.hint, SilentOutputWarning, stacklevel=2)
     return outcome
 
