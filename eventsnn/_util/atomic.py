@@ -1,7 +1,8 @@
 """Files that appear under their name complete and on the disk, or not at all.
 
-`replace_file` is for files that are written in one go (`eventsnn._util.hdf5.replace_hdf5` for HDF5);
-`Replacement` is for files that stay open for long (traces). What all of them promise:
+`replace_file` is for files that are written in one go (`eventsnn._util.hdf5.replace_hdf5` for HDF5),
+`replace_path` for those that a library opens by name; `Replacement` is for files that stay open for long
+(traces). What all of them promise:
 
 - The bytes go to a new file beside the target, of a name that nobody can foresee, opened exclusively and
   never through a symbolic link. Two writers of one target do not touch each other's file; the last to end
@@ -135,6 +136,27 @@ def replace_file(path: str | os.PathLike[str], failure: Failure) -> Iterator[Bin
     """
     with replace_guarded(path, failure, pretend=False) as raw, io.BufferedRandom(raw, 1 << 17) as file:
         yield file
+
+
+@contextmanager
+def replace_path(path: str | os.PathLike[str], failure: Failure) -> Iterator[Path]:
+    """Name of a new file, for a library that opens files by name; it becomes `path` when the block ends.
+
+    An OSError of the block means that the file cannot be written: `failure` makes the error.
+    """
+    new = None
+    try:
+        new = Replacement(path)
+        yield new.part
+        new.commit()
+    except OSError as error:
+        if new is not None:
+            new.discard()
+        raise failure(reason(error)) from None
+    except BaseException:
+        if new is not None:
+            new.discard()
+        raise
 
 
 def find_parts(path: str | os.PathLike[str]) -> list[Path]:

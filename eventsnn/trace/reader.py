@@ -30,6 +30,7 @@ from eventsnn.trace.quantity_reader import QuantityReader
 from eventsnn.trace.record import LayerSpikes, SpikeRecord
 from eventsnn.trace.sample import Sample
 from eventsnn.trace.selection import find_spike
+from eventsnn.trace.tables import TableReader
 
 if TYPE_CHECKING:
     import h5py
@@ -39,7 +40,7 @@ TOTALS_ROWS = 1 << 20
 """Spikes that are read at a time to be counted."""
 
 
-class Trace(QuantityReader, LearningReader):
+class Trace(QuantityReader, LearningReader, TableReader):
     """A trace file, opened for reading; use it in a ``with`` statement.
 
     A ``.part`` file, left by a run that was killed or is still going on, shows the samples that were complete
