@@ -8,7 +8,7 @@ from pathlib import Path
 # From the top of the house to its cellar. Within one row no room uses another.
 ROOMS = (
     ("cli",),
-    ("view",),
+    ("view", "interop"),
     ("plots",),
     ("train",),
     ("learn",),

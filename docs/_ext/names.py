@@ -34,6 +34,7 @@ PACKAGES = (
     "eventsnn.learn.optimisers",
     "eventsnn.plots",
     "eventsnn.view",
+    "eventsnn.interop",
 )
 NOT_DOCUMENTED = {"eventsnn.__version__", "eventsnn.data", "eventsnn.plots"}  # a string, packages
 LIST = re.compile(r"^```\{names\} ([\w.]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -45,6 +45,7 @@ COMMANDS = (
     "pack",
     "join",
     "convert",
+    "export",
     "import",
 )
 # Commands that the processes of a launcher (mpiexec, srun) share; the first one does all others alone.

@@ -16,6 +16,7 @@ import click
 
 from eventsnn.cli.common import FILE, json_option, report
 from eventsnn.cli.output import output_argument, refuse_overwriting
+from eventsnn.cli.tracing import Names, Numbers
 from eventsnn.errors import EventFileError
 
 
@@ -45,7 +46,15 @@ KINDS = {"eventsnn_network": "model", "eventsnn_trace": "trace"}
 
 TARGETS: dict[str, dict[str, Target]] = {
     "model": {},
-    "trace": {},
+    "trace": {
+        suffix: Target(f"{what} ({suffix})", "eventsnn.cli.to_spikes:export_trace", ("layers", "samples"))
+        for suffix, what in (
+            (".parquet", "a table of Parquet"),
+            (".csv", "a table of text"),
+            (".npz", "arrays of NumPy"),
+            (".nwb", "a file of NWB"),
+        )
+    },
 }
 """Formats of each kind of file by their suffix."""
 
@@ -53,11 +62,18 @@ TARGETS: dict[str, dict[str, Target]] = {
 @click.command()
 @click.argument("source", type=FILE, metavar="INPUT")
 @output_argument("OUT", "The file to write.")
+@click.option("--layers", type=Names(), help="Trace: layers whose spikes are written; all by default.")
+@click.option("--samples", type=Numbers(), help="Trace: recordings, by their numbers from 0; all by default.")
 @json_option
 def export(source: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Write a model or a trace in a format of other programs.
 
-    OUT's suffix names the format.
+    OUT's suffix names the format: of a trace .parquet, .csv, .npz, .nwb, its spikes.
+
+    \b
+    Example:
+      eventsnn export t.h5 spikes.parquet
+      eventsnn export t.h5 spikes.nwb --layers hidden,output --samples 0-9
     """
     target = find_target(source, out)
     given = {name: value for name, value in options.items() if value not in (None, False, ())}

@@ -65,9 +65,8 @@ def read(path: Path) -> SpikeTable:
     except (ValueError, OverflowError, IndexError, csv.Error) as error:
         if isinstance(error, TraceError):
             raise
-        raise failure(
-            f"line {rows.line_num}: {','.join(row)[:60]!r} is no row of {', '.join(HEADER)}"
-        ) from None
+        text = ",".join(row)[:60]
+        raise failure(f"line {rows.line_num}: {text!r} is no row of {', '.join(header)}") from None
     columns = Columns(
         np.array(sample, np.int32), np.array(layer, np.int32), np.array(neuron, np.int32), np.array(times)
     )

@@ -17,6 +17,7 @@ from eventsnn.trace.tables import Columns, SpikeSelection, build_table, import_a
 METADATA = "eventsnn"
 PURPOSE = "a file of Parquet"
 NEEDED = {"neuron": "int32", "time_ms": "float64"}
+COLUMNS = ("sample", "layer", *NEEDED)
 
 
 def write(selection: SpikeSelection, path: Path) -> None:
@@ -51,6 +52,9 @@ def read(path: Path) -> SpikeTable:
     for name in NEEDED:
         if name not in found.column_names:
             raise failure(f"has no column {name!r}; its columns are {', '.join(found.column_names)}")
+    for name in found.column_names:
+        if name in COLUMNS and found[name].null_count:
+            raise failure(f"column {name!r}: {found[name].null_count} empty cells")
     try:
         layer, names = np.zeros(len(found), np.int32), ["spikes"]
         sample = found["sample"].cast("int32").to_numpy() if "sample" in found.column_names else layer

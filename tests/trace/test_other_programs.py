@@ -67,6 +67,18 @@ def test_sonata_readers(trace_path: Path) -> None:
             assert str(reader[layer].sorting).endswith("by_time")
 
 
+def test_bmtk_reads_the_spikes(trace_path: Path) -> None:
+    reports = pytest.importorskip("bmtk.utils.reports.spike_trains")
+    trains = reports.SpikeTrains.load(str(trace_path))
+    with Trace(trace_path) as trace:
+        for layer in ("input", *trace.network.names):
+            found = trains.to_dataframe(populations=layer)
+            spikes = [(sample.t_start, trace.spikes(layer, sample.index)) for sample in trace.samples]
+            assert found["node_ids"].tolist() == [n for _, train in spikes for n in train.neurons.tolist()]
+            times = [start + time for start, train in spikes for time in train.times.tolist()]
+            assert found["timestamps"].tolist() == times
+
+
 def test_hdf5_tools(trace_path: Path) -> None:
     tool = shutil.which("h5ls")
     if tool is None:
