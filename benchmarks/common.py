@@ -21,8 +21,6 @@ import numpy as np
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 EXPERIMENT = ROOT / "datasets" / "nmnist" / "dense.toml"
-ADDITION_PJ, MULTIPLICATION_PJ = 0.9, 3.7
-"""Energy of a 32-bit floating-point operation in 45 nm (Horowitz, ISSCC 2014), memory not included."""
 LIBRARIES = (
     *("numpy", "scipy", "torch", "snntorch", "spikingjelly", "norse"),
     *("nest-simulator", "brian2"),

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import ADDITION_PJ, MULTIPLICATION_PJ, describe_machine, find_nmnist
+from common import describe_machine, find_nmnist
 from torch import nn
 
 from eventsnn.data import NMNIST, Augmentation, Distortion
 from eventsnn.data.draws import DISTORT, make_key
 from eventsnn.data.splits import k_fold, split_validation
+from eventsnn.trace.operations import ADDITION_PJ, MULTIPLICATION_PJ
 
 SIDE, POLARITIES, LENGTH_US, CLASSES = 34, 2, 320_000, 10
 BATCH, LAST, INNER_FRACTION = 16, 5, 0.25

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ADDITION_PJ, EXPERIMENT, describe_machine, find_nmnist
+from common import EXPERIMENT, describe_machine, find_nmnist
 
-from eventsnn import Network, simulate
+from eventsnn import Network
 from eventsnn.data import NMNIST, Augmentation, ListDataset
 from eventsnn.data.splits import k_fold, split_validation
 from eventsnn.learn.optimisers import Optimiser
-from eventsnn.model import Layer
+from eventsnn.trace.operations import ADDITION_PJ
 from eventsnn.train.evaluate import evaluate
 from eventsnn.train.experiment import Experiment
 
@@ -91,27 +90,11 @@ def choose(
 
 def synaptic_operations(network: Network, data: ListDataset, most: int = 50) -> float:
     """Weights added per recording, the mean of the first `most`: each event and spike times its targets."""
-    targets = [count_targets(layer) for layer in network.layers]
-    width, height, _ = network.input.sensor_size
-    total = 0
-    for index in range(min(most, len(data))):
-        stream = data.stream(index)
-        run = simulate(network, stream, dtype="float32")
-        events = stream.events
-        sources = (events["p"].astype(np.int64) * height + events["y"]) * width + events["x"]
-        arriving = np.bincount(sources, minlength=network.input.neurons)
-        for layer, each in zip(network.layers, targets, strict=True):
-            total += int(arriving @ each)
-            arriving = run[str(layer.name)].counts
-    return total / min(most, len(data))
-
-
-def count_targets(layer: Layer) -> np.ndarray:
-    """Neurons of a layer without biases that see each neuron of its source, int64 (sources,)."""
-    position, place = np.nonzero(layer.rows >= 0)
-    seen_by = layer.connected.sum(axis=0)[place]
-    sources = math.prod(layer.known_source)
-    return np.bincount(layer.rows[position, place], seen_by, minlength=sources).astype(np.int64)
+    first = range(min(most, len(data)))
+    several = ListDataset([data.stream(index) for index in first], [data.labels[index] for index in first])
+    counted = evaluate(network, several, operations=True).operations
+    assert counted is not None
+    return float(counted.additions.sum(axis=1).mean())
 
 
 def run_fold(

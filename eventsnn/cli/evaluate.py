@@ -66,6 +66,21 @@ if TYPE_CHECKING:
     "Write an HDF5 trace of the runs, with labels and decisions; see 'view' and 'inspect'.",
     "Recordings that the trace keeps, by their numbers in DIR from 0; all by default.",
 )
+@file_option(
+    "--report",
+    "OUT.json",
+    "Write accuracy, size and synaptic operations, each recording's too, under the names of NeuroBench.",
+    parameter="report_to",
+)
+@click.option(
+    "--report-dt",
+    "report_dt_ms",
+    type=click.FloatRange(min=0.0, min_open=True),
+    default=1.0,
+    show_default=True,
+    metavar="MS",
+    help="Step of the clock that the report's Dense operations and ActivationSparsity are about.",
+)
 @threads_option
 @shard_option(
     "The --predictions and the --trace are named after it, such as p.2-of-8.csv; join makes one of all."
@@ -84,6 +99,8 @@ def evaluate(
     t_stop: float | None,
     predictions: Path | None,
     trace: TraceOptions | None,
+    report_to: Path | None,
+    report_dt_ms: float,
     threads: int | None,
     shard: Shard | None,
     as_json: bool,
@@ -101,9 +118,11 @@ def evaluate(
       eventsnn evaluate run/model.h5 --data recordings/Test --predictions predictions.csv
       eventsnn evaluate run/model.h5 --data mnist --split test
       eventsnn evaluate run/model.h5 --data recordings/Test --trace t.h5
+      eventsnn evaluate run/model.h5 --data recordings/Test --report neurobench.json
     """
     from eventsnn.model import Network
     from eventsnn.train.evaluate import evaluate as count_decisions
+    from eventsnn.train.operations_report import make_report, save_report
     from eventsnn.train.predictions import check_predictions_path
 
     if predictions is not None:
@@ -111,7 +130,13 @@ def evaluate(
         predictions = place_shard(predictions, shard)
     if trace is not None:
         trace = trace.place(shard)
-    outputs = {"--predictions": predictions, "--trace": None if trace is None else Path(trace.path)}
+    if report_to is not None and shard is not None:
+        raise click.UsageError("--report is about all recordings: leave --shard out.")
+    outputs = {
+        "--predictions": predictions,
+        "--trace": None if trace is None else Path(trace.path),
+        "--report": report_to,
+    }
     for option, path in outputs.items():
         refuse_overwriting(option, path, [model, data])
     refuse_one_target(outputs)
@@ -142,6 +167,7 @@ def evaluate(
         shard=shard,
         progress=True,
         trace=trace,
+        operations=report_to is not None,
     )
     note_skipped(collect_skipped(samples.skipped))
     classes = outcome.classes or samples.classes
@@ -157,6 +183,11 @@ def evaluate(
             outcome.predictions.save(predictions)
         result["predictions"] = str(predictions)
         text += f"\n\npredictions  {predictions}"
+    if report_to is not None:
+        if find_ranks().first:
+            save_report(report_to, make_report(network, outcome, report_dt_ms))
+        result["report"] = str(report_to)
+        text += f"\n\nreport  {report_to}"
     if trace is not None:
         result["trace"] = str(trace.path)
         text += f"\n\ntrace  {trace.path}"

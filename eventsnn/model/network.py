@@ -234,9 +234,9 @@ class Network:
         """Weights from all neurons of a projection's source to one of its target, float64 array (pre,)."""
         return projections.weights_to(self, projection, neuron)
 
-    def fan_out(self, projection: Projection) -> np.ndarray:
-        """Synapses of each neuron of a projection's source, those of weight 0 included: int64 (pre,)."""
-        return projections.fan_out(self, projection)
+    def fan_out(self, projection: Projection, *, nonzero: bool = False) -> np.ndarray:
+        """Synapses of each neuron of a projection's source, int64 (pre,): all, or those not of weight 0."""
+        return projections.fan_out(self, projection, nonzero)
 
     # -- the same network otherwise
     # ----------------------------------------------------------------------------

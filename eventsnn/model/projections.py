@@ -94,14 +94,17 @@ def weights_to(network: Network, projection: Projection, neuron: int) -> np.ndar
     return row[_columns(network, projection)]
 
 
-def fan_out(network: Network, projection: Projection) -> np.ndarray:
+def fan_out(network: Network, projection: Projection, nonzero: bool) -> np.ndarray:
     """See `eventsnn.model.Network.fan_out`."""
     if projection.lateral:
         size = network.layers[projection.target].neurons
         return np.full(size, size - 1, np.int64)
     weights = network.lowered.weights[_weight_key(network, projection)]
     if is_sparse(weights):
-        synapses = np.bincount(weights.indices, minlength=weights.shape[1])
+        places = weights.indices[weights.data != 0.0] if nonzero else weights.indices
+        synapses = np.bincount(places, minlength=weights.shape[1])
+    elif nonzero:
+        synapses = np.count_nonzero(weights, axis=0).astype(np.int64)
     else:
         synapses = np.full(weights.shape[1], weights.shape[0], np.int64)
     return synapses[_columns(network, projection)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._util.names import are_numbers, printable
-from eventsnn.trace.operations import count_additions
+from eventsnn.trace.operations import ADDITION_PJ, count_operations
 from eventsnn.trace.reader import Trace
 
 
@@ -26,9 +26,10 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
         ``dtypes``, ``recorded``, ``network`` (neurons per layer, the input first), ``samples``,
         ``duration_ms`` (of all samples), ``events`` (input spikes), ``layers``: per layer ``neurons``,
         ``spikes``, ``spikes_per_sample``, ``rate_hz`` (per neuron, None without duration),
-        ``silent_fraction`` (neurons that never fired, None without samples) and ``additions_per_sample`` (of
-        weights to synaptic currents, see `count_additions`); ``learned``: what training has
-        changed of each layer besides its weights, by layer and field; ``decisions`` (samples per
+        ``silent_fraction`` (neurons that never fired, None without samples), ``additions_per_sample`` (of
+        weights to synaptic currents) and ``effective_per_sample`` (those of weights that are not 0);
+        ``operations``: all of them, see `eventsnn.trace.operations.Operations.to_dict`; ``learned``: what
+        training has changed of each layer besides its weights, by layer and field; ``decisions`` (samples per
         output neuron), ``classes`` (names of the output neurons, or None), ``no_decision``, ``labelled`` and
         ``accuracy`` (of the labelled ones, None if there are none; no decision counts as wrong).
 
@@ -48,10 +49,11 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
     for sample in samples:
         if sample.prediction is not None:
             decisions[sample.prediction] += 1
-    additions = count_additions(trace)
+    operations = count_operations(trace).to_dict()
     activities = {name: _activity(trace.counts(name), duration) for name in trace.network.names}
     for name, activity in activities.items():
-        activity["additions_per_sample"] = additions[name] / len(samples) if samples else None
+        activity["additions_per_sample"] = operations["layers"][name]["additions"]
+        activity["effective_per_sample"] = operations["layers"][name]["effective"]
     return {
         "file": str(trace.path),
         "file_mb": round(trace.path.stat().st_size / 1e6, 3),
@@ -66,6 +68,7 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
         "duration_ms": duration,
         "events": trace.n_spikes("input"),
         "layers": activities,
+        "operations": operations,
         "learned": {str(layer.name): layer.learned for layer in trace.network.layers if layer.learn},
         "decisions": decisions,
         "classes": None if trace.network.classes is None else list(trace.network.classes),
@@ -104,14 +107,23 @@ def format_summary(summary: dict[str, Any]) -> str:
     ]
     width = max(len("layer"), *(len(name) for name in s["layers"]))
     lines.append(
-        f"{'layer':<{width}}  neurons    spikes  per sample  rate (Hz)  silent (%)  additions per sample"
+        f"{'layer':<{width}}  neurons    spikes  per sample  rate (Hz)  silent (%)  additions per sample  "
+        f"with weights not 0"
     )
     for name, layer in s["layers"].items():
         silent = None if layer["silent_fraction"] is None else 100.0 * layer["silent_fraction"]
         lines.append(
             f"{name:<{width}}  {layer['neurons']:>7d}  {layer['spikes']:>8d}  "
             f"{_number(layer['spikes_per_sample'], 10)}  {_number(layer['rate_hz'], 9)}  "
-            f"{_number(silent, 10)}  {_number(layer['additions_per_sample'], 20)}"
+            f"{_number(silent, 10)}  {_number(layer['additions_per_sample'], 20)}  "
+            f"{_number(layer['effective_per_sample'], 18)}"
+        )
+    operations = s["operations"]
+    if operations["effective_per_recording"] is not None:
+        each, energy = operations["effective_per_spike"], operations["energy_nj_per_recording"]
+        lines.append(
+            f"additions of weights that are not 0: {operations['effective_per_recording']:,.0f} per sample, "
+            f"{each or 0.0:,.1f} per spike or event; {energy:,.1f} nJ per sample at {ADDITION_PJ} pJ each"
         )
     for name, fields in s["learned"].items():
         lines.append(f"learned of {name}: {', '.join(map(_learned, fields, fields.values()))}")

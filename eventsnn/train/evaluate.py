@@ -27,6 +27,7 @@ from eventsnn.model import Network, RunSettings
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines import Settings, candidates
 from eventsnn.trace.join import join as join_traces
+from eventsnn.trace.operations import OperationCounter, Operations
 from eventsnn.trace.options import TraceOptions
 from eventsnn.train.batches import Batch, BatchLoader, check_source, cut
 from eventsnn.train.forward import Forward
@@ -69,6 +70,8 @@ class Evaluation:
         Which engine ran: "queue" or "sweep" (the same spikes, in exact time), or "clocked".
     step_ms : float or None
         Length of the clock's step, ms; None in exact time.
+    operations : Operations or None
+        Synaptic operations of every recording, where they were counted.
     """
 
     n: int
@@ -81,11 +84,14 @@ class Evaluation:
     predictions: Predictions
     engine: str
     step_ms: float | None
+    operations: Operations | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, without the predictions."""
+        """As plain values, without the predictions; of the operations the means."""
         values = {name: value for name, value in vars(self).items() if name != "predictions"}
-        return {**values, "classes": None if self.classes is None else list(self.classes)}
+        operations = values.pop("operations")
+        counted = {} if operations is None else {"operations": operations.to_dict()}
+        return {**values, **counted, "classes": None if self.classes is None else list(self.classes)}
 
     @property
     def hint(self) -> str | None:
@@ -126,6 +132,7 @@ def evaluate(
     shard: Shard | None = None,
     progress: bool = False,
     trace: str | os.PathLike[str] | TraceOptions | None = None,
+    operations: bool = False,
 ) -> Evaluation:
     """Simulate every recording of a data set and compare decisions with labels.
 
@@ -165,6 +172,8 @@ def evaluate(
     trace : path or TraceOptions, optional
         Write a trace of the runs, with labels and decisions, recordings in the order of the data set.
         `TraceOptions` says which recordings it keeps, by their numbers in the data set, and what of them.
+    operations : bool
+        Count synaptic operations, layer by layer and recording by recording: `Evaluation.operations`.
 
     Raises
     ------
@@ -191,6 +200,7 @@ def evaluate(
     with Pool(threads) as pool, ExitStack() as stack:
         forward = Forward(network, engine, Settings(dtype, step_ms, fast=True), t_stop, pool)
         loader = BatchLoader(source, network.input.neurons, settings=network.settings)
+        forward.counter = OperationCounter(network) if operations else None
         votes = forward.votes
         if placed is not None:
             votes = stack.enter_context(TracedForward(forward, network, loader, source, seed, placed)).votes
@@ -200,12 +210,15 @@ def evaluate(
     counted = Counted(*ranks.join(*counted))
     if placed is not None and trace is not None and ranks.size > 1:
         _join_traces(ranks, Path(placed.path), Path(TraceOptions.of(trace).path))
+    found = None if forward.counter is None else forward.counter.total()
+    if found is not None:
+        found = Operations(found.layers, *ranks.join(*found.arrays))
     seconds = time.perf_counter() - start
     step = forward.settings.step_ms
     outcome = tally(counted, source, asked, seconds, network.classes, forward.engine.name, step)
     if outcome.hint is not None and ranks.first:
         warnings.warn(outcome.hint, SilentOutputWarning, stacklevel=2)
-    return outcome
+    return replace(outcome, operations=found)
 
 
 def _join_traces(ranks: Ranks, own: Path, path: Path) -> None:

@@ -15,6 +15,7 @@ from eventsnn.simulate.engines import Settings, candidates, choose
 from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.engine import Counter, Recorder
+from eventsnn.trace.operations import OperationCounter
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.batches import Batch
 from eventsnn.train.frozen_prefix import split_frozen_prefix, stack
@@ -37,6 +38,8 @@ class Forward:
     engine : Engine
     settings : Settings
         Completed.
+    counter : OperationCounter or None
+        Counts the operations of every run, if it is set.
 
     Raises
     ------
@@ -47,6 +50,7 @@ class Forward:
     def __init__(
         self, network: Network, engine: str, settings: Settings, t_stop: float | None, pool: Pool
     ) -> None:
+        self.counter: OperationCounter | None = None
         prefix, chain, cut = None, network, t_stop is not None
         if not candidates(network, engine)[-1].exact:
             if t_stop is not None:
@@ -71,12 +75,21 @@ class Forward:
 
     def votes(self, batch: Batch) -> np.ndarray:
         """What decides, see `no_votes`: array (samples, outputs)."""
+        if self.counter is not None:
+            return np.array([record.votes for record in self.records(batch)])
         samples = batch.arrivals
         reached = samples if self._prefix is None else self._prefix.spikes(samples, self._pool)
         return self._counter(reached, samples.ends, self._pool)
 
     def records(self, batch: Batch) -> Sequence[SpikeRecord]:
         """All spikes of the same runs."""
+        records = self._run(batch)
+        if self.counter is not None:
+            for record in records:
+                self.counter.add(record)
+        return records
+
+    def _run(self, batch: Batch) -> Sequence[SpikeRecord]:
         samples = batch.arrivals
         if self._prefix is None:
             return self._recorder(samples, samples.ends, self._pool)
