@@ -17,6 +17,10 @@ cdef class WorkCounter:
         number = work_take(&self.next)
         return number if number < self.count else -1
 
+    def cancel(self):
+        """Leave nothing to take."""
+        self.next = self.count
+
     @property
     def left(self):
         """Whether any number is left to take."""

@@ -10,6 +10,7 @@ from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.sweep cimport SWEEP_AHEAD, SWEEP_TIED, event_t
+from eventsnn._ext.team cimport Task
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 import numpy as np
@@ -87,10 +88,51 @@ cdef void fill_events(const double* times, const int32_t* neurons, int64_t n, do
         events[e].release = grid[<int64_t> cell]
 
 
+cdef class Tables(Task):
+    """Tables and grids of samples; made by `fill_tables`."""
+
+    cdef object arrays              # the arrays that the pointers below lead into
+    cdef bint single
+    cdef const double* times
+    cdef const int32_t* neurons
+    cdef const int64_t* sample_ptr
+    cdef const lif_t* constants
+    cdef event_t* events
+    cdef void* table                # real [arrivals][TABLE_COLUMNS]
+    cdef int32_t* grid
+    cdef double* scale
+    cdef const double* since        # or NULL
+
+    cdef int work(self) except -1 nogil:
+        if self.single:
+            fill_samples(self, <float*> self.table)
+        else:
+            fill_samples(self, <double*> self.table)
+        return 0
+
+
+cdef void fill_samples(Tables w, real_t* rows) noexcept nogil:
+    cdef int64_t s, first, n
+    cdef double origin
+    while True:
+        s = work_take(&w.counter.next)
+        if s >= w.counter.count:
+            return
+        first = w.sample_ptr[s]
+        n = w.sample_ptr[s + 1] - first
+        origin = w.since[s] if w.since != NULL else 0.0
+        if n:
+            fill_propagators(w.times + first, n, w.constants, origin, rows + first * COLUMNS)
+        w.scale[s] = fill_grid(w.times + first, n, origin, w.grid + first + s)
+        if n:
+            fill_events(w.times + first, w.neurons + first, n, w.constants.refractory, w.grid + first + s, w.scale[s],
+                        origin, w.events + first)
+
+
 def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,
                 const lif_t[::1] constants, event_t[::1] events, real_t[:, ::1] table, int32_t[::1] grid,
-                double[::1] scale, WorkCounter turns, const double[::1] since=None):
-    """Tables and grids of the samples that this thread takes.
+                double[::1] scale, const double[::1] since=None):
+    """Tables and grids, as a task whose units are samples.
 
     Parameters
     ----------
@@ -109,27 +151,18 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
     since : float64 (samples,), optional
         For samples that go on: the time (ms) that the interval before the first arrival began at, from which the grid
         is counted too. Without it both begin at 0.
-    turns : WorkCounter
-        Over the samples.
     """
-    cdef int64_t s, first, n
-    cdef double origin = 0.0
-    cdef const double* t = &times[0] if times.shape[0] else NULL
-    cdef real_t* rows = &table[0, 0] if times.shape[0] else NULL
-    with nogil:
-        s = work_take(&turns.next)
-        while s < turns.count:
-            first = sample_ptr[s]
-            n = sample_ptr[s + 1] - first
-            if since is not None:
-                origin = since[s]
-            if n:
-                fill_propagators(t + first, n, &constants[0], origin, rows + first * COLUMNS)
-            scale[s] = fill_grid(t + first, n, origin, &grid[first + s])
-            if n:
-                fill_events(t + first, &neurons[first], n, constants[0].refractory, &grid[first + s], scale[s], origin,
-                            &events[first])
-            s = work_take(&turns.next)
+    cdef Tables w = Tables()
+    w.arrays = (times, neurons, sample_ptr, constants, events, table, grid, scale, since)
+    w.counter, w.single = WorkCounter(sample_ptr.shape[0] - 1), real_t is float
+    w.times, w.neurons, w.table = NULL, NULL, NULL
+    if times.shape[0]:
+        w.times, w.neurons, w.table = &times[0], &neurons[0], &table[0, 0]
+    w.sample_ptr, w.constants, w.events = &sample_ptr[0], &constants[0], &events[0]
+    w.grid = &grid[0] if grid.shape[0] else NULL
+    w.scale = &scale[0] if scale.shape[0] else NULL
+    w.since = &since[0] if since is not None and since.shape[0] else NULL
+    return w
 
 
 cdef int64_t number_times(const double* times, int64_t n, int32_t* number, int32_t* last) noexcept nogil:

@@ -43,6 +43,7 @@ from eventsnn._ext.sweep cimport (
     event_t,
     lowest_bit,
 )
+from eventsnn._ext.team cimport Task
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
@@ -269,11 +270,70 @@ cdef int sweep_unit(block_t* k, const real_t* lateral, const real_t* weights, co
     return 0
 
 
+cdef class Sweep(Task):
+    """Spikes of a layer for a batch of samples; made by `sweep_blocks`."""
+
+    cdef object arrays              # the arrays that the pointers below lead into
+    cdef SpikeStore store
+    cdef bint single
+    cdef int64_t most               # units in a piece of work
+    cdef int64_t rows, samples
+    cdef const void* weights        # real [blocks][rows][WIDTH]
+    cdef const void* lateral        # real [neurons][WIDTH], or NULL
+    cdef const lif_t* constants
+    cdef const event_t* events
+    cdef const int64_t* sample_ptr
+    cdef const void* table          # real [arrivals][TABLE_COLUMNS]
+    cdef double t_stop, until
+    cdef void* u                    # real [blocks][samples][WIDTH], or NULL: from rest
+    cdef void* i
+    cdef double* end
+    cdef double* now
+
+    cdef int work(self) except -1 nogil:
+        if self.single:
+            return sweep_units(self, <const float*> NULL)
+        return sweep_units(self, <const double*> NULL)
+
+
+cdef int sweep_units(Sweep w, const real_t* precision) except -1 nogil:
+    """A piece of the work; `precision` is not read."""
+    cdef block_t k
+    cdef int64_t unit, s, at, most = w.most
+    cdef int32_t block, part
+    cdef bint resumes = w.u != NULL
+    cdef event_t own[1 + SWEEP_AHEAD]
+    k.lif = w.constants
+    k.t_stop = w.t_stop
+    memset(&own[0], 0, sizeof(own))
+    k.own = &own[0]
+    while most > 0:
+        unit = work_take(&w.counter.next)
+        if unit >= w.counter.count:
+            return 0
+        block = <int32_t> (unit // w.store.parts)
+        part = <int32_t> (unit % w.store.parts)
+        k.first = block * WIDTH
+        k.spikes = &w.store.units[unit]
+        for s in range(w.store.first_sample(part), w.store.first_sample(part + 1)):
+            at = block * w.samples + s
+            k.n = w.sample_ptr[s + 1] - w.sample_ptr[s]
+            k.events = w.events + w.sample_ptr[s]
+            sweep_unit(&k, <const real_t*> w.lateral, <const real_t*> w.weights + block * w.rows * WIDTH,
+                       <const real_t*> w.table + w.sample_ptr[s] * TABLE_COLUMNS,
+                       <real_t*> w.u + at * WIDTH if resumes else <real_t*> NULL,
+                       <real_t*> w.i + at * WIDTH if resumes else <real_t*> NULL,
+                       w.end + at * WIDTH if resumes else <double*> NULL,
+                       w.now + at if resumes else <double*> NULL, w.until, &w.store.counts[at])
+        most -= 1
+    return 1
+
+
 def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] lateral, const lif_t[::1] constants,
                  const event_t[::1] events, const int64_t[::1] sample_ptr, const real_t[:, ::1] table, double t_stop,
-                 SpikeStore store, WorkCounter turns, int64_t most=1 << 62, real_t[:, :, ::1] u=None,
+                 SpikeStore store, WorkCounter counter, int64_t most=1 << 62, real_t[:, :, ::1] u=None,
                  real_t[:, :, ::1] i=None, double[:, :, ::1] end=None, double[:, ::1] now=None, double until=INFINITY):
-    """Spikes of a layer for a batch of samples, those of the units that this thread takes, `most` of them at most.
+    """Spikes of a layer for a batch of samples, as a task.
 
     Parameters
     ----------
@@ -289,43 +349,41 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
         No spikes after it, ms.
     store : SpikeStore
         Takes the spikes, and knows which block and which samples make a unit.
-    turns : WorkCounter
+    counter : WorkCounter
         Over the units.
+    most : int
+        Units in a piece of the work, between which Ctrl-C is heard.
     u, i : real (blocks, samples, WIDTH), end : float64 (blocks, samples, WIDTH), now : float64 (blocks, samples)
         The state that each sample begins in, and afterwards the state at its last arrival: membrane potentials (those
         of neurons in their refractory period mean nothing), synaptic currents, ends of the last refractory periods
         and the time (ms) of all that. Without them every sample begins at rest.
     until : float
         With them: no spikes at this time (ms) or later, which must be later than the arrivals.
+
+    Raises
+    ------
+    FloatingPointError
+        By the task: the state is not finite.
+    OverflowError
+        By the task: a neuron would fire without end at one instant.
     """
-    cdef block_t k
-    cdef int64_t unit, s
-    cdef int32_t block, part
-    cdef bint inhibits = lateral.shape[0] > 0, resumes = u is not None
-    cdef event_t own[1 + SWEEP_AHEAD]
-    k.lif = &constants[0]
-    k.t_stop = t_stop
-    memset(&own[0], 0, sizeof(own))
-    k.own = &own[0]
-    with nogil:
-        unit = work_take(&turns.next) if most > 0 else turns.count
-        while unit < turns.count:
-            block = <int32_t> (unit // store.parts)
-            part = <int32_t> (unit % store.parts)
-            k.first = block * WIDTH
-            k.spikes = &store.units[unit]
-            for s in range(store.first_sample(part), store.first_sample(part + 1)):
-                k.n = sample_ptr[s + 1] - sample_ptr[s]
-                k.events = &events[sample_ptr[s]]
-                sweep_unit(&k, &lateral[0, 0, 0] if inhibits else <const real_t*> NULL, &weights[block, 0, 0],
-                           &table[sample_ptr[s], 0] if k.n else <const real_t*> NULL,
-                           &u[block, s, 0] if resumes else <real_t*> NULL,
-                           &i[block, s, 0] if resumes else <real_t*> NULL,
-                           &end[block, s, 0] if resumes else <double*> NULL,
-                           &now[block, s] if resumes else <double*> NULL, until,
-                           &store.counts[block * store.samples + s])
-            most -= 1
-            unit = work_take(&turns.next) if most > 0 else turns.count
+    cdef Sweep w = Sweep()
+    w.arrays = (weights, lateral, constants, events, sample_ptr, table, u, i, end, now)
+    w.counter, w.store = counter, store
+    w.single = real_t is float
+    w.most, w.rows, w.samples = most, weights.shape[1], store.samples
+    w.weights = &weights[0, 0, 0] if weights.shape[0] and weights.shape[1] else NULL
+    w.lateral = &lateral[0, 0, 0] if lateral.shape[0] else NULL
+    w.constants = &constants[0]
+    w.events = &events[0]
+    w.sample_ptr = &sample_ptr[0]
+    w.table = &table[0, 0] if table.shape[0] else NULL
+    w.t_stop, w.until = t_stop, until
+    w.u = w.i = NULL
+    w.end = w.now = NULL
+    if u is not None and u.shape[1]:
+        w.u, w.i, w.end, w.now = &u[0, 0, 0], &i[0, 0, 0], &end[0, 0, 0], &now[0, 0]
+    return w
 
 
 def sweep_patches(const real_t[:, :, ::1] weights, Ready ready, double t_stop, SpikeStore store, WorkCounter turns,

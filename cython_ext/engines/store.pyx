@@ -2,13 +2,14 @@
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
 from eventsnn._ext.spikes cimport spikes_free
+from eventsnn._ext.team cimport Task
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 cdef enum:
@@ -50,12 +51,20 @@ cdef class SpikeStore:
             Block b's spikes of sample s are [ptr[k], ptr[k + 1]) with k = b * samples + s.
         after : int32
             Number of the last arrival of the sample that is not later than the spike, -1 for none.
+        sample_ptr : int64 (samples + 1,)
+            Sample s has sample_ptr[s + 1] - sample_ptr[s] spikes.
         """
-        cdef int64_t k, at = 0, n = self.blocks * self.samples
-        ptr = np.zeros(n + 1, dtype=np.int64)
-        cdef int64_t[::1] ends = ptr
-        for k in range(n):
-            ends[k + 1] = ends[k] + self.counts[k]
+        cdef int64_t k, s, at = 0, n = self.blocks * self.samples
+        ptr = np.empty(n + 1, dtype=np.int64)
+        sample_ptr = np.zeros(self.samples + 1, dtype=np.int64)
+        cdef int64_t[::1] ends = ptr, totals = sample_ptr
+        ends[0] = 0
+        for k in range(self.blocks):
+            for s in range(self.samples):
+                ends[k * self.samples + s + 1] = ends[k * self.samples + s] + self.counts[k * self.samples + s]
+                totals[s + 1] += self.counts[k * self.samples + s]
+        for s in range(self.samples):
+            totals[s + 1] += totals[s]
         times = np.empty(ends[n], dtype=np.float64)
         neurons = np.empty(ends[n], dtype=np.int32)
         cdef double[::1] t = times
@@ -69,7 +78,7 @@ cdef class SpikeStore:
                     memcpy(&i[at], self.units[k].neurons, self.units[k].n * sizeof(int32_t))
                     memcpy(&a[at], self.units[k].after, self.units[k].n * sizeof(int32_t))
                     at += self.units[k].n
-        return times, neurons, ptr, after
+        return times, neurons, ptr, after, sample_ptr
 
 
 cdef struct trains_t:
@@ -136,10 +145,69 @@ cdef void merge_heap(const trains_t* b, heap_t* heap, int64_t* cursor, double* o
         heap_update(heap, q, b.times[cursor[q]] if cursor[q] < b.start[q * b.stride + 1] else INFINITY)
 
 
+cdef class Merge(Task):
+    """Spike trains of blocks merged sample by sample; made by `merge_trains`."""
+
+    cdef object arrays              # the arrays that the pointers below lead into
+    cdef int64_t samples, neurons, longest
+    cdef int32_t blocks
+    cdef const double* times
+    cdef const int32_t* sources
+    cdef const int64_t* ptr         # [blocks * samples + 1]
+    cdef const int64_t* sample_ptr  # [samples + 1]
+    cdef double* out_times
+    cdef int32_t* out_neurons
+    cdef int64_t* counts            # [samples][neurons]
+
+    cdef int work(self) except -1 nogil:
+        cdef heap_t heap
+        cdef int32_t* count = <int32_t*> malloc((self.longest + 1) * sizeof(int32_t))
+        cdef int64_t* cursor = <int64_t*> malloc(max(1, self.blocks) * sizeof(int64_t))
+        cdef int64_t s
+        if count == NULL or cursor == NULL:
+            free(count)
+            free(cursor)
+            with gil:
+                raise MemoryError(f"no memory to merge {self.longest} spikes")
+        heap_create(&heap, max(1, self.blocks))
+        s = work_take(&self.counter.next)
+        while s < self.counter.count:
+            merge_sample(self, s, count, cursor, &heap)
+            s = work_take(&self.counter.next)
+        heap_free(&heap)
+        free(count)
+        free(cursor)
+        return 0
+
+
+cdef void merge_sample(Merge w, int64_t s, int32_t* count, int64_t* cursor, heap_t* heap) noexcept nogil:
+    """One sample; `count` (its spikes + 1) and `cursor` (blocks) are room to work in."""
+    cdef int64_t first = w.sample_ptr[s], k
+    cdef int64_t* counts = w.counts + s * w.neurons
+    cdef int64_t spikes = w.sample_ptr[s + 1] - first
+    cdef trains_t b = trains_t(w.times, w.sources, w.ptr + s, w.samples, w.blocks, spikes, INFINITY)
+    cdef double latest = 0.0, scale
+    memset(counts, 0, w.neurons * sizeof(int64_t))
+    if not b.spikes:
+        return
+    for k in range(b.n):
+        if b.start[k * b.stride + 1] > b.start[k * b.stride]:
+            latest = max(latest, b.times[b.start[k * b.stride + 1] - 1])
+            b.first = min(b.first, b.times[b.start[k * b.stride]])
+    # The product must not overflow; a scale of 0 puts all into one bucket.
+    scale = b.spikes / (latest - b.first) if latest - b.first > 1e-200 else 0.0
+    if fill_buckets(&b, count, scale) <= CROWD:
+        merge_buckets(&b, count, scale, w.out_times + first, w.out_neurons + first)
+    else:
+        merge_heap(&b, heap, cursor, w.out_times + first, w.out_neurons + first)
+    for k in range(first, w.sample_ptr[s + 1]):
+        counts[w.out_neurons[k]] += 1
+
+
 def merge_trains(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] ptr,
                  const int64_t[::1] sample_ptr, double[::1] out_times, int32_t[::1] out_neurons,
-                 int64_t[:, ::1] counts, WorkCounter turns):
-    """Merge the blocks' spike trains into the order (time, neuron), for the samples that this thread takes.
+                 int64_t[:, ::1] counts):
+    """Merge the blocks' spike trains into the order (time, neuron), as a task whose units are samples.
 
     Parameters
     ----------
@@ -149,43 +217,17 @@ def merge_trains(const double[::1] times, const int32_t[::1] neurons, const int6
         Where each sample's spikes go in `out_times` (float64, ms) and `out_neurons` (int32).
     counts : int64 (samples, neurons)
         Filled: spike counts.
-    turns : WorkCounter
-        Over the samples.
     """
-    cdef int64_t n_samples = sample_ptr.shape[0] - 1, s, k, most = 1
-    cdef int32_t blocks = <int32_t> ((ptr.shape[0] - 1) // max(1, n_samples))
-    cdef heap_t heap
-    cdef trains_t b
-    cdef double latest, scale
-    for s in range(n_samples):
-        most = max(most, sample_ptr[s + 1] - sample_ptr[s])
-    cdef int32_t[::1] count = np.empty(most + 1, dtype=np.int32)
-    cdef int64_t[::1] cursor = np.empty(max(1, blocks), dtype=np.int64)
-    heap_create(&heap, max(1, blocks))
-    with nogil:
-        s = work_take(&turns.next)
-        while s < turns.count:
-            b.spikes = sample_ptr[s + 1] - sample_ptr[s]
-            memset(&counts[s, 0], 0, counts.shape[1] * sizeof(int64_t))
-            if b.spikes:
-                b.times = &times[0]
-                b.neurons = &neurons[0]
-                b.start = &ptr[s]
-                b.stride = n_samples
-                b.n = blocks
-                latest = 0.0
-                b.first = INFINITY
-                for k in range(blocks):
-                    if ptr[k * n_samples + s + 1] > ptr[k * n_samples + s]:
-                        latest = max(latest, times[ptr[k * n_samples + s + 1] - 1])
-                        b.first = min(b.first, times[ptr[k * n_samples + s]])
-                # The product must not overflow; a scale of 0 puts all into one bucket.
-                scale = b.spikes / (latest - b.first) if latest - b.first > 1e-200 else 0.0
-                if fill_buckets(&b, &count[0], scale) <= CROWD:
-                    merge_buckets(&b, &count[0], scale, &out_times[sample_ptr[s]], &out_neurons[sample_ptr[s]])
-                else:
-                    merge_heap(&b, &heap, &cursor[0], &out_times[sample_ptr[s]], &out_neurons[sample_ptr[s]])
-                for k in range(sample_ptr[s], sample_ptr[s + 1]):
-                    counts[s, out_neurons[k]] += 1
-            s = work_take(&turns.next)
-        heap_free(&heap)
+    cdef Merge w = Merge()
+    cdef int64_t s
+    w.arrays = (times, neurons, ptr, sample_ptr, out_times, out_neurons, counts)
+    w.samples, w.neurons, w.longest = sample_ptr.shape[0] - 1, counts.shape[1], 1
+    w.counter, w.blocks = WorkCounter(w.samples), <int32_t> ((ptr.shape[0] - 1) // max(1, w.samples))
+    w.ptr, w.sample_ptr = &ptr[0], &sample_ptr[0]
+    for s in range(w.samples):
+        w.longest = max(w.longest, w.sample_ptr[s + 1] - w.sample_ptr[s])
+    w.counts = &counts[0, 0] if counts.shape[0] and counts.shape[1] else NULL
+    w.times, w.sources, w.out_times, w.out_neurons = NULL, NULL, NULL, NULL
+    if times.shape[0]:
+        w.times, w.sources, w.out_times, w.out_neurons = &times[0], &neurons[0], &out_times[0], &out_neurons[0]
+    return w

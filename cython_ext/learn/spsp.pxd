@@ -43,6 +43,7 @@ cdef class LayerEvents:
     cdef Ready ready
     cdef readonly int64_t units, longest
     cdef readonly bint single
+    cdef const lif_t* first_constants(self) noexcept nogil
     cdef unit_t spikes(self, int64_t block, int64_t s) noexcept nogil
     cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil
     cdef bint next_unit(self, WorkCounter counter, walk_t* walk, unit_t* u) noexcept nogil

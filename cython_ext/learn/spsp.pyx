@@ -23,6 +23,7 @@ from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport decay_e, lif_t
 from eventsnn._ext.optimiser cimport Update
 from eventsnn._ext.patches cimport Ready
+from eventsnn._ext.team cimport Task
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
@@ -103,6 +104,9 @@ cdef class LayerEvents:
         for k in range(post_ptr.shape[0] - 1):
             self.longest = max(self.longest, post_ptr[k + 1] - post_ptr[k])
 
+    cdef const lif_t* first_constants(self) noexcept nogil:
+        return &self.constants[0]
+
     cdef unit_t spikes(self, int64_t block, int64_t s) noexcept nogil:
         """The spikes of one block in unit s, without what arrived."""
         cdef unit_t u
@@ -176,8 +180,40 @@ cdef void charge_block(const lif_t* constants, const unit_t* u, const real_t* co
         last[lane] = f
 
 
+cdef class ChargeCounts(Task):
+    """Charges of spike counts; made by `charge_counts`."""
+
+    cdef object arrays              # the arrays that the pointers below lead into
+    cdef LayerEvents events
+    cdef bint single
+    cdef int64_t size
+    cdef const void* coefficient    # real [units][size]
+    cdef double* charges            # [spikes][2]
+
+    cdef int work(self) except -1 nogil:
+        if self.single:
+            charge_units(self, <const float*> self.coefficient)
+        else:
+            charge_units(self, <const double*> self.coefficient)
+        return 0
+
+
+cdef void charge_units(ChargeCounts w, const real_t* coefficient) noexcept nogil:
+    cdef int64_t block, s
+    cdef unit_t u
+    while True:
+        block = work_take(&w.counter.next)
+        if block >= w.counter.count:
+            return
+        for s in range(w.events.units):
+            u = w.events.spikes(block, s)
+            if u.n_spikes:
+                charge_block(w.events.first_constants(), &u, coefficient + s * w.size + u.first_neuron,
+                             w.charges + 2 * u.first_spike)
+
+
 def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:, ::1] charges, WorkCounter counter):
-    """Charges of spike counts times a coefficient of each neuron, for the blocks that this thread takes.
+    """Charges of spike counts times a coefficient of each neuron, as a task.
 
     Parameters
     ----------
@@ -188,16 +224,12 @@ def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:
     counter : WorkCounter
         Over the blocks.
     """
-    cdef int64_t block, s
-    cdef unit_t u
-    with nogil:
-        block = work_take(&counter.next)
-        while block < counter.count:
-            for s in range(events.units):
-                u = events.spikes(block, s)
-                if u.n_spikes:
-                    charge_block(&events.constants[0], &u, &coefficient[s, u.first_neuron], &charges[u.first_spike, 0])
-            block = work_take(&counter.next)
+    cdef ChargeCounts w = ChargeCounts()
+    w.arrays, w.events, w.single = (coefficient, charges), events, real_t is float
+    w.counter, w.size = counter, coefficient.shape[1]
+    w.coefficient = &coefficient[0, 0] if coefficient.shape[0] and coefficient.shape[1] else NULL
+    w.charges = &charges[0, 0] if charges.shape[0] else NULL
+    return w
 
 
 def charge_derivatives(const double[::1] post_times, const int32_t[::1] post_neurons, const int64_t[::1] post_ptr,
@@ -373,11 +405,71 @@ cdef bint any_of(const real_t* values) noexcept nogil:
     return found != 0
 
 
+cdef class Reverse(Task):
+    """Sums of G of all units; made by `reverse_blocks`."""
+
+    cdef object arrays              # the arrays that the pointers below lead into
+    cdef LayerEvents events
+    cdef Update update              # or None
+    cdef bint updates
+    cdef int64_t inputs, size, most_times, arrivals
+    cdef void* out                  # real [blocks][inputs][WIDTH]
+    cdef const double* charges      # [spikes][2]
+    cdef const void* silent         # real [units][size]
+    cdef const int32_t* rows
+    cdef const int64_t* n_rows
+    cdef const int32_t* ends
+    cdef const int32_t* when
+    cdef const int32_t* last
+    cdef const int64_t* n_times
+    cdef const void* weights        # real [blocks][inputs][WIDTH]
+    cdef void* down                 # real [blocks][arrivals], or NULL
+
+    cdef int work(self) except -1 nogil:
+        cdef points_t points
+        points_create(&points, self.events.longest, self.most_times)
+        if self.events.single:
+            reverse_units(self, &points, <const float*> NULL)
+        else:
+            reverse_units(self, &points, <const double*> NULL)
+        points_free(&points)
+        return 0
+
+
+cdef void reverse_units(Reverse w, points_t* points, const real_t* precision) noexcept nogil:
+    """All blocks that this thread takes; `precision` is not read."""
+    cdef rows_t by_row
+    cdef unit_t u
+    cdef int64_t block, s, first
+    cdef real_t* out
+    cdef const real_t* silent
+    while True:
+        block = work_take(&w.counter.next)
+        if block >= w.counter.count:
+            return
+        out = <real_t*> w.out + block * w.inputs * WIDTH
+        for s in range(w.events.units):
+            u = w.events.unit(block, s)
+            first = u.first_arrival
+            if u.arrivals.n and u.n_spikes:
+                by_row = rows_t(w.n_times[s], w.last + first, w.n_rows[s], w.rows + first, w.ends + first,
+                                w.when + first)
+                reverse_add(w.events.first_constants(), &u, w.charges + 2 * u.first_spike, points, &by_row,
+                            <const real_t*> w.weights + block * w.inputs * WIDTH if w.down != NULL else
+                            <const real_t*> NULL,
+                            <real_t*> w.down + block * w.arrivals + first if w.down != NULL else <real_t*> NULL, out)
+            silent = <const real_t*> w.silent + s * w.size + block * WIDTH
+            if w.n_rows[s] and any_of(silent):
+                add_silent(out, w.rows + first, w.n_rows[s], silent)
+        if w.updates:
+            w.update.block(<int32_t> block)
+
+
 def reverse_blocks(real_t[:, :, ::1] out, LayerEvents events, const double[:, ::1] charges, const real_t[:, ::1] silent,
                    const int32_t[::1] rows, const int64_t[::1] n_rows, const int32_t[::1] ends, const int32_t[::1] when,
                    const int32_t[::1] last, const int64_t[::1] n_times, const real_t[:, :, ::1] weights,
                    real_t[:, ::1] down, Update update, WorkCounter counter):
-    """Add the sums of G of all units, in their order, to the blocks that this thread takes, and update them.
+    """Add the sums of G of all units, in their order, to each block, and update it, as a task.
 
     Parameters
     ----------
@@ -397,32 +489,25 @@ def reverse_blocks(real_t[:, :, ::1] out, LayerEvents events, const double[:, ::
     counter : WorkCounter
         Over the blocks.
     """
-    cdef rows_t by_row
-    cdef unit_t u
-    cdef int64_t block, s, first, most_times = 0
-    cdef points_t points
-    cdef bint updates = update is not None, derive = down.shape[0] > 0
+    cdef Reverse w = Reverse()
+    cdef int64_t s
     events.check(sizeof(real_t))
+    w.arrays = (out, charges, silent, rows, n_rows, ends, when, last, n_times, weights, down)
+    w.counter, w.events, w.update, w.updates = counter, events, update, update is not None
+    w.inputs, w.size, w.most_times, w.arrivals = out.shape[1], silent.shape[1], 0, down.shape[1]
     for s in range(events.units):
-        most_times = max(most_times, n_times[s])
-    points_create(&points, events.longest, most_times)
-    with nogil:
-        block = work_take(&counter.next)
-        while block < counter.count:
-            for s in range(events.units):
-                u = events.unit(block, s)
-                first = u.first_arrival
-                if u.arrivals.n and u.n_spikes:
-                    by_row = rows_t(n_times[s], &last[first], n_rows[s], &rows[first], &ends[first], &when[first])
-                    reverse_add(&events.constants[0], &u, &charges[u.first_spike, 0], &points, &by_row,
-                                &weights[block, 0, 0] if derive else NULL, &down[block, first] if derive else NULL,
-                                &out[block, 0, 0])
-                if n_rows[s] and any_of(&silent[s, block * WIDTH]):
-                    add_silent(&out[block, 0, 0], &rows[first], n_rows[s], &silent[s, block * WIDTH])
-            if updates:
-                update.block(<int32_t> block)
-            block = work_take(&counter.next)
-        points_free(&points)
+        w.most_times = max(w.most_times, n_times[s])
+    w.out = &out[0, 0, 0] if out.shape[0] and out.shape[1] else NULL
+    w.charges = &charges[0, 0] if charges.shape[0] else NULL
+    w.silent = &silent[0, 0] if silent.shape[0] and silent.shape[1] else NULL
+    w.rows, w.ends, w.when, w.last = NULL, NULL, NULL, NULL
+    if rows.shape[0]:
+        w.rows, w.ends, w.when, w.last = &rows[0], &ends[0], &when[0], &last[0]
+    w.n_rows = &n_rows[0] if n_rows.shape[0] else NULL
+    w.n_times = &n_times[0] if n_times.shape[0] else NULL
+    w.weights = &weights[0, 0, 0] if weights.shape[0] and weights.shape[1] else NULL
+    w.down = &down[0, 0] if down.shape[0] and down.shape[1] else NULL
+    return w
 
 
 def reverse_patches(real_t[:, :, ::1] out, LayerEvents events, const double[:, ::1] charges,

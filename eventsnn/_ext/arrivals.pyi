@@ -1,5 +1,6 @@
 import numpy as np
 
+from eventsnn._ext.team import Task
 from eventsnn._ext.work_counter import WorkCounter
 
 AHEAD: int
@@ -15,9 +16,8 @@ def fill_tables(
     table: np.ndarray,
     grid: np.ndarray,
     scale: np.ndarray,
-    turns: WorkCounter,
     since: np.ndarray | None = ...,
-) -> None: ...
+) -> Task: ...
 def list_rows(
     times: np.ndarray,
     neurons: np.ndarray,

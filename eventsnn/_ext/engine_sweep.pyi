@@ -2,6 +2,7 @@ import numpy as np
 
 from eventsnn._ext.patches import Ready
 from eventsnn._ext.store import SpikeStore
+from eventsnn._ext.team import Task
 from eventsnn._ext.work_counter import WorkCounter
 
 def sweep_blocks(
@@ -13,14 +14,14 @@ def sweep_blocks(
     table: np.ndarray,
     t_stop: float,
     store: SpikeStore,
-    turns: WorkCounter,
+    counter: WorkCounter,
     most: int = ...,
     u: np.ndarray | None = ...,
     i: np.ndarray | None = ...,
     end: np.ndarray | None = ...,
     now: np.ndarray | None = ...,
     until: float = ...,
-) -> None: ...
+) -> Task: ...
 def sweep_patches(
     weights: np.ndarray,
     ready: Ready,

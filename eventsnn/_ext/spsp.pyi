@@ -2,6 +2,7 @@ import numpy as np
 
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.patches import Ready
+from eventsnn._ext.team import Task
 from eventsnn._ext.work_counter import WorkCounter
 
 class LayerEvents:
@@ -40,7 +41,7 @@ def reverse_blocks(
     down: np.ndarray,
     update: Update | None,
     counter: WorkCounter,
-) -> None: ...
+) -> Task: ...
 def reverse_patches(
     out: np.ndarray,
     events: LayerEvents,
@@ -51,7 +52,7 @@ def reverse_patches(
 ) -> None: ...
 def charge_counts(
     events: LayerEvents, coefficient: np.ndarray, charges: np.ndarray, counter: WorkCounter
-) -> None: ...
+) -> Task: ...
 def charge_derivatives(
     post_times: np.ndarray,
     post_neurons: np.ndarray,

@@ -1,13 +1,13 @@
 import numpy as np
 
-from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._ext.team import Task
 
 class SpikeStore:
     blocks: int
     samples: int
     parts: int
     def __init__(self, blocks: int, samples: int, parts: int) -> None: ...
-    def collect(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]: ...
+    def collect(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]: ...
 
 def merge_trains(
     times: np.ndarray,
@@ -17,5 +17,4 @@ def merge_trains(
     out_times: np.ndarray,
     out_neurons: np.ndarray,
     counts: np.ndarray,
-    turns: WorkCounter,
-) -> None: ...
+) -> Task: ...

@@ -8,10 +8,12 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Generic, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, Protocol, TypeVar
 
 from eventsnn._ext.memory import keep_freed
+from eventsnn._ext.team import Call, Task, Team
+from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.arguments import check_whole
 from eventsnn._util.interrupts import hold_interrupts
 from eventsnn.errors import TrainingError
@@ -66,6 +68,28 @@ def run_all(
             raise
 
 
+class Share(Protocol):
+    """Calls the work it is given once on each of some threads, and returns when all of it is done.
+
+    Work is a kernel (`Task`), which needs no lock of the interpreter, or a Python function, a loop over the
+    units that it takes from `counter`. `items` says how many spikes or arrivals it goes through in all, where
+    it is known to be little for each: for few it is not worth a second thread.
+    """
+
+    def __call__(
+        self, work: Callable[[], None], counter: WorkCounter | None = None, items: int | None = None
+    ) -> None: ...
+
+
+def call(work: Callable[[], None], counter: WorkCounter | None = None, items: int | None = None) -> None:
+    """Do the work on the calling thread; `Pool.share` shares it out instead."""
+    work()
+
+
+FEW = 8_000
+"""A thread needs about 0.1 ms to wake up, in which another goes through as many spikes."""
+
+
 class Pool:
     """A few threads; kernels release the interpreter's lock, so they run side by side.
 
@@ -83,22 +107,43 @@ class Pool:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads = check_threads(threads)
         keep_freed()
-        self._workers = ThreadPoolExecutor(threads - 1) if threads > 1 else None
-        # Reading ahead has a thread of its own: it must not wait behind the kernels.
+        self._team = Team()
+        self._helpers = [
+            threading.Thread(target=self._team.serve, name="eventsnn-team", daemon=True)
+            for _ in range(threads - 1)
+        ]
+        for helper in self._helpers:
+            helper.start()
+        # Reading ahead has a thread of its own: a slow disk must not hold up the kernels.
         self._reader = ThreadPoolExecutor(1)
 
-    def share(self, work: Callable[[], None]) -> None:
-        """Call `work` once on every thread, the calling one included, and wait for all of them.
-
-        What is to be done is taken from a `WorkCounter` by whoever is free.
-        """
-        others = [self._workers.submit(work) for _ in range(self.threads - 1)] if self._workers else []
-        try:
+    def share(
+        self, work: Callable[[], None], counter: WorkCounter | None = None, items: int | None = None
+    ) -> None:
+        """See `Share`; what was begun before is finished first."""
+        if isinstance(work, Task):
+            counter = work.counter
+        few = (items is not None and items < FEW) or (counter is not None and counter.count < 2)
+        if few or self.threads == 1:
+            self._team.finish()
             work()
-        finally:
-            wait(others)
-        for other in others:
-            other.result()
+            return
+        self.begin(work, counter)
+        self._team.finish()
+
+    def begin(
+        self, work: Callable[[], None], counter: WorkCounter | None = None, items: int | None = None
+    ) -> None:
+        """As `share`, but return at once: the other threads begin, and `finish` completes the work.
+
+        What was begun before is finished first.
+        """
+        self._team.finish()
+        self._team.start(work if isinstance(work, Task) else Call(work, counter))
+
+    def finish(self) -> None:
+        """Complete what was begun, if anything was; raises the errors in it."""
+        self._team.finish()
 
     def prefetch(self, function: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
         """The same lazily and in order, one item read ahead in the background while the caller works."""
@@ -112,16 +157,21 @@ class Pool:
             yield waiting.result()
 
     def close(self) -> None:
-        """End the threads."""
-        if self._workers is not None:
-            self._workers.shutdown(cancel_futures=True)
+        """End the threads; what was begun and not finished is abandoned."""
+        self._team.stop()
+        for helper in self._helpers:
+            helper.join()
         self._reader.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self.close()
 
 
 DEPTH = 8

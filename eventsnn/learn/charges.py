@@ -15,8 +15,9 @@ import numpy as np
 
 from eventsnn._ext.spsp import LayerEvents, charge_counts, charge_derivatives, point_currents
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Share
 from eventsnn.model import LIF
-from eventsnn.simulate.engines.arrivals import LayerInput, PatchInput, Share
+from eventsnn.simulate.engines.arrivals import LayerInput, PatchInput
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Activity:
     def currents(self) -> np.ndarray:
         """Synaptic currents at each spike and at the end of its refractory period, float64 (spikes, 2)."""
         currents, counter, events = np.zeros((len(self.times), 2)), self.counter(), self.events
-        self.share(lambda: point_currents(self.weights, events, currents, counter))
+        self.share(lambda: point_currents(self.weights, events, currents, counter), counter)
         return currents
 
 
@@ -130,8 +131,9 @@ def count_charges(activity: Activity, factor: np.ndarray) -> np.ndarray:
     factor : real array (units, blocks * WIDTH)
         c of each neuron in each unit.
     """
-    charges, counter, events = np.zeros((len(activity.times), 2)), activity.counter(), activity.events
-    activity.share(lambda: charge_counts(events, factor, charges, counter))
+    charges = np.zeros((len(activity.times), 2))
+    task = charge_counts(activity.events, factor, charges, activity.counter())
+    activity.share(task, items=len(charges))
     return charges
 
 
@@ -172,6 +174,7 @@ def derivative_charges(activity: Activity, derivatives: np.ndarray, least_slope:
             charges,
             len(activity.arrivals.arrivals),
             counter,
-        )
+        ),
+        counter,
     )
     return charges

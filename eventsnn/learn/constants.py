@@ -191,8 +191,10 @@ def time_constant_derivatives(activity: Activity, charges: np.ndarray) -> tuple[
     changes = np.zeros((len(arrivals.times), BY_COLUMNS), activity.weights.dtype)
     found = np.zeros((blocks, 2, activity.weights.shape[2]))
     counter, turns, events = WorkCounter(len(arrivals)), WorkCounter(blocks), activity.events
-    activity.share(lambda: fill_changes(arrivals.times, arrivals.ptr, activity.constants, changes, counter))
-    activity.share(lambda: derive_blocks(activity.weights, events, changes, charges, found, turns))
+    activity.share(
+        lambda: fill_changes(arrivals.times, arrivals.ptr, activity.constants, changes, counter), counter
+    )
+    activity.share(lambda: derive_blocks(activity.weights, events, changes, charges, found, turns), turns)
     by_m, by_s = found.sum(axis=(0, 2)).tolist()
     return by_m, by_s
 

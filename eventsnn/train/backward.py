@@ -20,7 +20,7 @@ from eventsnn.learn.constants import NO_CONSTANTS, LearnedConstants
 from eventsnn.learn.optimisers import Optimiser, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
-from eventsnn.simulate.engines.batch import BatchRun
+from eventsnn.simulate.engines.batch import BatchRun, prepare_ahead
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.derivatives import DerivativesDown
@@ -54,6 +54,12 @@ class ExactLearner(Learner[BatchRun]):
 
     def forward(self, samples: Arrivals, threads: Pool, kept: Kept = EVERYONE) -> BatchRun:
         return run_forward(self.packed, samples, threads, self.prefix, kept)
+
+    def prepare(self, samples: Arrivals) -> Arrivals:
+        # A delay or a time constant that is learned will be another.
+        if self.prefix is not None or self.constants:
+            return samples
+        return prepare_ahead(self.packed, samples, reverse=True)
 
     def counts(self, run: BatchRun, number: int) -> np.ndarray:
         return run.layer_counts(number - 1)

@@ -45,6 +45,8 @@ class Batch:
         How long every recording lasts, ms, where that is stated.
     origins : tuple of int, optional
         The recordings' times that are time 0, microseconds, where preparing them has told.
+    ready : Arrivals, optional
+        The recordings as `Learner.prepare` returns them.
     """
 
     times: np.ndarray
@@ -54,6 +56,7 @@ class Batch:
     labels: np.ndarray
     duration: float | None = None
     origins: tuple[int, ...] | None = None
+    ready: Arrivals | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -61,7 +64,7 @@ class Batch:
     @property
     def arrivals(self) -> Arrivals:
         """The recordings as the engines take them."""
-        return Arrivals(self.times, self.neurons, self.ptr, self.duration)
+        return self.ready or Arrivals(self.times, self.neurons, self.ptr, self.duration)
 
     @property
     def samples(self) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -17,13 +17,14 @@ import numpy as np
 from eventsnn._ext.engine_clocked import ClockedRun
 from eventsnn._ext.spsp_clocked import ClockedSpsp
 from eventsnn._util.threads import Pool as Threads
+from eventsnn._util.threads import Share
 from eventsnn.errors import TrainingError
 from eventsnn.learn.optimisers import Step
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.model.steps import refusal
-from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, Share
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.simulate.engines.blocks import WIDTH
 from eventsnn.simulate.engines.clocked import records_of
 from eventsnn.simulate.engines.clocked_network import ClockedNetwork
@@ -75,6 +76,7 @@ class ClockedLearner(Learner[list[ClockedRun]]):
         self.prefix = prefix
 
     def forward(self, samples: Arrivals, threads: Threads, kept: Kept = EVERYONE) -> list[ClockedRun]:
+        threads.finish()  # the weights, which may be under way
         self.clock.refresh()
         steps, ends = steps_of(samples, self.clock.step_ms), samples.ends.tolist()
         if self.prefix is not None:

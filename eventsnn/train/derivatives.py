@@ -9,11 +9,12 @@ import numpy as np
 
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Share
 from eventsnn.learn.charges import count_charges
 from eventsnn.learn.constants import LearnedConstants, constant_derivatives
 from eventsnn.learn.optimisers import Step
 from eventsnn.model import Layer
-from eventsnn.simulate.engines.arrivals import Arrivals, Share, expand
+from eventsnn.simulate.engines.arrivals import Arrivals, expand
 from eventsnn.simulate.engines.blocks import pack, pad, unpack
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
 from eventsnn.train.downward import EVERY, LayerState, Outcome, by_unit
@@ -129,7 +130,7 @@ class DerivativesDown(ExactDownward):
                 part = slice(arrivals.ptr[sample], arrivals.ptr[sample + 1])
                 gradients[sample], down[part] = pull_readout(layer, weights, seen, self.above[sample])
 
-        share(work)
+        share(work, counter)
         if layer.value == "max":
             reached = order_by_block(run.input, readout.maxima, layer)
             pull = self.rule.silent_gradients(self.activity(number, reached, share), self.labels)

@@ -23,11 +23,11 @@ import numpy as np
 
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.work_counter import WorkCounter
-from eventsnn._util.threads import Pool
+from eventsnn._util.threads import Pool, Share, call
 from eventsnn.learn.optimisers import Step
 from eventsnn.learn.rule import LayerOptions, Rule
 from eventsnn.model import Layer, Network
-from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, Share, call
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.simulate.engines.blocks import pack, unpack
 from eventsnn.simulate.engines.division import WHOLE, Division
 from eventsnn.trace.record import SpikeRecord
@@ -80,6 +80,10 @@ class Learner(ABC, Generic[ForwardRun]):
         SimulationError
             For samples that the engine cannot run.
         """
+
+    def prepare(self, samples: Arrivals) -> Arrivals:
+        """The samples with what can be made of them while the mini-batch before is learned."""
+        return samples
 
     @abstractmethod
     def counts(self, run: ForwardRun, number: int) -> np.ndarray:
@@ -196,7 +200,10 @@ class Downward(ABC):
         return gradient
 
     def run(self, labels: np.ndarray, sample_weights: np.ndarray, updates: Mapping[str, Step]) -> Outcome:
-        """Add up the gradients of all layers; `updates` are applied when a layer's is complete."""
+        """Add up the gradients of all layers; `updates` are applied when a layer's is complete.
+
+        That of the first layer may be under way on return, until `Pool.finish`.
+        """
         outcome = self.begin(labels, sample_weights)
         for number in range(len(self.layers) - 1, -1, -1):
             state = self.states.get(str(self.layers[number].name))
@@ -230,7 +237,7 @@ class Downward(ABC):
                     # `call`: the samples already keep all threads busy.
                     below[sample] = self.learn_samples(number, one, gradients[sample], None, call)
 
-            share(work)
+            share(work, counter)
             taken = slice(own.start, own.stop)
             found = np.concatenate(below[taken]) if own else np.empty(0)
             of_samples = np.stack(gradients[taken]) if own and state is not None else np.empty(0)
@@ -241,7 +248,8 @@ class Downward(ABC):
                     total += gradient
                 state.gradient += tie_weights(layer, self.to_blocks(number, total))
         if update is not None and fused is None:
-            update.run(share)
+            # Nothing of this mini-batch waits for the last of its updates.
+            update.run(share if number else self.threads.begin)
 
     def own_blocks(self, number: int, blocks: int) -> range:
         """Blocks of a layer whose gradients this process computes."""

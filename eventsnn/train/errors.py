@@ -18,9 +18,9 @@ from eventsnn._ext.optimiser import Update
 from eventsnn._ext.rule import lateral_factors, learn_units
 from eventsnn._ext.spsp_matrix import SpspMatrix
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Share
 from eventsnn.learn.optimisers import Step
 from eventsnn.model import Layer
-from eventsnn.simulate.engines.arrivals import Share
 from eventsnn.simulate.engines.blocks import WIDTH, pad, unpack
 from eventsnn.train.downward import EVERY, Downward, LayerState, Outcome, by_unit
 
@@ -90,7 +90,8 @@ class ErrorsDown(Downward):
         factors, matrix, counter = np.ones_like(errors), self.lateral_matrices(), WorkCounter(len(errors))
         threshold = float(layer.threshold)
         self.threads.share(
-            lambda: lateral_factors(matrix(), labels, errors, threshold, strength, factors, counter)
+            lambda: lateral_factors(matrix(), labels, errors, threshold, strength, factors, counter),
+            counter,
         )
         return factors
 
@@ -186,7 +187,8 @@ class ErrorsDown(Downward):
                 below,
                 counter,
                 terms,
-            )
+            ),
+            counter,
         )
         if terms.size:
             self.see_self_terms(number, errors, terms)

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 
-from eventsnn._ext.arrivals import list_rows
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.spsp import reverse_blocks, reverse_patches
-from eventsnn._ext.work_counter import WorkCounter
-from eventsnn._util.threads import Pool
+from eventsnn._util.threads import Pool, Share
 from eventsnn.learn.charges import Activity
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
-from eventsnn.simulate.engines.arrivals import Arrivals, PatchInput, Share
+from eventsnn.simulate.engines.arrivals import Arrivals, PatchInput, list_sources
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.layer_run import LayerRun
 from eventsnn.train.downward import Downward, LayerState
-
-# rows, n_rows, ends, when, last, n_times of ``list_rows``.
-Sources: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
 
 NOTHING = Arrivals.single(np.empty(0), np.empty(0, np.int32))
 
@@ -89,32 +83,23 @@ def reverse(
     gradient: np.ndarray,
     update: Update | None,
     derive: bool,
+    begin: Share | None = None,
 ) -> np.ndarray:
     """Sum charges at the arrivals, see ``reverse_blocks``.
 
     Returns the derivatives by the times of the arrivals, (blocks, arrivals), or nothing unless `derive`.
+    With `begin`, that of a pool, the sums need not be complete on return.
     """
     blocks, inputs, _ = gradient.shape
-    patches = isinstance(layer.arrivals, PatchInput)
-    arrivals = layer.arrivals.arrivals if derive or not patches else NOTHING
+    needless = isinstance(layer.arrivals, PatchInput) and not derive
+    arrivals = NOTHING if needless else layer.arrivals.arrivals
     down = np.zeros((blocks if derive else 0, len(arrivals.times)), gradient.dtype)
     events = layer.events
-    if patches:
+    if isinstance(layer.arrivals, PatchInput):
         reverse_patches(gradient, events, charges, silent, layer.weights, down)
         assert update is None
         return down
-    rows, counter = list_sources(arrivals, inputs, layer.share), layer.counter()
-    layer.share(
-        lambda: reverse_blocks(gradient, events, charges, silent, *rows, layer.weights, down, update, counter)
-    )
+    sources = layer.arrivals.sources or list_sources(arrivals, inputs, layer.share)
+    more = layer.weights, down, update, layer.counter()
+    (begin or layer.share)(reverse_blocks(gradient, events, charges, silent, *sources, *more))
     return down
-
-
-def list_sources(arrivals: Arrivals, inputs: int, share: Share) -> Sources:
-    """Data about the source neurons of the arrivals for `reverse_blocks`; see ``list_rows``."""
-    n, units = len(arrivals.times), len(arrivals)
-    rows, ends, when, last = (np.empty(n, np.int32) for _ in range(4))
-    sources = rows, np.empty(units, np.int64), ends, when, last, np.empty(units, np.int64)
-    counter = WorkCounter(units)
-    share(lambda: list_rows(arrivals.times, arrivals.neurons, arrivals.ptr, inputs, *sources, counter))
-    return sources

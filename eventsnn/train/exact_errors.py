@@ -10,7 +10,8 @@ import numpy as np
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.rule import direct_factors
 from eventsnn._ext.spsp_matrix import ExactSpsp
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share
+from eventsnn._util.threads import Share
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput
 from eventsnn.simulate.engines.blocks import WIDTH, pad
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
 from eventsnn.train.errors import ErrorsDown, MakeMatrix
@@ -115,7 +116,9 @@ class ExactErrors(ErrorsDown, ExactDownward):
             silent = options.silent_ratio * np.broadcast_to(sums, errors.shape) / layer.threshold
             self.see_self_terms(number, errors, np.where(counts > 0, 1.0, silent))
         charges = self.rule.charges(activity, factor.astype(real))
-        reverse(activity, charges, fill.astype(real), gradient, update, derive=False)
+        # Nothing of this mini-batch waits for the updated weights.
+        begin = None if update is None else self.threads.begin
+        reverse(activity, charges, fill.astype(real), gradient, update, derive=False, begin=begin)
         return np.empty(0)
 
 

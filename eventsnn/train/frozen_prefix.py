@@ -61,7 +61,7 @@ class FrozenPrefix:
                     self._engine, self.network, samples.sample(sample), self._settings, ends[sample]
                 )
 
-        pool.share(work)
+        pool.share(work, counter)
         return [records[sample] for sample in range(len(samples))]
 
     def stack(self, samples: Arrivals, above: Sequence[SpikeRecord], pool: Pool) -> list[SpikeRecord]:

@@ -86,7 +86,7 @@ class GraphLearner(Learner[GraphRun]):
                 left = silenced(network, out) if out else network
                 records[sample] = run_whole(self.engine, left, train, self.settings, stop, end)
 
-        threads.share(work)
+        threads.share(work, counter)
         of_ranks = self.division.ranks.collect(records[own.start : own.stop])
         return GraphRun(network, [record for part in of_ranks for record in part if record is not None], ends)
 

@@ -172,7 +172,7 @@ class GraphDerivatives:
                         record, sums = self.records[sample], each[number]
                         swept[sample] = sweep(self.network, record, seeds[sample], sums, least)
 
-        self.threads.share(work)
+        self.threads.share(work, counter)
         for number, sums in enumerate(each):
             self.ranks.spread(sums.found, self.ranks.owner(len(groups), number))
             synapses.found += sums.found

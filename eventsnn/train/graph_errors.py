@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eventsnn._ext.work_counter import WorkCounter
-from eventsnn._util.threads import Pool
+from eventsnn._util.threads import Pool, call
 from eventsnn.learn.charges import Activity
 from eventsnn.learn.optimisers import Step
 from eventsnn.learn.recurrent import recurrent_errors
@@ -21,7 +21,7 @@ from eventsnn.learn.rule import LayerOptions, Rule
 from eventsnn.model import Network
 from eventsnn.reference.lif import record as constants_of
 from eventsnn.reference.macro import ratio_by_pre
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.blocks import WIDTH, unpack
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
@@ -154,7 +154,7 @@ class GraphErrors(ExactErrors):
                     coupling = self._coupling(number, sample, train, weights, unpacked)
                     errors[sample] = recurrent_errors(direct[sample], coupling)
 
-        self.threads.share(work)
+        self.threads.share(work, counter)
         self.division.ranks.complete(errors)
         return errors
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eventsnn._util.threads import Share
 from eventsnn.errors import TrainingError
 from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
 from eventsnn.reference.lif import record as constants_of
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput
 from eventsnn.simulate.engines.blocks import WIDTH, block_count, pack
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
 from eventsnn.trace.record import SpikeRecord

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ class TrainingRun:
         )
         self.trace: TrainingTrace | None = None  # of the first rank
         self.traced: frozenset[int] = frozenset()
+        self._unsettled = False  # whether the last step's update may be under way
 
     def open_trace(self, options: TraceOptions) -> AbstractContextManager[Any]:
         """Begin a trace of what follows; the weights as they are now are its first snapshot."""
@@ -171,6 +173,7 @@ class TrainingRun:
                 bar.set_postfix_str(
                     f"loss {tallies.loss:.1f}, accuracy {tallies.accuracy:.3f}", refresh=False
                 )
+        self._settle(tallies)
         if not tallies.samples:
             raise TrainingError("the training set holds no readable recording")
         self._complete()
@@ -224,7 +227,11 @@ class TrainingRun:
     def _read(self, indices: np.ndarray) -> Batch:
         """This rank's part of a mini-batch."""
         own = self.ranks.part(len(indices))
-        return self.loader.prepare(indices[own.start : own.stop], self.epoch)
+        batch = self.loader.prepare(indices[own.start : own.stop], self.epoch)
+        # Dropout makes other samples of them, and several ranks join theirs.
+        if self.dropout or self.ranks.size > 1:
+            return batch
+        return replace(batch, ready=self.learner.prepare(batch.arrivals))
 
     def _complete(self) -> None:
         """Take over what other ranks have learned: between epochs every rank holds everything."""
@@ -234,16 +241,17 @@ class TrainingRun:
     def _learn(self, batch: Batch, rate: float, tallies: Tallies) -> None:
         self.step += 1
         rate *= self.optimiser.warm(self.step)
-        # The mean over the recordings that could be read, empty ones included.
-        updates = {
-            key: state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
-            for key, state in self.states.items()
-        }
         kept = self.dropout.draw(self.epoch, batch.indices)
         boost = self.boost[batch.indices]
         if not self.traced.isdisjoint(batch.indices.tolist()):
             self._observe(batch, boost)
         run = self.learner.forward(batch.arrivals, self.pool, kept)
+        self._settle(tallies)
+        # The mean over the recordings that could be read, empty ones included.
+        updates = {
+            key: state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
+            for key, state in self.states.items()
+        }
         outcome = self.learner.accumulate(
             self.states, run, batch.labels, boost, self.rule, self.pool, updates, kept
         )
@@ -253,12 +261,20 @@ class TrainingRun:
         hidden = {n: self.learner.counts(run, n) for n in range(1, len(self.packed.network.layers))}
         there = [counts[kept[n]] if n in kept else counts for n, counts in hidden.items()]
         tallies.add(batch, self.learner.votes(run), outcome.loss, outcome.forced, there)
-        for state in self.states.values():
-            state.complete_norm(self.ranks)
-        tallies.add_norms({key: state.gradient_norm for key, state in self.states.items()})
+        self._unsettled = True
+
+    def _settle(self, tallies: Tallies) -> None:
+        """Complete the step before: while its last update is under way, the next mini-batch begins."""
+        self.pool.finish()
+        if self._unsettled:
+            for state in self.states.values():
+                state.complete_norm(self.ranks)
+            tallies.add_norms({key: state.gradient_norm for key, state in self.states.items()})
+        self._unsettled = False
 
     def _observe(self, batch: Batch, boost: np.ndarray) -> None:
         """Trace what is to be traced of a mini-batch: the first rank does, by itself."""
+        self.pool.finish()
         self._complete()
         if self.trace is not None:
             with self.division.alone():

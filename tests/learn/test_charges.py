@@ -11,6 +11,7 @@ import pytest
 from eventsnn._ext.spsp import point_currents
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool as Threads
+from eventsnn._util.threads import call
 from eventsnn.errors import TrainingError
 from eventsnn.learn import RULES
 from eventsnn.learn.charges import Activity, count_charges, derivative_charges
@@ -18,7 +19,7 @@ from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import Conv, Dense, Input, Network, Pool
 from eventsnn.reference import spsp as twin
 from eventsnn.reference.lif import psp
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput
 from eventsnn.simulate.engines.blocks import unpack
 from eventsnn.simulate.engines.layer_run import order_by_block
 from eventsnn.simulate.engines.packed import PackedNetwork

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from eventsnn._util.threads import Pool as Threads
+from eventsnn._util.threads import call
 from eventsnn.errors import NetworkError, TrainingError
 from eventsnn.learn import HM2BP, EventProp
 from eventsnn.learn.charges import Activity
@@ -17,7 +18,7 @@ from eventsnn.learn.constants import LearnedConstant, LearnedConstants, time_con
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import LIF, Dense, Input, Network, Reservoir
 from eventsnn.reference.time_constants import derive_time_constants, psp_by_time_constants
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput
 from eventsnn.simulate.engines.layer_run import order_by_block
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.backward import ExactLearner

@@ -9,10 +9,10 @@ import pytest
 
 from eventsnn._ext.optimiser import update_blocks
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import call
 from eventsnn.errors import TrainingError
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.learn.schedules import SCHEDULES
-from eventsnn.simulate.engines.arrivals import call
 from eventsnn.simulate.engines.blocks import WIDTH
 
 KNOWN = (

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from eventsnn._ext import block
-from eventsnn._util.threads import Pool
+from eventsnn._util.threads import Pool, call
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import Dense, Input, Network
 from eventsnn.simulate.engines import queue, sweep
-from eventsnn.simulate.engines.arrivals import Arrivals, call
+from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.backward import ExactLearner
 from eventsnn.train.learner import run_forward

@@ -10,10 +10,11 @@ import pytest
 
 import eventsnn as es
 from eventsnn._util.threads import Pool as Threads
+from eventsnn._util.threads import call
 from eventsnn.learn.charges import count_charges, derivative_charges
 from eventsnn.learn.rule import default_rule
 from eventsnn.model import Conv, Dense, Input, Network, Pool
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, PatchInput, call
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, PatchInput
 from eventsnn.simulate.engines.batch import run_batch
 from eventsnn.simulate.engines.blocks import WIDTH
 from eventsnn.simulate.engines.packed import PackedNetwork

@@ -42,7 +42,7 @@ def test_merged_trains_are_sorted(kind):
     sample_ptr = np.cumsum([0, *(len(t) for t, _ in samples)])
     out_t, out_n = np.full(len(times), -1.0), np.full(len(times), -1, np.int32)
     counts = np.full((len(samples), neurons), -1)
-    merge_trains(times, numbers, ptr, sample_ptr, out_t, out_n, counts, WorkCounter(len(samples)))
+    merge_trains(times, numbers, ptr, sample_ptr, out_t, out_n, counts)()
     for s, (t, n) in enumerate(samples):
         order = np.lexsort((n, t))
         part = slice(sample_ptr[s], sample_ptr[s + 1])

@@ -9,7 +9,7 @@ import pytest
 
 from eventsnn._ext.spsp import reverse_blocks
 from eventsnn._ext.work_counter import WorkCounter
-from eventsnn._util.threads import Pool
+from eventsnn._util.threads import Pool, call
 from eventsnn.learn.charges import Activity, count_charges
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
@@ -17,12 +17,11 @@ from eventsnn.model import LIF, Dense, Input, Network
 from eventsnn.reference import spsp as micro
 from eventsnn.reference.hm2bp import gradients
 from eventsnn.simulate.engines import sweep
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, call
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, list_sources
 from eventsnn.simulate.engines.blocks import WIDTH, block_count, unpack
 from eventsnn.simulate.engines.layer_run import order_by_block
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.backward import ExactLearner
-from eventsnn.train.exact import list_sources
 from eventsnn.train.learner import run_forward
 
 INPUTS = 12
@@ -294,8 +293,8 @@ def spsp_matrix(packed, pre, post, rows=True):
     lists = list_sources(pre, n_pre, call)
     if not rows:
         lists[-1][:] = 0
-    charges, counter, nothing = count_charges(layer, ones), WorkCounter(len(out)), none[:0]
-    reverse_blocks(out, layer.events, charges, none, *lists, weights, nothing, None, counter)
+    charges, counter = count_charges(layer, ones), WorkCounter(len(out))
+    reverse_blocks(out, layer.events, charges, none, *lists, weights, none[:0], None, counter)()
     return unpack(out, n_post)
 
 

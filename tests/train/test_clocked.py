@@ -9,6 +9,7 @@ import pytest
 
 from eventsnn._ext import block
 from eventsnn._util.threads import Pool as Threads
+from eventsnn._util.threads import call
 from eventsnn.errors import SimulationError, TrainingError
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
@@ -16,7 +17,7 @@ from eventsnn.model import LIF, Conv, Dense, Input, Network, Pool
 from eventsnn.reference.hm2bp import gradients
 from eventsnn.reference.spsp_clocked import forced_steps, spsp_steps
 from eventsnn.simulate.engines import clocked
-from eventsnn.simulate.engines.arrivals import Arrivals, call
+from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.blocks import unpack
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.clocked import ClockedLearner, check_clocked

@@ -12,8 +12,8 @@ import numpy as np
 from eventsnn._ext.optimiser import Update, update_blocks
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.ranks import Ranks
+from eventsnn._util.threads import Share
 from eventsnn.learn.optimisers.settings import Optimiser
-from eventsnn.simulate.engines.arrivals import Share
 from eventsnn.simulate.engines.blocks import aligned_zeros
 
 
@@ -34,7 +34,7 @@ class Step:
     def run(self, share: Share) -> None:
         """Do the step, the blocks shared out among threads."""
         counter = WorkCounter(self._blocks.stop, self._blocks.start)
-        share(lambda: self._work(counter))
+        share(lambda: self._work(counter), counter)
 
 
 class OptimiserState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -12,10 +12,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables
+from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables, list_rows
 from eventsnn._ext.patches import Patches, Ready
 from eventsnn._ext.spsp import LayerEvents
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Share, call
 from eventsnn.model import Input, bias
 from eventsnn.model.layers.geometry import Geometry
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
@@ -24,10 +25,10 @@ from eventsnn.simulate.engines.blocks import WIDTH, block_count
 Kept: TypeAlias = Mapping[int, np.ndarray]
 EVERYONE: Kept = MappingProxyType({})
 
+# rows, n_rows, ends, when, last, n_times of ``list_rows``.
+Sources: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 # Times, neurons, ptr, after: see ``LayerRun.by_block``.
 Spikes: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-# Calls the work it is given once on each of some threads, and returns when all are done.
-Share: TypeAlias = "Callable[[Callable[[], None]], None]"
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,15 @@ class Arrivals:
         Sample s is [ptr[s], ptr[s + 1]).
     duration : float, optional
         How long every sample lasts, ms, where that is stated; None: until its last spike.
+    prepared : LayerInput, optional
+        Of a mini-batch: what arrives at the first layer, made ahead; see ``batch.prepare_ahead``.
     """
 
     times: np.ndarray
     neurons: np.ndarray
     ptr: np.ndarray
     duration: float | None = None
+    prepared: LayerInput | None = None
 
     @classmethod
     def join(cls, samples: list[tuple[np.ndarray, np.ndarray]]) -> Arrivals:
@@ -116,11 +120,6 @@ class Arrivals:
         return order
 
 
-def call(work: Callable[[], None]) -> None:
-    """Do the work on the calling thread; a pool of threads calls it once on each thread instead."""
-    work()
-
-
 @dataclass(frozen=True)
 class LayerInput:
     """The arrivals at a layer and the tables about them that all its blocks share; see ``fill_tables``.
@@ -132,6 +131,8 @@ class LayerInput:
     table : real array (n, TABLE_COLUMNS)
     grid : int32 array (n + samples,)
     scale : float64 array (samples,)
+    sources : tuple of arrays, optional
+        See `list_sources`, where they were made ahead.
     """
 
     arrivals: Arrivals
@@ -139,6 +140,7 @@ class LayerInput:
     table: np.ndarray
     grid: np.ndarray
     scale: np.ndarray
+    sources: Sources | None = None
 
     @classmethod
     def of(
@@ -156,22 +158,10 @@ class LayerInput:
         n, samples = len(arrivals.times), len(arrivals)
         table = np.empty((n, TABLE_COLUMNS), dtype=real)
         grid, scale = np.empty(n + samples, np.int32), np.empty(samples)
-        events, counter = np.empty(n + AHEAD, EVENT), WorkCounter(samples)
+        events = np.empty(n + AHEAD, EVENT)
         events[n:] = 0
-        share(
-            lambda: fill_tables(
-                arrivals.times,
-                arrivals.neurons,
-                arrivals.ptr,
-                constants,
-                events,
-                table,
-                grid,
-                scale,
-                counter,
-                since,
-            )
-        )
+        a = arrivals
+        share(fill_tables(a.times, a.neurons, a.ptr, constants, events, table, grid, scale, since), items=n)
         return cls(arrivals, events, table, grid, scale)
 
     def layer_events(self, constants: np.ndarray, spikes: Spikes) -> LayerEvents:
@@ -217,6 +207,20 @@ class PatchInput:
         none = np.empty(0), np.empty(0, np.int32), np.empty(0, np.int64)
         table = np.empty((0, 0), np.uint8)
         return LayerEvents(constants, *none, none[1], none[0], table, *spikes, self.ready)
+
+
+def list_sources(arrivals: Arrivals, inputs: int, share: Share = call) -> Sources:
+    """Data about the source neurons of the arrivals for ``reverse_blocks``; see ``list_rows``."""
+    n, units = len(arrivals.times), len(arrivals)
+    rows, ends, when, last = (np.empty(n, np.int32) for _ in range(4))
+    sources = rows, np.empty(units, np.int64), ends, when, last, np.empty(units, np.int64)
+    counter = WorkCounter(units)
+    share(
+        lambda: list_rows(arrivals.times, arrivals.neurons, arrivals.ptr, inputs, *sources, counter),
+        counter,
+        n,
+    )
+    return sources
 
 
 def cut(geometry: Geometry, arrivals: Arrivals, positions: np.ndarray | None = None) -> Patches:

@@ -7,14 +7,14 @@ bit for any number of threads.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eventsnn._util.threads import Pool
 from eventsnn.model import Network, bias
 from eventsnn.simulate.engines.arguments import endless
-from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, LayerInput, list_sources
 from eventsnn.simulate.engines.layer_run import LayerRun, run_layer
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.readout import BatchReadout, read_out_batch, silent_run
@@ -89,6 +89,32 @@ def _trains(spikes: Arrivals) -> Trains:
     return Trains(spikes.times, spikes.neurons, spikes.ptr)
 
 
+def arrive(packed: PackedNetwork, number: int, spikes: Arrivals, ends: np.ndarray) -> Arrivals:
+    """What arrives at a layer: the spikes of the one below, delayed, and those of the bias neuron."""
+    layer, arrivals = packed.network.layers[number], spikes.delayed(packed.network.layers[number].delay)
+    if layer.has_bias:
+        sensor, size = packed.network.input, packed.network.source_size(number - 1)
+        arrivals = arrivals.with_bias(sensor, size, ends, layer.bias_delay)
+    return arrivals
+
+
+def prepare_ahead(packed: PackedNetwork, samples: Arrivals, reverse: bool = False) -> Arrivals:
+    """A mini-batch with all that can be made of it before it is its turn, in another thread.
+
+    Tables depend on the neurons' constants, but not on the weights. `reverse`: also what the backward pass
+    needs. Layers with many positions, layers in which only the queue can tell what comes next and readouts
+    have no tables that can be made ahead.
+    """
+    layer = packed.network.layers[0]
+    if not layer.geometry.whole or not layer.fires or not len(samples):
+        return samples
+    arrivals = arrive(packed, 0, samples, samples.ends)
+    prepared = LayerInput.of(arrivals, packed.constants[0], packed.real)
+    if reverse:
+        prepared = replace(prepared, sources=list_sources(arrivals, layer.inputs))
+    return replace(samples, prepared=prepared)
+
+
 def run_batch(
     packed: PackedNetwork, samples: Arrivals, ends: np.ndarray, pool: Pool, kept: Kept = EVERYONE
 ) -> BatchRun:
@@ -103,6 +129,7 @@ def run_batch(
     ends : float64 array (samples,)
         When each sample ends, ms: until then the bias neuron fires.
     pool : Pool
+        An update of the weights may be under way in it: shared work waits for that.
     kept : Kept
         Spikes of other neurons are not passed on; in the result they are there.
 
@@ -115,15 +142,16 @@ def run_batch(
     spikes = samples
     try:
         for number, layer in enumerate(packed.network.layers):
-            arrivals = spikes.delayed(layer.delay)
-            if layer.has_bias:
-                sensor, size = packed.network.input, packed.network.source_size(number - 1)
-                arrivals = arrivals.with_bias(sensor, size, ends, layer.bias_delay)
+            prepared = spikes.prepared
+            arrivals = arrive(packed, number, spikes, ends) if prepared is None else prepared.arrivals
             if not layer.fires:
+                pool.finish()  # it reads its weights here
                 run.readout = read_out_batch(packed, arrivals, ends, pool.share)
                 run.layers.append([silent_run(packed, number, arrivals, pool.share)])
                 break
-            run.layers.append(run_layer(packed, number, arrivals, math.inf, pool.share, pool.threads))
+            run.layers.append(
+                run_layer(packed, number, arrivals, math.inf, pool.share, pool.threads, prepared)
+            )
             spikes = run.layer_spikes(number)
             if number + 1 in kept:
                 spikes = spikes.where(kept[number + 1])

@@ -47,5 +47,5 @@ def run_samples(
             there = {number: neurons[sample] for number, neurons in kept.items()}
             runs[sample] = clock.run(*samples.sample(sample), steps[sample], ends[sample], there)
 
-    pool.share(work)
+    pool.share(work, counter)
     return [run for run in runs if run is not None]

@@ -311,7 +311,7 @@ class Engine:
                 stop = end if settings.cut and t_stop is None else t_stop
                 keep(sample, run_whole(self, network, train, settings, stop, end))
 
-        pool.share(work)
+        pool.share(work, counter)
 
     def fastest_dtype(self, network: Network) -> str:
         """The precision in which it runs a network fastest."""

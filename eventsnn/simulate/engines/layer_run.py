@@ -12,17 +12,10 @@ import numpy as np
 from eventsnn._ext.engine_sweep import sweep_blocks, sweep_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.threads import Share, call
 from eventsnn.model import Layer
 from eventsnn.simulate.engines import queue
-from eventsnn.simulate.engines.arrivals import (
-    Arrivals,
-    Carried,
-    LayerInput,
-    PatchInput,
-    Share,
-    Spikes,
-    call,
-)
+from eventsnn.simulate.engines.arrivals import Arrivals, Carried, LayerInput, PatchInput, Spikes
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
 from eventsnn.simulate.engines.division import WHOLE, Division
 from eventsnn.simulate.engines.packed import PackedNetwork
@@ -64,7 +57,13 @@ class LayerRun:
 
 
 def run_layer(
-    packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float, share: Share = call, threads: int = 1
+    packed: PackedNetwork,
+    number: int,
+    arrivals: Arrivals,
+    stop: float,
+    share: Share = call,
+    threads: int = 1,
+    prepared: LayerInput | None = None,
 ) -> list[LayerRun]:
     """Run one layer on every sample of a batch, in runs of consecutive samples.
 
@@ -78,10 +77,12 @@ def run_layer(
         What arrives in each sample: source neurons, the bias neuron as the one after the last.
     share : callable
         Calls the work it is given once on each of `threads` threads.
+    prepared : LayerInput, optional
+        The arrivals with their tables, if these are there already.
     """
     layer = packed.network.layers[number]
     if not layer.shares_weights:
-        return [_run_samples(packed, number, arrivals, stop, share, threads)]
+        return [_run_samples(packed, number, arrivals, stop, share, threads, prepared)]
     runs: list[Any] = [None] * len(arrivals)
     own = packed.division.samples(str(layer.name), len(arrivals))
     counter = WorkCounter(own.stop, own.start)
@@ -90,7 +91,7 @@ def run_layer(
         while (sample := counter.take()) >= 0:
             runs[sample] = _run_samples(packed, number, Arrivals.single(*arrivals.sample(sample)), stop)
 
-    share(work)
+    share(work, counter)
     return _join_runs(packed.division, layer, runs, own)
 
 
@@ -116,10 +117,16 @@ def _elsewhere(layer: Layer, spikes: Arrivals) -> LayerRun:
 
 
 def _run_samples(
-    packed: PackedNetwork, number: int, arrivals: Arrivals, stop: float, share: Share = call, threads: int = 1
+    packed: PackedNetwork,
+    number: int,
+    arrivals: Arrivals,
+    stop: float,
+    share: Share = call,
+    threads: int = 1,
+    prepared: LayerInput | None = None,
 ) -> LayerRun:
     layer = packed.network.layers[number]
-    layer_input = prepare(packed, number, arrivals, share)
+    layer_input = prepare(packed, number, arrivals, share) if prepared is None else prepared
     if needs_queue(layer):
         return order_by_block(
             layer_input, Arrivals.join(_queue_trains(packed, number, arrivals, stop, share)), layer
@@ -174,6 +181,12 @@ def sweep_all(
         store, counter = SpikeStore(blocks, patches.units, 1), WorkCounter(patches.units)
         most = max(1, CHUNK // max(1, patches.longest * blocks * WIDTH))
         run = partial(sweep_patches, weights, layer_input.ready, stop, store, counter, most)
+
+        def work() -> None:
+            while counter.left:
+                run(**state, until=until)
+
+        share_sweep = partial(share, work, counter)
     else:
         arrivals = layer_input.arrivals
         store = SpikeStore(blocks, len(arrivals), parts)
@@ -181,8 +194,7 @@ def sweep_all(
         counter = WorkCounter(own.stop * store.parts, own.start * store.parts)
         most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
         lateral = packed.blocks.get(f"{layer.name}:lateral", np.empty((0, 0, 0), packed.real))
-        run = partial(
-            sweep_blocks,
+        sweep = sweep_blocks(
             weights,
             lateral,
             packed.constants[number],
@@ -193,14 +205,12 @@ def sweep_all(
             store,
             counter,
             most,
+            **state,
+            until=until,
         )
-
-    def work() -> None:
-        while counter.left:
-            run(**state, until=until)
-
+        share_sweep = partial(share, sweep)
     try:
-        share(work)
+        share_sweep()
     except FloatingPointError:
         raise overflow(packed.real, str(layer.name)) from None
     return store
@@ -221,7 +231,7 @@ def _queue_trains(
         while (sample := counter.take()) >= 0:
             trains[sample] = queue.run_layer(packed, number, *arrivals.sample(sample), stop)
 
-    share(work)
+    share(work, counter)
     return trains
 
 
@@ -238,9 +248,10 @@ def merge(
     `units` are, for the latter, the positions that were run; by default all. `division` says who else has
     spikes of the former.
     """
-    fired, channels, ptr, after = store.collect()
+    fired, channels, ptr, after, ends = store.collect()
     if not layer.shares_weights and division.divides(str(layer.name), store.blocks):
         fired, channels, ptr, after = _join_blocks(division, store, (fired, channels, ptr, after))
+        ends = np.concatenate([[0], np.cumsum(np.diff(ptr).reshape(-1, store.samples).sum(axis=0))])
     positions, neurons = layer.positions, channels
     samples = 1 if units is not None else store.samples // positions
     if positions > 1:
@@ -248,12 +259,10 @@ def merge(
         which = np.arange(positions) if units is None else units
         position = which[np.repeat(np.arange(len(ptr) - 1) % len(which), np.diff(ptr))]
         neurons = (channels * positions + position).astype(np.int32)
-    totals = np.diff(ptr).reshape(-1, samples).sum(axis=0)
-    ends = np.concatenate([[0], np.cumsum(totals)]).astype(np.int64)
-    spikes = Arrivals(np.empty(ends[-1]), np.empty(ends[-1], np.int32), ends)
+        ends = ends[[0, -1]]
+    spikes = Arrivals(np.empty(len(fired)), np.empty(len(fired), np.int32), ends)
     counts = np.empty((samples, layer.neurons), np.int64)
-    counter = WorkCounter(samples)
-    share(lambda: merge_trains(fired, neurons, ptr, ends, spikes.times, spikes.neurons, counts, counter))
+    share(merge_trains(fired, neurons, ptr, ends, spikes.times, spikes.neurons, counts), items=len(fired))
     if positions > 1 and (np.diff(spikes.times) == 0.0).any():
         # Trains were merged by position; neurons that fire at one instant are to stand in their own order.
         order = np.lexsort((spikes.neurons, spikes.times))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from eventsnn._ext.work_counter import WorkCounter
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, Share, call
+from eventsnn._util.threads import Share, call
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput
 from eventsnn.simulate.engines.blocks import unpack
 from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
 from eventsnn.simulate.engines.packed import PackedNetwork
@@ -69,7 +70,7 @@ def read_out_batch(
                 found.when[sample], found.slope[sample] = state[WHEN], state[SLOPE]
 
     try:
-        share(work)
+        share(work, counter)
     except FloatingPointError:
         raise overflow(np.float64, str(layer.name)) from None
     return found
