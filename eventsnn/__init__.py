@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eventsnn._util.lazy import on_demand
 from eventsnn.errors import (
+    ConversionWarning,
     EventFileError,
     EventFileWarning,
     EventSNNError,
@@ -127,6 +128,7 @@ __all__ = [
     "Comparison",
     "Connection",
     "Conv",
+    "ConversionWarning",
     "Dense",
     "Difference",
     "Evaluation",

@@ -55,6 +55,12 @@ class SilentOutputWarning(UserWarning):
     """No output neuron fired in any recording of a data set; says what to try."""
 
 
+class ConversionWarning(UserWarning):
+    """A network that goes to or comes from another simulator's format is not exactly the same; says in what
+    way.
+    """
+
+
 class NetworkError(EventSNNError, ValueError):
     """A network description, its weights or its file make no sense; names the layer and the field."""
 

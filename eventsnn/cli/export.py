@@ -45,7 +45,9 @@ KINDS = {"eventsnn_network": "model", "eventsnn_trace": "trace"}
 """Attribute that shows what a file is, and what texts call it."""
 
 TARGETS: dict[str, dict[str, Target]] = {
-    "model": {},
+    "model": {
+        ".nir": Target("a NIR graph (.nir)", "eventsnn.cli.to_nir:export_model", ("dialect", "dt", "strict")),
+    },
     "trace": {
         suffix: Target(f"{what} ({suffix})", "eventsnn.cli.to_spikes:export_trace", ("layers", "samples"))
         for suffix, what in (
@@ -64,14 +66,32 @@ TARGETS: dict[str, dict[str, Target]] = {
 @output_argument("OUT", "The file to write.")
 @click.option("--layers", type=Names(), help="Trace: layers whose spikes are written; all by default.")
 @click.option("--samples", type=Numbers(), help="Trace: recordings, by their numbers from 0; all by default.")
+@click.option(
+    "--dialect",
+    type=click.Choice(["portable", "snntorch", "norse", "rockpool", "spyx"]),
+    help="NIR: the program that will read the graph; each takes the numbers in its own way. portable by "
+    "default: what NIR itself says.",
+)
+@click.option(
+    "--dt",
+    type=float,
+    metavar="SECONDS",
+    help="NIR: the step of that program; 1e-4 for snntorch, 1e-3 for the others by default.",
+)
+@click.option(
+    "--strict", is_flag=True, help="NIR: refuse what cannot be written exactly, rather than list it."
+)
 @json_option
 def export(source: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Write a model or a trace in a format of other programs.
 
-    OUT's suffix names the format: of a trace .parquet, .csv, .npz, .nwb, its spikes.
+    OUT's suffix names the format: of a model .nir, a graph that snnTorch, Norse and others read; of a trace
+    .parquet, .csv, .npz, .nwb, its spikes.
 
     \b
     Example:
+      eventsnn export run/model.h5 model.nir --dialect snntorch
+      eventsnn export run/model.h5 model.nir --dialect norse --dt 1e-3 --strict
       eventsnn export t.h5 spikes.parquet
       eventsnn export t.h5 spikes.nwb --layers hidden,output --samples 0-9
     """

@@ -373,6 +373,83 @@ class Network:
 
         return load_network(path)
 
+    def to_nir(self, dialect: str = "portable", dt: float | None = None, *, strict: bool = False) -> Any:
+        """As a NIR graph, for `nir.write` and for other simulators; needs the extra ``nir``.
+
+        Parameters
+        ----------
+        dialect : {"portable", "snntorch", "norse", "rockpool", "spyx"}
+            The program that will read the graph: NIR's own meaning, or that of one of these.
+        dt : float, optional
+            The step of that program, seconds; 1e-4 for snnTorch and 1e-3 for the others by default. The
+            portable meaning has none.
+        strict : bool
+            Whether to refuse what cannot be written exactly.
+
+        Returns
+        -------
+        nir.NIRGraph
+            `from_nir` makes the same network of it, bit by bit.
+
+        Raises
+        ------
+        NetworkError
+            What cannot be written at all, by name; with `strict` also what is not exactly the same.
+        MissingExtraError
+            Without the package nir.
+
+        Warns
+        -----
+        ConversionWarning
+            Of all that is not exactly the same, in one list.
+        """
+        from eventsnn.model.nir import to_nir
+
+        return to_nir(self, dialect, dt, strict)
+
+    @classmethod
+    def from_nir(
+        cls,
+        source: Any,
+        dialect: str | None = None,
+        *,
+        unit: str | None = None,
+        dt: float | None = None,
+        strict: bool = False,
+    ) -> Network:
+        """The network of a NIR graph or file; needs the extra ``nir``.
+
+        Parameters
+        ----------
+        source : nir.NIRGraph or path
+        dialect : {"portable", "snntorch", "norse"}, optional
+            What its numbers mean: NIR's equations, or what one of these programs writes. By default a graph
+            of ours is the same network again, one with r = tau / 1e-4 s is snnTorch's, and any other is
+            portable.
+        unit : {"s", "ms"}, optional
+            The unit of time; seconds by default if all time constants are below 1, else ms.
+        dt : float, optional
+            The step of the program that wrote it, seconds; 1e-4 for snnTorch and 1e-3 for Norse by default.
+        strict : bool
+            Whether to refuse what cannot be read exactly.
+
+        Raises
+        ------
+        NetworkError
+            Naming the file, the node, the edge or the parameter; with `strict` also what is not exactly the
+            same.
+        MissingExtraError
+            Without the package nir.
+
+        Warns
+        -----
+        ConversionWarning
+            Of all that is not exactly the same, in one list.
+        """
+        from eventsnn.model.nir import from_nir
+
+        return from_nir(source, dialect, unit, dt, strict)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # The view on the weights cannot be pickled, and what is unpickled must be read-only again.
         build = partial(
