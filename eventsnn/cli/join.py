@@ -14,14 +14,18 @@ from eventsnn.cli.output import refuse_overwriting
 @click.command()
 @click.argument("parts", type=FILE, metavar="PART...", nargs=-1, required=True)
 @click.option("-o", "--out", type=FILE, required=True, metavar="FILE", help="The file to write.")
+@click.option("--virtual", is_flag=True, help="Traces: name the files in a small one, and copy nothing.")
 @json_option
-def join(parts: tuple[Path, ...], out: Path, as_json: bool) -> None:
+def join(parts: tuple[Path, ...], out: Path, virtual: bool, as_json: bool) -> None:
     """Make one file of those that the shards of a command wrote.
 
     Joins packed sets (.esp, of pack and encode), predictions (.csv and .json, of evaluate) and traces (.h5,
     of simulate and evaluate). The result is what the command would have written without --shard. The names
     of the files say which shards they are, so their order does not matter, and none may be missing. Files of
     other names are joined in the order given.
+
+    With --virtual a trace is a small file that names the others, which lie in its folder or below: every
+    command reads them through it as one trace, and the folder can be moved as a whole.
 
     \b
     Example:
@@ -38,7 +42,9 @@ def join(parts: tuple[Path, ...], out: Path, as_json: bool) -> None:
         raise click.UsageError(
             f"{out}: there is no way to join such files; --out is one of {', '.join(_JOIN)}."
         )
-    result, text = _JOIN[kind](ordered, out)
+    if virtual and kind != ".h5":
+        raise click.UsageError(f"{out}: --virtual is for traces (.h5).")
+    result, text = _join_traces(ordered, out, virtual) if kind == ".h5" else _JOIN[kind](ordered, out)
     facts = {"out": str(out), "parts": [str(part) for part in ordered], **result}
     report(facts, f"{text}, of {len(ordered)} files: {out}", as_json)
 
@@ -58,10 +64,10 @@ def _join_predictions(parts: list[Path], out: Path) -> tuple[dict[str, Any], str
     return {"n": n, "accuracy": correct / n}, f"accuracy {100 * correct / n:.2f} % of {n} recordings"
 
 
-def _join_traces(parts: list[Path], out: Path) -> tuple[dict[str, Any], str]:
+def _join_traces(parts: list[Path], out: Path, virtual: bool = False) -> tuple[dict[str, Any], str]:
     from eventsnn.trace import join as join_traces
 
-    n = join_traces(parts, out)
+    n = join_traces(parts, out, virtual=virtual)
     return {"samples": n}, f"{n} samples"
 
 

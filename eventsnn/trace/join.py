@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.model.sparse import is_sparse
+from eventsnn.trace.creation import find_shown
+from eventsnn.trace.parts_file import Part, write_parts
 from eventsnn.trace.potential import sample_length
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.writer import TraceWriter
 
 
-def join(parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> int:
-    """Write the samples of several traces of one network into one, in the order of the traces.
+def join(
+    parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str], *, virtual: bool = False
+) -> int:
+    """Make one trace of several of one network, their samples in the order of the traces.
 
     The result is the trace that one process would have written; of a trace that was killed or is still being
-    written it has the samples that are complete. Potentials, currents and S-PSPs are computed again.
+    written it has the samples that are complete. Potentials, currents and S-PSPs are computed again. A
+    `virtual` one is a small file that names the others: `Trace` reads them through it.
 
     Parameters
     ----------
     parts : sequence of path
-        At least one; they stay.
+        At least one; they stay. Of a virtual trace, finished ones in its folder or below.
     path : path
         Replaced if it exists.
+    virtual : bool
+        Whether nothing is copied. The folder can be moved as a whole.
 
     Returns
     -------
@@ -37,7 +46,7 @@ def join(parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) 
     ------
     TraceError
         No traces, traces of other networks or of other quantities, traces of training, a damaged trace, or
-        a file that cannot be written.
+        a file that cannot be written; or a part that cannot be part of a virtual trace.
     """
     if not parts:
         raise TraceError(f"{path}: no traces to join")
@@ -47,12 +56,26 @@ def join(parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) 
         given = first._choice.to_config().keys()
         config = {name: value for name, value in first.config.items() if name not in given}
         network, choice, seed = first.network, first._choice, first.seed
+        if virtual:
+            return _name_all(parts, Path(path), first)
     with TraceWriter(path, network, config=config, seed=seed, choice=choice) as writer:
         for name in parts:
             with Trace(name) as part:
                 _check_same(part, network, choice.to_config(), os.fspath(parts[0]))
                 _append_all(writer, part)
         return len(writer)
+
+
+def _name_all(parts: Sequence[str | os.PathLike[str]], path: Path, first: Trace) -> int:
+    """Write the file that names the parts; returns the number of samples."""
+    named = []
+    for name in parts:
+        with Trace(name) as part:
+            _check_same(part, first.network, first._choice.to_config(), os.fspath(first.path))
+            named.append(Part.of(part, path.parent))
+    config, raster = json.dumps(first.config, sort_keys=True), f"/spikes/{find_shown(first.network)}"
+    write_parts(path, named, config, first.seed, raster)
+    return sum(part.samples for part in named)
 
 
 def _append_all(writer: TraceWriter, part: Trace) -> None:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from eventsnn._util.arguments import is_whole
-from eventsnn._util.atomic import PART, find_parts
-from eventsnn._util.hdf5 import open_file
-from eventsnn.errors import EventSNNError, NetworkError, TraceError
+from eventsnn._util.atomic import PART
+from eventsnn._util.hdf5 import read_marks
+from eventsnn.errors import EventSNNError, TraceError
 from eventsnn.model import Network
 from eventsnn.model.file import read_network
 from eventsnn.model.settings import DEFAULT_STEP_MS
 from eventsnn.trace import checks, schema
 from eventsnn.trace.clock import unite
+from eventsnn.trace.column_reader import ColumnReader
 from eventsnn.trace.display import describe_trace, open_page
 from eventsnn.trace.learning_reader import LearningReader
+from eventsnn.trace.parts_file import MARK
 from eventsnn.trace.progress import read_progress
 from eventsnn.trace.quantity_reader import QuantityReader
 from eventsnn.trace.record import LayerSpikes, SpikeRecord
@@ -32,19 +32,16 @@ from eventsnn.trace.sample import Sample
 from eventsnn.trace.selection import find_spike
 from eventsnn.trace.tables import TableReader
 
-if TYPE_CHECKING:
-    import h5py
-
-
 TOTALS_ROWS = 1 << 20
 """Spikes that are read at a time to be counted."""
 
 
-class Trace(QuantityReader, LearningReader, TableReader):
+class Trace(ColumnReader, QuantityReader, LearningReader, TableReader):
     """A trace file, opened for reading; use it in a ``with`` statement.
 
     A ``.part`` file, left by a run that was killed or is still going on, shows the samples that were complete
-    when it was opened.
+    when it was opened. A file that names the traces of several processes (``eventsnn join --virtual``) is
+    read as one trace of all their samples.
 
     Parameters
     ----------
@@ -56,19 +53,36 @@ class Trace(QuantityReader, LearningReader, TableReader):
         No such file, not a trace, damaged, or written by a newer eventsnn.
     """
 
+    def __new__(cls, path: str | os.PathLike[str]) -> Trace:
+        if cls is Trace and MARK in (read_marks(path) or ()):
+            from eventsnn.trace.joined import JoinedTrace
+
+            return super().__new__(JoinedTrace)
+        return super().__new__(cls)
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file = _open(self.path)
+        self._open(self.path)
         try:
             with self._checking():
-                seed = self._read_header()
+                self._has_crc, version, seed = self._read_header()
+                self._read_content(version)
         except EventSNNError:
             self._file.close()
             raise
         self.seed = None if seed < 0 else seed
 
-    def _read_header(self) -> int:
-        """Everything that opening reads and checks; returns the seed."""
+    @classmethod
+    def _of_network(cls, path: Path, network: Network | None) -> Trace:
+        """A trace that is part of another one; its network is not read again if it is given."""
+        part = object.__new__(Trace)  # never one that names parts itself
+        if network is not None:
+            part.__dict__["network"] = network
+        part.__init__(path)  # type: ignore[misc]
+        return part
+
+    def _read_header(self) -> tuple[bool, int, int]:
+        """Read the attributes; returns whether there are checksums, the version of the layout, the seed."""
         attributes = self._file.attrs
         if "eventsnn_trace" not in attributes:
             raise TraceError(f"{self.path}: not an eventsnn trace (attribute 'eventsnn_trace' is missing)")
@@ -78,12 +92,16 @@ class Trace(QuantityReader, LearningReader, TableReader):
                 f"{self.path}: written in layout {version}; this eventsnn reads up to "
                 f"{schema.LAYOUT_VERSION}, install a newer one"
             )
-        self._has_crc = version >= schema.FIRST_WITH_CRC
-        if self._has_crc and int(attributes[schema.HEADER_CRC]) != checks.header_crc(attributes):
+        has_crc = version >= schema.FIRST_WITH_CRC
+        if has_crc and int(attributes[schema.HEADER_CRC]) != checks.header_crc(attributes):
             raise checks.DamagedError("the attributes of the file do not have their checksum")
         self.config: dict[str, Any] = json.loads(attributes["config_json"])
         self.versions: dict[str, str] = json.loads(attributes["versions_json"])
         self.created = str(attributes["created"])
+        return has_crc, version, int(attributes["seed"])
+
+    def _read_content(self, version: int) -> None:
+        """Everything else that opening reads and checks."""
         self._choice = checks.check_config(self.config, self.network)
         self._count = checks.count_complete(self._file[schema.COMPLETE.path][()])
         # Whoever gives a trace its final name has completed all of its samples.
@@ -95,23 +113,6 @@ class Trace(QuantityReader, LearningReader, TableReader):
         self._has_low = version >= schema.FIRST_WITH_LOW
         checks.check_structure(self._file, columns, self._count)
         self._progress = read_progress(self._file, self.network, self._count) if self.is_part else None
-        self._pointers: dict[str, np.ndarray] = {}
-        self._datasets: dict[str, h5py.Dataset] = {}
-        return int(attributes["seed"])
-
-    @contextmanager
-    def _checking(self) -> Iterator[None]:
-        """Any exception while the file is read means a damaged trace: h5py raises almost anything then."""
-        try:
-            yield
-        except NetworkError as error:  # of the file's network: names the file already
-            raise TraceError(str(error)) from None
-        except (EventSNNError, MemoryError):
-            raise
-        except checks.DamagedError as error:
-            raise TraceError(f"{self.path}: a damaged trace ({error})") from None
-        except Exception as error:
-            raise TraceError(f"{self.path}: a damaged trace ({type(error).__name__}: {error})") from error
 
     def __enter__(self) -> Trace:
         return self
@@ -160,6 +161,11 @@ class Trace(QuantityReader, LearningReader, TableReader):
     def recorded(self) -> tuple[str, ...]:
         """Record options the trace was written with."""
         return tuple(self.config["record"])
+
+    @property
+    def part_paths(self) -> tuple[Path, ...]:
+        """Files that hold the samples, if this one names others (``eventsnn join --virtual``)."""
+        return ()
 
     @property
     def is_part(self) -> bool:
@@ -354,46 +360,6 @@ class Trace(QuantityReader, LearningReader, TableReader):
             held = f"the samples 0..{len(self) - 1}" if len(self) else "no complete sample"
             raise TraceError(f"{self.path}: no sample {sample!r}; the trace holds {held}")
 
-    def _pointer(self, group: str) -> np.ndarray:
-        """``sample_ptr`` of a group, checked, int64 array (samples + 1,)."""
-        if group not in self._pointers:
-            pointer = self._file[f"{group}/sample_ptr"][: self._count + 1].astype(np.int64)
-            if self._progress is not None:
-                pointer = np.append(pointer, self._progress.ends[group])
-            data = [item for item in self._file[group].values() if not item.name.endswith(("_ptr", "_crc"))]
-            checks.check_pointer(pointer, min(len(item) for item in data), f"{group}/sample_ptr")
-            self._pointers[group] = pointer
-        return self._pointers[group]
-
-    def _sample_columns(self, path: str, names: tuple[str, ...], sample: int) -> list[np.ndarray]:
-        """A sample's rows of some columns of a group, which its checksum is of, in this order."""
-        self._check_sample(sample)
-        first, last = self._pointer(path)[sample : sample + 2].tolist()
-        columns = [self._dataset(f"{path}/{name}")[first:last] for name in names]
-        if self._has_crc:
-            if self._progress is not None and sample == self._count:
-                told = self._progress.crcs[path]
-            else:
-                told = self._dataset(f"{path}/sample_crc")[sample]
-            checks.check_crc(told, columns, f"{path}, sample {sample}")
-        return columns
-
-    def _dataset(self, path: str) -> h5py.Dataset:
-        """A data set, found once: HDF5 takes as long to find one as to read a sample's rows."""
-        if path not in self._datasets:
-            self._datasets[path] = self._file[path]
-        return self._datasets[path]
-
     def _spike_row(self, layer: str, neuron: int, spike: int, sample: int) -> int:
         where = (f"{self.path}: ", f" in sample {sample}")
         return find_spike(self.network, layer, self.spikes(layer, sample), neuron, spike, where)
-
-
-def _open(path: Path) -> h5py.File:
-    if not path.exists():
-        parts = ", ".join(map(os.fspath, find_parts(path)))
-        hint = f"; its run was killed or is still going on: {parts} holds what is complete" if parts else ""
-        raise TraceError(f"{path}: no such file{hint}")
-    # A file whose writer did not close it (killed, or at work) opens in single-writer-multiple-reader mode
-    # only.
-    return open_file(path, lambda text: TraceError(f"{path}: {text}"), swmr=path.name.endswith(PART))[0]

@@ -22,8 +22,9 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``file``, ``file_mb``, ``complete`` (False for a ``.part`` file), ``created``, ``seed``, ``engines``,
-        ``dtypes``, ``recorded``, ``network`` (neurons per layer, the input first), ``samples``,
+        ``file``, ``file_mb``, ``parts`` (files that it names, see `join`; their size counts), ``complete``
+        (False for a ``.part`` file), ``created``, ``seed``, ``engines``, ``dtypes``, ``recorded``,
+        ``network`` (neurons per layer, the input first), ``samples``,
         ``duration_ms`` (of all samples), ``events`` (input spikes), ``layers``: per layer ``neurons``,
         ``spikes``, ``spikes_per_sample``, ``rate_hz`` (per neuron, None without duration),
         ``silent_fraction`` (neurons that never fired, None without samples), ``additions_per_sample`` (of
@@ -56,7 +57,8 @@ def summarise(trace: str | os.PathLike[str] | Trace) -> dict[str, Any]:
         activity["effective_per_sample"] = operations["layers"][name]["effective"]
     return {
         "file": str(trace.path),
-        "file_mb": round(trace.path.stat().st_size / 1e6, 3),
+        "file_mb": round(sum(file.stat().st_size for file in (trace.path, *trace.part_paths)) / 1e6, 3),
+        "parts": [str(part) for part in trace.part_paths],
         "complete": not trace.is_part,
         "created": trace.created,
         "seed": trace.seed,
@@ -96,8 +98,9 @@ def format_summary(summary: dict[str, Any]) -> str:
     s = summary
     state = "" if s["complete"] else "  (not finished: the run was killed or is still going on)"
     seed = "not given" if s["seed"] is None else s["seed"]
+    parts = f" in {len(s['parts'])} files that it names" if s["parts"] else ""
     lines = [
-        f"{s['file']}  {s['file_mb']:.2f} MB{state}",
+        f"{s['file']}  {s['file_mb']:.2f} MB{parts}{state}",
         f"created {s['created']}, seed {seed}, "
         f"engine {', '.join(s['engines']) or '-'}, {', '.join(s['dtypes']) or '-'}",
         f"recorded: {', '.join(s['recorded'])}",

@@ -80,10 +80,13 @@ def compare(
     options = {"engine": engine, "dtype": dtype, "step_ms": step_ms, "t_stop": t_stop}
     with ExitStack() as stack:
         first, second = (_open(x, stack) for x in (a, b))
-        if type(first) is not type(second):
-            kinds = [_KINDS[type(x)] for x in (first, second)]
+        kinds = [_kind(x) for x in (first, second)]
+        if kinds[0] != kinds[1]:
+            told = [
+                f"{_name(x, letter)} is {kind}" for x, letter, kind in zip((a, b), "ab", kinds, strict=True)
+            ]
             raise SimulationError(
-                f"a is {kinds[0]} and b is {kinds[1]}; compare two traces, two models with data, or two runs"
+                f"{' and '.join(told)}; compare two traces, two models with data, or two runs"
             )
         if isinstance(first, Network):
             if data is None:
@@ -107,6 +110,17 @@ def compare(
 
 
 _KINDS: dict[type, str] = {Trace: "a trace", Network: "a model", SpikeRecord: "a run"}
+
+
+def _kind(opened: Any) -> str:
+    return next(name for kind, name in _KINDS.items() if isinstance(opened, kind))
+
+
+def _name(what: Compared, letter: str) -> str:
+    """What a text calls a thing to compare: its file, or the name of the argument."""
+    if isinstance(what, Trace):
+        return str(what.path)
+    return str(Path(what)) if isinstance(what, str | os.PathLike) else letter
 
 
 def _open(what: Compared, stack: ExitStack) -> Any:
@@ -231,7 +245,7 @@ class _Models:
         self.remarks = list[str]()
         self.sides = [
             Side(
-                str(Path(name)) if isinstance(name, str | os.PathLike) else letter,
+                _name(name, letter),
                 _neurons(network),
                 network.classes,
                 len(self._numbers),

@@ -214,7 +214,7 @@ def test_models_run_the_recordings(tmp_path: Path, network: es.Network, other: e
 def test_what_cannot_be_compared(tmp_path: Path, network: es.Network, traces: tuple[Path, Path]) -> None:
     network.save(tmp_path / "m.h5")
     with pytest.raises(
-        SimulationError, match="a is a trace and b is a model; compare two traces, two models"
+        SimulationError, match=r"a\.h5 is a trace and .*m\.h5 is a model; compare two traces, two models"
     ):
         es.compare(traces[0], tmp_path / "m.h5")
     with pytest.raises(SimulationError, match="data: two models are compared on recordings; give data"):
