@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from eventsnn.events import MotionPath
 
 DIGITS = "digits"
+GESTURES = "gestures"
 
 MNIST_SIZE = (28, 28)
 # In N-MNIST an image of 28 x 28 pixels is seen by a sensor of 34 x 34: the rest is room for the saccades.
@@ -43,7 +44,7 @@ IMAGE_SHARE = 28 / 34
     required=True,
     metavar="SOURCE",
     help="A folder of IDX files (MNIST's, EMNIST's), one IDX file of images, an .npz file with arrays images "
-    "and labels, or 'digits' (scikit-learn's).",
+    "and labels, 'digits' (scikit-learn's), or 'gestures' (moving hands, eleven classes of motion).",
 )
 @click.option("--labels", type=FILE, metavar="FILE", help="IDX file of labels, for one IDX file of images.")
 @click.option("--split", type=click.Choice(["train", "test"]), help="Only this part of a folder.")
@@ -66,10 +67,10 @@ IMAGE_SHARE = 28 / 34
     "Path of the images instead of N-MNIST's: lines of time (ms, from 0), dx, dy (pixels), separated by "
     "commas.",
 )
-@click.option("--width", type=click.IntRange(8, 256), metavar="W", help="Width of the sensor, pixels.")
-@click.option("--height", type=click.IntRange(8, 240), metavar="H", help="Height of the sensor, pixels.")
+@click.option("--width", type=click.IntRange(8, 1280), metavar="W", help="Width of the sensor, pixels.")
+@click.option("--height", type=click.IntRange(8, 1280), metavar="H", help="Height of the sensor, pixels.")
 @click.option("--resume", is_flag=True, help="Continue an earlier run into OUT that was stopped.")
-@seed_option(0, "Seed of the background events.")
+@seed_option(0, "Seed of the background events, and of gestures.")
 @shard_option("All shards go to the same folder.")
 @threads_option
 @json_option
@@ -79,11 +80,13 @@ def synth(out: Path, images: str, as_json: bool, **chosen: Any) -> None:
     The camera looks at each image with three saccades, as in N-MNIST. Writes OUT/<label>/<number>.bin
     in N-MNIST's format; for a folder and for 'digits' OUT/Train and OUT/Test. The sensor is 34 x 34 pixels
     (20 x 20 for 'digits') unless --width and --height say otherwise; the images are scaled to fit.
+    'gestures' are hands before 128 x 128 pixels, in OUT/<part>/<class>/<number>.es.
 
     \b
     Example:
       eventsnn synth recordings --images mnist
       eventsnn synth recordings --images digits
+      eventsnn synth gestures --images gestures
       eventsnn synth recordings --images train-images-idx3-ubyte --labels train-labels-idx1-ubyte
     """
     ranks = find_ranks()
@@ -93,7 +96,9 @@ def synth(out: Path, images: str, as_json: bool, **chosen: Any) -> None:
     source = Path(images)
     kind = _kind_of(images)
     _check_use(kind, wanted)
-    if kind == DIGITS:
+    if kind == GESTURES:
+        n, camera = _record_gestures(out, wanted)
+    elif kind == DIGITS:
         n, camera = _record_digits(out, wanted)
     elif kind == "folder":
         n, camera = _record_folder(source, out, wanted)
@@ -102,7 +107,7 @@ def synth(out: Path, images: str, as_json: bool, **chosen: Any) -> None:
     result = {"out": str(out), "recordings": n, "sensor": list(camera.sensor_size)}
     which = "" if wanted.shard is None else f"shard {wanted.shard} of "
     text = f"{which}{n} recordings in {out}, sensor {format_size(camera.sensor_size)}"
-    if camera.sensor_size != (34, 34, 2):
+    if kind != GESTURES and camera.sensor_size != (34, 34, 2):
         text += (
             "\nTheir files do not state it: commands that read them take it from the model, or from --sensor."
         )
@@ -145,8 +150,8 @@ def _refuse_used(folder: Path) -> None:
 
 
 def _kind_of(images: str) -> str:
-    if images == DIGITS:
-        return DIGITS
+    if images in (DIGITS, GESTURES):
+        return images
     path = Path(images)
     return "folder" if path.is_dir() else "npz" if path.suffix == ".npz" else "idx"
 
@@ -163,6 +168,21 @@ def _check_use(kind: str, wanted: Wanted) -> None:
         raise click.UsageError("--split and --leave-out go with a folder of IDX files only.")
     if wanted.leave_out is not None and wanted.split is None:
         raise click.UsageError("--leave-out needs --split: its numbers are those of one part.")
+    if kind == GESTURES and wanted.motion is not None:
+        raise click.UsageError("--motion goes with images, not with gestures.")
+    if kind != GESTURES and ((wanted.width or 0) > 256 or (wanted.height or 0) > 240):
+        raise click.UsageError("Files in N-MNIST's format hold 256 x 240 pixels at most (--width, --height).")
+
+
+def _record_gestures(out: Path, wanted: Wanted) -> tuple[int, SaccadeCamera]:
+    from eventsnn.data.gestures import GESTURES_CAMERA, N_TEST, N_TRAIN, write_gestures
+    from eventsnn.train.progress import progress_bar
+
+    camera = GESTURES_CAMERA
+    camera = replace(camera, width=wanted.width or camera.width, height=wanted.height or camera.height)
+    n = sum(min(part, wanted.limit or part) for part in (N_TRAIN, N_TEST))
+    with progress_bar(n, "recording", True) as bar:
+        return write_gestures(out, camera, limit=wanted.limit, **wanted.how(bar)), camera
 
 
 def _record_digits(out: Path, wanted: Wanted) -> tuple[int, SaccadeCamera]:

@@ -7,6 +7,7 @@ from eventsnn.data.digits import load_digits
 from eventsnn.data.distort import AUTHORS_DISTORTION, Distortion
 from eventsnn.data.fetch import PUBLIC_SETS, fetch
 from eventsnn.data.folder import Folder
+from eventsnn.data.gestures import GESTURES_CAMERA, record_gesture, write_gestures
 from eventsnn.data.idx import load_idx, read_idx
 from eventsnn.data.images import Images
 from eventsnn.data.memory import ListDataset, TonicDataset, from_tonic
@@ -25,6 +26,7 @@ __all__ = [
     "AUTHORS_DISTORTION",
     "CORPORA",
     "DIGITS_CAMERA",
+    "GESTURES_CAMERA",
     "NMNIST",
     "PUBLIC_SETS",
     "SOURCES",
@@ -50,8 +52,10 @@ __all__ = [
     "open_source",
     "pack",
     "read_idx",
+    "record_gesture",
     "split_validation",
     "write_dataset",
     "write_digits",
+    "write_gestures",
     "write_idx_folder",
 ]

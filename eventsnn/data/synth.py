@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from eventsnn.events.files import write
 from eventsnn.events.formats.base import read_bytes, unwritable
 from eventsnn.events.motion import MotionPath
 from eventsnn.events.nmnist_motion import NMNIST_SACCADES
+from eventsnn.events.stream import EventStream
 
 PLAN = "synth.json"
 
@@ -107,7 +108,6 @@ def write_dataset(
     """
     pictures, numbers = _check_samples(images, labels)
     seed = check_seed("seed", seed, TrainingError)
-    threads = check_threads(threads)
     stems = [f"{index + 1:05d}" for index in range(len(pictures))] if names is None else list(names)
     if len(stems) != len(pictures):
         raise TrainingError(f"{len(stems)} names for {len(pictures)} images")
@@ -115,24 +115,64 @@ def write_dataset(
         raise TrainingError("names must be names of files, without a folder")
     if len(set(zip(numbers.tolist(), stems, strict=True))) != len(stems):
         raise TrainingError("two recordings of a class have the same name")
-    wanted = range(len(pictures)) if shard is None else shard.part(len(pictures))
     plan = _make_plan(pictures, numbers, stems, camera, seed)
+
+    def record(index: int) -> EventStream:
+        return camera.record(pictures[index], np.random.default_rng([seed, index]))
+
+    places = [Path(str(number), f"{stem}.bin") for number, stem in zip(numbers, stems, strict=True)]
+    write_recordings(
+        out, places, plan, record, progress=progress, threads=threads, resume=resume, shard=shard
+    )
+
+
+def write_recordings(
+    out: str | os.PathLike[str],
+    places: Sequence[Path],
+    plan: Mapping[str, object],
+    record: Callable[[int], EventStream],
+    *,
+    progress: Callable[[int], object] | None,
+    threads: int | None,
+    resume: bool,
+    shard: Shard | None,
+) -> None:
+    """Make recordings, on several threads or in several shards, in a folder that can be gone on with.
+
+    Parameters
+    ----------
+    out, progress, threads, resume, shard
+        See `write_dataset`.
+    places : sequence of Path
+        Label folder and file of each recording; the suffix says the format.
+    plan : mapping
+        Everything that determines the recordings, for JSON.
+    record : callable
+        Makes a recording from its number alone; called on several threads.
+
+    Raises
+    ------
+    EventFileError, TrainingError
+        See `write_dataset`.
+    """
+    threads = check_threads(threads)
+    wanted = range(len(places)) if shard is None else shard.part(len(places))
     folder = _make_folder(out)
-    paths = [folder / str(numbers[index]) / f"{stems[index]}.bin" for index in wanted]
+    paths = [folder / places[index] for index in wanted]
     resume = resume or shard is not None
 
-    def record(number: int) -> None:
-        if resume and paths[number].exists():
-            return
-        index = wanted[number]
-        stream = camera.record(pictures[index], np.random.default_rng([seed, index]))
-        write(paths[number], stream, format="nmnist")
+    def make(number: int) -> None:
+        if not (resume and paths[number].exists()):
+            format = "nmnist" if paths[number].suffix == ".bin" else None
+            write(paths[number], record(wanted[number]), format=format)
 
     # Shards work in one folder at the same time: each has a lock, and clears up after itself alone.
     locked = folder if shard is None else shard.place(folder / "shard")
+    content = json.dumps({"made_by": f"eventsnn {__version__}", **plan}, indent=1).encode() + b"\n"
     with Lock(locked, lambda text: EventFileError(out, text)):
-        _prepare_folder(folder, numbers, plan, resume, () if shard is None else paths)
-        run_all(record, len(wanted), threads, progress)
+        labels = sorted({place.parent.name for place in places})
+        _prepare_folder(folder, labels, content, resume, () if shard is None else paths)
+        run_all(make, len(wanted), threads, progress)
 
 
 def write_digits(
@@ -275,18 +315,16 @@ def _check_samples(images: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.nda
 
 def _make_plan(
     images: np.ndarray, labels: np.ndarray, names: list[str], camera: SaccadeCamera, seed: int
-) -> bytes:
-    """Everything that determines the recordings, as JSON."""
+) -> dict[str, object]:
+    """Everything that determines the recordings."""
     content = hashlib.sha256(images.tobytes())
     content.update(f"{images.dtype}{images.shape}{labels.tolist()}{names}".encode())
-    plan = {
-        "made_by": f"eventsnn {__version__}",
+    return {
         "recordings": len(images),
         "images_sha256": content.hexdigest(),
         "seed": seed,
         "camera": asdict(camera),
     }
-    return json.dumps(plan, indent=1).encode() + b"\n"
 
 
 def _make_folder(out: str | os.PathLike[str]) -> Path:
@@ -304,7 +342,7 @@ def _is_ours(name: str, shared: bool) -> bool:
 
 
 def _prepare_folder(
-    folder: Path, labels: np.ndarray, plan: bytes, resume: bool, shard: Sequence[Path]
+    folder: Path, labels: Sequence[str], plan: bytes, resume: bool, shard: Sequence[Path]
 ) -> None:
     """Make the plan and the label folders in a locked folder; refuse to mix with existing files.
 
@@ -328,8 +366,8 @@ def _prepare_folder(
         if not (shard and (folder / PLAN).exists()):
             with replace_file(folder / PLAN, unwritable(folder / PLAN)) as file:
                 file.write(plan)
-        for label in np.unique(labels):
-            (folder / str(label)).mkdir(exist_ok=True)
+        for label in labels:
+            (folder / label).mkdir(exist_ok=True)
     except OSError as error:
         if isinstance(error, EventFileError):
             raise

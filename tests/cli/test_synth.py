@@ -157,3 +157,25 @@ def test_folder_in_use(cli: Cli, tmp_path: Path) -> None:
     outcome = cli("synth", tmp_path, "--images", tmp_path / "a.npz")
     assert outcome.code == 1
     assert "the folder is not empty" in outcome.err
+
+
+def test_gestures(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ["--images", "gestures", "--limit", 11, "--width", 48, "--height", 40, "--seed", 2]
+    found = cli("synth", out, *options)
+    assert found.out == f"22 recordings in {out}, sensor 48 x 40 x 2\n"
+    data = es.data.Folder(out, split="Test")
+    assert len(data) == 11
+    assert data.stream(0).sensor_size == (48, 40, 2)
+    assert "the folder is not empty" in cli("synth", out, *options).err
+
+
+def test_what_does_not_go_with_gestures(cli: Cli, tmp_path: Path) -> None:
+    motion = tmp_path / "a.csv"
+    motion.write_text("0,0,0\n10,1,1\n")
+    refused = cli("synth", tmp_path / "a", "--images", "gestures", "--motion", motion)
+    assert refused.code == 2
+    assert "--motion goes with images, not with gestures" in refused.err
+    refused = cli("synth", tmp_path / "a", "--images", "digits", "--width", 300)
+    assert refused.code == 2
+    assert "hold 256 x 240 pixels at most" in refused.err
