@@ -33,6 +33,7 @@ from eventsnn.train.backward import ExactLearner
 from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
 from eventsnn.train.clocked import ClockedLearner, check_clocked
+from eventsnn.train.clocks import Clocks
 from eventsnn.train.downward import Learner
 from eventsnn.train.dropout import Dropout
 from eventsnn.train.evaluate import count_outputs
@@ -105,6 +106,7 @@ class TrainingRun:
         self.boost = np.ones(len(data))
         self.epoch = 0
         self.step = 0
+        self.clocks = Clocks()
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
         self.best_weights: dict[str, np.ndarray] = {}
@@ -165,10 +167,12 @@ class TrainingRun:
         batches = cut(shuffled(self.indices, self.seed, self.epoch), self.batch_size)
         with progress_bar(len(self.indices), f"epoch {self.epoch + 1}/{epochs}", self.progress) as bar:
             # Recordings are read and prepared on other threads while a batch is learned.
-            for part in self.pool.prefetch(self._read, batches):
-                batch = part.whole(self.ranks)
+            reading = self.clocks.divides_reading(self.ranks)
+            for part in self.pool.prefetch(partial(self._read, reading), batches):
+                batch = part.whole(reading)
                 if batch.samples:  # none where all files of a batch were unreadable
-                    self._learn(batch, rate, tallies)
+                    with self.clocks.learning():
+                        self._learn(batch, rate, tallies)
                 bar.update(len(batch.samples))
                 bar.set_postfix_str(
                     f"loss {tallies.loss:.1f}, accuracy {tallies.accuracy:.3f}", refresh=False
@@ -224,12 +228,13 @@ class TrainingRun:
         if self.ranks.first:
             write_lines(self.folder / METRICS, self.history)
 
-    def _read(self, indices: np.ndarray) -> Batch:
-        """This rank's part of a mini-batch."""
-        own = self.ranks.part(len(indices))
-        batch = self.loader.prepare(indices[own.start : own.stop], self.epoch)
+    def _read(self, ranks: Ranks, indices: np.ndarray) -> Batch:
+        """This rank's part of a mini-batch, of those that `ranks` divide among them."""
+        own = ranks.part(len(indices))
+        with self.clocks.reading():
+            batch = self.loader.prepare(indices[own.start : own.stop], self.epoch)
         # Dropout makes other samples of them, and several ranks join theirs.
-        if self.dropout or self.ranks.size > 1:
+        if self.dropout or ranks.size > 1:
             return batch
         return replace(batch, ready=self.learner.prepare(batch.arrivals))
 

@@ -1,0 +1,224 @@
+"""Training on many machines: measured phases and bytes of a step, and the speed-up that follows from them.
+
+Trains 2312-800-10 on real N-MNIST recordings with one thread, alone and, where mpi4py and mpiexec are there,
+with two processes. A step of a mini-batch takes, with R ranks and N blocks of 32 neurons,
+
+    divided ceil(N/R)/N + whole + received/bandwidth + exchanges latency log2 R
+
+with `divided` what ranks share out (the sweeps through the hidden layer and the update of its weights) and
+`whole` what every rank does: tables, merging, the output layer, errors. Reading has its own thread. Beside
+it stands the other way to divide a step, by recordings with gradients exchanged, which would not give the
+bits of one process: (divided + whole) ceil(B/R)/B + update + 2 gradient bytes/bandwidth + the same latency.
+docs/scaling.md says what was found.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from common import command, comparison, emit, find_nmnist, options, row
+
+BATCHES = (16, 64, 256)
+RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+HIDDEN = (800, 3200, 32768)
+NETWORKS = {1: 50e-6, 10: 15e-6, 100: 3e-6}
+"""Latency of an exchange between two machines, s, by Gb/s: Ethernet, faster Ethernet, InfiniBand."""
+MEASURED_HIDDEN, INPUTS, WIDTH = 800, 2312, 32
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A step of a mini-batch of `batch` recordings on one rank of `ranks`, seconds and bytes.
+
+    Attributes
+    ----------
+    step : float
+        All of it; `divided` is the part that ranks share out.
+    update : float
+        Of `divided`, the optimiser's step, estimated from its share of memory traffic.
+    received : float
+        Bytes that all ranks but this one send it.
+    exchanges : float
+        Times that it waits for others.
+    """
+
+    batch: int
+    ranks: int
+    step: float
+    divided: float
+    received: float
+    exchanges: float
+
+
+def measure(batch: int, quick: bool) -> Measured | None:
+    """Train for some epochs; None on other ranks than the first."""
+    import eventsnn as es
+    from eventsnn._util import ranks as processes
+    from eventsnn.simulate.engines import layer_run
+    from eventsnn.train import exact_errors, run
+    from eventsnn.train.experiment import Experiment
+
+    plan = Experiment.load(Path(__file__).parents[2] / "datasets/nmnist/dense.toml")
+    recordings = es.data.Folder(find_nmnist() / "Train")
+    found = processes.find_ranks()
+    seconds, counts = {"step": [], "divided": []}, {"received": [], "exchanges": 0}
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **more: Any) -> Any:
+            start = time.perf_counter()
+            result = function(*arguments, **more)
+            seconds[name].append(time.perf_counter() - start)
+            return result
+
+        return call
+
+    wait = getattr(type(found), "_wait", None)
+
+    def counted(self: Any, request: Any) -> None:
+        counts["exchanges"] += 1
+        wait(self, request)
+
+    sweep = layer_run.sweep_all
+
+    def sweep_hidden(packed: Any, number: int, *arguments: Any, **more: Any) -> Any:
+        return (timed("divided", sweep) if number == 0 else sweep)(packed, number, *arguments, **more)
+
+    epochs = 1 if quick else 3
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(run.TrainingRun, "_learn", timed("step", run.TrainingRun._learn)),
+        patch.object(layer_run, "sweep_all", sweep_hidden),
+        patch.object(exact_errors, "reverse", timed("divided", exact_errors.reverse)),
+        patch.object(type(found), "_wait", counted, create=True),
+    ):
+        es.train(
+            plan.make_network(),
+            recordings,
+            rule=plan.rule,
+            optimiser=plan.optimiser,
+            augmentation=plan.augmentation,
+            epochs=epochs,
+            batch_size=batch,
+            valid_fraction=0.0,
+            per_class=8 if quick else None,
+            threads=1,
+            out=Path(found.of_first(lambda: folder)) / "run",
+        )
+        found.collect(None)  # the folder goes with the first rank's
+    steps = len(seconds["step"])
+    if not found.first:
+        return None
+    whole = [step for step in seconds["step"]]
+    # Two calls a step are divided: medians of each kind are not thrown off by other work on the machine.
+    divided = np.array(seconds["divided"]).reshape(steps, -1).sum(axis=1)
+    return Measured(
+        batch,
+        found.size,
+        float(np.median(whole)),
+        float(np.median(divided)),
+        found.received / steps,
+        counts["exchanges"] / steps,
+    )
+
+
+def ask(batch: int, ranks: int, quick: bool) -> Measured | None:
+    """`measure` in processes of their own; None where nothing can be launched."""
+    line = command("speed/scaling", "--child", str(batch), *(["--quick"] if quick else []))
+    if ranks > 1:
+        launcher = Path(sys.executable).with_name("mpiexec")
+        if not launcher.exists():
+            return None
+        line = [str(launcher), "-n", str(ranks), *line]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        return None
+    return Measured(**json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def blocks_of(hidden: int) -> int:
+    return -(-hidden // WIDTH)
+
+
+def by_neurons(one: Measured, two: Measured, hidden: int, ranks: int, gigabits: float) -> float:
+    """Seconds of a step whose neurons are divided; `two` says how much is exchanged."""
+    wider, blocks = hidden / MEASURED_HIDDEN, blocks_of(hidden)
+    divided = one.divided * wider * math.ceil(blocks / min(ranks, blocks)) / blocks
+    whole = (one.step - one.divided) * wider
+    every = 2.0 * two.received * wider  # two ranks are sent half of all
+    return divided + whole + exchange_seconds(every * (1.0 - 1.0 / ranks), two.exchanges, ranks, gigabits)
+
+
+def by_recordings(one: Measured, two: Measured, hidden: int, ranks: int, gigabits: float) -> float:
+    """Seconds of a step whose recordings are divided: each rank holds and updates all weights."""
+    wider, gradient = hidden / MEASURED_HIDDEN, 4.0 * hidden * (INPUTS + 10)
+    taken = one.step * wider * math.ceil(one.batch / ranks) / one.batch
+    return taken + exchange_seconds(2.0 * gradient * (1.0 - 1.0 / ranks), 2.0, ranks, gigabits)
+
+
+def exchange_seconds(received: float, exchanges: float, ranks: int, gigabits: float) -> float:
+    if ranks == 1:
+        return 0.0
+    return received / (gigabits * 1e9 / 8) + exchanges * NETWORKS[int(gigabits)] * math.log2(ranks)
+
+
+def tables(measured: dict[int, tuple[Measured, Measured]]) -> list[dict[str, Any]]:
+    """Speed-ups over one rank, a row for every mini-batch, layer, network and way."""
+    found = []
+    for batch, (one, two) in measured.items():
+        for hidden in HIDDEN:
+            for gigabits in NETWORKS:
+                for way in (by_neurons, by_recordings):
+                    alone = way(one, two, hidden, 1, gigabits)
+                    gains = {str(n): round(alone / way(one, two, hidden, n, gigabits), 2) for n in RANKS}
+                    found.append(
+                        {
+                            "batch": batch,
+                            "hidden": hidden,
+                            "gbit_per_s": gigabits,
+                            "way": way.__name__,
+                            **gains,
+                        }
+                    )
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print one JSON object."""
+    given = options(__doc__, arguments, child={"type": int, "help": "one measurement, for this program"})
+    if given.child is not None:
+        one = measure(given.child, given.quick)
+        if one is not None:
+            print(json.dumps(asdict(one)))
+        return
+    measured, rows, checks, notes = {}, [], [], []
+    for batch in BATCHES[: 1 if given.quick else None]:
+        turns = [(ask(batch, 1, given.quick), ask(batch, 2, given.quick)) for _ in range(given.repeats)]
+        kept = [(one, two) for one, two in turns if one is not None and two is not None]
+        if not kept:
+            notes.append("needs mpi4py and its mpiexec: pip install 'eventsnn[mpi]'")
+            break
+        for ranks, each in enumerate(zip(*kept, strict=True), start=1):
+            rates = [batch / found.step for found in each]
+            rows.append(row(f"{ranks} rank(s)", f"batch {batch}", "samples/s", rates, **asdict(each[0])))
+        one, two = (min(each, key=lambda found: found.step) for each in zip(*kept, strict=True))
+        measured[batch] = one, two
+        # On one machine nothing goes through a network.
+        expected = one.step / (by_neurons(one, two, MEASURED_HIDDEN, 2, 100) - 2 * two.exchanges * 3e-6)
+        checks.append(comparison(f"batch {batch}: 2 ranks / 1 rank, measured", one.step / two.step, None))
+        checks.append(comparison(f"batch {batch}: 2 ranks / 1 rank, from the model", expected, None))
+    emit("scaling", rows=rows, comparisons=checks, notes=notes, model=tables(measured))
+
+
+if __name__ == "__main__":
+    main()
