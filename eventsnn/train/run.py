@@ -233,8 +233,9 @@ class TrainingRun:
         own = ranks.part(len(indices))
         with self.clocks.reading():
             batch = self.loader.prepare(indices[own.start : own.stop], self.epoch)
-        # Dropout makes other samples of them, and several ranks join theirs.
-        if self.dropout or ranks.size > 1:
+        # Dropout makes other samples of them. Several ranks wait for each other, and for longer where each
+        # does more at times of its own.
+        if self.dropout or self.ranks.size > 1:
             return batch
         return replace(batch, ready=self.learner.prepare(batch.arrivals))
 
