@@ -6,10 +6,10 @@ with two processes. A step of a mini-batch takes, with R ranks and N blocks of 3
     divided ceil(N/R)/N + whole + received/bandwidth + exchanges latency log2 R
 
 with `divided` what ranks share out (the sweeps through the hidden layer and the update of its weights) and
-`whole` what every rank does: tables, merging, the output layer, errors. Reading has its own thread. Beside
-it stands the other way to divide a step, by recordings with gradients exchanged, which would not give the
-bits of one process: (divided + whole) ceil(B/R)/B + update + 2 gradient bytes/bandwidth + the same latency.
-docs/scaling.md says what was found.
+`whole` what every rank does: tables, merging, the output layer, errors. Reading has its own thread. Beside it
+stands the other way to divide a step, by recordings with gradients exchanged, which would not give the bits
+of one process: (divided + whole) ceil(B/R)/B + 2 gradient bytes/bandwidth + the same latency; at best, for the
+update of the weights takes as long on every rank. docs/scaling.md says what was found.
 """
 
 from __future__ import annotations
@@ -45,8 +45,6 @@ class Measured:
     ----------
     step : float
         All of it; `divided` is the part that ranks share out.
-    update : float
-        Of `divided`, the optimiser's step, estimated from its share of memory traffic.
     received : float
         Bytes that all ranks but this one send it.
     exchanges : float
@@ -119,13 +117,12 @@ def measure(batch: int, quick: bool) -> Measured | None:
     steps = len(seconds["step"])
     if not found.first:
         return None
-    whole = [step for step in seconds["step"]]
     # Two calls a step are divided: medians of each kind are not thrown off by other work on the machine.
     divided = np.array(seconds["divided"]).reshape(steps, -1).sum(axis=1)
     return Measured(
         batch,
         found.size,
-        float(np.median(whole)),
+        float(np.median(seconds["step"])),
         float(np.median(divided)),
         found.received / steps,
         counts["exchanges"] / steps,
