@@ -8,8 +8,8 @@ with two processes. A step of a mini-batch takes, with R ranks and N blocks of 3
 with `divided` what ranks share out (the sweeps through the hidden layer and the update of its weights) and
 `whole` what every rank does: tables, merging, the output layer, errors. Reading has its own thread. Beside it
 stands the other way to divide a step, by recordings with gradients exchanged, which would not give the bits
-of one process: (divided + whole) ceil(B/R)/B + 2 gradient bytes/bandwidth + the same latency; at best, for the
-update of the weights takes as long on every rank. docs/scaling.md says what was found.
+of one process: (divided + whole) ceil(B/R)/B + 2 gradient bytes/bandwidth + the same latency; at best, for
+the update of the weights takes as long on every rank. docs/scaling.md says what was found.
 """
 
 from __future__ import annotations

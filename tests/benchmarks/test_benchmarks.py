@@ -45,6 +45,22 @@ def test_scripts_are_listed_and_run_by_name():
     assert "no script 'speed/none' in benchmarks/" in done.stderr
 
 
+def test_model_of_scaling(modules):
+    scaling = modules("speed.scaling")
+    one = scaling.Measured(16, 1, step=0.020, divided=0.016, received=0.0, exchanges=0.0)
+    two = scaling.Measured(16, 2, step=0.012, divided=0.008, received=500_000.0, exchanges=4.0)
+    for way in (scaling.by_neurons, scaling.by_recordings):
+        assert way(one, two, 800, 1, 10) == pytest.approx(one.step)
+    # 13 of 25 blocks, 4 ms that both do, half a megabyte at 10 Gb/s, and four waits.
+    assert scaling.by_neurons(one, two, 800, 2, 10) == pytest.approx(
+        0.016 * 13 / 25 + 0.004 + 500_000 / 1.25e9 + 4 * 15e-6
+    )
+    # 8 of 16 recordings, and all weights in float32 twice, but for the rank's own half.
+    assert scaling.by_recordings(one, two, 800, 2, 1) == pytest.approx(
+        0.010 + 4 * 800 * 2322 / 125e6 + 2 * 50e-6
+    )
+
+
 def test_tracked_figures_beside_stored_ones(modules, tmp_path, capsys):
     track, store = modules("speed.track"), tmp_path / "baselines.json"
     arguments = ["--only", "simulate_queue", "--repeats", "1", "--store", str(store)]
