@@ -33,6 +33,7 @@ OFF = "EVENTSNN_MPI"
 # Number of processes, as launchers tell it: Hydra (MPICH, Intel MPI) and SLURM's PMI-2, Open MPI, MVAPICH.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK")
+_SIZES_HERE = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE")
 # PMIx tells the rank alone; how many there are is in the variables of SLURM's step.
 _PMIX_SIZE = "SLURM_STEP_NUM_TASKS"
 
@@ -279,6 +280,11 @@ def launched(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
     if size is None or size < 2 or rank is None or environment.get(OFF) == "0":
         return 0, 1
     return rank, size
+
+
+def launched_here(environment: Mapping[str, str] = os.environ) -> int:
+    """How many of the processes that a launcher has started are on this machine; 1 where it does not tell."""
+    return (_number(environment, _SIZES_HERE) or 1) if launched(environment)[1] > 1 else 1
 
 
 def _number(environment: Mapping[str, str], names: Sequence[str]) -> int | None:

@@ -16,6 +16,7 @@ from eventsnn._ext.team import Call, Task, Team
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.arguments import check_whole
 from eventsnn._util.interrupts import hold_interrupts
+from eventsnn._util.ranks import launched_here
 from eventsnn.errors import TrainingError
 
 T = TypeVar("T")
@@ -27,14 +28,17 @@ MOST_THREADS = 1024
 
 
 def default_threads() -> int:
-    """``OMP_NUM_THREADS`` if it is set, else the processors this process may use; at most `MOST_THREADS`."""
+    """``OMP_NUM_THREADS`` if it is set, else the processors this process may use; at most `MOST_THREADS`.
+
+    Processes that a launcher has started on one machine, and has bound to no processors, share them.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and asked.strip("0"):
         # Python refuses to convert a number of thousands of digits.
         return min(int(asked), MOST_THREADS) if len(asked) < 10 else MOST_THREADS
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    every = os.cpu_count() or 1
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else every
+    return mine if mine < every else max(1, every // launched_here())
 
 
 def check_threads(threads: int | None) -> int:

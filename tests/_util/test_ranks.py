@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eventsnn._util.ranks import ALONE, OFF, Ranks, launched
+from eventsnn._util import threads
+from eventsnn._util.ranks import ALONE, OFF, Ranks, launched, launched_here
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,19 @@ from eventsnn._util.ranks import ALONE, OFF, Ranks, launched
 )
 def test_what_launchers_tell(environment: dict[str, str], expected: tuple[int, int]) -> None:
     assert launched(environment) == expected
+
+
+def test_ranks_on_one_machine_share_its_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {"PMI_RANK": "2", "PMI_SIZE": "8", "MPI_LOCALNRANKS": "4"}
+    assert launched_here(here) == 4
+    assert launched_here({**here, OFF: "0"}) == launched_here({"MPI_LOCALNRANKS": "4"}) == 1
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    for name, value in here.items():
+        monkeypatch.setenv(name, value)
+    for allowed, expected in ((range(16), 4), (range(2), 2)):  # the launcher has bound the second one
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=allowed: set(cores), raising=False)
+        assert threads.default_threads() == expected
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
