@@ -21,6 +21,8 @@ DEBUG = os.environ.get("EVENTSNN_DEBUG", "") == "1"
 
 # Contraction off: a fused multiply-add chosen by the compiler would make results depend on the build.
 FLAGS = ["/O2", "/fp:precise"] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
+if not DEBUG and sys.platform != "win32":
+    FLAGS.append("-g0")  # Python's own flags ask for debugging information: four fifths of a wheel
 LINKED: list[str] = []
 
 # What gcc and clang call -fsanitize, such as address,undefined; tests/sanitized.py runs the tests so.

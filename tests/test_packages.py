@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import eventsnn
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_every_package_is_listed() -> None:
-    if not (ROOT / "pyproject.toml").exists():
+def project() -> dict[str, Any]:
+    if not (ROOT / "pyproject.toml").exists() or not (ROOT / "eventsnn").exists():
         pytest.skip("not run from the source folder")
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_both_versions_are_one() -> None:
+    assert project()["project"]["version"] == eventsnn.__version__
+
+
+def test_every_package_is_listed() -> None:
+    listed = project()["tool"]["setuptools"]["packages"]
     there = [
         ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "eventsnn").rglob("__init__.py")
     ]

@@ -86,7 +86,9 @@ def _release(path: Path, descriptor: int, process: int) -> None:
         os.close(descriptor)
 
 
-if os.name == "nt":
+try:
+    import fcntl
+except ImportError:  # Windows
     import msvcrt
 
     def _lock(descriptor: int) -> bool:
@@ -98,7 +100,6 @@ if os.name == "nt":
         return True
 
 else:
-    import fcntl
 
     def _lock(descriptor: int) -> bool:
         """Whether the lock is ours now; also where the file system knows no locks."""

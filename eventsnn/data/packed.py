@@ -44,6 +44,7 @@ import numpy.typing as npt
 
 from eventsnn._ext.records import Records, read_words
 from eventsnn._util.atomic import replace_file
+from eventsnn._util.positioned import READ_ONLY, read_at
 from eventsnn._util.ranks import find_ranks
 from eventsnn.data.shard import Shard, write_together
 from eventsnn.data.source import BadFiles, LabelledSource, Source, choose_bad_files, describe_reading
@@ -107,7 +108,7 @@ class Packed(Source):
         bad_files = choose_bad_files(bad_files, on_bad)
         self.root = os.fspath(path)
         try:
-            self._file = os.open(path, os.O_RDONLY)
+            self._file = os.open(path, READ_ONLY)
         except FileNotFoundError:
             raise EventFileError(path, "no such file") from None
         except OSError as error:
@@ -148,7 +149,7 @@ class Packed(Source):
     def _read(self, index: int) -> npt.NDArray[np.uint64]:
         """The words of a recording, whose checksum is right."""
         start, end = self._starts[index : index + 2].tolist()
-        data = os.pread(self._file, end - start, start)
+        data = read_at(self._file, end - start, start)
         if len(data) != end - start:
             raise self._damaged(index, "the file has been cut")
         if not self._is_sound(index, data):
@@ -172,7 +173,7 @@ class Packed(Source):
         """Read recordings undecoded; see `RecordSource.load`."""
         for index in indices[~self._checked[indices]].tolist():
             start, end = self._starts[index : index + 2].tolist()
-            if not self._is_sound(index, os.pread(self._file, end - start, start)):
+            if not self._is_sound(index, read_at(self._file, end - start, start)):
                 return None  # `stream` raises the reason, naming the recording
         return read_words(self._file, self._starts[indices], self._starts[indices + 1])
 
@@ -375,7 +376,7 @@ def _read_index(path: str, file: int) -> tuple[SensorSize, int, bytes]:
     """Return sensor size, number of recordings and index of a packed file, after all checks of it."""
     try:
         size = os.fstat(file).st_size
-        head = os.pread(file, _HEADER.size + _CRC.size, 0)
+        head = read_at(file, _HEADER.size + _CRC.size, 0)
     except OSError as error:
         raise EventFileError(path, f"cannot be read: {error.strerror or error}") from error
     if head[: len(MAGIC)] != MAGIC:
@@ -395,7 +396,7 @@ def _read_index(path: str, file: int) -> tuple[SensorSize, int, bytes]:
             path,
             f"has {size} bytes and should have {start + length}; copy it again, or pack the data set again",
         )
-    index = os.pread(file, length, start)
+    index = read_at(file, length, start)
     if zlib.crc32(index) != crc:
         raise EventFileError(path, "the index is damaged; pack the data set again", offset=start)
     return (width, height, polarities), n, index

@@ -1,4 +1,4 @@
-"""Other tools' files and objects: tables of spikes, Neo, NWB."""
+"""Other tools' files and objects: tables of spikes, Neo, NWB. `eventsnn.model.nir` has networks in NIR."""
 
 from __future__ import annotations
 

@@ -145,7 +145,9 @@ def _fill(
     selection: SpikeSelection, layer: str, counts: np.ndarray, start: int, filled: dict[str, Any]
 ) -> int:
     """Write the spikes of a layer's units from row `start` on; returns the row after them."""
-    starts = {sample.index: sample.t_start for sample in selection.samples}
+    starts = np.zeros(max((sample.index for sample in selection.samples), default=-1) + 1)
+    for each in selection.samples:
+        starts[each.index] = each.t_start
     for first, last in _blocks(counts):
         parts = []
         for sample in selection.samples:
@@ -162,8 +164,7 @@ def _fill(
         if not len(order):
             continue
         place = slice(start, start + len(order))
-        times = np.array([starts[each] for each in index.tolist()]) + local
-        filled["spike_times"].dataset[place] = times / 1000.0
+        filled["spike_times"].dataset[place] = (starts[index] + local) / 1000.0
         filled["time_ms"].dataset[place] = local
         filled["sample"].dataset[place] = index
         start += len(order)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,18 @@ class SpikeTable:
         """
         if layer not in self.sizes:
             raise TraceError(f"no layer {layer!r} in this table; there are {', '.join(self.sizes)}")
-        if all(sample != there.index for there in self.samples):
+        if sample not in self._numbers:
             raise TraceError(f"no sample {sample} in this table of {len(self.samples)} samples")
         columns, number = self.columns, list(self.sizes).index(layer)
-        first, last = np.searchsorted(columns.sample, [sample, sample + 1])
-        low, high = np.searchsorted(columns.layer[first:last], [number, number + 1]) + first
+        # Of the columns' dtype: any other would have all of them converted.
+        first, last = np.searchsorted(columns.sample, np.array([sample, sample + 1], np.int32))
+        ends = np.array([number, number + 1], np.int32)
+        low, high = np.searchsorted(columns.layer[first:last], ends) + first
         return LayerSpikes(layer, self.sizes[layer], columns.time_ms[low:high], columns.neuron[low:high])
+
+    @cached_property
+    def _numbers(self) -> frozenset[int]:
+        return frozenset(sample.index for sample in self.samples)
 
     def to_frame(self, *, library: Library = "pandas") -> Any:
         """The table as a data frame; see `Trace.to_frame`."""
@@ -153,12 +160,11 @@ def _infer_sizes(columns: Columns, names: Sequence[str]) -> dict[str, int]:
 
 def _infer_samples(columns: Columns) -> tuple[Sample, ...]:
     """The recordings that have a spike, one after the other in global time."""
-    samples, start = [], 0.0
-    for index in np.unique(columns.sample).tolist():
-        times = columns.time_ms[columns.sample == index]
-        samples.append(blank_sample(index, start, start + max(0.0, float(times.max()))))
-        start = samples[-1].t_stop
-    return tuple(samples)
+    indices, places = np.unique(columns.sample, return_inverse=True)
+    lengths = np.zeros(len(indices))
+    np.maximum.at(lengths, places, columns.time_ms)
+    ends = np.cumsum(lengths)
+    return tuple(map(blank_sample, indices.tolist(), (ends - lengths).tolist(), ends.tolist()))
 
 
 def blank_sample(index: int, t_start: float, t_stop: float) -> Sample:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 
 from eventsnn._util.arguments import check_choice
+from eventsnn._util.positioned import READ_ONLY
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.stream import SensorSize
 
@@ -175,7 +176,7 @@ def begins_with(magic: bytes) -> Callable[[bytes, str], Match]:
 def open_file(path: str | os.PathLike[str]) -> int:
     """Open a file for reading; return its descriptor; raise EventFileError if that fails."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, READ_ONLY)
     except OSError as error:
         raise _unreadable(path, error) from error
     return descriptor
