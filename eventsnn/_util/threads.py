@@ -143,7 +143,10 @@ class Pool:
         What was begun before is finished first.
         """
         self._team.finish()
-        self._team.start(work if isinstance(work, Task) else Call(work, counter))
+        if self.threads == 1:  # nobody else would begin
+            work()
+        else:
+            self._team.start(work if isinstance(work, Task) else Call(work, counter))
 
     def finish(self) -> None:
         """Complete what was begun, if anything was; raises the errors in it."""

@@ -206,7 +206,9 @@ def evaluate(
             votes = stack.enter_context(TracedForward(forward, network, loader, source, seed, placed)).votes
         start = time.perf_counter()
         show = progress and ranks.first
-        counted = count_outputs(votes, network.output.neurons, loader, indices, pool, progress=show)
+        counted = count_outputs(
+            votes, network.output.neurons, loader, indices, pool, prepare=forward.prepare, progress=show
+        )
     counted = Counted(*ranks.join(*counted))
     if placed is not None and trace is not None and ranks.size > 1:
         _join_traces(ranks, Path(placed.path), Path(TraceOptions.of(trace).path))
@@ -245,15 +247,17 @@ def count_outputs(
     indices: np.ndarray,
     pool: Pool,
     *,
+    prepare: Callable[[Batch], Batch] = lambda batch: batch,
     progress: bool = False,
 ) -> Counted:
     """What the `outputs` output neurons give in the readable recordings among `indices`, and their labels.
 
-    `votes` tells it of a mini-batch, array (samples, outputs). Recordings are read ahead, in batches.
+    `votes` tells it of a mini-batch, array (samples, outputs). Recordings are read ahead, in batches, and
+    prepared.
     """
     batches: list[Counted] = []
     with progress_bar(len(indices), "evaluating", progress) as bar:
-        for batch in pool.prefetch(lambda part: loader.prepare(part, 0), cut(indices, BATCH)):
+        for batch in pool.prefetch(lambda part: prepare(loader.prepare(part, 0)), cut(indices, BATCH)):
             if len(batch):
                 batches.append(Counted(votes(batch), batch.labels, batch.indices))
             bar.update(len(batch.labels))

@@ -73,6 +73,12 @@ class Forward:
     def _recorder(self) -> Recorder:
         return self.engine.recorder(self._chain, self.settings, self.t_stop)
 
+    def prepare(self, batch: Batch) -> Batch:
+        """A mini-batch made ready for its turn, while another one runs on several threads."""
+        if self._prefix is not None or self._pool.threads == 1:
+            return batch
+        return replace(batch, ready=self.engine.prepare(self._chain, self.settings, batch.arrivals))
+
     def votes(self, batch: Batch) -> np.ndarray:
         """What decides, see `no_votes`: array (samples, outputs)."""
         if self.counter is not None:

@@ -235,7 +235,7 @@ class TrainingRun:
             batch = self.loader.prepare(indices[own.start : own.stop], self.epoch)
         # Dropout makes other samples of them. Several ranks wait for each other, and for longer where each
         # does more at times of its own.
-        if self.dropout or self.ranks.size > 1:
+        if self.dropout or self.ranks.size > 1 or self.pool.threads == 1:  # one thread gains nothing
             return batch
         return replace(batch, ready=self.learner.prepare(batch.arrivals))
 

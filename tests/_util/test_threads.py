@@ -89,11 +89,17 @@ def fail() -> None:
 def test_an_error_in_a_unit_comes_out_once(threads: int, begin: bool) -> None:
     with Pool(threads) as pool:
         units = Units(10_000, fail)
-        if begin:
-            pool.begin(units, units.counter)
-            time.sleep(0.01)  # so that a helper comes first
+
+        def run() -> None:
+            if begin:
+                pool.begin(units, units.counter)
+                time.sleep(0.01)  # so that a helper comes first
+                pool.finish()
+            else:
+                pool.share(units, units.counter)
+
         with pytest.raises(ValueError, match="unit 3 is broken"):
-            pool.finish() if begin else pool.share(units, units.counter)
+            run()
         assert len(units.done) < 10_000  # nobody goes on with the rest
         pool.finish()  # nothing is left of it
         again = Units(20)

@@ -279,6 +279,12 @@ class Engine:
 
         return count
 
+    def prepare(self, network: Network, settings: Settings, samples: Arrivals) -> Arrivals:
+        """A mini-batch with what can be made of it before its turn, in another thread; arguments as for
+        `counter`.
+        """
+        return samples
+
     def recorder(self, network: Network, settings: Settings, t_stop: float | None) -> Recorder:
         """What tells the spikes of all layers in a mini-batch; arguments as for `counter`, the same runs."""
 

@@ -90,6 +90,12 @@ class SweepEngine(Engine):
         packed = pack_once(network, settings.real)
         return lambda samples, ends, pool: run_batch(packed, samples, ends, pool).votes(network)
 
+    def prepare(self, network: Network, settings: Settings, samples: Arrivals) -> Arrivals:
+        """See `Engine`: tables of what arrives at the first layer."""
+        from eventsnn.simulate.engines.batch import prepare_ahead
+
+        return prepare_ahead(pack_once(network, settings.real), samples)
+
     def recorder(self, network: Network, settings: Settings, t_stop: float | None) -> Recorder:
         """See `Engine`: as `counter`."""
         from eventsnn.simulate.engines.batch import run_batch
