@@ -34,6 +34,14 @@ static void block_ops(int isa, ops32_t* f, ops64_t* d) {
     ISA_TABLES(ops64_t, twice, BLOCK_OPS64);
     *f = single[isa];
     *d = twice[isa];
+#ifdef EVENTSNN_X86
+    if (isa == ISA_AVX512) {
+        /* The way forward waits for branches and chains of operations, not for the width of vectors; in single precision
+         * its state fits into the registers of AVX2, and it is faster there (docs/notes/kernels.md). */
+        f->run = PASTE(run_f, avx2);
+        f->sweep = PASTE(sweep_f, avx2);
+    }
+#endif
 }
 
 #endif
