@@ -29,6 +29,7 @@ from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import StateOverflow
 from eventsnn.trace.options import TraceOptions
 from eventsnn.trace.record import decide_all
+from eventsnn.train.agreement import check_agreement
 from eventsnn.train.backward import ExactLearner
 from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
@@ -243,6 +244,7 @@ class TrainingRun:
         """Take over what other ranks have learned: between epochs every rank holds everything."""
         for state in self.states.values():
             state.complete(self.ranks)
+        check_agreement(self.ranks, self.states, self.epoch + 1)
 
     def _learn(self, batch: Batch, rate: float, tallies: Tallies) -> None:
         self.step += 1

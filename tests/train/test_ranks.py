@@ -133,6 +133,14 @@ def test_a_rank_that_raises_ends_all(command: list[object], tmp_path: Path) -> N
 
 
 @needs_mpi
+def test_a_rank_that_computes_something_else_ends_all(command: list[object], tmp_path: Path) -> None:
+    code, _, err = launch(2, "-m", "tests.train.ranked", "fail", "differ", *command, "--epochs", 4)
+    assert code == 1
+    assert err.count("epoch 2: rank 1 has computed other weights of 'output' than rank 0") == 1
+    assert epochs_of(tmp_path / "run") == 1
+
+
+@needs_mpi
 def test_a_rank_that_is_killed_ends_all(command: list[object], tmp_path: Path) -> None:
     code, _, _ = launch(3, "-m", "tests.train.ranked", "fail", "kill", *command, "--epochs", 4)
     assert code != 0
