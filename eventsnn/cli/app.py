@@ -47,6 +47,7 @@ COMMANDS = (
     "convert",
     "export",
     "import",
+    "verify",
 )
 # Commands that the processes of a launcher (mpiexec, srun) share; the first one does all others alone.
 DIVIDED = ("train", "evaluate", "simulate", "pack", "encode", "synth")
