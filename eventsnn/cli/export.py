@@ -49,6 +49,9 @@ TARGETS: dict[str, dict[str, Target]] = {
         ".nir": Target("a NIR graph (.nir)", "eventsnn.cli.to_nir:export_model", ("dialect", "dt", "strict")),
     },
     "trace": {
+        ".nir": Target("NIRData (.nir)", "eventsnn.cli.to_nir:export_spikes", ("layers", "samples")),
+    }
+    | {
         suffix: Target(f"{what} ({suffix})", "eventsnn.cli.to_spikes:export_trace", ("layers", "samples"))
         for suffix, what in (
             (".parquet", "a table of Parquet"),
@@ -86,7 +89,7 @@ def export(source: Path, out: Path, as_json: bool, **options: Any) -> None:
     """Write a model or a trace in a format of other programs.
 
     OUT's suffix names the format: of a model .nir, a graph that snnTorch, Norse and others read; of a trace
-    .parquet, .csv, .npz, .nwb, its spikes.
+    .parquet, .csv, .npz, .nwb, .nir, its spikes.
 
     \b
     Example:

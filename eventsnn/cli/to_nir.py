@@ -1,4 +1,4 @@
-"""What ``eventsnn export`` writes of a model as a NIR graph."""
+"""What ``eventsnn export`` writes for NIR: a model as a graph, the spikes of a trace as its data."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def export_model(
     return result, "\n".join(
         [heading, *describe_losses(losses, "nothing is lost: the same network comes back")]
     )
+
+
+def export_spikes(
+    source: Path, out: Path, *, layers: tuple[str, ...] | None = None, samples: tuple[int, ...] | None = None
+) -> tuple[dict[str, Any], str]:
+    """Write the spikes of a trace as NIRData; see `eventsnn.cli.export.Target`."""
+    from eventsnn.interop.nir_data import export_nir_data
+
+    spikes = export_nir_data(source, out, layers=layers, samples=samples)
+    text = ", ".join(f"{name} {n:,}" for name, n in spikes.items())
+    return {"nir": str(out), "spikes": spikes}, f"spikes as NIRData: {text}; {out}"
 
 
 def describe_losses(losses: list[str], none: str) -> list[str]:

@@ -60,7 +60,9 @@ def verify(
     reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Run a NIR graph in exact time and in another simulator, and compare their spikes and decisions.
+    """Compare a network in exact time with another simulator.
+
+    Both run the same events; their spikes, counts and decisions are compared, and the error against the step.
 
     RECORDINGS are files, or one folder of <label>/<recordings>. The other simulator gets MODEL.nir as it is
     where it was written for this simulator and step, else a graph that is written for them in memory. A model
