@@ -75,6 +75,6 @@ def read(path: Path) -> SpikeTable:
                 if not len(sample) == len(neurons) == len(times):
                     raise ValueError(f"the arrays of layer {layer!r} are not of one length")
                 parts.append(Columns(sample, np.full(len(times), number, np.int32), neurons, times))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise failure(f"not a file of spikes that eventsnn wrote, or a damaged one ({error})") from None
     return make_table(Columns.join(parts), list(sizes), text, failure)

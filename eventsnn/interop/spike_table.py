@@ -93,7 +93,7 @@ def _sample_fields(sample: Sample) -> dict[str, Any]:
 
 
 def parse_description(text: str) -> tuple[dict[str, int], tuple[Sample, ...]]:
-    """Layers and recordings of the result of `describe`; ValueError, KeyError or TypeError if it is none."""
+    """Layers and recordings of the result of `describe`; LookupError, ValueError, ... if it is none."""
     found = json.loads(text)
     if found["version"] > VERSION:
         raise ValueError(f"layout {found['version']} of the table, this eventsnn reads up to {VERSION}")
@@ -136,7 +136,7 @@ def make_table(
             sizes, samples = parse_description(description)
             numbers = {name: number for number, name in enumerate(sizes)}
             columns = columns._replace(layer=_renumber(columns.layer, [numbers[name] for name in names]))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise failure(f"its description of layers and samples makes no sense ({error})") from None
     for number, (name, size) in enumerate(sizes.items()):
         neurons = columns.neuron[columns.layer == number]

@@ -11,8 +11,10 @@ from eventsnn.errors import MissingExtraError, TraceError
 from eventsnn.interop import SpikeTable, export_spikes, from_neo, nwb, read_spikes, to_neo
 from eventsnn.simulate.engines import twin
 from eventsnn.trace import Trace, TraceWriter
+from eventsnn.trace.operations import count_operations
 from eventsnn.trace.tables import SpikeSelection
 from tests.trace.conftest import busy_input, busy_network
+from tests.trace.test_progress import parts
 
 LIBRARY = {"parquet": "pyarrow", "nwb": "pynwb", "csv": "csv", "npz": "numpy"}
 ENDINGS = tuple(LIBRARY)
@@ -285,3 +287,20 @@ def test_elephant_counts_the_same_rates(trace) -> None:
     trains = to_neo(trace, layers="output", samples=0).segments[0].spiketrains
     rates = [float(statistics.mean_firing_rate(train).rescale("Hz")) for train in trains]
     assert rates == pytest.approx((trace.counts("output")[0] / 0.080).tolist())
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_recording_under_way(tmp_path, ending, monkeypatch) -> None:
+    pytest.importorskip(LIBRARY[ending])
+    monkeypatch.setattr("eventsnn.trace.writer.PART_SECONDS", 0.0)
+    network, path = busy_network(), tmp_path / f"spikes.{ending}"
+    with TraceWriter(tmp_path / "t.h5", network) as writer:
+        writer.append(twin.run(network, *busy_input(3, 120), t_stop=70.0))
+        for _, part in zip(range(20), parts(network), strict=False):
+            writer.append_part(part)
+        with Trace(writer.part) as trace:
+            assert [sample.exit_reason.value for sample in trace.samples] == ["t_stop", "part"]
+            assert export_spikes(trace, path) == len(read_spikes(path))
+            assert_equal(trace, read_spikes(path))
+            counted = count_operations(trace)
+            assert counted.events.tolist() == [len(trace.spikes("input", sample)) for sample in range(2)]
