@@ -10,6 +10,7 @@ ROOMS = (
     ("cli",),
     ("view", "interop"),
     ("plots",),
+    ("torch",),
     ("train",),
     ("learn",),
     ("simulate",),

@@ -88,6 +88,28 @@ def make_update(real_t[:, :, ::1] weights, real_t[:, :, ::1] gradient, real_t[:,
     return u
 
 
+def sum_rows(const real_t[:, :, ::1] weights, double[:, ::1] sums, WorkCounter counter):
+    """Sums of the weights (blocks, pre, WIDTH) over pre-synaptic neurons, of the blocks that this thread takes.
+
+    `sums` is float64 (blocks, WIDTH).
+    """
+    cdef int64_t block, row, rows = weights.shape[1]
+    cdef int lane
+    cdef const real_t* w
+    cdef double total[WIDTH]
+    with nogil:
+        block = work_take(&counter.next)
+        while block < counter.count:
+            memset(total, 0, sizeof(total))
+            w = &weights[block, 0, 0]
+            for row in range(rows):
+                for lane in range(WIDTH):
+                    total[lane] += w[row * WIDTH + lane]
+            for lane in range(WIDTH):
+                sums[block, lane] = total[lane]
+            block = work_take(&counter.next)
+
+
 def update_blocks(Update update, WorkCounter counter):
     """The step on the blocks that this thread takes."""
     cdef int64_t block

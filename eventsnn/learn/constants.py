@@ -88,16 +88,23 @@ class LearnedConstant:
             return self._initial + self.x
         return np.asarray(self._base + (self._initial - self._base) * math.exp(float(self.x)))
 
-    def update(self, scale: float, rate: float, number: int) -> None:
-        """Step `number` with the gradient ``scale * gradient``, which becomes zero."""
+    @property
+    def gradient_by_x(self) -> np.ndarray:
+        """The derivative by `x` instead, float64 array like it."""
         slope = 1.0 if self._is_delay else self._values() - self._base
-        new = self._method.step(
-            self.x, scale * slope * self.gradient, self.moments, self._factor * rate, number
-        )
-        for array, values in zip((self.x, *self.moments), new, strict=True):
-            array[...] = values
+        return np.asarray(slope * self.gradient)
+
+    def clip(self) -> None:
+        """Keep `x` where the number is one that can be."""
         least, most = (-self._initial, np.inf) if self._is_delay else (-FARTHEST, FARTHEST)
         np.clip(self.x, least, most, out=self.x)
+
+    def update(self, scale: float, rate: float, number: int) -> None:
+        """Step `number` with the gradient ``scale * gradient``, which becomes zero."""
+        new = self._method.step(self.x, scale * self.gradient_by_x, self.moments, self._factor * rate, number)
+        for array, values in zip((self.x, *self.moments), new, strict=True):
+            array[...] = values
+        self.clip()
         self.gradient[...] = 0.0
 
 

@@ -64,6 +64,9 @@ class ExactLearner(Learner[BatchRun]):
     def counts(self, run: BatchRun, number: int) -> np.ndarray:
         return run.layer_counts(number - 1)
 
+    def output_spikes(self, run: BatchRun) -> Arrivals:
+        return run.layer_spikes(-1)
+
     def votes(self, run: BatchRun) -> np.ndarray:
         return run.votes(self.packed.network)
 
@@ -86,11 +89,14 @@ class ExactLearner(Learner[BatchRun]):
         updates: Mapping[str, Step] | None = None,
         kept: Kept = EVERYONE,
         observer: Observer | None = None,
+        *,
+        to_inputs: bool = False,
     ) -> Outcome:
         kind = DerivativesDown if rule.sends == "derivatives" else ExactErrors
         down = kind(self.packed, states, run, rule, threads)
         down.kept, down.division = kept, self.packed.division
         if isinstance(down, DerivativesDown):
             down.constants = self.constants if observer is None else NO_CONSTANTS
+            down.to_inputs = to_inputs
         down.observer = observer
         return down.run(labels, sample_weights, updates or {})

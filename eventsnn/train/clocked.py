@@ -91,6 +91,9 @@ class ClockedLearner(Learner[list[ClockedRun]]):
     def records(self, run: list[ClockedRun], samples: Arrivals, threads: Threads) -> list[SpikeRecord]:
         return records_of(self.clock, samples, samples.ends.tolist(), run)
 
+    def output_spikes(self, run: list[ClockedRun]) -> Arrivals:
+        return Arrivals.join([self.clock.train(each, len(self.network.layers)) for each in run])
+
     def votes(self, run: list[ClockedRun]) -> np.ndarray:
         return self.counts(run, len(self.network.layers))  # rules whose times decide need exact time
 
@@ -105,6 +108,8 @@ class ClockedLearner(Learner[list[ClockedRun]]):
         updates: Mapping[str, Step] | None = None,
         kept: Kept = EVERYONE,
         observer: Observer | None = None,
+        *,
+        to_inputs: bool = False,
     ) -> Outcome:
         down = ClockedErrors(self.packed, self.clock, states, run, rule, threads)
         down.kept, down.observer = kept, observer

@@ -84,7 +84,7 @@ class DerivativesDown(ExactDownward):
         labels = self.labels if number == len(self.layers) - 1 else None
         pull = activity.of_kept(self.rule.silent_gradients(activity, labels))
         silent = pad(pull.astype(gradient.dtype), len(gradient))
-        derive = number > 0 or "delay" in learned or "delays" in learned
+        derive = self._hands_down(number) or "delay" in learned or "delays" in learned
         down = reverse(activity, charges, silent, gradient, update, derive)
         if derive and activity.own_blocks is not None and len(activity.own_blocks) < len(down):
             self.division.ranks.complete(down)
@@ -96,9 +96,12 @@ class DerivativesDown(ExactDownward):
         self._found[samples.start or 0] = found
         return self._to_spikes(number, samples, run, total)
 
+    def _hands_down(self, number: int) -> bool:
+        return number > 0 or self.to_inputs
+
     def _to_spikes(self, number: int, samples: slice, run: LayerRun, down: np.ndarray) -> np.ndarray:
         """Derivatives by the spikes of the layer below, from those by the arrivals; none below the first."""
-        if not number:
+        if not self._hands_down(number):
             return np.empty(0)
         layer, fired = self.layers[number], self._source_spikes(number, samples)
         # The number of a spike stands for its time: where it went, and what came back.
@@ -144,10 +147,10 @@ class DerivativesDown(ExactDownward):
 
     def _source_spikes(self, number: int, samples: slice) -> Arrivals:
         """The spikes of the layer below in `samples`."""
-        below = self.runs[number - 1]
+        below = self.runs[number - 1] if number else []
         if len(below) > 1:
             return Arrivals.join([each.spikes.sample(0) for each in below[samples]])
-        spikes = below[0].spikes
+        spikes = below[0].spikes if below else self.input_spikes
         return spikes if samples is EVERY else Arrivals.single(*spikes.sample(samples.start))
 
 

@@ -47,10 +47,13 @@ class Outcome:
     loss : float64 array (samples,)
     forced : int
         Samples whose label neuron was silent and was given spikes for the S-PSPs.
+    by_inputs : float64 array (input spikes,) or None
+        Derivatives by the times of the input spikes, in their order, where these were asked for.
     """
 
     loss: np.ndarray
     forced: int
+    by_inputs: np.ndarray | None = None
 
 
 class LayerState(Protocol):
@@ -58,7 +61,9 @@ class LayerState(Protocol):
 
     weights: np.ndarray
     gradient: np.ndarray
-    row_sum: np.ndarray
+
+    @property
+    def row_sum(self) -> np.ndarray: ...
 
 
 class Observer(Protocol):
@@ -90,6 +95,10 @@ class Learner(ABC, Generic[ForwardRun]):
         """Spikes of each neuron of layer `number`, counted from 1; int64 array (samples, neurons)."""
 
     @abstractmethod
+    def output_spikes(self, run: ForwardRun) -> Arrivals:
+        """Spikes of the last layer in every sample."""
+
+    @abstractmethod
     def votes(self, run: ForwardRun) -> np.ndarray:
         """What decides, array (samples, outputs); see `eventsnn.trace.record.no_votes`."""
 
@@ -105,6 +114,8 @@ class Learner(ABC, Generic[ForwardRun]):
         updates: Mapping[str, Step] | None = None,
         kept: Kept = EVERYONE,
         observer: Observer | None = None,
+        *,
+        to_inputs: bool = False,
     ) -> Outcome:
         """Add the gradients of a mini-batch, summed over its samples, to ``states[...].gradient``.
 
@@ -119,6 +130,9 @@ class Learner(ABC, Generic[ForwardRun]):
             That of the forward pass.
         observer : Observer, optional
             Of a mini-batch of one sample, of which nothing but the weights' gradients is learned.
+        to_inputs : bool
+            Derive also by the times of the spikes that the first layer was given, where the rule sends
+            derivatives.
         """
 
     @abstractmethod
@@ -151,12 +165,15 @@ class Downward(ABC):
         Where there is one, there is one sample.
     division : Division
         Who computes what.
+    to_inputs : bool
+        Whether the first layer hands something down, too.
     """
 
     division: Division = WHOLE
     above: np.ndarray
     kept: Kept = EVERYONE
     observer: Observer | None = None
+    to_inputs: bool = False
 
     def __init__(
         self,
@@ -207,9 +224,11 @@ class Downward(ABC):
         outcome = self.begin(labels, sample_weights)
         for number in range(len(self.layers) - 1, -1, -1):
             state = self.states.get(str(self.layers[number].name))
-            # Nobody needs what the first layer would hand down; others hand it on even if they learn nothing.
-            if number or self.trains(number):
+            # Seldom anybody needs what the first layer hands down; others hand on even if they learn nothing.
+            if number or self.to_inputs or self.trains(number):
                 self.learn_layer(number, state, updates.get(str(self.layers[number].name)))
+        if self.to_inputs:
+            outcome.by_inputs = self.above
         return outcome
 
     def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:

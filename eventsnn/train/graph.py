@@ -94,6 +94,9 @@ class GraphLearner(Learner[GraphRun]):
         name = run.network.names[number - 1]
         return np.array([record[name].counts for record in run.records])
 
+    def output_spikes(self, run: GraphRun) -> Arrivals:
+        return Arrivals.join([(record.output.times, record.output.neurons) for record in run.records])
+
     def votes(self, run: GraphRun) -> np.ndarray:
         return np.array([record.votes for record in run.records])
 
@@ -108,6 +111,8 @@ class GraphLearner(Learner[GraphRun]):
         updates: Mapping[str, Step] | None = None,
         kept: Kept = EVERYONE,
         observer: Observer | None = None,
+        *,
+        to_inputs: bool = False,
     ) -> Outcome:
         if rule.sends == "errors":
             down = GraphErrors(self.weights, states, run, rule, threads)
@@ -116,9 +121,9 @@ class GraphLearner(Learner[GraphRun]):
         walk = GraphDerivatives(self.weights, states, run, rule, threads)
         walk.kept, walk.observer = kept, observer
         constants = self.constants if observer is None else NO_CONSTANTS
-        if not constants and observer is None:  # these ask for what was found in each sample
+        if not (constants or to_inputs) and observer is None:  # these ask for what was found in each sample
             walk.ranks = self.division.ranks
-        return walk.run(labels, sample_weights, updates or {}, constants)
+        return walk.run(labels, sample_weights, updates or {}, constants, to_inputs)
 
     def records(self, run: GraphRun, samples: Arrivals, threads: Pool) -> list[SpikeRecord]:
         return run.records if self.prefix is None else self.prefix.stack(samples, run.records, threads)

@@ -89,6 +89,7 @@ class GraphDerivatives:
         sample_weights: np.ndarray,
         updates: Mapping[str, Step],
         constants: LearnedConstants,
+        to_inputs: bool = False,
     ) -> Outcome:
         """Add up the gradients of all weights and constants, and update the weights."""
         last, synapses = len(self.runs) - 1, Synapses(self.network)
@@ -103,6 +104,8 @@ class GraphDerivatives:
             # So that a maximum above 0 counts as a spike; a mean, which always has a derivative, is left out.
             self.runs[last] = order_by_block(self.runs[last].input, readout.found.maxima, self.network.output)
             seen[last:] = [self.activity(last)] if self.network.decides == "max" else []
+        # What the readout has from the input directly goes through no layer.
+        direct = [{row: part.pop((-1, row)) for layer, row in list(part) if layer < 0} for part in seeds]
         swept = self._sweep(synapses, seeds)
         self._show(swept[0])
         for number, layer in enumerate(seen):
@@ -115,7 +118,21 @@ class GraphDerivatives:
             self._add_constants(constants, swept, synapses)
         for step in updates.values():
             step.run(self.threads.share)
-        return Outcome(loss, 0)
+        return Outcome(loss, 0, self._by_inputs(swept, direct) if to_inputs else None)
+
+    def _by_inputs(self, swept: list[Sweep | None], direct: list[dict[int, float]]) -> np.ndarray:
+        """Derivatives by the times of the input spikes, sample after sample.
+
+        `direct` has, by number of the spike, what did not go through a layer.
+        """
+        each = []
+        for record, found, more in zip(self.records, swept, direct, strict=True):
+            part = np.zeros(len(record.input))
+            if found is not None:
+                part += found.trains.part(found.totals, -1)
+            part[list(more)] += list(more.values())
+            each.append(part)
+        return np.concatenate(each)
 
     def _show(self, found: Sweep | None) -> None:
         """Tell the observer, if there is one, what the sweep of the one sample found."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eventsnn.model import Layer, Network
+from eventsnn.model.layers import BIAS
 from eventsnn.reference.lif import psp
 from eventsnn.reference.readout import share
 from eventsnn.simulate.engines.readout import BatchReadout
@@ -129,8 +130,8 @@ class GraphReadout:
     def pull(
         self, errors: np.ndarray, synapses: Synapses, delays: np.ndarray
     ) -> list[dict[tuple[int, int], float]]:
-        """Derivatives of the loss by the spikes of the layers below, by (layer, row of its record), of each
-        sample, from those by what is read out (samples, outputs).
+        """Derivatives of the loss by the spikes of the layers below, by (layer, row of its record; the input
+        is layer -1), of each sample, from those by what is read out (samples, outputs).
 
         Those by weights are added to what `synapses` collect, those by the delays of projections to `delays`,
         see `Synapses.delay_places`.
@@ -144,7 +145,7 @@ class GraphReadout:
             delays += np.bincount(places, weights=by_time, minlength=len(delays))
             found: dict[tuple[int, int], float] = {}
             for (_, layer, row), derivative in zip(owners.tolist(), by_time.tolist(), strict=True):
-                if layer >= 0 and derivative:
+                if layer != BIAS and derivative:
                     found[layer, row] = found.get((layer, row), 0.0) + derivative
             seeds.append(found)
         return seeds

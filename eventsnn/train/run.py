@@ -24,24 +24,19 @@ from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.model.sparse import is_sparse, with_data
-from eventsnn.simulate.engines.division import WHOLE, Division, undivided
-from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.division import Division, undivided
 from eventsnn.simulate.engines.precision import StateOverflow
 from eventsnn.trace.options import TraceOptions
 from eventsnn.trace.record import decide_all
 from eventsnn.train.agreement import check_agreement
-from eventsnn.train.backward import ExactLearner
 from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
-from eventsnn.train.clocked import ClockedLearner, check_clocked
 from eventsnn.train.clocks import Clocks
 from eventsnn.train.downward import Learner
 from eventsnn.train.dropout import Dropout
 from eventsnn.train.evaluate import count_outputs
-from eventsnn.train.frozen_prefix import FrozenPrefix, split_frozen_prefix
-from eventsnn.train.graph import GraphLearner
-from eventsnn.train.graph_weights import GraphWeights
-from eventsnn.train.learner import check_trainable, no_chain
+from eventsnn.train.frozen_prefix import split_frozen_prefix
+from eventsnn.train.learners import check_learner, make_learner
 from eventsnn.train.progress import progress_bar
 from eventsnn.train.run_config import check_resumable, describe_recordings, describe_run
 from eventsnn.train.tallies import Tallies
@@ -79,9 +74,7 @@ class TrainingRun:
         step = self.step_ms = network.settings.step_ms
         # What is never trained runs forward only: input spikes go through it, and training begins behind it.
         prefix, chain = split_frozen_prefix(network, step)
-        check_trainable(chain, rule)
-        if step is not None:
-            check_clocked(chain, step, rule)
+        check_learner(chain, rule, step)
         self.network, self.rule, self.optimiser, self.augmentation = network, rule, optimiser, augmentation
         self.distortion = distortion
         self.batch_size, self.seed = batch_size, seed
@@ -94,7 +87,7 @@ class TrainingRun:
         self.constants = LearnedConstants([*chain.layers, *chain.connections], optimiser, chain.delays)
         self.dropout = Dropout(chain, seed)
         self.division = Division(ranks, undivided(chain, self.constants.by_key))
-        self._make = partial(_make_learner, rule=rule, real=real, step_ms=step, prefix=prefix)
+        self._make = partial(make_learner, rule=rule, real=real, step_ms=step, prefix=prefix)
         self.packed, self.learner = self._make(
             self.dropout.thin(chain), constants=self.constants, division=self.division
         )
@@ -403,26 +396,6 @@ def weight_decay(rule: Rule, state: OptimiserState, real: type[np.floating]) -> 
     mean_square = state.row_square / state.synapses
     factor: np.ndarray = rule.penalty(mean_square).astype(real)
     return factor
-
-
-def _make_learner(
-    network: Network,
-    rule: Rule,
-    real: type[np.floating],
-    step_ms: float | None,
-    prefix: FrozenPrefix | None,
-    constants: LearnedConstants,
-    division: Division = WHOLE,
-) -> tuple[PackedNetwork | GraphWeights, Learner[Any]]:
-    """The weights that are trained, and what trains them."""
-    if step_ms is None and no_chain(network, rule):
-        weights = GraphWeights(network, real)
-        return weights, GraphLearner(weights, prefix, constants, division)
-    if step_ms is None:
-        packed = PackedNetwork(network, real, division)
-        return packed, ExactLearner(packed, prefix, constants)
-    packed = PackedNetwork(network, real)
-    return packed, ClockedLearner(packed, step_ms, prefix)
 
 
 def _values(weights: Any) -> np.ndarray:
