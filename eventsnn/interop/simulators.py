@@ -63,6 +63,8 @@ class Simulator:
             with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")
                 self._module = self._load(graph)
+        except ImportError as error:  # snnTorch needs nirtorch for it, and does not say so
+            raise MissingExtraError(str(error.name), "bench", f"reading a graph in {name}") from None
         except Exception as error:
             text = " ".join(str(error).split()) or "no reason given"
             raise NetworkError(
