@@ -2,13 +2,14 @@
 
     python benchmarks speed/track                    beside the figures stored for this processor
     python benchmarks speed/track --against FOLDER   beside another build, in turns: the safest comparison
-    python benchmarks speed/track --save             store the figures of this commit
+    python benchmarks speed/track --save             store the figures of this commit, and those of FOLDER's
 
 Workloads are those of `speed/figures`, each in a process of its own; a figure is the least of the repeats,
 because other load only ever adds to processor time.
 Stored figures hold for one processor and lie in `speed/baselines.json`, one entry per processor and commit.
 The load of the machine moves them: the row `plain_numpy`, which does not use eventsnn, shows by how much.
 A build is a folder with eventsnn built in place, such as another checkout.
+`speed/history` makes a table of the stored commits.
 """
 
 from __future__ import annotations
@@ -96,12 +97,14 @@ def table(now: Figures, before: Figures, title: str) -> str:
     return "\n".join(lines)
 
 
-def commit() -> str:
-    """Short name of the commit of the eventsnn that Python finds, with a + if files differ from it."""
-    found = importlib.util.find_spec("eventsnn")
-    if found is None or found.origin is None:
-        sys.exit("eventsnn cannot be imported")
-    git = ["git", "-C", str(Path(found.origin).parents[1])]
+def commit(build: Path | None = None) -> str:
+    """Short name of the commit of a build, or of the eventsnn that Python finds, with a + if files differ."""
+    if build is None:
+        found = importlib.util.find_spec("eventsnn")
+        if found is None or found.origin is None:
+            sys.exit("eventsnn cannot be imported")
+        build = Path(found.origin).parents[1]
+    git = ["git", "-C", str(build)]
     name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     if name.returncode:
         return "unknown"
@@ -168,6 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         before = stored[-1]["figures"] if stored else {}
         print(table(now, before, f"commit {stored[-1]['commit']}" if stored else "nothing stored"))
     if given.save:
+        if given.against is not None:
+            save(given.store, {**entry, "commit": commit(given.against), "figures": before})
         save(given.store, {**entry, "figures": now})
 
 

@@ -84,6 +84,34 @@ def test_tracked_figures_beside_stored_ones(modules, tmp_path, capsys):
         track.main([*arguments, "--commit", "none"])
 
 
+def test_the_table_of_tracked_commits(modules, tmp_path, capsys):
+    history, store, page = modules("speed.history"), tmp_path / "baselines.json", tmp_path / "page.md"
+    machine = {"processor": "one", "instruction_set": "avx2"}
+    entries = [
+        {"commit": name, "date": "2026-01-02", "machine": {**machine, "processor": kind}, "figures": figures}
+        for name, kind, figures in (
+            ("aaa", "one", {"train_dense": {"cpu": 0.2}}),
+            ("bbb", "another", {"train_dense": {"cpu": 7.0}}),
+            ("ccc", "one", {"train_dense": {"cpu": 0.1}, "read_evt3": {"cpu": 0.05}}),
+        )
+    ]
+    store.write_text(json.dumps(entries))
+    page.write_text(f"before\n{history.BEGIN}\nold\n{history.END}\nafter\n")
+    history.main(["--store", str(store), "--page", str(page)])
+    lines = page.read_text().splitlines()
+    assert lines[2] == "| processor time, ms | aaa (2026-01-02) | ccc (2026-01-02) | last / first |"
+    assert "| `train_dense` | 200.0 | 100.0 | 0.50 |" in lines
+    assert "| `read_evt3` |  | 50.0 |  |" in lines
+    assert (lines[0], lines[-1], "old" in lines) == ("before", "after", False)
+    history.main(["--store", str(store), "--processor", "another"])
+    assert "7000.0" in capsys.readouterr().out
+    page.write_text("no marks")
+    with pytest.raises(SystemExit, match="no lines"):
+        history.main(["--store", str(store), "--page", str(page)])
+    with pytest.raises(SystemExit):
+        history.main(["--store", str(store), "--processor", "none"])
+
+
 def test_workloads_of_tracked_figures_run(modules):
     figures = modules("speed.figures")
     for name in figures.FIGURES:
