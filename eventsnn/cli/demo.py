@@ -214,7 +214,8 @@ def _record_digits(folder: Folder, seed: int, limit: int | None, threads: int | 
 def _trace_one(network: Network, test: NMNIST, folder: Folder) -> dict[str, Any]:
     """Simulate the first test recording on which the network decides anything, with a full trace."""
     from eventsnn.simulate.run import simulate
-    from eventsnn.trace.writer import TraceWriter, run_config
+    from eventsnn.trace.creation import run_config
+    from eventsnn.trace.writer import TraceWriter
 
     for index in range(len(test)):
         run = simulate(network, test.stream(index))

@@ -20,9 +20,10 @@ from eventsnn.events.region import Region
 from eventsnn.events.stream import SensorSize
 from eventsnn.model import Network
 from eventsnn.simulate.run import simulate
+from eventsnn.trace.creation import run_config
 from eventsnn.trace.options import TraceOptions
 from eventsnn.trace.record import ExitReason, SimulationInterrupted, SpikeRecord
-from eventsnn.trace.writer import TraceWriter, run_config
+from eventsnn.trace.writer import TraceWriter
 from eventsnn.train.progress import progress_bar
 
 if TYPE_CHECKING:

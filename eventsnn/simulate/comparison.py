@@ -14,6 +14,7 @@ from eventsnn._util.arguments import check_span
 from eventsnn._util.names import class_key
 from eventsnn.errors import SimulationError
 from eventsnn.simulate.differences import compare_trains, merge_trains
+from eventsnn.simulate.weight_comparison import WeightComparison
 from eventsnn.trace.record import LayerSpikes
 
 Spikes = Callable[[str], LayerSpikes]
@@ -230,6 +231,8 @@ class Comparison:
         Labelled recordings by whether A and B decide rightly.
     remarks : list of str
         What could not be compared, and why.
+    weights : list of WeightComparison
+        Weights and delays of both networks, of traces and models; they say nothing about `same`.
     """
 
     a: Side
@@ -243,6 +246,7 @@ class Comparison:
     decisions: list[DecisionChange] = field(default_factory=list)
     right: dict[tuple[bool, bool], int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    weights: list[WeightComparison] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("within_ms", "tau_ms"):
@@ -320,6 +324,7 @@ class Comparison:
                 for b in (True, False)
             },
             "remarks": list(self.remarks),
+            "weights": [each.to_dict() for each in self.weights],
         }
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from eventsnn._util.names import printable
 from eventsnn.simulate.comparison import Comparison, FirstDifference, LayerComparison, Side
+from eventsnn.simulate.weight_comparison import format_table, format_weights
 
 HEADINGS = (
     "layer", "spikes A", "spikes B", "equal", "moved", "only A", "only B", "most (ms)", "Victor-P.", "van R."
@@ -37,6 +38,8 @@ def format_comparison(comparison: Comparison, *, top: int = 10) -> str:
     ]
     if c.readout_most is not None:
         lines.append(f"Readouts differ by {c.readout_most:.3g} at most.")
+    if c.weights:
+        lines += ["", *format_weights(c.weights)]
     return "\n".join([*lines, "", *_format_decisions(c, top)])
 
 
@@ -65,15 +68,7 @@ def _describe_first(first: FirstDifference) -> str:
 
 
 def _format_table(c: Comparison) -> list[str]:
-    rows = [HEADINGS, *(_row(layer, max(1, c.samples)) for layer in c.layers.values())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    return [
-        "  ".join(
-            f"{cell:<{width}}" if column == 0 else f"{cell:>{width}}"
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return format_table([HEADINGS, *(_row(layer, max(1, c.samples)) for layer in c.layers.values())])
 
 
 def _row(layer: LayerComparison, samples: int) -> tuple[str, ...]:

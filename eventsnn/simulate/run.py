@@ -120,7 +120,8 @@ def simulate(
     if trace is None:
         run = run_whole(chosen, network, input_spikes, settings, t_stop)
         return run if quantities is None or quantities.choice.record == ("spikes",) else quantities.keep(run)
-    from eventsnn.trace.writer import TraceWriter, run_config
+    from eventsnn.trace.creation import run_config
+    from eventsnn.trace.writer import TraceWriter
 
     # The file is begun before the simulation: a wrong option or an unwritable folder must not cost a run.
     with TraceWriter(

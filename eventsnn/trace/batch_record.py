@@ -164,6 +164,11 @@ class BatchRecord(Sequence[SpikeRecord]):
         times = [self.trains[name].last_times for name in ("input", *self.network.names)]
         return np.max(times, axis=0)
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """Of each sample, ms, float64: no spike lies beyond, or its timestamp would enter the next one's."""
+        return np.maximum(self.last_spikes, np.where(np.isfinite(self.t_end), self.t_end, 0.0))
+
 
 def _count(trains: Trains, size: int) -> np.ndarray:
     samples = len(trains.ptr) - 1

@@ -18,6 +18,7 @@ from eventsnn.errors import EventSNNError
 from eventsnn.model import Network
 from eventsnn.trace import schema
 from eventsnn.trace.choice import Choice
+from eventsnn.trace.column import DATA, Column
 from eventsnn.trace.record import ExitReason
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def count_complete(flags: np.ndarray) -> int:
     return int(flags.sum())
 
 
-def check_structure(file: h5py.File, columns: Iterable[schema.Column], samples: int) -> None:
+def check_structure(file: h5py.File, columns: Iterable[Column], samples: int) -> None:
     """Raise DamagedError unless every column is there, of its dtype, with the complete samples' rows."""
     import h5py
 
@@ -90,7 +91,7 @@ def check_structure(file: h5py.File, columns: Iterable[schema.Column], samples: 
             raise DamagedError(f"{column.path} holds {len(item)} rows, too few for {samples} samples")
     for column in columns:
         group = column.path.rpartition("/")[0]
-        if column.stage == schema.DATA and not column.width and len(file[column.path]) < spikes.get(group, 0):
+        if column.stage == DATA and not column.width and len(file[column.path]) < spikes.get(group, 0):
             raise DamagedError(f"{column.path} holds fewer rows than its samples have")
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from eventsnn.trace import schema
 from eventsnn.trace.checks import add_to_crc, combine_crcs
+from eventsnn.trace.column import DATA, POINTERS, SEAL, Column
 from eventsnn.trace.output import TraceFile
 
 FLUSH_BYTES = 2**24
@@ -28,7 +28,7 @@ class GrowingColumns:
         Those of the file.
     """
 
-    def __init__(self, file: TraceFile, columns: Iterable[schema.Column]) -> None:
+    def __init__(self, file: TraceFile, columns: Iterable[Column]) -> None:
         self._file, self._columns = file, tuple(columns)
         self._dtypes = {column.path: column.dtype for column in self._columns}
         self._covers = {column.path: column.covers for column in self._columns if column.covers}
@@ -37,7 +37,7 @@ class GrowingColumns:
             f"{path.rpartition('/')[0]}/{name}": 0 for path, names in self._covers.items() for name in names
         }
         # Rows of data in buffers; of all else the values: there is one for each sample or spike.
-        self._buffers = {c.path: RowBuffer(c) for c in self._columns if c.stage == schema.DATA or c.width}
+        self._buffers = {c.path: RowBuffer(c) for c in self._columns if c.stage == DATA or c.width}
         self._values: dict[str, list[Any]] = {
             c.path: [] for c in self._columns if c.path not in self._buffers
         }
@@ -74,9 +74,9 @@ class GrowingColumns:
     def write_if_full(self) -> None:
         """Write the data if many are pending."""
         if self._pending_bytes > FLUSH_BYTES:
-            self._write_stage(schema.DATA, whole_chunks=True)
+            self._write_stage(DATA, whole_chunks=True)
             if self._pending_bytes > FLUSH_BYTES // 2:  # of very many columns
-                self._write_stage(schema.DATA)
+                self._write_stage(DATA)
 
     def put_one(self, path: str, value: Any) -> None:
         """Append one row to a column that is not data."""
@@ -128,7 +128,7 @@ class GrowingColumns:
 
         Data come first, then pointers, then the seal, each flushed before the next.
         """
-        for stage in (schema.DATA, schema.POINTERS, schema.SEAL):
+        for stage in (DATA, POINTERS, SEAL):
             self._write_stage(stage)
             self._file.flush()
         self._file.sealed = samples
@@ -167,7 +167,7 @@ class RowBuffer:
     column : Column
     """
 
-    def __init__(self, column: schema.Column) -> None:
+    def __init__(self, column: Column) -> None:
         self._empty = np.empty((0, column.width) if column.width else 0, column.dtype)
         self._memory, self._n = self._empty, 0
 

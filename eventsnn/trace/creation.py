@@ -17,7 +17,7 @@ from eventsnn.model import Network
 from eventsnn.model.file import write_network
 from eventsnn.trace import schema
 from eventsnn.trace.checks import header_crc
-from eventsnn.trace.schema import Column
+from eventsnn.trace.column import Column
 
 if TYPE_CHECKING:
     import h5py
@@ -29,6 +29,14 @@ def config_text(path: Path, config: Mapping[str, Any]) -> str:
         return json.dumps(dict(config), sort_keys=True)
     except TypeError as error:
         raise TraceError(f"{path}: config holds something that JSON cannot ({error})") from None
+
+
+def run_config(
+    engine: str, dtype: str | None, t_stop: float | None, step_ms: float | None = None
+) -> dict[str, Any]:
+    """The `config` of a `TraceWriter` for runs by an engine; times in ms."""
+    steps = {} if step_ms is None else {"step_ms": step_ms}
+    return {"engine": engine, "dtype": dtype, "t_stop": t_stop, **steps}
 
 
 def fill_file(

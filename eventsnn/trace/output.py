@@ -17,8 +17,8 @@ from eventsnn._util.lock import Lock
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace import schema
+from eventsnn.trace.column import Column
 from eventsnn.trace.creation import fill_file
-from eventsnn.trace.schema import Column
 
 if TYPE_CHECKING:
     import h5py

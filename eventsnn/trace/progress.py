@@ -22,11 +22,13 @@ import numpy as np
 from eventsnn.model import Network
 from eventsnn.trace import schema
 from eventsnn.trace.checks import DamagedError
+from eventsnn.trace.column import POINTERS, SEAL, Column
 from eventsnn.trace.record import ExitReason
-from eventsnn.trace.schema import POINTERS, SEAL, Column
 
 if TYPE_CHECKING:
     import h5py
+
+    from eventsnn.trace.columns import GrowingColumns
 
 GROUP: Final = "/progress"
 _ROW: Final = {
@@ -94,6 +96,15 @@ class Progress:
             "source": b"",
             "exit_reason": ExitReason.PART.value.encode(),
         }
+
+
+def put_progress(rows: GrowingColumns, progress: Progress) -> None:
+    """Append a row of the group."""
+    *packed, crc = progress.pack()
+    for name, values in zip(("ends", "crcs"), packed, strict=True):
+        rows.put(f"{GROUP}/{name}", np.asarray(values)[None, :])
+    for name, value in [*progress.row.items(), ("crc", crc), ("complete", 1)]:
+        rows.put_one(f"{GROUP}/{name}", value)
 
 
 def read_progress(file: h5py.File, network: Network, samples: int) -> Progress | None:

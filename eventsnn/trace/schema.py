@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Final
 from eventsnn.errors import TraceError
 from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
+from eventsnn.trace.column import DATA, POINTERS, SEAL, Column, row_columns, sample_crc, sample_ptr
 
 if TYPE_CHECKING:
     from eventsnn.trace.choice import Choice
@@ -58,78 +59,7 @@ EXACT: Final = frozenset(RECORD) - {"spikes", *TRAINING}
 """What can be computed of spikes in exact time only."""
 KIND_SAMPLE, KIND_PRE_SPIKE, KIND_POST_RESET = 0, 1, 2
 
-# A file is written in three strokes with a flush between them, so that what a reader takes for complete is.
-DATA, POINTERS, SEAL = 0, 1, 2
-
-# Chunks in rows. A chunk that is not compressed takes its full size once a row of it is written.
-CHUNK_ROWS: Final = 4096
-CHUNK_ROWS_MANY: Final = 16384
-CHUNK_ROWS_COMPRESSED: Final = 16384
-CHUNK_POINTERS: Final = 512
-CHUNK_BYTES: Final = 2**15
 LARGEST_PLAIN_LAYER: Final = 1024
-
-
-@dataclass(frozen=True)
-class Column:
-    """One growing dataset.
-
-    Attributes
-    ----------
-    path : str
-    dtype : str
-    description : str
-    units : str or None
-        Physical unit; "1" for dimensionless quantities, None for numbers that are no quantity.
-    stage : int
-        DATA, POINTERS or SEAL: the stroke in which it is written.
-    width : int
-        Second dimension; 0 for one-dimensional data.
-    compress : bool
-        gzip 1 and shuffle. What SONATA readers look at stays uncompressed: libsonata knows no filters.
-    covers : tuple of str
-        Of a checksum the columns of its group that it is of.
-    """
-
-    path: str
-    dtype: str
-    description: str
-    units: str | None = None
-    stage: int = DATA
-    width: int = 0
-    compress: bool = False
-    covers: tuple[str, ...] = ()
-
-    @property
-    def is_pointer(self) -> bool:
-        """True for CSR offsets, which begin with a 0 and have one entry more than there are rows."""
-        return not self.width and self.path.endswith(("/sample_ptr", "/post_ptr"))
-
-    @property
-    def is_crc(self) -> bool:
-        """True for checksums, which the traces of layout 1 have not."""
-        return bool(self.covers) or self.path == "/samples/crc"
-
-    @property
-    def is_by_sample(self) -> bool:
-        """True for columns with a row for each sample (and a first 0, if a pointer)."""
-        if self.path.startswith(("/weights/", "/snapshots/")):
-            return False
-        return (
-            bool(self.width)
-            or self.path.startswith("/samples/")
-            or self.path.endswith(("/sample_ptr", "/sample_crc"))
-        )
-
-    def chunks(self, many: bool) -> tuple[int, ...]:
-        """Shape of a chunk, in a file of `many` samples or of few."""
-        if self.width:
-            return (max(1, CHUNK_BYTES // (4 * self.width)), self.width)
-        if self.stage != DATA:
-            return (CHUNK_POINTERS,)
-        if self.compress:
-            return (CHUNK_ROWS_COMPRESSED,)
-        return (CHUNK_ROWS_MANY if many else CHUNK_ROWS,)
 
 
 SAMPLE_COLUMNS: Final = (
@@ -174,16 +104,16 @@ def spike_columns(layer: str, size: int, version: int = LAYOUT_VERSION) -> tuple
             timestamps,
             Column(f"{group}/node_ids", "<u8", "neuron that fired"),
             Column(f"{group}/local_ms", "<f8", "spike time in the sample, exact", "ms", compress=True),
-            _sample_ptr(group),
-            _sample_crc(group, ("local_ms", "node_ids")),
+            sample_ptr(group),
+            sample_crc(group, ("local_ms", "node_ids")),
         )
     what = "lower 32 bits of the local time, a float64 near timestamps - t_start"
     return (
         timestamps,
         Column(f"{group}/node_ids", "<u2" if size <= 2**16 else "<u4", "neuron that fired"),
         Column(f"{group}/local_low", "<u4", what),
-        _sample_ptr(group),
-        _sample_crc(group, SPIKES),
+        sample_ptr(group),
+        sample_crc(group, SPIKES),
     )
 
 
@@ -199,8 +129,8 @@ def far_columns() -> tuple[Column, ...]:
         ),
         Column(f"{group}/row", "<u8", "row in /spikes/<train>", compress=True),
         Column(f"{group}/local_ms", "<f8", "spike time in the sample, exact", "ms", compress=True),
-        _sample_ptr(group),
-        _sample_crc(group, ("train", "row", "local_ms")),
+        sample_ptr(group),
+        sample_crc(group, ("train", "row", "local_ms")),
     )
 
 
@@ -225,8 +155,8 @@ def potential_columns(layer: str) -> tuple[Column, ...]:
         Column(f"{group}/node_ids", "<u4", "neuron", compress=True),
         Column(f"{group}/v", "<f4", "membrane potential, unit of the threshold", "1", compress=True),
         Column(f"{group}/kind", "|u1", "0 on the grid, 1 before a reset, 2 after it", compress=True),
-        _sample_ptr(group),
-        _sample_crc(group, ("timestamps", "node_ids", "v", "kind")),
+        sample_ptr(group),
+        sample_crc(group, ("timestamps", "node_ids", "v", "kind")),
     )
 
 
@@ -237,8 +167,8 @@ def current_columns(layer: str) -> tuple[Column, ...]:
         Column(f"{group}/timestamps", "<f8", "time since the start of the sample", "ms", compress=True),
         Column(f"{group}/node_ids", "<u4", "neuron", compress=True),
         Column(f"{group}/i", "<f4", "synaptic current, sum of weight * exp(-t/tau_s)", "1", compress=True),
-        _sample_ptr(group),
-        _sample_crc(group, ("timestamps", "node_ids", "i")),
+        sample_ptr(group),
+        sample_crc(group, ("timestamps", "node_ids", "i")),
     )
 
 
@@ -274,8 +204,8 @@ def spsp_total_columns(projection: str) -> tuple[Column, ...]:
         Column(f"{total}/post_node_ids", "<u4", "post-synaptic neuron, ascending", compress=True),
         Column(f"{total}/pre_node_ids", "<u4", "pre-synaptic neuron", compress=True),
         Column(f"{total}/value", "<f4", f"S-PSP of the sample, {what}", "1", compress=True),
-        _sample_ptr(total),
-        _sample_crc(total, ("post_node_ids", "pre_node_ids", "value")),
+        sample_ptr(total),
+        sample_crc(total, ("post_node_ids", "pre_node_ids", "value")),
     )
 
 
@@ -318,7 +248,7 @@ def training_columns(network: Network, choice: Choice) -> list[Column]:
             for name in names:
                 columns += quantity_columns(layer, network[layer].neurons, LEARNING[name])
         norms = f"norm of the sample's gradient, of {', '.join(training.keys)}"
-        columns += _row_columns("/gradient_norms", "value", norms, len(training.keys))
+        columns += row_columns("/gradient_norms", "value", norms, len(training.keys))
     if "weights" in choice.record:
         columns += [
             Column("/snapshots/epoch", "<i4", "epochs of training before the snapshot", None, POINTERS),
@@ -373,20 +303,12 @@ def quantity_columns(layer: str, size: int, quantity: Quantity) -> list[Column]:
     """Where a quantity of a layer of `size` neurons is kept."""
     group, what = f"/learning/{layer}/{quantity.name}", quantity.description
     if quantity.per == "neuron":
-        return _row_columns(group, "value", what, size, quantity.units)
+        return row_columns(group, "value", what, size, quantity.units)
     names = ("value",) if quantity.per == "spike" else ("local_ms", "node_ids")
     columns = [Column(f"{group}/{names[0]}", "<f8", what, quantity.units, compress=True)]
     if quantity.per == "train":
         columns.append(Column(f"{group}/node_ids", "<u4", "neuron that they are lent to", compress=True))
-    return [*columns, _sample_ptr(group), _sample_crc(group, names)]
-
-
-def _row_columns(group: str, name: str, what: str, width: int, units: str = "1") -> list[Column]:
-    """A row for each sample, with its checksum."""
-    return [
-        Column(f"{group}/{name}", "<f8", f"{what} (sample, ...)", units, DATA, width, True),
-        _sample_crc(group, (name,)),
-    ]
+    return [*columns, sample_ptr(group), sample_crc(group, names)]
 
 
 def keeps_totals(record: Iterable[str]) -> bool:
@@ -409,25 +331,6 @@ def trains(network: Network) -> tuple[str, ...]:
 def train_size(network: Network, train: str) -> int:
     """How many neurons a train of `trains` is of."""
     return 1 if train == "bias" else network.source_size(network.index(train))
-
-
-def _sample_ptr(group: str) -> Column:
-    return Column(
-        f"{group}/sample_ptr",
-        "<u8",
-        "rows of sample s are [sample_ptr[s], sample_ptr[s + 1])",
-        stage=POINTERS,
-    )
-
-
-def _sample_crc(group: str, covers: tuple[str, ...]) -> Column:
-    return Column(
-        f"{group}/sample_crc",
-        "<u4",
-        f"CRC-32 of the rows of sample s: {', '.join(covers)}",
-        stage=POINTERS,
-        covers=covers,
-    )
 
 
 def check_record(record: Iterable[str]) -> tuple[str, ...]:

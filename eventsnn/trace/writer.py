@@ -23,8 +23,7 @@ from eventsnn.trace.creation import config_text
 from eventsnn.trace.learning import Learned, put_learned, put_snapshot
 from eventsnn.trace.output import TraceFile
 from eventsnn.trace.potential import last_spike
-from eventsnn.trace.progress import GROUP as PROGRESS
-from eventsnn.trace.progress import Progress, progress_columns
+from eventsnn.trace.progress import Progress, progress_columns, put_progress
 from eventsnn.trace.quantities import Quantities
 from eventsnn.trace.quantity_rows import put_quantities
 from eventsnn.trace.record import ExitReason, SpikeRecord, Tally, decide
@@ -227,7 +226,7 @@ class TraceWriter:
                 f"t_stop_ms must not lie before the last spike at {last_spike(run):g} ms, got {t_stop_ms!r}"
             )
         batch = BatchRecord.of(self.network, [run])
-        length = _lengths(batch) if t_stop_ms is None else np.array([float(t_stop_ms)])
+        length = batch.lengths if t_stop_ms is None else np.array([float(t_stop_ms)])
         with self._all_or_nothing():
             self._put_spikes(batch, length)
             quantities = self._quantities if network is None else Quantities(network, self._choice)
@@ -273,7 +272,7 @@ class TraceWriter:
             return
         self._check_runs(runs)
         batch = replace(BatchRecord.of(self.network, runs), origins=np.array(origins, np.int64))
-        lengths = _lengths(batch)
+        lengths = batch.lengths
         with self._all_or_nothing():
             self._put_spikes(batch, lengths)
             self._end_samples(Ended.of(batch), lengths, sources, labels)
@@ -382,12 +381,7 @@ class TraceWriter:
             "engine": part.engine.encode(),
             "dtype": part.dtype.encode(),
         }
-        ends, crcs = self._spikes.so_far()
-        *packed, crc = Progress(ends, crcs, row).pack()
-        for name, values in zip(("ends", "crcs"), packed, strict=True):
-            self._rows.put(f"{PROGRESS}/{name}", np.asarray(values)[None, :])
-        for name, value in [*row.items(), ("crc", crc), ("complete", 1)]:
-            self._rows.put_one(f"{PROGRESS}/{name}", value)
+        put_progress(self._rows, Progress(*self._spikes.so_far(), row))
         self._rows.write_out(self._samples)
         self._flushed = time.monotonic()
 
@@ -425,16 +419,3 @@ class TraceWriter:
         if waited and self._samples - self._file.sealed >= FLUSH_SAMPLES:
             self._rows.write_out(self._samples)
             self._flushed = time.monotonic()
-
-
-def run_config(
-    engine: str, dtype: str | None, t_stop: float | None, step_ms: float | None = None
-) -> dict[str, Any]:
-    """The `config` of a `TraceWriter` for runs by an engine; times in ms."""
-    steps = {} if step_ms is None else {"step_ms": step_ms}
-    return {"engine": engine, "dtype": dtype, "t_stop": t_stop, **steps}
-
-
-def _lengths(batch: BatchRecord) -> np.ndarray:
-    """Of samples, ms: no spike may lie beyond, or its timestamp would enter the next one's."""
-    return np.maximum(batch.last_spikes, np.where(np.isfinite(batch.t_end), batch.t_end, 0.0))

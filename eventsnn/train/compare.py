@@ -17,6 +17,7 @@ from eventsnn.errors import EventSNNError, SimulationError, TraceError
 from eventsnn.model import Network
 from eventsnn.simulate.comparison import Comparison, Sample, Side
 from eventsnn.simulate.run import simulate
+from eventsnn.simulate.weight_comparison import compare_weights
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import LayerSpikes, SpikeRecord
 from eventsnn.train.labels import match_source
@@ -67,7 +68,7 @@ def compare(
     Returns
     -------
     Comparison
-        ``.first`` (the first spike that differs), ``.layers``, ``.decisions``, ``.same``;
+        ``.first`` (the first spike that differs), ``.layers``, ``.decisions``, ``.weights``, ``.same``;
         ``eventsnn.simulate.comparison_text.format_comparison`` makes text of it.
 
     Raises
@@ -102,6 +103,10 @@ def compare(
             pairs = _Runs(first, second)
         found = Comparison(pairs.sides[0], pairs.sides[1], within_ms, tau_ms)
         found.remarks += pairs.remarks
+        if not isinstance(first, SpikeRecord):
+            found.weights = compare_weights(
+                *(x.network if isinstance(x, Trace) else x for x in (first, second))
+            )
         with progress_bar(len(pairs), "comparing", progress) as bar:
             for pair in pairs:
                 found.add(*pair)

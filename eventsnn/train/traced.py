@@ -11,8 +11,9 @@ import numpy as np
 from eventsnn.data.source import LabelledSource
 from eventsnn.model import Network
 from eventsnn.trace.batch_record import votes_of
+from eventsnn.trace.creation import run_config
 from eventsnn.trace.options import TraceOptions
-from eventsnn.trace.writer import TraceWriter, run_config
+from eventsnn.trace.writer import TraceWriter
 from eventsnn.train.batches import Batch, BatchLoader
 from eventsnn.train.forward import Forward
 

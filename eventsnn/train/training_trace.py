@@ -20,9 +20,9 @@ from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.simulate.engines.arrivals import Kept
 from eventsnn.trace.choice import Training
+from eventsnn.trace.creation import run_config
 from eventsnn.trace.learning import Learned
 from eventsnn.trace.options import TraceOptions
-from eventsnn.trace.writer import run_config
 from eventsnn.train.batches import Batch, BatchLoader
 from eventsnn.train.downward import LayerState, Learner
 from eventsnn.train.dropout import Dropout

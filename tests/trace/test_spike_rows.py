@@ -20,7 +20,7 @@ from eventsnn._ext.spike_rows import fill_rows
 from eventsnn.model import Network
 from eventsnn.reference import spike_rows as twin_rows
 from eventsnn.simulate.engines import twin
-from eventsnn.trace import Trace, TraceWriter, schema
+from eventsnn.trace import Trace, TraceWriter, column
 from eventsnn.trace.batch_record import BatchRecord
 from eventsnn.trace.record import SpikeRecord
 from tests.trace.conftest import assert_same_record, busy_input
@@ -108,7 +108,7 @@ def test_whole_chunks_are_written_past_the_cache(
     tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(columns_module, "FLUSH_BYTES", 4000)
-    monkeypatch.setattr(schema, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(column, "CHUNK_ROWS", 64)
     runs = [twin.run(network, *busy_input(seed, 300), t_stop=70.0) for seed in range(5)]
     write_both(tmp_path, network, runs)
     with h5py.File(tmp_path / "all.h5") as file:

@@ -279,3 +279,43 @@ def test_readouts(tmp_path: Path) -> None:
     assert f"Readouts differ by {expected:.3g} at most." in format_comparison(found)
     assert es.compare(tmp_path / "a.h5", tmp_path / "a.h5").same
     assert es.compare(runs[0][0], runs[1][0]).readout_most > 0.0
+
+
+def test_weights_and_delays_are_compared(tmp_path: Path) -> None:
+    from scipy.sparse import csr_array
+
+    from eventsnn.simulate.weight_comparison import compare_weights, format_weights
+
+    def make(weights: dict[str, object], delays: dict[str, np.ndarray]) -> es.Network:
+        layers = es.Dense(2, name="hidden"), es.Dense(2, name="out")
+        return es.Network(es.Input(2), *layers, weights=weights, delays=delays)
+
+    sparse = csr_array(np.array([[1.0, 0.0], [0.0, 2.0]]))
+    other = csr_array(np.array([[1.0, 0.0], [0.0, 2.5]]))
+    dense = np.array([[3.0, 4.0], [0.0, 0.0]])
+    a = make({"hidden": dense, "out": sparse}, {"out": np.array([1.0, 2.0])})
+    changed = dense + np.array([[0.0, 0.0], [0.3, -0.4]])
+    b = make({"hidden": changed, "out": other}, {"out": np.array([1.0, 2.25])})
+    hidden, out, delays = compare_weights(a, b)
+    assert (hidden.key, hidden.what, hidden.synapses_a, hidden.differ) == ("hidden", "weights", 4, 2)
+    assert hidden.most == pytest.approx(0.4)
+    assert hidden.relative == pytest.approx(0.5 / 5.0)
+    assert (out.synapses_a, out.synapses_b, out.differ, out.most) == (2, 2, 1, 0.5)
+    assert out.relative == pytest.approx(0.5 / np.sqrt(5.0))
+    assert (delays.what, delays.differ, delays.most) == ("delays", 1, 0.25)
+    moved = csr_array(np.array([[0.0, 1.0], [0.0, 2.0]]))
+    _, out, delays = compare_weights(a, make({"hidden": dense, "out": moved}, {"out": np.array([1.0, 2.0])}))
+    assert (out.differ, out.most, delays.differ) == (2, 1.0, None)
+    assert format_weights(compare_weights(a, a)) == ["weights and delays: the same"]
+    text = format_weights(compare_weights(a, b))
+    assert text[1].split() == ["weights", "of", "hidden", "4", "4", "2", "0.4", "0.1"]
+    assert text[3].startswith("delays of out (ms)")
+
+
+def test_a_comparison_has_the_weights(traces: tuple[Path, Path], network: es.Network) -> None:
+    found = es.compare(*traces)
+    assert {each.key: each.differ for each in found.weights}.keys() == network.weights.keys()
+    assert not all(each.same for each in found.weights)
+    assert found.to_dict()["weights"][0]["key"] == found.weights[0].key
+    assert "weights of" in format_comparison(found)
+    assert all(each.same for each in es.compare(traces[0], traces[0]).weights)
