@@ -173,7 +173,7 @@ def read_marks(path: str | os.PathLike[str]) -> set[str] | None:
         # A trace that is still being written opens in this mode only.
         with h5py.File(file, "r", swmr=file.suffix == PART) as found:
             return set(found.attrs)
-    except OSError:
+    except Exception:  # of a damaged file h5py raises almost anything
         return None
 
 

@@ -89,7 +89,8 @@ class ClockedLearner(Learner[list[ClockedRun]]):
         return np.array([self.clock.counts(each, number) for each in run], np.int64)
 
     def records(self, run: list[ClockedRun], samples: Arrivals, threads: Threads) -> list[SpikeRecord]:
-        return records_of(self.clock, samples, samples.ends.tolist(), run)
+        above = records_of(self.clock, samples, samples.ends.tolist(), run)
+        return above if self.prefix is None else self.prefix.stack(samples, above, threads)
 
     def output_spikes(self, run: list[ClockedRun]) -> Arrivals:
         return Arrivals.join([self.clock.train(each, len(self.network.layers)) for each in run])

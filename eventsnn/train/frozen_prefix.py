@@ -12,6 +12,7 @@ from eventsnn.model import Input, Network
 from eventsnn.simulate.driver import run_whole
 from eventsnn.simulate.engines import Settings, choose
 from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.clocked import records_of
 from eventsnn.simulate.engines.clocked_network import ClockedNetwork
 from eventsnn.simulate.engines.clocked_samples import run_samples, steps_of
 from eventsnn.trace.record import SpikeRecord
@@ -51,7 +52,12 @@ class FrozenPrefix:
         return Arrivals.join([(record.output.times, record.output.neurons) for record in records])
 
     def records(self, samples: Arrivals, pool: Pool) -> list[SpikeRecord]:
-        """All spikes of every sample, in exact time; errors as of `spikes`."""
+        """All spikes of every sample; errors as of `spikes`."""
+        if self._clock is not None:
+            steps, until = steps_of(samples, self._clock.step_ms), samples.ends.tolist()
+            return records_of(
+                self._clock, samples, until, run_samples(self._clock, samples, steps, until, pool)
+            )
         records: dict[int, SpikeRecord] = {}
         counter, ends = WorkCounter(len(samples)), samples.ends.tolist()
 
@@ -65,7 +71,7 @@ class FrozenPrefix:
         return [records[sample] for sample in range(len(samples))]
 
     def stack(self, samples: Arrivals, above: Sequence[SpikeRecord], pool: Pool) -> list[SpikeRecord]:
-        """Records of the whole network, from those of the layers that follow; in exact time."""
+        """Records of the whole network, from those of the layers that follow."""
         return stack(self.records(samples, pool), above)
 
 

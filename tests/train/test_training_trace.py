@@ -8,10 +8,11 @@ import pytest
 
 from eventsnn.errors import TraceError
 from eventsnn.learn.eventprop import EventProp
-from eventsnn.model import Connection, Network
+from eventsnn.model import Connection, Dense, Input, Network, Reservoir
+from eventsnn.model.sparse import is_sparse
 from eventsnn.trace import Trace, TraceOptions
 from eventsnn.trace.schema import RECORD
-from tests.train.toy import RULE, toy_data, toy_network, toy_train
+from tests.train.toy import CLASSES, RULE, SENSOR, toy_data, toy_network, toy_train
 
 EVERYTHING = ("weights", "learning")
 
@@ -120,3 +121,27 @@ def test_what_cannot_be_traced(tmp_path: Path) -> None:
             trace.weights("hidden")
         with pytest.raises(TraceError, match="no 'voltage' of layer 'hidden'; there are hidden: errors"):
             trace.learning("hidden", "voltage")
+
+
+@pytest.mark.parametrize("engine", ["exact", "clocked"])
+def test_behind_a_reservoir(tmp_path: Path, engine: str) -> None:
+    """What is trained, and what feeds it: the reservoir's spikes, which the training itself does not keep."""
+    network = Network(Input(*SENSOR), Reservoir(grid=(3, 3, 3), threshold=0.3), Dense(CLASSES), seed=1)
+    (tmp_path / "plain").mkdir()
+    plain = toy_train(tmp_path / "plain" / "run", network=network, epochs=2, valid_fraction=0, engine=engine)
+    result, trace = trained(tmp_path / "traced", network=network, engine=engine)
+    for key, weights in plain.network.weights.items():
+        if not is_sparse(weights):
+            np.testing.assert_array_equal(result.network.weights[key], weights)
+    reservoir, output = network.names
+    with trace:
+        assert {s.engine for s in trace.samples} == {"clocked" if engine == "clocked" else "sweep"}
+        spikes = [trace.spikes(reservoir, number) for number in range(len(trace))]
+        assert sum(map(len, spikes)) > 50
+        # It is not trained: a recording gives the same spikes in both epochs.
+        for first in range(6):
+            (second,) = (s.index for s in trace.samples[6:] if s.source == trace.samples[first].source)
+            np.testing.assert_array_equal(spikes[first].times, spikes[second].times)
+            np.testing.assert_array_equal(spikes[first].neurons, spikes[second].neurons)
+        assert trace.learning(output, "errors", 0).shape == (CLASSES,)
+        assert trace.gradient_norms(0).keys() == {output}
