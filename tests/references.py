@@ -15,6 +15,7 @@ import click
 
 import eventsnn as es
 from eventsnn.cli.app import COMMANDS, commands
+from eventsnn.errors import MissingExtraError
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("eventsnn", "benchmarks", "tests", "cython_ext", "docs", ".ci")
@@ -27,7 +28,20 @@ ELSEWHERE = {
     *("model.h5", "checkpoint.h5", "eventsnn/words", "stabilize", "Size", "OUT.h5", "Train.zip"),
     "sample_crc",
 }
-LIBRARIES = {"scipy", "numpy", "tonic", "lyon", "sys", "os", "h5py"}
+LIBRARIES = {
+    "scipy",
+    "numpy",
+    "tonic",
+    "lyon",
+    "sys",
+    "os",
+    "h5py",
+    "torch",
+    "neo",
+    "pyarrow",
+    "mpiexec",
+    "srun",
+}
 _GROUP = re.compile(r'= Registry\((?:.|\n)*?"(eventsnn\.\w+)"')
 _PLAIN_PATH = re.compile(rf"(?<![\w/.-])(?:{'|'.join((*SOURCES[:4], 'docs', 'datasets'))})/[\w./-]*\w")
 _FENCES = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
@@ -143,16 +157,18 @@ def resolve(name: str) -> bool:
     parts = name.split(".")
     current: object = es
     for number, part in enumerate(parts[1:], 1):
-        if hasattr(current, part):
-            current = getattr(current, part)
-            continue
-        fields = getattr(current, "__dataclass_fields__", {}) | getattr(current, "__annotations__", {})
-        if part in fields:
-            return True
         try:
+            if hasattr(current, part):
+                current = getattr(current, part)
+                continue
+            fields = getattr(current, "__dataclass_fields__", {}) | getattr(current, "__annotations__", {})
+            if part in fields:
+                return True
             current = importlib.import_module(".".join(["eventsnn", *parts[1 : number + 1]]))
         except ImportError:
             return isinstance(current, type) and is_member(current.__name__, part)
+        except MissingExtraError:  # what the sources say has to do
+            return all(each in defined("eventsnn").names for each in parts[number:])
     return True
 
 
