@@ -27,21 +27,10 @@ ELSEWHERE = {
     *("LyonPassiveEar", "EventArray", "bench", "hidden2", "time_s", "timeus", "x_addr", "TD.x"),
     *("model.h5", "checkpoint.h5", "eventsnn/words", "stabilize", "Size", "OUT.h5", "Train.zip"),
     "sample_crc",
+    *("mpiexec", "srun", "collate_fn", "functional_call", "cuda", "requires_grad_(False)", "copy.deepcopy"),
+    *("double()", "float()", "cuda()", "share_memory()"),
 }
-LIBRARIES = {
-    "scipy",
-    "numpy",
-    "tonic",
-    "lyon",
-    "sys",
-    "os",
-    "h5py",
-    "torch",
-    "neo",
-    "pyarrow",
-    "mpiexec",
-    "srun",
-}
+LIBRARIES = {"scipy", "numpy", "tonic", "lyon", "sys", "os", "h5py", "torch", "neo", "pyarrow"}
 _GROUP = re.compile(r'= Registry\((?:.|\n)*?"(eventsnn\.\w+)"')
 _PLAIN_PATH = re.compile(rf"(?<![\w/.-])(?:{'|'.join((*SOURCES[:4], 'docs', 'datasets'))})/[\w./-]*\w")
 _FENCES = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
@@ -165,10 +154,10 @@ def resolve(name: str) -> bool:
             if part in fields:
                 return True
             current = importlib.import_module(".".join(["eventsnn", *parts[1 : number + 1]]))
-        except ImportError:
-            return isinstance(current, type) and is_member(current.__name__, part)
         except MissingExtraError:  # what the sources say has to do
             return all(each in defined("eventsnn").names for each in parts[number:])
+        except ImportError:
+            return isinstance(current, type) and is_member(current.__name__, part)
     return True
 
 
