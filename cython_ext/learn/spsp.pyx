@@ -1,28 +1,25 @@
 """The sweep in reverse time that every learning rule uses: charges at points, summed at arrivals.
 
-The points p of a neuron are its spikes and the ends of its refractory periods; a rule gives each a charge q_p. With
+The points p of a neuron are its spikes and the ends of its refractory periods; a rule gives each a charge q_p
+(charges.pyx). With
 
     G_i(t) = sum_{p >= t} q_p eps(p - t),    P_i(t) = sum_{p >= t} q_p e^{-(p - t)/tau_m}
 
 the gradient of a weight is the sum of G_i over the arrivals at its synapse, and the derivative by the time of an
 arrival is its weight times G'_i = (G_i - P_i)/tau_s. (P, G) obeys the forward propagators in reverse: G(t - d) =
-G(t) b + P(t) h, P(t - d) = P(t) a.
-
-`charge_counts` gives the charges of spike counts: 1 at each spike at t, -exp(-(t - r)/tau_m) at the end r of the
-refractory period before it. With these the sum of G is the spike-train level post-synaptic potential (S-PSP) e_{i|j}
-of Jin, Zhang & Li (2018). Twin: eventsnn/reference/spsp.py, `sum_charges`.
+G(t) b + P(t) h, P(t - d) = P(t) a. Twin: eventsnn/reference/spsp.py, `sum_charges`.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from eventsnn._ext.arrivals cimport arrivals_about, arrivals_between, arrivals_from, arrivals_of, arrivals_t
+from eventsnn._ext.arrivals cimport arrivals_about, arrivals_between, arrivals_from, arrivals_t
 from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64, rows_t
 from eventsnn._ext.dtypes cimport WIDTH, real_t
-from eventsnn._ext.lif cimport decay_e, lif_t
+from eventsnn._ext.layer_events cimport LayerEvents, unit_t, walk_t
+from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.optimiser cimport Update
-from eventsnn._ext.patches cimport Ready
 from eventsnn._ext.team cimport Task
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
@@ -63,225 +60,6 @@ cdef void points_free(points_t* p) noexcept nogil:
     free(p.dg)
     free(p.g)
     memset(p, 0, sizeof(points_t))
-
-
-cdef class LayerEvents:
-    """What arrived at a layer, and its spikes, in the units of a mini-batch: where all walks over them begin.
-
-    Parameters
-    ----------
-    constants : RECORD (1,)
-    times, neurons, unit_ptr, grid, scale
-        Arrivals as `eventsnn._ext.arrivals.fill_tables` has them.
-    table : uint8 (arrivals, bytes of a row)
-        Bytes of the table, real (arrivals, TABLE_COLUMNS), in the precision of the kernels that read it.
-    post_times, post_neurons, post_ptr, after
-        The layer's spikes in the order block, unit, time, as `SpikeStore.collect` returns them; `after` may be empty.
-    ready : Ready, optional
-        The arrivals of a layer with many positions, the units; what else is said of arrivals is not read then, and one
-        thread alone may walk.
-
-    Attributes
-    ----------
-    units : int
-    longest : int
-        The most spikes of any block in any unit.
-    single : bool
-        Whether the table is in single precision.
-    """
-
-    def __init__(self, const lif_t[::1] constants, const double[::1] times, const int32_t[::1] neurons,
-                 const int64_t[::1] unit_ptr, const int32_t[::1] grid, const double[::1] scale,
-                 const uint8_t[:, ::1] table, const double[::1] post_times, const int32_t[::1] post_neurons,
-                 const int64_t[::1] post_ptr, const int32_t[::1] after, Ready ready=None):
-        cdef int64_t k
-        self.constants, self.times, self.neurons, self.unit_ptr = constants, times, neurons, unit_ptr
-        self.grid, self.scale, self.table = grid, scale, table
-        self.post_times, self.post_neurons, self.post_ptr, self.after = post_times, post_neurons, post_ptr, after
-        self.ready = ready
-        self.units = unit_ptr.shape[0] - 1 if ready is None else ready.patches.units
-        self.single = table.shape[1] == TABLE_COLUMNS * sizeof(float) if ready is None else ready.single
-        for k in range(post_ptr.shape[0] - 1):
-            self.longest = max(self.longest, post_ptr[k + 1] - post_ptr[k])
-
-    cdef const lif_t* first_constants(self) noexcept nogil:
-        return &self.constants[0]
-
-    cdef unit_t spikes(self, int64_t block, int64_t s) noexcept nogil:
-        """The spikes of one block in unit s, without what arrived."""
-        cdef unit_t u
-        cdef int64_t k = block * self.units + s
-        u.first_spike = self.post_ptr[k]
-        u.n_spikes = self.post_ptr[k + 1] - u.first_spike
-        u.times = &self.post_times[u.first_spike] if u.n_spikes else NULL
-        u.neurons = &self.post_neurons[u.first_spike] if u.n_spikes else NULL
-        u.after = &self.after[u.first_spike] if u.n_spikes and self.after.shape[0] else NULL
-        u.first_neuron = <int32_t> (block * WIDTH)
-        u.arrivals = arrivals_t(0, NULL, NULL, NULL, 0.0)
-        u.table = NULL
-        u.first_arrival = 0
-        return u
-
-    cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil:
-        """One block in unit s; where there are many positions, what arrived is there if it fired."""
-        cdef unit_t u = self.spikes(block, s)
-        if self.ready is None:
-            u.arrivals = arrivals_of(self.times, self.neurons, self.unit_ptr, self.grid, self.scale, s)
-            u.first_arrival = self.unit_ptr[s]
-            u.table = &self.table[u.first_arrival, 0] if u.arrivals.n else NULL
-        else:
-            if u.n_spikes:
-                self.ready.list_sources(s)
-            u.first_arrival = self.ready.patches.ptr[s]
-            u.arrivals = arrivals_t(self.ready.patches.ptr[s + 1] - u.first_arrival, self.ready.times,
-                                    self.ready.sources, NULL, 0.0)
-            u.table = self.ready.table
-        return u
-
-    cdef bint next_unit(self, WorkCounter counter, walk_t* walk, unit_t* u) noexcept nogil:
-        """Go on to the next unit in which something arrived and fired, block after block that this thread takes; False
-        if none is left. A walk begins with `walk_t(0, self.units)`."""
-        while True:
-            if walk.s >= self.units:
-                walk.block, walk.s = work_take(&counter.next), 0
-                if walk.block >= counter.count:
-                    return False
-            while walk.s < self.units:
-                u[0] = self.unit(walk.block, walk.s)
-                walk.s += 1
-                if u.arrivals.n and u.n_spikes:
-                    return True
-
-    cdef int check(self, int64_t real_size) except -1:
-        """Refuse a table of another precision than the kernel's."""
-        if self.single != (real_size == sizeof(float)):
-            raise TypeError("the table of arrivals has another precision than the weights")
-        return 0
-
-
-cdef void charge_block(const lif_t* constants, const unit_t* u, const real_t* coefficient,
-                       double* charges) noexcept nogil:
-    """Charges of one block in one unit; a forced spike within a refractory period had no time to integrate: none."""
-    cdef double end[WIDTH]
-    cdef int64_t last[WIDTH]
-    cdef int64_t f
-    cdef int32_t lane
-    for lane in range(WIDTH):
-        end[lane] = -1.0
-    for f in range(u.n_spikes):
-        lane = u.neurons[f] - u.first_neuron
-        charges[2 * f] = 0.0
-        charges[2 * f + 1] = 0.0
-        if coefficient[lane] != 0 and end[lane] <= u.times[f]:
-            charges[2 * f] = coefficient[lane]
-            if end[lane] >= 0.0:
-                charges[2 * last[lane] + 1] = -coefficient[lane] * decay_e((u.times[f] - end[lane]) * constants.rate_m)
-        end[lane] = u.times[f] + constants.refractory
-        last[lane] = f
-
-
-cdef class ChargeCounts(Task):
-    """Charges of spike counts; made by `charge_counts`."""
-
-    cdef object arrays              # the arrays that the pointers below lead into
-    cdef LayerEvents events
-    cdef bint single
-    cdef int64_t size
-    cdef const void* coefficient    # real [units][size]
-    cdef double* charges            # [spikes][2]
-
-    cdef int work(self) except -1 nogil:
-        if self.single:
-            charge_units(self, <const float*> self.coefficient)
-        else:
-            charge_units(self, <const double*> self.coefficient)
-        return 0
-
-
-cdef void charge_units(ChargeCounts w, const real_t* coefficient) noexcept nogil:
-    cdef int64_t block, s
-    cdef unit_t u
-    while True:
-        block = work_take(&w.counter.next)
-        if block >= w.counter.count:
-            return
-        for s in range(w.events.units):
-            u = w.events.spikes(block, s)
-            if u.n_spikes:
-                charge_block(w.events.first_constants(), &u, coefficient + s * w.size + u.first_neuron,
-                             w.charges + 2 * u.first_spike)
-
-
-def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:, ::1] charges, WorkCounter counter):
-    """Charges of spike counts times a coefficient of each neuron, as a task.
-
-    Parameters
-    ----------
-    events : LayerEvents
-    coefficient : real (units, blocks * WIDTH)
-    charges : float64 (spikes, 2)
-        Set: at each spike, and at the end of the refractory period that follows it.
-    counter : WorkCounter
-        Over the blocks.
-    """
-    cdef ChargeCounts w = ChargeCounts()
-    w.arrays, w.events, w.single = (coefficient, charges), events, real_t is float
-    w.counter, w.size = counter, coefficient.shape[1]
-    w.coefficient = &coefficient[0, 0] if coefficient.shape[0] and coefficient.shape[1] else NULL
-    w.charges = &charges[0, 0] if charges.shape[0] else NULL
-    return w
-
-
-def charge_derivatives(const double[::1] post_times, const int32_t[::1] post_neurons, const int64_t[::1] post_ptr,
-                       const double[:, ::1] currents, const double[::1] derivatives, double height, double resting,
-                       double tau_m, double tau_s, double refractory, double least_slope, double[:, ::1] charges,
-                       int64_t units, WorkCounter counter):
-    """Charges of exact derivatives, for the blocks that this thread takes. Twin: eventsnn/reference/spsp.py.
-
-    Parameters
-    ----------
-    post_times, post_neurons, post_ptr
-        As `LayerEvents` has them.
-    currents : float64 (spikes, 2)
-        See `point_currents`.
-    derivatives : float64 (spikes,)
-        Of the loss by the times of the spikes.
-    height, resting, tau_m, tau_s, refractory : float
-        Threshold above the resting potential, and the parameters of the neurons.
-    least_slope : float
-        Slopes of the potential below this count as this.
-    charges : float64 (spikes, 2)
-        Set, as those of `charge_counts`.
-    units : int
-        Samples, or positions of one.
-    counter : WorkCounter
-        Over the blocks.
-    """
-    cdef double following[WIDTH]    # time of the neuron's next spike
-    cdef double pending[WIDTH]      # its derivative in all over its slope
-    cdef double total, slope, left
-    cdef int64_t k, f
-    cdef int32_t lane
-    with nogil:
-        k = work_take(&counter.next) * units
-        while k < counter.count * units:
-            for k in range(k, k + units):
-                for lane in range(WIDTH):
-                    pending[lane] = 0.0
-                    following[lane] = 0.0
-                for f in range(post_ptr[k + 1] - 1, post_ptr[k] - 1, -1):
-                    lane = post_neurons[f] % WIDTH
-                    total = derivatives[f]
-                    charges[f, 1] = 0.0
-                    if pending[lane] != 0.0:
-                        left = pending[lane] * decay_e((following[lane] - post_times[f] - refractory) / tau_m)
-                        charges[f, 1] = left
-                        total += left * (currents[f, 1] / tau_s + resting / tau_m)
-                    slope = max(currents[f, 0] / tau_s - height / tau_m, least_slope)
-                    charges[f, 0] = -total / slope
-                    pending[lane] = total / slope
-                    following[lane] = post_times[f]
-            k = work_take(&counter.next) * units
 
 
 cdef int64_t merge_points(double refractory, const unit_t* u, const double* charges, points_t* p) noexcept nogil:

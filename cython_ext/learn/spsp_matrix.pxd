@@ -3,7 +3,8 @@
 cimport cython
 from libc.stdint cimport int32_t, int64_t
 
-from eventsnn._ext.spsp cimport LayerEvents, points_t, unit_t
+from eventsnn._ext.layer_events cimport LayerEvents, unit_t
+from eventsnn._ext.spsp cimport points_t
 
 
 cdef class SpspMatrix:

@@ -9,8 +9,9 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from eventsnn._ext.dtypes cimport WIDTH
+from eventsnn._ext.layer_events cimport LayerEvents, unit_t
 from eventsnn._ext.lif cimport decay_rise, lif_t
-from eventsnn._ext.spsp cimport LayerEvents, points_create, points_free, reverse_add, unit_t
+from eventsnn._ext.spsp cimport points_create, points_free, reverse_add
 
 
 cdef class SpspMatrix:
@@ -53,7 +54,7 @@ cdef class ExactSpsp(SpspMatrix):
     events : LayerEvents
         Arrivals and spikes of the layer, forced ones included.
     charges : float64 (spikes, 2)
-        Of the S-PSPs; see `eventsnn._ext.spsp.charge_counts`.
+        Of the S-PSPs; see `eventsnn._ext.charges.charge_counts`.
     sources : int64 (units, inputs)
         Spikes of each input in each unit.
     """

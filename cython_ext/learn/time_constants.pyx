@@ -1,6 +1,6 @@
 """Derivatives of a loss by the time constants of a layer's neurons: the sweep of spsp.pyx with three states more.
 
-With the charges q_p of spsp.pyx, and c_r (t - r)/tau_m^2 at each reset r, t being the next spike, which only act on
+With the charges q_p of charges.pyx, and c_r (t - r)/tau_m^2 at each reset r, t being the next spike, which only act on
 P_m, the states in reverse time are
 
     P, G          as there                                     P_m = dP/dtau_m
@@ -17,8 +17,9 @@ from libc.stdlib cimport free, malloc
 
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
+from eventsnn._ext.layer_events cimport LayerEvents, unit_t, walk_t
 from eventsnn._ext.lif cimport decay_e, lif_respond, lif_t
-from eventsnn._ext.spsp cimport LayerEvents, points_create, points_free, points_t, prepare_points, unit_t, walk_t
+from eventsnn._ext.spsp cimport points_create, points_free, points_t, prepare_points
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 BY_COLUMNS = 4

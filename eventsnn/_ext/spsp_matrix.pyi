@@ -1,6 +1,6 @@
 import numpy as np
 
-from eventsnn._ext.spsp import LayerEvents
+from eventsnn._ext.layer_events import LayerEvents
 
 class SpspMatrix:
     units: int

@@ -13,7 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
-from eventsnn._ext.spsp import LayerEvents, charge_counts, charge_derivatives, point_currents
+from eventsnn._ext.charges import charge_counts, charge_derivatives
+from eventsnn._ext.layer_events import LayerEvents
+from eventsnn._ext.spsp import point_currents
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Share
 from eventsnn.model import LIF

@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 
 from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables, list_rows
+from eventsnn._ext.layer_events import LayerEvents
 from eventsnn._ext.patches import Patches, Ready
-from eventsnn._ext.spsp import LayerEvents
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Share, call
 from eventsnn.model import Input, bias

@@ -1,0 +1,104 @@
+"""A layer in a mini-batch as what learns from it sees it: what arrived, and its spikes, unit by unit."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from eventsnn._ext.arrivals cimport arrivals_of, arrivals_t
+from eventsnn._ext.block cimport TABLE_COLUMNS
+from eventsnn._ext.dtypes cimport WIDTH
+from eventsnn._ext.lif cimport lif_t
+from eventsnn._ext.patches cimport Ready
+from eventsnn._ext.work_counter cimport WorkCounter, work_take
+
+
+cdef class LayerEvents:
+    """What arrived at a layer, and its spikes, in the units of a mini-batch: where all walks over them begin.
+
+    Parameters
+    ----------
+    constants : RECORD (1,)
+    times, neurons, unit_ptr, grid, scale
+        Arrivals as `eventsnn._ext.arrivals.fill_tables` has them.
+    table : uint8 (arrivals, bytes of a row)
+        Bytes of the table, real (arrivals, TABLE_COLUMNS), in the precision of the kernels that read it.
+    post_times, post_neurons, post_ptr, after
+        The layer's spikes in the order block, unit, time, as `SpikeStore.collect` returns them; `after` may be empty.
+    ready : Ready, optional
+        The arrivals of a layer with many positions, the units; what else is said of arrivals is not read then, and one
+        thread alone may walk.
+
+    Attributes
+    ----------
+    units : int
+    longest : int
+        The most spikes of any block in any unit.
+    single : bool
+        Whether the table is in single precision.
+    """
+
+    def __init__(self, const lif_t[::1] constants, const double[::1] times, const int32_t[::1] neurons,
+                 const int64_t[::1] unit_ptr, const int32_t[::1] grid, const double[::1] scale,
+                 const uint8_t[:, ::1] table, const double[::1] post_times, const int32_t[::1] post_neurons,
+                 const int64_t[::1] post_ptr, const int32_t[::1] after, Ready ready=None):
+        cdef int64_t k
+        self.constants, self.times, self.neurons, self.unit_ptr = constants, times, neurons, unit_ptr
+        self.grid, self.scale, self.table = grid, scale, table
+        self.post_times, self.post_neurons, self.post_ptr, self.after = post_times, post_neurons, post_ptr, after
+        self.ready = ready
+        self.units = unit_ptr.shape[0] - 1 if ready is None else ready.patches.units
+        self.single = table.shape[1] == TABLE_COLUMNS * sizeof(float) if ready is None else ready.single
+        for k in range(post_ptr.shape[0] - 1):
+            self.longest = max(self.longest, post_ptr[k + 1] - post_ptr[k])
+
+    cdef const lif_t* first_constants(self) noexcept nogil:
+        return &self.constants[0]
+
+    cdef unit_t spikes(self, int64_t block, int64_t s) noexcept nogil:
+        """The spikes of one block in unit s, without what arrived."""
+        cdef unit_t u
+        cdef int64_t k = block * self.units + s
+        u.first_spike = self.post_ptr[k]
+        u.n_spikes = self.post_ptr[k + 1] - u.first_spike
+        u.times = &self.post_times[u.first_spike] if u.n_spikes else NULL
+        u.neurons = &self.post_neurons[u.first_spike] if u.n_spikes else NULL
+        u.after = &self.after[u.first_spike] if u.n_spikes and self.after.shape[0] else NULL
+        u.first_neuron = <int32_t> (block * WIDTH)
+        u.arrivals = arrivals_t(0, NULL, NULL, NULL, 0.0)
+        u.table = NULL
+        u.first_arrival = 0
+        return u
+
+    cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil:
+        """One block in unit s; where there are many positions, what arrived is there if it fired."""
+        cdef unit_t u = self.spikes(block, s)
+        if self.ready is None:
+            u.arrivals = arrivals_of(self.times, self.neurons, self.unit_ptr, self.grid, self.scale, s)
+            u.first_arrival = self.unit_ptr[s]
+            u.table = &self.table[u.first_arrival, 0] if u.arrivals.n else NULL
+        else:
+            if u.n_spikes:
+                self.ready.list_sources(s)
+            u.first_arrival = self.ready.patches.ptr[s]
+            u.arrivals = arrivals_t(self.ready.patches.ptr[s + 1] - u.first_arrival, self.ready.times,
+                                    self.ready.sources, NULL, 0.0)
+            u.table = self.ready.table
+        return u
+
+    cdef bint next_unit(self, WorkCounter counter, walk_t* walk, unit_t* u) noexcept nogil:
+        """Go on to the next unit in which something arrived and fired, block after block that this thread takes; False
+        if none is left. A walk begins with `walk_t(0, self.units)`."""
+        while True:
+            if walk.s >= self.units:
+                walk.block, walk.s = work_take(&counter.next), 0
+                if walk.block >= counter.count:
+                    return False
+            while walk.s < self.units:
+                u[0] = self.unit(walk.block, walk.s)
+                walk.s += 1
+                if u.arrivals.n and u.n_spikes:
+                    return True
+
+    cdef int check(self, int64_t real_size) except -1:
+        """Refuse a table of another precision than the kernel's."""
+        if self.single != (real_size == sizeof(float)):
+            raise TypeError("the table of arrivals has another precision than the weights")
+        return 0
