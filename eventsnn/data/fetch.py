@@ -23,6 +23,7 @@ import numpy as np
 
 from eventsnn.data.memory import EventTargetSequence, TonicDataset, from_tonic
 from eventsnn.data.packed import Packed, pack
+from eventsnn.data.sequences import find_sensor_size
 from eventsnn.errors import FetchError
 from eventsnn.events.stream import SensorSize
 
@@ -68,7 +69,7 @@ PUBLIC_SETS: dict[str, PublicSet] = {
     known.name: known
     for known in (
         PublicSet("NMNIST", "digits in three saccades, 34 x 34, 10 classes", _HALVES),
-        PublicSet("NCALTECH101", "objects, up to 240 x 180, 101 classes", {"all": {}}, (240, 180, 2)),
+        PublicSet("NCALTECH101", "objects, up to 240 x 180, 101 classes", {"all": {}}),
         PublicSet("CIFAR10DVS", "CIFAR-10 on a screen, 128 x 128, 10 classes", {"all": {}}),
         PublicSet("DVSGesture", "gestures of hands and arms, 128 x 128, 11 classes", _HALVES),
         PublicSet("ASLDVS", "letters of sign language, 240 x 180, 24 classes", {"all": {}}),
@@ -164,7 +165,8 @@ class _Tidy:
 
     def __init__(self, dataset: EventTargetSequence, part: str, show: Progress) -> None:
         self._dataset = dataset
-        self.classes = getattr(dataset, "classes", None)
+        for name in ("classes", "class_map"):
+            setattr(self, name, getattr(dataset, name, None))
         self.targets = getattr(dataset, "targets", None)
         if self.targets is None or len(self.targets) != len(dataset):
             self.targets = []
@@ -222,7 +224,7 @@ def _open_part(known: PublicSet, part: str, folder: Path, show: Progress) -> Ton
             steps=_say_by_hand(known, cls, part, folder, location),
         ) from error
     mark.unlink()
-    return from_tonic(_Tidy(dataset, part, show), known.sensor or dataset.sensor_size)
+    return from_tonic(_Tidy(dataset, part, show), known.sensor or find_sensor_size(dataset))
 
 
 def _make_dataset(known: PublicSet, cls: Any, part: str, download: Path, location: Path) -> Any:

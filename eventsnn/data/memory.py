@@ -8,7 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._util.names import are_numbers, class_key, list_names
+from eventsnn._util.names import list_names
+from eventsnn.data.sequences import (
+    find_class_names,
+    find_sensor_size,
+    find_targets,
+    is_changed,
+    keep_valid,
+)
 from eventsnn.data.source import Source
 from eventsnn.errors import EventStreamError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize, check_sensor_size
@@ -82,12 +89,13 @@ class TonicDataset(Source):
 
     def __init__(self, dataset: EventTargetSequence, sensor_size: tuple[int, ...]) -> None:
         self._dataset = dataset
+        self._changed = is_changed(dataset)
         self.sensor_size = check_sensor_size(sensor_size)
-        targets = _targets(dataset)
+        targets = find_targets(dataset)
         self.numbered = False
         if targets.dtype.kind in "iub":
             self.labels = _check_labels(targets, len(dataset))
-            listed = _listed_classes(dataset, self.labels)
+            listed = find_class_names(dataset, self.labels)
             self.classes, self.numbered = name_classes(self.labels, listed), listed is None
         else:
             names, numbers = np.unique(targets, return_inverse=True)
@@ -99,6 +107,8 @@ class TonicDataset(Source):
         """Return recording `index`; EventStreamError names it if its events break a rule."""
         events = self._dataset[index][0]
         try:
+            if self._changed:
+                events = keep_valid(events, self.sensor_size)
             return EventStream.from_structured(events, self.sensor_size)
         except EventStreamError as error:
             raise EventStreamError(f"{self.paths[index]}: {error}") from None
@@ -112,9 +122,11 @@ def from_tonic(dataset: EventTargetSequence, sensor_size: tuple[int, ...] | None
     dataset : sequence of (events, target)
         Events are structured arrays with the fields t, x, [y], [p], found by name; read on access. Targets
         are class numbers or names (numbered in sorted order). The names of numbered classes are those of the
-        data set's attribute ``classes``, where it has one.
+        data set's attribute ``classes`` (or ``class_map``), where it has one. Wrappers such as tonic's
+        SlicedDataset have the sensor size and the names of what they wrap.
     sensor_size : tuple of 3 int, optional
-        Width, height, polarities; left out, the data set's own ``sensor_size``.
+        Width, height, polarities; left out, the data set's own ``sensor_size``. N-Caltech101 of tonic, which
+        states none, has the 240 x 180 pixels of its camera.
 
     Returns
     -------
@@ -130,8 +142,13 @@ def from_tonic(dataset: EventTargetSequence, sensor_size: tuple[int, ...] | None
     -----
     Labels are the data set's ``targets`` where it has them and does not transform them; otherwise each
     sample is read once to learn its target.
+
+    Where the data set, or what it wraps, has a ``transform`` (or ``transforms``), its events are put in order
+    of time, without those outside the sensor or before 0, as in `Augmentation`. Otherwise such events are
+    errors. A transform that draws at random draws anew at each reading, from a generator that threads
+    share: for training use `Augmentation`, whose draws have names.
     """
-    size = sensor_size if sensor_size is not None else getattr(dataset, "sensor_size", None)
+    size = sensor_size if sensor_size is not None else find_sensor_size(dataset)
     if size is None:
         raise TrainingError(
             "the data set does not state its sensor size: pass sensor_size=(width, height, polarities)"
@@ -160,7 +177,8 @@ def as_source(data: Any, sensor_size: SensorSize | None = None) -> Any:
                 f"item {number} of the list of recordings is not a pair (events, label) but "
                 f"{type(item).__name__}; eventsnn.data.ListDataset(recordings, labels) takes two lists"
             )
-    return from_tonic(data, getattr(data, "sensor_size", None) or sensor_size)
+    size = find_sensor_size(data)
+    return from_tonic(data, sensor_size if size is None else size)
 
 
 def _to_streams(
@@ -186,45 +204,6 @@ def _to_streams(
         EventStream._trusted(now.events, now.sensor_size, stream._begun)
         for now, stream in zip(checked, streams, strict=True)
     ]
-
-
-def _listed_classes(dataset: Any, labels: npt.NDArray[np.int64]) -> list[str] | None:
-    """Names of the classes by number, if the data set lists them: a list, or numbers by name.
-
-    Names such as ``"3 - three"``, as tonic and torchvision have them for digits, are those numbers. Targets
-    that are transformed have other numbers than the list.
-    """
-    listed = None if _is_transformed(dataset) else getattr(dataset, "classes", None)
-    if isinstance(listed, Mapping):
-        by_number = {number: name for name, number in listed.items()}
-        listed = [by_number.get(number) for number in range(len(by_number))]
-        if None in listed:
-            return None
-    listed = listed.tolist() if isinstance(listed, np.ndarray) else listed
-    if not isinstance(listed, Sequence) or isinstance(listed, str) or len(listed) <= int(labels.max()):
-        return None
-    names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in listed]
-    numbers = [name.partition(" - ")[0] for name in names]
-    if are_numbers(numbers):
-        return numbers
-    return names if all(names) and len({class_key(name) for name in names}) == len(names) else None
-
-
-def _is_transformed(dataset: Any) -> bool:
-    return any(getattr(dataset, name, None) is not None for name in ("target_transform", "transforms"))
-
-
-def _targets(dataset: EventTargetSequence) -> np.ndarray:
-    """Return the target of every sample, numbers or names."""
-    targets = None if _is_transformed(dataset) else getattr(dataset, "targets", None)
-    if targets is None or len(targets) != len(dataset):
-        targets = [dataset[index][1] for index in range(len(dataset))]
-    array = np.asarray(targets)
-    if array.ndim != 1 or array.dtype.kind not in "iubU":
-        raise TrainingError(
-            f"targets must be class numbers or names: got shape {array.shape}, dtype {array.dtype}"
-        )
-    return array
 
 
 def _number_labels(

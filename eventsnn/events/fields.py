@@ -158,6 +158,10 @@ class Fields:
     sizes: dict[str, int] = field(default_factory=dict)
 
 
+REMEDY = "rename it to p, or drop it (numpy.lib.recfunctions.drop_fields)"
+"""What to do about a field of a structured array that may be the polarity."""
+
+
 def find_fields(names: Sequence[str], *, remedy: str) -> Fields | None:
     """Find the role of each field by its name; None if no field is a time or none is an address.
 

@@ -17,7 +17,7 @@ from eventsnn.errors import EventStreamError
 from eventsnn.events.checks import SensorSize as SensorSize
 from eventsnn.events.checks import check_events, find_sensor, to_polarities, to_vector, to_whole_numbers
 from eventsnn.events.checks import check_sensor_size as check_sensor_size
-from eventsnn.events.fields import find_fields, to_microseconds
+from eventsnn.events.fields import REMEDY, find_fields, to_microseconds
 from eventsnn.events.origin import find_origin
 
 # Field names and order are tonic's. Aligned, so that a C struct of the same members describes one event.
@@ -129,9 +129,7 @@ class EventStream:
         # pandas' tables are not arrays of fields, but can be converted to one.
         events = np.asarray(array.to_records(index=False) if hasattr(array, "to_records") else array)
         names = events.dtype.names or ()
-        fields_by_role = find_fields(
-            names, remedy="rename it to p, or drop it (numpy.lib.recfunctions.drop_fields)"
-        )
+        fields_by_role = find_fields(names, remedy=REMEDY)
         if fields_by_role is None:
             fields = ", ".join(names) if names else f"none (dtype {events.dtype}, shape {events.shape})"
             raise EventStreamError(

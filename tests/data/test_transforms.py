@@ -126,17 +126,13 @@ def test_bad_parameters(change: dict, text: str) -> None:
     [
         ({"name": "Nonsense"}, "tonic has no transform 'Nonsense'"),
         ({"name": "DropEvent", "q": 1}, "transform DropEvent: .*'q'"),
-        ({"name": "ToFrame", "n_time_bins": 3}, None),
+        ({"name": "ToFrame", "n_time_bins": 3}, "transform ToFrame does not give events"),
     ],
 )
-def test_bad_transforms_are_told_before_training(transform: dict, text: str | None) -> None:
+def test_bad_transforms_are_told_before_training(transform: dict, text: str) -> None:
     pytest.importorskip("tonic")
     source = ListDataset([random_stream(30)], [0])
     change = Augmentation(transforms=[transform])
-    if text is None:  # what a transform gives shows when it runs
-        with pytest.raises(TrainingError, match="transform ToFrame does not give events"):
-            BatchLoader(source, INPUTS, change).prepare([0], 0)
-        return
     with pytest.raises(TrainingError, match=text):
         BatchLoader(source, INPUTS, change)
 
