@@ -1,4 +1,4 @@
-"""Networks made from others: with other parameters of a layer, of dense layers alone, without a readout."""
+"""Networks made from others: with other parameters or delays, of dense layers alone, without a readout."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from eventsnn.errors import NetworkError
 from eventsnn.model.chain import INPUT
+from eventsnn.model.delays import check_delays
 from eventsnn.model.layers import Connection, Dense, Layer
 from eventsnn.model.layers.tables import given_fields
 from eventsnn.model.neuron import LIF
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from eventsnn.model.network import Network
+
+
+def parts(network: Network) -> dict[str, Any]:
+    """What `Network` takes besides input and layers, to make the same network again."""
+    return {
+        "connections": network.connections,
+        "weights": dict(network.weights),
+        "delays": dict(network.delays),
+        "classes": network.classes,
+        "settings": network.settings,
+    }
 
 
 def replace_part(network: Network, name: str, changes: dict[str, Any]) -> Network:
@@ -32,16 +46,9 @@ def replace_part(network: Network, name: str, changes: dict[str, Any]) -> Networ
     weights = {keys.get(key, key): array for key, array in network.weights.items()}
     replaced = name if changes.get("delays") is not None else None
     delays = {keys.get(key, key): each for key, each in network.delays.items() if key != replaced}
+    changed = {"connections": connections, "weights": weights, "delays": delays}
     try:
-        return type(network)(
-            sensor,
-            *layers,
-            connections=connections,
-            weights=weights,
-            delays=delays,
-            classes=network.classes,
-            settings=network.settings,
-        )
+        return type(network)(sensor, *layers, **(parts(network) | changed))
     except NetworkError as error:
         raise NetworkError(f"{name!r} cannot be changed so, with the same weights: {error}") from None
 
@@ -93,6 +100,32 @@ def replace_fields(
     return layers, tuple(changed(connection, connection.key) for connection in network.connections)
 
 
+def replace_delays(
+    network: Network, delays: Mapping[str, Any]
+) -> tuple[tuple[Layer, ...], tuple[Connection, ...], dict[str, np.ndarray]]:
+    """Layers, connections and all delays of single synapses of `eventsnn.model.Network.with_delays`."""
+    gone = {key for key, each in delays.items() if each is None and key in network.delays}
+    layers, connections = replace_fields(network, {key: {"initial_delays": None} for key in gone})
+    kept = {key: each for key, each in network.delays.items() if key not in delays}
+    found = {
+        key: check_delays(network, key, each, network.weights.get(key))
+        for key, each in delays.items()
+        if each is not None
+    }
+    return layers, connections, kept | found
+
+
+def split_delays(
+    constants: Mapping[str, Mapping[str, Any]],
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Fields of layers and connections, and delays of single synapses, both by name or key."""
+    fields_of = {
+        key: {field: value for field, value in each.items() if field != "delays"}
+        for key, each in constants.items()
+    }
+    return fields_of, {key: each["delays"] for key, each in constants.items() if "delays" in each}
+
+
 def lower(network: Network) -> Network:
     """See `eventsnn.model.Network.lowered`."""
     if not network.is_spatial:
@@ -106,15 +139,7 @@ def lower(network: Network) -> Network:
         weights[str(layer.name)] = layer.lower(network.weights.get(str(layer.name)))
         common = ("name", "delay", "lateral_inhibition", "bias", *(field.name for field in fields(LIF)))
         layers.append(Dense(layer.neurons, **{field: getattr(layer, field) for field in common}))
-    return type(network)(
-        network.input,
-        *layers,
-        connections=network.connections,
-        weights=weights,
-        delays=network.delays,
-        classes=network.classes,
-        settings=network.settings,
-    )
+    return type(network)(network.input, *layers, **(parts(network) | {"weights": weights}))
 
 
 def without_readout(network: Network) -> Network | None:

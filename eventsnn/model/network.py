@@ -12,19 +12,11 @@ import numpy as np
 
 from eventsnn.errors import NetworkError
 from eventsnn.model import description, edit, projections
-from eventsnn.model.chain import INPUT, fit_layers, name_layers
+from eventsnn.model.chain import build_chain, find_layer
 from eventsnn.model.classes import check_classes
-from eventsnn.model.delays import check_delays, check_same_synapses, take_delays
+from eventsnn.model.delays import check_same_synapses, take_delays
 from eventsnn.model.drawing import draw_weights
-from eventsnn.model.layers import (
-    BIAS,
-    Connection,
-    Input,
-    Layer,
-    Projection,
-)
-from eventsnn.model.layers.checks import check_count
-from eventsnn.model.layers.connection import PAIRS
+from eventsnn.model.layers import BIAS, Connection, Input, Layer, Projection
 from eventsnn.model.settings import RunSettings
 from eventsnn.model.sparse import is_sparse
 from eventsnn.model.weights import check_weights
@@ -87,23 +79,7 @@ class Network:
         classes: Sequence[str] | None = None,
         settings: RunSettings | None = None,
     ) -> None:
-        if not isinstance(input, Input):
-            raise NetworkError(f"the first argument must be an Input, got {type(input).__name__}")
-        if not layers:
-            raise NetworkError("a network needs at least one layer after its input")
-        for layer in layers:
-            if not isinstance(layer, Layer):
-                raise NetworkError(
-                    f"layers must be Dense, Conv, Pool, Reservoir or Readout, got {type(layer).__name__}"
-                )
-        self.input = input
-        self.layers = fit_layers(input, name_layers(layers))
-        for layer in self.layers:
-            check_count(layer.owner, "number of neurons", layer.neurons)
-            if not layer.fires and layer is not self.output:
-                raise NetworkError(f"{layer.owner}: only the last layer may be a readout, which never fires")
-        if input.has_bias and "bias" in self.names:
-            raise NetworkError("layer 'bias': the name is the bias neuron's; give the layer another")
+        self.input, self.layers = input, build_chain(input, layers)
         self.classes = check_classes(classes, self.output.neurons)
         self.connections = tuple(connections)
         self.delays: Mapping[str, np.ndarray] = MappingProxyType({})
@@ -119,8 +95,7 @@ class Network:
         if found:
             self._set_delays(found)
 
-    # -- structure
-    # ---------------------------------------------------------------------------------------------
+    # -- structure ---------------------------------------------------------------------------------
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -150,12 +125,7 @@ class Network:
         NetworkError
             If there is none; the text lists the names.
         """
-        if name == INPUT:
-            return -1
-        try:
-            return self.names.index(name)
-        except ValueError:
-            raise NetworkError(f"no layer {name!r}; there are {', '.join((INPUT, *self.names))}") from None
+        return find_layer(self.names, name)
 
     def __getitem__(self, name: str) -> Layer:
         """The layer called `name`."""
@@ -185,20 +155,11 @@ class Network:
 
         Those of the biases are the last column of their layer's.
         """
-        shapes: dict[str, tuple[int, ...]] = {}
-        for p in self.projections:
-            target = self.layers[p.target]
-            if p.key == target.name:
-                if target.weight_shape is not None:
-                    shapes[p.key] = target.weight_shape
-            elif p.source != BIAS and not p.lateral:
-                shapes[p.key] = (target.neurons, self.source_size(p.source))
-        return shapes
+        return projections.shapes_of_weights(self)
 
     def weight_axes(self) -> dict[str, tuple[str, ...]]:
         """What the axes of the weights of every projection are: ("post", "pre") from neuron to neuron."""
-        axes = {layer.name: layer.weight_axes for layer in self.layers}
-        return {key: axes.get(key, PAIRS) for key in self.weight_shapes()}
+        return projections.axes_of_weights(self)
 
     @property
     def is_spatial(self) -> bool:
@@ -221,10 +182,7 @@ class Network:
 
     def senders(self, projection: Projection) -> int:
         """Number of what arrives apart: source neurons, or synapses where they have delays of their own."""
-        branches = projection.branches
-        if branches is not None and branches.each_synapse:
-            return len(branches.delays)
-        return self.source_size(projection.source)
+        return projections.senders(self, projection)
 
     def sender_weights(self, projection: Projection) -> np.ndarray:
         """Weight of each synapse of a projection whose synapses have delays of their own, by its branch."""
@@ -238,8 +196,7 @@ class Network:
         """Synapses of each neuron of a projection's source, int64 (pre,): all, or those not of weight 0."""
         return projections.fan_out(self, projection, nonzero)
 
-    # -- the same network otherwise
-    # ----------------------------------------------------------------------------
+    # -- the same network otherwise ----------------------------------------------------------------
 
     def with_weights(self, weights: Mapping[str, Any]) -> Network:
         """The same network with other weights; of the same synapses where these have delays."""
@@ -263,16 +220,8 @@ class Network:
             Naming the projection and the synapse, for a delay that cannot be.
         """
         same = self._shared()
-        gone = {key for key, each in delays.items() if each is None and key in self.delays}
-        undrawn = {key: {"initial_delays": None} for key in gone}
-        same.layers, same.connections = edit.replace_fields(self, undrawn)
-        kept = {key: each for key, each in self.delays.items() if key not in delays}
-        found = {
-            key: check_delays(self, key, each, self.weights.get(key))
-            for key, each in delays.items()
-            if each is not None
-        }
-        same._set_delays(kept | found)
+        same.layers, same.connections, found = edit.replace_delays(self, delays)
+        same._set_delays(found)
         return same
 
     def with_constants(self, constants: Mapping[str, Mapping[str, Any]]) -> Network:
@@ -284,35 +233,32 @@ class Network:
         NetworkError
             Naming the layer and the field, for a value that cannot be.
         """
-        synaptic = {key: each["delays"] for key, each in constants.items() if "delays" in each}
-        constants = {
-            key: {field: value for field, value in each.items() if field != "delays"}
-            for key, each in constants.items()
-        }
+        changes, synaptic = edit.split_delays(constants)
         same = self._shared()
-        same.layers, same.connections = edit.replace_fields(self, constants)
+        same.layers, same.connections = edit.replace_fields(self, changes)
         same.projections = projections.list_projections(same)
         return same.with_delays(synaptic) if synaptic else same
 
     def with_classes(self, classes: Sequence[str] | None) -> Network:
         """The same network with other class names, or with none; NetworkError if they cannot be."""
-        same = self._shared()
-        same.classes = check_classes(classes, self.output.neurons)
-        return same
+        return self._shared(classes=check_classes(classes, self.output.neurons))
 
     def with_settings(self, settings: RunSettings) -> Network:
         """The same network, whose samples are run otherwise unless asked."""
-        same = self._shared()
-        same.settings = settings
-        return same
+        return self._shared(settings=settings)
 
-    def _shared(self) -> Network:
-        """Another network of the same parts, which are read-only."""
+    def _shared(self, **changes: Any) -> Network:
+        """Another network of the same parts, which are read-only, but for these attributes."""
         same = object.__new__(type(self))
-        same.__dict__.update(self.__dict__)
+        same.__dict__.update(self.__dict__ | changes)
         for derived in ("lowered", "firing"):
             same.__dict__.pop(derived, None)
         return same
+
+    def _set_delays(self, delays: Mapping[str, np.ndarray]) -> None:
+        """Take checked delays of single synapses."""
+        self.delays = MappingProxyType(dict(delays))
+        self.projections = projections.list_projections(self)
 
     def replace(self, name: str, /, **changes: Any) -> Network:
         """The same network, and the same weights, with other parameters of a layer or connection.
@@ -452,16 +398,7 @@ class Network:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The view on the weights cannot be pickled, and what is unpickled must be read-only again.
-        build = partial(
-            Network,
-            self.input,
-            connections=self.connections,
-            weights=dict(self.weights),
-            delays=dict(self.delays),
-            classes=self.classes,
-            settings=self.settings,
-        )
-        return build, self.layers
+        return partial(Network, self.input, **edit.parts(self)), self.layers
 
     def __repr__(self) -> str:
         return description.to_text(self)
@@ -472,11 +409,3 @@ class Network:
 
     def _repr_html_(self) -> str:
         return description.to_html(self)
-
-    # -- construction
-    # ------------------------------------------------------------------------------------------
-
-    def _set_delays(self, delays: Mapping[str, np.ndarray]) -> None:
-        """Take checked delays of single synapses."""
-        self.delays = MappingProxyType(dict(delays))
-        self.projections = projections.list_projections(self)

@@ -12,6 +12,7 @@ from eventsnn.model.chain import INPUT
 from eventsnn.model.delays import branches_of
 from eventsnn.model.layers import BIAS, Projection
 from eventsnn.model.layers.branches import Branches
+from eventsnn.model.layers.connection import PAIRS
 from eventsnn.model.sparse import is_sparse, row_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,33 @@ def _project(
     else:
         return Projection(name, source, target, float(delay))
     return Projection(name, source, target, float(branches.delays.min(initial=np.inf)), branches=branches)
+
+
+def shapes_of_weights(network: Network) -> dict[str, tuple[int, ...]]:
+    """See `eventsnn.model.Network.weight_shapes`."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for p in network.projections:
+        target = network.layers[p.target]
+        if p.key == target.name:
+            if target.weight_shape is not None:
+                shapes[p.key] = target.weight_shape
+        elif p.source != BIAS and not p.lateral:
+            shapes[p.key] = (target.neurons, network.source_size(p.source))
+    return shapes
+
+
+def axes_of_weights(network: Network) -> dict[str, tuple[str, ...]]:
+    """See `eventsnn.model.Network.weight_axes`."""
+    axes = {layer.name: layer.weight_axes for layer in network.layers}
+    return {key: axes.get(key, PAIRS) for key in network.weight_shapes()}
+
+
+def senders(network: Network, projection: Projection) -> int:
+    """See `eventsnn.model.Network.senders`."""
+    branches = projection.branches
+    if branches is not None and branches.each_synapse:
+        return len(branches.delays)
+    return network.source_size(projection.source)
 
 
 def weights_of(network: Network, projection: Projection) -> np.ndarray:
