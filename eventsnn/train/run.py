@@ -23,13 +23,13 @@ from eventsnn.learn.constants import LearnedConstants
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
-from eventsnn.model.sparse import is_sparse, with_data
 from eventsnn.simulate.engines.division import Division, undivided
 from eventsnn.simulate.engines.precision import StateOverflow
 from eventsnn.trace.options import TraceOptions
 from eventsnn.trace.record import decide_all
 from eventsnn.train.agreement import check_agreement
 from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled
+from eventsnn.train.best import BestEpoch
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
 from eventsnn.train.clocks import Clocks
 from eventsnn.train.downward import Learner
@@ -44,8 +44,6 @@ from eventsnn.train.training_trace import TrainingTrace
 
 # The files of a run's folder.
 MODEL, CHECKPOINT, METRICS = "model.h5", "checkpoint.h5", "metrics.jsonl"
-BEST = "best/"  # in a checkpoint: arrays of model.h5
-BEST_DELAYS = "best_delays/"
 
 
 class TrainingRun:
@@ -102,9 +100,7 @@ class TrainingRun:
         self.step = 0
         self.clocks = Clocks()
         self.history: list[dict[str, Any]] = []
-        self.best: dict[str, Any] = {}
-        self.best_weights: dict[str, np.ndarray] = {}
-        self.best_delays: dict[str, np.ndarray] = {}
+        self.best = BestEpoch()
         self.config = describe_run(
             network,
             rule,
@@ -216,7 +212,7 @@ class TrainingRun:
             array[...] = saved.arrays[name]  # in place: kernels and learner hold views of these arrays
         self.learner.change(self.constants.values)
         self.epoch, self.step = saved.epoch, saved.step
-        self.history, self.best = saved.history, saved.best
+        self.history, self.best.line = saved.history, saved.best
         self._restore_model(saved.arrays)
         # A kill may have come between the checkpoint and its line.
         if self.ranks.first:
@@ -330,45 +326,34 @@ class TrainingRun:
             # A NaN anywhere shows in the sums, which the optimiser's step keeps anyway.
             if not np.isfinite(state.row_sum).all():
                 raise _diverged(self.epoch, key)
-        if not self.best or _is_better(line, self.best):
-            kept = ("epoch", "valid_accuracy", "valid_loss", "constants")
-            self.best = {name: line[name] for name in kept if name in line}
-            found = self.dropout.whole(self.packed.weights())
-            self.best_weights = {key: array.copy() for key, array in found.items()}
-            self.best_delays = self.constants.delays
+        if self.best.is_beaten_by(line):
+            self.best.take(line, self.dropout.whole(self.packed.weights()), self.constants.delays)
             self._save_model()
         self.history.append(line)
         if not self.ranks.first:
             return
         # The checkpoint can restore both other files: it decides at which epoch the folder is.
-        best = {f"{BEST}{key}": _values(array) for key, array in self.best_weights.items()}
-        best |= {f"{BEST_DELAYS}{key}": array for key, array in self.best_delays.items()}
-        saved = Checkpoint(self.epoch, self.step, self._arrays() | best, self.history, self.best, self.config)
+        arrays = self._arrays() | self.best.arrays()
+        saved = Checkpoint(self.epoch, self.step, arrays, self.history, self.best.line, self.config)
         save_checkpoint(self.folder / CHECKPOINT, saved)
         write_lines(self.folder / METRICS, self.history)
 
     @property
     def best_network(self) -> Network:
         """The network of the best epoch."""
-        trained = self.network.with_weights({**self.network.weights, **self.best_weights})
-        return trained.with_constants(self.best.get("constants", {})).with_delays(self.best_delays)
+        return self.best.network(self.network)
 
     def _save_model(self) -> None:
         if self.ranks.first:
             self.best_network.save(
                 self.folder / MODEL,
-                training=json.dumps({"config": self.config, "best": self.best}, sort_keys=True),
+                training=json.dumps({"config": self.config, "best": self.best.line}, sort_keys=True),
             )
 
     def _restore_model(self, arrays: dict[str, np.ndarray]) -> None:
         """Restore model.h5 to its state at the time of the checkpoint, whatever has happened to it since."""
         names = self.packed.weights()
-        if all(f"{BEST}{key}" in arrays for key in names):
-            self.best_weights = {
-                key: with_data(array, arrays[f"{BEST}{key}"]) if is_sparse(array) else arrays[f"{BEST}{key}"]
-                for key, array in names.items()
-            }
-            self.best_delays = {key: arrays[f"{BEST_DELAYS}{key}"] for key in self.constants.delays}
+        if self.best.restore(arrays, names, self.constants.delays):
             self._save_model()
             return
         try:  # a checkpoint of a version that left the best weights to model.h5
@@ -378,7 +363,7 @@ class TrainingRun:
                 f"{error}; the checkpoint was written by an earlier eventsnn and cannot replace it: "
                 "put the file back, or train again in another folder"
             ) from None
-        self.best_weights = {key: best[key] for key in names}
+        self.best.weights = {key: best[key] for key in names}
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {"boost": self.boost, **self.constants.arrays()}
@@ -398,21 +383,9 @@ def weight_decay(rule: Rule, state: OptimiserState, real: type[np.floating]) -> 
     return factor
 
 
-def _values(weights: Any) -> np.ndarray:
-    """Weights as one array: of sparse ones those of the synapses."""
-    return np.asarray(weights.data if is_sparse(weights) else weights)
-
-
 def _diverged(epoch: int, layer: str) -> TrainingError:
     whose = f"the weights of {layer!r}" if layer else "the weights"
     return TrainingError(
         f"epoch {epoch}: {whose} overflowed (inf or NaN); lower the learning rate. The checkpoint is "
         "that of the epoch before"
     )
-
-
-def _is_better(line: dict[str, Any], best: dict[str, Any]) -> bool:
-    """Higher validation accuracy, then lower loss; without validation the later epoch."""
-    if line["valid_accuracy"] is None:
-        return True
-    return (line["valid_accuracy"], -line["valid_loss"]) > (best["valid_accuracy"], -best["valid_loss"])
