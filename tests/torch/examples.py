@@ -1,11 +1,13 @@
-"""Networks and padded input for the tests of the module."""
+"""Networks, recordings and padded input for the tests of the module."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
+from eventsnn.events.stream import EventStream
 from eventsnn.model import Connection, Conv, Dense, Input, Network, Pool, Readout, RunSettings
+from tests.train.toy import toy_data
 
 A = {"tau_m": 20.0, "tau_s": 5.0, "refractory": 2.0}
 B = {"tau_m": 12.0, "tau_s": 12.0, "refractory": 1.0}
@@ -34,6 +36,12 @@ def make_network(kind: str, *last: Readout, seed: int = 0) -> Network:
     rng = np.random.default_rng(seed)
     weights = {key: rng.normal(0.4, 0.5, shape) for key, shape in network.weight_shapes().items()}
     return network.with_weights({key: w * (0.2 if "->" in key else 1.0) for key, w in weights.items()})
+
+
+def recordings(n: int = 6) -> tuple[list[EventStream], torch.Tensor]:
+    """Recordings for `toy_network`, and their labels."""
+    data = toy_data(n)
+    return [data.stream(k) for k in range(n)], torch.from_numpy(data.labels)
 
 
 def make_padded(inputs: int = 12, most: int = 25, seed: int = 1) -> tuple[torch.Tensor, ...]:
