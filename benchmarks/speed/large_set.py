@@ -24,8 +24,9 @@ import numpy as np
 from common import EXPERIMENT, describe_machine, find_nmnist
 
 from eventsnn.data import NMNIST, Augmentation, Packed
-from eventsnn.data.packed import to_packed_events, write_packed
+from eventsnn.data.packed_file import write_packed
 from eventsnn.data.source import Source
+from eventsnn.events.packed_events import to_packed_events
 from eventsnn.train.batches import BatchLoader, cut, shuffled
 from eventsnn.train.experiment import Experiment
 from eventsnn.train.trainer import peak_rss_mb

@@ -47,9 +47,10 @@ def code_images(const uint8_t[:, ::1] images, const uint64_t[::1] address, int a
                 const uint64_t[::1] keys, const uint64_t[::1] limits, int64_t steps, int64_t step_us):
     """Draw the spikes of some images, as Records of 8-byte words.
 
-    `images` are rows of pixels, `address` the x, y, p part of each pixel's word (eventsnn/data/packed.py),
-    `address_bits` its width, `keys` the key of each image's coins. Pixel k spikes in a step if the upper 53
-    bits of draw ``step * pixels + k`` lie below limits[value], of which there are 256.
+    `images` are rows of pixels, `address` the x, y, p part of each pixel's word
+    (eventsnn/data/packed_file.py), `address_bits` its width, `keys` the key of each image's coins. Pixel k
+    spikes in a step if the upper 53 bits of draw ``step * pixels + k`` lie below limits[value], of which
+    there are 256.
     """
     cdef Records records = Records(WORDS, images.shape[0])
     cdef Py_ssize_t n = images.shape[0], size = images.shape[1], k, most = 0

@@ -46,7 +46,7 @@ def info(file: Path, reading: dict[str, Any], plot: Path | None, as_json: bool) 
       eventsnn info camera.raw --plot camera.png
       eventsnn info run/model.h5 --json
     """
-    from eventsnn.data.packed import MAGIC
+    from eventsnn.data.packed_file import MAGIC
     from eventsnn.events.unpack import is_pipe
 
     refuse_overwriting("--plot", plot, [file])
