@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,7 +26,8 @@ from eventsnn.trace.potential import last_spike
 from eventsnn.trace.progress import Progress, progress_columns, put_progress
 from eventsnn.trace.quantities import Quantities
 from eventsnn.trace.quantity_rows import put_quantities
-from eventsnn.trace.record import ExitReason, SpikeRecord, Tally, decide
+from eventsnn.trace.record import ExitReason, SpikeRecord
+from eventsnn.trace.sample_in_parts import SampleInParts
 from eventsnn.trace.sample_rows import Ended, put_samples
 from eventsnn.trace.spike_rows import SpikeRows
 
@@ -38,16 +39,6 @@ MANY_SECONDS = 1.0
 
 PART_SECONDS = 1.0
 """Of a recording in parts, a kill loses what came in so long before it."""
-
-
-@dataclass
-class _Sample:
-    """The sample whose parts are being appended."""
-
-    rows: dict[str, int]  # before it
-    tally: Tally
-    last_spike: float  # ms
-    part: SpikeRecord  # the last
 
 
 class TraceWriter:
@@ -124,7 +115,7 @@ class TraceWriter:
         self._flush_seconds, self._flushed = MANY_SECONDS if many else 0.0, time.monotonic()
         self._clock = 0.0
         self._samples = 0
-        self._begun: _Sample | None = None
+        self._begun: SampleInParts | None = None
         self._closed = False
         everything = config_text(self.path, choice.to_config() | dict(config or {}))
         self._file = TraceFile(self.path, network, columns, everything, seed, many)
@@ -291,12 +282,11 @@ class TraceWriter:
             raise TraceError(f"{self.path}: of a simulation in parts only spikes can be recorded")
         self._check_runs([part], begun=True)
         if self._begun is None:
-            self._begun = _Sample(self._rows.ends(), Tally(self.network), 0.0, part)
+            self._begun = SampleInParts(self.network, self._rows.ends(), part)
             self._spikes.open(1)
         sample = self._begun
         self._spikes.put(BatchRecord.of(self.network, [part]), np.array([self._clock]))
-        sample.tally.add(part)
-        sample.last_spike, sample.part = max(sample.last_spike, last_spike(part)), part
+        sample.add(part)
         if time.monotonic() - self._flushed >= PART_SECONDS and part.readout is None:
             self._put_progress(sample)
 
@@ -319,14 +309,9 @@ class TraceWriter:
         int
             Number of the sample in the trace.
         """
-        sample = self._begun
-        if sample is None:
+        if self._begun is None:
             return None
-        end = sample.part.t_end if t_end is None else t_end
-        last = replace(sample.part, t_end=end, exit_reason=reason or sample.part.exit_reason)
-        length = max(sample.last_spike, end if np.isfinite(end) else 0.0)
-        counts = {layer: counts[None, :] for layer, counts in sample.tally.counts.items()}
-        ended = Ended(BatchRecord.of(self.network, [last]), counts, sample.tally.votes[None, :])
+        ended, length = self._begun.end(t_end, reason)
         self._end_samples(ended, np.array([length]), [source], [-1])
         self._write_if_due()
         return self._samples - 1
@@ -370,18 +355,9 @@ class TraceWriter:
         """Where samples of these lengths begin on the clock of the file, and where the last one ends, ms."""
         return np.cumsum([self._clock, *lengths.tolist()])
 
-    def _put_progress(self, sample: _Sample) -> None:
+    def _put_progress(self, sample: SampleInParts) -> None:
         """Write down how far the sample has come."""
-        part, decision = sample.part, decide(sample.tally.votes)
-        row = {
-            "sample": self._samples,
-            "t_end": part.t_end if np.isfinite(part.t_end) else sample.last_spike,
-            "prediction": -1 if decision is None else decision,
-            "origin_us": part.origin_us,
-            "engine": part.engine.encode(),
-            "dtype": part.dtype.encode(),
-        }
-        put_progress(self._rows, Progress(*self._spikes.so_far(), row))
+        put_progress(self._rows, Progress(*self._spikes.so_far(), sample.progress(self._samples)))
         self._rows.write_out(self._samples)
         self._flushed = time.monotonic()
 
