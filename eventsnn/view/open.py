@@ -38,7 +38,7 @@ class ViewedTrace:
     """A trace."""
 
     def __init__(self, path: Path) -> None:
-        from eventsnn.view.trace_page import Studies
+        from eventsnn.view.studies import Studies
 
         self._trace = Trace(path)
         self._studies = Studies(self._trace)

@@ -18,7 +18,8 @@ from eventsnn.view.raster_plot import RasterPlot
 from eventsnn.view.removals_table import make_removals
 from eventsnn.view.sample_chooser import SampleChooser
 from eventsnn.view.spike_plot import SpikePlot
-from eventsnn.view.trace_page import Studies, TracePage
+from eventsnn.view.studies import Studies
+from eventsnn.view.trace_page import TracePage
 
 KEYS = {
     "j": "next-sample",

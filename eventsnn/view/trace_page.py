@@ -14,35 +14,17 @@ from eventsnn.errors import EventSNNError, TraceError
 from eventsnn.model import Network
 from eventsnn.plots.potential import last_time
 from eventsnn.simulate.differences import Difference
-from eventsnn.simulate.what_if import WhatIf
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import LayerSpikes, SpikeRecord
 from eventsnn.view.address import MODES, SpikeName, TraceView
 from eventsnn.view.raster import Binned, Glyphs, draw_window, find_window, nearest_spike
 from eventsnn.view.sample_list import SampleList, SampleTable
 from eventsnn.view.spike_panels import INPUT, SpikePanels, draw_potential, explain_spike
+from eventsnn.view.studies import Studies
 
 POTENTIAL_POINTS = 1500  # two or three for each pixel
 KEPT_SPIKES = 32
 MOST_READOUTS, READOUT_POINTS = 20, 500
-
-
-class Studies:
-    """What-if simulations of a trace, for all pages that show it; that of the last sample is kept.
-
-    A study holds the weights once more, as its engine wants them.
-    """
-
-    def __init__(self, trace: Trace) -> None:
-        self._trace = trace
-        self._last: tuple[int, WhatIf] | None = None
-
-    def of_sample(self, sample: int) -> WhatIf:
-        """Raises TraceError where it cannot be simulated again."""
-        if self._last is None or self._last[0] != sample:
-            self._last = None  # two would take twice the memory
-            self._last = sample, WhatIf(self._trace, sample)
-        return self._last[1]
 
 
 class TracePage:
