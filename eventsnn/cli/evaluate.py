@@ -26,7 +26,7 @@ from eventsnn.cli.common import (
     t_stop_option,
     threads_option,
 )
-from eventsnn.cli.output import refuse_one_target, refuse_overwriting
+from eventsnn.cli.output import refuse_one_target, refuse_overwriting, require_folder
 from eventsnn.cli.reading import ReadingCommand, note_saved, saved_reading
 from eventsnn.cli.shards import collect_skipped, place_shard, shard_option
 from eventsnn.cli.sources import SourceOptions, source_options
@@ -132,6 +132,8 @@ def evaluate(
         trace = trace.place(shard)
     if report_to is not None and shard is not None:
         raise click.UsageError("--report is about all recordings: leave --shard out.")
+    if report_to is not None and report_to.suffix.lower() in (".csv", ".h5"):
+        raise click.UsageError(f"--report {report_to}: a report is JSON; name it .json.")
     outputs = {
         "--predictions": predictions,
         "--trace": None if trace is None else Path(trace.path),
@@ -139,6 +141,8 @@ def evaluate(
     }
     for option, path in outputs.items():
         refuse_overwriting(option, path, [model, data])
+    for option in ("--predictions", "--report"):  # a trace is opened before the first recording
+        require_folder(option, outputs[option])
     refuse_one_target(outputs)
     network = Network.load(model)
     planned = saved_reading(model)

@@ -56,6 +56,12 @@ def refuse_one_target(outputs: Mapping[str, Path | str | None]) -> None:
             raise click.UsageError(f"{other} and {option} would write one file, {out}.")
 
 
+def require_folder(option: str, out: Path | None) -> None:
+    """Raise click.UsageError, before the work, unless the folder of a file written at the end exists."""
+    if out is not None and not _is_special(out) and not out.resolve().parent.is_dir():
+        raise click.UsageError(f"{option} {out}: there is no folder {out.parent}.")
+
+
 def is_standard_output(out: Path | str) -> bool:
     """Whether the output is standard output: then nothing else may be printed there."""
     if str(out) == "-":

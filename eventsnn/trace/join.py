@@ -53,6 +53,10 @@ def join(
     with Trace(parts[0]) as first:
         if first._choice.training is not None:
             raise TraceError(f"{first.path}: a trace of training, whose weights change, cannot be joined")
+        # Before anything is written: what a writer has of the first parts stays when a later one fails.
+        for name in parts:
+            with Trace(name) as part:
+                _check_same(part, first.network, first._choice.to_config(), os.fspath(parts[0]))
         given = first._choice.to_config().keys()
         config = {name: value for name, value in first.config.items() if name not in given}
         network, choice, seed = first.network, first._choice, first.seed
@@ -61,7 +65,6 @@ def join(
     with TraceWriter(path, network, config=config, seed=seed, choice=choice) as writer:
         for name in parts:
             with Trace(name) as part:
-                _check_same(part, network, choice.to_config(), os.fspath(parts[0]))
                 _append_all(writer, part)
         return len(writer)
 
@@ -71,7 +74,6 @@ def _name_all(parts: Sequence[str | os.PathLike[str]], path: Path, first: Trace)
     named = []
     for name in parts:
         with Trace(name) as part:
-            _check_same(part, first.network, first._choice.to_config(), os.fspath(first.path))
             named.append(Part.of(part, path.parent))
     config, raster = json.dumps(first.config, sort_keys=True), f"/spikes/{find_shown(first.network)}"
     write_parts(path, named, config, first.seed, raster)

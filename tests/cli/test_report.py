@@ -56,3 +56,21 @@ def test_what_a_report_cannot_be(cli, model_and_data, tmp_path, options, code, p
     assert outcome.code == code
     assert problem in outcome.err
     assert not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "problem"),
+    [
+        ("--report", "r.csv", "a report is JSON; name it .json"),
+        ("--report", "none/r.json", "there is no folder"),
+        ("--predictions", "none/p.csv", "there is no folder"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_found_before_the_work(
+    cli, model_and_data, tmp_path, option, name, problem
+) -> None:
+    model, data = model_and_data
+    outcome = cli("evaluate", model, "--data", data, option, tmp_path / name)
+    assert outcome.code == 2
+    assert problem in outcome.err
+    assert "fired" not in outcome.err + outcome.out
