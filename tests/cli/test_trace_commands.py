@@ -293,7 +293,7 @@ def test_compare_models(cli: Cli, model: Path, recordings: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["t.h5", "model.h5"], 1, "a is a trace and b is a model"),
+        (["t.h5", "model.h5"], 1, "t.h5 is a trace and model.h5 is a model"),
         (["model.h5", "model.h5"], 2, "Two models are compared on recordings: give --data."),
         (["t.h5", "t.h5", "--data", "recordings"], 2, "--data is for two models; "),
         (["t.h5", "t.h5", "--engine", "queue"], 2, "--engine goes with --data, for two models."),
