@@ -10,7 +10,7 @@ ROOMS = (
     ("cli",),
     ("view", "interop"),
     ("plots",),
-    ("torch",),
+    ("torch", "sklearn"),
     ("train",),
     ("learn",),
     ("simulate",),

@@ -35,6 +35,7 @@ PACKAGES = (
     "eventsnn.plots",
     "eventsnn.view",
     "eventsnn.interop",
+    "eventsnn.sklearn",
 )
 NOT_DOCUMENTED = {"eventsnn.__version__", "eventsnn.data", "eventsnn.plots"}  # a string, packages
 LIST = re.compile(r"^```\{names\} ([\w.]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
