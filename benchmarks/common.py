@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -123,7 +124,17 @@ def options(doc: str | None, arguments: Sequence[str] | None, **more: dict[str, 
     parser.add_argument("--repeats", type=int, default=3)
     for name, keywords in more.items():
         parser.add_argument(f"--{name.replace('_', '-')}", **keywords)
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    note_build()
+    return given
+
+
+def note_build() -> None:
+    """Say on standard error which eventsnn is measured: the installed one, or what PYTHONPATH names."""
+    found = importlib.util.find_spec("eventsnn")
+    if found is None or found.origin is None:
+        sys.exit("no eventsnn is installed; PYTHONPATH can name a build")
+    print(f"measuring eventsnn in {Path(found.origin).parents[1]}", file=sys.stderr)
 
 
 def row(contender: str, workload: str, unit: str, repeats: Sequence[float], **more: Any) -> dict[str, Any]:

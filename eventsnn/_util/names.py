@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from eventsnn._util.words import number_of
+
 _LONGEST_NUMBER = 18
 """Digits of a name that is read as a number; longer ones are text."""
 
@@ -48,7 +50,7 @@ def name_class(classes: Sequence[str] | None, output: int | None) -> str | None:
 
 def describe_names(names: Sequence[str]) -> str:
     """How many classes there are, and the first of their names where they are more than their numbers."""
-    word = "1 class" if len(names) == 1 else f"{len(names)} classes"
+    word = number_of(len(names), "class")
     return word if are_numbers(names) else f"{word} ({list_names(names, 4)})"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, format_size, json_option, report
 from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, note_nothing_kept, reading_options
@@ -66,5 +67,7 @@ def convert(
     }
     note_nothing_kept(n, ReadingOptions(**reading))
     size = format_size(recording.sensor_size)
-    text = f"{n:,} events, sensor {size}, from {recording.format}: {out}, {result['bytes']:,} bytes"
+    text = (
+        f"{number_of(n, 'event')}, sensor {size}, from {recording.format}: {out}, {result['bytes']:,} bytes"
+    )
     report(result, text, as_json, err=is_standard_output(out))

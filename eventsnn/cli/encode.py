@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, report, seed_option
 from eventsnn.cli.output import output_argument, refuse_overwriting
 from eventsnn.cli.reading import bad_files_option
@@ -108,8 +109,9 @@ def encode(
         "skipped": len(skipped),
         "seconds": time.perf_counter() - start,
     }
-    what = f"{n} recordings of {', '.join(heard)}" if heard else f"{n} images"
-    report(result, f"{what}; {events:,} events, sensor {format_size(source.sensor_size)}: {out}", as_json)
+    what = f"{number_of(n, 'recording')} of {', '.join(heard)}" if heard else f"{number_of(n, 'image')}"
+    text = f"{what}; {number_of(events, 'event')}, sensor {format_size(source.sensor_size)}: {out}"
+    report(result, text, as_json)
 
 
 def _holds_images(folder: Path) -> bool:

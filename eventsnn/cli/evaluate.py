@@ -10,6 +10,7 @@ import click
 
 from eventsnn._util.names import are_numbers, printable
 from eventsnn._util.ranks import find_ranks
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import (
     FILE,
     dtype_option,
@@ -76,10 +77,9 @@ if TYPE_CHECKING:
     "--report-dt",
     "report_dt_ms",
     type=click.FloatRange(min=0.0, min_open=True),
-    default=1.0,
-    show_default=True,
     metavar="MS",
-    help="Step of the clock that the report's Dense operations and ActivationSparsity are about.",
+    help="Step of the clock that the report's Dense operations and ActivationSparsity are about; "
+    "1 by default.",
 )
 @threads_option
 @shard_option(
@@ -100,7 +100,7 @@ def evaluate(
     predictions: Path | None,
     trace: TraceOptions | None,
     report_to: Path | None,
-    report_dt_ms: float,
+    report_dt_ms: float | None,
     threads: int | None,
     shard: Shard | None,
     as_json: bool,
@@ -130,6 +130,8 @@ def evaluate(
         predictions = place_shard(predictions, shard)
     if trace is not None:
         trace = trace.place(shard)
+    if report_dt_ms is not None and report_to is None:
+        raise click.UsageError("--report-dt goes with --report.")
     if report_to is not None and shard is not None:
         raise click.UsageError("--report is about all recordings: leave --shard out.")
     if report_to is not None and report_to.suffix.lower() in (".csv", ".h5"):
@@ -189,7 +191,7 @@ def evaluate(
         text += f"\n\npredictions  {predictions}"
     if report_to is not None:
         if find_ranks().first:
-            save_report(report_to, make_report(network, outcome, report_dt_ms))
+            save_report(report_to, make_report(network, outcome, report_dt_ms or 1.0))
         result["report"] = str(report_to)
         text += f"\n\nreport  {report_to}"
     if trace is not None:
@@ -213,7 +215,8 @@ def format_evaluation(result: dict[str, Any]) -> str:
     n, seconds = result["n"], result["seconds"]
     rate = f", {n / seconds:,.0f} recordings/s" if seconds else ""
     lines = [
-        f"accuracy {100 * result['accuracy']:.2f} % of {n} recordings; no decision: {result['no_decision']}",
+        f"accuracy {100 * result['accuracy']:.2f} % of {number_of(n, 'recording')}; "
+        f"no decision: {result['no_decision']}",
         f"{name_engine(result['engine'], result['step_ms'])}; {seconds:.2f} s{rate}",
         "",
         "decisions (columns) for each label (rows):",

@@ -102,8 +102,10 @@ def export(source: Path, out: Path, as_json: bool, **options: Any) -> None:
     given = {name: value for name, value in options.items() if value not in (None, False, ())}
     for name in given:
         if name not in target.options:
-            takers = ", ".join(other.what for other in _all_targets() if name in other.options)
-            raise click.UsageError(f"--{name.replace('_', '-')} goes with {takers}; OUT is {target.what}.")
+            takers = _name_takers(name)
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} goes with {takers}; {source} is a {file_kind(source)}."
+            )
     refuse_overwriting("OUT", out, [source])
     module, _, function = target.write.partition(":")
     write: Callable[..., tuple[Any, str]] = getattr(import_module(module), function)
@@ -146,5 +148,11 @@ def file_kind(file: Path) -> str:
     )
 
 
-def _all_targets() -> list[Target]:
-    return [target for targets in TARGETS.values() for target in targets.values()]
+def _name_takers(option: str) -> str:
+    """The kinds of files that an option goes with, and what they are written as."""
+    found = []
+    for kind, targets in TARGETS.items():
+        takers = [target.what for target in targets.values() if option in target.options]
+        if takers:
+            found.append(f"a {kind}, written as {' or '.join(takers)}")
+    return "; or ".join(found)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, Interrupted, format_fields, format_size, json_option, note, report
 from eventsnn.errors import FetchError
 
@@ -49,7 +50,7 @@ def fetch(name: str | None, to: Path, as_json: bool) -> None:
             note(step)
         raise
     command = training_command(got.name, folder)
-    lines = [f"{got.name}: sensor {format_size(got.sensor)}, {got.classes} classes"]
+    lines = [f"{got.name}: sensor {format_size(got.sensor)}, {number_of(got.classes, 'class')}"]
     lines += [f"  {part:<6} {got.recordings[part]:>7,} recordings  {got.files[part]}" for part in got.files]
     lines += [f"tonic's own files, no longer needed: {folder / 'download'}", f"next: {command}"]
     seconds = time.perf_counter() - start

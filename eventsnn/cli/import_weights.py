@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import (
     FILE,
     duration_option,
@@ -68,6 +69,8 @@ def import_weights(source: Path, out: Path, as_json: bool, strict: bool, **optio
     """
     from eventsnn._util.hdf5 import MAGIC
 
+    if out.suffix.lower() != ".h5":
+        raise click.UsageError(f"NET.h5 {str(out)!r}: a model is HDF5; name it .h5.")
     with source.open("rb") as file:
         is_hdf5 = file.read(len(MAGIC)) == MAGIC
     is_nir = is_hdf5 or source.suffix.lower() == ".nir"
@@ -141,7 +144,7 @@ def _import_authors(
     text = "\n".join(
         [
             f"{trained!r}, {name_engine(settings.engine, settings.step_ms)}",
-            *(f"  {name}: {n} weights" for name, n in counts.items()),
+            *(f"  {name}: {number_of(n, 'weight')}" for name, n in counts.items()),
             f"model {out}",
         ]
     )

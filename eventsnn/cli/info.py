@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn._util.names import are_numbers, list_names, printable
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, file_option, format_fields, format_size, json_option, report
 from eventsnn.cli.output import refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
@@ -98,7 +99,7 @@ def _describe_packed(file: Path) -> tuple[dict[str, Any], str]:
     }
     fields = [
         ("sensor", f"{format_size(data.sensor_size)} (width x height x polarities)"),
-        ("recordings", f"{len(data):,}, {data.events:,} events"),
+        ("recordings", f"{len(data):,}, {number_of(data.events, 'event')}"),
         ("classes", describe_classes(data.classes)),
     ]
     return result, f"{file}: a packed data set\n{format_fields(fields)}"
@@ -167,12 +168,12 @@ def _describe_network(file: Path, network: Network) -> tuple[dict[str, Any], str
         }
     lines = [
         f"{file}: a model",
-        f"  input   {format_size(network.input.sensor_size)} = {network.input.neurons} neurons",
+        f"  input   {format_size(network.input.sensor_size)} = {number_of(network.input.neurons, 'neuron')}",
     ]
     width = max(len(name) for name in network.names)
     for layer in network.layers:
         firing = f"threshold {layer.threshold:g}, " if layer.fires else "never fire, "
-        line = f"  {layer.name:<{width}}  {layer.neurons} neurons, {firing}"
+        line = f"  {layer.name:<{width}}  {number_of(layer.neurons, 'neuron')}, {firing}"
         line += f"tau_m {layer.tau_m:g} ms, tau_s {layer.tau_s:g} ms"
         if layer.fires:
             line += f", refractory {layer.refractory:g} ms"

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, json_option, report
 from eventsnn.cli.output import refuse_overwriting
 
@@ -46,7 +47,7 @@ def join(parts: tuple[Path, ...], out: Path, virtual: bool, as_json: bool) -> No
         raise click.UsageError(f"{out}: --virtual is for traces (.h5).")
     result, text = _join_traces(ordered, out, virtual) if kind == ".h5" else _JOIN[kind](ordered, out)
     facts = {"out": str(out), "parts": [str(part) for part in ordered], **result}
-    report(facts, f"{text}, of {len(ordered)} files: {out}", as_json)
+    report(facts, f"{text}, of {number_of(len(ordered), 'file')}: {out}", as_json)
 
 
 def _join_packed(parts: list[Path], out: Path) -> tuple[dict[str, Any], str]:
@@ -54,21 +55,23 @@ def _join_packed(parts: list[Path], out: Path) -> tuple[dict[str, Any], str]:
 
     events = join_packed(parts, out)
     n = len(Packed(out))
-    return {"recordings": n, "events": events}, f"{n} recordings, {events:,} events"
+    text = f"{number_of(n, 'recording')}, {number_of(events, 'event')}"
+    return {"recordings": n, "events": events}, text
 
 
 def _join_predictions(parts: list[Path], out: Path) -> tuple[dict[str, Any], str]:
     from eventsnn.train.predictions import join_predictions
 
     n, correct = join_predictions(parts, out)
-    return {"n": n, "accuracy": correct / n}, f"accuracy {100 * correct / n:.2f} % of {n} recordings"
+    text = f"accuracy {100 * correct / n:.2f} % of {number_of(n, 'recording')}"
+    return {"n": n, "accuracy": correct / n}, text
 
 
 def _join_traces(parts: list[Path], out: Path, virtual: bool = False) -> tuple[dict[str, Any], str]:
     from eventsnn.trace import join as join_traces
 
     n = join_traces(parts, out, virtual=virtual)
-    return {"samples": n}, f"{n} samples"
+    return {"samples": n}, f"{number_of(n, 'sample')}"
 
 
 _JOIN = {".esp": _join_packed, ".h5": _join_traces, ".csv": _join_predictions, ".json": _join_predictions}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, report
 from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand
@@ -65,7 +66,8 @@ def pack(folder: Path, out: Path, source: SourceOptions, shard: Shard | None, as
     sensor_text = format_size(recordings.sensor_size)
     report(
         result,
-        f"{n} recordings, {events:,} events, sensor {sensor_text}: {out}, {size / 1e6:,.1f} MB",
+        f"{number_of(n, 'recording')}, {number_of(events, 'event')}, sensor {sensor_text}: {out}, "
+        f"{size / 1e6:,.1f} MB",
         as_json,
         err=is_standard_output(out),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn._util.ranks import ALONE, Ranks, find_ranks
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import (
     FILE,
     Interrupted,
@@ -318,7 +319,7 @@ def _format_one(result: dict[str, Any]) -> str:
             f"{result['file']}: {format_decision(result)}",
             f"  {what} {counts or 'none'}",
             f"  spikes of each layer          {layers}",
-            f"  {result['events']} events through {_engine(result)}, {result['dtype']}, "
+            f"  {number_of(result['events'], 'event')} through {_engine(result)}, {result['dtype']}, "
             f"in {result['seconds']:.4f} s {_ending(result)}",
             *(
                 [f"  times count from {result['origin_us']} us of the recording"]

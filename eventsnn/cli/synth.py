@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn._util.ranks import Ranks, find_ranks
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import (
     FILE,
     file_option,
@@ -106,7 +107,7 @@ def synth(out: Path, images: str, as_json: bool, **chosen: Any) -> None:
         n, camera = _record_file(source, out, wanted)
     result = {"out": str(out), "recordings": n, "sensor": list(camera.sensor_size)}
     which = "" if wanted.shard is None else f"shard {wanted.shard} of "
-    text = f"{which}{n} recordings in {out}, sensor {format_size(camera.sensor_size)}"
+    text = f"{which}{number_of(n, 'recording')} in {out}, sensor {format_size(camera.sensor_size)}"
     if kind != GESTURES and camera.sensor_size != (34, 34, 2):
         text += (
             "\nTheir files do not state it: commands that read them take it from the model, or from --sensor."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import NetworkError
 
 
@@ -21,7 +22,7 @@ def export_model(
         raise NetworkError(f"{source}: refused by --strict: {'; '.join(losses)}")
     save_graph(graph, out)
     result = {"nir": str(out), "dialect": dialect, "nodes": len(graph.nodes), "losses": losses}
-    heading = f"{network!r} for {DIALECTS[dialect].title}: {len(graph.nodes)} nodes in {out}"
+    heading = f"{network!r} for {DIALECTS[dialect].title}: {number_of(len(graph.nodes), 'node')} in {out}"
     return result, "\n".join(
         [heading, *describe_losses(losses, "nothing is lost: the same network comes back")]
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn._util.ranks import find_ranks
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import (
     FILE,
     Interrupted,
@@ -282,7 +283,7 @@ def format_training(result: dict[str, Any]) -> str:
         if accuracy is None
         else f"validation accuracy {100 * accuracy:.2f} % in epoch {result['best_epoch']}, the best"
     )
-    epochs = "1 epoch" if result["epochs"] == 1 else f"{result['epochs']} epochs"
+    epochs = number_of(result["epochs"], "epoch")
     speed = f"{result['samples_per_s']:.0f} recordings/s"
     if result["peak_rss_mb"] is not None:
         speed += f", peak memory {result['peak_rss_mb']:.0f} MB"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--against",
     type=click.Choice(["snntorch", "norse"]),
     required=True,
-    help="The other simulator, which must be installed.",
+    help="The other simulator; the extra verify brings both.",
 )
 @click.option(
     "--dt",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from eventsnn._ext.records import Records
 from eventsnn._util.arguments import check_choice
 from eventsnn._util.names import describe_names
+from eventsnn._util.words import number_of
 from eventsnn.data.distort import Distortion
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.stream import EventStream, SensorSize
@@ -195,6 +196,6 @@ class Source(ABC):
         width, height, polarities = self.sensor_size
         place = f" of {root!r}" if (root := getattr(self, "root", "")) else ""
         return (
-            f"<{type(self).__name__}{place}: {len(self):,} recordings of "
+            f"<{type(self).__name__}{place}: {number_of(len(self), 'recording')} of "
             f"{describe_names(self.classes)}, sensor {width} x {height} x {polarities}>"
         )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.records import Records
+from eventsnn._util.words import number_of
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, RecordSource, Source
 from eventsnn.errors import TrainingError
@@ -67,7 +68,7 @@ class Subset(Source):
         return [(path, reason) for path, reason in self._source.skipped if path in chosen]
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self)} recordings of {self._source!r}>"
+        return f"<{type(self).__name__} of {number_of(len(self), 'recording')} of {self._source!r}>"
 
 
 class RecordSubset(Subset):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,18 @@ from eventsnn.errors import TraceError
 from eventsnn.model.nir.library import import_nir
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import LayerSpikes
+from eventsnn.trace.tables import SpikeSelection
 
 
-def to_nir_data(trains: Iterable[list[LayerSpikes]], t_max_ms: float) -> Any:
+def to_nir_data(trains: Mapping[str, list[LayerSpikes]], sizes: Mapping[str, int], t_max_ms: float) -> Any:
     """Spikes of some populations in some recordings, in seconds.
 
     Parameters
     ----------
-    trains : iterable of list of LayerSpikes
-        By population: its spikes in every recording.
+    trains : mapping of str to list of LayerSpikes
+        By name of the population: its spikes in every recording; there may be no recording.
+    sizes : mapping of str to int
+        Neurons of each population.
     t_max_ms : float
         When the longest recording ends, ms.
 
@@ -39,13 +42,13 @@ def to_nir_data(trains: Iterable[list[LayerSpikes]], t_max_ms: float) -> Any:
     """
     nir = import_nir("writing NIRData")
     nodes = {}
-    for some in trains:
+    for name, some in trains.items():
         most = max((len(spikes) for spikes in some), default=0)
         idx, time = np.full((len(some), most), -1), np.full((len(some), most), np.inf)
         for n, spikes in enumerate(some):
             idx[n, : len(spikes)], time[n, : len(spikes)] = spikes.neurons, spikes.times / 1000.0
-        data = nir.EventData(idx, time, some[0].size, t_max_ms / 1000.0)
-        nodes[some[0].name] = nir.NIRNodeData({"spikes": data})
+        data = nir.EventData(idx, time, sizes[name], t_max_ms / 1000.0)
+        nodes[name] = nir.NIRNodeData({"spikes": data})
     return nir.NIRGraphData(nodes)
 
 
@@ -61,18 +64,15 @@ def export_nir_data(
     Raises
     ------
     TraceError
-        The trace cannot be read, holds no recording, or has no such layer or recording; the file cannot be
+        The trace cannot be read, or has no such layer or recording; the file cannot be
         written.
     """
     with Trace(source) as trace:
-        names = layers or ("input", *trace.network.names)
-        numbers = tuple(range(len(trace))) if samples is None else samples
-        if not numbers:
-            raise TraceError(f"{trace.path}: holds no complete sample")
-        trains = [[trace.spikes(name, number) for number in numbers] for name in names]
-    last = max((float(s.times[-1]) for some in trains for s in some if len(s)), default=0.0)
-    data, written = to_nir_data(trains, last), io.BytesIO()
+        selection = SpikeSelection.of(trace, layers or ("input", *trace.network.names), samples)
+        trains = {name: [trace.spikes(name, s.index) for s in selection.samples] for name in selection.sizes}
+    last = max((float(s.times[-1]) for some in trains.values() for s in some if len(s)), default=0.0)
+    data, written = to_nir_data(trains, selection.sizes, last), io.BytesIO()
     import_nir("writing NIRData").write_data(written, data)
     with replace_file(out, lambda text: TraceError(f"{os.fspath(out)}: cannot be written ({text})")) as file:
         file.write(written.getbuffer())
-    return {some[0].name: sum(map(len, some)) for some in trains}
+    return {name: sum(map(len, some)) for name, some in trains.items()}

@@ -64,7 +64,7 @@ class Simulator:
                 warnings.simplefilter("ignore")
                 self._module = self._load(graph)
         except ImportError as error:  # snnTorch needs nirtorch for it, and does not say so
-            raise MissingExtraError(str(error.name), "bench", f"reading a graph in {name}") from None
+            raise MissingExtraError(str(error.name), "verify", f"reading a graph in {name}") from None
         except Exception as error:
             text = " ".join(str(error).split()) or "no reason given"
             raise NetworkError(
@@ -184,4 +184,4 @@ def _import(library: str, simulator: str) -> Any:
     try:
         return import_module(library)
     except ImportError:
-        raise MissingExtraError(library, "bench", f"running a network in {simulator}") from None
+        raise MissingExtraError(library, "verify", f"running a network in {simulator}") from None

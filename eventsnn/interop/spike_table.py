@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import EventSNNError, TraceError
 from eventsnn.trace.record import ExitReason, LayerSpikes
 from eventsnn.trace.sample import Sample
@@ -44,7 +45,8 @@ class SpikeTable:
 
     def __repr__(self) -> str:
         layers = ", ".join(f"{name} {size}" for name, size in self.sizes.items())
-        return f"<SpikeTable: {len(self):,} spikes of {len(self.samples):,} samples; neurons: {layers}>"
+        samples = number_of(len(self.samples), "sample")
+        return f"<SpikeTable: {number_of(len(self), 'spike')} of {samples}; neurons: {layers}>"
 
     def spikes(self, layer: str, sample: int = 0) -> LayerSpikes:
         """Spikes of a layer in a recording, as `Trace.spikes` gives them.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network
 from eventsnn.plots.figure import BLUE, GREY, LIGHT, VERMILION, picture, read_sample
@@ -131,7 +132,7 @@ def _draw_neuron(
         linewidth=0,
         transform=panel.get_xaxis_transform(),  # at the top, whatever the range of potentials
     )
-    panel.set_title(f"{layer}, neuron {neuron}: {spikes.size} spikes", loc="left")
+    panel.set_title(f"{layer}, neuron {neuron}: {number_of(spikes.size, 'spike')}", loc="left")
 
 
 def _legend(lif: LIF) -> tuple[list, list[str]]:

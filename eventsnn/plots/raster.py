@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.model import Input
 from eventsnn.plots.figure import (
     BLUE,
@@ -65,7 +66,7 @@ def _marker_size(spikes: LayerSpikes) -> float:
 
 def _draw_input(panel: Axes, spikes: LayerSpikes, sensor: Input) -> None:
     pixels = sensor.width * sensor.height
-    panel.set_title(f"input: {len(spikes)} events", loc="left")
+    panel.set_title(f"input: {number_of(len(spikes), 'event')}", loc="left")
     polarity = spikes.neurons // pixels
     for p in range(sensor.polarities):
         of_polarity = polarity == p
@@ -89,7 +90,8 @@ def _draw_input(panel: Axes, spikes: LayerSpikes, sensor: Input) -> None:
 def _draw_hidden(panel: Axes, spikes: LayerSpikes) -> None:
     active = int(np.count_nonzero(spikes.counts))
     panel.set_title(
-        f"{spikes.name}: {len(spikes)} spikes, {active} of {spikes.size} neurons fired", loc="left"
+        f"{spikes.name}: {number_of(len(spikes), 'spike')}, {active} of {spikes.size} neurons fired",
+        loc="left",
     )
     panel.scatter(
         spikes.times, spikes.neurons, s=_marker_size(spikes), color=INK, linewidths=0, rasterized=True
@@ -101,7 +103,7 @@ def _draw_hidden(panel: Axes, spikes: LayerSpikes) -> None:
 
 def _draw_output(panel: Axes, spikes: LayerSpikes, decision: int | None) -> None:
     counts = spikes.counts
-    panel.set_title(f"{spikes.name}: {len(spikes)} spikes", loc="left")
+    panel.set_title(f"{spikes.name}: {number_of(len(spikes), 'spike')}", loc="left")
     if decision is not None:
         panel.axhspan(decision - 0.5, decision + 0.5, color=LIGHT, alpha=0.6, linewidth=0)
     for neuron in range(spikes.size):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.events import EventStream
 from eventsnn.events.stream import EVENT_DTYPE
 from eventsnn.plots.figure import BLUE, ORANGE, picture, polarity_name, shorten, whole_ticks
@@ -48,7 +49,7 @@ def plot_space_time(
     with picture(path) as figure:
         drawn = "" if len(kept) == count else f", {len(kept):,} drawn"
         heading = f"{shorten(title, LONGEST)}: " if title else ""
-        figure.suptitle(f"{heading}{count:,} events{drawn}", fontsize=19, fontweight="bold")
+        figure.suptitle(f"{heading}{number_of(count, 'event')}{drawn}", fontsize=19, fontweight="bold")
         if size[1] == 1:
             panel = figure.subplots()
             _draw_side(panel, times, kept["x"], kept["p"], size[2])

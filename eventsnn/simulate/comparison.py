@@ -12,6 +12,7 @@ import numpy as np
 from eventsnn._ext.spike_trains import add_van_rossum
 from eventsnn._util.arguments import check_span
 from eventsnn._util.names import class_key
+from eventsnn._util.words import number_of
 from eventsnn.errors import SimulationError
 from eventsnn.simulate.differences import compare_trains, merge_trains
 from eventsnn.simulate.weight_comparison import WeightComparison
@@ -329,10 +330,10 @@ class Comparison:
 
     def __repr__(self) -> str:
         if self.same:
-            return f"<Comparison of {self.samples:,} recordings: the same>"
+            return f"<Comparison of {number_of(self.samples, 'recording')}: the same>"
         changed = ", ".join(layer.name for layer in self.layers.values() if layer.differs) or "none"
         return (
-            f"<Comparison of {self.samples:,} recordings: spikes differ in {changed}; "
+            f"<Comparison of {number_of(self.samples, 'recording')}: spikes differ in {changed}; "
             f"{len(self.decisions):,} decisions differ>"
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._util.arguments import check_choice
+from eventsnn._util.words import number_of
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
 from eventsnn.simulate.differences import Difference
@@ -46,7 +47,7 @@ class Flip:
     def __repr__(self) -> str:
         d = self.difference
         return (
-            f"<Flip: without {len(self.events)} events decision {d.before.decision} becomes "
+            f"<Flip: without {number_of(len(self.events), 'event')} decision {d.before.decision} becomes "
             f"{d.after.decision}; {self.simulations} simulations>"
         )
 

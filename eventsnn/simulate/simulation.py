@@ -11,6 +11,7 @@ import numpy as np
 
 from eventsnn._util.arguments import check_time
 from eventsnn._util.saved import StateError, StateReader
+from eventsnn._util.words import number_of
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream
 from eventsnn.events.origin import find_origin
@@ -269,7 +270,7 @@ class Simulation(Driver):
     def __repr__(self) -> str:
         ended = "" if self._ended is None else f", {self._ended}"
         return (
-            f"<Simulation of {self.network!r}: {self.events:,} events, complete up to "
+            f"<Simulation of {self.network!r}: {number_of(self.events, 'event')}, complete up to "
             f"{self.t_complete:.6g} ms, engine {self.engine}, {self.dtype}{ended}>"
         )
 

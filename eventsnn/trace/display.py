@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from eventsnn._util import html
+from eventsnn._util.words import number_of
 
 if TYPE_CHECKING:
     from eventsnn.trace.reader import Trace
@@ -24,7 +25,7 @@ def describe_trace(trace: Trace) -> str:
     first = [trace.spikes(name, 0) for name in sizes] if len(trace) else []
     picture = html.paint_spikes([(train.times, train.neurons, train.size) for train in first])
     return html.describe(
-        f"Trace {trace.path.name}: {len(trace):,} samples; spikes of the first", table, picture
+        f"Trace {trace.path.name}: {number_of(len(trace), 'sample')}; spikes of the first", table, picture
     )
 
 

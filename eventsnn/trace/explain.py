@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.model.layers import BIAS
@@ -77,8 +78,8 @@ class Explanation(SpikeFacts):
 
     def __repr__(self) -> str:
         return (
-            f"<Explanation of {self.describe_spike()}: {len(self.events)} events, "
-            f"{len(self.causes)} spikes of neurons>"
+            f"<Explanation of {self.describe_spike()}: {number_of(len(self.events), 'event')}, "
+            f"{number_of(len(self.causes), 'spike')} of neurons>"
         )
 
     @property
@@ -233,7 +234,8 @@ def format_explanation(explanation: Explanation, *, top: int = 10) -> str:
     if e.causes.size:
         lines += [
             "",
-            f"Direct causes: {e.causes.size} spikes of neurons (contribution to the membrane potential)",
+            f"Direct causes: {number_of(e.causes.size, 'spike')} of neurons "
+            "(contribution to the membrane potential)",
         ]
         if e.direct_input:
             lines.append(f"  input events without a neuron in between  {e.direct_input:+.5f}")

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
@@ -68,7 +69,7 @@ class Operations:
 
     def __repr__(self) -> str:
         total = int(self.effective.sum())
-        return f"<Operations of {len(self):,} recordings: {total:,} effective additions>"
+        return f"<Operations of {number_of(len(self), 'recording')}: {total:,} effective additions>"
 
     def to_dict(self) -> dict[str, Any]:
         """Means of a recording by layer, and totals, as plain values; None without recordings."""

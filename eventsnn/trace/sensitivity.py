@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network
 from eventsnn.trace.adjoint import Adjoint, Derivatives, pull_back
@@ -78,7 +79,7 @@ class Sensitivity(SpikeFacts, Derivatives):
         grazing = ", grazing" if self.is_grazing else ""
         return (
             f"<Sensitivity of {self.describe_spike()}: slope {self.slope:.6g} per ms{grazing}, "
-            f"{len(self.events)} events, {len(self.spikes)} spikes of neurons>"
+            f"{number_of(len(self.events), 'event')}, {number_of(len(self.spikes), 'spike')} of neurons>"
         )
 
     @property
@@ -294,7 +295,7 @@ def format_sensitivity(found: Sensitivity, *, top: int = 10) -> str:
         lines.append(f"times count from {s.origin_us} us of the recording")
     grazing = int(np.count_nonzero(s.spikes["grazing"]))
     lines += [
-        f"through {len(s.spikes)} spikes of neurons, {grazing} of them grazing",
+        f"through {number_of(len(s.spikes), 'spike')} of neurons, {grazing} of them grazing",
         "",
         "Layers: ms per unit of threshold and of resting potential, ms per ms of refractory period",
         *_table(

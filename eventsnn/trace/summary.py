@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._util.names import are_numbers, printable
+from eventsnn._util.words import number_of
 from eventsnn.trace.operations import ADDITION_PJ, count_operations
 from eventsnn.trace.reader import Trace
 
@@ -98,14 +99,14 @@ def format_summary(summary: dict[str, Any]) -> str:
     s = summary
     state = "" if s["complete"] else "  (not finished: the run was killed or is still going on)"
     seed = "not given" if s["seed"] is None else s["seed"]
-    parts = f" in {len(s['parts'])} files that it names" if s["parts"] else ""
+    parts = f" in {number_of(len(s['parts']), 'file')} that it names" if s["parts"] else ""
     lines = [
         f"{s['file']}  {s['file_mb']:.2f} MB{parts}{state}",
         f"created {s['created']}, seed {seed}, "
         f"engine {', '.join(s['engines']) or '-'}, {', '.join(s['dtypes']) or '-'}",
         f"recorded: {', '.join(s['recorded'])}",
-        f"network {'-'.join(map(str, s['network']))}, {s['samples']} samples, "
-        f"{s['duration_ms'] / 1000.0:.3f} s in all, {s['events']} input events",
+        f"network {'-'.join(map(str, s['network']))}, {number_of(s['samples'], 'sample')}, "
+        f"{s['duration_ms'] / 1000.0:.3f} s in all, {number_of(s['events'], 'input event')}",
         "",
     ]
     width = max(len("layer"), *(len(name) for name in s["layers"]))

@@ -18,6 +18,7 @@ from eventsnn._util import html
 from eventsnn._util.arguments import to_float
 from eventsnn._util.ranks import ALONE, Ranks, find_ranks
 from eventsnn._util.threads import Pool
+from eventsnn._util.words import number_of
 from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.shard import Shard
 from eventsnn.data.source import LabelledSource
@@ -100,7 +101,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         return (
-            f"<Evaluation of {self.n:,} recordings: accuracy {100 * self.accuracy:.2f} %, "
+            f"<Evaluation of {number_of(self.n, 'recording')}: accuracy {100 * self.accuracy:.2f} %, "
             f"no decision {self.no_decision:,}, engine {self.engine!r}>"
         )
 

@@ -20,6 +20,7 @@ from eventsnn._util.atomic import remove_parts
 from eventsnn._util.lock import Lock
 from eventsnn._util.ranks import Ranks, find_ranks
 from eventsnn._util.threads import Pool
+from eventsnn._util.words import number_of
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.memory import EventTargetSequence, as_source
@@ -95,8 +96,8 @@ class TrainResult:
     def __repr__(self) -> str:
         valid = "" if self.valid_accuracy is None else f", validation {100 * self.valid_accuracy:.2f} %"
         return (
-            f"<TrainResult: {self.epochs} epochs, best {self.best_epoch}{valid}, {self.network!r}, "
-            f"in {self.out!r}>"
+            f"<TrainResult: {number_of(self.epochs, 'epoch')}, best {self.best_epoch}{valid}, "
+            f"{self.network!r}, in {self.out!r}>"
         )
 
     def _repr_html_(self) -> str:

@@ -26,6 +26,7 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from eventsnn._util.words import number_of
 from eventsnn.plots.figure import BLUE, ORANGE
 from eventsnn.view.page_frame import PageFrame
 from eventsnn.view.recording_page import SPEEDS, RecordingPage, RecordingView
@@ -258,7 +259,7 @@ class RecordingDocument:
         self._window.update(start=start, end=end)
         self._chosen.update(left=start, right=end)
         thinned = "" if len(times) == count else f", {len(times):,} of them drawn in space and time"
-        self._about.text = f"{start:,.3f} .. {end:,.3f} ms: {count:,} events{thinned}"
+        self._about.text = f"{start:,.3f} .. {end:,.3f} ms: {number_of(count, 'event')}{thinned}"
         self._is_filling = True
         self._length.value = round(page.view.length_ms, 3)
         self._is_filling = False

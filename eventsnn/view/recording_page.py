@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.view.spool import PLACE, Spool
 
 MOST_POINTS = 20_000
@@ -161,4 +162,4 @@ class RecordingPage:
         """``34 x 34 x 2; 4,212 events in 310.4 ms``."""
         size = " x ".join(map(str, self.spool.sensor_size))
         more = "" if self.spool.is_complete else ", reading on"
-        return f"{size}; {self.spool.summary.n:,} events in {self.duration_ms:,.1f} ms{more}"
+        return f"{size}; {number_of(self.spool.summary.n, 'event')} in {self.duration_ms:,.1f} ms{more}"

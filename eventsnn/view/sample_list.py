@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.sample import Sample
 from eventsnn.view.address import SORTABLE, VERDICTS
@@ -112,7 +113,8 @@ class SampleList:
         decision = "no decision" if row.prediction is None else f"decision {self.name_class(row.prediction)}"
         label = "" if row.label is None else f"label {self.name_class(row.label)}, "
         verdict = f", {judge(row)}" if judge(row) in ("right", "wrong") else ""
-        return f"sample {row.index}{source}: {label}{decision}{verdict}; {self._count_spikes(row):,} spikes"
+        spikes = number_of(self._count_spikes(row), "spike")
+        return f"sample {row.index}{source}: {label}{decision}{verdict}; {spikes}"
 
     def name_class(self, number: int) -> str:
         """Name of a class, or its number."""

@@ -77,7 +77,7 @@ def test_results_describe_themselves(tmp_path) -> None:
     assert f"{100 * evaluation.accuracy:.2f} %" in evaluation._repr_html_()
     assert "polyline" in result._repr_html_()
     with es.Trace(tmp_path / "t.h5") as trace:
-        assert "1 samples" in trace._repr_html_()
+        assert "1 sample;" in trace._repr_html_()
         assert read_picture(trace._repr_html_())[..., 3].any()
     assert trace._repr_html_().endswith("closed>")
 

@@ -51,3 +51,24 @@ def test_what_there_is_not(cli, trace, tmp_path, monkeypatch, arguments, code, p
     assert outcome.code == code
     assert problem in outcome.err
     assert [path.name for path in tmp_path.iterdir()] == ["t.h5"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.npz", "a.nir"])
+def test_a_trace_without_recordings_is_exported_as_any_other(cli, tmp_path, name) -> None:
+    if name.endswith(".nir"):
+        pytest.importorskip("nir")
+    TraceWriter(tmp_path / "t.h5", busy_network()).close()
+    assert cli("export", tmp_path / "t.h5", tmp_path / name).code == 0
+    assert (tmp_path / name).is_file()
+
+
+def test_an_option_of_the_other_kind_names_the_kind_it_goes_with(cli, trace, tmp_path) -> None:
+    model = tmp_path / "model.h5"
+    busy_network().save(model)
+    outcome = cli("export", model, tmp_path / "m.nir", "--layers", "hidden")
+    assert outcome.code == 2
+    assert "--layers goes with a trace, written as NIRData (.nir) or " in " ".join(outcome.err.split())
+    assert f"{model} is a model" in " ".join(outcome.err.split())
+    outcome = cli("export", trace, tmp_path / "s.nir", "--strict")
+    assert outcome.code == 2
+    assert "--strict goes with a model, written as a NIR graph (.nir)" in " ".join(outcome.err.split())

@@ -26,6 +26,13 @@ def test_what_is_written_is_an_argument_or_an_option(cli: Cli, name: str, record
         assert "once, as the last argument or as --out" in outcome.err
 
 
+def test_a_model_is_imported_to_a_file_of_models(cli: Cli, recordings: Path, tmp_path: Path) -> None:
+    outcome = cli("import", recordings / "0" / "00000.bin", tmp_path / "x.txt")
+    assert outcome.code == 2
+    assert "a model is HDF5; name it .h5" in " ".join(outcome.err.split())
+    assert not (tmp_path / "x.txt").exists()
+
+
 def test_both_ways_of_naming_the_output(cli: Cli, recordings: Path, tmp_path: Path) -> None:
     path = recordings / "0" / "00000.bin"
     for number, out in enumerate(

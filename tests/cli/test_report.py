@@ -58,6 +58,13 @@ def test_what_a_report_cannot_be(cli, model_and_data, tmp_path, options, code, p
     assert not (tmp_path / "r.json").exists()
 
 
+def test_a_step_of_no_report_is_refused(cli, model_and_data) -> None:
+    model, data = model_and_data
+    outcome = cli("evaluate", model, "--data", data, "--report-dt", "2")
+    assert outcome.code == 2
+    assert "--report-dt goes with --report" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("option", "name", "problem"),
     [

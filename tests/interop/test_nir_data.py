@@ -40,3 +40,20 @@ def test_spikes_are_read_back(tmp_path: Path) -> None:
     assert spikes.t_max == pytest.approx(max(run.output.times[-1] for run in runs) / 1000.0, rel=1e-2)
     export_spikes(tmp_path / "t.h5", tmp_path / "one.nir", layers=("output",), samples=(1,))
     assert nir.read_data(tmp_path / "one.nir").nodes["output"].observables["spikes"].n_samples == 1
+
+
+def test_a_trace_without_recordings_has_no_spikes(tmp_path: Path) -> None:
+    from eventsnn.trace import TraceWriter
+
+    network = es.Network(es.Input(4), es.Dense(3, name="output", threshold=1.0), seed=1)
+    TraceWriter(tmp_path / "t.h5", network).close()
+    result, _ = export_spikes(tmp_path / "t.h5", tmp_path / "none.nir")
+    assert result["spikes"] == {"input": 0, "output": 0}
+    nodes = nir.read_data(tmp_path / "none.nir").nodes
+    found = {name: node.observables["spikes"] for name, node in nodes.items()}
+    assert {name: (spikes.n_samples, spikes.n_neurons) for name, spikes in found.items()} == {
+        "input": (0, 4),
+        "output": (0, 3),
+    }
+    with pytest.raises(es.TraceError, match="no layer 'hidden'"):
+        export_spikes(tmp_path / "t.h5", tmp_path / "no.nir", layers=("hidden",))
