@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,6 @@ from eventsnn.reference.lif import constants, respond
 Trains = list[list[float]]  # spike times of each neuron, ms, ascending
 Matrix = list[list[float]]  # [post][pre]
 
-_constants = lru_cache(constants)
-
 
 def kernel(s: float, t: float, lif: LIF) -> float:
     """PSP at a post-synaptic spike of one arrival, `s` ms after the last reset and `t` ms after the arrival.
@@ -33,7 +30,7 @@ def kernel(s: float, t: float, lif: LIF) -> float:
     acting = min(s, t)
     if acting <= 0.0:
         return 0.0
-    return math.exp(-max(t - s, 0.0) / lif.tau_s) * respond(_constants(lif), acting)[1]
+    return math.exp(-max(t - s, 0.0) / lif.tau_s) * respond(constants(lif), acting)[1]
 
 
 def spsp_pairs(pre: Trains, post: Trains, lif: LIF) -> Matrix:

@@ -105,6 +105,7 @@ RECORD = np.dtype(
 """Constants of a neuron in memory, ``lif_t`` of the kernels: those above, and pairs of series of `series`."""
 
 
+@lru_cache(maxsize=64)
 def constants(lif: LIF) -> Constants:
     """Derived constants of a neuron; the difference of the time constants is exact when they are close."""
     difference = lif.tau_m - lif.tau_s

@@ -174,8 +174,9 @@ class TraceDocument:
         self._is_filling = True
         try:
             names = [f"{name.layer} {name.neuron}" for name in page.view.path]
-            self._way.labels = [f"{k}: {name}" if k else name for k, name in enumerate(names)][-4:]
-            self._way.active = len(self._way.labels) - 1 if names else None
+            if len(names) > 1:  # hidden otherwise: labels would have the page laid out for nothing
+                self._way.labels = [f"{k}: {name}" if k else name for k, name in enumerate(names)][-4:]
+                self._way.active = len(self._way.labels) - 1
             self._way.visible = len(names) > 1
             self._mode.active = MODES.index(page.view.mode)
         finally:

@@ -63,6 +63,22 @@ def test_cause_and_back(shown: TraceDocument) -> None:
     assert shown.page.view.spike.layer == "middle"
     way.active = 0
     assert shown.page.view.spike.layer == "output"
+    assert not way.visible
+    click(shown, "output", 4)
+    row = next(k for k, name in enumerate(causes.data["cause"]) if name.startswith("middle"))
+    causes.selected.indices = [row]
+    assert way.visible
+    names = [f"{name.layer} {name.neuron}" for name in shown.page.view.path]
+    assert way.labels == [names[0], f"1: {names[1]}"]
+    assert way.active == 1
+
+
+def test_a_click_leaves_the_hidden_way_alone(shown: TraceDocument) -> None:
+    changed = []
+    shown.document.on_change(lambda event: changed.append(getattr(event, "model", None)))
+    click(shown, "output", 3)
+    assert shown.spike.facts in changed
+    assert shown._way not in changed
 
 
 def test_box_selects_events_and_the_button_removes_them(shown: TraceDocument) -> None:
