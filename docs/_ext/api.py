@@ -80,10 +80,16 @@ def restore_lines(app: Any, what: str, name: str, value: Any, options: Any, line
     lines[:] = _KEPT.pop(name, lines)
 
 
+def leave_out(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out methods that scikit-learn adds to its estimators; its own pages describe them."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Expand lists of names when pages are read."""
     app.connect("autodoc-process-docstring", keep_lines, priority=400)
     app.connect("autodoc-process-docstring", restore_lines, priority=600)
     roles.register_local_role("name", name_role)
     app.connect("source-read", show_names)
+    app.connect("autodoc-skip-member", leave_out)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -77,6 +77,16 @@ def test_a_readout_gives_its_softmax(recordings) -> None:
     np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-15)
 
 
+def test_an_encoder_of_ones_own_codes_tables() -> None:
+    X, y = load_iris(return_X_y=True)
+    settings = {"hidden": (10,), "epochs": 2}
+    own = SpikingClassifier(coding=es.encode.Latency(first_ms=10.0, last_ms=40.0), **settings).fit(X, y)
+    named = SpikingClassifier(coding="latency", **settings).fit(X, y)
+    other = SpikingClassifier(coding=es.encode.Latency(first_ms=5.0, last_ms=20.0), **settings).fit(X, y)
+    np.testing.assert_array_equal(own.network_.weights["output"], named.network_.weights["output"])
+    assert (other.network_.weights["output"] != named.network_.weights["output"]).any()
+
+
 def test_training_is_that_of_train(recordings) -> None:
     X, y = recordings
     state = np.random.RandomState(5)
