@@ -14,7 +14,12 @@ ROOT = Path(__file__).parents[1]
 
 LIKE_WINDOWS = r"""
 import importlib, mmap, os, pkgutil, shutil, signal, socket, subprocess, sys, tempfile, types
-import click, h5py, numpy, scipy.sparse, tqdm  # other people's code may use what is there
+import asyncio, click, h5py, numpy, scipy.sparse, tqdm  # other people's code may use what is there
+for name in ("sklearn.base", "joblib", "bokeh.io"):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        pass
 for name in "resource fcntl termios tty pty pwd grp posix syslog curses readline".split():
     sys.modules[name] = None
 fake = types.ModuleType("msvcrt")
