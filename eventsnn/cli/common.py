@@ -129,6 +129,15 @@ def top_option(text: str) -> Callable[[F], F]:
     return click.option("--top", type=kind, default=10, show_default=True, metavar="N", help=text)
 
 
+def within_option(command: F) -> F:
+    """``--within``, when two spike trains are compared."""
+    text = "Spikes of a neuron less than this apart can be one that moved."
+    option = click.option(
+        "--within", "within_ms", type=float, default=5.0, show_default=True, metavar="MS", help=text
+    )
+    return option(command)
+
+
 def sample_option(command: F) -> F:
     """``--sample``."""
     text = "Which recording, from 0."

@@ -20,6 +20,7 @@ from eventsnn.cli.common import (
     step_option,
     t_stop_option,
     top_option,
+    within_option,
 )
 from eventsnn.cli.reading import ReadingCommand, refuse, saved_reading
 from eventsnn.cli.sources import SourceOptions, source_options
@@ -28,15 +29,7 @@ from eventsnn.cli.sources import SourceOptions, source_options
 @click.command(cls=ReadingCommand)
 @click.argument("a", type=FILE, metavar="A.h5")
 @click.argument("b", type=FILE, metavar="B.h5")
-@click.option(
-    "--within",
-    "within_ms",
-    type=float,
-    default=5.0,
-    show_default=True,
-    metavar="MS",
-    help="Spikes of a neuron less than this apart can be one that moved.",
-)
+@within_option
 @click.option(
     "--tau",
     "tau_ms",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from eventsnn.cli.common import FILE, file_option, json_option, report, top_option
+from eventsnn.cli.common import FILE, file_option, json_option, report, top_option, within_option
 from eventsnn.cli.output import refuse_overwriting, require_folder
 from eventsnn.cli.reading import ReadingCommand, reading_options
 from eventsnn.errors import EventFileError
@@ -34,15 +34,7 @@ if TYPE_CHECKING:
     help="Its step; repeatable, to see the error against it. By default the step that MODEL.nir was written "
     "for.",
 )
-@click.option(
-    "--within",
-    "within_ms",
-    type=float,
-    default=5.0,
-    show_default=True,
-    metavar="MS",
-    help="Spikes of a neuron less than this apart can be the same.",
-)
+@within_option
 @top_option("How many of the differing decisions to print.")
 @file_option(
     "--plot", "PICTURE", "Draw the spikes of both, and the error against the step (.png, .pdf, .svg)."
