@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from eventsnn._ext.optimiser import update_blocks
+from eventsnn._ext.optimiser import sum_rows, update_blocks
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import call
 from eventsnn.errors import TrainingError
@@ -67,6 +67,15 @@ def test_kernels_do_what_their_twins_do(name, real):
     for found, expected in zip(state.moments, moments, strict=True):
         scale = np.abs(expected).max()
         np.testing.assert_allclose(found, expected, rtol=MOMENTS[real], atol=TOLERANCES[real] * scale)
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+def test_sums_over_sources_are_those_of_exact_addition(real):
+    weights = np.random.default_rng(5).normal(size=SHAPE).astype(real)
+    sums = np.full((BLOCKS, WIDTH), np.nan)
+    sum_rows(weights, sums, WorkCounter(BLOCKS))
+    exact = [[math.fsum(weights[b, :, lane].tolist()) for lane in range(WIDTH)] for b in range(BLOCKS)]
+    np.testing.assert_allclose(sums, exact, rtol=0, atol=1e-14 * PRE)
 
 
 @pytest.mark.parametrize("real", [np.float64, np.float32])
