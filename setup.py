@@ -17,6 +17,10 @@ from setuptools import Extension, setup
 ROOT = Path(__file__).resolve().parent
 STAGE = Path("build") / "pyx"
 PACKAGE = STAGE / "eventsnn" / "_ext"
+# Kernels for graphics cards are sources at run time too, compiled by NVRTC: they lie in the package, and the
+# headers that they share with the CPU's kernels are copied beside them.
+KERNELS = Path("eventsnn") / "gpu" / "kernels"
+SHARED_HEADERS = ("neuron/lif.h", "neuron/decay.h", "core/inline.h")
 DEBUG = os.environ.get("EVENTSNN_DEBUG", "") == "1"
 
 # Contraction off: a fused multiply-add chosen by the compiler would make results depend on the build.
@@ -64,6 +68,17 @@ def stage_sources() -> list[Path]:
     return list(staged.values())
 
 
+def stage_shared_headers() -> None:
+    """Copy to the kernels for graphics cards what they share with the CPU's."""
+    folder = ROOT / KERNELS / "shared"
+    folder.mkdir(exist_ok=True)
+    for name in SHARED_HEADERS:
+        source = ROOT / "cython_ext" / name
+        target = folder / source.name
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            shutil.copyfile(source, target)
+
+
 def find_headers(source: Path) -> list[str]:
     """The headers that a module is compiled with: if none of them changes, it need not be compiled again."""
     found, waiting = set(), [source, source.with_suffix(".pxd")]
@@ -76,20 +91,34 @@ def find_headers(source: Path) -> list[str]:
     return sorted(str(path) for path in found if path.suffix == ".h")
 
 
+def describe_extension(path: Path) -> Extension:
+    """The compiled module of a staged source."""
+    options: dict[str, object] = {"depends": find_headers(path)}
+    flags = FLAGS
+    if path.stem == "gpu_emulation":
+        # In C++, as the kernels are. Optional: without a C++ compiler, or without ucontext.h (Windows), the
+        # rest of eventsnn is built, and the tests that need it are skipped.
+        options = {
+            "depends": [*find_headers(path), *map(str, sorted(KERNELS.glob("*.h")))],
+            "language": "c++",
+            "include_dirs": [str(KERNELS)],
+            "optional": True,
+        }
+        flags = [*FLAGS, "-std=c++17", "-D_XOPEN_SOURCE=700"]
+    return Extension(
+        f"eventsnn._ext.{path.stem}",
+        [str(path)],
+        extra_compile_args=flags,
+        extra_link_args=LINKED,
+        **options,
+    )
+
+
 def list_extensions() -> list[Extension]:
     from Cython.Build import cythonize
 
-    extensions = [
-        Extension(
-            f"eventsnn._ext.{path.stem}",
-            [str(path)],
-            depends=find_headers(path),
-            extra_compile_args=FLAGS,
-            extra_link_args=LINKED,
-        )
-        for path in stage_sources()
-        if path.suffix == ".pyx"
-    ]
+    stage_shared_headers()
+    extensions = [describe_extension(path) for path in stage_sources() if path.suffix == ".pyx"]
     return cythonize(extensions, include_path=[str(STAGE)], compiler_directives=DIRECTIVES)
 
 

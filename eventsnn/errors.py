@@ -69,6 +69,27 @@ class SimulationError(EventSNNError, ValueError):
     """A simulation was asked for that cannot be run (input, time, engine); names the argument."""
 
 
+class DeviceError(EventSNNError, RuntimeError):
+    """No graphics card can be used; says why, and what to use instead."""
+
+
+class DeviceMemoryError(DeviceError):
+    """A graphics card has no room for an array.
+
+    Attributes
+    ----------
+    wanted, free : int
+        Bytes.
+    """
+
+    def __init__(self, wanted: int, free: int) -> None:
+        super().__init__(
+            f"the graphics card has no room for {wanted / 1e6:,.0f} MB, it has {free / 1e6:,.0f} MB left: "
+            "use smaller batches, or float32"
+        )
+        self.wanted, self.free = wanted, free
+
+
 class TrainingError(EventSNNError, ValueError):
     """An experiment, a training set or a checkpoint cannot be used; names the file and the field."""
 

@@ -14,6 +14,7 @@ ROOMS = (
     ("train",),
     ("learn",),
     ("simulate",),
+    ("gpu",),
     ("trace",),
     ("reference",),
     ("_ext",),

@@ -7,9 +7,6 @@
 #ifndef EVENTSNN_DECAY_H
 #define EVENTSNN_DECAY_H
 
-#include <stdint.h>
-#include <string.h>
-
 #include "inline.h"
 
 #define DECAY_END 700.0

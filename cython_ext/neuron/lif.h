@@ -2,8 +2,6 @@
 #ifndef EVENTSNN_LIF_H
 #define EVENTSNN_LIF_H
 
-#include <math.h>
-
 #include "decay.h"
 
 #define LIF_TOUCH (4.0 * 2.220446049250313e-16) /* relative distance that counts as touching the threshold */
@@ -16,8 +14,18 @@
 #define LIF_LIMIT_SLACK 1e-9 /* ms: limits only cut a search short, generously */
 
 /* Two numbers that are computed at once. */
+#ifdef __CUDACC__
+struct lif_pair_t { /* nvcc and NVRTC have no vector types with operators */
+    double v[2];
+    INLINE double operator[](int n) const { return v[n]; }
+};
+typedef lif_pair_t lif_loose_t;
+static INLINE lif_pair_t operator+(lif_pair_t x, lif_pair_t y) { return {{x.v[0] + y.v[0], x.v[1] + y.v[1]}}; }
+static INLINE lif_pair_t operator*(lif_pair_t x, lif_pair_t y) { return {{x.v[0] * y.v[0], x.v[1] * y.v[1]}}; }
+#else
 typedef double lif_pair_t __attribute__((vector_size(16)));
 typedef double lif_loose_t __attribute__((vector_size(16), aligned(8), may_alias)); /* the same anywhere in memory */
+#endif
 
 /* Constants of a neuron: the fields of eventsnn.reference.lif.RECORD, an array of which is this in memory.
  * Potentials are counted from the resting potential. */

@@ -1,0 +1,444 @@
+/* CUDA's words for the ordinary compiler: the kernels of eventsnn/gpu/kernels/ run on the CPU, one block after another.
+ *
+ * The threads of a block are fibers. Each runs until it ends or waits at a barrier, vote or shuffle; once all do, the warps
+ * whose 32 lanes wait at one vote go on, then the block whose threads all wait at one barrier. What a card would punish with
+ * wrong results or a hang is an error here: lanes of a warp that wait at different places, a barrier that not all threads
+ * reach, an index outside an array, too much shared memory. Shared memory begins as NaN in every block.
+ */
+#ifndef EVENTSNN_EMULATION_H
+#define EVENTSNN_EMULATION_H
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace emulation {
+
+enum { LANES = 32, MOST_THREADS = 1024, STACK = 128 * 1024 };
+
+struct Point {
+    unsigned x, y, z;
+};
+
+enum State { READY, AT_BARRIER, AT_WARP, DONE };
+enum Operation { SYNC, BALLOT, SHUFFLE, SHUFFLE_XOR, SHUFFLE_UP, SHUFFLE_DOWN, MATCH };
+
+struct Thread {
+    ucontext_t context;
+    Point index;
+    State state;
+    const char* file; /* where it waits */
+    int line;
+    Operation operation;
+    int argument;
+    uint64_t value, result;
+};
+
+struct Kernel {
+    const char* name;
+    std::string codes; /* of the arguments, one after another: see `Code` */
+    size_t bytes;      /* of the packed arguments */
+    void (*pointer)();
+    void (*invoke)(void (*)(), const char*);
+};
+
+inline std::vector<Kernel>& kernels() {
+    static std::vector<Kernel> all;
+    return all;
+}
+
+/* The launch in progress; one at a time, as the interpreter's lock is held. */
+struct Launch {
+    const Kernel* kernel;
+    const char* arguments;
+    std::vector<Thread> threads;
+    std::vector<char> stacks, shared;
+    ucontext_t scheduler;
+    Point grid, block, index;
+    std::string fault;
+};
+
+inline Launch& launch() {
+    static Launch one;
+    return one;
+}
+
+inline Thread*& current() {
+    static Thread* thread;
+    return thread;
+}
+
+inline void leave() { swapcontext(&current()->context, &launch().scheduler); }
+
+inline std::string place(const Thread& t) {
+    const Launch& l = launch();
+    const char* slash = strrchr(t.file, '/');
+    char text[300];
+    snprintf(text, sizeof text, "thread %u of block (%u, %u) at %s:%d", t.index.x, l.index.x, l.index.y,
+             slash ? slash + 1 : t.file, t.line);
+    return text;
+}
+
+/* A fault of the running thread, which ends here with the whole launch. */
+inline void fail(const std::string& what) {
+    if (launch().fault.empty()) launch().fault = what;
+    current()->state = DONE;
+    leave();
+}
+
+inline void check_index(long long index, long long size, const char* file, int line) {
+    if (index >= 0 && index < size) return;
+    Thread& t = *current();
+    t.file = file;
+    t.line = line;
+    fail("index " + std::to_string(index) + " of an array of " + std::to_string(size) + ", " + place(t));
+}
+
+inline void wait(State state, const char* file, int line) {
+    Thread& t = *current();
+    t.state = state;
+    t.file = file;
+    t.line = line;
+    leave();
+}
+
+inline uint64_t meet(Operation operation, unsigned mask, uint64_t value, int argument, const char* file, int line) {
+    Thread& t = *current();
+    t.operation = operation;
+    t.value = value;
+    t.argument = argument;
+    if (mask != 0xffffffffu) {
+        t.file = file;
+        t.line = line;
+        fail("a vote or shuffle without all 32 lanes, " + place(t));
+    }
+    wait(AT_WARP, file, line);
+    return t.result;
+}
+
+template <class T>
+inline T shuffle(Operation operation, unsigned mask, T value, int argument, const char* file, int line) {
+    static_assert(sizeof(T) <= sizeof(uint64_t), "shuffles take up to 8 bytes");
+    uint64_t word = 0;
+    memcpy(&word, &value, sizeof value);
+    word = meet(operation, mask, word, argument, file, line);
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+/* The results of a warp whose lanes all wait at one place; false if they do not. */
+inline bool resolve_warp(Thread* lanes) {
+    for (int n = 1; n < LANES; ++n)
+        if (lanes[n].state != AT_WARP || lanes[n].line != lanes[0].line || lanes[n].operation != lanes[0].operation ||
+            strcmp(lanes[n].file, lanes[0].file) != 0)
+            return false;
+    uint64_t ballot = 0;
+    for (int n = 0; n < LANES; ++n) ballot |= (uint64_t)(lanes[n].value != 0) << n;
+    for (int n = 0; n < LANES; ++n) {
+        Thread& t = lanes[n];
+        int from = n;
+        switch (t.operation) {
+            case SYNC:
+            case BALLOT: t.result = ballot; break;
+            case SHUFFLE: from = t.argument & (LANES - 1); break;
+            case SHUFFLE_XOR: from = n ^ t.argument; break;
+            case SHUFFLE_UP: from = n - t.argument; break;
+            case SHUFFLE_DOWN: from = n + t.argument; break;
+            case MATCH:
+                t.result = 0;
+                for (int m = 0; m < LANES; ++m) t.result |= (uint64_t)(lanes[m].value == t.value) << m;
+                break;
+        }
+        if (t.operation != BALLOT && t.operation != SYNC && t.operation != MATCH)
+            t.result = lanes[from < 0 || from >= LANES ? n : from].value;
+        t.state = READY;
+    }
+    return true;
+}
+
+inline void enter() {
+    Launch& l = launch();
+    l.kernel->invoke(l.kernel->pointer, l.arguments);
+    current()->state = DONE;
+    leave();
+}
+
+/* Threads that wait let others go on, or it is a fault; false if nothing is left to do. */
+inline bool go_on() {
+    Launch& l = launch();
+    const int n = (int)l.threads.size();
+    int done = 0, at_barrier = 0;
+    bool resolved = false;
+    Thread* first = nullptr;
+    for (int w = 0; w < n; w += LANES) {
+        Thread* lanes = &l.threads[w];
+        for (int k = 0; k < LANES; ++k)
+            if (lanes[k].state == AT_WARP) {
+                if (!resolve_warp(lanes)) {
+                    int other = 0;
+                    while (lanes[other].state == AT_WARP && lanes[other].line == lanes[k].line) other = (other + 1) % LANES;
+                    l.fault = "lanes of a warp do not meet at one vote or shuffle: " + place(lanes[k]) + ", while " +
+                              (lanes[other].state == DONE ? "thread " + std::to_string(lanes[other].index.x) + " has ended"
+                                                          : place(lanes[other]));
+                    return false;
+                }
+                resolved = true;
+                break;
+            }
+    }
+    for (Thread& t : l.threads) {
+        done += t.state == DONE;
+        at_barrier += t.state == AT_BARRIER;
+        if (t.state == AT_BARRIER && !first) first = &t;
+    }
+    if (resolved) return true;
+    if (done == n) return false;
+    for (Thread& t : l.threads)
+        if (t.state == DONE || t.line != first->line || strcmp(t.file, first->file) != 0) {
+            l.fault = "a barrier that not all threads reach: " + place(*first) + ", while " +
+                      (t.state == DONE ? "thread " + std::to_string(t.index.x) + " has ended" : place(t));
+            return false;
+        }
+    for (Thread& t : l.threads) t.state = READY;
+    return true;
+}
+
+/* Run block (x, y); `backwards`: threads take turns from the last to the first, which shows what hangs on their order. */
+inline void run_block(unsigned x, unsigned y, bool backwards) {
+    Launch& l = launch();
+    const int n = (int)l.block.x;
+    l.index = {x, y, 0};
+    memset(l.shared.data(), 0xff, l.shared.size());
+    for (int k = 0; k < n; ++k) {
+        Thread& t = l.threads[k];
+        t.index = {(unsigned)k, 0, 0};
+        t.state = READY;
+        t.file = "";
+        t.line = 0;
+        getcontext(&t.context);
+        t.context.uc_stack.ss_sp = l.stacks.data() + (size_t)k * STACK;
+        t.context.uc_stack.ss_size = STACK;
+        t.context.uc_link = nullptr;
+        makecontext(&t.context, enter, 0);
+    }
+    do {
+        for (int k = 0; k < n && l.fault.empty(); ++k) {
+            Thread& t = l.threads[backwards ? n - 1 - k : k];
+            if (t.state != READY) continue;
+            current() = &t;
+            swapcontext(&l.scheduler, &t.context);
+        }
+    } while (l.fault.empty() && go_on());
+    if (!l.fault.empty()) throw std::runtime_error(std::string(l.kernel->name) + ": " + l.fault);
+}
+
+/* Before the blocks: the kernel, and what all its blocks share. */
+inline void begin(const std::string& name, const std::string& codes, const char* arguments, size_t bytes, unsigned grid_x,
+                  unsigned grid_y, unsigned threads, size_t shared) {
+    Launch& l = launch();
+    l.kernel = nullptr;
+    for (const Kernel& k : kernels())
+        if (name == k.name) l.kernel = &k;
+    if (!l.kernel) throw std::runtime_error("no kernel " + name);
+    if (codes != l.kernel->codes || bytes != l.kernel->bytes)
+        throw std::runtime_error(name + " takes " + l.kernel->codes + ", got " + codes);
+    if (threads == 0 || threads % LANES || threads > MOST_THREADS)
+        throw std::runtime_error(name + ": a block of " + std::to_string(threads) + " threads");
+    if (shared > 227 * 1024) throw std::runtime_error(name + ": " + std::to_string(shared) + " bytes of shared memory");
+    l.arguments = arguments;
+    l.grid = {grid_x, grid_y, 1};
+    l.block = {threads, 1, 1};
+    l.threads.resize(threads);
+    l.stacks.resize((size_t)threads * STACK);
+    l.shared.resize(shared);
+    l.fault.clear();
+}
+
+/* How an argument is called where Python and C++ compare theirs: kind and bytes as NumPy writes them, * for an array. */
+template <class T>
+struct Code {
+    static std::string name() { return "V" + std::to_string(sizeof(T)); }
+};
+#define EMULATION_CODE(type, code)                  \
+    template <>                                     \
+    struct Code<type> {                             \
+        static std::string name() { return code; }  \
+    };
+EMULATION_CODE(float, "f4")
+EMULATION_CODE(double, "f8")
+EMULATION_CODE(signed char, "i1")
+EMULATION_CODE(unsigned char, "u1")
+EMULATION_CODE(short, "i2")
+EMULATION_CODE(unsigned short, "u2")
+EMULATION_CODE(int, "i4")
+EMULATION_CODE(unsigned, "u4")
+EMULATION_CODE(long, "i8")
+EMULATION_CODE(unsigned long, "u8")
+EMULATION_CODE(long long, "i8")
+EMULATION_CODE(unsigned long long, "u8")
+
+/* Arguments one after another, each aligned to its own size, as the driver takes them. */
+struct Packed {
+    const char* start;
+    size_t at;
+    template <class T>
+    T next() {
+        at = (at + alignof(T) - 1) / alignof(T) * alignof(T);
+        T value;
+        memcpy(&value, start + at, sizeof value);
+        at += sizeof value;
+        return value;
+    }
+};
+
+template <class... A>
+struct Invoker {
+    static void invoke(void (*pointer)(), const char* arguments) {
+        Packed p = {arguments, 0};
+        void (*kernel)(A...) = (void (*)(A...))pointer;
+        call(kernel, p);
+    }
+    /* Braces: arguments of a constructor are evaluated from left to right. */
+    struct Call {
+        Call(void (*kernel)(A...), A... a) { kernel(a...); }
+    };
+    static void call(void (*kernel)(A...), Packed& p) { Call{kernel, p.next<A>()...}; }
+};
+
+template <class... A>
+size_t packed_bytes() {
+    size_t at = 0;
+    (void)std::initializer_list<int>{(at = (at + alignof(A) - 1) / alignof(A) * alignof(A) + sizeof(A), 0)...};
+    return at;
+}
+
+struct Registration {
+    template <class... A>
+    Registration(const char* name, void (*kernel)(A...)) {
+        std::string codes;
+        (void)std::initializer_list<int>{(codes += (codes.empty() ? "" : ", ") + Code<A>::name(), 0)...};
+        kernels().push_back({name, codes, packed_bytes<A...>(), (void (*)())kernel, Invoker<A...>::invoke});
+    }
+};
+
+template <class T>
+inline T atomic_add(T* p, T v) {
+    const T old = *p;
+    *p = (T)(old + v);
+    return old;
+}
+template <class T>
+inline T atomic_max(T* p, T v) {
+    const T old = *p;
+    if (v > old) *p = v;
+    return old;
+}
+template <class T>
+inline T atomic_min(T* p, T v) {
+    const T old = *p;
+    if (v < old) *p = v;
+    return old;
+}
+template <class T>
+inline T atomic_or(T* p, T v) {
+    const T old = *p;
+    *p = old | v;
+    return old;
+}
+template <class T>
+inline T atomic_exchange(T* p, T v) {
+    const T old = *p;
+    *p = v;
+    return old;
+}
+template <class T>
+inline T atomic_swap_if(T* p, T expected, T v) {
+    const T old = *p;
+    if (old == expected) *p = v;
+    return old;
+}
+template <class To, class From>
+inline To bits(From x) {
+    static_assert(sizeof(To) == sizeof(From), "the same size");
+    To y;
+    memcpy(&y, &x, sizeof y);
+    return y;
+}
+
+} /* namespace emulation */
+
+template <class T>
+struct Span;
+namespace emulation {
+template <class T>
+struct Code<Span<T>> {
+    static std::string name() { return "*" + Code<T>::name(); }
+};
+template <class T>
+struct Code<Span<const T>> {
+    static std::string name() { return "*" + Code<T>::name(); }
+};
+} /* namespace emulation */
+
+#define EMULATION_JOIN_(a, b) a##b
+#define EMULATION_JOIN(a, b) EMULATION_JOIN_(a, b)
+#define KERNEL(...) static emulation::Registration EMULATION_JOIN(kernel_, __COUNTER__)(#__VA_ARGS__, __VA_ARGS__);
+
+#define DEVICE static inline
+#define DEVICE_CALL static
+#define MEMBER inline
+#define __global__
+#define __launch_bounds__(...)
+#define CHECK_INDEX(index, size) emulation::check_index(index, size, __FILE__, __LINE__)
+#define shared_memory (emulation::launch().shared.data())
+#define shared_memory_size ((int)emulation::launch().shared.size())
+#define threadIdx (emulation::current()->index)
+#define blockIdx (emulation::launch().index)
+#define blockDim (emulation::launch().block)
+#define gridDim (emulation::launch().grid)
+
+#define __syncthreads() emulation::wait(emulation::AT_BARRIER, __FILE__, __LINE__)
+#define EMULATION_MEET(operation, mask, value) \
+    emulation::meet(emulation::operation, mask, (uint64_t)(value), 0, __FILE__, __LINE__)
+#define __syncwarp() ((void)EMULATION_MEET(SYNC, 0xffffffffu, 0))
+#define __ballot_sync(mask, p) ((unsigned)EMULATION_MEET(BALLOT, mask, (p) ? 1 : 0))
+#define __any_sync(mask, p) (EMULATION_MEET(BALLOT, mask, (p) ? 1 : 0) != 0)
+#define __all_sync(mask, p) (EMULATION_MEET(BALLOT, mask, (p) ? 1 : 0) == 0xffffffffu)
+#define __match_any_sync(mask, v) ((unsigned)EMULATION_MEET(MATCH, mask, v))
+#define EMULATION_SHUFFLE(operation, mask, v, n) \
+    emulation::shuffle(emulation::operation, mask, v, (int)(n), __FILE__, __LINE__)
+#define __shfl_sync(mask, v, n) EMULATION_SHUFFLE(SHUFFLE, mask, v, n)
+#define __shfl_xor_sync(mask, v, n) EMULATION_SHUFFLE(SHUFFLE_XOR, mask, v, n)
+#define __shfl_up_sync(mask, v, n) EMULATION_SHUFFLE(SHUFFLE_UP, mask, v, n)
+#define __shfl_down_sync(mask, v, n) EMULATION_SHUFFLE(SHUFFLE_DOWN, mask, v, n)
+
+#define atomicAdd(p, v) emulation::atomic_add(p, v)
+#define atomicMax(p, v) emulation::atomic_max(p, v)
+#define atomicMin(p, v) emulation::atomic_min(p, v)
+#define atomicOr(p, v) emulation::atomic_or(p, v)
+#define atomicExch(p, v) emulation::atomic_exchange(p, v)
+#define atomicCAS(p, expected, v) emulation::atomic_swap_if(p, expected, v)
+#define __threadfence()
+
+#define __popc(x) __builtin_popcount(x)
+#define __popcll(x) __builtin_popcountll(x)
+#define __ffs(x) __builtin_ffs((int)(x))
+#define __clz(x) ((x) ? __builtin_clz((unsigned)(x)) : 32)
+#define __float_as_int(x) emulation::bits<int>((float)(x))
+#define __int_as_float(x) emulation::bits<float>((int)(x))
+#define __float_as_uint(x) emulation::bits<unsigned>((float)(x))
+#define __uint_as_float(x) emulation::bits<float>((unsigned)(x))
+#define __double_as_longlong(x) emulation::bits<long long>((double)(x))
+#define __longlong_as_double(x) emulation::bits<double>((long long)(x))
+#define __float2ll_rn(x) llrintf(x)
+#define __double2ll_rn(x) llrint(x)
+#define __float2int_rn(x) ((int)lrintf(x))
+#define __ldg(p) (*(p))
+
+#endif

@@ -1,0 +1,10 @@
+def kernel_names() -> list[str]: ...
+def run(
+    name: str,
+    codes: str,
+    arguments: bytes,
+    grid: tuple[int, int],
+    threads: int,
+    shared: int,
+    backwards: bool = ...,
+) -> None: ...
