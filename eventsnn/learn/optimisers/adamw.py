@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from eventsnn._ext.optimiser import Update
 from eventsnn.learn.optimisers.adam import Adam
-from eventsnn.learn.optimisers.method import Option
-
-if TYPE_CHECKING:
-    from eventsnn.learn.optimisers.state import OptimiserState
+from eventsnn.learn.optimisers.method import Constants, Option
 
 
 class AdamW(Adam):
@@ -31,8 +27,5 @@ class AdamW(Adam):
         shrunk = weights - rate * self.settings.options["weight_decay"] * weights
         return super().step(shrunk, gradient, moments, rate, number)
 
-    def kernel(
-        self, state: OptimiserState, scale: float, decay: np.ndarray, rate: float, number: int
-    ) -> Update:
-        shrink = rate * self.settings.options["weight_decay"]
-        return self._update(state, scale, decay, rate, number, shrink)
+    def constants(self, rate: float, number: int, shrink: float = 0.0) -> Constants:
+        return super().constants(rate, number, shrink + rate * self.settings.options["weight_decay"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from eventsnn._ext.optimiser import Update
+from eventsnn._ext.optimiser import Update, make_update
 
 if TYPE_CHECKING:
     from eventsnn.learn.optimisers.settings import Optimiser
@@ -24,6 +24,22 @@ class Option:
     default: float
     may_be_zero: bool = False
     below: float = math.inf
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Numbers of one step as kernels take them: Adam's, or with `adam` False those of gradient descent.
+
+    See ``make_update`` in cython_ext/learn/optimiser.pyx for what each means.
+    """
+
+    adam: bool
+    step: float
+    beta1: float
+    beta2: float = 0.0
+    floor: float = 0.0
+    shrink: float = 0.0
+    nesterov: bool = False
 
 
 class Method(ABC):
@@ -68,8 +84,34 @@ class Method(ABC):
             Number of the step, counted from 1.
         """
 
+    def constants(self, rate: float, number: int) -> Constants | None:
+        """The numbers with which compiled kernels, on the CPU or a graphics card, do what `step` does; None:
+        they cannot. Arguments as of `step`.
+        """
+        return None
+
     def kernel(
         self, state: OptimiserState, scale: float, decay: np.ndarray, rate: float, number: int
     ) -> Update | None:
         """The compiled form of `step`, if there is one; arguments as for `OptimiserState.update`."""
-        return None
+        constants = self.constants(rate, number)
+        if constants is None:
+            return None
+        empty = np.empty((0, 0, 0), state.weights.dtype)  # no mean square: gradient descent
+        return make_update(
+            state.weights,
+            state.gradient,
+            state.moments[0],
+            state.moments[1] if constants.adam else empty,
+            decay,
+            state.row_sum,
+            state.row_square,
+            state.gradient_square,
+            scale,
+            constants.step,
+            constants.beta1,
+            constants.beta2,
+            constants.floor,
+            constants.shrink,
+            constants.nesterov,
+        )

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from eventsnn._ext.optimiser import Update, make_update
-from eventsnn.learn.optimisers.method import Method
-
-if TYPE_CHECKING:
-    from eventsnn.learn.optimisers.state import OptimiserState
+from eventsnn.learn.optimisers.method import Constants, Method
 
 
 class SGD(Method):
@@ -25,21 +19,5 @@ class SGD(Method):
         velocity = self.settings.momentum * moments[0] - rate * gradient
         return weights + velocity, velocity
 
-    def kernel(
-        self, state: OptimiserState, scale: float, decay: np.ndarray, rate: float, number: int
-    ) -> Update:
-        o = self.settings
-        return make_update(
-            state.weights,
-            state.gradient,
-            state.moments[0],
-            np.empty((0, 0, 0), state.weights.dtype),  # no mean square: gradient descent
-            decay,
-            state.row_sum,
-            state.row_square,
-            state.gradient_square,
-            scale,
-            rate,
-            o.momentum,
-            nesterov=self.nesterov,
-        )
+    def constants(self, rate: float, number: int) -> Constants:
+        return Constants(adam=False, step=rate, beta1=self.settings.momentum, nesterov=self.nesterov)
