@@ -9,14 +9,14 @@ def low_pass(const float[:, ::1] light, const double[::1] times_us, double tau_u
     """Let the light pass a first-order low-pass of time constant `tau_us` (us, > 0) into `seen`.
 
     `light` and `seen` (steps, pixels); the light is linear between the `times_us` (steps), and `seen` exact at
-    them: tau seen' = light - seen, seen = light at first. `state` (pixels) is scratch.
+    them: tau seen' = light - seen. `state` (pixels) is what is seen at the first of the times, and then at the
+    last: a recording begins with its light there, and goes on with what was left, from the last light on.
     """
     cdef Py_ssize_t k, i
     cdef double dt, kept, mean, of_start, of_end
     with nogil:
         for i in range(light.shape[1]):
-            state[i] = light[0, i]
-            seen[0, i] = light[0, i]
+            seen[0, i] = <float>state[i]
         for k in range(light.shape[0] - 1):
             dt = times_us[k + 1] - times_us[k]
             kept = exp(-dt / tau_us)
@@ -37,20 +37,17 @@ def detect_changes(const float[:, ::1] light, const double[::1] times_us,
     reference, at first the light it starts with. When the light leaves the reference by the pixel's factor
     `rise` (ON) or `fall` (OFF), there is an event and the reference moves by that factor. For `refractory_us`
     after an event the pixel stays silent; a change of that time that is still there is reported at its end.
-    `state` (3, pixels) is scratch. If there are more events than the outputs are long, the rest is only
-    counted: call again with longer ones.
+    `state` (3, pixels) is the reference times `rise`, times `fall`, and the end of the pixel's silence (negative:
+    not silent); it is left as it is at the last of the times, where a recording goes on. If there are more events
+    than the outputs are long, the rest is only counted: call again with longer ones and the former state.
     """
     cdef Py_ssize_t k, i, n = 0, capacity = t.shape[0]
     cdef double t0, t1, v0, v1, start, at_start, now, reference
     cdef bint on
     cdef double *upper = &state[0, 0]
     cdef double *lower = &state[1, 0]
-    cdef double *silent_until = &state[2, 0]  # negative: not silent
+    cdef double *silent_until = &state[2, 0]
     with nogil:
-        for i in range(light.shape[1]):
-            upper[i] = light[0, i] * rise[i]
-            lower[i] = light[0, i] * fall[i]
-            silent_until[i] = -1.0
         for k in range(light.shape[0] - 1):
             t0 = times_us[k]
             t1 = times_us[k + 1]

@@ -119,5 +119,4 @@ def record_gesture(camera: SaccadeCamera, label: int, rng: np.random.Generator) 
     """
     scene = Scene.draw(GESTURES[label], camera.width, camera.height, rng)
     times = scene.times()
-    frames = np.stack(list(scene.frames(times)))
-    return camera.record_frames(frames, camera.duration_ms * times, rng)
+    return camera.record_frames(scene.frames(times), camera.duration_ms * times, rng)

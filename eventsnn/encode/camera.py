@@ -15,15 +15,17 @@ period; background events are ON events, by leakage).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
 
-from eventsnn._ext import camera as kernel
 from eventsnn._util.arguments import check_kind, check_numbers, check_seed, to_float
 from eventsnn._util.numbers import describe
+from eventsnn.encode.pixels import Pattern, Pixels
 from eventsnn.errors import SimulationError
 from eventsnn.events.motion import MotionPath
 from eventsnn.events.nmnist_motion import NMNIST_MOTION
@@ -50,6 +52,13 @@ _BOUNDS = {
 """Of the camera's parameters: beyond these a recording is empty, or takes the memory of any machine."""
 _MOST_STEPS = 1_000_000
 _MOST_NOISE = 100_000_000
+
+_BLOCK = 1 << 17
+"""Numbers of a block of frames before the sensor, 512 KiB: a recording is made block by block. Larger blocks
+leave the caches, and the operating system clears their memory anew for every recording.
+"""
+_WEIGHTS = 1 << 21
+"""Numbers of the weights that place an image at some of its steps, 8 MiB; four of these are kept."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,7 @@ class SaccadeCamera:
     def record(self, image: npt.ArrayLike, rng: np.random.Generator) -> EventStream:
         """Record an image that moves along `motion`, for `duration_ms`.
 
-        Memory: about 16 bytes for each pixel of the sensor and step of the motion.
+        Memory does not grow with the length of the motion: its steps are taken some at a time.
 
         Parameters
         ----------
@@ -168,24 +177,26 @@ class SaccadeCamera:
         SimulationError
             The image is not a two-dimensional array of uint8, or of floats in 0 .. 1.
         """
-        ink = _check_ink(image, 2)
-        view = _view(self, *ink.shape)
-        # Separable blur and position: one small matrix product per step and axis.
-        dark = np.matmul(np.matmul(view.rows, ink), view.columns)
-        return self._expose(dark, view.times_us, self.duration_ms, rng)
+        ink = _to_ink(_check_ink(image, 2))
+        times_us, x, y = _path(self)
+        dark = _move(self, ink, x, y)
+        return self._expose(dark, times_us, self.duration_ms, rng)
 
     def record_frames(
-        self, frames: npt.ArrayLike, times_ms: npt.ArrayLike, rng: np.random.Generator
+        self,
+        frames: npt.ArrayLike | Iterator[npt.ArrayLike],
+        times_ms: npt.ArrayLike,
+        rng: np.random.Generator,
     ) -> EventStream:
         """Record a sequence of frames; the light of each pixel goes straight from frame to frame.
 
         What moves, moves in the frames: `motion` and `duration_ms` are not used. The recording lasts from
         the first frame to the last. Give frames so close that edges move by a pixel or less in between.
-        Memory: about 16 bytes for each frame and pixel of the sensor.
+        Frames are taken some at a time: an iterator of frames takes no more memory for a long recording.
 
         Parameters
         ----------
-        frames : array_like of shape (n, h, w), dtype uint8 or float, n >= 2
+        frames : array_like of shape (n, h, w), dtype uint8 or float, n >= 2, or iterator of n frames (h, w)
             Ink, as in `record`.
         times_ms : array_like of float, shape (n,)
             Times of the frames, milliseconds; the first is 0, each is later than the one before.
@@ -202,37 +213,36 @@ class SaccadeCamera:
         SimulationError
             Frames or times are not as above.
         """
-        ink = _check_ink(frames, 3)
         try:
             times = np.asarray(times_ms, np.float64)
         except (TypeError, ValueError):
             raise SimulationError("times_ms must be numbers, one per frame") from None
-        if len(ink) < 2 or times.shape != ink.shape[:1]:
-            raise SimulationError(
-                f"two frames or more are needed, and one time each: got {len(ink)} frames, "
-                f"times of shape {times.shape}"
-            )
+        if not isinstance(frames, Iterator):
+            frames = _check_ink(frames, 3)
+            if times.shape != frames.shape[:1]:
+                raise SimulationError(
+                    f"one time for each frame is needed: got {len(frames)} frames, "
+                    f"times of shape {times.shape}"
+                )
+        if times.ndim != 1 or len(times) < 2:
+            raise SimulationError(f"two frames or more are needed: got times_ms of shape {times.shape}")
         if times[0] != 0 or not (np.diff(times) > 0).all() or not np.isfinite(times[-1]):
             raise SimulationError("times_ms must begin with 0 and increase from frame to frame")
-        x, y = self.offset_px
-        rows = _placement(self.height, ink.shape[1], self.scale, self.blur_px, np.array([y]))[0]
-        columns = _placement(self.width, ink.shape[2], self.scale, self.blur_px, np.array([x]))[0]
-        dark = np.matmul(np.matmul(rows, ink), columns.T)
+        dark = _place_frames(self, _check_frames(iter(frames), len(times)))
         return self._expose(dark, 1000.0 * times, float(times[-1]), rng)
 
     def _expose(
-        self, dark: np.ndarray, times_us: np.ndarray, duration_ms: float, rng: np.random.Generator
+        self, dark: Iterator[np.ndarray], times_us: np.ndarray, duration_ms: float, rng: np.random.Generator
     ) -> EventStream:
-        """Turn the ink (steps, height, width) before each pixel into a recording."""
-        light = 1.0 - dark * np.float32((1.0 - self.black_level) / 255.0)
-        light = light.reshape(len(times_us), -1)
-        if self.low_pass_ms > 0:
-            seen = np.empty_like(light)
-            state = np.empty(light.shape[1])
-            kernel.low_pass(light, times_us, 1000.0 * self.low_pass_ms, state, seen)
-            light = seen
+        """Turn the ink before each pixel, blocks (steps, height, width), into a recording."""
         pattern = _pattern(self)
-        pixels, t, p = _detect(light, times_us, pattern, self.refractory_ms * 1000.0)
+        cells = Pixels(pattern, 1000.0 * self.low_pass_ms, 1000.0 * self.refractory_ms)
+        n = 0
+        for block in dark:
+            light = 1.0 - block * np.float32((1.0 - self.black_level) / 255.0)
+            cells.see(light.reshape(len(block), -1), times_us[n : n + len(block)])
+            n += len(block)
+        pixels, t, p = cells.events()
         noise_pixels, noise_t, noise_p = self._draw_noise(pattern, duration_ms, rng)
         pixels = np.concatenate((pixels, noise_pixels))
         t = np.concatenate((t, noise_t))
@@ -246,7 +256,7 @@ class SaccadeCamera:
         return EventStream._trusted(events, self.sensor_size)
 
     def _draw_noise(
-        self, pattern: _Pattern, duration_ms: float, rng: np.random.Generator
+        self, pattern: Pattern, duration_ms: float, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Draw pixels, times (us) and polarities of the background events."""
         n_pixels = self.width * self.height
@@ -261,65 +271,102 @@ class SaccadeCamera:
         return np.minimum(pixels, n_pixels - 1).astype(np.int32), t, p
 
 
-@dataclass(frozen=True)
-class _View:
-    """Arrays needed to record any image of one size; all are shared and read only.
-
-    `times_us` (steps) float64; `rows` (steps, height, h) and `columns` (steps, w, width) float32 blur and
-    place the image.
-    """
-
-    times_us: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Pattern:
-    """How the pixels of a camera differ; all arrays (pixels) float64, shared and read only.
-
-    `rise` and `fall` are the factors of light that make an event, `noise_share` the share of the background
-    events that come from this pixel and those before it.
-    """
-
-    rise: np.ndarray
-    fall: np.ndarray
-    noise_share: np.ndarray
-
-
 @lru_cache(maxsize=4)
-def _view(camera: SaccadeCamera, image_height: int, image_width: int) -> _View:
+def _path(camera: SaccadeCamera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times (us) of an image's steps, and where its centre stands then, to the right and down, pixels."""
     times_us, dx, dy = camera.motion.sample(camera.duration_ms, camera.step_ms)
     x, y = camera.offset_px
-    rows = _placement(camera.height, image_height, camera.scale, camera.blur_px, y + dy)
-    columns = _placement(camera.width, image_width, camera.scale, camera.blur_px, x + dx)
-    return _View(times_us, rows, np.ascontiguousarray(columns.transpose(0, 2, 1)))
+    return times_us, x + dx, y + dy
+
+
+def _move(camera: SaccadeCamera, ink: np.ndarray, x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
+    """Ink before each pixel, in blocks (steps, height, width), of an image whose centre is at (x, y)."""
+    weights = camera.height * ink.shape[0] + camera.width * ink.shape[1]
+    for chunk in _divide(len(x), _WEIGHTS // weights):
+        rows, columns = _view(camera, *ink.shape, chunk.start, chunk.stop)
+        for part in _divide(len(rows), _BLOCK // (camera.width * camera.height)):
+            # Separable blur and position: one small matrix product per step and axis.
+            yield np.matmul(np.matmul(rows[part], ink), columns[part])
+
+
+def _place_frames(camera: SaccadeCamera, frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Ink before each pixel, in blocks (steps, height, width), of frames (h, w)."""
+    first = next(frames)
+    x, y = camera.offset_px
+    rows = _placement(camera.height, first.shape[0], camera.scale, camera.blur_px, np.array([y]))[0]
+    columns = _placement(camera.width, first.shape[1], camera.scale, camera.blur_px, np.array([x]))[0]
+    frames = chain([first], frames)
+    size = max(_BLOCK // max(camera.width * camera.height, first.size), 1)
+    while block := [_to_ink(frame) for frame in islice(frames, size)]:
+        yield np.matmul(np.matmul(rows, np.stack(block)), columns.T)
 
 
 @lru_cache(maxsize=4)
-def _pattern(camera: SaccadeCamera) -> _Pattern:
+def _view(
+    camera: SaccadeCamera, image_height: int, image_width: int, start: int, stop: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`rows` (steps, height, h) and `columns` (steps, w, width), float32, that blur and place an image.
+
+    Of some steps of its path. Both are shared by all recordings, and read only.
+    """
+    _, x, y = _path(camera)
+    rows = _placement(camera.height, image_height, camera.scale, camera.blur_px, y[start:stop])
+    columns = _placement(camera.width, image_width, camera.scale, camera.blur_px, x[start:stop])
+    return rows, np.ascontiguousarray(columns.transpose(0, 2, 1))
+
+
+@lru_cache(maxsize=4)
+def _pattern(camera: SaccadeCamera) -> Pattern:
     rng = np.random.default_rng(camera.pattern_seed)
     spread = 1.0 + camera.mismatch * rng.standard_normal((2, camera.width * camera.height))
     on = np.maximum(camera.threshold_on * spread[0], _SMALLEST_THRESHOLD)
     off = np.maximum(camera.threshold_off * spread[1], _SMALLEST_THRESHOLD)
     rate = np.exp(camera.noise_spread * rng.standard_normal(camera.width * camera.height))
     share = np.cumsum(rate)
-    return _Pattern(np.exp(on), np.exp(-off), share / share[-1])
+    return Pattern(np.exp(on), np.exp(-off), share / share[-1])
 
 
 def _check_ink(image: npt.ArrayLike, n_dimensions: int) -> np.ndarray:
-    """Return ink as float32 in 0 .. 255."""
+    """Return an image or frames as an array of uint8, or of floats in 0 .. 1."""
     ink = np.asarray(image)
     what = "an image must be 2-D" if n_dimensions == 2 else "frames must be 3-D (frame, row, column)"
     if ink.ndim != n_dimensions or ink.size == 0 or not (ink.dtype == np.uint8 or ink.dtype.kind == "f"):
         raise SimulationError(
             f"{what}, dtype uint8 or float, one channel: got shape {ink.shape}, dtype {ink.dtype}"
         )
-    if ink.dtype == np.uint8:
-        return ink.astype(np.float32)
-    if not (ink.min() >= 0 and ink.max() <= 1):  # also refuses NaN
+    if ink.dtype != np.uint8 and not (ink.min() >= 0 and ink.max() <= 1):  # also refuses NaN
         raise SimulationError(f"ink as float must lie in 0 .. 1: got {ink.min()} .. {ink.max()}")
-    return ink.astype(np.float32) * np.float32(255.0)
+    return ink
+
+
+def _check_frames(frames: Iterator[npt.ArrayLike], n: int) -> Iterator[np.ndarray]:
+    """Frames that come one by one: `n` of one shape, each as `_check_ink` wants it."""
+    shape, number = None, 0
+    for frame in frames:
+        ink = _check_ink(frame, 2)
+        if ink.shape != (shape := shape or ink.shape):
+            raise SimulationError(
+                f"frames must have one shape: frame {number} has {ink.shape}, frame 0 {shape}"
+            )
+        number += 1
+        if number > n:
+            break
+        yield ink
+    if number != n:
+        more = "more" if number > n else str(number)
+        raise SimulationError(f"one time for each frame is needed: got {n} times, but {more} frames")
+
+
+def _to_ink(image: np.ndarray) -> np.ndarray:
+    """Ink as float32 in 0 .. 255."""
+    ink = image.astype(np.float32)
+    return ink if image.dtype == np.uint8 else ink * np.float32(255.0)
+
+
+def _divide(n: int, size: int) -> Iterator[slice]:
+    """Slices of `size` (at least 1) that cover 0 .. n."""
+    size = max(size, 1)
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def _placement(sensor: int, image: int, scale: float, blur: float, shift: np.ndarray) -> np.ndarray:
@@ -335,22 +382,3 @@ def _placement(sensor: int, image: int, scale: float, blur: float, shift: np.nda
     distance = shift[:, None, None] + edges - centres[:, None]
     below = erf(distance / (blur * math.sqrt(2.0)))
     return (np.diff(below, axis=2) / 2.0).astype(np.float32)
-
-
-def _detect(
-    light: np.ndarray, times_us: np.ndarray, pattern: _Pattern, refractory_us: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return pixels, times (us) and polarities of the events that the light makes."""
-    n_pixels = light.shape[1]
-    state = np.empty((3, n_pixels))
-    capacity = 8 * n_pixels
-    while True:
-        pixels = np.empty(capacity, np.int32)
-        t = np.empty(capacity, np.int64)
-        p = np.empty(capacity, np.uint8)
-        n = kernel.detect_changes(
-            light, times_us, pattern.rise, pattern.fall, refractory_us, state, pixels, t, p
-        )
-        if n <= capacity:
-            return pixels[:n], t[:n], p[:n]
-        capacity = n

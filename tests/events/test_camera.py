@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from eventsnn._ext import camera as kernel
 from eventsnn.data import NMNIST, load_idx
 from eventsnn.encode import SaccadeCamera
+from eventsnn.encode.pixels import Pattern, Pixels
 from eventsnn.errors import SimulationError
 from eventsnn.events import EventStream, MotionPath, Saccade
 from eventsnn.reference import camera as camera_twin
@@ -36,7 +39,7 @@ def detect(light, times_us, rise, fall, refractory_us, capacity=100_000):
     pixels = np.zeros(capacity, np.int32)
     t = np.zeros(capacity, np.int64)
     p = np.zeros(capacity, np.uint8)
-    state = np.empty((3, light.shape[1]))
+    state = np.stack((light[0] * rise, light[0] * fall, -np.ones(light.shape[1])))
     n = kernel.detect_changes(light, times_us, rise, fall, refractory_us, state, pixels, t, p)
     kept = min(n, capacity)
     return sorted(zip(t[:kept].tolist(), pixels[:kept].tolist(), p[:kept].tolist(), strict=True)), n
@@ -80,6 +83,34 @@ def test_kernel_detects_as_twin(data, n_pixels, n_steps, refractory_us):
     part, count = detect(light, times_us, rise, fall, refractory_us, capacity=n // 2)
     assert count == n
     assert set(part) <= set(expected)
+
+
+@given(
+    st.data(),
+    st.integers(1, 4),
+    st.integers(2, 12),
+    st.sampled_from([0.0, 5000.0]),
+    st.sampled_from([0.0, 1500.0]),
+)
+def test_pixels_see_frames_in_parts_as_at_once(data, n_pixels, n_steps, refractory_us, low_pass_us):
+    light = data.draw(hnp.arrays(np.float32, (n_steps, n_pixels), elements=st.floats(0.25, 1.0, width=32)))
+    times_us = np.cumsum(data.draw(hnp.arrays(np.float64, n_steps, elements=st.floats(1.0, 20_000.0))))
+    # Thresholds down to 0.02: a step has up to 69 events, more than there is room for at first.
+    thresholds = data.draw(hnp.arrays(np.float64, (2, n_pixels), elements=st.floats(0.02, 0.8)))
+    cuts = [0, *sorted(data.draw(st.sets(st.integers(1, n_steps - 1)))), n_steps]
+    pattern = Pattern(np.exp(thresholds[0]), np.exp(-thresholds[1]), np.empty(0))
+
+    def expose(cuts):
+        cells = Pixels(pattern, low_pass_us, refractory_us)
+        for start, stop in itertools.pairwise(cuts):
+            cells.see(light[start:stop], times_us[start:stop])
+        pixels, t, p = cells.events()
+        return sorted(zip(t.tolist(), pixels.tolist(), p.tolist(), strict=True))
+
+    assert expose(cuts) == expose([0, n_steps])
+    if low_pass_us == 0:
+        twin = camera_twin.detect_changes(light, times_us, pattern.rise, pattern.fall, refractory_us)
+        assert expose(cuts) == sorted(twin)
 
 
 def bar() -> np.ndarray:
@@ -205,7 +236,7 @@ def test_ink_as_float_is_ink_as_bytes():
 
 def low_pass(light, times_us, tau_us):
     seen = np.empty_like(light)
-    kernel.low_pass(light, times_us, tau_us, np.empty(light.shape[1]), seen)
+    kernel.low_pass(light, times_us, tau_us, light[0].astype(np.float64), seen)
     return seen
 
 
@@ -285,6 +316,41 @@ def test_frames_show_what_a_moving_image_shows():
     )
 
 
+def test_blocks_change_no_event(monkeypatch):
+    times_ms = np.linspace(0.0, 100.0, 41)
+    frames = moving_frames(times_ms)
+    camera = SaccadeCamera(noise_hz=5.0)
+    whole = camera.record_frames(frames, times_ms, np.random.default_rng(0))
+    digit = camera.record(bar(), np.random.default_rng(0))
+    assert len(whole) > 100
+    assert len(digit) > 1000
+    for block, weights in (
+        (1, 1),
+        (5 * 34 * 34, 7 * 2 * 34 * 28),
+    ):  # 1 frame or step at a time; 5, and weights of 7
+        monkeypatch.setattr("eventsnn.encode.camera._BLOCK", block)
+        monkeypatch.setattr("eventsnn.encode.camera._WEIGHTS", weights)
+        assert camera.record_frames(frames, times_ms, np.random.default_rng(0)) == whole
+        assert camera.record_frames(iter(frames), times_ms, np.random.default_rng(0)) == whole
+        assert camera.record(bar(), np.random.default_rng(0)) == digit
+
+
+def test_memory_does_not_grow_with_the_number_of_frames():
+    camera = SaccadeCamera(width=64, height=64, **PLAIN)
+
+    def peak(n: int) -> int:
+        frame = np.zeros((64, 64), np.float32)
+        tracemalloc.start()
+        try:
+            camera.record_frames((frame for _ in range(n)), np.arange(float(n)), np.random.default_rng(0))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)  # tables that stay
+    assert peak(2000) < peak(400) + 200_000  # 1600 frames at once would be 26 MB in each form
+
+
 def test_still_frames_make_noise_only_for_as_long_as_they_last():
     frames = np.stack([bar()] * 3)
     camera = SaccadeCamera(**PLAIN)
@@ -301,6 +367,14 @@ def test_still_frames_make_noise_only_for_as_long_as_they_last():
     [
         (np.zeros((28, 28)), [0.0, 1.0], "frames must be 3-D"),
         (np.zeros((1, 28, 28)), [0.0], "two frames or more are needed"),
+        (np.zeros((1, 28, 28)), 0.0, r"got 1 frames, times of shape \(\)"),
+        (iter(np.zeros((2, 28, 28))), [0.0], r"two frames or more are needed: got times_ms of shape \(1,\)"),
+        (iter(np.zeros((2, 28, 28))), 0.0, r"two frames or more are needed: got times_ms of shape \(\)"),
+        (iter(np.zeros((2, 28, 28))), [0.0, 1.0, 2.0], "got 3 times, but 2 frames"),
+        (iter(np.zeros((3, 28, 28))), [0.0, 1.0], "got 2 times, but more frames"),
+        (iter([]), [0.0, 1.0], "got 2 times, but 0 frames"),
+        (iter([np.zeros((28, 28)), np.zeros((28, 27))]), [0.0, 1.0], "frame 1 has .* frame 0"),
+        (iter([np.zeros((28, 28)), np.zeros(28)]), [0.0, 1.0], "2-D, dtype uint8 or float"),
         (np.zeros((3, 28, 28)), [0.0, 1.0], r"got 3 frames, times of shape \(2,\)"),
         (np.zeros((2, 28, 28)), [1.0, 2.0], "times_ms must begin with 0 and increase"),
         (np.zeros((2, 28, 28)), [0.0, 0.0], "times_ms must begin with 0 and increase"),
