@@ -20,7 +20,7 @@ PACKAGE = STAGE / "eventsnn" / "_ext"
 # Kernels for graphics cards are sources at run time too, compiled by NVRTC: they lie in the package, and the
 # headers that they share with the CPU's kernels are copied beside them.
 KERNELS = Path("eventsnn") / "gpu" / "kernels"
-SHARED_HEADERS = ("neuron/lif.h", "neuron/decay.h", "core/inline.h")
+SHARED_HEADERS = ("neuron/lif.h", "neuron/decay.h", "core/draws.h", "core/inline.h")
 DEBUG = os.environ.get("EVENTSNN_DEBUG", "") == "1"
 
 # Contraction off: a fused multiply-add chosen by the compiler would make results depend on the build.

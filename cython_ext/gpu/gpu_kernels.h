@@ -5,6 +5,7 @@
 #define EVENTSNN_EMULATION
 #include "cuda.h"
 
+#include "recordings.h"
 #include "selftest.h"
 
 #endif

@@ -135,7 +135,7 @@ class Distortion:
         from scipy.ndimage import gaussian_filter1d
 
         units = 2.0 * to_unit_many(draw_many(keys, FIELD + 2 * height * width)) - 1.0
-        places = self._turn(units, height, width)
+        places = self._turn(units[:, :FIELD], height, width)
         if self.elastic:
             field = units[:, FIELD:].reshape(len(keys), 2, height, width)
             for axis in (2, 3):
@@ -143,14 +143,21 @@ class Distortion:
             places += self.elastic * field
         return places
 
+    def turns(self, units: np.ndarray, height: int, width: int) -> npt.NDArray[np.float64]:
+        """Cosine and sine of the angle, and the factors along y and x: float64 (n, 4).
+
+        `units` are draws ROTATION, SCALE_X and SCALE_Y of each key as numbers in -1 .. 1, (n, 3).
+        """
+        most = self.rotation if min(height, width) > 1 else 0.0
+        angle = np.deg2rad(most) * units[:, ROTATION]
+        scales = [1.0 + self.scale * units[:, k] for k in (SCALE_Y, SCALE_X)]
+        return np.stack([np.cos(angle), np.sin(angle), *scales], axis=1)
+
     def _turn(self, units: np.ndarray, height: int, width: int) -> np.ndarray:
         """The place of each pixel without the elastic field; (n, 2, height, width), y first."""
-        most = self.rotation if min(height, width) > 1 else 0.0
-        angle = np.deg2rad(most) * units[:, ROTATION, None, None]
         y = np.arange(height)[:, None] - (height - 1) / 2
         x = np.arange(width)[None, :] - (width - 1) / 2
-        sine, cosine = np.sin(angle), np.cos(angle)
-        scale = [1.0 + self.scale * units[:, k, None, None] for k in (SCALE_Y, SCALE_X)]
+        cosine, sine, *scale = np.moveaxis(self.turns(units, height, width), 1, 0)[..., None, None]
         return np.stack(
             [
                 scale[0] * (cosine * y - sine * x) + (height - 1) / 2,

@@ -31,9 +31,13 @@ def draw(key: int, number: int) -> int:
 
 def draw_many(key: int | npt.NDArray[np.uint64], n: int) -> npt.NDArray[np.uint64]:
     """Draws 0 .. n - 1 of the stream `key`; uint64 of shape (n,), of several streams (keys, n)."""
-    counter = np.arange(1, n + 1, dtype=np.uint64)
+    return draw_each(np.asarray(key, np.uint64)[..., None], np.arange(n, dtype=np.uint64))
+
+
+def draw_each(key: int | npt.NDArray[np.uint64], numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Draws of these numbers of the stream `key`, or number by number of several; uint64, broadcast."""
     # Unsigned arrays wrap at 2^64.
-    bits = np.asarray(key, np.uint64)[..., None] + counter * np.uint64(GOLDEN)
+    bits = np.asarray(key, np.uint64) + (numbers + np.uint64(1)) * np.uint64(GOLDEN)
     bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return bits ^ bits >> np.uint64(31)

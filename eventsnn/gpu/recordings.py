@@ -1,0 +1,342 @@
+"""Recordings resident on a device, and mini-batches of them: chosen, augmented and sorted there.
+
+`DeviceRecordings` copies a data set to the device once, as packed events (8 bytes each): 60,000 recordings of
+N-MNIST are 2 GB. Recordings that no longer fit stay on the host and are copied with each mini-batch that has
+them. `DeviceLoader` does for these what `train.batches.BatchLoader` does on the CPU, with the same bits: what
+becomes of a recording depends on (seed, epoch, its number) alone. The kernels: ``kernels/recordings.h``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from eventsnn.data import draws
+from eventsnn.data.augment import Augmentation
+from eventsnn.data.distort import FIELD, Distortion
+from eventsnn.data.source import CodedSource, LabelledSource
+from eventsnn.data.words import read_words
+from eventsnn.errors import TrainingError
+from eventsnn.events.packed_events import field_bits
+from eventsnn.gpu.device import Device, DeviceArray, shared_bytes
+from eventsnn.model import RunSettings
+
+THREADS = 256
+PIECE = 1 << 21
+"""Words that are copied to the device at once, 16 MB."""
+SHARE = 0.5
+"""Share of the free memory that recordings may take by default: the rest is for mini-batches and weights."""
+
+_WORDS_OF_SHARED = 32
+_FAULTS = {1: "outside sensor", 2: "not in order of time"}
+
+
+@dataclass(frozen=True)
+class DeviceBatch:
+    """A mini-batch on a device, the readable recordings.
+
+    Attributes
+    ----------
+    times : DeviceArray of float64
+        ms from each recording's origin; recording k is ``ptr[k]:ptr[k + 1]``, sorted by (time, neuron).
+    neurons : DeviceArray of int32
+        Input neuron of each event.
+    ptr : DeviceArray of int64, shape (recordings + 1,)
+        The last one may be less than the length of the arrays.
+    indices, labels : int64 arrays (recordings,)
+        Their numbers in the data set and their classes, on the host.
+    duration : float, optional
+        How long every recording lasts, ms, where that is stated.
+    """
+
+    times: DeviceArray
+    neurons: DeviceArray
+    ptr: DeviceArray
+    indices: np.ndarray
+    labels: np.ndarray
+    duration: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def most_events(self) -> int:
+        """Events that there are at most; how many there are, only the device knows."""
+        return self.times.size
+
+
+def refusal(
+    source: LabelledSource, augmentation: Augmentation | None = None, settings: RunSettings | None = None
+) -> str | None:
+    """Why mini-batches of a data set have to be prepared on the host; None if the device can do it."""
+    if isinstance(source, CodedSource):
+        return "images are coded on the host, anew in every epoch"
+    if augmentation is not None and augmentation.transforms:
+        return "transforms of tonic are Python functions"
+    if settings is not None and settings.stabilise is not None:
+        return "stabilise is computed on the host"
+    return None
+
+
+class DeviceRecordings:
+    """A data set on a device.
+
+    Parameters
+    ----------
+    device : Device
+    source : LabelledSource
+    indices : array_like of int, optional
+        The recordings that will be asked for; all by default.
+    most_bytes : int, optional
+        Memory that they may take; half of what is free by default. What does not fit stays on the host.
+
+    Attributes
+    ----------
+    resident : int
+        How many recordings are on the device.
+
+    Raises
+    ------
+    EventFileError
+        For an unreadable recording, unless the source is told to skip such.
+    TrainingError
+        A recording does not fit its set's sensor, or is not in order of time.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        source: LabelledSource,
+        indices: npt.ArrayLike | None = None,
+        most_bytes: int | None = None,
+    ) -> None:
+        self.device, self.source = device, source
+        wanted = np.arange(len(source)) if indices is None else np.unique(np.asarray(indices, np.int64))
+        free = int(SHARE * device.free_memory()) if most_bytes is None else most_bytes
+        # Where a recording begins in `words`; -1: on the host; and its events; -1: unreadable, -2: not read.
+        self.first = np.full(len(source), -1, np.int64)
+        self.sizes = np.full(len(source), -2, np.int64)
+        self._ask = device.put(_describe_sensor(source)), device.put(np.zeros(len(_REAL)))
+        self.words = self._copy(wanted, free // 8)
+        self.resident = int((self.first >= 0).sum())
+
+    def _copy(self, wanted: np.ndarray, room: int) -> DeviceArray:
+        """Read recordings as long as there is room for their words; the words on the device."""
+        kept: list[np.ndarray] = []
+        at = 0
+        for index in wanted.tolist():
+            words = read_words(self.source, index)
+            self.sizes[index] = -1 if words is None else len(words)
+            if words is None:
+                continue
+            if at + len(words) > room:
+                break
+            self.first[index] = at
+            at += len(words)
+            kept.append(words)
+        array = self.device.empty(max(at, 1), np.uint64)
+        self._fill(array, kept)
+        self._check(array, wanted[self.first[wanted] >= 0], self.first, self.sizes)
+        return array
+
+    def _fill(self, array: DeviceArray, parts: list[np.ndarray]) -> None:
+        """Copy arrays to the device one after the other, in pieces of some size; they are let go of."""
+        parts.reverse()
+        at = 0
+        while parts:
+            piece = [parts.pop()]
+            held = len(piece[0])
+            while parts and held + len(parts[-1]) <= PIECE:
+                piece.append(parts.pop())
+                held += len(piece[-1])
+            array[at : at + held].write(np.concatenate(piece))
+            at += held
+
+    def _check(self, words: DeviceArray, indices: np.ndarray, first: np.ndarray, sizes: np.ndarray) -> None:
+        """Raise TrainingError for a recording whose words the sensor cannot have sent."""
+        if not len(indices):
+            return
+        faults = self.device.zeros(len(indices), np.int32)
+        where = self.device.put(np.stack([first[indices], sizes[indices]]))
+        rows = [where[k : k + 1].reshape(len(indices)) for k in range(2)]
+        self.device.launch("check_words", len(indices), THREADS, words, *rows, *self._ask, faults)
+        found = faults.read()
+        if found.any():
+            path = self.source.paths[int(indices[np.argmax(found != 0)])]
+            raise TrainingError(
+                f"{path}: events outside sensor {tuple(self.source.sensor_size)} or not in order of time"
+            )
+
+    def stage(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, DeviceArray]:
+        """Where the words of some recordings are.
+
+        Returns
+        -------
+        kept : int64 array
+            The readable ones among `indices`.
+        first, sizes : int64 arrays
+            Where each begins, in `words`, or, where negative, at ``-1 - first`` of `staged`; and its events.
+        staged : DeviceArray of uint64
+            Copies of those that are not resident.
+        """
+        copied: list[np.ndarray] = []
+        first, at = self.first[indices].copy(), 0
+        for place in np.flatnonzero(first < 0).tolist():
+            index = int(indices[place])
+            words = read_words(self.source, index) if self.sizes[index] != -1 else None
+            self.sizes[index] = -1 if words is None else len(words)
+            if words is not None:
+                first[place] = -1 - at
+                at += len(words)
+                copied.append(words)
+        staged = self.device.empty(max(at, 1), np.uint64)
+        self._fill(staged, copied)
+        readable = self.sizes[indices] >= 0
+        kept, first = indices[readable], first[readable]
+        guests = np.flatnonzero(first < 0)
+        if len(guests):
+            places = np.zeros(len(self.first), np.int64)
+            places[kept[guests]] = -1 - first[guests]
+            self._check(staged, kept[guests], places, self.sizes)
+        return kept, first, self.sizes[kept], staged
+
+
+class DeviceLoader:
+    """`train.batches.BatchLoader` on a device: the same mini-batches, to the last bit.
+
+    Parameters
+    ----------
+    recordings : DeviceRecordings
+    inputs : int
+        Input neurons of the network.
+    augmentation, seed, distortion, settings
+        As for `BatchLoader`; `refusal` says what the device cannot do.
+
+    Raises
+    ------
+    TrainingError
+        The source's sensor has another number of inputs, or something that `refusal` names.
+    """
+
+    def __init__(
+        self,
+        recordings: DeviceRecordings,
+        inputs: int,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        distortion: Distortion | None = None,
+        settings: RunSettings | None = None,
+    ) -> None:
+        source = recordings.source
+        width, height, polarities = sensor = source.sensor_size
+        if width * height * polarities != inputs:
+            raise TrainingError(
+                f"the recordings' sensor {sensor} has {width * height * polarities} inputs, "
+                f"the network {inputs}"
+            )
+        reason = refusal(source, augmentation, settings)
+        if reason is not None:
+            raise TrainingError(f"mini-batches cannot be prepared on the device: {reason}")
+        self.recordings, self._device = recordings, recordings.device
+        self._labels = np.asarray(source.labels)
+        self._seed, self._distortion = seed, distortion
+        self._change = augmentation or Augmentation()
+        self._duration = None if settings is None else settings.duration_ms
+        self._epoch: int | None = None
+        self._ask: tuple[DeviceArray, DeviceArray] | None = None
+        self._keys = (0, 0)
+        bends = distortion is not None and distortion.elastic > 0
+        weights = gaussian_weights(distortion.smoothing) if distortion is not None and bends else np.ones(1)
+        self._weights = self._device.put(weights)
+
+    def prepare(self, indices: npt.ArrayLike, epoch: int) -> DeviceBatch:
+        """The batch of these recordings in this epoch; arguments and errors as for `BatchLoader.prepare`.
+
+        Launches kernels and waits for none.
+        """
+        numbers = np.ascontiguousarray(indices, dtype=np.int64)
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self._labels):
+            raise IndexError(f"recordings are numbered 0 .. {len(self._labels) - 1}: got {numbers.tolist()}")
+        device, recordings = self._device, self.recordings
+        ask = self._ask_for(epoch)
+        numbers, first, sizes, staged = recordings.stage(numbers)
+        n, room = len(numbers), np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        most = int(room[-1])
+        table = device.put(np.stack([first, sizes, numbers, room[:-1]]))
+        rows = [table[k : k + 1].reshape(n) for k in range(4)]
+        words = recordings.words
+        if self._change.jitter:
+            shaken = device.empty(max(most, 1), np.uint64)
+            device.launch("jitter_words", n, THREADS, words, staged, *rows, *ask, shaken)
+            words, rows[0] = shaken, rows[3]
+        places = self._find_places(numbers, rows[2], ask)
+        times, neurons = self._empty_events(most)
+        counts = device.empty(n, np.int32)
+        shared = shared_bytes((np.int32, _WORDS_OF_SHARED), (np.int32, 1))
+        events = times, neurons, counts
+        device.launch("change_events", n, THREADS, words, staged, *rows, *ask, places, *events, shared=shared)
+        ptr, shared = device.empty(n + 1, np.int64), shared_bytes((np.int64, _WORDS_OF_SHARED))
+        device.launch("sum_counts", 1, THREADS, counts, ptr, shared=shared)
+        batch = DeviceBatch(*self._empty_events(most), ptr, numbers, self._labels[numbers], self._duration)
+        device.launch("order_events", n, THREADS, times, neurons, rows[3], ptr, batch.times, batch.neurons)
+        return batch
+
+    def _empty_events(self, most: int) -> tuple[DeviceArray, DeviceArray]:
+        return self._device.empty(max(most, 1), np.float64), self._device.empty(max(most, 1), np.int32)
+
+    def _ask_for(self, epoch: int) -> tuple[DeviceArray, DeviceArray]:
+        """What is asked of the kernels in an epoch, on the device."""
+        if self._ask is None or epoch != self._epoch:
+            change, distortion = self._change, self._distortion
+            whole = _describe_sensor(self.recordings.source)
+            keys = [draws.make_key(self._seed, each, epoch) for each in (draws.AUGMENT, draws.DISTORT)]
+            self._keys = keys[0], keys[1]
+            whole[6:8] = np.array(self._keys, np.uint64).view(np.int64)
+            amounts = (change.shift, draws.threshold(change.drop), draws.threshold(change.flip))
+            late = (int(change.time_shift), change.mask_x, int(change.mask_time), distortion is not None)
+            whole[8:] = (*amounts, *late)
+            end = math.inf if self._duration is None else self._duration
+            elastic = 0.0 if distortion is None else distortion.elastic
+            real = np.array([change.jitter, change.time_scale, end, elastic])
+            self._ask, self._epoch = (self._device.put(whole), self._device.put(real)), epoch
+        return self._ask
+
+    def _find_places(
+        self, numbers: np.ndarray, row: DeviceArray, ask: tuple[DeviceArray, ...]
+    ) -> DeviceArray:
+        """Where the events of each pixel of each recording go; one number without a distortion."""
+        device, distortion = self._device, self._distortion
+        if distortion is None:
+            return device.empty(1, np.float64)
+        width, height, _ = self.recordings.source.sensor_size
+        keys = draws.draw_each(self._keys[1], numbers.astype(np.uint64))
+        turns = distortion.turns(2.0 * draws.to_unit_many(draws.draw_many(keys, FIELD)) - 1.0, height, width)
+        size = len(numbers) * 2 * height * width
+        field, half, places = (device.empty(max(size, 1), np.float64) for _ in range(3))
+        given = row, device.put(turns), self._weights
+        device.launch("find_places", len(numbers), THREADS, *given, *ask, field, half, places)
+        return places
+
+
+_WHOLE = 15
+_REAL = ("jitter", "time_scale", "end", "elastic")
+
+
+def _describe_sensor(source: LabelledSource) -> np.ndarray:
+    """The first of the whole numbers that ``kernels/recordings.h`` is asked with; the others are 0."""
+    sensor = source.sensor_size
+    whole = np.zeros(_WHOLE, np.int64)
+    whole[:6] = (*sensor, *field_bits(sensor))
+    return whole
+
+
+def gaussian_weights(sigma: float) -> np.ndarray:
+    """Weights of `scipy.ndimage.gaussian_filter1d` with ``truncate=2.5``."""
+    radius = int(2.5 * sigma + 0.5)
+    x = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 / (sigma * sigma) * x**2)
+    found: np.ndarray = weights / weights.sum()
+    return found
