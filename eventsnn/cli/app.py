@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -102,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", EventFileWarning)
-    with _terminable() as terminated:
+    with _terminable() as terminated, _insistent():
         code = _run_ranks(arguments, terminated) if ranks.launched()[1] > 1 else _run(arguments)
     return EXIT_TERMINATED if code == EXIT_INTERRUPTED and terminated else code
 
@@ -200,6 +202,37 @@ def _terminable() -> Iterator[list[int]]:
         yield came
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _insistent() -> Iterator[None]:
+    """Raise KeyboardInterrupt once more where it was dropped.
+
+    Python prints and drops what is raised in a callback: in `__del__`, in those of h5py, and in those of weak
+    references, of which every import has one. A Ctrl-C that fell into one would be lost.
+    """
+    before, ended = sys.unraisablehook, threading.Event()
+
+    def press_again() -> None:
+        # Not at once, or it would fall into the hook, which is a callback as well.
+        if not ended.wait(0.05):
+            if hasattr(signal, "pthread_kill"):  # ends a wait in a system call as well
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            else:
+                _thread.interrupt_main()
+
+    def hook(dropped: Any) -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            _thread.start_new_thread(press_again, ())
+        else:
+            before(dropped)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        ended.set()
+        sys.unraisablehook = before
 
 
 def _show_warning(

@@ -118,6 +118,49 @@ def test_ctrl_c_while_libraries_are_imported_ends_with_one_line(folder):
         assert "eventsnn: interrupted; " in error
 
 
+FALLEN = """
+import importlib, os, signal, sys, weakref
+import eventsnn.__main__ as program
+from eventsnn.cli import app
+class Fallen:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        len("a step of Python, at which the signal is met")
+def in_del():
+    Fallen()
+def in_weak_reference():
+    watched = type("Watched", (), {})()
+    reference = weakref.ref(watched, lambda _: signal.raise_signal(signal.SIGINT))
+    del watched
+def in_import():
+    def see(frame, event, argument):
+        if event == "call" and frame.f_code.co_name == "cb" and "importlib" in frame.f_code.co_filename:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+    sys.setprofile(see)
+def import_module(name):
+    fall()
+    return importlib.import_module(name)
+fall = globals()[sys.argv.pop(1)]
+app.import_module = import_module
+sys.exit(program.run())
+"""
+
+
+@pytest.mark.parametrize("place", ["in_del", "in_weak_reference", "in_import"])
+def test_ctrl_c_in_a_callback_is_not_lost(folder, place):
+    """Python drops what is raised there: the command went on, as if nobody had pressed Ctrl-C."""
+    with subprocess.Popen(
+        [sys.executable, "-c", FALLEN, place, "simulate", "m.h5", "udp://127.0.0.1:0", "--live"], cwd=folder,
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(es.__file__).parents[1])},
+    ) as process:  # fmt: skip
+        error = end_of(process, 130)
+    assert "Traceback" not in error
+    assert "ignored" not in error
+    assert "eventsnn: interrupted; " in error
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
