@@ -1,12 +1,14 @@
 """`eventsnn.torch.SpikingNetwork` trained with PyTorch's Adam against `eventsnn.train`: N-MNIST, 2312-800-10.
 
 The settings of datasets/nmnist/dense.toml for both: loss, optimiser, rate, augmentation, batch size, order of
-the recordings, weights at first. They train in turns; an epoch's seconds are wall time, with reading, without
-what `train` writes to its folder. With ``--folds`` accuracy instead, on recordings that training never saw.
+the recordings, weights at first. Both read ahead. They train in turns; an epoch's seconds are wall time, with
+reading, without what `train` writes to its folder. With ``--folds`` accuracy instead, on recordings that
+training never saw.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,6 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # PyTorch reads it as it is imported; see docs/torch.md
 import torch
 from common import EXPERIMENT, comparison, emit, find_nmnist, options, row
 
@@ -54,7 +58,7 @@ def train_module(
         order = cut(shuffled(np.arange(len(dataset)), options.seed, epoch), options.batch_size)
         batches = [numbers.tolist() for numbers in order]
         loader = torch.utils.data.DataLoader(dataset, batch_sampler=batches, collate_fn=collate)
-        for spikes, labels in loader:
+        for spikes, labels in module.read_ahead(loader):
             counts = module(spikes, labels)
             adam.zero_grad()
             loss(counts, labels).backward()

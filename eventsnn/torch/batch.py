@@ -13,6 +13,7 @@ from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events.reading import ReadingOptions
 from eventsnn.events.stream import EventStream
 from eventsnn.model import Network
+from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.torch.library import torch
 from eventsnn.train.batches import Batch, BatchLoader
 
@@ -44,10 +45,43 @@ class SpikeBatch(NamedTuple):
         """Number of recordings."""
         return len(self.ptr) - 1
 
+    def arrivals(self, duration: float | None = None) -> Arrivals:
+        """The spikes as engines take them; they share the tensors' memory."""
+        times = self.times.detach().numpy()
+        return Arrivals(times, self.neurons.numpy(), self.ptr.numpy(), duration)
+
     @classmethod
     def of(cls, batch: Batch) -> SpikeBatch:
         """From arrays; they share their memory."""
         return cls(*(torch.from_numpy(each) for each in (batch.times, batch.neurons, batch.ptr)))
+
+
+class ReadyBatch(SpikeBatch):
+    """A `SpikeBatch` that has been checked, with what can be made of it before the network runs.
+
+    Attributes
+    ----------
+    packed : object
+        The packed network that it was made for; None for one that PyTorch has rebuilt of other tensors.
+    prepared : Arrivals
+        The spikes as that network's learner takes them.
+    """
+
+    packed: Any = None
+    prepared: Arrivals
+    _versions: tuple[int, ...] = ()
+
+    @classmethod
+    def make(cls, batch: SpikeBatch, packed: Any, prepared: Arrivals) -> ReadyBatch:
+        """Of a batch that has been checked."""
+        found = cls(*batch)
+        found.packed, found.prepared = packed, prepared
+        found._versions = tuple(each._version for each in batch)
+        return found
+
+    def is_ready(self, packed: Any) -> bool:
+        """Whether it was made for this network, and no tensor has been changed since."""
+        return self.packed is packed and self._versions == tuple(each._version for each in self)
 
 
 def as_batch(data: Any, network: Network) -> SpikeBatch:

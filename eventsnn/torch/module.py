@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -20,9 +20,10 @@ from eventsnn.model.sparse import is_sparse, with_data
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines import ENGINES, preferred
 from eventsnn.simulate.engines.arguments import check_dtype
-from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals
+from eventsnn.simulate.engines.arrivals import EVERYONE
 from eventsnn.simulate.engines.blocks import WIDTH
-from eventsnn.torch.batch import as_batch
+from eventsnn.torch.ahead import ReadAhead
+from eventsnn.torch.batch import ReadyBatch, SpikeBatch, as_batch
 from eventsnn.torch.library import torch
 from eventsnn.torch.step import OUTPUTS, Model, Pass, Step
 from eventsnn.torch.weights import Codec, SharedParameters
@@ -129,12 +130,13 @@ class SpikingNetwork(torch.nn.Module):
         SimulationError
             For input that does not fit, or a network that cannot run.
         """
-        batch = as_batch(data, self._network)
         self._rejoin()
         model = self._present()
-        times = batch.times
-        settings, sources = self._network.settings, times.detach().numpy()
-        samples = Arrivals(sources, batch.neurons.numpy(), batch.ptr.numpy(), settings.duration_ms)
+        if isinstance(data, ReadyBatch) and data.is_ready(model.packed):
+            times, samples = data.times, data.prepared
+        else:
+            batch = as_batch(data, self._network)
+            times, samples = batch.times, batch.arrivals(self._network.settings.duration_ms)
         kept = EVERYONE
         if self._dropout and self.training:
             draw = int(torch.randint(2**31, ()))
@@ -145,6 +147,25 @@ class SpikingNetwork(torch.nn.Module):
             raise SimulationError("gradients do not go back through a reservoir, to the times of its input")
         found: torch.Tensor = Pass.apply(step, times, *self.weights.present, *self.constants.present)
         return found
+
+    def read_ahead(self, loader: Iterable[Any]) -> ReadAhead[Any]:
+        """The mini-batches of a loader, the next one read while the present one is used.
+
+        As `eventsnn.train` does: on a thread of its own, with what kernels need to know of the spikes before
+        it is their turn. The results have the same bits.
+
+        Parameters
+        ----------
+        loader : iterable
+            For instance a DataLoader with `collate`. Its items are `SpikeBatch`, or tuples or lists that
+            begin with one; other items are read ahead and nothing more.
+
+        Returns
+        -------
+        iterable
+            Of the same items in the same order; it can be gone through again, as the loader can.
+        """
+        return ReadAhead(loader, self._ready)
 
     def weight(self, key: str) -> torch.Tensor:
         """The weights of a layer or connection as (post, pre), or (channels, inputs of a position).
@@ -245,6 +266,19 @@ class SpikingNetwork(torch.nn.Module):
         if self._dropout and not self.training:
             return self._undropped()
         return self._model
+
+    def _ready(self, item: Any) -> Any:
+        """An item of a loader with its spikes checked, and prepared for the kernels."""
+        if type(item) in (tuple, list) and item:
+            return type(item)([self._ready(item[0]), *item[1:]]) if isinstance(item[0], SpikeBatch) else item
+        if not isinstance(item, SpikeBatch):
+            return item
+        batch, model = as_batch(item, self._network), self._model
+        arrivals = batch.arrivals(self._network.settings.duration_ms)
+        # Dropout makes other samples of them; one thread gains nothing.
+        if not self._dropout and check_threads(self._threads) > 1:
+            arrivals = model.learner.prepare(arrivals)
+        return ReadyBatch.make(batch, model.packed, arrivals)
 
     def _rejoin(self) -> None:
         if self.weights.rejoin() | self.constants.rejoin():

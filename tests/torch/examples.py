@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import torch
 
@@ -18,6 +20,17 @@ LAYERS = {
     "learned constants": [Dense(9, threshold=1.5, delay=0.7, learn=LEARN, **A)],
     "learned delays": [Dense(9, threshold=1.5, delay=0.5, learn=("delays",), **A)],
 }
+
+
+def has_lightning() -> bool:
+    """Whether Lightning is there, and can be imported."""
+    if importlib.util.find_spec("lightning") is None:
+        return False
+    try:
+        import lightning  # noqa: F401
+    except (ImportError, RuntimeError):  # its libraries do not go together here
+        return False
+    return True
 
 
 def make_network(kind: str, *last: Readout, seed: int = 0) -> Network:

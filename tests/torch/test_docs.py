@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,22 +12,13 @@ torch = pytest.importorskip("torch")
 
 import eventsnn.torch
 from tests.docs.world import PRELUDE, ROOT, make_world
+from tests.torch.examples import has_lightning
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
 from blocks import find_blocks, run_page
 
 TEXT = (ROOT / "docs" / "torch.md").read_text(encoding="utf-8")
-
-
-def has_lightning() -> bool:
-    if importlib.util.find_spec("lightning") is None:
-        return False
-    try:
-        import lightning  # noqa: F401
-    except (ImportError, RuntimeError):  # its libraries do not go together here
-        return False
-    return True
 
 
 @pytest.mark.slow
