@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +17,7 @@ from eventsnn.simulate.engines import twin
 from eventsnn.trace import Trace, TraceWriter
 from eventsnn.trace.record import ExitReason
 from tests.trace.conftest import assert_same_record, busy_input, busy_network
+from tests.trace.killing import needs_kill, run_until_killed
 
 N = 40
 
@@ -27,22 +25,14 @@ KILLED = """
 import os, signal, sys
 import eventsnn.trace.writer as writer_module
 from eventsnn.trace import TraceWriter
-from eventsnn.trace.columns import GrowingColumns
 from eventsnn.simulate.engines import twin
 from tests.trace.conftest import busy_input, busy_network
+from tests.trace.killing import die_at_stroke
 from tests.trace.test_progress import parts
-path, last_stroke = sys.argv[1], int(sys.argv[2])
 writer_module.PART_SECONDS = 0.0
-strokes, write = 0, GrowingColumns._write_stage
-def write_or_die(*arguments):
-    global strokes
-    strokes += 1
-    if strokes == last_stroke:
-        os.kill(os.getpid(), signal.SIGKILL)
-    write(*arguments)
-GrowingColumns._write_stage = write_or_die
+die_at_stroke(int(sys.argv[2]))
 network = busy_network()
-writer = TraceWriter(path, network)
+writer = TraceWriter(sys.argv[1], network)
 writer.append(twin.run(network, *busy_input(3, 120), t_stop=70.0))
 for number, part in enumerate(parts(network)):
     writer.append_part(part)
@@ -58,19 +48,14 @@ def parts(network: Network):
         yield run.feed((times[piece], neurons[piece]))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@needs_kill
 @pytest.mark.parametrize(
     "stroke",
     range(4, 24) if os.environ.get("EVENTSNN_VERIFY") else [4, 14, 15],
 )
 def test_killed_between_the_strokes(tmp_path: Path, stroke: int) -> None:
-    root, path = Path(__file__).parents[2], tmp_path / "t.h5"
-    command = [sys.executable, "-c", KILLED, str(path), str(stroke)]
-    killed = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    reported = len(killed.stdout.split())
+    path = tmp_path / "t.h5"
+    reported = len(run_until_killed(KILLED, path, stroke))
     network = busy_network()
     (part,) = find_parts(path)
     with Trace(part) as trace:

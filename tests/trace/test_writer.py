@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -21,6 +16,7 @@ from eventsnn.simulate.engines import twin
 from eventsnn.trace import Trace, TraceWriter, schema
 from eventsnn.trace.record import SpikeRecord
 from tests.trace.conftest import assert_same_record, busy_input
+from tests.trace.killing import needs_kill, run_until_killed
 
 
 def test_round_trip_to_the_bit(
@@ -222,23 +218,15 @@ def test_reading_while_writing(tmp_path: Path, network: Network, run: SpikeRecor
 
 
 KILLED = """
-import os, signal, sys
+import sys
 from eventsnn.simulate.engines import twin
 from eventsnn.trace import TraceWriter
-from eventsnn.trace.columns import GrowingColumns
 from tests.trace.conftest import busy_input, busy_network
-path, last_stroke = sys.argv[1], int(sys.argv[2])
-strokes, write = 0, GrowingColumns._write_stage
-def write_or_die(*arguments):
-    global strokes
-    strokes += 1
-    if strokes == last_stroke:
-        os.kill(os.getpid(), signal.SIGKILL)
-    write(*arguments)
-GrowingColumns._write_stage = write_or_die
+from tests.trace.killing import die_at_stroke
+die_at_stroke(int(sys.argv[2]))
 network = busy_network()
 runs = [twin.run(network, *busy_input(seed, 120), t_stop=70.0) for seed in (2, 3)]
-writer = TraceWriter(path, network, record=("spsp", "potential"))
+writer = TraceWriter(sys.argv[1], network, record=("spsp", "potential"))
 while True:
     number = writer.append(runs[0], source="a")
     writer.append(runs[number // 2 % 2], source=str(number + 1))
@@ -247,23 +235,12 @@ while True:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@needs_kill
 @pytest.mark.parametrize("last_stroke", [0, 8, 9])
 def test_killed_while_writing(tmp_path: Path, network: Network, run2: SpikeRecord, last_stroke: int) -> None:
     """Killed at any time, or between the three strokes (data, pointers, seal) of the third ten samples."""
-    root = Path(__file__).parents[2]
     path = tmp_path / "t.h5"
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    command = [sys.executable, "-c", KILLED, str(path), str(last_stroke)]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "twenty\n"
-        if not last_stroke:
-            time.sleep(0.05)
-            process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    assert run_until_killed(KILLED, path, last_stroke, wait=None if last_stroke else 0.05) == ["twenty\n"]
     other = twin.run(network, *busy_input(3, 120), t_stop=70.0)
     (part,) = find_parts(path)
     with Trace(part) as trace:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +14,11 @@ from eventsnn.trace import Trace, TraceWriter
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import RECORD, TRAINING
 from tests.trace.conftest import assert_same_record, busy_input, busy_network
+from tests.trace.killing import needs_kill, run_until_killed
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("EVENTSNN_VERIFY"), reason="EVENTSNN_VERIFY is not set"),
-    pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL"),
+    needs_kill,
 ]
 KILLS = int(os.environ.get("EVENTSNN_KILLS", "20"))
 
@@ -53,20 +50,6 @@ toy_train(sys.argv[1] + ".run", epochs=10000, valid_fraction=0, trace=options)
 """
 
 
-def kill_during(script: str, path: Path, level: str, wait: float) -> list[str]:
-    """Lines that the program printed until it was killed, `wait` seconds after its first."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-c", script, str(path), level]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = [process.stdout.readline()]
-        time.sleep(wait)
-        process.send_signal(signal.SIGKILL)
-        lines += process.stdout.readlines()
-    assert process.returncode == -signal.SIGKILL
-    return [line for line in lines if line.endswith("\n")]
-
-
 @pytest.fixture(scope="module")
 def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[SpikeRecord]]:
     """A trace of both runs with everything, written in peace."""
@@ -85,7 +68,7 @@ def test_simulations(tmp_path: Path, right: tuple[Path, list[SpikeRecord]], leve
     for kill in range(KILLS):
         place = tmp_path / str(kill) / "t.h5"
         place.parent.mkdir()
-        lines = kill_during(SIMULATING, place, level, float(rng.uniform(0.0, 0.6)))
+        lines = run_until_killed(SIMULATING, place, level, wait=float(rng.uniform(0.0, 0.6)))
         (part,) = find_parts(place)
         with Trace(part) as trace, Trace(path) as expected:
             assert len(trace) >= int(lines[-1])
@@ -118,7 +101,7 @@ def test_trainings(tmp_path: Path, level: str) -> None:
     for kill in range(KILLS):
         place = tmp_path / str(kill) / "t.h5"
         place.parent.mkdir()
-        lines = kill_during(TRAINING_RUN, place, level, float(rng.uniform(0.0, 0.6)))
+        lines = run_until_killed(TRAINING_RUN, place, level, wait=float(rng.uniform(0.0, 0.6)))
         sealed, epochs = (int(number) for number in lines[-1].split())
         (part,) = find_parts(place)
         with Trace(part) as trace:
