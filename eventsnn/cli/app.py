@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import FrameType
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 
@@ -21,6 +19,7 @@ from eventsnn import __version__
 from eventsnn._util import ranks
 from eventsnn.cli import common
 from eventsnn.cli.common import Interrupted, note
+from eventsnn.cli.ctrl_c import insistent
 from eventsnn.errors import EventFileWarning, EventSNNError, SilentOutputWarning
 
 EXIT_FAILURE = 1
@@ -104,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", EventFileWarning)
-    with _terminable() as terminated, _insistent():
+    with insistent(), _terminable() as terminated:
         code = _run_ranks(arguments, terminated) if ranks.launched()[1] > 1 else _run(arguments)
     return EXIT_TERMINATED if code == EXIT_INTERRUPTED and terminated else code
 
@@ -202,37 +201,6 @@ def _terminable() -> Iterator[list[int]]:
         yield came
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _insistent() -> Iterator[None]:
-    """Raise KeyboardInterrupt once more where it was dropped.
-
-    Python prints and drops what is raised in a callback: in `__del__`, in those of h5py, and in those of weak
-    references, of which every import has one. A Ctrl-C that fell into one would be lost.
-    """
-    before, ended = sys.unraisablehook, threading.Event()
-
-    def press_again() -> None:
-        # Not at once, or it would fall into the hook, which is a callback as well.
-        if not ended.wait(0.05):
-            if hasattr(signal, "pthread_kill"):  # ends a wait in a system call as well
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            else:
-                _thread.interrupt_main()
-
-    def hook(dropped: Any) -> None:
-        if issubclass(dropped.exc_type, KeyboardInterrupt):
-            _thread.start_new_thread(press_again, ())
-        else:
-            before(dropped)
-
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        ended.set()
-        sys.unraisablehook = before
 
 
 def _show_warning(

@@ -119,7 +119,7 @@ def test_ctrl_c_while_libraries_are_imported_ends_with_one_line(folder):
 
 
 FALLEN = """
-import importlib, os, signal, sys, weakref
+import importlib.abc, importlib.machinery, os, signal, sys, weakref
 import eventsnn.__main__ as program
 from eventsnn.cli import app
 class Fallen:
@@ -138,6 +138,18 @@ def in_import():
             sys.setprofile(None)
             signal.raise_signal(signal.SIGINT)
     sys.setprofile(see)
+def in_module():
+    class Finder(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            return name == "swallowing" and importlib.machinery.ModuleSpec(name, self) or None
+        def create_module(self, spec): ...
+        def exec_module(self, module):
+            try:  # as the modules of Cython do
+                signal.raise_signal(signal.SIGINT)
+            except:
+                pass
+    sys.meta_path.insert(0, Finder())
+    import swallowing
 def import_module(name):
     fall()
     return importlib.import_module(name)
@@ -147,9 +159,9 @@ sys.exit(program.run())
 """
 
 
-@pytest.mark.parametrize("place", ["in_del", "in_weak_reference", "in_import"])
-def test_ctrl_c_in_a_callback_is_not_lost(folder, place):
-    """Python drops what is raised there: the command went on, as if nobody had pressed Ctrl-C."""
+@pytest.mark.parametrize("place", ["in_del", "in_weak_reference", "in_import", "in_module"])
+def test_ctrl_c_in_a_callback_or_an_import_is_not_lost(folder, place):
+    """It is dropped there: the command went on, as if nobody had pressed Ctrl-C."""
     with subprocess.Popen(
         [sys.executable, "-c", FALLEN, place, "simulate", "m.h5", "udp://127.0.0.1:0", "--live"], cwd=folder,
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
