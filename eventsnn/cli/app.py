@@ -103,12 +103,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     warnings.simplefilter("always", EventFileWarning)
-    with insistent(), _terminable() as terminated:
-        code = _run_ranks(arguments, terminated) if ranks.launched()[1] > 1 else _run(arguments)
+    with insistent() as interrupted, _terminable() as terminated:
+        if ranks.launched()[1] > 1:
+            code = _run_ranks(arguments, interrupted, terminated)
+        else:
+            code = _run(arguments, interrupted)
     return EXIT_TERMINATED if code == EXIT_INTERRUPTED and terminated else code
 
 
-def _run_ranks(arguments: Sequence[str] | None, terminated: Sequence[int]) -> int:
+def _run_ranks(arguments: Sequence[str] | None, interrupted: Sequence[int], terminated: Sequence[int]) -> int:
     """`_run` in one of several processes that a launcher has started.
 
     Only the first one prints. One that fails ends all; since all fail alike at what all do, such as reading
@@ -117,7 +120,7 @@ def _run_ranks(arguments: Sequence[str] | None, terminated: Sequence[int]) -> in
     rank, size = ranks.launched()
     name = next(iter(sys.argv[1:] if arguments is None else arguments), "")
     if name not in DIVIDED:
-        return _run(arguments) if rank == 0 else 0
+        return _run(arguments, interrupted) if rank == 0 else 0
     if rank:
         common.held = []
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, until the process ends
@@ -125,7 +128,7 @@ def _run_ranks(arguments: Sequence[str] | None, terminated: Sequence[int]) -> in
         run = ranks.find_ranks()
     except EventSNNError as error:
         return _fail(str(error))
-    code = _run(arguments)
+    code = _run(arguments, interrupted)
     if code == 0:
         return 0
     if rank:
@@ -136,7 +139,7 @@ def _run_ranks(arguments: Sequence[str] | None, terminated: Sequence[int]) -> in
     return code
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
     try:
         code = int(commands.main(arguments, prog_name="eventsnn", standalone_mode=False) or 0)
         if sys.stdout is not None:
@@ -146,8 +149,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         note(f"eventsnn: interrupted; {stop}")
         return EXIT_INTERRUPTED
     except (click.Abort, KeyboardInterrupt):
-        note("eventsnn: interrupted; nothing was kept")
-        return EXIT_INTERRUPTED
+        return _stop()
     except click.ClickException as error:
         with suppress(OSError):  # standard error may be closed
             if common.held is None:
@@ -168,6 +170,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         if os.environ.get("EVENTSNN_DEBUG"):
             raise
+        if interrupted:  # and a library made an error of it
+            return _stop()
         return _fail(
             f"{type(error).__name__}: {error}; this is a fault of eventsnn: please report it, with what the "
             "same command prints when the environment variable EVENTSNN_DEBUG is 1"
@@ -216,6 +220,11 @@ def _show_warning(
         note(f"eventsnn: warning: {message}")
     else:
         note(warnings.formatwarning(message, category, filename, lineno, line))
+
+
+def _stop() -> int:
+    note("eventsnn: interrupted; nothing was kept")
+    return EXIT_INTERRUPTED
 
 
 def _fail(text: str) -> int:

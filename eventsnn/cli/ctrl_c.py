@@ -25,17 +25,18 @@ _PAUSE = 0.05  # s, until Ctrl-C is tried again
 
 
 @contextmanager
-def insistent() -> Iterator[None]:
+def insistent() -> Iterator[list[int]]:
     """Have Ctrl-C end the block, wherever it falls; KeyboardInterrupt comes out of it.
 
+    The list is empty until Ctrl-C has been raised: NumPy, say, turns it into an error of its own in places.
     Outside the main thread, which alone gets signals, and where Ctrl-C is ignored, this does nothing.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
+        yield []
         return
     ended, waiting, hook = threading.Event(), threading.Lock(), sys.unraisablehook
-    outside = frozenset(_stack(sys._getframe()))
+    outside, raised = frozenset(_stack(sys._getframe())), list[int]()
 
     def insist() -> None:
         if waiting.acquire(blocking=False):  # however often it is pressed meanwhile
@@ -55,6 +56,7 @@ def insistent() -> Iterator[None]:
         if any(one.f_code.co_filename == "<frozen importlib._bootstrap>" for one in inside):
             insist()
         else:
+            raised.append(number)
             signal.default_int_handler(number, frame)
 
     def hear(dropped: Any) -> None:
@@ -66,7 +68,7 @@ def insistent() -> Iterator[None]:
     signal.signal(signal.SIGINT, meet)
     sys.unraisablehook = hear
     try:
-        yield
+        yield raised
     finally:
         ended.set()
         sys.unraisablehook = hook

@@ -195,3 +195,22 @@ def test_faults_from_inside_are_one_line(monkeypatch, capsys, fault, words):
         monkeypatch.setenv("EVENTSNN_DEBUG", "1")
         with pytest.raises(KeyError):
             app.main(["info"])
+
+
+def test_ctrl_c_that_a_library_makes_an_error_of_is_ctrl_c(monkeypatch, capsys):
+    """NumPy does, where it compares structured types."""
+
+    def lose(*_: object, **__: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise TypeError("cannot compare") from None
+
+    monkeypatch.setattr(app.commands, "main", lose)
+    monkeypatch.delenv("EVENTSNN_DEBUG", raising=False)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert app.main(["info"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "eventsnn: interrupted; nothing was kept\n"
