@@ -1,10 +1,14 @@
-/* All kernels, compiled for the emulation. A new file of eventsnn/gpu/kernels/ is a line here. */
+/* All kernels, compiled for the emulation. A new file of eventsnn/gpu/kernels/ is a line here; no header of
+ * cython_ext/ may have its name. */
 #ifndef EVENTSNN_GPU_KERNELS_H
 #define EVENTSNN_GPU_KERNELS_H
 
 #define EVENTSNN_EMULATION
 #include "cuda.h"
 
+#include "forward.h"
+#include "lateral.h"
+#include "order.h"
 #include "recordings.h"
 #include "selftest.h"
 

@@ -46,10 +46,12 @@ def simulate(
     events : EventStream, structured array or (times_ms, indices)
         A recording for the network's sensor; a structured array has fields t (microseconds), x, y, p as
         tonic's do. A pair gives float times in ms, taken as they are, and input neurons.
-    engine : {"auto", "queue", "sweep", "twin", "clocked"}, or one registered in `simulate.engines.ENGINES`
+    engine : str
+        "auto", "queue", "sweep", "gpu", "twin", "clocked", or one registered in `simulate.engines.ENGINES`.
         ``auto`` runs the network as it was trained (`Network.settings`), in exact time by default: ``queue``
-        runs any network; ``sweep`` runs chains of layers, faster; ``twin`` is the readable plain-Python
-        engine (float64 only). In float64 they agree in every spike and to 1e-9 ms. ``clocked`` is not exact:
+        runs any network; ``sweep`` runs chains of layers, faster; ``gpu`` runs chains of dense layers on a
+        graphics card, with the bits of ``sweep``; ``twin`` is the readable plain-Python engine (float64
+        only). In float64 they agree in every spike and to 1e-9 ms. ``clocked`` is not exact:
         it takes steps as the authors of HM2-BP do (float32 only).
     step_ms : float, optional
         Length of the clock's step, ms; that of the network's settings, or 1, by default.

@@ -68,7 +68,7 @@ class Evaluation:
         Decision, label, output counts and file of every recording: ``predictions[0].decision``; also as
         arrays.
     engine : str
-        Which engine ran: "queue" or "sweep" (the same spikes, in exact time), or "clocked".
+        Which engine ran: "queue", "sweep" or "gpu" (the same spikes, in exact time), or "clocked".
     step_ms : float or None
         Length of the clock's step, ms; None in exact time.
     operations : Operations or None
@@ -147,10 +147,11 @@ def evaluate(
         For instance `eventsnn.data.Folder`; or a data set of tonic's, see `eventsnn.data.from_tonic`; or a
         list of (events, label). Its recordings are read as the data set says: the reading options of training
         (columns, crop, ...) are applied by ``eventsnn evaluate`` alone, so give `Folder` the same.
-    engine : {"auto", "queue", "sweep", "twin", "clocked"}
+    engine : {"auto", "queue", "sweep", "gpu", "twin", "clocked"}
         ``auto`` takes the engine that the network was trained with (`Network.settings`); in exact time, that
-        is ``queue`` or ``sweep``, which give the same spikes. ``clocked`` takes the authors' steps, up to and
-        including that of a recording's last event. See `eventsnn.simulate`.
+        is ``queue`` or ``sweep``, which give the same spikes. ``gpu`` gives them on a graphics card.
+        ``clocked`` takes the authors' steps, up to and including that of a recording's last event. See
+        `eventsnn.simulate`.
     step_ms : float, optional
         Length of the clock's step, ms; that of the network's settings, or 1, by default.
     duration_ms : float, optional
@@ -208,7 +209,14 @@ def evaluate(
         start = time.perf_counter()
         show = progress and ranks.first
         counted = count_outputs(
-            votes, network.output.neurons, loader, indices, pool, prepare=forward.prepare, progress=show
+            votes,
+            network.output.neurons,
+            loader,
+            indices,
+            pool,
+            prepare=forward.prepare,
+            progress=show,
+            batch_size=forward.engine.batch,
         )
     counted = Counted(*ranks.join(*counted))
     if placed is not None and trace is not None and ranks.size > 1:
@@ -250,15 +258,16 @@ def count_outputs(
     *,
     prepare: Callable[[Batch], Batch] = lambda batch: batch,
     progress: bool = False,
+    batch_size: int = BATCH,
 ) -> Counted:
     """What the `outputs` output neurons give in the readable recordings among `indices`, and their labels.
 
-    `votes` tells it of a mini-batch, array (samples, outputs). Recordings are read ahead, in batches, and
-    prepared.
+    `votes` tells it of a mini-batch of up to `batch_size`, array (samples, outputs). Recordings are read
+    ahead, in batches, and prepared.
     """
     batches: list[Counted] = []
     with progress_bar(len(indices), "evaluating", progress) as bar:
-        for batch in pool.prefetch(lambda part: prepare(loader.prepare(part, 0)), cut(indices, BATCH)):
+        for batch in pool.prefetch(lambda part: prepare(loader.prepare(part, 0)), cut(indices, batch_size)):
             if len(batch):
                 batches.append(Counted(votes(batch), batch.labels, batch.indices))
             bar.update(len(batch.labels))

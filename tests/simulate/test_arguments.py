@@ -75,7 +75,7 @@ def test_dtypes_by_any_of_their_names():
 
 
 def test_unknown_engines_are_refused():
-    with pytest.raises(SimulationError, match="auto, queue, sweep, twin, clocked, got 'brian'"):
+    with pytest.raises(SimulationError, match="auto, queue, sweep, gpu, twin, clocked, got 'brian'"):
         simulate(network(), (np.zeros(0), np.zeros(0, int)), engine="brian")
 
 

@@ -126,7 +126,7 @@ def test_an_engine_from_outside_is_known_on_the_command_line(single, tmp_path, c
 
 
 def test_unknown_engines_list_all_there_are(single):
-    with pytest.raises(es.SimulationError, match="one of auto, queue, sweep, twin, clocked, one-layer"):
+    with pytest.raises(es.SimulationError, match="one of auto, queue, sweep, gpu, twin, clocked, one-layer"):
         es.simulate(small(), EVENTS, engine="swep")
 
 

@@ -350,7 +350,7 @@ def test_biases_are_certain_up_to_the_first_that_may_not_come():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"engine": "clock"}, "engine must be one of auto, queue, sweep, twin, clocked, got 'clock'"),
+        ({"engine": "clock"}, "engine must be one of auto, queue, sweep, gpu, twin, clocked, got 'clock'"),
         ({"engine": "clocked", "dtype": "float64"}, "engine 'clocked' computes in float32 only"),
         ({"engine": "queue", "step_ms": 1.0}, "step_ms is for engine 'clocked'"),
         ({"engine": "twin", "dtype": "float32"}, "computes in float64 only"),

@@ -18,6 +18,7 @@
 #define DEVICE static __device__ __forceinline__
 #define DEVICE_CALL static __device__ __noinline__
 #define MEMBER __device__ __forceinline__
+#define UNROLL _Pragma("unroll")
 #ifndef KERNEL
 #define KERNEL(...)
 #endif

@@ -32,6 +32,7 @@ ENGINES: Registry[Engine] = Registry(
     {
         "queue": "eventsnn.simulate.engines.queue:ENGINE",
         "sweep": "eventsnn.simulate.engines.sweep:ENGINE",
+        "gpu": "eventsnn.simulate.engines.gpu:ENGINE",
         "twin": "eventsnn.simulate.engines.twin:ENGINE",
         "clocked": "eventsnn.simulate.engines.clocked:ENGINE",
     },

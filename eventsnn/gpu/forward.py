@@ -1,0 +1,245 @@
+"""The forward pass: launches of the kernels `sweep`, `lateral` and `order`, and the room for their results.
+
+Room is a guess that is remembered. A kernel that finds too little counts what it needs and goes on; the host
+sees that when it asks for results, and repeats the pass with more. No spike is ever dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from eventsnn.gpu.batch import WARP, DeviceArrivals, DeviceLayer, DeviceSpikes
+from eventsnn.gpu.device import Device, DeviceArray, shared_bytes
+
+STATUS_WORDS = 8
+"""Words of a status, see ``kernels/cuda.h``; those before `ENDLESS` are capacities that were wanted."""
+SPIKES, TRAIN, ENDLESS, OVERFLOW = range(4)
+
+CHUNK = 256
+"""Arrivals whose table is in shared memory at once; as in ``kernels/forward.h``."""
+MOST_THREADS = 256
+ORDER_THREADS = 256
+FIRST_SLOTS = 8
+"""Spikes of a neuron for which there is room at first."""
+FIRST_TRAIN = 1024
+"""Spikes of a layer in a sample for which there is room at first."""
+
+REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a pass has no result.
+
+    Attributes
+    ----------
+    layer : int
+    overflow : bool
+        A state is no longer finite; else a neuron fires for ever at one instant.
+    sample, neuron : int
+        Of the neuron that fires for ever.
+    time : float
+        When, ms.
+    """
+
+    layer: int
+    overflow: bool
+    sample: int = -1
+    neuron: int = -1
+    time: float = math.nan
+
+
+@dataclass
+class Room:
+    """How many spikes of a layer there is room for.
+
+    Attributes
+    ----------
+    slots : int
+        Of a neuron in a sample.
+    train : int
+        Of all its neurons in a sample, with those of the bias neuron at the next layer; a power of two.
+    """
+
+    slots: int = FIRST_SLOTS
+    train: int = FIRST_TRAIN
+
+
+@dataclass(frozen=True)
+class LayerPass:
+    """What a layer did in a mini-batch: what arrived, and the spikes that it fired."""
+
+    arrivals: DeviceArrivals
+    spikes: DeviceSpikes
+
+
+@dataclass
+class ForwardPass:
+    """Runs a chain of dense layers on mini-batches.
+
+    Attributes
+    ----------
+    device : Device
+    layers : list of DeviceLayer
+        The weights are read where they lie: who changes them on the device changes the next pass.
+    rooms : list of Room
+        One for each layer; grows as it must.
+    """
+
+    device: Device
+    layers: list[DeviceLayer]
+    rooms: list[Room] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rooms = [Room() for _ in self.layers]
+        self._status = self.device.zeros((len(self.layers), STATUS_WORDS), np.int64)
+
+    def sample_bytes(self, events: int) -> int:
+        """About how much memory a sample with so many input spikes takes, bytes."""
+        room = sum(
+            12 * room.slots * layer.padded + 12 * room.train + 4 * layer.padded
+            for layer, room in zip(self.layers, self.rooms, strict=True)
+        )
+        return 12 * events + room
+
+    def run(
+        self, arrivals: DeviceArrivals, stop: float, biases: Sequence[DeviceArrivals | None] = ()
+    ) -> list[LayerPass] | Fault:
+        """All layers, again with more room until there is enough.
+
+        Parameters
+        ----------
+        arrivals : DeviceArrivals
+            At the first layer: delayed, and with its biases.
+        stop : float
+            No spikes after it, ms.
+        biases : sequence of DeviceArrivals or None
+            What arrives from the bias neuron at each layer; the first is part of `arrivals` already.
+
+        Raises
+        ------
+        DeviceMemoryError
+            The device has no room.
+        """
+        while True:
+            passes = self.launch(arrivals, stop, biases)
+            fault = self.check(passes)
+            if fault is None:
+                return passes
+            if isinstance(fault, Fault):
+                return fault
+
+    def launch(
+        self, arrivals: DeviceArrivals, stop: float, biases: Sequence[DeviceArrivals | None] = ()
+    ) -> list[LayerPass]:
+        """One pass, without waiting; its results mean nothing until `check` says so."""
+        self._status.clear()
+        passes: list[LayerPass] = []
+        for number, (layer, room) in enumerate(zip(self.layers, self.rooms, strict=True)):
+            status = self._status[number : number + 1]
+            if number:
+                bias = biases[number] if number < len(biases) else None
+                below = self._status[number - 1 : number]
+                arrivals = order(
+                    self.device, passes[-1].spikes, self.layers[number - 1], layer.delays, bias,
+                    self.rooms[number - 1].train, below,
+                )  # fmt: skip
+            spikes = sweep(self.device, layer, arrivals, stop, room.slots, status)
+            passes.append(LayerPass(arrivals, spikes))
+        return passes
+
+    def check(self, passes: list[LayerPass]) -> Fault | bool | None:
+        """Whether the last pass is whole (None), was given more room (True), or why it cannot be."""
+        for number, (status, room) in enumerate(zip(self._status.read(), self.rooms, strict=True)):
+            more = False
+            if status[SPIKES] > room.slots:
+                room.slots, more = int(status[SPIKES] * 5 // 4), True
+            if status[TRAIN] > room.train:
+                room.train, more = power_of_two(int(status[TRAIN])), True
+            if more:
+                return True
+            if status[OVERFLOW]:
+                return Fault(number, True)
+            if status[ENDLESS]:
+                sample, neuron = divmod(int(status[ENDLESS]) - 1, 1 << 32)
+                spikes = passes[number].spikes
+                count = int(spikes.counts[sample : sample + 1].read()[0, neuron])
+                time = spikes.fired[sample : sample + 1].read()[0, count - 1, neuron]
+                return Fault(number, False, sample, neuron, float(time))
+        return None
+
+
+def sweep(
+    device: Device, layer: DeviceLayer, arrivals: DeviceArrivals, stop: float, slots: int, status: DeviceArray
+) -> DeviceSpikes:
+    """Launch a layer's forward pass; `status` is int64 (1, `STATUS_WORDS`)."""
+    samples, padded = len(arrivals), layer.padded
+    spikes = DeviceSpikes(
+        device.empty((samples, slots, padded), np.float64),
+        device.empty((samples, slots, padded), np.int32),
+        device.empty((samples, padded), np.int32),
+    )
+    shape = (layer.constants, arrivals.times, arrivals.sources, arrivals.first, arrivals.count, layer.weights)
+    results = (np.float64(stop), np.int32(slots), spikes.fired, spikes.after, spikes.counts, status)
+    real = REALS[layer.real]
+    chunk = [(np.uint8, 4 * layer.real.itemsize * CHUNK), (np.float64, CHUNK + 1), (np.int32, CHUNK)]
+    if layer.lateral is not None:
+        device.launch(
+            f"lateral<{real}>", samples, WARP, *shape, layer.lateral, *results,
+            shared=shared_bytes(*chunk),
+        )  # fmt: skip
+        return spikes
+    together = neurons_a_lane(device, layer, samples)
+    tiles = -(-padded // (MOST_THREADS * together))
+    threads = -(-padded // (tiles * together * WARP)) * WARP
+    device.launch(
+        f"sweep<{real}, {together}>", (samples, tiles), threads, *shape, np.int32(padded), *results,
+        shared=shared_bytes(*chunk, (np.uint8, 16 * threads * together)),
+    )  # fmt: skip
+    return spikes
+
+
+def neurons_a_lane(device: Device, layer: DeviceLayer, samples: int) -> int:
+    """How many neurons a lane of `sweep` takes: several share its overhead, if enough warps are left."""
+    together = 4 if layer.real == np.float32 else 2
+    warps = samples * layer.padded // (WARP * together)
+    return together if warps >= 16 * device.multiprocessors and layer.neurons > WARP else 1
+
+
+def order(
+    device: Device,
+    spikes: DeviceSpikes,
+    layer: DeviceLayer,
+    delays: DeviceArray,
+    bias: DeviceArrivals | None,
+    train: int,
+    status: DeviceArray,
+) -> DeviceArrivals:
+    """Launch what makes a layer's spikes arrivals at the next one, up to `train` of them in a sample."""
+    samples = len(spikes.counts)
+    arrivals = DeviceArrivals(
+        device.empty((samples, train), np.float64),
+        device.empty((samples, train), np.int32),
+        device.empty(samples, np.int64),
+        device.empty(samples, np.int32),
+    )
+    shared = shared_bytes((np.int32, WARP + 1), (np.float64, train), (np.int32, train))
+    fits = shared <= device.shared_memory
+    given = [bias.times, bias.first, bias.count] if bias is not None else []
+    nothing = [device.empty(0, dtype) for dtype in (np.float64, np.int64, np.int32)]
+    device.launch(
+        "order", samples, ORDER_THREADS, spikes.fired, spikes.counts, np.int32(layer.neurons),
+        np.int32(layer.padded), np.int32(spikes.slots), delays, *(given or nothing), np.int32(train),
+        arrivals.times, arrivals.sources, arrivals.first, arrivals.count, np.int32(fits), status,
+        shared=shared if fits else shared_bytes((np.int32, WARP + 1)),
+    )  # fmt: skip
+    return arrivals
+
+
+def power_of_two(size: int) -> int:
+    """The smallest power of two that is not below `size`."""
+    return 1 << max(0, size - 1).bit_length()

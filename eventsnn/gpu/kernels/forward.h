@@ -1,0 +1,189 @@
+/* The forward pass of a dense layer: every neuron through all arrivals of its sample, arrival by arrival.
+ *
+ * A block has one sample and a tile of neurons, NPL neighbours a lane. It goes through the arrivals in chunks, for which its
+ * threads first make the table of propagators in shared memory. Per arrival a lane does NPL times u a + i h, a comparison and
+ * i b + w; what a neuron does when it may fire, or when its refractory period ends, is a call (neuron.h). No lane asks
+ * another, so that neither the batch nor the launch changes a bit.
+ */
+#ifndef EVENTSNN_FORWARD_H
+#define EVENTSNN_FORWARD_H
+
+#include "neuron.h"
+
+#define SWEEP_CHUNK 256 /* arrivals whose table is in shared memory at once */
+#define SWEEP_AHEAD 4   /* rows of weights are loaded so many arrivals ahead */
+
+/* The arrivals of a chunk, in shared memory. */
+template <class R>
+struct Chunk {
+    Span<Row<R>> rows;
+    Span<double> times;  /* times[k + 1] is that of arrival k, times[0] that of the arrival before the chunk, or 0 */
+    Span<int> sources;   /* the neurons that they come from; ~source of one at the instant of the arrival before */
+    MEMBER Chunk(SharedMemory& shared)
+        : rows(shared.take<Row<R>>(SWEEP_CHUNK)),
+          times(shared.take<double>(SWEEP_CHUNK + 1)),
+          sources(shared.take<int>(SWEEP_CHUNK)) {}
+
+    /* Fill it with `count` arrivals from number `start` of a sample's on. All threads of the block take part. */
+    MEMBER void fill(const lif_t* c, const Span<const double>& all_times, const Span<const int>& all_sources, int start,
+                     int count) const {
+        __syncthreads(); /* nobody reads the chunk before any more */
+        for (int k = (int)threadIdx.x; k < count; k += (int)blockDim.x) {
+            const int e = start + k;
+            const double t = all_times[e], before = e ? all_times[e - 1] : 0.0;
+            const bool tied = e && t == before;
+            rows[k] = tied ? tied_row<R>() : make_row<R>(c, t - before);
+            times[k + 1] = t;
+            if (k == 0) times[0] = before;
+            sources[k] = tied ? ~all_sources[e] : all_sources[e];
+        }
+        __syncthreads();
+    }
+};
+
+/* The neurons of a lane, neighbours from `base` on. */
+template <class R, int NPL>
+struct SweepLane {
+    const lif_t* c;
+    Span<const R> weights;
+    int padded, base;
+    double stop;
+    SpikeSlots out;
+    Span<Train> trains; /* in shared memory, number n * threads + thread */
+    R u[NPL], i[NPL];
+    double due; /* before it, nothing happens to its neurons but crossings */
+
+    MEMBER Train& train(int n) const { return trains[(int64)n * blockDim.x + threadIdx.x]; }
+
+    MEMBER void begin() {
+        due = INFINITY;
+UNROLL
+        for (int n = 0; n < NPL; ++n) {
+            u[n] = (R)c->reset;
+            i[n] = R(0);
+            train(n) = silent_train();
+        }
+    }
+
+    /* The weights of its neurons from a source, of either sign: see Chunk. */
+    MEMBER void load(int source, R* w) const {
+        const int64 at = (int64)(source < 0 ? ~source : source) * padded + base;
+        CHECK_INDEX(at, weights.size);
+        CHECK_INDEX(at + NPL - 1, weights.size);
+        const Vector<R, NPL> v = *(const Vector<R, NPL>*)(weights.data + at);
+UNROLL
+        for (int n = 0; n < NPL; ++n) w[n] = v.x[n];
+    }
+
+    /* Go on to an arrival, and deliver it. */
+    MEMBER void arrive(const Chunk<R>& chunk, int start, int k, const R* w) {
+        const Row<R> row = chunk.rows[k];
+        R p[NPL];
+        bool call = due < chunk.times[k + 1];
+UNROLL
+        for (int n = 0; n < NPL; ++n) {
+            p[n] = u[n] * row.a + i[n] * row.h;
+            call |= p[n] >= row.level;
+        }
+        if (call && chunk.sources[k] >= 0) pass(chunk, start, k, row, p);
+UNROLL
+        for (int n = 0; n < NPL; ++n) {
+            u[n] = p[n];
+            i[n] = i[n] * row.b + w[n];
+        }
+    }
+
+    /* The interval before an arrival in which more happens to a neuron than decay; sets p right, and `due`. */
+    MEMBER void pass(const Chunk<R>& chunk, int start, int k, const Row<R>& row, R* p) {
+        const double now = chunk.times[k], until = chunk.times[k + 1];
+        due = INFINITY;
+UNROLL
+        for (int n = 0; n < NPL; ++n) {
+            Train& own = train(n);
+            if (own.touching || (own.refractory ? own.end < until : p[n] >= row.level))
+                p[n] = pass_interval(c, own, out.of(n), u[n], i[n], row, now, until, stop, start + k);
+            if (own.refractory && own.end < due) due = own.end;
+            if (own.touching) due = -INFINITY;
+        }
+    }
+
+    /* After the last arrival, number `last`, at `now`: on until all is quiet. */
+    MEMBER void finish(int last, double now, int64 sample, const Span<int64>& status) const {
+UNROLL
+        for (int n = 0; n < NPL; ++n) {
+            Train& own = train(n);
+            const R level = own.refractory ? (R)c->reset : u[n];
+            if (lif_reach(c, level, i[n]) >= c->threshold * LIF_CANDIDATE)
+                fire(c, own, out.of(n), u[n], i[n], now, INFINITY, stop, last);
+            if (own.endless) report(status, STATUS_ENDLESS, (sample << 32) + base + n + 1);
+            if (u[n] - u[n] != R(0) || i[n] - i[n] != R(0)) report(status, STATUS_OVERFLOW, 1);
+            if (own.fired > out.capacity) report(status, STATUS_SPIKES, own.fired);
+        }
+    }
+};
+
+/* Spikes of a layer in a batch.
+ *
+ * constants  (1,)
+ * times, sources, first, count  arrivals: sample s has count[s] from first[s] on, sorted by (time, source)
+ * weights    (sources, padded): what an arrival adds to the currents of all neurons; `padded` is a multiple of 32
+ * stop       no spikes after it, ms
+ * capacity   spikes of a neuron that `fired` and `after` hold
+ * fired, after  (samples, capacity, padded): spike times, ms, and the last arrival before each
+ * counts     (samples, padded): spikes of each neuron, more than `capacity` if they do not fit; 0 of the padding
+ * status     see cuda.h
+ * grid (samples, tiles of threads * NPL neurons)
+ */
+template <class R, int NPL>
+__global__ void __launch_bounds__(256)
+    sweep(Span<const lif_t> constants, Span<const double> times, Span<const int> sources, Span<const int64> first,
+          Span<const int> count, Span<const R> weights, int padded, double stop, int capacity, Span<double> fired,
+          Span<int> after, Span<int> counts, Span<int64> status) {
+    SharedMemory shared;
+    const Chunk<R> chunk(shared);
+    const int64 sample = blockIdx.x;
+    const int arrivals = count[sample], own = ((int)blockIdx.y * (int)blockDim.x + (int)threadIdx.x) * NPL;
+    const bool there = own < padded; /* threads beyond the layer go along, as all meet at the barriers */
+    const Span<const double> all_times = times.part(first[sample], arrivals);
+    const Span<const int> all_sources = sources.part(first[sample], arrivals);
+
+    SweepLane<R, NPL> lane;
+    lane.c = &constants[0];
+    lane.weights = weights;
+    lane.padded = padded;
+    lane.base = there ? own : 0;
+    lane.stop = there ? stop : -INFINITY;
+    lane.out = spike_slots(fired, after, sample, capacity, padded).of(lane.base);
+    lane.trains = shared.take<Train>((int)blockDim.x * NPL);
+    lane.begin();
+    for (int start = 0; start < arrivals; start += SWEEP_CHUNK) {
+        const int size = arrivals - start < SWEEP_CHUNK ? arrivals - start : SWEEP_CHUNK;
+        chunk.fill(lane.c, all_times, all_sources, start, size);
+        R now[SWEEP_AHEAD][NPL], ahead[SWEEP_AHEAD][NPL];
+UNROLL
+        for (int m = 0; m < SWEEP_AHEAD; ++m) lane.load(chunk.sources[m < size ? m : 0], ahead[m]);
+        for (int k = 0; k < size; k += SWEEP_AHEAD) {
+UNROLL
+            for (int m = 0; m < SWEEP_AHEAD; ++m) {
+                const int next = k + SWEEP_AHEAD + m;
+UNROLL
+                for (int n = 0; n < NPL; ++n) now[m][n] = ahead[m][n];
+                lane.load(chunk.sources[next < size ? next : 0], ahead[m]);
+            }
+UNROLL
+            for (int m = 0; m < SWEEP_AHEAD; ++m)
+                if (k + m < size) lane.arrive(chunk, start, k + m, now[m]);
+        }
+    }
+    if (!there) return;
+    if (arrivals) lane.finish(arrivals - 1, all_times[arrivals - 1], sample, status);
+UNROLL
+    for (int n = 0; n < NPL; ++n) counts[sample * padded + own + n] = lane.train(n).fired;
+}
+
+KERNEL(sweep<float, 1>)
+KERNEL(sweep<float, 4>)
+KERNEL(sweep<double, 1>)
+KERNEL(sweep<double, 2>)
+
+#endif

@@ -1,0 +1,117 @@
+/* The spikes of a layer as arrivals at the next one: delayed, with the spikes of the bias neuron, sorted by (time, source). */
+#ifndef EVENTSNN_ORDER_H
+#define EVENTSNN_ORDER_H
+
+#include "cuda.h"
+
+#define NO_SOURCE 0x7fffffff
+
+/* Sort by (time, source); `size` is a power of two. No two are equal. All threads of the block take part. */
+DEVICE void sort_arrivals(const Span<double>& times, const Span<int>& sources, int size) {
+    for (int length = 2; length <= size; length *= 2)
+        for (int step = length / 2; step > 0; step /= 2) {
+            for (int pair = (int)threadIdx.x; pair < size / 2; pair += (int)blockDim.x) {
+                const int low = pair / step * 2 * step + pair % step, high = low + step;
+                const double t = times[low], v = times[high];
+                const int m = sources[low], n = sources[high];
+                if ((t > v || (t == v && m > n)) == ((low & length) == 0)) {
+                    times[low] = v;
+                    times[high] = t;
+                    sources[low] = n;
+                    sources[high] = m;
+                }
+            }
+            __syncthreads();
+        }
+}
+
+/* The sum of `value` over the threads before this one; `total` over all. `sums` has room for 33. */
+DEVICE int sum_before(const Span<int>& sums, int value, int* total) {
+    int sum = value;
+    for (int step = 1; step < WARP; step *= 2) {
+        const int before = __shfl_up_sync(FULL_WARP, sum, step);
+        if (lane_number() >= step) sum += before;
+    }
+    if (lane_number() == WARP - 1) sums[warp_number()] = sum;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        int so_far = 0;
+        for (int w = 0; w < (int)(blockDim.x / WARP); ++w) {
+            const int own = sums[w];
+            sums[w] = so_far;
+            so_far += own;
+        }
+        sums[WARP] = so_far;
+    }
+    __syncthreads();
+    *total = sums[WARP];
+    return sums[warp_number()] + sum - value;
+}
+
+/* Spikes of a neuron that there was room for; if some did not fit, the launch is repeated. */
+DEVICE int fitting(int count, int slots) { return count < slots ? count : slots; }
+
+/* Arrivals at the next layer.
+ *
+ * fired, counts     what `sweep` gives, of `neurons` neurons
+ * delays            (neurons,) or (1,), ms: from each neuron, or from all
+ * bias, bias_first, bias_count   spikes of the bias neuron as they arrive, ms: sample s has bias_count[s] from bias_first[s]
+ *                   on; empty arrays for none. Their source is number `neurons`.
+ * capacity          a power of two: arrivals of a sample that `times` and `sources` hold
+ * times, sources    (samples, capacity)
+ * first, count      (samples,)
+ * in_shared         whether shared memory holds `capacity` arrivals; else they are sorted where they lie
+ * grid (samples,)
+ */
+__global__ void __launch_bounds__(1024)
+    order(Span<const double> fired, Span<const int> counts, int neurons, int padded, int slots, Span<const double> delays,
+          Span<const double> bias, Span<const int64> bias_first, Span<const int> bias_count, int capacity,
+          Span<double> times, Span<int> sources, Span<int64> first, Span<int> count, int in_shared, Span<int64> status) {
+    SharedMemory shared;
+    const Span<int> sums = shared.take<int>(WARP + 1);
+    const int64 sample = blockIdx.x, begin = sample * capacity;
+    const Span<double> out_times = times.part(begin, capacity);
+    const Span<int> out_sources = sources.part(begin, capacity);
+    const Span<double> t = in_shared ? shared.take<double>(capacity) : out_times;
+    const Span<int> source = in_shared ? shared.take<int>(capacity) : out_sources;
+    const int thread = (int)threadIdx.x, threads = (int)blockDim.x, share = (neurons + threads - 1) / threads;
+    int own = 0, size, total;
+    for (int n = thread * share; n < (thread + 1) * share && n < neurons; ++n)
+        own += fitting(counts[sample * padded + n], slots);
+    int at = sum_before(sums, own, &total);
+    const int biases = bias_count.size ? bias_count[sample] : 0;
+    if (thread == 0 && total + biases > capacity) report(status, STATUS_TRAIN, total + biases);
+    for (int n = thread * share; n < (thread + 1) * share && n < neurons; ++n) {
+        const double delay = delays[delays.size > 1 ? n : 0];
+        for (int k = 0; k < fitting(counts[sample * padded + n], slots) && at < capacity; ++k, ++at) {
+            t[at] = fired[(sample * slots + k) * padded + n] + delay;
+            source[at] = n;
+        }
+    }
+    for (int k = thread; k < biases && total + k < capacity; k += threads) {
+        t[total + k] = bias[bias_first[sample] + k];
+        source[total + k] = neurons;
+    }
+    total = total + biases < capacity ? total + biases : capacity;
+    for (size = 1; size < total; size *= 2) {
+    }
+    for (int k = total + thread; k < size; k += threads) {
+        t[k] = INFINITY;
+        source[k] = NO_SOURCE;
+    }
+    __syncthreads();
+    sort_arrivals(t, source, size);
+    if (in_shared)
+        for (int k = thread; k < total; k += threads) {
+            out_times[k] = t[k];
+            out_sources[k] = source[k];
+        }
+    if (thread == 0) {
+        first[sample] = begin;
+        count[sample] = total;
+    }
+}
+
+KERNEL(order)
+
+#endif

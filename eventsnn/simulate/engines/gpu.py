@@ -1,0 +1,312 @@
+"""The engine of graphics cards: chains of dense layers, many samples at once, with the sweep's bits.
+
+The kernels do the sweep's arithmetic, operation for operation (`eventsnn.gpu`), so spikes are those of engine
+``sweep`` to the last bit, in float64 and in float32, for any division into mini-batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from eventsnn._util.saved import StateReader
+from eventsnn._util.threads import Pool, Share
+from eventsnn.gpu.batch import WARP, DeviceArrivals, DeviceLayer
+from eventsnn.gpu.device import Device, DeviceMemoryError, find_device
+from eventsnn.gpu.forward import STATUS_WORDS, Fault, ForwardPass, LayerPass, order, power_of_two
+from eventsnn.model import Network, bias
+from eventsnn.model.bias import NOTHING, Certain
+from eventsnn.simulate.engines import sweep
+from eventsnn.simulate.engines.arguments import endless
+from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.batch import BatchRun, arrive
+from eventsnn.simulate.engines.blocks import unpack
+from eventsnn.simulate.engines.engine import Counter, Engine, Recorder, Run, Settings, State, Train
+from eventsnn.simulate.engines.layer_run import NO_INPUT, NO_SPIKES, LayerRun
+from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
+from eventsnn.simulate.engines.precision import overflow
+from eventsnn.simulate.engines.readout import read_out_batch, silent_run
+
+T = TypeVar("T")
+
+FREE_SHARE = 0.8
+"""Share of the free memory that a mini-batch is planned to take."""
+
+
+def refusal(network: Network) -> str | None:
+    """Why the kernels cannot run a network; None if they can."""
+    reason = sweep.refusal(network)
+    if reason is not None:
+        return reason
+    for layer in network.layers:
+        if not layer.geometry.whole:
+            return f"layer {layer.name!r} is not dense"
+        if layer.lateral_inhibition and layer.neurons > WARP:
+            return f"layer {layer.name!r} has lateral inhibition among more than {WARP} neurons"
+    return None
+
+
+class GpuEngine(Engine):
+    """See `Engine`."""
+
+    name = "gpu"
+    batch = 1024
+
+    def refusal(self, network: Network, settings: Settings) -> str | None:
+        """See `Engine`."""
+        if settings.cut:
+            return "engine 'gpu' takes no t_stop here; use engine='queue'"
+        if settings.in_parts:
+            return "engine 'gpu' takes whole recordings; use engine='sweep' for input in parts"
+        reason = refusal(network)
+        if reason is not None:
+            return f"engine 'gpu' cannot run this network: {reason}; use engine='auto'"
+        return None
+
+    def start(self, network: Network, settings: Settings) -> Run:
+        """See `Engine`."""
+        return GpuRun(DeviceNetwork.of(network, settings.real))
+
+    def counter(self, network: Network, settings: Settings, t_stop: float | None) -> Counter:
+        """See `Engine`: all layers on the device, which hands back no more than it is asked for."""
+        on_device = DeviceNetwork.of(network, settings.real)
+        everything = network.decides != "count" or not network.output.fires
+
+        def count(samples: Arrivals, ends: np.ndarray, pool: Pool) -> np.ndarray:
+            if everything:
+                return on_device.run(samples, ends, pool.share).votes(network)
+            parts = on_device.run_parts(
+                samples, bias_trains(network, ends), lambda passes: passes[-1].spikes.counts.read()
+            )
+            return np.concatenate(parts)[:, : network.output.neurons].astype(np.int64)
+
+        return count
+
+    def recorder(self, network: Network, settings: Settings, t_stop: float | None) -> Recorder:
+        """See `Engine`."""
+        on_device = DeviceNetwork.of(network, settings.real)
+        return lambda samples, ends, pool: on_device.run(samples, ends, pool.share).records(
+            network, self.name, str(settings.dtype)
+        )
+
+
+@dataclass
+class DeviceNetwork:
+    """A network whose layers that fire lie on the device."""
+
+    packed: PackedNetwork
+    forward: ForwardPass
+
+    @classmethod
+    def of(cls, network: Network, real: type[np.floating]) -> DeviceNetwork:
+        """The network on the device; the last one asked for is kept.
+
+        Raises
+        ------
+        MissingExtraError, DeviceError
+            There is no device, or it has no room for the weights.
+        """
+        global _last
+        device, kept = find_device(), _last
+        if (
+            kept is None
+            or kept.packed.network is not network
+            or kept.packed.real is not real
+            or kept.forward.device is not device
+        ):
+            packed = pack_once(network, real)
+            kept = _last = cls(packed, ForwardPass(device, put_layers(device, packed)))
+        return kept
+
+    def run_parts(
+        self,
+        samples: Arrivals,
+        biases: list[np.ndarray],
+        take: Callable[[list[LayerPass]], T],
+        stop: float = math.inf,
+    ) -> list[T]:
+        """What `take` makes of the passes of a mini-batch, in as many parts of it as the memory asks for.
+
+        Parameters
+        ----------
+        samples : Arrivals
+        biases : list of float64 arrays
+            Spikes of the bias neuron in each sample, ms.
+        take : callable
+            Takes what it needs from the passes of a part, whose memory the next part needs.
+        stop : float
+            No spikes after it, ms.
+        """
+        taken: list[T] = []
+        start, size = 0, len(samples)
+        while start < len(samples):
+            size = min(size, self._most_samples(samples))
+            part = slice(start, min(start + size, len(samples)))
+            try:
+                taken.append(take(self._run_part(_cut(samples, part), biases[part], stop)))
+            except DeviceMemoryError:
+                if size == 1:
+                    raise
+                size = size // 2
+                continue
+            start = part.stop
+        return taken
+
+    def _most_samples(self, samples: Arrivals) -> int:
+        each = self.forward.sample_bytes(len(samples.times) // max(1, len(samples)))
+        return max(1, int(self.forward.device.free_memory() * FREE_SHARE) // max(1, each))
+
+    def _run_part(self, samples: Arrivals, biases: list[np.ndarray], stop: float) -> list[LayerPass]:
+        network, firing = self.packed.network, len(self.forward.layers)
+        if not firing:
+            return []
+        first = network.layers[0]
+        arrivals = samples.delayed(first.delay)
+        if first.has_bias:
+            trains = [times + first.bias_delay for times in biases]
+            inputs = network.input.neurons
+            arrivals = Arrivals(*bias.insert(arrivals.times, arrivals.neurons, arrivals.ptr, trains, inputs))
+        passes = self.forward.run(
+            DeviceArrivals.put(self.forward.device, arrivals.times, arrivals.neurons, arrivals.ptr),
+            stop,
+            [None, *(self._put_biases(number, biases) for number in range(1, firing))],
+        )
+        if isinstance(passes, Fault):
+            name = str(network.layers[passes.layer].name)
+            if passes.overflow:
+                raise overflow(self.packed.real, name)
+            raise endless(
+                OverflowError(
+                    f"neuron {passes.neuron} fires again at {passes.time:.17g} ms, the instant it fired at"
+                )
+            )
+        return passes
+
+    def _put_biases(self, number: int, biases: list[np.ndarray]) -> DeviceArrivals | None:
+        """What arrives at a layer from the bias neuron."""
+        layer = self.packed.network.layers[number]
+        if not layer.has_bias:
+            return None
+        trains = [times + layer.bias_delay for times in biases]
+        spikes = Arrivals.join([(times, np.zeros(len(times), np.int32)) for times in trains])
+        return DeviceArrivals.put(self.forward.device, spikes.times, spikes.neurons, spikes.ptr)
+
+    def run(self, samples: Arrivals, ends: np.ndarray, share: Share) -> BatchRun:
+        """All spikes of a mini-batch, and what a readout above gives."""
+        network = self.packed.network
+        layers = self.spikes(samples, bias_trains(network, ends))
+        run = BatchRun(samples, [[layer] for layer in layers], ends)
+        if not network.output.fires:
+            number = len(network.layers) - 1
+            below = run.layer_spikes(number - 1) if number else samples
+            arrivals = arrive(self.packed, number, below, ends)
+            run.readout = read_out_batch(self.packed, arrivals, ends, share)
+            run.layers.append([silent_run(self.packed, number, arrivals, share)])
+        return run
+
+    def spikes(self, samples: Arrivals, biases: list[np.ndarray], stop: float = math.inf) -> list[LayerRun]:
+        """All spikes of a mini-batch, layer by layer; arguments as for `run_parts`."""
+
+        def take(passes: list[LayerPass]) -> list[tuple[Arrivals, np.ndarray]]:
+            return [self._read(number, each) for number, each in enumerate(passes)]
+
+        parts = self.run_parts(samples, biases, take, stop)
+        return [_join([part[number] for part in parts]) for number in range(len(self.forward.layers))]
+
+    def _read(self, number: int, layer_pass: LayerPass) -> tuple[Arrivals, np.ndarray]:
+        """Spikes of a layer, sorted by (time, neuron), and its counts, on the host."""
+        device, layer = self.forward.device, self.forward.layers[number]
+        counts = layer_pass.spikes.counts.read()[:, : layer.neurons].astype(np.int64)
+        most = power_of_two(int(counts.sum(axis=1).max(initial=0)))
+        status = device.zeros((1, STATUS_WORDS), np.int64)
+        at_once = device.zeros(1, np.float64)
+        spikes = order(device, layer_pass.spikes, layer, at_once, None, most, status)
+        return Arrivals(*spikes.read()), counts
+
+
+_last: DeviceNetwork | None = None
+
+
+def bias_trains(network: Network, ends: np.ndarray) -> list[np.ndarray]:
+    """Spikes of the bias neuron in samples that end at `ends`, ms."""
+    return [bias.spike_times(network.input, end) for end in ends.tolist()]
+
+
+def put_layers(device: Device, packed: PackedNetwork) -> list[DeviceLayer]:
+    """The layers that fire, with their weights."""
+    layers = []
+    for number, layer in enumerate(packed.network.layers):
+        if not layer.fires:
+            continue
+        name = str(layer.name)
+        lateral = packed.blocks.get(f"{name}:lateral")
+        layers.append(
+            DeviceLayer.put(
+                device,
+                name,
+                packed.constants[number],
+                unpack(packed.blocks[name], layer.channels),
+                None if lateral is None else unpack(lateral, layer.channels),
+                list(layer.each_delay or [layer.least_delay]),
+            )
+        )
+    return layers
+
+
+def _cut(samples: Arrivals, part: slice) -> Arrivals:
+    """Some consecutive samples."""
+    ptr = samples.ptr[part.start : part.stop + 1]
+    places = slice(int(ptr[0]), int(ptr[-1]))
+    return replace(
+        samples,
+        times=samples.times[places],
+        neurons=samples.neurons[places],
+        ptr=ptr - ptr[0],
+        prepared=None,
+    )
+
+
+def _join(parts: list[tuple[Arrivals, np.ndarray]]) -> LayerRun:
+    """A layer's run from those of the parts of a mini-batch: its spikes alone."""
+    spikes = [each for each, _ in parts]
+    counts = np.concatenate([counts for _, counts in parts])
+    starts = np.cumsum([0, *(len(each.times) for each in spikes)])
+    ptr = np.concatenate([[0], *(each.ptr[1:] + start for each, start in zip(spikes, starts, strict=False))])
+    joined = Arrivals(
+        np.concatenate([each.times for each in spikes]),
+        np.concatenate([each.neurons for each in spikes]),
+        ptr.astype(np.int64),
+    )
+    nothing = (*NO_SPIKES, np.empty(0, np.int64), np.empty(0, np.int32))
+    return LayerRun(NO_INPUT, nothing, counts, joined, counts)
+
+
+class GpuRun:
+    """A whole recording, which is one part; see `Run`."""
+
+    def __init__(self, network: DeviceNetwork) -> None:
+        self._network = network
+
+    def advance(
+        self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
+    ) -> list[Train]:
+        """See `Run`."""
+        assert horizon == math.inf  # others are refused
+        layers = self._network.spikes(Arrivals.single(*input_spikes), [bias.times], stop)
+        return [layer.spikes.sample(0) for layer in layers]
+
+    def save(self) -> State:
+        """See `Run`: never asked for, as the engine refuses input in parts."""
+        raise NotImplementedError
+
+    def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
+        """See `Run`; as for `save`."""
+        raise NotImplementedError
+
+
+ENGINE = GpuEngine()
+run = ENGINE.run
