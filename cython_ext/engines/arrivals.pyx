@@ -10,7 +10,7 @@ from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.sweep cimport SWEEP_AHEAD, SWEEP_TIED, event_t
-from eventsnn._ext.team cimport Task
+from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 import numpy as np
@@ -88,7 +88,7 @@ cdef void fill_events(const double* times, const int32_t* neurons, int64_t n, do
         events[e].release = grid[<int64_t> cell]
 
 
-cdef class Tables(Task):
+cdef class Tables(Stage):
     """Tables and grids of samples; made by `fill_tables`."""
 
     cdef object arrays              # the arrays that the pointers below lead into
@@ -103,30 +103,24 @@ cdef class Tables(Task):
     cdef double* scale
     cdef const double* since        # or NULL
 
-    cdef int work(self) except -1 nogil:
+    cdef int unit(self, int64_t number, void* room) except -1 nogil:
         if self.single:
-            fill_samples(self, <float*> self.table)
+            fill_sample(self, number, <float*> self.table)
         else:
-            fill_samples(self, <double*> self.table)
+            fill_sample(self, number, <double*> self.table)
         return 0
 
 
-cdef void fill_samples(Tables w, real_t* rows) noexcept nogil:
-    cdef int64_t s, first, n
-    cdef double origin
-    while True:
-        s = work_take(&w.counter.next)
-        if s >= w.counter.count:
-            return
-        first = w.sample_ptr[s]
-        n = w.sample_ptr[s + 1] - first
-        origin = w.since[s] if w.since != NULL else 0.0
-        if n:
-            fill_propagators(w.times + first, n, w.constants, origin, rows + first * COLUMNS)
-        w.scale[s] = fill_grid(w.times + first, n, origin, w.grid + first + s)
-        if n:
-            fill_events(w.times + first, w.neurons + first, n, w.constants.refractory, w.grid + first + s, w.scale[s],
-                        origin, w.events + first)
+cdef void fill_sample(Tables w, int64_t s, real_t* rows) noexcept nogil:
+    cdef int64_t first = w.sample_ptr[s]
+    cdef int64_t n = w.sample_ptr[s + 1] - first
+    cdef double origin = w.since[s] if w.since != NULL else 0.0
+    if n:
+        fill_propagators(w.times + first, n, w.constants, origin, rows + first * COLUMNS)
+    w.scale[s] = fill_grid(w.times + first, n, origin, w.grid + first + s)
+    if n:
+        fill_events(w.times + first, w.neurons + first, n, w.constants.refractory, w.grid + first + s, w.scale[s],
+                    origin, w.events + first)
 
 
 def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] sample_ptr,
@@ -162,6 +156,69 @@ def fill_tables(const double[::1] times, const int32_t[::1] neurons, const int64
     w.grid = &grid[0] if grid.shape[0] else NULL
     w.scale = &scale[0] if scale.shape[0] else NULL
     w.since = &since[0] if since is not None and since.shape[0] else NULL
+    return w
+
+
+cdef class Delivery(Stage):
+    """Spikes delayed, with those of the bias neuron among them; made by `deliver_spikes`."""
+
+    cdef object arrays              # the arrays that the pointers below lead into
+    cdef const double* times
+    cdef const int32_t* neurons
+    cdef const int64_t* ptr         # [samples + 1]
+    cdef double delay
+    cdef const double* bias_times
+    cdef const int64_t* bias_ptr    # [samples + 1]
+    cdef int32_t bias
+    cdef double* out_times
+    cdef int32_t* out_neurons
+
+    cdef int unit(self, int64_t number, void* room) except -1 nogil:
+        cdef int64_t k = self.ptr[number], end = self.ptr[number + 1]
+        cdef int64_t b = self.bias_ptr[number], last = self.bias_ptr[number + 1], at = k + b
+        cdef double t
+        while k < end or b < last:
+            t = self.times[k] + self.delay if k < end else 0.0
+            # At equal times the bias neuron, which has the largest number, comes last.
+            if k < end and (b >= last or t <= self.bias_times[b]):
+                self.out_times[at] = t
+                self.out_neurons[at] = self.neurons[k]
+                k += 1
+            else:
+                self.out_times[at] = self.bias_times[b]
+                self.out_neurons[at] = self.bias
+                b += 1
+            at += 1
+        return 0
+
+
+def deliver_spikes(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] ptr, double delay,
+                   const double[::1] bias_times, const int64_t[::1] bias_ptr, int32_t bias, double[::1] out_times,
+                   int32_t[::1] out_neurons):
+    """What arrives at a layer, as a task whose units are samples. Twin: `eventsnn.model.bias.insert`.
+
+    Parameters
+    ----------
+    times, neurons, ptr
+        Spikes of the layer below as in `fill_tables`.
+    delay : float
+        Of all of them, ms.
+    bias_times : float64, bias_ptr : int64 (samples + 1,)
+        When the bias neuron's spikes arrive in each sample, ms, ascending; its number is `bias`.
+    out_times, out_neurons
+        Filled: all arrivals, those of sample s from ptr[s] + bias_ptr[s] on.
+    """
+    cdef Delivery w = Delivery()
+    w.arrays = (times, neurons, ptr, bias_times, bias_ptr, out_times, out_neurons)
+    w.counter, w.delay, w.bias = WorkCounter(ptr.shape[0] - 1), delay, bias
+    w.times, w.neurons, w.bias_times, w.out_times, w.out_neurons = NULL, NULL, NULL, NULL, NULL
+    if times.shape[0]:
+        w.times, w.neurons = &times[0], &neurons[0]
+    if bias_times.shape[0]:
+        w.bias_times = &bias_times[0]
+    if out_times.shape[0]:
+        w.out_times, w.out_neurons = &out_times[0], &out_neurons[0]
+    w.ptr, w.bias_ptr = &ptr[0], &bias_ptr[0]
     return w
 
 

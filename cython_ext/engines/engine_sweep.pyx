@@ -9,6 +9,7 @@ driven from one spike to the next (lateral.pyx).
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64
@@ -27,7 +28,7 @@ from eventsnn._ext.sweep cimport (
     block_t,
     event_t,
 )
-from eventsnn._ext.team cimport Task
+from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
@@ -87,13 +88,19 @@ cdef int sweep_unit(block_t* k, const real_t* lateral, const real_t* weights, co
     return 0
 
 
-cdef class Sweep(Task):
+cdef struct room_t:
+    # Of one thread.
+    block_t block
+    event_t own[1 + SWEEP_AHEAD]
+
+
+cdef class Sweep(Stage):
     """Spikes of a layer for a batch of samples; made by `sweep_blocks`."""
 
     cdef object arrays              # the arrays that the pointers below lead into
     cdef SpikeStore store
     cdef bint single
-    cdef int64_t most               # units in a piece of work
+    cdef bint by_sample             # a unit is all blocks in one sample, not one block in a part of the samples
     cdef int64_t rows, samples
     cdef const void* weights        # real [blocks][rows][WIDTH]
     cdef const void* lateral        # real [neurons][WIDTH], or NULL
@@ -107,49 +114,57 @@ cdef class Sweep(Task):
     cdef double* end
     cdef double* now
 
-    cdef int work(self) except -1 nogil:
+    cdef void* take_room(self) except NULL nogil:
+        cdef room_t* room = <room_t*> calloc(1, sizeof(room_t))
+        if room == NULL:
+            spikes_no_memory(0)
+        room.block.lif = self.constants
+        room.block.t_stop = self.t_stop
+        room.block.own = &room.own[0]
+        return room
+
+    cdef void return_room(self, void* room) noexcept nogil:
+        free(room)
+
+    cdef int unit(self, int64_t number, void* room) except -1 nogil:
+        cdef block_t* k = &(<room_t*> room).block
+        cdef int64_t block
+        if not self.by_sample:
+            return self.part(k, number // self.store.parts, number % self.store.parts)
+        for block in range(self.store.blocks):
+            self.part(k, block, number)
+        return 0
+
+    cdef int part(self, block_t* k, int64_t block, int64_t part) except -1 nogil:
         if self.single:
-            return sweep_units(self, <const float*> NULL)
-        return sweep_units(self, <const double*> NULL)
+            return sweep_part(self, k, block, part, <const float*> NULL)
+        return sweep_part(self, k, block, part, <const double*> NULL)
 
 
-cdef int sweep_units(Sweep w, const real_t* precision) except -1 nogil:
-    """A piece of the work; `precision` is not read."""
-    cdef block_t k
-    cdef int64_t unit, s, at, most = w.most
-    cdef int32_t block, part
+cdef int sweep_part(Sweep w, block_t* k, int64_t block, int64_t part, const real_t* precision) except -1 nogil:
+    """One block in a part of the samples; `precision` is not read."""
+    cdef int64_t s, at
     cdef bint resumes = w.u != NULL
-    cdef event_t own[1 + SWEEP_AHEAD]
-    k.lif = w.constants
-    k.t_stop = w.t_stop
-    memset(&own[0], 0, sizeof(own))
-    k.own = &own[0]
-    while most > 0:
-        unit = work_take(&w.counter.next)
-        if unit >= w.counter.count:
-            return 0
-        block = <int32_t> (unit // w.store.parts)
-        part = <int32_t> (unit % w.store.parts)
-        k.first = block * WIDTH
-        k.spikes = &w.store.units[unit]
-        for s in range(w.store.first_sample(part), w.store.first_sample(part + 1)):
-            at = block * w.samples + s
-            k.n = w.sample_ptr[s + 1] - w.sample_ptr[s]
-            k.events = w.events + w.sample_ptr[s]
-            sweep_unit(&k, <const real_t*> w.lateral, <const real_t*> w.weights + block * w.rows * WIDTH,
-                       <const real_t*> w.table + w.sample_ptr[s] * TABLE_COLUMNS,
-                       <real_t*> w.u + at * WIDTH if resumes else <real_t*> NULL,
-                       <real_t*> w.i + at * WIDTH if resumes else <real_t*> NULL,
-                       w.end + at * WIDTH if resumes else <double*> NULL,
-                       w.now + at if resumes else <double*> NULL, w.until, &w.store.counts[at])
-        most -= 1
-    return 1
+    k.first = <int32_t> (block * WIDTH)
+    k.spikes = &w.store.units[block * w.store.parts + part]
+    for s in range(w.store.first_sample(part), w.store.first_sample(part + 1)):
+        at = block * w.samples + s
+        k.n = w.sample_ptr[s + 1] - w.sample_ptr[s]
+        k.events = w.events + w.sample_ptr[s]
+        sweep_unit(k, <const real_t*> w.lateral, <const real_t*> w.weights + block * w.rows * WIDTH,
+                   <const real_t*> w.table + w.sample_ptr[s] * TABLE_COLUMNS,
+                   <real_t*> w.u + at * WIDTH if resumes else <real_t*> NULL,
+                   <real_t*> w.i + at * WIDTH if resumes else <real_t*> NULL,
+                   w.end + at * WIDTH if resumes else <double*> NULL,
+                   w.now + at if resumes else <double*> NULL, w.until, &w.store.counts[at])
+    return 0
 
 
 def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] lateral, const lif_t[::1] constants,
                  const event_t[::1] events, const int64_t[::1] sample_ptr, const real_t[:, ::1] table, double t_stop,
                  SpikeStore store, WorkCounter counter, int64_t most=1 << 62, real_t[:, :, ::1] u=None,
-                 real_t[:, :, ::1] i=None, double[:, :, ::1] end=None, double[:, ::1] now=None, double until=INFINITY):
+                 real_t[:, :, ::1] i=None, double[:, :, ::1] end=None, double[:, ::1] now=None, double until=INFINITY,
+                 bint by_sample=False):
     """Spikes of a layer for a batch of samples, as a task.
 
     Parameters
@@ -167,7 +182,7 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
     store : SpikeStore
         Takes the spikes, and knows which block and which samples make a unit.
     counter : WorkCounter
-        Over the units.
+        Over the units; with `by_sample` over the samples.
     most : int
         Units in a piece of the work, between which Ctrl-C is heard.
     u, i : real (blocks, samples, WIDTH), end : float64 (blocks, samples, WIDTH), now : float64 (blocks, samples)
@@ -176,6 +191,9 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
         and the time (ms) of all that. Without them every sample begins at rest.
     until : float
         With them: no spikes at this time (ms) or later, which must be later than the arrivals.
+    by_sample : bool
+        A unit is all blocks in one sample, which is a part of the store by itself: for layers whose weights fit a
+        cache, as a stage of what is done sample by sample.
 
     Raises
     ------
@@ -186,7 +204,9 @@ def sweep_blocks(const real_t[:, :, ::1] weights, const real_t[:, :, ::1] latera
     """
     cdef Sweep w = Sweep()
     w.arrays = (weights, lateral, constants, events, sample_ptr, table, u, i, end, now)
-    w.counter, w.store = counter, store
+    w.counter, w.store, w.by_sample = counter, store, by_sample
+    if by_sample and store.parts < store.samples:
+        raise ValueError("a sample is no part of the store by itself")
     w.single = real_t is float
     w.most, w.rows, w.samples = most, weights.shape[1], store.samples
     w.weights = &weights[0, 0, 0] if weights.shape[0] and weights.shape[1] else NULL

@@ -13,3 +13,6 @@ cdef class SpikeStore:
 
     cdef inline int64_t first_sample(self, int64_t part) noexcept nogil:
         return self.samples * part // self.parts
+
+    cdef void copy_sample(self, int64_t s, const int64_t* ptr, double* times, int32_t* neurons,
+                          int32_t* after) noexcept nogil

@@ -9,8 +9,8 @@ import numpy as np
 
 from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
 from eventsnn._ext.spikes cimport spikes_free
-from eventsnn._ext.team cimport Task
-from eventsnn._ext.work_counter cimport WorkCounter, work_take
+from eventsnn._ext.team cimport Stage
+from eventsnn._ext.work_counter cimport WorkCounter
 
 cdef enum:
     # More spikes in a bucket than this are not sorted by insertion.
@@ -42,8 +42,14 @@ cdef class SpikeStore:
         free(self.units)
         free(self.counts)
 
-    def collect(self):
+    def collect(self, bint copy=True):
         """All spikes in the order block, sample, time.
+
+        Parameters
+        ----------
+        copy : bool
+            Fill `times`, `neurons` and `after`. Otherwise they only have the right sizes: `merge_trains` fills them,
+            which threads can share out.
 
         Returns
         -------
@@ -54,7 +60,7 @@ cdef class SpikeStore:
         sample_ptr : int64 (samples + 1,)
             Sample s has sample_ptr[s + 1] - sample_ptr[s] spikes.
         """
-        cdef int64_t k, s, at = 0, n = self.blocks * self.samples
+        cdef int64_t k, s, n = self.blocks * self.samples
         ptr = np.empty(n + 1, dtype=np.int64)
         sample_ptr = np.zeros(self.samples + 1, dtype=np.int64)
         cdef int64_t[::1] ends = ptr, totals = sample_ptr
@@ -67,18 +73,31 @@ cdef class SpikeStore:
             totals[s + 1] += totals[s]
         times = np.empty(ends[n], dtype=np.float64)
         neurons = np.empty(ends[n], dtype=np.int32)
-        cdef double[::1] t = times
-        cdef int32_t[::1] i = neurons
         after = np.empty(ends[n], dtype=np.int32)
-        cdef int32_t[::1] a = after
-        with nogil:
-            for k in range(self.blocks * self.parts):
-                if self.units[k].n:
-                    memcpy(&t[at], self.units[k].times, self.units[k].n * sizeof(double))
-                    memcpy(&i[at], self.units[k].neurons, self.units[k].n * sizeof(int32_t))
-                    memcpy(&a[at], self.units[k].after, self.units[k].n * sizeof(int32_t))
-                    at += self.units[k].n
+        cdef double[::1] t = times
+        cdef int32_t[::1] i = neurons, a = after
+        if copy and ends[n]:
+            with nogil:
+                for s in range(self.samples):
+                    self.copy_sample(s, &ends[0], &t[0], &i[0], &a[0])
         return times, neurons, ptr, after, sample_ptr
+
+    cdef void copy_sample(self, int64_t s, const int64_t* ptr, double* times, int32_t* neurons,
+                          int32_t* after) noexcept nogil:
+        """Copy the spikes of one sample to where `collect` has them."""
+        # The last part that does not begin after the sample.
+        cdef int64_t part = ((s + 1) * self.parts - 1) // self.samples
+        cdef int64_t block, to, n, k
+        cdef const spikes_t* unit
+        for block in range(self.blocks):
+            to = ptr[block * self.samples + s]
+            n = ptr[block * self.samples + s + 1] - to
+            if n:
+                unit = &self.units[block * self.parts + part]
+                k = to - ptr[block * self.samples + self.first_sample(part)]
+                memcpy(times + to, unit.times + k, n * sizeof(double))
+                memcpy(neurons + to, unit.neurons + k, n * sizeof(int32_t))
+                memcpy(after + to, unit.after + k, n * sizeof(int32_t))
 
 
 cdef struct trains_t:
@@ -145,38 +164,55 @@ cdef void merge_heap(const trains_t* b, heap_t* heap, int64_t* cursor, double* o
         heap_update(heap, q, b.times[cursor[q]] if cursor[q] < b.start[q * b.stride + 1] else INFINITY)
 
 
-cdef class Merge(Task):
+cdef struct room_t:
+    # Of one thread.
+    heap_t heap
+    int32_t* count      # [longest + 1]
+    int64_t* cursor     # [blocks]
+
+
+cdef class Merge(Stage):
     """Spike trains of blocks merged sample by sample; made by `merge_trains`."""
 
     cdef object arrays              # the arrays that the pointers below lead into
+    cdef SpikeStore store           # or None
+    cdef bint copies
     cdef int64_t samples, neurons, longest
     cdef int32_t blocks
-    cdef const double* times
-    cdef const int32_t* sources
+    cdef double* times
+    cdef int32_t* sources
+    cdef int32_t* after
     cdef const int64_t* ptr         # [blocks * samples + 1]
     cdef const int64_t* sample_ptr  # [samples + 1]
     cdef double* out_times
     cdef int32_t* out_neurons
     cdef int64_t* counts            # [samples][neurons]
 
-    cdef int work(self) except -1 nogil:
-        cdef heap_t heap
-        cdef int32_t* count = <int32_t*> malloc((self.longest + 1) * sizeof(int32_t))
-        cdef int64_t* cursor = <int64_t*> malloc(max(1, self.blocks) * sizeof(int64_t))
-        cdef int64_t s
-        if count == NULL or cursor == NULL:
-            free(count)
-            free(cursor)
+    cdef void* take_room(self) except NULL nogil:
+        cdef room_t* room = <room_t*> calloc(1, sizeof(room_t))
+        if room != NULL:
+            room.count = <int32_t*> malloc((self.longest + 1) * sizeof(int32_t))
+            room.cursor = <int64_t*> malloc(max(1, self.blocks) * sizeof(int64_t))
+        if room == NULL or room.count == NULL or room.cursor == NULL:
+            if room != NULL:
+                self.return_room(room)
             with gil:
                 raise MemoryError(f"no memory to merge {self.longest} spikes")
-        heap_create(&heap, max(1, self.blocks))
-        s = work_take(&self.counter.next)
-        while s < self.counter.count:
-            merge_sample(self, s, count, cursor, &heap)
-            s = work_take(&self.counter.next)
-        heap_free(&heap)
-        free(count)
-        free(cursor)
+        heap_create(&room.heap, max(1, self.blocks))
+        return room
+
+    cdef void return_room(self, void* room) noexcept nogil:
+        cdef room_t* r = <room_t*> room
+        heap_free(&r.heap)
+        free(r.count)
+        free(r.cursor)
+        free(r)
+
+    cdef int unit(self, int64_t number, void* room) except -1 nogil:
+        cdef room_t* r = <room_t*> room
+        if self.copies:
+            self.store.copy_sample(number, self.ptr, self.times, self.sources, self.after)
+        merge_sample(self, number, r.count, r.cursor, &r.heap)
         return 0
 
 
@@ -204,9 +240,9 @@ cdef void merge_sample(Merge w, int64_t s, int32_t* count, int64_t* cursor, heap
         counts[w.out_neurons[k]] += 1
 
 
-def merge_trains(const double[::1] times, const int32_t[::1] neurons, const int64_t[::1] ptr,
-                 const int64_t[::1] sample_ptr, double[::1] out_times, int32_t[::1] out_neurons,
-                 int64_t[:, ::1] counts):
+def merge_trains(double[::1] times, int32_t[::1] neurons, const int64_t[::1] ptr, const int64_t[::1] sample_ptr,
+                 double[::1] out_times, int32_t[::1] out_neurons, int64_t[:, ::1] counts, SpikeStore store=None,
+                 int32_t[::1] after=None):
     """Merge the blocks' spike trains into the order (time, neuron), as a task whose units are samples.
 
     Parameters
@@ -217,17 +253,22 @@ def merge_trains(const double[::1] times, const int32_t[::1] neurons, const int6
         Where each sample's spikes go in `out_times` (float64, ms) and `out_neurons` (int32).
     counts : int64 (samples, neurons)
         Filled: spike counts.
+    store : SpikeStore, optional
+        Fill `times`, `neurons` and `after` from it first, which it has not copied the spikes to.
     """
     cdef Merge w = Merge()
     cdef int64_t s
-    w.arrays = (times, neurons, ptr, sample_ptr, out_times, out_neurons, counts)
+    w.arrays = (times, neurons, ptr, sample_ptr, out_times, out_neurons, counts, after)
     w.samples, w.neurons, w.longest = sample_ptr.shape[0] - 1, counts.shape[1], 1
     w.counter, w.blocks = WorkCounter(w.samples), <int32_t> ((ptr.shape[0] - 1) // max(1, w.samples))
     w.ptr, w.sample_ptr = &ptr[0], &sample_ptr[0]
     for s in range(w.samples):
         w.longest = max(w.longest, w.sample_ptr[s + 1] - w.sample_ptr[s])
     w.counts = &counts[0, 0] if counts.shape[0] and counts.shape[1] else NULL
-    w.times, w.sources, w.out_times, w.out_neurons = NULL, NULL, NULL, NULL
+    w.times, w.sources, w.out_times, w.out_neurons, w.after = NULL, NULL, NULL, NULL, NULL
+    w.store, w.copies = store, store is not None and times.shape[0] > 0
     if times.shape[0]:
         w.times, w.sources, w.out_times, w.out_neurons = &times[0], &neurons[0], &out_times[0], &out_neurons[0]
+    if w.copies:
+        w.after = &after[0]
     return w

@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, int64_t
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.layer_events cimport LayerEvents, unit_t
 from eventsnn._ext.lif cimport decay_e, lif_t
-from eventsnn._ext.team cimport Task
+from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
@@ -35,39 +35,42 @@ cdef void charge_block(const lif_t* constants, const unit_t* u, const real_t* co
         last[lane] = f
 
 
-cdef class ChargeCounts(Task):
+cdef class ChargeCounts(Stage):
     """Charges of spike counts; made by `charge_counts`."""
 
     cdef object arrays              # the arrays that the pointers below lead into
     cdef LayerEvents events
-    cdef bint single
+    cdef bint single, by_unit
     cdef int64_t size
     cdef const void* coefficient    # real [units][size]
     cdef double* charges            # [spikes][2]
 
-    cdef int work(self) except -1 nogil:
-        if self.single:
-            charge_units(self, <const float*> self.coefficient)
+    cdef int unit(self, int64_t number, void* room) except -1 nogil:
+        cdef int64_t k
+        if self.by_unit:
+            for k in range(self.size // WIDTH):
+                self.block(k, number)
         else:
-            charge_units(self, <const double*> self.coefficient)
+            for k in range(self.events.units):
+                self.block(number, k)
         return 0
 
-
-cdef void charge_units(ChargeCounts w, const real_t* coefficient) noexcept nogil:
-    cdef int64_t block, s
-    cdef unit_t u
-    while True:
-        block = work_take(&w.counter.next)
-        if block >= w.counter.count:
+    cdef void block(self, int64_t block, int64_t s) noexcept nogil:
+        """One block in unit s."""
+        cdef unit_t u = self.events.spikes(block, s)
+        cdef int64_t first = s * self.size + u.first_neuron
+        if not u.n_spikes:
             return
-        for s in range(w.events.units):
-            u = w.events.spikes(block, s)
-            if u.n_spikes:
-                charge_block(w.events.first_constants(), &u, coefficient + s * w.size + u.first_neuron,
-                             w.charges + 2 * u.first_spike)
+        if self.single:
+            charge_block(self.events.first_constants(), &u, <const float*> self.coefficient + first,
+                         self.charges + 2 * u.first_spike)
+        else:
+            charge_block(self.events.first_constants(), &u, <const double*> self.coefficient + first,
+                         self.charges + 2 * u.first_spike)
 
 
-def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:, ::1] charges, WorkCounter counter):
+def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:, ::1] charges, WorkCounter counter,
+                  bint by_unit=False):
     """Charges of spike counts times a coefficient of each neuron, as a task.
 
     Parameters
@@ -77,10 +80,10 @@ def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:
     charges : float64 (spikes, 2)
         Set: at each spike, and at the end of the refractory period that follows it.
     counter : WorkCounter
-        Over the blocks.
+        Over the blocks, or with `by_unit` over the units.
     """
     cdef ChargeCounts w = ChargeCounts()
-    w.arrays, w.events, w.single = (coefficient, charges), events, real_t is float
+    w.arrays, w.events, w.single, w.by_unit = (coefficient, charges), events, real_t is float, by_unit
     w.counter, w.size = counter, coefficient.shape[1]
     w.coefficient = &coefficient[0, 0] if coefficient.shape[0] and coefficient.shape[1] else NULL
     w.charges = &charges[0, 0] if charges.shape[0] else NULL

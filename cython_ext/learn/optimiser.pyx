@@ -5,6 +5,7 @@ from libc.string cimport memset
 
 from eventsnn._ext.block cimport ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
+from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
@@ -110,11 +111,60 @@ def sum_rows(const real_t[:, :, ::1] weights, double[:, ::1] sums, WorkCounter c
             block = work_take(&counter.next)
 
 
+cdef class Completion(Stage):
+    """Gradients of samples summed, and the weights updated; made by `update_blocks`."""
+
+    cdef object arrays      # the arrays that the pointers below lead into
+    cdef Update update      # or None
+    cdef bint updates, single
+    cdef int64_t samples, blocks, rows
+    cdef void* gradient     # real [blocks][rows][WIDTH]
+    cdef const void* own    # real [samples][blocks][rows][WIDTH]
+
+    cdef int unit(self, int64_t number, void* room) except -1 nogil:
+        if self.single:
+            sum_samples(self, number, <const float*> self.own)
+        else:
+            sum_samples(self, number, <const double*> self.own)
+        if self.updates:
+            self.update.block(<int32_t> number)
+        return 0
+
+
+cdef void sum_samples(Completion w, int64_t block, const real_t* own) noexcept nogil:
+    """One block, in the order of the samples."""
+    cdef int64_t size = w.rows * WIDTH, s, k
+    cdef real_t* total = <real_t*> w.gradient + block * size
+    cdef const real_t* values
+    for s in range(w.samples):
+        values = own + (s * w.blocks + block) * size
+        for k in range(size):
+            total[k] += values[k]
+
+
 def update_blocks(Update update, WorkCounter counter):
-    """The step on the blocks that this thread takes."""
-    cdef int64_t block
-    with nogil:
-        block = work_take(&counter.next)
-        while block < counter.count:
-            update.block(<int32_t> block)
-            block = work_take(&counter.next)
+    """The step, as a task whose units are blocks."""
+    cdef Completion w = Completion()
+    w.update, w.updates, w.counter, w.samples = update, True, counter, 0
+    return w
+
+
+def complete_blocks(real_t[:, :, ::1] gradient, const real_t[:, :, :, ::1] own, Update update):
+    """The gradients of all samples added up, and the step on their sum, as a task whose units are blocks.
+
+    Parameters
+    ----------
+    gradient : real (blocks, pre, WIDTH)
+        Added to.
+    own : real (samples, blocks, pre, WIDTH)
+        Of each sample, in the order in which they are added.
+    update : Update or None
+        The step on `gradient`, if there is one.
+    """
+    cdef Completion w = Completion()
+    w.arrays, w.single = (gradient, own), real_t is float
+    w.update, w.updates, w.counter = update, update is not None, WorkCounter(gradient.shape[0])
+    w.samples, w.blocks, w.rows = own.shape[0], gradient.shape[0], gradient.shape[1]
+    w.gradient = &gradient[0, 0, 0] if gradient.shape[0] and gradient.shape[1] else NULL
+    w.own = &own[0, 0, 0, 0] if own.shape[0] and own.shape[1] and own.shape[2] else NULL
+    return w

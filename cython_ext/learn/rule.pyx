@@ -4,12 +4,23 @@ Formulas, and twin: eventsnn/reference/macro.py.
 """
 
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
 
 from eventsnn._ext.block cimport learn_t, ops32, ops64
 from eventsnn._ext.dtypes cimport real_t
 from eventsnn._ext.spsp_matrix cimport SpspMatrix
+from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
+
+
+cdef extern from *:
+    """
+    static inline int flag_take(int32_t* f) { return __atomic_exchange_n(f, 1, __ATOMIC_ACQUIRE); }
+    static inline void flag_return(int32_t* f) { __atomic_store_n(f, 0, __ATOMIC_RELEASE); }
+    """
+    bint flag_take(int32_t* f) noexcept nogil  # whether somebody else has it
+    void flag_return(int32_t* f) noexcept nogil
 
 
 cdef struct options_t:
@@ -122,17 +133,123 @@ cdef bint any_error(const double* delta, int64_t n) noexcept nogil:
     return False
 
 
-def learn_units(SpspMatrix spsp, const real_t[:, :, ::1] weights, const double[:, ::1] delta,
+cdef struct room_t:
+    # Of one thread.
+    scratch_t scratch
+    int64_t matrix      # number of the matrix that it works with
+
+
+cdef class Learn(Stage):
+    """Gradients of a layer and errors of the layer below; made by `learn_units`."""
+
+    cdef object arrays              # the arrays that the pointers below lead into
+    cdef list matrices              # SpspMatrix, one for each thread
+    cdef void** matrix              # the same, for threads without the interpreter's lock
+    cdef int32_t* taken             # which of them are in use
+    cdef options_t options
+    cdef bint single, units_first, by_unit
+    cdef int64_t n_matrices, blocks, units, rows, weight_rows, inputs, targets
+    cdef int32_t width
+    cdef const void* weights        # real [blocks][weight_rows][width]
+    cdef const double* delta        # [units][blocks * width]
+    cdef const double* lateral      # the same, or NULL
+    cdef const double* row_sum      # [1 or units][blocks][width]
+    cdef int64_t row_sum_step       # from unit to unit; 0: the same for all
+    cdef void* gradient             # real [1 or units][blocks][rows][width]
+    cdef double* below              # [1 or blocks][samples][targets], or NULL
+    cdef int64_t below_step         # from block to block; 0: all add to the same
+    cdef double* terms              # [units][blocks * width], or NULL
+
+    def __dealloc__(self):
+        free(self.matrix)
+        free(self.taken)
+
+    cdef void* take_room(self) except NULL nogil:
+        cdef room_t* room = <room_t*> calloc(1, sizeof(room_t))
+        cdef bint ready = False
+        if room == NULL:
+            with gil:
+                raise MemoryError("no memory for errors")
+        while room.matrix < self.n_matrices and flag_take(&self.taken[room.matrix]):
+            room.matrix += 1
+        try:
+            if room.matrix == self.n_matrices:
+                with gil:
+                    raise RuntimeError("more threads than matrices of S-PSPs")
+            scratch_create(&room.scratch, self.inputs, self.width)
+            ready = True
+        finally:
+            if not ready:
+                self.return_room(room)
+        return room
+
+    cdef void return_room(self, void* room) noexcept nogil:
+        cdef room_t* r = <room_t*> room
+        if r.matrix < self.n_matrices:
+            flag_return(&self.taken[r.matrix])
+        free(r.scratch.total)
+        free(r)
+
+    cdef int unit(self, int64_t number, void* room) except -1 nogil:
+        cdef room_t* r = <room_t*> room
+        if self.single:
+            return LEARN32(<void*> self, self.matrix[r.matrix], number, &r.scratch)
+        return LEARN64(<void*> self, self.matrix[r.matrix], number, &r.scratch)
+
+
+cdef int learn_taken(Learn w, SpspMatrix m, int64_t number, scratch_t* c, const real_t* precision) except -1 nogil:
+    """A unit in all blocks, or a block in all units; `precision` is not read."""
+    cdef int64_t inner, block, s, at, size = w.rows * w.width
+    cdef double* down
+    cdef real_t* gradient
+    if w.by_unit:
+        memset(<real_t*> w.gradient + number * w.blocks * size, 0, w.blocks * size * sizeof(real_t))
+    for inner in range(w.blocks if w.units_first else w.units):
+        block = inner if w.units_first else number
+        s = number if w.units_first else inner
+        at = (s * w.blocks + block) * w.width
+        if not any_error(w.delta + at, w.width):
+            continue
+        m.fill(block, s)
+        down = NULL
+        if w.below != NULL:
+            down = w.below + block * w.below_step + s // m.positions * w.targets
+        if not m.channels:
+            gradient = <real_t*> w.gradient + ((s if w.by_unit else 0) * w.blocks + block) * size
+            learn_unit(&w.options, m, w.delta + at, w.lateral + at if w.lateral != NULL else NULL,
+                       w.row_sum + s * w.row_sum_step + block * w.width,
+                       <const real_t*> w.weights + block * w.weight_rows * w.width, c, gradient, down,
+                       w.terms + at if w.terms != NULL else NULL)
+        elif down != NULL:
+            hand_down(&w.options, m, w.delta + at, down)
+    return 0
+
+
+cdef int learn_single(Learn w, SpspMatrix m, int64_t number, scratch_t* c) except -1 nogil:
+    return learn_taken(w, m, number, c, <const float*> NULL)
+
+
+cdef int learn_double(Learn w, SpspMatrix m, int64_t number, scratch_t* c) except -1 nogil:
+    return learn_taken(w, m, number, c, <const double*> NULL)
+
+
+# A thread without the lock has no reference to its matrix: the task keeps it.
+ctypedef int (*learn_taken_t)(void* w, void* m, int64_t number, scratch_t* c) except -1 nogil
+cdef learn_taken_t LEARN32 = <learn_taken_t> <void*> learn_single
+cdef learn_taken_t LEARN64 = <learn_taken_t> <void*> learn_double
+
+
+def learn_units(list matrices, const real_t[:, :, ::1] weights, const double[:, ::1] delta,
                 const double[:, ::1] lateral, const double[:, :, ::1] row_sum, double threshold, double divisor,
                 double silent_spsp, double silent_ratio, bint effect_ratio, bint units_first, bint by_unit,
                 real_t[:, :, :, ::1] gradient, double[:, :, ::1] below, WorkCounter counter,
                 double[:, ::1] self_terms=None):
-    """Gradients of a layer and errors of the layer below, for the units or blocks that this thread takes.
+    """Gradients of a layer and errors of the layer below, as a task whose units are those of the layer, or its blocks.
 
     Parameters
     ----------
-    spsp : SpspMatrix
-        Of this thread.
+    matrices : list of SpspMatrix
+        One for each thread that takes part.
     weights : real (blocks, rows, width)
         Not used of a layer whose rows are inputs of one neuron each.
     delta : float64 (units, blocks * width)
@@ -148,74 +265,118 @@ def learn_units(SpspMatrix spsp, const real_t[:, :, ::1] weights, const double[:
     units_first : bool
         What a thread takes are units, and in each it goes through the blocks. Otherwise it takes blocks.
     by_unit : bool
-        Several threads take units, each adding to a gradient of its own, `gradient` (units, blocks, rows, width),
-        and to `below` (1, ...). Otherwise unit after unit is added to `gradient` (1, blocks, rows, width), and each
-        block adds to errors of its own, `below` (blocks, ...). Added up in their order, both give the same bits.
+        Every unit sets a gradient of its own, `gradient` (units, blocks, rows, width), so that several threads may take
+        units. Otherwise unit after unit is added to `gradient` (1, blocks, rows, width). Added up in their order, both
+        give the same bits.
     below : float64 (1 or blocks, units / positions, targets), or (0, 0, 0): nobody wants it
-        By `targets` of the matrices.
+        Added to, by `targets` of the matrices: one of each block, where several threads may take blocks.
     counter : WorkCounter
         Over the units or the blocks.
     self_terms : float64, like `delta`, optional
         Set for neurons in blocks with an error: the self terms s_i.
     """
-    cdef options_t o = options_t(threshold, divisor, silent_spsp, silent_ratio, effect_ratio)
-    cdef scratch_t c = scratch_t(NULL, NULL, NULL, NULL)
-    cdef int32_t width = spsp.width
-    cdef int64_t blocks = delta.shape[1] // width, taken, inner, block, s
-    cdef double* down
-    cdef double* terms = &self_terms[0, 0] if self_terms is not None and self_terms.shape[0] else NULL
-    if spsp.single != (sizeof(real_t) == sizeof(float)):
+    cdef Learn w = Learn()
+    cdef SpspMatrix first = matrices[0]
+    cdef int64_t k
+    w.arrays = (weights, delta, lateral, row_sum, gradient, below, self_terms)
+    w.matrices, w.n_matrices, w.counter = list(matrices), len(matrices), counter
+    w.matrix = <void**> calloc(w.n_matrices, sizeof(void*))
+    w.taken = <int32_t*> calloc(w.n_matrices, sizeof(int32_t))
+    if w.matrix == NULL or w.taken == NULL:
+        raise MemoryError("no memory for errors")
+    for k in range(w.n_matrices):
+        w.matrix[k] = <void*> (<SpspMatrix?> w.matrices[k])
+    w.options = options_t(threshold, divisor, silent_spsp, silent_ratio, effect_ratio)
+    w.single, w.units_first, w.by_unit = real_t is float, units_first, by_unit
+    if first.single != w.single:
         raise TypeError("the S-PSPs have another precision than the weights")
-    scratch_create(&c, spsp.rows, width)
-    try:
-        with nogil:
-            taken = work_take(&counter.next)
-            while taken < counter.count:
-                for inner in range(blocks if units_first else spsp.units):
-                    block = inner if units_first else taken
-                    s = taken if units_first else inner
-                    if not any_error(&delta[s, block * width], width):
-                        continue
-                    spsp.fill(block, s)
-                    down = &below[0 if by_unit else block, s // spsp.positions, 0] if below.shape[0] else NULL
-                    if not spsp.channels:
-                        learn_unit(&o, spsp, &delta[s, block * width],
-                                   &lateral[s, block * width] if lateral.shape[0] else NULL,
-                                   &row_sum[s if row_sum.shape[0] > 1 else 0, block, 0], &weights[block, 0, 0], &c,
-                                   &gradient[s if by_unit else 0, block, 0, 0], down,
-                                   terms + (s * blocks + block) * width if terms != NULL else NULL)
-                    elif down != NULL:
-                        hand_down(&o, spsp, &delta[s, block * width], down)
-                taken = work_take(&counter.next)
-    finally:
-        free(c.total)
+    w.width, w.units, w.inputs = first.width, first.units, first.rows
+    w.blocks, w.rows, w.weight_rows = delta.shape[1] // w.width, gradient.shape[2], weights.shape[1]
+    w.targets, w.below_step = below.shape[2], below.shape[1] * below.shape[2] if below.shape[0] > 1 else 0
+    w.weights = &weights[0, 0, 0] if weights.shape[0] and weights.shape[1] else NULL
+    w.delta = &delta[0, 0] if delta.shape[0] and delta.shape[1] else NULL
+    w.lateral = &lateral[0, 0] if lateral.shape[0] and lateral.shape[1] else NULL
+    w.row_sum = &row_sum[0, 0, 0] if row_sum.shape[0] and row_sum.shape[1] else NULL
+    w.row_sum_step = row_sum.shape[1] * row_sum.shape[2] if row_sum.shape[0] > 1 else 0
+    w.gradient = &gradient[0, 0, 0, 0] if gradient.shape[0] and gradient.shape[1] and gradient.shape[2] else NULL
+    w.below = &below[0, 0, 0] if below.shape[0] and below.shape[1] and below.shape[2] else NULL
+    w.terms = &self_terms[0, 0] if self_terms is not None and self_terms.shape[0] else NULL
+    return w
 
 
-def direct_factors(const double[:, ::1] delta, const int64_t[:, ::1] counts, const double[:, ::1] row_sum,
-                   double threshold, double silent_spsp, double silent_ratio, double[:, ::1] factor,
-                   double[:, ::1] fill):
-    """What S-PSPs in exact time are multiplied by in the gradient, where nobody needs their matrices.
+cdef class DirectFactors(Stage):
+    """Factors of S-PSPs that nobody needs the matrices of; made by `direct_factors`."""
+
+    cdef object arrays              # the arrays that the pointers below lead into
+    cdef options_t options
+    cdef bint single
+    cdef int64_t neurons, size, delta_step, row_sum_step
+    cdef const double* delta        # [units][delta_step]
+    cdef const int64_t* counts      # [units][neurons]
+    cdef const double* row_sum      # [1 or units][size]
+    cdef void* factor               # real [units][size]
+    cdef void* fill
+
+    cdef int unit(self, int64_t number, void* room) except -1 nogil:
+        if self.single:
+            factors_of_unit(self, number, <float*> self.factor, <float*> self.fill)
+        else:
+            factors_of_unit(self, number, <double*> self.factor, <double*> self.fill)
+        return 0
+
+
+cdef void factors_of_unit(DirectFactors w, int64_t s, real_t* factors, real_t* fills) noexcept nogil:
+    cdef const double* delta = w.delta + s * w.delta_step
+    cdef const int64_t* counts = w.counts + s * w.neurons
+    cdef const double* row_sum = w.row_sum + s * w.row_sum_step
+    cdef real_t* factor = factors + s * w.size
+    cdef real_t* fill = fills + s * w.size
+    cdef int64_t n
+    cdef double value
+    for n in range(w.size):
+        factor[n] = fill[n] = 0
+        if n < w.neurons:
+            value = spsp_factor(&w.options, delta[n], 1.0, counts[n], w.options.threshold, row_sum[n])
+            if counts[n]:
+                factor[n] = <real_t> value
+            else:
+                fill[n] = <real_t> (value * w.options.silent_spsp)
+
+
+def direct_factors(const double[:, :] delta, const int64_t[:, ::1] counts, const double[:, ::1] row_sum,
+                   double threshold, double silent_spsp, double silent_ratio, real_t[:, ::1] factor,
+                   real_t[:, ::1] fill):
+    """What S-PSPs in exact time are multiplied by in the gradient, where nobody needs their matrices, as a task whose
+    units are those of the layer.
 
     In an exact feed-forward run the total PSP of a neuron that fired is nu o_i, the resting potential's share included.
 
     Parameters
     ----------
     delta : float64 (units, neurons), counts : int64 (units, neurons)
-    row_sum : float64 (1 or units, neurons)
+        The rows of `delta` may lie apart.
+    row_sum : float64 (1 or units, blocks * WIDTH)
     threshold, silent_spsp, silent_ratio
         As for `learn_units`.
-    factor, fill : float64 (units, neurons)
-        Set: the factor of a neuron that fired; of a silent one, what its gradient is for every input that fired.
+    factor, fill : real (units, blocks * WIDTH)
+        Set: the factor of a neuron that fired; of a silent one, what its gradient is for every input that fired. 0 for
+        padding.
     """
-    cdef options_t o = options_t(threshold, 1.0, silent_spsp, silent_ratio, True)
-    cdef int64_t s, n
-    cdef double value
-    for s in range(delta.shape[0]):
-        for n in range(delta.shape[1]):
-            value = spsp_factor(&o, delta[s, n], 1.0, counts[s, n], threshold,
-                                row_sum[s if row_sum.shape[0] > 1 else 0, n])
-            factor[s, n] = value if counts[s, n] else 0.0
-            fill[s, n] = 0.0 if counts[s, n] else value * silent_spsp
+    cdef DirectFactors w = DirectFactors()
+    w.arrays, w.single = (delta, counts, row_sum, factor, fill), real_t is float
+    w.options = options_t(threshold, 1.0, silent_spsp, silent_ratio, True)
+    w.counter = WorkCounter(counts.shape[0])
+    w.neurons, w.size = counts.shape[1], factor.shape[1]
+    if delta.shape[1] > 1 and delta.strides[1] != sizeof(double):
+        raise ValueError("the errors of a unit must lie side by side")
+    w.delta_step = delta.strides[0] // <int64_t> sizeof(double)
+    w.row_sum_step = row_sum.shape[1] if row_sum.shape[0] > 1 else 0
+    w.delta = &delta[0, 0] if delta.shape[0] and delta.shape[1] else NULL
+    w.counts = &counts[0, 0] if counts.shape[0] and counts.shape[1] else NULL
+    w.row_sum = &row_sum[0, 0] if row_sum.shape[0] and row_sum.shape[1] else NULL
+    w.factor = &factor[0, 0] if factor.shape[0] and factor.shape[1] else NULL
+    w.fill = &fill[0, 0] if fill.shape[0] and fill.shape[1] else NULL
+    return w
 
 
 cdef void factors_of(const double* e, int64_t size, int32_t width, const int64_t* counts, int64_t label,

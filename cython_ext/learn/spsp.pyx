@@ -20,8 +20,8 @@ from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.layer_events cimport LayerEvents, unit_t, walk_t
 from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.optimiser cimport Update
-from eventsnn._ext.team cimport Task
-from eventsnn._ext.work_counter cimport WorkCounter, work_take
+from eventsnn._ext.team cimport Stage
+from eventsnn._ext.work_counter cimport WorkCounter
 
 
 cdef int points_create(points_t* p, int64_t capacity, int64_t times) except -1 nogil:
@@ -183,7 +183,7 @@ cdef bint any_of(const real_t* values) noexcept nogil:
     return found != 0
 
 
-cdef class Reverse(Task):
+cdef class Reverse(Stage):
     """Sums of G of all units; made by `reverse_blocks`."""
 
     cdef object arrays              # the arrays that the pointers below lead into
@@ -203,44 +203,53 @@ cdef class Reverse(Task):
     cdef const void* weights        # real [blocks][inputs][WIDTH]
     cdef void* down                 # real [blocks][arrivals], or NULL
 
-    cdef int work(self) except -1 nogil:
-        cdef points_t points
-        points_create(&points, self.events.longest, self.most_times)
+    cdef void* take_room(self) except NULL nogil:
+        cdef points_t* points = <points_t*> calloc(1, sizeof(points_t))
+        cdef bint ready = False
+        if points == NULL:
+            with gil:
+                raise MemoryError("no memory for points")
+        try:
+            points_create(points, self.events.longest, self.most_times)
+            ready = True
+        finally:
+            if not ready:
+                free(points)
+        return points
+
+    cdef void return_room(self, void* room) noexcept nogil:
+        points_free(<points_t*> room)
+        free(room)
+
+    cdef int unit(self, int64_t number, void* room) except -1 nogil:
         if self.events.single:
-            reverse_units(self, &points, <const float*> NULL)
+            reverse_units(self, number, <points_t*> room, <const float*> NULL)
         else:
-            reverse_units(self, &points, <const double*> NULL)
-        points_free(&points)
+            reverse_units(self, number, <points_t*> room, <const double*> NULL)
+        if self.updates:
+            self.update.block(<int32_t> number)
         return 0
 
 
-cdef void reverse_units(Reverse w, points_t* points, const real_t* precision) noexcept nogil:
-    """All blocks that this thread takes; `precision` is not read."""
+cdef void reverse_units(Reverse w, int64_t block, points_t* points, const real_t* precision) noexcept nogil:
+    """One block in all units; `precision` is not read."""
     cdef rows_t by_row
     cdef unit_t u
-    cdef int64_t block, s, first
-    cdef real_t* out
+    cdef int64_t s, first
+    cdef real_t* out = <real_t*> w.out + block * w.inputs * WIDTH
     cdef const real_t* silent
-    while True:
-        block = work_take(&w.counter.next)
-        if block >= w.counter.count:
-            return
-        out = <real_t*> w.out + block * w.inputs * WIDTH
-        for s in range(w.events.units):
-            u = w.events.unit(block, s)
-            first = u.first_arrival
-            if u.arrivals.n and u.n_spikes:
-                by_row = rows_t(w.n_times[s], w.last + first, w.n_rows[s], w.rows + first, w.ends + first,
-                                w.when + first)
-                reverse_add(w.events.first_constants(), &u, w.charges + 2 * u.first_spike, points, &by_row,
-                            <const real_t*> w.weights + block * w.inputs * WIDTH if w.down != NULL else
-                            <const real_t*> NULL,
-                            <real_t*> w.down + block * w.arrivals + first if w.down != NULL else <real_t*> NULL, out)
-            silent = <const real_t*> w.silent + s * w.size + block * WIDTH
-            if w.n_rows[s] and any_of(silent):
-                add_silent(out, w.rows + first, w.n_rows[s], silent)
-        if w.updates:
-            w.update.block(<int32_t> block)
+    for s in range(w.events.units):
+        u = w.events.unit(block, s)
+        first = u.first_arrival
+        if u.arrivals.n and u.n_spikes:
+            by_row = rows_t(w.n_times[s], w.last + first, w.n_rows[s], w.rows + first, w.ends + first, w.when + first)
+            reverse_add(w.events.first_constants(), &u, w.charges + 2 * u.first_spike, points, &by_row,
+                        <const real_t*> w.weights + block * w.inputs * WIDTH if w.down != NULL else
+                        <const real_t*> NULL,
+                        <real_t*> w.down + block * w.arrivals + first if w.down != NULL else <real_t*> NULL, out)
+        silent = <const real_t*> w.silent + s * w.size + block * WIDTH
+        if w.n_rows[s] and any_of(silent):
+            add_silent(out, w.rows + first, w.n_rows[s], silent)
 
 
 def reverse_blocks(real_t[:, :, ::1] out, LayerEvents events, const double[:, ::1] charges, const real_t[:, ::1] silent,

@@ -1,6 +1,6 @@
 import numpy as np
 
-from eventsnn._ext.team import Task
+from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
 
 AHEAD: int
@@ -17,7 +17,18 @@ def fill_tables(
     grid: np.ndarray,
     scale: np.ndarray,
     since: np.ndarray | None = ...,
-) -> Task: ...
+) -> Stage: ...
+def deliver_spikes(
+    times: np.ndarray,
+    neurons: np.ndarray,
+    ptr: np.ndarray,
+    delay: float,
+    bias_times: np.ndarray,
+    bias_ptr: np.ndarray,
+    bias: int,
+    out_times: np.ndarray,
+    out_neurons: np.ndarray,
+) -> Stage: ...
 def list_rows(
     times: np.ndarray,
     neurons: np.ndarray,

@@ -1,12 +1,16 @@
 import numpy as np
 
 from eventsnn._ext.layer_events import LayerEvents
-from eventsnn._ext.team import Task
+from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
 
 def charge_counts(
-    events: LayerEvents, coefficient: np.ndarray, charges: np.ndarray, counter: WorkCounter
-) -> Task: ...
+    events: LayerEvents,
+    coefficient: np.ndarray,
+    charges: np.ndarray,
+    counter: WorkCounter,
+    by_unit: bool = ...,
+) -> Stage: ...
 def charge_derivatives(
     post_times: np.ndarray,
     post_neurons: np.ndarray,

@@ -2,7 +2,7 @@ import numpy as np
 
 from eventsnn._ext.patches import Ready
 from eventsnn._ext.store import SpikeStore
-from eventsnn._ext.team import Task
+from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
 
 def sweep_blocks(
@@ -21,7 +21,8 @@ def sweep_blocks(
     end: np.ndarray | None = ...,
     now: np.ndarray | None = ...,
     until: float = ...,
-) -> Task: ...
+    by_sample: bool = ...,
+) -> Stage: ...
 def sweep_patches(
     weights: np.ndarray,
     ready: Ready,

@@ -1,10 +1,11 @@
 import numpy as np
 
 from eventsnn._ext.spsp_matrix import SpspMatrix
+from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
 
 def learn_units(
-    spsp: SpspMatrix,
+    matrices: list[SpspMatrix],
     weights: np.ndarray,
     delta: np.ndarray,
     lateral: np.ndarray,
@@ -20,7 +21,7 @@ def learn_units(
     below: np.ndarray,
     counter: WorkCounter,
     self_terms: np.ndarray | None = ...,
-) -> None: ...
+) -> Stage: ...
 def direct_factors(
     delta: np.ndarray,
     counts: np.ndarray,
@@ -30,7 +31,7 @@ def direct_factors(
     silent_ratio: float,
     factor: np.ndarray,
     fill: np.ndarray,
-) -> None: ...
+) -> Stage: ...
 def lateral_factors(
     spsp: SpspMatrix,
     labels: np.ndarray,

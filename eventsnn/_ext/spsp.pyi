@@ -2,7 +2,7 @@ import numpy as np
 
 from eventsnn._ext.layer_events import LayerEvents
 from eventsnn._ext.optimiser import Update
-from eventsnn._ext.team import Task
+from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
 
 def reverse_blocks(
@@ -20,7 +20,7 @@ def reverse_blocks(
     down: np.ndarray,
     update: Update | None,
     counter: WorkCounter,
-) -> Task: ...
+) -> Stage: ...
 def reverse_patches(
     out: np.ndarray,
     events: LayerEvents,

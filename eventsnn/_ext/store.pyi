@@ -1,13 +1,15 @@
 import numpy as np
 
-from eventsnn._ext.team import Task
+from eventsnn._ext.team import Stage
 
 class SpikeStore:
     blocks: int
     samples: int
     parts: int
     def __init__(self, blocks: int, samples: int, parts: int) -> None: ...
-    def collect(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]: ...
+    def collect(
+        self, copy: bool = ...
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]: ...
 
 def merge_trains(
     times: np.ndarray,
@@ -17,4 +19,6 @@ def merge_trains(
     out_times: np.ndarray,
     out_neurons: np.ndarray,
     counts: np.ndarray,
-) -> Task: ...
+    store: SpikeStore | None = ...,
+    after: np.ndarray | None = ...,
+) -> Stage: ...

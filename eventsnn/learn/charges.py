@@ -16,6 +16,7 @@ import numpy as np
 from eventsnn._ext.charges import charge_counts, charge_derivatives
 from eventsnn._ext.layer_events import LayerEvents
 from eventsnn._ext.spsp import point_currents
+from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Share
 from eventsnn.model import LIF
@@ -133,10 +134,18 @@ def count_charges(activity: Activity, factor: np.ndarray) -> np.ndarray:
     factor : real array (units, blocks * WIDTH)
         c of each neuron in each unit.
     """
-    charges = np.zeros((len(activity.times), 2))
-    task = charge_counts(activity.events, factor, charges, activity.counter())
-    activity.share(task, items=len(charges))
+    charges, stage = begin_charges(activity, factor)
+    activity.share(stage, items=len(charges))
     return charges
+
+
+def begin_charges(activity: Activity, factor: np.ndarray, by_unit: bool = False) -> tuple[np.ndarray, Stage]:
+    """An array for the charges that `count_charges` returns, and the stage that fills it: block by block, or
+    unit by unit. It reads `factor` only then.
+    """
+    charges = np.zeros((len(activity.times), 2))
+    counter = WorkCounter(len(factor)) if by_unit else activity.counter()
+    return charges, charge_counts(activity.events, factor, charges, counter, by_unit)
 
 
 def derivative_charges(activity: Activity, derivatives: np.ndarray, least_slope: float = 0.0) -> np.ndarray:

@@ -52,6 +52,11 @@ class LayerOptions:
     silent_spsp: float = 0.0
     silent_ratio: float = 0.0
 
+    @property
+    def to_kernel(self) -> tuple[float, float, float, bool]:
+        """In the order in which ``eventsnn._ext.rule.learn_units`` takes them."""
+        return self.divisor, self.silent_spsp, self.silent_ratio, self.effect_ratio
+
 
 class Rule(ABC):
     """A learning rule; a subclass is a frozen dataclass whose fields are the options of its ``[rule]`` table.

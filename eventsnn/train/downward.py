@@ -267,8 +267,12 @@ class Downward(ABC):
                     total += gradient
                 state.gradient += tie_weights(layer, self.to_blocks(number, total))
         if update is not None and fused is None:
-            # Nothing of this mini-batch waits for the last of its updates.
-            update.run(share if number else self.threads.begin)
+            self.step(number, update)
+
+    def step(self, number: int, update: Step) -> None:
+        """Update the weights of a layer whose gradient is complete."""
+        # Nothing of this mini-batch waits for the last of its updates.
+        update.run(self.threads.share if number else self.threads.begin)
 
     def own_blocks(self, number: int, blocks: int) -> range:
         """Blocks of a layer whose gradients this process computes."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -17,12 +18,36 @@ import numpy as np
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.rule import lateral_factors, learn_units
 from eventsnn._ext.spsp_matrix import SpspMatrix
+from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Share
 from eventsnn.learn.optimisers import Step
 from eventsnn.model import Layer
 from eventsnn.simulate.engines.blocks import WIDTH, pad, unpack
 from eventsnn.train.downward import EVERY, Downward, LayerState, Outcome, by_unit
+
+
+@dataclass
+class Learning:
+    """What a layer learns in some samples, when `stage` has been done.
+
+    Attributes
+    ----------
+    stage : Stage
+    errors, terms : float64 arrays (units, blocks * width)
+        The layer's errors and self terms; the latter (0, 0) without an observer.
+    below : float64 array (1 or blocks, samples, targets)
+        Errors of the layer below, to be added up in the order of the blocks.
+    own : real array (units, blocks, rows, width)
+        Gradients to be added up in the order of the units; of none where they are added at once.
+    """
+
+    stage: Stage
+    errors: np.ndarray
+    terms: np.ndarray
+    below: np.ndarray
+    own: np.ndarray
+
 
 # Each thread has a matrix of its own.
 MakeMatrix: TypeAlias = Callable[[], SpspMatrix]
@@ -154,52 +179,60 @@ class ErrorsDown(Downward):
         self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
     ) -> np.ndarray:
         """Gradient of a layer through its S-PSP matrices."""
-        layer, options, weights = self.layers[number], self.options(number), self.weights(number)
-        errors = self.to_units(number, self.above[samples])
-        units, blocks = len(errors), self.row_sum.shape[1]
         # Threads share out the blocks, or where these are few the units; the sums are the same.
-        threads = self.threads.threads if samples is EVERY else 1
+        threads, blocks = self.threads.threads if samples is EVERY else 1, self.row_sum.shape[1]
         own = self.own_blocks(number, blocks)
         by_unit = threads > 1 and blocks < 2 * threads and len(own) == blocks
         units_first = by_unit or (self.units_first and samples is not EVERY)
-        gradients = np.zeros((units, *gradient.shape), gradient.dtype) if by_unit else gradient[None]
-        shape = (1 if by_unit else blocks, *self.below_shape(number, units))
-        below = np.zeros(shape if self.hands_down(number) else (0, 0, 0))
-        matrix, row_sum = self.matrices(number, samples, errors, share), self.row_sums(number, samples)
-        threshold = float(layer.threshold)
-        counter = WorkCounter(units) if units_first else WorkCounter(own.stop, own.start)
-        terms = np.full_like(errors, np.nan) if self.observer is not None else np.empty((0, 0))
-        share(
-            lambda: learn_units(
-                matrix(),
-                weights,
-                errors,
-                self.lateral,
-                row_sum,
-                threshold,
-                options.divisor,
-                options.silent_spsp,
-                options.silent_ratio,
-                options.effect_ratio,
-                units_first,
-                by_unit,
-                gradients,
-                below,
-                counter,
-                terms,
-            ),
-            counter,
-        )
-        if terms.size:
-            self.see_self_terms(number, errors, terms)
-        if by_unit:
-            for each in gradients:
-                gradient += each
+        learning = self.begin_learning(number, samples, gradient, share, threads, units_first, by_unit)
+        share(learning.stage)
+        if learning.terms.size:
+            self.see_self_terms(number, learning.errors, learning.terms)
+        for each in learning.own:
+            gradient += each
         if not self.hands_down(number):
             return np.empty(0)
         if len(own) < blocks:
-            self.division.ranks.complete(below)
-        return self.to_sources(number, below.sum(axis=0))
+            self.division.ranks.complete(learning.below)
+        return self.to_sources(number, learning.below.sum(axis=0))
+
+    def begin_learning(
+        self,
+        number: int,
+        samples: slice,
+        gradient: np.ndarray,
+        share: Share,
+        threads: int,
+        units_first: bool,
+        by_unit: bool,
+    ) -> Learning:
+        """The stage for a layer's gradient and the errors below, for so many threads; see ``learn_units``."""
+        layer, weights = self.layers[number], self.weights(number)
+        errors = self.to_units(number, self.above[samples])
+        units, blocks = len(errors), self.row_sum.shape[1]
+        gradients = np.empty((units, *gradient.shape), gradient.dtype) if by_unit else gradient[None]
+        shape = (1 if units_first else blocks, *self.below_shape(number, units))
+        below = np.zeros(shape if self.hands_down(number) else (0, 0, 0))
+        matrix, row_sum = self.matrices(number, samples, errors, share), self.row_sums(number, samples)
+        own = self.own_blocks(number, blocks)
+        counter = WorkCounter(units) if units_first else WorkCounter(own.stop, own.start)
+        terms = np.full_like(errors, np.nan) if self.observer is not None else np.empty((0, 0))
+        stage = learn_units(
+            [matrix() for _ in range(threads)],
+            weights,
+            errors,
+            self.lateral,
+            row_sum,
+            float(layer.threshold),
+            *self.options(number).to_kernel,
+            units_first,
+            by_unit,
+            gradients,
+            below,
+            counter,
+            terms,
+        )
+        return Learning(stage, errors, terms, below, gradients if by_unit else gradients[:0])
 
 
 def row_sums(layer: Layer, state: LayerState) -> np.ndarray:

@@ -9,11 +9,13 @@ import numpy as np
 
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.spsp import reverse_blocks, reverse_patches
+from eventsnn._ext.team import Stage
+from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool, Share
 from eventsnn.learn.charges import Activity
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
-from eventsnn.simulate.engines.arrivals import Arrivals, PatchInput, list_sources
+from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, PatchInput, list_sources
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.layer_run import LayerRun
 from eventsnn.train.downward import Downward, LayerState
@@ -83,23 +85,38 @@ def reverse(
     gradient: np.ndarray,
     update: Update | None,
     derive: bool,
-    begin: Share | None = None,
 ) -> np.ndarray:
     """Sum charges at the arrivals, see ``reverse_blocks``.
 
     Returns the derivatives by the times of the arrivals, (blocks, arrivals), or nothing unless `derive`.
-    With `begin`, that of a pool, the sums need not be complete on return.
     """
-    blocks, inputs, _ = gradient.shape
-    needless = isinstance(layer.arrivals, PatchInput) and not derive
-    arrivals = NOTHING if needless else layer.arrivals.arrivals
-    down = np.zeros((blocks if derive else 0, len(arrivals.times)), gradient.dtype)
-    events = layer.events
     if isinstance(layer.arrivals, PatchInput):
-        reverse_patches(gradient, events, charges, silent, layer.weights, down)
+        arrivals = layer.arrivals.arrivals if derive else NOTHING
+        down = np.zeros((len(gradient) if derive else 0, len(arrivals.times)), gradient.dtype)
+        reverse_patches(gradient, layer.events, charges, silent, layer.weights, down)
         assert update is None
         return down
-    sources = layer.arrivals.sources or list_sources(arrivals, inputs, layer.share)
-    more = layer.weights, down, update, layer.counter()
-    (begin or layer.share)(reverse_blocks(gradient, events, charges, silent, *sources, *more))
+    down, stage = begin_reverse(layer, charges, silent, gradient, update, derive, layer.counter())
+    layer.share(stage)
     return down
+
+
+def begin_reverse(
+    layer: Activity,
+    charges: np.ndarray,
+    silent: np.ndarray,
+    gradient: np.ndarray,
+    update: Update | None,
+    derive: bool,
+    counter: WorkCounter,
+) -> tuple[np.ndarray, Stage]:
+    """An array for what `reverse` returns, and the stage that fills it, block by block, for a layer of one
+    position.
+    """
+    assert isinstance(layer.arrivals, LayerInput)
+    blocks, inputs, _ = gradient.shape
+    arrivals = layer.arrivals.arrivals
+    down = np.zeros((blocks if derive else 0, len(arrivals.times)), gradient.dtype)
+    sources = layer.arrivals.sources or list_sources(arrivals, inputs, layer.share)
+    how = layer.weights, down, update, counter
+    return down, reverse_blocks(gradient, layer.events, charges, silent, *sources, *how)

@@ -1,21 +1,74 @@
-"""Errors of neurons on their way down, in exact time."""
+"""Errors of neurons on their way down, in exact time.
+
+A layer whose weights fit a cache, as those of the last layer nearly always do, is gone through sample by
+sample, without Python between. What it does in a sample is a list of stages (`eventsnn._ext.team.Stage`),
+which wait in `ExactErrors.stages` until somebody needs what they make:
+
+================== =================================================== ============================
+stage              reads, of its sample                                writes, of its sample
+================== =================================================== ============================
+``charge_counts``  the layer's spikes, forced ones included            ``charges``
+``learn_units``    arrivals and their tables, spikes, ``charges``,     ``own``: gradient of the
+                   errors, spike counts of both layers; also the       layer, ``below``: errors of
+                   layer's weights and their row sums                  the layer below
+``direct_factors`` ``below``, spike counts of the first layer; also    ``factor``, ``fill``
+                   the row sums of its weights
+================== =================================================== ============================
+
+The last is there in networks of two layers. A `Pipeline` does them for the samples of its first stage's
+counter, in any order: nothing of a sample depends on another. Two things follow when all samples are done:
+their gradients are added up in the order of the samples (``complete_blocks``), and the first layer's gradient
+is summed by blocks of its neurons (``charge_counts`` by block, ``reverse_blocks``), which needs ``factor``
+and ``fill`` of all samples. With one thread samples come in order: gradients are added at once, and ``own``
+is empty.
+
+The forward pass has a pipeline of its own (`eventsnn.simulate.engines.layer_run`): ``merge_trains`` of the
+layer below, ``deliver_spikes``, ``fill_tables`` and ``sweep_blocks``, sample by sample. Between the two
+pipelines the losses, the output errors and the forced spikes are the rule's, in Python.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eventsnn._ext.optimiser import Update
+from eventsnn._ext.optimiser import Update, complete_blocks
 from eventsnn._ext.rule import direct_factors
 from eventsnn._ext.spsp_matrix import ExactSpsp
-from eventsnn._util.threads import Share
+from eventsnn._ext.team import Pipeline, Stage, Task, Together
+from eventsnn._util.threads import Pool, Share
+from eventsnn.learn.charges import begin_charges
+from eventsnn.learn.optimisers import Step
+from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput
+from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.blocks import WIDTH, pad
-from eventsnn.simulate.engines.layer_run import LayerRun, order_by_block
+from eventsnn.simulate.engines.layer_run import LayerRun, fits_cache, order_by_block
+from eventsnn.train.downward import LayerState, Outcome, by_unit
 from eventsnn.train.errors import ErrorsDown, MakeMatrix
-from eventsnn.train.exact import ExactDownward, reverse
+from eventsnn.train.exact import ExactDownward, PackedLayers, begin_reverse, reverse
+
+
+@dataclass
+class Unfinished:
+    """A layer that is learned sample by sample, before its gradient is complete.
+
+    Attributes
+    ----------
+    gradient : real array (blocks, inputs, WIDTH)
+        What the gradients of the samples are to be added to.
+    own : real array (samples, blocks, inputs, WIDTH)
+        These gradients; of no sample where they are added at once.
+    update : Step or None
+        To be done then.
+    """
+
+    gradient: np.ndarray
+    own: np.ndarray
+    update: Step | None = None
 
 
 class ExactErrors(ErrorsDown, ExactDownward):
@@ -26,26 +79,50 @@ class ExactErrors(ErrorsDown, ExactDownward):
 
     units_first = True  # what belongs to a position is made once for all its blocks
 
+    def __init__(
+        self,
+        packed: PackedLayers,
+        states: Mapping[str, LayerState],
+        run: BatchRun,
+        rule: Rule,
+        threads: Pool,
+    ) -> None:
+        super().__init__(packed, states, run, rule, threads)
+        # What is still to be done in each sample, and what follows when that is done.
+        self.stages: list[Stage] = []
+        self.unfinished: list[Unfinished] = []
+        # As `Pool.share` takes it.
+        self.items = 0
+
+    def run(self, labels: np.ndarray, sample_weights: np.ndarray, updates: Mapping[str, Step]) -> Outcome:
+        outcome = super().run(labels, sample_weights, updates)
+        self.finish_samples()
+        return outcome
+
     def output_counts(self) -> np.ndarray:
         return self.runs[-1][0].counts
 
     def force_spikes(self, samples: np.ndarray, labels: np.ndarray) -> int:
         (top,) = self.runs[-1]
-        trains = [top.spikes.sample(sample) for sample in range(self.samples)]
-        count = 0
+        trains, numbers = list[np.ndarray](), list[int]()
         for sample in samples.tolist():
             forced = self.rule.forced_spikes(self.durations[sample])
             if len(forced):
-                count += 1
+                trains.append(forced)
+                numbers.append(sample)
                 self.see("lent_spikes", len(self.layers) - 1, (forced, np.full(len(forced), labels[sample])))
-                times = np.concatenate([trains[sample][0], forced])
-                label = np.full(len(forced), labels[sample], np.int32)
-                neurons = np.concatenate([trains[sample][1], label])
-                order = np.lexsort((neurons, times))
-                trains[sample] = times[order], neurons[order]
-        if count:
-            self.runs[-1] = [order_by_block(top.input, Arrivals.join(trains), self.layers[-1])]
-        return count
+        if trains:
+            sizes, forced_in = [len(train) for train in trains], np.array(numbers)
+            own = np.repeat(np.arange(self.samples), np.diff(top.spikes.ptr))
+            sample = np.concatenate([own, np.repeat(forced_in, sizes)])
+            forced_neurons = np.repeat(labels[forced_in], sizes).astype(np.int32)
+            neurons = np.concatenate([top.spikes.neurons, forced_neurons])
+            times = np.concatenate([top.spikes.times, *trains])
+            order = np.lexsort((neurons, times, sample))
+            ends = np.cumsum(np.bincount(sample, minlength=self.samples))
+            spikes = Arrivals(times[order], neurons[order], np.concatenate([np.zeros(1, np.int64), ends]))
+            self.runs[-1] = [order_by_block(top.input, spikes, self.layers[-1])]
+        return len(trains)
 
     def lateral_matrices(self) -> MakeMatrix:
         (top,) = self.runs[-1]
@@ -62,7 +139,12 @@ class ExactErrors(ErrorsDown, ExactDownward):
         run = self.layer_run(number, samples)
         activity = self.activity(number, run, share)
         # Of a neuron without an error nobody asks for S-PSPs.
-        charges = self.rule.charges(activity, (errors != 0.0).astype(activity.weights.dtype))
+        factor = (errors != 0.0).astype(activity.weights.dtype)
+        if self.learns_by_sample(number):
+            charges, stage = begin_charges(activity, factor, by_unit=True)
+            self.stages.append(stage)
+        else:
+            charges = self.rule.charges(activity, factor)
         sources, events = self.input_counts(number, run, samples), activity.events
         return lambda: ExactSpsp(events, charges, sources)
 
@@ -89,37 +171,103 @@ class ExactErrors(ErrorsDown, ExactDownward):
     def applies_updates(self, number: int) -> bool:
         return number == 0 and len(self.layers) > 1
 
+    def learns_by_sample(self, number: int) -> bool:
+        """Whether a layer is gone through sample by sample, when what it makes is needed."""
+        layer = self.layers[number]
+        if not self.plain or not number or layer.ties_weights:
+            return False
+        return fits_cache(layer, self.weights(number), self.division)
+
+    @property
+    def plain(self) -> bool:
+        """Whether charges are those of spike counts, and nobody looks at what goes down."""
+        return type(self.rule).charges is Rule.charges and self.observer is None
+
+    def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
+        # Only the factors of the first layer are made of its errors in a stage too.
+        waits = self.plain and self.applies_updates(number) and not self.layers[number].shares_weights
+        if not waits or number + 1 in self.kept:
+            self.finish_samples()
+        super().learn_layer(number, state, update)
+
+    def step(self, number: int, update: Step) -> None:
+        if self.unfinished and self.learns_by_sample(number):
+            self.unfinished[-1].update = update
+        else:
+            super().step(number, update)
+
+    def finish_samples(self) -> None:
+        """Do what is still to be done in each sample, and what follows."""
+        for task in self.finish_stages():
+            self.threads.share(task)
+
+    def finish_stages(self) -> list[Task]:
+        """Do what is still to be done in each sample; returns what follows, in no particular order."""
+        stages, unfinished = self.stages, self.unfinished
+        self.stages, self.unfinished = [], []
+        if stages:
+            self.threads.share(Pipeline(stages), items=self.items)
+            self.items = 0
+        following: list[Task] = []
+        for each in unfinished:
+            fused = None if each.update is None else each.update.fused
+            sums = complete_blocks(each.gradient, each.own, fused)
+            if each.update is None or fused is not None:
+                following.append(sums)
+            else:
+                self.threads.share(sums)
+                each.update.run(self.threads.share)
+        return following
+
     def learn_samples(
         self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
     ) -> np.ndarray:
-        if not self.applies_updates(number):
+        if self.applies_updates(number):
+            self._learn_first(samples, gradient, update, share)
+            return np.empty(0)
+        if not self.learns_by_sample(number):
             return super().learn_samples(number, samples, gradient, update, share)
-        layer, options, run = self.layers[number], self.options(number), self.layer_run(number, samples)
-        activity, real = self.activity(number, run, share), gradient.dtype
-        errors = self.to_units(number, self.above[samples])
-        counts = pad(run.unit_counts, len(gradient))
-        factor, fill = np.empty_like(errors), np.empty_like(errors)
-        sums = self.row_sums(number, samples)
+        threads = self.threads.threads
+        learning = self.begin_learning(number, samples, gradient, share, threads, True, threads > 1)
+        self.stages.append(learning.stage)
+        self.unfinished.append(Unfinished(gradient, learning.own))
+        self.items += 2 * len(gradient) * len(self.layer_run(number, samples).input.arrivals.times)
+        return self.to_sources(number, learning.below[0])
+
+    def _learn_first(self, samples: slice, gradient: np.ndarray, update: Update | None, share: Share) -> None:
+        """`learn_samples` of the first layer, which needs no matrices."""
+        layer, options, run = self.layers[0], self.options(0), self.layer_run(0, samples)
+        activity, errors = self.activity(0, run, share), by_unit(layer, self.above[samples])
+        if layer.positions > 1:
+            errors = np.ascontiguousarray(errors)
+        shape = (len(errors), len(gradient) * WIDTH)
+        factor, fill = np.empty(shape, gradient.dtype), np.empty(shape, gradient.dtype)
+        sums = self.row_sums(0, samples)
         sums = sums.reshape(len(sums), -1)
-        direct_factors(
-            errors,
-            counts,
-            sums,
-            float(layer.threshold),
-            options.silent_spsp,
-            options.silent_ratio,
-            factor,
-            fill,
-        )
+        how = float(layer.threshold), options.silent_spsp, options.silent_ratio
+        factors = direct_factors(errors, run.unit_counts, sums, *how, factor, fill)
         if self.observer is not None:
             # The total PSP of a neuron that fired is nu for each spike, as `direct_factors` has it.
-            silent = options.silent_ratio * np.broadcast_to(sums, errors.shape) / layer.threshold
-            self.see_self_terms(number, errors, np.where(counts > 0, 1.0, silent))
-        charges = self.rule.charges(activity, factor.astype(real))
+            padded, counts = self.to_units(0, self.above[samples]), pad(run.unit_counts, len(gradient))
+            silent = options.silent_ratio * np.broadcast_to(sums, shape) / layer.threshold
+            self.see_self_terms(0, padded, np.where(counts > 0, 1.0, silent))
+        if layer.shares_weights:
+            factors()
+            charges = self.rule.charges(activity, factor)
+            reverse(activity, charges, fill, gradient, update, derive=False)
+            return
+        self.stages.append(factors)
+        following = self.finish_stages()
+        counter = activity.counter()
+        if self.plain:
+            charges, stage = begin_charges(activity, factor)
+            stages = [stage]
+        else:
+            charges, stages = self.rule.charges(activity, factor), []
+        _, sweep = begin_reverse(activity, charges, fill, gradient, update, False, counter)
+        task = Together([*following, Pipeline([*stages, sweep])])
         # Nothing of this mini-batch waits for the updated weights.
-        begin = None if update is None else self.threads.begin
-        reverse(activity, charges, fill.astype(real), gradient, update, derive=False, begin=begin)
-        return np.empty(0)
+        (share if update is None else self.threads.begin)(task)
 
 
 def count_arrivals(arrivals: Arrivals, inputs: int) -> np.ndarray:

@@ -105,6 +105,11 @@ class GraphErrors(ExactErrors):
             step.run(self.threads.share)
         return outcome
 
+    @property
+    def plain(self) -> bool:
+        """What goes down from a layer is read at once: see `to_sources`."""
+        return False
+
     def options(self, number: int) -> LayerOptions:
         return self.rule.layer_options(self.layers[number], None)  # each source has a divisor of its own
 

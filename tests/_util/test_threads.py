@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 import signal
 import threading
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
+from eventsnn._ext.arrivals import deliver_spikes
 from eventsnn._ext.memory import keep_freed
+from eventsnn._ext.store import merge_trains
+from eventsnn._ext.team import Call, Pipeline, Together
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import FEW, Pool
 
@@ -160,3 +165,59 @@ def test_reading_ahead_raises_in_its_turn_and_may_be_broken_off() -> None:
 
 def test_freed_memory_is_kept_where_the_library_can() -> None:
     assert keep_freed() == (platform.libc_ver()[0] == "glibc")
+
+
+class Stages:
+    """Two spike trains a sample, merged and then delivered: stages that need each other's results."""
+
+    def __init__(self, samples: int = 40) -> None:
+        rng = np.random.default_rng(3)
+        sizes = rng.integers(0, 50, (2, samples))
+        self.trains = [[np.sort(rng.uniform(0.0, 50.0, n)) for n in row] for row in sizes]
+        times = np.concatenate([train for row in self.trains for train in row])
+        neurons = np.repeat([0, 1], sizes.sum(axis=1)).astype(np.int32)
+        self.ends = np.cumsum([0, *sizes.sum(axis=0)])
+        self.merged, self.delivered = np.zeros(len(times)), np.zeros(len(times))
+        number, none = np.zeros(len(times), np.int32), np.zeros(samples + 1, np.int64)
+        ptr, counts = np.cumsum([0, *sizes.ravel()]), np.zeros((samples, 2), np.int64)
+        merge = merge_trains(times, neurons, ptr, self.ends, self.merged, number, counts)
+        deliver = deliver_spikes(
+            self.merged, number, self.ends, 1.5, np.empty(0), none, 2, self.delivered, number.copy()
+        )
+        self.stages = [merge, deliver]
+
+    def check(self) -> None:
+        for sample, (start, end) in enumerate(itertools.pairwise(self.ends.tolist())):
+            expected = np.sort(np.concatenate([row[sample] for row in self.trains]))
+            np.testing.assert_array_equal(self.merged[start:end], expected)
+            np.testing.assert_array_equal(self.delivered[start:end], expected + 1.5)
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_stages_follow_each_other_in_every_unit(threads: int) -> None:
+    with Pool(threads) as pool:
+        for _ in range(20):
+            work = Stages()
+            pool.share(Pipeline(work.stages))
+            work.check()
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_tasks_side_by_side_are_all_done(threads: int) -> None:
+    with Pool(threads) as pool:
+        first, second, units = Stages(), Stages(), Units(9)
+        pool.begin(Together([Pipeline(first.stages), Call(units, units.counter), Pipeline(second.stages)]))
+        pool.finish()
+        first.check()
+        second.check()
+        assert units.numbers() == list(range(9))
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_an_error_cancels_all_tasks_side_by_side(threads: int) -> None:
+    with Pool(threads) as pool:
+        units, others = Units(10_000, fail), Units(10_000)
+        with pytest.raises(ValueError, match="unit 3 is broken"):
+            pool.share(Together([Call(units, units.counter), Call(others, others.counter)]))
+        assert len(units.done) + len(others.done) < 10_000
+        pool.finish()

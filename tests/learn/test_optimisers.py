@@ -118,7 +118,7 @@ def test_only_the_blocks_asked_for_are_updated(name):
     update = state.update(1.0, np.zeros((BLOCKS, WIDTH)), 0.1, 1)
     turns = WorkCounter(2)
     assert turns.take() == 0
-    update_blocks(update.fused, turns)
+    update_blocks(update.fused, turns)()
     assert not turns.left
     assert (state.weights[1] != 1.0).all()
     for block in (0, 2):

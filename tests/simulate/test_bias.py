@@ -9,7 +9,7 @@ import eventsnn as es
 from eventsnn._util.threads import Pool
 from eventsnn.errors import NetworkError, SimulationError
 from eventsnn.model import Dense, Input, Network
-from eventsnn.model.bias import spike_times
+from eventsnn.model.bias import insert, spike_times
 from eventsnn.model.layers import BIAS
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.packed import PackedNetwork
@@ -163,3 +163,17 @@ def test_refusals() -> None:
         es.simulate(network, ([1.0], [5]))
     with pytest.raises(NetworkError, match="layer 'bias': the name is the bias neuron's"):
         Network(Input(3, bias_interval=1.0), Dense(2, name="bias"))
+
+
+def test_delivery_is_what_inserting_gives() -> None:
+    """The kernel, and its twin, at many equal times; also without spikes, without biases and without both."""
+    rng = np.random.default_rng(4)
+    samples = [np.sort(rng.integers(0, 30, n)) * 0.5 for n in (40, 0, 25, 0)]
+    trains = [np.arange(1.0, 1.0 + n) for n in (12, 9, 0, 0)]
+    spikes = Arrivals.join([(t, rng.integers(0, 5, len(t)).astype(np.int32)) for t in samples])
+    times, neurons, ptr = insert(spikes.times + 0.5, spikes.neurons, spikes.ptr, trains, 5)
+    found, stage = spikes.delivered(0.5, trains, 5)
+    stage()
+    np.testing.assert_array_equal(found.ptr, ptr)
+    np.testing.assert_array_equal(found.times, times)
+    np.testing.assert_array_equal(found.neurons, neurons)

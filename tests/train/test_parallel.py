@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eventsnn._ext.team import Pipeline
+from eventsnn._util import threads
 from eventsnn._util.threads import Pool
 from eventsnn.learn.eventprop import EventProp
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser
 from eventsnn.model import Connection, Conv, Dense, Input, Network, Readout
 from eventsnn.model import Pool as Pooling
+from eventsnn.simulate.engines import layer_run
 from eventsnn.train import trainer
 from tests.train.toy import CLASSES, RULE, SENSOR, toy_data, toy_network, toy_train
 
@@ -34,6 +37,18 @@ CASES: dict[str, Callable[[], dict[str, Any]]] = {
     "weight decay": lambda: {"rule": HM2BP(desired=8, undesired=1, weight_decay=0.001)},
     "one layer": lambda: {"network": chain()},
     "three hidden layers": lambda: {"network": chain(*(Dense(n, **LIF) for n in (40, 70, 33)))},
+    "a delay, no biases": lambda: {
+        "network": chain(Dense(40, **LIF), last=Dense(CLASSES, delay=1.5, **LIF)),
+    },
+    "a delay of each synapse": lambda: {
+        "network": chain(
+            Dense(8, **LIF), last=Dense(CLASSES, delay=[0.5 * (k % 3) for k in range(8)], **LIF)
+        ),
+    },
+    "many outputs": lambda: {"network": chain(Dense(40, **LIF), last=Dense(70, **LIF))},
+    "refractory periods": lambda: {
+        "network": chain(Dense(40, refractory=3.0, **LIF), last=Dense(CLASSES, refractory=2.0, **LIF))
+    },
     "delays and biases": lambda: {
         "network": chain(
             Dense(40, delay=1.5, **LIF),
@@ -91,6 +106,34 @@ def test_the_number_of_threads_changes_no_bit(case: str, tmp_path: Path, monkeyp
         assert lines_of_others == lines
         for key in weights:
             np.testing.assert_array_equal(others[key], weights[key])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_going_sample_by_sample_changes_no_bit(case: str, tmp_path: Path, monkeypatch) -> None:
+    """Small layers in one pipeline of stages, and the same step by step, with Python between."""
+    found = run(tmp_path / "by sample", case, 3)
+    monkeypatch.setattr(layer_run, "CACHED", 0)
+    expected = run(tmp_path / "by block", case, 3)
+    assert found[1] == expected[1]
+    for key in found[0]:
+        np.testing.assert_array_equal(found[0][key], expected[0][key])
+
+
+def test_small_layers_go_sample_by_sample(tmp_path: Path, monkeypatch) -> None:
+    """Both passes of a network of two layers: three stages each."""
+    stages = []
+    monkeypatch.setattr(threads, "FEW", 0)
+    share = Pool.share
+
+    def note(self, work, counter=None, items=None):
+        if isinstance(work, Pipeline):
+            stages.append([type(stage).__name__ for stage in work.stages])
+        share(self, work, counter, items)
+
+    monkeypatch.setattr(Pool, "share", note)
+    run(tmp_path / "run", "two layers", 2)
+    assert ["Merge", "Tables", "Sweep"] in stages
+    assert ["ChargeCounts", "Learn", "DirectFactors"] in stages
 
 
 def test_an_error_in_a_kernel_comes_out_of_the_team(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -34,7 +33,10 @@ class Step:
     def run(self, share: Share) -> None:
         """Do the step, the blocks shared out among threads."""
         counter = WorkCounter(self._blocks.stop, self._blocks.start)
-        share(lambda: self._work(counter), counter)
+        if self.fused is not None:
+            share(update_blocks(self.fused, counter))
+        else:
+            share(lambda: self._work(counter), counter)
 
 
 class OptimiserState:
@@ -90,15 +92,12 @@ class OptimiserState:
 
         `decay` is a real array (blocks, WIDTH); `number` counts the steps from 1.
         """
-        fused = self.method.kernel(self, scale, decay, rate, number)
-        if fused is not None:
-            return Step(fused, partial(update_blocks, fused), self.own_blocks)
 
         def work(counter: WorkCounter) -> None:
             while (block := counter.take()) >= 0:
                 self._step(block, scale, decay[block], rate, number)
 
-        return Step(None, work, self.own_blocks)
+        return Step(self.method.kernel(self, scale, decay, rate, number), work, self.own_blocks)
 
     def complete_norm(self, ranks: Ranks) -> None:
         """Fill in what belongs to `gradient_norm` of the blocks that other processes have updated."""

@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, fill_tables, list_rows
+from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, deliver_spikes, fill_tables, list_rows
 from eventsnn._ext.layer_events import LayerEvents
 from eventsnn._ext.patches import Patches, Ready
+from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Share, call
 from eventsnn.model import Input, bias
@@ -100,6 +101,19 @@ class Arrivals:
         trains = [bias.spike_times(sensor, last) + delay for last in last_events.tolist()]
         return Arrivals(*bias.insert(self.times, self.neurons, self.ptr, trains, neurons))
 
+    def delivered(self, delay: float, trains: list[np.ndarray], number: int) -> tuple[Arrivals, Stage]:
+        """The spikes `delay` ms later, with those of the bias neuron among them, as `bias.insert` takes
+        them; but with empty arrays, and the stage that fills these, sample by sample.
+
+        Of the spikes only `ptr` is read before that.
+        """
+        added = np.cumsum([0, *(len(train) for train in trains)], dtype=np.int64)
+        n = len(self.times) + int(added[-1])
+        to = Arrivals(np.empty(n), np.empty(n, np.int32), self.ptr + added)
+        of_bias = np.concatenate([*trains, np.empty(0)]), added, number
+        out = to.times, to.neurons
+        return to, deliver_spikes(self.times, self.neurons, self.ptr, delay, *of_bias, *out)
+
     def delayed(self, delay: float | Sequence[float]) -> Arrivals:
         """The same spikes `delay` ms later, or each by that of its neuron."""
         if not isinstance(delay, Sequence):
@@ -155,14 +169,30 @@ class LayerInput:
 
         `since` is, for samples that go on, the time of the state that each begins in: float64 (samples,), ms.
         """
+        layer_input, tables = cls.begin(arrivals, constants, real, since)
+        share(tables, items=len(arrivals.times))
+        return layer_input
+
+    @classmethod
+    def begin(
+        cls,
+        arrivals: Arrivals,
+        constants: np.ndarray,
+        real: type[np.floating],
+        since: np.ndarray | None = None,
+    ) -> tuple[LayerInput, Stage]:
+        """The same with empty tables, and the stage that fills them, sample by sample.
+
+        Of the arrivals only `ptr` is read before that.
+        """
         n, samples = len(arrivals.times), len(arrivals)
         table = np.empty((n, TABLE_COLUMNS), dtype=real)
         grid, scale = np.empty(n + samples, np.int32), np.empty(samples)
         events = np.empty(n + AHEAD, EVENT)
         events[n:] = 0
         a = arrivals
-        share(fill_tables(a.times, a.neurons, a.ptr, constants, events, table, grid, scale, since), items=n)
-        return cls(arrivals, events, table, grid, scale)
+        tables = fill_tables(a.times, a.neurons, a.ptr, constants, events, table, grid, scale, since)
+        return cls(arrivals, events, table, grid, scale), tables
 
     def layer_events(self, constants: np.ndarray, spikes: Spikes) -> LayerEvents:
         """What arrived and was fired, as kernels that go back in time take it; see `LayerRun.by_block`."""

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from eventsnn._ext.team import Stage
 from eventsnn._util.threads import Pool
 from eventsnn.model import Network, bias
 from eventsnn.simulate.engines.arguments import endless
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, LayerInput, list_sources
-from eventsnn.simulate.engines.layer_run import LayerRun, run_layer
+from eventsnn.simulate.engines.layer_run import LayerRun, fits_cache, run_layer
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.readout import BatchReadout, read_out_batch, silent_run
 from eventsnn.trace.batch_record import BatchRecord, Trains
@@ -98,6 +99,33 @@ def arrive(packed: PackedNetwork, number: int, spikes: Arrivals, ends: np.ndarra
     return arrivals
 
 
+def arrive_later(
+    packed: PackedNetwork, number: int, spikes: Arrivals, ends: np.ndarray
+) -> tuple[Arrivals, list[Stage]]:
+    """The same in a layer that `merges_below`: the arrays are empty, and stages fill them, if any has to."""
+    layer, sensor = packed.network.layers[number], packed.network.input
+    if not layer.has_bias and not layer.delay:
+        return spikes, []
+    trains = [bias.spike_times(sensor, end) + layer.bias_delay for end in ends.tolist()]
+    if not layer.has_bias:
+        trains = [np.empty(0)] * len(ends)
+    size = packed.network.source_size(number - 1)
+    arrivals, delivery = spikes.delivered(float(layer.least_delay), trains, size)
+    return arrivals, [delivery]
+
+
+def merges_below(packed: PackedNetwork, number: int, kept: Kept) -> bool:
+    """Whether there is such a layer, and it takes the spikes of the layer below before they are merged, to do
+    that sample by sample with what it does itself.
+    """
+    layers = packed.network.layers
+    if not 0 < number < len(layers) or layers[number - 1].shares_weights or number in kept:
+        return False
+    layer = layers[number]
+    small = fits_cache(layer, packed.blocks[str(layer.name)], packed.division)
+    return small and layer.each_delay is None
+
+
 def prepare_ahead(packed: PackedNetwork, samples: Arrivals, reverse: bool = False) -> Arrivals:
     """A mini-batch with all that can be made of it before it is its turn, in another thread.
 
@@ -140,18 +168,24 @@ def run_batch(
     """
     run = BatchRun(samples, [], ends)
     spikes = samples
+    waiting: list[Stage] = []
     try:
         for number, layer in enumerate(packed.network.layers):
             prepared = spikes.prepared
-            arrivals = arrive(packed, number, spikes, ends) if prepared is None else prepared.arrivals
+            if waiting:
+                arrivals, stages = arrive_later(packed, number, spikes, ends)
+                waiting = [*waiting, *stages]
+            else:
+                arrivals = arrive(packed, number, spikes, ends) if prepared is None else prepared.arrivals
             if not layer.fires:
                 pool.finish()  # it reads its weights here
                 run.readout = read_out_batch(packed, arrivals, ends, pool.share)
                 run.layers.append([silent_run(packed, number, arrivals, pool.share)])
                 break
-            run.layers.append(
-                run_layer(packed, number, arrivals, math.inf, pool.share, pool.threads, prepared)
-            )
+            later: list[Stage] | None = [] if merges_below(packed, number + 1, kept) else None
+            how = (pool.share, pool.threads, prepared, waiting, later)
+            run.layers.append(run_layer(packed, number, arrivals, math.inf, *how))
+            waiting = later or []
             spikes = run.layer_spikes(number)
             if number + 1 in kept:
                 spikes = spikes.where(kept[number + 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from eventsnn._ext.engine_sweep import sweep_blocks, sweep_patches
 from eventsnn._ext.store import SpikeStore, merge_trains
+from eventsnn._ext.team import Pipeline, Stage
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Share, call
 from eventsnn.model import Layer
@@ -26,6 +28,9 @@ NO_INPUT: Any = None  # of a sample that another rank goes through, nobody asks 
 
 # Neuron updates per kernel call: about 10 ms.
 CHUNK = 10_000_000
+
+CACHED = 1 << 19
+"""So many bytes of weights stay in the cache of a core while sample after sample goes through the layer."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,14 @@ def run_layer(
     share: Share = call,
     threads: int = 1,
     prepared: LayerInput | None = None,
+    waiting: Sequence[Stage] = (),
+    later: list[Stage] | None = None,
 ) -> list[LayerRun]:
     """Run one layer on every sample of a batch, in runs of consecutive samples.
 
-    A layer that does not share weights takes all samples at once, and the threads share out its blocks; where
-    there are many positions, the threads share out the samples, each a run, which keeps memory and caches
-    small.
+    A layer that does not share weights takes all samples at once, and the threads share out its blocks, or,
+    where it `fits_cache`, the samples; where there are many positions, the threads share out the samples,
+    each a run, which keeps memory and caches small.
 
     Parameters
     ----------
@@ -79,10 +86,16 @@ def run_layer(
         Calls the work it is given once on each of `threads` threads.
     prepared : LayerInput, optional
         The arrivals with their tables, if these are there already.
+    waiting : sequence of Stage
+        What fills the arrivals, sample by sample, of a layer that `fits_cache`.
+    later : list of Stage, optional
+        Of a layer that does not share weights: gets the stage that fills the run's `spikes`, `counts` and
+        `by_block`, for the next layer to do with `waiting`. Until then they only have the right sizes.
     """
     layer = packed.network.layers[number]
     if not layer.shares_weights:
-        return [_run_samples(packed, number, arrivals, stop, share, threads, prepared)]
+        how = (share, threads, prepared, waiting, later)
+        return [_run_samples(packed, number, arrivals, stop, *how)]
     runs: list[Any] = [None] * len(arrivals)
     own = packed.division.samples(str(layer.name), len(arrivals))
     counter = WorkCounter(own.stop, own.start)
@@ -93,6 +106,19 @@ def run_layer(
 
     share(work, counter)
     return _join_runs(packed.division, layer, runs, own)
+
+
+def fits_cache(layer: Layer, weights: np.ndarray, division: Division) -> bool:
+    """Whether a layer is so small that all its blocks are gone through sample by sample, so that what comes
+    before and after them can be a stage of the same pipeline.
+    """
+    return (
+        layer.fires
+        and not layer.shares_weights
+        and not needs_queue(layer)
+        and not division.divides(str(layer.name), len(weights))
+        and weights.nbytes <= CACHED
+    )
 
 
 def _join_runs(division: Division, layer: Layer, runs: list[Any], own: range) -> list[LayerRun]:
@@ -124,18 +150,25 @@ def _run_samples(
     share: Share = call,
     threads: int = 1,
     prepared: LayerInput | None = None,
+    waiting: Sequence[Stage] = (),
+    later: list[Stage] | None = None,
 ) -> LayerRun:
     layer = packed.network.layers[number]
-    layer_input = prepare(packed, number, arrivals, share) if prepared is None else prepared
     if needs_queue(layer):
+        layer_input = prepare(packed, number, arrivals, share) if prepared is None else prepared
         return order_by_block(
             layer_input, Arrivals.join(_queue_trains(packed, number, arrivals, stop, share)), layer
         )
-    # A few units of work for each thread, so that none waits long; a block's weights stay in its cache.
-    blocks = len(packed.blocks[str(layer.name)])
-    parts = 1 if threads == 1 else -(-4 * threads // blocks)
-    store = sweep_all(packed, number, layer_input, stop, share, parts)
-    return merge(layer, layer_input, store, share, division=packed.division)
+    if prepared is None and fits_cache(layer, packed.blocks[str(layer.name)], packed.division):
+        layer_input, tables = LayerInput.begin(arrivals, packed.constants[number], packed.real)
+        store = sweep_samples(packed, number, layer_input, stop, share, [*waiting, tables])
+    else:
+        # A few units of work for each thread, so that none waits long; a block's weights stay in its cache.
+        blocks = len(packed.blocks[str(layer.name)])
+        parts = 1 if threads == 1 else -(-4 * threads // blocks)
+        layer_input = prepare(packed, number, arrivals, share) if prepared is None else prepared
+        store = sweep_all(packed, number, layer_input, stop, share, parts)
+    return merge(layer, layer_input, store, share, division=packed.division, later=later)
 
 
 def prepare(
@@ -193,27 +226,63 @@ def sweep_all(
         own = packed.own_blocks(number)
         counter = WorkCounter(own.stop * store.parts, own.start * store.parts)
         most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
-        lateral = packed.blocks.get(f"{layer.name}:lateral", np.empty((0, 0, 0), packed.real))
-        sweep = sweep_blocks(
-            weights,
-            lateral,
-            packed.constants[number],
-            layer_input.events,
-            arrivals.ptr,
-            layer_input.table,
-            stop,
-            store,
-            counter,
-            most,
-            **state,
-            until=until,
-        )
+        sweep = _sweep(packed, number, layer_input, stop, store, counter, most, **state, until=until)
         share_sweep = partial(share, sweep)
     try:
         share_sweep()
     except FloatingPointError:
         raise overflow(packed.real, str(layer.name)) from None
     return store
+
+
+def sweep_samples(
+    packed: PackedNetwork,
+    number: int,
+    layer_input: LayerInput,
+    stop: float,
+    share: Share,
+    before: list[Stage],
+) -> SpikeStore:
+    """All blocks of a layer that `fits_cache` through all samples from rest, in each sample after the stages
+    `before`, which fill the input.
+    """
+    arrivals, name = layer_input.arrivals, str(packed.network.layers[number].name)
+    store = SpikeStore(len(packed.blocks[name]), len(arrivals), len(arrivals))
+    most = max(1, CHUNK * len(arrivals) // max(1, len(arrivals.times) * WIDTH * store.blocks))
+    samples = WorkCounter(len(arrivals))
+    sweep = _sweep(packed, number, layer_input, stop, store, samples, most, by_sample=True)
+    try:
+        share(Pipeline([*before, sweep]), items=2 * len(arrivals.times))
+    except FloatingPointError:
+        raise overflow(packed.real, name) from None
+    return store
+
+
+def _sweep(
+    packed: PackedNetwork,
+    number: int,
+    layer_input: LayerInput,
+    stop: float,
+    store: SpikeStore,
+    counter: WorkCounter,
+    most: int,
+    **how: Any,
+) -> Stage:
+    """The kernel, for a layer that does not share weights."""
+    name = str(packed.network.layers[number].name)
+    return sweep_blocks(
+        packed.blocks[name],
+        packed.blocks.get(f"{name}:lateral", np.empty((0, 0, 0), packed.real)),
+        packed.constants[number],
+        layer_input.events,
+        layer_input.arrivals.ptr,
+        layer_input.table,
+        stop,
+        store,
+        counter,
+        most,
+        **how,
+    )
 
 
 def needs_queue(layer: Layer) -> bool:
@@ -242,17 +311,22 @@ def merge(
     share: Share = call,
     units: np.ndarray | None = None,
     division: Division = WHOLE,
+    later: list[Stage] | None = None,
 ) -> LayerRun:
     """A layer's run from the spikes of its units: of one position in many samples, or of one sample.
 
     `units` are, for the latter, the positions that were run; by default all. `division` says who else has
-    spikes of the former.
+    spikes of the former. `later` is as for `run_layer`.
     """
-    fired, channels, ptr, after, ends = store.collect()
-    if not layer.shares_weights and division.divides(str(layer.name), store.blocks):
+    positions = layer.positions
+    divided = not layer.shares_weights and division.divides(str(layer.name), store.blocks)
+    # The stage that merges copies the spikes, too, unless somebody reads them before.
+    copied = positions > 1 or divided
+    fired, channels, ptr, after, ends = store.collect(copied)
+    if divided:
         fired, channels, ptr, after = _join_blocks(division, store, (fired, channels, ptr, after))
         ends = np.concatenate([[0], np.cumsum(np.diff(ptr).reshape(-1, store.samples).sum(axis=0))])
-    positions, neurons = layer.positions, channels
+    neurons = channels
     samples = 1 if units is not None else store.samples // positions
     if positions > 1:
         assert samples == 1
@@ -262,7 +336,12 @@ def merge(
         ends = ends[[0, -1]]
     spikes = Arrivals(np.empty(len(fired)), np.empty(len(fired), np.int32), ends)
     counts = np.empty((samples, layer.neurons), np.int64)
-    share(merge_trains(fired, neurons, ptr, ends, spikes.times, spikes.neurons, counts), items=len(fired))
+    source = () if copied else (store, after)
+    stage = merge_trains(fired, neurons, ptr, ends, spikes.times, spikes.neurons, counts, *source)
+    if later is not None and positions == 1:
+        later.append(stage)
+    else:
+        share(stage, items=len(fired))
     if positions > 1 and (np.diff(spikes.times) == 0.0).any():
         # Trains were merged by position; neurons that fire at one instant are to stand in their own order.
         order = np.lexsort((spikes.neurons, spikes.times))
