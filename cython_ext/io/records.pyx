@@ -1,12 +1,15 @@
 """Bytes of recordings, read ahead of their preparation without the GIL; see prepare.pyx."""
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy
 from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
 from posix.stat cimport fstat, struct_stat
 from posix.unistd cimport close, pread
 
 import os
+
+import numpy as np
 
 
 cdef class Records:
@@ -34,6 +37,25 @@ cdef class Records:
         for k in range(self.n):
             total += max(self.size[k], 0) // width
         return total
+
+    def words(self):
+        """A copy of all words, one recording after the other, and how many each has (-1: unreadable): uint64 and
+        int64 arrays. None for recordings of another form.
+        """
+        cdef Py_ssize_t k, at = 0
+        cdef uint64_t[::1] words
+        cdef int64_t[::1] sizes
+        if self.kind != WORDS:
+            return None
+        found = np.empty(self.most_events, np.uint64), np.empty(self.n, np.int64)
+        words, sizes = found
+        with nogil:
+            for k in range(self.n):
+                sizes[k] = self.size[k] // 8 if self.size[k] >= 0 else -1
+                if self.size[k] > 0:
+                    memcpy(&words[at], self.start[k], 8 * sizes[k])
+                    at += sizes[k]
+        return found
 
 
 cdef int make_room(Records records, Py_ssize_t size) except -1 nogil:

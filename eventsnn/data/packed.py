@@ -114,13 +114,6 @@ class Packed(Source):
         except EventStreamError as error:
             raise self._damaged(index, str(error)) from None
 
-    def words(self, index: int) -> npt.NDArray[np.uint64]:
-        """The packed events of recording `index`, see `eventsnn.events.packed_events`.
-
-        Raises EventFileError if the file is damaged there.
-        """
-        return self._read(range(len(self))[index])
-
     def _read(self, index: int) -> npt.NDArray[np.uint64]:
         """The words of a recording, whose checksum is right."""
         start, end = self._starts[index : index + 2].tolist()

@@ -51,10 +51,6 @@ class Subset(Source):
             if hasattr(source, name):
                 setattr(self, name, getattr(source, name))
 
-    def origin(self, index: int) -> tuple[LabelledSource, int]:
-        """The data set that recording `index` comes from, and its number there."""
-        return self._source, int(self._indices[index])
-
     def stream(self, index: int) -> EventStream:
         """Return recording `index`; raises the errors of reading it."""
         stream: EventStream = self._source.stream(int(self._indices[index]))

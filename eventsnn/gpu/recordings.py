@@ -21,12 +21,13 @@ from eventsnn.data.source import CodedSource, LabelledSource
 from eventsnn.data.words import read_words
 from eventsnn.errors import TrainingError
 from eventsnn.events.packed_events import field_bits
+from eventsnn.gpu.batch import DeviceArrivals
 from eventsnn.gpu.device import Device, DeviceArray, shared_bytes
 from eventsnn.model import RunSettings
 
 THREADS = 256
-PIECE = 1 << 21
-"""Words that are copied to the device at once, 16 MB."""
+TOGETHER = 256
+"""Recordings that are read and copied to the device at once."""
 SHARE = 0.5
 """Share of the free memory that recordings may take by default: the rest is for mini-batches and weights."""
 
@@ -40,21 +41,18 @@ class DeviceBatch:
 
     Attributes
     ----------
-    times : DeviceArray of float64
-        ms from each recording's origin; recording k is ``ptr[k]:ptr[k + 1]``, sorted by (time, neuron).
-    neurons : DeviceArray of int32
-        Input neuron of each event.
-    ptr : DeviceArray of int64, shape (recordings + 1,)
-        The last one may be less than the length of the arrays.
+    arrivals : DeviceArrivals
+        ms from each recording's origin, and input neurons.
+    last : DeviceArray of float64 (recordings,)
+        When each recording's last event is, ms; 0 for none.
     indices, labels : int64 arrays (recordings,)
         Their numbers in the data set and their classes, on the host.
     duration : float, optional
         How long every recording lasts, ms, where that is stated.
     """
 
-    times: DeviceArray
-    neurons: DeviceArray
-    ptr: DeviceArray
+    arrivals: DeviceArrivals
+    last: DeviceArray
     indices: np.ndarray
     labels: np.ndarray
     duration: float | None = None
@@ -65,7 +63,18 @@ class DeviceBatch:
     @property
     def most_events(self) -> int:
         """Events that there are at most; how many there are, only the device knows."""
-        return self.times.size
+        return self.arrivals.times.size
+
+    def part(self, part: slice) -> DeviceBatch:
+        """Some consecutive recordings, in the same memory."""
+        arrivals = self.arrivals
+        return DeviceBatch(
+            DeviceArrivals(arrivals.times, arrivals.sources, arrivals.first[part], arrivals.count[part]),
+            self.last[part],
+            self.indices[part],
+            self.labels[part],
+            self.duration,
+        )
 
 
 def refusal(
@@ -125,38 +134,32 @@ class DeviceRecordings:
 
     def _copy(self, wanted: np.ndarray, room: int) -> DeviceArray:
         """Read recordings as long as there is room for their words; the words on the device."""
-        kept: list[np.ndarray] = []
-        at = 0
-        for index in wanted.tolist():
-            words = read_words(self.source, index)
-            self.sizes[index] = -1 if words is None else len(words)
-            if words is None:
-                continue
-            if at + len(words) > room:
-                break
-            self.first[index] = at
-            at += len(words)
-            kept.append(words)
+        pieces: list[DeviceArray] = []
+        at, left = 0, wanted
+        while len(left):
+            words, sizes = read_words(self.source, left[:TOGETHER])
+            ends = np.cumsum(np.maximum(sizes, 0))
+            fitting = int(np.searchsorted(ends, room - at, side="right"))
+            self.sizes[left[:TOGETHER]] = sizes
+            taken, sizes = left[:fitting], sizes[:fitting]
+            self.first[taken[sizes >= 0]] = at + (ends[:fitting] - sizes)[sizes >= 0]
+            if fitting:
+                pieces.append(self.device.put(words[: ends[fitting - 1]]))
+                at += len(pieces[-1])
+            left = left[TOGETHER:] if fitting == min(TOGETHER, len(left)) else left[:0]
         array = self.device.empty(max(at, 1), np.uint64)
-        self._fill(array, kept)
+        at = 0
+        for piece in pieces:
+            self.device.copy(array[at : at + len(piece)], piece)
+            at += len(piece)
         self._check(array, wanted[self.first[wanted] >= 0], self.first, self.sizes)
         return array
 
-    def _fill(self, array: DeviceArray, parts: list[np.ndarray]) -> None:
-        """Copy arrays to the device one after the other, in pieces of some size; they are let go of."""
-        parts.reverse()
-        at = 0
-        while parts:
-            piece = [parts.pop()]
-            held = len(piece[0])
-            while parts and held + len(parts[-1]) <= PIECE:
-                piece.append(parts.pop())
-                held += len(piece[-1])
-            array[at : at + held].write(np.concatenate(piece))
-            at += held
-
     def _check(self, words: DeviceArray, indices: np.ndarray, first: np.ndarray, sizes: np.ndarray) -> None:
-        """Raise TrainingError for a recording whose words the sensor cannot have sent."""
+        """Raise TrainingError for a recording whose words the sensor cannot have sent.
+
+        `first` and `sizes` are those of all recordings.
+        """
         if not len(indices):
             return
         faults = self.device.zeros(len(indices), np.int32)
@@ -182,26 +185,23 @@ class DeviceRecordings:
         staged : DeviceArray of uint64
             Copies of those that are not resident.
         """
-        copied: list[np.ndarray] = []
-        first, at = self.first[indices].copy(), 0
-        for place in np.flatnonzero(first < 0).tolist():
-            index = int(indices[place])
-            words = read_words(self.source, index) if self.sizes[index] != -1 else None
-            self.sizes[index] = -1 if words is None else len(words)
-            if words is not None:
-                first[place] = -1 - at
-                at += len(words)
-                copied.append(words)
-        staged = self.device.empty(max(at, 1), np.uint64)
-        self._fill(staged, copied)
+        first = self.first[indices]
+        places = np.flatnonzero((first < 0) & (self.sizes[indices] != -1))
+        if not len(places):
+            staged = self.device.empty(1, np.uint64)
+        else:
+            guests = indices[places]
+            words, sizes = read_words(self.source, guests)
+            self.sizes[guests] = sizes
+            starts = np.cumsum(np.maximum(sizes, 0)) - np.maximum(sizes, 0)
+            first[places] = -1 - starts
+            staged = self.device.put(words if len(words) else np.zeros(1, np.uint64))
+            there = np.zeros(len(self.first), np.int64)
+            there[guests] = starts
+            self._check(staged, guests[sizes >= 0], there, self.sizes)
         readable = self.sizes[indices] >= 0
-        kept, first = indices[readable], first[readable]
-        guests = np.flatnonzero(first < 0)
-        if len(guests):
-            places = np.zeros(len(self.first), np.int64)
-            places[kept[guests]] = -1 - first[guests]
-            self._check(staged, kept[guests], places, self.sizes)
-        return kept, first, self.sizes[kept], staged
+        kept = indices[readable]
+        return kept, first[readable], self.sizes[kept], staged
 
 
 class DeviceLoader:
@@ -278,11 +278,11 @@ class DeviceLoader:
         shared = shared_bytes((np.int32, _WORDS_OF_SHARED), (np.int32, 1))
         events = times, neurons, counts
         device.launch("change_events", n, THREADS, words, staged, *rows, *ask, places, *events, shared=shared)
-        ptr, shared = device.empty(n + 1, np.int64), shared_bytes((np.int64, _WORDS_OF_SHARED))
-        device.launch("sum_counts", 1, THREADS, counts, ptr, shared=shared)
-        batch = DeviceBatch(*self._empty_events(most), ptr, numbers, self._labels[numbers], self._duration)
-        device.launch("order_events", n, THREADS, times, neurons, rows[3], ptr, batch.times, batch.neurons)
-        return batch
+        arrivals = DeviceArrivals(*self._empty_events(most), rows[3], counts)
+        last = device.empty(n, np.float64)
+        results = arrivals.times, arrivals.sources, last
+        device.launch("order_events", n, THREADS, times, neurons, rows[3], counts, *results)
+        return DeviceBatch(arrivals, last, numbers, self._labels[numbers], self._duration)
 
     def _empty_events(self, most: int) -> tuple[DeviceArray, DeviceArray]:
         return self._device.empty(max(most, 1), np.float64), self._device.empty(max(most, 1), np.int32)

@@ -41,13 +41,14 @@ def make_set(sizes=(200, 0, 1, 300, 40), sensor=SENSOR, seed=1, longest_us=4000)
 
 
 def assert_same(device_batch, batch):
-    ptr = device_batch.ptr.read()
+    times, neurons, ptr = device_batch.arrivals.read()
     np.testing.assert_array_equal(ptr, batch.ptr)
-    np.testing.assert_array_equal(device_batch.times.read()[: ptr[-1]], batch.times)
-    np.testing.assert_array_equal(device_batch.neurons.read()[: ptr[-1]], batch.neurons)
+    np.testing.assert_array_equal(times, batch.times)
+    np.testing.assert_array_equal(neurons, batch.neurons)
     np.testing.assert_array_equal(device_batch.indices, batch.indices)
     np.testing.assert_array_equal(device_batch.labels, batch.labels)
     assert device_batch.duration == batch.duration
+    np.testing.assert_array_equal(device_batch.last.read(), batch.arrivals.last_times)
 
 
 augmentations = st.builds(
@@ -101,27 +102,26 @@ def test_same_events_as_the_twin_gives():
         events = change.apply(data.stream(0).events, SENSOR, 4, epoch, 0)
         neurons = (events["p"] * SENSOR[1] + events["y"]) * SENSOR[0] + events["x"]
         order = np.lexsort((neurons, events["t"]))
-        n = int(found.ptr.read()[-1])
-        assert 50 < n == len(events)
-        np.testing.assert_array_equal(found.times.read()[:n], events["t"][order] / 1000)
-        np.testing.assert_array_equal(found.neurons.read()[:n], neurons[order])
+        times, sources, ptr = found.arrivals.read()
+        assert 50 < ptr[-1] == len(events)
+        np.testing.assert_array_equal(times, events["t"][order] / 1000)
+        np.testing.assert_array_equal(sources, neurons[order])
 
 
 def test_a_batch_is_the_same_whoever_is_in_it():
     change, data = Augmentation(shift=1, drop=0.1, time_scale=0.1), make_set()
     loader = DeviceLoader(DeviceRecordings(EmulatedDevice(), data), INPUTS, change, seed=2)
     whole = loader.prepare([4, 3, 0], 1)
-    ptr, times = whole.ptr.read(), whole.times.read()
+    times, _, ptr = whole.arrivals.read()
     for place, index in enumerate(whole.indices.tolist()):
-        alone = loader.prepare([index], 1)
-        n = int(alone.ptr.read()[-1])
-        np.testing.assert_array_equal(alone.times.read()[:n], times[ptr[place] : ptr[place + 1]])
+        alone = loader.prepare([index], 1).arrivals.read()[0]
+        np.testing.assert_array_equal(alone, times[ptr[place] : ptr[place + 1]])
 
 
 def test_nothing_to_prepare():
     loader = DeviceLoader(DeviceRecordings(EmulatedDevice(), make_set()), INPUTS)
     batch = loader.prepare([], 0)
-    assert (len(batch), batch.ptr.read().tolist()) == (0, [0])
+    assert (len(batch), batch.arrivals.read()[2].tolist()) == (0, [0])
     with pytest.raises(IndexError, match=r"recordings are numbered 0 \.\. 4: got \[5\]"):
         loader.prepare([5], 0)
 
@@ -140,13 +140,14 @@ def test_words_of_every_kind_of_set(tmp_path):
     file = tmp_path / "set.esp"
     pack(data, file)
     packed = Packed(file)
-    for source in (data, packed, make_subset(packed, [0, 1, 2, 3, 4]), make_subset(data, np.arange(5))):
-        for index in range(5):
-            events = from_packed_events(read_words(source, index), SENSOR)
-            np.testing.assert_array_equal(events, data.stream(index).events)
-    part = make_subset(make_subset(packed, [4, 3, 0]), [1, 2])
-    np.testing.assert_array_equal(read_words(part, 0), packed.words(3))
-    np.testing.assert_array_equal(read_words(part, 1), packed.words(0))
+    part = make_subset(make_subset(packed, [4, 3, 0, 2, 1]), [4, 3, 0, 2, 1])  # 1 2 4 0 3
+    for source, chosen in ((data, [3, 1, 3]), (packed, [3, 1, 3]), (part, [4, 0, 4])):
+        words, sizes = read_words(source, np.array(chosen))
+        assert sizes.tolist() == [300, 0, 300]
+        for half in (words[:300], words[300:]):
+            np.testing.assert_array_equal(from_packed_events(half, SENSOR), data.stream(3).events)
+    words, sizes = read_words(packed, np.zeros(0, np.int64))
+    assert (len(words), len(sizes)) == (0, 0)
 
 
 @pytest.mark.parametrize("room", [None, 0], ids=["resident", "on the host"])
@@ -189,6 +190,17 @@ def test_only_the_recordings_that_are_wanted_are_read():
     assert_same(
         DeviceLoader(recordings, INPUTS).prepare([0, 4], 0), BatchLoader(data, INPUTS).prepare([0, 4], 0)
     )
+
+
+def test_many_recordings_are_copied_in_pieces(monkeypatch):
+    monkeypatch.setattr("eventsnn.gpu.recordings.TOGETHER", 3)
+    data = make_set((5, 6, 0, 7, 8, 9, 10, 0, 11))
+    for most, resident in ((None, 9), (8 * 26, 5), (8 * 25, 4), (8 * 18, 4), (8 * 17, 3)):
+        recordings = DeviceRecordings(EmulatedDevice(), data, most_bytes=most)
+        assert recordings.resident == resident
+        indices = [8, 0, 7, 3, 5, 4, 2, 6, 1]
+        batch = DeviceLoader(recordings, INPUTS).prepare(indices, 0)
+        assert_same(batch, BatchLoader(data, INPUTS).prepare(indices, 0))
 
 
 def test_what_the_host_has_to_do():

@@ -1,4 +1,4 @@
-/* From recordings that lie on the card as packed events to the input of a mini-batch: augmented, sorted, one after another.
+/* From recordings that lie on the card as packed events to the input of a mini-batch: augmented and sorted.
  *
  * Twins: events/packed_events.py (words), data/augment.py and data/distort.py (changes), and with the same results
  * cython_ext/io/prepare.pyx, which is the CPU's kernel. The order of the changes is that of `Augmentation` and
@@ -354,44 +354,21 @@ __global__ void change_events(Span<const uint64_t> resident, Span<const uint64_t
     if (threadIdx.x == 0) counts[k] = (int)written;
 }
 
-/* ptr[k + 1] = the events of recordings 0 .. k; one block. */
-__global__ void sum_counts(Span<const int> counts, Span<int64> ptr) {
-    SharedMemory shared;
-    Span<int64> sums = shared.take<int64>(WARP);
-    int64 sum = 0;
-    if (threadIdx.x == 0) ptr[0] = 0;
-    for (int64 base = 0; base < counts.size; base += blockDim.x) {
-        const int64 k = base + threadIdx.x;
-        int64 value = k < counts.size ? counts[k] : 0;
-        for (int step = 1; step < WARP; step *= 2) {
-            const int64 other = __shfl_up_sync(FULL_WARP, value, step);
-            if (lane_number() >= step) value += other;
-        }
-        if (lane_number() == WARP - 1) sums[warp_number()] = value;
-        __syncthreads();
-        int64 all = 0;
-        for (int w = 0; w < (int)(blockDim.x / WARP); ++w) {
-            if (w < warp_number()) value += sums[w];
-            all += sums[w];
-        }
-        if (k < counts.size) ptr[k + 1] = sum + value;
-        sum += all;
-        __syncthreads();
-    }
-}
-
-/* Recording k from room[k] of the first pair of arrays to ptr[k] of the second, simultaneous events sorted by neuron. */
+/* The counts[k] events of recording k from room[k] of the first pair of arrays to the same place of the second, simultaneous
+ * events sorted by neuron; last[k]: the time of the last one, 0 for none. */
 __global__ void order_events(Span<const double> times, Span<const int> neurons, Span<const int64> room,
-                             Span<const int64> ptr, Span<double> sorted_times, Span<int> sorted_neurons) {
-    const int64 from = room[blockIdx.x], to = ptr[blockIdx.x], n = ptr[blockIdx.x + 1] - to;
+                             Span<const int> counts, Span<double> sorted_times, Span<int> sorted_neurons,
+                             Span<double> last) {
+    const int64 from = room[blockIdx.x], n = counts[blockIdx.x];
+    if (threadIdx.x == 0) last[blockIdx.x] = n ? times[from + n - 1] : 0.0;
     for (int64 i = threadIdx.x; i < n; i += blockDim.x) {
         const double t = times[from + i];
         const int neuron = neurons[from + i];
         int64 place = i;
         for (int64 j = i - 1; j >= 0 && times[from + j] == t; --j) place -= neurons[from + j] > neuron;
         for (int64 j = i + 1; j < n && times[from + j] == t; ++j) place += neurons[from + j] < neuron;
-        sorted_times[to + place] = t;
-        sorted_neurons[to + place] = neuron;
+        sorted_times[from + place] = t;
+        sorted_neurons[from + place] = neuron;
     }
 }
 
@@ -399,7 +376,6 @@ KERNEL(check_words)
 KERNEL(jitter_words)
 KERNEL(find_places)
 KERNEL(change_events)
-KERNEL(sum_counts)
 KERNEL(order_events)
 
 #endif
