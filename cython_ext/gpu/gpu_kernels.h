@@ -9,6 +9,7 @@
 #include "forward.h"
 #include "lateral.h"
 #include "order.h"
+#include "positions.h"
 #include "recordings.h"
 #include "selftest.h"
 

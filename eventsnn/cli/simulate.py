@@ -61,7 +61,7 @@ _FOR_PARTS = ("spikes", "save_state", "resume_from", "live", "patience", "idle")
 )
 @engine_option(
     "auto is the engine that the model was trained with. In exact time, queue runs any network, sweep "
-    "runs chains of layers faster, gpu runs chains of dense layers on a graphics card, and twin is plain "
+    "runs chains of layers faster, gpu runs chains of layers on a graphics card, and twin is plain "
     "Python. clocked takes the authors' steps."
 )
 @step_option("the model's, or 1,")

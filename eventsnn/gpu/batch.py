@@ -7,11 +7,15 @@ cut into mini-batches changes no bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eventsnn.gpu.device import Device, DeviceArray
 from eventsnn.reference.lif import RECORD
+
+if TYPE_CHECKING:
+    from eventsnn.gpu.patches import DevicePatches
 
 WARP = 32
 """Lanes of a warp; layers are padded to a multiple of it with neurons whose weights are 0."""
@@ -61,29 +65,33 @@ class DeviceArrivals:
 
 @dataclass(frozen=True)
 class DeviceLayer:
-    """A dense layer.
+    """A layer: the positions of one with many are small dense layers that share their weights.
 
     Attributes
     ----------
     name : str
-    neurons : int
+    channels : int
+        Neurons of a position.
     constants : `RECORD` (1,)
         Of its neurons.
     weights : real (sources, padded)
-        What an arrival from each source adds to the currents; the bias neuron is the last source.
+        What an arrival from each source of a position adds to its currents; the bias neuron is the last.
     lateral : real (neurons, padded), optional
         The same of its own spikes, which arrive at once; for up to `WARP` neurons.
     delays : float64 (1,) or (sources,)
         From each source, or from all, ms; `delayed` says whether there is one other than 0.
+    patches : DevicePatches, optional
+        What its positions see, where one does not see everything.
     """
 
     name: str
-    neurons: int
+    channels: int
     constants: DeviceArray
     weights: DeviceArray
     lateral: DeviceArray | None
     delays: DeviceArray
     delayed: bool
+    patches: DevicePatches | None = None
 
     @classmethod
     def put(
@@ -94,17 +102,19 @@ class DeviceLayer:
         weights: np.ndarray,
         lateral: np.ndarray | None,
         delays: list[float],
+        patches: DevicePatches | None = None,
     ) -> DeviceLayer:
         """From the host.
 
         Parameters
         ----------
         constants : `RECORD` (1,)
-        weights : real (neurons, sources)
+        weights : real (channels, sources of a position)
         lateral : real (neurons, neurons), optional
             From the neurons of the second axis.
         delays : list of float
             From each source or from all, ms.
+        patches : DevicePatches, optional
         """
         assert constants.dtype == RECORD
         delay = np.array(delays, np.float64)
@@ -116,11 +126,22 @@ class DeviceLayer:
             None if lateral is None else device.put(pad_rows(lateral)),
             device.put(delay),
             bool(delay.any()),
+            patches,
         )
 
     @property
+    def positions(self) -> int:
+        """How many positions it has."""
+        return 1 if self.patches is None else self.patches.geometry.patches
+
+    @property
+    def neurons(self) -> int:
+        """Neurons of all positions; number ``channel * positions + position`` is one of each."""
+        return self.channels * self.positions
+
+    @property
     def padded(self) -> int:
-        """Neurons with those that fill up the last warp."""
+        """Channels with those that fill up the last warp."""
         return self.weights.shape[1]
 
     @property
@@ -144,15 +165,15 @@ def padded_size(neurons: int) -> int:
 
 @dataclass(frozen=True)
 class DeviceSpikes:
-    """The spikes of a layer, neuron by neuron.
+    """The spikes of a layer, neuron by neuron. A unit is a position of a sample, see `DevicePatches`.
 
     Attributes
     ----------
-    fired : float64 (samples, slots, padded)
+    fired : float64 (units, slots, padded)
         Time of each neuron's spike number k, ms, for k below its count.
-    after : int32 (samples, slots, padded)
-        The last arrival before each, counted from 0 in its sample; several at one instant are all before it.
-    counts : int32 (samples, padded)
+    after : int32 (units, slots, padded)
+        The last arrival before each, counted from 0 in its unit; several at one instant are all before it.
+    counts : int32 (units, padded)
     """
 
     fired: DeviceArray

@@ -71,7 +71,7 @@ class Room:
 
 @dataclass(frozen=True)
 class LayerPass:
-    """What a layer did in a mini-batch: what arrived, and the spikes that it fired."""
+    """What a layer did in a mini-batch: what arrived at its units, and the spikes that they fired."""
 
     arrivals: DeviceArrivals
     spikes: DeviceSpikes
@@ -79,7 +79,7 @@ class LayerPass:
 
 @dataclass
 class ForwardPass:
-    """Runs a chain of dense layers on mini-batches.
+    """Runs a chain of layers on mini-batches.
 
     Attributes
     ----------
@@ -100,11 +100,13 @@ class ForwardPass:
 
     def sample_bytes(self, events: int) -> int:
         """About how much memory a sample with so many input spikes takes, bytes."""
-        room = sum(
-            12 * room.slots * layer.padded + 12 * room.train + 4 * layer.padded
-            for layer, room in zip(self.layers, self.rooms, strict=True)
-        )
-        return 12 * events + room
+        total, spikes = 12 * events, events
+        for layer, room in zip(self.layers, self.rooms, strict=True):
+            total += (12 * room.slots + 4) * layer.positions * layer.padded + 12 * room.train
+            if layer.patches is not None:
+                total += 24 * layer.positions + 12 * spikes * layer.patches.most_copies
+            spikes = room.train
+        return total
 
     def run(
         self, arrivals: DeviceArrivals, stop: float, biases: Sequence[DeviceArrivals | None] = ()
@@ -148,6 +150,8 @@ class ForwardPass:
                     self.device, passes[-1].spikes, self.layers[number - 1], layer.delays, bias,
                     self.rooms[number - 1].train, below,
                 )  # fmt: skip
+            if layer.patches is not None:
+                arrivals = layer.patches.gather(arrivals)
             spikes = sweep(self.device, layer, arrivals, stop, room.slots, status)
             passes.append(LayerPass(arrivals, spikes))
         return passes
@@ -165,11 +169,12 @@ class ForwardPass:
             if status[OVERFLOW]:
                 return Fault(number, True)
             if status[ENDLESS]:
-                sample, neuron = divmod(int(status[ENDLESS]) - 1, 1 << 32)
-                spikes = passes[number].spikes
-                count = int(spikes.counts[sample : sample + 1].read()[0, neuron])
-                time = spikes.fired[sample : sample + 1].read()[0, count - 1, neuron]
-                return Fault(number, False, sample, neuron, float(time))
+                unit, channel = divmod(int(status[ENDLESS]) - 1, 1 << 32)
+                spikes, positions = passes[number].spikes, self.layers[number].positions
+                count = int(spikes.counts[unit : unit + 1].read()[0, channel])
+                time = spikes.fired[unit : unit + 1].read()[0, count - 1, channel]
+                sample, position = divmod(unit, positions)
+                return Fault(number, False, sample, channel * positions + position, float(time))
         return None
 
 
@@ -207,7 +212,7 @@ def neurons_a_lane(device: Device, layer: DeviceLayer, samples: int) -> int:
     """How many neurons a lane of `sweep` takes: several share its overhead, if enough warps are left."""
     together = 4 if layer.real == np.float32 else 2
     warps = samples * layer.padded // (WARP * together)
-    return together if warps >= 16 * device.multiprocessors and layer.neurons > WARP else 1
+    return together if warps >= 16 * device.multiprocessors and layer.channels > WARP else 1
 
 
 def order(
@@ -220,7 +225,7 @@ def order(
     status: DeviceArray,
 ) -> DeviceArrivals:
     """Launch what makes a layer's spikes arrivals at the next one, up to `train` of them in a sample."""
-    samples = len(spikes.counts)
+    samples = len(spikes.counts) // layer.positions
     arrivals = DeviceArrivals(
         device.empty((samples, train), np.float64),
         device.empty((samples, train), np.int32),
@@ -233,8 +238,9 @@ def order(
     nothing = [device.empty(0, dtype) for dtype in (np.float64, np.int64, np.int32)]
     device.launch(
         "order", samples, ORDER_THREADS, spikes.fired, spikes.counts, np.int32(layer.neurons),
-        np.int32(layer.padded), np.int32(spikes.slots), delays, *(given or nothing), np.int32(train),
-        arrivals.times, arrivals.sources, arrivals.first, arrivals.count, np.int32(fits), status,
+        np.int32(layer.positions), np.int32(layer.padded), np.int32(spikes.slots), delays,
+        *(given or nothing), np.int32(train), arrivals.times, arrivals.sources, arrivals.first,
+        arrivals.count, np.int32(fits), status,
         shared=shared if fits else shared_bytes((np.int32, WARP + 1)),
     )  # fmt: skip
     return arrivals

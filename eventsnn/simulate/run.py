@@ -49,7 +49,7 @@ def simulate(
     engine : str
         "auto", "queue", "sweep", "gpu", "twin", "clocked", or one registered in `simulate.engines.ENGINES`.
         ``auto`` runs the network as it was trained (`Network.settings`), in exact time by default: ``queue``
-        runs any network; ``sweep`` runs chains of layers, faster; ``gpu`` runs chains of dense layers on a
+        runs any network; ``sweep`` runs chains of layers, faster; ``gpu`` runs chains of layers on a
         graphics card, with the bits of ``sweep``; ``twin`` is the readable plain-Python engine (float64
         only). In float64 they agree in every spike and to 1e-9 ms. ``clocked`` is not exact:
         it takes steps as the authors of HM2-BP do (float32 only).

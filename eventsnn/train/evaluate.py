@@ -24,6 +24,7 @@ from eventsnn.data.shard import Shard
 from eventsnn.data.source import LabelledSource
 from eventsnn.data.splits import cap_per_class
 from eventsnn.errors import NetworkError, SilentOutputWarning, SimulationError
+from eventsnn.gpu.device import find_device
 from eventsnn.model import Network, RunSettings
 from eventsnn.model.steps import check_network
 from eventsnn.simulate.engines import Settings, candidates
@@ -35,6 +36,7 @@ from eventsnn.train.forward import Forward
 from eventsnn.train.labels import match_source
 from eventsnn.train.predictions import Counted, Predictions
 from eventsnn.train.progress import progress_bar
+from eventsnn.train.resident import make_loader
 from eventsnn.train.traced import TracedForward
 
 BATCH = 16
@@ -201,7 +203,9 @@ def evaluate(
     placed = None if trace is None else TraceOptions.of(trace).place(own if ranks.size > 1 else None)
     with Pool(threads) as pool, ExitStack() as stack:
         forward = Forward(network, engine, Settings(dtype, step_ms, fast=True), t_stop, pool)
-        loader = BatchLoader(source, network.input.neurons, settings=network.settings)
+        # A recording comes once, so none has to be held.
+        device = find_device() if forward.engine.on_device else None
+        loader = make_loader(device, (), source, network.input.neurons, settings=network.settings)
         forward.counter = OperationCounter(network) if operations else None
         votes = forward.votes
         if placed is not None:

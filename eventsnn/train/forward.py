@@ -75,7 +75,7 @@ class Forward:
 
     def prepare(self, batch: Batch) -> Batch:
         """A mini-batch made ready for its turn, while another one runs on several threads."""
-        if self._prefix is not None or self._pool.threads == 1:
+        if self._prefix is not None or self._pool.threads == 1 or batch.ready is not None:
             return batch
         return replace(batch, ready=self.engine.prepare(self._chain, self.settings, batch.arrivals))
 

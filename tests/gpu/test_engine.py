@@ -13,7 +13,7 @@ from eventsnn._util.threads import Pool
 from eventsnn.errors import DeviceMemoryError, SimulationError
 from eventsnn.gpu import forward
 from eventsnn.gpu.emulated import EmulatedDevice
-from eventsnn.model import Connection, Conv, Dense, Input, Network, Readout
+from eventsnn.model import Connection, Dense, Input, Network, Readout
 from eventsnn.simulate import Simulation
 from eventsnn.simulate.engines import ENGINES, Settings
 from eventsnn.simulate.engines import gpu as engine
@@ -209,7 +209,6 @@ def test_a_readout_reads_the_same_spikes(hidden: int) -> None:
 @pytest.mark.parametrize(
     ("network", "text"),
     [
-        (Network(Input(8, 8), Conv(3, 3), Dense(4)), "layer 'conv' is not dense; use engine='auto'"),
         (Network(Input(5), Dense(40, lateral_inhibition=1.0)), "among more than 32 neurons"),
         (Network(Input(5), Dense(4), connections=[Connection("output", "output")]), "more than a chain"),
     ],

@@ -51,9 +51,16 @@ DEVICE int sum_before(const Span<int>& sums, int value, int* total) {
 /* Spikes of a neuron that there was room for; if some did not fit, the launch is repeated. */
 DEVICE int fitting(int count, int slots) { return count < slots ? count : slots; }
 
+/* Where neuron n of a sample is found: neuron channel * positions + position is one of a unit (positions.h). */
+struct Home {
+    int64 unit;
+    int channel;
+};
+DEVICE Home home_of(int64 sample, int n, int positions) { return {sample * positions + n % positions, n / positions}; }
+
 /* Arrivals at the next layer.
  *
- * fired, counts     what `sweep` gives, of `neurons` neurons
+ * fired, counts     what `sweep` gives of the units, of `neurons` neurons and `positions` positions
  * delays            (neurons,) or (1,), ms: from each neuron, or from all
  * bias, bias_first, bias_count   spikes of the bias neuron as they arrive, ms: sample s has bias_count[s] from bias_first[s]
  *                   on; empty arrays for none. Their source is number `neurons`.
@@ -64,7 +71,7 @@ DEVICE int fitting(int count, int slots) { return count < slots ? count : slots;
  * grid (samples,)
  */
 __global__ void __launch_bounds__(1024)
-    order(Span<const double> fired, Span<const int> counts, int neurons, int padded, int slots, Span<const double> delays,
+    order(Span<const double> fired, Span<const int> counts, int neurons, int positions, int padded, int slots, Span<const double> delays,
           Span<const double> bias, Span<const int64> bias_first, Span<const int> bias_count, int capacity,
           Span<double> times, Span<int> sources, Span<int64> first, Span<int> count, int in_shared, Span<int64> status) {
     SharedMemory shared;
@@ -76,15 +83,19 @@ __global__ void __launch_bounds__(1024)
     const Span<int> source = in_shared ? shared.take<int>(capacity) : out_sources;
     const int thread = (int)threadIdx.x, threads = (int)blockDim.x, share = (neurons + threads - 1) / threads;
     int own = 0, size, total;
-    for (int n = thread * share; n < (thread + 1) * share && n < neurons; ++n)
-        own += fitting(counts[sample * padded + n], slots);
+    for (int n = thread * share; n < (thread + 1) * share && n < neurons; ++n) {
+        const Home home = home_of(sample, n, positions);
+        own += fitting(counts[home.unit * padded + home.channel], slots);
+    }
     int at = sum_before(sums, own, &total);
     const int biases = bias_count.size ? bias_count[sample] : 0;
     if (thread == 0 && total + biases > capacity) report(status, STATUS_TRAIN, total + biases);
     for (int n = thread * share; n < (thread + 1) * share && n < neurons; ++n) {
         const double delay = delays[delays.size > 1 ? n : 0];
-        for (int k = 0; k < fitting(counts[sample * padded + n], slots) && at < capacity; ++k, ++at) {
-            t[at] = fired[(sample * slots + k) * padded + n] + delay;
+        const Home home = home_of(sample, n, positions);
+        const int count = fitting(counts[home.unit * padded + home.channel], slots);
+        for (int k = 0; k < count && at < capacity; ++k, ++at) {
+            t[at] = fired[(home.unit * slots + k) * padded + home.channel] + delay;
             source[at] = n;
         }
     }

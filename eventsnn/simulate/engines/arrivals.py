@@ -70,6 +70,11 @@ class Arrivals:
         return len(self.ptr) - 1
 
     @property
+    def most_events(self) -> int:
+        """How many spikes there are at most."""
+        return len(self.times)
+
+    @property
     def last_times(self) -> np.ndarray:
         """Time of each sample's last spike, ms, 0 for none; float64 array (samples,)."""
         ends = self.ptr[1:]
@@ -86,6 +91,12 @@ class Arrivals:
         """(times, neurons) of one sample, views."""
         part = slice(self.ptr[number], self.ptr[number + 1])
         return self.times[part], self.neurons[part]
+
+    def part(self, part: slice) -> Arrivals:
+        """Some consecutive samples, views."""
+        ptr = self.ptr[part.start : part.stop + 1]
+        places = slice(int(ptr[0]), int(ptr[-1]))
+        return Arrivals(self.times[places], self.neurons[places], ptr - ptr[0], self.duration)
 
     def where(self, kept: np.ndarray) -> Arrivals:
         """The spikes of the neurons that are `kept`, bool array (samples, neurons)."""

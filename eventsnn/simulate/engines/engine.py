@@ -197,12 +197,15 @@ class Engine:
         Precisions in which it computes, its first choice first.
     batch : int
         Samples of a data set that `counter` and `recorder` are given at once, for speed alone.
+    on_device : bool
+        Whether it takes samples that lie on a device (`ResidentArrivals`) as they are.
     """
 
     name: str
     exact = True
     dtypes: tuple[str, ...] = ("float64", "float32")
     batch = 16
+    on_device = False
 
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """Why this engine cannot run a network like that, a sentence for the user; None if it can."""

@@ -1,14 +1,16 @@
-"""The engine of graphics cards: chains of dense layers, many samples at once, with the sweep's bits.
+"""The engine of graphics cards: chains of layers, many samples at once, with the sweep's bits.
 
-The kernels do the sweep's arithmetic, operation for operation (`eventsnn.gpu`), so spikes are those of engine
-``sweep`` to the last bit, in float64 and in float32, for any division into mini-batches.
+The kernels do the sweep's arithmetic, operation for operation (`eventsnn.gpu`), so spikes of dense layers are
+those of engine ``sweep`` to the last bit, in float64 and in float32, for any division into mini-batches.
+Positions of other layers are small dense layers here; the sweep shares exponentials among them, so times
+differ by rounding.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +20,7 @@ from eventsnn._util.threads import Pool, Share
 from eventsnn.gpu.batch import WARP, DeviceArrivals, DeviceLayer
 from eventsnn.gpu.device import Device, DeviceMemoryError, find_device
 from eventsnn.gpu.forward import STATUS_WORDS, Fault, ForwardPass, LayerPass, order, power_of_two
+from eventsnn.gpu.patches import DevicePatches
 from eventsnn.model import Network, bias
 from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.simulate.engines import sweep
@@ -30,6 +33,7 @@ from eventsnn.simulate.engines.layer_run import NO_INPUT, NO_SPIKES, LayerRun
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
 from eventsnn.simulate.engines.precision import overflow
 from eventsnn.simulate.engines.readout import read_out_batch, silent_run
+from eventsnn.simulate.engines.resident import ResidentArrivals
 
 T = TypeVar("T")
 
@@ -43,8 +47,6 @@ def refusal(network: Network) -> str | None:
     if reason is not None:
         return reason
     for layer in network.layers:
-        if not layer.geometry.whole:
-            return f"layer {layer.name!r} is not dense"
         if layer.lateral_inhibition and layer.neurons > WARP:
             return f"layer {layer.name!r} has lateral inhibition among more than {WARP} neurons"
     return None
@@ -55,6 +57,7 @@ class GpuEngine(Engine):
 
     name = "gpu"
     batch = 1024
+    on_device = True
 
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """See `Engine`."""
@@ -79,10 +82,11 @@ class GpuEngine(Engine):
         def count(samples: Arrivals, ends: np.ndarray, pool: Pool) -> np.ndarray:
             if everything:
                 return on_device.run(samples, ends, pool.share).votes(network)
+            output = on_device.forward.layers[-1]
             parts = on_device.run_parts(
-                samples, bias_trains(network, ends), lambda passes: passes[-1].spikes.counts.read()
+                samples, bias_trains(network, ends), lambda passes: read_counts(passes[-1], output)
             )
-            return np.concatenate(parts)[:, : network.output.neurons].astype(np.int64)
+            return np.concatenate(parts)
 
         return count
 
@@ -147,7 +151,7 @@ class DeviceNetwork:
             size = min(size, self._most_samples(samples))
             part = slice(start, min(start + size, len(samples)))
             try:
-                taken.append(take(self._run_part(_cut(samples, part), biases[part], stop)))
+                taken.append(take(self._run_part(samples.part(part), biases[part], stop)))
             except DeviceMemoryError:
                 if size == 1:
                     raise
@@ -157,21 +161,15 @@ class DeviceNetwork:
         return taken
 
     def _most_samples(self, samples: Arrivals) -> int:
-        each = self.forward.sample_bytes(len(samples.times) // max(1, len(samples)))
+        each = self.forward.sample_bytes(samples.most_events // max(1, len(samples)))
         return max(1, int(self.forward.device.free_memory() * FREE_SHARE) // max(1, each))
 
     def _run_part(self, samples: Arrivals, biases: list[np.ndarray], stop: float) -> list[LayerPass]:
         network, firing = self.packed.network, len(self.forward.layers)
         if not firing:
             return []
-        first = network.layers[0]
-        arrivals = samples.delayed(first.delay)
-        if first.has_bias:
-            trains = [times + first.bias_delay for times in biases]
-            inputs = network.input.neurons
-            arrivals = Arrivals(*bias.insert(arrivals.times, arrivals.neurons, arrivals.ptr, trains, inputs))
         passes = self.forward.run(
-            DeviceArrivals.put(self.forward.device, arrivals.times, arrivals.neurons, arrivals.ptr),
+            self._put_samples(samples, biases),
             stop,
             [None, *(self._put_biases(number, biases) for number in range(1, firing))],
         )
@@ -185,6 +183,21 @@ class DeviceNetwork:
                 )
             )
         return passes
+
+    def _put_samples(self, samples: Arrivals, biases: list[np.ndarray]) -> DeviceArrivals:
+        """What arrives at the first layer."""
+        network, device = self.packed.network, self.forward.device
+        first = network.layers[0]
+        there = isinstance(samples, ResidentArrivals) and samples.batch.arrivals.times.device is device
+        if there and not first.has_bias and not first.delay:
+            assert isinstance(samples, ResidentArrivals)
+            return samples.batch.arrivals
+        arrivals = samples.delayed(first.delay)
+        if first.has_bias:
+            trains = [times + first.bias_delay for times in biases]
+            inputs = network.input.neurons
+            arrivals = Arrivals(*bias.insert(arrivals.times, arrivals.neurons, arrivals.ptr, trains, inputs))
+        return DeviceArrivals.put(device, arrivals.times, arrivals.neurons, arrivals.ptr)
 
     def _put_biases(self, number: int, biases: list[np.ndarray]) -> DeviceArrivals | None:
         """What arrives at a layer from the bias neuron."""
@@ -220,7 +233,7 @@ class DeviceNetwork:
     def _read(self, number: int, layer_pass: LayerPass) -> tuple[Arrivals, np.ndarray]:
         """Spikes of a layer, sorted by (time, neuron), and its counts, on the host."""
         device, layer = self.forward.device, self.forward.layers[number]
-        counts = layer_pass.spikes.counts.read()[:, : layer.neurons].astype(np.int64)
+        counts = read_counts(layer_pass, layer)
         most = power_of_two(int(counts.sum(axis=1).max(initial=0)))
         status = device.zeros((1, STATUS_WORDS), np.int64)
         at_once = device.zeros(1, np.float64)
@@ -234,6 +247,13 @@ _last: DeviceNetwork | None = None
 def bias_trains(network: Network, ends: np.ndarray) -> list[np.ndarray]:
     """Spikes of the bias neuron in samples that end at `ends`, ms."""
     return [bias.spike_times(network.input, end) for end in ends.tolist()]
+
+
+def read_counts(layer_pass: LayerPass, layer: DeviceLayer) -> np.ndarray:
+    """Spike counts of a layer's neurons, int64 (samples, neurons)."""
+    counts = layer_pass.spikes.counts.read()[:, : layer.channels].astype(np.int64)
+    by_position = counts.reshape(-1, layer.positions, layer.channels)
+    return by_position.transpose(0, 2, 1).reshape(len(by_position), layer.neurons)
 
 
 def put_layers(device: Device, packed: PackedNetwork) -> list[DeviceLayer]:
@@ -252,22 +272,10 @@ def put_layers(device: Device, packed: PackedNetwork) -> list[DeviceLayer]:
                 unpack(packed.blocks[name], layer.channels),
                 None if lateral is None else unpack(lateral, layer.channels),
                 list(layer.each_delay or [layer.least_delay]),
+                None if layer.geometry.whole else DevicePatches(device, layer.geometry),
             )
         )
     return layers
-
-
-def _cut(samples: Arrivals, part: slice) -> Arrivals:
-    """Some consecutive samples."""
-    ptr = samples.ptr[part.start : part.stop + 1]
-    places = slice(int(ptr[0]), int(ptr[-1]))
-    return replace(
-        samples,
-        times=samples.times[places],
-        neurons=samples.neurons[places],
-        ptr=ptr - ptr[0],
-        prepared=None,
-    )
 
 
 def _join(parts: list[tuple[Arrivals, np.ndarray]]) -> LayerRun:
