@@ -21,6 +21,8 @@ SPIKES, TRAIN, ENDLESS, OVERFLOW = range(4)
 
 CHUNK = 256
 """Arrivals whose table is in shared memory at once; as in ``kernels/forward.h``."""
+SWEEP_BLOCK = 104
+"""Bytes of `SweepBlock` of the same file."""
 MOST_THREADS = 256
 ORDER_THREADS = 256
 FIRST_SLOTS = 8
@@ -203,7 +205,7 @@ def sweep(
     threads = -(-padded // (tiles * together * WARP)) * WARP
     device.launch(
         f"sweep<{real}, {together}>", (samples, tiles), threads, *shape, np.int32(padded), *results,
-        shared=shared_bytes(*chunk, (np.uint8, 16 * threads * together)),
+        shared=shared_bytes(*chunk, (np.uint8, SWEEP_BLOCK), (np.uint8, 16 * threads * together)),
     )  # fmt: skip
     return spikes
 

@@ -4,6 +4,10 @@
  * threads first make the table of propagators in shared memory. Per arrival a lane does NPL times u a + i h, a comparison and
  * i b + w; what a neuron does when it may fire, or when its refractory period ends, is a call (neuron.h). No lane asks
  * another, so that neither the batch nor the launch changes a bit.
+ *
+ * Weights are read from the second cache, 4 or 8 bytes for each neuron and arrival, AHEAD arrivals before they are needed:
+ * that traffic is the limit where neurons fire little. The registers are bounded so that 14 to 24 warps share a
+ * multiprocessor; what must be kept across the rare calls goes to local memory.
  */
 #ifndef EVENTSNN_FORWARD_H
 #define EVENTSNN_FORWARD_H
@@ -41,52 +45,80 @@ struct Chunk {
     }
 };
 
+/* What the calls of all lanes need, in shared memory: in registers it would cost every arrival. */
+template <class R>
+struct SweepBlock {
+    const lif_t* c;
+    double stop;
+    SpikeSlots out; /* of the layer's first neuron */
+    Chunk<R> chunk;
+    Span<Train> trains; /* of neuron n of a lane: number n * threads + thread */
+};
+
+static_assert(sizeof(SweepBlock<double>) == 104, "eventsnn/gpu/forward.py says its size, too");
+
+/* A neuron passes the interval before arrival `k` of the chunk, whose first has number `start`; see `pass_interval`. */
+template <class R>
+DEVICE_CALL R pass_neuron(const SweepBlock<R>& block, int slot, int neuron, int start, int k, R u, R i) {
+    return pass_interval(block.c, block.trains[slot], block.out.of(neuron), u, i, block.chunk.rows[k],
+                         block.chunk.times[k], block.chunk.times[k + 1], block.stop, start + k);
+}
+
+/* A neuron in state (u, i) after the last arrival, number `last`, at `now`: on until it is quiet. */
+template <class R>
+DEVICE_CALL void finish_neuron(const SweepBlock<R>& block, int slot, int neuron, int last, double now, R u, R i,
+                               const Span<int64>& status) {
+    const lif_t* c = block.c;
+    Train& train = block.trains[slot];
+    const R level = train.refractory ? (R)c->reset : u;
+    if (lif_reach(c, level, i) >= c->threshold * LIF_CANDIDATE)
+        fire(c, train, block.out.of(neuron), u, i, now, INFINITY, block.stop, last);
+    if (train.endless) report(status, STATUS_ENDLESS, ((int64)blockIdx.x << 32) + neuron + 1);
+    if (u - u != R(0) || i - i != R(0)) report(status, STATUS_OVERFLOW, 1);
+    if (train.fired > block.out.capacity) report(status, STATUS_SPIKES, train.fired);
+}
+
 /* The neurons of a lane, neighbours from `base` on. */
 template <class R, int NPL>
 struct SweepLane {
-    const lif_t* c;
-    Span<const R> weights;
-    int padded, base;
-    double stop;
-    SpikeSlots out;
-    Span<Train> trains; /* in shared memory, number n * threads + thread */
+    int base;
     R u[NPL], i[NPL];
     double due; /* before it, nothing happens to its neurons but crossings */
 
-    MEMBER Train& train(int n) const { return trains[(int64)n * blockDim.x + threadIdx.x]; }
+    MEMBER static int slot(int n) { return n * (int)blockDim.x + (int)threadIdx.x; }
 
-    MEMBER void begin() {
+    MEMBER void begin(const SweepBlock<R>& block) {
         due = INFINITY;
-UNROLL
+        UNROLL
         for (int n = 0; n < NPL; ++n) {
-            u[n] = (R)c->reset;
+            u[n] = (R)block.c->reset;
             i[n] = R(0);
-            train(n) = silent_train();
+            block.trains[slot(n)] = silent_train();
         }
     }
 
     /* The weights of its neurons from a source, of either sign: see Chunk. */
-    MEMBER void load(int source, R* w) const {
+    MEMBER void load(const Span<const R>& weights, int padded, int source, R* w) const {
         const int64 at = (int64)(source < 0 ? ~source : source) * padded + base;
         CHECK_INDEX(at, weights.size);
         CHECK_INDEX(at + NPL - 1, weights.size);
         const Vector<R, NPL> v = *(const Vector<R, NPL>*)(weights.data + at);
-UNROLL
+        UNROLL
         for (int n = 0; n < NPL; ++n) w[n] = v.x[n];
     }
 
-    /* Go on to an arrival, and deliver it. */
-    MEMBER void arrive(const Chunk<R>& chunk, int start, int k, const R* w) {
+    /* Go on to arrival `k` of the chunk, and deliver it. */
+    MEMBER void arrive(const SweepBlock<R>& block, const Chunk<R>& chunk, int start, int k, const R* w) {
         const Row<R> row = chunk.rows[k];
         R p[NPL];
         bool call = due < chunk.times[k + 1];
-UNROLL
+        UNROLL
         for (int n = 0; n < NPL; ++n) {
             p[n] = u[n] * row.a + i[n] * row.h;
             call |= p[n] >= row.level;
         }
-        if (call && chunk.sources[k] >= 0) pass(chunk, start, k, row, p);
-UNROLL
+        if (call && chunk.sources[k] >= 0) pass(block, start, k, chunk.times[k + 1], row.level, p);
+        UNROLL
         for (int n = 0; n < NPL; ++n) {
             u[n] = p[n];
             i[n] = i[n] * row.b + w[n];
@@ -94,30 +126,15 @@ UNROLL
     }
 
     /* The interval before an arrival in which more happens to a neuron than decay; sets p right, and `due`. */
-    MEMBER void pass(const Chunk<R>& chunk, int start, int k, const Row<R>& row, R* p) {
-        const double now = chunk.times[k], until = chunk.times[k + 1];
+    MEMBER void pass(const SweepBlock<R>& block, int start, int k, double until, R level, R* p) {
         due = INFINITY;
-UNROLL
+        UNROLL
         for (int n = 0; n < NPL; ++n) {
-            Train& own = train(n);
-            if (own.touching || (own.refractory ? own.end < until : p[n] >= row.level))
-                p[n] = pass_interval(c, own, out.of(n), u[n], i[n], row, now, until, stop, start + k);
+            const Train& own = block.trains[slot(n)];
+            if (own.touching || (own.refractory ? own.end < until : p[n] >= level))
+                p[n] = pass_neuron(block, slot(n), base + n, start, k, u[n], i[n]);
             if (own.refractory && own.end < due) due = own.end;
             if (own.touching) due = -INFINITY;
-        }
-    }
-
-    /* After the last arrival, number `last`, at `now`: on until all is quiet. */
-    MEMBER void finish(int last, double now, int64 sample, const Span<int64>& status) const {
-UNROLL
-        for (int n = 0; n < NPL; ++n) {
-            Train& own = train(n);
-            const R level = own.refractory ? (R)c->reset : u[n];
-            if (lif_reach(c, level, i[n]) >= c->threshold * LIF_CANDIDATE)
-                fire(c, own, out.of(n), u[n], i[n], now, INFINITY, stop, last);
-            if (own.endless) report(status, STATUS_ENDLESS, (sample << 32) + base + n + 1);
-            if (u[n] - u[n] != R(0) || i[n] - i[n] != R(0)) report(status, STATUS_OVERFLOW, 1);
-            if (own.fired > out.capacity) report(status, STATUS_SPIKES, own.fired);
         }
     }
 };
@@ -135,50 +152,52 @@ UNROLL
  * grid (samples, tiles of threads * NPL neurons)
  */
 template <class R, int NPL>
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, NPL == 1 ? 3 : 2)
     sweep(Span<const lif_t> constants, Span<const double> times, Span<const int> sources, Span<const int64> first,
           Span<const int> count, Span<const R> weights, int padded, double stop, int capacity, Span<double> fired,
           Span<int> after, Span<int> counts, Span<int64> status) {
     SharedMemory shared;
     const Chunk<R> chunk(shared);
+    SweepBlock<R>& block = shared.take<SweepBlock<R>>(1)[0];
+    const Span<Train> trains = shared.take<Train>((int)blockDim.x * NPL);
     const int64 sample = blockIdx.x;
     const int arrivals = count[sample], own = ((int)blockIdx.y * (int)blockDim.x + (int)threadIdx.x) * NPL;
-    const bool there = own < padded; /* threads beyond the layer go along, as all meet at the barriers */
     const Span<const double> all_times = times.part(first[sample], arrivals);
     const Span<const int> all_sources = sources.part(first[sample], arrivals);
+    if (threadIdx.x == 0)
+        block = {&constants[0], stop, spike_slots(fired, after, sample, capacity, padded), chunk, trains};
+    __syncthreads();
 
     SweepLane<R, NPL> lane;
-    lane.c = &constants[0];
-    lane.weights = weights;
-    lane.padded = padded;
-    lane.base = there ? own : 0;
-    lane.stop = there ? stop : -INFINITY;
-    lane.out = spike_slots(fired, after, sample, capacity, padded).of(lane.base);
-    lane.trains = shared.take<Train>((int)blockDim.x * NPL);
-    lane.begin();
+    lane.base = own < padded ? own : padded - NPL; /* threads beyond repeat the last ones: all meet at the barriers */
+    lane.begin(block);
     for (int start = 0; start < arrivals; start += SWEEP_CHUNK) {
         const int size = arrivals - start < SWEEP_CHUNK ? arrivals - start : SWEEP_CHUNK;
-        chunk.fill(lane.c, all_times, all_sources, start, size);
+        chunk.fill(block.c, all_times, all_sources, start, size);
         R now[SWEEP_AHEAD][NPL], ahead[SWEEP_AHEAD][NPL];
-UNROLL
-        for (int m = 0; m < SWEEP_AHEAD; ++m) lane.load(chunk.sources[m < size ? m : 0], ahead[m]);
+        UNROLL
+        for (int m = 0; m < SWEEP_AHEAD; ++m) lane.load(weights, padded, chunk.sources[m < size ? m : 0], ahead[m]);
         for (int k = 0; k < size; k += SWEEP_AHEAD) {
-UNROLL
+        UNROLL
             for (int m = 0; m < SWEEP_AHEAD; ++m) {
                 const int next = k + SWEEP_AHEAD + m;
-UNROLL
+        UNROLL
                 for (int n = 0; n < NPL; ++n) now[m][n] = ahead[m][n];
-                lane.load(chunk.sources[next < size ? next : 0], ahead[m]);
+                lane.load(weights, padded, chunk.sources[next < size ? next : 0], ahead[m]);
             }
-UNROLL
+        UNROLL
             for (int m = 0; m < SWEEP_AHEAD; ++m)
-                if (k + m < size) lane.arrive(chunk, start, k + m, now[m]);
+                if (k + m < size) lane.arrive(block, chunk, start, k + m, now[m]);
         }
     }
-    if (!there) return;
-    if (arrivals) lane.finish(arrivals - 1, all_times[arrivals - 1], sample, status);
-UNROLL
-    for (int n = 0; n < NPL; ++n) counts[sample * padded + own + n] = lane.train(n).fired;
+    if (own >= padded) return;
+        UNROLL
+    for (int n = 0; n < NPL; ++n) {
+        if (arrivals)
+            finish_neuron(block, lane.slot(n), own + n, arrivals - 1, all_times[arrivals - 1], lane.u[n], lane.i[n],
+                          status);
+        counts[sample * padded + own + n] = block.trains[lane.slot(n)].fired;
+    }
 }
 
 KERNEL(sweep<float, 1>)

@@ -18,7 +18,7 @@ struct alignas(16) Row {
 };
 
 template <class R>
-DEVICE Row<R> make_row(const lif_t* c, double lag) {
+DEVICE_CALL Row<R> make_row(const lif_t* c, double lag) {
     double a, h, b;
     lif_respond(c, lag, &a, &h, &b);
     return {(R)a, (R)h, (R)b, (R)lif_fallen(c, a, h)};
