@@ -33,10 +33,12 @@ cdef extern from "windows.h":
 
 cdef struct layer_t:
     lif_t lif
-    int32_t size          # neurons
+    int32_t size          # neurons of this rank
     int64_t first         # position of its first neuron in the state arrays
-    spikes_t spikes
+    spikes_t spikes       # of all ranks
     int64_t taken         # of them, by `WindowsState.take`
+    spikes_t own          # of this rank, since the last exchange
+    double since          # start of the first window run since the last exchange, ms; INFINITY: none
 
 
 cdef struct projection_t:
@@ -51,7 +53,9 @@ cdef struct projection_t:
     const int64_t* split  # [senders] its first synapse with a weight < 0; not if single
     const int32_t* targets
     const double* weights
+    const uint8_t* reached  # [n_pre] whether a source neuron reaches this rank's neurons; NULL: all do
     int64_t cursor        # first spike of the source of which something is to be delivered
+    int64_t passed        # where the cursor goes after the window; not through branches
     int64_t arrivals      # in the window
     int64_t row           # of the first of them in the table
 
@@ -76,6 +80,8 @@ cdef struct work_t:
     int64_t room
     fired_t* fired            # [fired_room] spikes of the window
     int64_t n_fired, fired_room
+    int64_t* runs             # [ranks + 1] where each rank's spikes begin while they are merged
+    int64_t* places           # [ranks] where each rank's next ones are
 
 
 cdef void* enlarge(void* memory, int64_t size) except NULL nogil
@@ -88,11 +94,15 @@ cdef inline table_t table_from(const work_t* w, int64_t row) noexcept nogil:
 
 cdef class WindowsState:
     cdef int32_t n_layers, n_projections, largest
+    cdef int32_t rank, ranks        # neuron n of this rank's part of a layer is number n * ranks + rank
+    cdef int32_t layer              # the next one to be run in the window
+    cdef int32_t quiet              # whether no neuron of any rank can fire at `now` without input; -1: unknown
     cdef layer_t* layers
     cdef projection_t* projections
     cdef work_t work
     cdef windows_ops_t ops
     cdef object keep                # keeps the memory of the synapses
+    cdef int64_t neurons            # of this rank
     cdef double[::1] u, i, end      # [neurons] state at `now`; end of the last refractory period, ms
     cdef double length
     cdef readonly double now        # start of the next window, ms

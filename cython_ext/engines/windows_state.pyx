@@ -1,5 +1,6 @@
 """A network in the middle of a simulation in windows; see engine_windows.pyx."""
 
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
@@ -45,9 +46,9 @@ cdef class WindowsState:
     ----------
     constants : `eventsnn.reference.lif.RECORD` array (layers,)
     sizes : int32 array (layers,)
-    graph : int64 array (projections, 7)
+    graph : int64 array (projections, 8)
         source, target, single, place in `ptr` and `split`, place in `targets` and `weights`, place in `branch_ptr`
-        (-1: all have one delay) and in `branch_delays`.
+        (-1: all have one delay) and in `branch_delays`, place in `reached` (-1: every source neuron reaches some).
     delays : float64 array (projections, 2), ms
         The shortest and the longest.
     branch_ptr : int64 array, branch_delays : float64 array, ms
@@ -59,19 +60,26 @@ cdef class WindowsState:
         neuron beyond the last where it has none.
     length : float
         Of a window, ms; at most the shortest delay that leads back and every time constant.
+    rank, ranks : int
+        Of several processes that run the network together this one has neurons `rank`, `rank + ranks`, ... of every
+        layer, which `sizes` and `targets` count from 0; source neurons and spikes have the network's numbers.
+    reached : uint8 array
+        For the projections whose place in it (column 7 of `graph`) is not -1: whether each source neuron reaches one.
     """
 
     def __cinit__(self, const lif_t[::1] constants, const int32_t[::1] sizes, const int64_t[:, ::1] graph,
                   const double[:, ::1] delays, const int64_t[::1] branch_ptr,
                   const double[::1] branch_delays, const int64_t[::1] ptr, const int64_t[::1] split,
-                  const int32_t[::1] targets, const double[::1] weights, double length):
+                  const int32_t[::1] targets, const double[::1] weights, const uint8_t[::1] reached, double length,
+                  int32_t rank=0, int32_t ranks=1):
         cdef int32_t k
         cdef int64_t first = 0
         cdef layer_t* l
         cdef projection_t* q
-        self.keep = (branch_ptr, branch_delays, ptr, split, targets, weights)
+        self.keep = (branch_ptr, branch_delays, ptr, split, targets, weights, reached)
         self.ops = windows_ops(block.ISAS.index(block.selected))
         self.length = length
+        self.rank, self.ranks, self.quiet = rank, ranks, -1
         self.now = 0.0
         self.n_layers = <int32_t> sizes.shape[0]
         self.n_projections = <int32_t> delays.shape[0]
@@ -84,6 +92,7 @@ cdef class WindowsState:
             l.lif = constants[k]
             l.size = sizes[k]
             l.first = first
+            l.since = INFINITY
             first += sizes[k]
             self.largest = max(self.largest, sizes[k])
         for k in range(self.n_projections):
@@ -98,7 +107,11 @@ cdef class WindowsState:
             q.delay, q.longest = delays[k, 0], delays[k, 1]
             if graph[k, 5] >= 0:
                 q.branch_ptr, q.branch_delays = &branch_ptr[0] + graph[k, 5], &branch_delays[0] + graph[k, 6]
-        self.u, self.i, self.end = np.empty(first), np.zeros(first), np.full(first, -np.inf)
+            if graph[k, 7] >= 0:
+                q.reached = &reached[0] + graph[k, 7]
+        self.neurons = first
+        # One item more: a place to point to for a rank that has no neurons.
+        self.u, self.i, self.end = np.empty(first + 1), np.zeros(first + 1), np.full(first + 1, -np.inf)
         for k in range(self.n_layers):
             self.u[self.layers[k].first : self.layers[k].first + self.layers[k].size] = constants[k].reset
         self.make_room()
@@ -110,6 +123,8 @@ cdef class WindowsState:
         w.hot = <uint8_t*> enlarge(NULL, n * sizeof(uint8_t))
         w.list = <int32_t*> enlarge(NULL, n * sizeof(int32_t))
         w.bucket = <int64_t*> enlarge(NULL, n * sizeof(int64_t))
+        w.runs = <int64_t*> enlarge(NULL, (self.ranks + 1) * sizeof(int64_t))
+        w.places = <int64_t*> enlarge(NULL, self.ranks * sizeof(int64_t))
         return 0
 
     def __dealloc__(self):
@@ -117,6 +132,7 @@ cdef class WindowsState:
         if self.layers != NULL:
             for k in range(self.n_layers):
                 spikes_free(&self.layers[k].spikes)
+                spikes_free(&self.layers[k].own)
         free(self.layers)
         free(self.projections)
         free(self.work.table.h)
@@ -126,13 +142,15 @@ cdef class WindowsState:
         free(self.work.hot)
         free(self.work.list)
         free(self.work.bucket)
+        free(self.work.runs)
+        free(self.work.places)
         free(self.work.sifted)
         free(self.work.sorted)
         free(self.work.fired)
 
     def is_finite(self):
         """Whether all membrane potentials and synaptic currents are finite."""
-        return bool(np.isfinite(self.u).all() and np.isfinite(self.i).all())
+        return all(bool(np.isfinite(array).all()) for array in self.arrays()[:2])
 
     def spikes(self, int32_t layer):
         """(times float64 ms, neurons int32) fired by a layer since `take`, copies."""
@@ -165,7 +183,8 @@ cdef class WindowsState:
 
     def arrays(self):
         """(u, i, end), float64 (neurons,): the state's own; `end` are the ends of refractory periods, ms."""
-        return np.asarray(self.u), np.asarray(self.i), np.asarray(self.end)
+        cdef int64_t n = self.neurons
+        return np.asarray(self.u)[:n], np.asarray(self.i)[:n], np.asarray(self.end)[:n]
 
     def ways(self):
         """Of the projections: sources int64, longest delays float64 (ms), cursors int64."""
@@ -182,11 +201,12 @@ cdef class WindowsState:
     def go_back(self, double now, const int64_t[::1] cursors):
         """To a time, ms, and the projections' cursors then, all spikes having been taken then."""
         cdef int32_t k
-        self.now = now
+        self.now, self.quiet, self.layer = now, -1, 0
         for k in range(self.n_projections):
             self.projections[k].cursor = cursors[k]
         for k in range(self.n_layers):
             self.layers[k].spikes.n = self.layers[k].taken
+            self.layers[k].own.n, self.layers[k].since = 0, INFINITY
 
     def hold(self, int32_t layer, const double[::1] times, const int32_t[::1] neurons):
         """Add taken spikes of a layer: those still under way."""

@@ -2,6 +2,10 @@ import numpy as np
 
 from eventsnn._ext.windows_state import WindowsState
 
+GOING_ON: int
+DONE: int
+EXCHANGE: int
+
 def run_windows(
     state: WindowsState,
     times: np.ndarray,
@@ -9,4 +13,4 @@ def run_windows(
     known: float,
     t_stop: float,
     budget: int,
-) -> bool: ...
+) -> int: ...

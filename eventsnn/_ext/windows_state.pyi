@@ -14,7 +14,10 @@ class WindowsState:
         split: np.ndarray,
         targets: np.ndarray,
         weights: np.ndarray,
+        reached: np.ndarray,
         length: float,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None: ...
     def is_finite(self) -> bool: ...
     def take(self, layer: int) -> tuple[np.ndarray, np.ndarray]: ...

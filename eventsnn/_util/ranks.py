@@ -93,6 +93,10 @@ class Ranks:
     def complete(self, *arrays: np.ndarray) -> None:
         """Fill in, in place, what the other ranks have computed: of each array every rank has its `part`."""
 
+    def gather(self, own: np.ndarray, whole: np.ndarray) -> None:
+        """Fill in `whole`, contiguous, rank by rank, from every rank's `own`, of the same shape on all."""
+        whole[0] = own
+
     def spread(self, array: np.ndarray, rank: int) -> None:
         """Give all ranks, in place, the contiguous array of one of them."""
 
@@ -185,6 +189,10 @@ class MPIRanks(Ranks):
             rows = np.array([len(self.part(len(array), rank)) for rank in range(self.size)])
             own = self.part(len(array))
             self._gather(array[own.start : own.stop].copy(), array, rows)
+
+    def gather(self, own: np.ndarray, whole: np.ndarray) -> None:
+        self.received += whole.nbytes - own.nbytes
+        self._wait(self._world.Iallgather(own, whole))
 
     def spread(self, array: np.ndarray, rank: int) -> None:
         with self._rows(array) as row:
@@ -308,3 +316,8 @@ def find_ranks() -> Ranks:
         _, size = launched()
         _found = MPIRanks(size) if size > 1 else ALONE
     return _found
+
+
+def as_ranks(ranks: bool | Ranks) -> Ranks:
+    """The ranks that an argument means: true for those of this run."""
+    return ranks if isinstance(ranks, Ranks) else find_ranks() if ranks else ALONE

@@ -40,7 +40,7 @@ class PartsRun(Run):
             self.simulation = Simulation(network, **options.of_engine())
         else:
             _check_same_start(options, saved)
-            self.simulation = Simulation.take_up(saved, network, t_stop=options.t_stop)
+            self.simulation = Simulation.take_up(saved, network, t_stop=options.t_stop, ranks=options.ranks)
         if not (options.live or options.save_state is not None or self.simulation.ends):
             check_t_stop(network, options.t_stop)
         self._resumed_at = self.simulation.t_complete if saved else -math.inf

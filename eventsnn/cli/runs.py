@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventsnn._util.interrupts import hold_interrupts
+from eventsnn._util.ranks import Ranks
 from eventsnn.cli.common import note, note_leftovers
 from eventsnn.cli.reading import sensor_problem
 from eventsnn.errors import EventFileError, EventStreamError, SimulationError
@@ -53,6 +54,7 @@ class RunOptions:
     live: bool = False
     patience: float | None = None
     idle: float | None = None
+    ranks: bool | Ranks = False
 
     @property
     def region(self) -> Region:
@@ -61,7 +63,7 @@ class RunOptions:
 
     def of_engine(self) -> dict[str, Any]:
         """What `eventsnn.simulate` and `Simulation` are told."""
-        names = ("engine", "step_ms", "dtype", "t_stop", "origin_us")
+        names = ("engine", "step_ms", "dtype", "t_stop", "origin_us", "ranks")
         return {name: getattr(self, name) for name in names}
 
     def open_trace(self, network: Network) -> TraceWriter:

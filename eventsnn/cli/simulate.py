@@ -144,10 +144,14 @@ def simulate(
     from eventsnn.model import Network
 
     ranks, whole, every = find_ranks(), options["trace"], files
-    if len(files) < ranks.size:  # there is nothing to divide
+    leader = None
+    if len(files) < ranks.size:  # they divide no recordings, but each recording's network if it is large
+        from eventsnn.simulate.engines.leading import Leader, follow
+
         if not ranks.first:
+            follow(lambda: Network.load(model), ranks)
             return
-        ranks = ALONE
+        leader, ranks = Leader(ranks), ALONE
     if ranks.size > 1:
         shard = Shard.of_rank(ranks)
     if shard is not None:
@@ -167,6 +171,8 @@ def simulate(
     if not in_parts and _is_long(files, options, network):
         in_parts = can_run(network, options["engine"], replace(settings, in_parts=True))
     chosen, settings = choose(network, options["engine"], replace(settings, in_parts=in_parts))
+    if leader is not None and leader.is_worth(network, chosen, settings):
+        options["ranks"] = leader
     kind = Run
     if in_parts:
         from eventsnn.cli.parts import PartsRun as kind
@@ -185,6 +191,8 @@ def simulate(
     if run.bad_files == "error" and not in_parts:
         _check_files(files)
     results, interrupted = run_files(network, files, run, kind)
+    if leader is not None and not interrupted:  # which ends all ranks
+        leader.dismiss()
     if ranks.size > 1:
         results, interrupted = _join_ranks(ranks, results, interrupted, run.trace, whole)
         files, run = every, replace(run, trace=whole)

@@ -57,7 +57,8 @@ def tabulate(c: Constants, t: float, end: float) -> Arrival:
 @dataclass
 class _Projection:
     source: int
-    delay: float
+    delay: float  # the shortest, where there are several
+    longest: float
     branches: Branches | None
     synapses: list[list[tuple[int, float]]]  # of each sender: (target, weight), weights >= 0 first
     cursor: int = 0  # the first spike of the source of which something is still to arrive
@@ -177,7 +178,8 @@ def _make_layer(network: Network, number: int) -> _Layer:
             synapses = list_synapses(network, projection)
         else:
             synapses = order_synapses(network.projection_weights(projection))
-        return _Projection(projection.source, projection.delay, branches, synapses)
+        longest = projection.delay if branches is None else float(branches.delays.max(initial=0.0))
+        return _Projection(projection.source, projection.delay, longest, branches, synapses)
 
     projections = [make(p) for p in network.deliveries if p.target == number]
     c, size = constants(layer.lif), layer.neurons
@@ -193,11 +195,13 @@ def _source(
 def _next_arrival(
     p: _Projection, layers: list[_Layer], input_spikes: list[tuple[float, int]], now: float
 ) -> float:
-    """Time of the first arrival that is known and not before `now`, which are past."""
+    """Time before which nothing that is known arrives, not before `now`.
+
+    Through branches of several delays, a spike may arrive from the shortest delay on, whatever its neuron's
+    own is.
+    """
     train = _source(p, layers, input_spikes)
-    return min(
-        (at for t, pre in train[p.cursor :] for at, _ in p.arrivals(t, pre) if at >= now), default=math.inf
-    )
+    return max(now, train[p.cursor][0] + p.delay) if p.cursor < len(train) else math.inf
 
 
 def _is_quiet(layer: _Layer) -> bool:
@@ -248,7 +252,7 @@ def _run_layer(
                     i[n] += weight * arrival.b
                     reach[n] += max(weight, 0.0) * arrival.h
                     deliveries[n].append((arrival, weight))
-        while p.cursor < len(train) and all(at < end for at, _ in p.arrivals(*train[p.cursor])):
+        while p.cursor < len(train) and train[p.cursor][0] + p.longest < end:
             p.cursor += 1
     fired: list[tuple[float, int]] = []
     for n in range(len(u)):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn._util.ranks import Ranks, as_ranks
 from eventsnn.events import EventStream
 from eventsnn.model import Network
 from eventsnn.model.steps import check_network
@@ -29,6 +30,7 @@ def simulate(
     step_ms: float | None = None,
     dtype: str | None = None,
     t_stop: float | None = None,
+    ranks: bool | Ranks = False,
     origin_us: int | None = None,
     trace: str | os.PathLike[str] | None = None,
     record: Iterable[str] = ("spikes",),
@@ -63,6 +65,12 @@ def simulate(
         settings state how long a sample lasts, None leaves out
         later events, and stops the clock, and networks with recurrent connections, then. Without that, these
         need `t_stop` in exact time.
+
+    ranks : bool
+        Whether the processes that a launcher such as ``mpiexec`` has started simulate the recording together,
+        each some neurons of every layer: for large networks with sparse weights, which engine ``queue`` runs
+        in float64. All of them must make the same call; all are returned the same, and the first one writes
+        the trace. Without a launcher this changes nothing. See docs/cluster.md.
 
     Other Parameters
     ----------------
@@ -116,10 +124,11 @@ def simulate(
             times=input_spikes.times[keep], indices=input_spikes.indices[keep]
         )
     n = np.size(input_spikes.times) if t_stop is None else np.count_nonzero(input_spikes.times <= t_stop)
-    chosen, settings = choose(network, engine, Settings(dtype, step_ms, events=int(n)))
+    team = as_ranks(ranks)
+    chosen, settings = choose(network, engine, Settings(dtype, step_ms, events=int(n), ranks=team))
     if chosen.exact and network.is_recurrent and t_stop is None:
         t_stop = duration
-    if trace is None:
+    if trace is None or not team.first:
         run = run_whole(chosen, network, input_spikes, settings, t_stop)
         return run if quantities is None or quantities.choice.record == ("spikes",) else quantities.keep(run)
     from eventsnn.trace.creation import run_config

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eventsnn._util.arguments import check_time
+from eventsnn._util.ranks import Ranks, as_ranks
 from eventsnn._util.saved import StateError, StateReader
 from eventsnn._util.words import number_of
 from eventsnn.errors import EventStreamError, SimulationError
@@ -48,6 +49,9 @@ class Simulation(Driver):
         Last time to simulate, ms, included. A network with recurrent connections needs it to `finish`.
     origin_us : int, optional
         As for `simulate`. Without it the first events that are fed decide.
+    ranks : bool
+        As for `simulate`: all processes must make the same calls. `save` writes one file, from which any
+        number of processes may go on. A copy is not divided.
 
     Attributes
     ----------
@@ -87,9 +91,12 @@ class Simulation(Driver):
         dtype: str | None = None,
         t_stop: float | None = None,
         origin_us: int | None = None,
+        ranks: bool | Ranks = False,
     ) -> None:
         check_network(network)
-        chosen, settings = choose(network, engine, Settings(dtype, step_ms, in_parts=True))
+        self._ranks = as_ranks(ranks)
+        settings = Settings(dtype, step_ms, in_parts=True, ranks=self._ranks)
+        chosen, settings = choose(network, engine, settings)
         # A stop that is missing is a matter for `finish`.
         self._stop = math.inf if t_stop is None else check_t_stop(network, t_stop)
         super().__init__(network, chosen, settings, t_stop)
@@ -234,7 +241,9 @@ class Simulation(Driver):
         from eventsnn.simulate.state import save_state
 
         self._check_open()
-        save_state(path, self, self._arrays(), notes)
+        arrays = self._arrays()
+        if self._ranks.first:
+            save_state(path, self, arrays, notes)
 
     def _arrays(self) -> State:
         """The state, as `SavedState` has it."""
@@ -276,7 +285,12 @@ class Simulation(Driver):
 
     @classmethod
     def resume(
-        cls, path: str | os.PathLike[str], network: Network, *, t_stop: float | None = None
+        cls,
+        path: str | os.PathLike[str],
+        network: Network,
+        *,
+        t_stop: float | None = None,
+        ranks: bool | Ranks = False,
     ) -> Simulation:
         """Go on from a saved state: with the same spikes, to the last bit, as if the run had not stopped.
 
@@ -288,10 +302,17 @@ class Simulation(Driver):
         from eventsnn.simulate.state import load_state
 
         saved = load_state(path, network)
-        return cls.take_up(saved, network, t_stop=t_stop)
+        return cls.take_up(saved, network, t_stop=t_stop, ranks=ranks)
 
     @classmethod
-    def take_up(cls, saved: SavedState, network: Network, *, t_stop: float | None = None) -> Simulation:
+    def take_up(
+        cls,
+        saved: SavedState,
+        network: Network,
+        *,
+        t_stop: float | None = None,
+        ranks: bool | Ranks = False,
+    ) -> Simulation:
         """`resume` from a state that `eventsnn.simulate.state.load_state` has read.
 
         Raises
@@ -299,7 +320,14 @@ class Simulation(Driver):
         SimulationError
             The state cannot be one of this network and engine; names the file.
         """
-        run = cls(network, engine=saved.engine, step_ms=saved.step_ms, dtype=saved.dtype, t_stop=t_stop)
+        run = cls(
+            network,
+            engine=saved.engine,
+            step_ms=saved.step_ms,
+            dtype=saved.dtype,
+            t_stop=t_stop,
+            ranks=ranks,
+        )
         try:
             run._restore(StateReader(saved.arrays), saved)
         except (StateError, SimulationError, OverflowError) as error:

@@ -90,7 +90,8 @@ def choose(network: Network, engine: str, settings: Settings) -> tuple[Engine, S
     if not last.exact and settings.step_ms is None:
         settings = replace(settings, step_ms=network.settings.step_ms or DEFAULT_STEP_MS)
     for each in others:
-        if each.refusal(network, settings) is None:
+        divided = settings.ranks.size == 1 or each.undivided(network, settings) is None
+        if divided and each.refusal(network, settings) is None:
             return each, each.complete(network, settings)
     return last, last.settle(network, settings)
 

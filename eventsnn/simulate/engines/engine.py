@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from eventsnn._ext.work_counter import WorkCounter
+from eventsnn._util.ranks import ALONE, Ranks
 from eventsnn._util.saved import OwnState, StateReader
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
@@ -56,6 +57,8 @@ class Settings:
         Whether a dtype that is left out is the one in which the engine is fastest, as for data sets.
     cut : bool
         Of a data set, whether a `t_stop` ends each recording; where none is given, its own end does.
+    ranks : Ranks
+        The processes that run the network together, each some of its neurons.
     """
 
     dtype: str | None = None
@@ -64,6 +67,7 @@ class Settings:
     events: int = 0
     fast: bool = False
     cut: bool = False
+    ranks: Ranks = ALONE
 
     @property
     def real(self) -> type[np.floating]:
@@ -210,6 +214,10 @@ class Engine:
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """Why this engine cannot run a network like that, a sentence for the user; None if it can."""
         return None
+
+    def undivided(self, network: Network, settings: Settings) -> str | None:
+        """Why several ranks cannot run a network like that together, each some neurons; None if they can."""
+        return f"engine {self.name!r} does not divide a network"
 
     def start(self, network: Network, settings: Settings) -> Run:
         """The network at rest at time 0. Lowers it where the engine needs that; checks it no more."""
@@ -359,6 +367,10 @@ class Engine:
         reason = self.refusal(network, settings)
         if reason is not None:
             raise SimulationError(reason)
+        if settings.ranks.size > 1:
+            reason = self.undivided(network, settings)
+            if reason is not None:
+                raise SimulationError(f"ranks cannot divide the simulation: {reason}; leave ranks out")
         return settings
 
     def run(

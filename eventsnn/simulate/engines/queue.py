@@ -13,6 +13,7 @@ import numpy as np
 
 from eventsnn._ext.engine_queue import run_queue
 from eventsnn._ext.queue_state import QueueState
+from eventsnn._util.ranks import Ranks
 from eventsnn._util.saved import StateReader
 from eventsnn.model import Network
 from eventsnn.model.bias import NOTHING, Certain
@@ -50,8 +51,17 @@ class QueueEngine(Engine):
         """See `Engine`."""
         network = network.lowered
         if _runs_in_windows(network, settings):
-            return windows.WindowsRun(network)
+            return _start_windows(network, settings.ranks)
         return QueueRun(pack_once(network, settings.real))
+
+    def undivided(self, network: Network, settings: Settings) -> str | None:
+        """See `Engine`."""
+        network = network.lowered
+        if _runs_in_windows(network, settings):
+            return None
+        if not network.sparse_keys:
+            return "no weights of the network are sparse"
+        return windows.refusal(network) or "dtype 'float32' is asked for"
 
     def fastest_dtype(self, network: Network) -> str:
         """See `Engine`; where weights stay sparse, it is float64."""
@@ -62,6 +72,15 @@ def _runs_in_windows(network: Network, settings: Settings) -> bool:
     """Whether the windowed schedule takes a lowered network."""
     wide = settings.dtype in (None, "float64")
     return wide and bool(network.sparse_keys) and windows.refusal(network) is None
+
+
+def _start_windows(network: Network, ranks: Ranks) -> Run:
+    if ranks.size == 1:
+        return windows.WindowsRun(network)
+    from eventsnn.simulate.engines.divided import DividedRun
+    from eventsnn.simulate.engines.leading import Leader, LeadingRun
+
+    return LeadingRun(network, ranks) if isinstance(ranks, Leader) else DividedRun(network, ranks)
 
 
 def _dense_refusal(network: Network, settings: Settings, reason: str) -> str | None:

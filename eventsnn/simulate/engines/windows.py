@@ -7,12 +7,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from eventsnn._ext.engine_windows import run_windows
+from eventsnn._ext.engine_windows import DONE, run_windows
 from eventsnn._ext.windows_state import WindowsState
+from eventsnn._util.ranks import ALONE, Ranks
 from eventsnn._util.saved import StateReader
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network, Projection
 from eventsnn.model.bias import NOTHING, Certain
+from eventsnn.model.layers.branches import Branches
 from eventsnn.model.sparse import is_sparse
 from eventsnn.reference.lif import record
 from eventsnn.reference.windows import window_length
@@ -21,7 +23,9 @@ from eventsnn.simulate.engines.precision import check_network, overflow
 from eventsnn.simulate.engines.restoring import check_cursors, read_layer_arrays
 
 _Array: TypeAlias = np.ndarray
-Tables: TypeAlias = tuple[_Array, _Array, _Array, _Array, _Array, _Array, _Array, _Array, _Array, _Array]
+Tables: TypeAlias = tuple[
+    _Array, _Array, _Array, _Array, _Array, _Array, _Array, _Array, _Array, _Array, _Array
+]
 
 # Deliveries between two looks at the signals: some 10 ms.
 CHUNK = 2_000_000
@@ -53,9 +57,9 @@ class WindowsRun:
     are found ahead, from a copy of the state; the window is run again with what comes later.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, ranks: Ranks = ALONE) -> None:
         self._length = window_length(network)
-        self._state = make_state(network, self._length)
+        self._state = make_state(network, self._length, ranks)
         self._sizes = [network.input.neurons, *(layer.neurons for layer in network.layers)]
         self._waiting: Train = SILENCE  # spikes still under way
         self._horizon = 0.0
@@ -92,7 +96,8 @@ class WindowsRun:
             )
 
     def _run(self, spikes: Train, known: float, stop: float) -> None:
-        while not run_windows(self._state, *spikes, known, stop, CHUNK):
+        """All windows whose arrivals are known, which are those before `known`."""
+        while run_windows(self._state, *spikes, known, stop, CHUNK) != DONE:
             self._check_finite()
         self._check_finite()
 
@@ -123,7 +128,7 @@ class WindowsRun:
 
     def save(self) -> State:
         """See `Run`."""
-        u, i, end = (array.copy() for array in self._state.arrays())
+        u, i, end = self._join_ranks(*self._state.arrays())
         state: State = {"u": u, "i": i, "end": end}
         state |= {"now": np.array(self._state.now), "cursors": self._state.ways()[2]}
         for number, (times, neurons) in enumerate([self._waiting, *self._state.under_way()]):
@@ -133,7 +138,7 @@ class WindowsRun:
     def restore(self, state: StateReader, horizon: float, following: float = math.inf) -> None:
         """See `Run`."""
         arrays = self._state.arrays()
-        read = read_layer_arrays(state, np.ones(arrays[0].shape, bool), np.dtype(np.float64))
+        read = read_layer_arrays(state, np.ones(sum(self._sizes[1:]), bool), np.dtype(np.float64))
         now = float(state.numbers("now", (), np.float64, lowest=0.0, highest=horizon))
         waiting, *trains = (
             state.train(f"times{n}", f"neurons{n}", size, highest=horizon)
@@ -146,11 +151,19 @@ class WindowsRun:
         check_cursors(state, cursors, [(known[source], now, delay) for source, delay in ways])
         state.close()
         for array, name in zip(arrays, ("u", "i", "end"), strict=True):
-            array[...] = read[name]
+            array[...] = self._own(read[name])
         for number, train in enumerate(trains):
             self._state.hold(number, *train)
         self._state.go_back(now, cursors)
         self._waiting, self._horizon = waiting, horizon
+
+    def _join_ranks(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """Arrays of all neurons, copies, from those of this rank's."""
+        return [array.copy() for array in arrays]
+
+    def _own(self, array: np.ndarray) -> np.ndarray:
+        """The items of this rank's neurons."""
+        return array
 
 
 class WindowsEngine(Engine):
@@ -168,52 +181,63 @@ class WindowsEngine(Engine):
         return WindowsRun(network)
 
 
-def make_state(network: Network, length: float) -> WindowsState:
-    """The whole network at rest."""
-    return WindowsState(*_tables(network), length)
+def make_state(network: Network, length: float, ranks: Ranks = ALONE) -> WindowsState:
+    """The network at rest: this rank's neurons of it."""
+    return WindowsState(*_tables(network, ranks), length, ranks.rank, ranks.size)
 
 
-_last: tuple[Network, Tables] | None = None
+_last: tuple[Network, tuple[int, int], Tables] | None = None
 
 
-def _tables(network: Network) -> Tables:
+def _tables(network: Network, ranks: Ranks) -> Tables:
     """The network as ``WindowsState`` takes it; that of the last one asked for is kept.
 
     Making them takes as long as a short recording does, and recordings come one after the other through the
     same network, which cannot change: its arrays are read-only.
     """
     global _last
-    kept = _last
-    if kept is None or kept[0] is not network:
-        kept = _last = network, make_tables(network)
-    return kept[1]
+    kept, part = _last, (ranks.rank, ranks.size)
+    if kept is None or kept[0] is not network or kept[1] != part:
+        kept = _last = network, part, make_tables(network, ranks)
+    return kept[2]
 
 
-def make_tables(network: Network) -> Tables:
-    """Constants, sizes and synapses of a network by what sends: source neurons, or their branches."""
+def make_tables(network: Network, ranks: Ranks = ALONE) -> Tables:
+    """Constants, sizes and synapses of a network by what sends: source neurons, or their branches.
+
+    Of several ranks each has every `size`-th neuron of a layer, and the synapses onto these: neighbours are
+    often alike, so that ranks that had neighbours would have unequal work.
+    """
     check_network(network, np.float64)
     graph, delays = [], []
     parts: list[tuple[np.ndarray, ...]] = []
-    pointers = synapses = branch_ptr = branch_delays = 0
+    pointers = synapses = branch_ptr = branch_delays = reached = 0
     for p in network.deliveries:
-        single, *arrays = _list_projection(network, p)
+        single, *arrays = _list_projection(network, p, ranks)
         own, place = (np.empty(0, np.int64), np.empty(0)), (-1, 0)
+        some, at = np.empty(0, np.uint8), -1
         longest = p.delay
         if p.branches is not None:
-            own, place = (p.branches.ptr.astype(np.int64), p.branches.delays), (branch_ptr, branch_delays)
+            own, place = _list_branches(p.branches, ranks), (branch_ptr, branch_delays)
             longest = float(p.branches.delays.max(initial=0.0))
-        graph.append((p.source, p.target, int(single), pointers, synapses, *place))
+        elif ranks.size > 1:
+            found = arrays[2] < _own(network, p, ranks) if single else np.diff(arrays[0]) > 0
+            if not found.all():
+                some, at = found.astype(np.uint8), reached
+        graph.append((p.source, p.target, int(single), pointers, synapses, *place, at))
         delays.append((p.delay, longest))
-        parts.append((*own, *arrays))
+        parts.append((*own, *arrays, some))
         branch_ptr, branch_delays = branch_ptr + len(own[0]), branch_delays + len(own[1])
         pointers, synapses = pointers + len(arrays[0]), synapses + len(arrays[2])
+        reached += len(some)
     # One item more: a place to point to for a projection without synapses.
-    one = tuple(np.zeros(1, kind) for kind in ("i8", "f8", "i8", "i8", "i4", "f8"))
+    one = tuple(np.zeros(1, kind) for kind in ("i8", "f8", "i8", "i8", "i4", "f8", "u1"))
     ptr, each_delay, *lists = (np.concatenate(arrays) for arrays in zip(*parts, one, strict=True))
-    pointers_to, split, targets, weights = lists
+    pointers_to, split, targets, weights, some = lists
+    sizes = [len(range(ranks.rank, layer.neurons, ranks.size)) for layer in network.layers]
     return (
         np.concatenate([record(layer.lif) for layer in network.layers]),
-        np.array([layer.neurons for layer in network.layers], dtype=np.int32),
+        np.array(sizes, dtype=np.int32),
         np.array(graph, dtype=np.int64),
         np.array(delays, dtype=np.float64),
         ptr,
@@ -222,17 +246,38 @@ def make_tables(network: Network) -> Tables:
         split,
         targets,
         weights,
+        some,
     )
 
 
+def _own(network: Network, p: Projection, ranks: Ranks) -> int:
+    """How many of a projection's target neurons are this rank's."""
+    return len(range(ranks.rank, network.layers[p.target].neurons, ranks.size))
+
+
+def _list_branches(branches: Branches, ranks: Ranks) -> tuple[np.ndarray, np.ndarray]:
+    """(ptr, delays) of the branches that reach this rank's neurons."""
+    if branches.post is None or ranks.size == 1:
+        return branches.ptr.astype(np.int64), branches.delays
+    kept = branches.post % ranks.size == ranks.rank
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
+    return ends[branches.ptr], branches.delays[kept]
+
+
 def _list_projection(
-    network: Network, p: Projection
+    network: Network, p: Projection, ranks: Ranks
 ) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(single, ptr, split, targets, weights) of a projection, as ``WindowsState`` takes them."""
     if p.branches is None or p.branches.post is None:
-        return _list_synapses(network.weights[p.key], network.layers[p.target].neurons)
-    nothing = np.empty(0, np.int64)
-    return True, nothing, nothing, p.branches.post, network.sender_weights(p).astype(np.float64)
+        weights = network.weights[p.key]
+        return _list_synapses(
+            weights if ranks.size == 1 else weights[ranks.rank :: ranks.size], _own(network, p, ranks)
+        )
+    nothing, post, each = np.empty(0, np.int64), p.branches.post, network.sender_weights(p)
+    if ranks.size > 1:
+        kept = post % ranks.size == ranks.rank
+        post, each = post[kept] // ranks.size, each[kept]
+    return True, nothing, nothing, post, each.astype(np.float64)
 
 
 def _list_synapses(weights: Any, neurons: int) -> tuple[bool, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,148 @@
+"""One recording through a large network by several processes: the windowed schedule divided by neurons.
+
+Every rank has each `size`-th neuron of every layer, the synapses onto these neurons, and all spikes. It runs
+its neurons, window by window, for as long as nothing can arrive that it does not know: a spike of another
+rank's neuron arrives the shortest delay after the last exchange, or later. Then all ranks exchange what their
+neurons have fired. Which neurons a rank has changes no bit: a neuron adds up its arrivals in the order of the
+spikes that cause them, and exchange puts the spikes in the order that they have in one process.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+from eventsnn._ext.engine_windows import DONE, EXCHANGE, run_windows
+from eventsnn._ext.windows_exchange import pack_spikes, take_spikes
+from eventsnn._util.interrupts import hold_interrupts
+from eventsnn._util.ranks import Ranks, RanksError
+from eventsnn.errors import SimulationError
+from eventsnn.model import Network
+from eventsnn.model.bias import NOTHING, Certain
+from eventsnn.model.sparse import is_sparse
+from eventsnn.simulate.engines.engine import Train
+from eventsnn.simulate.engines.windows import CHUNK, WindowsRun
+
+# Words of 8 bytes that an exchange has room for at least: some 300 spikes.
+LEAST_ROOM = 512
+
+
+class Exchange:
+    """What ranks give each other: the spikes of their neurons, and what went wrong.
+
+    Usually one message to each rank is enough. All messages have the same size, which follows what the
+    longest needs; where it is too small, all are sent again in a larger one.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
+        self._make_room(LEAST_ROOM)
+
+    def _make_room(self, words: int) -> None:
+        self._own = np.zeros(words, np.int64)
+        self._found = np.zeros((self._ranks.size, words), np.int64)
+
+    def swap(self, state: Any, trouble: BaseException | None) -> BaseException | None:
+        """Exchange the spikes; returns the trouble of the first rank that has some, the same on all."""
+        while True:
+            pack_spikes(state, self._own, trouble is not None)
+            self._ranks.gather(self._own, self._found)
+            needed, noted = take_spikes(state, self._found)
+            room = len(self._own)
+            if needed > room or LEAST_ROOM < 4 * needed < room:
+                self._make_room(max(LEAST_ROOM, 2 * needed))
+            if needed <= room:
+                break
+        if not noted:
+            return None
+        found = [each for each in self._ranks.collect(trouble) if each is not None]
+        # An error ends the run whatever else happens; Ctrl-C keeps what is complete.
+        return min(found, key=lambda each: isinstance(each, KeyboardInterrupt))
+
+
+class DividedRun(WindowsRun):
+    """This rank's part of a run; all ranks make the same calls, and are returned the same. See `Run`.
+
+    Raises
+    ------
+    RanksError
+        In every method: the ranks do not make the same calls.
+    """
+
+    def __init__(self, network: Network, ranks: Ranks) -> None:
+        _agree(ranks, "network", [network.to_table(), *map(_checksum, network.weights.values())])
+        super().__init__(network, ranks)
+        self._ranks, self._exchange = ranks, Exchange(ranks)
+        sizes = np.array(self._sizes[1:])
+        firsts = np.cumsum(sizes) - sizes
+        self._places = [
+            np.concatenate(
+                [first + np.arange(rank, n, ranks.size) for first, n in zip(firsts, sizes, strict=True)]
+            )
+            for rank in range(ranks.size)
+        ]
+
+    def advance(
+        self, input_spikes: Train, horizon: float, stop: float, bias: Certain = NOTHING
+    ) -> list[Train]:
+        """See `Run`."""
+        times = input_spikes[0]
+        _agree(self._ranks, "input", (len(times), *times[:1], *times[-1:], horizon, stop))
+        return super().advance(input_spikes, horizon, stop, bias)
+
+    def _run(self, spikes: Train, known: float, stop: float) -> None:
+        """See `WindowsRun`; an error or Ctrl-C on one rank ends it on all, after the same exchange."""
+        stage, trouble = EXCHANGE, None
+        with hold_interrupts() as held:
+            while stage != DONE:
+                stage, trouble = self._compute(spikes, known, stop, trouble)
+                if held:  # the others are told with the next exchange
+                    try:
+                        held.deliver()
+                    except KeyboardInterrupt as interrupt:
+                        trouble = trouble or interrupt
+                agreed = self._exchange.swap(self._state, trouble)
+                if agreed is not None:
+                    raise agreed
+
+    def _compute(
+        self, spikes: Train, known: float, stop: float, trouble: BaseException | None
+    ) -> tuple[int, BaseException | None]:
+        """Run windows until an exchange is due, or the last one; and what is to be told then."""
+        if trouble is not None:
+            return EXCHANGE, trouble
+        try:
+            while (stage := run_windows(self._state, *spikes, known, stop, CHUNK)) not in (DONE, EXCHANGE):
+                self._check_finite()
+            if stage == DONE:
+                self._check_finite()
+        except (SimulationError, OverflowError, MemoryError) as error:
+            return EXCHANGE, error
+        return stage, None
+
+    def _join_ranks(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        whole = []
+        order = np.argsort(np.concatenate(self._places))
+        for array in self._ranks.join(*arrays):
+            whole.append(array[order])
+        return whole
+
+    def _own(self, array: np.ndarray) -> np.ndarray:
+        return array[self._places[self._ranks.rank]]
+
+
+def _checksum(weights: Any) -> int:
+    return zlib.crc32((weights.data if is_sparse(weights) else weights).tobytes())
+
+
+def _agree(ranks: Ranks, what: str, value: object) -> None:
+    """Raise RanksError unless all ranks have the same value."""
+    first, *others = ranks.collect(repr(value))
+    for rank, other in enumerate(others, 1):
+        if other != first:
+            raise RanksError(
+                f"rank {rank} has another {what} than rank 0; the ranks that divide a simulation must all "
+                "make the same calls, with the same arguments"
+            )

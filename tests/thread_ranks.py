@@ -1,0 +1,66 @@
+"""Ranks that are threads of one process: for many small cases, without a launcher."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from eventsnn._util.ranks import Ranks
+
+T = TypeVar("T")
+TIMEOUT = 60.0
+
+
+class ThreadRanks(Ranks):
+    """One of several threads; what all have put down lies in `table`."""
+
+    def __init__(self, rank: int, table: list[Any], barrier: threading.Barrier) -> None:
+        self.rank, self.size, self._table, self._barrier = rank, len(table), table, barrier
+
+    def collect(self, value: T) -> list[T]:
+        self._table[self.rank] = pickle.dumps(value)
+        self._barrier.wait(TIMEOUT)
+        found = [pickle.loads(each) for each in self._table]
+        self._barrier.wait(TIMEOUT)
+        return found
+
+    def of_first(self, make: Callable[[], T]) -> T:
+        return self.collect(make() if self.first else None)[0]  # type: ignore[return-value]
+
+    def join(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        every = self.collect(arrays)
+        return [np.concatenate(parts) for parts in zip(*every, strict=True)]
+
+    def gather(self, own: np.ndarray, whole: np.ndarray) -> None:
+        whole[...] = self.collect(own)
+
+    def spread(self, array: np.ndarray, rank: int) -> None:
+        array[...] = self.collect(array)[rank]
+
+
+def run_ranks(size: int, call: Callable[[Ranks], T]) -> list[T]:
+    """What `call` returns on each rank; the first error of a rank is raised."""
+    barrier, table = threading.Barrier(size), [None] * size
+    found: list[Any] = [None] * size
+    errors: dict[int, BaseException] = {}
+
+    def work(rank: int) -> None:
+        try:
+            found[rank] = call(ThreadRanks(rank, table, barrier))
+        except BaseException as error:
+            errors[rank] = error
+            barrier.abort()
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    own = [error for error in errors.values() if not isinstance(error, threading.BrokenBarrierError)]
+    for error in own or errors.values():
+        raise error
+    return found
