@@ -42,7 +42,9 @@ def measure(level: str, neurons: int, duration: float, repeats: int) -> dict[str
         neurons=neurons, inputs=100, weight=0.4 * 2.0**0.5, input_rate_khz=rate, resting=resting
     )
     network, trains = make_network(setting, 0), draw_trains(setting, duration, 0)
-    seconds: dict[str, list[float]] = {name: [] for name in ("one", "all", "one, whole", "all, whole", "swap")}
+    seconds: dict[str, list[float]] = {
+        name: [] for name in ("one", "all", "one, whole", "all, whole", "swap")
+    }
     spikes, kept = [], (trains[0], trains[1].astype(np.int32))
 
     def turn(name: str, call: Any, everybody: bool) -> None:

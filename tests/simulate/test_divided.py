@@ -190,9 +190,7 @@ def test_networks_that_cannot_be_divided_say_why():
     def run(ranks: Ranks) -> None:
         es.simulate(dense, (np.array([1.0]), np.array([0])), ranks=ranks)
 
-    with pytest.raises(
-        SimulationError, match="no weights of the network are sparse"
-    ):
+    with pytest.raises(SimulationError, match="no weights of the network are sparse"):
         run_ranks(2, run)
 
     def run_clocked(ranks: Ranks) -> None:
