@@ -65,7 +65,8 @@ def measure(level: str, neurons: int, duration: float, repeats: int) -> dict[str
         turn("all, whole", lambda: _train(es.simulate(network, trains, t_stop=duration, ranks=True)), True)
     if ranks.first:
         for times, which in spikes[1:]:
-            assert np.array_equal(times, spikes[0][0]) and np.array_equal(which, spikes[0][1])
+            assert np.array_equal(times, spikes[0][0])
+            assert np.array_equal(which, spikes[0][1])
     # Once more, with a clock at every exchange, which costs a little.
     swap = divided.Exchange.swap
 
