@@ -11,16 +11,17 @@ cdef extern from "gpu_kernels.h":
 cdef extern from "emulation.h" namespace "emulation":
     cdef struct Kernel:
         const char* name
+        string codes
     vector[Kernel]& kernels()
     void begin(const string& name, const string& codes, const char* arguments, size_t size, unsigned int grid_x,
                unsigned int grid_y, unsigned int threads, size_t shared) except +
     void run_block(unsigned int x, unsigned int y, bint backwards) except +
 
 
-def kernel_names():
-    """Names of all kernels, as `run` takes them."""
+def kernel_codes():
+    """Types of the arguments of all kernels, as `run` takes them, by their names."""
     cdef size_t n
-    return [kernels()[n].name.decode() for n in range(kernels().size())]
+    return {kernels()[n].name.decode(): kernels()[n].codes.decode() for n in range(kernels().size())}
 
 
 def run(str name, str codes, bytes arguments, tuple grid, int threads, int shared, bint backwards=False):

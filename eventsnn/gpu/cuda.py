@@ -85,28 +85,25 @@ class CudaDevice(Device):
         """See `Device`."""
         self._cupy.cuda.get_current_stream().synchronize()
 
-    def copy_in(self, address: int, host: np.ndarray) -> None:
-        """See `Device`."""
+    def _copy(self, target: int, source: int, size: int, kind: str) -> None:
+        # In the stream, as others than the default one do not wait for each other.
         runtime = self._cupy.cuda.runtime
-        runtime.memcpy(address, host.ctypes.data, host.nbytes, runtime.memcpyHostToDevice)
+        runtime.memcpyAsync(target, source, size, getattr(runtime, f"memcpy{kind}"), self._stream())
+
+    def copy_in(self, address: int, host: np.ndarray) -> None:
+        """See `Device`: returns when `host`, which is pageable, has been read."""
+        self._copy(address, host.ctypes.data, host.nbytes, "HostToDevice")
 
     def copy_out(self, host: np.ndarray, address: int) -> None:
         """See `Device`."""
-        runtime = self._cupy.cuda.runtime
-        runtime.memcpy(host.ctypes.data, address, host.nbytes, runtime.memcpyDeviceToHost)
+        self._copy(host.ctypes.data, address, host.nbytes, "DeviceToHost")
+        self.synchronize()
 
     def copy(self, target: DeviceArray, source: DeviceArray) -> None:
         """See `Device`."""
         assert (target.size, target.dtype) == (source.size, source.dtype)
-        runtime = self._cupy.cuda.runtime
         if source.nbytes:
-            runtime.memcpyAsync(
-                target.address,
-                source.address,
-                source.nbytes,
-                runtime.memcpyDeviceToDevice,
-                self._stream(),
-            )
+            self._copy(target.address, source.address, source.nbytes, "DeviceToDevice")
 
     def clear(self, address: int, size: int) -> None:
         """See `Device`."""

@@ -1,0 +1,90 @@
+"""The device of a card, without one: its driver's calls over the emulation, and NVRTC where it is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+
+from eventsnn.errors import DeviceError, DeviceMemoryError, MissingExtraError
+from eventsnn.gpu import cuda, device
+from eventsnn.gpu.device import shared_bytes
+from eventsnn.gpu.sources import list_kernels, names_in
+from eventsnn.simulate.engines import gpu as engine
+from tests.gpu.emulation import needs_emulation
+from tests.gpu.fake_cupy import FakeCupy
+from tests.gpu.test_engine import assert_same_batch, recordings, run_batch, wide
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCupy:
+    fake = FakeCupy()
+    monkeypatch.setattr(cuda, "load_cupy", lambda: fake)
+    monkeypatch.setattr(cuda, "compile_file", fake.compile_file)
+    return fake
+
+
+@needs_emulation
+def test_a_card_is_described(fake: FakeCupy) -> None:
+    card = cuda.CudaDevice()
+    assert (card.name, card.multiprocessors, card.shared_memory) == ("fake", 132, 232448)
+    assert card.free_memory() == fake.memory
+    assert not card.emulated
+
+
+@needs_emulation
+def test_the_driver_is_given_what_the_kernels_take(fake: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, samples = wide(11), recordings(11)
+    card = cuda.CudaDevice()
+    monkeypatch.setattr(engine, "find_device", lambda: card)
+    found = run_batch("gpu", network, samples, "float64")
+    assert_same_batch(found, run_batch("sweep", network, samples, "float64"))
+    assert len(fake.compiled) == len(set(fake.compiled))  # each file once
+    assert {"sweep<double, 1>", "lateral<double>", "order"} <= {name for name, *_ in fake.launches}
+
+
+@needs_emulation
+def test_much_shared_memory_is_asked_for_once(fake: FakeCupy) -> None:
+    card = cuda.CudaDevice()
+    x, out = card.put(np.ones(40)), card.empty(1, np.float64)
+    for shared in (shared_bytes((np.float64, 32)), 60_000, 50_000, 70_000):
+        card.launch("sum_blocks<double>", 1, 64, x, out, shared=shared)
+    assert out.read().tolist() == [40.0]
+    assert list(fake.allowed.values()) == [70_000]
+
+
+@needs_emulation
+def test_no_room_on_the_card(fake: FakeCupy) -> None:
+    fake.memory = 1000
+    with pytest.raises(DeviceMemoryError, match="no room for 0 MB"):
+        cuda.CudaDevice().empty(1000, np.float64)
+
+
+@needs_emulation
+@pytest.mark.parametrize(("cards", "reason"), [(0, "CUDA finds none"), (-1, "no driver")])
+def test_no_card(fake: FakeCupy, cards: int, reason: str) -> None:
+    fake.cards = cards
+    with pytest.raises(DeviceError, match=rf"no graphics card .*\({reason}\); use engine='sweep' and "):
+        cuda.CudaDevice()
+
+
+def test_without_cupy_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(MissingExtraError, match=r"needs CuPy, which is .*: pip install 'eventsnn\[gpu\]'"):
+        cuda.load_cupy()
+
+
+def test_another_choice_of_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTSNN_GPU", "yes")
+    with pytest.raises(DeviceError, match="EVENTSNN_GPU=yes in the environment: it may be 'emulate'"):
+        device.find_device()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="needs CuPy and NVRTC, of the extra gpu")
+@pytest.mark.parametrize("file", sorted(set(list_kernels().values())))
+def test_nvrtc_compiles_all_kernels(file: str) -> None:
+    binary, lowered = cuda.compile_file(file, "sm_90")
+    assert binary.startswith(b"\x7fELF")
+    assert set(lowered) == set(names_in(file))
