@@ -6,11 +6,14 @@
 #define EVENTSNN_EMULATION
 #include "cuda.h"
 
+#include "activity.h"
+#include "errors.h"
 #include "forward.h"
 #include "lateral.h"
 #include "order.h"
 #include "positions.h"
 #include "recordings.h"
 #include "selftest.h"
+#include "update.h"
 
 #endif

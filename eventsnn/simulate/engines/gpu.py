@@ -151,7 +151,7 @@ class DeviceNetwork:
             size = min(size, self._most_samples(samples))
             part = slice(start, min(start + size, len(samples)))
             try:
-                taken.append(take(self._run_part(samples.part(part), biases[part], stop)))
+                taken.append(take(self.run_part(samples.part(part), biases[part], stop)))
             except DeviceMemoryError:
                 if size == 1:
                     raise
@@ -164,7 +164,18 @@ class DeviceNetwork:
         each = self.forward.sample_bytes(samples.most_events // max(1, len(samples)))
         return max(1, int(self.forward.device.free_memory() * FREE_SHARE) // max(1, each))
 
-    def _run_part(self, samples: Arrivals, biases: list[np.ndarray], stop: float) -> list[LayerPass]:
+    def run_part(
+        self, samples: Arrivals, biases: list[np.ndarray], stop: float = math.inf
+    ) -> list[LayerPass]:
+        """The passes of samples that the memory has room for; arguments as for `run_parts`.
+
+        Raises
+        ------
+        DeviceMemoryError
+            It has no room for them.
+        SimulationError
+            For a state that overflows, or a neuron that would fire without end at one instant.
+        """
         network, firing = self.packed.network, len(self.forward.layers)
         if not firing:
             return []

@@ -1,0 +1,369 @@
+"""HM2-BP's way down through dense layers on a device: launches of ``kernels/reverse.h`` and ``errors.h``.
+
+Nothing here knows a rule: what a rule wants comes as numbers. The samples of a mini-batch may come in parts.
+That changes no bit of a gradient: it is summed in whole numbers, in units that follow from the whole
+mini-batch (`Units`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eventsnn.gpu.batch import WARP, DeviceArrivals, DeviceSpikes
+from eventsnn.gpu.device import Argument, Device, DeviceArray, shared_bytes
+from eventsnn.gpu.forward import REALS
+
+THREADS = 128
+WINDOW = 64
+"""Samples whose gradients are summed in 32 bits, in single precision."""
+
+
+def arrival_type(real: np.dtype[np.floating]) -> np.dtype[np.void]:
+    """``Arrival`` of ``kernels/reverse.h``."""
+    size = real.itemsize
+    return np.dtype(
+        {
+            "names": ["time", "a", "h", "b", "row"],
+            "formats": [np.float64, real, real, real, np.int32],
+            "offsets": [0, 8, 8 + size, 8 + 2 * size, 8 + 3 * size],
+            "itemsize": -(-(12 + 3 * size) // 16) * 16,
+        }
+    )
+
+
+def block_count(items: int, threads: int = THREADS) -> int:
+    """Blocks with a thread for every item."""
+    return -(-items // threads)
+
+
+class Units:
+    """In which units the gradient of a layer is summed, so that nothing overflows; of the whole mini-batch.
+
+    Attributes
+    ----------
+    largest : int64 (padded,)
+        Bits of the most that one arrival can add to a gradient of the neuron.
+    most : int32 (1,)
+        The most arrivals from one source in a sample.
+    units : float64 (padded,)
+        A gradient is a whole number of 1/units.
+    """
+
+    def __init__(self, device: Device, padded: int) -> None:
+        self._device = device
+        self.largest, self.most = device.zeros(padded, np.int64), device.zeros(1, np.int32)
+        self.units = device.zeros(padded, np.float64)
+
+    def begin(self) -> None:
+        """Begin a mini-batch."""
+        self.largest.clear()
+        self.most.clear()
+
+    def choose(self, real: np.dtype[np.floating], samples: int) -> None:
+        """Choose the units when all `samples` of the mini-batch have been seen."""
+        # 32 bits, of which sums need one more than what they are bounded by; and 64.
+        window, bits, extreme = (min(samples, WINDOW), 30, 100) if real == np.float32 else (samples, 62, 900)
+        self._device.launch(
+            "neuron_units",
+            block_count(len(self.units)),
+            THREADS,
+            np.int32(len(self.units)),
+            self.largest,
+            self.most,
+            np.float64(window),
+            np.int32(bits),
+            np.int32(extreme),
+            self.units,
+        )
+
+
+@dataclass
+class LayerBackward:
+    """One layer on the way down, in some samples.
+
+    Parameters
+    ----------
+    device : Device
+    constants : `eventsnn.reference.lif.RECORD` (1,)
+    neurons : int
+    weights : real (inputs, padded)
+        `inputs` are the neurons of the layer below, and the bias neuron if there is one.
+    arrivals : DeviceArrivals
+    spikes : DeviceSpikes
+        Forced ones included.
+    delta : float64 (samples, padded)
+        Errors of the neurons.
+    """
+
+    device: Device
+    constants: DeviceArray
+    neurons: int
+    weights: DeviceArray
+    arrivals: DeviceArrivals
+    spikes: DeviceSpikes
+    delta: DeviceArray
+
+    def __post_init__(self) -> None:
+        self.real = self.weights.dtype
+        self.inputs, self.padded = self.weights.shape
+        self.samples = len(self.spikes.counts)
+        self.threads = min(THREADS, self.padded)
+        self.grid = self.samples, block_count(self.padded, self.threads)
+        self.by_source = self.device.empty((self.samples, self.inputs), np.int32)
+        self.table = self.device.empty(self.arrivals.times.size, arrival_type(self.real))
+        self.factor = self.device.empty((self.samples, self.padded), np.float64)
+        self.down = self.device.empty((0, 0), self.real)
+
+    def prepare(self, units: Units) -> None:
+        """Make the table of the arrivals."""
+        arrivals = self.arrivals
+        working = min(self.samples, 8 * self.device.multiprocessors)
+        self.device.launch(
+            f"prepare_reverse<{REALS[self.real]}>",
+            working,
+            256,
+            self.constants,
+            np.int32(self.samples),
+            arrivals.first,
+            arrivals.count,
+            arrivals.times,
+            arrivals.sources,
+            np.int32(self.inputs),
+            self.device.empty((working, self.inputs), np.int32),
+            self.table,
+            self.by_source,
+            units.most,
+        )
+
+    def total_psp(self) -> DeviceArray:
+        """Total PSPs of the neurons, float64 (samples, padded)."""
+        total = self.device.empty((self.samples, self.padded), np.float64)
+        name = f"total_psp<{REALS[self.real]}>"
+        self.device.launch(name, self.grid, self.threads, *self._walk(), self.weights, total)
+        return total
+
+    def scale(
+        self,
+        units: Units,
+        row_sum: DeviceArray,
+        total: DeviceArray,
+        lateral: DeviceArray,
+        *,
+        resting: float,
+        threshold: float,
+        silent_spsp: float,
+        silent_ratio: float,
+    ) -> None:
+        """Compute what S-PSPs are multiplied by; see ``error_factors``."""
+        self.device.launch(
+            "error_factors",
+            block_count(self.samples * self.padded),
+            THREADS,
+            self.constants,
+            np.int32(self.samples),
+            np.int32(self.neurons),
+            np.int32(self.padded),
+            self.delta,
+            self.spikes.counts,
+            total,
+            lateral,
+            row_sum,
+            np.float64(resting),
+            np.float64(threshold),
+            np.float64(silent_spsp),
+            np.float64(silent_ratio),
+            self.factor,
+            units.largest,
+        )
+
+    def reverse(self, gradient: DeviceArray, units: DeviceArray, down: bool) -> None:
+        """Add to the gradient, int64 (inputs, padded) or empty; `down`: also compute what goes down."""
+        tile = None if down or not gradient.size else self._tile()
+        if tile is not None:
+            self._reverse_tile(gradient, units, *tile)
+            return
+        shared = 0
+        if down:
+            self.down = self.device.empty((self.padded // WARP, len(self.table)), self.real)
+            shared = shared_bytes((self.real, self.threads * (WARP + 1)))
+        self.device.launch(
+            f"reverse<{REALS[self.real]}, {'true' if down else 'false'}>",
+            self.grid,
+            self.threads,
+            *self._walk(),
+            self.factor,
+            units,
+            gradient,
+            self.weights,
+            self.delta,
+            self.down,
+            shared=shared,
+        )
+
+    def _tile(self) -> tuple[int, int, int] | None:
+        """Columns, samples of a window and threads for ``reverse_tile``; None: not for it.
+
+        They decide about speed alone; these won on an H200.
+        """
+        few = self.samples <= WINDOW
+        columns, window = 8 if few else 16, min(self.samples, WINDOW)
+        while columns >= 8 and self.inputs * columns * 4 > self.device.shared_memory:
+            columns //= 2
+        if self.real != np.float32 or columns < 8:
+            return None
+        most = 128 if self.samples <= 16 else 512 if few else 1024
+        return columns, window, min(most, WARP * block_count(window, WARP // columns))
+
+    def _reverse_tile(
+        self, gradient: DeviceArray, units: DeviceArray, columns: int, window: int, threads: int
+    ) -> None:
+        self.device.launch(
+            f"reverse_tile<{columns}>",
+            (self.padded // columns, block_count(self.samples, window)),
+            threads,
+            *self._walk(),
+            self.factor,
+            units,
+            np.int32(self.samples),
+            np.int32(window),
+            np.int32(self.inputs),
+            gradient,
+            shared=shared_bytes((np.int32, self.inputs * columns)),
+        )
+
+    def errors_below(self, neurons: int, padded: int, effect_ratio: bool, divisor: float) -> DeviceArray:
+        """Errors of the layer below, of `neurons`: float64 (samples, `padded`); after `reverse`."""
+        below = self.device.zeros((self.samples, padded), np.float64)
+        self.device.launch(
+            f"errors_below<{REALS[self.real]}>",
+            (self.samples, block_count(neurons)),
+            THREADS,
+            self.arrivals.first,
+            self.arrivals.count,
+            self.table,
+            self.down,
+            self.by_source,
+            np.int32(self.inputs),
+            self.weights,
+            np.int32(self.neurons),
+            np.int32(self.padded),
+            self.spikes.counts,
+            self.delta,
+            np.int32(effect_ratio),
+            np.float64(divisor),
+            np.int32(neurons),
+            np.int32(padded),
+            below,
+        )
+        return below
+
+    def _walk(self) -> tuple[Argument, ...]:
+        """The first arguments of kernels that go back through the arrivals."""
+        return (
+            self.constants,
+            self.arrivals.first,
+            self.arrivals.count,
+            self.table,
+            self.spikes.fired,
+            self.spikes.counts,
+            np.int32(self.spikes.fired.shape[1]),
+            np.int32(self.padded),
+        )
+
+
+def lateral_factors(
+    device: Device,
+    constants: DeviceArray,
+    spikes: DeviceSpikes,
+    labels: np.ndarray,
+    neurons: int,
+    threshold: float,
+    strength: float,
+) -> DeviceArray:
+    """Lateral factors of an output layer from its true spikes, float64 (samples, padded)."""
+    samples, capacity, padded = spikes.fired.shape
+    e = device.empty((samples, neurons, neurons), np.float64)
+    factors = device.empty((samples, padded), np.float64)
+    device.launch(
+        "lateral_spsp",
+        block_count(e.size),
+        THREADS,
+        constants,
+        np.int32(samples),
+        spikes.fired,
+        spikes.counts,
+        np.int32(capacity),
+        np.int32(padded),
+        np.int32(neurons),
+        e,
+    )
+    device.launch(
+        "lateral_factors",
+        block_count(samples * neurons),
+        THREADS,
+        np.int32(samples),
+        spikes.counts,
+        device.put(labels.astype(np.int32)),
+        np.int32(padded),
+        np.int32(neurons),
+        np.float64(threshold),
+        np.float64(strength),
+        e,
+        factors,
+    )
+    return factors
+
+
+def force_spikes(
+    device: Device,
+    spikes: DeviceSpikes,
+    samples: np.ndarray,
+    neurons: np.ndarray,
+    times: Sequence[np.ndarray],
+) -> DeviceSpikes:
+    """The same spikes, but of a silent neuron in each of these `samples` the `times`; without `after`."""
+    total, capacity, padded = spikes.fired.shape
+    room = max(capacity, *(len(each) for each in times))
+    fired = device.empty((total, room, padded), np.float64)
+    for s in range(total if room > capacity else 0):
+        device.copy(fired[s : s + 1].reshape(room, padded)[:capacity], spikes.fired[s : s + 1])
+    if room == capacity:
+        device.copy(fired, spikes.fired)
+    counts = device.empty((total, padded), np.int32)
+    device.copy(counts, spikes.counts)
+    device.launch(
+        "force_spikes",
+        block_count(len(times), WARP),
+        WARP,
+        np.int32(len(times)),
+        device.put(samples.astype(np.int32)),
+        device.put(neurons.astype(np.int32)),
+        device.put(np.concatenate(times)),
+        device.put(np.cumsum([0, *(len(each) for each in times)], dtype=np.int32)),
+        fired,
+        counts,
+        np.int32(room),
+        np.int32(padded),
+    )
+    return DeviceSpikes(fired, spikes.after, counts)
+
+
+def count_activity(device: Device, spikes: Sequence[DeviceSpikes], neurons: Sequence[int]) -> DeviceArray:
+    """How many spikes some layers fired in all, and how many neurons none: int64 (layers, 2)."""
+    activity = device.zeros((len(spikes), 2), np.int64)
+    for n, (each, count) in enumerate(zip(spikes, neurons, strict=True)):
+        samples, padded = each.counts.shape
+        device.launch(
+            "count_activity",
+            min(block_count(samples * padded), 4 * device.multiprocessors),
+            THREADS,
+            np.int32(samples),
+            np.int32(count),
+            np.int32(padded),
+            each.counts,
+            activity[n : n + 1],
+        )
+    return activity

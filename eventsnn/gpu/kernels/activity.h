@@ -1,0 +1,27 @@
+/* How active a layer was in a mini-batch. */
+#ifndef EVENTSNN_ACTIVITY_H
+#define EVENTSNN_ACTIVITY_H
+
+#include "cuda.h"
+
+/* Add to activity (2,): the spikes of all neurons, and how many were silent; counts (samples, padded). Any launch will do. */
+__global__ void count_activity(int samples, int neurons, int padded, Span<const int> counts, Span<int64> activity) {
+    int64 spikes = 0, silent = 0;
+    const int64 all = (int64)samples * padded;
+    for (int64 k = (int64)blockIdx.x * blockDim.x + threadIdx.x; k < all; k += (int64)gridDim.x * blockDim.x) {
+        if (k % padded >= neurons) continue;
+        spikes += counts[k];
+        silent += counts[k] == 0;
+    }
+    for (int step = WARP / 2; step > 0; step /= 2) {
+        spikes += __shfl_xor_sync(FULL_WARP, spikes, step);
+        silent += __shfl_xor_sync(FULL_WARP, silent, step);
+    }
+    if (lane_number() != 0) return;
+    atomicAdd((unsigned long long*)&activity[0], (unsigned long long)spikes);
+    atomicAdd((unsigned long long*)&activity[1], (unsigned long long)silent);
+}
+
+KERNEL(count_activity)
+
+#endif

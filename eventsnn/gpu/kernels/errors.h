@@ -1,0 +1,139 @@
+/* HM2-BP's errors of spike counts, layer by layer: what gradients are multiplied by, and what goes down. Arrays are those of
+ * reverse.h. Twin: eventsnn/reference/macro.py; on the processor cython_ext/learn/rule.pyx. */
+#ifndef EVENTSNN_ERRORS_H
+#define EVENTSNN_ERRORS_H
+
+#include "reverse.h"
+
+/* Replace the trains of some silent label neurons by forced spikes: pair k, of sample which[k] and neuron labels[k], has
+ * times[ptr[k]:ptr[k + 1]]. */
+__global__ void force_spikes(int pairs, Span<const int> which, Span<const int> labels, Span<const double> times,
+                             Span<const int> ptr, Span<double> fired, Span<int> counts, int capacity, int padded) {
+    const int k = blockIdx.x * blockDim.x + threadIdx.x;
+    if (k >= pairs) return;
+    const int s = which[k], i = labels[k], n = ptr[k + 1] - ptr[k];
+    for (int f = 0; f < n; ++f) fired[((int64)s * capacity + f) * padded + i] = times[ptr[k] + f];
+    counts[(int64)s * padded + i] = n;
+}
+
+/* S-PSPs e_{i|l} between the neurons of the output layer, of their own undelayed spikes: e [sample][i][l]. In double
+ * precision: they are few, and feed back on themselves. */
+__global__ void lateral_spsp(Span<const lif_t> constants, int samples, Span<const double> fired, Span<const int> counts,
+                             int capacity, int padded, int neurons, Span<double> e) {
+    const lif_t* c = &constants[0];
+    const int64 k = (int64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (k >= (int64)samples * neurons * neurons) return;
+    const int l = (int)(k % neurons), i = (int)(k / neurons % neurons), s = (int)(k / neurons / neurons);
+    const SpikeTrain from = spike_train(fired, s, l, capacity, padded, counts[(int64)s * padded + l]);
+    Points<double> points(c, spike_train(fired, s, i, capacity, padded, counts[(int64)s * padded + i]));
+    Sums<double> sums(points);
+    double total = 0.0;
+    for (int g = from.count - 1; g >= 0; --g) {
+        double a, h, b;
+        if (sums.due >= from[g]) sums = take_points(c, &points, sums, from[g]);
+        total += sums.G;
+        if (g == 0) break;
+        lif_respond(c, from[g] - from[g - 1], &a, &h, &b);
+        sums.back(a, h, b);
+    }
+    e[k] = total;
+}
+
+/* lambda_i = 1 / (1 - w0^2 sum_{l != i} q_il q_li), 1 where that sum of effects does not exist; `macro.lateral_factor`. */
+__global__ void lateral_factors(int samples, Span<const int> counts, Span<const int> labels, int padded, int neurons,
+                                double threshold, double strength, Span<const double> e, Span<double> lateral) {
+    const int k = blockIdx.x * blockDim.x + threadIdx.x;
+    if (k >= samples * neurons) return;
+    const int s = k / neurons, i = k % neurons, label = labels[s];
+    const Span<const int> count = counts.part((int64)s * padded, padded);
+    const Span<const double> own = e.part((int64)s * neurons * neurons, neurons * neurons);
+    double loops = 0.0;
+    if (count[i] || i == label)
+        for (int l = 0; l < neurons; ++l) {
+            if (l == i || !(count[l] || l == label)) continue;
+            double there = 1.0, back = 1.0;
+            if (count[i] && count[l]) {
+                there = own[l * neurons + i] / count[i];
+                back = own[i * neurons + l] / count[l];
+            }
+            loops += (there / threshold) * (back / threshold);
+        }
+    loops = 1.0 - strength * strength * loops;
+    lateral[(int64)s * padded + i] = loops > 0.0 ? 1.0 / loops : 1.0;
+}
+
+/* What S-PSPs are multiplied by in the gradient, delta_i (1 + s_i) lambda_i, of a silent neuron times its S-PSP.
+ *
+ * `total` are total PSPs; empty: nu for each spike, as in an exact feed-forward run. `lateral` may be empty: all 1.
+ * largest[i], the bits of a number, becomes at least what one arrival can add to a gradient of neuron i, as
+ * 0 <= G <= psp_max for each spike. */
+__global__ void error_factors(Span<const lif_t> constants, int samples, int neurons, int padded,
+                              Span<const double> delta, Span<const int> counts, Span<const double> total,
+                              Span<const double> lateral, Span<const double> row_sum, double resting, double threshold,
+                              double silent_spsp, double silent_ratio, Span<double> factor, Span<int64> largest) {
+    const int64 k = (int64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (k >= (int64)samples * padded) return;
+    const int i = (int)(k % padded), count = counts[k];
+    double value = 0.0;
+    if (i < neurons) {
+        double psp = threshold;
+        if (count == 0) psp = silent_ratio * (row_sum[i] + resting);
+        else if (total.size) psp = total[k] / count;
+        value = delta[k] * (1.0 + psp / threshold) * (lateral.size ? lateral[k] : 1.0);
+        if (count == 0) value *= silent_spsp;
+    }
+    factor[k] = value;
+    atomicMax(&largest[i], (int64)__double_as_longlong(fabs(value) * (count ? constants[0].psp_max * count : 1.0)));
+}
+
+/* Powers of two that the gradients of each neuron are counted in, such that nothing overflows: `window` samples with at most
+ * most[0] arrivals from one source each make no sum of 2^bits. What is not finite makes the gradient so, too. */
+__global__ void neuron_units(int padded, Span<const int64> largest, Span<const int> most, double window, int bits,
+                             int extreme, Span<double> units) {
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= padded) return;
+    const double sum = __longlong_as_double(largest[i]) * most[0] * window;
+    int power;
+    frexp(sum, &power); /* sum < 2^power */
+    power = bits - power;
+    power = power > extreme ? extreme : power < -extreme ? -extreme : power;
+    units[i] = sum == 0.0 ? 1.0 : sum < INFINITY ? ldexp(1.0, power) : sum - sum;
+}
+
+/* Errors of the layer below, (1/divisor) sum_i delta_i w_ij rho_{i|j}: below (samples, below_padded).
+ *
+ * rho is e/o_j where both fired, `down` being the sums of that part at each arrival, else 1; without effect_ratio 1.
+ * `inputs` are rows of weights, the first `below_neurons` of which are the neurons of the layer below. */
+template <class R>
+__global__ void errors_below(Span<const int64> first, Span<const int> count, Span<const Arrival<R>> table,
+                             Span<const R> down, Span<const int> by_source, int inputs, Span<const R> weights,
+                             int neurons, int padded, Span<const int> counts, Span<const double> delta,
+                             int effect_ratio, double divisor, int below_neurons, int below_padded,
+                             Span<double> below) {
+    const int s = blockIdx.x, j = blockIdx.y * blockDim.x + threadIdx.x;
+    if (j >= below_neurons) return;
+    const int fired = by_source[(int64)s * inputs + j];
+    const bool ratio = effect_ratio && fired;
+    const int64 at = (int64)s * padded;
+    double sum = 0.0, by_spikes = 0.0;
+    for (int i = 0; i < neurons; ++i)
+        if (!(ratio && counts[at + i])) sum += delta[at + i] * (double)weights[(int64)j * padded + i];
+    if (ratio) {
+        const int64 end = first[s] + count[s];
+        for (int64 e = first[s]; e < end; ++e)
+            if (ROW_OF(table[e].row) == j)
+                for (int w = 0; w < padded / WARP; ++w) by_spikes += (double)down[w * table.size + e];
+        sum += by_spikes / fired;
+    }
+    below[(int64)s * below_padded + j] = sum / divisor;
+}
+
+KERNEL(force_spikes)
+KERNEL(lateral_spsp)
+KERNEL(lateral_factors)
+KERNEL(error_factors)
+KERNEL(neuron_units)
+KERNEL(errors_below<float>)
+KERNEL(errors_below<double>)
+
+#endif

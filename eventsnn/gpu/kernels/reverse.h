@@ -1,0 +1,218 @@
+/* The sweep in reverse time over what arrived at a dense layer: a thread takes one neuron in one sample.
+ *
+ * Gradients are summed in whole numbers, each neuron's in units of its own (`neuron_units` of errors.h): whatever the
+ * order, the launch or the way a mini-batch is cut, the sum has the same bits.
+ *
+ * What all kernels here take: `constants` (1,); `first` and `count`, (samples,), and `table`, what arrived; `fired` (samples,
+ * capacity, padded) and `counts` (samples, padded), the layer's spikes: see `sweep`. Forced spikes are among them.
+ * Twin: `sum_charges` of eventsnn/reference/spsp.py. */
+#ifndef EVENTSNN_REVERSE_H
+#define EVENTSNN_REVERSE_H
+
+#include "points.h"
+
+#define FIRST_OF_ROW ((int)0x80000000) /* of a row: no earlier arrival of the sample comes from the same source */
+#define ROW_OF(x) ((x) & 0x7fffffff)
+#ifdef EVENTSNN_EMULATION
+#define UNROLL
+#else
+#define UNROLL _Pragma("unroll")
+#endif
+
+/* An arrival: its time, ms, the propagators from the one before, and the row of its source. */
+template <class R>
+struct alignas(16) Arrival {
+    double time;
+    R a, h, b;
+    int row;
+};
+
+DEVICE int64 nearest(float x) { return __float2ll_rn(x); }
+DEVICE int64 nearest(double x) { return __double2ll_rn(x); }
+
+/* The table of the arrivals; from each source in each sample, by_source (samples, inputs); and the most of any, most (1,).
+ * `earliest` is room for (blocks, inputs). */
+template <class R>
+__global__ void prepare_reverse(Span<const lif_t> constants, int samples, Span<const int64> first,
+                                Span<const int> count, Span<const double> times, Span<const int> sources, int inputs,
+                                Span<int> earliest, Span<Arrival<R>> table, Span<int> by_source, Span<int> most) {
+    const lif_t* c = &constants[0];
+    const Span<int> seen = earliest.part((int64)blockIdx.x * inputs, inputs);
+    for (int s = blockIdx.x; s < samples; s += gridDim.x) {
+        const int arrivals = count[s];
+        const Span<const double> t = times.part(first[s], arrivals);
+        const Span<const int> source = sources.part(first[s], arrivals);
+        const Span<Arrival<R>> out = table.part(first[s], arrivals);
+        const Span<int> many = by_source.part((int64)s * inputs, inputs);
+        int top = 0;
+        for (int j = threadIdx.x; j < inputs; j += blockDim.x) {
+            seen[j] = arrivals;
+            many[j] = 0;
+        }
+        __syncthreads();
+        for (int e = threadIdx.x; e < arrivals; e += blockDim.x) {
+            atomicMin(&seen[source[e]], e);
+            atomicAdd(&many[source[e]], 1);
+        }
+        __syncthreads();
+        for (int j = threadIdx.x; j < inputs; j += blockDim.x) top = many[j] > top ? many[j] : top;
+        if (top) atomicMax(&most[0], top);
+        for (int e = threadIdx.x; e < arrivals; e += blockDim.x) {
+            double a, h, b;
+            lif_respond(c, e ? t[e] - t[e - 1] : 0.0, &a, &h, &b);
+            out[e] = {t[e], (R)a, (R)h, (R)b, source[e] | (seen[source[e]] == e ? FIRST_OF_ROW : 0)};
+        }
+        __syncthreads();
+    }
+}
+
+/* Calls `visit(e, row, G)` for the arrivals of a sample, latest first: G of a neuron with unit charges. So many arrivals are
+ * loaded AHEAD of their turn. */
+template <int AHEAD, class R, class Visit>
+DEVICE void walk_back(const lif_t* c, Span<const Arrival<R>> arrivals, Points<R> points, Visit visit) {
+    const int size = (int)arrivals.size;
+    Sums<R> sums(points);
+    Arrival<R> now[AHEAD], ahead[AHEAD];
+    if (size == 0) return;
+    UNROLL
+    for (int j = 0; j < AHEAD; ++j) now[j] = arrivals[size - 1 - j < 0 ? 0 : size - 1 - j];
+    for (int last = size - 1; last >= 0; last -= AHEAD) {
+        UNROLL
+        for (int j = 0; j < AHEAD; ++j) {
+            const int e = last - AHEAD - j;
+            ahead[j] = arrivals[e < 0 ? 0 : e];
+        }
+        UNROLL
+        for (int j = 0; j < AHEAD; ++j) {
+            if (last - j < 0) break;
+            if (sums.due >= now[j].time) sums = take_points(c, &points, sums, now[j].time);
+            visit(last - j, now[j].row, sums.G);
+            sums.back(now[j].a, now[j].h, now[j].b);
+        }
+        UNROLL
+        for (int j = 0; j < AHEAD; ++j) now[j] = ahead[j];
+    }
+}
+
+/* Total PSPs of the neurons, the resting potential's share included: total (samples, padded). */
+template <class R>
+__global__ void total_psp(Span<const lif_t> constants, Span<const int64> first, Span<const int> count,
+                          Span<const Arrival<R>> table, Span<const double> fired, Span<const int> counts, int capacity,
+                          int padded, Span<const R> weights, Span<double> total) {
+    const lif_t* c = &constants[0];
+    const int s = blockIdx.x, i = blockIdx.y * blockDim.x + threadIdx.x;
+    if (i >= padded) return;
+    const int64 at = (int64)s * padded + i;
+    Points<R> points(c, spike_train(fired, s, i, capacity, padded, counts[at]));
+    double sum = 0.0;
+    walk_back<4>(c, table.part(first[s], count[s]), points, [&](int, int row, R G) {
+        sum += (double)weights[(int64)ROW_OF(row) * padded + i] * (double)G;
+    });
+    /* The resting potential acts like an input of that weight whose PSP at time t is 1 - exp(-t/tau_m). */
+    if (c->reset != 0.0)
+        for (; points.left; points.next())
+            sum -= c->reset * (double)points.charge * decay_rise(points.time * c->rate_m);
+    total[at] = sum;
+}
+
+/* What G of a neuron is multiplied by, in units of its gradient, and what it adds once for every source that fired. */
+template <class R>
+struct Share {
+    R unit, fill;
+    MEMBER Share(double factor, double units, int count)
+        : unit(count ? (R)(factor * units) : (R)0), fill(count ? (R)0 : (R)(factor * units)) {}
+    MEMBER int64 operator()(R G, int row) const { return nearest(G * unit + (row < 0 ? fill : (R)0)); }
+};
+
+DEVICE void add_whole(int64* sum, int64 x) { atomicAdd((unsigned long long*)sum, (unsigned long long)x); }
+
+/* Add G times `factor` (samples, padded) to the gradient (inputs, padded), in whole numbers of 1/units (padded,), at every
+ * arrival; a silent neuron adds its factor once for every source that fired. With an empty gradient nothing is added.
+ *
+ * DOWN: also down (warps of a sample, length of the table), of a warp's neurons that fired the sum of delta w G at every
+ * arrival: what it hands down. Needs shared memory, R [warps of a block][32][33]. */
+template <class R, bool DOWN>
+__global__ void __launch_bounds__(128)
+    reverse(Span<const lif_t> constants, Span<const int64> first, Span<const int> count, Span<const Arrival<R>> table,
+            Span<const double> fired, Span<const int> counts, int capacity, int padded, Span<const double> factor,
+            Span<const double> units, Span<int64> gradient, Span<const R> weights, Span<const double> delta,
+            Span<R> down) {
+    SharedMemory shared;
+    const lif_t* c = &constants[0];
+    const int s = blockIdx.x, i = blockIdx.y * blockDim.x + threadIdx.x, arrivals = count[s], lane = lane_number();
+    const int line = WARP + 1; /* not a warp: lanes that read lines side by side find them in different banks */
+    Span<R> parts = {nullptr, 0}, own = {nullptr, 0};
+    if (DOWN) parts = shared.take<R>((int)blockDim.x * line).part(warp_number() * WARP * line, WARP * line);
+    if (i >= padded) return; /* all lanes of a warp, or none */
+    const int64 at = (int64)s * padded + i;
+    const Share<R> share(factor[at], units[i], counts[at]);
+    const R error = DOWN && counts[at] ? (R)delta[at] : (R)0;
+    if (DOWN) own = down.part((int64)(i / WARP) * table.size + first[s], arrivals);
+    const Points<R> points(c, spike_train(fired, s, i, capacity, padded, counts[at]));
+    walk_back<4>(c, table.part(first[s], arrivals), points, [&](int e, int row, R G) {
+        const int64 cell = (int64)ROW_OF(row) * padded + i, add = share(G, row);
+        if (add && gradient.size) add_whole(&gradient[cell], add);
+        if (DOWN) {
+            const int k = (arrivals - 1 - e) % WARP;
+            parts[k * line + lane] = error * weights[cell] * G;
+            if (k < WARP - 1 && e > 0) return;
+            __syncwarp();
+            /* Of the last arrivals, one a lane, the sum over the neurons. */
+            if (lane <= k) {
+                R sum = 0;
+                for (int n = 0; n < WARP; ++n) sum += parts[lane * line + n];
+                own[e + k - lane] = sum;
+            }
+            __syncwarp();
+        }
+    });
+}
+
+/* The same for the first layer in single precision, the same sums to the bit: a block owns COLUMNS neurons and adds up
+ * `window` samples in shared memory, int [inputs][COLUMNS], side by side, before it adds to the gradient. */
+template <int COLUMNS>
+__global__ void __launch_bounds__(1024)
+    reverse_tile(Span<const lif_t> constants, Span<const int64> first, Span<const int> count,
+                 Span<const Arrival<float>> table, Span<const double> fired, Span<const int> counts, int capacity,
+                 int padded, Span<const double> factor, Span<const double> units, int samples, int window, int inputs,
+                 Span<int64> gradient) {
+    SharedMemory shared;
+    const Span<int> tile = shared.take<int>(inputs * COLUMNS);
+    const lif_t* c = &constants[0];
+    const int side = WARP / COLUMNS, column = lane_number() % COLUMNS, i = blockIdx.x * COLUMNS + column;
+    const int own = warp_number() * side + lane_number() / COLUMNS, step = (int)(blockDim.x / WARP) * side;
+    for (int k = threadIdx.x; k < inputs * COLUMNS; k += blockDim.x) tile[k] = 0;
+    __syncthreads();
+    for (int w = blockIdx.y; w * window < samples; w += gridDim.y) {
+        const int end = (w + 1) * window < samples ? (w + 1) * window : samples;
+        for (int s = w * window + own; s < end; s += step) {
+            const int64 at = (int64)s * padded + i;
+            const Share<float> share(factor[at], units[i], counts[at]);
+            const Points<float> points(c, spike_train(fired, s, i, capacity, padded, counts[at]));
+            walk_back<2>(c, table.part(first[s], count[s]), points, [&](int, int row, float G) {
+                const int add = (int)share(G, row);
+                if (add) atomicAdd(&tile[ROW_OF(row) * COLUMNS + column], add);
+            });
+        }
+        __syncthreads();
+        for (int k = threadIdx.x; k < inputs * COLUMNS; k += blockDim.x) {
+            const int add = tile[k];
+            if (add) add_whole(&gradient[(int64)(k / COLUMNS) * padded + blockIdx.x * COLUMNS + k % COLUMNS], add);
+            tile[k] = 0;
+        }
+        __syncthreads();
+    }
+}
+
+KERNEL(prepare_reverse<float>)
+KERNEL(prepare_reverse<double>)
+KERNEL(total_psp<float>)
+KERNEL(total_psp<double>)
+KERNEL(reverse<float, false>)
+KERNEL(reverse<float, true>)
+KERNEL(reverse<double, false>)
+KERNEL(reverse<double, true>)
+KERNEL(reverse_tile<8>)
+KERNEL(reverse_tile<16>)
+
+#endif
