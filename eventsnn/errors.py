@@ -55,6 +55,10 @@ class SilentOutputWarning(UserWarning):
     """No output neuron fired in any recording of a data set; says what to try."""
 
 
+class ResumeWarning(UserWarning):
+    """A training run is resumed on another device than it was begun on: its last digits will differ."""
+
+
 class ConversionWarning(UserWarning):
     """A network that goes to or comes from another simulator's format is not exactly the same; says in what
     way.

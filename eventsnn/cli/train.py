@@ -102,6 +102,13 @@ if TYPE_CHECKING:
     "Training recordings that the trace keeps, by their numbers from 0; the first ten by default.",
 )
 @threads_option
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where to compute: cuda is a graphics card of NVIDIA, for chains of dense layers and HM2-BP.",
+)
 @json_option
 def train(
     experiment: Path,
@@ -122,6 +129,7 @@ def train(
     resume: bool,
     trace: TraceOptions | None,
     threads: int | None,
+    device: str,
     as_json: bool,
 ) -> None:
     """Train a network as an experiment file describes.
@@ -182,6 +190,7 @@ def train(
             resume=resume,
             progress=True,
             trace=trace,
+            device=device,
         )
     except KeyboardInterrupt:
         if ranks.first and (out / "checkpoint.h5").exists():
@@ -248,9 +257,10 @@ def _write_command(out: Path) -> None:
         "epochs",
         "seed",
         "bad_files",
+        "device",
     ):
         value = parameters[name]
-        if value is not None:
+        if value is not None and (name, value) != ("device", "cpu"):
             text = value.name if isinstance(value, Path) else value
             arguments += [f"--{'train' if name == 'training' else name.replace('_', '-')}", str(text)]
     arguments += spell({name: parameters[name] for name in READING if parameters[name] is not None})

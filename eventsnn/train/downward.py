@@ -24,13 +24,14 @@ import numpy as np
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool, Share, call
-from eventsnn.learn.optimisers import Step
+from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
 from eventsnn.learn.rule import LayerOptions, Rule
 from eventsnn.model import Layer, Network
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.simulate.engines.blocks import pack, unpack
 from eventsnn.simulate.engines.division import WHOLE, Division
 from eventsnn.trace.record import SpikeRecord
+from eventsnn.train.tallies import Activity
 
 EVERY = slice(None)
 """All samples of a mini-batch."""
@@ -74,7 +75,15 @@ class Observer(Protocol):
 
 
 class Learner(ABC, Generic[ForwardRun]):
-    """A network that learns on one of the engines, forward and backward, mini-batch after mini-batch."""
+    """A network that learns on one of the engines, forward and backward, mini-batch after mini-batch.
+
+    Attributes
+    ----------
+    batch : int
+        Recordings that validation takes at once; for speed alone.
+    """
+
+    batch: int = 16
 
     @abstractmethod
     def forward(self, samples: Arrivals, threads: Pool, kept: Kept = EVERYONE) -> ForwardRun:
@@ -93,6 +102,15 @@ class Learner(ABC, Generic[ForwardRun]):
     @abstractmethod
     def counts(self, run: ForwardRun, number: int) -> np.ndarray:
         """Spikes of each neuron of layer `number`, counted from 1; int64 array (samples, neurons)."""
+
+    def hidden_activity(self, run: ForwardRun, layers: int, kept: Kept = EVERYONE) -> Activity:
+        """What the hidden ones of so many `layers` did, as far as they are `kept`."""
+        counts = {number: self.counts(run, number) for number in range(1, layers)}
+        return Activity.of(each[kept[number]] if number in kept else each for number, each in counts.items())
+
+    def make_state(self, optimiser: Optimiser, packed: Any, key: str) -> OptimiserState:
+        """What the optimiser keeps of the weights `key` of `packed`, those that the learner was made with."""
+        return OptimiserState(optimiser, packed.blocks[key], packed.synapses(key), packed.updated(key))
 
     @abstractmethod
     def output_spikes(self, run: ForwardRun) -> Arrivals:

@@ -182,6 +182,7 @@ class Experiment:
         resume: bool = False,
         progress: bool = False,
         trace: str | os.PathLike[str] | TraceOptions | None = None,
+        device: str = "cpu",
     ) -> TrainResult:
         """Train as the file describes; arguments override it. See `eventsnn.train.trainer.train`.
 
@@ -218,6 +219,7 @@ class Experiment:
             resume=resume,
             progress=progress,
             trace=trace,
+            device=device,
         )
 
 

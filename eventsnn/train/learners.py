@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn.gpu.device import Device
 from eventsnn.learn.constants import LearnedConstants
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
@@ -35,6 +36,7 @@ def make_learner(
     prefix: FrozenPrefix | None,
     constants: LearnedConstants,
     division: Division = WHOLE,
+    device: Device | None = None,
 ) -> tuple[PackedNetwork | GraphWeights, Learner[Any]]:
     """The weights that are trained, and what trains them.
 
@@ -52,7 +54,14 @@ def make_learner(
         What is learned besides weights.
     division : Division
         What the processes of a launcher compute each.
+    device : Device, optional
+        Where chains of dense layers are trained in exact time; the CPU by default.
     """
+    if device is not None:
+        from eventsnn.train.device import DeviceLearner
+
+        packed = PackedNetwork(network, real)
+        return packed, DeviceLearner(packed, device, prefix)
     if step_ms is None and no_chain(network, rule):
         weights = GraphWeights(network, real)
         return weights, GraphLearner(weights, prefix, constants, division)

@@ -19,6 +19,7 @@ from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import LabelledSource
 from eventsnn.errors import NetworkError, TrainingError
+from eventsnn.gpu.device import find_device
 from eventsnn.learn.constants import LearnedConstants
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.learn.rule import Rule
@@ -28,17 +29,19 @@ from eventsnn.simulate.engines.precision import StateOverflow
 from eventsnn.trace.options import TraceOptions
 from eventsnn.trace.record import decide_all
 from eventsnn.train.agreement import check_agreement
-from eventsnn.train.batches import Batch, BatchLoader, cut, shuffled
+from eventsnn.train.batches import Batch, cut, shuffled
 from eventsnn.train.best import BestEpoch
 from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
 from eventsnn.train.clocks import Clocks
+from eventsnn.train.device_check import check_device
 from eventsnn.train.downward import Learner
 from eventsnn.train.dropout import Dropout
 from eventsnn.train.evaluate import count_outputs
 from eventsnn.train.frozen_prefix import split_frozen_prefix
 from eventsnn.train.learners import check_learner, make_learner
 from eventsnn.train.progress import progress_bar
-from eventsnn.train.run_config import check_resumable, describe_recordings, describe_run
+from eventsnn.train.resident import make_loader
+from eventsnn.train.run_config import check_resumable, describe_recordings, describe_run, join_devices
 from eventsnn.train.tallies import Tallies
 from eventsnn.train.training_trace import TrainingTrace
 
@@ -68,6 +71,7 @@ class TrainingRun:
         pool: Pool,
         progress: bool,
         ranks: Ranks = ALONE,
+        device: str = "cpu",
     ) -> None:
         step = self.step_ms = network.settings.step_ms
         # What is never trained runs forward only: input spikes go through it, and training begins behind it.
@@ -80,21 +84,23 @@ class TrainingRun:
         self.valid, self.valid_indices = valid, valid_indices
         self.folder, self.pool, self.progress, self.ranks = folder, pool, progress, ranks
         inputs, settings = network.input.neurons, network.settings
-        self.loader = BatchLoader(data, inputs, augmentation, seed, distortion, settings)
-        self.valid_loader = None if valid is None else BatchLoader(valid, inputs, settings=settings)
+        change = augmentation, seed, distortion, settings
+        there = None
+        if device != "cpu":
+            check_device(chain, rule, optimiser, step, ranks)
+            there = find_device()
+        self.loader = make_loader(there, indices, data, inputs, *change)
+        self.valid_loader = (
+            None if valid is None else make_loader(there, valid_indices, valid, inputs, settings=settings)
+        )
         self.constants = LearnedConstants([*chain.layers, *chain.connections], optimiser, chain.delays)
         self.dropout = Dropout(chain, seed)
         self.division = Division(ranks, undivided(chain, self.constants.by_key))
-        self._make = partial(make_learner, rule=rule, real=real, step_ms=step, prefix=prefix)
+        self._make = partial(make_learner, rule=rule, real=real, step_ms=step, prefix=prefix, device=there)
         self.packed, self.learner = self._make(
             self.dropout.thin(chain), constants=self.constants, division=self.division
         )
-        self.states = {
-            key: OptimiserState(
-                optimiser, self.packed.blocks[key], self.packed.synapses(key), self.packed.updated(key)
-            )
-            for key in chain.weights
-        }
+        self.states = {key: self.learner.make_state(optimiser, self.packed, key) for key in chain.weights}
         self.boost = np.ones(len(data))
         self.epoch = 0
         self.step = 0
@@ -112,6 +118,7 @@ class TrainingRun:
             seed=seed,
             training=describe_recordings(data, indices),
             validation=None if valid is None else describe_recordings(valid, valid_indices),
+            device=device,
         )
         self.trace: TrainingTrace | None = None  # of the first rank
         self.traced: frozenset[int] = frozenset()
@@ -160,10 +167,10 @@ class TrainingRun:
             reading = self.clocks.divides_reading(self.ranks)
             for part in self.pool.prefetch(partial(self._read, reading), batches):
                 batch = part.whole(reading)
-                if batch.samples:  # none where all files of a batch were unreadable
+                if len(batch):  # none where all files of a batch were unreadable
                     with self.clocks.learning():
                         self._learn(batch, rate, tallies)
-                bar.update(len(batch.samples))
+                bar.update(len(batch))
                 bar.set_postfix_str(
                     f"loss {tallies.loss:.1f}, accuracy {tallies.accuracy:.3f}", refresh=False
                 )
@@ -206,10 +213,15 @@ class TrainingRun:
         if saved is None:
             return
         check_resumable(path, saved.config, self.config)
+        devices = join_devices(path, saved.config, self.config)
+        if devices != "cpu":
+            self.config["device"] = devices
         for name, array in self._arrays().items():
             if name not in saved.arrays or saved.arrays[name].shape != array.shape:
                 raise TrainingError(f"{path}: cannot resume, array {name!r} is missing or of another shape")
             array[...] = saved.arrays[name]  # in place: kernels and learner hold views of these arrays
+        for state in self.states.values():
+            state.loaded()
         self.learner.change(self.constants.values)
         self.epoch, self.step = saved.epoch, saved.step
         self.history, self.best.line = saved.history, saved.best
@@ -226,6 +238,8 @@ class TrainingRun:
         # Dropout makes other samples of them. Several ranks wait for each other, and for longer where each
         # does more at times of its own.
         if self.dropout or self.ranks.size > 1 or self.pool.threads == 1:  # one thread gains nothing
+            return batch
+        if batch.ready is not None:  # on a device
             return batch
         return replace(batch, ready=self.learner.prepare(batch.arrivals))
 
@@ -255,9 +269,8 @@ class TrainingRun:
         if self.constants:
             self._learn_constants(1.0 / len(batch.labels), rate)
         # Of hidden layers only: a layer that falls silent stops learning, and the epoch's line says so.
-        hidden = {n: self.learner.counts(run, n) for n in range(1, len(self.packed.network.layers))}
-        there = [counts[kept[n]] if n in kept else counts for n, counts in hidden.items()]
-        tallies.add(batch, self.learner.votes(run), outcome.loss, outcome.forced, there)
+        hidden = self.learner.hidden_activity(run, len(self.packed.network.layers), kept)
+        tallies.add(batch, self.learner.votes(run), outcome.loss, outcome.forced, hidden)
         self._unsettled = True
 
     def _settle(self, tallies: Tallies) -> None:
@@ -304,6 +317,7 @@ class TrainingRun:
                 self.valid_indices[own.start : own.stop],
                 self.pool,
                 progress=self.progress,
+                batch_size=learner.batch,
             )
         counts, labels = self.ranks.join(found.counts, found.labels)
         if not len(labels):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.data.source import CodedSource, LabelledSource, describe_reading
-from eventsnn.errors import TrainingError
+from eventsnn.errors import ResumeWarning, TrainingError
 from eventsnn.learn.optimisers import Optimiser
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
@@ -41,6 +42,7 @@ def describe_run(
     seed: int,
     training: dict[str, Any],
     validation: dict[str, Any] | None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """All that decides the result of a run, as JSON gives it back.
 
@@ -66,6 +68,8 @@ def describe_run(
     }
     if network.delays:
         config["initial_delays"] = {key: _checksum(each) for key, each in network.delays.items()}
+    if device != "cpu":
+        config["device"] = device
     if distortion is not None:
         config["distortion"] = asdict(distortion)
     settings = network.settings.to_table()
@@ -100,14 +104,15 @@ def check_resumable(path: Path, before: dict[str, Any], now: dict[str, Any]) -> 
     path : Path
         The checkpoint, for messages.
     before, now : dict
-        What `describe_run` said when the run began, and says now. What older versions did not write down is
-        left out of the one, or filled in in the other.
+        What `describe_run` said when the run began, and says now; devices may differ, see `join_devices`.
+        What older versions did not write down is left out of the one, or filled in in the other.
 
     Raises
     ------
     TrainingError
         They differ: it names the first field that does.
     """
+    before, now = ({k: v for k, v in each.items() if k != "device"} for each in (before, now))
     if "classes" not in before.get("network", {}):  # begun before networks kept names
         now["network"].pop("classes", None)
     for name in ("delay_rate", "constant_rate", "warmup"):  # begun before there were these
@@ -120,6 +125,23 @@ def check_resumable(path: Path, before: dict[str, Any], now: dict[str, Any]) -> 
         raise TrainingError(
             f"{path}: cannot resume, {field} was {_short(was)} and is now {_short(wanted)}{advice}"
         )
+
+
+def join_devices(path: Path, before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The devices on which a run has been trained, in order, when it goes on as `now` says.
+
+    Weights and moments go from one device to another, last digits do not: that is a ResumeWarning.
+    """
+    devices, device = before.get("device", "cpu"), now.get("device", "cpu")
+    if devices.split(", ")[-1] == device:
+        return str(devices)
+    warnings.warn(
+        f"{path}: the epochs so far were trained on device {devices}, and this run uses {device}: "
+        "its last digits will differ from those of an uninterrupted run",
+        ResumeWarning,
+        stacklevel=2,
+    )
+    return f"{devices}, {device}"
 
 
 def _checksum(weights: Any) -> int:

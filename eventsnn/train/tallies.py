@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from eventsnn.trace.record import decide_all
 from eventsnn.train.batches import Batch
+
+
+class Activity(NamedTuple):
+    """What neurons did in a mini-batch: their spikes, how many were silent, and how many there were."""
+
+    spikes: int
+    silent: int
+    neurons: int
+
+    @classmethod
+    def of(cls, counts: Iterable[np.ndarray]) -> Activity:
+        """From spike counts, an array for each layer."""
+        layers = list(counts)
+        return cls(
+            sum(int(layer.sum()) for layer in layers),
+            sum(int((layer == 0).sum()) for layer in layers),
+            sum(layer.size for layer in layers),
+        )
 
 
 class Tallies:
@@ -28,7 +47,7 @@ class Tallies:
         self.norms: dict[str, float] = {}
 
     def add(
-        self, batch: Batch, counts: np.ndarray, losses: np.ndarray, forced: int, hidden: list[np.ndarray]
+        self, batch: Batch, counts: np.ndarray, losses: np.ndarray, forced: int, hidden: Activity
     ) -> None:
         wrong = decide_all(counts) != batch.labels
         self.samples += len(wrong)
@@ -38,10 +57,9 @@ class Tallies:
         self.learned[batch.indices] = True
         self.loss_sum = sum(losses.tolist(), self.loss_sum)  # one after the other: same bits for any batches
         self.forced += forced
-        for layer in hidden:
-            self.hidden_spikes += int(layer.sum())
-            self.hidden_silent += int((layer == 0).sum())
-            self.hidden_neurons += layer.size
+        self.hidden_spikes += hidden.spikes
+        self.hidden_silent += hidden.silent
+        self.hidden_neurons += hidden.neurons
 
     def add_norms(self, norms: dict[str, float]) -> None:
         """Add the norms of a mini-batch's gradients, by layer or connection."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn._util import html
-from eventsnn._util.arguments import check_kind, check_number, check_whole
+from eventsnn._util.arguments import check_choice, check_kind, check_number, check_whole
 from eventsnn._util.atomic import remove_parts
 from eventsnn._util.lock import Lock
 from eventsnn._util.ranks import Ranks, find_ranks
@@ -35,6 +35,7 @@ from eventsnn.simulate.engines import ENGINES, preferred
 from eventsnn.simulate.engines.arguments import check_dtype
 from eventsnn.trace.options import TraceOptions
 from eventsnn.train.batches import check_source
+from eventsnn.train.device_check import DEVICES
 from eventsnn.train.labels import match_source, name_outputs
 from eventsnn.train.run import CHECKPOINT, METRICS, MODEL, TrainingRun
 
@@ -142,6 +143,7 @@ def train(
     resume: bool = False,
     progress: bool = False,
     trace: str | os.PathLike[str] | TraceOptions | None = None,
+    device: str = "cpu",
 ) -> TrainResult:
     """Train a network on labelled recordings, with HM2-BP or another rule.
 
@@ -204,6 +206,10 @@ def train(
         Write a trace: some training recordings (`samples`; the first ten by default) as each epoch meets
         them, and, as `record` says, the learning rule's quantities ("learning") and the weights before the
         first epoch and after each ("weights"). The training has the same bits without it.
+    device : {"cpu", "cuda"}
+        Where mini-batches are computed: "cuda" is a graphics card of NVIDIA, for chains of dense layers that
+        learn by HM2-BP in exact time (extra ``gpu``). Its results have the same bits after a resume, and
+        whether or not a mini-batch fits its memory, but other last digits than those of the CPU.
 
     Returns
     -------
@@ -229,6 +235,11 @@ def train(
         if value is not None:
             check_kind(name, value, kind, TrainingError)
     settings = check_settings(engine, dtype, step_ms, duration_ms, stabilise)
+    check_choice("device", device, DEVICES, TrainingError)
+    if trace is not None and device != "cpu":
+        raise TrainingError(
+            f"device {device} writes no trace of training; leave trace out, or use device cpu"
+        )
     if network.output.fires:  # a readout decides by itself
         settings = replace(settings, decision=(rule or default_rule()).decision)
     real = check_dtype(dtype)
@@ -264,6 +275,7 @@ def train(
             pool=pool,
             progress=progress and ranks.first,
             ranks=ranks,
+            device=device,
         )
         if ranks.first:
             remove_parts(folder, (MODEL, CHECKPOINT, METRICS))  # of a run that was killed

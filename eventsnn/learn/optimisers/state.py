@@ -109,6 +109,9 @@ class OptimiserState:
         if len(self.own_blocks) < len(self.weights):
             ranks.complete(self.weights, self.row_sum, self.row_square, *self.moments)
 
+    def loaded(self) -> None:
+        """To be called when the arrays have been changed in place, as by a checkpoint."""
+
     def _step(self, block: int, scale: float, decay: np.ndarray, rate: float, number: int) -> None:
         """The step of an optimiser without a kernel, on one block: it fits the cache."""
         weights, moments = self.weights[block], [moment[block] for moment in self.moments]

@@ -1,0 +1,248 @@
+"""Training on a graphics card: weights and moments live there, mini-batches go through the layers and back.
+
+The forward pass is that of the engine (`eventsnn.simulate.engines.gpu`), the way down that of
+`eventsnn.train.device_errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from eventsnn._util.ranks import Ranks
+from eventsnn._util.threads import Pool, call
+from eventsnn.gpu.backward import count_activity
+from eventsnn.gpu.device import Device, DeviceArray, DeviceMemoryError
+from eventsnn.gpu.forward import ForwardPass, LayerPass
+from eventsnn.gpu.weights import DeviceWeights
+from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
+from eventsnn.learn.rule import Rule
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
+from eventsnn.simulate.engines.blocks import WIDTH
+from eventsnn.simulate.engines.gpu import DeviceNetwork, bias_trains, put_layers
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.trace.record import SpikeRecord
+from eventsnn.train.device_errors import DeviceErrors
+from eventsnn.train.downward import LayerState, Learner, Observer, Outcome
+from eventsnn.train.frozen_prefix import FrozenPrefix
+from eventsnn.train.tallies import Activity
+
+T = TypeVar("T")
+
+
+class DeviceState(OptimiserState):
+    """What an optimiser keeps of a layer's weights, on a device; the arrays here are copies of it.
+
+    `complete` brings them up to date; `loaded` hands them over, when they have been changed here.
+    """
+
+    def __init__(
+        self, optimiser: Optimiser, weights: np.ndarray, synapses: int, on_device: DeviceWeights
+    ) -> None:
+        super().__init__(optimiser, weights, synapses)
+        self.on_device = on_device
+        self.loaded()
+
+    def update(self, scale: float, decay: np.ndarray, rate: float, number: int) -> Step:
+        constants = self.method.constants(rate, number)
+        assert constants is not None  # others are refused
+        numbers = vars(constants)
+        return Step(None, lambda _: self.on_device.step(scale, decay.reshape(-1), **numbers), range(1))
+
+    def complete_norm(self, ranks: Ranks) -> None:
+        sums = self.on_device.sums.read().reshape(3, *self.row_sum.shape)
+        self.row_sum[...], self.row_square[...], self.gradient_square[...] = sums
+
+    def complete(self, ranks: Ranks) -> None:
+        self.complete_norm(ranks)
+        for array, there in self._pairs():
+            array[...] = there.read().reshape(len(there), -1, WIDTH).transpose(1, 0, 2)
+
+    def loaded(self) -> None:
+        for array, there in self._pairs():
+            there.write(array.transpose(1, 0, 2).reshape(there.shape))
+        sums = self.row_sum, self.row_square, self.gradient_square
+        self.on_device.sums.write(np.stack([each.reshape(-1) for each in sums]))
+
+    def _pairs(self) -> list[tuple[np.ndarray, DeviceArray]]:
+        """Arrays here and there."""
+        there = self.on_device.weights, *self.on_device.moments
+        return list(zip((self.weights, *self.moments), there, strict=True))
+
+
+@dataclass
+class DeviceRun:
+    """A mini-batch after the forward pass.
+
+    Attributes
+    ----------
+    samples : Arrivals
+        The mini-batch itself, or what the frozen prefix made of it.
+    ends : float64 array (samples,)
+        When each sample ends, ms.
+    biases : list of float64 arrays
+        Spikes of the bias neuron in each sample, ms.
+    counts : int64 array (samples, outputs)
+    hidden : Activity
+        Of the hidden layers.
+    passes : list of LayerPass or None
+        Of the whole mini-batch; None where the device had room for parts of it only.
+    """
+
+    samples: Arrivals
+    ends: np.ndarray
+    biases: list[np.ndarray]
+    counts: np.ndarray = field(init=False)
+    hidden: Activity = field(init=False)
+    passes: list[LayerPass] | None = None
+
+
+def halve(samples: int, error: DeviceMemoryError) -> int:
+    """How many samples to take at once where there was no memory for so many."""
+    if samples == 1:
+        raise error
+    return samples // 2
+
+
+class DeviceLearner(Learner[DeviceRun]):
+    """A chain of dense layers on a device, forward and backward.
+
+    Parameters
+    ----------
+    packed : PackedNetwork
+        Its weights are put on the device; there they are changed.
+    device : Device
+    prefix : FrozenPrefix, optional
+        What the input spikes go through first, on the CPU.
+
+    Attributes
+    ----------
+    most : int or None
+        Samples that the device takes at once; None as long as it has had room for all.
+    """
+
+    batch = 1024
+    most: int | None = None
+
+    def __init__(self, packed: PackedNetwork, device: Device, prefix: FrozenPrefix | None = None) -> None:
+        self.packed, self.device, self.prefix = packed, device, prefix
+        self.layers = put_layers(device, packed)
+        self.network = DeviceNetwork(packed, ForwardPass(device, self.layers))
+        self.weights: dict[str, DeviceWeights] = {}
+
+    def make_state(self, optimiser: Optimiser, packed: PackedNetwork, key: str) -> OptimiserState:
+        layer = next(layer for layer in self.layers if layer.name == key)
+        self.weights[key] = DeviceWeights(self.device, layer, optimiser.method.moments)
+        return DeviceState(optimiser, packed.blocks[key], packed.synapses(key), self.weights[key])
+
+    def forward(self, samples: Arrivals, threads: Pool, kept: Kept = EVERYONE) -> DeviceRun:
+        assert not kept  # dropout is refused
+        ends = samples.ends
+        if self.prefix is not None:
+            samples = self.prefix.spikes(samples, threads)
+        run = DeviceRun(samples, ends, bias_trains(self.packed.network, ends))
+        size = len(run.ends)
+        neurons = [layer.neurons for layer in self.layers]
+
+        def look(part: slice, passes: list[LayerPass]) -> tuple[np.ndarray, np.ndarray]:
+            if part == slice(0, size):
+                run.passes = passes
+            fired = [each.spikes for each in passes]
+            active = count_activity(self.device, fired[:-1], neurons[:-1])
+            return fired[-1].counts.read()[:, : neurons[-1]], active.read().sum(axis=0)
+
+        counts, active = zip(*self._each_part(run, look), strict=True)
+        run.counts = np.concatenate(counts).astype(np.int64)
+        spikes, silent = np.sum(active, axis=0).tolist()
+        run.hidden = Activity(spikes, silent, size * sum(neurons[:-1]))
+        return run
+
+    def _each_part(self, run: DeviceRun, use: Callable[[slice, list[LayerPass]], T]) -> list[T]:
+        """What `use` makes of the passes of a mini-batch, in as many parts as the memory asks for."""
+        used: list[T] = []
+        start, samples = 0, len(run.ends)
+        while start < samples:
+            part = slice(start, min(samples, start + (self.most or samples)))
+            try:
+                passes = self.network.run_part(run.samples.part(part), run.biases[part])
+            except DeviceMemoryError as error:
+                self.most = halve(part.stop - part.start, error)
+                continue
+            used.append(use(part, passes))
+            del passes  # before the next part asks for memory
+            start = part.stop
+        return used
+
+    def accumulate(
+        self,
+        states: Mapping[str, LayerState],
+        run: DeviceRun,
+        labels: np.ndarray,
+        sample_weights: np.ndarray,
+        rule: Rule,
+        threads: Pool,
+        updates: Mapping[str, Step] | None = None,
+        kept: Kept = EVERYONE,
+        observer: Observer | None = None,
+        *,
+        to_inputs: bool = False,
+    ) -> Outcome:
+        """See `Learner`; the gradients stay on the device, and begin at 0."""
+        assert not kept
+        assert observer is None
+        assert not to_inputs
+        weights = [self.weights[layer.name] for layer in self.layers]
+        down = DeviceErrors(self.device, self.packed.network, self.layers, weights, rule, len(labels))
+        while True:
+            try:
+                loss = self._go_down(down, run, labels, sample_weights)
+                break
+            except DeviceMemoryError as error:
+                self.most, run.passes = halve(min(len(labels), self.most or len(labels)), error), None
+        for update in (updates or {}).values():
+            update.run(call)
+        return Outcome(loss, down.forced)
+
+    def _go_down(
+        self, down: DeviceErrors, run: DeviceRun, labels: np.ndarray, sample_weights: np.ndarray
+    ) -> np.ndarray:
+        """The losses; the gradients are complete after it."""
+        down.begin()
+        if run.passes is not None:
+            return down.run(run.passes, run.counts, run.ends, labels, sample_weights, learn=True, choose=True)
+
+        def take(part: slice, passes: list[LayerPass], learn: bool) -> np.ndarray:
+            of_part = (each[part] for each in (run.counts, run.ends, labels, sample_weights))
+            return down.run(passes, *of_part, learn=learn, choose=False)
+
+        # First what the units of the gradients are, then the gradients: in parts the bits are the same.
+        self._each_part(run, partial(take, learn=False))
+        down.choose_units()
+        return np.concatenate(self._each_part(run, partial(take, learn=True)))
+
+    def hidden_activity(self, run: DeviceRun, layers: int, kept: Kept = EVERYONE) -> Activity:
+        return run.hidden
+
+    def votes(self, run: DeviceRun) -> np.ndarray:
+        return run.counts
+
+    def counts(self, run: DeviceRun, number: int) -> np.ndarray:
+        return self._read(run, number - 1)[1]
+
+    def output_spikes(self, run: DeviceRun) -> Arrivals:
+        return self._read(run, len(self.layers) - 1)[0]
+
+    def _read(self, run: DeviceRun, number: int) -> tuple[Arrivals, np.ndarray]:
+        layer = self.network.spikes(run.samples, run.biases)[number]
+        return layer.spikes, layer.counts
+
+    def records(self, run: DeviceRun, samples: Arrivals, threads: Pool) -> Sequence[SpikeRecord]:
+        real = np.dtype(self.packed.real).name
+        above = self.network.run(run.samples, run.ends, threads.share).records(
+            self.packed.network, "gpu", real
+        )
+        return above if self.prefix is None else self.prefix.stack(samples, above, threads)

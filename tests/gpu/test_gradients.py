@@ -1,0 +1,212 @@
+"""Gradients on a device: against the CPU's learner and the plain twin, and the same bits in any launch."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import eventsnn as es
+from eventsnn._util.threads import Pool
+from eventsnn.errors import DeviceMemoryError
+from eventsnn.gpu import backward
+from eventsnn.gpu.emulated import EmulatedDevice
+from eventsnn.learn.hm2bp import HM2BP
+from eventsnn.learn.optimisers import Optimiser, OptimiserState
+from eventsnn.model import Dense, Input, Network
+from eventsnn.reference import hm2bp as twin
+from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.blocks import unpack
+from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.train.backward import ExactLearner
+from eventsnn.train.device import DeviceLearner
+from tests.gpu.emulation import needs_emulation
+
+pytestmark = needs_emulation
+
+INPUTS, OUTPUTS = 11, 4
+
+neurons = st.fixed_dictionaries(
+    {
+        "tau_m": st.sampled_from([5.0, 16.0, 64.0]),
+        "tau_s": st.sampled_from([5.0, 5.001, 3.0, 12.0]),
+        "refractory": st.sampled_from([0.0, 1.0, 3.0]),
+        "threshold": st.floats(0.5, 2.0),
+        "delay": st.sampled_from([0.0, 0.75]),
+    }
+)
+rules = st.builds(
+    HM2BP,
+    head=st.sampled_from(["count", "softmax"]),
+    desired=st.integers(2, 9),
+    undesired=st.integers(0, 2),
+    margin=st.sampled_from([0.0, 0.5]),
+    effect_ratio=st.booleans(),
+    silent_post_spsp=st.sampled_from([0.0, 0.1, 0.4]),
+    silent_post_ratio=st.sampled_from([0.5, 0.9]),
+    force_label_spikes=st.booleans(),
+)
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Network:
+    """Chains of one to three dense layers, of less and more than a warp."""
+    layers = [Dense(draw(st.sampled_from([3, 40])), **draw(neurons)) for _ in range(draw(st.integers(0, 2)))]
+    lateral = draw(st.sampled_from([0.0, 0.4]))
+    layers.append(Dense(OUTPUTS, lateral_inhibition=lateral, **draw(neurons)))
+    share = draw(st.sampled_from([0.0, 0.3]))
+    layers = [dataclasses.replace(x, resting=share * (-1) ** k * x.threshold) for k, x in enumerate(layers)]
+    network = Network(Input(INPUTS, 1, 1, bias_interval=draw(st.sampled_from([0.0, 7.0]))), *layers)
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    return network.with_weights({k: rng.normal(0.2, 0.8, s) for k, s in network.weight_shapes().items()})
+
+
+def make_samples(count: int, seed: int = 0, whole: bool = False) -> Arrivals:
+    """Recordings of 0 to 80 events in 50 ms, many at one instant if they are `whole` milliseconds."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for n in rng.integers(0, 81, count):
+        times = rng.uniform(0, 50, n)
+        times, sources = np.round(times) if whole else times, rng.integers(0, INPUTS - 2, n)
+        kept = np.unique(np.stack([times, sources]), axis=1)
+        samples.append((kept[0], kept[1].astype(np.int32)))
+    return Arrivals.join(samples)
+
+
+def on_cpu(network, samples, labels, weights, rule):
+    """Outcome and gradients of the CPU's learner in float64."""
+    packed = PackedNetwork(network, np.float64)
+    states = {key: OptimiserState(Optimiser(), packed.blocks[key]) for key in network.weights}
+    learner = ExactLearner(packed)
+    with Pool(1) as pool:
+        run = learner.forward(samples, pool)
+        outcome = learner.accumulate(states, run, labels, weights, rule, pool)
+    found = {key: unpack(state.gradient, len(network.weights[key])) for key, state in states.items()}
+    return outcome, learner.hidden_activity(run, len(network.layers)), found
+
+
+def on_device(network, samples, labels, weights, rule, *, real=np.float64, most=None, device=None):
+    """The same on a device."""
+    packed = PackedNetwork(network, real)
+    learner = DeviceLearner(packed, device or EmulatedDevice())
+    learner.most = most
+    states = {key: learner.make_state(Optimiser(), packed, key) for key in network.weights}
+    with Pool(1) as pool:
+        run = learner.forward(samples, pool)
+        outcome = learner.accumulate(states, run, labels, weights, rule, pool)
+    found = {}
+    for key, each in learner.weights.items():
+        gradient = each.gradient.read() / each.units.units.read()
+        assert not gradient[:, each.layer.neurons :].any()  # of the padding
+        found[key] = gradient[:, : each.layer.neurons].T
+    return outcome, learner.hidden_activity(run, len(network.layers)), found
+
+
+def assert_close(found, expected, tolerance):
+    for key, exact in expected.items():
+        np.testing.assert_allclose(
+            found[key], exact, rtol=tolerance, atol=tolerance * np.abs(exact).max(), err_msg=key
+        )
+
+
+def assert_same_bits(found, expected):
+    for key, exact in expected.items():
+        np.testing.assert_array_equal(found[key], exact, err_msg=key)
+
+
+@settings(max_examples=40, deadline=None)
+@given(network=networks(), rule=rules, seed=st.integers(0, 50), whole=st.booleans(), backwards=st.booleans())
+def test_gradients_are_those_of_the_cpu(network, rule, seed, whole, backwards):
+    samples = make_samples(3, seed, whole)
+    labels, weights = np.array([seed % OUTPUTS, 0, 3]), np.array([1.0, 1.5, 0.75])
+    (outcome, activity, expected) = on_cpu(network, samples, labels, weights, rule)
+    device = EmulatedDevice(backwards=backwards)
+    found = on_device(network, samples, labels, weights, rule, device=device)
+    np.testing.assert_array_equal(found[0].loss, outcome.loss)
+    assert found[0].forced == outcome.forced
+    assert found[1] == activity
+    assert_close(found[2], expected, 1e-12)
+
+
+def make_example(hidden=(40, 7), samples=5, lateral=0.4):
+    """A network that is active everywhere, with silent neurons in every layer."""
+    layers = [
+        Dense(n, threshold=1.5 + k, tau_m=16.0, tau_s=4.0, refractory=2.0) for k, n in enumerate(hidden)
+    ]
+    top = Dense(OUTPUTS, threshold=1.1, tau_m=11.0, tau_s=3.0, lateral_inhibition=lateral)
+    network = Network(Input(INPUTS, 1, 1), *layers, top)
+    rng = np.random.default_rng(4)
+    network = network.with_weights({k: rng.normal(0.3, 1.0, s) for k, s in network.weight_shapes().items()})
+    labels, weights = np.arange(samples) % OUTPUTS, 1.0 + 0.1 * np.arange(samples)
+    return network, make_samples(samples, 9), labels, weights, HM2BP(desired=6, undesired=1, margin=0.5)
+
+
+@pytest.mark.parametrize("head", ["count", "softmax"])
+def test_gradients_are_those_of_the_twin(head):
+    network, samples, labels, weights, rule = make_example()
+    rule = dataclasses.replace(rule, head=head)
+    _, activity, found = on_device(network, samples, labels, weights, rule)
+    assert 0 < activity.silent < activity.neurons
+    expected: dict[str, np.ndarray] = {}
+    for n, (label, weight) in enumerate(zip(labels.tolist(), weights.tolist(), strict=True)):
+        record = es.simulate(network, samples.sample(n), engine="queue")
+        end = float(samples.ends[n])
+        for key, gradient in twin.gradients(network, record, label, end, rule, weight).items():
+            expected[key] = expected.get(key, 0.0) + gradient
+    assert_close(found, expected, 1e-12)
+
+
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+def test_any_division_of_a_mini_batch_gives_the_same_bits(real):
+    example = make_example()
+    _, _, whole = on_device(*example, real=real)
+    for most in (1, 2, 4):
+        device = EmulatedDevice(backwards=most == 2)
+        assert_same_bits(on_device(*example, real=real, most=most, device=device)[2], whole)
+
+
+def test_too_little_memory_divides_a_mini_batch():
+    example = make_example()
+    _, _, whole = on_device(*example, real=np.float32)
+    for memory in range(60_000, 1_000_000, 20_000):
+        device = EmulatedDevice(memory=memory)
+        try:
+            found = on_device(*example, real=np.float32, device=device)[2]
+        except DeviceMemoryError:
+            continue
+        assert_same_bits(found, whole)
+        # The first that is enough is less than what the whole needs at once.
+        assert sum(name.startswith("sweep<") for name in device.launched) > 2
+        break
+    else:
+        pytest.fail("no memory was enough")
+
+
+@pytest.mark.parametrize("tile", [None, (8, 1, 32), (8, 4, 64), (16, 2, 32), (16, 5, 96)])
+def test_tiles_in_shared_memory_give_the_same_bits(tile, monkeypatch):
+    example = make_example(hidden=(40,), samples=5)
+    device = EmulatedDevice()
+    _, _, expected = on_device(*example, real=np.float32, device=device)
+    assert "reverse_tile<8>" in device.launched
+    monkeypatch.setattr(backward.LayerBackward, "_tile", lambda _: tile)
+    device = EmulatedDevice(backwards=True)
+    assert_same_bits(on_device(*example, real=np.float32, device=device)[2], expected)
+    assert ("reverse_tile<8>" in device.launched) == (tile is not None and tile[0] == 8)
+
+
+def test_single_precision_is_close():
+    example = make_example()
+    exact = on_cpu(*example)[2]
+    found = on_device(*example, real=np.float32)[2]
+    for key, gradient in exact.items():
+        np.testing.assert_allclose(found[key], gradient, atol=3e-6 * np.abs(gradient).max(), err_msg=key)
+
+
+def test_weights_that_are_not_finite_show_in_the_gradients():
+    network, samples, labels, weights, rule = make_example()
+    weights[2] = np.nan
+    found = on_device(network, samples, labels, weights, rule)[2]
+    assert all(np.isnan(gradient).any() for gradient in found.values())
