@@ -20,11 +20,13 @@ STATUS_WORDS = 8
 SPIKES, TRAIN, ENDLESS, OVERFLOW = range(4)
 
 CHUNK = 256
-"""Arrivals whose table is in shared memory at once; as in ``kernels/forward.h``."""
+"""Arrivals that are in shared memory at once; as in ``kernels/forward.h``."""
 SWEEP_BLOCK = 104
 """Bytes of `SweepBlock` of the same file."""
 MOST_THREADS = 256
 ORDER_THREADS = 256
+TABLE_PIECES = 16
+"""Blocks that make the table of a sample at the most."""
 FIRST_SLOTS = 8
 """Spikes of a neuron for which there is room at first."""
 FIRST_TRAIN = 1024
@@ -102,13 +104,15 @@ class ForwardPass:
 
     def sample_bytes(self, events: int) -> int:
         """About how much memory a sample with so many input spikes takes, bytes."""
-        total, spikes = 12 * events, events
+        total, spikes, rows = 12 * events, events, 0
         for layer, room in zip(self.layers, self.rooms, strict=True):
             total += (12 * room.slots + 4) * layer.positions * layer.padded + 12 * room.train
             if layer.patches is not None:
                 total += 24 * layer.positions + 12 * spikes * layer.patches.most_copies
+                spikes *= layer.patches.most_copies
+            rows = max(rows, 4 * layer.real.itemsize * spikes)  # tables make room for each other
             spikes = room.train
-        return total
+        return total + rows
 
     def run(
         self, arrivals: DeviceArrivals, stop: float, biases: Sequence[DeviceArrivals | None] = ()
@@ -190,24 +194,41 @@ def sweep(
         device.empty((samples, slots, padded), np.int32),
         device.empty((samples, padded), np.int32),
     )
-    shape = (layer.constants, arrivals.times, arrivals.sources, arrivals.first, arrivals.count, layer.weights)
+    rows = make_tables(device, layer, arrivals)
+    given = (
+        layer.constants, arrivals.times, arrivals.sources, arrivals.first, arrivals.count, rows, layer.weights
+    )  # fmt: skip
     results = (np.float64(stop), np.int32(slots), spikes.fired, spikes.after, spikes.counts, status)
     real = REALS[layer.real]
     chunk = [(np.uint8, 4 * layer.real.itemsize * CHUNK), (np.float64, CHUNK + 1), (np.int32, CHUNK)]
     if layer.lateral is not None:
         device.launch(
-            f"lateral<{real}>", samples, WARP, *shape, layer.lateral, *results,
+            f"lateral<{real}>", samples, WARP, *given, layer.lateral, *results,
             shared=shared_bytes(*chunk),
         )  # fmt: skip
         return spikes
     together = neurons_a_lane(device, layer, samples)
-    tiles = -(-padded // (MOST_THREADS * together))
-    threads = -(-padded // (tiles * together * WARP)) * WARP
+    lanes = padded // together
+    most = min(MOST_THREADS, max(1, samples * lanes // (WARP * device.multiprocessors)) * WARP)
+    tiles = -(-lanes // most)
+    threads = -(-lanes // (tiles * WARP)) * WARP
     device.launch(
-        f"sweep<{real}, {together}>", (samples, tiles), threads, *shape, np.int32(padded), *results,
+        f"sweep<{real}, {together}>", (samples, tiles), threads, *given, np.int32(padded), *results,
         shared=shared_bytes(*chunk, (np.uint8, SWEEP_BLOCK), (np.uint8, 16 * threads * together)),
     )  # fmt: skip
     return spikes
+
+
+def make_tables(device: Device, layer: DeviceLayer, arrivals: DeviceArrivals) -> DeviceArray:
+    """Launch what makes the propagators between the arrivals at a layer: a row for each."""
+    samples = len(arrivals)
+    rows = device.empty(arrivals.times.size, f"V{4 * layer.real.itemsize}")
+    pieces = max(1, min(TABLE_PIECES, 4 * device.multiprocessors // max(1, samples)))
+    device.launch(
+        f"tables<{REALS[layer.real]}>", (samples, pieces), MOST_THREADS, layer.constants, arrivals.times,
+        arrivals.first, arrivals.count, rows,
+    )  # fmt: skip
+    return rows
 
 
 def neurons_a_lane(device: Device, layer: DeviceLayer, samples: int) -> int:

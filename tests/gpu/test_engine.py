@@ -141,7 +141,7 @@ def test_several_neurons_a_lane_and_several_tiles_change_no_bit(
 def test_little_memory_splits_the_batch_and_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     network, samples = wide(5), recordings(5)
     whole = run_batch("gpu", network, samples, "float64")
-    device = EmulatedDevice(memory=400_000)
+    device = EmulatedDevice(memory=500_000)
     monkeypatch.setattr(engine, "find_device", lambda: device)
     assert_same_batch(run_batch("gpu", network, samples, "float64"), whole)
     assert device.launched.count("sweep<double, 1>") > 4

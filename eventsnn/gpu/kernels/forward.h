@@ -1,12 +1,12 @@
 /* The forward pass of a dense layer: every neuron through all arrivals of its sample, arrival by arrival.
  *
- * A block has one sample and a tile of neurons, NPL neighbours a lane. It goes through the arrivals in chunks, for which its
- * threads first make the table of propagators in shared memory. Per arrival a lane does NPL times u a + i h, a comparison and
+ * First `tables` makes the propagators between arrivals, which all neurons share. Then a block of `sweep` has one sample and a
+ * tile of neurons, NPL neighbours a lane, and goes through the arrivals in chunks, which it copies to shared memory. Per arrival a lane does NPL times u a + i h, a comparison and
  * i b + w; what a neuron does when it may fire, or when its refractory period ends, is a call (neuron.h). No lane asks
  * another, so that neither the batch nor the launch changes a bit.
  *
  * Weights are read from the second cache, 4 or 8 bytes for each neuron and arrival, AHEAD arrivals before they are needed:
- * that traffic is the limit where neurons fire little. The registers are bounded so that 14 to 24 warps share a
+ * that traffic is the limit where neurons fire little. The registers are bounded so that 14 to 16 warps share a
  * multiprocessor; what must be kept across the rare calls goes to local memory.
  */
 #ifndef EVENTSNN_FORWARD_H
@@ -14,7 +14,7 @@
 
 #include "neuron.h"
 
-#define SWEEP_CHUNK 256 /* arrivals whose table is in shared memory at once */
+#define SWEEP_CHUNK 256 /* arrivals that are in shared memory at once */
 #define SWEEP_AHEAD 4   /* rows of weights are loaded so many arrivals ahead */
 
 /* The arrivals of a chunk, in shared memory. */
@@ -29,21 +29,34 @@ struct Chunk {
           sources(shared.take<int>(SWEEP_CHUNK)) {}
 
     /* Fill it with `count` arrivals from number `start` of a sample's on. All threads of the block take part. */
-    MEMBER void fill(const lif_t* c, const Span<const double>& all_times, const Span<const int>& all_sources, int start,
-                     int count) const {
+    MEMBER void fill(const Span<const Row<R>>& all_rows, const Span<const double>& all_times,
+                     const Span<const int>& all_sources, int start, int count) const {
         __syncthreads(); /* nobody reads the chunk before any more */
         for (int k = (int)threadIdx.x; k < count; k += (int)blockDim.x) {
             const int e = start + k;
             const double t = all_times[e], before = e ? all_times[e - 1] : 0.0;
-            const bool tied = e && t == before;
-            rows[k] = tied ? tied_row<R>() : make_row<R>(c, t - before);
+            rows[k] = all_rows[e];
             times[k + 1] = t;
             if (k == 0) times[0] = before;
-            sources[k] = tied ? ~all_sources[e] : all_sources[e];
+            sources[k] = e && t == before ? ~all_sources[e] : all_sources[e];
         }
         __syncthreads();
     }
 };
+
+/* The rows of all arrivals: rows[e] for the interval before arrival e of `times`. Grid (samples, any). */
+template <class R>
+__global__ void __launch_bounds__(256)
+    tables(Span<const lif_t> constants, Span<const double> times, Span<const int64> first, Span<const int> count,
+           Span<Row<R>> rows) {
+    const int arrivals = count[blockIdx.x], step = (int)(gridDim.y * blockDim.x);
+    const Span<const double> own_times = times.part(first[blockIdx.x], arrivals);
+    const Span<Row<R>> own_rows = rows.part(first[blockIdx.x], arrivals);
+    for (int e = (int)(blockIdx.y * blockDim.x + threadIdx.x); e < arrivals; e += step) {
+        const double lag = own_times[e] - (e ? own_times[e - 1] : 0.0);
+        own_rows[e] = e && lag == 0.0 ? tied_row<R>() : make_row<R>(&constants[0], lag);
+    }
+}
 
 /* What the calls of all lanes need, in shared memory: in registers it would cost every arrival. */
 template <class R>
@@ -143,6 +156,7 @@ struct SweepLane {
  *
  * constants  (1,)
  * times, sources, first, count  arrivals: sample s has count[s] from first[s] on, sorted by (time, source)
+ * rows       what `tables` makes of them
  * weights    (sources, padded): what an arrival adds to the currents of all neurons; `padded` is a multiple of 32
  * stop       no spikes after it, ms
  * capacity   spikes of a neuron that `fired` and `after` hold
@@ -152,9 +166,9 @@ struct SweepLane {
  * grid (samples, tiles of threads * NPL neurons)
  */
 template <class R, int NPL>
-__global__ void __launch_bounds__(256, NPL == 1 ? 3 : 2)
+__global__ void __launch_bounds__(256, 2)
     sweep(Span<const lif_t> constants, Span<const double> times, Span<const int> sources, Span<const int64> first,
-          Span<const int> count, Span<const R> weights, int padded, double stop, int capacity, Span<double> fired,
+          Span<const int> count, Span<const Row<R>> rows, Span<const R> weights, int padded, double stop, int capacity, Span<double> fired,
           Span<int> after, Span<int> counts, Span<int64> status) {
     SharedMemory shared;
     const Chunk<R> chunk(shared);
@@ -164,6 +178,7 @@ __global__ void __launch_bounds__(256, NPL == 1 ? 3 : 2)
     const int arrivals = count[sample], own = ((int)blockIdx.y * (int)blockDim.x + (int)threadIdx.x) * NPL;
     const Span<const double> all_times = times.part(first[sample], arrivals);
     const Span<const int> all_sources = sources.part(first[sample], arrivals);
+    const Span<const Row<R>> all_rows = rows.part(first[sample], arrivals);
     if (threadIdx.x == 0)
         block = {&constants[0], stop, spike_slots(fired, after, sample, capacity, padded), chunk, trains};
     __syncthreads();
@@ -173,7 +188,7 @@ __global__ void __launch_bounds__(256, NPL == 1 ? 3 : 2)
     lane.begin(block);
     for (int start = 0; start < arrivals; start += SWEEP_CHUNK) {
         const int size = arrivals - start < SWEEP_CHUNK ? arrivals - start : SWEEP_CHUNK;
-        chunk.fill(block.c, all_times, all_sources, start, size);
+        chunk.fill(all_rows, all_times, all_sources, start, size);
         R now[SWEEP_AHEAD][NPL], ahead[SWEEP_AHEAD][NPL];
         UNROLL
         for (int m = 0; m < SWEEP_AHEAD; ++m) lane.load(weights, padded, chunk.sources[m < size ? m : 0], ahead[m]);
@@ -200,6 +215,8 @@ __global__ void __launch_bounds__(256, NPL == 1 ? 3 : 2)
     }
 }
 
+KERNEL(tables<float>)
+KERNEL(tables<double>)
 KERNEL(sweep<float, 1>)
 KERNEL(sweep<float, 4>)
 KERNEL(sweep<double, 1>)

@@ -92,7 +92,7 @@ struct LateralLane {
 template <class R>
 __global__ void __launch_bounds__(WARP)
     lateral(Span<const lif_t> constants, Span<const double> times, Span<const int> sources, Span<const int64> first,
-            Span<const int> count, Span<const R> weights, Span<const R> inhibition, double stop, int capacity,
+            Span<const int> count, Span<const Row<R>> rows, Span<const R> weights, Span<const R> inhibition, double stop, int capacity,
             Span<double> fired, Span<int> after, Span<int> counts, Span<int64> status) {
     SharedMemory shared;
     const Chunk<R> chunk(shared);
@@ -100,13 +100,14 @@ __global__ void __launch_bounds__(WARP)
     const int arrivals = count[sample], neuron = lane_number();
     const Span<const double> all_times = times.part(first[sample], arrivals);
     const Span<const int> all_sources = sources.part(first[sample], arrivals);
+    const Span<const Row<R>> all_rows = rows.part(first[sample], arrivals);
     const lif_t* c = &constants[0];
     LateralLane<R> lane = {c, weights, inhibition, stop, spike_slots(fired, after, sample, capacity, WARP).of(neuron),
                            silent_train(), (R)c->reset, R(0), 0.0};
     bool touching = false;
     for (int start = 0; start < arrivals; start += SWEEP_CHUNK) {
         const int size = arrivals - start < SWEEP_CHUNK ? arrivals - start : SWEEP_CHUNK;
-        chunk.fill(c, all_times, all_sources, start, size);
+        chunk.fill(all_rows, all_times, all_sources, start, size);
         for (int k = 0; k < size; ++k) {
             const int source = chunk.sources[k];
             const R w = weights[(int64)(source < 0 ? ~source : source) * WARP + neuron];
