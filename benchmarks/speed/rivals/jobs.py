@@ -32,6 +32,8 @@ class Job:
         An .npz with the arrays hidden and output; random ones (`seed`) without it.
     learning_rate : float or None
         None: the contender's own.
+    device : str
+        Where the contenders of gpu_contenders.py run, as PyTorch calls it; "cpu" is without a card.
     """
 
     data: str
@@ -46,6 +48,7 @@ class Job:
     learning_rate: float | None = None
     tau_m: float = 64.0
     tau_s: float = 8.0
+    device: str = "cpu"
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for the pipe to the worker."""

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from types import TracebackType
 from typing import Any
 
@@ -32,16 +33,25 @@ class Worker:
             text=True,
         )
 
-    def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
-        """Send a request and wait for the answer; Missing or RuntimeError if the worker says so."""
+    def ask(self, what: str, *, limit: float | None = None, **arguments: Any) -> dict[str, Any]:
+        """Send a request and wait for the answer; Missing or RuntimeError if the worker says so.
+
+        After `limit` seconds the process is ended, which is a RuntimeError too.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        timer = None if limit is None else threading.Timer(limit, self.process.kill)
         try:
+            if timer is not None:
+                timer.start()
             self.process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        finally:
+            if timer is not None:
+                timer.cancel()
         if not line:
             raise RuntimeError(f"{self.name}: the process ended with status {self.process.wait()}")
         answer: dict[str, Any] = json.loads(line)
@@ -85,7 +95,7 @@ def serve(name: str, module: str) -> None:
             if what == "setup":
                 contender = importlib.import_module(module).CONTENDERS[name]()
                 answer = contender.setup(Job(**request))
-                answer["batches"] = contender.batches
+                answer["batches"] = getattr(contender, "batches", {})
             elif what == "peak":
                 answer = {"peak_mib": _peak_mib()}
             else:
