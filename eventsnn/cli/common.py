@@ -132,10 +132,10 @@ def top_option(text: str) -> Callable[[F], F]:
 def within_option(command: F) -> F:
     """``--within``, when two spike trains are compared."""
     text = "Spikes of a neuron less than this apart can be one that moved."
-    option = click.option(
-        "--within", "within_ms", type=float, default=5.0, show_default=True, metavar="MS", help=text
-    )
-    return option(command)
+    kind = click.FloatRange(min=0.0, min_open=True)
+    return click.option(
+        "--within", "within_ms", type=kind, default=5.0, show_default=True, metavar="MS", help=text
+    )(command)
 
 
 def sample_option(command: F) -> F:

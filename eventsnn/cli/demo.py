@@ -16,6 +16,7 @@ import click
 from eventsnn import __version__
 from eventsnn._util.atomic import reason, replace_text
 from eventsnn._util.lock import LOCK, Lock
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, Interrupted, json_option, note, report, seed_option, threads_option
 from eventsnn.cli.explain import most_active
 from eventsnn.cli.inspect import draw_pictures
@@ -164,12 +165,13 @@ def _run(folder: Folder, seed: int, small: bool, threads: int | None) -> tuple[d
     _write(folder.experiment, files("eventsnn.cli").joinpath("demo.toml").read_text(encoding="utf-8"))
     experiment = Experiment.load(folder.experiment)
     epochs = SMALL_EPOCHS if small else experiment.training.epochs
-    note(f"2/5  training on {len(training)} recordings, {epochs} epochs: {folder.run}")
+    size, duration = number_of(len(training), "recording"), number_of(epochs, "epoch")
+    note(f"2/5  training on {size}, {duration}: {folder.run}")
     fit = experiment.run(training, out=folder.run, seed=seed, epochs=epochs, threads=threads, progress=True)
     valid = 100 * (fit.valid_accuracy or 0.0)
     note(f"     validation accuracy {valid:.1f} %, {fit.samples_per_s:.0f} recordings/s")
 
-    note(f"3/5  testing on {len(test)} recordings that training never saw")
+    note(f"3/5  testing on {number_of(len(test), 'recording')} that training never saw")
     tested = evaluate(fit.network, test, threads=threads, progress=True)
     note(f"     test accuracy {100 * tested.accuracy:.1f} %")
 
@@ -248,7 +250,7 @@ def _closing_text(folder: Folder, result: dict[str, Any]) -> str:
     accuracy, n, seconds = 100 * result["test_accuracy"], result["n_test"], result["seconds"]
     recording, second = result["traced"]["file"], folder.root / "run2"
     return f"""\
-Test accuracy {accuracy:.1f} % on {n} recordings; {seconds:.0f} s in all.
+Test accuracy {accuracy:.1f} % on {number_of(n, "recording")}; {seconds:.0f} s in all.
 
 What was made in {folder.root}:
   recordings/Train, recordings/Test   event recordings, one file per digit, in folders named by label

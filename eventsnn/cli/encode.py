@@ -10,7 +10,7 @@ import click
 
 from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, report, seed_option
-from eventsnn.cli.output import output_argument, refuse_overwriting
+from eventsnn.cli.output import output_argument, refuse_overwriting, require_set_name
 from eventsnn.cli.reading import bad_files_option
 from eventsnn.cli.setting import settings_option
 from eventsnn.cli.shards import IN_A_FILE, collect_skipped, count_shard, place_shard, shard_option
@@ -79,6 +79,7 @@ def encode(
     from eventsnn.encode.encoders import make_encoder
     from eventsnn.train.progress import progress_bar
 
+    require_set_name(out)
     start = time.perf_counter()
     options = dict(settings)
     coder = make_encoder(encoder or "bernoulli", "values", options) if _holds_images(folder) else None

@@ -56,6 +56,12 @@ def refuse_one_target(outputs: Mapping[str, Path | str | None]) -> None:
             raise click.UsageError(f"{other} and {option} would write one file, {out}.")
 
 
+def require_set_name(out: Path) -> None:
+    """Raise click.UsageError unless a packed set has the name of one; devices may have any name."""
+    if out.suffix.lower() != ".esp" and not _is_special(out):
+        raise click.UsageError(f"SET.esp {str(out)!r}: a packed set of recordings; name it .esp.")
+
+
 def require_folder(option: str, out: Path | None) -> None:
     """Raise click.UsageError, before the work, unless the folder of a file written at the end exists."""
     if out is not None and not _is_special(out) and not out.resolve().parent.is_dir():

@@ -10,7 +10,7 @@ import click
 
 from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, format_size, json_option, note_skipped, report
-from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting
+from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting, require_set_name
 from eventsnn.cli.reading import ReadingCommand
 from eventsnn.cli.shards import IN_A_FILE, collect_skipped, count_shard, place_shard, shard_option
 from eventsnn.cli.sources import SourceOptions, source_options
@@ -45,6 +45,7 @@ def pack(folder: Path, out: Path, source: SourceOptions, shard: Shard | None, as
     from eventsnn.data import pack as write_pack
     from eventsnn.train.progress import progress_bar
 
+    require_set_name(out)
     start = time.perf_counter()
     recordings, out = source.open(folder), place_shard(out, shard)
     refuse_overwriting("SET.esp", out, [folder, *recordings.paths])

@@ -15,6 +15,7 @@ import numpy as np
 
 from eventsnn._util.interrupts import hold_interrupts
 from eventsnn._util.threads import Prefetch
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import note
 from eventsnn.cli.runs import UDP, Run, RunOptions, check_sensor
 from eventsnn.errors import SimulationError
@@ -201,14 +202,16 @@ class PartsRun(Run):
             notes["spikes"] = {"path": str(Path(self._spikes.path).absolute()), "bytes": self._spikes.sync()}
         run.save(path, **notes)
         self._last_save = time.monotonic()
-        note(f"saved in {path}: {run.events} events, complete up to {run.t_complete:.3f} ms")
+        note(f"saved in {path}: {number_of(run.events, 'event')}, complete up to {run.t_complete:.3f} ms")
 
     def _say_how_far(self) -> None:
         """Print the progress twice a second, on a terminal."""
         if sys.stderr.isatty() and time.monotonic() - self._last_word >= 0.5:
             self._last_word = time.monotonic()
             run = self.simulation
-            click.echo(f"\r{run.events} events, {run.t_complete / 1000.0:.3f} s ", nl=False, err=True)
+            click.echo(
+                f"\r{number_of(run.events, 'event')}, {run.t_complete / 1000.0:.3f} s ", nl=False, err=True
+            )
 
 
 def _region_note(region: Region) -> dict[str, Any]:

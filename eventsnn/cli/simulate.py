@@ -293,10 +293,12 @@ def _check_live(reading: Mapping[str, Any]) -> None:
 
 def _what_was_kept(results: list[dict[str, Any]], n: int, options: RunOptions, in_parts: bool) -> str:
     """The word for Ctrl-C."""
-    kept, where = f"{len(results)} of {n} recordings were simulated", options.trace and options.trace.path
+    kept = f"simulated {len(results)} of {number_of(n, 'recording')}"
+    where = options.trace and options.trace.path
     if in_parts and results:
         end = results[0]["t_end_ms"]
-        kept, where = f"{results[0]['events']} events were simulated, complete up to {end:.3f} ms", None
+        events = number_of(results[0]["events"], "event")
+        kept, where = f"simulated {events}, complete up to {end:.3f} ms", None
     where = options.save_state or where
     return kept if where is None else f"{kept}, kept in {where}"
 

@@ -325,6 +325,8 @@ def _check(path: Path, images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray
         )
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise EventFileError(
-            path, f"{len(images)} images need as many whole-number labels, got {labels.dtype} {labels.shape}"
+            path,
+            f"labels must be whole numbers, one for each of {number_of(len(images), 'image')}: got "
+            f"{labels.dtype} {labels.shape}",
         )
     return images, labels

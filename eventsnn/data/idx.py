@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._util.arguments import check_choice
+from eventsnn._util.words import number_of
 from eventsnn.errors import EventFileError, TrainingError
 from eventsnn.events.formats.base import read_bytes
 
@@ -136,7 +137,9 @@ def read_labelled(
     if images.ndim != 3:
         raise EventFileError(images_path, f"images have three dimensions; the file has shape {images.shape}")
     if labels.shape != (len(images),):
-        raise EventFileError(labels_path, f"labels of shape {labels.shape} for {len(images)} images")
+        raise EventFileError(
+            labels_path, f"labels of shape {labels.shape} for {number_of(len(images), 'image')}"
+        )
     if is_transposed(images_path) if transpose is None else transpose:
         images = np.ascontiguousarray(images.transpose(0, 2, 1))
     return images, labels.astype(np.int64)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._util.names import list_names
+from eventsnn._util.words import number_of
 from eventsnn.data.sequences import (
     find_class_names,
     find_sensor_size,
@@ -77,7 +78,7 @@ class ListDataset(Source):
         n = len(self._streams)
         self.paths = [f"sample {index}" for index in range(n)] if names is None else list(names)
         if len(self.paths) != n:
-            raise TrainingError(f"{len(self.paths)} names for {n} recordings")
+            raise TrainingError(f"{number_of(len(self.paths), 'name')} for {number_of(n, 'recording')}")
 
     def stream(self, index: int) -> EventStream:
         """Return recording `index`."""
@@ -240,5 +241,5 @@ def name_classes(labels: npt.NDArray[np.int64], classes: Sequence[str] | None) -
     if classes is None:
         return tuple(str(number) for number in range(n))
     if len(classes) < n:
-        raise TrainingError(f"{len(classes)} class names, but a label is {n - 1}")
+        raise TrainingError(f"{number_of(len(classes), 'class name')}, but a label is {n - 1}")
     return tuple(str(name) for name in classes)

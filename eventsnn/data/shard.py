@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from eventsnn._util.ranks import Ranks
+from eventsnn._util.words import number_of
 from eventsnn.errors import TrainingError
 
 T = TypeVar("T")
@@ -85,7 +86,8 @@ class Shard:
         part = range(n * (self.number - 1) // self.of, n * self.number // self.of)
         if not part:
             raise TrainingError(
-                f"shard {self} of {n} recordings holds none: make fewer shards, or start fewer processes"
+                f"shard {self} of {number_of(n, 'recording')} holds none: make fewer shards, or start fewer "
+                "processes"
             )
         return part
 

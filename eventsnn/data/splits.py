@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._util.arguments import check_number, check_whole
+from eventsnn._util.words import number_of
 from eventsnn.errors import TrainingError
 
 Indices = npt.NDArray[np.int64]
@@ -39,7 +40,9 @@ def split_validation(labels: npt.ArrayLike, fraction: float, seed: int) -> tuple
     n = len(order)
     aside = round(fraction * n)
     if not 0 < aside < n:
-        raise TrainingError(f"a validation fraction of {fraction} of {n} samples leaves one part empty")
+        raise TrainingError(
+            f"a validation fraction of {fraction} of {number_of(n, 'sample')} leaves one part empty"
+        )
     # Every (n / aside)-th sample of a list sorted by class: the exact number in all, floor or ceil per class.
     position = np.arange(n)
     chosen = (position + 1) * aside // n > position * aside // n

@@ -21,6 +21,7 @@ from eventsnn._util.arguments import check_seed, check_whole
 from eventsnn._util.atomic import remove_parts, replace_file
 from eventsnn._util.lock import LOCK, Lock
 from eventsnn._util.threads import check_threads, run_all
+from eventsnn._util.words import number_of
 from eventsnn.data.digits import load_digits
 from eventsnn.data.idx import Split, load_idx
 from eventsnn.data.shard import Shard
@@ -110,7 +111,7 @@ def write_dataset(
     seed = check_seed("seed", seed, TrainingError)
     stems = [f"{index + 1:05d}" for index in range(len(pictures))] if names is None else list(names)
     if len(stems) != len(pictures):
-        raise TrainingError(f"{len(stems)} names for {len(pictures)} images")
+        raise TrainingError(f"{number_of(len(stems), 'name')} for {number_of(len(pictures), 'image')}")
     if any(not isinstance(stem, str) or not stem or Path(stem).name != stem for stem in stems):
         raise TrainingError("names must be names of files, without a folder")
     if len(set(zip(numbers.tolist(), stems, strict=True))) != len(stems):

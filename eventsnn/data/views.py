@@ -120,7 +120,9 @@ def make_subset(source: LabelledSource, indices: npt.ArrayLike) -> Subset:
         )
     if int(array.min()) < -n or int(array.max()) >= n:
         wrong = array[(array < -n) | (array >= n)][0]
-        raise TrainingError(f"a subset: the data set has {n} recordings, there is no number {wrong}")
+        raise TrainingError(
+            f"a subset: the data set has {number_of(n, 'recording')}, there is no number {wrong}"
+        )
     return view(source, array.astype(np.int64) % n)
 
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from eventsnn._util.arguments import check_kind, check_numbers, check_seed, to_float
 from eventsnn._util.numbers import describe
+from eventsnn._util.words import number_of
 from eventsnn.encode.pixels import Pattern, Pixels
 from eventsnn.errors import SimulationError
 from eventsnn.events.motion import MotionPath
@@ -221,7 +222,7 @@ class SaccadeCamera:
             frames = _check_ink(frames, 3)
             if times.shape != frames.shape[:1]:
                 raise SimulationError(
-                    f"one time for each frame is needed: got {len(frames)} frames, "
+                    f"one time for each frame is needed: got {number_of(len(frames), 'frame')}, "
                     f"times of shape {times.shape}"
                 )
         if times.ndim != 1 or len(times) < 2:
@@ -353,8 +354,8 @@ def _check_frames(frames: Iterator[npt.ArrayLike], n: int) -> Iterator[np.ndarra
             break
         yield ink
     if number != n:
-        more = "more" if number > n else str(number)
-        raise SimulationError(f"one time for each frame is needed: got {n} times, but {more} frames")
+        found = "more frames" if number > n else number_of(number, "frame")
+        raise SimulationError(f"one time for each frame is needed: got {number_of(n, 'time')}, but {found}")
 
 
 def _to_ink(image: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import Unpack
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import EventFileError, EventFileWarning, EventStreamError
 from eventsnn.events.formats import EventFormat, Options
 from eventsnn.events.formats.base import Anomalies, Reader
@@ -187,8 +188,8 @@ class Recording:
         done = {"skip": "left out", "clamp": "clamped", "sort": "sorted"}.get(self._options.on_bad)
         if done is not None and (odd := self.anomalies).outside + odd.backwards:
             warnings.warn(
-                f"{self.path}: {odd.outside} events outside the sensor and {odd.backwards} earlier than "
-                f"the one before were {done}",
+                f"{self.path}: {number_of(odd.outside, 'event')} outside the sensor and {odd.backwards} "
+                f"earlier than the one before were {done}",
                 EventFileWarning,
                 stacklevel=3,
             )

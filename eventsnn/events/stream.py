@@ -13,6 +13,7 @@ import numpy.typing as npt
 from eventsnn._util import html
 from eventsnn._util.arguments import check_whole, to_float
 from eventsnn._util.numbers import describe
+from eventsnn._util.words import number_of
 from eventsnn.errors import EventStreamError
 from eventsnn.events.checks import SensorSize as SensorSize
 from eventsnn.events.checks import check_events, find_sensor, to_polarities, to_vector, to_whole_numbers
@@ -179,7 +180,7 @@ class EventStream:
     def __repr__(self) -> str:
         width, height, polarities = self.sensor_size
         span = "" if len(self) == 0 else f", t {self.t_first} .. {self.t_last} us"
-        return f"EventStream({len(self)} events, sensor {width} x {height} x {polarities}{span})"
+        return f"EventStream({number_of(len(self), 'event')}, sensor {width} x {height} x {polarities}{span})"
 
     def _repr_html_(self) -> str:
         width, height, polarities = self.sensor_size

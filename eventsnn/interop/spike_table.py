@@ -61,7 +61,7 @@ class SpikeTable:
         if layer not in self.sizes:
             raise TraceError(f"no layer {layer!r} in this table; there are {', '.join(self.sizes)}")
         if sample not in self._numbers:
-            raise TraceError(f"no sample {sample} in this table of {len(self.samples)} samples")
+            raise TraceError(f"no sample {sample} in this table of {number_of(len(self.samples), 'sample')}")
         columns, number = self.columns, list(self.sizes).index(layer)
         # Of the columns' dtype: any other would have all of them converted.
         first, last = np.searchsorted(columns.sample, np.array([sample, sample + 1], np.int32))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._util.arguments import check_choice
+from eventsnn._util.arguments import check_choice, check_span
 from eventsnn.errors import SimulationError
 from eventsnn.interop.simulators import SIMULATORS, Simulator, Train
 from eventsnn.model import Network
@@ -142,6 +142,7 @@ def verify(
         Without nir, PyTorch or the simulator.
     """
     check_choice("against", against, SIMULATORS, SimulationError)
+    check_span("within_ms", within_ms, SimulationError)
     if not recordings:
         raise SimulationError("there are no recordings to verify on")
     subject = _Subject(source, against)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import TraceError
 from eventsnn.plots.figure import BLUE, GREY, INK, VERMILION, opened, picture, shorten, whole_ticks
 from eventsnn.trace.reader import Trace
@@ -170,7 +171,7 @@ def _describe(trace: Trace, samples: list[int], what: str) -> str:
 def _draw_profile(panel: Axes, name: str, counts: np.ndarray, neurons: int, edges: np.ndarray) -> None:
     seconds = (edges[1] - edges[0]) / 1000.0 * neurons
     panel.stairs(counts / seconds, edges, color=BLUE, fill=True)
-    panel.set_title(f"{shorten(name, LONGEST)}: {int(counts.sum()):,} spikes", loc="left")
+    panel.set_title(f"{shorten(name, LONGEST)}: {number_of(int(counts.sum()), 'spike')}", loc="left")
     panel.set_ylabel("rate (Hz)")
     panel.margins(x=0)
     panel.set_ylim(bottom=0.0)
@@ -194,7 +195,7 @@ def _draw_intervals(
     n, total, squares = sums
     panel.set_xscale("log")
     panel.stairs(100.0 * counts / max(1.0, n), INTERVAL_EDGES, color=BLUE, fill=True)
-    text = f"{shorten(name, LONGEST)}: {int(n):,} intervals"
+    text = f"{shorten(name, LONGEST)}: {number_of(int(n), 'interval')}"
     if n:
         mean = total / n
         deviation = np.sqrt(max(0.0, squares / n - mean * mean))

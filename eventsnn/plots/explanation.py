@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.plots.figure import BLUE, GREY, INK, VERMILION, draw_sensor_maps, picture
 from eventsnn.trace.explain import Explanation
 
@@ -38,7 +39,7 @@ def plot_explanation(explanation: Explanation, path: str | os.PathLike[str]) -> 
         figure.suptitle(
             f"Why neuron {e.neuron} of {e.layer!r} fired at {e.time_ms:.3f} ms "
             f"(spike {e.spike} counted from 0, sample {e.sample})\n"
-            f"{e.events.size} input events add up to the threshold of {e.threshold:g}",
+            f"{number_of(e.events.size, 'input event')}; contributions sum to the threshold, {e.threshold:g}",
             fontsize=17,
         )
         upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.35, 1.0))[:, 0]

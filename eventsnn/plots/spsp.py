@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import TraceError
 from eventsnn.model import Network, Projection
 from eventsnn.plots.figure import (
@@ -82,7 +83,8 @@ def plot_spsp(
         count, threshold = int(record[layer].counts[neuron]), network[layer].threshold
         what = "Contributions to" if weighted else "S-PSPs in"
         total = f": {values.sum():.4g} in all" if weighted else ""
-        about = f"{what} the {count} spikes of neuron {neuron} in {layer!r} (threshold {threshold:g}){total}"
+        spikes = number_of(count, "spike")
+        about = f"{what} the {spikes} of neuron {neuron} in {layer!r} (threshold {threshold:g}){total}"
         figure.suptitle(f"{heading}\n{about}", fontsize=17)
         label = _quantity(weighted)
         if projection.source < 0:
@@ -121,7 +123,7 @@ def _draw_bars(figure: Figure, values: np.ndarray, source: str, label: str) -> N
     if others:
         remainder = values.sum() - values[strongest].sum()
         panel.set_title(
-            f"the {strongest.size} strongest; {others} others together {remainder:+.4g}", loc="left"
+            f"the {strongest.size} strongest; the remaining {others} together {remainder:+.4g}", loc="left"
         )
 
 

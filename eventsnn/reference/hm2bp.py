@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import TrainingError
 from eventsnn.model import LIF, Layer, Network, bias
 from eventsnn.reference import macro
@@ -212,7 +213,9 @@ def check_trainable(network: Network, label: int) -> None:
                 f"layer {layer.name!r}: HM2-BP knows lateral inhibition in the output layer only"
             )
     if not 0 <= label < network.output.neurons:
-        raise TrainingError(f"label {label}: the output layer has {network.output.neurons} neurons")
+        raise TrainingError(
+            f"label {label}: the output layer has {number_of(network.output.neurons, 'neuron')}"
+        )
 
 
 def count_errors(counts: list[int], label: int, rule: Any) -> list[float]:

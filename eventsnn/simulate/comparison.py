@@ -334,7 +334,7 @@ class Comparison:
         changed = ", ".join(layer.name for layer in self.layers.values() if layer.differs) or "none"
         return (
             f"<Comparison of {number_of(self.samples, 'recording')}: spikes differ in {changed}; "
-            f"{len(self.decisions):,} decisions differ>"
+            f"{number_of(len(self.decisions), 'other decision')}>"
         )
 
 
@@ -357,7 +357,7 @@ def _describe_mismatch(layer: LayerComparison) -> str:
         if neurons is None:
             return f"{what} is in {only} only"
     return (
-        f"{what} has {layer.neurons_a:,} neurons in A and {layer.neurons_b:,} in B: only the numbers of "
+        f"the size of {what} is {layer.neurons_a:,} in A and {layer.neurons_b:,} in B: only the numbers of "
         "spikes are compared"
     )
 

@@ -48,7 +48,7 @@ class Flip:
         d = self.difference
         return (
             f"<Flip: without {number_of(len(self.events), 'event')} decision {d.before.decision} becomes "
-            f"{d.after.decision}; {self.simulations} simulations>"
+            f"{d.after.decision}; {number_of(self.simulations, 'simulation')}>"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -215,8 +215,9 @@ def format_flip(flip: Flip, network: Network, *, top: int = 10) -> str:
     before, after = flip.difference.before, flip.difference.after
     width, height, _ = network.input.sensor_size
     lines = [
-        f"without {len(flip.events)} of {len(before.input)} events the decision {before.decision} becomes "
-        f"{after.decision} (ranked by {flip.by}, {flip.simulations} simulations)",
+        f"without {len(flip.events)} of {number_of(len(before.input), 'event')} the decision "
+        f"{before.decision} becomes {after.decision} (ranked by {flip.by}, "
+        f"{number_of(flip.simulations, 'simulation')})",
         "   event        t (us)     x     y  p",
     ]
     for event in flip.events[:top].tolist():

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events import EventStream, Stabilisation
 from eventsnn.events.origin import find_origin
@@ -73,7 +74,9 @@ def to_input(network: Network, events: Any, origin_us: int | None = None) -> Inp
 
 def _check_pair(pair: tuple[Any, ...], origin_us: int | None) -> InputSpikes:
     if len(pair) != 2:
-        raise SimulationError(f"events: a tuple must be (times_ms, indices), got {len(pair)} items")
+        raise SimulationError(
+            f"events: a tuple must be (times_ms, indices), got {number_of(len(pair), 'item')}"
+        )
     times = np.asarray(pair[0])
     if origin_us is None and times.size and times.dtype.kind in "iuf" and np.min(times) >= LATEST_START_MS:
         first = float(np.min(times))

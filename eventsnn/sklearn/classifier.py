@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._util.arguments import check_kind
+from eventsnn._util.words import number_of
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
 from eventsnn.encode import Latency, Poisson
@@ -139,7 +140,8 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):
         labels = np.asarray(column_or_1d(y, warn=True))
         check_classification_targets(labels)
         if len(labels) != len(X):
-            raise TrainingError(f"X holds {len(X)} recordings, y {len(labels)} labels: give one for each")
+            sizes = number_of(len(X), "recording"), number_of(len(labels), "label")
+            raise TrainingError(f"X holds {sizes[0]}, y {sizes[1]}: give one for each")
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         self._seed = seed
         network = self._fit_network(X, seed)
@@ -264,8 +266,8 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):
         if self.network is not None:
             if self.network.output.neurons < classes:
                 raise TrainingError(
-                    f"y holds {classes} classes, and the output layer {self.network.output.name!r} has "
-                    f"{self.network.output.neurons} neurons"
+                    f"y holds {number_of(classes, 'class')}, and the output layer "
+                    f"{self.network.output.name!r} has {number_of(self.network.output.neurons, 'neuron')}"
                 )
             return self.network
         if not self._table:

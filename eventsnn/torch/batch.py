@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.data.memory import ListDataset
 from eventsnn.errors import EventStreamError, SimulationError
 from eventsnn.events.reading import ReadingOptions
@@ -180,7 +181,7 @@ def _check(batch: SpikeBatch, network: Network) -> SpikeBatch:
     if len(ends) < 2 or ends[0] != 0 or ends[-1] != n or len(neurons) != n or (np.diff(ends) < 0).any():
         raise SimulationError(
             "ptr must rise from 0 to the number of spikes, the same for times and neurons: got "
-            f"{len(times)} times, {len(neurons)} neurons and ptr {_short(ends)}"
+            f"{number_of(len(times), 'time')}, {number_of(len(neurons), 'neuron')} and ptr {_short(ends)}"
         )
     t, sources = times.detach().numpy(), neurons.numpy()
     wrong = ~(np.isfinite(t) & (t >= 0.0))

@@ -14,6 +14,7 @@ from eventsnn._util.atomic import GuardedFile, Replacement, reason
 from eventsnn._util.hdf5 import close_unwritable, keep_metadata, write_guarded
 from eventsnn._util.interrupts import hold_interrupts
 from eventsnn._util.lock import Lock
+from eventsnn._util.words import number_of
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace import schema
@@ -156,7 +157,7 @@ class TraceFile:
         with h5py.File(self.part, "r") as file:
             complete = int(np.sum(file[schema.COMPLETE.path][()]))
         if complete != self.sealed:
-            raise OSError(f"{self.sealed} samples were written, and {complete} are in the file")
+            raise OSError(f"wrote {number_of(self.sealed, 'sample')}, and {complete} are in the file")
 
     def _opened(self) -> h5py.File:
         if self._file is None:
@@ -184,7 +185,7 @@ class TraceFile:
         self._columns = {}
 
     def _failure(self, error: Exception) -> TraceError:
-        samples = "sample" if self.sealed == 1 else f"{self.sealed} samples"
+        samples = "sample" if self.sealed == 1 else number_of(self.sealed, "sample")
         kept = f"; {self.part} holds the first {samples}, complete" if self.sealed else ""
         return TraceError(f"{self.path}: cannot be written ({_cause(error)}){kept}")
 

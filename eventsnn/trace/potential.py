@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network, Projection
 from eventsnn.reference.lif import psp, responses, resting_share
@@ -167,7 +168,8 @@ class PotentialTrace:
 
     def __repr__(self) -> str:
         span = f", {self.times[0]:.6g} .. {self.times[-1]:.6g} ms" if len(self.times) else ""
-        return f"<PotentialTrace: {len(self.times):,} values of {len(np.unique(self.neurons))} neurons{span}>"
+        neurons = number_of(len(np.unique(self.neurons)), "neuron")
+        return f"<PotentialTrace: {number_of(len(self.times), 'value')} of {neurons}{span}>"
 
 
 class _LayerState:

@@ -11,6 +11,7 @@ import numpy as np
 
 from eventsnn._util import html
 from eventsnn._util.names import class_key, name_class
+from eventsnn._util.words import number_of
 from eventsnn.errors import SimulationError
 from eventsnn.model import Network
 
@@ -49,7 +50,8 @@ class LayerSpikes:
 
     def __repr__(self) -> str:
         span = f", {self.times[0]:.6g} .. {self.times[-1]:.6g} ms" if len(self) else ""
-        return f"<LayerSpikes {self.name!r}: {len(self)} spikes of {self.size} neurons{span}>"
+        spikes, neurons = number_of(len(self), "spike"), number_of(self.size, "neuron")
+        return f"<LayerSpikes {self.name!r}: {spikes} of {neurons}{span}>"
 
     @property
     def counts(self) -> np.ndarray:
@@ -185,7 +187,8 @@ class SpikeRecord:
         decided = "no decision" if self.decision is None else f"decision {self.decision}"
         name = self.decision_name
         named = "" if name is None or class_key(name) == str(self.decision) else f" ({name})"
-        return f"<SpikeRecord: {decided}{named}, spikes: {spikes}; {len(self.input)} input spikes>"
+        arrived = number_of(len(self.input), "input spike")
+        return f"<SpikeRecord: {decided}{named}, spikes: {spikes}; {arrived}>"
 
     def _repr_html_(self) -> str:
         trains = {"input": self.input, **self.layers}

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from eventsnn._util.hdf5 import read_marks
+from eventsnn._util.words import number_of
 from eventsnn.data.memory import as_source
 from eventsnn.data.splits import cap_per_class
 from eventsnn.errors import EventSNNError, SimulationError, TraceError
@@ -223,7 +224,10 @@ def pair_samples(a: Sequence[Any], b: Sequence[Any]) -> tuple[list[tuple[int, in
         remarks.append(f"recordings go together {how}; {counts} have no partner")
     other = sum(a[i].label != b[j].label for i, j in pairs if None not in (a[i].label, b[j].label))
     if other:
-        remarks.append(f"{other:,} recordings have another label in B: are they the same recordings?")
+        have = "has" if other == 1 else "have"
+        remarks.append(
+            f"{number_of(other, 'recording')} {have} another label in B: are they the same recordings?"
+        )
     return pairs, remarks
 
 
@@ -245,7 +249,7 @@ class _Models:
         self._sources = [match_source(n, x, "data") for n, x in zip(networks, sources, strict=True)]
         a, b = self._sources
         if len(a) != len(b):
-            raise SimulationError(f"data: {len(a)} recordings for a and {len(b)} for b")
+            raise SimulationError(f"data: {number_of(len(a), 'recording')} for a and {len(b)} for b")
         self._numbers = np.arange(len(a)) if per_class is None else cap_per_class(a.labels, per_class, seed)
         self.remarks = list[str]()
         self.sides = [

@@ -41,7 +41,7 @@ from eventsnn.train.traced import TracedForward
 
 BATCH = 16
 SILENT = (
-    "no output neuron fired in {n} recordings; 'eventsnn simulate' says which layer falls silent: lower its "
+    "no output neuron fired in {recordings}; 'eventsnn simulate' says which layer falls silent: lower its "
     "threshold (network.replace) or give it larger weights (initial_weight), and check the sensor"
 )
 
@@ -99,7 +99,11 @@ class Evaluation:
     @property
     def hint(self) -> str | None:
         """Advice for when no output neuron fired at all; None if one did."""
-        return None if self.n == 0 or self.predictions.counts.any() else SILENT.format(n=self.n)
+        return (
+            None
+            if self.n == 0 or self.predictions.counts.any()
+            else SILENT.format(recordings=number_of(self.n, "recording"))
+        )
 
     def __repr__(self) -> str:
         return (

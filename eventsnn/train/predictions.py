@@ -15,6 +15,7 @@ import numpy as np
 
 from eventsnn._util.atomic import reason, replace_text
 from eventsnn._util.names import name_class
+from eventsnn._util.words import number_of
 from eventsnn.errors import TrainingError
 from eventsnn.trace.record import decide_all
 
@@ -103,7 +104,7 @@ class Predictions(Sequence[Prediction]):
 
     def __repr__(self) -> str:
         right = int((self.decisions == self.labels).sum())
-        return f"<{len(self):,} predictions, {right:,} correct>"
+        return f"<{number_of(len(self), 'prediction')}, {right:,} correct>"
 
     def rows(self) -> list[dict[str, Any]]:
         """A table, a dict per recording: source, label, decision, their names, correct, counts."""

@@ -21,6 +21,7 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
+from eventsnn._util.words import number_of
 from eventsnn.plots.figure import BLUE, ORANGE, VERMILION, polarity_name
 from eventsnn.view.page_frame import PageFrame
 from eventsnn.view.spike_panels import SpikePanels
@@ -259,7 +260,8 @@ class SpikePlot:
         inputs = int(np.count_nonzero(panels.causes["source"] == -1))
         lines = [
             f"<h2>{escape(e.layer)} {e.neuron}, spike {e.spike} at {e.time_ms:.4f} ms</h2>",
-            f"<p>{spikes:,} spikes and {inputs:,} input events arrived. {e.events.size:,} input events, "
+            f"<p>{number_of(spikes, 'spike')} and {number_of(inputs, 'input event')} arrived. "
+            f"{number_of(e.events.size, 'input event')}, "
             f"through all layers, add up to {e.sum:.6g}; threshold {e.threshold:g}.</p>",
         ]
         if self._page.view.mode == "sensitivity":

@@ -33,6 +33,14 @@ def test_a_model_is_imported_to_a_file_of_models(cli: Cli, recordings: Path, tmp
     assert not (tmp_path / "x.txt").exists()
 
 
+@pytest.mark.parametrize("name", ["pack", "encode"])
+def test_a_packed_set_has_its_name(cli: Cli, name: str, recordings: Path, tmp_path: Path) -> None:
+    outcome = cli(name, recordings, tmp_path / "x.h5")
+    assert outcome.code == 2
+    assert "a packed set of recordings; name it .esp" in " ".join(outcome.err.split())
+    assert not (tmp_path / "x.h5").exists()
+
+
 def test_both_ways_of_naming_the_output(cli: Cli, recordings: Path, tmp_path: Path) -> None:
     path = recordings / "0" / "00000.bin"
     for number, out in enumerate(

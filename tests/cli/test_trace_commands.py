@@ -298,7 +298,7 @@ def test_compare_models(cli: Cli, model: Path, recordings: Path, tmp_path: Path)
         (["t.h5", "t.h5", "--data", "recordings"], 2, "--data is for two models; "),
         (["t.h5", "t.h5", "--engine", "queue"], 2, "--engine goes with --data, for two models."),
         (["t.h5", "t.h5", "--until", "3"], 2, "--until goes with --data."),
-        (["t.h5", "t.h5", "--within", "-1"], 1, "within_ms must be a finite number of ms > 0, got -1"),
+        (["t.h5", "t.h5", "--within", "-1"], 2, "Invalid value for '--within': -1.0 is not"),
         (["t.h5", "none.h5"], 1, "none.h5: no such file"),
         (["t.h5", "recordings"], 1, "recordings: is a folder, not a file"),
     ],

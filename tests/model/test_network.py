@@ -108,7 +108,7 @@ def test_a_decision_has_a_name():
     network = es.Network(es.Input(1), es.Dense(2, threshold=1.0), weights=weights, classes=["no", "yes"])
     run = es.simulate(network, ([1.0], [0]))
     assert (run.decision, run.decision_name, run.summary()["class"]) == (1, "yes", "yes")
-    assert repr(run) == "<SpikeRecord: decision 1 (yes), spikes: output 4; 1 input spikes>"
+    assert repr(run) == "<SpikeRecord: decision 1 (yes), spikes: output 4; 1 input spike>"
     assert run.hint is None
     silent = es.simulate(network, ([], []))
     assert (silent.decision_name, silent.summary()["class"]) == (None, None)

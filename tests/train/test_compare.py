@@ -184,7 +184,7 @@ def test_different_networks(tmp_path: Path, network: es.Network) -> None:
     b = write_trace(tmp_path / "b.h5", larger, [0, 1])
     found = es.compare(a, b)
     assert found.remarks == [
-        "layer 'hidden' has 4 neurons in A and 7 in B: only the numbers of spikes are compared",
+        "the size of layer 'hidden' is 4 in A and 7 in B: only the numbers of spikes are compared",
         "layer 'hidden2' is in B only",
     ]
     layer = found.to_dict()["layers"]["hidden"]

@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from eventsnn._util.atomic import GuardedFile, scratch_file
+from eventsnn._util.words import number_of
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.formats.base import FileFormat, Match, Options, begins_with, suffix_match, unwritable
 from eventsnn.events.formats.columns import HOW, Columns
@@ -78,7 +79,9 @@ class _Rows:
         self.left = self.shape[0]
         if self._by_columns:
             if width > _MOST_COLUMNS:
-                raise EventFileError(self._path, f"an array of {width} columns; at most {_MOST_COLUMNS}")
+                raise EventFileError(
+                    self._path, f"an array of {number_of(width, 'column')}; at most {_MOST_COLUMNS}"
+                )
             # One open file per column: members of archives cannot be read at several places at once.
             self._files += [self._open() for _ in range(width - 1)]
             for k, file in enumerate(self._files):

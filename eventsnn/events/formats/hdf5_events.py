@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import EventFileError
 from eventsnn.events.fields import parse_unit
 from eventsnn.events.formats.base import FileFormat, Match, Options
@@ -93,7 +94,7 @@ class HDF5Reader(Validated):
     def _choose(self, stream: str | int | None) -> EventGroup:
         groups = find_events(self._path, self._file, self._given)
         self.streams = tuple(
-            StreamInfo(k, group.name, about=f"{group.count:,} events") for k, group in enumerate(groups)
+            StreamInfo(k, group.name, about=number_of(group.count, "event")) for k, group in enumerate(groups)
         )
         self.stream = choose_stream(self._path, self.streams, stream)
         chosen = groups[self.stream.number]

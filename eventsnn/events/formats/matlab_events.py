@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import EventFileError, EventStreamError
 from eventsnn.events.fields import find_fields
 from eventsnn.events.formats.base import FileFormat, Match, Options, read_bytes
@@ -66,7 +67,7 @@ class MatlabReader(Validated):
         except MatlabError as error:
             raise EventFileError(path, f"damaged MATLAB file ({error})") from None
         self.streams = tuple(
-            StreamInfo(k, events.name, about=f"{len(events.columns['t']):,} events")
+            StreamInfo(k, events.name, about=number_of(len(events.columns["t"]), "event"))
             for k, events in enumerate(found)
         )
         self.stream = choose_stream(path, self.streams, options.stream)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import EventFileError
 from eventsnn.events.formats.base import FileFormat, Options
 from eventsnn.events.formats.hdf5 import call_h5py, check_elements, check_filters, holds, open_hdf5
@@ -51,10 +52,14 @@ class SHDReader(Validated):
             raise EventFileError(self._path, f"{n} spikes/times, {len(units)} spikes/units")
         self.samples = n
         if sample is None and n != 1:
-            raise EventFileError(self._path, f"holds {n} recordings; pass sample=0 .. {n - 1} (--sample)")
+            raise EventFileError(
+                self._path, f"holds {number_of(n, 'recording')}; pass sample=0 .. {n - 1} (--sample)"
+            )
         sample = sample or 0
         if not 0 <= sample < n:
-            raise EventFileError(self._path, f"holds {n} recordings: there is no sample {sample}")
+            raise EventFileError(
+                self._path, f"holds {number_of(n, 'recording')}: there is no sample {sample}"
+            )
         size = os.stat(self._path).st_size
         for column in (times, units):
             kind = h5py.check_vlen_dtype(column.dtype)

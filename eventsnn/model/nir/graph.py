@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import NetworkError
 
 NEURONS = ("CubaLIF", "LIF", "IF", "CubaLI", "LI")
@@ -159,7 +160,8 @@ def _open(
         edges.append((exits[start][0], entries[end][0]))
     unique = list(dict.fromkeys(edges))
     if len(unique) < len(edges):
-        notes.append(f"{len(edges) - len(unique)} edges that are there twice are taken once")
+        doubled = number_of(len(edges) - len(unique), "doubled edge")
+        notes.append(f"left out {doubled}: NIR's edges are a set")
     return nodes, unique
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import NetworkError
 from eventsnn.model.layers.checks import LONGEST_MS
 from eventsnn.model.neuron import LIF
@@ -188,7 +189,9 @@ def _parameters(name: str, node: Any, size: int) -> dict[str, np.ndarray]:
             continue
         array = numbers_of(name, field, getattr(node, field)).astype(np.float64).ravel()
         if array.size not in (1, size):
-            raise NetworkError(f"node {name!r}: {field} has {array.size} values for {size} neurons")
+            raise NetworkError(
+                f"node {name!r}: {field} has {number_of(array.size, 'value')} for {number_of(size, 'neuron')}"
+            )
         found[field] = np.broadcast_to(array, (size,))
         if field.startswith("tau") and (array <= 0.0).any():
             raise NetworkError(f"node {name!r}: {field} must be above 0, got {array.min():g}")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.errors import NetworkError
 from eventsnn.model.layers.geometry import Geometry
 from eventsnn.model.nir.graph import kind_of, numbers_of
@@ -84,7 +85,7 @@ def _shape_after(name: str, node: Any, shape: Shape) -> Shape:
     if kind in ("Scale", "Delay"):
         array = numbers_of(name, kind.lower(), getattr(node, kind.lower()))
         if array.size not in (1, math.prod(shape)):
-            raise NetworkError(f"node {name!r}: {array.size} values do not fit shape {shape}")
+            raise NetworkError(f"node {name!r}: {number_of(array.size, 'value')} for shape {shape}")
         return shape
     if kind in ("Linear", "Affine"):
         weight = numbers_of(name, "weight", node.weight)
@@ -225,7 +226,9 @@ def constant_of(step: Step) -> np.ndarray:
         return np.zeros(size)
     bias = step.array("bias").astype(np.float64).ravel()
     if bias.size not in (1, step.after[0]):
-        raise NetworkError(f"node {step.name!r}: {bias.size} biases do not fit {step.after[0]} channels")
+        raise NetworkError(
+            f"node {step.name!r}: bias of size {bias.size} for {number_of(step.after[0], 'channel')}"
+        )
     return np.repeat(np.broadcast_to(bias, step.after[0]), size // step.after[0])
 
 
