@@ -22,6 +22,7 @@ from eventsnn.simulate.differences import CHANGE, Difference
 from eventsnn.trace.record import LayerSpikes
 from eventsnn.view.raster import Binned, Glyphs
 from eventsnn.view.readout_plot import ReadoutPlot
+from eventsnn.view.sources import set_data
 from eventsnn.view.spike_panels import INPUT
 from eventsnn.view.style import GREY, LEFT, sequential
 from eventsnn.view.trace_page import TracePage
@@ -169,35 +170,35 @@ class RasterPlot:
     def mark_spike(self) -> None:
         """Mark the spike that is explained, and its strongest causes."""
         panels = self._page.panels
-        causes = panels.sorted_causes(self._page.view.mode)[:DRAWN] if panels is not None else None
+        causes = None if panels is None else panels.sorted_causes(self._page.view.mode)[:DRAWN]
         for number, (name, layer) in enumerate(self._layers.items(), start=INPUT):
-            layer.chosen.data = {"t": [], "n": []}
-            layer.causes.data = {"t": [], "n": [], "colour": [], "size": []}
-            if panels is None or causes is None:
-                continue
-            if panels.name.layer == name:
-                layer.chosen.data = {"t": [panels.time_ms], "n": [panels.name.neuron]}
-            own = causes[causes["source"] == number]
-            if own.size:
+            chosen: dict[str, Any] = {"t": [], "n": []}
+            strong: dict[str, Any] = {"t": [], "n": [], "colour": [], "size": []}
+            if panels is not None and panels.name.layer == name:
+                chosen = {"t": [panels.time_ms], "n": [panels.name.neuron]}
+            if causes is not None and (mine := causes["source"] == number).any():
                 strongest = float(np.abs(causes["contribution"]).max()) or 1.0
-                layer.causes.data = {
+                own = causes[mine]
+                strong = {
                     "t": own["t_ms"],
                     "n": own["neuron"],
                     "colour": np.where(own["contribution"] < 0, BLUE, VERMILION).tolist(),
                     "size": 2.5 + 4.5 * np.sqrt(np.abs(own["contribution"]) / strongest),
                 }
+            set_data(layer.chosen, chosen)
+            set_data(layer.causes, strong)
 
     def mark_selected(self, rows: np.ndarray) -> None:
         """Mark input events."""
         if self._page.record is not None:
             spikes, shown = self._page.record.input, rows[:MOST_MARKED]
-            self._layers["input"].selected.data = {"t": spikes.times[shown], "n": spikes.neurons[shown]}
+            set_data(self._layers["input"].selected, {"t": spikes.times[shown], "n": spikes.neurons[shown]})
 
     def mark_changes(self) -> None:
         """Draw the spikes that the what-if simulation lost, found and moved, beside the old ones."""
         changes = self.change_data(self._page.difference, self._page.view.removed)
         for source, data in zip(self.change_sources, changes, strict=True):
-            source.data = data
+            set_data(source, data)
         if self._readout is not None:
             self._readout.draw()
 
@@ -355,14 +356,17 @@ class _LayerPlot:
             colour = np.array([ORANGE, BLUE])[glyphs.neurons // self._pixels].tolist()
         else:
             colour = [GREY] * glyphs.spikes
-        self._spikes.data = {"t": glyphs.times, "n": glyphs.neurons, "colour": colour}
+        set_data(self._spikes, {"t": glyphs.times, "n": glyphs.neurons, "colour": colour})
         if isinstance(part, Binned):
-            self._image.data = {
-                "image": [part.counts],
-                "x": [part.start],
-                "y": [-0.5],
-                "dw": [part.end - part.start],
-                "dh": [part.neurons],
-            }
+            set_data(
+                self._image,
+                {
+                    "image": [part.counts],
+                    "x": [part.start],
+                    "y": [-0.5],
+                    "dw": [part.end - part.start],
+                    "dh": [part.neurons],
+                },
+            )
         else:
-            self._image.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
+            set_data(self._image, {"image": [], "x": [], "y": [], "dw": [], "dh": []})

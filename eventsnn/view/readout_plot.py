@@ -9,6 +9,7 @@ from bokeh.models import ColumnDataSource, HoverTool, Range1d
 from bokeh.plotting import figure
 
 from eventsnn.plots.figure import BLUE, ORANGE
+from eventsnn.view.sources import set_data
 from eventsnn.view.style import GREY, OVER_TIME
 from eventsnn.view.trace_page import TracePage
 
@@ -70,11 +71,14 @@ class ReadoutPlot:
             BLUE if neuron == decision else ORANGE if neuron == label else GREY for neuron, *_ in found
         ]
         values = np.zeros(page.network.output.neurons) if record is None else record.votes
-        source.data = {
-            "t": [t for _, t, _ in found],
-            "u": [u for *_, u in found],
-            "colour": colours,
-            "width": [1.0 if colour == GREY else 2.0 for colour in colours],
-            "name": [page.name_class(neuron) for neuron, *_ in found],
-            "value": [float(values[neuron]) for neuron, *_ in found],
-        }
+        set_data(
+            source,
+            {
+                "t": [t for _, t, _ in found],
+                "u": [u for *_, u in found],
+                "colour": colours,
+                "width": [1.0 if colour == GREY else 2.0 for colour in colours],
+                "name": [page.name_class(neuron) for neuron, *_ in found],
+                "value": [float(values[neuron]) for neuron, *_ in found],
+            },
+        )

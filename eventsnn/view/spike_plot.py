@@ -24,6 +24,7 @@ from bokeh.plotting import figure
 from eventsnn._util.words import number_of
 from eventsnn.plots.figure import BLUE, ORANGE, VERMILION, polarity_name
 from eventsnn.view.page_frame import PageFrame
+from eventsnn.view.sources import set_data
 from eventsnn.view.spike_panels import SpikePanels
 from eventsnn.view.style import GREY, OVER_TIME, diverging
 from eventsnn.view.trace_page import TracePage
@@ -241,13 +242,13 @@ class SpikePlot:
         page, name = self._page, self._page.view.spike
         for source, edited in ((self._curve, False), (self.edited, True)):
             t, u = page.potential(start, end, edited=edited)
-            source.data = {"t": t, "u": u}
+            set_data(source, {"t": t, "u": u})
         fired = np.empty(0)
         if name is not None and page.record is not None:
             fired = page.record[name.layer].of(name.neuron)
             fired = fired[(fired >= start) & (fired <= end)]
         level = 0.0 if name is None else page.network[name.layer].threshold
-        self._fired.data = {"t": fired, "u": np.full(fired.size, 1.08 * level)}
+        set_data(self._fired, {"t": fired, "u": np.full(fired.size, 1.08 * level)})
 
     def _describe(self, panels: SpikePanels | None) -> str:
         if panels is None:
@@ -283,67 +284,79 @@ class SpikePlot:
         )
         self._stems.selected.indices = []
         if panels is None:
-            self._stems.data = {"t": [], "v": [], "colour": [], "row": [], "place": []}
+            set_data(self._stems, {"t": [], "v": [], "colour": [], "row": [], "place": []})
             for source in self._map_sources:
-                source.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
+                set_data(source, {"image": [], "x": [], "y": [], "dw": [], "dh": []})
             return
         events = panels.events(mode)
         strongest = np.sort(np.argsort(-np.abs(events["value"]), kind="stable")[:MOST_EVENTS])
         shown = events[strongest]
-        self._stems.data = {
-            "t": shown["t_ms"],
-            "v": shown["value"],
-            "colour": np.where(shown["value"] < 0, BLUE, VERMILION).tolist(),
-            "row": shown["row"],
-            "place": [f"({x}, {y}) p={p}" for x, y, p in shown[["x", "y", "p"]].tolist()],
-        }
+        set_data(
+            self._stems,
+            {
+                "t": shown["t_ms"],
+                "v": shown["value"],
+                "colour": np.where(shown["value"] < 0, BLUE, VERMILION).tolist(),
+                "row": shown["row"],
+                "place": [f"({x}, {y}) p={p}" for x, y, p in shown[["x", "y", "p"]].tolist()],
+            },
+        )
         maps = panels.sensor_maps(mode)
         top = float(np.abs(maps).max()) or 1.0
         self._mapper.update(low=-top, high=top)
         for source, values in zip(self._map_sources, maps, strict=False):
             height, width = values.shape
-            source.data = {
-                "image": [values.astype(np.float32)],
-                "x": [-0.5],
-                "y": [-0.5],
-                "dw": [width],
-                "dh": [height],
-            }
+            set_data(
+                source,
+                {
+                    "image": [values.astype(np.float32)],
+                    "x": [-0.5],
+                    "y": [-0.5],
+                    "dw": [width],
+                    "dh": [height],
+                },
+            )
 
     def _show_bars(self, panels: SpikePanels | None) -> None:
         if panels is None:
-            self._bar_source.data = {key: [] for key in self._bar_source.data}
+            set_data(self._bar_source, {key: [] for key in self._bar_source.data})
             self._bar_labels.args = {"names": []}
             return
         bars = panels.bars[:BARS]
         names = [self._page.describe_source(*row) for row in bars[["source", "neuron"]].tolist()]
         self._bar_labels.args = {"names": names}
-        self._bar_source.data = {
-            "at": np.arange(len(bars)),
-            "value": bars["contribution"],
-            "colour": np.where(bars["contribution"] < 0, BLUE, VERMILION).tolist(),
-            "name": names,
-            "spsp": bars["spsp"],
-            "weight": bars["contribution"] / np.where(bars["spsp"] == 0.0, 1.0, bars["spsp"]),
-        }
+        set_data(
+            self._bar_source,
+            {
+                "at": np.arange(len(bars)),
+                "value": bars["contribution"],
+                "colour": np.where(bars["contribution"] < 0, BLUE, VERMILION).tolist(),
+                "name": names,
+                "spsp": bars["spsp"],
+                "weight": bars["contribution"] / np.where(bars["spsp"] == 0.0, 1.0, bars["spsp"]),
+            },
+        )
 
     def _show_causes(self, panels: SpikePanels | None) -> None:
         self._cause_source.selected.indices = []
         mode = self._page.view.mode
         if panels is None:
-            self._cause_source.data = {key: [] for key in self._cause_source.data}
+            set_data(self._cause_source, {key: [] for key in self._cause_source.data})
             return
         has_derivatives = mode == "sensitivity" and panels.sensitivity is not None
         self._value_column.title = "ms per ms" if has_derivatives else "contribution"
         causes = panels.sorted_causes(mode)[:MOST_CAUSES]
         rows = {tuple(key): at for at, key in enumerate(panels.causes[["source", "row"]].tolist())}
-        self._cause_source.data = {
-            "cause": [self._page.describe_source(*row) for row in causes[["source", "neuron"]].tolist()],
-            "t": causes["t_ms"],
-            "value": causes["derivative" if has_derivatives else "contribution"],
-            "weight": causes["weight"],
-            "at": [rows[tuple(key)] for key in causes[["source", "row"]].tolist()],
-        }
+        set_data(
+            self._cause_source,
+            {
+                "cause": [self._page.describe_source(*row) for row in causes[["source", "neuron"]].tolist()],
+                "t": causes["t_ms"],
+                "value": causes["derivative" if has_derivatives else "contribution"],
+                "weight": causes["weight"],
+                "at": [rows[tuple(key)] for key in causes[["source", "row"]].tolist()],
+            },
+        )
 
     # -- what is done with them --------------------------------------------------------------------
 
