@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from eventsnn._util.words import number_of
 from eventsnn.cli.common import format_fields, format_size, printable
 from eventsnn.events import Recording, detect_format, open_events
 from eventsnn.events.formats.base import Anomalies
@@ -115,11 +116,15 @@ def _describe_start(first: int) -> list[tuple[str, str]]:
 def _describe_anomalies(odd: Anomalies, on_bad: str | None) -> str:
     """The counts that are not 0, in words."""
     descriptions = {
-        "outside": "events outside the sensor (give its size with --sensor)",
-        "backwards": "events earlier than the one before",
-        "ignored": "records that are no events",
-        "cut_bytes": "bytes of a cut record at the end",
+        "outside": ("event", "outside the sensor (give its size with --sensor)"),
+        "backwards": ("event", "earlier than the one before"),
+        "ignored": ("record", "without events"),
+        "cut_bytes": ("byte", "of a cut record at the end"),
     }
-    counts = [f"{count:,} {descriptions[name]}" for name, count in vars(odd).items() if count]
+    counts = [
+        f"{number_of(count, descriptions[name][0])} {descriptions[name][1]}"
+        for name, count in vars(odd).items()
+        if count
+    ]
     done = {"clamp": "clamped or left out", "sort": "sorted or left out"}.get(on_bad or "", "left out")
     return f"{', '.join(counts)} ({done})" if counts else "nothing"

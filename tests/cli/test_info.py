@@ -39,7 +39,7 @@ def test_anomalies_and_picture(cli: Cli, tmp_path: Path) -> None:
     assert outcome.json["anomalies"] == {"outside": 1, "backwards": 1, "ignored": 0, "cut_bytes": 1}
     assert outcome.json["events"] == 1
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    assert "1 events earlier than the one before" in cli("info", path).out
+    assert "1 event earlier than the one before" in cli("info", path).out
     assert cli("info", path, "--plot", tmp_path / "a.xyz").code == 1
 
 
@@ -60,7 +60,7 @@ def test_sensor_is_what_the_file_does_not_say(cli: Cli, tmp_path: Path) -> None:
     es.write(path, es.EventStream.from_arrays([1], [100], [90], [1], sensor_size=(240, 180, 2)))
     outcome = cli("info", path)
     assert outcome.code == 0
-    assert "1 events outside the sensor (give its size with --sensor) (left out)" in outcome.out
+    assert "1 event outside the sensor (give its size with --sensor) (left out)" in outcome.out
     assert cli("info", path, "--sensor", "240x180x2", "--json").json["sensor"] == [240, 180, 2]
 
 

@@ -96,7 +96,7 @@ def test_signals_end_a_command_with_one_line_and_keep_what_is_complete(folder, n
         process.send_signal(number)
         error = end_of(process, code)
     assert "Traceback" not in error
-    assert "eventsnn: interrupted; 0 events were simulated" in error
+    assert "eventsnn: interrupted; simulated 0 events" in error
     assert (folder / "s.npz").is_file()
 
 

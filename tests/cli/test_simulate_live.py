@@ -79,7 +79,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(
         *("simulate", model, growing, "--live", "--spikes", spikes, "--save-state", state),
     )
     assert outcome.code == 130
-    assert "interrupted; 10000 events were simulated" in outcome.err
+    assert "interrupted; simulated 10,000 events" in outcome.err
     assert f"kept in {state}" in outcome.err
     assert cli("simulate", model, long, "--spikes", spikes, "--resume-from", state).code == 0
     assert spikes.read_bytes() == table

@@ -139,7 +139,7 @@ def test_digits(cli: Cli, tmp_path: Path) -> None:
         ({"images": np.zeros((2, 8, 8)), "labels": [0, 1]}, "images must be uint8 of shape"),
         (
             {"images": np.zeros((2, 8, 8), np.uint8), "labels": [0]},
-            "2 images need as many whole-number labels",
+            "labels must be whole numbers, one for each of 2 images",
         ),
         ({"images": np.zeros((1, 8, 8), np.uint8), "labels": [-1]}, "negative"),
     ],

@@ -38,9 +38,9 @@ def test_list_dataset_refuses_what_does_not_fit():
         ListDataset([stream], [0, 1])
     with pytest.raises(TrainingError, match="label -1 of sample 0 is negative"):
         ListDataset([stream], [-1])
-    with pytest.raises(TrainingError, match="2 names for 1 recordings"):
+    with pytest.raises(TrainingError, match="2 names for 1 recording"):
         ListDataset([stream], [0], names=["a", "b"])
-    with pytest.raises(TrainingError, match="1 class names, but a label is 1"):
+    with pytest.raises(TrainingError, match="1 class name, but a label is 1"):
         ListDataset([stream], [1], classes=["a"])
 
 

@@ -63,7 +63,7 @@ def test_errors(tmp_path):
     images = np.zeros((2, 8, 8), np.uint8)
     with pytest.raises(TrainingError, match=r"got shapes \(2, 8, 8\) and \(3,\)"):
         write_dataset(images, [0, 1, 2], tmp_path / "a", camera=CAMERA, seed=0)
-    with pytest.raises(TrainingError, match="1 names for 2 images"):
+    with pytest.raises(TrainingError, match="1 name for 2 images"):
         write_dataset(images, [0, 1], tmp_path / "a", camera=CAMERA, seed=0, names=["x"])
     with pytest.raises(TrainingError, match="label -1 is negative"):
         write_dataset(images, [0, -1], tmp_path / "a", camera=CAMERA, seed=0)

@@ -367,7 +367,7 @@ def test_still_frames_make_noise_only_for_as_long_as_they_last():
     [
         (np.zeros((28, 28)), [0.0, 1.0], "frames must be 3-D"),
         (np.zeros((1, 28, 28)), [0.0], "two frames or more are needed"),
-        (np.zeros((1, 28, 28)), 0.0, r"got 1 frames, times of shape \(\)"),
+        (np.zeros((1, 28, 28)), 0.0, r"got 1 frame, times of shape \(\)"),
         (iter(np.zeros((2, 28, 28))), [0.0], r"two frames or more are needed: got times_ms of shape \(1,\)"),
         (iter(np.zeros((2, 28, 28))), 0.0, r"two frames or more are needed: got times_ms of shape \(\)"),
         (iter(np.zeros((2, 28, 28))), [0.0, 1.0, 2.0], "got 3 times, but 2 frames"),

@@ -181,7 +181,7 @@ def test_policies(tmp_path: Path) -> None:
     with pytest.raises(EventFileError, match="byte 5: an event at x=40"):
         read(path)
     with pytest.warns(
-        EventFileWarning, match="1 events outside the sensor and 1 earlier than the one before were left out"
+        EventFileWarning, match="1 event outside the sensor and 1 earlier than the one before were left out"
     ):
         assert read(path, on_bad="skip").events["x"].tolist() == [1]
     with pytest.warns(EventFileWarning, match="clamped"):

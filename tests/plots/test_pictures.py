@@ -127,7 +127,10 @@ def test_explanation(trace: Path, run: SpikeRecord, tmp_path: Path, figures: lis
     check_picture(tmp_path / "why.png")
     maps = [panel.images[0].get_array() for panel in figures[0].axes if panel.images]
     assert sum(float(np.sum(values)) for values in maps) == pytest.approx(2.0, rel=1e-9)
-    assert f"{found.events.size} input events add up to the threshold of 2" in figures[0].get_suptitle()
+    assert (
+        f"{found.events.size} input events; contributions sum to the threshold, 2"
+        in figures[0].get_suptitle()
+    )
 
 
 def test_sensitivity(trace: Path, run: SpikeRecord, tmp_path: Path, figures: list[Figure]) -> None:
