@@ -13,6 +13,8 @@
 struct event_s;
 struct block_s;
 struct lif_s;
+struct entry_s;
+struct instant_s;
 
 /* Arrivals of which many come at the same time: the times there are, and by source neuron which of them are its own. */
 typedef struct {
@@ -54,6 +56,10 @@ typedef struct {
         void (*adam)(REAL*, REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, REAL, REAL, REAL, double*,  \
                      double*, double*);                                                                              \
         void (*sgd)(REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, int, double*, double*, double*);    \
+        void (*fill)(const struct lif_s*, const struct entry_s*, int64_t, const struct instant_s*,                   \
+                     const struct instant_s*, struct event_s*, REAL*);                                               \
+        void (*fill_sources)(const struct lif_s*, const struct entry_s*, int64_t, const struct instant_s*,           \
+                             const struct instant_s*, double*, int32_t*, REAL*);                                     \
     } ops;
 
 DECLARE_OPS(float, ops32_t)

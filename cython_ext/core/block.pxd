@@ -7,6 +7,7 @@ why they agree to the last bit.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 from eventsnn._ext.lif cimport lif_t
+from eventsnn._ext.patches cimport entry_t, instant_t
 from eventsnn._ext.sweep cimport block_t, event_t
 
 cdef extern from "block.h":
@@ -48,6 +49,10 @@ cdef extern from "block.h":
                      double*, double*, double*) noexcept nogil
         void (*sgd)(float*, float*, float*, int64_t, float, const float*, float, float, bint, double*,
                     double*, double*) noexcept nogil
+        void (*fill)(const lif_t*, const entry_t*, int64_t, const instant_t*, const instant_t*, event_t*,
+                     float*) noexcept nogil
+        void (*fill_sources)(const lif_t*, const entry_t*, int64_t, const instant_t*, const instant_t*, double*,
+                             int32_t*, float*) noexcept nogil
     ctypedef struct ops64_t:
         int64_t (*run)(double*, double*, const double*, const event_t*, const double*, int64_t,
                        int64_t) noexcept nogil
@@ -73,6 +78,10 @@ cdef extern from "block.h":
                      double, double, double*, double*, double*) noexcept nogil
         void (*sgd)(double*, double*, double*, int64_t, double, const double*, double, double, bint, double*,
                     double*, double*) noexcept nogil
+        void (*fill)(const lif_t*, const entry_t*, int64_t, const instant_t*, const instant_t*, event_t*,
+                     double*) noexcept nogil
+        void (*fill_sources)(const lif_t*, const entry_t*, int64_t, const instant_t*, const instant_t*, double*,
+                             int32_t*, double*) noexcept nogil
 
 cdef ops32_t ops32
 cdef ops64_t ops64

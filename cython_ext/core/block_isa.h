@@ -8,6 +8,7 @@
 #include "block.h"
 #include "isa.h"
 #include "lif.h"
+#include "patches.h"
 #include "sweep.h"
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -24,7 +25,8 @@
         PASTE(run##suffix, isa), PASTE(sweep##suffix, isa), PASTE(step##suffix, isa), PASTE(table##suffix, isa),     \
             PASTE(reverse##suffix, isa), PASTE(reverse_rows##suffix, isa), PASTE(reverse_down##suffix, isa),         \
             PASTE(reverse_taus##suffix, isa), PASTE(currents##suffix, isa), PASTE(add_rows##suffix, isa),            \
-            PASTE(weigh##suffix, isa), PASTE(learn##suffix, isa), PASTE(adam##suffix, isa), PASTE(sgd##suffix, isa)  \
+            PASTE(weigh##suffix, isa), PASTE(learn##suffix, isa), PASTE(adam##suffix, isa), PASTE(sgd##suffix, isa), \
+            PASTE(fill##suffix, isa), PASTE(fill_sources##suffix, isa)                                               \
     }
 #define BLOCK_OPS32(isa) BLOCK_OPS(_f, isa)
 #define BLOCK_OPS64(isa) BLOCK_OPS(_d, isa)

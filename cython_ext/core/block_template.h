@@ -15,6 +15,9 @@ typedef double NAME(wide) __attribute__((vector_size(VEC_BYTES)));
 typedef REAL NAME(narrow) __attribute__((vector_size(VEC_BYTES / 8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 typedef REAL NAME(eight) __attribute__((vector_size(8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 typedef int64_t NAME(whole) __attribute__((vector_size(VEC_BYTES)));
+typedef double NAME(four) __attribute__((vector_size(32)));
+typedef int64_t NAME(pair_bits) __attribute__((vector_size(16)));
+typedef REAL NAME(row) __attribute__((vector_size(TABLE_COLUMNS * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 
 #define LANES ((int)(VEC_BYTES / sizeof(REAL)))
 #define VECS (BLOCK_WIDTH / LANES)
@@ -24,6 +27,9 @@ typedef int64_t NAME(whole) __attribute__((vector_size(VEC_BYTES)));
 #define MASK NAME(mask)
 #define WIDE NAME(wide)
 #define WHOLE NAME(whole)
+#define FOUR NAME(four)
+#define PAIR_BITS NAME(pair_bits)
+#define ROW NAME(row)
 #define DOUBLES (VEC_BYTES / 8)
 #define EIGHT NAME(eight)
 #define READ8(p) (*(const EIGHT*)(p))
@@ -398,6 +404,7 @@ TARGET static void NAME(sgd)(REAL* restrict w, REAL* restrict d, REAL* restrict 
 }
 
 #include "sweep_template.h"
+#include "patches_template.h"
 
 #undef LANES
 #undef VECS
@@ -407,6 +414,9 @@ TARGET static void NAME(sgd)(REAL* restrict w, REAL* restrict d, REAL* restrict 
 #undef MASK
 #undef WIDE
 #undef WHOLE
+#undef FOUR
+#undef PAIR_BITS
+#undef ROW
 #undef DOUBLES
 #undef EIGHT
 #undef READ8

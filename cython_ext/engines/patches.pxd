@@ -2,7 +2,6 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from eventsnn._ext.dtypes cimport real_t
 from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.sweep cimport event_t
 
@@ -14,10 +13,6 @@ cdef extern from "patches.h":
         double time
     double instant_place(const lif_t* c, double time, instant_t* at) noexcept nogil
     void instant_decays(instant_t* at, double e_m, double e_s) noexcept nogil
-    void patches_fill32(const lif_t* c, const entry_t* entries, int64_t n, const instant_t* instants,
-                        const instant_t* before, event_t* events, float* table) noexcept nogil
-    void patches_fill64(const lif_t* c, const entry_t* entries, int64_t n, const instant_t* instants,
-                        const instant_t* before, event_t* events, double* table) noexcept nogil
 
 
 cdef class Patches:
@@ -41,11 +36,12 @@ cdef class Ready:
     cdef const lif_t[::1] constants
     cdef readonly bint single
     cdef instant_t* instants            # [n_instants]
-    cdef event_t* events                # [longest + SWEEP_AHEAD]
+    cdef event_t* events                # [longest + SWEEP_AHEAD], for a sweep
     cdef void* table                    # real [longest][TABLE_COLUMNS]
-    cdef double* times                  # [longest] ms
+    cdef double* times                  # [longest] ms, for the way back
     cdef int32_t* sources               # [longest]
-    cdef int64_t filled                 # the position whose arrivals are there, -1: none
+    cdef int64_t filled                 # the position of which these and the table are, -1: none
 
     cdef int64_t fill(self, int64_t unit, double since) noexcept nogil
+    cdef instant_t begin(self, double since) noexcept nogil
     cdef void list_sources(self, int64_t unit) noexcept nogil

@@ -10,10 +10,9 @@ time, from exponentials that all positions share (patches.h).
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from eventsnn._ext.block cimport TABLE_COLUMNS, ops64
+from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64
 from eventsnn._ext.lif cimport lif_t
-from eventsnn._ext.sweep cimport SWEEP_AHEAD, event_row, event_t
-from eventsnn._ext.dtypes cimport WIDTH
+from eventsnn._ext.sweep cimport SWEEP_AHEAD, event_t
 
 import numpy as np
 
@@ -173,26 +172,37 @@ cdef class Ready:
         free(self.times)
         free(self.sources)
 
+    cdef instant_t begin(self, double since) noexcept nogil:
+        """The instant `since`, ms, as `fill` takes it."""
+        cdef instant_t at
+        fill_instants(&self.constants[0], &since, 1, &at)
+        return at
+
     cdef int64_t fill(self, int64_t unit, double since) noexcept nogil:
         """Fill `events` and `table` with the arrivals of a position, from the interval that began at `since`, ms, on;
         returns how many they are."""
         cdef int64_t first = self.patches.ptr[unit], n = self.patches.ptr[unit + 1] - first
         cdef const entry_t* entries = self.patches.entries + first
-        cdef instant_t before
-        fill_instants(&self.constants[0], &since, 1, &before)
-        if self.single:
-            patches_fill32(&self.constants[0], entries, n, self.instants, &before, self.events, <float*> self.table)
-        else:
-            patches_fill64(&self.constants[0], entries, n, self.instants, &before, self.events, <double*> self.table)
+        cdef instant_t before = self.begin(since)
         self.filled = -1
+        if self.single:
+            ops32.fill(&self.constants[0], entries, n, self.instants, &before, self.events, <float*> self.table)
+        else:
+            ops64.fill(&self.constants[0], entries, n, self.instants, &before, self.events, <double*> self.table)
         return n
 
     cdef void list_sources(self, int64_t unit) noexcept nogil:
         """Fill `times`, `sources`, `table` with the arrivals of a position, from time 0 on, unless they are there."""
-        cdef int64_t e, n
-        if self.filled != unit:
-            n = self.fill(unit, 0.0)
-            for e in range(n):
-                self.times[e] = self.events[e].time
-                self.sources[e] = <int32_t> (event_row(&self.events[e]) // WIDTH)
-            self.filled = unit
+        cdef int64_t first = self.patches.ptr[unit], n = self.patches.ptr[unit + 1] - first
+        cdef const entry_t* entries = self.patches.entries + first
+        cdef instant_t before
+        if self.filled == unit:
+            return
+        before = self.begin(0.0)
+        self.filled = unit
+        if self.single:
+            ops32.fill_sources(&self.constants[0], entries, n, self.instants, &before, self.times, self.sources,
+                               <float*> self.table)
+        else:
+            ops64.fill_sources(&self.constants[0], entries, n, self.instants, &before, self.times, self.sources,
+                               <double*> self.table)

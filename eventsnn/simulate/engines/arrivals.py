@@ -215,39 +215,43 @@ class LayerInput:
 class PatchInput:
     """The same of a layer with many positions in one sample: each sees its patch of what arrives.
 
+    What each position sees is no part of it. That is many times as much as what arrives: it is made again for
+    the way back, in memory that the cache holds, which takes no more time than fetching it from elsewhere.
+
     Attributes
     ----------
-    patches : Patches
-    ready : Ready
-        Tables, made for one position at a time.
+    geometry : Geometry
+    given : Arrivals
+        The sample.
+    constants : structured array (1,)
+        Of the layer's neurons.
+    real : type
+        Precision.
+    positions : int array, optional
+        The positions that there are; all by default.
     """
 
-    patches: Patches
-    ready: Ready
+    geometry: Geometry
+    given: Arrivals
+    constants: np.ndarray
+    real: type[np.floating]
+    positions: np.ndarray | None = None
 
-    @classmethod
-    def of(
-        cls,
-        geometry: Geometry,
-        arrivals: Arrivals,
-        constants: np.ndarray,
-        real: type[np.floating],
-        positions: np.ndarray | None = None,
-    ) -> PatchInput:
-        """Of one sample, for a layer whose neurons have these `constants`, in the precision `real`."""
-        patches = cut(geometry, arrivals, positions)
-        return cls(patches, Ready(patches, constants, real is np.float32))
+    def ready(self) -> Ready:
+        """What each position sees, with tables that are made for one position at a time."""
+        patches = cut(self.geometry, self.given, self.positions)
+        return Ready(patches, self.constants, self.real is np.float32)
 
     @cached_property
     def arrivals(self) -> Arrivals:
         """All arrivals, position by position; sources are inputs of a position."""
-        return Arrivals(*self.patches.expand())
+        return Arrivals(*cut(self.geometry, self.given, self.positions).expand())
 
     def layer_events(self, constants: np.ndarray, spikes: Spikes) -> LayerEvents:
         """See `LayerInput`."""
         none = np.empty(0), np.empty(0, np.int32), np.empty(0, np.int64)
         table = np.empty((0, 0), np.uint8)
-        return LayerEvents(constants, *none, none[1], none[0], table, *spikes, self.ready)
+        return LayerEvents(constants, *none, none[1], none[0], table, *spikes, self.ready())
 
 
 def list_sources(arrivals: Arrivals, inputs: int, share: Share = call) -> Sources:

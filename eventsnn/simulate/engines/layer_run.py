@@ -186,7 +186,7 @@ def prepare(
     geometry, constants = packed.network.layers[number].geometry, packed.constants[number]
     if geometry.whole:
         return LayerInput.of(arrivals, constants, packed.real, share, since)
-    return PatchInput.of(geometry, arrivals, constants, packed.real, positions)
+    return PatchInput(geometry, arrivals, constants, packed.real, positions)
 
 
 def sweep_all(
@@ -210,10 +210,11 @@ def sweep_all(
     state = {} if carried is None else {name: getattr(carried, name) for name in ("u", "i", "end", "now")}
     # A call ends after about `CHUNK` neuron updates, so that Ctrl-C is heard.
     if isinstance(layer_input, PatchInput):
-        patches = layer_input.patches
+        ready = layer_input.ready()
+        patches = ready.patches
         store, counter = SpikeStore(blocks, patches.units, 1), WorkCounter(patches.units)
         most = max(1, CHUNK // max(1, patches.longest * blocks * WIDTH))
-        run = partial(sweep_patches, weights, layer_input.ready, stop, store, counter, most)
+        run = partial(sweep_patches, weights, ready, stop, store, counter, most)
 
         def work() -> None:
             while counter.left:
