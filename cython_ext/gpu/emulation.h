@@ -66,6 +66,14 @@ inline void make_fiber(Fiber& fiber, char* stack, size_t size, void (*function)(
 enum State { READY, AT_BARRIER, AT_WARP, DONE };
 enum Operation { SYNC, BALLOT, SHUFFLE, SHUFFLE_XOR, SHUFFLE_UP, SHUFFLE_DOWN, MATCH };
 
+/* A copy to shared memory that may not have arrived yet. */
+struct Copy {
+    char* to;
+    const char* from;
+    size_t size;
+    int group;
+};
+
 struct Thread {
     Fiber fiber;
     Point index;
@@ -75,6 +83,8 @@ struct Thread {
     Operation operation;
     int argument;
     uint64_t value, result;
+    std::vector<Copy> copies; /* under way */
+    int group;
 };
 
 struct Kernel {
@@ -135,6 +145,31 @@ inline void check_index(long long index, long long size, const char* file, int l
     t.file = file;
     t.line = line;
     fail("index " + std::to_string(index) + " of an array of " + std::to_string(size) + ", " + place(t));
+}
+
+/* The destination means nothing until the copy is waited for. */
+inline void begin_copy(void* to, const void* from, size_t size, const char* file, int line) {
+    Thread& t = *current();
+    for (const Copy& other : t.copies)
+        if (other.to < (char*)to + size && (char*)to < other.to + other.size) {
+            t.file = file;
+            t.line = line;
+            fail("a copy to where another is under way, " + place(t));
+        }
+    memset(to, 0xff, size);
+    t.copies.push_back({(char*)to, (const char*)from, size, t.group});
+}
+
+/* All but the last `left` groups arrive. */
+inline void finish_copies(int left) {
+    Thread& t = *current();
+    size_t kept = 0;
+    for (const Copy& copy : t.copies)
+        if (copy.group < t.group - left)
+            memcpy(copy.to, copy.from, copy.size);
+        else
+            t.copies[kept++] = copy;
+    t.copies.resize(kept);
 }
 
 inline void wait(State state, const char* file, int line) {
@@ -258,6 +293,8 @@ inline void run_block(unsigned x, unsigned y, bool backwards) {
         t.state = READY;
         t.file = "";
         t.line = 0;
+        t.copies.clear();
+        t.group = 0;
         make_fiber(t.fiber, l.stacks.data() + (size_t)k * STACK, STACK, enter);
     }
     do {
@@ -427,6 +464,7 @@ struct Code<Span<const T>> {
 #define DEVICE_CALL static
 #define MEMBER inline
 #define UNROLL
+#define NO_UNROLL
 #define __global__
 #define __launch_bounds__(...)
 #define CHECK_INDEX(index, size) emulation::check_index(index, size, __FILE__, __LINE__)

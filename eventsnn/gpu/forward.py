@@ -21,8 +21,12 @@ SPIKES, TRAIN, ENDLESS, OVERFLOW = range(4)
 
 CHUNK = 256
 """Arrivals that are in shared memory at once; as in ``kernels/forward.h``."""
-SWEEP_BLOCK = 104
-"""Bytes of `SweepBlock` of the same file."""
+SWEEP_BLOCK, TRAIN_BYTES = 104, 16
+"""Bytes of `SweepBlock` of the same file and of `Train` of ``kernels/neuron.h``."""
+COPIES_OF_ONE, COPIES = 16, 8
+"""Arrivals whose weights are in shared memory, for one neuron a lane and for several; `SLOTS` there."""
+BEYOND = 16
+"""As `SWEEP_BEYOND` of the same file."""
 MOST_THREADS = 256
 ORDER_THREADS = 256
 TABLE_PIECES = 16
@@ -200,7 +204,7 @@ def sweep(
     )  # fmt: skip
     results = (np.float64(stop), np.int32(slots), spikes.fired, spikes.after, spikes.counts, status)
     real = REALS[layer.real]
-    chunk = [(np.uint8, 4 * layer.real.itemsize * CHUNK), (np.float64, CHUNK + 1), (np.int32, CHUNK)]
+    chunk = [(np.uint8, 4 * layer.real.itemsize * CHUNK), (np.float64, CHUNK + 1), (np.int32, CHUNK + BEYOND)]
     if layer.lateral is not None:
         device.launch(
             f"lateral<{real}>", samples, WARP, *given, layer.lateral, *results,
@@ -208,13 +212,16 @@ def sweep(
         )  # fmt: skip
         return spikes
     together = neurons_a_lane(device, layer, samples)
-    lanes = padded // together
+    lanes, copies = padded // together, COPIES_OF_ONE if together == 1 else COPIES
     most = min(MOST_THREADS, max(1, samples * lanes // (WARP * device.multiprocessors)) * WARP)
     tiles = -(-lanes // most)
     threads = -(-lanes // (tiles * WARP)) * WARP
     device.launch(
         f"sweep<{real}, {together}>", (samples, tiles), threads, *given, np.int32(padded), *results,
-        shared=shared_bytes(*chunk, (np.uint8, SWEEP_BLOCK), (np.uint8, 16 * threads * together)),
+        shared=shared_bytes(
+            *chunk, (np.uint8, SWEEP_BLOCK), (np.uint8, TRAIN_BYTES * threads * together),
+            (layer.real, copies * threads * together),
+        ),
     )  # fmt: skip
     return spikes
 

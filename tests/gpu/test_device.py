@@ -30,6 +30,13 @@ def test_blocks_meet_at_barriers_and_lanes_at_shuffles(
     assert out.read().tolist() == [x[start : start + 256].sum() for start in range(0, 1000, 256)]
 
 
+def test_copies_arrive_when_they_are_waited_for(device: EmulatedDevice) -> None:
+    x = np.arange(150, dtype=np.int32)
+    out = device.empty(150, np.int32)
+    device.launch("copy_ahead", 1, 64, device.put(x), out, shared=shared_bytes((np.int32, 128)))
+    assert out.read().tolist() == x.tolist()
+
+
 def test_decays_have_the_bits_of_the_twin(device: EmulatedDevice) -> None:
     x = np.concatenate([np.random.default_rng(1).uniform(0, 20, 500), [0.0, 0.34, 699.9, 700.0, 1e9]])
     e, rise = device.empty(len(x), np.float64), device.empty(len(x), np.float64)
@@ -46,6 +53,7 @@ def test_decays_have_the_bits_of_the_twin(device: EmulatedDevice) -> None:
         (1, "a barrier that not all threads reach: thread 0 of block"),
         (2, "index 3 of an array of 3, thread"),
         (3, "index 4000 of an array of"),
+        (4, "a copy to where another is under way, thread 0 of block"),
     ],
 )
 def test_a_broken_rule_is_an_error(fault: int, text: str) -> None:

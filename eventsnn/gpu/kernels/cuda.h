@@ -19,6 +19,7 @@
 #define DEVICE_CALL static __device__ __noinline__
 #define MEMBER __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define NO_UNROLL _Pragma("unroll 1")
 #ifndef KERNEL
 #define KERNEL(...)
 #endif
@@ -68,6 +69,41 @@ struct SharedMemory {
         return {start, count};
     }
 };
+
+/* Copies of 4, 8 or 16 bytes from an array on the device to shared memory, which go on while the thread does something else and
+ * take no registers. `commit_copies` ends a group of them; `wait_for_copies<N>` waits until all but the last N groups of the
+ * thread are there, for this thread alone. No two may be under way to one place. Cards before Ampere copy at once; the
+ * emulation copies as late as it may. */
+#ifdef EVENTSNN_EMULATION
+#define begin_copy(to, from) emulation::begin_copy(to, from, sizeof *(to), __FILE__, __LINE__)
+#define commit_copies() (++emulation::current()->group)
+template <int N>
+DEVICE void wait_for_copies() {
+    emulation::finish_copies(N);
+}
+#else
+template <class V>
+DEVICE void begin_copy(V* to, const void* from) {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)), "l"(from),
+                 "n"(sizeof(V))
+                 : "memory");
+#else
+    *to = *(const V*)from;
+#endif
+}
+DEVICE void commit_copies() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+template <int N>
+DEVICE void wait_for_copies() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+#endif
+}
+#endif
 
 /* The status of a launch, words of 64 bits that the host reads when it needs the results: the most that was wanted of each
  * capacity, and the first fault. Larger is worse, so that the order of blocks changes nothing. */

@@ -5,9 +5,9 @@
  * i b + w; what a neuron does when it may fire, or when its refractory period ends, is a call (neuron.h). No lane asks
  * another, so that neither the batch nor the launch changes a bit.
  *
- * Weights are read from the second cache, 4 or 8 bytes for each neuron and arrival, AHEAD arrivals before they are needed:
- * that traffic is the limit where neurons fire little. The registers are bounded so that 14 to 16 warps share a
- * multiprocessor; what must be kept across the rare calls goes to local memory.
+ * Weights come from the second cache, 4 or 8 bytes for each neuron and arrival: that traffic is the limit where neurons fire
+ * little. They are copied to shared memory some arrivals before they are needed, so that nobody waits for them and no
+ * registers hold them: what registers held, the compiler would store at once because of the calls, and wait for it.
  */
 #ifndef EVENTSNN_FORWARD_H
 #define EVENTSNN_FORWARD_H
@@ -15,31 +15,35 @@
 #include "neuron.h"
 
 #define SWEEP_CHUNK 256 /* arrivals that are in shared memory at once */
-#define SWEEP_AHEAD 4   /* rows of weights are loaded so many arrivals ahead */
+#define SWEEP_GROUP 4   /* arrivals whose weights are copied together */
+#define SWEEP_BEYOND 16 /* arrivals after a chunk whose weights may be copied too: any, as nobody reads them */
 
 /* The arrivals of a chunk, in shared memory. */
 template <class R>
 struct Chunk {
     Span<Row<R>> rows;
     Span<double> times;  /* times[k + 1] is that of arrival k, times[0] that of the arrival before the chunk, or 0 */
-    Span<int> sources;   /* the neurons that they come from; ~source of one at the instant of the arrival before */
+    Span<int> rows_of;   /* where the weights of their sources begin: source times padded */
     MEMBER Chunk(SharedMemory& shared)
         : rows(shared.take<Row<R>>(SWEEP_CHUNK)),
           times(shared.take<double>(SWEEP_CHUNK + 1)),
-          sources(shared.take<int>(SWEEP_CHUNK)) {}
+          rows_of(shared.take<int>(SWEEP_CHUNK + SWEEP_BEYOND)) {}
+
+    /* Whether arrival `k` of the chunk, whose first has number `start`, comes at the instant of the one before. */
+    MEMBER bool tied(int start, int k) const { return start + k > 0 && times[k + 1] == times[k]; }
 
     /* Fill it with `count` arrivals from number `start` of a sample's on. All threads of the block take part. */
     MEMBER void fill(const Span<const Row<R>>& all_rows, const Span<const double>& all_times,
-                     const Span<const int>& all_sources, int start, int count) const {
+                     const Span<const int>& all_sources, int padded, int start, int count) const {
         __syncthreads(); /* nobody reads the chunk before any more */
         for (int k = (int)threadIdx.x; k < count; k += (int)blockDim.x) {
             const int e = start + k;
-            const double t = all_times[e], before = e ? all_times[e - 1] : 0.0;
             rows[k] = all_rows[e];
-            times[k + 1] = t;
-            if (k == 0) times[0] = before;
-            sources[k] = e && t == before ? ~all_sources[e] : all_sources[e];
+            times[k + 1] = all_times[e];
+            rows_of[k] = all_sources[e] * padded;
         }
+        if (threadIdx.x == 0) times[0] = start ? all_times[start - 1] : 0.0;
+        if (threadIdx.x < SWEEP_BEYOND) rows_of[count + (int)threadIdx.x] = 0;
         __syncthreads();
     }
 };
@@ -68,7 +72,7 @@ struct SweepBlock {
     Span<Train> trains; /* of neuron n of a lane: number n * threads + thread */
 };
 
-static_assert(sizeof(SweepBlock<double>) == 104, "eventsnn/gpu/forward.py says its size, too");
+static_assert(sizeof(SweepBlock<double>) == 104 && sizeof(Train) == 16, "eventsnn/gpu/forward.py says so, too");
 
 /* A neuron passes the interval before arrival `k` of the chunk, whose first has number `start`; see `pass_interval`. */
 template <class R>
@@ -110,18 +114,8 @@ struct SweepLane {
         }
     }
 
-    /* The weights of its neurons from a source, of either sign: see Chunk. */
-    MEMBER void load(const Span<const R>& weights, int padded, int source, R* w) const {
-        const int64 at = (int64)(source < 0 ? ~source : source) * padded + base;
-        CHECK_INDEX(at, weights.size);
-        CHECK_INDEX(at + NPL - 1, weights.size);
-        const Vector<R, NPL> v = *(const Vector<R, NPL>*)(weights.data + at);
-        UNROLL
-        for (int n = 0; n < NPL; ++n) w[n] = v.x[n];
-    }
-
     /* Go on to arrival `k` of the chunk, and deliver it. */
-    MEMBER void arrive(const SweepBlock<R>& block, const Chunk<R>& chunk, int start, int k, const R* w) {
+    MEMBER void arrive(const SweepBlock<R>& block, const Chunk<R>& chunk, int start, int k, const Vector<R, NPL>& w) {
         const Row<R> row = chunk.rows[k];
         R p[NPL];
         bool call = due < chunk.times[k + 1];
@@ -130,11 +124,11 @@ struct SweepLane {
             p[n] = u[n] * row.a + i[n] * row.h;
             call |= p[n] >= row.level;
         }
-        if (call && chunk.sources[k] >= 0) pass(block, start, k, chunk.times[k + 1], row.level, p);
+        if (call && !chunk.tied(start, k)) pass(block, start, k, chunk.times[k + 1], row.level, p);
         UNROLL
         for (int n = 0; n < NPL; ++n) {
             u[n] = p[n];
-            i[n] = i[n] * row.b + w[n];
+            i[n] = i[n] * row.b + w.x[n];
         }
     }
 
@@ -149,6 +143,30 @@ struct SweepLane {
             if (own.refractory && own.end < due) due = own.end;
             if (own.touching) due = -INFINITY;
         }
+    }
+};
+
+/* The weights of a lane's neurons on their way to shared memory, GROUPS groups of arrivals, each lane's for itself. */
+template <class R, int NPL>
+struct WeightCopies {
+    enum { GROUPS = NPL == 1 ? 4 : 2, SLOTS = GROUPS * SWEEP_GROUP };
+    Span<Vector<R, NPL>> slots; /* of arrival k: number k % SLOTS * threads + thread */
+
+    MEMBER Vector<R, NPL>& slot(int k) const { return slots[k % SLOTS * (int)blockDim.x + (int)threadIdx.x]; }
+
+    /* Begin to copy the group from arrival `k` of the chunk on, which may be beyond its end; `own`: the weights from the
+     * lane's first neuron on. */
+    MEMBER void begin(const Span<const R>& own, const Span<int>& rows_of, int k) const {
+        CHECK_INDEX(k + SWEEP_GROUP - 1, rows_of.size);
+        const Vector<int, SWEEP_GROUP> at = *(const Vector<int, SWEEP_GROUP>*)(rows_of.data + k);
+        Vector<R, NPL>* to = &slot(k);
+        UNROLL
+        for (int m = 0; m < SWEEP_GROUP; ++m) {
+            CHECK_INDEX(at.x[m], own.size);
+            CHECK_INDEX(at.x[m] + NPL - 1, own.size);
+            begin_copy(to + m * (int)blockDim.x, own.data + at.x[m]);
+        }
+        commit_copies();
     }
 };
 
@@ -174,6 +192,8 @@ __global__ void __launch_bounds__(256, 2)
     const Chunk<R> chunk(shared);
     SweepBlock<R>& block = shared.take<SweepBlock<R>>(1)[0];
     const Span<Train> trains = shared.take<Train>((int)blockDim.x * NPL);
+    typedef WeightCopies<R, NPL> Copies;
+    const Copies copies = {shared.take<Vector<R, NPL>>(Copies::SLOTS * (int)blockDim.x)};
     const int64 sample = blockIdx.x;
     const int arrivals = count[sample], own = ((int)blockIdx.y * (int)blockDim.x + (int)threadIdx.x) * NPL;
     const Span<const double> all_times = times.part(first[sample], arrivals);
@@ -185,25 +205,23 @@ __global__ void __launch_bounds__(256, 2)
 
     SweepLane<R, NPL> lane;
     lane.base = own < padded ? own : padded - NPL; /* threads beyond repeat the last ones: all meet at the barriers */
+    const Span<const R> columns = weights.part(lane.base, weights.size - lane.base);
     lane.begin(block);
     for (int start = 0; start < arrivals; start += SWEEP_CHUNK) {
         const int size = arrivals - start < SWEEP_CHUNK ? arrivals - start : SWEEP_CHUNK;
-        chunk.fill(all_rows, all_times, all_sources, start, size);
-        R now[SWEEP_AHEAD][NPL], ahead[SWEEP_AHEAD][NPL];
+        chunk.fill(all_rows, all_times, all_sources, padded, start, size);
         UNROLL
-        for (int m = 0; m < SWEEP_AHEAD; ++m) lane.load(weights, padded, chunk.sources[m < size ? m : 0], ahead[m]);
-        for (int k = 0; k < size; k += SWEEP_AHEAD) {
-        UNROLL
-            for (int m = 0; m < SWEEP_AHEAD; ++m) {
-                const int next = k + SWEEP_AHEAD + m;
-        UNROLL
-                for (int n = 0; n < NPL; ++n) now[m][n] = ahead[m][n];
-                lane.load(weights, padded, chunk.sources[next < size ? next : 0], ahead[m]);
+        for (int g = 0; g + 1 < Copies::GROUPS; ++g)
+            copies.begin(columns, chunk.rows_of, g * SWEEP_GROUP);
+        NO_UNROLL
+        for (int k = 0; k < size; ++k) {
+            if (k % SWEEP_GROUP == 0) {
+                wait_for_copies<Copies::GROUPS - 2>();
+                copies.begin(columns, chunk.rows_of, k + Copies::SLOTS - SWEEP_GROUP);
             }
-        UNROLL
-            for (int m = 0; m < SWEEP_AHEAD; ++m)
-                if (k + m < size) lane.arrive(block, chunk, start, k + m, now[m]);
+            lane.arrive(block, chunk, start, k, copies.slot(k));
         }
+        wait_for_copies<0>(); /* those from beyond the chunk */
     }
     if (own >= padded) return;
         UNROLL

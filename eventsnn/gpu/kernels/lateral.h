@@ -107,11 +107,10 @@ __global__ void __launch_bounds__(WARP)
     bool touching = false;
     for (int start = 0; start < arrivals; start += SWEEP_CHUNK) {
         const int size = arrivals - start < SWEEP_CHUNK ? arrivals - start : SWEEP_CHUNK;
-        chunk.fill(all_rows, all_times, all_sources, start, size);
+        chunk.fill(all_rows, all_times, all_sources, WARP, start, size);
         for (int k = 0; k < size; ++k) {
-            const int source = chunk.sources[k];
-            const R w = weights[(int64)(source < 0 ? ~source : source) * WARP + neuron];
-            if (source < 0) { /* the same for all lanes */
+            const R w = weights[chunk.rows_of[k] + neuron];
+            if (chunk.tied(start, k)) { /* all lanes or none */
                 lane.i += w;
                 continue;
             }
