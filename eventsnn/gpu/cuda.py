@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class CudaDevice(Device):
         """See `Device`."""
         shape = shape if isinstance(shape, tuple) else (shape,)
         dtype = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        size = math.prod(shape) * dtype.itemsize
         try:
             memory = self._cupy.cuda.alloc(size)
         except self._cupy.cuda.memory.OutOfMemoryError:

@@ -18,9 +18,11 @@ headers.
 
 from __future__ import annotations
 
+import math
 import os
+import struct
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,10 +68,15 @@ class DeviceArray:
     dtype: np.dtype[Any]
     owner: object
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
+
+    @cached_property
+    def code(self) -> str:
+        """What a kernel's argument of it is called, see `pack`."""
+        return f"*{_code(self.dtype)}"
 
     @property
     def nbytes(self) -> int:
@@ -92,7 +99,7 @@ class DeviceArray:
 
     def reshape(self, *shape: int) -> DeviceArray:
         """The same memory in another shape."""
-        if int(np.prod(shape, dtype=np.int64)) != self.size:
+        if math.prod(shape) != self.size:
             raise ValueError(f"{self.size} elements do not fit the shape {shape}")
         return DeviceArray(self.device, self.address, shape, self.dtype, self.owner)
 
@@ -224,30 +231,33 @@ class Device:
 
 
 def pack(arguments: tuple[Argument, ...]) -> tuple[str, bytes]:
-    """Arguments of a kernel as the driver takes them: their types, and their bytes, each aligned."""
-    codes, packed = [], bytearray()
+    """Arguments of a kernel as the driver takes them: their types, and their bytes, each aligned to its size.
+
+    Small mini-batches wait for the host, so what a launch costs there counts.
+    """
+    codes: list[str] = []
+    layout: list[str] = ["@"]
+    values: list[int | float] = []
     for argument in arguments:
         if isinstance(argument, DeviceArray):
-            codes.append(f"*{_code(argument.dtype)}")
-            _align(packed, 8)
-            packed += np.array([argument.address, argument.size], np.int64).tobytes()
-            continue
-        if isinstance(argument, int) and not isinstance(argument, bool):
-            argument = np.int64(argument)
-        if not isinstance(argument, np.generic) or argument.dtype.kind not in "iuf":
+            codes.append(argument.code)
+            layout.append("qq")
+            values += (argument.address, argument.size)
+        elif isinstance(argument, np.generic) and argument.dtype.kind in "iuf":
+            codes.append(_code(argument.dtype))
+            layout.append(argument.dtype.char)  # those of C's types are those of `struct`
+            values.append(argument.item())
+        elif isinstance(argument, int) and not isinstance(argument, bool):
+            codes.append("i8")
+            layout.append("q")
+            values.append(argument)
+        else:
             raise TypeError(f"a kernel takes device arrays, NumPy's numbers and int, not {argument!r}")
-        codes.append(_code(argument.dtype))
-        _align(packed, argument.dtype.itemsize)
-        packed += argument.tobytes()
-    return ", ".join(codes), bytes(packed)
+    return ", ".join(codes), struct.pack("".join(layout), *values)
 
 
 def _code(dtype: np.dtype[Any]) -> str:
     return f"{dtype.kind}{dtype.itemsize}"
-
-
-def _align(packed: bytearray, size: int) -> None:
-    packed += bytes(-len(packed) % size)
 
 
 def shared_bytes(*arrays: tuple[np.typing.DTypeLike, int]) -> int:

@@ -6,6 +6,7 @@ What a card would punish with wrong results or a hang is an error here.
 from __future__ import annotations
 
 import ctypes
+import math
 from types import ModuleType
 
 import numpy as np
@@ -49,7 +50,7 @@ class EmulatedDevice(Device):
         """See `Device`: filled with NaN or -1 (bytes 0xff), so that what is read too early shows."""
         shape = shape if isinstance(shape, tuple) else (shape,)
         dtype = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        size = math.prod(shape) * dtype.itemsize
         if size > self.free_memory():
             raise DeviceMemoryError(size, self.free_memory())
         memory = _Memory(self, size)
