@@ -278,12 +278,12 @@ def lateral_factors(
     device: Device,
     constants: DeviceArray,
     spikes: DeviceSpikes,
-    labels: np.ndarray,
+    labels: DeviceArray,
     neurons: int,
     threshold: float,
     strength: float,
 ) -> DeviceArray:
-    """Lateral factors of an output layer from its true spikes, float64 (samples, padded)."""
+    """Lateral factors of an output layer from its true spikes, float64 (samples, padded); labels: int32."""
     samples, capacity, padded = spikes.fired.shape
     e = device.empty((samples, neurons, neurons), np.float64)
     factors = device.empty((samples, padded), np.float64)
@@ -306,7 +306,7 @@ def lateral_factors(
         THREADS,
         np.int32(samples),
         spikes.counts,
-        device.put(labels.astype(np.int32)),
+        labels,
         np.int32(padded),
         np.int32(neurons),
         np.float64(threshold),
@@ -317,38 +317,66 @@ def lateral_factors(
     return factors
 
 
-def force_spikes(
-    device: Device,
-    spikes: DeviceSpikes,
-    samples: np.ndarray,
-    neurons: np.ndarray,
-    times: Sequence[np.ndarray],
-) -> DeviceSpikes:
-    """The same spikes, but of a silent neuron in each of these `samples` the `times`; without `after`."""
-    total, capacity, padded = spikes.fired.shape
-    room = max(capacity, *(len(each) for each in times))
-    fired = device.empty((total, room, padded), np.float64)
-    for s in range(total if room > capacity else 0):
-        device.copy(fired[s : s + 1].reshape(room, padded)[:capacity], spikes.fired[s : s + 1])
-    if room == capacity:
-        device.copy(fired, spikes.fired)
-    counts = device.empty((total, padded), np.int32)
-    device.copy(counts, spikes.counts)
-    device.launch(
-        "force_spikes",
-        block_count(len(times), WARP),
-        WARP,
-        np.int32(len(times)),
-        device.put(samples.astype(np.int32)),
-        device.put(neurons.astype(np.int32)),
-        device.put(np.concatenate(times)),
-        device.put(np.cumsum([0, *(len(each) for each in times)], dtype=np.int32)),
-        fired,
-        counts,
-        np.int32(room),
-        np.int32(padded),
-    )
-    return DeviceSpikes(fired, spikes.after, counts)
+@dataclass(frozen=True)
+class ForcedSpikes:
+    """Spikes given to a silent neuron in each of some samples, on a device; see ``force_spikes``.
+
+    Attributes
+    ----------
+    samples, neurons : int32 (pairs,)
+    times : float64 (spikes,), ms
+    ptr : int32 (pairs + 1,)
+    most : int
+        The most that any neuron is given.
+    """
+
+    samples: DeviceArray
+    neurons: DeviceArray
+    times: DeviceArray
+    ptr: DeviceArray
+    most: int
+
+    @classmethod
+    def put(
+        cls, device: Device, samples: np.ndarray, neurons: np.ndarray, times: Sequence[np.ndarray]
+    ) -> ForcedSpikes:
+        """From the host; waits for what the device is doing, as all copies do."""
+        sizes = [len(each) for each in times]
+        return cls(
+            device.put(samples.astype(np.int32)),
+            device.put(neurons.astype(np.int32)),
+            device.put(np.concatenate(times)),
+            device.put(np.cumsum([0, *sizes], dtype=np.int32)),
+            max(sizes),
+        )
+
+    def apply(self, device: Device, spikes: DeviceSpikes) -> DeviceSpikes:
+        """The same spikes, but of each of these neurons those that it is given; without `after`."""
+        total, capacity, padded = spikes.fired.shape
+        room = max(capacity, self.most)
+        fired = device.empty((total, room, padded), np.float64)
+        for s in range(total if room > capacity else 0):
+            device.copy(fired[s : s + 1].reshape(room, padded)[:capacity], spikes.fired[s : s + 1])
+        if room == capacity:
+            device.copy(fired, spikes.fired)
+        counts = device.empty((total, padded), np.int32)
+        device.copy(counts, spikes.counts)
+        pairs = len(self.samples)
+        device.launch(
+            "force_spikes",
+            block_count(pairs, WARP),
+            WARP,
+            np.int32(pairs),
+            self.samples,
+            self.neurons,
+            self.times,
+            self.ptr,
+            fired,
+            counts,
+            np.int32(room),
+            np.int32(padded),
+        )
+        return DeviceSpikes(fired, spikes.after, counts)
 
 
 def count_activity(device: Device, spikes: Sequence[DeviceSpikes], neurons: Sequence[int]) -> DeviceArray:

@@ -43,6 +43,7 @@ class DeviceWeights:
         self.gradient = device.zeros(self.weights.shape, np.int64)
         self.sums = device.zeros((3, self.padded), np.float64)
         self.units = Units(device, self.padded)
+        self._decay, self._decay_there = np.empty(0, self.real), device.empty(0, self.real)
         self._pieces = block_count(self.inputs, UPDATE_ROWS)
         self._parts = device.empty((self._pieces, 3, self.padded), np.float64)
 
@@ -69,6 +70,8 @@ class DeviceWeights:
         `decay` is real (padded,); the other numbers are those of `eventsnn.learn.optimisers.Constants`.
         """
         device, numbers = self.device, np.array([scale, step, beta1, beta2, floor, shrink], self.real)
+        if not np.array_equal(decay, self._decay):  # a copy would wait for what was launched
+            self._decay, self._decay_there = decay.copy(), device.put(np.ascontiguousarray(decay, self.real))
         device.launch(
             f"update_weights<{REALS[self.real]}>",
             (block_count(self.padded), self._pieces),
@@ -80,7 +83,7 @@ class DeviceWeights:
             self.weights,
             self.moments[0],
             self.moments[1] if adam else device.empty(0, self.real),
-            device.put(np.ascontiguousarray(decay, self.real)),
+            self._decay_there,
             *numbers,
             np.int32(nesterov),
             self._parts,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eventsnn.gpu.backward import LayerBackward, force_spikes, lateral_factors
+from eventsnn.gpu.backward import ForcedSpikes, LayerBackward, lateral_factors
 from eventsnn.gpu.batch import DeviceLayer, DeviceSpikes
 from eventsnn.gpu.device import Device, DeviceArray
 from eventsnn.gpu.forward import LayerPass
@@ -90,9 +90,12 @@ class DeviceErrors:
         loss, derivative = self.rule.losses(counts, labels)
         errors = np.zeros((len(labels), top.padded))
         errors[:, :neurons] = self.rule.output_errors(derivative, sample_weights, output.threshold)
-        delta, spikes = self.device.put(errors), passes[-1].spikes
-        lateral = self._lateral_factors(spikes, labels)  # before spikes are forced: these inhibit nobody
-        spikes = self._force_spikes(spikes, counts, ends, labels)
+        # All that is copied to the device goes before the first launch, as copies wait for launches.
+        delta, named = self.device.put(errors), self.device.put(labels.astype(np.int32))
+        forced, spikes = self._find_forced(counts, ends, labels), passes[-1].spikes
+        lateral = self._lateral_factors(spikes, named)  # before spikes are forced: these inhibit nobody
+        if forced is not None:
+            spikes = forced.apply(self.device, spikes)
         for number in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[number]
             way = LayerBackward(
@@ -148,7 +151,7 @@ class DeviceErrors:
     def _nothing(self) -> DeviceArray:
         return self.device.empty(0, np.float64)
 
-    def _lateral_factors(self, spikes: DeviceSpikes, labels: np.ndarray) -> DeviceArray:
+    def _lateral_factors(self, spikes: DeviceSpikes, labels: DeviceArray) -> DeviceArray:
         output, layer = self.network.output, self.layers[-1]
         strength = self.rule.lateral_strength(output)
         if not strength:
@@ -157,14 +160,13 @@ class DeviceErrors:
             self.device, layer.constants, spikes, labels, layer.neurons, output.threshold, strength
         )
 
-    def _force_spikes(
-        self, spikes: DeviceSpikes, counts: np.ndarray, ends: np.ndarray, labels: np.ndarray
-    ) -> DeviceSpikes:
+    def _find_forced(self, counts: np.ndarray, ends: np.ndarray, labels: np.ndarray) -> ForcedSpikes | None:
+        """What silent label neurons are given."""
         silent = np.flatnonzero(counts[np.arange(len(labels)), labels] == 0)
         times = {sample: self.rule.forced_spikes(ends[sample]) for sample in silent.tolist()}
         samples = np.array([sample for sample, each in times.items() if len(each)], np.int64)
         self.forced += len(samples)
         if not len(samples):
-            return spikes
-        forced = [times[sample] for sample in samples.tolist()]
-        return force_spikes(self.device, spikes, samples, labels[samples], forced)
+            return None
+        given = [times[sample] for sample in samples.tolist()]
+        return ForcedSpikes.put(self.device, samples, labels[samples], given)
