@@ -208,7 +208,7 @@ def sweep(
     if layer.lateral is not None:
         device.launch(
             f"lateral<{real}>", samples, WARP, *given, layer.lateral, *results,
-            shared=shared_bytes(*chunk),
+            shared=shared_bytes(*chunk, (layer.real, COPIES_OF_ONE * WARP)),
         )  # fmt: skip
         return spikes
     together = neurons_a_lane(device, layer, samples)

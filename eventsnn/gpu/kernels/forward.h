@@ -168,6 +168,18 @@ struct WeightCopies {
         }
         commit_copies();
     }
+
+    /* Before the first arrival of a chunk: begin with all groups but the last. */
+    MEMBER void begin_first(const Span<const R>& own, const Span<int>& rows_of) const {
+        UNROLL
+        for (int g = 0; g + 1 < GROUPS; ++g) begin(own, rows_of, g * SWEEP_GROUP);
+    }
+
+    /* Before arrival `k`, the first of its group: that is there, and the last one begins. */
+    MEMBER void next(const Span<const R>& own, const Span<int>& rows_of, int k) const {
+        wait_for_copies<GROUPS - 2>();
+        begin(own, rows_of, k + SLOTS - SWEEP_GROUP);
+    }
 };
 
 /* Spikes of a layer in a batch.
@@ -210,15 +222,10 @@ __global__ void __launch_bounds__(256, 2)
     for (int start = 0; start < arrivals; start += SWEEP_CHUNK) {
         const int size = arrivals - start < SWEEP_CHUNK ? arrivals - start : SWEEP_CHUNK;
         chunk.fill(all_rows, all_times, all_sources, padded, start, size);
-        UNROLL
-        for (int g = 0; g + 1 < Copies::GROUPS; ++g)
-            copies.begin(columns, chunk.rows_of, g * SWEEP_GROUP);
+        copies.begin_first(columns, chunk.rows_of);
         NO_UNROLL
         for (int k = 0; k < size; ++k) {
-            if (k % SWEEP_GROUP == 0) {
-                wait_for_copies<Copies::GROUPS - 2>();
-                copies.begin(columns, chunk.rows_of, k + Copies::SLOTS - SWEEP_GROUP);
-            }
+            if (k % SWEEP_GROUP == 0) copies.next(columns, chunk.rows_of, k);
             lane.arrive(block, chunk, start, k, copies.slot(k));
         }
         wait_for_copies<0>(); /* those from beyond the chunk */

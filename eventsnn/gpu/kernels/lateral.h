@@ -22,7 +22,7 @@ DEVICE double least(double value) {
 template <class R>
 struct LateralLane {
     const lif_t* c;
-    Span<const R> weights, lateral; /* rows of WARP */
+    Span<const R> lateral; /* rows of WARP */
     double stop;
     SpikeSlots out;
     Train train;
@@ -92,8 +92,8 @@ struct LateralLane {
 template <class R>
 __global__ void __launch_bounds__(WARP)
     lateral(Span<const lif_t> constants, Span<const double> times, Span<const int> sources, Span<const int64> first,
-            Span<const int> count, Span<const Row<R>> rows, Span<const R> weights, Span<const R> inhibition, double stop, int capacity,
-            Span<double> fired, Span<int> after, Span<int> counts, Span<int64> status) {
+            Span<const int> count, Span<const Row<R>> rows, Span<const R> weights, Span<const R> inhibition, double stop,
+            int capacity, Span<double> fired, Span<int> after, Span<int> counts, Span<int64> status) {
     SharedMemory shared;
     const Chunk<R> chunk(shared);
     const int64 sample = blockIdx.x;
@@ -102,31 +102,39 @@ __global__ void __launch_bounds__(WARP)
     const Span<const int> all_sources = sources.part(first[sample], arrivals);
     const Span<const Row<R>> all_rows = rows.part(first[sample], arrivals);
     const lif_t* c = &constants[0];
-    LateralLane<R> lane = {c, weights, inhibition, stop, spike_slots(fired, after, sample, capacity, WARP).of(neuron),
+    LateralLane<R> lane = {c, inhibition, stop, spike_slots(fired, after, sample, capacity, WARP).of(neuron),
                            silent_train(), (R)c->reset, R(0), 0.0};
+    typedef WeightCopies<R, 1> Copies;
+    const Copies copies = {shared.take<Vector<R, 1>>(Copies::SLOTS * WARP)};
+    const Span<const R> column = weights.part(neuron, weights.size - neuron);
     bool touching = false;
     for (int start = 0; start < arrivals; start += SWEEP_CHUNK) {
         const int size = arrivals - start < SWEEP_CHUNK ? arrivals - start : SWEEP_CHUNK;
         chunk.fill(all_rows, all_times, all_sources, WARP, start, size);
+        copies.begin_first(column, chunk.rows_of);
+        NO_UNROLL
         for (int k = 0; k < size; ++k) {
-            const R w = weights[chunk.rows_of[k] + neuron];
-            if (chunk.tied(start, k)) { /* all lanes or none */
-                lane.i += w;
-                continue;
-            }
+            if (k % SWEEP_GROUP == 0) copies.next(column, chunk.rows_of, k);
+            const R w = copies.slot(k).x[0];
             Row<R> row = chunk.rows[k];
             const double t = chunk.times[k + 1];
-            const bool hit = !lane.train.refractory && lane.u * row.a + lane.i * row.h >= row.level;
-            const bool wakes = lane.train.refractory && lane.train.end < t;
-            const bool quiet = !__any_sync(FULL_WARP, touching || hit || wakes);
+            const R p = lane.u * row.a + lane.i * row.h;
+            const bool call = touching || (lane.train.refractory ? lane.train.end < t : p >= row.level);
+            if (chunk.tied(start, k) || !__any_sync(FULL_WARP, call)) { /* the same for all lanes */
+                lane.u = p;
+                lane.i = lane.i * row.b + w;
+                continue;
+            }
             lane.now = chunk.times[k];
-            if (!quiet) touching = lane.inhibit_until(t, row, touching, start + k - 1);
+            touching = lane.inhibit_until(t, row, touching, start + k - 1);
             touching |= lane.commit(row, t, w);
             touching = touching && lane.touches();
         }
+        wait_for_copies<0>();
     }
     if (arrivals) {
         Row<R> row = tied_row<R>();
+        lane.now = all_times[arrivals - 1];
         lane.inhibit_until(INFINITY, row, touching, arrivals - 1);
         if (lane.train.endless) report(status, STATUS_ENDLESS, (sample << 32) + neuron + 1);
         if (lane.u - lane.u != R(0) || lane.i - lane.i != R(0)) report(status, STATUS_OVERFLOW, 1);
