@@ -1,6 +1,6 @@
 """Bytes of recordings, read ahead of their preparation without the GIL; see prepare.pyx."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 from posix.fcntl cimport O_CLOEXEC, O_RDONLY, open
@@ -10,6 +10,12 @@ from posix.unistd cimport close, pread
 import os
 
 import numpy as np
+
+cdef extern from "crc32.h" nogil:
+    void crc32_prepare()
+    uint32_t crc32_of(uint32_t crc, const void* data, size_t n)
+
+crc32_prepare()
 
 
 cdef class Records:
@@ -37,6 +43,16 @@ cdef class Records:
         for k in range(self.n):
             total += max(self.size[k], 0) // width
         return total
+
+    def checksums(self):
+        """CRC-32 of the bytes of each recording, uint32 array; 0 of those that are unreadable."""
+        cdef Py_ssize_t k
+        cdef uint32_t[::1] found = np.zeros(self.n, np.uint32)
+        with nogil:
+            for k in range(self.n):
+                if self.size[k] > 0:
+                    found[k] = crc32_of(0, self.start[k], self.size[k])
+        return found.base
 
     def words(self):
         """A copy of all words, one recording after the other, and how many each has (-1: unreadable): uint64 and
