@@ -79,7 +79,9 @@ class OptimiserState:
         self.gradient, *self.moments = (
             aligned_zeros(weights.shape, weights.dtype) for _ in range(1 + self.method.moments)
         )
-        self.row_sum, self.row_square = _row_sums(weights, 1)
+        self.row_sum, self.row_square = (np.empty((len(weights), weights.shape[2])) for _ in range(2))
+        for block, own in enumerate(weights):  # one at a time: float64 takes twice the memory of the weights
+            self.row_sum[block], self.row_square[block] = _row_sums(own)
         self.gradient_square = np.zeros_like(self.row_sum)
 
     @property
@@ -117,15 +119,15 @@ class OptimiserState:
         weights, moments = self.weights[block], [moment[block] for moment in self.moments]
         # As the kernels: the constant in the precision of the weights.
         gradient = self.gradient[block] * weights.dtype.type(scale) + decay * weights
-        self.gradient_square[block] = _row_sums(gradient, 0)[1]
+        self.gradient_square[block] = _row_sums(gradient)[1]
         new = self.method.step(weights, gradient, moments, rate, number)
         for array, values in zip((weights, *moments), new, strict=True):
             array[...] = values
         self.gradient[block] = 0
-        self.row_sum[block], self.row_square[block] = _row_sums(weights, 0)
+        self.row_sum[block], self.row_square[block] = _row_sums(weights)
 
 
-def _row_sums(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the weights and of their squares over the pre-synaptic neurons, in float64."""
+def _row_sums(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of a block's weights and of their squares over the pre-synaptic neurons, in float64."""
     wide = weights.astype(np.float64)
-    return wide.sum(axis=axis), (wide * wide).sum(axis=axis)
+    return wide.sum(axis=0), (wide * wide).sum(axis=0)
