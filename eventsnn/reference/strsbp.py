@@ -1,7 +1,7 @@
 """ST-RSBP in plain loops over pairs of spikes: HM2-BP with trained recurrent and skip connections.
 
 Source: Zhang & Li, NeurIPS 2019, on Jin, Zhang & Li, NeurIPS 2018. Symbols as in
-`eventsnn.reference.hm2bp`; the formulas are derived in docs/learning.md. With all synapses onto a layer,
+`eventsnn.reference.hm2bp`; the formulas are derived in docs/theory/strsbp.md. With all synapses onto a layer,
 those of recurrent connections included, in one sum:
 
     a_i       = sum_j w_ij e_{i|j}                                      total PSP; o_i = a_i / nu_i
