@@ -24,7 +24,7 @@ import numpy as np
 from eventsnn.data.memory import EventTargetSequence, TonicDataset, from_tonic
 from eventsnn.data.packed import Packed, pack
 from eventsnn.data.sequences import find_sensor_size
-from eventsnn.errors import FetchError
+from eventsnn.errors import FetchError, MissingExtraError
 from eventsnn.events.stream import SensorSize
 
 MARK = "unfinished"
@@ -131,8 +131,9 @@ def fetch(
     Raises
     ------
     FetchError
-        The name is unknown, tonic is not installed, or it could not get the data; then
-        `FetchError.steps` says what to do by hand.
+        The name is unknown, or tonic could not get the data; then `FetchError.steps` says what to do by hand.
+    MissingExtraError
+        tonic is not installed.
     EventFileError
         A file cannot be written.
     EventStreamError, TrainingError
@@ -200,9 +201,7 @@ def _open_part(known: PublicSet, part: str, folder: Path, show: Progress) -> Ton
     try:
         from tonic import datasets
     except ImportError:
-        raise FetchError(
-            f"fetching {known.name} needs tonic, which is not installed: pip install tonic"
-        ) from None
+        raise MissingExtraError("tonic", "tonic", f"fetching {known.name}") from None
     cls = getattr(datasets, known.name, None)
     if cls is None:
         raise FetchError(f"this version of tonic has no data set {known.name}; install another one")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from eventsnn.data.sequences import is_nothing, keep_valid
-from eventsnn.errors import TrainingError
+from eventsnn.errors import MissingExtraError, TrainingError
 from eventsnn.events.stream import EVENT_DTYPE, SensorSize
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -92,9 +92,7 @@ def _make(transform: Mapping[str, Any], sensor_size: SensorSize) -> Callable[[np
     try:
         from tonic import transforms
     except ImportError:
-        raise TrainingError(
-            f"augmentation: {transform['name']} needs tonic, which is not installed: pip install tonic"
-        ) from None
+        raise MissingExtraError("tonic", "tonic", f"augmentation: {transform['name']}") from None
     cls = getattr(transforms, transform["name"], None)
     if cls is transforms.Compose:
         raise TrainingError("augmentation: instead of Compose, list its transforms: they run one by one")

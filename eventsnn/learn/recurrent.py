@@ -6,7 +6,7 @@ d e_{i|p} / d o_p ~ rho_{i|p}, the derivatives delta_i = dE/da_i of the neurons 
 
     delta_p = direct_p + sum_i delta_i C_ip,        C_ip = w_ip rho_{i|p} / nu_p
 
-with the errors `direct` from the layers above or from the loss: docs/theory/strsbp.md derives it. The solution is
+with the errors `direct` from the layers above or from the loss (docs/theory/strsbp.md). The solution is
 the series of the ways around the loops, direct (1 + C + C^2 + ...). C_ip is 0 where i is silent: its count
 stays 0 for small changes of a_i, so that it is no part of a loop.
 

@@ -12,6 +12,7 @@ from bokeh.models import (
     ColumnDataSource,
     HoverTool,
     LinearColorMapper,
+    NumeralTickFormatter,
     Range1d,
     SaveTool,
 )
@@ -279,6 +280,9 @@ class _LayerPlot:
         plot.min_border_bottom = plot.min_border_top = 2
         if size <= 20:
             plot.yaxis.ticker = list(range(0, size, 1 + size // 7))
+        else:
+            plot.yaxis.ticker.min_interval = 1
+        plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
         self.figure = plot
         self._spikes = ColumnDataSource({"t": [], "n": [], "colour": []}, name=f"spikes-{name}")
         self._image = ColumnDataSource(

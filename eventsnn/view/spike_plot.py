@@ -131,16 +131,16 @@ class SpikePlot:
         self._map_sources: list[ColumnDataSource] = []
         plots = []
         shown = min(polarities, MOST_MAPS)
+        wide = 150 if shown > 1 else 206
         for polarity in range(shown):
             source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
             plot = figure(
-                width=184 if shown > 1 else 240,
-                height=200 if height > 1 else 110,
+                frame_width=wide,
+                frame_height=min(max(round(wide * height / width), 40), 240),
                 x_range=Range1d(-0.5, width - 0.5),
                 y_range=Range1d(height - 0.5, -0.5),
                 tools="wheel_zoom,pan,reset",
                 toolbar_location=None,
-                match_aspect=height > 1,
                 min_border_left=24,
                 min_border_right=4,
                 title=polarity_name(polarity, polarities) if polarities > 1 else "sensor",

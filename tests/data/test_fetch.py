@@ -11,7 +11,7 @@ import pytest
 import eventsnn as es
 from eventsnn.data import PUBLIC_SETS, Packed, fetch
 from eventsnn.data.fetch import MARK, training_command
-from eventsnn.errors import FetchError
+from eventsnn.errors import FetchError, MissingExtraError
 from tests.data import fake_tonic
 
 
@@ -107,7 +107,8 @@ def test_bad_names(tonic, tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(FetchError, match="this version of tonic has no data set SSC"):
         fetch("SSC", tmp_path)
     monkeypatch.setitem(sys.modules, "tonic", None)
-    with pytest.raises(FetchError, match="needs tonic, which is not installed"):
+    needs = r"fetching NMNIST needs tonic, which is not installed: pip install 'eventsnn\[tonic\]'"
+    with pytest.raises(MissingExtraError, match=needs):
         fetch("NMNIST", tmp_path)
 
 
