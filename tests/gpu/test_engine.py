@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from eventsnn._util.threads import Pool
 from eventsnn.errors import DeviceMemoryError, SimulationError
+from eventsnn.events import read
 from eventsnn.gpu import forward
 from eventsnn.gpu.emulated import EmulatedDevice
 from eventsnn.model import Connection, Dense, Input, Network, Readout
@@ -18,8 +19,10 @@ from eventsnn.simulate import Simulation
 from eventsnn.simulate.engines import ENGINES, Settings
 from eventsnn.simulate.engines import gpu as engine
 from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.run import simulate
 from tests.gpu.emulation import needs_emulation
-from tests.simulate.helpers import assert_agree
+from tests.real_data import real_data
+from tests.simulate.helpers import assert_agree, assert_same_bits
 from tests.strategies import chains, trains
 
 pytestmark = needs_emulation
@@ -121,6 +124,21 @@ def test_batches_have_the_bits_of_the_sweep(dtype: str, bias: float) -> None:
     swept = run_batch("sweep", network, samples, dtype)
     assert swept[0].sum() > 10
     assert_same_batch(run_batch("gpu", network, samples, dtype), swept)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_real_recording_has_the_bits_of_the_sweep(dtype: str) -> None:
+    events = read(real_data("nmnist-1k", "Train", "0", "00002.bin"))
+    rng = np.random.default_rng(12)
+    network = Network(
+        Input(34, 34, 2), Dense(96, threshold=1.0), Dense(10, threshold=1.0, lateral_inhibition=0.1)
+    )
+    network = network.with_weights(
+        {key: rng.normal(0.01, 0.05, shape) for key, shape in network.weight_shapes().items()}
+    )
+    swept, found = (simulate(network, events, engine=name, dtype=dtype) for name in ("sweep", "gpu"))
+    assert len(found.output) > 20
+    assert_same_bits(found, swept)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
