@@ -64,9 +64,10 @@ class Bench:
         return self.end - time.monotonic()
 
     def leave_out(self, name: str, reason: object, status: str = "failed") -> None:
-        """Note, and say, that something was not measured."""
-        self.missing.append(missing_row(name, str(reason), status))
-        say(f"{name}: {status}: {reason}")
+        """Note, and say, that something was not measured; PyTorch's reasons have many lines."""
+        text = " ".join(str(reason).split())[:300]
+        self.missing.append(missing_row(name, text, status))
+        say(f"{name}: {status}: {text}")
 
     def result(self) -> dict[str, Any]:
         """Everything, as the script prints it."""
