@@ -152,6 +152,15 @@ cdef class WindowsState:
         """Whether all membrane potentials and synaptic currents are finite."""
         return all(bool(np.isfinite(array).all()) for array in self.arrays()[:2])
 
+    @property
+    def complete(self):
+        """The time before which `spikes` holds those of all ranks, ms."""
+        cdef double complete = self.now
+        cdef int32_t k
+        for k in range(self.n_layers):
+            complete = min(complete, self.layers[k].since)
+        return complete
+
     def spikes(self, int32_t layer):
         """(times float64 ms, neurons int32) fired by a layer since `take`, copies."""
         cdef layer_t* l = &self.layers[layer]

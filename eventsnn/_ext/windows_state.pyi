@@ -2,6 +2,8 @@ import numpy as np
 
 class WindowsState:
     now: float
+    @property
+    def complete(self) -> float: ...
     def __init__(
         self,
         constants: np.ndarray,

@@ -123,10 +123,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     loop = random_array((n, n), density=5.0 / n, rng=rng, format="csr")
     loop.data = rng.normal(0.0, 0.5, loop.nnz)
-    feed = csr_array((np.full(n, 3.0), (np.arange(n), np.arange(n) % 100)), shape=(n, 100))
+    feed = csr_array((np.full(n, 0.25), (np.arange(n), np.arange(n) % 100)), shape=(n, 100))
     out = csr_array(rng.random((3, n)) * (rng.random((3, n)) < 0.05))
     network.with_weights({"n": feed, "loop": loop, "output": out}).save(folder / "large.h5")
-    t, where = np.arange(0, 2_000_000, 40), rng.integers(0, 100, 50_000)
+    t, where = np.arange(0, 100_000, 2), rng.integers(0, 100, 50_000)
     es.write(
         folder / "r.npz", es.EventStream.from_arrays(t, where % 10, where // 10, sensor_size=(10, 10, 1))
     )
@@ -145,10 +145,10 @@ def test_ranks_divide_a_large_network(n: int, large: tuple[Path, Path], tmp_path
     found = {}
     for ranks in (1, n):
         trace, spikes, state = (tmp_path / f"{ranks}.{kind}" for kind in ("h5", "csv", "npz"))
-        whole = simulate_large(ranks, large, "--t-stop", 40, "--trace", trace)
-        parts = simulate_large(ranks, large, "--until", 40, "--spikes", spikes, "--save-state", state)
+        whole = simulate_large(ranks, large, "--t-stop", 20, "--trace", trace)
+        parts = simulate_large(ranks, large, "--until", 20, "--spikes", spikes, "--save-state", state)
         # Another number of processes goes on.
-        rest = ("--until", 60, "--resume-from", state, "--save-state", state)
+        rest = ("--until", 25, "--resume-from", state, "--save-state", state)
         simulate_large(n + 1 - ranks, large, *rest, "--spikes", spikes)
         found[ranks] = whole, parts, spikes.read_bytes()
     assert found[1] == found[n]
@@ -168,7 +168,7 @@ def test_ctrl_c_keeps_what_the_ranks_have_simulated(large: tuple[Path, Path], tm
         _, err = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "interrupted; " in err
-    rest = ("--t-stop", 2000, "--spikes")
+    rest = ("--t-stop", 90, "--spikes")
     simulate_large(1, large, "--resume-from", tmp_path / "s.npz", *rest, spikes)
     simulate_large(1, large, *rest, tmp_path / "whole.csv")
     assert spikes.read_bytes() == (tmp_path / "whole.csv").read_bytes()
@@ -182,7 +182,7 @@ def test_an_error_of_the_first_rank_ends_all(large: tuple[Path, Path], tmp_path:
 
 
 def test_a_rank_that_dies_ends_all(large: tuple[Path, Path]) -> None:
-    code, out, err = launch(2, "-m", "tests.cli.dying_rank", "simulate", *large, "--t-stop", 2000)
+    code, out, err = launch(2, "-m", "tests.cli.dying_rank", "simulate", *large, "--t-stop", 90)
     assert code != 0
     assert out == ""
     assert "rank 1 of 2: error: not enough memory" in err
@@ -193,7 +193,7 @@ def test_python_calls_of_all_ranks(large: tuple[Path, Path], tmp_path: Path) -> 
     code = f"""
 import eventsnn as es
 network, events = es.Network.load({str(large[0])!r}), es.read({str(large[1])!r})
-run = es.simulate(network, events, t_stop=40.0, ranks=True, trace={str(tmp_path / "t.h5")!r})
+run = es.simulate(network, events, t_stop=20.0, ranks=True, trace={str(tmp_path / "t.h5")!r})
 print(run["n"].times.sum().hex(), int(run["n"].neurons.sum()), len(run["n"]))
 """
     (tmp_path / "script.py").write_text(code)

@@ -74,7 +74,7 @@ class WindowsRun:
         try:
             self._run(input_spikes, horizon, stop)
         except KeyboardInterrupt:
-            raise BrokenOff(self._trains(), self._state.now) from None
+            raise BrokenOff(self._trains(), self._state.complete) from None
         trains = [self._state.take(layer) for layer in range(len(self._sizes) - 1)]
         if horizon < math.inf:
             early = self._look_ahead(input_spikes, horizon, stop)
