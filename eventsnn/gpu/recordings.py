@@ -28,8 +28,9 @@ from eventsnn.model import RunSettings
 THREADS = 256
 TOGETHER = 256
 """Recordings that are read and copied to the device at once."""
-SHARE = 0.5
-"""Share of the free memory that recordings may take by default: the rest is for mini-batches and weights."""
+SHARE = 0.4
+"""Share of the free memory that recordings may take by default, and twice while they are copied; the rest is for
+mini-batches and weights."""
 
 _WORDS_OF_SHARED = 32
 _FAULTS = {1: "outside sensor", 2: "not in order of time"}
@@ -100,7 +101,7 @@ class DeviceRecordings:
     indices : array_like of int, optional
         The recordings that will be asked for; all by default.
     most_bytes : int, optional
-        Memory that they may take; half of what is free by default. What does not fit stays on the host.
+        Memory that they may take; `SHARE` of what is free by default. What does not fit stays on the host.
 
     Attributes
     ----------

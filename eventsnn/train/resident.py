@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn.data.source import LabelledSource
+from eventsnn.errors import DeviceMemoryError
 from eventsnn.gpu.device import Device
 from eventsnn.gpu.recordings import DeviceBatch, DeviceLoader, DeviceRecordings, refusal
 from eventsnn.simulate.engines.resident import ResidentArrivals
@@ -64,8 +65,11 @@ class ResidentLoader(BatchLoader):
         self._loader = DeviceLoader(recordings, inputs, *more, **options)
 
     def prepare(self, indices: npt.ArrayLike, epoch: int) -> Batch:
-        """See `BatchLoader`."""
-        return ResidentBatch(self._loader.prepare(indices, epoch))
+        """See `BatchLoader`: on the host if the device has no room for so many, which are then divided."""
+        try:
+            return ResidentBatch(self._loader.prepare(indices, epoch))
+        except DeviceMemoryError:
+            return super().prepare(indices, epoch)
 
 
 def make_loader(

@@ -44,6 +44,17 @@ def test_what_the_host_asks_for_is_there():
     np.testing.assert_array_equal(there.origins_us(one), here.origins_us(other))
 
 
+def test_a_mini_batch_that_does_not_fit_is_prepared_on_the_host():
+    data = make_set()
+    loader = make_loader(EmulatedDevice(memory=9000), (), data, INPUTS)
+    here = BatchLoader(data, INPUTS)
+    for indices, resident in (([4], True), ([4, 1, 3, 0], False)):
+        one, other = loader.prepare(indices, 0), here.prepare(indices, 0)
+        assert (one.ready is not None) is resident
+        for name in ("times", "neurons", "ptr", "indices", "labels"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
 def test_a_loader_on_the_host_where_the_device_cannot():
     data = make_set()
     assert type(make_loader(None, (), data, INPUTS)) is BatchLoader
