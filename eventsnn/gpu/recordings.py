@@ -29,8 +29,8 @@ THREADS = 256
 TOGETHER = 256
 """Recordings that are read and copied to the device at once."""
 SHARE = 0.4
-"""Share of the free memory that recordings may take by default, and twice that while they are copied; the rest
-is for mini-batches and weights."""
+"""Share of the free memory that recordings may take by default, and twice that while they are copied; the
+rest is for mini-batches and weights."""
 
 _WORDS_OF_SHARED = 32
 _FAULTS = {1: "outside sensor", 2: "not in order of time"}
