@@ -21,7 +21,7 @@ from eventsnn.data.source import CodedSource, LabelledSource
 from eventsnn.data.words import read_words
 from eventsnn.errors import TrainingError
 from eventsnn.events.packed_events import field_bits
-from eventsnn.gpu.batch import DeviceArrivals
+from eventsnn.gpu.batch import WARP, DeviceArrivals
 from eventsnn.gpu.device import Device, DeviceArray, shared_bytes
 from eventsnn.model import RunSettings
 
@@ -32,8 +32,8 @@ SHARE = 0.4
 """Share of the free memory that recordings may take by default, and twice that while they are copied; the
 rest is for mini-batches and weights."""
 
-_WORDS_OF_SHARED = 32
-_FAULTS = {1: "outside sensor", 2: "not in order of time"}
+_WHOLE, _REAL = 15, 4
+"""Whole and real numbers that the kernels are asked with: the ASK_... of ``kernels/recordings.h``."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class DeviceRecordings:
         # Where a recording begins in `words`; -1: on the host; and its events; -1: unreadable, -2: not read.
         self.first = np.full(len(source), -1, np.int64)
         self.sizes = np.full(len(source), -2, np.int64)
-        self._ask = device.put(_describe_sensor(source)), device.put(np.zeros(len(_REAL)))
+        self._ask = device.put(_describe_sensor(source)), device.put(np.zeros(_REAL))
         self.words = self._copy(wanted, free // 8)
         self.resident = int((self.first >= 0).sum())
 
@@ -276,7 +276,7 @@ class DeviceLoader:
         places = self._find_places(numbers, rows[2], ask)
         times, neurons = self._empty_events(most)
         counts = device.empty(n, np.int32)
-        shared = shared_bytes((np.int32, _WORDS_OF_SHARED), (np.int32, 1))
+        shared = shared_bytes((np.int32, WARP), (np.int32, 1))
         events = times, neurons, counts
         device.launch("change_events", n, THREADS, words, staged, *rows, *ask, places, *events, shared=shared)
         arrivals = DeviceArrivals(*self._empty_events(most), rows[3], counts)
@@ -320,10 +320,6 @@ class DeviceLoader:
         given = row, device.put(turns), self._weights
         device.launch("find_places", len(numbers), THREADS, *given, *ask, field, half, places)
         return places
-
-
-_WHOLE = 15
-_REAL = ("jitter", "time_scale", "end", "elastic")
 
 
 def _describe_sensor(source: LabelledSource) -> np.ndarray:
