@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,14 @@ def test_what_a_device_does_not_do_is_said_at_once(tmp_path, changes, text):
     with pytest.raises(TrainingError, match=text) as caught:
         device_train(tmp_path / "run", **changes)
     assert "cpu" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_cupy_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.delenv("EVENTSNN_GPU")
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(es.MissingExtraError, match="CuPy"):
+        device_train(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
