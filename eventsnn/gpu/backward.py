@@ -62,10 +62,13 @@ class Units:
         self.largest.clear()
         self.most.clear()
 
-    def choose(self, real: np.dtype[np.floating], samples: int) -> None:
-        """Choose the units when all `samples` of the mini-batch have been seen."""
-        # 32 bits, of which sums need one more than what they are bounded by; and 64.
-        window, bits, extreme = (min(samples, WINDOW), 30, 100) if real == np.float32 else (samples, 62, 900)
+    def choose(self, samples: int, tiles: bool) -> None:
+        """Choose the units when all `samples` of the mini-batch have been seen.
+
+        With `tiles`, `WINDOW` samples are to fit 32 bits, of which sums need one more than what they are
+        bounded by; otherwise all of them fit 64.
+        """
+        window, bits, extreme = (min(samples, WINDOW), 30, 100) if tiles else (samples, 62, 900)
         self._device.launch(
             "neuron_units",
             block_count(len(self.units)),

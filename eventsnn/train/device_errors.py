@@ -59,8 +59,13 @@ class DeviceErrors:
     def choose_units(self) -> None:
         """Choose the units of all gradients, when all samples have been seen; they come once more then."""
         self.forced = 0
-        for weights in self.weights:
-            weights.units.choose(weights.real, self.samples)
+        for number in range(len(self.weights)):
+            self._choose(number)
+
+    def _choose(self, number: int) -> None:
+        weights = self.weights[number]
+        tiles = number == 0 and weights.real == np.float32  # where `LayerBackward.reverse` may use them
+        weights.units.choose(self.samples, tiles)
 
     def run(
         self,
@@ -139,7 +144,7 @@ class DeviceErrors:
             silent_ratio=options.silent_ratio,
         )
         if choose:
-            weights.units.choose(weights.real, self.samples)
+            self._choose(number)
         if learn or number:
             gradient = weights.gradient if learn else self.device.empty(0, np.int64)
             way.reverse(gradient, weights.units.units, down=number > 0)
