@@ -181,7 +181,9 @@ class ExactErrors(ErrorsDown, ExactDownward):
     @property
     def plain(self) -> bool:
         """Whether charges are those of spike counts, and nobody looks at what goes down."""
-        return type(self.rule).charges is Rule.charges and self.observer is None
+        # Of the method, not of the class: PyTorch's losses stand before a rule and hand on what they do not do.
+        charges = getattr(self.rule.charges, "__func__", None)
+        return charges is Rule.charges and self.observer is None
 
     def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
         # Only the factors of the first layer are made of its errors in a stage too.
