@@ -22,7 +22,8 @@ from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.run import simulate
 from tests.gpu.emulation import needs_emulation
 from tests.real_data import real_data
-from tests.simulate.helpers import assert_agree, assert_same_bits
+from tests.simulate.helpers import assert_agree, assert_same_bits, drive, one_layer
+from tests.simulate.test_engines_agree import thresholds_met_at_arrivals
 from tests.strategies import chains, trains
 
 pytestmark = needs_emulation
@@ -61,6 +62,15 @@ def test_lateral_inhibition_gives_the_same_bits(simulation):
 @given(simulations(chains()), st.floats(0.0, 300.0))
 def test_t_stop_cuts_a_run(simulation, t_stop):
     assert_agree(simulation, "gpu", t_stop=t_stop)
+
+
+@pytest.mark.parametrize("lateral", [False, True])
+def test_a_threshold_met_at_arrivals_of_one_instant_gives_the_same_bits(lateral: bool) -> None:
+    for network, times, sources, _ in thresholds_met_at_arrivals():
+        if lateral:  # beside a neuron that is silent
+            weights = [*network.weights["output"], [0.0, 0.0]]
+            network = one_layer(network.output.lif, weights, lateral_inhibition=1.0)
+        assert_same_bits(drive("gpu", network, times, sources), drive("sweep", network, times, sources))
 
 
 def wide(seed: int, dtype: str = "float64", hidden: int = 70, **more: object) -> Network:

@@ -53,18 +53,24 @@ def test_t_stop_cuts_a_run_and_changes_nothing_before(simulation, t_stop):
             assert np.array_equal(cut[name].neurons, whole[name].neurons[keep])
 
 
-def test_a_threshold_met_at_arrivals_of_one_instant_gives_the_same_bits():
-    """At the second arrival the potential is the threshold to the last bit: a spike then, or just before."""
+def thresholds_met_at_arrivals():
+    """Simulations, and the instant of arrivals at which the potential is the threshold to the last bit: a
+    spike then, or just before.
+    """
     rng = np.random.default_rng(5)
     lif = LIF(1.0, 64.0, 8.0, 2.0)
-    at_the_arrival = 0
     for _ in range(300):
         t, weight = float(rng.uniform(0.01, 10.0)), float(rng.uniform(5.0, 50.0))
         level = weight * respond(constants(lif), t)[1]
         inhibition, together = float(rng.uniform(-400.0, 0.0)), int(rng.integers(1, 4))
         times = np.array([0.0, *[t] * together, t + rng.uniform(0.0, 3.0), t + 30.0, t + 60.0])
         sources = np.array([0, *[1] * together, 0, 0, 0])
-        network = one_layer(replace(lif, threshold=level), [[weight, inhibition]])
+        yield one_layer(replace(lif, threshold=level), [[weight, inhibition]]), times, sources, t
+
+
+def test_a_threshold_met_at_arrivals_of_one_instant_gives_the_same_bits():
+    at_the_arrival = 0
+    for network, times, sources, t in thresholds_met_at_arrivals():
         twin = drive("twin", network, times, sources)
         assert_same_bits(twin, drive("queue", network, times, sources))
         assert_same_bits(twin, drive("sweep", network, times, sources))
