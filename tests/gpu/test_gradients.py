@@ -210,3 +210,19 @@ def test_weights_that_are_not_finite_show_in_the_gradients():
     weights[2] = np.nan
     found = on_device(network, samples, labels, weights, rule)[2]
     assert all(np.isnan(gradient).any() for gradient in found.values())
+
+
+@pytest.mark.parametrize("samples", [3, 64, 70])
+def test_sums_near_their_bound_do_not_overflow(samples):
+    """Every event adds with one sign to the gradient of one neuron, in as many recordings as a window has."""
+    layers = Dense(1, threshold=0.4, tau_m=20.0, tau_s=4.0), Dense(2, threshold=0.5)
+    network = Network(Input(1, 1, 1), *layers)
+    network = network.with_weights({"hidden": np.array([[1.0]]), "output": np.array([[1.0], [-1.0]])})
+    times = np.arange(40) * 5.0
+    batch = Arrivals.join([(times, np.zeros(len(times), np.int32))] * samples)
+    labels, weights, rule = np.ones(samples, np.int64), np.ones(samples), HM2BP(desired=35, margin=0.0)
+    exact = on_cpu(network, batch, labels, weights, rule)[2]
+    found = on_device(network, batch, labels, weights, rule, real=np.float32)[2]
+    assert abs(exact["hidden"]) > 10 * samples
+    for key, gradient in exact.items():
+        np.testing.assert_allclose(found[key], gradient, rtol=1e-4, err_msg=key)
