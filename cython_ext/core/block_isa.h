@@ -37,9 +37,10 @@ static void block_ops(int isa, ops32_t* f, ops64_t* d) {
     *f = single[isa];
     *d = twice[isa];
 #ifdef EVENTSNN_X86
-    if (isa == ISA_AVX512) {
+    if (isa == ISA_AVX512 && !__builtin_cpu_is("amd")) {
         /* The way forward waits for branches and chains of operations, not for the width of vectors; in single precision
-         * its state fits into the registers of AVX2, and it is faster there (docs/notes/kernels.md). */
+         * its state fits into the registers of AVX2. Intel's processors are faster with these, AMD's with AVX-512
+         * (docs/notes/kernels.md). */
         f->run = PASTE(run_f, avx2);
         f->sweep = PASTE(sweep_f, avx2);
     }

@@ -57,15 +57,28 @@ TARGET static inline uint32_t NAME(ge)(VEC a, VEC b) {
 #define VGE(a, b) NAME(ge)(a, b)
 #endif
 
-TARGET static inline void NAME(load)(VEC* v, const REAL* from) {
-    for (int k = 0; k < VECS; ++k) v[k] = LOAD(from + k * LANES);
-}
-TARGET static inline void NAME(save)(const VEC* v, REAL* to) {
-    for (int k = 0; k < VECS; ++k) SAVE(to + k * LANES, v[k]);
-}
+/* What is done to the first PART_VECS vectors of a block: to whole blocks, and to those with neurons in their first half
+ * alone. */
+#define PART(x) NAME(x)
+#define PART_VECS VECS
+#include "part_template.h"
+#define PART(x) NAME(x##_half)
+#define PART_VECS (VECS / 2)
+#include "part_template.h"
 
-TARGET static inline void NAME(fetch)(const REAL* row) {
-    for (int k = 0; k < (int)(BLOCK_WIDTH * sizeof(REAL)); k += 64) __builtin_prefetch((const char*)row + k);
+/* The sweep of a block, and the way back, through no more of it than has neurons, or spikes. */
+TARGET static int NAME(sweep)(block_t* k, REAL* u, REAL* i, const REAL* weights, const REAL* table) {
+    return k->neurons > BLOCK_WIDTH / 2 ? NAME(sweep_lanes)(k, u, i, weights, table)
+                                        : NAME(sweep_lanes_half)(k, u, i, weights, table);
+}
+TARGET static void NAME(reverse)(REAL* out, const int32_t* neurons, const REAL* table, const int32_t* at,
+                                 const int32_t* lane, const REAL* dp, const REAL* dg) {
+    int32_t any = 0;
+    for (int64_t p = 0; at[p] >= 0; ++p) any |= lane[p];
+    if (any >= BLOCK_WIDTH / 2)
+        NAME(reverse_lanes)(out, neurons, table, at, lane, dp, dg);
+    else
+        NAME(reverse_lanes_half)(out, neurons, table, at, lane, dp, dg);
 }
 
 /* All blocks of a layer through one arrival: advance, deliver, and found[block] = some neuron may fire before the
@@ -138,47 +151,7 @@ TARGET static void NAME(table)(REAL* table, const double* d, int64_t n, const li
     }
 }
 
-/* The evaluation points from p on that act from arrival e on: each, of neuron `lane`, adds `dp` to P and `dg` to G
- * there; `at` ends with -1. Returns the first that acts earlier. */
-TARGET static inline int64_t NAME(add_points)(VEC* P, VEC* G, int64_t p, const int32_t* at, int64_t e,
-                                              const int32_t* lane, const REAL* dp, const REAL* dg) {
-    static const struct {
-        REAL row[2 * BLOCK_WIDTH];
-    } one = {{[BLOCK_WIDTH] = 1}};
-    for (; at[p] == e; ++p) {
-        const REAL* unit = one.row + BLOCK_WIDTH - lane[p]; /* 1 for the neuron, 0 for the others */
-        const VEC x = VSET(dp[p]), y = VSET(dg[p]);
-        for (int k = 0; k < VECS; ++k) {
-            const VEC which = LOAD(unit + k * LANES);
-            P[k] += which * x;
-            G[k] += which * y;
-        }
-    }
-    return p;
-}
-
-/* One block in reverse time from the latest point's arrival down to 0: add G to the row of each arrival, going back to
- * the arrival before after each. */
-TARGET static void NAME(reverse)(REAL* out, const int32_t* neurons, const REAL* table, const int32_t* at,
-                                 const int32_t* lane, const REAL* dp, const REAL* dg) {
-    VEC P[VECS], G[VECS];
-    int64_t p = 0;
-    for (int k = 0; k < VECS; ++k) P[k] = G[k] = VSET(0);
-    for (int64_t e = at[0]; e >= 0; --e) {
-        const REAL* row = table + e * TABLE_COLUMNS;
-        REAL* o = out + (int64_t)neurons[e] * BLOCK_WIDTH;
-        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
-        NAME(fetch)(out + (int64_t)neurons[e > AHEAD ? e - AHEAD : e] * BLOCK_WIDTH);
-        p = NAME(add_points)(P, G, p, at, e, lane, dp, dg);
-        for (int k = 0; k < VECS; ++k) SAVE(o + k * LANES, LOAD(o + k * LANES) + G[k]);
-        for (int k = 0; k < VECS; ++k) {
-            G[k] = G[k] * b + P[k] * h;
-            P[k] = P[k] * a;
-        }
-    }
-}
-
-/* The same where many arrivals come at the same time: G once for each time, kept in `g` (times, BLOCK_WIDTH), then
+/* `reverse` where many arrivals come at the same time: G once for each time, kept in `g` (times, BLOCK_WIDTH), then
  * added row by row, in each the latest first: the same sums in the same order. */
 TARGET static void NAME(reverse_rows)(REAL* out, const rows_t* r, const REAL* table, const int32_t* at,
                                       const int32_t* lane, const REAL* dp, const REAL* dg, REAL* g) {
@@ -403,7 +376,6 @@ TARGET static void NAME(sgd)(REAL* restrict w, REAL* restrict d, REAL* restrict 
         gradient_square[n] = squares[n];
 }
 
-#include "sweep_template.h"
 #include "patches_template.h"
 
 #undef LANES

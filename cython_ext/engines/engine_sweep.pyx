@@ -146,6 +146,7 @@ cdef int sweep_part(Sweep w, block_t* k, int64_t block, int64_t part, const real
     cdef int64_t s, at
     cdef bint resumes = w.u != NULL
     k.first = <int32_t> (block * WIDTH)
+    k.neurons = w.store.block_neurons(block)
     k.spikes = &w.store.units[block * w.store.parts + part]
     for s in range(w.store.first_sample(part), w.store.first_sample(part + 1)):
         at = block * w.samples + s
@@ -257,6 +258,7 @@ def sweep_patches(const real_t[:, :, ::1] weights, Ready ready, double t_stop, S
             k.n = ready.fill(s, now[0, s] if resumes else 0.0)
             for block in range(<int32_t> store.blocks):
                 k.first = block * WIDTH
+                k.neurons = store.block_neurons(block)
                 k.spikes = &store.units[block]
                 sweep_unit(&k, <const real_t*> NULL, &weights[block, 0, 0], <const real_t*> ready.table,
                            &u[block, s, 0] if resumes else <real_t*> NULL,

@@ -2,17 +2,22 @@
 
 from libc.stdint cimport int32_t, int64_t
 
+from eventsnn._ext.dtypes cimport WIDTH
 from eventsnn._ext.spikes cimport spikes_t
 
 
 cdef class SpikeStore:
-    cdef readonly int64_t blocks, samples
+    cdef readonly int64_t neurons, blocks, samples
     cdef readonly int64_t parts  # into which the samples are cut; a unit of work is one block and one part
     cdef spikes_t* units         # [blocks * parts] spikes in the order sample, time
     cdef int64_t* counts         # [blocks * samples]
 
     cdef inline int64_t first_sample(self, int64_t part) noexcept nogil:
         return self.samples * part // self.parts
+
+    cdef inline int32_t block_neurons(self, int64_t block) noexcept nogil:
+        """Neurons of a block."""
+        return <int32_t> min(<int64_t> WIDTH, self.neurons - block * WIDTH)
 
     cdef void copy_sample(self, int64_t s, const int64_t* ptr, double* times, int32_t* neurons,
                           int32_t* after) noexcept nogil

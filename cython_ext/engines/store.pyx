@@ -8,6 +8,7 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
+from eventsnn._ext.dtypes cimport WIDTH
 from eventsnn._ext.spikes cimport spikes_free
 from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter
@@ -22,10 +23,13 @@ cdef class SpikeStore:
 
     Attributes
     ----------
-    blocks, samples, parts : int
+    neurons, blocks, samples, parts : int
+        Neurons of a sample, in blocks of WIDTH.
     """
 
-    def __cinit__(self, int64_t blocks, int64_t samples, int64_t parts):
+    def __cinit__(self, int64_t neurons, int64_t samples, int64_t parts):
+        cdef int64_t blocks = (neurons + WIDTH - 1) // WIDTH
+        self.neurons = neurons
         self.blocks = blocks
         self.samples = samples
         self.parts = max(1, min(parts, samples))

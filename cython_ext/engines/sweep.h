@@ -36,6 +36,7 @@ typedef struct block_s {
     double t_stop;                /* ms */
     double until;                 /* spikes after the last arrival are looked for before this time, ms */
     int32_t first;                /* number of its first neuron in the layer */
+    int32_t neurons;              /* how many neurons it has, in its first lanes */
     double end[BLOCK_WIDTH];      /* ends of the last refractory periods, ms */
     int32_t release[BLOCK_WIDTH]; /* an arrival not later than the first after `end` */
     uint32_t refractory;          /* bits of the neurons whose refractory period had not ended at `now` */

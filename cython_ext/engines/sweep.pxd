@@ -22,6 +22,7 @@ cdef extern from "sweep.h":
         double t_stop
         double until
         int32_t first
+        int32_t neurons
         double* end
         uint32_t refractory
         int32_t n_waiting

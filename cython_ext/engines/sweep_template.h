@@ -1,4 +1,4 @@
-/* The sweep of one block through a sample, a part of block_template.h.
+/* The sweep of one block through a sample, a part of part_template.h.
  *
  * A vector loop, `run`, advances potentials and currents from arrival to arrival until a neuron may have fired before
  * one or a refractory period has ended; what happens in that interval is done neuron by neuron and put back into the
@@ -11,21 +11,21 @@
 #define STEP(FROM, TO)                                                                                               \
     do {                                                                                                             \
         uint32_t at = now->row;                                                                                      \
-        NAME(fetch)(weights + now[SWEEP_AHEAD].row);                                                                 \
+        PART(fetch)(weights + now[SWEEP_AHEAD].row);                                                                 \
         while (at & SWEEP_TIED) {                                                                                    \
             /* At the instant of the arrival before: no time to fire in. */                                          \
-            for (int k = 0; k < VECS; ++k) I[k] += LOAD(weights + at - SWEEP_TIED + k * LANES);                      \
+            for (int k = 0; k < PART_VECS; ++k) I[k] += LOAD(weights + at - SWEEP_TIED + k * LANES);                 \
             row += TABLE_COLUMNS;                                                                                    \
             if (++now == last) goto FROM##_stays;                                                                    \
             at = now->row;                                                                                           \
-            NAME(fetch)(weights + now[SWEEP_AHEAD].row);                                                             \
+            PART(fetch)(weights + now[SWEEP_AHEAD].row);                                                             \
         }                                                                                                            \
         const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);                                              \
-        for (int k = 0; k < VECS; ++k) TO[k] = FROM[k] * a + I[k] * h;                                               \
+        for (int k = 0; k < PART_VECS; ++k) TO[k] = FROM[k] * a + I[k] * h;                                          \
         VEC top = TO[0];                                                                                             \
-        for (int k = 1; k < VECS; ++k) top = VMAX(top, TO[k]);                                                       \
+        for (int k = 1; k < PART_VECS; ++k) top = VMAX(top, TO[k]);                                                  \
         if (__builtin_expect(VGE(top, VSET(row[3])) != 0, 0)) goto FROM##_stays;                                     \
-        for (int k = 0; k < VECS; ++k) I[k] = I[k] * b + LOAD(weights + at + k * LANES);                             \
+        for (int k = 0; k < PART_VECS; ++k) I[k] = I[k] * b + LOAD(weights + at + k * LANES);                        \
         row += TABLE_COLUMNS;                                                                                        \
         if (++now == last) goto TO##_stays;                                                                          \
     } while (0)
@@ -34,32 +34,32 @@
  * first arrival before which a neuron may have fired, not delivered, the state that of the arrival before; else
  * `stop`. Not inlined, so that the state is kept in registers, and two steps to a turn, so that it need not be copied
  * from one register to another. */
-TARGET KEEP_APART static int64_t NAME(run)(REAL* u, REAL* i, const REAL* weights, const event_t* events,
+TARGET KEEP_APART static int64_t PART(run)(REAL* u, REAL* i, const REAL* weights, const event_t* events,
                                            const REAL* table, int64_t e, int64_t stop) {
     const event_t *now = events + e, *last = events + stop;
     const REAL* row = table + e * TABLE_COLUMNS;
-    VEC U[VECS], V[VECS], I[VECS];
+    VEC U[PART_VECS], V[PART_VECS], I[PART_VECS];
     if (e == stop) return e;
-    NAME(load)(U, u);
-    NAME(load)(I, i);
+    PART(load)(U, u);
+    PART(load)(I, i);
     for (;;) {
         STEP(U, V);
         STEP(V, U);
     }
 V_stays:
-    for (int k = 0; k < VECS; ++k) U[k] = V[k];
+    for (int k = 0; k < PART_VECS; ++k) U[k] = V[k];
 U_stays:
-    NAME(save)(U, u);
-    NAME(save)(I, i);
+    PART(save)(U, u);
+    PART(save)(I, i);
     return now - events;
 }
 #undef STEP
 
 /* The neurons that may fire within the interval of `row`, in P their potentials at its end. */
-TARGET static inline uint32_t NAME(look)(const REAL* u, const REAL* i, const REAL* row, VEC* P) {
+TARGET static inline uint32_t PART(look)(const REAL* u, const REAL* i, const REAL* row, VEC* P) {
     const VEC a = VSET(row[0]), h = VSET(row[1]), level = VSET(row[3]);
     uint32_t hit = 0;
-    for (int k = 0; k < VECS; ++k) {
+    for (int k = 0; k < PART_VECS; ++k) {
         P[k] = LOAD(u + k * LANES) * a + LOAD(i + k * LANES) * h;
         hit |= VGE(P[k], level) << (k * LANES);
     }
@@ -67,12 +67,12 @@ TARGET static inline uint32_t NAME(look)(const REAL* u, const REAL* i, const REA
 }
 
 /* Put x into the lane of neuron n. */
-TARGET static inline void NAME(put)(VEC* v, int n, REAL x) {
+TARGET static inline void PART(put)(VEC* v, int n, REAL x) {
     static const struct {
         INT row[2 * BLOCK_WIDTH];
     } one = {{[BLOCK_WIDTH] = -1}};
     const INT* row = one.row + BLOCK_WIDTH - n;
-    for (int k = 0; k < VECS; ++k) {
+    for (int k = 0; k < PART_VECS; ++k) {
         MASK which;
         memcpy(&which, row + k * LANES, sizeof which);
         v[k] = (VEC)(((MASK)v[k] & ~which) | ((MASK)VSET(x) & which));
@@ -81,7 +81,7 @@ TARGET static inline void NAME(put)(VEC* v, int n, REAL x) {
 
 /* All spikes of neuron n, in state (u, i) at k->now, before `until`. Returns 1 if it fired, 0 if not, < 0 for an
  * error. */
-TARGET static int NAME(fire)(block_t* k, int32_t n, double u, double i, double until) {
+TARGET static int PART(fire)(block_t* k, int32_t n, double u, double i, double until) {
     double t, last = -INFINITY;
     while ((t = lif_next_spike(k->lif, u, i, k->now, k->end[n], until)) < until && t <= k->t_stop) {
         if (t == last) return SWEEP_ENDLESS;
@@ -96,13 +96,13 @@ TARGET static int NAME(fire)(block_t* k, int32_t n, double u, double i, double u
 
 /* The spikes of the neurons in `lanes`, in states u and i at k->now, before `until`; takes those that fired out of
  * `lanes` and buries them in V. */
-TARGET static int NAME(fire_lanes)(block_t* k, uint32_t* lanes, const REAL* u, const REAL* i, double until, VEC* V) {
+TARGET static int PART(fire_lanes)(block_t* k, uint32_t* lanes, const REAL* u, const REAL* i, double until, VEC* V) {
     for (uint32_t left = *lanes; left; left &= left - 1) {
         const int n = lowest_bit(left);
-        const int fired = NAME(fire)(k, n, u[n], i[n], until);
+        const int fired = PART(fire)(k, n, u[n], i[n], until);
         if (fired < 0) return fired;
         if (fired) {
-            NAME(put)(V, n, (REAL)BURIED);
+            PART(put)(V, n, (REAL)BURIED);
             *lanes &= ~((uint32_t)1 << n);
         }
     }
@@ -110,10 +110,10 @@ TARGET static int NAME(fire_lanes)(block_t* k, uint32_t* lanes, const REAL* u, c
 }
 
 /* Those of the neurons in `lanes` whose potential is the threshold's. */
-TARGET static uint32_t NAME(touching)(const block_t* k, uint32_t lanes, const VEC* V) {
-    REAL u[BLOCK_WIDTH];
+TARGET static uint32_t PART(touching)(const block_t* k, uint32_t lanes, const VEC* V) {
+    REAL u[PART_WIDTH];
     uint32_t found = 0;
-    NAME(save)(V, u);
+    PART(save)(V, u);
     for (; lanes; lanes &= lanes - 1)
         if (u[lowest_bit(lanes)] >= k->lif->threshold * (1.0 - LIF_TOUCH)) found |= lanes & -lanes;
     return found;
@@ -121,67 +121,67 @@ TARGET static uint32_t NAME(touching)(const block_t* k, uint32_t lanes, const VE
 
 /* The interval before the arrival at `until`: P are the potentials at its end if nothing happened, `hit` the neurons
  * that may have fired; sets right what is otherwise. Afterwards *hit are neurons that may fire at `until` itself. */
-TARGET static int NAME(interval)(block_t* k, const REAL* u, const REAL* i, double until, REAL level, VEC* P,
+TARGET static int PART(interval)(block_t* k, const REAL* u, const REAL* i, double until, REAL level, VEC* P,
                                  uint32_t* hit) {
     int status;
     *hit &= ~k->refractory;
-    if (*hit && (status = NAME(fire_lanes)(k, hit, u, i, until, P)) < 0) return status;
+    if (*hit && (status = PART(fire_lanes)(k, hit, u, i, until, P)) < 0) return status;
     while (block_wakes(k, until)) {
         const int n = block_wake(k);
         const REAL fresh = (REAL)lif_after_refractory(k->lif, i[n], k->now, k->end[n], until);
         const uint32_t bit = (uint32_t)1 << n;
-        NAME(put)(P, n, fresh);
+        PART(put)(P, n, fresh);
         if (fresh >= level) {
             *hit |= bit;
             uint32_t again = bit;
-            if ((status = NAME(fire_lanes)(k, &again, u, i, until, P)) < 0) return status;
+            if ((status = PART(fire_lanes)(k, &again, u, i, until, P)) < 0) return status;
             if (!again) *hit &= ~bit;
         }
     }
-    if (*hit) *hit = NAME(touching)(k, *hit, P);
+    if (*hit) *hit = PART(touching)(k, *hit, P);
     return SWEEP_DONE;
 }
 
 /* One block in state (u, i) through all arrivals of its sample, and on to k->until; the state stays that of the last
  * arrival. What it fires before `until` does not depend on where a train of arrivals is cut. */
-TARGET static int NAME(sweep)(block_t* k, REAL* u, REAL* i, const REAL* weights, const REAL* table) {
+TARGET static int PART(sweep_lanes)(block_t* k, REAL* u, REAL* i, const REAL* weights, const REAL* table) {
     const event_t* events = k->events;
     const int64_t n = k->n;
     int64_t e, tail = k->spikes->n; /* spikes from `tail` on may be out of order */
-    VEC P[VECS];
+    VEC P[PART_VECS];
     uint32_t hit;
     int status;
-    while (n && (e = NAME(run)(u, i, weights, events, table, k->next, block_release(k))) < n) {
+    while (n && (e = PART(run)(u, i, weights, events, table, k->next, block_release(k))) < n) {
         const REAL* row = table + e * TABLE_COLUMNS;
         const REAL* w = weights + event_row(&events[e]);
         if (e) k->now = events[e - 1].time;
         k->next = e;
-        hit = NAME(look)(u, i, row, P);
-        if ((status = NAME(interval)(k, u, i, events[e].time, row[3], P, &hit)) < 0) return status;
+        hit = PART(look)(u, i, row, P);
+        if ((status = PART(interval)(k, u, i, events[e].time, row[3], P, &hit)) < 0) return status;
         spikes_sort_tail(k->spikes, tail);
         tail = k->spikes->n;
-        NAME(save)(P, u);
-        for (int v = 0; v < VECS; ++v)
+        PART(save)(P, u);
+        for (int v = 0; v < PART_VECS; ++v)
             SAVE(i + v * LANES, LOAD(i + v * LANES) * VSET(row[2]) + LOAD(w + v * LANES));
         k->next = e + 1;
         if (__builtin_expect(hit != 0, 0)) {
             /* A neuron that reaches the threshold at the arrival itself fires after it, and those at its instant. */
             for (; k->next < n && events[k->next].time == events[e].time; ++k->next) {
                 w = weights + event_row(&events[k->next]);
-                for (int v = 0; v < VECS; ++v) SAVE(i + v * LANES, LOAD(i + v * LANES) + LOAD(w + v * LANES));
+                for (int v = 0; v < PART_VECS; ++v) SAVE(i + v * LANES, LOAD(i + v * LANES) + LOAD(w + v * LANES));
             }
             if (k->next == n) break;
             k->now = events[e].time;
-            if ((status = NAME(fire_lanes)(k, &hit, u, i, events[k->next].time, P)) < 0) return status;
-            NAME(save)(P, u);
+            if ((status = PART(fire_lanes)(k, &hit, u, i, events[k->next].time, P)) < 0) return status;
+            PART(save)(P, u);
         }
     }
     if (n) k->now = events[n - 1].time;
     k->next = n;
-    for (int m = 0; m < BLOCK_WIDTH; ++m)
+    for (int m = 0; m < PART_WIDTH; ++m)
         if (lif_reach(k->lif, k->refractory >> m & 1 ? k->lif->reset : u[m], i[m]) >=
             k->lif->threshold * LIF_CANDIDATE)
-            if ((status = NAME(fire)(k, m, u[m], i[m], k->until)) != 0) {
+            if ((status = PART(fire)(k, m, u[m], i[m], k->until)) != 0) {
                 if (status < 0) return status;
                 u[m] = (REAL)BURIED;
             }

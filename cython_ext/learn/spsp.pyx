@@ -20,6 +20,7 @@ from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.layer_events cimport LayerEvents, unit_t, walk_t
 from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.optimiser cimport Update
+from eventsnn._ext.patches cimport entry_t
 from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter
 
@@ -155,13 +156,13 @@ cdef void reverse_add(const lif_t* constants, const unit_t* u, const double* cha
         ops64.reverse(out, sources, table, p.at, p.lane, dp, dg)
 
 
-cdef int64_t distinct(const int32_t* sources, int64_t n, uint8_t* seen, int32_t* rows) noexcept nogil:
-    """List which sources there are in `rows`, and return how many; `seen` is all 0, and is left so."""
+cdef int64_t distinct(const entry_t* arrivals, int64_t n, uint8_t* seen, int32_t* rows) noexcept nogil:
+    """List which inputs the arrivals have in `rows`, and return how many; `seen` is all 0, and is left so."""
     cdef int64_t e, found = 0
     for e in range(n):
-        rows[found] = sources[e]
-        found += not seen[sources[e]]
-        seen[sources[e]] = 1
+        rows[found] = arrivals[e].row
+        found += not seen[arrivals[e].row]
+        seen[arrivals[e].row] = 1
     for e in range(found):
         seen[rows[e]] = 0
     return found
@@ -324,8 +325,7 @@ def reverse_patches(real_t[:, :, ::1] out, LayerEvents events, const double[:, :
                                 &weights[block, 0, 0] if derive else NULL,
                                 &down[block, u.first_arrival] if derive else NULL, &out[block, 0, 0])
                 if any_of(&silent[s, block * WIDTH]):
-                    events.ready.list_sources(s)
-                    n = n or distinct(u.arrivals.neurons, u.arrivals.n, seen, rows)
+                    n = n or distinct(events.ready.patches.entries + u.first_arrival, u.arrivals.n, seen, rows)
                     add_silent(&out[block, 0, 0], rows, n, &silent[s, block * WIDTH])
         points_free(&points)
         free(seen)

@@ -212,7 +212,7 @@ def sweep_all(
     if isinstance(layer_input, PatchInput):
         ready = layer_input.ready()
         patches = ready.patches
-        store, counter = SpikeStore(blocks, patches.units, 1), WorkCounter(patches.units)
+        store, counter = SpikeStore(layer.channels, patches.units, 1), WorkCounter(patches.units)
         most = max(1, CHUNK // max(1, patches.longest * blocks * WIDTH))
         run = partial(sweep_patches, weights, ready, stop, store, counter, most)
 
@@ -223,7 +223,7 @@ def sweep_all(
         share_sweep = partial(share, work, counter)
     else:
         arrivals = layer_input.arrivals
-        store = SpikeStore(blocks, len(arrivals), parts)
+        store = SpikeStore(layer.channels, len(arrivals), parts)
         own = packed.own_blocks(number)
         counter = WorkCounter(own.stop * store.parts, own.start * store.parts)
         most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
@@ -247,15 +247,15 @@ def sweep_samples(
     """All blocks of a layer that `fits_cache` through all samples from rest, in each sample after the stages
     `before`, which fill the input.
     """
-    arrivals, name = layer_input.arrivals, str(packed.network.layers[number].name)
-    store = SpikeStore(len(packed.blocks[name]), len(arrivals), len(arrivals))
+    arrivals, layer = layer_input.arrivals, packed.network.layers[number]
+    store = SpikeStore(layer.channels, len(arrivals), len(arrivals))
     most = max(1, CHUNK * len(arrivals) // max(1, len(arrivals.times) * WIDTH * store.blocks))
     samples = WorkCounter(len(arrivals))
     sweep = _sweep(packed, number, layer_input, stop, store, samples, most, by_sample=True)
     try:
         share(Pipeline([*before, sweep]), items=2 * len(arrivals.times))
     except FloatingPointError:
-        raise overflow(packed.real, name) from None
+        raise overflow(packed.real, str(layer.name)) from None
     return store
 
 
@@ -331,9 +331,9 @@ def merge(
     samples = 1 if units is not None else store.samples // positions
     if positions > 1:
         assert samples == 1
-        which = np.arange(positions) if units is None else units
-        position = which[np.repeat(np.arange(len(ptr) - 1) % len(which), np.diff(ptr))]
-        neurons = (channels * positions + position).astype(np.int32)
+        which = (np.arange(positions) if units is None else units).astype(np.int32)
+        position = np.repeat(np.tile(which, store.blocks), np.diff(ptr))
+        neurons = channels * np.int32(positions) + position
         ends = ends[[0, -1]]
     spikes = Arrivals(np.empty(len(fired)), np.empty(len(fired), np.int32), ends)
     counts = np.empty((samples, layer.neurons), np.int64)
