@@ -9,6 +9,7 @@ import numpy as np
 
 from eventsnn._util import html
 from eventsnn._util.names import are_numbers, describe_names
+from eventsnn._util.words import number_of
 from eventsnn.errors import NetworkError
 from eventsnn.model.layers import Connection, Input, Layer, build_from_table, layer_from_table
 
@@ -57,7 +58,7 @@ def read_table(table: Any, where: str) -> tuple[Input, list[Layer], dict[str, An
 def to_text(network: Network) -> str:
     """``<Network 5-3 (output)>``, with further connections and the names of classes if there are some."""
     sizes = "-".join(str(n) for n in _sizes(network))
-    more = f", {len(network.connections)} further connections" if network.connections else ""
+    more = f", {number_of(len(network.connections), 'further connection')}" if network.connections else ""
     classes = network.classes
     named = "" if classes is None or are_numbers(classes) else f", {describe_names(classes)}"
     return f"<Network {sizes} ({', '.join(network.names)}){more}{named}>"

@@ -181,7 +181,7 @@ class ExactErrors(ErrorsDown, ExactDownward):
     @property
     def plain(self) -> bool:
         """Whether charges are those of spike counts, and nobody looks at what goes down."""
-        # Of the method, not of the class: PyTorch's losses stand before a rule and hand on what they do not do.
+        # Of the method, not of the class: a loss of PyTorch's stands before a rule and hands on the rest.
         charges = getattr(self.rule.charges, "__func__", None)
         return charges is Rule.charges and self.observer is None
 

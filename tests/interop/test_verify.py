@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eventsnn import simulate
-from eventsnn.errors import SimulationError
+from eventsnn.errors import NetworkError, SimulationError
 from eventsnn.model import Connection, Conv, Dense, Input, Network, Pool
 
 pytest.importorskip("nir")
@@ -156,6 +156,80 @@ def test_a_file_of_snntorch(tmp_path: Path, bias: bool) -> None:
     assert ours.output.times[0] == pytest.approx(theirs[0][0], abs=0.25)
 
 
+@pytest.mark.parametrize("all_to_all", [True, False])
+def test_a_recurrent_file_of_snntorch(tmp_path: Path, all_to_all: bool) -> None:
+    """RSynaptic becomes a loop of one step; the spikes are those of snnTorch's own run up to its step."""
+    snn = pytest.importorskip("snntorch")
+    export = pytest.importorskip("snntorch.export_nir")
+    torch.manual_seed(4)
+    recurrent = {"linear_features": 5} if all_to_all else {"V": torch.full((5,), -10.0)}
+
+    class Recurrent(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            alpha, beta = torch.full((5,), 0.98), torch.full((5,), 0.995)
+            self.linear = torch.nn.Linear(6, 5, bias=False)
+            self.neurons = snn.RSynaptic(
+                alpha,
+                beta,
+                threshold=torch.full((5,), 150.0),
+                reset_mechanism="zero",
+                all_to_all=all_to_all,
+                **recurrent,
+            )
+            self.linear.weight.data.abs_().mul_(5.0)
+            if all_to_all:
+                self.neurons.recurrent.weight.data.abs_().mul_(-2.0)
+                self.neurons.recurrent.bias.data.zero_()
+            self.state = torch.zeros(3, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            # Without init_hidden: with it, version 1.0.0 fails on its first step.
+            state = (each.expand(*x.shape[:-1], 5) for each in self.state)
+            spikes, *more = self.neurons(self.linear(x), *state)
+            self.after = torch.stack([each.reshape(5) for each in (spikes, *more)])
+            return spikes
+
+    module = Recurrent()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        save_graph(export.export_to_nir(module, torch.zeros(6)), tmp_path / "theirs.nir")
+    found = import_network(tmp_path / "theirs.nir")
+    assert not found.losses
+    (loop,) = found.network.connections
+    assert loop.delay == pytest.approx(0.1)
+    times, pixels = events(6, count=200)
+    theirs = []
+    with torch.no_grad():
+        for n in range(800):
+            here = pixels[np.floor(times / 0.1 + 1e-9).astype(int) == n]
+            spikes = module(torch.from_numpy(np.bincount(here, minlength=6)).float()[None])
+            module.state = module.after
+            theirs += [(0.1 * (n + 1), int(k)) for k in spikes[0].nonzero().flatten()]
+    counts = np.bincount([k for _, k in theirs], minlength=5)
+    ours = simulate(found.network, (times, pixels), t_stop=80.0).output
+    assert counts.sum() > 20
+    # Each of their spikes takes up to two steps more: its own, and that of the reset, which comes one later.
+    assert (np.abs(ours.counts - counts) <= 1 + 0.15 * counts).all()
+    assert ours.times[0] == pytest.approx(theirs[0][0], abs=0.25)
+    # The loop inhibits: without it there are more spikes by far.
+    weights = dict(found.network.weights)
+    weights[loop.key] = 0.0 * weights[loop.key]
+    without = simulate(found.network.with_weights(weights), (times, pixels), t_stop=80.0).output
+    assert without.counts.sum() > 1.3 * counts.sum()
+
+
+def test_norse_writes_no_recurrent_cells() -> None:
+    """It leaves a hole where the cell was; the error names the place."""
+    norse = pytest.importorskip("norse.torch")
+    module = norse.SequentialState(torch.nn.Linear(4, 3), norse.LIFRecurrentCell(3, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = norse.to_nir(module, torch.zeros(1, 4))
+    with pytest.raises(NetworkError, match="node '1'"):
+        import_network(graph, dialect="norse", dt_s=0.001)
+
+
 def test_a_file_of_norse(tmp_path: Path) -> None:
     """Norse writes time constants times dt; `dialect` and `dt` undo it."""
     norse = pytest.importorskip("norse.torch")
@@ -181,6 +255,8 @@ def test_what_cannot_be_verified() -> None:
         verify(CHAIN, [], "norse")
     with pytest.raises(SimulationError, match="dt must be a time of 1e-6 to 1 s"):
         verify(CHAIN, recordings(6), "norse", [0.0])
+    with pytest.raises(SimulationError, match="within_ms must be a finite number of ms > 0"):
+        verify(CHAIN, recordings(6), "norse", within_ms=-1.0)
 
 
 def test_the_command(tmp_path: Path) -> None:
