@@ -34,6 +34,7 @@ RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 HIDDEN = (800, 3200, 32768)
 NETWORKS = {1: 50e-6, 10: 15e-6, 100: 3e-6}
 """Latency of an exchange between two machines, s, by Gb/s: Ethernet, faster Ethernet, InfiniBand."""
+CONTENDERS = ("1 rank", "2 ranks", "1 rank of 2 threads")
 MEASURED_HIDDEN, INPUTS, WIDTH = 800, 2312, 32
 
 
@@ -59,7 +60,7 @@ class Measured:
     exchanges: float
 
 
-def measure(batch: int, quick: bool) -> Measured | None:
+def measure(batch: int, quick: bool, threads: int) -> Measured | None:
     """Train for some epochs; None on other ranks than the first."""
     import eventsnn as es
     from eventsnn._util import ranks as processes
@@ -110,7 +111,7 @@ def measure(batch: int, quick: bool) -> Measured | None:
             batch_size=batch,
             valid_fraction=0.0,
             per_class=8 if quick else None,
-            threads=1,
+            threads=threads,
             out=Path(found.of_first(lambda: folder)) / "run",
         )
         found.collect(None)  # the folder goes with the first rank's
@@ -129,9 +130,10 @@ def measure(batch: int, quick: bool) -> Measured | None:
     )
 
 
-def ask(batch: int, ranks: int, quick: bool) -> Measured | None:
+def ask(batch: int, ranks: int, quick: bool, threads: int = 1) -> Measured | None:
     """`measure` in processes of their own; None where nothing can be launched."""
-    line = command("speed/scaling", "--child", str(batch), *(["--quick"] if quick else []))
+    told = ("--child", str(batch), "--threads", str(threads), *(["--quick"] if quick else []))
+    line = command("speed/scaling", *told)
     if ranks > 1:
         launcher = Path(sys.executable).with_name("mpiexec")
         if not launcher.exists():
@@ -192,28 +194,38 @@ def tables(measured: dict[int, tuple[Measured, Measured]]) -> list[dict[str, Any
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print one JSON object."""
-    given = options(__doc__, arguments, child={"type": int, "help": "one measurement, for this program"})
+    given = options(
+        __doc__,
+        arguments,
+        child={"type": int, "help": "one measurement, for this program"},
+        threads={"type": int, "default": 1, "help": "of that measurement"},
+    )
     if given.child is not None:
-        one = measure(given.child, given.quick)
+        one = measure(given.child, given.quick, given.threads)
         if one is not None:
             print(json.dumps(asdict(one)))
         return
     measured, rows, checks, notes = {}, [], [], []
     for batch in BATCHES[: 1 if given.quick else None]:
-        turns = [(ask(batch, 1, given.quick), ask(batch, 2, given.quick)) for _ in range(given.repeats)]
-        kept = [(one, two) for one, two in turns if one is not None and two is not None]
+        turns = [
+            (ask(batch, 1, given.quick), ask(batch, 2, given.quick), ask(batch, 1, given.quick, 2))
+            for _ in range(given.repeats)
+        ]
+        kept = [each for each in turns if None not in each]
         if not kept:
             notes.append("needs mpi4py and its mpiexec: pip install 'eventsnn[mpi]'")
             break
-        for ranks, each in enumerate(zip(*kept, strict=True), start=1):
+        for name, each in zip(CONTENDERS, zip(*kept, strict=True), strict=True):
             rates = [batch / found.step for found in each]
-            rows.append(row(f"{ranks} rank(s)", f"batch {batch}", "samples/s", rates, **asdict(each[0])))
-        one, two = (min(each, key=lambda found: found.step) for each in zip(*kept, strict=True))
+            rows.append(row(name, f"batch {batch}", "samples/s", rates, **asdict(each[0])))
+        one, two, threads = (min(each, key=lambda found: found.step) for each in zip(*kept, strict=True))
         measured[batch] = one, two
         # On one machine nothing goes through a network.
         expected = one.step / (by_neurons(one, two, MEASURED_HIDDEN, 2, 100) - 2 * two.exchanges * 3e-6)
         checks.append(comparison(f"batch {batch}: 2 ranks / 1 rank, measured", one.step / two.step, None))
         checks.append(comparison(f"batch {batch}: 2 ranks / 1 rank, from the model", expected, None))
+        shared = threads.step / two.step
+        checks.append(comparison(f"batch {batch}: 2 ranks of 1 thread / 1 rank of 2 threads", shared, 0.9))
     emit("scaling", rows=rows, comparisons=checks, notes=notes, model=tables(measured))
 
 
