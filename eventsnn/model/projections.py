@@ -117,8 +117,15 @@ def weights_to(network: Network, projection: Projection, neuron: int) -> np.ndar
         row = np.full(network.layers[projection.target].neurons, -projection.lateral)
         row[neuron] = 0.0
         return row
-    weights = network.lowered.weights[_weight_key(network, projection)]
-    row = row_of(weights, neuron) if is_sparse(weights) else np.asarray(weights[neuron], np.float64)
+    layer, key = network.layers[projection.target], _weight_key(network, projection)
+    weights = network.weights.get(key)
+    if layer.shares_weights and key == layer.name:
+        row = layer.lower_row(weights, neuron)
+    elif is_sparse(weights):
+        row = row_of(weights, neuron)
+    else:
+        assert weights is not None
+        row = np.asarray(weights[neuron], np.float64)
     return row[_columns(network, projection)]
 
 

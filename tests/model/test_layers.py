@@ -74,6 +74,9 @@ def test_a_layer_is_shared_weights_at_each_position(name: str, bias: float) -> N
                     expected[channel * layer.positions + position, source] += shared[channel, k]
     lowered = layer.lower(network.weights.get("x"))
     np.testing.assert_array_equal(lowered.toarray() if hasattr(lowered, "toarray") else lowered, expected)
+    if layer.shares_weights:
+        rows = [layer.lower_row(network.weights.get("x"), neuron) for neuron in range(layer.neurons)]
+        np.testing.assert_array_equal(rows, expected)
     if layer.has_bias:
         assert (layer.rows[:, -1] == 40).all()
         assert expected[:, -1].all()

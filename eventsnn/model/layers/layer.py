@@ -307,6 +307,18 @@ class Layer:
         shape = (self.neurons, math.prod(self.known_source) + self.has_bias)
         return csr_array((values[exists], (post[exists], pre[exists])), shape=shape)
 
+    def lower_row(self, weights: Any, neuron: int) -> np.ndarray:
+        """Row `neuron` of `lower` if weights are shared, dense: float64 array (pre,).
+
+        By itself: all rows of a layer for a large sensor take gigabytes.
+        """
+        channel, position = divmod(neuron, self.positions)
+        places = self.rows[position]
+        exists = (places >= 0) & self.connected[channel]
+        row = np.zeros(math.prod(self.known_source) + self.has_bias)
+        row[places[exists]] = self.shared_weights(weights)[channel, exists]
+        return row
+
     def inner_projections(self, number: int) -> list[Projection]:
         """Projections of layer `number` that do not come from another layer: biases, loops, inhibition."""
         projections = (
