@@ -9,7 +9,7 @@
 
 /* Waking a thread that sleeps takes 50 to 300 us: whoever waits first watches for this long, which is about what
  * Python needs between two kernels. While it watches it gives way to any other thread that wants the processor. */
-#define TEAM_WATCH_NS 150000
+#define TEAM_WATCH_NS 300000
 
 typedef struct {
     pthread_mutex_t mutex;

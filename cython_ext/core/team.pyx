@@ -148,6 +148,8 @@ cdef class Pipeline(Stage):
 
     def __init__(self, list stages):
         cdef Stage stage
+        if not stages:
+            raise ValueError("a pipeline of no stages")
         self.stages, self.count = list(stages), len(stages)
         self.each = borrow(self.stages)
         for stage in self.stages:

@@ -118,6 +118,7 @@ class Pool:
         ]
         for helper in self._helpers:
             helper.start()
+        self._meanwhile: list[Callable[[], object]] = []
         # Reading ahead has a thread of its own: a slow disk must not hold up the kernels.
         self._reader = ThreadPoolExecutor(1)
 
@@ -129,7 +130,7 @@ class Pool:
             counter = work.counter
         few = (items is not None and items < FEW) or (counter is not None and counter.count < 2)
         if few or self.threads == 1:
-            self._team.finish()
+            self.finish()
             work()
             return
         self.begin(work, counter)
@@ -142,15 +143,35 @@ class Pool:
 
         What was begun before is finished first.
         """
-        self._team.finish()
         if self.threads == 1:  # nobody else would begin
+            self.finish()
             work()
-        else:
-            self._team.start(work if isinstance(work, Task) else Call(work, counter))
+            return
+        self._team.finish()
+        self._team.start(work if isinstance(work, Task) else Call(work, counter))
+        self._catch_up()
 
     def finish(self) -> None:
         """Complete what was begun, if anything was; raises the errors in it."""
         self._team.finish()
+        self._catch_up()
+
+    def meanwhile(self, function: Callable[[], object]) -> None:
+        """Call a function on the calling thread when the other threads have begun with what is shared next,
+        which it must not depend on; at the latest in `finish`.
+
+        What was begun before is finished by then.
+        """
+        self._meanwhile.append(function)
+
+    def _catch_up(self) -> None:
+        functions, self._meanwhile = self._meanwhile, []
+        try:
+            for function in functions:
+                function()
+        except BaseException:
+            self._team.abandon()
+            raise
 
     def prefetch(self, function: Callable[[T], R], items: Iterable[T]) -> Iterable[R]:
         """The same lazily and in order, one item read ahead in the background while the caller works."""
@@ -165,6 +186,7 @@ class Pool:
 
     def close(self) -> None:
         """End the threads; what was begun and not finished is abandoned."""
+        self._meanwhile.clear()
         self._team.stop()
         for helper in self._helpers:
             helper.join()

@@ -10,7 +10,6 @@ import numpy as np
 from eventsnn._ext.optimiser import Update
 from eventsnn._ext.spsp import reverse_blocks, reverse_patches
 from eventsnn._ext.team import Stage
-from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool, Share
 from eventsnn.learn.charges import Activity
 from eventsnn.learn.rule import Rule
@@ -96,8 +95,9 @@ def reverse(
         reverse_patches(gradient, layer.events, charges, silent, layer.weights, down)
         assert update is None
         return down
-    down, stage = begin_reverse(layer, charges, silent, gradient, update, derive, layer.counter())
-    layer.share(stage)
+    shape = (len(gradient) if derive else 0, len(layer.arrivals.arrivals.times))
+    down = np.zeros(shape, gradient.dtype)
+    layer.share(begin_reverse(layer, charges, silent, gradient, update, down))
     return down
 
 
@@ -107,16 +107,14 @@ def begin_reverse(
     silent: np.ndarray,
     gradient: np.ndarray,
     update: Update | None,
-    derive: bool,
-    counter: WorkCounter,
-) -> tuple[np.ndarray, Stage]:
-    """An array for what `reverse` returns, and the stage that fills it, block by block, for a layer of one
-    position.
+    down: np.ndarray | None = None,
+) -> Stage:
+    """The stage that does what `reverse` does, block by block, for a layer of one position; without `down`
+    there are no derivatives.
     """
     assert isinstance(layer.arrivals, LayerInput)
-    blocks, inputs, _ = gradient.shape
     arrivals = layer.arrivals.arrivals
-    down = np.zeros((blocks if derive else 0, len(arrivals.times)), gradient.dtype)
-    sources = layer.arrivals.sources or list_sources(arrivals, inputs, layer.share)
-    how = layer.weights, down, update, counter
-    return down, reverse_blocks(gradient, layer.events, charges, silent, *sources, *how)
+    sources = layer.arrivals.sources or list_sources(arrivals, gradient.shape[1], layer.share)
+    down = np.empty((0, 0), gradient.dtype) if down is None else down
+    how = layer.weights, down, update, layer.counter()
+    return reverse_blocks(gradient, layer.events, charges, silent, *sources, *how)

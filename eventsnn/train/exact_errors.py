@@ -209,6 +209,7 @@ class ExactErrors(ErrorsDown, ExactDownward):
         self.stages, self.unfinished = [], []
         if stages:
             self.threads.share(Pipeline(stages), items=self.items)
+            self.threads.finish()
             self.items = 0
         following: list[Task] = []
         for each in unfinished:
@@ -259,17 +260,22 @@ class ExactErrors(ErrorsDown, ExactDownward):
             reverse(activity, charges, fill, gradient, update, derive=False)
             return
         self.stages.append(factors)
-        following = self.finish_stages()
-        counter = activity.counter()
-        if self.plain:
+        sweep: list[Stage] = []
+
+        def begin_sweep() -> None:
+            """Meanwhile, since it takes nothing from the samples' stages but the arrays that they fill."""
             charges, stage = begin_charges(activity, factor)
-            stages = [stage]
+            sweep.extend([stage, begin_reverse(activity, charges, fill, gradient, update)])
+
+        if self.plain:
+            self.threads.meanwhile(begin_sweep)
+            following = self.finish_stages()
         else:
-            charges, stages = self.rule.charges(activity, factor), []
-        _, sweep = begin_reverse(activity, charges, fill, gradient, update, False, counter)
-        task = Together([*following, Pipeline([*stages, sweep])])
+            following = self.finish_stages()
+            charges = self.rule.charges(activity, factor)
+            sweep.append(begin_reverse(activity, charges, fill, gradient, update))
         # Nothing of this mini-batch waits for the updated weights.
-        (share if update is None else self.threads.begin)(task)
+        (share if update is None else self.threads.begin)(Together([*following, Pipeline(sweep)]))
 
 
 def count_arrivals(arrivals: Arrivals, inputs: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from eventsnn.data.source import LabelledSource
 from eventsnn.errors import NetworkError, TrainingError
 from eventsnn.gpu.device import find_device
 from eventsnn.learn.constants import LearnedConstants
-from eventsnn.learn.optimisers import Optimiser, OptimiserState
+from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.simulate.engines.division import Division, undivided
@@ -256,13 +256,18 @@ class TrainingRun:
         boost = self.boost[batch.indices]
         if not self.traced.isdisjoint(batch.indices.tolist()):
             self._observe(batch, boost)
+        updates: dict[str, Step] = {}
+
+        def begin_step() -> None:
+            """Once the last update of the step before is complete."""
+            self._add_norms(tallies)
+            for key, state in self.states.items():
+                # The mean over the recordings that could be read, empty ones included.
+                updates[key] = state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
+
+        self.pool.meanwhile(begin_step)
         run = self.learner.forward(batch.arrivals, self.pool, kept)
-        self._settle(tallies)
-        # The mean over the recordings that could be read, empty ones included.
-        updates = {
-            key: state.update(1.0 / len(batch.labels), self._decay(key), rate, self.step)
-            for key, state in self.states.items()
-        }
+        self.pool.finish()
         outcome = self.learner.accumulate(
             self.states, run, batch.labels, boost, self.rule, self.pool, updates, kept
         )
@@ -276,6 +281,10 @@ class TrainingRun:
     def _settle(self, tallies: Tallies) -> None:
         """Complete the step before: while its last update is under way, the next mini-batch begins."""
         self.pool.finish()
+        self._add_norms(tallies)
+
+    def _add_norms(self, tallies: Tallies) -> None:
+        """Count the norms of the gradients of the step before, unless that is done."""
         if self._unsettled:
             for state in self.states.values():
                 state.complete_norm(self.ranks)

@@ -221,3 +221,33 @@ def test_an_error_cancels_all_tasks_side_by_side(threads: int) -> None:
             pool.share(Together([Call(units, units.counter), Call(others, others.counter)]))
         assert len(units.done) + len(others.done) < 10_000
         pool.finish()
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_what_is_done_meanwhile_comes_between_what_was_begun_and_the_end_of_what_follows(
+    threads: int,
+) -> None:
+    with Pool(threads) as pool:
+        first, second, seen = Units(30), Units(30), list[list[int]]()
+        pool.begin(first, first.counter)
+        pool.meanwhile(lambda: seen.append(first.numbers()))
+        assert not seen
+        pool.share(second, second.counter)
+        assert seen == [list(range(30))]
+        assert second.numbers() == list(range(30))
+        pool.meanwhile(lambda: seen.append([]))
+        pool.finish()
+        assert len(seen) == 2
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_an_error_meanwhile_abandons_what_is_shared(threads: int) -> None:
+    with Pool(threads) as pool:
+        units = Units(10_000)
+        pool.meanwhile(fail)
+        with pytest.raises(ValueError, match="unit 3 is broken"):
+            pool.share(units, units.counter)
+        assert len(units.done) < 10_000
+        again = Units(20)
+        pool.share(again, again.counter)
+        assert again.numbers() == list(range(20))
