@@ -21,3 +21,10 @@ cdef class SpikeStore:
 
     cdef void copy_sample(self, int64_t s, const int64_t* ptr, double* times, int32_t* neurons,
                           int32_t* after) noexcept nogil
+
+
+cdef class ForcedSpikes:
+    # Spikes of one block in a sample with others among them; none where a sample has no others.
+    cdef int64_t samples
+    cdef spikes_t* units         # [samples]
+    cdef int64_t* block          # [samples] whose they are

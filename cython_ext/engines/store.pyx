@@ -104,6 +104,30 @@ cdef class SpikeStore:
                 memcpy(after + to, unit.after + k, n * sizeof(int32_t))
 
 
+cdef class ForcedSpikes:
+    """Spikes that are added to those of a `SpikeStore`, in some samples, to one block; the store has only true ones.
+
+    Parameters
+    ----------
+    samples : int
+    """
+
+    def __cinit__(self, int64_t samples):
+        self.samples = samples
+        self.units = <spikes_t*> calloc(max(1, samples), sizeof(spikes_t))
+        self.block = <int64_t*> calloc(max(1, samples), sizeof(int64_t))
+        if self.units == NULL or self.block == NULL:
+            raise MemoryError(f"no memory for forced spikes in {samples} samples")
+
+    def __dealloc__(self):
+        cdef int64_t s
+        if self.units != NULL:
+            for s in range(self.samples):
+                spikes_free(&self.units[s])
+        free(self.units)
+        free(self.block)
+
+
 cdef struct trains_t:
     # The trains of one sample: `n` of them, [start[stride k], start[stride k + 1]) each.
     const double* times

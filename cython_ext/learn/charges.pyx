@@ -55,18 +55,20 @@ cdef class ChargeCounts(Stage):
                 self.block(number, k)
         return 0
 
-    cdef void block(self, int64_t block, int64_t s) noexcept nogil:
+    cdef int block(self, int64_t block, int64_t s) except -1 nogil:
         """One block in unit s."""
         cdef unit_t u = self.events.spikes(block, s)
         cdef int64_t first = s * self.size + u.first_neuron
+        cdef double* charges
         if not u.n_spikes:
-            return
+            return 0
+        charges = self.charges + 2 * u.first_spike if self.charges != NULL else self.events.take_charges(block, s,
+                                                                                                         u.n_spikes)
         if self.single:
-            charge_block(self.events.first_constants(), &u, <const float*> self.coefficient + first,
-                         self.charges + 2 * u.first_spike)
+            charge_block(self.events.first_constants(), &u, <const float*> self.coefficient + first, charges)
         else:
-            charge_block(self.events.first_constants(), &u, <const double*> self.coefficient + first,
-                         self.charges + 2 * u.first_spike)
+            charge_block(self.events.first_constants(), &u, <const double*> self.coefficient + first, charges)
+        return 0
 
 
 def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:, ::1] charges, WorkCounter counter,
@@ -78,7 +80,8 @@ def charge_counts(LayerEvents events, const real_t[:, ::1] coefficient, double[:
     events : LayerEvents
     coefficient : real (units, blocks * WIDTH)
     charges : float64 (spikes, 2)
-        Set: at each spike, and at the end of the refractory period that follows it.
+        Set: at each spike, and at the end of the refractory period that follows it. (0, 2) for `LayerEvents.coming`,
+        which holds the charges itself.
     counter : WorkCounter
         Over the blocks, or with `by_unit` over the units.
     """

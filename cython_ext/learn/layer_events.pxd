@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from eventsnn._ext.arrivals cimport arrivals_t
 from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.patches cimport Ready
+from eventsnn._ext.store cimport ForcedSpikes, SpikeStore
 from eventsnn._ext.work_counter cimport WorkCounter
 
 
@@ -18,6 +19,7 @@ cdef struct unit_t:
     const double* times     # [n_spikes] ms, ascending
     const int32_t* neurons  # [n_spikes]
     const int32_t* after    # [n_spikes] the arrival before each; NULL: to be searched
+    const double* charges   # [n_spikes][2] where the layer's events hold them; else NULL
     int32_t first_neuron    # of the block
 
 
@@ -39,10 +41,14 @@ cdef class LayerEvents:
     cdef const int64_t[::1] post_ptr
     cdef const int32_t[::1] after
     cdef Ready ready
+    cdef SpikeStore store       # spikes that are not there yet, or None
+    cdef ForcedSpikes forced    # with them
+    cdef double** charges       # [blocks * units] with them: charges of the spikes, or NULL
     cdef readonly int64_t units, longest
     cdef readonly bint single
     cdef const lif_t* first_constants(self) noexcept nogil
     cdef unit_t spikes(self, int64_t block, int64_t s) noexcept nogil
     cdef unit_t unit(self, int64_t block, int64_t s) noexcept nogil
     cdef bint next_unit(self, WorkCounter counter, walk_t* walk, unit_t* u) noexcept nogil
+    cdef double* take_charges(self, int64_t block, int64_t s, int64_t n_spikes) except? NULL nogil
     cdef int check(self, int64_t real_size) except -1

@@ -1,12 +1,15 @@
 """A layer in a mini-batch as what learns from it sees it: what arrived, and its spikes, unit by unit."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free, malloc
 
 from eventsnn._ext.arrivals cimport arrivals_of, arrivals_t
 from eventsnn._ext.block cimport TABLE_COLUMNS
 from eventsnn._ext.dtypes cimport WIDTH
 from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.patches cimport Ready
+from eventsnn._ext.spikes cimport spikes_t
+from eventsnn._ext.store cimport ForcedSpikes, SpikeStore
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
 
 
@@ -49,6 +52,41 @@ cdef class LayerEvents:
         for k in range(post_ptr.shape[0] - 1):
             self.longest = max(self.longest, post_ptr[k + 1] - post_ptr[k])
 
+    @staticmethod
+    def coming(const lif_t[::1] constants, const double[::1] times, const int32_t[::1] neurons,
+               const int64_t[::1] unit_ptr, const int32_t[::1] grid, const double[::1] scale, const uint8_t[:, ::1] table,
+               SpikeStore store, ForcedSpikes forced):
+        """The same before the layer has fired: spikes are those that are in the store, where a sample is a part by
+        itself, when a unit is asked for. Of how many there will be nothing is known, so the charges of a unit are held
+        here: `take_charges` makes room for them.
+        """
+        cdef LayerEvents e = LayerEvents.__new__(LayerEvents)
+        e.constants, e.times, e.neurons, e.unit_ptr = constants, times, neurons, unit_ptr
+        e.grid, e.scale, e.table = grid, scale, table
+        e.store, e.forced = store, forced
+        e.units, e.single = store.samples, table.shape[1] == TABLE_COLUMNS * sizeof(float)
+        e.charges = <double**> calloc(max(1, store.blocks * store.samples), sizeof(double*))
+        if e.charges == NULL:
+            raise MemoryError("no memory for charges")
+        return e
+
+    def __dealloc__(self):
+        cdef int64_t k
+        if self.charges != NULL:
+            for k in range(self.store.blocks * self.store.samples):
+                free(self.charges[k])
+        free(self.charges)
+
+    cdef double* take_charges(self, int64_t block, int64_t s, int64_t n_spikes) except? NULL nogil:
+        """Room for the charges of a unit's spikes; NULL if there are none."""
+        cdef double** charges = &self.charges[block * self.units + s]
+        free(charges[0])
+        charges[0] = <double*> malloc(2 * n_spikes * sizeof(double)) if n_spikes else NULL
+        if charges[0] == NULL and n_spikes:
+            with gil:
+                raise MemoryError(f"no memory for the charges of {n_spikes} spikes")
+        return charges[0]
+
     cdef const lif_t* first_constants(self) noexcept nogil:
         return &self.constants[0]
 
@@ -56,11 +94,22 @@ cdef class LayerEvents:
         """The spikes of one block in unit s, without what arrived."""
         cdef unit_t u
         cdef int64_t k = block * self.units + s
-        u.first_spike = self.post_ptr[k]
-        u.n_spikes = self.post_ptr[k + 1] - u.first_spike
-        u.times = &self.post_times[u.first_spike] if u.n_spikes else NULL
-        u.neurons = &self.post_neurons[u.first_spike] if u.n_spikes else NULL
-        u.after = &self.after[u.first_spike] if u.n_spikes and self.after.shape[0] else NULL
+        cdef const spikes_t* spikes
+        if self.charges != NULL:
+            spikes = &self.store.units[k]
+            u.after = spikes.after
+            if self.forced.units[s].n and self.forced.block[s] == block:
+                spikes = &self.forced.units[s]
+                u.after = NULL
+            u.first_spike, u.n_spikes, u.times, u.neurons = 0, spikes.n, spikes.times, spikes.neurons
+            u.charges = self.charges[k]
+        else:
+            u.first_spike = self.post_ptr[k]
+            u.n_spikes = self.post_ptr[k + 1] - u.first_spike
+            u.times = &self.post_times[u.first_spike] if u.n_spikes else NULL
+            u.neurons = &self.post_neurons[u.first_spike] if u.n_spikes else NULL
+            u.after = &self.after[u.first_spike] if u.n_spikes and self.after.shape[0] else NULL
+            u.charges = NULL
         u.first_neuron = <int32_t> (block * WIDTH)
         u.arrivals = arrivals_t(0, NULL, NULL, NULL, 0.0)
         u.table = NULL

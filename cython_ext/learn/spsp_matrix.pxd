@@ -31,3 +31,4 @@ cdef class ExactSpsp(SpspMatrix):
     cdef const int64_t[:, ::1] sources
     cdef points_t points
     cdef unit_t u                       # the present block and unit
+    cdef const double* of_unit          # its charges

@@ -70,9 +70,14 @@ cdef class ExactSpsp(SpspMatrix):
     cdef int fill(self, int64_t block, int64_t unit) except -1 nogil:
         cdef const lif_t* c = &self.events.constants[0]
         cdef unit_t u = self.events.unit(block, unit)
-        cdef const double* charges = &self.charges[u.first_spike, 0] if u.n_spikes else NULL
+        cdef const double* charges = u.charges
         cdef int64_t f
-        self.u = u
+        if charges == NULL and u.n_spikes:
+            charges = &self.charges[u.first_spike, 0]
+        if u.n_spikes > self.points.capacity:    # more than the events knew of when this was made
+            points_free(&self.points)
+            points_create(&self.points, 2 * u.n_spikes, 0)
+        self.u, self.of_unit = u, charges
         self.pre_counts = &self.sources[unit, 0] if self.rows else NULL
         memset(self.e, 0, self.rows * self.width * (sizeof(float) if self.single else sizeof(double)))
         if u.arrivals.n and u.n_spikes:
@@ -95,6 +100,6 @@ cdef class ExactSpsp(SpspMatrix):
         # It acts like an input of that weight whose PSP at time t is 1 - exp(-t/tau_m).
         for f in range(u.n_spikes):
             total[u.neurons[f] - u.first_neuron] -= c.reset * (
-                self.charges[u.first_spike + f, 0] * decay_rise(u.times[f] * c.rate_m)
-                + self.charges[u.first_spike + f, 1] * decay_rise((u.times[f] + c.refractory) * c.rate_m)
+                self.of_unit[2 * f] * decay_rise(u.times[f] * c.rate_m)
+                + self.of_unit[2 * f + 1] * decay_rise((u.times[f] + c.refractory) * c.rate_m)
             )

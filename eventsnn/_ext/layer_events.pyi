@@ -1,6 +1,7 @@
 import numpy as np
 
 from eventsnn._ext.patches import Ready
+from eventsnn._ext.store import ForcedSpikes, SpikeStore
 
 class LayerEvents:
     units: int
@@ -22,3 +23,15 @@ class LayerEvents:
         after: np.ndarray,
         ready: Ready | None = ...,
     ) -> None: ...
+    @staticmethod
+    def coming(
+        constants: np.ndarray,
+        times: np.ndarray,
+        neurons: np.ndarray,
+        unit_ptr: np.ndarray,
+        grid: np.ndarray,
+        scale: np.ndarray,
+        table: np.ndarray,
+        store: SpikeStore,
+        forced: ForcedSpikes,
+    ) -> LayerEvents: ...

@@ -11,6 +11,9 @@ class SpikeStore:
         self, copy: bool = ...
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]: ...
 
+class ForcedSpikes:
+    def __init__(self, samples: int) -> None: ...
+
 def merge_trains(
     times: np.ndarray,
     neurons: np.ndarray,

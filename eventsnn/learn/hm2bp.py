@@ -13,6 +13,7 @@ from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
 from eventsnn.learn import macro
 from eventsnn.learn.heads import HEADS
+from eventsnn.learn.heads.count import CountHead
 from eventsnn.learn.rule import Counts, Floats, Layer, LayerOptions, Rule
 from eventsnn.model import Network
 
@@ -111,6 +112,12 @@ class HM2BP(Rule):
 
     def losses(self, counts: Counts, labels: Counts) -> tuple[Floats, Floats]:
         return HEADS.get(self.head)(self).losses(counts, labels)
+
+    def count_targets(self) -> tuple[int, int, float, bool] | None:
+        # A subclass may have methods of its own.
+        if type(self) is not HM2BP or HEADS.get(self.head) is not CountHead:
+            return None
+        return self.desired, self.undesired, self.margin, self.force_label_spikes
 
     def refusal(self, network: Network) -> str | None:
         for layer in network.layers[:-1]:

@@ -171,6 +171,13 @@ class Rule(ABC):
         delta: Floats = sample_weights[:, None] * d / threshold
         return delta
 
+    def count_targets(self) -> tuple[int, int, float, bool] | None:
+        """What a compiled stage needs to compute the losses by output counts, and to force spikes: the spikes
+        wanted of the label's neuron and of the others, the margin, and whether a silent label neuron is
+        given the former. None where `losses`, `output_errors` or `forced_spikes` are others than that.
+        """
+        return None
+
     def layer_options(self, layer: Layer, below: Layer | None) -> LayerOptions:
         """How errors go through `layer` to the layer below it, which the first has not."""
         return LayerOptions()

@@ -25,7 +25,7 @@ from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.derivatives import DerivativesDown
 from eventsnn.train.downward import LayerState, Learner, Observer, Outcome
-from eventsnn.train.exact_errors import ExactErrors
+from eventsnn.train.exact_errors import ExactErrors, takes_held
 from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.learner import run_forward
 
@@ -53,7 +53,9 @@ class ExactLearner(Learner[BatchRun]):
         self.constants = constants or LearnedConstants((), Optimiser())
 
     def forward(self, samples: Arrivals, threads: Pool, kept: Kept = EVERYONE) -> BatchRun:
-        return run_forward(self.packed, samples, threads, self.prefix, kept)
+        # Several ranks exchange spikes between the passes.
+        hold = self.packed.division.ranks.size == 1
+        return run_forward(self.packed, samples, threads, self.prefix, kept, hold)
 
     def prepare(self, samples: Arrivals) -> Arrivals:
         # A delay or a time constant that is learned will be another.
@@ -93,6 +95,8 @@ class ExactLearner(Learner[BatchRun]):
         to_inputs: bool = False,
     ) -> Outcome:
         kind = DerivativesDown if rule.sends == "derivatives" else ExactErrors
+        if kind is not ExactErrors or observer is not None or not takes_held(self.packed, rule, kept):
+            _ = run.layers  # all of them are needed now
         down = kind(self.packed, states, run, rule, threads)
         down.kept, down.division = kept, self.packed.division
         if isinstance(down, DerivativesDown):

@@ -149,6 +149,10 @@ class ErrorsDown(Downward):
         """From (samples, neurons) of a layer to (units, blocks * width), 0 for padding."""
         return self._pad(number, by_unit(self.layers[number], values))
 
+    def unit_errors(self, number: int, samples: slice) -> np.ndarray:
+        """Errors of a layer in `samples`, as `to_units` has them."""
+        return self.to_units(number, self.above[samples])
+
     def _from_units(self, number: int, values: np.ndarray) -> np.ndarray:
         """Of one sample what `to_units` made of (1, neurons): (neurons,)."""
         return values[:, : self.layers[number].channels].T.reshape(-1).copy()
@@ -208,7 +212,7 @@ class ErrorsDown(Downward):
     ) -> Learning:
         """The stage for a layer's gradient and the errors below, for so many threads; see ``learn_units``."""
         layer, weights = self.layers[number], self.weights(number)
-        errors = self.to_units(number, self.above[samples])
+        errors = self.unit_errors(number, samples)
         units, blocks = len(errors), self.row_sum.shape[1]
         gradients = np.empty((units, *gradient.shape), gradient.dtype) if by_unit else gradient[None]
         shape = (1 if units_first else blocks, *self.below_shape(number, units))

@@ -45,7 +45,7 @@ class ExactDownward(Downward):
         threads: Pool,
     ) -> None:
         super().__init__(packed.network, states, len(run.samples), rule, threads)
-        self.packed, self.durations, self.runs = packed, run.durations, list(run.layers)
+        self.packed, self.durations, self.runs = packed, run.durations, list(run.begun)
         self.readout, self.input_spikes = run.readout, run.samples
 
     def weights(self, number: int) -> np.ndarray:

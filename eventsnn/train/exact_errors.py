@@ -1,54 +1,66 @@
 """Errors of neurons on their way down, in exact time.
 
 A layer whose weights fit a cache, as those of the last layer nearly always do, is gone through sample by
-sample, without Python between. What it does in a sample is a list of stages (`eventsnn._ext.team.Stage`),
-which wait in `ExactErrors.stages` until somebody needs what they make:
+sample, without Python between. What it does in a sample is a list of stages (`eventsnn._ext.team.Stage`):
 
 ================== =================================================== ============================
 stage              reads, of its sample                                writes, of its sample
 ================== =================================================== ============================
-``charge_counts``  the layer's spikes, forced ones included            ``charges``
-``learn_units``    arrivals and their tables, spikes, ``charges``,     ``own``: gradient of the
-                   errors, spike counts of both layers; also the       layer, ``below``: errors of
-                   layer's weights and their row sums                  the layer below
-``direct_factors`` ``below``, spike counts of the first layer; also    ``factor``, ``fill``
-                   the row sums of its weights
+``merge_trains``   spikes of the layer below, block by block           the same, merged, and counts
+``deliver_spikes`` merged spikes, those of the bias neuron             arrivals
+``fill_tables``    arrivals                                            tables of the arrivals
+``sweep_blocks``   arrivals, tables; also the layer's weights          spikes of the layer
+``count_errors``   spikes of the layer; also labels, weights of the    counts, loss, errors, forced
+                   samples, durations                                  spikes
+``charge_counts``  spikes of the layer, forced ones, where errors are  charges
+``learn_units``    arrivals, tables, spikes, charges, errors, counts   ``own``: gradient of the
+                   of both layers; also the layer's weights and their  layer, ``below``: errors of
+                   row sums                                            the layer below
+``direct_factors`` ``below``, counts of the first layer; also the row  ``factor``, ``fill`` of the
+                   sums of its weights                                 first layer
 ================== =================================================== ============================
 
-The last is there in networks of two layers. A `Pipeline` does them for the samples of its first stage's
-counter, in any order: nothing of a sample depends on another. Two things follow when all samples are done:
-their gradients are added up in the order of the samples (``complete_blocks``), and the first layer's gradient
-is summed by blocks of its neurons (``charge_counts`` by block, ``reverse_blocks``), which needs ``factor``
-and ``fill`` of all samples. With one thread samples come in order: gradients are added at once, and ``own``
-is empty.
+A `Pipeline` does some of them for the samples of its first stage's counter, in any order: nothing of a sample
+depends on another. The first five are one pipeline, which is begun while Python prepares the other, the last
+three. The forward pass holds it back for that (`eventsnn.simulate.engines.batch.Held`) where the rule counts
+spikes (`Rule.count_targets`). Elsewhere the forward pass does the first four, and the losses, errors and
+forced spikes are the rule's, in Python. `direct_factors` is there in networks of two layers.
 
-The forward pass has a pipeline of its own (`eventsnn.simulate.engines.layer_run`): ``merge_trains`` of the
-layer below, ``deliver_spikes``, ``fill_tables`` and ``sweep_blocks``, sample by sample. Between the two
-pipelines the losses, the output errors and the forced spikes are the rule's, in Python.
+Two things follow when all samples are done: their gradients are added up in the order of the samples
+(``complete_blocks``), and the first layer's gradient is summed by blocks of its neurons (``charge_counts`` by
+block, ``reverse_blocks``), which needs ``factor`` and ``fill`` of all samples. With one thread samples come
+in order: gradients are added at once, and ``own`` is empty.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from eventsnn._ext.charges import charge_counts
+from eventsnn._ext.count_errors import count_errors
 from eventsnn._ext.optimiser import Update, complete_blocks
 from eventsnn._ext.rule import direct_factors
 from eventsnn._ext.spsp_matrix import ExactSpsp
+from eventsnn._ext.store import ForcedSpikes
 from eventsnn._ext.team import Pipeline, Stage, Task, Together
+from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool, Share
 from eventsnn.learn.charges import begin_charges
 from eventsnn.learn.optimisers import Step
 from eventsnn.learn.rule import Rule
-from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput
+from eventsnn.simulate.engines.arrivals import Arrivals, Kept, LayerInput
 from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.blocks import WIDTH, pad
 from eventsnn.simulate.engines.layer_run import LayerRun, fits_cache, order_by_block
+from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.downward import LayerState, Outcome, by_unit
-from eventsnn.train.errors import ErrorsDown, MakeMatrix
+from eventsnn.train.errors import NO_FACTORS, ErrorsDown, MakeMatrix
 from eventsnn.train.exact import ExactDownward, PackedLayers, begin_reverse, reverse
 
 
@@ -69,6 +81,23 @@ class Unfinished:
     gradient: np.ndarray
     own: np.ndarray
     update: Step | None = None
+
+
+@dataclass
+class Coming:
+    """What is to come of the output layer while it is held.
+
+    Attributes
+    ----------
+    errors : float64 array (samples, blocks * WIDTH)
+    there : real array like `errors`
+        1 where there is an error.
+    forced : ForcedSpikes
+    """
+
+    errors: np.ndarray
+    there: np.ndarray
+    forced: ForcedSpikes
 
 
 class ExactErrors(ErrorsDown, ExactDownward):
@@ -93,11 +122,50 @@ class ExactErrors(ErrorsDown, ExactDownward):
         self.unfinished: list[Unfinished] = []
         # As `Pool.share` takes it.
         self.items = 0
+        self.held = run.held
+        self.coming: Coming | None = None
 
     def run(self, labels: np.ndarray, sample_weights: np.ndarray, updates: Mapping[str, Step]) -> Outcome:
         outcome = super().run(labels, sample_weights, updates)
         self.finish_samples()
+        targets = self.rule.count_targets()
+        if self.held is not None and self.held.counts is not None and targets is not None and targets[3]:
+            outcome.forced = int((self.held.counts[np.arange(len(labels)), labels] == 0).sum())
         return outcome
+
+    def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
+        if self.held is None:
+            return super().begin(labels, sample_weights)
+        # The losses and the errors of the output layer are made in a stage, too.
+        targets, output = self.rule.count_targets(), self.layers[-1]
+        assert targets is not None
+        shape = (self.samples, len(self.weights(-1)) * WIDTH)
+        there, forced = np.empty(shape, self.weights(-1).dtype), ForcedSpikes(self.samples)
+        self.coming = Coming(np.empty(shape), there, forced)
+        self.lateral = NO_FACTORS
+        self.above, loss = self.coming.errors, np.empty(self.samples)
+        self.held.counts = np.empty((self.samples, output.neurons), np.int64)
+        stage = count_errors(
+            self.held.store,
+            forced,
+            np.ascontiguousarray(labels, np.int64),
+            np.ascontiguousarray(sample_weights, np.float64),
+            np.ascontiguousarray(self.durations, np.float64),
+            *targets,
+            float(output.threshold),
+            self.held.counts,
+            loss,
+            self.coming.errors,
+            there,
+        )
+        # What the layer learns is prepared meanwhile.
+        self.held.begin([stage])
+        return Outcome(loss, 0)
+
+    def unit_errors(self, number: int, samples: slice) -> np.ndarray:
+        if self.coming is not None and number == len(self.layers) - 1:
+            return self.coming.errors
+        return super().unit_errors(number, samples)
 
     def output_counts(self) -> np.ndarray:
         return self.runs[-1][0].counts
@@ -136,6 +204,13 @@ class ExactErrors(ErrorsDown, ExactDownward):
         return lambda: ExactSpsp(events, charges, top.counts)
 
     def matrices(self, number: int, samples: slice, errors: np.ndarray, share: Share) -> MakeMatrix:
+        if self.coming is not None and self.held is not None and number == len(self.layers) - 1:
+            constants, sources = self.packed.constants[number], self.source_counts(number, samples)
+            coming = self.held.layer_input.coming_events(constants, self.held.store, self.coming.forced)
+            none, counter = np.empty((0, 2)), WorkCounter(self.samples)
+            self.stages.append(charge_counts(coming, self.coming.there, none, counter, True))
+            assert sources is not None
+            return partial(ExactSpsp, coming, none, sources)
         run = self.layer_run(number, samples)
         activity = self.activity(number, run, share)
         # Of a neuron without an error nobody asks for S-PSPs.
@@ -208,8 +283,9 @@ class ExactErrors(ErrorsDown, ExactDownward):
         stages, unfinished = self.stages, self.unfinished
         self.stages, self.unfinished = [], []
         if stages:
-            self.threads.share(Pipeline(stages), items=self.items)
-            self.threads.finish()
+            with nullcontext() if self.held is None else self.held.running():
+                self.threads.share(Pipeline(stages), items=self.items)
+                self.threads.finish()
             self.items = 0
         following: list[Task] = []
         for each in unfinished:
@@ -234,7 +310,9 @@ class ExactErrors(ErrorsDown, ExactDownward):
         learning = self.begin_learning(number, samples, gradient, share, threads, True, threads > 1)
         self.stages.append(learning.stage)
         self.unfinished.append(Unfinished(gradient, learning.own))
-        self.items += 2 * len(gradient) * len(self.layer_run(number, samples).input.arrivals.times)
+        is_held = self.held is not None and number == len(self.layers) - 1
+        arrived = self.held.layer_input if self.held and is_held else self.layer_run(number, samples).input
+        self.items += 2 * len(gradient) * len(arrived.arrivals.times)
         return self.to_sources(number, learning.below[0])
 
     def _learn_first(self, samples: slice, gradient: np.ndarray, update: Update | None, share: Share) -> None:
@@ -282,3 +360,10 @@ def count_arrivals(arrivals: Arrivals, inputs: int) -> np.ndarray:
     """Arrivals from each input in each unit, int64 (units, inputs)."""
     unit = np.repeat(np.arange(len(arrivals)), np.diff(arrivals.ptr))
     return np.bincount(unit * inputs + arrivals.neurons, minlength=len(arrivals) * inputs).reshape(-1, inputs)
+
+
+def takes_held(packed: PackedNetwork, rule: Rule, kept: Kept) -> bool:
+    """Whether the way down can begin before the last layer has run."""
+    output = packed.network.output
+    counted = rule.count_targets() is not None and not rule.lateral_strength(output)
+    return counted and not output.has_bias and not kept

@@ -31,6 +31,11 @@ def chain(*layers: Any, last: Any = None, **options: Any) -> Network:
 
 CASES: dict[str, Callable[[], dict[str, Any]]] = {
     "two layers": dict,
+    "no lateral inhibition": lambda: {"network": chain(Dense(40, **LIF))},
+    "nobody is forced": lambda: {
+        "rule": HM2BP(desired=8, undesired=1, force_label_spikes=False),
+        "network": chain(Dense(40, **LIF)),
+    },
     "float64": lambda: {"dtype": "float64"},
     "gradient descent": lambda: {"optimiser": Optimiser("sgd", learning_rate=0.001, momentum=0.9)},
     "softmax": lambda: {"rule": HM2BP(desired=8, undesired=1, head="softmax")},
@@ -119,21 +124,30 @@ def test_going_sample_by_sample_changes_no_bit(case: str, tmp_path: Path, monkey
         np.testing.assert_array_equal(found[0][key], expected[0][key])
 
 
-def test_small_layers_go_sample_by_sample(tmp_path: Path, monkeypatch) -> None:
-    """Both passes of a network of two layers: three stages each."""
-    stages = []
-    monkeypatch.setattr(threads, "FEW", 0)
-    share = Pool.share
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        ("two layers", ["Merge Tables Sweep", "ChargeCounts Learn DirectFactors"]),
+        ("no lateral inhibition", ["Merge Tables Sweep CountErrors", "ChargeCounts Learn DirectFactors"]),
+        ("delays and biases", ["Merge Delivery Tables Sweep", "ChargeCounts Learn DirectFactors"]),
+        ("convolution", ["Merge Tables Sweep CountErrors", "ChargeCounts Learn"]),
+        ("softmax", ["Merge Tables Sweep", "ChargeCounts Learn DirectFactors"]),
+    ],
+)
+def test_the_last_layer_goes_sample_by_sample(case, expected, tmp_path: Path, monkeypatch) -> None:
+    """In both passes, without Python between the stages."""
+    seen = []
+    begin = Pool.begin
 
     def note(self, work, counter=None, items=None):
         if isinstance(work, Pipeline):
-            stages.append([type(stage).__name__ for stage in work.stages])
-        share(self, work, counter, items)
+            seen.append(" ".join(type(stage).__name__ for stage in work.stages))
+        begin(self, work, counter, items)
 
-    monkeypatch.setattr(Pool, "share", note)
-    run(tmp_path / "run", "two layers", 2)
-    assert ["Merge", "Tables", "Sweep"] in stages
-    assert ["ChargeCounts", "Learn", "DirectFactors"] in stages
+    monkeypatch.setattr(threads, "FEW", 0)
+    monkeypatch.setattr(Pool, "begin", note)
+    run(tmp_path / "run", case, 2)
+    assert set(expected) <= set(seen)
 
 
 def test_an_error_in_a_kernel_comes_out_of_the_team(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from eventsnn._ext.arrivals import AHEAD, EVENT, TABLE_COLUMNS, deliver_spikes, fill_tables, list_rows
 from eventsnn._ext.layer_events import LayerEvents
 from eventsnn._ext.patches import Patches, Ready
+from eventsnn._ext.store import ForcedSpikes, SpikeStore
 from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Share, call
@@ -209,6 +210,12 @@ class LayerInput:
         """What arrived and was fired, as kernels that go back in time take it; see `LayerRun.by_block`."""
         a, table = self.arrivals, self.table.view(np.uint8)
         return LayerEvents(constants, a.times, a.neurons, a.ptr, self.grid, self.scale, table, *spikes)
+
+    def coming_events(self, constants: np.ndarray, store: SpikeStore, forced: ForcedSpikes) -> LayerEvents:
+        """The same before the layer has fired; see ``LayerEvents.coming``."""
+        a, table = self.arrivals, self.table.view(np.uint8)
+        tables = self.grid, self.scale, table
+        return LayerEvents.coming(constants, a.times, a.neurons, a.ptr, *tables, store, forced)
 
 
 @dataclass(frozen=True)

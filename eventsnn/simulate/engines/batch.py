@@ -7,16 +7,26 @@ bit for any number of threads.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from eventsnn._ext.team import Stage
+from eventsnn._ext.store import SpikeStore
+from eventsnn._ext.team import Pipeline, Stage
 from eventsnn._util.threads import Pool
 from eventsnn.model import Network, bias
 from eventsnn.simulate.engines.arguments import endless
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept, LayerInput, list_sources
-from eventsnn.simulate.engines.layer_run import LayerRun, fits_cache, run_layer
+from eventsnn.simulate.engines.layer_run import (
+    LayerRun,
+    begin_samples,
+    fits_cache,
+    merge,
+    overflowing,
+    run_layer,
+)
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.readout import BatchReadout, read_out_batch, silent_run
 from eventsnn.trace.batch_record import BatchRecord, Trains
@@ -24,6 +34,54 @@ from eventsnn.trace.record import ExitReason, first_votes
 
 
 @dataclass
+class Held:
+    """The last layer before it has run, so that training can go through it forward and back in one pipeline.
+
+    Attributes
+    ----------
+    packed : PackedNetwork
+    pool : Pool
+    layer_input : LayerInput
+        What arrives in it, when `stages` have been done.
+    store : SpikeStore
+        Its spikes then.
+    stages : list of Stage
+        What is to be done in each sample, the sweep last; empty when that has been done.
+    counts : int64 array (samples, neurons) or None
+        Spikes of each neuron, where somebody has counted them.
+    """
+
+    packed: PackedNetwork
+    pool: Pool
+    layer_input: LayerInput
+    store: SpikeStore
+    stages: list[Stage]
+    counts: np.ndarray | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Say what was wrong when its stages are done within."""
+        try:
+            with overflowing(self.packed, len(self.packed.network.layers) - 1):
+                yield
+        except OverflowError as error:
+            raise endless(error) from None
+
+    def begin(self, stages: Sequence[Stage] = ()) -> None:
+        """Begin with its stages in each sample, and then these; `Pool.finish` completes them."""
+        own, self.stages = self.stages, []
+        with self.running():
+            self.pool.begin(Pipeline([*own, *stages]))
+
+    def complete(self) -> list[LayerRun]:
+        """Its run."""
+        if self.stages:
+            self.begin()
+        with self.running():
+            self.pool.finish()
+        return [merge(self.packed.network.output, self.layer_input, self.store, self.pool.share)]
+
+
 class BatchRun:
     """A mini-batch after the forward pass.
 
@@ -31,18 +89,29 @@ class BatchRun:
     ----------
     samples : Arrivals
         The mini-batch itself, or what the frozen prefix made of it.
+    begun : list of lists of LayerRun
+        The runs of each layer: one for all samples, or one for each where positions share weights. Without
+        the last while it is `held`.
     layers : list of lists of LayerRun
-        The runs of each layer: one for all samples, or one for each where positions share weights.
+        The same with the last, which runs when it is asked for.
     durations : float64 array (samples,)
         When each sample ends, ms; see `Arrivals.ends`.
     readout : BatchReadout or None
         What the last layer's potentials give, where it is a readout; its own run in `layers` has no spikes.
+    held : Held or None
     """
 
-    samples: Arrivals
-    layers: list[list[LayerRun]]
-    durations: np.ndarray
-    readout: BatchReadout | None = None
+    def __init__(self, samples: Arrivals, begun: list[list[LayerRun]], durations: np.ndarray) -> None:
+        self.samples, self.begun, self.durations = samples, begun, durations
+        self.readout: BatchReadout | None = None
+        self.held: Held | None = None
+
+    @property
+    def layers(self) -> list[list[LayerRun]]:
+        if self.held is not None:
+            self.begun.append(self.held.complete())
+            self.held = None
+        return self.begun
 
     def votes(self, network: Network) -> np.ndarray:
         """What decides, array (samples, outputs): a readout, or output spikes; see `LayerSpikes.votes`."""
@@ -82,7 +151,12 @@ class BatchRun:
 
     def layer_counts(self, number: int) -> np.ndarray:
         """Spike counts of layer `number`, int64 array (samples, neurons)."""
-        runs = self.layers[number]
+        if self.held is not None and number >= 0 and number < len(self.begun):
+            runs = self.begun[number]
+        elif self.held is not None and self.held.counts is not None:
+            return self.held.counts
+        else:
+            runs = self.layers[number]
         return runs[0].counts if len(runs) == 1 else np.concatenate([run.counts for run in runs])
 
 
@@ -144,7 +218,12 @@ def prepare_ahead(packed: PackedNetwork, samples: Arrivals, reverse: bool = Fals
 
 
 def run_batch(
-    packed: PackedNetwork, samples: Arrivals, ends: np.ndarray, pool: Pool, kept: Kept = EVERYONE
+    packed: PackedNetwork,
+    samples: Arrivals,
+    ends: np.ndarray,
+    pool: Pool,
+    kept: Kept = EVERYONE,
+    hold: bool = False,
 ) -> BatchRun:
     """Spikes of every layer for a mini-batch.
 
@@ -160,6 +239,8 @@ def run_batch(
         An update of the weights may be under way in it: shared work waits for that.
     kept : Kept
         Spikes of other neurons are not passed on; in the result they are there.
+    hold : bool
+        The last layer may wait until its run is asked for; see `BatchRun.held`.
 
     Raises
     ------
@@ -180,11 +261,16 @@ def run_batch(
             if not layer.fires:
                 pool.finish()  # it reads its weights here
                 run.readout = read_out_batch(packed, arrivals, ends, pool.share)
-                run.layers.append([silent_run(packed, number, arrivals, pool.share)])
+                run.begun.append([silent_run(packed, number, arrivals, pool.share)])
+                break
+            if hold and waiting and number == len(packed.network.layers) - 1:
+                layer_input, tables = LayerInput.begin(arrivals, packed.constants[number], packed.real)
+                store, sweep = begin_samples(packed, number, layer_input, math.inf)
+                run.held = Held(packed, pool, layer_input, store, [*waiting, tables, sweep])
                 break
             later: list[Stage] | None = [] if merges_below(packed, number + 1, kept) else None
             how = (pool.share, pool.threads, prepared, waiting, later)
-            run.layers.append(run_layer(packed, number, arrivals, math.inf, *how))
+            run.begun.append(run_layer(packed, number, arrivals, math.inf, *how))
             waiting = later or []
             spikes = run.layer_spikes(number)
             if number + 1 in kept:

@@ -229,7 +229,7 @@ class DeviceNetwork:
             below = run.layer_spikes(number - 1) if number else samples
             arrivals = arrive(self.packed, number, below, ends)
             run.readout = read_out_batch(self.packed, arrivals, ends, share)
-            run.layers.append([silent_run(self.packed, number, arrivals, share)])
+            run.begun.append([silent_run(self.packed, number, arrivals, share)])
         return run
 
     def spikes(self, samples: Arrivals, biases: list[np.ndarray], stop: float = math.inf) -> list[LayerRun]:

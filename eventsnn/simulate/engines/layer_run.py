@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -229,10 +230,8 @@ def sweep_all(
         most = max(1, CHUNK // max(1, len(arrivals.times) * WIDTH // store.parts))
         sweep = _sweep(packed, number, layer_input, stop, store, counter, most, **state, until=until)
         share_sweep = partial(share, sweep)
-    try:
+    with overflowing(packed, number):
         share_sweep()
-    except FloatingPointError:
-        raise overflow(packed.real, str(layer.name)) from None
     return store
 
 
@@ -247,16 +246,32 @@ def sweep_samples(
     """All blocks of a layer that `fits_cache` through all samples from rest, in each sample after the stages
     `before`, which fill the input.
     """
+    store, sweep = begin_samples(packed, number, layer_input, stop)
+    with overflowing(packed, number):
+        share(Pipeline([*before, sweep]), items=2 * len(layer_input.arrivals.times))
+    return store
+
+
+def begin_samples(
+    packed: PackedNetwork, number: int, layer_input: LayerInput, stop: float
+) -> tuple[SpikeStore, Stage]:
+    """What the layer's spikes come into, and the stage of `sweep_samples`; it may raise what `overflowing`
+    translates.
+    """
     arrivals, layer = layer_input.arrivals, packed.network.layers[number]
     store = SpikeStore(layer.channels, len(arrivals), len(arrivals))
     most = max(1, CHUNK * len(arrivals) // max(1, len(arrivals.times) * WIDTH * store.blocks))
-    samples = WorkCounter(len(arrivals))
-    sweep = _sweep(packed, number, layer_input, stop, store, samples, most, by_sample=True)
+    counter = WorkCounter(len(arrivals))
+    return store, _sweep(packed, number, layer_input, stop, store, counter, most, by_sample=True)
+
+
+@contextmanager
+def overflowing(packed: PackedNetwork, number: int) -> Iterator[None]:
+    """Say which layer's state has left the range of its precision."""
     try:
-        share(Pipeline([*before, sweep]), items=2 * len(arrivals.times))
+        yield
     except FloatingPointError:
-        raise overflow(packed.real, str(layer.name)) from None
-    return store
+        raise overflow(packed.real, str(packed.network.layers[number].name)) from None
 
 
 def _sweep(
