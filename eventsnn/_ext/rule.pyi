@@ -32,12 +32,3 @@ def direct_factors(
     factor: np.ndarray,
     fill: np.ndarray,
 ) -> Stage: ...
-def lateral_factors(
-    spsp: SpspMatrix,
-    labels: np.ndarray,
-    delta: np.ndarray,
-    threshold: float,
-    strength: float,
-    lateral: np.ndarray,
-    counter: WorkCounter,
-) -> None: ...

@@ -15,8 +15,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from eventsnn._ext.lateral_factors import lateral_factors
 from eventsnn._ext.optimiser import Update
-from eventsnn._ext.rule import lateral_factors, learn_units
+from eventsnn._ext.rule import learn_units
 from eventsnn._ext.spsp_matrix import SpspMatrix
 from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
