@@ -1,4 +1,4 @@
-"""Losses by spike counts, the errors of the output layer and forced spikes, as a stage of what is done sample by sample.
+"""Losses by spike counts, errors of the output layer and forced spikes, as a stage of what is done sample by sample.
 
 Twins: eventsnn/learn/heads/count.py, `Rule.output_errors`, `ExactErrors.force_spikes`. Counts are whole numbers, so the
 sum of their squares has no rounding, and the bits are those of the twins.

@@ -54,7 +54,8 @@ cdef class LayerEvents:
 
     @staticmethod
     def coming(const lif_t[::1] constants, const double[::1] times, const int32_t[::1] neurons,
-               const int64_t[::1] unit_ptr, const int32_t[::1] grid, const double[::1] scale, const uint8_t[:, ::1] table,
+               const int64_t[::1] unit_ptr, const int32_t[::1] grid, const double[::1] scale,
+               const uint8_t[:, ::1] table,
                SpikeStore store, ForcedSpikes forced):
         """The same before the layer has fired: spikes are those that are in the store, where a sample is a part by
         itself, when a unit is asked for. Of how many there will be nothing is known, so the charges of a unit are held

@@ -365,5 +365,6 @@ def count_arrivals(arrivals: Arrivals, inputs: int) -> np.ndarray:
 def takes_held(packed: PackedNetwork, rule: Rule, kept: Kept) -> bool:
     """Whether the way down can begin before the last layer has run."""
     output = packed.network.output
-    counted = rule.count_targets() is not None and not rule.lateral_strength(output)
-    return counted and not output.has_bias and not kept
+    # PyTorch's losses stand before a rule and hand on what they do not do: theirs are not the rule's.
+    own = getattr(rule.count_targets, "__self__", None) is rule and rule.count_targets() is not None
+    return own and not rule.lateral_strength(output) and not output.has_bias and not kept
