@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventsnn.model import LIF, Dense, Input, Network
 from eventsnn.reference.lif import constants, respond
-from tests.oracle import network_run
+from tests.oracle import quick_run
 from tests.simulate.helpers import assert_agree, assert_layer_exact, assert_same_bits, drive, one_layer
 from tests.strategies import chains, recurrent_networks, trains
 
@@ -97,7 +97,7 @@ def decidable(run) -> bool:
 @few
 @given(simulations(chains(most_layers=2, most_neurons=4)))
 def test_chains_fire_when_the_oracle_says(simulation):
-    expected = network_run(*simulation)
+    expected = quick_run(*simulation)
     assume(expected.margin > 1e-6)
     record = drive("queue", *simulation)
     for name in record.layers:
@@ -107,7 +107,7 @@ def test_chains_fire_when_the_oracle_says(simulation):
 @few
 @given(simulations(chains(most_layers=1, most_neurons=4, lateral=True)))
 def test_lateral_inhibition_is_what_the_oracle_says(simulation):
-    expected = network_run(*simulation)
+    expected = quick_run(*simulation)
     assume(decidable(expected))
     record = drive("queue", *simulation)
     for name in record.layers:
@@ -117,7 +117,7 @@ def test_lateral_inhibition_is_what_the_oracle_says(simulation):
 @few
 @given(simulations(recurrent_networks(most_neurons=3)))
 def test_recurrent_networks_fire_when_the_oracle_says(simulation):
-    expected = network_run(*simulation, t_stop=15.0)
+    expected = quick_run(*simulation, t_stop=15.0)
     assume(decidable(expected))
     record = drive("queue", *simulation, t_stop=15.0)
     for name in record.layers:

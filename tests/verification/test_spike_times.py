@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from eventsnn.events import read
 from eventsnn.model import Dense, Input, Network
-from tests.oracle import network_run, neuron_run
+from tests.oracle import network_run, neuron_run, quick_run
 from tests.real_data import real_data
 from tests.simulate.helpers import assert_agree, assert_exact, assert_layer_exact, assert_same_bits, drive
 from tests.simulate.test_engines_agree import simulations
@@ -67,7 +67,7 @@ def test_recurrent_networks(simulation, t_stop):
 @settings(many, max_examples=300)
 @given(simulations(recurrent_networks(most_neurons=4)))
 def test_recurrent_networks_against_the_oracle(simulation):
-    expected = network_run(*simulation, t_stop=25.0)
+    expected = quick_run(*simulation, t_stop=25.0)
     assume(expected.margin > 1e-6)
     assume(expected.gap > 1e-6)
     record = drive("queue", *simulation, t_stop=25.0)
