@@ -283,9 +283,7 @@ def network_run(
                     neurons[layer][neuron].fire(now)
                     emit(now, layer, neuron)
                 if len(fired) > most_spikes:
-                    raise TooManySpikes(
-                        f"more than {most_spikes} spikes take the oracle too long"
-                    )
+                    raise TooManySpikes(f"more than {most_spikes} spikes take the oracle too long")
             else:
                 touched = set()
                 while deliveries and deliveries[0][0] == now:
