@@ -11,6 +11,7 @@
 #include "forward.h"
 #include "lateral.h"
 #include "order.h"
+#include "patch_errors.h"
 #include "positions.h"
 #include "recordings.h"
 #include "selftest.h"

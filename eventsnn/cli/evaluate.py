@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @seed_option(1, "Seed of the coding of images, and of --per-class.")
 @engine_option(
     "auto is the engine that the model was trained with. In exact time, queue runs any network, and "
-    "sweep runs chains of layers faster, with the same spikes; gpu runs chains of dense layers on a graphics "
+    "sweep runs chains of layers faster, with the same spikes; gpu runs chains of layers on a graphics "
     "card; twin is plain Python. clocked takes the authors' steps."
 )
 @step_option("the model's, or 1,")

@@ -107,7 +107,7 @@ if TYPE_CHECKING:
     type=click.Choice(["cpu", "cuda"]),
     default="cpu",
     show_default=True,
-    help="Where to compute: cuda is a graphics card of NVIDIA, for chains of dense layers and HM2-BP.",
+    help="Where to compute: cuda is a graphics card of NVIDIA, for chains of layers and HM2-BP.",
 )
 @json_option
 def train(

@@ -1,8 +1,9 @@
-"""HM2-BP's way down through dense layers on a device: launches of ``kernels/reverse.h`` and ``errors.h``.
+"""HM2-BP's way down through layers on a device: launches of ``kernels/reverse.h`` and ``errors.h``.
 
-Nothing here knows a rule: what a rule wants comes as numbers. The samples of a mini-batch may come in parts.
-That changes no bit of a gradient: it is summed in whole numbers, in units that follow from the whole
-mini-batch (`Units`).
+Nothing here knows a rule: what a rule wants comes as numbers. Samples are units where a layer has many
+positions (`eventsnn.gpu.patches`, which also sums what units share). The samples of a mini-batch may come in
+parts. That changes no bit of a gradient: it is summed in whole numbers, in units of measurement that follow
+from the whole mini-batch (`Units`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from eventsnn.gpu.device import Argument, Device, DeviceArray, shared_bytes
 from eventsnn.gpu.forward import REALS
 
 THREADS = 128
+MOST_BLOCKS = 65535
+"""Blocks along the second axis of a launch, at the most."""
 WINDOW = 64
 """Samples whose gradients are summed in 32 bits, in single precision."""
 
@@ -120,8 +123,8 @@ class LayerBackward:
         self.factor = self.device.empty((self.samples, self.padded), np.float64)
         self.down = self.device.empty((0, 0), self.real)
 
-    def prepare(self, units: Units) -> None:
-        """Make the table of the arrivals."""
+    def prepare(self, most: DeviceArray) -> None:
+        """Make the table of the arrivals; `most`, int32 (1,), becomes at least that of `Units`."""
         arrivals = self.arrivals
         working = min(self.samples, 8 * self.device.multiprocessors)
         self.device.launch(
@@ -138,7 +141,7 @@ class LayerBackward:
             self.device.empty((working, self.inputs), np.int32),
             self.table,
             self.by_source,
-            units.most,
+            most,
         )
 
     def total_psp(self) -> DeviceArray:
@@ -154,6 +157,7 @@ class LayerBackward:
         row_sum: DeviceArray,
         total: DeviceArray,
         lateral: DeviceArray,
+        kind: DeviceArray,
         *,
         resting: float,
         threshold: float,
@@ -174,6 +178,7 @@ class LayerBackward:
             total,
             lateral,
             row_sum,
+            kind,
             np.float64(resting),
             np.float64(threshold),
             np.float64(silent_spsp),
@@ -183,7 +188,10 @@ class LayerBackward:
         )
 
     def reverse(self, gradient: DeviceArray, units: DeviceArray, down: bool) -> None:
-        """Add to the gradient, int64 (inputs, padded) or empty; `down`: also compute what goes down."""
+        """Add to the gradient, int64 (inputs, padded) or empty; `down`: also compute what goes down.
+
+        Without a gradient neither `scale` nor units are needed.
+        """
         tile = None if down or not gradient.size else self._tile()
         if tile is not None:
             self._reverse_tile(gradient, units, *tile)
@@ -225,7 +233,7 @@ class LayerBackward:
     ) -> None:
         self.device.launch(
             f"reverse_tile<{columns}>",
-            (self.padded // columns, block_count(self.samples, window)),
+            (self.padded // columns, min(block_count(self.samples, window), MOST_BLOCKS)),
             threads,
             *self._walk(),
             self.factor,
@@ -237,9 +245,14 @@ class LayerBackward:
             shared=shared_bytes((np.int32, self.inputs * columns)),
         )
 
-    def errors_below(self, neurons: int, padded: int, effect_ratio: bool, divisor: float) -> DeviceArray:
-        """Errors of the layer below, of `neurons`: float64 (samples, `padded`); after `reverse`."""
-        below = self.device.zeros((self.samples, padded), np.float64)
+    def errors_below(
+        self, neurons: int, positions: int, padded: int, effect_ratio: bool, divisor: float
+    ) -> DeviceArray:
+        """Errors of the layer below, of `neurons` in all its `positions`; after `reverse`.
+
+        Float64 (samples * positions, `padded`): those of its units.
+        """
+        below = self.device.zeros((self.samples * positions, padded), np.float64)
         self.device.launch(
             f"errors_below<{REALS[self.real]}>",
             (self.samples, block_count(neurons)),
@@ -258,6 +271,7 @@ class LayerBackward:
             np.int32(effect_ratio),
             np.float64(divisor),
             np.int32(neurons),
+            np.int32(positions),
             np.int32(padded),
             below,
         )

@@ -2,17 +2,23 @@
 
 Every position of every sample is a *unit*, number ``sample * positions + position``: a small dense layer of
 its own, whose neurons are the channels, with weights that all units share. So the kernels of dense layers run
-convolutions and pooling too, and know neither.
+and train convolutions and pooling too, and know neither.
+
+On the way down two sums are over more than a unit sees: a source neuron has errors from every patch that it
+is in, and what the weights of a silent neuron add up to depends on how much of its patch is inside the image.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 
+from eventsnn.gpu.backward import THREADS, block_count
 from eventsnn.gpu.batch import WARP, DeviceArrivals
 from eventsnn.gpu.device import Device, DeviceArray, shared_bytes
+from eventsnn.gpu.forward import REALS
 from eventsnn.model.layers.geometry import Geometry
 
 CHUNK = 256
@@ -88,3 +94,64 @@ class DevicePatches:
             "fill_patches", grid, self._threads, *given, seen.times, seen.sources, seen.first, shared=chunk
         )
         return seen
+
+    def sum_errors(self, by_input: DeviceArray, padded: int) -> DeviceArray:
+        """Errors of the source's neurons, over all patches that each is in.
+
+        Parameters
+        ----------
+        by_input : float64 (units, inputs of a patch)
+        padded : int
+            Channels of the source, padded.
+
+        Returns
+        -------
+        float64 (units of the source, padded)
+        """
+        device, (channels, height, width) = self._device, self.geometry.source
+        samples, cells = len(by_input) // self.geometry.patches, height * width
+        errors = device.zeros((samples * cells, padded), np.float64)
+        sizes = samples, self.geometry.patches, cells, channels, self.geometry.area, padded
+        device.launch(
+            "sum_patches", block_count(samples * cells * channels), THREADS, *map(np.int32, sizes),
+            *self._table, by_input, errors,
+        )  # fmt: skip
+        return errors
+
+    @cached_property
+    def kind(self) -> DeviceArray:
+        """The row of `row_sums` that each position has, int32 (positions,); empty if there is but one."""
+        inside, kind = self.geometry.borders
+        return self._device.put((kind if len(inside) > 1 else kind[:0]).astype(np.int32))
+
+    def row_sums(self, weights: DeviceArray) -> DeviceArray:
+        """Sums of the weights of the inputs inside the image, for every `kind` of position.
+
+        Parameters
+        ----------
+        weights : real (inputs, padded)
+            With those of the bias neuron in the last row, if there is one.
+
+        Returns
+        -------
+        float64 (kinds, padded)
+        """
+        (inputs, padded), area = weights.shape, self.geometry.area
+        kinds = len(self._inside) // area
+        sums = self._device.empty((kinds, padded), np.float64)
+        sizes = kinds, area, inputs, self.geometry.inputs, padded
+        self._device.launch(
+            f"border_sums<{REALS[weights.dtype]}>", (block_count(padded), kinds), THREADS,
+            *map(np.int32, sizes), self._inside, weights, sums,
+        )  # fmt: skip
+        return sums
+
+    @cached_property
+    def _table(self) -> tuple[DeviceArray, ...]:
+        """`Geometry.table`; training alone needs it."""
+        return tuple(self._device.put(each) for each in self.geometry.table)
+
+    @cached_property
+    def _inside(self) -> DeviceArray:
+        """The cells of a patch that are inside the image, for each kind of border, int32 (kinds * area,)."""
+        return self._device.put(self.geometry.borders[0].astype(np.int32).reshape(-1))

@@ -14,7 +14,7 @@ UPDATE_ROWS = 64
 
 
 class DeviceWeights:
-    """The weights of a dense layer, and moments and gradient, all (inputs, padded).
+    """The weights of a layer, and moments and gradient, all (inputs, padded).
 
     Parameters
     ----------
@@ -49,8 +49,15 @@ class DeviceWeights:
 
     @property
     def row_sum(self) -> DeviceArray:
-        """Sums over the inputs of the weights, float64 (padded,)."""
-        return self.sums[:1].reshape(self.padded)
+        """Sums of the weights over the inputs of each `kind` of position, float64 (kinds, padded)."""
+        patches = self.layer.patches
+        return self.sums[:1] if patches is None else patches.row_sums(self.weights)
+
+    @property
+    def kind(self) -> DeviceArray:
+        """Kind of each position, int32 (positions,); empty where all are alike."""
+        patches = self.layer.patches
+        return self.device.empty(0, np.int32) if patches is None else patches.kind
 
     def step(
         self,

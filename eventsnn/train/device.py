@@ -109,7 +109,7 @@ def halve(samples: int, error: DeviceMemoryError) -> int:
 
 
 class DeviceLearner(Learner[DeviceRun]):
-    """A chain of dense layers on a device, forward and backward.
+    """A chain of layers on a device, forward and backward.
 
     Parameters
     ----------
@@ -146,18 +146,18 @@ class DeviceLearner(Learner[DeviceRun]):
             samples = self.prefix.spikes(samples, threads)
         run = DeviceRun(samples, ends, bias_trains(self.packed.network, ends))
         size = len(run.ends)
-        neurons = [layer.neurons for layer in self.layers]
+        channels, neurons = zip(*((layer.channels, layer.neurons) for layer in self.layers), strict=True)
 
         def look(part: slice, passes: list[LayerPass]) -> tuple[np.ndarray, np.ndarray]:
             if part == slice(0, size):
                 run.passes = passes
             fired = [each.spikes for each in passes]
-            active = count_activity(self.device, fired[:-1], neurons[:-1])
-            return fired[-1].counts.read()[:, : neurons[-1]], active.read().sum(axis=0)
+            active = count_activity(self.device, fired[:-1], channels[:-1])
+            return fired[-1].counts.read()[:, : neurons[-1]], active.read()
 
         counts, active = zip(*self._each_part(run, look), strict=True)
         run.counts = np.concatenate(counts).astype(np.int64)
-        spikes, silent = np.sum(active, axis=0).tolist()
+        spikes, silent = np.sum(active, axis=(0, 1)).tolist()
         run.hidden = Activity(spikes, silent, size * sum(neurons[:-1]))
         return run
 
@@ -195,7 +195,7 @@ class DeviceLearner(Learner[DeviceRun]):
         assert not kept
         assert observer is None
         assert not to_inputs
-        weights = [self.weights[layer.name] for layer in self.layers]
+        weights = [self.weights.get(layer.name) for layer in self.layers]
         down = DeviceErrors(self.device, self.packed.network, self.layers, weights, rule, len(labels))
         while True:
             try:

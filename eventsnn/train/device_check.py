@@ -39,11 +39,8 @@ def _refusal(
             f"trains with rules that send errors of spike counts, such as 'hm2bp', and not with {rule.name!r}"
         )
     reason = gpu.refusal(network)
-    for layer in network.layers:
-        if not layer.geometry.whole:
-            reason = reason or f"layer {layer.name!r} is not dense"
     if reason is not None:
-        return f"trains chains of dense layers, and {reason}"
+        return f"trains chains of layers, and {reason}"
     if network.decides != "count":
         return "trains networks in which the most spikes decide, and in this one the first does"
     for owner, dropout in [

@@ -1,6 +1,7 @@
 """Errors on their way down on a graphics card: what a rule says, to the sums of `eventsnn.gpu.backward`.
 
-The same way on the CPU is `eventsnn.train.errors`, and what each quantity is stands there.
+The same way on the CPU is `eventsnn.train.errors`, and what each quantity is stands there. Errors are
+those of units: samples, or the positions of samples (`eventsnn.gpu.patches`).
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ class DeviceErrors:
     ----------
     device : Device
     network : Network
+        Its output layer has one position.
     layers : list of DeviceLayer
-    weights : list of DeviceWeights
+    weights : list of DeviceWeights or None
+        None of layers that are not trained.
     rule : Rule
     samples : int
         Of the whole mini-batch.
@@ -42,30 +45,34 @@ class DeviceErrors:
         device: Device,
         network: Network,
         layers: Sequence[DeviceLayer],
-        weights: Sequence[DeviceWeights],
+        weights: Sequence[DeviceWeights | None],
         rule: Rule,
         samples: int,
     ) -> None:
         self.device, self.network, self.layers, self.weights = device, network, layers, weights
         self.rule, self.samples, self.forced = rule, samples, 0
+        # Nobody needs what the lowest layer that is trained would hand down.
+        self.lowest = next(number for number, each in enumerate(weights) if each is not None)
 
     def begin(self) -> None:
         """Begin the mini-batch, again if need be."""
         self.forced = 0
         for weights in self.weights:
-            weights.units.begin()
-            weights.gradient.clear()
+            if weights is not None:
+                weights.units.begin()
+                weights.gradient.clear()
 
     def choose_units(self) -> None:
         """Choose the units of all gradients, when all samples have been seen; they come once more then."""
         self.forced = 0
-        for number in range(len(self.weights)):
-            self._choose(number)
+        for number, weights in enumerate(self.weights):
+            if weights is not None:
+                self._choose(number, weights)
 
-    def _choose(self, number: int) -> None:
-        weights = self.weights[number]
-        tiles = number == 0 and weights.real == np.float32  # where `LayerBackward.reverse` may use them
-        weights.units.choose(self.samples, tiles)
+    def _choose(self, number: int, weights: DeviceWeights) -> None:
+        # Where `LayerBackward.reverse` may use tiles.
+        tiles = number == self.lowest and weights.real == np.float32
+        weights.units.choose(self.samples * self.layers[number].positions, tiles)
 
     def run(
         self,
@@ -101,12 +108,12 @@ class DeviceErrors:
         lateral = self._lateral_factors(spikes, named)  # before spikes are forced: these inhibit nobody
         if forced is not None:
             spikes = forced.apply(self.device, spikes)
-        for number in range(len(self.layers) - 1, -1, -1):
+        for number in range(len(self.layers) - 1, self.lowest - 1, -1):
             layer = self.layers[number]
             way = LayerBackward(
                 self.device,
                 layer.constants,
-                layer.neurons,
+                layer.channels,
                 layer.weights,
                 passes[number].arrivals,
                 spikes,
@@ -114,9 +121,8 @@ class DeviceErrors:
             )
             options = self._options(number)
             self._learn_layer(number, way, lateral, options, learn, choose)
-            if number:
-                below = self.layers[number - 1]
-                delta = way.errors_below(below.neurons, below.padded, options.effect_ratio, options.divisor)
+            if number > self.lowest:
+                delta = self._hand_down(number, way, options)
                 spikes, lateral = passes[number - 1].spikes, self._nothing()
         return loss
 
@@ -129,8 +135,13 @@ class DeviceErrors:
         learn: bool,
         choose: bool,
     ) -> None:
-        layer, weights = self.network.layers[number], self.weights[number]
-        way.prepare(weights.units)
+        layer, weights, down = self.network.layers[number], self.weights[number], number > self.lowest
+        nothing = self.device.empty(0, np.int64)
+        if weights is None:  # errors only pass through
+            way.prepare(self.device.zeros(1, np.int32))
+            way.reverse(nothing, self._nothing(), down)
+            return
+        way.prepare(weights.units.most)
         # With inhibition or forced spikes the total PSP is not the threshold for each spike.
         total = way.total_psp() if number == len(self.layers) - 1 else self._nothing()
         way.scale(
@@ -138,16 +149,25 @@ class DeviceErrors:
             weights.row_sum,
             total,
             lateral,
+            weights.kind,
             resting=layer.resting,
             threshold=layer.threshold,
             silent_spsp=options.silent_spsp,
             silent_ratio=options.silent_ratio,
         )
         if choose:
-            self._choose(number)
-        if learn or number:
-            gradient = weights.gradient if learn else self.device.empty(0, np.int64)
-            way.reverse(gradient, weights.units.units, down=number > 0)
+            self._choose(number, weights)
+        if learn or down:
+            way.reverse(weights.gradient if learn else nothing, weights.units.units, down)
+
+    def _hand_down(self, number: int, way: LayerBackward, options: LayerOptions) -> DeviceArray:
+        """Errors of the layer below, float64 (units, padded)."""
+        below, patches = self.layers[number - 1], self.layers[number].patches
+        how = options.effect_ratio, options.divisor
+        if patches is None:
+            return way.errors_below(below.neurons, below.positions, below.padded, *how)
+        inputs = patches.geometry.inputs
+        return patches.sum_errors(way.errors_below(inputs, 1, inputs, *how), below.padded)
 
     def _options(self, number: int) -> LayerOptions:
         layers = self.network.layers

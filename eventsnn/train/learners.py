@@ -55,7 +55,7 @@ def make_learner(
     division : Division
         What the processes of a launcher compute each.
     device : Device, optional
-        Where chains of dense layers are trained in exact time; the CPU by default.
+        Where chains of layers are trained in exact time; the CPU by default.
     """
     if device is not None:
         from eventsnn.train.device import DeviceLearner

@@ -100,8 +100,8 @@ def on_device(network, samples, labels, weights, rule, *, real=np.float64, most=
     found = {}
     for key, each in learner.weights.items():
         gradient = each.gradient.read() / each.units.units.read()
-        assert not gradient[:, each.layer.neurons :].any()  # of the padding
-        found[key] = gradient[:, : each.layer.neurons].T
+        assert not gradient[:, each.layer.channels :].any()  # of the padding
+        found[key] = gradient[:, : each.layer.channels].T
     return outcome, learner.hidden_activity(run, len(network.layers)), found
 
 

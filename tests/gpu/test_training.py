@@ -16,7 +16,7 @@ from eventsnn.cli import main
 from eventsnn.errors import ResumeWarning, TrainingError
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import OPTIMISERS, Method
-from eventsnn.model import Conv, Dense, Input, Network, Reservoir
+from eventsnn.model import Conv, Dense, Input, Network, Pool, Reservoir
 from eventsnn.train.checkpoint import load_checkpoint
 from eventsnn.train.device import DeviceLearner
 from eventsnn.train.device_check import check_device
@@ -53,10 +53,28 @@ def assert_close_history(found, expected):
         assert line == pytest.approx(other, rel=1e-9)
 
 
+def spatial_network() -> Network:
+    """A convolution with borders, and pooling, below the output layer."""
+    return Network(
+        Input(*SENSOR, bias_interval=10.0),
+        Conv(4, 3, padding=1, threshold=1.5, tau_m=30.0, tau_s=6.0),
+        Pool(2, threshold=0.8, tau_m=30.0, tau_s=6.0),
+        Dense(3, threshold=2.0, tau_m=30.0, tau_s=6.0, lateral_inhibition=0.5),
+        seed=5,
+    )
+
+
+both = pytest.mark.parametrize("make", [toy_network, spatial_network])
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
+        {
+            "network": spatial_network(),
+            "rule": dataclasses.replace(RULE, penalty_lambda=1.0, penalty_beta=0.04, silent_post_spsp=0.1),
+        },
         {
             "rule": HM2BP(head="softmax", weight_decay=0.01),
             "optimiser": dataclasses.replace(OPTIMISER, name="sgd"),
@@ -67,7 +85,7 @@ def assert_close_history(found, expected):
             "augmentation": es.Augmentation(shift=1, drop=0.1),
         },
     ],
-    ids=["plain", "softmax, sgd", "boosting, penalty, adamw, augmentation"],
+    ids=["plain", "convolution, penalty", "softmax, sgd", "boosting, penalty, adamw, augmentation"],
 )
 def test_learns_what_the_cpu_learns(tmp_path, changes):
     found = device_train(tmp_path / "device", dtype="float64", **changes)
@@ -85,10 +103,11 @@ def test_reaches_the_accuracy_of_the_cpu(tmp_path):
     assert es.evaluate(found.network, valid).accuracy == 1.0
 
 
-def test_resuming_gives_the_bits_of_an_uninterrupted_run(tmp_path):
-    whole = device_train(tmp_path / "whole", epochs=3)
-    device_train(tmp_path / "parts", epochs=1)
-    parts = device_train(tmp_path / "parts", epochs=3, resume=True)
+@both
+def test_resuming_gives_the_bits_of_an_uninterrupted_run(tmp_path, make):
+    whole = device_train(tmp_path / "whole", network=make(), epochs=3)
+    device_train(tmp_path / "parts", network=make(), epochs=1)
+    parts = device_train(tmp_path / "parts", network=make(), epochs=3, resume=True)
     assert_same_weights(whole.network, parts.network)
     assert timeless(whole.history) == timeless(parts.history)
     checkpoint = (tmp_path / "whole" / "checkpoint.h5").stat().st_size
@@ -113,10 +132,11 @@ def test_an_interrupt_keeps_the_last_whole_epoch(tmp_path, monkeypatch):
     assert_same_weights(whole.network, found.network)
 
 
-def test_a_mini_batch_in_parts_changes_no_bit(tmp_path, monkeypatch):
-    whole = device_train(tmp_path / "whole", epochs=1, batch_size=8)
+@both
+def test_a_mini_batch_in_parts_changes_no_bit(tmp_path, monkeypatch, make):
+    whole = device_train(tmp_path / "whole", network=make(), epochs=1, batch_size=8)
     monkeypatch.setattr(DeviceLearner, "most", 3)
-    divided = device_train(tmp_path / "divided", epochs=1, batch_size=8)
+    divided = device_train(tmp_path / "divided", network=make(), epochs=1, batch_size=8)
     assert_same_weights(whole.network, divided.network)
     assert timeless(whole.history) == timeless(divided.history)
 
@@ -168,7 +188,7 @@ class Later(HM2BP):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"network": network(Conv(2, 3), Dense(3))}, "chains of dense layers, and layer 'conv' is not dense"),
+        ({"network": network(Conv(2, 3, dropout=0.5), Dense(3))}, "no dropout, and layer 'conv' has some"),
         ({"network": network(Dense(40), Dense(33, lateral_inhibition=0.5))}, "lateral inhibition"),
         ({"network": network(Dense(8, dropout=0.5), Dense(3))}, "no dropout, and layer 'hidden' has some"),
         ({"network": network(Dense(8), Dense(3), dropout=0.1)}, "no dropout, and the input has some"),

@@ -66,18 +66,23 @@ __global__ void lateral_factors(int samples, Span<const int> counts, Span<const 
  *
  * `total` are total PSPs; empty: nu for each spike, as in an exact feed-forward run. `lateral` may be empty: all 1.
  * largest[i], the bits of a number, becomes at least what one arrival can add to a gradient of neuron i, as
- * 0 <= G <= psp_max for each spike. */
+ * 0 <= G <= psp_max for each spike.
+ *
+ * row_sum (kinds, padded): what all weights of a neuron add up to in each kind of position; kind (positions,), empty where all
+ * are the same. */
 __global__ void error_factors(Span<const lif_t> constants, int samples, int neurons, int padded,
                               Span<const double> delta, Span<const int> counts, Span<const double> total,
-                              Span<const double> lateral, Span<const double> row_sum, double resting, double threshold,
-                              double silent_spsp, double silent_ratio, Span<double> factor, Span<int64> largest) {
+                              Span<const double> lateral, Span<const double> row_sum, Span<const int> kind,
+                              double resting, double threshold, double silent_spsp, double silent_ratio,
+                              Span<double> factor, Span<int64> largest) {
     const int64 k = (int64)blockIdx.x * blockDim.x + threadIdx.x;
     if (k >= (int64)samples * padded) return;
     const int i = (int)(k % padded), count = counts[k];
     double value = 0.0;
     if (i < neurons) {
         double psp = threshold;
-        if (count == 0) psp = silent_ratio * (row_sum[i] + resting);
+        const int64 border = kind.size ? kind[k / padded % kind.size] : 0;
+        if (count == 0) psp = silent_ratio * (row_sum[border * padded + i] + resting);
         else if (total.size) psp = total[k] / count;
         value = delta[k] * (1.0 + psp / threshold) * (lateral.size ? lateral[k] : 1.0);
         if (count == 0) value *= silent_spsp;
@@ -100,7 +105,8 @@ __global__ void neuron_units(int padded, Span<const int64> largest, Span<const i
     units[i] = sum == 0.0 ? 1.0 : sum < INFINITY ? ldexp(1.0, power) : sum - sum;
 }
 
-/* Errors of the layer below, (1/divisor) sum_i delta_i w_ij rho_{i|j}: below (samples, below_padded).
+/* Errors of the layer below, (1/divisor) sum_i delta_i w_ij rho_{i|j}: below (samples * below_positions, below_padded), where
+ * neuron j is number j / below_positions of position j % below_positions.
  *
  * rho is e/o_j where both fired, `down` being the sums of that part at each arrival, else 1; without effect_ratio 1.
  * `inputs` are rows of weights, the first `below_neurons` of which are the neurons of the layer below. */
@@ -108,8 +114,8 @@ template <class R>
 __global__ void errors_below(Span<const int64> first, Span<const int> count, Span<const Arrival<R>> table,
                              Span<const R> down, Span<const int> by_source, int inputs, Span<const R> weights,
                              int neurons, int padded, Span<const int> counts, Span<const double> delta,
-                             int effect_ratio, double divisor, int below_neurons, int below_padded,
-                             Span<double> below) {
+                             int effect_ratio, double divisor, int below_neurons, int below_positions,
+                             int below_padded, Span<double> below) {
     const int s = blockIdx.x, j = blockIdx.y * blockDim.x + threadIdx.x;
     if (j >= below_neurons) return;
     const int fired = by_source[(int64)s * inputs + j];
@@ -125,7 +131,7 @@ __global__ void errors_below(Span<const int64> first, Span<const int> count, Spa
                 for (int w = 0; w < padded / WARP; ++w) by_spikes += (double)down[w * table.size + e];
         sum += by_spikes / fired;
     }
-    below[(int64)s * below_padded + j] = sum / divisor;
+    below[((int64)s * below_positions + j % below_positions) * below_padded + j / below_positions] = sum / divisor;
 }
 
 KERNEL(force_spikes)

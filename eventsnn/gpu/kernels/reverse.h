@@ -3,6 +3,8 @@
  * Gradients are summed in whole numbers, each neuron's in units of its own (`neuron_units` of errors.h): whatever the
  * order, the launch or the way a mini-batch is cut, the sum has the same bits.
  *
+ * A sample is a unit here where a layer has many positions (eventsnn/gpu/patches.py).
+ *
  * What all kernels here take: `constants` (1,); `first` and `count`, (samples,), and `table`, what arrived; `fired` (samples,
  * capacity, padded) and `counts` (samples, padded), the layer's spikes: see `sweep`. Forced spikes are among them.
  * Twin: `sum_charges` of eventsnn/reference/spsp.py. */
@@ -127,7 +129,8 @@ struct Share {
 DEVICE void add_whole(int64* sum, int64 x) { atomicAdd((unsigned long long*)sum, (unsigned long long)x); }
 
 /* Add G times `factor` (samples, padded) to the gradient (inputs, padded), in whole numbers of 1/units (padded,), at every
- * arrival; a silent neuron adds its factor once for every source that fired. With an empty gradient nothing is added.
+ * arrival; a silent neuron adds its factor once for every source that fired. With an empty gradient nothing is added, and
+ * `factor` and `units` may be empty too.
  *
  * DOWN: also down (warps of a sample, length of the table), of a warp's neurons that fired the sum of delta w G at every
  * arrival: what it hands down. Needs shared memory, R [warps of a block][32][33]. */
@@ -145,13 +148,14 @@ __global__ void __launch_bounds__(128)
     if (DOWN) parts = shared.take<R>((int)blockDim.x * line).part(warp_number() * WARP * line, WARP * line);
     if (i >= padded) return; /* all lanes of a warp, or none */
     const int64 at = (int64)s * padded + i;
-    const Share<R> share(factor[at], units[i], counts[at]);
+    const bool learns = gradient.size > 0;
+    const Share<R> share(learns ? factor[at] : 0.0, learns ? units[i] : 0.0, counts[at]);
     const R error = DOWN && counts[at] ? (R)delta[at] : (R)0;
     if (DOWN) own = down.part((int64)(i / WARP) * table.size + first[s], arrivals);
     const Points<R> points(c, spike_train(fired, s, i, capacity, padded, counts[at]));
     walk_back<4>(c, table.part(first[s], arrivals), points, [&](int e, int row, R G) {
         const int64 cell = (int64)ROW_OF(row) * padded + i, add = share(G, row);
-        if (add && gradient.size) add_whole(&gradient[cell], add);
+        if (add && learns) add_whole(&gradient[cell], add);
         if (DOWN) {
             const int k = (arrivals - 1 - e) % WARP;
             parts[k * line + lane] = error * weights[cell] * G;
