@@ -119,7 +119,7 @@ def command_line(name: str, file: Path, model: Path, out: Path) -> list[object]:
         "simulate": ["simulate", model, file],
         "train": ["train", experiment, "--train", folder, "--out", out, "--valid-fraction", "0"],
         "evaluate": ["evaluate", model, "--data", folder],
-        "pack": ["pack", folder, out],
+        "pack": ["pack", folder, f"{out}.esp"],
         "convert": ["convert", file, out, "--to", "csv"],
     }[name]
 
