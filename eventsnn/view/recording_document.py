@@ -30,6 +30,7 @@ from eventsnn._util.words import number_of
 from eventsnn.plots.figure import BLUE, ORANGE
 from eventsnn.view.page_frame import PageFrame
 from eventsnn.view.recording_page import SPEEDS, RecordingPage, RecordingView
+from eventsnn.view.sources import set_data
 from eventsnn.view.spool import Spool
 from eventsnn.view.style import GREY, LEFT, polarity_colours
 
@@ -228,7 +229,7 @@ class RecordingDocument:
         edges, rate = self.page.rate()
         self._events_shown = self.page.spool.summary.n
         self._was_reading = not self.page.spool.is_complete
-        self._rate.data = {"left": edges[:-1], "right": edges[1:], "top": rate}
+        set_data(self._rate, {"left": edges[:-1], "right": edges[1:], "top": rate})
         self.rate.x_range.update(start=0.0, end=float(edges[-1]))
         self.frame.describe(self.page.describe())
         message = self.page.spool.problem
@@ -241,21 +242,14 @@ class RecordingDocument:
         start, end = page.view.start_ms, page.view.start_ms + page.view.length_ms
         values, block = page.frame(), page.block
         rows, columns = values.shape
-        self._image.data = {
-            "image": [values],
-            "x": [-0.5],
-            "y": [-0.5],
-            "dw": [columns * block],
-            "dh": [rows * block],
-        }
+        set_data(
+            self._image,
+            {"image": [values], "x": [-0.5], "y": [-0.5], "dw": [columns * block], "dh": [rows * block]},
+        )
         times, places, count = page.space_time()
         is_on = places["p"] > 0
-        self._points.data = {
-            "t": times,
-            "x": places["x"],
-            "y": places["y"],
-            "colour": np.where(is_on, BLUE, ORANGE).tolist(),
-        }
+        colours = np.where(is_on, BLUE, ORANGE).tolist()
+        set_data(self._points, {"t": times, "x": places["x"], "y": places["y"], "colour": colours})
         self._window.update(start=start, end=end)
         self._chosen.update(left=start, right=end)
         thinned = "" if len(times) == count else f", {len(times):,} of them drawn in space and time"

@@ -27,6 +27,7 @@ from bokeh.plotting import figure
 from eventsnn.plots.figure import BLUE, GREEN, ORANGE, VERMILION
 from eventsnn.view.page_frame import PageFrame
 from eventsnn.view.run_page import Curve, RunPage, tile
+from eventsnn.view.sources import set_data
 from eventsnn.view.style import GREY, INK, diverging, sequential
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, "#cc79a7", "#56b4e9", GREY)
@@ -178,20 +179,17 @@ class RunDocument:
 
     def _show_fields(self, fields: np.ndarray | None) -> None:
         if fields is None or not fields.size:
-            self._weights.data = {"image": [], "x": [], "y": [], "dw": [], "dh": []}
+            set_data(self._weights, {key: [] for key in self._weights.data})
             self.fields.title.text = "weights of the first layer: none yet"
             return
         picture = tile(fields, FIELD_COLUMNS if fields.shape[1] == 1 else FIELD_COLUMNS // 2 + 1)
         height, width = picture.shape
         top = float(np.nanmax(np.abs(picture))) or 1.0
         self._weight_colours.update(low=-top, high=top)
-        self._weights.data = {
-            "image": [picture.astype(np.float32)],
-            "x": [0],
-            "y": [0],
-            "dw": [width],
-            "dh": [height],
-        }
+        set_data(
+            self._weights,
+            {"image": [picture.astype(np.float32)], "x": [0], "y": [0], "dw": [width], "dh": [height]},
+        )
         self.fields.x_range.update(start=0, end=width)
         self.fields.y_range.update(start=height, end=0)
         sides = ": OFF, ON (red +, blue -)" if fields.shape[1] == 2 else " (red +, blue -)"
@@ -199,7 +197,7 @@ class RunDocument:
 
     def _show_confusion(self, counts: np.ndarray | None) -> None:
         if counts is None:
-            self._counts.data = {key: [] for key in self._counts.data}
+            set_data(self._counts, {key: [] for key in self._counts.data})
             self.confusion.title.text = "confusion: no predictions.csv in the folder"
             self.confusion.axis.visible = False
             return
@@ -209,13 +207,11 @@ class RunDocument:
         share = count / counts.sum(axis=1)[label]
         right = int(np.trace(counts)) / max(1, int(counts.sum()))
         ink = INK[self.frame.look]
-        self._counts.data = {
-            "label": label,
-            "decision": decision,
-            "count": count,
-            "share": share,
-            "ink": np.where(share > 0.5, "#ffffff", ink).tolist(),
-        }
+        colours = np.where(share > 0.5, "#ffffff", ink).tolist()
+        set_data(
+            self._counts,
+            {"label": label, "decision": decision, "count": count, "share": share, "ink": colours},
+        )
         classes = len(counts)
         self.confusion.x_range.update(start=-0.5, end=classes + 0.5)
         self.confusion.y_range.update(start=classes - 0.5, end=-0.5)
@@ -269,8 +265,7 @@ class _CurvePlot:
             key = curve.run, curve.metric
             if key not in self._sources:
                 labels += self._add(key, runs, layers)
-            self._sources[key].data = {"epoch": curve.epochs, "value": curve.values}
-
+            set_data(self._sources[key], {"epoch": curve.epochs, "value": curve.values})
         if labels:
             self.figure.legend[0].items = [*self.figure.legend[0].items, *labels]
 

@@ -124,6 +124,24 @@ def test_document_follows_a_run(tmp_path: Path) -> None:
     assert shown._weights.data["image"] == []
 
 
+def test_only_the_run_that_goes_on_is_sent_again(tmp_path: Path) -> None:
+    pytest.importorskip("bokeh")
+    from bokeh.document import Document
+
+    from eventsnn.view.run_document import RunDocument
+
+    folders = [write_epochs(tmp_path / name, 2) for name in "ab"]
+    shown = RunDocument(Document(), folders, {})
+    sent = []
+    for plot in shown._plots.values():
+        for key, source in plot._sources.items():
+            source.on_change("data", lambda attribute, old, new, key=key: sent.append(key))
+    write_epochs(folders[1], 3)
+    shown.tick()
+    assert {run for run, metric in sent} == {"b"}
+    assert ("b", "loss") in sent
+
+
 def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     folders = []
     for number, name in enumerate(("a", "b")):
