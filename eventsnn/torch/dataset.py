@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 import numpy as np
 
@@ -18,8 +19,16 @@ from eventsnn.torch.library import torch
 from eventsnn.train.batches import Batch, BatchLoader, check_source
 from eventsnn.train.labels import match_source, name_outputs
 
-Item = Batch
-"""One or several prepared recordings."""
+
+class Item(Batch):
+    """One or several prepared recordings, which `collate` makes a mini-batch of."""
+
+    def __getitem__(self, number: int) -> NoReturn:
+        """What torch's own ``collate_fn`` asks for first, and users do who expect (events, label)."""
+        raise TrainingError(
+            "items of an EventDataset are for its own collate_fn: DataLoader(dataset, ..., "
+            "collate_fn=eventsnn.torch.collate) gives mini-batches (SpikeBatch, labels)"
+        )
 
 
 class EventDataset(torch.utils.data.Dataset):
@@ -97,7 +106,7 @@ class EventDataset(torch.utils.data.Dataset):
         for number in numbers:
             if not -n <= number < n:
                 raise IndexError(f"recording {number} of {n}")
-        return self._loader.prepare(np.array(numbers, np.int64) % n, int(self._epoch[0]))
+        return Item(**vars(self._loader.prepare(np.array(numbers, np.int64) % n, int(self._epoch[0]))))
 
 
 def collate(items: Item | Sequence[Item]) -> tuple[SpikeBatch, torch.Tensor]:

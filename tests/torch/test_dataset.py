@@ -88,6 +88,13 @@ def test_single_items_can_be_collated():
         dataset[6]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_loader_without_collate_is_told_of_it(workers):
+    loader = DataLoader(EventDataset(toy_data(6), toy_network()), batch_size=3, num_workers=workers)
+    with pytest.raises(TrainingError, match=r"collate_fn=eventsnn\.torch\.collate"):
+        next(iter(loader))
+
+
 def test_classes_are_matched_by_name(tmp_path):
     write_toy_folder(tmp_path)
     network = toy_network().with_classes(["2", "0", "1"])
