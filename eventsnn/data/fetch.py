@@ -49,8 +49,6 @@ class PublicSet:
         What it shows, on what sensor.
     parts : mapping of str to dict
         Part -> arguments that tonic wants for it.
-    sensor : tuple of 3 int, optional
-        Where tonic's class does not say.
     folder : str, optional
         Where tonic puts its files, if not in a folder of its class's name.
     """
@@ -58,7 +56,6 @@ class PublicSet:
     name: str
     about: str
     parts: Mapping[str, dict[str, Any]]
-    sensor: SensorSize | None = None
     folder: str | None = None
 
 
@@ -77,8 +74,7 @@ PUBLIC_SETS: dict[str, PublicSet] = {
         PublicSet("SHD", "spoken digits, 700 cochlear channels, 20 classes", _HALVES),
         PublicSet("SSC", "spoken commands, 700 cochlear channels, 35 classes", _SSC),
         PublicSet("NTIDIGITS18", "single spoken digits, 64 cochlear channels, 11 classes", _DIGITS),
-        # Its own size is 99, and its channels go up to 99.
-        PublicSet("SMNIST", "MNIST pixel by pixel, 100 channels, 10 classes", _HALVES, (100, 1, 1), "smnist"),
+        PublicSet("SMNIST", "MNIST pixel by pixel, 99 channels, 10 classes", _HALVES, folder="smnist"),
     )
 }
 """Data sets of tonic with a class for every recording, by name."""
@@ -223,7 +219,7 @@ def _open_part(known: PublicSet, part: str, folder: Path, show: Progress) -> Ton
             steps=_say_by_hand(known, cls, part, folder, location),
         ) from error
     mark.unlink()
-    return from_tonic(_Tidy(dataset, part, show), known.sensor or find_sensor_size(dataset))
+    return from_tonic(_Tidy(dataset, part, show), find_sensor_size(dataset))
 
 
 def _make_dataset(known: PublicSet, cls: Any, part: str, download: Path, location: Path) -> Any:

@@ -15,6 +15,7 @@ from eventsnn.data.sequences import (
     find_sensor_size,
     find_targets,
     is_changed,
+    is_unsorted,
     keep_valid,
 )
 from eventsnn.data.source import Source
@@ -90,7 +91,7 @@ class TonicDataset(Source):
 
     def __init__(self, dataset: EventTargetSequence, sensor_size: tuple[int, ...]) -> None:
         self._dataset = dataset
-        self._changed = is_changed(dataset)
+        self._changed, self._unsorted = is_changed(dataset), is_unsorted(dataset)
         self.sensor_size = check_sensor_size(sensor_size)
         targets = find_targets(dataset)
         self.numbered = False
@@ -110,6 +111,8 @@ class TonicDataset(Source):
         try:
             if self._changed:
                 events = keep_valid(events, self.sensor_size)
+            elif self._unsorted:
+                events = events[np.argsort(events["t"], kind="stable")]
             return EventStream.from_structured(events, self.sensor_size)
         except EventStreamError as error:
             raise EventStreamError(f"{self.paths[index]}: {error}") from None

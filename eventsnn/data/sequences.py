@@ -25,7 +25,7 @@ def find_sensor_size(dataset: Any) -> tuple[int, ...] | None:
     for part in _unwrap(dataset):
         size = getattr(part, "sensor_size", None)
         if size is None:
-            size = SENSORS.get(type(part).__name__)
+            size = next((SENSORS[name] for name in SENSORS if _is_a(part, name)), None)
         if size is not None:
             return size
     return None
@@ -56,13 +56,15 @@ def find_class_names(dataset: Any, labels: npt.NDArray[np.int64]) -> list[str] |
 def find_targets(dataset: Any) -> np.ndarray:
     """Return the target of every sample, numbers or names.
 
-    Those that the data set lists, unless it transforms them; a wrapper's samples are read.
+    Those that the data set lists, unless it transforms them; a wrapper's samples are read. Bytes, which a
+    DiskCachedDataset gives for names, are names.
 
     Raises TrainingError if a target is neither.
     """
     targets = None if _changes_targets(dataset) else getattr(dataset, "targets", None)
-    if targets is None or len(targets) != len(dataset):
+    if targets is None or len(targets) != len(dataset) or _are_of_files(targets, dataset):
         targets = [dataset[index][1] for index in range(len(dataset))]
+    targets = [item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in targets]
     try:
         array = np.asarray(targets)
     except ValueError:  # targets of different shapes, such as poses at several times
@@ -78,6 +80,11 @@ def is_changed(dataset: Any) -> bool:
     """Whether a data set, or anything that it wraps, has a transform of its events."""
     names = ("transform", "transforms")
     return any(getattr(part, name, None) is not None for part in _unwrap(dataset) for name in names)
+
+
+def is_unsorted(dataset: Any) -> bool:
+    """Whether a data set is tonic's SMNIST, whose doubled events are not in order of time."""
+    return any(_is_a(part, "SMNIST") for part in _unwrap(dataset))
 
 
 def keep_valid(events: Any, sensor_size: SensorSize) -> Any:
@@ -125,6 +132,21 @@ def _unwrap(dataset: Any) -> Iterator[Any]:
         seen.append(dataset)
         yield dataset
         dataset = getattr(dataset, "dataset", None)
+
+
+def _is_a(dataset: Any, name: str) -> bool:
+    """Whether a data set is of the class of tonic's with this name, or of one made from it."""
+    return any(cls.__name__ == name for cls in type(dataset).__mro__)
+
+
+def _are_of_files(targets: Any, dataset: Any) -> bool:
+    """Whether names that a data set lists as targets are not those of its samples.
+
+    ThreeET_Eyetracking lists the files with the positions that its samples have as targets.
+    """
+    if not len(targets) or not isinstance(targets[0], str):
+        return False
+    return not np.array_equal(targets[0], dataset[0][1])
 
 
 def _changes_targets(dataset: Any) -> bool:

@@ -12,7 +12,7 @@ import eventsnn as es
 from eventsnn.data import ListDataset, TonicDataset, from_tonic
 from eventsnn.errors import EventStreamError, TrainingError
 from eventsnn.events import EventStream
-from tests.data.tonic_layouts import LAYOUTS, Layout
+from tests.data.tonic_layouts import LAYOUTS, Layout, write_pixels
 from tests.events.helpers import random_stream
 
 tonic = pytest.importorskip("tonic")
@@ -62,6 +62,79 @@ def test_digit_sequences_of_ntidigits_are_names(tmp_path: Path) -> None:
     source = from_tonic(LAYOUTS["NTIDIGITS18"].make(tmp_path, single_digits=False))
     assert source.classes == ("1", "o", "z")
     assert [source.classes[label] for label in source.labels] == ["o", "1", "z"]
+
+
+def pixels_crossing(image: np.ndarray) -> list[tuple[int, int]]:
+    """(ms, channel) of the events of an image by the description of tonic's class; each comes twice.
+
+    Channels 98 .. 51 are for pixels that rise to a threshold, the 49 below for those that fall, 0 for 255.
+    (No pixel rises to the lowest one, which is 0.)
+    """
+    levels = np.linspace(0.0, 254.0, 49).astype(np.uint8)
+    found = []
+    for at in range(len(image)):
+        for number, level in enumerate(levels):
+            if at + 1 < len(image):
+                before, after = image[at] >= level, image[at + 1] >= level
+                if after and not before:
+                    found.append((at, 99 - number))
+                if before and not after:
+                    found.append((at, 50 - number))
+        if image[at] == 255:
+            found.append((at, 0))
+    return sorted((2 * at + again, channel) for at, channel in found for again in (0, 1))
+
+
+def test_smnist_is_put_in_order_of_time(tmp_path: Path) -> None:
+    images = write_pixels(tmp_path / "smnist")
+    cls = type("SMNIST", (tonic.datasets.SMNIST,), {"_check_exists": lambda _: True})
+    dataset = cls(str(tmp_path))
+    source = from_tonic(dataset)
+    assert source.sensor_size == (99, 1, 1)
+    assert source.labels.tolist() == [3, 1, 4, 1]
+    for index, image in enumerate(images):
+        events = source.stream(index).events
+        found = sorted(zip((events["t"] // 1000).tolist(), events["x"].tolist(), strict=True))
+        assert found == pixels_crossing(image)
+    cut = tonic.SlicedDataset(dataset, tonic.slicers.SliceByEventCount(1000))
+    assert from_tonic(cut).stream(0).sensor_size == (99, 1, 1)
+
+
+def test_names_from_a_disk_cache(tmp_path: Path) -> None:
+    layout = LAYOUTS["NTIDIGITS18"]
+    dataset = layout.make(tmp_path, single_digits=False)
+    cached = tonic.DiskCachedDataset(dataset, cache_path=str(tmp_path / "cache"))
+    for _ in range(2):  # the second time from the files, which hold names as bytes
+        source = from_tonic(cached)
+        assert source.classes == ("1", "o", "z")
+        assert [source.classes[label] for label in source.labels] == ["o", "1", "z"]
+        assert source.stream(2) == from_tonic(dataset).stream(2)
+
+
+def test_names_of_files_are_no_classes() -> None:
+    """ThreeET_Eyetracking lists the files of its targets, which are tables, as targets."""
+
+    class Eyes:
+        sensor_size = (34, 34, 2)
+        targets = ("labels/1.txt", "labels/2.txt")
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> tuple[Any, Any]:
+            return random_stream(50).events, np.zeros((3 + index, 4))
+
+    with pytest.raises(
+        TrainingError, match="targets must be class numbers or names: got each of type ndarray"
+    ):
+        from_tonic(Eyes())
+
+
+def test_a_class_made_from_tonics_has_its_sensor(tmp_path: Path) -> None:
+    layout = LAYOUTS["NCALTECH101"]
+    dataset = layout.make(tmp_path)
+    dataset.__class__ = type("Mine", (type(dataset),), {})
+    assert from_tonic(dataset).sensor_size == layout.sensor
 
 
 def test_recordings_of_a_smaller_sensor_than_stated(tmp_path: Path) -> None:

@@ -155,6 +155,29 @@ def _write_digits(folder: Path, streams: Sequence[EventStream]) -> None:
             file[f"train_timestamps/{name}"] = stream.events["t"] / 1e6
 
 
+def write_pixels(folder: Path) -> np.ndarray:
+    """Four images as SMNIST takes them, of the digits 3, 1, 4, 1; returned (images, pixels)."""
+    images = np.random.default_rng(1).integers(0, 256, (4, 28, 28)).astype(np.uint8)
+    images[:, 5] = 255
+    folder.mkdir(parents=True)
+    head = np.array([2051, 4, 28, 28], ">u4").tobytes()
+    (folder / "train-images-idx3-ubyte").write_bytes(head + images.tobytes())
+    head = np.array([2049, 4], ">u4").tobytes()
+    (folder / "train-labels-idx1-ubyte").write_bytes(head + bytes([3, 1, 4, 1]))
+    return images.reshape(4, -1)
+
+
+def _write_words(folder: Path, streams: Sequence[EventStream]) -> None:
+    """Arrays with names, times as int32."""
+    for word, stream in zip(("accused", "action", "young"), streams, strict=True):
+        place = folder / "DVS-Lip" / "train" / word
+        place.mkdir(parents=True)
+        rows = np.empty(len(stream), [("t", "<i4"), ("x", "u1"), ("y", "u1"), ("p", "u1")])
+        for name in "txyp":
+            rows[name] = stream.events[name]
+        np.save(place / "0.npy", rows)
+
+
 GESTURES = ("Hand clapping", "Right hand wave", "Left hand wave")
 # Of times that half precision and 1e6 give back: sums of powers of two, in whole microseconds.
 _HALF = 15_625
@@ -183,6 +206,7 @@ LAYOUTS = {
         ),
         Layout("ASLDVS", (240, 180, 2), ("a", "b", "c"), _write_letters, {}),
         Layout("POKERDVS", (35, 35, 2), ("cl", "he", "di", "sp"), _write_poker, {}),
+        Layout("DVSLip", (128, 128, 2), ("accused", "action", "young"), _write_words, {}),
         Layout("NTIDIGITS18", (64, 1, 1), ("o", "1", "z"), _write_digits, {"single_digits": True}, _HALF),
     )
 }
