@@ -189,8 +189,17 @@ def test_a_recurrent_network_is_evaluated_up_to_a_time(trained, capsys):
     found = es.evaluate(loop, es.data.Folder(trained / "Test"), t_stop=30.0, dtype="float64")
     one = es.simulate(loop, stream(1), t_stop=30.0)
     assert found.predictions[0].counts == tuple(one.output.counts.tolist())
-    with pytest.raises(es.SimulationError, match="engine 'sweep' takes no t_stop here; use engine='queue'"):
-        es.evaluate(loop, es.data.Folder(trained / "Test"), t_stop=30.0, engine="sweep")
+    data = es.data.Folder(trained / "Test")
+    for engine in ("sweep", "gpu"):
+        with pytest.raises(
+            es.SimulationError, match=f"'{engine}' takes no t_stop for data sets; use engine='q"
+        ):
+            es.evaluate(model, data, t_stop=30.0, engine=engine)
+        for t_stop in (None, 30.0):  # nobody asked for the end that evaluate gives to loops
+            with pytest.raises(
+                es.SimulationError, match="cannot run this network: connection 'output->output'"
+            ):
+                es.evaluate(loop, data, t_stop=t_stop, engine=engine)
 
 
 def test_silence_gets_a_hint(trained, capsys):

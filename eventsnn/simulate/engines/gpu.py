@@ -61,13 +61,14 @@ class GpuEngine(Engine):
 
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """See `Engine`."""
-        if settings.cut:
-            return "engine 'gpu' takes no t_stop here; use engine='queue'"
-        if settings.in_parts:
-            return "engine 'gpu' takes whole recordings; use engine='sweep' for input in parts"
+        # Networks with loops are cut off without being asked to: they come first.
         reason = refusal(network)
         if reason is not None:
             return f"engine 'gpu' cannot run this network: {reason}; use engine='auto'"
+        if settings.cut:
+            return "engine 'gpu' takes no t_stop for data sets; use engine='queue'"
+        if settings.in_parts:
+            return "engine 'gpu' takes whole recordings; use engine='sweep' for input in parts"
         return None
 
     def start(self, network: Network, settings: Settings) -> Run:

@@ -62,11 +62,12 @@ class SweepEngine(Engine):
 
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """See `Engine`."""
-        if settings.cut:
-            return "engine 'sweep' takes no t_stop here; use engine='queue'"
+        # Networks with loops are cut off without being asked to: they come first.
         reason = refusal(network)
         if reason is not None:
             return f"engine 'sweep' cannot run this network: {reason}; use engine='queue'"
+        if settings.cut:
+            return "engine 'sweep' takes no t_stop for data sets; use engine='queue'"
         return _too_many(settings.events) if settings.events > MAX_EVENTS else None
 
     def start(self, network: Network, settings: Settings) -> Run:
