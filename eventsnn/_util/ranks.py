@@ -23,7 +23,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from eventsnn.errors import EventSNNError, MissingExtraError
+from eventsnn._util.arguments import check_flag
+from eventsnn.errors import EventSNNError, MissingExtraError, SimulationError
 
 T = TypeVar("T")
 
@@ -319,5 +320,15 @@ def find_ranks() -> Ranks:
 
 
 def as_ranks(ranks: bool | Ranks) -> Ranks:
-    """The ranks that an argument means: true for those of this run."""
-    return ranks if isinstance(ranks, Ranks) else find_ranks() if ranks else ALONE
+    """The ranks that an argument means: true for those of this run.
+
+    Raises SimulationError for anything else, such as the number of ranks, which the launcher says.
+    """
+    if isinstance(ranks, Ranks):
+        return ranks
+    check_flag("ranks", ranks, _how_many)
+    return find_ranks() if ranks else ALONE
+
+
+def _how_many(text: str) -> SimulationError:
+    return SimulationError(f"{text}; how many there are is said to the launcher: mpiexec -n 4 python ...")

@@ -189,7 +189,8 @@ def simulate(
         **options | {"dtype": str(settings.dtype)},
     )
     if run.bad_files == "error" and not in_parts:
-        _check_files(files)
+        # Of other ranks, too, whose parts of the trace would be left behind.
+        _check_files(every if ranks.size > 1 else files)
     results, interrupted = run_files(network, files, run, kind)
     if leader is not None and not interrupted:  # which ends all ranks
         leader.dismiss()

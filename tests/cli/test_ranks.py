@@ -181,6 +181,16 @@ def test_an_error_of_the_first_rank_ends_all(large: tuple[Path, Path], tmp_path:
     assert err.count("none.npz") == 1
 
 
+def test_a_file_that_another_rank_misses_leaves_nothing_behind(
+    recordings: Path, model: Path, tmp_path: Path
+) -> None:
+    files = [min(recordings.rglob("*.bin")), tmp_path / "none.bin"]
+    code, out, err = launch(2, "-m", "eventsnn", "simulate", model, *files, "--trace", tmp_path / "t.h5")
+    assert (code, out) == (1, "")
+    assert f"eventsnn: error: {files[1]}: no such file" in err
+    assert not list(tmp_path.glob("t*"))
+
+
 def test_a_rank_that_dies_ends_all(large: tuple[Path, Path]) -> None:
     code, out, err = launch(2, "-m", "tests.cli.dying_rank", "simulate", *large, "--t-stop", 90)
     assert code != 0

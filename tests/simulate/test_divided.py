@@ -107,6 +107,15 @@ def test_many_spikes_at_once_have_room(monkeypatch):
     same_on_all(run_ranks(3, lambda ranks: es.simulate(network, train, t_stop=20.0, ranks=ranks)), one)
 
 
+@pytest.mark.parametrize("ranks", [2, "2", None, 1])
+def test_how_many_ranks_is_not_said_here(ranks):
+    text = r"ranks must be true or false, got .*; how many there are is said to the launcher: mpiexec -n 4"
+    network = make_network()
+    for call in (es.Simulation, lambda *a, **k: es.simulate(a[0], make_train(5.0), t_stop=5.0, **k)):
+        with pytest.raises(SimulationError, match=text):
+            call(network, ranks=ranks)
+
+
 def test_an_error_of_one_rank_is_that_of_all():
     """The neuron that fires for ever is another rank's, and has the network's number in the message."""
     network = Network(Input(3), Dense(3, name="n", refractory=0.0))
