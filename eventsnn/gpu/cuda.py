@@ -15,9 +15,16 @@ from eventsnn.gpu.sources import OPTIONS, list_kernels, names_in
 MOST_STATIC = 48 * 1024
 """More dynamic shared memory than this a kernel must be allowed to have."""
 
+DEFAULT_STREAM = 0
+"""What is asked of it is done in order, whichever thread asks."""
+
 
 class CudaDevice(Device):
-    """See `Device`: the card that is current for CuPy, by default the first."""
+    """See `Device`: the first card that CUDA shows.
+
+    All is done in the default stream, whatever stream CuPy has chosen: each thread has a choice of its own, and
+    mini-batches are prepared in another thread than the one that needs them.
+    """
 
     emulated = False
 
@@ -31,6 +38,12 @@ class CudaDevice(Device):
             attributes = card.attributes
         except runtime.CUDARuntimeError as error:
             raise DeviceError(no_card(str(error))) from None
+        if card.id != 0:
+            # The choice of a card, too, is each thread's own.
+            raise DeviceError(
+                f"card {card.id} was chosen for this thread alone; choose it for the process, by "
+                "CUDA_VISIBLE_DEVICES in the environment"
+            )
         self.name = runtime.getDeviceProperties(card.id)["name"].decode()
         self.multiprocessors = attributes["MultiProcessorCount"]
         self.shared_memory = attributes["MaxSharedMemoryPerBlockOptin"]
@@ -66,7 +79,7 @@ class CudaDevice(Device):
         size = ctypes.c_size_t(len(packed))
         extra = (ctypes.c_void_p * 5)(1, ctypes.addressof(buffer), 2, ctypes.addressof(size), 0)
         self._cupy.cuda.driver.launchKernel(
-            function.pointer, *grid, 1, threads, 1, 1, shared, self._stream(), 0, ctypes.addressof(extra)
+            function.pointer, *grid, 1, threads, 1, 1, shared, DEFAULT_STREAM, 0, ctypes.addressof(extra)
         )
 
     def _function(self, kernel: str) -> Function:
@@ -79,17 +92,13 @@ class CudaDevice(Device):
                 self._functions[name] = Function(module, lowered[name])
         return self._functions[kernel]
 
-    def _stream(self) -> int:
-        return int(self._cupy.cuda.get_current_stream().ptr)
-
     def synchronize(self) -> None:
         """See `Device`."""
-        self._cupy.cuda.get_current_stream().synchronize()
+        self._cupy.cuda.runtime.streamSynchronize(DEFAULT_STREAM)
 
     def _copy(self, target: int, source: int, size: int, kind: str) -> None:
-        # In the stream, as others than the default one do not wait for each other.
         runtime = self._cupy.cuda.runtime
-        runtime.memcpyAsync(target, source, size, getattr(runtime, f"memcpy{kind}"), self._stream())
+        runtime.memcpyAsync(target, source, size, getattr(runtime, f"memcpy{kind}"), DEFAULT_STREAM)
 
     def copy_in(self, address: int, host: np.ndarray) -> None:
         """See `Device`: returns when `host`, which is pageable, has been read."""
@@ -108,7 +117,7 @@ class CudaDevice(Device):
 
     def clear(self, address: int, size: int) -> None:
         """See `Device`."""
-        self._cupy.cuda.runtime.memsetAsync(address, 0, size, self._stream())
+        self._cupy.cuda.runtime.memsetAsync(address, 0, size, DEFAULT_STREAM)
 
 
 class Function:

@@ -34,6 +34,8 @@ class FakeCupy:
     Attributes
     ----------
     cards : int
+    chosen : int
+        The card that the thread has chosen.
     memory : int
         Bytes that an array may have.
     allowed : dict of int to int
@@ -46,7 +48,7 @@ class FakeCupy:
 
         self._kernels, self._codes = gpu_emulation, gpu_emulation.kernel_codes()
         self._names = list(self._codes)
-        self.cards, self.memory = cards, memory
+        self.cards, self.memory, self.chosen = cards, memory, 0
         self.allowed: dict[int, int] = {}
         self.launches: list[tuple[str, tuple[int, int], int, int]] = []
         self.compiled: list[str] = []
@@ -57,25 +59,23 @@ class FakeCupy:
             memGetInfo=lambda: (self.memory, self.memory),
             memcpyAsync=self._copy,
             memsetAsync=lambda address, value, size, stream: ctypes.memset(address, value, size),
+            streamSynchronize=lambda stream: None,
             memcpyHostToDevice=1,
             memcpyDeviceToHost=2,
             memcpyDeviceToDevice=3,
         )
         driver = SimpleNamespace(launchKernel=self._launch, funcSetAttribute=self._allow)
         card = SimpleNamespace(
-            id=0,
             compute_capability="90",
             attributes={"MultiProcessorCount": 132, "MaxSharedMemoryPerBlockOptin": 232448},
         )
-        stream = SimpleNamespace(ptr=7, synchronize=lambda: None)
         self.cuda = SimpleNamespace(
             runtime=runtime,
             driver=driver,
-            Device=lambda: card,
+            Device=lambda: SimpleNamespace(id=self.chosen, **vars(card)),
             alloc=self._alloc,
             memory=SimpleNamespace(OutOfMemoryError=NoMemory),
             function=SimpleNamespace(Module=lambda: SimpleNamespace(load=self._load, get_function=self._get)),
-            get_current_stream=lambda: stream,
         )
 
     def get_default_memory_pool(self) -> Any:
@@ -100,7 +100,7 @@ class FakeCupy:
 
     def _copy(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
         assert kind in (1, 2, 3)
-        assert stream == 7
+        assert stream == 0
         ctypes.memmove(target, source, size)
 
     def _load(self, binary: bytes) -> None:
@@ -118,7 +118,7 @@ class FakeCupy:
         stream: int, parameters: int, extra: int,
     ) -> None:  # fmt: skip
         """As the driver takes it: the arguments as one buffer."""
-        assert (z, more, most, stream, parameters) == (1, 1, 1, 7, 0)
+        assert (z, more, most, stream, parameters) == (1, 1, 1, 0, 0)
         assert shared <= max(48 * 1024, self.allowed.get(function, 0))
         words = (ctypes.c_void_p * 5).from_address(extra)
         assert (words[0], words[2], words[4]) == (1, 2, None)

@@ -70,6 +70,13 @@ def test_no_card(fake: FakeCupy, cards: int, reason: str) -> None:
         cuda.CudaDevice()
 
 
+@needs_emulation
+def test_a_card_chosen_for_one_thread_is_refused(fake: FakeCupy) -> None:
+    fake.cards, fake.chosen = 2, 1
+    with pytest.raises(DeviceError, match="card 1 was chosen for this thread alone; .* CUDA_VISIBLE_DEVICES"):
+        cuda.CudaDevice()
+
+
 def test_without_cupy_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(MissingExtraError, match=r"needs CuPy, which is .*: pip install 'eventsnn\[gpu\]'"):
