@@ -203,6 +203,9 @@ class DeviceLearner(Learner[DeviceRun]):
                 break
             except DeviceMemoryError as error:
                 self.most, run.passes = halve(min(len(labels), self.most or len(labels)), error), None
+        # Where they find room beside a train, the next steps need not copy the trains of sample after sample.
+        room = self.network.forward.rooms[-1]
+        room.slots = max(room.slots, down.most_forced)
         for update in (updates or {}).values():
             update.run(call)
         return Outcome(loss, down.forced)

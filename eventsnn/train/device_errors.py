@@ -38,6 +38,8 @@ class DeviceErrors:
     ----------
     forced : int
         Samples whose label neuron was silent and was given spikes for the S-PSPs.
+    most_forced : int
+        The most spikes that one was given.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class DeviceErrors:
         samples: int,
     ) -> None:
         self.device, self.network, self.layers, self.weights = device, network, layers, weights
-        self.rule, self.samples, self.forced = rule, samples, 0
+        self.rule, self.samples, self.forced, self.most_forced = rule, samples, 0, 0
         # Nobody needs what the lowest layer that is trained would hand down.
         self.lowest = next(number for number, each in enumerate(weights) if each is not None)
 
@@ -194,4 +196,5 @@ class DeviceErrors:
         if not len(samples):
             return None
         given = [times[sample] for sample in samples.tolist()]
+        self.most_forced = max(self.most_forced, *map(len, given))
         return ForcedSpikes.put(self.device, samples, labels[samples], given)

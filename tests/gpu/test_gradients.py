@@ -185,6 +185,28 @@ def test_too_little_memory_divides_a_mini_batch():
         pytest.fail("no memory was enough")
 
 
+def test_room_for_spikes_given_to_silent_neurons_is_remembered(monkeypatch):
+    network, samples, labels, weights, rule = make_example(lateral=4.0)
+    packed = PackedNetwork(network, np.float32)
+    learner = DeviceLearner(packed, EmulatedDevice())
+    states = {key: learner.make_state(Optimiser(), packed, key) for key in network.weights}
+    rule = dataclasses.replace(rule, desired=100)  # more than any neuron fires
+    copied, gradients, copy = [0, 0], [], EmulatedDevice.copy
+
+    def count(device, target, source):
+        copied[len(gradients)] += 1
+        copy(device, target, source)
+
+    monkeypatch.setattr(EmulatedDevice, "copy", count)
+    with Pool(1) as pool:
+        for _ in range(2):
+            run = learner.forward(samples, pool)
+            assert learner.accumulate(states, run, labels, weights, rule, pool).forced
+            gradients.append({key: each.gradient.read() for key, each in learner.weights.items()})
+    assert copied[0] > copied[1] < len(samples)
+    assert_same_bits(*gradients)
+
+
 @pytest.mark.parametrize("tile", [None, (8, 1, 32), (8, 4, 64), (16, 2, 32), (16, 5, 96)])
 def test_tiles_in_shared_memory_give_the_same_bits(tile, monkeypatch):
     example = make_example(hidden=(40,), samples=5)
