@@ -48,6 +48,8 @@ class DeviceBatch:
         When each recording's last event is, ms; 0 for none.
     indices, labels : int64 arrays (recordings,)
         Their numbers in the data set and their classes, on the host.
+    room : int64 array (recordings + 1,)
+        Between which places of `arrivals` each has its events, on the host.
     duration : float, optional
         How long every recording lasts, ms, where that is stated.
     """
@@ -56,6 +58,7 @@ class DeviceBatch:
     last: DeviceArray
     indices: np.ndarray
     labels: np.ndarray
+    room: np.ndarray
     duration: float | None = None
 
     def __len__(self) -> int:
@@ -68,12 +71,23 @@ class DeviceBatch:
 
     def part(self, part: slice) -> DeviceBatch:
         """Some consecutive recordings, in the same memory."""
-        arrivals = self.arrivals
+        start, stop, _ = part.indices(len(self))
+        if stop - start == len(self):
+            return self
+        arrivals, room = self.arrivals, self.room[start : stop + 1]
+        events = slice(int(room[0]), int(room[-1]))
         return DeviceBatch(
-            DeviceArrivals(arrivals.times, arrivals.sources, arrivals.first[part], arrivals.count[part]),
+            DeviceArrivals(
+                # Theirs alone: who needs something for each arrival takes memory for so many.
+                arrivals.times[events],
+                arrivals.sources[events],
+                arrivals.times.device.put(room[:-1] - room[0]),
+                arrivals.count[part],
+            ),
             self.last[part],
             self.indices[part],
             self.labels[part],
+            room - room[0],
             self.duration,
         )
 
@@ -283,7 +297,7 @@ class DeviceLoader:
         last = device.empty(n, np.float64)
         results = arrivals.times, arrivals.sources, last
         device.launch("order_events", n, THREADS, times, neurons, rows[3], counts, *results)
-        return DeviceBatch(arrivals, last, numbers, self._labels[numbers], self._duration)
+        return DeviceBatch(arrivals, last, numbers, self._labels[numbers], room, self._duration)
 
     def _empty_events(self, most: int) -> tuple[DeviceArray, DeviceArray]:
         return self._device.empty(max(most, 1), np.float64), self._device.empty(max(most, 1), np.int32)

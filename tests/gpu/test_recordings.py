@@ -118,6 +118,23 @@ def test_a_batch_is_the_same_whoever_is_in_it():
         np.testing.assert_array_equal(alone, times[ptr[place] : ptr[place + 1]])
 
 
+def test_a_part_of_a_batch_has_its_own_events_alone():
+    loader = DeviceLoader(DeviceRecordings(EmulatedDevice(), make_set((40, 0, 90, 0, 70))), INPUTS)
+    whole = loader.prepare([0, 1, 2, 3, 4], 0)
+    assert whole.part(slice(0, 5)) is whole
+    times, sources, ptr = whole.arrivals.read()
+    for part in (slice(1, 5), slice(0, 3), slice(3, 4)):
+        taken = whole.part(part)
+        found = taken.part(slice(1, len(taken)))
+        for batch, start in ((taken, part.start), (found, part.start + 1)):
+            events = slice(ptr[start], ptr[part.stop])
+            assert batch.most_events == events.stop - events.start
+            for one, other in zip(batch.arrivals.read(), (times[events], sources[events]), strict=False):
+                np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(batch.last.read(), whole.last.read()[start : part.stop])
+            np.testing.assert_array_equal(batch.indices, np.arange(start, part.stop))
+
+
 def test_nothing_to_prepare():
     loader = DeviceLoader(DeviceRecordings(EmulatedDevice(), make_set()), INPUTS)
     batch = loader.prepare([], 0)
