@@ -14,7 +14,7 @@ from eventsnn.errors import DeviceMemoryError, SimulationError
 from eventsnn.events import read
 from eventsnn.gpu import forward
 from eventsnn.gpu.emulated import EmulatedDevice
-from eventsnn.model import Connection, Dense, Input, Network, Readout
+from eventsnn.model import Connection, Conv, Dense, Input, Network, Readout
 from eventsnn.simulate import Simulation
 from eventsnn.simulate.engines import ENGINES, Settings
 from eventsnn.simulate.engines import gpu as engine
@@ -244,6 +244,15 @@ def test_a_readout_reads_the_same_spikes(hidden: int) -> None:
 def test_a_network_that_it_cannot_run_is_refused(network: Network, text: str) -> None:
     with pytest.raises(SimulationError, match=text):
         ENGINES.get("gpu").settle(network, Settings())
+
+
+def test_more_weights_than_the_kernels_can_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network(Input(5, 5, 1, bias_interval=3.0), Conv(3, 3), Dense(40), Dense(7))
+    # Padded to 32 and 64 neurons, with the bias neuron.
+    for most, name in ((10 * 32 - 1, "conv"), (10 * 32, "hidden"), (28 * 64, None)):
+        monkeypatch.setattr(engine, "MOST_WEIGHTS", most)
+        reason = engine.refusal(network)
+        assert reason == (None if name is None else f"layer {name!r} has more than {most} weights")
 
 
 def test_parts_are_refused() -> None:

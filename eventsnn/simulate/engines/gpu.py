@@ -17,7 +17,7 @@ import numpy as np
 
 from eventsnn._util.saved import StateReader
 from eventsnn._util.threads import Pool, Share
-from eventsnn.gpu.batch import WARP, DeviceArrivals, DeviceLayer
+from eventsnn.gpu.batch import WARP, DeviceArrivals, DeviceLayer, padded_size
 from eventsnn.gpu.device import Device, DeviceMemoryError, find_device
 from eventsnn.gpu.forward import STATUS_WORDS, Fault, ForwardPass, LayerPass, order, power_of_two
 from eventsnn.gpu.patches import DevicePatches
@@ -37,6 +37,9 @@ from eventsnn.simulate.engines.resident import ResidentArrivals
 
 T = TypeVar("T")
 
+MOST_WEIGHTS = 2**31
+"""Of a layer: the kernel ``sweep`` says in 32 bits where those of a source begin."""
+
 FREE_SHARE = 0.8
 """Share of the free memory that a mini-batch is planned to take."""
 
@@ -49,6 +52,8 @@ def refusal(network: Network) -> str | None:
     for layer in network.layers:
         if layer.lateral_inhibition and layer.neurons > WARP:
             return f"layer {layer.name!r} has lateral inhibition among more than {WARP} neurons"
+        if layer.fires and (layer.geometry.inputs + layer.has_bias) * padded_size(layer.channels) > MOST_WEIGHTS:
+            return f"layer {layer.name!r} has more than {MOST_WEIGHTS} weights"
     return None
 
 
