@@ -1,9 +1,9 @@
 /* The forward pass of a dense layer: every neuron through all arrivals of its sample, arrival by arrival.
  *
  * First `tables` makes the propagators between arrivals, which all neurons share. Then a block of `sweep` has one sample and a
- * tile of neurons, NPL neighbours a lane, and goes through the arrivals in chunks, which it copies to shared memory. Per arrival a lane does NPL times u a + i h, a comparison and
- * i b + w; what a neuron does when it may fire, or when its refractory period ends, is a call (neuron.h). No lane asks
- * another, so that neither the batch nor the launch changes a bit.
+ * tile of neurons, NPL neighbours a lane, and goes through the arrivals in chunks, which it copies to shared memory. Per arrival
+ * a lane does NPL times u a + i h, a comparison and i b + w; what a neuron does when it may fire, or when its refractory period
+ * ends, is a call (neuron.h). No lane asks another, so that neither the batch nor the launch changes a bit.
  *
  * Weights come from the second cache, 4 or 8 bytes for each neuron and arrival: that traffic is the limit where neurons fire
  * little. They are copied to shared memory some arrivals before they are needed, so that nobody waits for them and no
@@ -198,8 +198,8 @@ struct WeightCopies {
 template <class R, int NPL>
 __global__ void __launch_bounds__(256, 2)
     sweep(Span<const lif_t> constants, Span<const double> times, Span<const int> sources, Span<const int64> first,
-          Span<const int> count, Span<const Row<R>> rows, Span<const R> weights, int padded, double stop, int capacity, Span<double> fired,
-          Span<int> after, Span<int> counts, Span<int64> status) {
+          Span<const int> count, Span<const Row<R>> rows, Span<const R> weights, int padded, double stop, int capacity,
+          Span<double> fired, Span<int> after, Span<int> counts, Span<int64> status) {
     SharedMemory shared;
     const Chunk<R> chunk(shared);
     SweepBlock<R>& block = shared.take<SweepBlock<R>>(1)[0];
@@ -231,7 +231,7 @@ __global__ void __launch_bounds__(256, 2)
         wait_for_copies<0>(); /* those from beyond the chunk */
     }
     if (own >= padded) return;
-        UNROLL
+    UNROLL
     for (int n = 0; n < NPL; ++n) {
         if (arrivals)
             finish_neuron(block, lane.slot(n), own + n, arrivals - 1, all_times[arrivals - 1], lane.u[n], lane.i[n],

@@ -71,9 +71,10 @@ DEVICE Home home_of(int64 sample, int n, int positions) { return {sample * posit
  * grid (samples,)
  */
 __global__ void __launch_bounds__(1024)
-    order(Span<const double> fired, Span<const int> counts, int neurons, int positions, int padded, int slots, Span<const double> delays,
-          Span<const double> bias, Span<const int64> bias_first, Span<const int> bias_count, int capacity,
-          Span<double> times, Span<int> sources, Span<int64> first, Span<int> count, int in_shared, Span<int64> status) {
+    order(Span<const double> fired, Span<const int> counts, int neurons, int positions, int padded, int slots,
+          Span<const double> delays, Span<const double> bias, Span<const int64> bias_first, Span<const int> bias_count,
+          int capacity, Span<double> times, Span<int> sources, Span<int64> first, Span<int> count, int in_shared,
+          Span<int64> status) {
     SharedMemory shared;
     const Span<int> sums = shared.take<int>(WARP + 1);
     const int64 sample = blockIdx.x, begin = sample * capacity;

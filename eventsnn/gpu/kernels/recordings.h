@@ -11,7 +11,18 @@
 #include "draws.h"
 
 /* Draws of a recording by number, as data/augment.py and data/distort.py have them. */
-enum { DRAW_SHIFT_X, DRAW_SHIFT_Y, DRAW_TIME_FACTOR, DRAW_DROP, DRAW_JITTER, DRAW_FLIP, DRAW_TRANSFORMS, DRAW_TIME_SHIFT, DRAW_MASK_X, DRAW_MASK_TIME };
+enum {
+    DRAW_SHIFT_X,
+    DRAW_SHIFT_Y,
+    DRAW_TIME_FACTOR,
+    DRAW_DROP,
+    DRAW_JITTER,
+    DRAW_FLIP,
+    DRAW_TRANSFORMS,
+    DRAW_TIME_SHIFT,
+    DRAW_MASK_X,
+    DRAW_MASK_TIME
+};
 enum { DRAW_ROTATION, DRAW_SCALE_X, DRAW_SCALE_Y, DRAW_FIELD };
 
 /* What is asked for of all recordings: the order of `whole` and `real` below, which eventsnn.gpu.recordings fills. */

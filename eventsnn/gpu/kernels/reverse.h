@@ -15,11 +15,6 @@
 
 #define FIRST_OF_ROW ((int)0x80000000) /* of a row: no earlier arrival of the sample comes from the same source */
 #define ROW_OF(x) ((x) & 0x7fffffff)
-#ifdef EVENTSNN_EMULATION
-#define UNROLL
-#else
-#define UNROLL _Pragma("unroll")
-#endif
 
 /* An arrival: its time, ms, the propagators from the one before, and the row of its source. */
 template <class R>
@@ -58,7 +53,11 @@ __global__ void prepare_reverse(Span<const lif_t> constants, int samples, Span<c
         }
         __syncthreads();
         for (int j = threadIdx.x; j < inputs; j += blockDim.x) top = many[j] > top ? many[j] : top;
-        if (top) atomicMax(&most[0], top);
+        for (int step = WARP / 2; step > 0; step /= 2) {
+            const int other = __shfl_xor_sync(FULL_WARP, top, step);
+            top = other > top ? other : top;
+        }
+        if (top && lane_number() == 0) atomicMax(&most[0], top); /* one a warp: all blocks meet at this address */
         for (int e = threadIdx.x; e < arrivals; e += blockDim.x) {
             double a, h, b;
             lif_respond(c, e ? t[e] - t[e - 1] : 0.0, &a, &h, &b);
