@@ -22,7 +22,7 @@
 
 namespace emulation {
 
-enum { LANES = 32, MOST_THREADS = 1024, STACK = 128 * 1024 };
+enum { LANES = 32, MOST_THREADS = 1024, MOST_BLOCKS_X = 0x7fffffff, MOST_BLOCKS_Y = 65535, STACK = 128 * 1024 };
 
 struct Point {
     unsigned x, y, z;
@@ -147,15 +147,16 @@ inline void check_index(long long index, long long size, const char* file, int l
     fail("index " + std::to_string(index) + " of an array of " + std::to_string(size) + ", " + place(t));
 }
 
-/* The destination means nothing until the copy is waited for. */
+/* The destination means nothing until the copy is waited for. A card copies between addresses that are aligned to the size. */
 inline void begin_copy(void* to, const void* from, size_t size, const char* file, int line) {
     Thread& t = *current();
+    t.file = file;
+    t.line = line;
+    if ((uintptr_t)to % size || (uintptr_t)from % size)
+        fail("a copy of " + std::to_string(size) + " bytes that are not aligned, " + place(t));
     for (const Copy& other : t.copies)
-        if (other.to < (char*)to + size && (char*)to < other.to + other.size) {
-            t.file = file;
-            t.line = line;
+        if (other.to < (char*)to + size && (char*)to < other.to + other.size)
             fail("a copy to where another is under way, " + place(t));
-        }
     memset(to, 0xff, size);
     t.copies.push_back({(char*)to, (const char*)from, size, t.group});
 }
@@ -320,6 +321,8 @@ inline void begin(const std::string& name, const std::string& codes, const char*
         throw std::runtime_error(name + " takes " + l.kernel->codes + ", got " + codes);
     if (threads == 0 || threads % LANES || threads > MOST_THREADS)
         throw std::runtime_error(name + ": a block of " + std::to_string(threads) + " threads");
+    if (grid_x > MOST_BLOCKS_X || grid_y > MOST_BLOCKS_Y)
+        throw std::runtime_error(name + ": a grid of " + std::to_string(grid_x) + " x " + std::to_string(grid_y) + " blocks");
     if (shared > 227 * 1024) throw std::runtime_error(name + ": " + std::to_string(shared) + " bytes of shared memory");
     l.arguments = arguments;
     l.grid = {grid_x, grid_y, 1};
@@ -330,187 +333,9 @@ inline void begin(const std::string& name, const std::string& codes, const char*
     l.fault.clear();
 }
 
-/* How an argument is called where Python and C++ compare theirs: kind and bytes as NumPy writes them, * for an array. */
-template <class T>
-struct Code {
-    static std::string name() { return "V" + std::to_string(sizeof(T)); }
-};
-#define EMULATION_CODE(type, code)                  \
-    template <>                                     \
-    struct Code<type> {                             \
-        static std::string name() { return code; }  \
-    };
-EMULATION_CODE(float, "f4")
-EMULATION_CODE(double, "f8")
-EMULATION_CODE(signed char, "i1")
-EMULATION_CODE(unsigned char, "u1")
-EMULATION_CODE(short, "i2")
-EMULATION_CODE(unsigned short, "u2")
-EMULATION_CODE(int, "i4")
-EMULATION_CODE(unsigned, "u4")
-EMULATION_CODE(long, "i8")
-EMULATION_CODE(unsigned long, "u8")
-EMULATION_CODE(long long, "i8")
-EMULATION_CODE(unsigned long long, "u8")
-
-/* Arguments one after another, each aligned to its own size, as the driver takes them. */
-struct Packed {
-    const char* start;
-    size_t at;
-    template <class T>
-    T next() {
-        at = (at + alignof(T) - 1) / alignof(T) * alignof(T);
-        T value;
-        memcpy(&value, start + at, sizeof value);
-        at += sizeof value;
-        return value;
-    }
-};
-
-template <class... A>
-struct Invoker {
-    static void invoke(void (*pointer)(), const char* arguments) {
-        Packed p = {arguments, 0};
-        void (*kernel)(A...) = (void (*)(A...))pointer;
-        call(kernel, p);
-    }
-    /* Braces: arguments of a constructor are evaluated from left to right. */
-    struct Call {
-        Call(void (*kernel)(A...), A... a) { kernel(a...); }
-    };
-    static void call(void (*kernel)(A...), Packed& p) { Call{kernel, p.next<A>()...}; }
-};
-
-template <class... A>
-size_t packed_bytes() {
-    size_t at = 0;
-    (void)std::initializer_list<int>{(at = (at + alignof(A) - 1) / alignof(A) * alignof(A) + sizeof(A), 0)...};
-    return at;
-}
-
-struct Registration {
-    template <class... A>
-    Registration(const char* name, void (*kernel)(A...)) {
-        std::string codes;
-        (void)std::initializer_list<int>{(codes += (codes.empty() ? "" : ", ") + Code<A>::name(), 0)...};
-        kernels().push_back({name, codes, packed_bytes<A...>(), (void (*)())kernel, Invoker<A...>::invoke});
-    }
-};
-
-template <class T>
-inline T atomic_add(T* p, T v) {
-    const T old = *p;
-    *p = (T)(old + v);
-    return old;
-}
-template <class T>
-inline T atomic_max(T* p, T v) {
-    const T old = *p;
-    if (v > old) *p = v;
-    return old;
-}
-template <class T>
-inline T atomic_min(T* p, T v) {
-    const T old = *p;
-    if (v < old) *p = v;
-    return old;
-}
-template <class T>
-inline T atomic_or(T* p, T v) {
-    const T old = *p;
-    *p = old | v;
-    return old;
-}
-template <class T>
-inline T atomic_exchange(T* p, T v) {
-    const T old = *p;
-    *p = v;
-    return old;
-}
-template <class T>
-inline T atomic_swap_if(T* p, T expected, T v) {
-    const T old = *p;
-    if (old == expected) *p = v;
-    return old;
-}
-template <class To, class From>
-inline To bits(From x) {
-    static_assert(sizeof(To) == sizeof(From), "the same size");
-    To y;
-    memcpy(&y, &x, sizeof y);
-    return y;
-}
-
 } /* namespace emulation */
 
-template <class T>
-struct Span;
-namespace emulation {
-template <class T>
-struct Code<Span<T>> {
-    static std::string name() { return "*" + Code<T>::name(); }
-};
-template <class T>
-struct Code<Span<const T>> {
-    static std::string name() { return "*" + Code<T>::name(); }
-};
-} /* namespace emulation */
-
-#define EMULATION_JOIN_(a, b) a##b
-#define EMULATION_JOIN(a, b) EMULATION_JOIN_(a, b)
-#define KERNEL(...) static emulation::Registration EMULATION_JOIN(kernel_, __COUNTER__)(#__VA_ARGS__, __VA_ARGS__);
-
-#define DEVICE static inline
-#define DEVICE_CALL static
-#define MEMBER inline
-#define UNROLL
-#define NO_UNROLL
-#define __global__
-#define __launch_bounds__(...)
-#define CHECK_INDEX(index, size) emulation::check_index(index, size, __FILE__, __LINE__)
-#define shared_memory (emulation::launch().shared.data())
-#define shared_memory_size ((int)emulation::launch().shared.size())
-#define threadIdx (emulation::current()->index)
-#define blockIdx (emulation::launch().index)
-#define blockDim (emulation::launch().block)
-#define gridDim (emulation::launch().grid)
-
-#define __syncthreads() emulation::wait(emulation::AT_BARRIER, __FILE__, __LINE__)
-#define EMULATION_MEET(operation, mask, value) \
-    emulation::meet(emulation::operation, mask, (uint64_t)(value), 0, __FILE__, __LINE__)
-#define __syncwarp() ((void)EMULATION_MEET(SYNC, 0xffffffffu, 0))
-#define __ballot_sync(mask, p) ((unsigned)EMULATION_MEET(BALLOT, mask, (p) ? 1 : 0))
-#define __any_sync(mask, p) (EMULATION_MEET(BALLOT, mask, (p) ? 1 : 0) != 0)
-#define __all_sync(mask, p) (EMULATION_MEET(BALLOT, mask, (p) ? 1 : 0) == 0xffffffffu)
-#define __match_any_sync(mask, v) ((unsigned)EMULATION_MEET(MATCH, mask, v))
-#define EMULATION_SHUFFLE(operation, mask, v, n) \
-    emulation::shuffle(emulation::operation, mask, v, (int)(n), __FILE__, __LINE__)
-#define __shfl_sync(mask, v, n) EMULATION_SHUFFLE(SHUFFLE, mask, v, n)
-#define __shfl_xor_sync(mask, v, n) EMULATION_SHUFFLE(SHUFFLE_XOR, mask, v, n)
-#define __shfl_up_sync(mask, v, n) EMULATION_SHUFFLE(SHUFFLE_UP, mask, v, n)
-#define __shfl_down_sync(mask, v, n) EMULATION_SHUFFLE(SHUFFLE_DOWN, mask, v, n)
-
-#define atomicAdd(p, v) emulation::atomic_add(p, v)
-#define atomicMax(p, v) emulation::atomic_max(p, v)
-#define atomicMin(p, v) emulation::atomic_min(p, v)
-#define atomicOr(p, v) emulation::atomic_or(p, v)
-#define atomicExch(p, v) emulation::atomic_exchange(p, v)
-#define atomicCAS(p, expected, v) emulation::atomic_swap_if(p, expected, v)
-#define __threadfence()
-
-#define __popc(x) __builtin_popcount(x)
-#define __popcll(x) __builtin_popcountll(x)
-#define __ffs(x) __builtin_ffs((int)(x))
-#define __clz(x) ((x) ? __builtin_clz((unsigned)(x)) : 32)
-#define __float_as_int(x) emulation::bits<int>((float)(x))
-#define __int_as_float(x) emulation::bits<float>((int)(x))
-#define __float_as_uint(x) emulation::bits<unsigned>((float)(x))
-#define __uint_as_float(x) emulation::bits<float>((unsigned)(x))
-#define __double_as_longlong(x) emulation::bits<long long>((double)(x))
-#define __longlong_as_double(x) emulation::bits<double>((long long)(x))
-#define __float2ll_rn(x) llrintf(x)
-#define __double2ll_rn(x) llrint(x)
-#define __float2int_rn(x) ((int)lrintf(x))
-#define __ldg(p) (*(p))
+#include "emulation_arguments.h"
+#include "emulation_words.h"
 
 #endif

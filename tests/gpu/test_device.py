@@ -54,6 +54,7 @@ def test_decays_have_the_bits_of_the_twin(device: EmulatedDevice) -> None:
         (2, "index 3 of an array of 3, thread"),
         (3, "index 4000 of an array of"),
         (4, "a copy to where another is under way, thread 0 of block"),
+        (5, "a copy of 8 bytes that are not aligned, thread 0 of block"),
     ],
 )
 def test_a_broken_rule_is_an_error(fault: int, text: str) -> None:
@@ -66,7 +67,7 @@ def test_a_broken_rule_is_an_error(fault: int, text: str) -> None:
     assert out.read().tolist() == [5]
 
 
-def test_types_are_compared() -> None:
+def test_arguments_and_launches_are_checked() -> None:
     device = EmulatedDevice()
     array = device.zeros(3, np.float64)
     with pytest.raises(RuntimeError, match=r"sum_blocks<int> takes \*i4, \*i4, got \*f8, \*f8"):
@@ -75,6 +76,8 @@ def test_types_are_compared() -> None:
         device.launch("missing", 1, 32)
     with pytest.raises(RuntimeError, match="a block of 33 threads"):
         device.launch("sum_blocks<double>", 1, 33, array, array, shared=256)
+    with pytest.raises(RuntimeError, match="a grid of 1 x 65536 blocks"):
+        device.launch("sum_blocks<double>", (1, 65536), 32, array, array, shared=256)
     with pytest.raises(TypeError, match=r"not 1\.5"):
         device.launch("decays", 1, 32, 1.5)  # type: ignore[arg-type]
 

@@ -43,7 +43,7 @@ __global__ void decays(Span<const double> x, Span<double> e, Span<double> rise) 
 }
 
 /* What the emulation refuses, by `fault`: half a warp votes; a barrier that one thread does not reach; an index beyond the
- * end; more shared memory than there is; two copies to one place. */
+ * end; more shared memory than there is; two copies to one place; a copy that is not aligned. */
 __global__ void break_rule(int fault, Span<int> out) {
     SharedMemory shared;
     if (fault == 0 && lane_number() < 16) out[0] = (int)__ballot_sync(FULL_WARP, true);
@@ -56,6 +56,7 @@ __global__ void break_rule(int fault, Span<int> out) {
         commit_copies();
         begin_copy(&place[0], &out[1]);
     }
+    if (fault == 5) begin_copy(&shared.take<int64>(1)[0], &out[1]);
 }
 
 KERNEL(sum_blocks<int>)
