@@ -22,8 +22,8 @@ DEFAULT_STREAM = 0
 class CudaDevice(Device):
     """See `Device`: the first card that CUDA shows.
 
-    All is done in the default stream, whatever stream CuPy has chosen: each thread has a choice of its own, and
-    mini-batches are prepared in another thread than the one that needs them.
+    All is done in the default stream, whatever stream was chosen in CuPy: each thread has a choice of its
+    own, and mini-batches are prepared in another thread than the one that needs them.
     """
 
     emulated = False

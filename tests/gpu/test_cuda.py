@@ -73,7 +73,9 @@ def test_no_card(fake: FakeCupy, cards: int, reason: str) -> None:
 @needs_emulation
 def test_a_card_chosen_for_one_thread_is_refused(fake: FakeCupy) -> None:
     fake.cards, fake.chosen = 2, 1
-    with pytest.raises(DeviceError, match="card 1 was chosen for this thread alone; .* CUDA_VISIBLE_DEVICES"):
+    with pytest.raises(
+        DeviceError, match=r"card 1 was chosen for this thread alone; .* CUDA_VISIBLE_DEVICES"
+    ):
         cuda.CudaDevice()
 
 

@@ -52,7 +52,10 @@ def refusal(network: Network) -> str | None:
     for layer in network.layers:
         if layer.lateral_inhibition and layer.neurons > WARP:
             return f"layer {layer.name!r} has lateral inhibition among more than {WARP} neurons"
-        if layer.fires and (layer.geometry.inputs + layer.has_bias) * padded_size(layer.channels) > MOST_WEIGHTS:
+        if (
+            layer.fires
+            and (layer.geometry.inputs + layer.has_bias) * padded_size(layer.channels) > MOST_WEIGHTS
+        ):
             return f"layer {layer.name!r} has more than {MOST_WEIGHTS} weights"
     return None
 
