@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn.cli.common import FILE, file_option, json_option, report, sample_option, top_option
-from eventsnn.cli.output import refuse_overwriting
+from eventsnn.cli.output import refuse_overwriting, require_picture
 from eventsnn.errors import TraceError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def explain(
     from eventsnn.trace import sensitivity as differentiate_spike
 
     refuse_overwriting("--plot", plot, [trace])
+    require_picture("--plot", plot)
     with Trace(trace) as opened:
         name = opened.network.names[-1] if layer is None else layer
         number = most_active(opened, name, sample) if neuron is None else neuron

@@ -12,7 +12,7 @@ import click
 from eventsnn._util.names import are_numbers, list_names, printable
 from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, file_option, format_fields, format_size, json_option, report
-from eventsnn.cli.output import refuse_overwriting
+from eventsnn.cli.output import refuse_overwriting, require_picture
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def info(file: Path, reading: dict[str, Any], plot: Path | None, as_json: bool) 
     from eventsnn.events.unpack import is_pipe
 
     refuse_overwriting("--plot", plot, [file])
+    require_picture("--plot", plot)
     kind = "recording"
     looked_into = "format" not in reading and not is_pipe(file)  # a pipe gives its bytes but once
     if looked_into and _starts_with(file, MAGIC):

@@ -68,6 +68,15 @@ def require_folder(option: str, out: Path | None) -> None:
         raise click.UsageError(f"{option} {out}: there is no folder {out.parent}.")
 
 
+def require_picture(option: str, out: Path | None) -> None:
+    """The same for a picture; TraceError or MissingExtraError if it could not be drawn."""
+    require_folder(option, out)
+    if out is not None:
+        from eventsnn.plots.figure import check_picture
+
+        check_picture(out)
+
+
 def is_standard_output(out: Path | str) -> bool:
     """Whether the output is standard output: then nothing else may be printed there."""
     if str(out) == "-":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eventsnn.cli.common import FILE, file_option, json_option, report, top_option, within_option
-from eventsnn.cli.output import refuse_overwriting, require_folder
+from eventsnn.cli.output import refuse_overwriting, require_picture
 from eventsnn.cli.reading import ReadingCommand, reading_options
 from eventsnn.errors import EventFileError
 
@@ -71,7 +71,7 @@ def verify(
     from eventsnn.train.progress import progress_bar
 
     refuse_overwriting("--plot", plot, [source, *recordings])
-    require_folder("--plot", plot)
+    require_picture("--plot", plot)
     model = _open_model(source)
     listed = _read(recordings, model[1], reading)
     with progress_bar(len(listed) * max(1, len(dt)), "verifying", True) as bar:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,18 @@ STYLE: Any = {
 }
 
 
+def check_picture(path: str | os.PathLike[str]) -> None:
+    """Whether a picture can be drawn there, before the work whose result it shows; matplotlib stays unloaded.
+
+    Raises MissingExtraError and TraceError as `picture` does, which finds more.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in FORMATS:
+        raise TraceError(f"{target}: a picture's name must end in {', '.join(FORMATS)}")
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "plot", "drawing a picture")
+
+
 @contextmanager
 def picture(path: str | os.PathLike[str]) -> Iterator[Figure]:
     """A figure to draw on; it is written to `path` when the block ends without an error.
@@ -76,14 +89,11 @@ def picture(path: str | os.PathLike[str]) -> Iterator[Figure]:
         The file cannot be written, or its ending is not .png, .pdf or .svg.
     """
     target = Path(path)
-    if target.suffix.lower() not in FORMATS:
-        raise TraceError(f"{target}: a picture's name must end in {', '.join(FORMATS)}")
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError:
-        raise MissingExtraError("matplotlib", "plot", "drawing a picture") from None
+    check_picture(target)
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)  # inches
         figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, layout=layout)

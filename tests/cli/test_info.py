@@ -1,9 +1,11 @@
 """eventsnn info"""
 
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 import eventsnn as es
 from tests.cli.conftest import Cli, make_network
@@ -41,6 +43,30 @@ def test_anomalies_and_picture(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert "1 event earlier than the one before" in cli("info", path).out
     assert cli("info", path, "--plot", tmp_path / "a.xyz").code == 1
+
+
+def test_a_picture_that_cannot_be_is_told_before_the_work(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of these commands would have failed later, on what it reads."""
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    for name in ("a.nir", "a.h5"):
+        (tmp_path / name).write_bytes(b"")
+    calls = [
+        ("info", tmp_path / "a.bin", "--on-bad", "error"),
+        ("explain", tmp_path / "a.h5"),
+        ("verify", tmp_path / "a.nir", tmp_path / "a.bin", "--against", "norse"),
+    ]
+    for call in calls:
+        assert "name must end in .png, .pdf, .svg" in cli(*call, "--plot", tmp_path / "a.xyz").err
+        outcome = cli(*call, "--plot", tmp_path / "none" / "a.png")
+        assert (outcome.code, "there is no folder" in outcome.err) == (2, True)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for call in calls:
+        assert (
+            "needs matplotlib, which is not installed: pip install 'eventsnn[plot]'"
+            in cli(*call, "--plot", tmp_path / "a.png").err
+        )
 
 
 def test_long_recordings_are_summed_up_in_few_steps(tmp_path: Path) -> None:
