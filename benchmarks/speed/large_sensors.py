@@ -3,7 +3,8 @@
 32C3-64C3-P4-11 with stride 2 in both convolutions and random weights, on gestures before the simulated camera
 (`eventsnn synth --images gestures`), one thread. ``parts`` is a recording of many gestures in a row, fed to
 `Simulation` gesture by gesture: its memory is to be that of a short one. Every figure is a process of its
-own; memory of the recordings is counted apart (``data_mib``: the peak before the work begins).
+own; memory of the recordings is counted apart (``data_mib``: the peak before the work begins). ``explain`` is
+the explanation of the last output spike of each recording that has some, without its simulation.
 """
 
 from __future__ import annotations
@@ -58,12 +59,19 @@ def measure(sensor: str, work: str) -> dict[str, float]:
     network = make_network(width, height)
     streams = [record(width, height, k) for k in range(RECORDINGS)]
     data = es.data.ListDataset(streams, np.arange(RECORDINGS) % 11)
+    runs = [es.simulate(network, stream) for stream in streams] if work == "explain" else []
+    runs = [run for run in runs if len(run.output)]
     before, start = peak_mib(), time.process_time()
     events, spikes, n = sum(map(len, streams)), 0, RECORDINGS
     with tempfile.TemporaryDirectory() as folder:
         if work == "simulate":
             for stream in streams:
                 spikes += sum(map(len, es.simulate(network, stream).layers.values()))
+        elif work == "explain":
+            n, events = len(runs), sum(len(run.input) for run in runs)
+            for run in runs:
+                explain_last(network, run)
+                spikes += sum(map(len, run.layers.values()))
         elif work == "train":
             out = Path(folder) / "run"
             es.train(network, data, epochs=1, batch_size=5, valid_fraction=0.0, threads=1, out=out)
@@ -77,6 +85,13 @@ def measure(sensor: str, work: str) -> dict[str, float]:
     seconds = time.process_time() - start
     found = {"ms": 1000.0 * seconds / n, "events": events / n, "spikes": spikes / n}
     return found | {"data_mib": before, "peak_mib": peak_mib()}
+
+
+def explain_last(network: es.Network, run: es.SpikeRecord) -> None:
+    """Explain the last output spike of a run."""
+    output = run.output
+    neuron = int(output.neurons[-1])
+    es.explain(run, network=network, layer=output.name, neuron=neuron, spike=int(output.counts[neuron]) - 1)
 
 
 def feed_parts(network: es.Network, streams: Sequence[es.EventStream], n: int) -> tuple[int, int]:
@@ -103,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     compared = []
     for sensor in SENSORS:
         peaks = []
-        for work in ("simulate", "evaluate", "train", "trace", *(f"parts{n}" for n in PARTS)):
+        for work in ("simulate", "evaluate", "train", "trace", "explain", *(f"parts{n}" for n in PARTS)):
             program = command("speed/large_sensors", "--only", sensor, work)
             runs = []
             for _ in range(1 if given.quick else given.repeats):

@@ -17,6 +17,7 @@ from eventsnn.model.classes import check_classes
 from eventsnn.model.delays import check_same_synapses, take_delays
 from eventsnn.model.drawing import draw_weights
 from eventsnn.model.layers import BIAS, Connection, Input, Layer, Projection
+from eventsnn.model.projections import AfferentSynapses
 from eventsnn.model.settings import RunSettings
 from eventsnn.model.sparse import is_sparse
 from eventsnn.model.weights import check_weights
@@ -191,6 +192,10 @@ class Network:
     def afferent_weights(self, projection: Projection, neuron: int) -> np.ndarray:
         """Weights from all neurons of a projection's source to one of its target, float64 array (pre,)."""
         return projections.weights_to(self, projection, neuron)
+
+    def afferent_synapses(self, projection: Projection, neurons: np.ndarray) -> AfferentSynapses | None:
+        """Synapses of a projection onto some neurons; None if all pairs of neurons have one."""
+        return projections.synapses_to(self, projection, neurons)
 
     def fan_out(self, projection: Projection, *, nonzero: bool = False) -> np.ndarray:
         """Synapses of each neuron of a projection's source, int64 (pre,): all, or those not of weight 0."""

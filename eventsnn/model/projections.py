@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,28 @@ from eventsnn.model.delays import branches_of
 from eventsnn.model.layers import BIAS, Projection
 from eventsnn.model.layers.branches import Branches
 from eventsnn.model.layers.connection import PAIRS
-from eventsnn.model.sparse import is_sparse, row_of
+from eventsnn.model.sparse import is_sparse, row_of, rows_of
 
 if TYPE_CHECKING:
     from eventsnn.model.network import Network
+
+
+class AfferentSynapses(NamedTuple):
+    """The synapses of a projection onto some neurons, neuron by neuron.
+
+    Attributes
+    ----------
+    ptr : int64 array (neurons + 1,)
+        Where those of each neuron begin.
+    pre : int array (synapses,)
+        Source neuron of each.
+    weights, delays : float64 array (synapses,)
+    """
+
+    ptr: np.ndarray
+    pre: np.ndarray
+    weights: np.ndarray
+    delays: np.ndarray
 
 
 def list_projections(network: Network) -> tuple[Projection, ...]:
@@ -127,6 +145,32 @@ def weights_to(network: Network, projection: Projection, neuron: int) -> np.ndar
         assert weights is not None
         row = np.asarray(weights[neuron], np.float64)
     return row[_columns(network, projection)]
+
+
+def synapses_to(network: Network, projection: Projection, neurons: np.ndarray) -> AfferentSynapses | None:
+    """See `eventsnn.model.Network.afferent_synapses`."""
+    if projection.lateral:
+        return None
+    layer, key = network.layers[projection.target], _weight_key(network, projection)
+    weights, branches = network.weights.get(key), projection.branches
+    if branches is not None and branches.each_synapse:
+        ptr, chosen = branches.onto_each(neurons)
+        pre = np.searchsorted(branches.ptr, chosen, side="right") - 1
+        values = network.sender_weights(projection)[chosen].astype(np.float64)
+        return AfferentSynapses(ptr, pre, values, branches.delays[chosen])
+    if layer.shares_weights and key == layer.name:
+        ptr, pre, values = layer.lower_rows(weights, neurons)
+    elif is_sparse(weights):
+        ptr, pre, values = rows_of(weights, neurons)
+    else:
+        return None
+    bias = projection.source == BIAS  # whose column is the last, after those of the layer's own source
+    first = network.source_size(projection.target - 1) if bias else 0
+    chosen = (pre >= first) & (pre < first + network.source_size(projection.source))
+    ptr = np.concatenate([[0], np.cumsum(chosen)])[ptr]
+    pre = pre[chosen] - first
+    delays = projection.delay if branches is None else branches.delays[pre]
+    return AfferentSynapses(ptr, pre, values[chosen], np.broadcast_to(delays, pre.shape))
 
 
 def fan_out(network: Network, projection: Projection, nonzero: bool) -> np.ndarray:

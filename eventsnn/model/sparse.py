@@ -124,6 +124,19 @@ def with_data(matrix: Any, data: np.ndarray) -> Any:
     return type(matrix)((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
+def rows_of(matrix: Any, posts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of a CSR matrix as those of another one: (ptr, pre, float64 weights), zeros included."""
+    ptr, places = join_ranges(matrix.indptr[posts], matrix.indptr[posts + 1])
+    return ptr, matrix.indices[places], matrix.data[places].astype(np.float64)
+
+
+def join_ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The whole numbers of the ranges [start, end), one after the other, and where those of each begin."""
+    counts = (ends - starts).astype(np.int64)
+    ptr = np.concatenate([[0], np.cumsum(counts)])
+    return ptr, np.arange(ptr[-1]) + np.repeat(starts - ptr[:-1], counts)
+
+
 def row_of(matrix: Any, post: int) -> np.ndarray:
     """Weights of one post-synaptic neuron, zeros included, float64 array (pre,)."""
     row = np.zeros(matrix.shape[1])

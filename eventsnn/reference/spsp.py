@@ -178,16 +178,16 @@ def spsp_reverse(
     return sum_charges(pre_times, pre_neurons, np.zeros((n_post, n_pre)), *points, lif)[0]
 
 
-def unit_contributions(t: float, reset: float, arrivals: Floats, lif: LIF) -> Floats:
+def unit_contributions(t: float | Floats, reset: float | Floats, arrivals: Floats, lif: LIF) -> Floats:
     """Share that spikes of weight 1 have in the potential at `t`, without cancellation.
 
     Arrivals before the last reset act through the synaptic current left at its end.
 
     Parameters
     ----------
-    t : float
+    t : float or float64 array (n,)
         Time, ms; at or after `reset`.
-    reset : float
+    reset : float or float64 array (n,)
         End of the last refractory period before `t`, ms; -inf when the neuron has not fired yet.
     arrivals : float64 array (n,)
         Times of arrival, ms. Arrivals from `t` on contribute 0.
@@ -199,7 +199,8 @@ def unit_contributions(t: float, reset: float, arrivals: Floats, lif: LIF) -> Fl
     """
     shares = psp(t - np.maximum(arrivals, reset), lif)
     earlier = arrivals <= reset
-    shares[earlier] *= np.exp((arrivals[earlier] - reset) / lif.tau_s)
+    before = reset[earlier] if isinstance(reset, np.ndarray) else reset
+    shares[earlier] *= np.exp((arrivals[earlier] - before) / lif.tau_s)
     return shares
 
 

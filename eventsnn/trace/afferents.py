@@ -25,7 +25,7 @@ import numpy as np
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network, Projection
 from eventsnn.reference.lif import resting_share
-from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace.record import LayerSpikes, SpikeRecord
 from eventsnn.trace.schema import source_name
 
 
@@ -74,9 +74,18 @@ def reset_times(spike_times: np.ndarray, lif: LIF) -> np.ndarray:
     return resets
 
 
-def resting_contribution(t: np.ndarray | float, reset: float, lif: LIF) -> np.ndarray:
+def all_reset_times(spikes: LayerSpikes, lif: LIF) -> np.ndarray:
+    """`reset_times` of every spike of a layer, in the record's order."""
+    order = np.argsort(spikes.neurons, kind="stable")
+    again = spikes.neurons[order[1:]] == spikes.neurons[order[:-1]]
+    resets = np.full(len(spikes), -np.inf)
+    resets[order[1:][again]] = spikes.times[order[:-1][again]] + lif.refractory
+    return resets
+
+
+def resting_contribution(t: np.ndarray | float, reset: np.ndarray | float, lif: LIF) -> np.ndarray:
     """Share that the resting potential has in the potential at `t` (ms, any shape); `reset` as above."""
-    elapsed = np.maximum(np.asarray(t, dtype=np.float64) - max(reset, 0.0), 0.0)
+    elapsed = np.maximum(np.asarray(t, dtype=np.float64) - np.maximum(reset, 0.0), 0.0)
     return resting_share(elapsed, lif)
 
 

@@ -126,11 +126,12 @@ def _check_times(
 def _arrivals(
     network: Network, record: SpikeRecord, layer: str, neuron: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """When spikes arrive at a neuron, ms, ascending, and the weight of each."""
+    """When spikes arrive at a neuron, ms, ascending, and the weight of each, which is not 0."""
     incoming = afferents(network, record, network.index(layer), neuron)
     arrivals = np.concatenate([a.arrivals for a in incoming])
     weights = np.concatenate([a.weights for a in incoming])
-    order = np.argsort(arrivals, kind="stable")
+    used = np.flatnonzero(weights)  # of a layer for a large sensor, hardly any source is connected
+    order = used[np.argsort(arrivals[used], kind="stable")]
     return arrivals[order], weights[order]
 
 

@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from eventsnn.model.sparse import join_ranges
+
 
 @dataclass(frozen=True, eq=False)
 class Branches:
@@ -78,6 +80,15 @@ class Branches:
         ptr = np.searchsorted(chosen, self.ptr)
         assert self.place is not None
         return Branches(ptr, self.delays[chosen], self.post[chosen], self.place[chosen])
+
+    def onto_each(self, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the branches that reach each of some neurons, where there is one for each synapse, and
+        where those of each begin.
+        """
+        order, ends = self._by_post
+        bounds = np.minimum([neurons, neurons + 1], len(ends) - 1)  # the last neurons may have none
+        ptr, places = join_ranges(*ends[bounds])
+        return ptr, order[places]
 
     @cached_property
     def _by_post(self) -> tuple[np.ndarray, np.ndarray]:

@@ -308,16 +308,23 @@ class Layer:
         return csr_array((values[exists], (post[exists], pre[exists])), shape=shape)
 
     def lower_row(self, weights: Any, neuron: int) -> np.ndarray:
-        """Row `neuron` of `lower` if weights are shared, dense: float64 array (pre,).
-
-        By itself: all rows of a layer for a large sensor take gigabytes.
-        """
-        channel, position = divmod(neuron, self.positions)
-        places = self.rows[position]
-        exists = (places >= 0) & self.connected[channel]
+        """Row `neuron` of `lower` if weights are shared, dense: float64 array (pre,)."""
+        _, pre, values = self.lower_rows(weights, np.array([neuron]))
         row = np.zeros(math.prod(self.known_source) + self.has_bias)
-        row[places[exists]] = self.shared_weights(weights)[channel, exists]
+        row[pre] = values
         return row
+
+    def lower_rows(self, weights: Any, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows `neurons` of `lower` if weights are shared, as of a CSR matrix: (ptr, pre, float64 weights).
+
+        By themselves: all rows of a layer for a large sensor take gigabytes.
+        """
+        channels, positions = np.divmod(neurons, self.positions)
+        places = self.rows[positions]
+        exists = (places >= 0) & self.connected[channels]
+        ptr = np.concatenate([[0], np.cumsum(exists.sum(axis=1))])
+        values = self.shared_weights(weights)[channels][exists]
+        return ptr, places[exists], values.astype(np.float64)
 
     def inner_projections(self, number: int) -> list[Projection]:
         """Projections of layer `number` that do not come from another layer: biases, loops, inhibition."""
