@@ -185,5 +185,5 @@ def test_changes_that_cannot_be(name, changes, text):
 
 def test_in_a_line():
     assert repr(make_recurrent(classes=["ant", "bee"])) == (
-        "<Network 12-5-3 (hidden, output), 1 further connections, 2 classes ('ant', 'bee')>"
+        "<Network 12-5-3 (hidden, output), 1 further connection, 2 classes ('ant', 'bee')>"
     )
