@@ -150,7 +150,7 @@ def verify(
     for dt in steps:
         if not (math.isfinite(dt) and 1e-6 <= dt <= 1.0):
             raise SimulationError(f"dt must be a time of 1e-6 to 1 s, got {dt!r}")
-    found = Verification(against, notes=list(subject.notes))
+    found = Verification(against, notes=subject.notes)  # the graph of each step may add some
     runs = [_run_exact(subject.network, recording) for recording in recordings]
     for dt in sorted(set(steps), reverse=True):
         _compare_at(dt, subject, recordings, runs, found, within_ms, progress)
@@ -165,6 +165,7 @@ class _Subject:
         self._graph: Any = None
         self._nodes: tuple[str, ...] = ()
         self._own_dt: float | None = None
+        self._is_ours = True  # the graph, which was written from the network
         if isinstance(source, Network):
             self.network = source
             return
@@ -173,6 +174,7 @@ class _Subject:
         self.network, self._nodes = found.network, found.nodes
         self.notes += [*found.notes, *found.losses]
         header = read_header(graph)
+        self._is_ours = header is not None
         if header is None:
             foreign = any("snnTorch" in note for note in found.notes[:1]) and against == "snntorch"
             self._own_dt = SNNTORCH_DT_S if foreign else None
@@ -189,10 +191,14 @@ class _Subject:
         """A graph for a step, to be given away, and the node of each layer."""
         from copy import deepcopy
 
-        if self._graph is not None and self._own_dt is not None and math.isclose(dt_s, self._own_dt):
+        is_own = self._graph is not None and self._own_dt is not None and math.isclose(dt_s, self._own_dt)
+        if is_own and not self._is_ours:
             return deepcopy(self._graph), self._nodes
         dialect = replace(DIALECTS[self.against], fixed_dt=False)
         graph, losses = write_graph(self.network, dialect, dt_s * SECOND_MS)
+        self.notes += [text for text in losses if text not in self.notes]
+        if is_own:
+            return deepcopy(self._graph), self._nodes
         header = read_header(graph)
         assert header is not None
         if self.against == "snntorch":
@@ -201,7 +207,6 @@ class _Subject:
                 for name in ("tau_mem", "tau_syn"):
                     if hasattr(node, name):
                         setattr(node, name, getattr(node, name) * (SNNTORCH_DT_S / dt_s))
-        self.notes += [text for text in losses if text not in self.notes]
         return graph, tuple(header["populations"])
 
 

@@ -109,6 +109,21 @@ def test_loops_take_one_step(against: str) -> None:
     assert first[1] == pytest.approx(first[0], abs=0.35)
 
 
+@pytest.mark.parametrize("against", SIMULATORS)
+def test_what_the_graph_does_not_say_is_noted(tmp_path: Path, against: str) -> None:
+    """Of a network and of its file, at the file's step and at another."""
+    pytest.importorskip(against)
+    network = CHAIN.replace("hidden", refractory=2.0)
+    path = tmp_path / "model.nir"
+    save_graph(export_network(network, against)[0], path)
+    for source in (network, path):
+        for dt in (None, [2e-3]):
+            found = verify(source, recordings(6), against, dt)
+            assert any(note.startswith("refractory period of 'hidden' (2 ms)") for note in found.notes)
+            assert format_verification(found).count("note: refractory period of 'hidden' (2 ms)") == 1
+    assert not verify(CHAIN, recordings(6), against).notes
+
+
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_file_of_snntorch(tmp_path: Path, bias: bool) -> None:
     """Written by snnTorch itself; the spikes are those of its own run up to its step."""
