@@ -59,7 +59,7 @@ def test_a_killed_run_has_kept_what_it_said_it_saved(
     child.process.stdin.close()
     assert child.end()[0] == -signal.SIGKILL
     reported = [line.split() for line in child.err if "saved in" in line and line.endswith("ms\n")][-1]
-    events, complete = int(reported[3]), float(reported[-2])
+    events, complete = int(reported[3].replace(",", "")), float(reported[-2])
     assert events > 0
     kept = spikes.read_bytes()
     lines = [line for line in table.splitlines()[1:] if float(line.split(b",")[0]) < complete]

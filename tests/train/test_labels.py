@@ -209,5 +209,5 @@ def test_images_may_have_names():
     pixels = np.zeros((2, 3, 3), np.uint8)
     assert Images(pixels, [0, 1], classes=["shirt", "shoe"]).classes == ("shirt", "shoe")
     assert Images(pixels, [0, 1]).numbered
-    with pytest.raises(TrainingError, match="1 class names, but a label is 1"):
+    with pytest.raises(TrainingError, match="1 class name, but a label is 1"):
         Images(pixels, [0, 1], classes=["shirt"])
