@@ -163,17 +163,17 @@ def from_tonic(dataset: EventTargetSequence, sensor_size: tuple[int, ...] | None
 
 
 def as_source(data: Any, sensor_size: SensorSize | None = None) -> Any:
-    """A labelled source unchanged; any other sequence through `from_tonic`.
+    """A labelled source unchanged; any other sequence of (events, target) through `from_tonic`.
 
     `sensor_size` is that of a data set that does not state its own, such as a list of (events, label).
     """
-    if hasattr(data, "read_or_none"):
+    if hasattr(data, "read_or_none") and not isinstance(data, type):
         return data
     sequence = hasattr(data, "__len__") and hasattr(data, "__getitem__")
-    if not sequence or isinstance(data, str | Mapping | np.ndarray):
+    if not sequence or isinstance(data, str | Mapping | np.ndarray | type):
+        got = f"the class {data.__name__} itself" if isinstance(data, type) else type(data).__name__
         raise TrainingError(
-            f"a data set is needed, such as eventsnn.data.Folder, or a list of (events, label): got "
-            f"{type(data).__name__}"
+            f"a data set is needed, such as eventsnn.data.Folder, or a list of (events, label): got {got}"
         )
     for number, item in enumerate(data if isinstance(data, list | tuple) else ()):
         if not (isinstance(item, tuple | list) and len(item) == 2):

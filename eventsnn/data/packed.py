@@ -23,6 +23,7 @@ import numpy.typing as npt
 from eventsnn._ext.records import Records, read_words
 from eventsnn._util.positioned import READ_ONLY, read_at
 from eventsnn._util.ranks import find_ranks
+from eventsnn.data.memory import EventTargetSequence, as_source
 from eventsnn.data.packed_file import WORD, Recordings, read_index, write_packed
 from eventsnn.data.shard import Shard, write_together
 from eventsnn.data.source import BadFiles, LabelledSource, Source, choose_bad_files, describe_reading
@@ -159,7 +160,7 @@ class Packed(Source):
 
 
 def pack(
-    source: LabelledSource,
+    source: LabelledSource | EventTargetSequence,
     out: str | os.PathLike[str],
     *,
     shard: Shard | None = None,
@@ -173,7 +174,7 @@ def pack(
     Parameters
     ----------
     source : LabelledSource
-        What to write; recordings that it skips as unreadable are left out.
+        What to write; recordings that it skips as unreadable are left out. A data set of tonic's, too.
     out : path
         The file, usually ``.esp``; one that exists is replaced.
     shard : Shard, optional
@@ -193,14 +194,14 @@ def pack(
         A recording cannot be read (unless the source is told to skip such), begins before 0 or is longer
         than a word can say, none is left, or the file cannot be written.
     TrainingError
-        The shard holds no recording.
+        The shard holds no recording, or `source` is no data set.
     """
-    ranks = find_ranks()
+    labelled, ranks = as_source(source), find_ranks()
     if ranks.size > 1 and shard is None:
         return write_together(
-            ranks, Path(out), lambda own, path: _pack(source, path, own, progress), join_packed
+            ranks, Path(out), lambda own, path: _pack(labelled, path, own, progress), join_packed
         )
-    return _pack(source, out, shard, progress)
+    return _pack(labelled, out, shard, progress)
 
 
 def _pack(

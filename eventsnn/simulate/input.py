@@ -77,7 +77,11 @@ def _check_pair(pair: tuple[Any, ...], origin_us: int | None) -> InputSpikes:
         raise SimulationError(
             f"events: a tuple must be (times_ms, indices), got {number_of(len(pair), 'item')}"
         )
-    times = np.asarray(pair[0])
+    if isinstance(pair[0], EventStream) or (times := np.asarray(pair[0])).dtype.names:
+        raise SimulationError(
+            "events: a tuple must be (times_ms, indices), got events and something else, such as the label "
+            "of a data set's item; give the events alone"
+        )
     if origin_us is None and times.size and times.dtype.kind in "iuf" and np.min(times) >= LATEST_START_MS:
         first = float(np.min(times))
         raise SimulationError(

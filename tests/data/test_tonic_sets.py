@@ -10,7 +10,7 @@ import pytest
 
 import eventsnn as es
 from eventsnn.data import ListDataset, TonicDataset, from_tonic
-from eventsnn.errors import EventStreamError, TrainingError
+from eventsnn.errors import EventStreamError, SimulationError, TrainingError
 from eventsnn.events import EventStream
 from tests.data.tonic_layouts import LAYOUTS, Layout, write_pixels
 from tests.events.helpers import random_stream
@@ -56,6 +56,28 @@ def test_a_network_learns_from_it_as_it_is(layout: Layout, tmp_path: Path) -> No
         assert not np.array_equal(weights, network.weights[name])
         np.testing.assert_array_equal(weights, other.network.weights[name])
     assert es.evaluate(fit.network, dataset).n == len(layout.classes)
+
+
+@EACH
+def test_it_is_packed_as_it_is(layout: Layout, tmp_path: Path) -> None:
+    dataset = layout.make(tmp_path)
+    es.data.pack(dataset, tmp_path / "set.esp")
+    source, packed = from_tonic(dataset), es.data.Packed(tmp_path / "set.esp")
+    assert packed.sensor_size == layout.sensor
+    found = {packed.classes[label]: packed.stream(index) for index, label in enumerate(packed.labels)}
+    assert found == {source.classes[label]: source.stream(index) for index, label in enumerate(source.labels)}
+
+
+def test_an_item_of_a_data_set_is_no_recording(tmp_path: Path) -> None:
+    layout = LAYOUTS["NMNIST"]
+    item = layout.make(tmp_path)[0]
+    network = es.Network(es.Input(*layout.sensor), es.Dense(3), seed=1)
+    for events in (item, (layout.streams()[0], 1)):
+        with pytest.raises(
+            SimulationError, match="such as the label of a data set's item; give the events alone"
+        ):
+            es.simulate(network, events)
+    assert len(es.simulate(network, item[0])["input"]) == len(item[0])
 
 
 def test_digit_sequences_of_ntidigits_are_names(tmp_path: Path) -> None:

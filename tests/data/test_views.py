@@ -127,6 +127,7 @@ def test_lists_of_arrays():
         ("recordings", "a data set is needed"),
         (None, "a data set is needed"),
         ({"a": 1}, "a data set is needed"),
+        (Folder, "got the class Folder itself"),
     ):
         with pytest.raises(TrainingError, match=text):
             es.evaluate(toy_network(), wrong)
