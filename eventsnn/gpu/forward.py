@@ -28,6 +28,8 @@ COPIES_OF_ONE, COPIES = 16, 8
 BEYOND = 16
 """As `SWEEP_BEYOND` of the same file."""
 MOST_THREADS = 256
+RESIDENT = 512
+"""Threads of `sweep` that run on a multiprocessor at once; its registers are for so many."""
 ORDER_THREADS = 256
 TABLE_PIECES = 16
 """Blocks that make the table of a sample at the most."""
@@ -212,12 +214,16 @@ def sweep(
         )  # fmt: skip
         return spikes
     together = neurons_a_lane(device, layer, samples)
-    lanes, copies = padded // together, COPIES_OF_ONE if together == 1 else COPIES
-    most = min(MOST_THREADS, max(1, samples * lanes // (WARP * device.multiprocessors)) * WARP)
-    tiles = -(-lanes // most)
-    threads = -(-lanes // (tiles * WARP)) * WARP
+    lanes, copies = WARP, COPIES
+    if together == 1:
+        lanes, copies = working_lanes(device, layer, samples), COPIES_OF_ONE
+    needed = -(-padded // (together * lanes)) * WARP
+    most = min(MOST_THREADS, max(1, samples * needed // (WARP * device.multiprocessors)) * WARP)
+    tiles = -(-needed // most)
+    threads = -(-needed // (tiles * WARP)) * WARP
     device.launch(
-        f"sweep<{real}, {together}>", (samples, tiles), threads, *given, np.int32(padded), *results,
+        f"sweep<{real}, {together}>", (samples, tiles), threads, *given, np.int32(padded), np.int32(lanes),
+        *results,
         shared=shared_bytes(
             *chunk, (np.uint8, SWEEP_BLOCK), (np.uint8, TRAIN_BYTES * threads * together),
             (layer.real, copies * threads * together),
@@ -243,6 +249,17 @@ def neurons_a_lane(device: Device, layer: DeviceLayer, samples: int) -> int:
     together = 4 if layer.real == np.float32 else 2
     warps = samples * layer.padded // (WARP * together)
     return together if warps >= 16 * device.multiprocessors and layer.channels > WARP else 1
+
+
+def working_lanes(device: Device, layer: DeviceLayer, samples: int) -> int:
+    """How many lanes of a warp of `sweep` have neurons, of one neuron each.
+
+    A lane that fires holds up its warp. So few lanes work, as long as all threads are on the card at once.
+    """
+    for lanes in (8, 16):
+        if samples * layer.padded * WARP <= RESIDENT * device.multiprocessors * lanes:
+            return lanes
+    return WARP
 
 
 def order(

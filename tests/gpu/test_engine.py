@@ -166,6 +166,27 @@ def test_several_neurons_a_lane_and_several_tiles_change_no_bit(
     assert f"sweep<{'float, 4' if dtype == 'float32' else 'double, 2'}>" in device.launched
 
 
+@pytest.mark.parametrize("lanes", [8, 16, 32])
+def test_few_lanes_of_a_warp_at_work_change_no_bit(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
+    network, samples = wide(6, "float32", hidden=75), recordings(6)
+    monkeypatch.setattr(forward, "working_lanes", lambda *_: lanes)
+    device = EmulatedDevice(backwards=True)
+    monkeypatch.setattr(engine, "find_device", lambda: device)
+    found = run_batch("gpu", network, samples, "float32")
+    assert_same_batch(found, run_batch("sweep", network, samples, "float32"))
+    assert max(neurons.max(initial=0) for spikes in found[1] for neurons in spikes[1::2]) > 64
+
+
+def test_lanes_at_work_fill_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more warps would wait for room on the card, no lane is idle."""
+    device = EmulatedDevice()
+    monkeypatch.setattr(device, "multiprocessors", 132)
+    packed = engine.pack_once(Network(Input(5), Dense(800), Dense(3)), np.float32)
+    hidden = engine.put_layers(device, packed)[0]
+    lanes = [forward.working_lanes(device, hidden, samples) for samples in (1, 16, 21, 22, 42, 43, 4096)]
+    assert lanes == [8, 8, 8, 16, 16, 32, 32]
+
+
 def test_little_memory_splits_the_batch_and_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     network, samples = wide(5), recordings(5)
     whole = run_batch("gpu", network, samples, "float64")

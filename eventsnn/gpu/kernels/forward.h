@@ -193,13 +193,15 @@ struct WeightCopies {
  * fired, after  (samples, capacity, padded): spike times, ms, and the last arrival before each
  * counts     (samples, padded): spikes of each neuron, more than `capacity` if they do not fit; 0 of the padding
  * status     see cuda.h
- * grid (samples, tiles of threads * NPL neurons)
+ * lanes      of a warp that have neurons, the first ones; all with several neurons a lane. All lanes wait while one fires, so where
+ *            there are few warps, more of them with fewer neurons each are done sooner
+ * grid (samples, tiles); the warps of all tiles have `padded` neurons or more
  */
 template <class R, int NPL>
 __global__ void __launch_bounds__(256, 2)
     sweep(Span<const lif_t> constants, Span<const double> times, Span<const int> sources, Span<const int64> first,
-          Span<const int> count, Span<const Row<R>> rows, Span<const R> weights, int padded, double stop, int capacity,
-          Span<double> fired, Span<int> after, Span<int> counts, Span<int64> status) {
+          Span<const int> count, Span<const Row<R>> rows, Span<const R> weights, int padded, int lanes, double stop,
+          int capacity, Span<double> fired, Span<int> after, Span<int> counts, Span<int64> status) {
     SharedMemory shared;
     const Chunk<R> chunk(shared);
     SweepBlock<R>& block = shared.take<SweepBlock<R>>(1)[0];
@@ -207,7 +209,9 @@ __global__ void __launch_bounds__(256, 2)
     typedef WeightCopies<R, NPL> Copies;
     const Copies copies = {shared.take<Vector<R, NPL>>(Copies::SLOTS * (int)blockDim.x)};
     const int64 sample = blockIdx.x;
-    const int arrivals = count[sample], own = ((int)blockIdx.y * (int)blockDim.x + (int)threadIdx.x) * NPL;
+    const int arrivals = count[sample], warp = (int)(blockIdx.y * (blockDim.x / WARP)) + warp_number();
+    const int own = (warp * (NPL == 1 ? lanes : WARP) + lane_number()) * NPL;
+    const bool works = (NPL > 1 || lane_number() < lanes) && own < padded; /* all meet at the barriers */
     const Span<const double> all_times = times.part(first[sample], arrivals);
     const Span<const int> all_sources = sources.part(first[sample], arrivals);
     const Span<const Row<R>> all_rows = rows.part(first[sample], arrivals);
@@ -216,12 +220,13 @@ __global__ void __launch_bounds__(256, 2)
     __syncthreads();
 
     SweepLane<R, NPL> lane;
-    lane.base = own < padded ? own : padded - NPL; /* threads beyond repeat the last ones: all meet at the barriers */
+    lane.base = own < padded ? own : padded - NPL;
     const Span<const R> columns = weights.part(lane.base, weights.size - lane.base);
     lane.begin(block);
     for (int start = 0; start < arrivals; start += SWEEP_CHUNK) {
         const int size = arrivals - start < SWEEP_CHUNK ? arrivals - start : SWEEP_CHUNK;
         chunk.fill(all_rows, all_times, all_sources, padded, start, size);
+        if (NPL == 1 && !works) continue; /* elsewhere they repeat the last ones: this line costs registers in the loop */
         copies.begin_first(columns, chunk.rows_of);
         NO_UNROLL
         for (int k = 0; k < size; ++k) {
@@ -230,7 +235,7 @@ __global__ void __launch_bounds__(256, 2)
         }
         wait_for_copies<0>(); /* those from beyond the chunk */
     }
-    if (own >= padded) return;
+    if (!works) return;
     UNROLL
     for (int n = 0; n < NPL; ++n) {
         if (arrivals)
