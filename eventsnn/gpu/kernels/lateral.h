@@ -79,7 +79,7 @@ struct LateralLane {
             for (; fired; fired &= fired - 1) {
                 const int source = __ffs(fired) - 1;
                 at_once |= commit(lag, t, lateral[source * WARP + lane_number()]);
-                lag = make_row<R>(c, 0.0);
+                lag = tied_row<R>(); /* the others fire at the same instant */
             }
             at_once = at_once && touches();
             if (until < INFINITY) row = make_row<R>(c, until - t);
