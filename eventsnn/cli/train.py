@@ -40,6 +40,13 @@ if TYPE_CHECKING:
     from eventsnn.trace import TraceOptions
 
 
+class _TrainingEngine(click.Choice[str]):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "gpu":  # an engine of other commands
+            self.fail("to train on a graphics card give --device cuda.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command(cls=ReadingCommand)
 @click.argument("experiment", type=FILE, metavar="EXPERIMENT.toml")
 @file_option(
@@ -67,7 +74,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Start again in a folder that already holds a run.")
 @click.option(
     "--engine",
-    type=click.Choice(["exact", "clocked"]),
+    type=_TrainingEngine(["exact", "clocked"]),
     help="Override the experiment's: exact spike times, or the authors' steps.",
 )
 @step_option("the experiment's, or 1,")

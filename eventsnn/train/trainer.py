@@ -337,6 +337,10 @@ def check_settings(
     engine: str, dtype: str, step_ms: float | None, duration_ms: float | None, stabilise: str | None
 ) -> RunSettings:
     """Check how samples are to be run; TrainingError for impossible settings, or for this precision."""
+    if engine == "gpu":
+        raise TrainingError(
+            "engine 'gpu' simulates; to train on a graphics card give device='cuda' (--device cuda)"
+        )
     try:
         settings = RunSettings(engine, step_ms, duration_ms, stabilise)
     except NetworkError as error:

@@ -45,6 +45,11 @@ def test_version(cli: Cli) -> None:
         (["simulate"], "Missing argument 'MODEL.h5'"),
         (["simulate", "m.h5"], "Missing argument 'FILE...'"),
         (["simulate", "m.h5", "a.bin", "--engine", "fast"], "'fast' is not one of"),
+        (
+            ["train", "e.toml", "--train", "a", "--engine", "gpu"],
+            "to train on a graphics card give --device cuda",
+        ),
+        (["train", "e.toml", "--train", "a", "--engine", "fast"], "'fast' is not one of 'exact', 'clocked'"),
         (["simulate", "m.h5", "a.bin", "--record", "spsp"], "give --trace as well"),
         (["simulate", "m.h5", "a.bin", "--trace", "m.h5"], "would overwrite a file that is to be read"),
         (["simulate", "m.h5", "a.bin", "--trace", "t.h5", "--record", "spike"], "'spike' cannot be recorded"),

@@ -206,6 +206,17 @@ def test_what_a_device_does_not_do_is_said_at_once(tmp_path, changes, text):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_engine_of_simulations_trains_nothing(tmp_path):
+    with pytest.raises(
+        TrainingError, match=r"to train on a graphics card give device='cuda' \(--device cuda\)"
+    ):
+        toy_train(tmp_path / "run", engine="gpu")
+    table = {"network": {"input": {"width": 4}, "layers": []}, "training": {"engine": "gpu"}}
+    with pytest.raises(TrainingError, match=r"training: .* give device='cuda' \(--device cuda\)"):
+        es.Experiment.from_table(table)
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_cupy_nothing_is_begun(tmp_path, monkeypatch):
     monkeypatch.delenv("EVENTSNN_GPU")
     monkeypatch.setitem(sys.modules, "cupy", None)
