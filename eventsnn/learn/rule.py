@@ -125,6 +125,11 @@ class Rule(ABC):
             return derivative_charges(layer, above, self.slope_floor(layer.lif))
         return count_charges(layer, above)
 
+    @property
+    def usual_charges(self) -> bool:
+        """Whether `charges` are those by default, for which there are kernels without Python between."""
+        return type(self).charges is Rule.charges
+
     def count_factors(self, layer: Activity) -> Floats | None:
         """Where a rule sends derivatives: factors (units, neurons) of the spike counts of a hidden layer,
         whose charges (`eventsnn.learn.charges.count_charges`) are added to those of derivatives; None: none.

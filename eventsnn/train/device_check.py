@@ -34,7 +34,7 @@ def _refusal(
 ) -> str | None:
     if step_ms is not None:
         return "trains in exact time, and engine clocked takes steps"
-    if rule.sends != "errors" or type(rule).charges is not Rule.charges:
+    if rule.sends != "errors" or not rule.usual_charges:
         return (
             f"trains with rules that send errors of spike counts, such as 'hm2bp', and not with {rule.name!r}"
         )

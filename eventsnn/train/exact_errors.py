@@ -256,9 +256,7 @@ class ExactErrors(ErrorsDown, ExactDownward):
     @property
     def plain(self) -> bool:
         """Whether charges are those of spike counts, and nobody looks at what goes down."""
-        # Of the method, not of the class: a loss of PyTorch's stands before a rule and hands on the rest.
-        charges = getattr(self.rule.charges, "__func__", None)
-        return charges is Rule.charges and self.observer is None
+        return self.rule.usual_charges and self.observer is None
 
     def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
         # Only the factors of the first layer are made of its errors in a stage too.
