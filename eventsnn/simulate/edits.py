@@ -162,8 +162,7 @@ def silenced(network: Network, silence: Any) -> Network:
     `silence` as of `eventsnn.what_if`, also for the errors.
     """
     chosen = _check_silence(network, silence)
-    shapes = network.lowered.weight_shapes()
-    if any(network.weight_shapes().get(name) != shapes[name] for name in chosen):
+    if any(network[name].shares_weights for name in chosen):
         # Shared weights cannot be cut for one neuron; written out they can.
         network = network.lowered
     weights = dict(network.weights)
