@@ -15,7 +15,7 @@ import numpy as np
 
 from eventsnn._util.ranks import Ranks
 from eventsnn._util.threads import Pool, call
-from eventsnn.gpu.backward import count_activity
+from eventsnn.gpu.activity import count_activity
 from eventsnn.gpu.device import Device, DeviceArray, DeviceMemoryError
 from eventsnn.gpu.forward import ForwardPass, LayerPass
 from eventsnn.gpu.weights import DeviceWeights
