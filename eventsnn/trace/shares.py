@@ -24,6 +24,10 @@ Part: TypeAlias = tuple[slice | np.ndarray, np.ndarray, np.ndarray]
 """Of one spike: spikes of the source, whether each has a synapse that does something, their contributions."""
 
 
+VANISHED = 760.0
+"""exp(-x) is exactly 0 in float64 from x = 745.2 on; the rest allows for rounding of times."""
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Spikes of one layer: neurons, times (ms), and the ends of the refractory periods before them."""
@@ -32,6 +36,16 @@ class Batch:
     times: np.ndarray
     resets: np.ndarray
     lif: LIF
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Times (ms) before which an arrival contributes 0: what is left of it is below the least float64.
+
+        A reset leaves the synaptic current as it is, so that what arrived before it counts on.
+        """
+        first = np.isinf(self.resets)
+        slower = max(self.lif.tau_m, self.lif.tau_s)
+        return np.where(first, self.times - VANISHED * slower, self.resets - VANISHED * self.lif.tau_s)
 
 
 class DenseShares:
@@ -148,6 +162,8 @@ class ShareFinder:
         owner = np.repeat(owner[used], counts)
         arrivals = self._spikes.times[rows] + np.repeat(synapses.delays[used], counts)
         before = arrivals < batch.times[owner]
+        if len(order) and batch.starts.max() > self._spikes.times[0]:
+            before &= arrivals >= batch.starts[owner]
         owner, rows, arrivals = owner[before], rows[before], arrivals[before]
         weights = np.repeat(synapses.weights[used], counts)[before]
         shares = unit_contributions(batch.times[owner], batch.resets[owner], arrivals, batch.lif)
@@ -156,14 +172,15 @@ class ShareFinder:
     def _find_dense(self, batch: Batch) -> Iterator[Part]:
         arrivals, rows = self.arrivals
         in_order = self.projection.branches is None  # then row n is the n-th to arrive
-        ends = np.searchsorted(arrivals, batch.times).tolist()
-        for neuron, t, reset, n in zip(
-            batch.neurons.tolist(), batch.times.tolist(), batch.resets.tolist(), ends, strict=True
+        begins, ends = (np.searchsorted(arrivals, times).tolist() for times in (batch.starts, batch.times))
+        for neuron, t, reset, begin, end in zip(
+            batch.neurons.tolist(), batch.times.tolist(), batch.resets.tolist(), begins, ends, strict=True
         ):
-            own = rows[:n]
+            within = slice(begin, max(begin, end))
+            own = rows[within]
             weights = self._network.afferent_weights(self.projection, neuron)[self._spikes.neurons[own]]
-            shares = weights * unit_contributions(t, reset, arrivals[:n], batch.lif)
-            yield (slice(n) if in_order else own), self._used(weights), shares
+            shares = weights * unit_contributions(t, reset, arrivals[within], batch.lif)
+            yield (within if in_order else own), self._used(weights), shares
 
     def _used(self, weights: np.ndarray) -> np.ndarray:
         return (weights != 0.0) | (self.projection.source < 0)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import eventsnn as es
 from eventsnn.errors import TraceError
-from eventsnn.model import Network
+from eventsnn.model import Dense, Input, Network
 from eventsnn.model.layers import BIAS
 from eventsnn.trace import attribution
 from eventsnn.trace.attribution import INPUT, Attribution
@@ -69,6 +71,33 @@ def test_batches_are_spikes_one_by_one(kind: str, pairs: int, monkeypatch: pytes
         np.testing.assert_allclose(found[0], expected[0], rtol=0, atol=1e-12 * size)
         np.testing.assert_array_equal(found[1], expected[1])
         np.testing.assert_allclose(found[2:], expected[2:], rtol=0, atol=1e-12 * max(1.0, size))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_what_arrived_long_ago_is_left_out(sparse: bool) -> None:
+    """Of a recording of 3000 time constants, before which contributions are exactly 0."""
+    rng = np.random.default_rng(4)
+    fast = {"threshold": 0.2, "tau_m": 0.05, "tau_s": 0.02, "refractory": 0.5}
+    network = Network(Input(6), Dense(5, name="first", **fast), Dense(3, **fast), seed=1)
+    weights: dict[str, Any] = {
+        "first": rng.uniform(0.2, 2.0, (5, 6)),
+        "output": rng.uniform(0.2, 2.0, (3, 5)),
+    }
+    if sparse:
+        weights = {key: csr_array(array * (array > 0.6)) for key, array in weights.items()}
+    network = network.with_weights(weights)
+    events = np.sort(rng.uniform(0.0, 60.0, 400)), rng.integers(0, 6, 400).astype(np.int32)
+    record = es.simulate(network, events, t_stop=T_STOP)
+    last = (1, len(record.output) - 1)
+    found = Attribution(network, record)
+    t, neuron = float(record.output.times[-1]), int(record.output.neurons[-1])
+    assert t > 55.0
+    assert len(record.output.of(neuron)) > 10
+    result, expected = found.to_input({last: 1.0}), attribute_one_by_one(network, record, {last: 1.0})
+    np.testing.assert_allclose(result[0], expected[0], rtol=0, atol=1e-15)
+    np.testing.assert_array_equal(result[1], expected[1])
+    shares = found._find(1, np.array([last[1]])).shares[0][1].part(0)[1]
+    assert 0 < len(shares) < 0.9 * np.count_nonzero(record["first"].times < t)
 
 
 @pytest.mark.parametrize("kind", ["spatial", "everything"])
