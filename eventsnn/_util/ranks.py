@@ -41,7 +41,8 @@ _PMIX_SIZE = "SLURM_STEP_NUM_TASKS"
 # Seconds that a rank which failed waits for the first one to say what is wrong: where all fail alike, one
 # message is enough.
 PATIENCE = 1.0
-PATIENCE_INTERRUPTED = 10.0  # the first rank may be writing files on a busy machine, and has to say what was kept
+# The same after an interrupt: the first may be writing files on a busy machine, and has to say what was kept.
+PATIENCE_INTERRUPTED = 10.0
 _yield = getattr(os, "sched_yield", lambda: time.sleep(0.0))
 AXES = 4  # the most that an array has which is joined
 SMALL = 1 << 20  # bytes of an array that is copied once more, to save an exchange
