@@ -102,6 +102,7 @@ ARGUMENTS = {
         "augmentation": NO_SETTINGS,
         "distortion": NO_SETTINGS,
         "engine": NO_TEXT,
+        "device": NO_TEXT,
         "stabilise": NO_TEXT,
         "dtype": NO_DTYPE,
         "duration_ms": NO_STEP,

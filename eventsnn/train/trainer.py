@@ -337,7 +337,7 @@ def check_settings(
     engine: str, dtype: str, step_ms: float | None, duration_ms: float | None, stabilise: str | None
 ) -> RunSettings:
     """Check how samples are to be run; TrainingError for impossible settings, or for this precision."""
-    if engine == "gpu":
+    if isinstance(engine, str) and engine == "gpu":
         raise TrainingError(
             "engine 'gpu' simulates; to train on a graphics card give device='cuda' (--device cuda)"
         )
