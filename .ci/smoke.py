@@ -18,10 +18,18 @@ for name in es.__all__:
     getattr(es, name)
 
 installed = [str(path) for path in files("eventsnn") or []]
-suffixes = {Path(path).suffix for path in installed}
-assert not suffixes & {".pyx", ".pxd", ".c", ".h"}, f"sources in the wheel: {sorted(suffixes)}"
+# The kernels of graphics cards are compiled where they are used; no other source has a place in a wheel.
+KERNELS = "eventsnn/gpu/kernels/"
+sources = [path for path in installed if path.endswith((".pyx", ".pxd", ".c", ".h"))]
+assert all(path.startswith(KERNELS) for path in sources), f"sources in the wheel: {sources}"
 assert not [path for path in installed if path.startswith(("tests", "cython_ext", "benchmarks"))]
-for wanted in ("eventsnn/py.typed", "eventsnn/cli/demo.toml", "eventsnn/_ext/engine_queue.pyi"):
+for wanted in (
+    "eventsnn/py.typed",
+    "eventsnn/cli/demo.toml",
+    "eventsnn/_ext/engine_queue.pyi",
+    KERNELS + "forward.h",
+    KERNELS + "shared/lif.h",
+):
     assert wanted in installed, f"{wanted} is missing from the wheel"
 
 # One input spike through a synapse so strong that its potential alone exceeds the threshold.
