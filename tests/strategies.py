@@ -165,3 +165,10 @@ def sparse_networks(draw, most_neurons: int = 6, synaptic: bool = False) -> Netw
         if key in network.sparse_keys and draw(st.sampled_from([True, True, False]))
     }
     return network.with_delays(each)
+
+
+@st.composite
+def simulations(draw, networks):
+    """A network and what goes into it: (network, times in ms, input neurons)."""
+    network = draw(networks)
+    return (network, *draw(trains(network.input.neurons)))

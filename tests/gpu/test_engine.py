@@ -24,7 +24,7 @@ from tests.gpu.emulation import needs_emulation
 from tests.real_data import real_data
 from tests.simulate.helpers import assert_agree, assert_same_bits, drive, one_layer
 from tests.simulate.test_engines_agree import thresholds_met_at_arrivals
-from tests.strategies import chains, trains
+from tests.strategies import chains, simulations
 
 pytestmark = needs_emulation
 
@@ -38,12 +38,6 @@ quick = settings(
 @pytest.fixture(autouse=True)
 def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTSNN_GPU", "emulate")
-
-
-@st.composite
-def simulations(draw, networks):
-    network = draw(networks)
-    return (network, *draw(trains(network.input.neurons)))
 
 
 @quick

@@ -11,16 +11,10 @@ from eventsnn.model import LIF, Dense, Input, Network
 from eventsnn.reference.lif import constants, respond
 from tests.oracle import quick_run
 from tests.simulate.helpers import assert_agree, assert_layer_exact, assert_same_bits, drive, one_layer
-from tests.strategies import chains, recurrent_networks, trains
+from tests.strategies import chains, recurrent_networks, simulations
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 few = settings(quick, max_examples=10)
-
-
-@st.composite
-def simulations(draw, networks):
-    network = draw(networks)
-    return (network, *draw(trains(network.input.neurons)))
 
 
 @quick
