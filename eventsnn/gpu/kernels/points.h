@@ -72,7 +72,8 @@ template <class R>
 struct Sums {
     R P, G;
     double due;
-    MEMBER Sums(const Points<R>& points) : P(0), G(0), due(points.left ? points.time : -INFINITY) {}
+    template <class AnyPoints>
+    MEMBER Sums(const AnyPoints& points) : P(0), G(0), due(points.left ? points.time : -INFINITY) {}
     /* To the arrival before. */
     MEMBER void back(R a, R h, R b) {
         G = fma(P, h, G * b);
@@ -82,8 +83,8 @@ struct Sums {
 
 /* The sums with all points at or after an arrival at `now` that are not in them yet. A call, as it is rare: what belongs to
  * the points then takes no registers. */
-template <class R>
-DEVICE_CALL Sums<R> take_points(const lif_t* c, Points<R>* points, Sums<R> sums, double now) {
+template <class R, class AnyPoints>
+DEVICE_CALL Sums<R> take_points(const lif_t* c, AnyPoints* points, Sums<R> sums, double now) {
     while (points->left && points->time >= now) {
         R a, h, b;
         propagators(c, (R)(points->time - now), &a, &h, &b);

@@ -67,10 +67,10 @@ __global__ void prepare_reverse(Span<const lif_t> constants, int samples, Span<c
     }
 }
 
-/* Calls `visit(e, row, G)` for the arrivals of a sample, latest first: G of a neuron with unit charges. So many arrivals are
- * loaded AHEAD of their turn. */
-template <int AHEAD, class R, class Visit>
-DEVICE void walk_back(const lif_t* c, Span<const Arrival<R>> arrivals, Points<R> points, Visit visit) {
+/* Calls `visit(e, row, sums)` for the arrivals of a sample, latest first: P and G of a neuron with these points. So many
+ * arrivals are loaded AHEAD of their turn. */
+template <int AHEAD, class R, class AnyPoints, class Visit>
+DEVICE void walk_back(const lif_t* c, Span<const Arrival<R>> arrivals, AnyPoints points, Visit visit) {
     const int size = (int)arrivals.size;
     Sums<R> sums(points);
     Arrival<R> now[AHEAD], ahead[AHEAD];
@@ -87,7 +87,7 @@ DEVICE void walk_back(const lif_t* c, Span<const Arrival<R>> arrivals, Points<R>
         for (int j = 0; j < AHEAD; ++j) {
             if (last - j < 0) break;
             if (sums.due >= now[j].time) sums = take_points(c, &points, sums, now[j].time);
-            visit(last - j, now[j].row, sums.G);
+            visit(last - j, now[j].row, sums);
             sums.back(now[j].a, now[j].h, now[j].b);
         }
         UNROLL
@@ -106,8 +106,8 @@ __global__ void total_psp(Span<const lif_t> constants, Span<const int64> first, 
     const int64 at = (int64)s * padded + i;
     Points<R> points(c, spike_train(fired, s, i, capacity, padded, counts[at]));
     double sum = 0.0;
-    walk_back<4>(c, table.part(first[s], count[s]), points, [&](int, int row, R G) {
-        sum += (double)weights[(int64)ROW_OF(row) * padded + i] * (double)G;
+    walk_back<4>(c, table.part(first[s], count[s]), points, [&](int, int row, const Sums<R>& at) {
+        sum += (double)weights[(int64)ROW_OF(row) * padded + i] * (double)at.G;
     });
     /* The resting potential acts like an input of that weight whose PSP at time t is 1 - exp(-t/tau_m). */
     if (c->reset != 0.0)
@@ -127,6 +127,35 @@ struct Share {
 
 DEVICE void add_whole(int64* sum, int64 x) { atomicAdd((unsigned long long*)sum, (unsigned long long)x); }
 
+/* Sums over the neurons of a warp at each arrival of a sample, latest first: every lane hands in its own, and those of 32
+ * arrivals are added up together. */
+template <class R>
+struct HandedDown {
+    enum { LINE = WARP + 1 }; /* not a warp: lanes that read lines side by side find them in different banks */
+    Span<R> parts;            /* in shared memory, [WARP][LINE] of each warp */
+    Span<R> sums;             /* of the arrivals of the sample */
+    MEMBER void add(int e, R own) const {
+        const int k = ((int)sums.size - 1 - e) % WARP, lane = lane_number();
+        parts[k * LINE + lane] = own;
+        if (k < WARP - 1 && e > 0) return;
+        __syncwarp();
+        /* Of the last arrivals, one a lane. */
+        if (lane <= k) {
+            R sum = 0;
+            for (int n = 0; n < WARP; ++n) sum += parts[lane * LINE + n];
+            sums[e + k - lane] = sum;
+        }
+        __syncwarp();
+    }
+};
+
+/* `HandedDown::parts` of this warp. */
+template <class R>
+DEVICE Span<R> parts_of_warp(SharedMemory& shared) {
+    const int size = WARP * HandedDown<R>::LINE;
+    return shared.take<R>((int)(blockDim.x / WARP) * size).part(warp_number() * size, size);
+}
+
 /* Add G times `factor` (samples, padded) to the gradient (inputs, padded), in whole numbers of 1/units (padded,), at every
  * arrival; a silent neuron adds its factor once for every source that fired. With an empty gradient nothing is added, and
  * `factor` and `units` may be empty too.
@@ -141,33 +170,20 @@ __global__ void __launch_bounds__(128)
             Span<R> down) {
     SharedMemory shared;
     const lif_t* c = &constants[0];
-    const int s = blockIdx.x, i = blockIdx.y * blockDim.x + threadIdx.x, arrivals = count[s], lane = lane_number();
-    const int line = WARP + 1; /* not a warp: lanes that read lines side by side find them in different banks */
-    Span<R> parts = {nullptr, 0}, own = {nullptr, 0};
-    if (DOWN) parts = shared.take<R>((int)blockDim.x * line).part(warp_number() * WARP * line, WARP * line);
+    const int s = blockIdx.x, i = blockIdx.y * blockDim.x + threadIdx.x, arrivals = count[s];
+    HandedDown<R> handed = {{nullptr, 0}, {nullptr, 0}};
+    if (DOWN) handed.parts = parts_of_warp<R>(shared);
     if (i >= padded) return; /* all lanes of a warp, or none */
     const int64 at = (int64)s * padded + i;
     const bool learns = gradient.size > 0;
     const Share<R> share(learns ? factor[at] : 0.0, learns ? units[i] : 0.0, counts[at]);
     const R error = DOWN && counts[at] ? (R)delta[at] : (R)0;
-    if (DOWN) own = down.part((int64)(i / WARP) * table.size + first[s], arrivals);
+    if (DOWN) handed.sums = down.part((int64)(i / WARP) * table.size + first[s], arrivals);
     const Points<R> points(c, spike_train(fired, s, i, capacity, padded, counts[at]));
-    walk_back<4>(c, table.part(first[s], arrivals), points, [&](int e, int row, R G) {
-        const int64 cell = (int64)ROW_OF(row) * padded + i, add = share(G, row);
+    walk_back<4>(c, table.part(first[s], arrivals), points, [&](int e, int row, const Sums<R>& sums) {
+        const int64 cell = (int64)ROW_OF(row) * padded + i, add = share(sums.G, row);
         if (add && learns) add_whole(&gradient[cell], add);
-        if (DOWN) {
-            const int k = (arrivals - 1 - e) % WARP;
-            parts[k * line + lane] = error * weights[cell] * G;
-            if (k < WARP - 1 && e > 0) return;
-            __syncwarp();
-            /* Of the last arrivals, one a lane, the sum over the neurons. */
-            if (lane <= k) {
-                R sum = 0;
-                for (int n = 0; n < WARP; ++n) sum += parts[lane * line + n];
-                own[e + k - lane] = sum;
-            }
-            __syncwarp();
-        }
+        if (DOWN) handed.add(e, error * weights[cell] * sums.G);
     });
 }
 
@@ -192,8 +208,8 @@ __global__ void __launch_bounds__(1024)
             const int64 at = (int64)s * padded + i;
             const Share<float> share(factor[at], units[i], counts[at]);
             const Points<float> points(c, spike_train(fired, s, i, capacity, padded, counts[at]));
-            walk_back<2>(c, table.part(first[s], count[s]), points, [&](int, int row, float G) {
-                const int add = (int)share(G, row);
+            walk_back<2>(c, table.part(first[s], count[s]), points, [&](int, int row, const Sums<float>& sums) {
+                const int add = (int)share(sums.G, row);
                 if (add) atomicAdd(&tile[ROW_OF(row) * COLUMNS + column], add);
             });
         }
