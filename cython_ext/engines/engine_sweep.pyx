@@ -16,7 +16,7 @@ from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.lateral cimport sweep_lateral
 from eventsnn._ext.lif cimport lif_t
-from eventsnn._ext.patches cimport Ready
+from eventsnn._ext.patches cimport Ready, ready_fill
 from eventsnn._ext.spikes cimport spikes_no_memory, spikes_refuse
 from eventsnn._ext.store cimport SpikeStore
 from eventsnn._ext.sweep cimport (
@@ -244,23 +244,23 @@ def sweep_patches(const real_t[:, :, ::1] weights, Ready ready, double t_stop, S
     cdef int32_t block
     cdef bint resumes = u is not None
     cdef event_t own[1 + SWEEP_AHEAD]
-    if ready.single != (sizeof(real_t) == sizeof(float)) or store.parts > 1:
+    if ready.ready.single != (sizeof(real_t) == sizeof(float)) or store.parts > 1:
         raise TypeError("arrivals of another precision than the weights, or spikes in parts")
     k.lif = &ready.constants[0]
     k.t_stop = t_stop
     memset(&own[0], 0, sizeof(own))
     k.own = &own[0]
-    k.events = ready.events
+    k.events = ready.ready.events
     with nogil:
         s = work_take(&turns.next) if most > 0 else turns.count
         while s < turns.count:
             # All its blocks have come to the same time.
-            k.n = ready.fill(s, now[0, s] if resumes else 0.0)
+            k.n = ready_fill(&ready.ready, s, now[0, s] if resumes else 0.0)
             for block in range(<int32_t> store.blocks):
                 k.first = block * WIDTH
                 k.neurons = store.block_neurons(block)
                 k.spikes = &store.units[block]
-                sweep_unit(&k, <const real_t*> NULL, &weights[block, 0, 0], <const real_t*> ready.table,
+                sweep_unit(&k, <const real_t*> NULL, &weights[block, 0, 0], <const real_t*> ready.ready.table,
                            &u[block, s, 0] if resumes else <real_t*> NULL,
                            &i[block, s, 0] if resumes else <real_t*> NULL,
                            &end[block, s, 0] if resumes else <double*> NULL,

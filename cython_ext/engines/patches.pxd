@@ -1,6 +1,6 @@
 """What the positions of a convolution or pooling layer see of a spike train; see patches.pyx."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t
 
 from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.sweep cimport event_t
@@ -15,33 +15,62 @@ cdef extern from "patches.h":
     void instant_decays(instant_t* at, double e_m, double e_s) noexcept nogil
 
 
+cdef struct geometry_t:
+    # The positions of a layer, and what they see of the source.
+    int64_t channels            # of the source
+    int64_t cells               # of a channel
+    int64_t area                # cells of a patch
+    int64_t units               # positions
+    const int32_t* cell_ptr     # [cells + 1] positions that see a cell are [cell_ptr[c], cell_ptr[c + 1])
+    const int32_t* cell_patch   # of these positions
+    const int32_t* cell_offset  # where in their patches the cell is
+
+
+cdef struct patches_t:
+    # What each position sees of one sample after the other, in memory that grows.
+    int64_t units               # positions
+    int64_t longest             # the most arrivals of any position
+    int64_t n_instants
+    int64_t* ptr                # [units + 2] arrivals of a position are [ptr[s], ptr[s + 1])
+    entry_t* entries            # [ptr[units]]
+    double* instants            # [n_instants] ms
+    int64_t* spikes             # [cells] room to work in
+    int64_t room_units, room_entries, room_instants, room_cells
+
+
+cdef struct ready_t:
+    # The arrivals of one position at a time as kernels read them.
+    patches_t* patches
+    const lif_t* constants
+    bint single
+    instant_t* instants         # [n_instants]
+    event_t* events             # [longest + SWEEP_AHEAD], for a sweep
+    void* table                 # real [longest][TABLE_COLUMNS]
+    double* times               # [longest] ms, for the way back
+    int32_t* sources            # [longest]
+    int64_t filled              # the position of which these and the table are, -1: none
+    int64_t room_instants, room_arrivals
+
+
+cdef geometry_t describe_geometry(int64_t channels, const int32_t[::1] cell_ptr, const int32_t[::1] cell_patch,
+                                  const int32_t[::1] cell_offset, int64_t area, int64_t units) noexcept
+cdef int patches_cut(patches_t* p, const geometry_t* g, const double* times, const int32_t* neurons,
+                     int64_t n) except -1 nogil
+cdef void patches_free(patches_t* p) noexcept nogil
+cdef int ready_begin(ready_t* r) except -1 nogil
+cdef int64_t ready_fill(ready_t* r, int64_t unit, double since) noexcept nogil
+cdef void ready_sources(ready_t* r, int64_t unit) noexcept nogil
+cdef void ready_free(ready_t* r) noexcept nogil
+
+
 cdef class Patches:
+    cdef patches_t patches
     cdef readonly int64_t units         # positions
     cdef readonly int64_t longest       # the most arrivals of any position
-    cdef int64_t* ptr                   # [units + 1] arrivals of a position are [ptr[s], ptr[s + 1])
-    cdef entry_t* entries               # [ptr[units]]
-    cdef double* instants               # [n_instants] ms
-    cdef int64_t n_instants
-
-    cdef void count(self, const int32_t[::1] neurons, int64_t channels, const int32_t[::1] cell_ptr,
-                    const int32_t[::1] cell_patch, int64_t* spikes) noexcept nogil
-    cdef void place(self, const double[::1] times, const int32_t[::1] neurons, int64_t channels,
-                    const int32_t[::1] cell_ptr, const int32_t[::1] cell_patch, const int32_t[::1] cell_offset,
-                    int64_t area) noexcept nogil
 
 
 cdef class Ready:
-    # Of one thread: the arrivals of one position at a time as kernels read them.
+    # Of one thread.
     cdef readonly Patches patches
     cdef const lif_t[::1] constants
-    cdef readonly bint single
-    cdef instant_t* instants            # [n_instants]
-    cdef event_t* events                # [longest + SWEEP_AHEAD], for a sweep
-    cdef void* table                    # real [longest][TABLE_COLUMNS]
-    cdef double* times                  # [longest] ms, for the way back
-    cdef int32_t* sources               # [longest]
-    cdef int64_t filled                 # the position of which these and the table are, -1: none
-
-    cdef int64_t fill(self, int64_t unit, double since) noexcept nogil
-    cdef instant_t begin(self, double since) noexcept nogil
-    cdef void list_sources(self, int64_t unit) noexcept nogil
+    cdef ready_t ready

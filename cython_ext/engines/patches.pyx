@@ -8,7 +8,8 @@ time, from exponentials that all positions share (patches.h).
 """
 
 from libc.stdint cimport int32_t, int64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64
 from eventsnn._ext.lif cimport lif_t
@@ -18,6 +19,99 @@ import numpy as np
 
 cdef enum:
     CHUNK = 64
+
+
+cdef int make_room(void** memory, int64_t* room, int64_t need, int64_t size) except -1 nogil:
+    """Memory for as many as `need` of this size; what was in it is gone if there was less."""
+    if need <= room[0]:
+        return 0
+    free(memory[0])
+    room[0] = 0
+    memory[0] = malloc(need * size)
+    if memory[0] == NULL:
+        with gil:
+            raise MemoryError(f"no memory for the spikes that positions see: {need * size} bytes")
+    room[0] = need
+    return 0
+
+
+cdef geometry_t describe_geometry(int64_t channels, const int32_t[::1] cell_ptr, const int32_t[::1] cell_patch,
+                                  const int32_t[::1] cell_offset, int64_t area, int64_t units) noexcept:
+    """The arrays as `Patches` takes them; the caller keeps them."""
+    cdef geometry_t g
+    g.channels, g.cells, g.area, g.units = channels, cell_ptr.shape[0] - 1, area, units
+    g.cell_ptr, g.cell_patch, g.cell_offset = &cell_ptr[0], NULL, NULL
+    if cell_patch.shape[0]:
+        g.cell_patch, g.cell_offset = &cell_patch[0], &cell_offset[0]
+    return g
+
+
+cdef int patches_cut(patches_t* p, const geometry_t* g, const double* times, const int32_t* neurons,
+                     int64_t n) except -1 nogil:
+    """What each position sees of `n` spikes; see `Patches`."""
+    make_room(<void**> &p.ptr, &p.room_units, g.units + 2, sizeof(int64_t))
+    make_room(<void**> &p.instants, &p.room_instants, n + 1, sizeof(double))
+    make_room(<void**> &p.spikes, &p.room_cells, g.cells + 1, sizeof(int64_t))
+    count_arrivals(p, g, neurons, n)
+    make_room(<void**> &p.entries, &p.room_entries, p.ptr[g.units + 1] + 1, sizeof(entry_t))
+    place_arrivals(p, g, times, neurons, n)
+    return 0
+
+
+cdef void patches_free(patches_t* p) noexcept nogil:
+    free(p.ptr)
+    free(p.entries)
+    free(p.instants)
+    free(p.spikes)
+    memset(p, 0, sizeof(patches_t))
+
+
+cdef void count_arrivals(patches_t* p, const geometry_t* g, const int32_t* neurons, int64_t n) noexcept nogil:
+    """Set ptr[s + 1] to where the arrivals of position s begin, and `longest`."""
+    cdef int64_t e, k, s, biases = 0
+    cdef int64_t* spikes = p.spikes
+    p.units, p.longest = g.units, 0
+    memset(p.ptr, 0, (g.units + 2) * sizeof(int64_t))
+    memset(spikes, 0, g.cells * sizeof(int64_t))
+    for e in range(n):
+        if neurons[e] == g.channels * g.cells:
+            biases += 1
+        else:
+            spikes[neurons[e] % <int32_t> g.cells] += 1
+    for e in range(g.cells):
+        if spikes[e]:
+            for k in range(g.cell_ptr[e], g.cell_ptr[e + 1]):
+                p.ptr[g.cell_patch[k] + 2] += spikes[e]
+    for s in range(g.units):
+        p.longest = max(p.longest, p.ptr[s + 2] + biases)
+        p.ptr[s + 2] += biases + p.ptr[s + 1]
+
+
+cdef void place_arrivals(patches_t* p, const geometry_t* g, const double* times, const int32_t* neurons,
+                         int64_t n) noexcept nogil:
+    """Fill `entries`, and `instants`; ptr[s + 1] becomes where the arrivals of position s end."""
+    cdef int64_t e, k, at
+    cdef int64_t* cursor = p.ptr + 1
+    cdef const int32_t* cell_patch = g.cell_patch
+    cdef const int32_t* cell_offset = g.cell_offset
+    cdef entry_t* entries = p.entries
+    cdef int32_t cell, row, instant = -1, cells = <int32_t> g.cells, last = <int32_t> (g.channels * g.cells)
+    for e in range(n):
+        if instant < 0 or times[e] != p.instants[instant]:
+            instant += 1
+            p.instants[instant] = times[e]
+        row = <int32_t> (neurons[e] // cells * g.area)
+        if neurons[e] == last:
+            for k in range(g.units):
+                entries[cursor[k]] = entry_t(instant, row)
+                cursor[k] += 1
+            continue
+        cell = neurons[e] % cells
+        for k in range(g.cell_ptr[cell], g.cell_ptr[cell + 1]):
+            at = cursor[cell_patch[k]]
+            cursor[cell_patch[k]] = at + 1
+            entries[at] = entry_t(instant, row + cell_offset[k])
+    p.n_instants = instant + 1
 
 
 cdef class Patches:
@@ -45,66 +139,15 @@ cdef class Patches:
                  const int32_t[::1] cell_ptr, const int32_t[::1] cell_patch, const int32_t[::1] cell_offset,
                  int64_t area, int64_t units):
         cdef int64_t n = times.shape[0]
-        self.units = units
-        self.ptr = <int64_t*> calloc(units + 2, sizeof(int64_t))
-        self.instants = <double*> malloc((n + 1) * sizeof(double))
-        cdef int64_t[::1] spikes = np.zeros(cell_ptr.shape[0], np.int64)
-        if self.ptr == NULL or self.instants == NULL:
-            raise MemoryError(f"no memory for {n} spikes")
+        cdef geometry_t g = describe_geometry(channels, cell_ptr, cell_patch, cell_offset, area, units)
+        cdef const double* t = &times[0] if n else NULL
+        cdef const int32_t* i = &neurons[0] if n else NULL
         with nogil:
-            self.count(neurons, channels, cell_ptr, cell_patch, &spikes[0])
-        self.entries = <entry_t*> malloc((self.ptr[units + 1] + 1) * sizeof(entry_t))
-        if self.entries == NULL:
-            raise MemoryError(f"no memory for the spikes that {units} positions see")
-        if n:
-            with nogil:
-                self.place(times, neurons, channels, cell_ptr, cell_patch, cell_offset, area)
+            patches_cut(&self.patches, &g, t, i, n)
+        self.units, self.longest = units, self.patches.longest
 
     def __dealloc__(self):
-        free(self.ptr)
-        free(self.entries)
-        free(self.instants)
-
-    cdef void count(self, const int32_t[::1] neurons, int64_t channels, const int32_t[::1] cell_ptr,
-                    const int32_t[::1] cell_patch, int64_t* spikes) noexcept nogil:
-        """Set ptr[s + 1] to where the arrivals of position s begin, and `longest`; `spikes` (cells,) are zeros."""
-        cdef int64_t e, k, s, biases = 0, cells = cell_ptr.shape[0] - 1
-        for e in range(neurons.shape[0]):
-            if neurons[e] == channels * cells:
-                biases += 1
-            else:
-                spikes[neurons[e] % <int32_t> cells] += 1
-        for e in range(cells):
-            if spikes[e]:
-                for k in range(cell_ptr[e], cell_ptr[e + 1]):
-                    self.ptr[cell_patch[k] + 2] += spikes[e]
-        for s in range(self.units):
-            self.longest = max(self.longest, self.ptr[s + 2] + biases)
-            self.ptr[s + 2] += biases + self.ptr[s + 1]
-
-    cdef void place(self, const double[::1] times, const int32_t[::1] neurons, int64_t channels,
-                    const int32_t[::1] cell_ptr, const int32_t[::1] cell_patch, const int32_t[::1] cell_offset,
-                    int64_t area) noexcept nogil:
-        """Fill `entries`, and `instants`; ptr[s + 1] becomes where the arrivals of position s end."""
-        cdef int64_t e, k, at, cells = cell_ptr.shape[0] - 1
-        cdef int64_t* cursor = self.ptr + 1
-        cdef int32_t cell, row, instant = -1, last = <int32_t> (channels * cells)
-        for e in range(neurons.shape[0]):
-            if instant < 0 or times[e] != self.instants[instant]:
-                instant += 1
-                self.instants[instant] = times[e]
-            row = <int32_t> (neurons[e] // <int32_t> cells * area)
-            if neurons[e] == last:
-                for k in range(self.units):
-                    self.entries[cursor[k]] = entry_t(instant, row)
-                    cursor[k] += 1
-                continue
-            cell = neurons[e] % <int32_t> cells
-            for k in range(cell_ptr[cell], cell_ptr[cell + 1]):
-                at = cursor[cell_patch[k]]
-                cursor[cell_patch[k]] = at + 1
-                self.entries[at] = entry_t(instant, row + cell_offset[k])
-        self.n_instants = instant + 1
+        patches_free(&self.patches)
 
     def expand(self):
         """All arrivals, position by position.
@@ -114,16 +157,17 @@ cdef class Patches:
         times : float64 (n,), neurons : int32 (n,), ptr : int64 (units + 1,)
             Numbers of inputs; position s is [ptr[s], ptr[s + 1]).
         """
-        cdef int64_t e, n = self.ptr[self.units]
+        cdef const patches_t* patches = &self.patches
+        cdef int64_t e, n = patches.ptr[self.units]
         times, neurons, ptr = np.empty(n), np.empty(n, np.int32), np.empty(self.units + 1, np.int64)
         cdef double[::1] t = times
         cdef int32_t[::1] row = neurons
         cdef int64_t[::1] p = ptr
         for e in range(n):
-            t[e] = self.instants[self.entries[e].instant]
-            row[e] = self.entries[e].row
+            t[e] = patches.instants[patches.entries[e].instant]
+            row[e] = patches.entries[e].row
         for e in range(self.units + 1):
-            p[e] = self.ptr[e]
+            p[e] = patches.ptr[e]
         return times, neurons, ptr
 
 
@@ -142,6 +186,70 @@ cdef void fill_instants(const lif_t* c, const double* times, int64_t n, instant_
         start += m
 
 
+cdef int ready_begin(ready_t* r) except -1 nogil:
+    """Make room for what `patches` has now, and compute its instants."""
+    cdef int64_t before = r.room_arrivals, most = r.patches.longest + SWEEP_AHEAD
+    r.filled = -1
+    make_room(<void**> &r.instants, &r.room_instants, r.patches.n_instants + 1, sizeof(instant_t))
+    fill_instants(r.constants, r.patches.instants, r.patches.n_instants, r.instants)
+    if most <= before:
+        return 0
+    make_room(<void**> &r.events, &r.room_arrivals, most, sizeof(event_t))
+    memset(r.events, 0, most * sizeof(event_t))
+    r.room_arrivals = before
+    make_room(&r.table, &r.room_arrivals, most, TABLE_COLUMNS * (sizeof(float) if r.single else sizeof(double)))
+    r.room_arrivals = before
+    make_room(<void**> &r.times, &r.room_arrivals, most, sizeof(double))
+    r.room_arrivals = before
+    make_room(<void**> &r.sources, &r.room_arrivals, most, sizeof(int32_t))
+    return 0
+
+
+cdef void ready_free(ready_t* r) noexcept nogil:
+    free(r.instants)
+    free(r.events)
+    free(r.table)
+    free(r.times)
+    free(r.sources)
+    memset(r, 0, sizeof(ready_t))
+
+
+cdef instant_t begin_at(const ready_t* r, double since) noexcept nogil:
+    """The instant `since`, ms."""
+    cdef instant_t at
+    fill_instants(r.constants, &since, 1, &at)
+    return at
+
+
+cdef int64_t ready_fill(ready_t* r, int64_t unit, double since) noexcept nogil:
+    """Fill `events` and `table` with the arrivals of a position, from the interval that began at `since`, ms, on;
+    returns how many they are."""
+    cdef int64_t first = r.patches.ptr[unit], n = r.patches.ptr[unit + 1] - first
+    cdef const entry_t* entries = r.patches.entries + first
+    cdef instant_t before = begin_at(r, since)
+    r.filled = -1
+    if r.single:
+        ops32.fill(r.constants, entries, n, r.instants, &before, r.events, <float*> r.table)
+    else:
+        ops64.fill(r.constants, entries, n, r.instants, &before, r.events, <double*> r.table)
+    return n
+
+
+cdef void ready_sources(ready_t* r, int64_t unit) noexcept nogil:
+    """Fill `times`, `sources`, `table` with the arrivals of a position, from time 0 on, unless they are there."""
+    cdef int64_t first = r.patches.ptr[unit], n = r.patches.ptr[unit + 1] - first
+    cdef const entry_t* entries = r.patches.entries + first
+    cdef instant_t before
+    if r.filled == unit:
+        return
+    before = begin_at(r, 0.0)
+    r.filled = unit
+    if r.single:
+        ops32.fill_sources(r.constants, entries, n, r.instants, &before, r.times, r.sources, <float*> r.table)
+    else:
+        ops64.fill_sources(r.constants, entries, n, r.instants, &before, r.times, r.sources, <double*> r.table)
+
+
 cdef class Ready:
     """Arrivals of one position at a time as kernels read them, for the thread that owns this.
 
@@ -154,55 +262,10 @@ cdef class Ready:
     """
 
     def __init__(self, Patches patches, const lif_t[::1] constants, bint single):
-        self.patches, self.constants, self.single, self.filled = patches, constants, single, -1
-        self.instants = <instant_t*> malloc((patches.n_instants + 1) * sizeof(instant_t))
-        self.events = <event_t*> calloc(patches.longest + SWEEP_AHEAD, sizeof(event_t))
-        self.table = malloc((patches.longest + 1) * TABLE_COLUMNS * (sizeof(float) if single else sizeof(double)))
-        self.times = <double*> malloc((patches.longest + 1) * sizeof(double))
-        self.sources = <int32_t*> malloc((patches.longest + 1) * sizeof(int32_t))
-        if not (self.instants and self.events and self.table and self.times and self.sources):
-            raise MemoryError(f"no memory for {patches.longest} arrivals")
+        self.patches, self.constants = patches, constants
+        self.ready.patches, self.ready.constants, self.ready.single = &patches.patches, &constants[0], single
         with nogil:
-            fill_instants(&constants[0], patches.instants, patches.n_instants, self.instants)
+            ready_begin(&self.ready)
 
     def __dealloc__(self):
-        free(self.instants)
-        free(self.events)
-        free(self.table)
-        free(self.times)
-        free(self.sources)
-
-    cdef instant_t begin(self, double since) noexcept nogil:
-        """The instant `since`, ms, as `fill` takes it."""
-        cdef instant_t at
-        fill_instants(&self.constants[0], &since, 1, &at)
-        return at
-
-    cdef int64_t fill(self, int64_t unit, double since) noexcept nogil:
-        """Fill `events` and `table` with the arrivals of a position, from the interval that began at `since`, ms, on;
-        returns how many they are."""
-        cdef int64_t first = self.patches.ptr[unit], n = self.patches.ptr[unit + 1] - first
-        cdef const entry_t* entries = self.patches.entries + first
-        cdef instant_t before = self.begin(since)
-        self.filled = -1
-        if self.single:
-            ops32.fill(&self.constants[0], entries, n, self.instants, &before, self.events, <float*> self.table)
-        else:
-            ops64.fill(&self.constants[0], entries, n, self.instants, &before, self.events, <double*> self.table)
-        return n
-
-    cdef void list_sources(self, int64_t unit) noexcept nogil:
-        """Fill `times`, `sources`, `table` with the arrivals of a position, from time 0 on, unless they are there."""
-        cdef int64_t first = self.patches.ptr[unit], n = self.patches.ptr[unit + 1] - first
-        cdef const entry_t* entries = self.patches.entries + first
-        cdef instant_t before
-        if self.filled == unit:
-            return
-        before = self.begin(0.0)
-        self.filled = unit
-        if self.single:
-            ops32.fill_sources(&self.constants[0], entries, n, self.instants, &before, self.times, self.sources,
-                               <float*> self.table)
-        else:
-            ops64.fill_sources(&self.constants[0], entries, n, self.instants, &before, self.times, self.sources,
-                               <double*> self.table)
+        ready_free(&self.ready)

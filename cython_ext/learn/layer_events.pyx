@@ -7,7 +7,7 @@ from eventsnn._ext.arrivals cimport arrivals_of, arrivals_t
 from eventsnn._ext.block cimport TABLE_COLUMNS
 from eventsnn._ext.dtypes cimport WIDTH
 from eventsnn._ext.lif cimport lif_t
-from eventsnn._ext.patches cimport Ready
+from eventsnn._ext.patches cimport Ready, ready_sources
 from eventsnn._ext.spikes cimport spikes_t
 from eventsnn._ext.store cimport ForcedSpikes, SpikeStore
 from eventsnn._ext.work_counter cimport WorkCounter, work_take
@@ -48,7 +48,7 @@ cdef class LayerEvents:
         self.post_times, self.post_neurons, self.post_ptr, self.after = post_times, post_neurons, post_ptr, after
         self.ready = ready
         self.units = unit_ptr.shape[0] - 1 if ready is None else ready.patches.units
-        self.single = table.shape[1] == TABLE_COLUMNS * sizeof(float) if ready is None else ready.single
+        self.single = table.shape[1] == TABLE_COLUMNS * sizeof(float) if ready is None else ready.ready.single
         for k in range(post_ptr.shape[0] - 1):
             self.longest = max(self.longest, post_ptr[k + 1] - post_ptr[k])
 
@@ -126,11 +126,11 @@ cdef class LayerEvents:
             u.table = &self.table[u.first_arrival, 0] if u.arrivals.n else NULL
         else:
             if u.n_spikes:
-                self.ready.list_sources(s)
-            u.first_arrival = self.ready.patches.ptr[s]
-            u.arrivals = arrivals_t(self.ready.patches.ptr[s + 1] - u.first_arrival, self.ready.times,
-                                    self.ready.sources, NULL, 0.0)
-            u.table = self.ready.table
+                ready_sources(&self.ready.ready, s)
+            u.first_arrival = self.ready.patches.patches.ptr[s]
+            u.arrivals = arrivals_t(self.ready.patches.patches.ptr[s + 1] - u.first_arrival, self.ready.ready.times,
+                                    self.ready.ready.sources, NULL, 0.0)
+            u.table = self.ready.ready.table
         return u
 
     cdef bint next_unit(self, WorkCounter counter, walk_t* walk, unit_t* u) noexcept nogil:
