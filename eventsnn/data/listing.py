@@ -14,6 +14,7 @@ import numpy.typing as npt
 from eventsnn._util.arguments import check_choice
 from eventsnn.errors import EventFileError, EventFileWarning, TrainingError
 from eventsnn.events.formats import FORMATS
+from eventsnn.events.unpack import SUFFIXES
 
 LabelFrom = Literal["top", "parent"]
 """Which folder names the class of a recording: the top one, below the root, or the one that it lies in."""
@@ -34,7 +35,6 @@ _STRAY = (
 # Texts lie about in folders of recordings, and an HDF5 file may hold several: they are taken for recordings
 # where there is nothing else, or where the format is given.
 _NO_SAMPLES = (".txt", ".h5", ".hdf5")
-_PACKERS = (".gz", ".zip")
 _SHOWN = 6
 
 
@@ -212,7 +212,7 @@ def _has_recordings(folder: str) -> bool:
 def _ends_with(name: str, endings: frozenset[str]) -> bool:
     """Whether a file is a recording, by its name alone: opening each of 60,000 would be slow."""
     stem, suffix = os.path.splitext(name.lower())
-    return suffix in endings or (suffix in _PACKERS and os.path.splitext(stem)[1] in endings)
+    return suffix in endings or (suffix in SUFFIXES and os.path.splitext(stem)[1] in endings)
 
 
 def _folders(root: str) -> tuple[list[str], list[str]]:

@@ -1,4 +1,5 @@
-"""Recordings that are compressed with gzip (``.gz``), in a zip archive (``.zip``), or read from a pipe.
+"""Recordings that are compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``, ``.lz4``), in a zip archive
+(``.zip``), or read from a pipe.
 
 Readers seek in their files, and some belong to libraries that need a path. So a packed recording is unpacked
 block by block to a temporary folder and read from there; the bytes of a pipe are copied there, too.
@@ -6,6 +7,8 @@ block by block to a temporary folder and read from there; the bytes of a pipe ar
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import os
 import shutil
 import stat
@@ -14,19 +17,81 @@ import warnings
 import weakref
 import zipfile
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Protocol
 
-from eventsnn.errors import EventFileError, EventFileWarning
+from eventsnn.errors import EventFileError, EventFileWarning, EventSNNError, MissingExtraError
 from eventsnn.events.formats.base import Options, read_bytes
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
 
-SUFFIXES = (".gz", ".zip")
 _BLOCK = 1 << 20
 _GZIP = 16 + zlib.MAX_WBITS
-_DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
-"""What gzip and zipfile raise."""
+_PACKED_BLOCK = 1 << 12
+"""Bytes that are unpacked at a time. Zstandard, the densest, makes at most 128 MiB of them."""
+_DAMAGE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What the decompressors and zipfile raise; that of Zstandard is looked up when it is loaded."""
 _MOST_LISTED = 20
+
+
+class Decompressor(Protocol):
+    """What zlib, bz2, lzma, zstandard and lz4 share."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the compressed part was met."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """Bytes after that end."""
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """Bytes that the next ones unpack to."""
+
+
+def _zstandard() -> Any:
+    try:
+        import zstandard
+    except ImportError:
+        raise MissingExtraError("zstandard", "aedat", "reading recordings packed as .zst") from None
+    return zstandard.ZstdDecompressor().decompressobj()
+
+
+def _lz4() -> Any:
+    try:
+        import lz4.frame
+    except ImportError:
+        raise MissingExtraError("lz4", "aedat", "reading recordings packed as .lz4") from None
+    return lz4.frame.LZ4FrameDecompressor()
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A way to compress one file: its name, the first bytes, and what unpacks it."""
+
+    name: str
+    magic: bytes
+    decompressor: Callable[[], Decompressor]
+
+
+COMPRESSIONS: dict[str, Compression] = {
+    ".gz": Compression("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(_GZIP)),
+    ".bz2": Compression("bzip2", b"BZh", bz2.BZ2Decompressor),
+    ".xz": Compression("xz", b"\xfd7zXZ\x00", lzma.LZMADecompressor),
+    ".zst": Compression("Zstandard", b"\x28\xb5\x2f\xfd", _zstandard),
+    ".lz4": Compression("LZ4", b"\x04\x22\x4d\x18", _lz4),
+}
+"""Compressions by the ending of the file's name."""
+SUFFIXES = (*COMPRESSIONS, ".zip")
 
 
 class UnpackedPath(str):
@@ -56,29 +121,31 @@ class Unpacked:
         try:
             if is_pipe(path):
                 self._copy()
-            elif self._shown.lower().endswith(".gz"):
-                self._gunzip()
-            else:
+            elif self._shown.lower().endswith(".zip"):
                 self._unzip()
-        except _DAMAGE as error:
+            else:
+                self._decompress()
+        except BaseException as error:
             self.close()
+            if isinstance(error, EventSNNError) or not _is_damage(error):
+                raise
             reason = getattr(error, "strerror", None) or error
             raise EventFileError(path, f"cannot be unpacked: {reason}; is the file complete?") from None
-        except BaseException:
-            self.close()
-            raise
 
     def _copy(self) -> None:
         self._name(Path(self._shown).name)
         with open(self._shown, "rb") as source, open(self.path, "wb") as out:
             shutil.copyfileobj(source, out, _BLOCK)
 
-    def _gunzip(self) -> None:
-        if read_bytes(self._shown, 2) != b"\x1f\x8b":
-            raise EventFileError(self._shown, "ends in .gz, but is not packed with gzip", offset=0)
-        self._name(Path(self._shown).name[: -len(".gz")])
+    def _decompress(self) -> None:
+        suffix = Path(self._shown).suffix
+        compression = COMPRESSIONS[suffix.lower()]
+        if read_bytes(self._shown, len(compression.magic)) != compression.magic:
+            text = f"ends in {suffix.lower()}, but is not packed with {compression.name}"
+            raise EventFileError(self._shown, text, offset=0)
+        self._name(Path(self._shown).name.removesuffix(suffix))
         with open(self._shown, "rb") as source, open(self.path, "wb") as out:
-            if copy_gunzipped(source, out):
+            if copy_decompressed(compression.decompressor, source, out):
                 return
             if self._options.on_cut == "error":
                 raise EventFileError(self._shown, "the packed file is cut; copy the file again")
@@ -113,25 +180,28 @@ class Unpacked:
         self.path.shown = self._shown
 
 
-def copy_gunzipped(source: IO[bytes], out: IO[bytes]) -> bool:
-    """Copy a file packed with gzip, unpacked; returns whether it was complete.
+def copy_decompressed(decompressor: Callable[[], Decompressor], source: IO[bytes], out: IO[bytes]) -> bool:
+    """Copy a compressed file, unpacked; returns whether it was complete.
 
-    Python's own reader keeps nothing of a file that is cut.
+    The readers of files in Python's library keep nothing of a file that is cut.
     """
     unpacker = None
-    while block := source.read(_BLOCK):
+    while block := source.read(_PACKED_BLOCK):
         while block:
             if unpacker is None:
                 if not block.strip(b"\0"):
                     break  # tapes are filled up
-                unpacker = zlib.decompressobj(_GZIP)
-            out.write(unpacker.decompress(block, _BLOCK))
-            block = unpacker.unconsumed_tail
-            if unpacker.eof:
+                unpacker = decompressor()
+            out.write(unpacker.decompress(block))
+            block = b""
+            if unpacker.eof:  # another part may follow, as from cat a.gz b.gz
                 block, unpacker = unpacker.unused_data, None
-    if unpacker is not None:
-        out.write(unpacker.flush())
     return unpacker is None
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether a library says that the packed bytes are damaged; zstandard has an exception of its own."""
+    return isinstance(error, _DAMAGE) or type(error).__name__ == "ZstdError"
 
 
 def _is_stray(entry: zipfile.ZipInfo) -> bool:
@@ -149,8 +219,9 @@ def is_pipe(path: str | os.PathLike[str]) -> bool:
 
 
 def unpack(path: str | os.PathLike[str], options: Options) -> Unpacked | None:
-    """Unpack a recording whose name ends in ``.gz`` or ``.zip``, or read a pipe to its end; None for other
-    files.
+    """Unpack a recording whose name ends in one of `SUFFIXES`, or read a pipe to its end.
+
+    Other files are left alone: None.
 
     Raises EventFileError if that fails, or an archive holds several files and none is chosen.
     """

@@ -1,8 +1,13 @@
-"""Recordings packed with gzip or in zip archives."""
+"""Recordings compressed with gzip, bzip2, xz, Zstandard or LZ4, or in zip archives."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import shutil
+import subprocess
+import sys
 import tempfile
 import warnings
 import zipfile
@@ -52,6 +57,57 @@ def test_any_format(tmp_path: Path, name: str, how: str) -> None:
     assert read(path).events.tolist() == STREAM.events.tolist()  # finds the sensor first, or does not need to
     with open_events(path) as recording:
         assert sum(len(part) for part in recording) == len(STREAM)
+
+
+def compressed(data: bytes, ending: str) -> bytes:
+    """Data as the library of a compression packs them."""
+    if ending == "zst":
+        return pytest.importorskip("zstandard").ZstdCompressor().compress(data)
+    if ending == "lz4":
+        return pytest.importorskip("lz4.frame").compress(data)
+    return {"gz": gzip, "bz2": bz2, "xz": lzma}[ending].compress(data)
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst", "lz4"])
+def test_compressions(tmp_path: Path, ending: str) -> None:
+    write(tmp_path / "a.bin", STREAM)
+    data, path = (tmp_path / "a.bin").read_bytes(), tmp_path / f"a.bin.{ending.upper()}"
+    # Two parts, one after the other, are one file; what fills up a tape is none.
+    path.write_bytes(compressed(data[:5000], ending) + compressed(data[5000:], ending) + bytes(700))
+    assert read(path).events.tolist() == STREAM.events.tolist()
+    path.write_bytes(compressed(data, ending)[:-1])
+    with pytest.raises(EventFileError, match=rf"a\.bin\.{ending.upper()}: the packed file is cut"):
+        read(path, on_cut="error")
+    whole = compressed(data, ending)
+    path.write_bytes(whole + b"rubbish of another kind")
+    with pytest.raises(EventFileError, match="cannot be unpacked"):
+        read(path)
+    path.write_bytes(data)
+    with pytest.raises(EventFileError, match=rf"ends in \.{ending}, but is not packed with"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("program", "ending"), [("bzip2", "bz2"), ("xz", "xz"), ("zstd", "zst"), ("lz4", "lz4")]
+)
+def test_files_of_the_programs(tmp_path: Path, program: str, ending: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"no {program}")
+    if ending in ("zst", "lz4"):
+        pytest.importorskip({"zst": "zstandard", "lz4": "lz4.frame"}[ending])
+    write(tmp_path / "a.bin", STREAM)
+    with open(tmp_path / f"a.bin.{ending}", "wb") as out:
+        subprocess.run([program, "-q", "-c", str(tmp_path / "a.bin")], check=True, stdout=out)
+    assert read(tmp_path / f"a.bin.{ending}").events.tolist() == STREAM.events.tolist()
+
+
+@pytest.mark.parametrize(("ending", "library"), [("zst", "zstandard"), ("lz4", "lz4.frame")])
+def test_the_library_is_named(tmp_path: Path, monkeypatch, ending: str, library: str) -> None:
+    path = tmp_path / f"a.bin.{ending}"
+    path.write_bytes({"zst": b"\x28\xb5\x2f\xfd", "lz4": b"\x04\x22\x4d\x18"}[ending] + bytes(20))
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=r"pip install 'eventsnn\[aedat\]'"):
+        read(path)
 
 
 def test_formats_of_one_ending(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from eventsnn.events.formats.dat import DAT, DATWriter
 from eventsnn.events.formats.event_stream import ES, ESWriter
 from eventsnn.events.formats.evt2 import EVT2, EVT21, EVT21_SWAPPED, EVT2Writer
 from eventsnn.events.formats.evt3 import EVT3, EVT3Writer
+from eventsnn.events.formats.foreign import describe_foreign
 from eventsnn.events.formats.hdf5_events import DSEC, HDF5, PROPHESEE
 from eventsnn.events.formats.matlab_events import MATLAB
 from eventsnn.events.formats.nmnist import NMNIST, NMNISTWriter
@@ -123,6 +124,9 @@ def find_format(path: str | os.PathLike[str], name: str | None = None) -> EventF
     best, fitting = _sniff(FORMATS.values(others=False), head, text)
     if best == Match.NO:
         best, fitting = _sniff(FORMATS.values(), head, text)
+    doubtful = best == Match.NO or len(fitting) > 1
+    if best < Match.CONTENT and (foreign := describe_foreign(head, path, chance=doubtful)):
+        raise EventFileError(path, foreign)
     if best == Match.NO:
         raise EventFileError(
             path,
