@@ -46,6 +46,8 @@ def check_sensor_size(sensor_size: object) -> SensorSize:
 
 def to_vector(name: str, values: npt.ArrayLike) -> np.ndarray:
     """Values as a one-dimensional array; a single column or row, as MATLAB keeps vectors, is one too."""
+    if np.ma.is_masked(values):
+        raise EventStreamError(f"{name} has masked values, which are no events: drop these rows first")
     array = np.asarray(values)
     if array.size == 0 and array.dtype.kind in "fO":
         array = array.astype(np.int64)

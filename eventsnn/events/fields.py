@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +28,32 @@ _UNIT_WORDS = {
 }
 _TIME = {"t", "ts", "time", "times", "timestamp", "timestamps", "tstamp", "tstamps", "stamp", "stamps"}
 _TIME |= {"timepoint", "timepoints"}
-_CLOCKS = ("event", "events", "ev", "spike", "spikes", "dvs", "device", "sensor", "camera", "system", "ros")
+_CLOCKS = (
+    "event",
+    "events",
+    "ev",
+    "evt",
+    "spike",
+    "spikes",
+    "dvs",
+    "device",
+    "sensor",
+    "camera",
+    "system",
+    "ros",
+)
 _TIME |= {
     f"{what}{name}"
     for what in _CLOCKS
     for name in ("t", "ts", "time", "times", "timestamp", "timestamps", "stamp", "stamps")
 }
 _POLARITY = {"p", "ps", "pol", "pols", "polar", "polarity", "polarities", "on", "onoff", "ison", "sign"}
-_POLARITY |= {"signs", "increase", "isincrease", "eventp", "eventpolarity", "polarityon", "onpolarity"}
+_POLARITY |= {"signs", "increase", "isincrease", "polarityon", "onpolarity"}
+_POLARITY |= {
+    f"{what}{name}"
+    for what in ("event", "events", "ev", "evt", "dvs", "pixel")
+    for name in ("p", "ps", "pol", "pols", "polarity", "polarities")
+}
 _PLACE_WORDS = (
     "(?:events?|evt?|dvs|pixels?|pix|px|addr(?:ess)?(?:es)?|pos(?:itions?)?|coord(?:inate)?s?|loc(?:ations?)?|"
     "idx|ind(?:ex|ices)?|s)?"
@@ -56,6 +75,10 @@ _LONGEST = 100
 """Characters of a name; the patterns below take ages for long ones."""
 _BRACKETS = re.compile(r"(.*?)[\s_]*[\[({<]([^\])}>]*)[\])}>]\s*(?:@(\d+))?.*")
 _AT = re.compile(r"(.*?)@(\d+)")
+_WORD = re.compile("[a-z']+")
+_FACTOR = re.compile(
+    r"(?:(?<![\w.])(\d{1,9}(?:\.\d{0,9})?(?:e[+-]?\d{1,2})?)|(?<!\w)(10)\s*(?:\^|\*\*)\s*\{?([+-]?\d{1,2})\}?)\s*[*x]?\s*$"
+)
 _SUFFIX = re.compile(r"(.*?)[\s_.\-/:]+(?:in[\s_]+)?([a-z]+)")
 
 
@@ -104,9 +127,21 @@ def parse_name(text: str) -> Name:
 
 
 def parse_unit(text: str) -> str | None:
-    """``s``, ``ms``, ``us`` or ``ns`` from a text such as ``microseconds since 1970``, or None."""
-    words = re.findall("[a-z]+", text.lower().replace("µ", "u").replace("μ", "u"))
-    return next((_UNIT_WORDS[word] for word in words if word in _UNIT_WORDS), None)
+    """``s``, ``ms``, ``us`` or ``ns`` from a text such as ``microseconds since 1970`` or ``1e-6 s``, or None.
+
+    A number before the unit must make it one of these: ``10 us`` is none.
+    """
+    text = text.lower().replace("µ", "u").replace("μ", "u")
+    found = next((match for match in _WORD.finditer(text) if match[0] in _UNIT_WORDS), None)
+    if found is None:
+        return None
+    unit, factor = _UNIT_WORDS[found[0]], _FACTOR.search(text[: found.start()])
+    if factor is None:
+        return unit
+    number, base, exponent = factor.groups()
+    scale = Fraction(number) if number else Fraction(int(base)) ** int(exponent)
+    scale *= Fraction(*UNITS[unit])
+    return next((name for name, ratio in UNITS.items() if Fraction(*ratio) == scale), None)
 
 
 def _split_unit(name: str, plain: str) -> tuple[str, str | None]:

@@ -82,6 +82,8 @@ def _check_pair(pair: tuple[Any, ...], origin_us: int | None) -> InputSpikes:
             "events: a tuple must be (times_ms, indices), got events and something else, such as the label "
             "of a data set's item; give the events alone"
         )
+    if np.ma.is_masked(pair[0]) or np.ma.is_masked(pair[1]):
+        raise SimulationError("events: some are masked; drop these first (np.ma.compressed)")
     if origin_us is None and times.size and times.dtype.kind in "iuf" and np.min(times) >= LATEST_START_MS:
         first = float(np.min(times))
         raise SimulationError(

@@ -152,7 +152,15 @@ def test_two_fields_for_one_thing() -> None:
         ("device_timestamp", "t", None),
         ("ros_time_ns", "t", "ns"),
         ("timestampus", "t", "us"),
+        ("events_t", "t", None),
+        ("t [1e-6 s]", "t", "us"),
+        ("t (0.001 ms)", "t", "us"),
+        ("t [10**-9 s]", "t", "ns"),
+        ("t (us since 1970-01-01 00:00:00)", "t", "us"),
         ("x [px]", "x", None),
+        ("events_p", "p", None),
+        ("dvs_polarity", "p", None),
+        ("evt.pol", "p", None),
         ("pixel_y", "y", None),
         ("node_ids", "line", None),
         ("population", None, None),
@@ -163,6 +171,19 @@ def test_two_fields_for_one_thing() -> None:
 def test_names_and_units(name: str, role: str | None, unit: str | None) -> None:
     found = parse_name(name)
     assert (found.role, found.unit) == (role, unit)
+
+
+@pytest.mark.parametrize("unit", ["10 us", "1/1000 s", "100ns", "1e-5 s", "min"])
+def test_what_is_no_unit_of_time(unit: str) -> None:
+    with pytest.raises(EventStreamError, match="is not a unit of time"):
+        parse_name(f"t ({unit})")
+
+
+def test_masked_values_are_no_events() -> None:
+    t = np.ma.masked_array([1, 2, 3], [False, True, False])
+    with pytest.raises(EventStreamError, match="t has masked values"):
+        EventStream.from_arrays(t, [0, 0, 0])
+    assert len(EventStream.from_arrays(np.ma.masked_array([1, 2, 3]), [0, 0, 0])) == 3
 
 
 def test_whole_numbers_stay_exact() -> None:

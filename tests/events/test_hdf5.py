@@ -107,6 +107,10 @@ def test_a_table_that_may_be_read_in_two_ways_is_asked_for(tmp_path: Path) -> No
         (T * 1000, b"ns"),
         (T, "us"),
         (T, "µs"),
+        (T, "1e-6 s"),
+        (T * 1000, "10^-9 s"),
+        (T, ""),
+        (T, "the camera's clock, in us"),
     ],
 )
 def test_units(tmp_path: Path, t: np.ndarray, unit: str | bytes | None) -> None:
@@ -117,6 +121,15 @@ def test_units(tmp_path: Path, t: np.ndarray, unit: str | bytes | None) -> None:
                 file["events/t"].attrs[attribute] = unit
     found = read(path).events["t"]
     assert (found - (1_500_000_000_000_000 if t[0] > 1e9 else 0)).tolist() == T.tolist()
+
+
+@pytest.mark.parametrize(("name", "unit"), [("units", "10 us"), ("unit", "100 ns"), ("units", "1/1000 s")])
+def test_multiples_of_units_are_refused(tmp_path: Path, name: str, unit: str) -> None:
+    path = make(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file["events/t"].attrs[name] = unit
+    with pytest.raises(EventFileError, match=f"{name} = '{unit}' is not a unit of time"):
+        read(path)
 
 
 def test_units_in_names_and_columns(tmp_path: Path) -> None:
@@ -168,6 +181,15 @@ def test_offsets_stay_exact(tmp_path: Path, place: str, offset: int) -> None:
     assert (read(path).events["t"] - offset).tolist() == T.tolist()
 
 
+@pytest.mark.parametrize("offset", [[0, 5], "5", [[1.0], [2.0]]])
+def test_an_offset_that_is_no_number_is_not_left_out(tmp_path: Path, offset: Any) -> None:
+    path = make(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file.attrs["t_offset"] = offset
+    with pytest.raises(EventFileError, match="t_offset must be one number, got"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("facts", "size"),
     [
@@ -189,6 +211,22 @@ def test_sensors(tmp_path: Path, facts: dict[str, Any], size: tuple[int, int, in
                 file[name] = value
     assert read(path).sensor_size == size
     assert read(path, sensor=(50, 50, 2)).sensor_size == (50, 50, 2)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"geometry": "40x30"},
+        {"width": "40", "height": b"30"},
+        {"resolution": "(40, 30)"},
+        {"geometry": b"40 x 30"},
+    ],
+)
+def test_sensors_in_words(tmp_path: Path, facts: dict[str, Any]) -> None:
+    path = make(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file.attrs.update(facts)
+    assert read(path).sensor_size == (40, 30, 2)
 
 
 @pytest.mark.parametrize(

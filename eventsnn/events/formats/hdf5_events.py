@@ -18,6 +18,7 @@ workshops. Klenk et al. (2021). TUM-VIE. IROS. Rebecq, Gehrig, Scaramuzza (2018)
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -51,6 +52,7 @@ _OFFSETS = ("t_offset", "time_offset", "timestamp_offset")
 _SIZES = ("sensor_size", "sensor_resolution", "resolution", "calib/resolution", "geometry", "image_size")
 _DSEC_SIZE = (640, 480)
 _LONGEST_WORD = 16
+_NUMBERS = re.compile(r"(?<![\d.])\d{1,6}(?![\d.])")
 _DSEC_MARK, _PROPHESEE_MARK = "events/x", "CD/events"
 _OTHERS = (_DSEC_MARK, _PROPHESEE_MARK, "spikes/units", "eventsnn/words")
 
@@ -146,9 +148,12 @@ class HDF5Reader(Validated):
         return (size[0], size[1], polarities)
 
     def _numbers(self, names: tuple[str, ...], n: int) -> Iterator[tuple[int, ...]]:
-        """Attributes that hold a given number of whole numbers."""
+        """Attributes that hold a given number of whole numbers, or texts such as ``640x480``."""
         for _, values in self._facts(names):
             flat = np.atleast_1d(values).reshape(-1)
+            if flat.dtype.kind in "SUO" and len(flat) <= n:
+                words = [word.decode("latin-1") if isinstance(word, bytes) else str(word) for word in flat]
+                flat = np.array([float(word) for word in _NUMBERS.findall(" ".join(words))])
             if flat.dtype.kind in "iuf" and n <= len(flat) <= n + (n > 1) and np.isfinite(flat).all():
                 yield tuple(int(value) for value in flat[:n])
 
@@ -158,8 +163,11 @@ class HDF5Reader(Validated):
         for name, value in self._facts(_UNITS):
             text = value.reshape(-1)[0] if value.size else ""
             text = text.decode("latin-1") if isinstance(text, bytes) else str(text)
+            if not text.strip():
+                continue
             unit = parse_unit(text)
-            if unit is None and name != "units":
+            # "units" may be those of something else, unless it is a multiple of one.
+            if unit is None and (name != "units" or any(letter.isdigit() for letter in text)):
                 raise EventFileError(self._path, f"{name} = {text[:40]!r} is not a unit of time; {HINT}")
             if unit is not None:
                 return unit
@@ -169,10 +177,14 @@ class HDF5Reader(Validated):
         return tell_unit(self._path, self._events.name, first, seconds=self._events.seconds)
 
     def _find_offset(self) -> int:
-        for _, value in self._facts(_OFFSETS):
+        for name, value in self._facts(_OFFSETS):
             flat = np.atleast_1d(value).reshape(-1)
-            if len(flat) == 1 and flat.dtype.kind in "iuf":
-                return int(to_whole(self._path, "t_offset", flat, self._unit)[0])
+            if len(flat) != 1 or flat.dtype.kind not in "iuf":
+                text = (
+                    f"{name} must be one number, got {len(flat)} of type {flat.dtype}: correct or delete it"
+                )
+                raise EventFileError(self._path, text)
+            return int(to_whole(self._path, "t_offset", flat, self._unit)[0])
         return 0
 
     def __iter__(self) -> Iterator[np.ndarray]:
