@@ -25,12 +25,16 @@ def _aedat4_packet(number: int, stream: EventStream) -> bytes:
 
 
 def write_aedat4(
-    path: Path, streams: Mapping[int, tuple[str, str, EventStream | None]], parts: int = 2
+    path: Path, streams: Mapping[int, tuple[str, str, EventStream | None]], parts: int = 2, output: str = ""
 ) -> None:
-    """Write streams by number: type ("EVTS", "FRME"), name of the camera, events; packets take turns."""
+    """Write streams by number: type ("EVTS", "FRME"), name of the camera, events; packets take turns.
+
+    `output` is the name of the streams' outputs, with their number.
+    """
     nodes = "".join(
         f'<node name="{number}" path="/mainloop/Recorder/outInfo/{number}/">'
         '<attr key="compression" type="string">NONE</attr>'
+        f'<attr key="originalOutputName" type="string">{output and output + str(number)}</attr>'
         f'<attr key="typeIdentifier" type="string">{kind}</attr><node name="info">'
         '<attr key="sizeX" type="int">64</attr><attr key="sizeY" type="int">48</attr>'
         f'<attr key="source" type="string">{name}</attr></node></node>'

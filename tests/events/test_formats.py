@@ -305,6 +305,22 @@ def test_bag(tmp_path: Path) -> None:
     assert np.array_equal(found.events[["x", "y", "p"]], stream.events[["x", "y", "p"]])
 
 
+@pytest.mark.parametrize("size", [(0, 0), (64, 48)])
+def test_the_sensor_of_a_bag(tmp_path: Path, size: tuple[int, int]) -> None:
+    """Drivers that do not know their sensor leave width and height 0."""
+    rosbag1 = pytest.importorskip("rosbags.rosbag1")
+    with rosbag1.Writer(tmp_path / "a.bag") as bag:
+        topic = bag.add_connection("/e", "dvs_msgs/msg/EventArray", msgdef="Header header\n", md5sum="0" * 32)
+        data = struct.pack("<IIIIIIIHHIIB", 0, 0, 0, 0, size[1], size[0], 1, 9, 7, 1, 2000, 1)
+        bag.write(topic, 1, data)
+    found = read(tmp_path / "a.bag")
+    assert found.events.tolist() == [(9, 7, 1_000_002, 1)]
+    assert found.sensor_size == ((*size, 2) if size[0] else (10, 8, 2))
+    (tmp_path / "cut.bag").write_bytes((tmp_path / "a.bag").read_bytes()[:-300])
+    with pytest.raises(EventFileError, match="rosbag reindex"):
+        read(tmp_path / "cut.bag")
+
+
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("rosbags", "rosbags.rosbag1"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -78,6 +78,31 @@ def test_structures_and_tables(tmp_path: Path) -> None:
         read(path, format="matlab")
 
 
+def test_structures_in_structures(tmp_path: Path) -> None:
+    """As AedatTools of iniVation imports a recording: aedat.data.polarity beside other kinds of events."""
+    path = tmp_path / "a.mat"
+    polarity = {"timeStamp": [100, 200], "x": [5, 7], "y": [6, 8], "polarity": np.array([True, False])}
+    data = {
+        "polarity": polarity | {"numEvents": 2},
+        "frame": {"timeStampStart": [1, 2], "samples": np.zeros((2, 2))},
+    }
+    scipy.io.savemat(
+        path, {"aedat": {"info": {"source": "Davis240C", "deviceAddressSpace": [240, 180]}, "data": data}}
+    )
+    assert read(path).events.tolist() == [(5, 6, 100, 1), (7, 8, 200, 0)]
+    deep: dict[str, object] = dict(polarity)
+    for _ in range(50):
+        deep = {"s": deep}
+    scipy.io.savemat(path, deep)
+    with pytest.raises(EventFileError, match="needs vectors"):
+        read(path)
+
+
+def test_a_recording_without_events(tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "a.mat", {name: np.zeros((0, 0)) for name in ("x", "y", "ts", "pol")})
+    assert len(read(tmp_path / "a.mat")) == 0
+
+
 def test_what_is_not_there_or_no_numbers() -> None:
     data = saved(text="abc", wave=np.array([[1j]]), cell=np.array([[1, "a"]], object), good=[1.0])
     for name in ("missing", "text", "wave", "cell"):

@@ -94,3 +94,12 @@ def test_names_that_are_ambiguous_or_numbers() -> None:
     for wrong in (2, -1, True, "-1", ""):
         with pytest.raises(StreamChoiceError, match="holds no stream"):
             choose_stream("a", same, wrong)
+
+
+def test_two_streams_of_one_camera_go_by_their_outputs(tmp_path: Path) -> None:
+    """dv-processing writes any number of streams of a camera, each with a name of its own."""
+    path = tmp_path / "a.aedat4"
+    write_aedat4(path, {0: ("EVTS", "DVX_1", LEFT), 1: ("EVTS", "DVX_1", RIGHT)}, output="out")
+    with pytest.raises(EventFileError, match=r"0 DVX_1/out0 \(64 x 48\); 1 DVX_1/out1"):
+        es.read(path)
+    assert es.read(path, stream="DVX_1/out1") == es.read(path, stream="out1") == RIGHT

@@ -14,12 +14,13 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from eventsnn.errors import EventFileError, EventFileWarning, MissingExtraError
-from eventsnn.events.formats.aedat4_header import MAGIC, read_from, read_header
+from eventsnn.events.formats.aedat4_header import MAGIC, StreamDescription, read_from, read_header
 from eventsnn.events.formats.base import FileFormat, Options, begins_with, open_file, read_bytes
 from eventsnn.events.formats.decoder import LEAVE_OUT
 from eventsnn.events.formats.streams import StreamInfo, choose_stream
@@ -50,10 +51,8 @@ class AEDAT4Reader(Validated):
         self._path, self._on_cut = path, options.on_cut
         self._at, self._end, self._size = header.start, header.end, header.size
         self._decompress = _find_decompressor(path, header.compression)
-        self.streams = tuple(
-            StreamInfo(number, found.source, found.sensor)
-            for number, found in sorted(header.streams.items())
-            if found.kind == _EVENTS
+        self.streams = _name_streams(
+            {number: found for number, found in header.streams.items() if found.kind == _EVENTS}
         )
         if not self.streams:
             kinds = sorted({_KINDS.get(found.kind, found.kind) for found in header.streams.values()})
@@ -132,6 +131,19 @@ class AEDAT4Reader(Validated):
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _name_streams(found: dict[int, StreamDescription]) -> tuple[StreamInfo, ...]:
+    """Streams go by their cameras; several of one camera by that and their outputs, ``DVX_1/filtered``."""
+    cameras = Counter(stream.source for stream in found.values())
+    return tuple(
+        StreamInfo(
+            number,
+            f"{stream.source}/{stream.output}".strip("/") if cameras[stream.source] > 1 else stream.source,
+            stream.sensor,
+        )
+        for number, stream in sorted(found.items())
+    )
 
 
 def _find_events(packet: bytes) -> np.ndarray:

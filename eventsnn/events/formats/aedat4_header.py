@@ -25,10 +25,11 @@ _FIRST_LINE = len(MAGIC) + 2
 
 @dataclass
 class StreamDescription:
-    """What the header says of a stream: type (four letters), camera, and size of the sensor."""
+    """What the header says of a stream: type (four letters), camera, name of the output, sensor's size."""
 
     kind: str = ""
     source: str = ""
+    output: str = ""
     size: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -132,6 +133,8 @@ def _read_streams(text: bytes) -> dict[int, StreamDescription]:
         stream = streams.setdefault(int(number[0]), StreamDescription())
         if key == "typeIdentifier" and not inside:
             stream.kind += found.strip()
+        elif key == "originalOutputName" and not inside:
+            stream.output += found.strip()
         elif key == "source" and inside:
             stream.source += found.strip()
         elif key in ("sizeX", "sizeY") and inside:

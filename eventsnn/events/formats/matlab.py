@@ -26,6 +26,8 @@ _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f
 _STRUCTURE = 2
 _NUMERIC_CLASSES = range(6, 16)  # double, single, int8 .. uint64
 _COMPLEX = 0x08
+_DEEPEST = 8
+"""How deep structures may be nested."""
 _LARGEST = 1 << 28
 """Bytes that a compressed element may become."""
 
@@ -41,7 +43,7 @@ class Matrix:
     Attributes
     ----------
     name : str
-        With the name of the structure before it, ``TD.x``, if it is a field of one.
+        With the names of the structures before it, ``TD.x``, if it is a field of one.
     shape : tuple of int
         As the file says.
     """
@@ -147,7 +149,7 @@ def _matrices(data: memoryview, order: str, prefix: str) -> Iterator[Matrix]:
     name = prefix or bytes(head[2]).decode("latin-1")
     if word & 0xFF in _NUMERIC_CLASSES and not (word >> 8) & _COMPLEX:
         yield Matrix(name, shape, remaining, order)
-    elif word & 0xFF == _STRUCTURE and not prefix and math.prod(shape) == 1:
+    elif word & 0xFF == _STRUCTURE and prefix.count(".") < _DEEPEST and math.prod(shape) == 1:
         (size, names), remaining = _split(remaining, order, 2)
         width = int(np.frombuffer(size, f"{order}i4", 1)[0]) if len(size) >= 4 else 0
         if width < 1:

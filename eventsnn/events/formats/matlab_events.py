@@ -1,9 +1,10 @@
 """Events in MATLAB files (``.mat``, level 5): ASL-DVS, and files of MATLAB tools for event cameras.
 
 Vectors ``x``, ``y``, ``ts``, ``pol`` (other usual names will do), at the top of the file or in a structure
-(``TD.x``, ...), of which a file may hold several; or a table whose columns the caller names. Times in
-microseconds unless a name or ``columns`` says otherwise, or they can be seconds only; polarities 0 and 1, -1
-and 1, or 1 and 2. Read whole. MATLAB 7.3 writes HDF5 (`hdf5_events`).
+(``TD.x``, ``aedat.data.polarity.x`` of iniVation's AedatTools), of which a file may hold several; or a table
+whose columns the caller names. Times in microseconds unless a name or ``columns`` says otherwise, or they can
+be seconds only; polarities 0 and 1, -1 and 1, or 1 and 2. Read whole. MATLAB 7.3 writes HDF5
+(`hdf5_events`).
 
 Bi, Chadha, Abbas, Bourtsoulatze, Andreopoulos (2019). Graph-based object classification for neuromorphic
 vision sensing. ICCV (ASL-DVS).
@@ -87,7 +88,7 @@ def _find_events(
     path: str | os.PathLike[str], matrices: list[Matrix], given: Columns | None
 ) -> list[_Events]:
     """Events at the top of a file, or in its structures; else the tables that the caller's columns fit."""
-    vectors = [m for m in matrices if len(m.shape) == 2 and 1 in m.shape]
+    vectors = [m for m in matrices if len(m.shape) == 2 and min(m.shape) <= 1]
     candidates, problem = [], None
     for home in dict.fromkeys(m.name.rpartition(".")[0] for m in vectors):
         of_home = [m for m in vectors if m.name.rpartition(".")[0] == home]

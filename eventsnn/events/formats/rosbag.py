@@ -65,7 +65,10 @@ class RosbagReader(Validated):
         except StopIteration:
             raise
         except Exception as error:
-            raise EventFileError(self._path, f"damaged bag ({type(error).__name__}: {error})") from None
+            text = f"damaged bag ({type(error).__name__}: {error})"
+            if "index" in str(error).lower():  # a recording that was ended by force
+                text += "; rosbag reindex (rosbag fix) may mend it"
+            raise EventFileError(self._path, text) from None
 
     def _connections_of(self, topic: str) -> list[Any]:
         return [c for c in self._bag.connections if c.topic == topic and c.msgtype in _TYPES]
@@ -79,7 +82,7 @@ class RosbagReader(Validated):
             for number, (topic, kind) in enumerate(zip(topics, kinds, strict=True))
         )
 
-    def _raw_messages(self) -> Iterator[tuple[SensorSize, np.ndarray]]:
+    def _raw_messages(self) -> Iterator[tuple[SensorSize | None, np.ndarray]]:
         messages = self._bag.messages(connections=self._connections)
         while True:
             try:
@@ -101,12 +104,15 @@ class RosbagReader(Validated):
         self._bag.close()
 
 
-def _parse_message(data: bytes) -> tuple[SensorSize, np.ndarray]:
-    """Sensor and events of a message in ROS 1's serialisation."""
+def _parse_message(data: bytes) -> tuple[SensorSize | None, np.ndarray]:
+    """Sensor and events of a message in ROS 1's serialisation.
+
+    Drivers that do not know their sensor write 0 x 0: None.
+    """
     (name,) = struct.unpack_from("<I", data, 12)
     height, width, n = struct.unpack_from("<III", data, 16 + name)
     events = np.frombuffer(data, _EVENT, n, 28 + name)
-    return check_sensor_size((width, height, 2)), events
+    return check_sensor_size((width, height, 2)) if width or height else None, events
 
 
 ROSBAG = FileFormat("rosbag", (".bag",), begins_with(_MAGIC), RosbagReader)
