@@ -12,3 +12,4 @@ cdef extern from *:
 cdef class WorkCounter:
     cdef int64_t next      # the first number not taken
     cdef readonly int64_t count
+    cdef bint cancelled    # nothing that was taken needs to be completed

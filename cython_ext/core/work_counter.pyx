@@ -19,7 +19,7 @@ cdef class WorkCounter:
 
     def cancel(self):
         """Leave nothing to take."""
-        self.next = self.count
+        self.next, self.cancelled = self.count, True
 
     @property
     def left(self):

@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t
 
 from eventsnn._ext.dtypes cimport WIDTH
+from eventsnn._ext.event_queue cimport heap_t
 from eventsnn._ext.spikes cimport spikes_t
 
 
@@ -28,3 +29,28 @@ cdef class ForcedSpikes:
     cdef int64_t samples
     cdef spikes_t* units         # [samples]
     cdef int64_t* block          # [samples] whose they are
+
+
+cdef struct trains_t:
+    # The trains of one sample: `n` of them, [start[stride k], start[stride k + 1]) each.
+    const double* times
+    const int32_t* neurons
+    const int64_t* start
+    int64_t stride
+    int32_t n
+    int64_t spikes
+
+
+cdef struct merger_t:
+    # Of one thread.
+    heap_t heap
+    int32_t* count      # [room + 1]
+    int64_t* cursor     # [trains]
+    int64_t room        # spikes
+    int32_t trains
+
+
+cdef int merger_create(merger_t* m, int32_t trains, int64_t spikes) except -1 nogil
+cdef int merger_extend(merger_t* m, int64_t spikes) except -1 nogil
+cdef void merger_merge(merger_t* m, const trains_t* b, double* out_t, int32_t* out_n) noexcept nogil
+cdef void merger_free(merger_t* m) noexcept nogil

@@ -7,8 +7,8 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
 from eventsnn._ext.dtypes cimport WIDTH
+from eventsnn._ext.event_queue cimport heap_create, heap_free, heap_t, heap_top, heap_update
 from eventsnn._ext.spikes cimport spikes_free
 from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter
@@ -128,24 +128,13 @@ cdef class ForcedSpikes:
         free(self.block)
 
 
-cdef struct trains_t:
-    # The trains of one sample: `n` of them, [start[stride k], start[stride k + 1]) each.
-    const double* times
-    const int32_t* neurons
-    const int64_t* start
-    int64_t stride
-    int32_t n
-    int64_t spikes
-    double first      # time of the first spike, ms
-
-
-cdef int64_t fill_buckets(const trains_t* b, int32_t* count, double scale) noexcept nogil:
+cdef int64_t fill_buckets(const trains_t* b, int32_t* count, double first, double scale) noexcept nogil:
     """count[k + 1] = spikes in bucket k, for as many buckets as spikes; returns the largest."""
     cdef int64_t q, f, crowd = 0, cell
     memset(count, 0, (b.spikes + 1) * sizeof(int32_t))
     for q in range(b.n):
         for f in range(b.start[q * b.stride], b.start[q * b.stride + 1]):
-            cell = min(<int64_t> ((b.times[f] - b.first) * scale), b.spikes - 1)
+            cell = min(<int64_t> ((b.times[f] - first) * scale), b.spikes - 1)
             count[cell + 1] += 1
     for q in range(b.spikes):
         crowd = max(crowd, <int64_t> count[q + 1])
@@ -153,14 +142,15 @@ cdef int64_t fill_buckets(const trains_t* b, int32_t* count, double scale) noexc
     return crowd
 
 
-cdef void merge_buckets(const trains_t* b, int32_t* count, double scale, double* out_t, int32_t* out_n) noexcept nogil:
+cdef void merge_buckets(const trains_t* b, int32_t* count, double first, double scale, double* out_t,
+                        int32_t* out_n) noexcept nogil:
     """Into buckets of time, each in the order of the trains, that of the neurons; then each bucket is sorted."""
     cdef int64_t q, f, k, cell
     cdef double t
     cdef int32_t n
     for q in range(b.n):
         for f in range(b.start[q * b.stride], b.start[q * b.stride + 1]):
-            cell = min(<int64_t> ((b.times[f] - b.first) * scale), b.spikes - 1)
+            cell = min(<int64_t> ((b.times[f] - first) * scale), b.spikes - 1)
             out_t[count[cell]] = b.times[f]
             out_n[count[cell]] = b.neurons[f]
             count[cell] += 1
@@ -192,11 +182,55 @@ cdef void merge_heap(const trains_t* b, heap_t* heap, int64_t* cursor, double* o
         heap_update(heap, q, b.times[cursor[q]] if cursor[q] < b.start[q * b.stride + 1] else INFINITY)
 
 
-cdef struct room_t:
-    # Of one thread.
-    heap_t heap
-    int32_t* count      # [longest + 1]
-    int64_t* cursor     # [blocks]
+cdef int merger_create(merger_t* m, int32_t trains, int64_t spikes) except -1 nogil:
+    """What merges so many trains, with room for so many spikes; `m` is zeros."""
+    m.trains = max(1, trains)
+    m.cursor = <int64_t*> malloc(m.trains * sizeof(int64_t))
+    if m.cursor == NULL:
+        with gil:
+            raise MemoryError(f"no memory to merge {trains} spike trains")
+    heap_create(&m.heap, m.trains)
+    m.room = -1
+    return merger_extend(m, spikes)
+
+
+cdef int merger_extend(merger_t* m, int64_t spikes) except -1 nogil:
+    """Make room for so many spikes."""
+    if spikes <= m.room:
+        return 0
+    free(m.count)
+    m.room = -1
+    m.count = <int32_t*> malloc((spikes + 1) * sizeof(int32_t))
+    if m.count == NULL:
+        with gil:
+            raise MemoryError(f"no memory to merge {spikes} spikes")
+    m.room = spikes
+    return 0
+
+
+cdef void merger_merge(merger_t* m, const trains_t* b, double* out_t, int32_t* out_n) noexcept nogil:
+    """All spikes of the trains by time, at equal times in the order of the trains."""
+    cdef double first = INFINITY, latest = 0.0, scale
+    cdef int64_t k
+    if not b.spikes:
+        return
+    for k in range(b.n):
+        if b.start[k * b.stride + 1] > b.start[k * b.stride]:
+            latest = max(latest, b.times[b.start[k * b.stride + 1] - 1])
+            first = min(first, b.times[b.start[k * b.stride]])
+    # The product must not overflow; a scale of 0 puts all into one bucket.
+    scale = b.spikes / (latest - first) if latest - first > 1e-200 else 0.0
+    if fill_buckets(b, m.count, first, scale) <= CROWD:
+        merge_buckets(b, m.count, first, scale, out_t, out_n)
+    else:
+        merge_heap(b, &m.heap, m.cursor, out_t, out_n)
+
+
+cdef void merger_free(merger_t* m) noexcept nogil:
+    heap_free(&m.heap)
+    free(m.count)
+    free(m.cursor)
+    memset(m, 0, sizeof(merger_t))
 
 
 cdef class Merge(Stage):
@@ -217,53 +251,36 @@ cdef class Merge(Stage):
     cdef int64_t* counts            # [samples][neurons]
 
     cdef void* take_room(self) except NULL nogil:
-        cdef room_t* room = <room_t*> calloc(1, sizeof(room_t))
-        if room != NULL:
-            room.count = <int32_t*> malloc((self.longest + 1) * sizeof(int32_t))
-            room.cursor = <int64_t*> malloc(max(1, self.blocks) * sizeof(int64_t))
-        if room == NULL or room.count == NULL or room.cursor == NULL:
-            if room != NULL:
-                self.return_room(room)
+        cdef merger_t* room = <merger_t*> calloc(1, sizeof(merger_t))
+        cdef bint ready = False
+        if room == NULL:
             with gil:
                 raise MemoryError(f"no memory to merge {self.longest} spikes")
-        heap_create(&room.heap, max(1, self.blocks))
+        try:
+            merger_create(room, self.blocks, self.longest)
+            ready = True
+        finally:
+            if not ready:
+                self.return_room(room)
         return room
 
     cdef void return_room(self, void* room) noexcept nogil:
-        cdef room_t* r = <room_t*> room
-        heap_free(&r.heap)
-        free(r.count)
-        free(r.cursor)
-        free(r)
+        merger_free(<merger_t*> room)
+        free(room)
 
     cdef int unit(self, int64_t number, void* room) except -1 nogil:
-        cdef room_t* r = <room_t*> room
         if self.copies:
             self.store.copy_sample(number, self.ptr, self.times, self.sources, self.after)
-        merge_sample(self, number, r.count, r.cursor, &r.heap)
+        merge_sample(self, number, <merger_t*> room)
         return 0
 
 
-cdef void merge_sample(Merge w, int64_t s, int32_t* count, int64_t* cursor, heap_t* heap) noexcept nogil:
-    """One sample; `count` (its spikes + 1) and `cursor` (blocks) are room to work in."""
+cdef void merge_sample(Merge w, int64_t s, merger_t* room) noexcept nogil:
     cdef int64_t first = w.sample_ptr[s], k
     cdef int64_t* counts = w.counts + s * w.neurons
-    cdef int64_t spikes = w.sample_ptr[s + 1] - first
-    cdef trains_t b = trains_t(w.times, w.sources, w.ptr + s, w.samples, w.blocks, spikes, INFINITY)
-    cdef double latest = 0.0, scale
+    cdef trains_t b = trains_t(w.times, w.sources, w.ptr + s, w.samples, w.blocks, w.sample_ptr[s + 1] - first)
+    merger_merge(room, &b, w.out_times + first, w.out_neurons + first)
     memset(counts, 0, w.neurons * sizeof(int64_t))
-    if not b.spikes:
-        return
-    for k in range(b.n):
-        if b.start[k * b.stride + 1] > b.start[k * b.stride]:
-            latest = max(latest, b.times[b.start[k * b.stride + 1] - 1])
-            b.first = min(b.first, b.times[b.start[k * b.stride]])
-    # The product must not overflow; a scale of 0 puts all into one bucket.
-    scale = b.spikes / (latest - b.first) if latest - b.first > 1e-200 else 0.0
-    if fill_buckets(&b, count, scale) <= CROWD:
-        merge_buckets(&b, count, scale, w.out_times + first, w.out_neurons + first)
-    else:
-        merge_heap(&b, heap, cursor, w.out_times + first, w.out_neurons + first)
     for k in range(first, w.sample_ptr[s + 1]):
         counts[w.out_neurons[k]] += 1
 

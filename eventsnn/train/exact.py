@@ -15,7 +15,7 @@ from eventsnn.learn.charges import Activity
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, PatchInput, list_sources
-from eventsnn.simulate.engines.batch import BatchRun
+from eventsnn.simulate.engines.batch import BatchRun, join_counts
 from eventsnn.simulate.engines.layer_run import LayerRun
 from eventsnn.train.downward import Downward, LayerState
 
@@ -63,8 +63,8 @@ class ExactDownward(Downward):
         if number == 0:
             return None
         below = self.runs[number - 1]
-        one = len(below) == 1
-        counts = below[0].counts[samples] if one else np.concatenate([run.counts for run in below[samples]])
+        counts = below[0].counts if len(below) == 1 else join_counts(below)
+        counts = counts[samples]
         return counts * self.kept[number][samples] if number in self.kept else counts
 
     def activity(self, number: int, run: LayerRun, share: Share) -> Activity:

@@ -86,7 +86,7 @@ class GraphErrors(ExactErrors):
             for n, inputs in enumerate(self.inputs)
         ]
         samples = Arrivals.join([(record.input.times, record.input.neurons) for record in run.records])
-        super().__init__(packed, joined, BatchRun(samples, runs, run.durations), rule, threads)
+        super().__init__(packed, joined, BatchRun(samples, [*runs], run.durations), rule, threads)
         self.network = network
 
     def run(self, labels: np.ndarray, sample_weights: np.ndarray, updates: Mapping[str, Step]) -> Outcome:

@@ -14,10 +14,13 @@ from eventsnn._util.threads import call
 from eventsnn.learn.charges import count_charges, derivative_charges
 from eventsnn.learn.rule import default_rule
 from eventsnn.model import Conv, Dense, Input, Network, Pool
+from eventsnn.simulate.engines import batch
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, PatchInput
 from eventsnn.simulate.engines.batch import run_batch
 from eventsnn.simulate.engines.blocks import WIDTH
+from eventsnn.simulate.engines.layer_run import LayerRun
 from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.positions import SampleRuns
 from eventsnn.train.exact import reverse
 from eventsnn.train.exact_errors import ExactErrors
 
@@ -84,6 +87,63 @@ def test_parts_give_the_bits_of_one_run(name, dtype):
     for layer in network.names:
         np.testing.assert_array_equal(np.concatenate([p[layer].times for p in parts]), whole[layer].times)
         np.testing.assert_array_equal(np.concatenate([p[layer].neurons for p in parts]), whole[layer].neurons)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bias_interval", [0.0, 300.0])
+@pytest.mark.parametrize("name", NEURONS)
+def test_stages_give_the_bits_of_layer_by_layer(name, bias_interval, dtype, monkeypatch):
+    """A pipeline for all convolution and pooling layers, and the same with Python between."""
+    packed = PackedNetwork(make_network(NEURONS[name], bias_interval), dtype)
+    samples = Arrivals.join([make_events(5), (np.empty(0), np.empty(0, np.int32)), make_events(6)])
+    rng = np.random.default_rng(7)
+    kept = {n: rng.random((3, packed.network.source_size(n - 1))) < 0.7 for n in (1, 2, 3)}
+    with Threads(2) as threads:
+        for some in ({}, kept):
+            found = run_batch(packed, samples, samples.ends, threads, some)
+            assert all(isinstance(runs, SampleRuns) for runs in found.layers[:3])
+            with monkeypatch.context() as patch:
+                patch.setattr(batch, "count_positions", lambda *_: 0)
+                twin = run_batch(packed, samples, samples.ends, threads, some)
+            assert not any(isinstance(runs, SampleRuns) for runs in twin.layers)
+            for number in range(4):
+                assert twin.layer_counts(number).sum() > 20
+                np.testing.assert_array_equal(found.layer_counts(number), twin.layer_counts(number))
+                for ours, theirs in zip(found.layers[number], twin.layers[number], strict=True):
+                    assert_same_run(ours, theirs)
+
+
+def assert_same_run(ours: LayerRun, theirs: LayerRun) -> None:
+    ours_spikes, spikes = (run.spikes for run in (ours, theirs))
+    seen, expected = (run.input.arrivals for run in (ours, theirs))
+    for name in ("times", "neurons", "ptr"):
+        np.testing.assert_array_equal(getattr(ours_spikes, name), getattr(spikes, name))
+        np.testing.assert_array_equal(getattr(seen, name), getattr(expected, name))
+    np.testing.assert_array_equal(ours.unit_counts, theirs.unit_counts)
+    for one, other in zip(ours.by_block, theirs.by_block, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_neurons_that_fire_at_one_instant_stand_in_their_own_order():
+    network = Network(Input(6, 6), Conv(40, 3, threshold=0.1), Dense(3), seed=1)
+    network = network.with_weights(dict(network.weights) | {"conv": np.ones_like(network.weights["conv"])})
+    samples = Arrivals.single(np.repeat([1.0, 2.0], 36), np.tile(np.arange(36, dtype=np.int32), 2))
+    packed = PackedNetwork(network, np.float32)
+    with Threads(1) as threads:
+        spikes = run_batch(packed, samples, samples.ends, threads).layer_spikes(0)
+    order = np.lexsort((spikes.neurons, spikes.times))
+    assert len(np.unique(spikes.times)) < len(spikes.times) / 100
+    np.testing.assert_array_equal(order, np.arange(len(order)))
+
+
+def test_the_layer_that_overflows_is_named():
+    network = make_network(NEURONS["usual"])
+    network = network.with_weights(
+        dict(network.weights) | {"conv2": np.full_like(network.weights["conv2"], 3e38)}
+    )
+    samples = Arrivals.single(*make_events(5))
+    with Threads(2) as threads, pytest.raises(es.SimulationError, match="layer 'conv2'"):
+        run_batch(PackedNetwork(network, np.float32), samples, samples.ends, threads)
 
 
 @pytest.mark.parametrize("name", NEURONS)

@@ -28,6 +28,7 @@ from eventsnn.simulate.engines.layer_run import (
     run_layer,
 )
 from eventsnn.simulate.engines.packed import PackedNetwork
+from eventsnn.simulate.engines.positions import SampleRuns, count_positions, run_positions
 from eventsnn.simulate.engines.readout import BatchReadout, read_out_batch, silent_run
 from eventsnn.trace.batch_record import BatchRecord, Trains
 from eventsnn.trace.record import ExitReason, first_votes
@@ -89,10 +90,10 @@ class BatchRun:
     ----------
     samples : Arrivals
         The mini-batch itself, or what the frozen prefix made of it.
-    begun : list of lists of LayerRun
+    begun : list of sequences of LayerRun
         The runs of each layer: one for all samples, or one for each where positions share weights. Without
         the last while it is `held`.
-    layers : list of lists of LayerRun
+    layers : list of sequences of LayerRun
         The same with the last, which runs when it is asked for.
     durations : float64 array (samples,)
         When each sample ends, ms; see `Arrivals.ends`.
@@ -101,13 +102,13 @@ class BatchRun:
     held : Held or None
     """
 
-    def __init__(self, samples: Arrivals, begun: list[list[LayerRun]], durations: np.ndarray) -> None:
+    def __init__(self, samples: Arrivals, begun: list[Sequence[LayerRun]], durations: np.ndarray) -> None:
         self.samples, self.begun, self.durations = samples, begun, durations
         self.readout: BatchReadout | None = None
         self.held: Held | None = None
 
     @property
-    def layers(self) -> list[list[LayerRun]]:
+    def layers(self) -> list[Sequence[LayerRun]]:
         if self.held is not None:
             self.begun.append(self.held.complete())
             self.held = None
@@ -147,6 +148,8 @@ class BatchRun:
     def layer_spikes(self, number: int) -> Arrivals:
         """Spikes of layer `number` in every sample."""
         runs = self.layers[number]
+        if isinstance(runs, SampleRuns):
+            return runs.spikes
         return runs[0].spikes if len(runs) == 1 else Arrivals.join([run.spikes.sample(0) for run in runs])
 
     def layer_counts(self, number: int) -> np.ndarray:
@@ -157,7 +160,14 @@ class BatchRun:
             return self.held.counts
         else:
             runs = self.layers[number]
-        return runs[0].counts if len(runs) == 1 else np.concatenate([run.counts for run in runs])
+        return join_counts(runs)
+
+
+def join_counts(runs: Sequence[LayerRun]) -> np.ndarray:
+    """Spike counts of a layer in all its runs, int64 array (samples, neurons)."""
+    if isinstance(runs, SampleRuns):
+        return runs.counts
+    return runs[0].counts if len(runs) == 1 else np.concatenate([run.counts for run in runs])
 
 
 def _trains(spikes: Arrivals) -> Trains:
@@ -251,8 +261,18 @@ def run_batch(
     spikes = samples
     waiting: list[Stage] = []
     try:
-        for number, layer in enumerate(packed.network.layers):
-            prepared = spikes.prepared
+        number = 0
+        while number < len(packed.network.layers):
+            layer, prepared = packed.network.layers[number], spikes.prepared
+            together = count_positions(packed, number, len(samples))
+            if together:
+                stretch = range(number, number + together)
+                run.begun += run_positions(packed, stretch, spikes, ends, pool.share, kept)
+                number += together
+                spikes = run.layer_spikes(number - 1)
+                if number in kept and number < len(packed.network.layers):
+                    spikes = spikes.where(kept[number])
+                continue
             if waiting:
                 arrivals, stages = arrive_later(packed, number, spikes, ends)
                 waiting = [*waiting, *stages]
@@ -273,8 +293,9 @@ def run_batch(
             run.begun.append(run_layer(packed, number, arrivals, math.inf, *how))
             waiting = later or []
             spikes = run.layer_spikes(number)
-            if number + 1 in kept:
-                spikes = spikes.where(kept[number + 1])
+            number += 1
+            if number in kept:
+                spikes = spikes.where(kept[number])
     except OverflowError as error:
         raise endless(error) from None
     return run

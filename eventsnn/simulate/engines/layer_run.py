@@ -106,7 +106,7 @@ def run_layer(
             runs[sample] = _run_samples(packed, number, Arrivals.single(*arrivals.sample(sample)), stop)
 
     share(work, counter)
-    return _join_runs(packed.division, layer, runs, own)
+    return join_runs(packed.division, layer, runs, own)
 
 
 def fits_cache(layer: Layer, weights: np.ndarray, division: Division) -> bool:
@@ -122,18 +122,18 @@ def fits_cache(layer: Layer, weights: np.ndarray, division: Division) -> bool:
     )
 
 
-def _join_runs(division: Division, layer: Layer, runs: list[Any], own: range) -> list[LayerRun]:
+def join_runs(division: Division, layer: Layer, runs: Sequence[LayerRun], own: range) -> list[LayerRun]:
     """The runs of all samples: of those that other ranks have run, the spikes alone."""
     if len(own) == len(runs):
-        return runs
+        return list(runs)
     mine = Arrivals.join([NO_SPIKES, *(run.spikes.sample(0) for run in runs[own.start : own.stop])])
     sizes = np.diff(mine.ptr)[1:]
     times, neurons, sizes = division.join_samples(str(layer.name), mine.times, mine.neurons, sizes)
     spikes = Arrivals(times, neurons, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]))
-    for sample in range(len(runs)):
-        if sample not in own:
-            runs[sample] = _elsewhere(layer, Arrivals.single(*spikes.sample(sample)))
-    return runs
+    return [
+        runs[sample] if sample in own else _elsewhere(layer, Arrivals.single(*spikes.sample(sample)))
+        for sample in range(len(runs))
+    ]
 
 
 def _elsewhere(layer: Layer, spikes: Arrivals) -> LayerRun:
