@@ -167,8 +167,8 @@ class LayerBackward:
         """Compute what S-PSPs are multiplied by; see ``error_factors``."""
         self.device.launch(
             "error_factors",
-            block_count(self.samples * self.padded),
-            THREADS,
+            (block_count(self.padded, self.threads), min(self.samples, 8 * self.device.multiprocessors)),
+            self.threads,
             self.constants,
             np.int32(self.samples),
             np.int32(self.neurons),
@@ -253,15 +253,16 @@ class LayerBackward:
         Float64 (samples * positions, `padded`): those of its units.
         """
         below = self.device.zeros((self.samples * positions, padded), np.float64)
+        ends, order = self._list_by_source() if effect_ratio else 2 * (self.device.empty(0, np.int32),)
         self.device.launch(
             f"errors_below<{REALS[self.real]}>",
             (self.samples, block_count(neurons)),
             THREADS,
             self.arrivals.first,
-            self.arrivals.count,
-            self.table,
             self.down,
             self.by_source,
+            ends,
+            order,
             np.int32(self.inputs),
             self.weights,
             np.int32(self.neurons),
@@ -276,6 +277,26 @@ class LayerBackward:
             below,
         )
         return below
+
+    def _list_by_source(self) -> tuple[DeviceArray, DeviceArray]:
+        """Where each source's arrivals end in a list of them, and the list; see ``list_by_source``."""
+        ends = self.device.empty((self.samples, self.inputs), np.int32)
+        order = self.device.empty(len(self.table), np.int32)
+        self.device.launch(
+            f"list_by_source<{REALS[self.real]}>",
+            min(self.samples, 8 * self.device.multiprocessors),
+            256,
+            np.int32(self.samples),
+            self.arrivals.first,
+            self.arrivals.count,
+            self.table,
+            self.by_source,
+            np.int32(self.inputs),
+            ends,
+            order,
+            shared=shared_bytes((np.int32, WARP + 1)),
+        )
+        return ends, order
 
     def _walk(self) -> tuple[Argument, ...]:
         """The first arguments of kernels that go back through the arrivals."""

@@ -13,6 +13,8 @@ import eventsnn as es
 from eventsnn._util.threads import Pool
 from eventsnn.errors import DeviceMemoryError
 from eventsnn.gpu import backward
+from eventsnn.gpu.batch import WARP
+from eventsnn.gpu.device import shared_bytes
 from eventsnn.gpu.emulated import EmulatedDevice
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
@@ -236,15 +238,41 @@ def test_weights_that_are_not_finite_show_in_the_gradients():
 
 @pytest.mark.parametrize("samples", [3, 64, 70])
 def test_sums_near_their_bound_do_not_overflow(samples):
-    """Every event adds with one sign to the gradient of one neuron, in as many recordings as a window has."""
-    layers = Dense(1, threshold=0.4, tau_m=20.0, tau_s=4.0), Dense(2, threshold=0.5)
+    """Every event adds nearly the most that one can to one weight: all come a peak's time before a spike."""
+    layers = Dense(1, threshold=25.0, tau_m=20.0, tau_s=4.0), Dense(2, threshold=0.5)
     network = Network(Input(1, 1, 1), *layers)
     network = network.with_weights({"hidden": np.array([[1.0]]), "output": np.array([[1.0], [-1.0]])})
-    times = np.arange(40) * 5.0
+    times = np.arange(40) * 0.1
     batch = Arrivals.join([(times, np.zeros(len(times), np.int32))] * samples)
+    peak = 1.25 * (
+        0.2**0.25 - 0.2**1.25
+    )  # of tau_m/(tau_m - tau_s) (e^(-t/tau_m) - e^(-t/tau_s)): e^(-t/tau_m) is 0.2^(1/4)
+    assert (
+        0.9 * len(times) * peak < layers[0].threshold
+    )  # what the events of a recording add up to at the spike
     labels, weights, rule = np.ones(samples, np.int64), np.ones(samples), HM2BP(desired=35, margin=0.0)
-    exact = on_cpu(network, batch, labels, weights, rule)[2]
+    _, activity, exact = on_cpu(network, batch, labels, weights, rule)
+    assert activity.spikes == samples
     found = on_device(network, batch, labels, weights, rule, real=np.float32)[2]
-    assert abs(exact["hidden"]) > 10 * samples
     for key, gradient in exact.items():
         np.testing.assert_allclose(found[key], gradient, rtol=1e-4, err_msg=key)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_arrivals_are_listed_by_source_in_order_of_time(backwards):
+    device, rng = EmulatedDevice(backwards=backwards), np.random.default_rng(1)
+    inputs, count = 300, np.array([700, 0, 5, 300])
+    sources = [rng.choice([*range(20), inputs - 1], n) for n in count]
+    table = np.zeros(count.sum(), backward.arrival_type(np.dtype(np.float32)))
+    # The sign marks the first arrival of a source, and is no part of its number.
+    table["row"] = np.concatenate(sources) | np.where(rng.random(len(table)) < 0.5, np.int32(-(2**31)), 0)
+    first, by_source = np.cumsum(count) - count, np.stack([np.bincount(s, minlength=inputs) for s in sources])
+    ends, order = device.empty((len(count), inputs), np.int32), device.empty(len(table), np.int32)
+    device.launch(
+        "list_by_source<float>", 3, 256, np.int32(len(count)), device.put(first),
+        device.put(count.astype(np.int32)), device.put(table), device.put(by_source.astype(np.int32)),
+        np.int32(inputs), ends, order, shared=shared_bytes((np.int32, WARP + 1)),
+    )  # fmt: skip
+    np.testing.assert_array_equal(ends.read(), np.cumsum(by_source, axis=1))
+    expected = np.concatenate([np.argsort(s, kind="stable") for s in sources])
+    np.testing.assert_array_equal(order.read(), expected)

@@ -95,6 +95,26 @@ DEVICE_CALL void finish_neuron(const SweepBlock<R>& block, int slot, int neuron,
     if (train.fired > block.out.capacity) report(status, STATUS_SPIKES, train.fired);
 }
 
+/* The states of a lane's neurons after a group of arrivals, from `k` of the chunk on, as if they only decayed; whether one may
+ * have fired, so that this is wrong. The operations are those of arrival by arrival, but one branch decides about all, and no
+ * load waits for it: where few neurons share a warp, nothing happens in most groups, and such a group takes hardly longer than an
+ * arrival alone. `w`: the weights of arrival k, those of the next one `apart` further on. */
+template <class R, int NPL>
+DEVICE bool decay_through(const Chunk<R>& chunk, int k, const Vector<R, NPL>* w, int apart, R* u, R* i) {
+    bool reached = false;
+    UNROLL
+    for (int m = 0; m < SWEEP_GROUP; ++m) {
+        const Row<R> row = chunk.rows[k + m];
+        UNROLL
+        for (int n = 0; n < NPL; ++n) {
+            u[n] = u[n] * row.a + i[n] * row.h;
+            i[n] = i[n] * row.b + w[m * apart].x[n];
+            reached |= u[n] >= row.level;
+        }
+    }
+    return reached;
+}
+
 /* The neurons of a lane, neighbours from `base` on. */
 template <class R, int NPL>
 struct SweepLane {
@@ -130,6 +150,25 @@ struct SweepLane {
             u[n] = p[n];
             i[n] = i[n] * row.b + w.x[n];
         }
+    }
+
+    /* Go on by a group of arrivals from `k` of the chunk on if nothing but decay happens before them; else nothing is changed,
+     * and false. Arguments as for `decay_through`. */
+    MEMBER bool glide(const Chunk<R>& chunk, int k, const Vector<R, NPL>* w, int apart) {
+        R to_u[NPL], to_i[NPL];
+        UNROLL
+        for (int n = 0; n < NPL; ++n) {
+            to_u[n] = u[n];
+            to_i[n] = i[n];
+        }
+        const bool call = decay_through<R, NPL>(chunk, k, w, apart, to_u, to_i);
+        if (call || due < chunk.times[k + SWEEP_GROUP]) return false;
+        UNROLL
+        for (int n = 0; n < NPL; ++n) {
+            u[n] = to_u[n];
+            i[n] = to_i[n];
+        }
+        return true;
     }
 
     /* The interval before an arrival in which more happens to a neuron than decay; sets p right, and `due`. */
@@ -230,7 +269,14 @@ __global__ void __launch_bounds__(256, 2)
         copies.begin_first(columns, chunk.rows_of);
         NO_UNROLL
         for (int k = 0; k < size; ++k) {
-            if (k % SWEEP_GROUP == 0) copies.next(columns, chunk.rows_of, k);
+            if (k % SWEEP_GROUP == 0) {
+                copies.next(columns, chunk.rows_of, k);
+                /* With several neurons a lane, one of a warp's fires in most groups. */
+                if (NPL == 1 && k + SWEEP_GROUP <= size && lane.glide(chunk, k, &copies.slot(k), (int)blockDim.x)) {
+                    k += SWEEP_GROUP - 1;
+                    continue;
+                }
+            }
             lane.arrive(block, chunk, start, k, copies.slot(k));
         }
         wait_for_copies<0>(); /* those from beyond the chunk */

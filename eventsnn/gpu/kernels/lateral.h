@@ -45,6 +45,17 @@ struct LateralLane {
         return wakes;
     }
 
+    /* As that of `SweepLane`; all lanes glide, or none. */
+    MEMBER bool glide(const Chunk<R>& chunk, int k, const Vector<R, 1>* w, bool touching) {
+        R to_u = u, to_i = i;
+        const bool reached = decay_through<R, 1>(chunk, k, w, WARP, &to_u, &to_i);
+        const bool wakes = train.refractory && train.end < chunk.times[k + SWEEP_GROUP];
+        if (__any_sync(FULL_WARP, touching || reached || wakes)) return false;
+        u = to_u;
+        i = to_i;
+        return true;
+    }
+
     /* It fires at `t`, and may fire there again, which is for ever. */
     MEMBER void spike(double t, double until, int after) {
         if (train.fired < out.capacity) {
@@ -114,7 +125,13 @@ __global__ void __launch_bounds__(WARP)
         copies.begin_first(column, chunk.rows_of);
         NO_UNROLL
         for (int k = 0; k < size; ++k) {
-            if (k % SWEEP_GROUP == 0) copies.next(column, chunk.rows_of, k);
+            if (k % SWEEP_GROUP == 0) {
+                copies.next(column, chunk.rows_of, k);
+                if (k + SWEEP_GROUP <= size && lane.glide(chunk, k, &copies.slot(k), touching)) {
+                    k += SWEEP_GROUP - 1;
+                    continue;
+                }
+            }
             const R w = copies.slot(k).x[0];
             Row<R> row = chunk.rows[k];
             const double t = chunk.times[k + 1];
