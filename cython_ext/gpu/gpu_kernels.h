@@ -7,6 +7,7 @@
 #include "cuda.h"
 
 #include "activity.h"
+#include "derivatives.h"
 #include "errors.h"
 #include "forward.h"
 #include "lateral.h"

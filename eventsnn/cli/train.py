@@ -114,7 +114,7 @@ class _TrainingEngine(click.Choice[str]):
     type=click.Choice(["cpu", "cuda"]),
     default="cpu",
     show_default=True,
-    help="Where to compute: cuda is a graphics card of NVIDIA, for chains of layers and HM2-BP.",
+    help="Where to compute: cuda is a graphics card of NVIDIA, for chains of layers, HM2-BP and EventProp.",
 )
 @json_option
 def train(

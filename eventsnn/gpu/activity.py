@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eventsnn.gpu.backward import THREADS, block_count
 from eventsnn.gpu.batch import DeviceSpikes
 from eventsnn.gpu.device import Device, DeviceArray
+from eventsnn.gpu.reverse import THREADS, block_count
 
 
 def count_activity(device: Device, spikes: Sequence[DeviceSpikes], neurons: Sequence[int]) -> DeviceArray:

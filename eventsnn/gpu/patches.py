@@ -15,10 +15,10 @@ from functools import cached_property
 
 import numpy as np
 
-from eventsnn.gpu.backward import THREADS, block_count
 from eventsnn.gpu.batch import WARP, DeviceArrivals
 from eventsnn.gpu.device import Device, DeviceArray, shared_bytes
 from eventsnn.gpu.forward import REALS
+from eventsnn.gpu.reverse import THREADS, block_count
 from eventsnn.model.layers.geometry import Geometry
 
 CHUNK = 256
@@ -114,7 +114,7 @@ class DevicePatches:
         sizes = samples, self.geometry.patches, cells, channels, self.geometry.area, padded
         device.launch(
             "sum_patches", block_count(samples * cells * channels), THREADS, *map(np.int32, sizes),
-            *self._table, by_input, errors,
+            *self.table, by_input, errors,
         )  # fmt: skip
         return errors
 
@@ -147,7 +147,7 @@ class DevicePatches:
         return sums
 
     @cached_property
-    def _table(self) -> tuple[DeviceArray, ...]:
+    def table(self) -> tuple[DeviceArray, ...]:
         """`Geometry.table`; training alone needs it."""
         return tuple(self._device.put(each) for each in self.geometry.table)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from eventsnn.gpu.backward import THREADS, Units, block_count
 from eventsnn.gpu.batch import DeviceLayer
 from eventsnn.gpu.device import Device, DeviceArray
 from eventsnn.gpu.forward import REALS
+from eventsnn.gpu.reverse import THREADS, Units, block_count
 
 UPDATE_ROWS = 64
 """Rows that a thread of ``update_weights`` takes; as there."""

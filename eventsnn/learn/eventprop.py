@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from eventsnn._util.arguments import check_numbers
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
 from eventsnn.learn.charges import Activity
-from eventsnn.learn.rule import Counts, Floats, Rule
+from eventsnn.learn.rule import Counts, Floats, Pulls, Rule
 from eventsnn.model import LIF, Network
 from eventsnn.trace.record import decide_all
 
@@ -135,6 +135,11 @@ class EventProp(Rule):
         elif self.silent_hidden:
             pull[silent & (layer.mean(silent) > self.silent_share)] = -self.silent_hidden
         return pull
+
+    def pulls(self) -> Pulls | None:
+        if not self._has_methods_of(EventProp):
+            return None
+        return Pulls(**{field.name: getattr(self, field.name) for field in fields(Pulls)})
 
     def refusal(self, network: Network) -> str | None:
         if network.output.neurons < 2:

@@ -58,6 +58,28 @@ class LayerOptions:
         return self.divisor, self.silent_spsp, self.silent_ratio, self.effect_ratio
 
 
+@dataclass(frozen=True)
+class Pulls:
+    """What a rule of exact derivatives does where there are none, as kernels take it.
+
+    Attributes
+    ----------
+    silent_label, silent_hidden, silent_share : float
+        Minus what a silent neuron adds to the gradients of its weights, for every pre-synaptic neuron that
+        fired: the label's neuron, and a hidden one that is silent in more than this share of a mini-batch's
+        samples (of the positions in a sample, where these share weights).
+    spikes_pull, spikes_target : float
+        ``spikes_pull (mean count - spikes_target)`` is the constant charge of a hidden neuron's spikes, the
+        mean being over the same.
+    """
+
+    silent_label: float = 0.0
+    silent_hidden: float = 0.0
+    silent_share: float = 0.0
+    spikes_pull: float = 0.0
+    spikes_target: float = 0.0
+
+
 class Rule(ABC):
     """A learning rule; a subclass is a frozen dataclass whose fields are the options of its ``[rule]`` table.
 
@@ -153,6 +175,17 @@ class Rule(ABC):
             Of the output layer, whose units are the samples; None for a hidden layer.
         """
         return np.zeros((len(layer.arrivals.arrivals), layer.size))
+
+    def pulls(self) -> Pulls | None:
+        """`silent_gradients` and `count_factors` in numbers, where a rule sends derivatives; None if they are
+        others than `Pulls` says: only Python knows them then.
+        """
+        return Pulls() if self._has_methods_of(Rule) else None
+
+    def _has_methods_of(self, rule: Any) -> bool:
+        """Whether what it does where there are no derivatives is what the class `rule` does."""
+        own = type(self)
+        return own.silent_gradients is rule.silent_gradients and own.count_factors is rule.count_factors
 
     def quantities(self, network: Network) -> dict[str, tuple[str, ...]]:
         """What the rule delivers of each layer in a sample, for traces of training: names of

@@ -1,7 +1,7 @@
 """Training on a graphics card: weights and moments live there, mini-batches go through the layers and back.
 
 The forward pass is that of the engine (`eventsnn.simulate.engines.gpu`), the way down that of
-`eventsnn.train.device_errors`.
+`eventsnn.train.device_errors` and `eventsnn.train.device_derivatives`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from eventsnn.simulate.engines.blocks import WIDTH
 from eventsnn.simulate.engines.gpu import DeviceNetwork, bias_trains, put_layers
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.trace.record import SpikeRecord
+from eventsnn.train.device_derivatives import DeviceDerivatives
+from eventsnn.train.device_down import DeviceDown, Part, join_times, read_times
 from eventsnn.train.device_errors import DeviceErrors
 from eventsnn.train.downward import LayerState, Learner, Observer, Outcome
 from eventsnn.train.frozen_prefix import FrozenPrefix
@@ -87,6 +89,8 @@ class DeviceRun:
     biases : list of float64 arrays
         Spikes of the bias neuron in each sample, ms.
     counts : int64 array (samples, outputs)
+    times : float64 array (samples, most, outputs) or None
+        Of the output spikes, see `eventsnn.train.device_down.Part`, where they are needed.
     hidden : Activity
         Of the hidden layers.
     passes : list of LayerPass or None
@@ -97,6 +101,7 @@ class DeviceRun:
     ends: np.ndarray
     biases: list[np.ndarray]
     counts: np.ndarray = field(init=False)
+    times: np.ndarray | None = None
     hidden: Activity = field(init=False)
     passes: list[LayerPass] | None = None
 
@@ -118,6 +123,8 @@ class DeviceLearner(Learner[DeviceRun]):
     device : Device
     prefix : FrozenPrefix, optional
         What the input spikes go through first, on the CPU.
+    derivatives : bool
+        Whether the rule sends derivatives by spike times.
 
     Attributes
     ----------
@@ -128,7 +135,14 @@ class DeviceLearner(Learner[DeviceRun]):
     batch = 1024
     most: int | None = None
 
-    def __init__(self, packed: PackedNetwork, device: Device, prefix: FrozenPrefix | None = None) -> None:
+    def __init__(
+        self,
+        packed: PackedNetwork,
+        device: Device,
+        prefix: FrozenPrefix | None = None,
+        derivatives: bool = False,
+    ) -> None:
+        self.times = derivatives or packed.network.decides == "first"
         self.packed, self.device, self.prefix = packed, device, prefix
         self.layers = put_layers(device, packed)
         self.network = DeviceNetwork(packed, ForwardPass(device, self.layers))
@@ -148,15 +162,17 @@ class DeviceLearner(Learner[DeviceRun]):
         size = len(run.ends)
         channels, neurons = zip(*((layer.channels, layer.neurons) for layer in self.layers), strict=True)
 
-        def look(part: slice, passes: list[LayerPass]) -> tuple[np.ndarray, np.ndarray]:
+        def look(part: slice, passes: list[LayerPass]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
             if part == slice(0, size):
                 run.passes = passes
             fired = [each.spikes for each in passes]
             active = count_activity(self.device, fired[:-1], channels[:-1])
-            return fired[-1].counts.read()[:, : neurons[-1]], active.read()
+            counts = fired[-1].counts.read()[:, : neurons[-1]]
+            return counts, active.read(), read_times(fired[-1], counts) if self.times else None
 
-        counts, active = zip(*self._each_part(run, look), strict=True)
+        counts, active, times = zip(*self._each_part(run, look), strict=True)
         run.counts = np.concatenate(counts).astype(np.int64)
+        run.times = join_times(times) if self.times else None
         spikes, silent = np.sum(active, axis=(0, 1)).tolist()
         run.hidden = Activity(spikes, silent, size * sum(neurons[:-1]))
         return run
@@ -196,10 +212,12 @@ class DeviceLearner(Learner[DeviceRun]):
         assert observer is None
         assert not to_inputs
         weights = [self.weights.get(layer.name) for layer in self.layers]
-        down = DeviceErrors(self.device, self.packed.network, self.layers, weights, rule, len(labels))
+        kind = DeviceDerivatives if rule.sends == "derivatives" else DeviceErrors
+        down = kind(self.device, self.packed.network, self.layers, weights, rule, len(labels))
+        whole = Part(run.counts, run.times, run.ends, labels, sample_weights)
         while True:
             try:
-                loss = self._go_down(down, run, labels, sample_weights)
+                loss = self._go_down(down, run, whole)
                 break
             except DeviceMemoryError as error:
                 self.most, run.passes = halve(min(len(labels), self.most or len(labels)), error), None
@@ -210,18 +228,21 @@ class DeviceLearner(Learner[DeviceRun]):
             update.run(call)
         return Outcome(loss, down.forced)
 
-    def _go_down(
-        self, down: DeviceErrors, run: DeviceRun, labels: np.ndarray, sample_weights: np.ndarray
-    ) -> np.ndarray:
+    def _go_down(self, down: DeviceDown, run: DeviceRun, whole: Part) -> np.ndarray:
         """The losses; the gradients are complete after it."""
         down.begin()
         if run.passes is not None:
-            return down.run(run.passes, run.counts, run.ends, labels, sample_weights, learn=True, choose=True)
+            down.look(run.passes)
+            return down.run(run.passes, whole, learn=True, choose=True)
+
+        def look(part: slice, passes: list[LayerPass]) -> None:
+            down.look(passes)
 
         def take(part: slice, passes: list[LayerPass], learn: bool) -> np.ndarray:
-            of_part = (each[part] for each in (run.counts, run.ends, labels, sample_weights))
-            return down.run(passes, *of_part, learn=learn, choose=False)
+            return down.run(passes, whole[part], learn=learn, choose=False)
 
+        if down.looks:
+            self._each_part(run, look)
         # First what the units of the gradients are, then the gradients: in parts the bits are the same.
         self._each_part(run, partial(take, learn=False))
         down.choose_units()
@@ -231,7 +252,11 @@ class DeviceLearner(Learner[DeviceRun]):
         return run.hidden
 
     def votes(self, run: DeviceRun) -> np.ndarray:
-        return run.counts
+        if self.packed.network.decides != "first":
+            return run.counts
+        assert run.times is not None
+        first = run.times.min(axis=1, initial=np.inf)
+        return (np.isfinite(first) & (first == first.min(axis=1, keepdims=True))).astype(np.int64)
 
     def counts(self, run: DeviceRun, number: int) -> np.ndarray:
         return self._read(run, number - 1)[1]

@@ -34,15 +34,27 @@ def _refusal(
 ) -> str | None:
     if step_ms is not None:
         return "trains in exact time, and engine clocked takes steps"
-    if rule.sends != "errors" or not rule.usual_charges:
+    exact = rule.sends == "derivatives"
+    if not rule.usual_charges or (exact and rule.pulls() is None):
         return (
-            f"trains with rules that send errors of spike counts, such as 'hm2bp', and not with {rule.name!r}"
+            f"trains with rules whose charges kernels know, such as 'hm2bp' and 'eventprop', and not with "
+            f"{rule.name!r}"
         )
     reason = gpu.refusal(network)
     if reason is not None:
         return f"trains chains of layers, and {reason}"
-    if network.decides != "count":
+    if not network.output.fires:
+        return f"trains layers that fire, and the last one, {network.output.name!r}, is a readout"
+    if network.decides != "count" and not exact:
         return "trains networks in which the most spikes decide, and in this one the first does"
+    for layer in network.layers if exact else ():
+        if layer.lateral_inhibition:
+            return (
+                "has exact derivatives of chains without lateral inhibition, and layer "
+                f"{layer.name!r} has some"
+            )
+        if layer.learn:
+            return f"trains weights alone, and layer {layer.name!r} is to learn {', '.join(layer.learn)}"
     for owner, dropout in [
         ("the input", network.input.dropout),
         *((x.owner, x.dropout) for x in network.layers),

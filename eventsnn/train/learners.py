@@ -61,7 +61,7 @@ def make_learner(
         from eventsnn.train.device import DeviceLearner
 
         packed = PackedNetwork(network, real)
-        return packed, DeviceLearner(packed, device, prefix)
+        return packed, DeviceLearner(packed, device, prefix, rule.sends == "derivatives")
     if step_ms is None and no_chain(network, rule):
         weights = GraphWeights(network, real)
         return weights, GraphLearner(weights, prefix, constants, division)

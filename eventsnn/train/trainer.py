@@ -208,8 +208,8 @@ def train(
         first epoch and after each ("weights"). The training has the same bits without it.
     device : {"cpu", "cuda"}
         Where mini-batches are computed: "cuda" is a graphics card of NVIDIA, for chains of layers that
-        learn by HM2-BP in exact time (extra ``gpu``). Its results have the same bits after a resume, and
-        whether or not a mini-batch fits its memory, but other last digits than those of the CPU.
+        learn by HM2-BP or EventProp in exact time (extra ``gpu``). Its results have the same bits after a
+        resume, and whether or not a mini-batch fits its memory, but other last digits than those of the CPU.
 
     Returns
     -------

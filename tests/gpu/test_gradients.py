@@ -93,7 +93,8 @@ def on_cpu(network, samples, labels, weights, rule):
 def on_device(network, samples, labels, weights, rule, *, real=np.float64, most=None, device=None):
     """The same on a device."""
     packed = PackedNetwork(network, real)
-    learner = DeviceLearner(packed, device or EmulatedDevice())
+    derivatives = rule.sends == "derivatives"
+    learner = DeviceLearner(packed, device or EmulatedDevice(), derivatives=derivatives)
     learner.most = most
     states = {key: learner.make_state(Optimiser(), packed, key) for key in network.weights}
     with Pool(1) as pool:

@@ -16,7 +16,7 @@ from eventsnn.cli import main
 from eventsnn.errors import ResumeWarning, TrainingError
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import OPTIMISERS, Method
-from eventsnn.model import Conv, Dense, Input, Network, Pool, Reservoir
+from eventsnn.model import Conv, Dense, Input, Network, Pool, Readout, Reservoir
 from eventsnn.train.checkpoint import load_checkpoint
 from eventsnn.train.device import DeviceLearner
 from eventsnn.train.device_check import check_device
@@ -64,7 +64,20 @@ def spatial_network() -> Network:
     )
 
 
-both = pytest.mark.parametrize("make", [toy_network, spatial_network])
+def exact_network(make):
+    """A network without lateral inhibition, which exact derivatives do not take on a device."""
+    network = make()
+    return network.replace(network.output.name, lateral_inhibition=0.0)
+
+
+EXACT = es.EventProp(scale=4.0, early=0.01, silent_share=0.5, spikes_pull=0.001)
+TRAINED = [
+    {"network": toy_network()},
+    {"network": spatial_network()},
+    {"network": exact_network(toy_network), "rule": EXACT},
+    {"network": exact_network(spatial_network), "rule": EXACT},
+]
+each = pytest.mark.parametrize("given", TRAINED, ids=["dense", "spatial", "exact, dense", "exact, spatial"])
 
 
 @pytest.mark.parametrize(
@@ -84,8 +97,17 @@ both = pytest.mark.parametrize("make", [toy_network, spatial_network])
             "optimiser": dataclasses.replace(OPTIMISER, name="adamw", warmup=3.0),
             "augmentation": es.Augmentation(shift=1, drop=0.1),
         },
+        {"network": exact_network(toy_network), "rule": EXACT},
+        {
+            "network": exact_network(spatial_network),
+            "rule": EXACT,
+            "optimiser": dataclasses.replace(OPTIMISER, name="nesterov", learning_rate=0.002),
+        },
     ],
-    ids=["plain", "convolution, penalty", "softmax, sgd", "boosting, penalty, adamw, augmentation"],
+    ids=[
+        *("plain", "convolution, penalty", "softmax, sgd", "boosting, penalty, adamw, augmentation"),
+        *("exact", "exact, convolution, nesterov"),
+    ],
 )
 def test_learns_what_the_cpu_learns(tmp_path, changes):
     found = device_train(tmp_path / "device", dtype="float64", **changes)
@@ -103,11 +125,11 @@ def test_reaches_the_accuracy_of_the_cpu(tmp_path):
     assert es.evaluate(found.network, valid).accuracy == 1.0
 
 
-@both
-def test_resuming_gives_the_bits_of_an_uninterrupted_run(tmp_path, make):
-    whole = device_train(tmp_path / "whole", network=make(), epochs=3)
-    device_train(tmp_path / "parts", network=make(), epochs=1)
-    parts = device_train(tmp_path / "parts", network=make(), epochs=3, resume=True)
+@each
+def test_resuming_gives_the_bits_of_an_uninterrupted_run(tmp_path, given):
+    whole = device_train(tmp_path / "whole", epochs=3, **given)
+    device_train(tmp_path / "parts", epochs=1, **given)
+    parts = device_train(tmp_path / "parts", epochs=3, resume=True, **given)
     assert_same_weights(whole.network, parts.network)
     assert timeless(whole.history) == timeless(parts.history)
     checkpoint = (tmp_path / "whole" / "checkpoint.h5").stat().st_size
@@ -132,11 +154,11 @@ def test_an_interrupt_keeps_the_last_whole_epoch(tmp_path, monkeypatch):
     assert_same_weights(whole.network, found.network)
 
 
-@both
-def test_a_mini_batch_in_parts_changes_no_bit(tmp_path, monkeypatch, make):
-    whole = device_train(tmp_path / "whole", network=make(), epochs=1, batch_size=8)
+@each
+def test_a_mini_batch_in_parts_changes_no_bit(tmp_path, monkeypatch, given):
+    whole = device_train(tmp_path / "whole", epochs=1, batch_size=8, **given)
     monkeypatch.setattr(DeviceLearner, "most", 3)
-    divided = device_train(tmp_path / "divided", network=make(), epochs=1, batch_size=8)
+    divided = device_train(tmp_path / "divided", epochs=1, batch_size=8, **given)
     assert_same_weights(whole.network, divided.network)
     assert timeless(whole.history) == timeless(divided.history)
 
@@ -185,6 +207,13 @@ class Later(HM2BP):
         return super().charges(layer, above)
 
 
+class Gentle(es.EventProp):
+    """Another pull on silent neurons."""
+
+    def silent_gradients(self, layer, labels):
+        return 0.5 * super().silent_gradients(layer, labels)
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -192,8 +221,14 @@ class Later(HM2BP):
         ({"network": network(Dense(40), Dense(33, lateral_inhibition=0.5))}, "lateral inhibition"),
         ({"network": network(Dense(8, dropout=0.5), Dense(3))}, "no dropout, and layer 'hidden' has some"),
         ({"network": network(Dense(8), Dense(3), dropout=0.1)}, "no dropout, and the input has some"),
-        ({"rule": es.EventProp()}, "errors of spike counts, such as 'hm2bp', and not with 'eventprop'"),
-        ({"rule": Later()}, "errors of spike counts"),
+        ({"rule": es.EventProp()}, "chains without lateral inhibition, and layer 'output' has some"),
+        (
+            {"rule": EXACT, "network": network(Dense(3, learn=("delay", "tau_m")))},
+            "trains weights alone, and layer 'output' is to learn delay, tau_m",
+        ),
+        ({"rule": EXACT, "network": network(Dense(8), Readout(3))}, "the last one, 'output', is a readout"),
+        ({"rule": Later()}, "whose charges kernels know, .* and not with 'hm2bp'"),
+        ({"rule": Gentle()}, "whose charges kernels know, .* and not with 'eventprop'"),
         ({"engine": "clocked"}, "in exact time, and engine clocked takes steps"),
         ({"trace": "trace.h5"}, "writes no trace of training; leave trace out"),
         ({"device": "tpu"}, "device must be one of cpu, cuda, got 'tpu'"),

@@ -99,7 +99,8 @@ __global__ void error_factors(Span<const lif_t> constants, int samples, int neur
 }
 
 /* Powers of two that the gradients of each neuron are counted in, such that nothing overflows: `window` samples with at most
- * most[0] arrivals from one source each make no sum of 2^bits. What is not finite makes the gradient so, too. */
+ * most[0] arrivals from one source each make no sum of 2^bits. Where no power from -extreme on is small enough, or sums are not
+ * finite, neither is the gradient. */
 __global__ void neuron_units(int padded, Span<const int64> largest, Span<const int> most, double window, int bits,
                              int extreme, Span<double> units) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -108,8 +109,8 @@ __global__ void neuron_units(int padded, Span<const int64> largest, Span<const i
     int power;
     frexp(sum, &power); /* sum < 2^power */
     power = bits - power;
-    power = power > extreme ? extreme : power < -extreme ? -extreme : power;
-    units[i] = sum == 0.0 ? 1.0 : sum < INFINITY ? ldexp(1.0, power) : sum - sum;
+    power = power > extreme ? extreme : power;
+    units[i] = sum == 0.0 ? 1.0 : sum < INFINITY && power >= -extreme ? ldexp(1.0, power) : NAN;
 }
 
 /* The arrivals of every source in each sample, in order of time: `ends` (samples, inputs) says where those of a source end in the
