@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-from eventsnn._util.ranks import Ranks
+from eventsnn._util.ranks import Ranks, Relay
 
 T = TypeVar("T")
 TIMEOUT = 60.0
@@ -35,11 +35,35 @@ class ThreadRanks(Ranks):
         every = self.collect(arrays)
         return [np.concatenate(parts) for parts in zip(*every, strict=True)]
 
+    def complete(self, *arrays: np.ndarray) -> None:
+        every = self.collect(arrays)
+        for n, array in enumerate(arrays):
+            for rank, given in enumerate(every):
+                part = self.part(len(array), rank)
+                array[part.start : part.stop] = given[n][part.start : part.stop]
+
+    def swap(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [given[self.rank] for given in self.collect(list(arrays))]
+
+    def relay(self, total: np.ndarray, add: Callable[[], None]) -> Relay:
+        return ThreadRelay(self, total, add)
+
     def gather(self, own: np.ndarray, whole: np.ndarray) -> None:
         whole[...] = self.collect(own)
 
     def spread(self, array: np.ndarray, rank: int) -> None:
         array[...] = self.collect(array)[rank]
+
+
+class ThreadRelay(Relay):
+    def __init__(self, ranks: ThreadRanks, total: np.ndarray, add: Callable[[], None]) -> None:
+        self._ranks, self._total, self._add = ranks, total, add
+
+    def complete(self) -> None:
+        for rank in range(self._ranks.size):
+            if rank == self._ranks.rank:
+                self._add()
+            self._ranks.spread(self._total, rank)
 
 
 def run_ranks(size: int, call: Callable[[Ranks], T]) -> list[T]:

@@ -1,30 +1,22 @@
-"""The only module that uses MPI: the processes of one run, on one machine or on many.
+"""The processes of one run, on one machine or on many; `eventsnn._util.mpi` has what MPI does for them.
 
 A launcher (``mpiexec``, ``srun``) starts the same command several times; each process is a *rank*. All ranks
 do the same in the same order, and divide the work where it is large: each takes its `part` of some items, and
 `join` puts the results of all together, in the order of the ranks, which is that of the items. So what a run
 computes does not depend on how many ranks there are. A process that nobody launched is the one rank of its
 run, `ALONE`, for which the part is everything and joining changes nothing; it never imports MPI.
-
-Ranks wait for each other by asking again and again, not within MPI: so Ctrl-C is heard while they wait.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import pickle
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from eventsnn._util.arguments import check_flag
-from eventsnn.errors import EventSNNError, MissingExtraError, SimulationError
+from eventsnn.errors import EventSNNError, SimulationError
 
 T = TypeVar("T")
 
@@ -43,10 +35,6 @@ _PMIX_SIZE = "SLURM_STEP_NUM_TASKS"
 PATIENCE = 1.0
 # The same after an interrupt: the first may be writing files on a busy machine, and has to say what was kept.
 PATIENCE_INTERRUPTED = 10.0
-_yield = getattr(os, "sched_yield", lambda: time.sleep(0.0))
-AXES = 4  # the most that an array has which is joined
-SMALL = 1 << 20  # bytes of an array that is copied once more, to save an exchange
-_KINDS: dict[int, np.dtype[Any]] = {int(np.dtype(code).num): np.dtype(code) for code in "?bBhHiIlLqQfd"}
 
 
 class RanksError(EventSNNError, RuntimeError):
@@ -99,6 +87,17 @@ class Ranks:
         """Fill in `whole`, contiguous, rank by rank, from every rank's `own`, of the same shape on all."""
         whole[0] = own
 
+    def swap(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Give each rank one of `arrays`, uint8 (bytes,); returns what each rank gives this one."""
+        return list(arrays)
+
+    def relay(self, total: np.ndarray, add: Callable[[], None]) -> Relay:
+        """Begin to hand `total`, contiguous, from rank to rank, each of which adds to it.
+
+        `add` adds what this rank has to `total`, in place; it is called when all ranks before have added.
+        """
+        return Relay(add)
+
     def spread(self, array: np.ndarray, rank: int) -> None:
         """Give all ranks, in place, the contiguous array of one of them."""
 
@@ -114,171 +113,21 @@ class Ranks:
         """End the other ranks at once, and this one."""
 
 
+class Relay:
+    """A sum that goes from rank to rank, as one sees it; this class is that of a run of one process."""
+
+    def __init__(self, add: Callable[[], None]) -> None:
+        add()
+
+    def advance(self) -> None:
+        """Go on as far as nobody has to be waited for."""
+
+    def complete(self) -> None:
+        """Wait until all have added; then the total is the same on all ranks."""
+
+
 ALONE = Ranks()
 """A run of one process."""
-
-
-class MPIRanks(Ranks):
-    """The processes that a launcher has started.
-
-    Raises
-    ------
-    MissingExtraError
-        mpi4py is not installed.
-    RanksError
-        MPI is another one than the launcher's.
-    """
-
-    def __init__(self, size: int) -> None:
-        try:
-            from mpi4py import MPI
-        except ModuleNotFoundError:
-            raise MissingExtraError("mpi4py", "mpi", f"a run of {size} processes") from None
-        except (ImportError, RuntimeError) as error:
-            raise RanksError(
-                f"mpi4py finds no MPI library ({error}): pip install 'eventsnn[mpi]', or load your site's MPI"
-            ) from None
-        self._mpi, self._world = MPI, MPI.COMM_WORLD
-        self.rank, self.size = self._world.Get_rank(), self._world.Get_size()
-        if self.size != size:
-            library = MPI.Get_library_version().splitlines()[0].rstrip("\0").strip()
-            raise RanksError(
-                f"the launcher started {size} processes, but MPI counts {self.size}: mpi4py uses "
-                f"{library}, which is not the launcher's; start the run with the mpiexec of that library"
-            )
-        _abort_uncaught(self)
-
-    def join(self, *arrays: np.ndarray) -> list[np.ndarray]:
-        shapes = np.array([_describe(array) for array in arrays], np.int64)
-        every = np.empty((self.size, *shapes.shape), np.int64)
-        self._wait(self._world.Iallgather(shapes, every))
-        # Small arrays go together, to wait once for all; large ones each to its place, to be copied once.
-        together = [n for n in range(len(arrays)) if sum(map(_size, every[:, n].tolist())) <= SMALL]
-        packed = self._join_packed([arrays[n] for n in together], every[:, together])
-        small = dict(zip(together, packed, strict=True))
-        return [
-            small[n] if n in small else self._join_large(array, every[:, n]) for n, array in enumerate(arrays)
-        ]
-
-    def _join_large(self, array: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-        rows = shapes[:, 1]
-        # A rank without rows may not know how long the other axes are, and of what.
-        kind, _, *axes = shapes[int(np.argmax(rows > 0))].tolist()
-        whole = np.empty((int(rows.sum()), *(n for n in axes if n >= 0)), _KINDS[kind])
-        self._gather(np.ascontiguousarray(array), whole, rows)
-        return whole
-
-    def _join_packed(self, arrays: Sequence[np.ndarray], every: np.ndarray) -> list[np.ndarray]:
-        """`join` in one exchange: each array begins at a multiple of 8 bytes."""
-        sizes = np.array([sum(map(_room, shapes)) for shapes in every.tolist()], np.int64)
-        whole, starts = np.empty(int(sizes.sum()), np.uint8), np.cumsum(sizes) - sizes
-        if len(whole):
-            self._gather(_to_bytes(arrays), whole, sizes)
-        joined = []
-        for n, array in enumerate(arrays):
-            parts = []
-            for rank, shape in enumerate(every[:, n].tolist()):
-                kind, rows, *axes = shape
-                if rows:
-                    found = whole[starts[rank] : starts[rank] + _size(shape)].view(_KINDS[kind])
-                    parts.append(found.reshape(rows, *(axis for axis in axes if axis >= 0)))
-                starts[rank] += _room(shape)
-            joined.append(np.concatenate(parts) if parts else array)
-        return joined
-
-    def complete(self, *arrays: np.ndarray) -> None:
-        for array in arrays:
-            rows = np.array([len(self.part(len(array), rank)) for rank in range(self.size)])
-            own = self.part(len(array))
-            self._gather(array[own.start : own.stop].copy(), array, rows)
-
-    def gather(self, own: np.ndarray, whole: np.ndarray) -> None:
-        self.received += whole.nbytes - own.nbytes
-        self._wait(self._world.Iallgather(own, whole))
-
-    def spread(self, array: np.ndarray, rank: int) -> None:
-        with self._rows(array) as row:
-            self._wait(self._world.Ibcast([array, len(array), row], rank))
-
-    def _gather(self, own: np.ndarray, whole: np.ndarray, rows: np.ndarray) -> None:
-        starts = np.cumsum(rows) - rows
-        self.received += whole.nbytes - own.nbytes
-        with self._rows(whole) as row:
-            self._wait(self._world.Iallgatherv([own, len(own), row], [whole, (rows, starts), row]))
-
-    @contextmanager
-    def _rows(self, array: np.ndarray) -> Iterator[Any]:
-        """MPI's type of a row: counting rows, not bytes, keeps large arrays within C's int."""
-        row = self._mpi.BYTE.Create_contiguous(array.nbytes // max(1, len(array))).Commit()
-        try:
-            yield row
-        finally:
-            row.Free()
-
-    def collect(self, value: T) -> list[T]:
-        data = np.frombuffer(pickle.dumps(value), np.uint8)
-        sizes = np.empty(self.size, np.int64)
-        self._wait(self._world.Iallgather(np.array([len(data)], np.int64), sizes))
-        whole, ends = np.empty(int(sizes.sum()), np.uint8), np.cumsum(sizes).tolist()
-        self._gather(data, whole, sizes)
-        parts = zip([0, *ends[:-1]], ends, strict=True)
-        return [pickle.loads(whole[start:end].tobytes()) for start, end in parts]
-
-    def of_first(self, make: Callable[[], T]) -> T:
-        (value, *_) = self.collect(make() if self.first else None)
-        return value  # type: ignore[return-value]
-
-    def _wait(self, request: Any) -> None:
-        """Wait for an exchange; signals are heard. A rank that waits long leaves the processor to others."""
-        start = time.monotonic()
-        while not request.Test():
-            waited = time.monotonic() - start
-            if waited > 2e-3:
-                time.sleep(5e-5)
-            elif waited > 1e-4:
-                _yield()
-
-    def abort(self, code: int) -> None:
-        """End all ranks at once."""
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
-        self._world.Abort(code)
-
-
-def _describe(array: np.ndarray) -> list[int]:
-    """An array's type and shape, as many numbers for any."""
-    return [array.dtype.num, *array.shape, *[-1] * (AXES - array.ndim)]
-
-
-def _size(described: Sequence[int]) -> int:
-    """Bytes of an array that `_describe` has described."""
-    return _KINDS[described[0]].itemsize * math.prod(n for n in described[1:] if n >= 0)
-
-
-def _room(described: Sequence[int]) -> int:
-    """The same, up to where the next array may begin."""
-    return -(-_size(described) // 8) * 8
-
-
-def _to_bytes(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    room = np.zeros(sum(_room(_describe(array)) for array in arrays), np.uint8)
-    start = 0
-    for array in arrays:
-        room[start : start + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        start += _room(_describe(array))
-    return room
-
-
-def _abort_uncaught(ranks: MPIRanks) -> None:
-    """An exception that ends the Python program of one rank ends the others, who would wait for it."""
-    show = sys.excepthook
-
-    def end(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
-        show(kind, value, trace)
-        ranks.abort(1)
-
-    sys.excepthook = end
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -311,13 +160,19 @@ def find_ranks() -> Ranks:
     Raises
     ------
     MissingExtraError, RanksError
-        See `MPIRanks`.
+        See `eventsnn._util.mpi.MPIRanks`.
     """
     global _found
     if _found is None:
         _, size = launched()
-        _found = MPIRanks(size) if size > 1 else ALONE
+        _found = _start(size) if size > 1 else ALONE
     return _found
+
+
+def _start(size: int) -> Ranks:
+    from eventsnn._util.mpi import MPIRanks
+
+    return MPIRanks(size)
 
 
 def as_ranks(ranks: bool | Ranks) -> Ranks:

@@ -25,7 +25,7 @@ from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.derivatives import DerivativesDown
 from eventsnn.train.downward import LayerState, Learner, Observer, Outcome
-from eventsnn.train.exact_errors import ExactErrors, takes_held
+from eventsnn.train.exact_errors import ExactErrors, goes_down_divided, takes_held
 from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.learner import run_forward
 
@@ -41,6 +41,8 @@ class ExactLearner(Learner[BatchRun]):
         What the input spikes go through first.
     constants : LearnedConstants, optional
         What is learned besides weights, where the rule sends derivatives.
+    rule : Rule, optional
+        That of every `accumulate`, which several ranks have to know in the forward pass.
     """
 
     def __init__(
@@ -48,14 +50,14 @@ class ExactLearner(Learner[BatchRun]):
         packed: PackedNetwork,
         prefix: FrozenPrefix | None = None,
         constants: LearnedConstants | None = None,
+        rule: Rule | None = None,
     ) -> None:
         self.packed, self.prefix = packed, prefix
+        self.divide = rule is not None and goes_down_divided(rule)
         self.constants = constants or LearnedConstants((), Optimiser())
 
     def forward(self, samples: Arrivals, threads: Pool, kept: Kept = EVERYONE) -> BatchRun:
-        # Several ranks exchange spikes between the passes.
-        hold = self.packed.division.ranks.size == 1
-        return run_forward(self.packed, samples, threads, self.prefix, kept, hold)
+        return run_forward(self.packed, samples, threads, self.prefix, kept, True, self.divide)
 
     def prepare(self, samples: Arrivals) -> Arrivals:
         # A delay or a time constant that is learned will be another.

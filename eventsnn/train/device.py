@@ -55,12 +55,12 @@ class DeviceState(OptimiserState):
         numbers = vars(constants)
         return Step(None, lambda _: self.on_device.step(scale, decay.reshape(-1), **numbers), range(1))
 
-    def complete_norm(self, ranks: Ranks) -> None:
+    def settle(self) -> None:
         sums = self.on_device.sums.read().reshape(3, *self.row_sum.shape)
         self.row_sum[...], self.row_square[...], self.gradient_square[...] = sums
 
     def complete(self, ranks: Ranks) -> None:
-        self.complete_norm(ranks)
+        self.settle()
         for array, there in self._pairs():
             array[...] = there.read().reshape(len(there), -1, WIDTH).transpose(1, 0, 2)
 

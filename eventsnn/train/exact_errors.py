@@ -30,6 +30,10 @@ Two things follow when all samples are done: their gradients are added up in the
 (``complete_blocks``), and the first layer's gradient is summed by blocks of its neurons (``charge_counts`` by
 block, ``reverse_blocks``), which needs ``factor`` and ``fill`` of all samples. With one thread samples come
 in order: gradients are added at once, and ``own`` is empty.
+
+Ranks that have divided the blocks of a layer divide the samples of the layers above it, if these all go by
+sample (`eventsnn.simulate.engines.batch.divides_samples`): each has its samples alone, until what comes down
+to the divided layer is exchanged. Gradients are added up from rank to rank (`eventsnn.train.sample_sums`).
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ import numpy as np
 
 from eventsnn._ext.charges import charge_counts
 from eventsnn._ext.count_errors import count_errors
-from eventsnn._ext.optimiser import Update, complete_blocks
+from eventsnn._ext.optimiser import Update
 from eventsnn._ext.rule import direct_factors
 from eventsnn._ext.spsp_matrix import ExactSpsp
 from eventsnn._ext.store import ForcedSpikes
@@ -62,25 +66,7 @@ from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.downward import LayerState, Outcome, by_unit
 from eventsnn.train.errors import NO_FACTORS, ErrorsDown, MakeMatrix
 from eventsnn.train.exact import ExactDownward, PackedLayers, begin_reverse, reverse
-
-
-@dataclass
-class Unfinished:
-    """A layer that is learned sample by sample, before its gradient is complete.
-
-    Attributes
-    ----------
-    gradient : real array (blocks, inputs, WIDTH)
-        What the gradients of the samples are to be added to.
-    own : real array (samples, blocks, inputs, WIDTH)
-        These gradients; of no sample where they are added at once.
-    update : Step or None
-        To be done then.
-    """
-
-    gradient: np.ndarray
-    own: np.ndarray
-    update: Step | None = None
+from eventsnn.train.sample_sums import SampleSums, Unfinished
 
 
 @dataclass
@@ -124,16 +110,32 @@ class ExactErrors(ErrorsDown, ExactDownward):
         self.items = 0
         self.held = run.held
         self.coming: Coming | None = None
+        # While this is so, there are this rank's samples alone.
+        self.batch, self.divided = run, run.divided is not None
+        self.sums: SampleSums | None = None
 
     def run(self, labels: np.ndarray, sample_weights: np.ndarray, updates: Mapping[str, Step]) -> Outcome:
+        if self.divided:
+            own = self.division.ranks.part(self.samples)
+            part = slice(own.start, own.stop)
+            labels, sample_weights, self.durations = labels[part], sample_weights[part], self.durations[part]
+            self.own, self.samples = own, len(own)
+        self.labels = labels
         outcome = super().run(labels, sample_weights, updates)
         self.finish_samples()
-        targets = self.rule.count_targets()
-        if self.held is not None and self.held.counts is not None and targets is not None and targets[3]:
-            outcome.forced = int((self.held.counts[np.arange(len(labels)), labels] == 0).sum())
+        if self.divided:
+            self._join_samples()
+        if self.sums is None:
+            self._count_forced()
+        else:
+            self.sums.finish_relay(self.threads.share)
         return outcome
 
     def begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
+        self.outcome = self._begin(labels, sample_weights)
+        return self.outcome
+
+    def _begin(self, labels: np.ndarray, sample_weights: np.ndarray) -> Outcome:
         if self.held is None:
             return super().begin(labels, sample_weights)
         # The losses and the errors of the output layer are made in a stage, too.
@@ -261,8 +263,10 @@ class ExactErrors(ErrorsDown, ExactDownward):
     def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
         # Only the factors of the first layer are made of its errors in a stage too.
         waits = self.plain and self.applies_updates(number) and not self.layers[number].shares_weights
-        if not waits or number + 1 in self.kept:
+        if not waits or number + 1 in self.kept or self.divided:
             self.finish_samples()
+        if self.divided and number + 1 == self.batch.divided:
+            self._join_samples()
         super().learn_layer(number, state, update)
 
     def step(self, number: int, update: Step) -> None:
@@ -278,23 +282,46 @@ class ExactErrors(ErrorsDown, ExactDownward):
 
     def finish_stages(self) -> list[Task]:
         """Do what is still to be done in each sample; returns what follows, in no particular order."""
-        stages, unfinished = self.stages, self.unfinished
-        self.stages, self.unfinished = [], []
+        stages, self.stages = self.stages, []
         if stages:
             with nullcontext() if self.held is None else self.held.running():
                 self.threads.share(Pipeline(stages), items=self.items)
                 self.threads.finish()
             self.items = 0
-        following: list[Task] = []
-        for each in unfinished:
-            fused = None if each.update is None else each.update.fused
-            sums = complete_blocks(each.gradient, each.own, fused)
-            if each.update is None or fused is not None:
-                following.append(sums)
-            else:
-                self.threads.share(sums)
-                each.update.run(self.threads.share)
-        return following
+        if self.divided:  # other ranks' samples come first
+            return []
+        unfinished, self.unfinished = self.unfinished, []
+        return SampleSums(unfinished).complete(self.threads.share)
+
+    def _count_forced(self) -> None:
+        targets = self.rule.count_targets()
+        if self.held is not None and self.held.counts is not None and targets is not None and targets[3]:
+            of_label = self.held.counts[np.arange(len(self.labels)), self.labels]
+            self.outcome.forced = int((of_label == 0).sum())
+
+    def _join_samples(self) -> None:
+        """Go on with all samples, from the layer that ranks have divided by blocks."""
+        batch, ranks, outcome = self.batch, self.division.ranks, self.outcome
+        assert batch.divided is not None
+        unfinished, self.unfinished = self.unfinished, []
+        self.divided, self.samples, self.durations = False, len(batch.samples), batch.durations
+        self._count_forced()
+        self.sums = SampleSums(unfinished)
+        self.sums.begin_relay(ranks)
+        numbers = range(batch.divided - 1, len(self.layers) - 1)
+        counts = [batch.begun[number][0].counts for number in numbers]
+        joined = [self.above, outcome.loss, batch.votes(self.packed.network), *counts]
+        every = [np.empty((self.samples, *each.shape[1:]), each.dtype) for each in joined]
+        for whole, each in zip(every, joined, strict=True):
+            whole[self.own.start : self.own.stop] = each
+        forced = np.full(ranks.size, outcome.forced)
+        ranks.complete(*every, forced)
+        self.sums.relay.advance()
+        self.above, outcome.loss, batch.decided, *counts = every
+        outcome.forced = int(forced.sum())
+        for number, each in zip(numbers, counts, strict=True):
+            run = replace(batch.begun[number][0], counts=each, unit_counts=each)
+            batch.begun[number] = self.runs[number] = [run]
 
     def learn_samples(
         self, number: int, samples: slice, gradient: np.ndarray, update: Update | None, share: Share
@@ -305,9 +332,11 @@ class ExactErrors(ErrorsDown, ExactDownward):
         if not self.learns_by_sample(number):
             return super().learn_samples(number, samples, gradient, update, share)
         threads = self.threads.threads
-        learning = self.begin_learning(number, samples, gradient, share, threads, True, threads > 1)
+        # Those of the first samples can be added at once.
+        apart = threads > 1 or (self.divided and self.own.start > 0)
+        learning = self.begin_learning(number, samples, gradient, share, threads, True, apart)
         self.stages.append(learning.stage)
-        self.unfinished.append(Unfinished(gradient, learning.own))
+        self.unfinished.append(Unfinished(gradient, learning.own, self.layers[number].channels))
         is_held = self.held is not None and number == len(self.layers) - 1
         arrived = self.held.layer_input if self.held and is_held else self.layer_run(number, samples).input
         self.items += 2 * len(gradient) * len(arrived.arrivals.times)
@@ -358,6 +387,11 @@ def count_arrivals(arrivals: Arrivals, inputs: int) -> np.ndarray:
     """Arrivals from each input in each unit, int64 (units, inputs)."""
     unit = np.repeat(np.arange(len(arrivals)), np.diff(arrivals.ptr))
     return np.bincount(unit * inputs + arrivals.neurons, minlength=len(arrivals) * inputs).reshape(-1, inputs)
+
+
+def goes_down_divided(rule: Rule) -> bool:
+    """Whether the way down follows ranks that have divided the samples of the last layers."""
+    return rule.sends == "errors" and rule.usual_charges
 
 
 def takes_held(packed: PackedNetwork, rule: Rule, kept: Kept) -> bool:

@@ -86,6 +86,7 @@ def run_forward(
     prefix: FrozenPrefix | None = None,
     kept: Kept = EVERYONE,
     hold: bool = False,
+    divide: bool = False,
 ) -> BatchRun:
     """Spikes of every layer for a mini-batch; see `run_batch` for arguments and errors.
 
@@ -96,4 +97,4 @@ def run_forward(
         samples = prefix.spikes(samples, pool)
     if 0 in kept:
         samples = samples.where(kept[0])
-    return run_batch(packed, samples, ends, pool, kept, hold)
+    return run_batch(packed, samples, ends, pool, kept, hold, divide)

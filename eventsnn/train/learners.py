@@ -67,6 +67,6 @@ def make_learner(
         return weights, GraphLearner(weights, prefix, constants, division)
     if step_ms is None:
         packed = PackedNetwork(network, real, division)
-        return packed, ExactLearner(packed, prefix, constants)
+        return packed, ExactLearner(packed, prefix, constants, rule)
     packed = PackedNetwork(network, real)
     return packed, ClockedLearner(packed, step_ms, prefix)

@@ -39,6 +39,7 @@ from eventsnn.train.dropout import Dropout
 from eventsnn.train.evaluate import count_outputs
 from eventsnn.train.frozen_prefix import split_frozen_prefix
 from eventsnn.train.learners import check_learner, make_learner
+from eventsnn.train.norms import TOGETHER, GradientNorms
 from eventsnn.train.progress import progress_bar
 from eventsnn.train.resident import make_loader
 from eventsnn.train.run_config import check_resumable, describe_recordings, describe_run, join_devices
@@ -122,6 +123,7 @@ class TrainingRun:
         )
         self.trace: TrainingTrace | None = None  # of the first rank
         self.traced: frozenset[int] = frozenset()
+        self.norms = GradientNorms(self.states)
         self._unsettled = False  # whether the last step's update may be under way
 
     def open_trace(self, options: TraceOptions) -> AbstractContextManager[Any]:
@@ -281,15 +283,16 @@ class TrainingRun:
     def _settle(self, tallies: Tallies) -> None:
         """Complete the step before: while its last update is under way, the next mini-batch begins."""
         self.pool.finish()
-        self._add_norms(tallies)
+        self._add_norms(tallies, last=True)
 
-    def _add_norms(self, tallies: Tallies) -> None:
+    def _add_norms(self, tallies: Tallies, last: bool = False) -> None:
         """Count the norms of the gradients of the step before, unless that is done."""
         if self._unsettled:
-            for state in self.states.values():
-                state.complete_norm(self.ranks)
-            tallies.add_norms({key: state.gradient_norm for key, state in self.states.items()})
+            self.norms.note()
         self._unsettled = False
+        if self.norms.steps >= (1 if last else TOGETHER):
+            for norms in self.norms.take(self.ranks):
+                tallies.add_norms(norms)
 
     def _observe(self, batch: Batch, boost: np.ndarray) -> None:
         """Trace what is to be traced of a mini-batch: the first rank does, by itself."""

@@ -7,6 +7,7 @@ import pytest
 
 from eventsnn._util import threads
 from eventsnn._util.ranks import ALONE, OFF, Ranks, launched, launched_here
+from tests.ranks import launch, needs_mpi
 
 
 @pytest.mark.parametrize(
@@ -50,11 +51,23 @@ def test_parts_are_neighbours_and_together_the_whole(n: int, size: int) -> None:
     assert all(item in parts[ranks.owner(n, item)] for item in range(n))
 
 
+@needs_mpi
+@pytest.mark.parametrize("size", [2, 3])
+def test_what_processes_tell_each_other_arrives(size: int) -> None:
+    code, _, err = launch(size, "-m", "tests._util.exchanged")
+    assert code == 0, err
+
+
 def test_one_process_has_everything() -> None:
     array = np.arange(5)
     (joined,) = ALONE.join(array)
     assert joined is array
     assert ALONE.first
+    assert ALONE.swap([array])[0] is array
+    relay = ALONE.relay(array, lambda: array.__iadd__(1))
+    relay.advance()
+    relay.complete()
+    assert array[0] == 1
     assert ALONE.part(5) == range(5)
     assert ALONE.collect("x") == ["x"]
     assert ALONE.of_first(lambda: 3) == 3

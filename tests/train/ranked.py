@@ -49,11 +49,22 @@ def cases() -> dict[str, dict[str, Any]]:
     deep = chain(Dense(100, **NEURON), Dense(70, **NEURON))
     maps = chain(Conv(6, 3, **NEURON), Pool(2), Dense(70, **NEURON))
     learns = chain(Dense(100, delay=1.0, learn=("delay", "tau_m"), **NEURON), Dense(70, **NEURON))
+    inhibited = Network(
+        Input(*SENSOR), Dense(70, **NEURON), Dense(3, lateral_inhibition=1.0, **NEURON), seed=3
+    )
     readout = Network(Input(*SENSOR), Dense(100, **NEURON), Readout(3, tau_m=30.0, tau_s=6.0), seed=3)
     return {
         "dense": {},
         "one recording a mini-batch": {"batch_size": 1, "epochs": 1},
         "deep": {"network": deep},
+        "a small layer above one of several blocks": {
+            "network": chain(Dense(100, **NEURON), Dense(20, delay=1.0, **NEURON))
+        },
+        "outputs that inhibit each other, two threads": {
+            "network": inhibited,
+            "threads": 2,
+            "batch_size": 7,
+        },
         "float64, biases": {
             "network": chain(Dense(100, bias=True, **NEURON), sensor={"bias_interval": 10.0}),
             "dtype": "float64",

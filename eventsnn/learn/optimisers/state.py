@@ -101,10 +101,13 @@ class OptimiserState:
 
         return Step(self.method.kernel(self, scale, decay, rate, number), work, self.own_blocks)
 
-    def complete_norm(self, ranks: Ranks) -> None:
-        """Fill in what belongs to `gradient_norm` of the blocks that other processes have updated."""
-        if len(self.own_blocks) < len(self.weights):
-            ranks.complete(self.gradient_square)
+    @property
+    def own_squares(self) -> np.ndarray:
+        """`gradient_square` of the blocks that steps update."""
+        return self.gradient_square[self.own_blocks.start : self.own_blocks.stop]
+
+    def settle(self) -> None:
+        """Bring `row_sum`, `row_square` and `gradient_square` up to date when a step is complete."""
 
     def complete(self, ranks: Ranks) -> None:
         """Fill in the blocks that other processes have updated."""

@@ -100,12 +100,19 @@ class BatchRun:
     readout : BatchReadout or None
         What the last layer's potentials give, where it is a readout; its own run in `layers` has no spikes.
     held : Held or None
+    divided : int or None
+        Layer from which on there are this rank's samples alone, its `Ranks.part` of them; see
+        `divides_samples`. From the layer below it has `counts` of these alone.
+    decided : array or None
+        `votes` of all samples, where ranks have divided these.
     """
 
     def __init__(self, samples: Arrivals, begun: list[Sequence[LayerRun]], durations: np.ndarray) -> None:
         self.samples, self.begun, self.durations = samples, begun, durations
         self.readout: BatchReadout | None = None
         self.held: Held | None = None
+        self.divided: int | None = None
+        self.decided: np.ndarray | None = None
 
     @property
     def layers(self) -> list[Sequence[LayerRun]]:
@@ -116,6 +123,8 @@ class BatchRun:
 
     def votes(self, network: Network) -> np.ndarray:
         """What decides, array (samples, outputs): a readout, or output spikes; see `LayerSpikes.votes`."""
+        if self.decided is not None:
+            return self.decided
         if self.readout is not None:
             return self.readout.values
         if network.decides == "count":
@@ -210,6 +219,18 @@ def merges_below(packed: PackedNetwork, number: int, kept: Kept) -> bool:
     return small and layer.each_delay is None
 
 
+def divides_samples(packed: PackedNetwork, number: int, kept: Kept, samples: int) -> bool:
+    """Whether ranks that have divided the blocks of a layer can divide the samples of the layers above it.
+
+    There must be some layers above it, and all must be gone through sample by sample.
+    """
+    layers = packed.network.layers
+    above = range(number + 1, len(layers))
+    if not above or not packed.divides(number) or samples < packed.division.ranks.size:
+        return False
+    return all(merges_below(packed, each, kept) and not layers[each].ties_weights for each in above)
+
+
 def prepare_ahead(packed: PackedNetwork, samples: Arrivals, reverse: bool = False) -> Arrivals:
     """A mini-batch with all that can be made of it before it is its turn, in another thread.
 
@@ -234,6 +255,7 @@ def run_batch(
     pool: Pool,
     kept: Kept = EVERYONE,
     hold: bool = False,
+    divide: bool = False,
 ) -> BatchRun:
     """Spikes of every layer for a mini-batch.
 
@@ -251,6 +273,8 @@ def run_batch(
         Spikes of other neurons are not passed on; in the result they are there.
     hold : bool
         The last layer may wait until its run is asked for; see `BatchRun.held`.
+    divide : bool
+        Ranks that have divided the layer below those that go by sample may divide the samples, too.
 
     Raises
     ------
@@ -289,10 +313,14 @@ def run_batch(
                 run.held = Held(packed, pool, layer_input, store, [*waiting, tables, sweep])
                 break
             later: list[Stage] | None = [] if merges_below(packed, number + 1, kept) else None
-            how = (pool.share, pool.threads, prepared, waiting, later)
+            swap = divide and divides_samples(packed, number, kept, len(samples))
+            how = (pool.share, pool.threads, prepared, waiting, later, swap)
             run.begun.append(run_layer(packed, number, arrivals, math.inf, *how))
             waiting = later or []
             spikes = run.layer_spikes(number)
+            if swap:
+                own = packed.division.ranks.part(len(samples))
+                run.divided, ends = number + 1, ends[own.start : own.stop]
             number += 1
             if number in kept:
                 spikes = spikes.where(kept[number])

@@ -21,6 +21,7 @@ from eventsnn.simulate.engines import queue
 from eventsnn.simulate.engines.arrivals import Arrivals, Carried, LayerInput, PatchInput, Spikes
 from eventsnn.simulate.engines.blocks import WIDTH, block_count
 from eventsnn.simulate.engines.division import WHOLE, Division
+from eventsnn.simulate.engines.joining import join_blocks, swap_blocks
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import overflow
 
@@ -72,6 +73,7 @@ def run_layer(
     prepared: LayerInput | None = None,
     waiting: Sequence[Stage] = (),
     later: list[Stage] | None = None,
+    swap: bool = False,
 ) -> list[LayerRun]:
     """Run one layer on every sample of a batch, in runs of consecutive samples.
 
@@ -92,10 +94,13 @@ def run_layer(
     later : list of Stage, optional
         Of a layer that does not share weights: gets the stage that fills the run's `spikes`, `counts` and
         `by_block`, for the next layer to do with `waiting`. Until then they only have the right sizes.
+    swap : bool
+        Of a layer whose blocks ranks have divided, with `later`: `by_block` has the spikes of this rank's
+        blocks, and `spikes` and `counts` those of all blocks in its part of the samples.
     """
     layer = packed.network.layers[number]
     if not layer.shares_weights:
-        how = (share, threads, prepared, waiting, later)
+        how = (share, threads, prepared, waiting, later, swap)
         return [_run_samples(packed, number, arrivals, stop, *how)]
     runs: list[Any] = [None] * len(arrivals)
     own = packed.division.samples(str(layer.name), len(arrivals))
@@ -153,6 +158,7 @@ def _run_samples(
     prepared: LayerInput | None = None,
     waiting: Sequence[Stage] = (),
     later: list[Stage] | None = None,
+    swap: bool = False,
 ) -> LayerRun:
     layer = packed.network.layers[number]
     if needs_queue(layer):
@@ -169,6 +175,8 @@ def _run_samples(
         parts = 1 if threads == 1 else -(-4 * threads // blocks)
         layer_input = prepare(packed, number, arrivals, share) if prepared is None else prepared
         store = sweep_all(packed, number, layer_input, stop, share, parts)
+    if swap and later is not None:
+        return _merge_swapped(packed.division, layer, layer_input, store, later)
     return merge(layer, layer_input, store, share, division=packed.division, later=later)
 
 
@@ -340,7 +348,7 @@ def merge(
     copied = positions > 1 or divided
     fired, channels, ptr, after, ends = store.collect(copied)
     if divided:
-        fired, channels, ptr, after = _join_blocks(division, store, (fired, channels, ptr, after))
+        fired, channels, ptr, after = join_blocks(division.ranks, store, (fired, channels, ptr, after))
         ends = np.concatenate([[0], np.cumsum(np.diff(ptr).reshape(-1, store.samples).sum(axis=0))])
     neurons = channels
     samples = 1 if units is not None else store.samples // positions
@@ -366,13 +374,16 @@ def merge(
     return LayerRun(layer_input, (fired, channels, ptr, after), by_position, spikes, counts)
 
 
-def _join_blocks(division: Division, store: SpikeStore, found: Spikes) -> Spikes:
-    """The spikes of all blocks, from those of each rank's own ones."""
-    times, channels, ptr, after = found
-    own = division.ranks.part(store.blocks)
-    sizes = np.diff(ptr)[own.start * store.samples : own.stop * store.samples]
-    times, channels, after, sizes = division.ranks.join(times, channels, after, sizes)
-    return times, channels, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]), after
+def _merge_swapped(
+    division: Division, layer: Layer, layer_input: Any, store: SpikeStore, later: list[Stage]
+) -> LayerRun:
+    """`merge` where each rank goes on with its samples alone; see `run_layer`."""
+    by_block = store.collect()[:4]
+    times, neurons, ptr, ends = swap_blocks(division.ranks, store, by_block[:3])
+    spikes = Arrivals(np.empty(len(times)), np.empty(len(times), np.int32), ends)
+    counts = np.empty((len(spikes), layer.neurons), np.int64)
+    later.append(merge_trains(times, neurons, ptr, ends, spikes.times, spikes.neurons, counts))
+    return LayerRun(layer_input, by_block, counts, spikes, counts)
 
 
 def order_by_block(layer_input: LayerInput | PatchInput, spikes: Arrivals, layer: Layer) -> LayerRun:

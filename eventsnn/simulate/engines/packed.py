@@ -77,6 +77,12 @@ class PackedNetwork:
         name = str(self.network.layers[number].name)
         return self.division.blocks(name, len(self.blocks[name]))
 
+    def divides(self, number: int) -> bool:
+        """Whether ranks have divided the blocks of a layer among them."""
+        layer = self.network.layers[number]
+        blocks = len(self.blocks[str(layer.name)])
+        return not layer.shares_weights and self.division.divides(str(layer.name), blocks)
+
     def updated(self, key: str) -> range:
         """Blocks of a layer's weights that this process updates."""
         blocks = len(self.blocks[key])
