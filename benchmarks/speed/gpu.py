@@ -38,6 +38,8 @@ BARS = {
     ("inference", OURS[0]): dict(zip(BATCHES, (25e3, 80e3, 165e3, 235e3, 300e3), strict=True)),
     ("inference", OURS[1]): dict(zip(BATCHES, (16e3, 50e3, 95e3, 115e3, 125e3), strict=True)),
 }
+METHODS = {"inference": "infer", "training": "train", "training, exact gradients": "train_exactly"}
+"""What is measured, and the method of a contender that measures it."""
 AGAINST_JELLY = {"inference": 1.1, "training": 1.5}
 SET_BAR_S, TARGET = 30.0, 0.95
 START_S = 25.0
@@ -146,7 +148,7 @@ def race(bench: Bench, worker: Worker, what: str) -> None:
         if bench.left < 5 * seconds + 1:
             bench.leave_out(worker.name, f"{workload}: {bench.left:.0f} s left", "no time")
             return
-        method = {"inference": "infer", "training": "train"}[what]
+        method = METHODS[what]
         try:
             found = worker.ask(method, batch=batch, seconds=seconds, limit=min(bench.left, 60.0))
         except (Missing, RuntimeError) as reason:
@@ -167,8 +169,8 @@ def run_ours(bench: Bench) -> None:
             worker = hire(bench, stack, name) if name in bench.given.only else None
             if worker is not None:
                 race(bench, worker, "inference")
-                if name == OURS[0]:
-                    race(bench, worker, "training")
+                for what in list(METHODS)[1:] if name == OURS[0] else ():
+                    race(bench, worker, what)
         bench.save()
 
 
@@ -274,7 +276,7 @@ def compare(bench: Bench) -> None:
 def table(bench: Bench) -> str:
     """Thousand samples per second, contenders down, batch sizes across."""
     lines = []
-    for what in ("inference", "training"):
+    for what in METHODS:
         found = {(r["contender"], r["batch"]): r for r in bench.rows if r["what"] == what}
         names = list(dict.fromkeys(name for name, _ in found))
         lines += ["", f"{what}, thousand samples/s (peak GiB)"]
