@@ -4,7 +4,12 @@ Twin: eventsnn/reference/sensitivity.py, which goes through all pairs of spikes 
 arrays are, stand in eventsnn/trace/adjoint.py, which prepares them. All is float64.
 """
 
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from eventsnn._ext.lif cimport lif_respond, lif_t
+
+import numpy as np
 
 # Kinds of synapses.
 cdef enum:
@@ -116,6 +121,148 @@ cdef class SynapseTable:
         time[0] = by_time
 
 
+cdef struct waiting_t:
+    double ahead     # P and G at `since`; of `read_states_apart` V and I
+    double response
+    double since     # ms; infinite: nothing has reached the neuron yet
+    double end       # ms, of the refractory period before its spike that was last visited; -infinite: there is none
+    double charge    # what is added to P there
+
+
+cdef class ApartNeurons:
+    """Neurons whose states are each taken to a time when something reaches them, and not before.
+
+    So an arrival costs what it reaches, not what there is: of a convolution some hundred neurons of a million. The
+    others take the states of all their neurons from arrival to arrival, which is quicker where it reaches them all.
+
+    Parameters
+    ----------
+    layers : uint8 (layers,)
+        Of which layers the neurons are taken apart.
+    constants : lif_t (layers,)
+    size : int
+        Neurons of all layers.
+    """
+
+    cdef const uint8_t[::1] layers
+    cdef const lif_t[::1] constants
+    cdef double[:, ::1] states
+
+    def __init__(self, const uint8_t[::1] layers, const lif_t[::1] constants, int64_t size):
+        self.layers, self.constants = layers, constants
+        self.states = rest(size)
+
+    cdef void charge(self, int32_t layer, int64_t neuron, double t, double now, double end,
+                     double at_end) noexcept nogil:
+        """A spike at `t` acts as the charge `now`, and as the charge `at_end` at the `end` of what is before it."""
+        cdef waiting_t* one = <waiting_t*> &self.states[neuron, 0]
+        if one.since == INFINITY:
+            one.since = t
+        else:
+            if one.end >= t:
+                go_back_to_end(&self.constants[layer], one)
+            go_back(&self.constants[layer], one, t)
+        one.ahead += now
+        one.end, one.charge = end, at_end
+
+    cdef void pull(self, SynapseTable synapses, int32_t layer, int64_t first, int64_t p, int64_t pre, double t,
+                   double* strength, double* time) noexcept nogil:
+        """`SynapseTable.pull` of an arrival at `t`; the layer's neurons begin at `first`."""
+        cdef int64_t k, begin, end, at = synapses.starts[p] + pre
+        cdef double by_weight = 0.0, by_time = 0.0
+        cdef waiting_t* one
+        if synapses.kinds[p] == BRANCHED:
+            begin = synapses.links[at]
+            end = begin + 1
+        else:
+            begin, end = synapses.ptr[at], synapses.ptr[at + 1]
+        for k in range(begin, end):
+            one = <waiting_t*> &self.states[first + synapses.post[k], 0]
+            if one.since == INFINITY:
+                continue
+            if one.end > t:
+                go_back_to_end(&self.constants[layer], one)
+            go_back(&self.constants[layer], one, t)
+            synapses.found[k] += one.response
+            by_weight += synapses.weights[k] * one.response
+            by_time += synapses.weights[k] * (one.response - one.ahead)
+        strength[0] = by_weight
+        time[0] = by_time
+
+
+cdef void go_back(const lif_t* constants, waiting_t* one, double t) noexcept nogil:
+    """Take P and G back to `t`."""
+    cdef double a, h, b
+    if one.since > t:
+        lif_respond(constants, one.since - t, &a, &h, &b)
+        one.response = one.response * b + one.ahead * h
+        one.ahead *= a
+        one.since = t
+
+
+cdef void go_back_to_end(const lif_t* constants, waiting_t* one) noexcept nogil:
+    """Take P and G back to the end of the refractory period, and add its charge."""
+    go_back(constants, one, one.end)
+    one.ahead += one.charge
+    one.end = -INFINITY
+
+
+cdef void go_on(const lif_t* constants, waiting_t* one, double t) noexcept nogil:
+    """Take V and I on to `t`."""
+    cdef double a, h, b
+    if one.since == INFINITY:
+        one.since = t
+    elif one.since < t:
+        lif_respond(constants, t - one.since, &a, &h, &b)
+        one.ahead = one.ahead * a + one.response * h
+        one.response *= b
+        one.since = t
+
+
+def read_states_apart(SynapseTable synapses, const lif_t[::1] constants, const int32_t[::1] projection,
+                      const int32_t[::1] pre, const double[::1] arrivals, const int64_t[::1] ends,
+                      const int32_t[::1] neurons, const double[::1] points, double[:, ::1] states,
+                      double[:, ::1] out, int64_t start, int64_t stop):
+    """`read_states` of a layer whose neurons are taken apart; V and I at the points themselves.
+
+    Parameters
+    ----------
+    constants : lif_t (1,)
+    projection, pre, ends, neurons
+        As of `read_states`.
+    arrivals : float64 (arrivals,), points : float64 (points,), ms
+        When something arrives, and when to read; the latter ascend within what is read after one arrival.
+    states : float64 (neurons, 5)
+        See `rest`.
+    out : float64 (2, points)
+    """
+    cdef int64_t k, n, point, at
+    cdef waiting_t* one
+    with nogil:
+        for k in range(start, stop):
+            at = synapses.starts[projection[k]] + pre[k]
+            if synapses.kinds[projection[k]] == BRANCHED:
+                n = synapses.links[at]
+                one = <waiting_t*> &states[synapses.post[n], 0]
+                go_on(&constants[0], one, arrivals[k])
+                one.response += synapses.weights[n]
+            else:
+                for n in range(synapses.ptr[at], synapses.ptr[at + 1]):
+                    one = <waiting_t*> &states[synapses.post[n], 0]
+                    go_on(&constants[0], one, arrivals[k])
+                    one.response += synapses.weights[n]
+            for point in range(ends[k], ends[k + 1]):
+                one = <waiting_t*> &states[neurons[point], 0]
+                go_on(&constants[0], one, points[point])
+                out[0, point] = one.ahead
+                out[1, point] = one.response
+
+
+def rest(int64_t size):
+    """States of `size` neurons that nothing has reached, for `read_states_apart`: float64 (size, 5)."""
+    return np.tile([0.0, 0.0, np.inf, -np.inf, 0.0], (size, 1))
+
+
 def read_states(SynapseTable synapses, int64_t size, const int32_t[::1] projection, const int32_t[::1] pre,
                 const double[:, ::1] steps, const uint8_t[::1] full, const int64_t[::1] ends,
                 const int32_t[::1] neurons, double[::1] free, double[::1] current, double[:, ::1] out,
@@ -169,7 +316,8 @@ def sweep_back(SynapseTable synapses, const int32_t[::1] codes, const int64_t[::
                const int32_t[::1] neurons, const int64_t[:, ::1] places, const double[:, ::1] factors,
                double[:, ::1] state, uint8_t[::1] charged, int64_t[::1] pending, int64_t[::1] following,
                double[:, ::1] charges, double[::1] totals, double[::1] strengths,
-               const int64_t[:, ::1] delay_places, double[::1] delays, int64_t start, int64_t stop):
+               const int64_t[:, ::1] delay_places, double[::1] delays, ApartNeurons apart,
+               const double[::1] arrivals, const double[:, ::1] moments, int64_t start, int64_t stop):
     """Go back in time through the items start .. stop - 1: arrivals and spikes.
 
     Parameters
@@ -200,6 +348,12 @@ def sweep_back(SynapseTable synapses, const int32_t[::1] codes, const int64_t[::
         The same with respect to a factor on all their synapses.
     delay_places : int64 (projections, 2), delays : float64
         Where in `delays` the derivative by a projection's delay is, and 1 where it has one for each sender, else 0.
+    apart : ApartNeurons
+        The neurons of layers to which `steps`, `full`, `places` but for the last column, `state` and the lists of
+        charges do not apply.
+    arrivals : float64 (arrivals,), moments : float64 (spikes, 2)
+        ms: when they arrive; of spikes when they are, and the end of the refractory period before, -infinite where
+        there is none.
     """
     cdef int64_t item, k, n, at, first, size
     cdef int32_t layer
@@ -215,39 +369,46 @@ def sweep_back(SynapseTable synapses, const int32_t[::1] codes, const int64_t[::
                 if total == 0.0:
                     continue
                 charged[~layer] = 1
-                for n in range(2):
-                    at = places[k, n]
-                    if at >= 0:
-                        charges[2 * k + n, 0] = total * factors[k, 2 * n]
-                        charges[2 * k + n, 1] = total * factors[k, 2 * n + 1]
-                        following[2 * k + n] = pending[at]
-                        pending[at] = 2 * k + n
+                if apart.layers[~layer]:
+                    apart.charge(~layer, layers[~layer, 0] + neurons[k], moments[k, 0], total * factors[k, 0],
+                                 moments[k, 1], total * factors[k, 2])
+                else:
+                    for n in range(2):
+                        at = places[k, n]
+                        if at >= 0:
+                            charges[2 * k + n, 0] = total * factors[k, 2 * n]
+                            charges[2 * k + n, 1] = total * factors[k, 2 * n + 1]
+                            following[2 * k + n] = pending[at]
+                            pending[at] = 2 * k + n
                 if places[k, 2] >= 0:
                     totals[places[k, 2]] += total * factors[k, 4]
                 continue
             if not charged[layer]:
                 continue
             first, size = layers[layer, 0], layers[layer, 1]
-            ahead, response, rising = &state[0, first], &state[1, first], &state[2, first]
-            a, h, b = steps[k, 0], steps[k, 1], steps[k, 2]
-            if full[k]:
-                if a != 1.0 or h != 0.0:
-                    for n in range(size):
-                        response[n] = response[n] * b + ahead[n] * h
-                        ahead[n] = ahead[n] * a
-                at = pending[k]
-                while at >= 0:
-                    n = neurons[at // 2]
-                    ahead[n] += charges[at, 0]
-                    response[n] += charges[at, 1]
-                    at = following[at]
-                a, h, b = 1.0, 0.0, 1.0
-            if synapses.kinds[projection[k]] == BRANCHED:
-                synapses.pull_back(projection[k], pre[k], a, h, b, ahead, response, &strength, &time)
+            if apart.layers[layer]:
+                apart.pull(synapses, layer, first, projection[k], pre[k], arrivals[k], &strength, &time)
             else:
-                for n in range(size):
-                    rising[n] = response[n] - ahead[n]
-                synapses.pull(projection[k], pre[k], response, rising, &strength, &time)
+                ahead, response, rising = &state[0, first], &state[1, first], &state[2, first]
+                a, h, b = steps[k, 0], steps[k, 1], steps[k, 2]
+                if full[k]:
+                    if a != 1.0 or h != 0.0:
+                        for n in range(size):
+                            response[n] = response[n] * b + ahead[n] * h
+                            ahead[n] = ahead[n] * a
+                    at = pending[k]
+                    while at >= 0:
+                        n = neurons[at // 2]
+                        ahead[n] += charges[at, 0]
+                        response[n] += charges[at, 1]
+                        at = following[at]
+                    a, h, b = 1.0, 0.0, 1.0
+                if synapses.kinds[projection[k]] == BRANCHED:
+                    synapses.pull_back(projection[k], pre[k], a, h, b, ahead, response, &strength, &time)
+                else:
+                    for n in range(size):
+                        rising[n] = response[n] - ahead[n]
+                    synapses.pull(projection[k], pre[k], response, rising, &strength, &time)
             time /= tau_s[layer]
             totals[source[k]] += time
             strengths[source[k]] += strength

@@ -13,6 +13,24 @@ class SynapseTable:
         links: np.ndarray,
     ) -> None: ...
 
+class ApartNeurons:
+    def __init__(self, layers: np.ndarray, constants: np.ndarray, size: int) -> None: ...
+
+def rest(size: int) -> np.ndarray: ...
+def read_states_apart(
+    synapses: SynapseTable,
+    constants: np.ndarray,
+    projection: np.ndarray,
+    pre: np.ndarray,
+    arrivals: np.ndarray,
+    ends: np.ndarray,
+    neurons: np.ndarray,
+    points: np.ndarray,
+    states: np.ndarray,
+    out: np.ndarray,
+    start: int,
+    stop: int,
+) -> None: ...
 def read_states(
     synapses: SynapseTable,
     size: int,
@@ -51,6 +69,9 @@ def sweep_back(
     strengths: np.ndarray,
     delay_places: np.ndarray,
     delays: np.ndarray,
+    apart: ApartNeurons,
+    arrivals: np.ndarray,
+    moments: np.ndarray,
     start: int,
     stop: int,
 ) -> None: ...

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from eventsnn.errors import NetworkError
 from eventsnn.model.chain import INPUT
 from eventsnn.model.delays import check_delays
 from eventsnn.model.layers import Connection, Dense, Layer
 from eventsnn.model.layers.tables import given_fields
 from eventsnn.model.neuron import LIF
+from eventsnn.model.sparse import is_sparse, with_data
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from eventsnn.model.network import Network
 
 
@@ -140,6 +141,20 @@ def lower(network: Network) -> Network:
         common = ("name", "delay", "lateral_inhibition", "bias", *(field.name for field in fields(LIF)))
         layers.append(Dense(layer.neurons, **{field: getattr(layer, field) for field in common}))
     return type(network)(network.input, *layers, **(parts(network) | {"weights": weights}))
+
+
+def number_weights(network: Network) -> dict[str, Any]:
+    """See `eventsnn.model.Network.numbered`."""
+    shared = {layer.name for layer in network.layers if layer.shares_weights}
+    numbers: dict[str, Any] = {}
+    for key, weights in network.weights.items():
+        if is_sparse(weights):
+            numbers[key] = with_data(weights, np.arange(1.0, 1.0 + weights.nnz))
+        else:
+            numbers[key] = (
+                np.arange(1.0, 1.0 + weights.size).reshape(weights.shape) if key in shared else weights
+            )
+    return numbers
 
 
 def without_readout(network: Network) -> Network | None:

@@ -173,6 +173,13 @@ class Network:
         return edit.lower(self)
 
     @property
+    def numbered(self) -> Network:
+        """The same network, shared and sparse weights being their own numbers, in order, from 1 on: its
+        `afferent_synapses` tell which synapse has which weight.
+        """
+        return self._shared(weights=MappingProxyType(edit.number_weights(self)))
+
+    @property
     def sparse_keys(self) -> tuple[str, ...]:
         """Keys of the layers and connections whose weights are sparse."""
         return tuple(key for key, weights in self.weights.items() if is_sparse(weights))

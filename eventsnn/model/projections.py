@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from eventsnn.errors import NetworkError
 from eventsnn.model.chain import INPUT
 from eventsnn.model.delays import branches_of
-from eventsnn.model.layers import BIAS, Projection
+from eventsnn.model.layers import BIAS, Layer, Projection
 from eventsnn.model.layers.branches import Branches
 from eventsnn.model.layers.connection import PAIRS
 from eventsnn.model.sparse import is_sparse, row_of, rows_of
@@ -178,8 +178,11 @@ def fan_out(network: Network, projection: Projection, nonzero: bool) -> np.ndarr
     if projection.lateral:
         size = network.layers[projection.target].neurons
         return np.full(size, size - 1, np.int64)
-    weights = network.lowered.weights[_weight_key(network, projection)]
-    if is_sparse(weights):
+    key, layer = _weight_key(network, projection), network.layers[projection.target]
+    weights: Any = network.weights.get(key)
+    if layer.shares_weights and key == layer.name:
+        synapses = _fan_out_of_patches(layer, weights, nonzero)
+    elif is_sparse(weights):
         places = weights.indices[weights.data != 0.0] if nonzero else weights.indices
         synapses = np.bincount(places, minlength=weights.shape[1])
     elif nonzero:
@@ -187,6 +190,20 @@ def fan_out(network: Network, projection: Projection, nonzero: bool) -> np.ndarr
     else:
         synapses = np.full(weights.shape[1], weights.shape[0], np.int64)
     return synapses[_columns(network, projection)]
+
+
+def _fan_out_of_patches(layer: Layer, weights: Any, nonzero: bool) -> np.ndarray:
+    """Of a layer that shares weights: they are counted by where a source neuron is in a patch."""
+    exists = layer.connected
+    if nonzero:
+        exists = exists & (layer.shared_weights(weights) != 0.0)
+    channels = exists.sum(axis=0)  # of the layer, that have each input
+    ptr, _, offset = layer.geometry.table
+    cells, area = len(ptr) - 1, layer.geometry.area
+    cell = np.repeat(np.arange(cells), np.diff(ptr))
+    maps = channels[: layer.patch].reshape(-1, area)
+    synapses = [np.bincount(cell, each[offset], cells).astype(np.int64) for each in maps]
+    return np.concatenate([*synapses, channels[layer.patch :] * layer.positions])
 
 
 def _weight_key(network: Network, projection: Projection) -> str:

@@ -179,7 +179,9 @@ def _draw_profile(panel: Axes, name: str, counts: np.ndarray, neurons: int, edge
 
 def _draw_neurons(panel: Axes, rates: np.ndarray) -> None:
     silent = int(np.count_nonzero(rates == 0.0))
-    panel.stairs(np.sort(rates)[::-1], np.arange(len(rates) + 1), color=INK, linewidth=1.5, baseline=None)
+    values, counts = np.unique(rates, return_counts=True)  # one stair for neurons of the same rate
+    edges = np.concatenate([[0], np.cumsum(counts[::-1])])
+    panel.stairs(values[::-1], edges, color=INK, linewidth=1.5, baseline=None)
     panel.axhline(float(rates.mean()), color=GREY, linestyle="--", linewidth=1.2)
     panel.set_title(
         f"mean {rates.mean():.3g} Hz; {silent:,} of {len(rates):,} silent", loc="left", fontsize=12

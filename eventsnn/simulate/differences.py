@@ -27,8 +27,8 @@ class Difference:
     before, after : SpikeRecord
         The simulation as it was, and with the edits.
     from_ms : float
-        Time of the first edit, ms; 0 where weights change, infinite without an edit. No spike before it
-        changes.
+        Time of the first edit, ms, of a neuron that never fires that of its first spike; 0 where weights
+        change, infinite without an edit. No spike before it changes.
     simulated_from_ms : float
         From when on it was simulated again, ms.
     within_ms : float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,18 +29,28 @@ class Edits:
         Time of the first edit, ms; infinite if there is none, 0 where the network changes.
     network : Network
         The one to run.
+    silent : dict of int to bool array (neurons,)
+        By number of a layer, neurons that are not to fire, which the network does not know of.
     """
 
     times: np.ndarray
     indices: np.ndarray
     first_ms: float
     network: Network = field(repr=False)
+    silent: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
 
 
 def make_edits(
-    network: Network, given: LayerSpikes, remove: Any, move: Any, silence: Any, weights: Any
+    network: Network,
+    given: LayerSpikes,
+    remove: Any,
+    move: Any,
+    silence: Any,
+    weights: Any,
+    silences: Callable[[Network, Collection[int]], bool],
 ) -> Edits:
-    """See `eventsnn.what_if` for the arguments.
+    """See `eventsnn.what_if` for the arguments; `silences` says whether the engine itself can silence neurons
+    (`Engine.silences`), else other weights do.
 
     Raises
     ------
@@ -58,11 +68,17 @@ def make_edits(
     left[removed] = False
     touched = np.concatenate([removed, np.array(list(moved), np.int64)])
     first = float(min(given.times[touched].min(initial=math.inf), times[touched].min(initial=math.inf)))
-    edited = network
+    edited, silent = network, dict[int, np.ndarray]()
     if weights is not None:
         edited = _with_weights(edited, weights)
     if silence is not None:
-        edited = silenced(edited, silence)
+        chosen = {network.index(name): neurons for name, neurons in _check_silence(network, silence).items()}
+        if silences(edited, chosen):
+            silent = {number: np.zeros(network.layers[number].neurons, bool) for number in chosen}
+            for number, neurons in chosen.items():
+                silent[number][neurons] = True
+        else:
+            edited = silenced(edited, silence)
     times, indices = times[left], given.neurons[left]
     if moved:
         times, indices = in_order(times, indices)
@@ -70,7 +86,7 @@ def make_edits(
         ends = [float(train.max(initial=0.0)) for train in (given.times, times)]
         if ends[0] != ends[1]:
             first = min(first, *ends)
-    return Edits(times, indices, first if edited is network else 0.0, edited)
+    return Edits(times, indices, first if edited is network else 0.0, edited, silent)
 
 
 def _event_numbers(name: str, events: Any, count: int) -> np.ndarray:

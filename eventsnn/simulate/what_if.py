@@ -21,6 +21,7 @@ import numpy as np
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.simulate.differences import Difference
+from eventsnn.simulate.driver import run_whole
 from eventsnn.simulate.edits import Edits, make_edits
 from eventsnn.simulate.engines import ENGINES, Run, Settings
 from eventsnn.simulate.engines.redo import Kept, Undisturbed
@@ -75,7 +76,9 @@ class WhatIf:
             raise TraceError("the simulation was interrupted; simulate it to its end first")
         self._t_stop = None if end == math.inf else end
         if self.record.step_ms is not None:  # the clock ends with the input, unless it was told when
-            self._t_stop = trace.config.get("t_stop") if isinstance(trace, Trace) else None
+            last = float(self.record.input.times.max(initial=0.0))
+            told = end > last and end != self.network.settings.duration_ms
+            self._t_stop = trace.config.get("t_stop") if isinstance(trace, Trace) else end if told else None
         self._prefix = _Prefix.begin(self.network, self.record, self._t_stop)
 
     def run(
@@ -88,11 +91,21 @@ class WhatIf:
         within_ms: float = 5.0,
     ) -> Difference:
         """Simulate with edits; see `eventsnn.what_if`."""
-        edits = make_edits(self.network, self.record.input, remove, move, silence, weights)
+        given, silences = self.record.input, ENGINES.get(self.record.engine).silences
+        edits = make_edits(self.network, given, remove, move, silence, weights, silences)
+        edits = replace(edits, first_ms=min(edits.first_ms, self._first_lost(edits)))
         after, since = self.simulate(edits)
         if self.record.step_ms is None:  # a clock that ends with the input may end before the first edit
             _check_past(self.record, after, since, edits.first_ms)
         return Difference(self.record, after, edits.first_ms, since, within_ms)
+
+    def _first_lost(self, edits: Edits) -> float:
+        """Time of the first spike of a neuron that is not to fire, ms."""
+        first = math.inf
+        for number, silent in edits.silent.items():
+            spikes = self.record[self.network.names[number]]
+            first = float(spikes.times[silent[spikes.neurons]].min(initial=first))
+        return first
 
     def simulate(self, edits: Edits) -> tuple[SpikeRecord, float]:
         """The run with edits, and from when on it was simulated, ms."""
@@ -102,14 +115,9 @@ class WhatIf:
         # 'sweep', say, does not take weights that were written out to silence a neuron.
         if engine.exact and engine.refusal(edits.network, Settings(self.record.dtype)) is not None:
             engine = ENGINES.get("queue")
-        run = engine.run(
-            edits.network,
-            edits.times,
-            edits.indices,
-            dtype=self.record.dtype,
-            step_ms=self.record.step_ms,
-            t_stop=self._t_stop,
-        )
+        settings = Settings(self.record.dtype, self.record.step_ms, silent=edits.silent)
+        settings = engine.settle(edits.network, settings)
+        run = run_whole(engine, edits.network, (edits.times, edits.indices), settings, self._t_stop)
         return replace(run, origin_us=self.record.origin_us), 0.0
 
 
@@ -154,7 +162,8 @@ class _Prefix:
         since = self._state_before(edits.first_ms).time
         last = np.searchsorted(edits.times, self._run.stop, side="right")  # as a fresh run takes them
         given = edits.times[:last], edits.indices[:last]
-        trains = self._engine.redo(self._network, self._settings, self._run, given, edits.first_ms)
+        settings = replace(self._settings, silent=edits.silent)
+        trains = self._engine.redo(self._network, settings, self._run, given, edits.first_ms)
         old = self._record
         layers = {
             name: replace(spikes, times=times, neurons=neurons)
@@ -223,7 +232,7 @@ def what_if(
 
     Edits of events are simulated from a state before the first of them. These states come from the
     undisturbed run, which is kept for the next call with the same trace; `WhatIf` keeps it as long as you
-    like. Edits of neurons and weights are simulated whole, as are networks with biases and the clock. The
+    like. Edits of weights are simulated whole, as are networks with biases and the clock. The
     spikes are always those of a fresh run, to the last bit.
 
     Parameters
@@ -236,8 +245,9 @@ def what_if(
     move : mapping of int to float, optional
         New times of input events, ms.
     silence : mapping of str to neurons, or sequence of (layer, neuron), optional
-        Neurons that never fire. Where one has shared weights (convolutions, pooling), the network runs on
-        weights written out, by engine 'queue'.
+        Neurons that never fire. In a chain of layers, and where the others of their layer do not hear them,
+        their spikes are left out; else they get weights of 0, written out where they are shared
+        (convolutions, pooling), for engine 'queue'.
     weights : mapping of str to array, or to a mapping of place to value, optional
         Other weights: all of a layer or connection, or single ones, ``{"output": {(3, 17): 0.0}}``.
     sample : int

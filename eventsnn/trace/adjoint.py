@@ -24,9 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._ext.adjoint import sweep_back
+from eventsnn._ext.adjoint import ApartNeurons, sweep_back
 from eventsnn.model import Network
+from eventsnn.reference.lif import record as constants_of
 from eventsnn.trace.adjoint_layer import BackwardLayer, Floats, Trains
+from eventsnn.trace.cone import Cone
+from eventsnn.trace.cone_synapses import ConeSynapses
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.synapses import Synapses
 
@@ -63,7 +66,7 @@ class Adjoint(Derivatives):
     spikes : list of float64 arrays
         With respect to every spike time of every layer.
     slopes : list of float64 arrays
-        u' of every spike of every layer up to the last of the sum, unit of weights per ms; else NaN.
+        u' of every spike that can have led to those of the sum, unit of weights per ms; else NaN.
     weights : dict
         By key, in the shape of the network's weights; ``csr_array`` where these are sparse.
     lateral : dict of str to float
@@ -98,21 +101,29 @@ def pull_back(network: Network, record: SpikeRecord, seeds: dict[tuple[int, int]
         If a spike that matters does not solve its equation, or its potential did not rise: the record is not
         one of this network, or the derivative does not exist.
     """
-    synapses = Synapses(network)
-    swept = sweep(network, record, seeds, synapses)
-    layers, trains, totals, strengths = swept.layers, swept.trains, swept.totals, swept.strengths
-    spikes = [trains.part(totals, number) for number in range(len(layers))]
-    sums = [layer.add_up(part) for layer, part in zip(layers, spikes, strict=True)]
+    cone = Cone(network, record, seeds)
+    synapses = ConeSynapses(network, cone)
+    swept = sweep(network, record, seeds, synapses, cone=cone)
+    layers, trains, totals = swept.layers, swept.trains, swept.totals
+    sums = [layer.add_up(trains.part(totals, number)) for number, layer in enumerate(layers)]
+
+    def spread(values: Floats, source: int, elsewhere: float = 0.0) -> Floats:
+        """Of all spikes of a source in the record, from those of its neurons in the cone."""
+        name = {-1: "input"}.get(source) or network.names[source]
+        every = np.full(len(record[name]), elsewhere)
+        every[trains.rows[source]] = values
+        return every
+
     thresholds, resting, refractory = (
         dict(zip(network.names, column, strict=True)) for column in zip(*sums, strict=True)
     )
     return Adjoint(
-        events=trains.part(totals, -1),
-        strengths=trains.part(strengths, -1),
-        spikes=spikes,
+        events=spread(trains.part(totals, -1), -1),
+        strengths=spread(trains.part(swept.strengths, -1), -1),
+        spikes=[spread(trains.part(totals, number), number) for number in range(len(layers))],
         slopes=[
-            np.append(layer.slopes, np.full(len(part) - len(layer.slopes), math.nan))
-            for layer, part in zip(layers, spikes, strict=True)
+            spread(_extended(layer.slopes, len(trains.times[number])), number, math.nan)
+            for number, layer in enumerate(layers)
         ],
         weights=synapses.collect(),
         lateral=synapses.collect_lateral(),
@@ -121,6 +132,10 @@ def pull_back(network: Network, record: SpikeRecord, seeds: dict[tuple[int, int]
         resting=resting,
         refractory=refractory,
     )
+
+
+def _extended(slopes: Floats, spikes: int) -> Floats:
+    return np.append(slopes, np.full(spikes - len(slopes), math.nan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +168,9 @@ def sweep(
     network: Network,
     record: SpikeRecord,
     seeds: Mapping[tuple[int, int], float],
-    synapses: Synapses,
+    synapses: Synapses | ConeSynapses,
     least_slopes: Sequence[float] | None = None,
+    cone: Cone | None = None,
 ) -> Sweep:
     """Hand the derivatives `seeds` down to all that the spikes depend on; nothing is checked.
 
@@ -162,31 +178,37 @@ def sweep(
     ----------
     network, record, seeds
         See `pull_back`; there is at least one seed.
-    synapses : Synapses
-        Of this network, with its weights; the derivatives by these are added to its own.
+    synapses : Synapses or ConeSynapses
+        Of this network, or of the cone, with its weights; the derivatives by these are added to its own.
     least_slopes : sequence of float, optional
         For each layer: slopes u' below this count as this, for derivatives that stay bounded.
+    cone : Cone, optional
+        Of the seeds. Without one all neurons take part, and what is found is about all spikes of the record.
     """
     stop = max(float(record[network.names[layer]].times[row]) for layer, row in seeds)
-    trains, numbers = Trains(network, record), range(len(network.layers))
+    trains, numbers = Trains(network, record, synapses, cone), range(len(network.layers))
     least = [None] * len(numbers) if least_slopes is None else least_slopes
-    layers = [BackwardLayer(network, record, n, synapses, trains, stop, least[n]) for n in numbers]
+    layers = [BackwardLayer(network, trains, n, synapses, stop, least[n]) for n in numbers]
     totals, strengths = np.zeros(trains.length), np.zeros(trains.length)
     for (layer, row), factor in seeds.items():
-        totals[trains.starts[layer] + row] += factor
+        totals[trains.starts[layer] + trains.place(layer, row)] += factor
     return Sweep(layers, trains, totals, strengths, _sweep(layers, synapses, totals, strengths))
 
 
-def _sweep(layers: list[BackwardLayer], synapses: Synapses, totals: Floats, strengths: Floats) -> Floats:
+def _sweep(
+    layers: list[BackwardLayer], synapses: Synapses | ConeSynapses, totals: Floats, strengths: Floats
+) -> Floats:
     """Hand `totals` down to everything that the spikes depend on; returns the derivatives by delays."""
     starts = np.cumsum([0, *(len(layer.arrivals) for layer in layers)]).tolist()
     codes, rows = _schedule(layers, starts)
     neurons = np.zeros(len(totals), np.int32)
     places, factors = np.full((len(totals), 3), -1), np.zeros((len(totals), 5))
+    moments = np.zeros((len(totals), 2))
     for layer, start in zip(layers, starts, strict=False):
         own = slice(layer.start, layer.start + len(layer.times))
         neurons[own] = layer.neurons
         places[own], factors[own] = layer.plan(start)
+        moments[own] = layer.moments()
     sizes = [layer.size for layer in layers]
     projection, source, pre = (
         np.concatenate(column) for column in zip(*(layer.arriving for layer in layers), strict=True)
@@ -215,6 +237,13 @@ def _sweep(layers: list[BackwardLayer], synapses: Synapses, totals: Floats, stre
         strengths,
         synapses.delay_places,
         delays,
+        ApartNeurons(
+            synapses.apart.astype(np.uint8),
+            np.concatenate([constants_of(layer.lif) for layer in layers]),
+            sum(sizes),
+        ),
+        np.concatenate([layer.arrivals for layer in layers]),
+        moments,
     )
     for start in range(0, len(codes), CHUNK):
         sweep_back(*arguments, start, min(start + CHUNK, len(codes)))

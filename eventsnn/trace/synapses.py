@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from eventsnn.errors import TraceError
 from eventsnn.model import Network, Projection
 from eventsnn.model.layers import BIAS
 from eventsnn.model.sparse import is_sparse, with_data
+from eventsnn.trace.cone import weight_key
 
 DENSE, SPARSE, LATERAL, BRANCHED = range(4)
 
@@ -45,6 +47,8 @@ class Synapses:
         What was collected, in the order of the kernels; `collect` sorts it by key.
     branched : bool array (projections,)
         Whether each synapse has a delay of its own.
+    apart : bool array (layers,)
+        Of which layers a sweep takes the neurons apart, see ``ApartNeurons``: none.
     delay_places : int64 array (projections, 2)
         Where the derivative by a projection's delay is in an array of all, and 1 where it has one for each
         sender (`Projection.arrive`), else 0.
@@ -62,7 +66,7 @@ class Synapses:
         self._length = self._pointers = 0
         starts, kinds, links, linked = [], [], [np.zeros(0, np.int64)], 0
         for p in network.projections:
-            key = _weight_key(network, p)
+            key = weight_key(network, p)
             if key not in self._parts:
                 self._parts[key] = self._append(p, key)
             part = self._parts[key]
@@ -77,10 +81,10 @@ class Synapses:
                 kinds.append(part.kind)
                 starts.append(part.start + skipped * (1 if part.kind == SPARSE else self._post_size(p)))
         self.branched = np.array(kinds) == BRANCHED
-        counts = [1 if p.branches is None else len(p.branches.delays) for p in network.projections]
-        each = [p.branches is not None for p in network.projections]
-        self.delay_places = np.stack([np.cumsum([0, *counts[:-1]]), each], axis=1).astype(np.int64)
-        self.delays = sum(counts)
+        self.apart = np.zeros(len(network.layers), bool)
+        self.delay_places, self.delays = place_delays(
+            [None if p.branches is None else len(p.branches.delays) for p in network.projections]
+        )
         self._layout = (
             np.array(kinds, np.int32),
             np.array([self._post_size(p) for p in network.projections], np.int64),
@@ -159,7 +163,7 @@ class Synapses:
     def _dense(self, place: int, sources: int) -> slice | None:
         """Synapses of projection number `place`, in `found`, source by source; None if they are sparse."""
         p = self._network.projections[place]
-        key, targets = _weight_key(self._network, p), self._post_size(p)
+        key, targets = weight_key(self._network, p), self._post_size(p)
         if self._parts[key].kind != DENSE:
             return None
         begin = self._parts[key].begin + self._biases_after(p, key) * targets
@@ -168,7 +172,7 @@ class Synapses:
     def _pairs(self, place: int, sources: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sparse synapses of projection number `place`, in `found`, and their source and target neurons."""
         p = self._network.projections[place]
-        key = _weight_key(self._network, p)
+        key = weight_key(self._network, p)
         part, skipped = self._parts[key], self._biases_after(p, key)
         ptr, posts, _ = self._targets
         ends = ptr[part.start + skipped : part.start + skipped + sources + 1]
@@ -196,31 +200,8 @@ class Synapses:
         return found
 
     def collect_delays(self, delays: np.ndarray) -> dict[str, Any]:
-        """By key, the derivatives by delays in an array of all; those of biases are part of their layer's.
-
-        A number; (sources,) where source neurons have delays of their own, the bias neuron's last; a
-        ``csr_array`` (post, pre) where synapses have.
-        """
-        network = self._network
-        found: dict[str, Any] = {}
-        for p, (place, _) in zip(network.projections, self.delay_places.tolist(), strict=True):
-            key, layer = _weight_key(network, p), network.layers[p.target]
-            if p.lateral:  # which has none
-                continue
-            if p.branches is None:
-                own: Any = float(delays[place])
-                if p.source == BIAS and layer.each_delay is not None:
-                    found[key] = np.append(found[key], own)
-                else:
-                    found[key] = found.get(key, 0.0) + own
-                continue
-            own = delays[place : place + len(p.branches.delays)]
-            if p.branches.place is None:
-                found[key] = own.copy()
-                continue
-            matrix = network.weights[key]
-            found.setdefault(key, with_data(matrix, np.zeros(matrix.nnz))).data[p.branches.place] = own
-        return found
+        """See `collect_delays`."""
+        return collect_delays(self._network, delays)
 
     def collect_lateral(self) -> dict[str, float]:
         """By layer, what was collected for the strength of its lateral inhibition."""
@@ -231,8 +212,40 @@ class Synapses:
         }
 
 
-def _weight_key(network: Network, projection: Projection) -> str:
-    return network.names[projection.target] if projection.source == BIAS else projection.key
+def place_delays(senders: Sequence[int | None]) -> tuple[np.ndarray, int]:
+    """`Synapses.delay_places` and the length of their array, from how many senders of each projection have
+    delays of their own; None: one holds for all.
+    """
+    counts = [1 if n is None else n for n in senders]
+    starts, each = np.cumsum([0, *counts[:-1]]), [n is not None for n in senders]
+    return np.stack([starts, each], axis=1).astype(np.int64), sum(counts)
+
+
+def collect_delays(network: Network, delays: np.ndarray) -> dict[str, Any]:
+    """By key, the derivatives by delays in an array of all; those of biases are part of their layer's.
+
+    A number; (sources,) where source neurons have delays of their own, the bias neuron's last; a
+    ``csr_array`` (post, pre) where synapses have.
+    """
+    found: dict[str, Any] = {}
+    place = 0
+    for p in network.projections:
+        key, layer = weight_key(network, p), network.layers[p.target]
+        own = delays[place : place + (1 if p.branches is None else len(p.branches.delays))]
+        place += len(own)
+        if p.lateral:  # which has none
+            continue
+        if p.branches is None:
+            if p.source == BIAS and layer.each_delay is not None:
+                found[key] = np.append(found[key], own)
+            else:
+                found[key] = found.get(key, 0.0) + float(own[0])
+        elif p.branches.place is None:
+            found[key] = own.copy()
+        else:
+            matrix = network.weights[key]
+            found.setdefault(key, with_data(matrix, np.zeros(matrix.nnz))).data[p.branches.place] = own
+    return found
 
 
 def _number_shared(network: Network) -> dict[str, np.ndarray]:

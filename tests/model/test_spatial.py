@@ -188,3 +188,28 @@ def test_engines_agree():
     short = simulate(network, events, engine="sweep", t_stop=12.0)
     assert all((short[name].times <= 12.0).all() for name in network.names)
     assert len(short["conv"].times) == int((found["conv"].times <= 12.0).sum())
+
+
+@pytest.mark.parametrize("bias", [0.0, 5.0])
+@pytest.mark.parametrize("seed", range(6))
+def test_fan_out_of_patches(seed: int, bias: float) -> None:
+    """Synapses of each source neuron, as many as the weights that are written out have, zeros among them."""
+    rng = np.random.default_rng(seed)
+    pairs = [tuple(int(n) for n in rng.integers(1, 4, 2)) for _ in range(4)]
+    network = Network(
+        Input(11, 9, 2, bias_interval=bias),
+        Conv(3, pairs[0], stride=pairs[1], padding=int(rng.integers(0, 3)), bias=bool(bias)),
+        Pool(pairs[2], stride=pairs[3]),
+        Dense(3, bias=bool(bias)),
+        seed=seed,
+    )
+    weights = {key: np.where(rng.random(w.shape) < 0.3, 0.0, w) for key, w in network.weights.items()}
+    network = network.with_weights(weights)
+    for p in network.projections:
+        matrix = network.projection_weights(p)
+        np.testing.assert_array_equal(network.fan_out(p, nonzero=True), np.count_nonzero(matrix, axis=0))
+        there = network.with_weights({key: np.ones_like(w) for key, w in weights.items()}).projection_weights(
+            p
+        )
+        np.testing.assert_array_equal(network.fan_out(p), np.count_nonzero(there, axis=0))
+        assert network.fan_out(p).dtype == np.int64

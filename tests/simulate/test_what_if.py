@@ -268,6 +268,111 @@ def test_a_silenced_neuron_never_fires_and_nothing_else_is_touched(kind: str) ->
     assert_bits(pairs.after, found.after)
 
 
+def deaf(network: Network, silence: dict[str, list[int]]) -> Network:
+    """The network of dense layers in which nothing hears these neurons of a chain."""
+    lowered = network.lowered
+    weights = dict(lowered.weights)
+    for name, neurons in silence.items():
+        following = lowered.index(name) + 1
+        if following < len(lowered.layers):
+            key = lowered.names[following]
+            weights[key] = weights[key].copy()
+            if isinstance(weights[key], np.ndarray):
+                weights[key][:, neurons] = 0.0
+            else:
+                weights[key].data = np.where(np.isin(weights[key].indices, neurons), 0.0, weights[key].data)
+    return lowered.with_weights(weights)
+
+
+def assert_silenced(found: SpikeRecord, network: Network, silence: dict[str, list[int]], limit: Any) -> None:
+    """As if nothing heard the neurons, which are listed no more."""
+    given = found.input.times, found.input.neurons
+    expected = es.simulate(deaf(network, silence), given, engine="queue", **limit)
+    for name in network.names:
+        heard = ~np.isin(expected[name].neurons, silence.get(name, []))
+        trains = [
+            (found[name].times, found[name].neurons),
+            (expected[name].times[heard], expected[name].neurons[heard]),
+        ]
+        (times, neurons), (own, own_neurons) = (
+            tuple(column[np.lexsort(train)] for column in train) for train in trains
+        )
+        np.testing.assert_array_equal(neurons, own_neurons)
+        np.testing.assert_allclose(times, own, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("seed", [s for s in range(20) if s % 5])
+def test_the_sweep_leaves_out_what_is_silenced(seed: int) -> None:
+    """Neurons of several layers, with and without other edits, whatever was asked before."""
+    network, given, options = random_chain(seed)
+    options["dtype"] = "float64"
+    limit = {key: value for key, value in options.items() if key == "t_stop"}
+    record = es.simulate(network, given, engine="sweep", **options)
+    study = es.WhatIf(record, network=network)
+    rng = np.random.default_rng(seed)
+    quiet = [layer for layer in network.layers if not layer.lateral_inhibition]
+    for _ in range(2):
+        chosen = rng.choice(len(quiet), min(2, len(quiet)), replace=False)
+        silence = {}
+        for layer in (quiet[k] for k in chosen):
+            # One of those that fire, in most cases, and one that may not.
+            fired = record[layer.name].neurons if len(record[layer.name]) else np.arange(layer.neurons)
+            silence[layer.name] = [int(rng.choice(fired)), int(rng.integers(layer.neurons))]
+        event = int(rng.integers(len(record.input)))
+        for edits in ({}, {"remove": event}, {"move": {event: 20.0}}):
+            found = study.run(silence=silence, **edits)
+            assert_silenced(found.after, network, silence, limit)
+            own = [record[name].of(n).min(initial=math.inf) for name, each in silence.items() for n in each]
+            if not edits:
+                assert found.from_ms == min(own)
+                # Not a bit changes of what nothing reaches.
+                first = min(network.index(name) for name in silence)
+                for name in network.names[:first]:
+                    assert found.after[name] is record[name] or not found.changes[name].size
+                    np.testing.assert_array_equal(found.after[name].times, record[name].times)
+
+
+def test_silenced_with_biases_and_other_weights() -> None:
+    """Whole runs, convolutions included."""
+    network = Network(
+        Input(9, 9, bias_interval=7.0), Conv(3, 3, threshold=1.0, bias=True), Dense(4, threshold=1.0), seed=3
+    )
+    rng = np.random.default_rng(3)
+    weights = {key: rng.normal(0.3, 0.4, shape) for key, shape in network.weight_shapes().items()}
+    network = network.with_weights(weights)
+    record = es.simulate(network, (np.sort(rng.uniform(0, 60, 200)), rng.integers(0, 81, 200)), t_stop=80.0)
+    neuron = int(record["conv"].counts.argmax())
+    other = {**weights, "output": weights["output"] * 1.1}
+    study = es.WhatIf(record, network=network)
+    for edits, edited in (({}, network), ({"weights": other}, network.with_weights(other))):
+        found = study.run(silence={"conv": [neuron]}, **edits).after
+        assert found.engine == "sweep"
+        assert_silenced(found, edited, {"conv": [neuron]}, {"t_stop": 80.0})
+        alone = study.run(**edits).after["conv"]
+        left = alone.neurons != neuron
+        np.testing.assert_array_equal(found["conv"].times, alone.times[left])
+    assert len(found.output) > 5
+
+
+@pytest.mark.parametrize("kind", ["chain", "spatial"])
+def test_silenced_on_the_clock(kind: str) -> None:
+    network = make_graph(kind, 1)[0]
+    for layer in network.layers:
+        network = network.replace(layer.name, refractory=2.0, delay=1.0)
+    given = make_graph(kind, 1)[1]
+    record = es.simulate(network, given, t_stop=55.0, engine="clocked")
+    layer = network.names[0]
+    neuron = int(record[layer].counts.argmax())
+    found = es.what_if(record, silence={layer: [neuron]}, network=network).after
+    expected = es.simulate(deaf(network, {layer: [neuron]}), given, t_stop=55.0, engine="clocked")
+    left = record[layer].neurons != neuron
+    assert not left.all()
+    np.testing.assert_array_equal(found[layer].times, record[layer].times[left])
+    for name in network.names[1:]:
+        np.testing.assert_array_equal(found[name].counts, expected[name].counts)
+    assert len(found.output)
+
+
 def test_other_weights() -> None:
     network, record = run_of("sparse", 0)
     first, second = network.weights["first"].copy(), network.weights["second"].copy()

@@ -9,6 +9,7 @@ Networks", NeurIPS 2018, and the program released with it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from eventsnn.errors import NetworkError
 from eventsnn.model import Network
 from eventsnn.model.bias import spike_times
 from eventsnn.model.settings import DEFAULT_STEP_MS, check_step
-from eventsnn.model.steps import check_length, count_steps, last_step, refusal, to_steps
+from eventsnn.model.steps import check_length, count_steps, further_connections, last_step, refusal, to_steps
 from eventsnn.simulate.engines.arguments import check_t_stop
 from eventsnn.simulate.engines.clocked_network import ClockedNetwork
 from eventsnn.simulate.engines.clocked_run import ClockedParts
@@ -55,7 +56,11 @@ class ClockedEngine(Engine):
 
     def start(self, network: Network, settings: Settings) -> Run:
         """See `Engine`."""
-        return ClockedParts(ClockedNetwork(network, step_ms=_step(settings)))
+        return ClockedParts(ClockedNetwork(network, step_ms=_step(settings)), settings.silent)
+
+    def silences(self, network: Network, layers: Collection[int]) -> bool:
+        """See `Engine`: in chains of layers, of whole recordings."""
+        return not further_connections(network)
 
     def counter(self, network: Network, settings: Settings, t_stop: float | None) -> Counter:
         """See `Engine`: all samples with the same weights."""

@@ -134,10 +134,10 @@ class ClockedNetwork:
         last = float(np.max(times, initial=0.0)) if bias_end is None else bias_end
         biases = self.bias_steps(spike_times(self.network.input, last), steps)
         return self.compute(
-            to_steps(times, self.step_ms), neurons, steps, biases, silent=self._silent(kept) if kept else None
+            to_steps(times, self.step_ms), neurons, steps, biases, silent=self.silent(kept) if kept else None
         )
 
-    def _silent(self, kept: Mapping[int, np.ndarray]) -> np.ndarray:
+    def silent(self, kept: Mapping[int, np.ndarray]) -> np.ndarray:
         """Neurons that are not to fire, as ``ClockedRun`` takes them."""
         each = [np.zeros(layout.size, np.uint8) for layout in self.layouts[1:]]
         for number, silent in enumerate(each, 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TypeAlias
 
@@ -35,8 +35,9 @@ class ClockedParts:
     of the last `_memory` steps.
     """
 
-    def __init__(self, clock: ClockedNetwork) -> None:
+    def __init__(self, clock: ClockedNetwork, silent: Mapping[int, np.ndarray] | None = None) -> None:
         network = clock.network
+        self._kept = {number + 1: ~neurons for number, neurons in (silent or {}).items()}
         self._clock, self._step_ms = clock, clock.step_ms
         delays = [p.delay for p in network.projections] + [0.0]
         self._memory = max(latency_steps(delay, clock.step_ms) for delay in delays)
@@ -80,7 +81,8 @@ class ClockedParts:
         at = to_steps(spikes[0], self._step_ms)
         end = int(np.searchsorted(at, steps))
         biases = self._clock.bias_steps(bias.times, steps) if len(bias.times) else _NO_STEPS
-        run = self._clock.compute(at[:end], spikes[1][:end], steps, biases)
+        silent = self._clock.silent(self._kept) if self._kept else None
+        run = self._clock.compute(at[:end], spikes[1][:end], steps, biases, silent=silent)
         return [self._clock.train(run, number + 1) for number in range(len(self._fired))]
 
     def _run(self, last: int) -> list[Train]:

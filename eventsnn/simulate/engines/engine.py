@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -39,6 +39,12 @@ def join(trains: Sequence[Train]) -> Train:
     return np.concatenate([times for times, _ in trains]), np.concatenate([neurons for _, neurons in trains])
 
 
+def without(train: Train, silent: np.ndarray) -> Train:
+    """The spikes of neurons that are not `silent`, bool array (neurons,)."""
+    heard = ~silent[train[1]]
+    return train[0][heard], train[1][heard]
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to run a network.
@@ -59,6 +65,8 @@ class Settings:
         Of a data set, whether a `t_stop` ends each recording; where none is given, its own end does.
     ranks : Ranks
         The processes that run the network together, each some of its neurons.
+    silent : dict of int to bool array (neurons,)
+        By number of a layer: neurons that are not to fire, whatever reaches them; see `Engine.silences`.
     """
 
     dtype: str | None = None
@@ -68,6 +76,7 @@ class Settings:
     fast: bool = False
     cut: bool = False
     ranks: Ranks = ALONE
+    silent: Mapping[int, np.ndarray] = field(default_factory=dict, compare=False)
 
     @property
     def real(self) -> type[np.floating]:
@@ -214,6 +223,10 @@ class Engine:
     def refusal(self, network: Network, settings: Settings) -> str | None:
         """Why this engine cannot run a network like that, a sentence for the user; None if it can."""
         return None
+
+    def silences(self, network: Network, layers: Collection[int]) -> bool:
+        """Whether it runs a network with neurons of these layers that are not to fire, `Settings.silent`."""
+        return False
 
     def undivided(self, network: Network, settings: Settings) -> str | None:
         """Why several ranks cannot run a network like that together, each some neurons; None if they can."""

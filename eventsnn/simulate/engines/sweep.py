@@ -7,6 +7,7 @@ they are sparse weights, and agree to 1e-9 ms.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ from eventsnn.simulate.engines.engine import (
     Settings,
     State,
     Train,
+    without,
 )
 from eventsnn.simulate.engines.layer_run import merge, needs_queue, prepare, sweep_all
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
@@ -72,7 +74,11 @@ class SweepEngine(Engine):
 
     def start(self, network: Network, settings: Settings) -> Run:
         """See `Engine`."""
-        return SweepRun(pack_once(network, settings.real))
+        return SweepRun(pack_once(network, settings.real), settings.silent)
+
+    def silences(self, network: Network, layers: Collection[int]) -> bool:
+        """See `Engine`: where the others of a layer do not hear them."""
+        return all(network.layers[n].fires and not network.layers[n].lateral_inhibition for n in layers)
 
     def redo(
         self, network: Network, settings: Settings, before: Undisturbed, given: Train, since: float
@@ -82,7 +88,7 @@ class SweepEngine(Engine):
 
         if network.firing is None:
             return before.trains
-        return redo_chain(pack_once(network.firing, settings.real), before, given, since)
+        return redo_chain(pack_once(network.firing, settings.real), before, given, since, settings.silent)
 
     def counter(self, network: Network, settings: Settings, t_stop: float | None) -> Counter:
         """See `Engine`: layer after layer, many samples side by side."""
@@ -171,8 +177,8 @@ class _SweptLayer:
 class SweepRun:
     """The sweep engine, part by part: layer after layer, each up to its own horizon."""
 
-    def __init__(self, packed: PackedNetwork) -> None:
-        self._packed = packed
+    def __init__(self, packed: PackedNetwork, silent: Mapping[int, np.ndarray] | None = None) -> None:
+        self._packed, self._silent = packed, silent or {}
         self._layers: list[Run] = [_start_layer(packed, n) for n in range(len(packed.network.layers))]
         self._held: list[Train] = [SILENCE] * len(self._layers)
 
@@ -207,6 +213,8 @@ class SweepRun:
                 keep = int(np.searchsorted(times, stop, side="right"))
                 times, neurons = times[:keep], neurons[:keep]
             spikes = stream.advance((times, neurons), horizon, stop)[0]
+            if number in self._silent:
+                spikes = without(spikes, self._silent[number])
             trains.append(spikes)
             size = layer.neurons
 

@@ -4,12 +4,13 @@ Layer after layer, the arrivals are compared with those of the undisturbed run. 
 state before the first that differs; of a layer of many positions only those are simulated whose patches hold
 one that does. All other spikes are the ones known already, and below the first layer that nothing else
 reaches nothing is simulated at all. The positions of a layer do not hear each other, so the bits are those of
-a fresh run.
+a fresh run. A neuron that is not to fire is one whose spikes are left out.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from eventsnn._util.saved import OwnState
 from eventsnn.simulate.engines import queue
 from eventsnn.simulate.engines.arguments import in_order
 from eventsnn.simulate.engines.arrivals import Arrivals, Carried
-from eventsnn.simulate.engines.engine import Train, join
+from eventsnn.simulate.engines.engine import Train, join, without
 from eventsnn.simulate.engines.layer_run import merge, needs_queue, prepare, sweep_all
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.redo import Kept, Undisturbed
@@ -27,18 +28,27 @@ MARGIN_MS = 1e-3
 """A spike earlier than a time by this and its delay has arrived before it, however sums are rounded."""
 
 
-def redo_chain(packed: PackedNetwork, before: Undisturbed, given: Train, since: float) -> list[Train]:
-    """See `Engine.redo`."""
+def redo_chain(
+    packed: PackedNetwork, before: Undisturbed, given: Train, since: float, silent: Mapping[int, np.ndarray]
+) -> list[Train]:
+    """See `Engine.redo`, and `Settings.silent`."""
     network, trains = packed.network, list[Train]()
     old, new = before.given, given
     size, known = network.input.neurons, int(np.searchsorted(given[0], since))
     for number, layer in enumerate(network.layers):
         changed = np.zeros(size, np.uint8)
         first = find_changed(*_part(old, slice(known, None)), *_part(new, slice(known, None)), changed)
-        if first == math.inf:
+        if first == math.inf and number > max(silent, default=-1):
             break
-        again = _Again(packed, number, before, first)
-        old, new, known = before.trains[number], again.run(new, changed), again.known
+        source, old = new, before.trains[number]
+        new, known = old, len(old[0])
+        if first < math.inf:
+            again = _Again(packed, number, before, first)
+            new, known = again.run(source, changed), again.known
+        if number in silent:
+            lost = silent[number][old[1][:known]]
+            known = int(lost.argmax()) if lost.any() else known
+            new = without(new, silent[number])
         trains.append(new)
         size = layer.neurons
     return trains + before.trains[len(trains) :]
