@@ -1,19 +1,33 @@
-"""A card of NVIDIA, through CuPy: its memory, its driver, and NVRTC, which compiles the kernels."""
+"""A card of NVIDIA, through CuPy: its memory and its driver."""
 
 from __future__ import annotations
 
 import ctypes
+import glob
 import math
+import os
+import threading
+from collections.abc import MutableMapping
 from typing import Any
 
 import numpy as np
 
-from eventsnn.errors import DeviceError, DeviceMemoryError, MissingExtraError
-from eventsnn.gpu.device import Device, DeviceArray
-from eventsnn.gpu.sources import OPTIONS, list_kernels, names_in
+from eventsnn.errors import DeviceError, DeviceMemoryError
+from eventsnn.gpu.compiler import compile_for, load_cupy
+from eventsnn.gpu.device import Argument, Device, DeviceArray, pack
+from eventsnn.gpu.sources import list_kernels, names_in
 
 MOST_STATIC = 48 * 1024
 """More dynamic shared memory than this a kernel must be allowed to have."""
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+# A process' number among those on its machine, from launchers: MPICH and Intel MPI, Open MPI, MVAPICH, SLURM.
+RANKS_HERE = (
+    "MPI_LOCALRANKID",
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MV2_COMM_WORLD_LOCAL_RANK",
+    "SLURM_LOCALID",
+)
 
 DEFAULT_STREAM = 0
 """What is asked of it is done in order, whichever thread asks."""
@@ -30,6 +44,7 @@ class CudaDevice(Device):
 
     def __init__(self) -> None:
         self._cupy = load_cupy()
+        take_turns(os.environ, len(glob.glob("/dev/nvidia[0-9]*")))
         runtime = self._cupy.cuda.runtime
         try:
             if not runtime.getDeviceCount():
@@ -47,8 +62,9 @@ class CudaDevice(Device):
         self.name = runtime.getDeviceProperties(card.id)["name"].decode()
         self.multiprocessors = attributes["MultiProcessorCount"]
         self.shared_memory = attributes["MaxSharedMemoryPerBlockOptin"]
-        self._architecture = card.compute_capability
-        self._functions: dict[str, Any] = {}
+        self._capability = card.compute_capability
+        self._functions: dict[str, Function] = {}
+        self._threads = threading.local()
 
     def free_memory(self) -> int:
         """See `Device`: what the driver has left, and what CuPy's pool keeps for later."""
@@ -67,29 +83,41 @@ class CudaDevice(Device):
         return DeviceArray(self, int(memory.ptr), shape, dtype, memory)
 
     def _launch(
-        self, kernel: str, grid: tuple[int, int], threads: int, codes: str, packed: bytes, shared: int
+        self, kernel: str, grid: tuple[int, int], threads: int, arguments: tuple[Argument, ...], shared: int
     ) -> None:
-        function = self._function(kernel)
+        function = self._functions.get(kernel) or self._load(kernel)
+        driver = self._cupy.cuda.driver
+        if not hasattr(self._threads, "begun"):
+            # What the driver launches needs the context that the runtime makes when a thread first asks it.
+            self._cupy.cuda.runtime.memGetInfo()
+            self._threads.begun = True
         if shared > MOST_STATIC and shared > function.allowed:
             # Attribute 8: the most dynamic shared memory of a block.
-            self._cupy.cuda.driver.funcSetAttribute(function.pointer, 8, shared)
+            driver.funcSetAttribute(function.pointer, 8, shared)
             function.allowed = shared
         # The arguments as one buffer: pointer and size, marked 1 and 2, ended by 0.
+        packed = pack(arguments)
         buffer = ctypes.create_string_buffer(packed, len(packed))
         size = ctypes.c_size_t(len(packed))
-        extra = (ctypes.c_void_p * 5)(1, ctypes.addressof(buffer), 2, ctypes.addressof(size), 0)
-        self._cupy.cuda.driver.launchKernel(
+        extra = _Extra(1, ctypes.addressof(buffer), 2, ctypes.addressof(size), 0)
+        driver.launchKernel(
             function.pointer, *grid, 1, threads, 1, 1, shared, DEFAULT_STREAM, 0, ctypes.addressof(extra)
         )
 
-    def _function(self, kernel: str) -> Function:
-        if kernel not in self._functions:
-            file = list_kernels()[kernel]
-            binary, lowered = compile_file(file, f"sm_{self._architecture}")
-            module = self._cupy.cuda.function.Module()
+    def _load(self, kernel: str) -> Function:
+        """The kernels of a file, when one is first launched."""
+        file = list_kernels()[kernel]
+        binary, lowered = compile_for(file, self._capability)
+        module = self._cupy.cuda.function.Module()
+        try:
             module.load(binary)
-            for name in names_in(file):
-                self._functions[name] = Function(module, lowered[name])
+        except self._cupy.cuda.driver.CUDADriverError as error:
+            raise DeviceError(
+                f"the driver cannot load the kernels ({error}); a newer driver may, or the extra 'gpu12' of "
+                "eventsnn"
+            ) from None
+        for name in names_in(file):
+            self._functions[name] = Function(module, lowered[name])
         return self._functions[kernel]
 
     def synchronize(self) -> None:
@@ -120,6 +148,9 @@ class CudaDevice(Device):
         self._cupy.cuda.runtime.memsetAsync(address, 0, size, DEFAULT_STREAM)
 
 
+_Extra = ctypes.c_void_p * 5
+
+
 class Function:
     """A kernel on the card."""
 
@@ -130,21 +161,17 @@ class Function:
         """Bytes of dynamic shared memory that it was allowed to have."""
 
 
-def load_cupy() -> Any:
-    """CuPy.
+def take_turns(environment: MutableMapping[str, str], cards: int) -> None:
+    """Show this process its own card alone, if a launcher has started it beside others on this machine.
 
-    Raises
-    ------
-    MissingExtraError
-        It is not installed.
+    Processes take the machine's `cards`, or those that ``CUDA_VISIBLE_DEVICES`` lists, in turns. CUDA reads
+    the variable when it is first asked for something; later, nothing changes.
     """
-    try:
-        import cupy
-    except ImportError as error:
-        if error.name != "cupy":  # it is there, and something that it needs is not
-            raise
-        raise MissingExtraError("CuPy", "gpu", "a graphics card") from None
-    return cupy
+    rank = next((environment[name] for name in RANKS_HERE if environment.get(name, "").isdecimal()), None)
+    shown = environment.get(VISIBLE)
+    names = [str(card) for card in range(max(cards, 1))] if shown is None else shown.split(",")
+    if rank is not None and int(rank) % len(names):  # the first card is taken as it is
+        environment[VISIBLE] = names[int(rank) % len(names)].strip()
 
 
 def no_card(reason: str) -> str:
@@ -153,49 +180,3 @@ def no_card(reason: str) -> str:
         f"no graphics card of NVIDIA can be used ({reason}); use engine='sweep' and device='cpu', or "
         "EVENTSNN_GPU=emulate in the environment to see what the kernels do"
     )
-
-
-def compile_file(file: str, architecture: str) -> tuple[bytes, dict[str, str]]:
-    """Compile the kernels of a file with NVRTC; needs no card.
-
-    CuPy's own way, its class for modules, flushes small float32 to 0, which the CPU does not, and does not
-    see when an included file changes.
-
-    Parameters
-    ----------
-    file : str
-        In ``kernels/``.
-    architecture : str
-        Such as "sm_90".
-
-    Returns
-    -------
-    binary : bytes
-    lowered : dict of str to str
-        The kernels' names in the binary, by their names here.
-
-    Raises
-    ------
-    DeviceError
-        NVRTC is missing or refuses the source.
-    """
-    load_cupy()
-    from cupy.cuda import nvrtc
-
-    names = names_in(file)
-    try:
-        program = nvrtc.createProgram(f'#include "{file}"\n', "eventsnn.cu", (), ())
-    except RuntimeError as error:
-        raise DeviceError(
-            f"NVRTC, the compiler of kernels, is missing ({error}): pip install 'eventsnn[gpu]'"
-        ) from None
-    try:
-        for name in names:
-            nvrtc.addNameExpression(program, name)
-        nvrtc.compileProgram(program, (*OPTIONS, f"--gpu-architecture={architecture}"))
-        lowered = {name: nvrtc.getLoweredName(program, name) for name in names}
-        return nvrtc.getCUBIN(program), lowered
-    except nvrtc.NVRTCError as error:
-        raise DeviceError(f"NVRTC cannot compile {file}: {error}\n{nvrtc.getProgramLog(program)}") from None
-    finally:
-        nvrtc.destroyProgram(program)

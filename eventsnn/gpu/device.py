@@ -21,8 +21,7 @@ from __future__ import annotations
 import math
 import os
 import struct
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -36,6 +35,7 @@ __all__ = [
     "DeviceError",
     "DeviceMemoryError",
     "find_device",
+    "name_types",
     "pack",
     "shared_bytes",
 ]
@@ -47,9 +47,10 @@ ALIGNMENT = 16
 """Bytes to which each array in shared memory is aligned; as in ``kernels/cuda.h``."""
 
 
-@dataclass(frozen=True)
 class DeviceArray:
-    """A C-contiguous array on a device.
+    """A C-contiguous array on a device; its fields are not to be changed.
+
+    Small mini-batches wait for the host, which makes many: so no dataclass, whose frozen fields take longer.
 
     Attributes
     ----------
@@ -60,23 +61,17 @@ class DeviceArray:
     dtype : numpy.dtype
     owner : object
         Keeps the memory alive.
+    size : int
+        How many elements.
     """
 
-    device: Device
-    address: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    owner: object
+    __slots__ = ("address", "device", "dtype", "owner", "shape", "size")
 
-    @cached_property
-    def size(self) -> int:
-        """How many elements."""
-        return math.prod(self.shape)
-
-    @cached_property
-    def code(self) -> str:
-        """What a kernel's argument of it is called, see `pack`."""
-        return f"*{_code(self.dtype)}"
+    def __init__(
+        self, device: Device, address: int, shape: tuple[int, ...], dtype: np.dtype[Any], owner: object
+    ) -> None:
+        self.device, self.address, self.shape, self.dtype, self.owner = device, address, shape, dtype, owner
+        self.size = math.prod(shape)
 
     @property
     def nbytes(self) -> int:
@@ -202,10 +197,10 @@ class Device:
         """
         columns, rows = grid if isinstance(grid, tuple) else (grid, 1)
         if columns and rows:
-            self._launch(kernel, (columns, rows), threads, *pack(arguments), shared)
+            self._launch(kernel, (columns, rows), threads, arguments, shared)
 
     def _launch(
-        self, kernel: str, grid: tuple[int, int], threads: int, codes: str, packed: bytes, shared: int
+        self, kernel: str, grid: tuple[int, int], threads: int, arguments: tuple[Argument, ...], shared: int
     ) -> None:
         raise NotImplementedError
 
@@ -230,34 +225,36 @@ class Device:
         raise NotImplementedError
 
 
-def pack(arguments: tuple[Argument, ...]) -> tuple[str, bytes]:
-    """Arguments of a kernel as the driver takes them: their types, and their bytes, each aligned to its size.
+_LETTERS = {int: "q"} | {np.dtype(each).type: each for each in "bBhHiIlLqQfd"}
+"""How `struct` calls the types that a kernel takes by value; NumPy uses the same letters."""
 
-    Small mini-batches wait for the host, so what a launch costs there counts.
-    """
-    codes: list[str] = []
-    layout: list[str] = ["@"]
-    values: list[int | float] = []
+
+def pack(arguments: tuple[Argument, ...]) -> bytes:
+    """Arguments of a kernel as the driver takes them: their bytes, each aligned to its size."""
+    layout = "@"
+    values: list[Any] = []
     for argument in arguments:
-        if isinstance(argument, DeviceArray):
-            codes.append(argument.code)
-            layout.append("qq")
+        if type(argument) is DeviceArray:
+            layout += "qq"
             values += (argument.address, argument.size)
-        elif isinstance(argument, np.generic) and argument.dtype.kind in "iuf":
-            codes.append(_code(argument.dtype))
-            layout.append(argument.dtype.char)  # those of C's types are those of `struct`
-            values.append(argument.item())
-        elif isinstance(argument, int) and not isinstance(argument, bool):
-            codes.append("i8")
-            layout.append("q")
+        elif type(argument) in _LETTERS:
+            layout += _LETTERS[type(argument)]
             values.append(argument)
         else:
             raise TypeError(f"a kernel takes device arrays, NumPy's numbers and int, not {argument!r}")
-    return ", ".join(codes), struct.pack("".join(layout), *values)
+    return struct.pack(layout, *values)
 
 
-def _code(dtype: np.dtype[Any]) -> str:
-    return f"{dtype.kind}{dtype.itemsize}"
+def name_types(arguments: tuple[Argument, ...]) -> str:
+    """Types of a kernel's arguments: kind and bytes as NumPy writes them, * for an array; for `pack`'s."""
+
+    def name(argument: Argument) -> str:
+        if isinstance(argument, int):
+            return "i8"
+        star = "*" if isinstance(argument, DeviceArray) else ""
+        return f"{star}{argument.dtype.kind}{argument.dtype.itemsize}"
+
+    return ", ".join(map(name, arguments))
 
 
 def shared_bytes(*arrays: tuple[np.typing.DTypeLike, int]) -> int:

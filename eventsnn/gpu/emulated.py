@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 
 from eventsnn.errors import DeviceError, DeviceMemoryError
-from eventsnn.gpu.device import Device, DeviceArray
+from eventsnn.gpu.device import Argument, Device, DeviceArray, name_types, pack
 
 
 class EmulatedDevice(Device):
@@ -57,10 +57,11 @@ class EmulatedDevice(Device):
         return DeviceArray(self, memory.address, shape, dtype, memory)
 
     def _launch(
-        self, kernel: str, grid: tuple[int, int], threads: int, codes: str, packed: bytes, shared: int
+        self, kernel: str, grid: tuple[int, int], threads: int, arguments: tuple[Argument, ...], shared: int
     ) -> None:
         self.launched.append(kernel)
-        self._kernels.run(kernel, codes, packed, grid, threads, shared, self._backwards)
+        packed = pack(arguments)  # refuses what has no type
+        self._kernels.run(kernel, name_types(arguments), packed, grid, threads, shared, self._backwards)
 
     def synchronize(self) -> None:
         """See `Device`: all is done."""

@@ -38,6 +38,8 @@ class FakeCupy:
         The card that the thread has chosen.
     memory : int
         Bytes that an array may have.
+    refuses : bool
+        Whether the driver can load nothing.
     allowed : dict of int to int
         Dynamic shared memory that each function was allowed to have.
     launches : list of (str, grid, threads, shared)
@@ -52,6 +54,7 @@ class FakeCupy:
         self.allowed: dict[int, int] = {}
         self.launches: list[tuple[str, tuple[int, int], int, int]] = []
         self.compiled: list[str] = []
+        self.refuses = False
         runtime = SimpleNamespace(
             CUDARuntimeError=FakeError,
             getDeviceCount=self._count,
@@ -64,7 +67,9 @@ class FakeCupy:
             memcpyDeviceToHost=2,
             memcpyDeviceToDevice=3,
         )
-        driver = SimpleNamespace(launchKernel=self._launch, funcSetAttribute=self._allow)
+        driver = SimpleNamespace(
+            launchKernel=self._launch, funcSetAttribute=self._allow, CUDADriverError=FakeError
+        )
         card = SimpleNamespace(
             compute_capability="90",
             attributes={"MultiProcessorCount": 132, "MaxSharedMemoryPerBlockOptin": 232448},
@@ -82,9 +87,9 @@ class FakeCupy:
         """What frees memory later."""
         return SimpleNamespace(free_bytes=lambda: 0)
 
-    def compile_file(self, file: str, architecture: str) -> tuple[bytes, dict[str, str]]:
+    def compile_for(self, file: str, capability: str) -> tuple[bytes, dict[str, str]]:
         """In place of NVRTC: each kernel keeps its name."""
-        assert architecture == "sm_90"
+        assert capability == "90"
         self.compiled.append(file)
         return file.encode(), {name: f"lowered {name}" for name in self._names}
 
@@ -105,6 +110,8 @@ class FakeCupy:
 
     def _load(self, binary: bytes) -> None:
         assert binary.endswith(b".h")
+        if self.refuses:
+            raise FakeError("too new")
 
     def _get(self, lowered: str) -> Any:
         return SimpleNamespace(ptr=1 + self._names.index(lowered.removeprefix("lowered ")))

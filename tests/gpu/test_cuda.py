@@ -1,17 +1,13 @@
-"""The device of a card, without one: its driver's calls over the emulation, and NVRTC where it is there."""
+"""The device of a card, without one: its driver's calls over the emulation."""
 
 from __future__ import annotations
-
-import importlib.util
-import sys
 
 import numpy as np
 import pytest
 
-from eventsnn.errors import DeviceError, DeviceMemoryError, MissingExtraError
+from eventsnn.errors import DeviceError, DeviceMemoryError
 from eventsnn.gpu import cuda, device
 from eventsnn.gpu.device import shared_bytes
-from eventsnn.gpu.sources import list_kernels, names_in
 from eventsnn.simulate.engines import gpu as engine
 from tests.gpu.emulation import needs_emulation
 from tests.gpu.fake_cupy import FakeCupy
@@ -22,7 +18,7 @@ from tests.gpu.test_engine import assert_same_batch, recordings, run_batch, wide
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCupy:
     fake = FakeCupy()
     monkeypatch.setattr(cuda, "load_cupy", lambda: fake)
-    monkeypatch.setattr(cuda, "compile_file", fake.compile_file)
+    monkeypatch.setattr(cuda, "compile_for", fake.compile_for)
     return fake
 
 
@@ -79,10 +75,14 @@ def test_a_card_chosen_for_one_thread_is_refused(fake: FakeCupy) -> None:
         cuda.CudaDevice()
 
 
-def test_without_cupy_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(MissingExtraError, match=r"needs CuPy, which is .*: pip install 'eventsnn\[gpu\]'"):
-        cuda.load_cupy()
+@needs_emulation
+def test_a_driver_that_loads_no_kernels(fake: FakeCupy) -> None:
+    fake.refuses = True
+    card = cuda.CudaDevice()
+    with pytest.raises(
+        DeviceError, match=r"the driver cannot load the kernels \(too new\); a newer driver may"
+    ):
+        card.launch("sum_blocks<double>", 1, 64, card.zeros(40, np.float64), card.zeros(1, np.float64))
 
 
 def test_another_choice_of_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +91,23 @@ def test_another_choice_of_device_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         device.find_device()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="needs CuPy and NVRTC, of the extra gpu")
-@pytest.mark.parametrize("file", sorted(set(list_kernels().values())))
-def test_nvrtc_compiles_all_kernels(file: str) -> None:
-    binary, lowered = cuda.compile_file(file, "sm_90")
-    assert binary.startswith(b"\x7fELF")
-    assert set(lowered) == set(names_in(file))
+@pytest.mark.parametrize(
+    ("environment", "cards", "shown"),
+    [
+        ({}, 4, None),
+        ({"OMPI_COMM_WORLD_LOCAL_RANK": "1"}, 4, "1"),
+        ({"MPI_LOCALRANKID": "5", "SLURM_LOCALID": "0"}, 4, "1"),
+        ({"SLURM_LOCALID": "4"}, 4, None),  # the first one
+        ({"SLURM_LOCALID": "1"}, 1, None),
+        ({"SLURM_LOCALID": "1"}, 0, None),
+        ({"SLURM_LOCALID": "1", "CUDA_VISIBLE_DEVICES": "3, GPU-7f,5"}, 8, "GPU-7f"),
+        ({"SLURM_LOCALID": "1", "CUDA_VISIBLE_DEVICES": "2"}, 8, "2"),
+        ({"SLURM_LOCALID": "1", "CUDA_VISIBLE_DEVICES": ""}, 8, ""),
+        ({"SLURM_LOCALID": ""}, 8, None),
+    ],
+)
+def test_processes_of_one_machine_take_turns(
+    environment: dict[str, str], cards: int, shown: str | None
+) -> None:
+    cuda.take_turns(environment, cards)
+    assert environment.get("CUDA_VISIBLE_DEVICES") == shown

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eventsnn.errors import DeviceMemoryError
-from eventsnn.gpu.device import pack, shared_bytes
+from eventsnn.gpu.device import name_types, pack, shared_bytes
 from eventsnn.gpu.emulated import EmulatedDevice
 from eventsnn.gpu.sources import list_kernels
 from eventsnn.reference.decay import decay
@@ -83,7 +83,8 @@ def test_arguments_and_launches_are_checked() -> None:
 
 
 def test_arguments_are_aligned() -> None:
-    codes, packed = pack((np.int32(1), np.float64(2.0), np.float32(3.0), 4))
+    arguments = np.int32(1), np.float64(2.0), np.float32(3.0), 4
+    codes, packed = name_types(arguments), pack(arguments)
     assert codes == "i4, f8, f4, i8"
     assert len(packed) == 32
     assert np.frombuffer(packed[8:16], np.float64)[0] == 2.0
