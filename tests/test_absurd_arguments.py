@@ -68,6 +68,24 @@ READING = {
 }
 
 
+@pytest.mark.parametrize("path", [None, 1, [], 3.5, b"a\0b", "a\0b"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        es.read,
+        es.open_events,
+        es.data.Folder,
+        es.data.Packed,
+        es.Trace,
+        es.Network.load,
+        lambda path: es.events.write(path, STREAM),
+    ],
+)
+def test_what_is_no_path(function: Any, path: Any) -> None:
+    with pytest.raises(EventSNNError, match=r"(path|root) must be the name of a file, got"):
+        function(path)
+
+
 @pytest.mark.parametrize("name", READING)
 def test_reading_options(name: str) -> None:
     for value in READING[name]:

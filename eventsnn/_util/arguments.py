@@ -5,14 +5,19 @@ A value is shown in part only: it may be as large as a file.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
 import operator
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 from eventsnn._util.numbers import LARGEST_SEED, describe
+
+_LONGEST_NAME = 60
+"""Characters of a name that are compared with names that are known."""
 
 Failure = Callable[[str], Exception]
 """Makes an error of its text."""
@@ -23,6 +28,16 @@ def check_kind(name: str, value: object, kind: type, failure: Failure, advice: s
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIO" else "a"
         raise failure(f"{name} must be {article} {kind.__name__}, got {type(value).__name__}{advice}")
+
+
+def check_path(name: str, path: object, failure: Failure) -> str:
+    """A path as a text; raise `failure` unless it can be the name of a file or folder."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise failure(f"{name} must be the name of a file, got {type(path).__name__}")
+    text = os.fsdecode(path)
+    if "\0" in text:
+        raise failure(f"{name} must be the name of a file, got {describe(text)} with a zero byte")
+    return text
 
 
 def check_choice(name: str, value: object, choices: Collection[str], failure: Failure) -> None:
@@ -45,7 +60,15 @@ def check_parameters(
     known, more = find_parameters(make, skip)
     for name in names:
         if name not in known and not more:
-            raise failure(f"{what}: unknown field {name!r}; there are {', '.join(known) or 'none'}")
+            raise failure(f"{what}: {describe_unknown(name, known)}")
+
+
+def describe_unknown(name: object, known: Iterable[str], what: str = "field") -> str:
+    """``unknown field 'thresold'; there are threshold, tau_m; did you mean 'threshold'?``, for errors."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name)[:_LONGEST_NAME].lower(), names, 1)
+    advice = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {describe(name)}; there are {', '.join(names) or 'none'}{advice}"
 
 
 def check_flag(name: str, value: object, failure: Failure) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.records import Records, read_files
+from eventsnn._util.arguments import check_path
 from eventsnn.data.listing import LabelFrom, find_root, list_recordings
 from eventsnn.data.source import BadFiles, Source, choose_bad_files
 from eventsnn.errors import EventFileError, EventFileWarning, TrainingError
@@ -91,7 +92,7 @@ class Folder(Source):
         chosen = _make_reading(reading, fields)
         # In training, a cut file is more likely a failed copy than the end of a recording.
         self.reading = replace(chosen, on_cut=chosen.on_cut or "error")
-        self.root = find_root(os.fspath(root), split)
+        self.root = find_root(check_path("root", root, TrainingError), split)
         listing = list_recordings(self.root, label_from, everything=self.reading.format is not None)
         self.classes = listing.classes
         self.paths, self.labels, self.bad_files = listing.paths, listing.labels, bad_files

@@ -86,7 +86,8 @@ def find_root(root: str, split: str | None) -> str:
     parts = [name for name in folders if name not in others]
     if len(parts) > len(splits):
         raise EventFileError(root, f"holds {' and '.join(parts)}; name the folder of one of them")
-    raise EventFileError(root, f"holds {' and '.join(splits)}; pass split='Train' or split='Test'")
+    advice = "name one of these folders, or pass split='Train' or split='Test' in Python"
+    raise EventFileError(root, f"holds {' and '.join(splits)}; {advice}")
 
 
 def list_recordings(root: str, label_from: str = "top", *, everything: bool = False) -> Listing:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eventsnn._ext.records import Records, read_words
+from eventsnn._util.arguments import check_path
 from eventsnn._util.positioned import READ_ONLY, read_at
 from eventsnn._util.ranks import find_ranks
 from eventsnn.data.memory import EventTargetSequence, as_source
@@ -75,7 +76,7 @@ class Packed(Source):
         self, path: str | os.PathLike[str], *, bad_files: BadFiles | None = None, on_bad: str | None = None
     ) -> None:
         bad_files = choose_bad_files(bad_files, on_bad)
-        self.root = os.fspath(path)
+        self.root = check_path("path", path, EventStreamError)
         try:
             self._file = os.open(path, READ_ONLY)
         except FileNotFoundError:

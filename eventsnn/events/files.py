@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Unpack
 
+from eventsnn._util.arguments import check_path
 from eventsnn._util.atomic import replace_file
 from eventsnn.errors import EventStreamError
 from eventsnn.events.formats import Options, find_format, find_writer
@@ -81,8 +82,7 @@ def _check_order(path: object, stream: object) -> None:
     """Raise EventStreamError unless these are a path and a stream, in this order."""
     if isinstance(path, EventStream):
         raise EventStreamError("the path comes first: write(path, stream)")
-    if not isinstance(path, str | bytes | os.PathLike):
-        raise EventStreamError(f"path must be the name of a file, got {type(path).__name__}")
+    check_path("path", path, EventStreamError)
     if not isinstance(stream, EventStream):
         raise EventStreamError(
             f"stream must be an EventStream, got {type(stream).__name__}; "

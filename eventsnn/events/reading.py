@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import numpy as np
 
-from eventsnn._util.arguments import check_choice, is_whole
+from eventsnn._util.arguments import check_choice, check_path, describe_unknown, is_whole
 from eventsnn._util.numbers import check_magnitudes, describe
 from eventsnn.errors import EventStreamError
 from eventsnn.events.formats import OnBad, Options
@@ -167,8 +167,7 @@ class ReadingOptions:
         from eventsnn.events.recording import Recording
         from eventsnn.events.unpack import unpack
 
-        if not isinstance(path, str | bytes | os.PathLike):
-            raise EventStreamError(f"path must be the name of a file, got {type(path).__name__}")
+        check_path("path", path, EventStreamError)
         options, unpacked = self.decoding, unpack(path, self.decoding)
         if unpacked is None:
             return Recording(path, find_format(path, self.format), options, self.region)
@@ -207,7 +206,7 @@ class ReadingOptions:
         known = {TABLE_NAMES.get(known.name, known.name) for known in fields(cls)}
         for name, value in table.items():
             if name not in known:
-                raise EventStreamError(f"unknown field {name!r}; there are {', '.join(sorted(known))}")
+                raise EventStreamError(describe_unknown(name, sorted(known)))
             if not _fits(name, value):
                 raise EventStreamError(f"{name} must be {_KINDS[name][1]}, got {value!r}")
         given: dict[str, Any] = {

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from eventsnn._util.arguments import describe_unknown
 from eventsnn._util.registry import Registry
 from eventsnn.errors import TrainingError
 from eventsnn.learn.charges import Activity, count_charges, derivative_charges
@@ -257,7 +258,7 @@ class Rule(ABC):
         known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
         for key in table:
             if key not in known:
-                raise TrainingError(f"{where}: unknown field {key!r}; there are {', '.join(known)}")
+                raise TrainingError(f"{where}: {describe_unknown(key, known)}")
         return cls(**table)
 
     def to_table(self) -> dict[str, Any]:

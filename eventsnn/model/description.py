@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eventsnn._util import html
+from eventsnn._util.arguments import describe_unknown
 from eventsnn._util.names import are_numbers, describe_names
 from eventsnn._util.words import number_of
 from eventsnn.errors import NetworkError
@@ -28,6 +29,9 @@ def to_table(network: Network) -> dict[str, Any]:
     return table if network.classes is None else {**table, "classes": list(network.classes)}
 
 
+_FIELDS = ("input", "layers", "connections", "classes")
+
+
 def read_table(table: Any, where: str) -> tuple[Input, list[Layer], dict[str, Any]]:
     """What `Network` takes, from the result of `to_table`: its input, its layers, and further arguments.
 
@@ -39,13 +43,12 @@ def read_table(table: Any, where: str) -> tuple[Input, list[Layer], dict[str, An
     if not isinstance(table, dict):
         raise NetworkError(f"{where} must be a table")
     for key in table:
-        if key not in ("input", "layers", "connections", "classes"):
-            raise NetworkError(
-                f"{where}: unknown field {key!r}; there are input, layers, connections, classes"
-            )
+        if key not in _FIELDS:
+            raise NetworkError(f"{where}: {describe_unknown(key, _FIELDS)}")
     for key, kind in (("input", dict), ("layers", list), ("connections", list)):
         if not isinstance(table.get(key, [] if key == "connections" else None), kind):
-            raise NetworkError(f"{where}: field {key!r} is missing or not a {kind.__name__}")
+            form = f"a table ([{where}.{key}])" if kind is dict else f"a list of tables ([[{where}.{key}]])"
+            raise NetworkError(f"{where}: field {key!r} is missing or not {form}")
     sensor = build_from_table(Input, table["input"], f"{where}.input")
     layers = [layer_from_table(t, f"{where}.layers[{n}]") for n, t in enumerate(table["layers"])]
     connections = [

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eventsnn._util.arguments import check_path
 from eventsnn._util.hdf5 import check_seal, open_own, replace_hdf5, seal
 from eventsnn.errors import NetworkError
 from eventsnn.model.network import Network
@@ -59,8 +60,9 @@ def load_network(path: str | os.PathLike[str]) -> Network:
     NetworkError
         Naming the file, and within it the layer and the field.
     """
-    with open_own(path, lambda text: NetworkError(f"{os.fspath(path)}: {text}")) as (file, verified):
-        return read_network(file, os.fspath(path), verified=verified)
+    path = check_path("path", path, NetworkError)
+    with open_own(path, lambda text: NetworkError(f"{path}: {text}")) as (file, verified):
+        return read_network(file, path, verified=verified)
 
 
 def read_attribute(path: str | os.PathLike[str], name: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from eventsnn._util.arguments import is_whole
+from eventsnn._util.arguments import check_path, is_whole
 from eventsnn._util.atomic import PART
 from eventsnn._util.hdf5 import read_marks
 from eventsnn.errors import EventSNNError, TraceError
@@ -54,6 +54,7 @@ class Trace(ColumnReader, QuantityReader, LearningReader, TableReader):
     """
 
     def __new__(cls, path: str | os.PathLike[str]) -> Trace:
+        path = check_path("path", path, TraceError)
         if cls is Trace and MARK in (read_marks(path) or ()):
             from eventsnn.trace.joined import JoinedTrace
 
@@ -61,7 +62,7 @@ class Trace(ColumnReader, QuantityReader, LearningReader, TableReader):
         return super().__new__(cls)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(os.fsdecode(path))
         self._open(self.path)
         try:
             with self._checking():
@@ -71,6 +72,10 @@ class Trace(ColumnReader, QuantityReader, LearningReader, TableReader):
             self._file.close()
             raise
         self.seed = None if seed < 0 else seed
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # An open file cannot travel to another process; its name can.
+        return (Trace, (self.path,))
 
     @classmethod
     def _of_network(cls, path: Path, network: Network | None) -> Trace:

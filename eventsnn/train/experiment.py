@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from eventsnn._util.arguments import check_parameters
+from eventsnn._util.arguments import check_parameters, describe_unknown
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.data.augment import Augmentation
 from eventsnn.data.distort import Distortion
@@ -95,10 +95,14 @@ class Experiment:
         """
         file = Path(path)
         try:
-            table = tomllib.loads(file.read_text(encoding="utf-8"))
+            # Editors on Windows write a byte-order mark.
+            table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise TrainingError(f"{file}: cannot be read ({error.strerror})") from None
-        except ValueError as error:  # of TOML, of UTF-8, of a whole number with too many digits
+        except UnicodeDecodeError as error:
+            text = f"is not text in UTF-8 (byte {error.start}); save it in this encoding"
+            raise TrainingError(f"{file}: {text}") from None
+        except ValueError as error:  # of TOML, of a whole number with too many digits
             raise TrainingError(f"{file}: is not TOML ({error})") from None
         except RecursionError:
             raise TrainingError(f"{file}: is nested too deeply") from None
@@ -114,7 +118,7 @@ class Experiment:
         """From the tables of an experiment file."""
         for name, value in table.items():
             if name not in TABLES:
-                raise TrainingError(f"unknown table {name!r}; there are {', '.join(TABLES)}")
+                raise TrainingError(describe_unknown(name, TABLES, "table"))
             if not isinstance(value, dict):
                 raise TrainingError(f"{name} must be a table, got {value!r}")
         if "network" not in table:

@@ -214,7 +214,7 @@ def read_predictions(
         The file cannot be read, or is no such table.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
         is_json = Path(path).suffix.lower() == ".json"
         rows = json.loads(text) if is_json else list(csv.DictReader(io.StringIO(text)))
         names: dict[int, str] = {}

@@ -59,7 +59,9 @@ def test_splits(tmp_path):
     make_tree(tmp_path, ["Test/0/a.bin", "Test/1/a.bin"])
     assert len(NMNIST(tmp_path, split="Test")) == 2
     assert len(NMNIST(tmp_path, split="train")) == 1
-    with pytest.raises(EventFileError, match="holds Train and Test; pass split='Train' or split='Test'"):
+    with pytest.raises(
+        EventFileError, match="holds Train and Test; name one of these folders, or pass split='Train'"
+    ):
         NMNIST(tmp_path)
     with pytest.raises(TrainingError, match="split must be one of Train, Test, got 'valid'"):
         NMNIST(tmp_path, split="valid")

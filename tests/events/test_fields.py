@@ -261,3 +261,20 @@ def test_columns_of_matrices(shape: tuple[int, int]) -> None:
     columns = (np.reshape(values, shape) for values in (T, X, Y, P))
     assert EventStream.from_arrays(*columns) == EventStream.from_structured(structured())
     assert len(EventStream.from_structured(structured().reshape(shape))) == 3
+
+
+def test_what_stands_beside_the_events_in_an_archive(tmp_path: Path) -> None:
+    """A label, a name, a sampling rate: samples are often saved with them."""
+    path, rows = tmp_path / "a.npz", structured()
+    more = {"label": np.array(3), "name": np.array("day 1"), "weights": np.zeros(3)}
+    np.savez(path, events=rows, **more)
+    expected = EventStream.from_structured(rows).events.tolist()
+    assert read(path).events.tolist() == expected
+    table = np.stack([rows[name] for name in "txyp"], axis=1)
+    np.savez(path, events=table, **more)
+    assert read(path, columns="t,x,y,p").events.tolist() == expected
+    with pytest.raises(EventFileError, match="without names; name them"):
+        read(path)
+    np.savez(path, left=rows, right=rows)
+    with pytest.raises(EventFileError, match="it holds left, right"):
+        read(path)

@@ -310,3 +310,14 @@ def test_bad_tables(tmp_path: Path, data: bytes, columns: str | None, text: str)
     path.write_bytes(data)
     with pytest.raises(EventFileError, match=text):
         read(path, columns=columns)
+
+
+@pytest.mark.parametrize("text", ["\n", " \r\n\n", "# a note\n", "\ufeff\n% one\n// two\n"])
+def test_files_of_no_lines_are_no_recordings(tmp_path: Path, text: str) -> None:
+    with pytest.raises(EventFileError, match="the file holds no table"):
+        events_of(tmp_path / "a.csv", text)
+
+
+@pytest.mark.parametrize("text", ["t,x,y,p\n", "# t x y p\n", "240 180\n", "# size: 240x180\n"])
+def test_recordings_without_events(tmp_path: Path, text: str) -> None:
+    assert events_of(tmp_path / "a.csv", text) == []

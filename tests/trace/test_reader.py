@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 
 import h5py
@@ -119,6 +121,14 @@ def test_errors(trace_path: Path) -> None:
             trace.spikes("output", -1)
         with pytest.raises(TraceError, match="no layer 'x'"):
             trace.counts("x")
+
+
+def test_traces_travel_by_their_names(trace_path: Path) -> None:
+    with Trace(trace_path) as trace:
+        for other in (pickle.loads(pickle.dumps(trace)), copy.copy(trace), copy.deepcopy(trace)):
+            with other:
+                assert other.path == trace.path
+                assert other.samples == trace.samples
 
 
 def test_silent_neuron(tmp_path: Path, network: Network, run: SpikeRecord) -> None:

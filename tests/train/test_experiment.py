@@ -156,6 +156,33 @@ def test_errors_of_the_network_name_file_layer_and_field(tmp_path):
         Experiment.load(path)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "near"),
+    [
+        ("threshold", "thresold", "threshold"),
+        ("[optimiser]", "[optimizer]", "optimiser"),
+        ("learning_rate", "learning_Rate", "learning_rate"),
+        ("margin", "margn", "margin"),
+        ("polarities", "polarity", "polarities"),
+        ("layers", "layer", "layers"),
+        ("epochs", "epoch", "epochs"),
+    ],
+)
+def test_misspelt_names_get_advice(tmp_path: Path, right: str, wrong: str, near: str) -> None:
+    with pytest.raises((NetworkError, TrainingError), match=rf"toy\.toml: .*; did you mean '{near}'\?$"):
+        Experiment.load(write(tmp_path, TOY.replace(right, wrong)))
+
+
+def test_files_as_editors_on_windows_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "toy.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + TOY.replace("\n", "\r\n").encode())
+    assert Experiment.load(path) == Experiment.load(write(tmp_path, TOY))
+    for encoding, at in (("utf-16", 0), ("latin-1", 2)):
+        path.write_bytes(("# ü" + TOY).encode(encoding))
+        with pytest.raises(TrainingError, match=rf"toy.toml: is not text in UTF-8 \(byte {at}\)"):
+            Experiment.load(path)
+
+
 def test_files_that_are_no_experiments(tmp_path):
     with pytest.raises(TrainingError, match=r"no\.toml: cannot be read \(No such file or directory\)"):
         Experiment.load(tmp_path / "no.toml")
@@ -163,7 +190,7 @@ def test_files_that_are_no_experiments(tmp_path):
         Experiment.load(write(tmp_path, "[network]\nx = = 1"))
     path = tmp_path / "binary.toml"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(TrainingError, match=r"binary\.toml: is not TOML \(.*utf-8"):
+    with pytest.raises(TrainingError, match=r"binary\.toml: is not text in UTF-8"):
         Experiment.load(path)
     with pytest.raises(TrainingError, match=r"toy\.toml: the table \[network\] is missing"):
         Experiment.load(write(tmp_path, "[rule]"))

@@ -31,6 +31,8 @@ _NPZ_SUFFIXES = (".npz",)
 _ROWS = 1 << 14
 _MOST_COLUMNS = 32
 _SENSOR = "sensor_size"
+_TABLE_WIDTH = 4
+"""Columns that an array needs to be taken for a table of events without `columns`."""
 
 
 class _Rows:
@@ -159,10 +161,12 @@ class ArrayReader(Validated):
         ]
         role_names = self._name(vectors)
         if role_names is None:
-            if len(self._arrays) != 1:
+            # A label or the like may stand beside the events.
+            tables = [name for name, array in self._arrays.items() if self._may_be_table(array)]
+            if len(self._arrays) != 1 and len(tables) != 1:
                 text = f"needs arrays t, x, [y], [p]; it holds {', '.join(members) or 'none'}"
                 raise EventFileError(self._path, text)
-            self._find_columns(next(iter(self._arrays)))
+            self._find_columns(tables[0] if tables else next(iter(self._arrays)))
             return sensor
         self._columns = role_names
         self._arrays = {role: self._arrays[vectors[k]] for role, k in role_names.place.items()}
@@ -201,6 +205,13 @@ class ArrayReader(Validated):
             raise EventFileError(self._path, f"an array of shape {table.shape} without names; {HOW}")
         self._columns = self._given
         table.arrange(self._given.width)
+
+    def _may_be_table(self, array: _Rows) -> bool:
+        """Whether an array has the shape of a table of events, or fields."""
+        if not array.readable:
+            return False
+        width = self._given.width if self._given else _TABLE_WIDTH
+        return array.dtype.names is not None or (len(array.shape) == 2 and width in array.shape)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         unit = (self._given.unit if self._given else None) or self._columns.unit

@@ -170,6 +170,9 @@ class HeadReader:
         if self._no_row is not None and named is not None and self._given is None:
             text = f"no line is a row of {named.width} numbers; the first after the names is {self._no_row!r}"
             raise EventFileError(self._path, text, offset=offset)
+        if self._given is self._named is self._size is self._unknown is None:
+            text = "the file holds no table: it is blank, or all comments, and no line names columns"
+            raise EventFileError(self._path, text, offset=0)
         if self._unknown is None or named is not None:
             return
         if self._given is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from eventsnn._util.arguments import check_choice, check_number
+from eventsnn._util.arguments import check_choice, check_number, describe_unknown
 from eventsnn._util.numbers import check_magnitudes
 from eventsnn.errors import TrainingError
 from eventsnn.learn.optimisers.method import Method, Option
@@ -120,7 +120,7 @@ _NAMES = tuple(each.name for each in fields(Optimiser) if each.name != "options"
 
 
 def _unknown(name: Any, known: Mapping[str, Option]) -> TrainingError:
-    return TrainingError(f"optimiser: unknown field {name!r}; there are {', '.join([*_NAMES, *known])}")
+    return TrainingError(f"optimiser: {describe_unknown(name, [*_NAMES, *known])}")
 
 
 def _check_number(name: str, value: Any, option: Option) -> None:

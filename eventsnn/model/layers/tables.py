@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import Field, fields
 from typing import Any
 
+from eventsnn._util.arguments import describe_unknown
 from eventsnn.errors import NetworkError
 
 
@@ -28,7 +29,7 @@ def build_from_table(cls: type[Any], table: Any, owner: str) -> Any:
     known = [field.name for field in given_fields(cls)]
     for key in table:
         if key not in known:
-            raise NetworkError(f"{owner}: unknown field {key!r}; there are {', '.join(known)}")
+            raise NetworkError(f"{owner}: {describe_unknown(key, known)}")
     try:
         return cls(**table)
     except TypeError as error:
