@@ -7,9 +7,9 @@ The forward pass is that of the engine (`eventsnn.simulate.engines.gpu`), the wa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,13 +22,16 @@ from eventsnn.gpu.weights import DeviceWeights
 from eventsnn.learn.optimisers import Optimiser, OptimiserState, Step
 from eventsnn.learn.rule import Rule
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
+from eventsnn.simulate.engines.batch import BatchRun
 from eventsnn.simulate.engines.blocks import WIDTH
-from eventsnn.simulate.engines.gpu import DeviceNetwork, bias_trains, put_layers
+from eventsnn.simulate.engines.gpu import DeviceNetwork, bias_trains, join, put_layers
+from eventsnn.simulate.engines.layer_run import LayerRun
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.train.device_derivatives import DeviceDerivatives
 from eventsnn.train.device_down import DeviceDown, Part, join_times, read_times
 from eventsnn.train.device_errors import DeviceErrors
+from eventsnn.train.device_readout import learn_readout
 from eventsnn.train.downward import LayerState, Learner, Observer, Outcome
 from eventsnn.train.frozen_prefix import FrozenPrefix
 from eventsnn.train.tallies import Activity
@@ -93,6 +96,8 @@ class DeviceRun:
         Of the output spikes, see `eventsnn.train.device_down.Part`, where they are needed.
     hidden : Activity
         Of the hidden layers.
+    reading : BatchRun or None
+        Of a readout layer, and of the one below.
     passes : list of LayerPass or None
         Of the whole mini-batch; None where the device had room for parts of it only.
     """
@@ -103,6 +108,7 @@ class DeviceRun:
     counts: np.ndarray = field(init=False)
     times: np.ndarray | None = None
     hidden: Activity = field(init=False)
+    reading: BatchRun | None = None
     passes: list[LayerPass] | None = None
 
 
@@ -149,7 +155,9 @@ class DeviceLearner(Learner[DeviceRun]):
         self.weights: dict[str, DeviceWeights] = {}
 
     def make_state(self, optimiser: Optimiser, packed: PackedNetwork, key: str) -> OptimiserState:
-        layer = next(layer for layer in self.layers if layer.name == key)
+        layer = next((layer for layer in self.layers if layer.name == key), None)
+        if layer is None:  # a readout, on the host
+            return super().make_state(optimiser, packed, key)
         self.weights[key] = DeviceWeights(self.device, layer, optimiser.method.moments)
         return DeviceState(optimiser, packed.blocks[key], packed.synapses(key), self.weights[key])
 
@@ -159,23 +167,41 @@ class DeviceLearner(Learner[DeviceRun]):
         if self.prefix is not None:
             samples = self.prefix.spikes(samples, threads)
         run = DeviceRun(samples, ends, bias_trains(self.packed.network, ends))
-        size = len(run.ends)
-        channels, neurons = zip(*((layer.channels, layer.neurons) for layer in self.layers), strict=True)
+        size, hidden = len(run.ends), self.layers[: len(self.packed.network.layers) - 1]
 
-        def look(part: slice, passes: list[LayerPass]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        def look(part: slice, passes: list[LayerPass]) -> tuple[np.ndarray, Any]:
             if part == slice(0, size):
                 run.passes = passes
-            fired = [each.spikes for each in passes]
-            active = count_activity(self.device, fired[:-1], channels[:-1])
-            counts = fired[-1].counts.read()[:, : neurons[-1]]
-            return counts, active.read(), read_times(fired[-1], counts) if self.times else None
+            fired = [each.spikes for each in passes[: len(hidden)]]
+            active = count_activity(self.device, fired, [layer.channels for layer in hidden])
+            return active.read(), self._read_output(passes[-1])
 
-        counts, active, times = zip(*self._each_part(run, look), strict=True)
-        run.counts = np.concatenate(counts).astype(np.int64)
-        run.times = join_times(times) if self.times else None
+        active, outputs = zip(*self._each_part(run, look), strict=True)
+        self._join_outputs(run, outputs, threads)
         spikes, silent = np.sum(active, axis=(0, 1)).tolist()
-        run.hidden = Activity(spikes, silent, size * sum(neurons[:-1]))
+        run.hidden = Activity(spikes, silent, size * sum(layer.neurons for layer in hidden))
         return run
+
+    def _read_output(self, top: LayerPass) -> tuple[Any, Any]:
+        """What the output neurons did in some samples: counts and times; or the spikes below a readout."""
+        number = len(self.layers) - 1
+        if not self.packed.network.output.fires:
+            return self.network.read(number, top)
+        counts = top.spikes.counts.read()[:, : self.layers[number].neurons]
+        return counts, read_times(top.spikes, counts) if self.times else None
+
+    def _join_outputs(self, run: DeviceRun, outputs: Sequence[tuple[Any, Any]], threads: Pool) -> None:
+        """The same of all samples, and what is read out."""
+        network = self.packed.network
+        if network.output.fires:
+            counts, times = zip(*outputs, strict=True)
+            run.counts = np.concatenate(counts).astype(np.int64)
+            run.times = join_times(times) if self.times else None
+            return
+        unread: list[Sequence[LayerRun]] = [[] for _ in self.layers[:-1]]
+        run.reading = BatchRun(run.samples, [*unread, [join(list(outputs))]], run.ends)
+        self.network.read_out(run.reading, threads.share)
+        run.counts = np.zeros((len(run.ends), network.output.neurons), np.int64)
 
     def _each_part(self, run: DeviceRun, use: Callable[[slice, list[LayerPass]], T]) -> list[T]:
         """What `use` makes of the passes of a mini-batch, in as many parts as the memory asks for."""
@@ -215,6 +241,11 @@ class DeviceLearner(Learner[DeviceRun]):
         kind = DeviceDerivatives if rule.sends == "derivatives" else DeviceErrors
         down = kind(self.device, self.packed.network, self.layers, weights, rule, len(labels))
         whole = Part(run.counts, run.times, run.ends, labels, sample_weights)
+        read = None
+        if run.reading is not None:
+            how = labels, sample_weights, rule, threads
+            read, above = learn_readout(self.packed, states, run.reading, *how)
+            whole = replace(whole, above=above)
         while True:
             try:
                 loss = self._go_down(down, run, whole)
@@ -226,7 +257,7 @@ class DeviceLearner(Learner[DeviceRun]):
         room.slots = max(room.slots, down.most_forced)
         for update in (updates or {}).values():
             update.run(call)
-        return Outcome(loss, down.forced)
+        return Outcome(loss if read is None else read, down.forced)
 
     def _go_down(self, down: DeviceDown, run: DeviceRun, whole: Part) -> np.ndarray:
         """The losses; the gradients are complete after it."""
@@ -252,6 +283,8 @@ class DeviceLearner(Learner[DeviceRun]):
         return run.hidden
 
     def votes(self, run: DeviceRun) -> np.ndarray:
+        if run.reading is not None:
+            return run.reading.votes(self.packed.network)
         if self.packed.network.decides != "first":
             return run.counts
         assert run.times is not None

@@ -43,8 +43,8 @@ def _refusal(
     reason = gpu.refusal(network)
     if reason is not None:
         return f"trains chains of layers, and {reason}"
-    if not network.output.fires:
-        return f"trains layers that fire, and the last one, {network.output.name!r}, is a readout"
+    if not network.layers[0].fires:
+        return f"trains layers that fire, and there is none below {network.output.name!r}"
     if network.decides != "count" and not exact:
         return "trains networks in which the most spikes decide, and in this one the first does"
     for layer in network.layers if exact else ():

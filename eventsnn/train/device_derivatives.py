@@ -53,11 +53,12 @@ class DeviceDerivatives(DeviceDown):
         pulls = self.rule.pulls()
         assert pulls is not None  # others are refused
         self.pulls: Pulls = pulls
+        self.hidden = len(self.network.layers) - 1  # so many layers
         self.looks = bool(pulls.silent_hidden or pulls.spikes_pull)
         # Of the layers that share no weights; those of others are each sample's own.
         self.tallies = {
             number: self.device.zeros((1, 2, self.layers[number].padded), np.int64)
-            for number in range(self.lowest, len(self.layers) - 1)
+            for number in range(self.lowest, self.hidden)
             if self.looks and not self.network.layers[number].shares_weights
         }
 
@@ -75,7 +76,11 @@ class DeviceDerivatives(DeviceDown):
 
     def run(self, passes: Sequence[LayerPass], part: Part, *, learn: bool, choose: bool) -> np.ndarray:
         """See `DeviceDown`."""
-        loss, by_spikes = self._losses(part, passes[-1].spikes.slots)
+        slots = passes[-1].spikes.slots
+        if part.above is None:
+            loss, by_spikes = self._losses(part, slots)
+        else:
+            loss, by_spikes = np.zeros(len(part)), part.above.spread(self.layers[-1], slots)
         # All that is copied to the device goes before the first launch, as copies wait for launches.
         derivatives, labels = self.device.put(by_spikes), self.device.put(part.labels.astype(np.int32))
         for number in range(len(self.layers) - 1, self.lowest - 1, -1):
@@ -111,7 +116,7 @@ class DeviceDerivatives(DeviceDown):
     def _pull(self, number: int, way: LayerDerivatives, labels: DeviceArray, units: Units) -> None:
         """Pull silent neurons and spike counts of a layer."""
         pulls, device, nothing = self.pulls, self.device, self.device.empty(0, np.int64)
-        if number == len(self.layers) - 1:
+        if number == self.hidden:
             if pulls.silent_label:
                 way.pull_neurons(Pull(pulls.silent_label), labels, nothing, 1, units)
         elif self.looks:

@@ -18,6 +18,7 @@ from eventsnn.gpu.forward import LayerPass
 from eventsnn.gpu.weights import DeviceWeights
 from eventsnn.learn.rule import Rule
 from eventsnn.model import Network
+from eventsnn.train.device_readout import SpikeDerivatives
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Part:
         When each sample ends, ms.
     labels : int array (samples,)
     sample_weights : float64 array (samples,)
+    above : SpikeDerivatives or None
+        What a readout layer hands down to the last layer on the device.
     """
 
     counts: np.ndarray
@@ -40,14 +43,16 @@ class Part:
     ends: np.ndarray
     labels: np.ndarray
     sample_weights: np.ndarray
+    above: SpikeDerivatives | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, part: slice) -> Part:
         times = None if self.times is None else self.times[part]
-        of_part = (each[part] for each in (self.ends, self.labels, self.sample_weights))
-        return Part(self.counts[part], times, *of_part)
+        above = None if self.above is None else self.above[part]
+        ends, labels = self.ends[part], self.labels[part]
+        return Part(self.counts[part], times, ends, labels, self.sample_weights[part], above)
 
 
 def read_times(spikes: DeviceSpikes, counts: np.ndarray) -> np.ndarray:
@@ -71,7 +76,7 @@ class DeviceDown(ABC):
     ----------
     device : Device
     network : Network
-        Its output layer has one position.
+        Its output layer has one position; a readout is not on the device.
     layers : list of DeviceLayer
     weights : list of DeviceWeights or None
         None of layers that are not trained.
@@ -105,7 +110,8 @@ class DeviceDown(ABC):
         self.device, self.network, self.layers, self.weights = device, network, layers, weights
         self.rule, self.samples = rule, samples
         # Nobody needs what the lowest layer that is trained would hand down.
-        self.lowest = next(number for number, each in enumerate(weights) if each is not None)
+        trained = (number for number, each in enumerate(weights) if each is not None)
+        self.lowest = next(trained, len(weights))
 
     def begin(self) -> None:
         """Begin the mini-batch, again if need be."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eventsnn.errors import DeviceMemoryError
 from eventsnn.gpu.emulated import EmulatedDevice
 from eventsnn.learn import EventProp
-from eventsnn.model import Conv, Dense, Input, Network, Pool
+from eventsnn.model import Conv, Dense, Input, Network, Pool, Readout
 from eventsnn.reference.lif import record
 from eventsnn.simulate.engines.arrivals import Arrivals
 from tests.gpu import test_spatial_gradients as spatial
@@ -56,6 +56,9 @@ def networks(draw):
     layers.append(Dense(OUTPUTS, **draw(neurons)))
     share = draw(st.sampled_from([0.0, 0.3]))
     layers = [dataclasses.replace(x, resting=share * (-1) ** k * x.threshold) for k, x in enumerate(layers)]
+    if len(layers) > 1 and draw(st.booleans()):
+        value, top = draw(st.sampled_from(["max", "mean", "weighted"])), layers[-1]
+        layers[-1] = Readout(OUTPUTS, value=value, tau_m=top.tau_m, tau_s=top.tau_s, delay=top.delay)
     network = Network(Input(INPUTS, 1, 1, bias_interval=draw(st.sampled_from([0.0, 7.0]))), *layers)
     rng = np.random.default_rng(draw(st.integers(0, 1000)))
     return network.with_weights({k: rng.normal(0.2, 0.8, s) for k, s in network.weight_shapes().items()})
@@ -104,14 +107,14 @@ def test_gradients_against_central_differences(name, bias):
     assert all((layer > 1).any() for layer in counts), "no refractory period of the example matters"
 
 
-def make_example(*more, samples=5):
+def make_example(*more, samples=5, top=None):
     """A network that is active everywhere, with silent neurons in every layer; `more` below it."""
     layers = (
         Conv(5, 3, stride=(1, 2), padding=(2, 1), threshold=0.9, tau_m=16.0),
         Pool(2, stride=1, threshold=0.4, delay=0.25),
         Conv(6, (2, 3), threshold=0.8, dilation=(2, 1), padding=(0, 1), tau_m=30.0, resting=0.1),
         Dense(40, threshold=1.0, refractory=2.0),
-        Dense(OUTPUTS, threshold=1.0),
+        Dense(OUTPUTS, threshold=1.0) if top is None else top,
     )
     network = Network(Input(8, 7, 2, bias_interval=5.0), *more, *layers)
     rng = np.random.default_rng(4)
@@ -123,8 +126,9 @@ def make_example(*more, samples=5):
 
 
 @pytest.mark.parametrize("real", [np.float32, np.float64])
-def test_any_division_of_a_mini_batch_gives_the_same_bits(real):
-    example = make_example()
+@pytest.mark.parametrize("top", [None, Readout(OUTPUTS, value="max")], ids=["first spikes", "readout"])
+def test_any_division_of_a_mini_batch_gives_the_same_bits(real, top):
+    example = make_example(top=top)
     outcome, activity, whole = on_device(*example, real=real)
     assert 0 < activity.silent < activity.neurons
     for most in (1, 2, 4):
@@ -151,8 +155,9 @@ def test_too_little_memory_divides_a_mini_batch():
         pytest.fail("no memory was enough")
 
 
-def test_single_precision_is_close():
-    example = make_example()
+@pytest.mark.parametrize("value", [None, "max", "mean", "weighted"])
+def test_single_precision_is_close(value):
+    example = make_example(top=None if value is None else Readout(OUTPUTS, value=value))
     exact = on_cpu(*example)[2]
     found = on_device(*example, real=np.float32)[2]
     for key, gradient in exact.items():

@@ -105,6 +105,8 @@ def on_device(network, samples, labels, weights, rule, *, real=np.float64, most=
         gradient = each.gradient.read() / each.units.units.read()
         assert not gradient[:, each.layer.channels :].any()  # of the padding
         found[key] = gradient[:, : each.layer.channels].T
+    for key in states.keys() - found.keys():  # a readout learns on the host
+        found[key] = unpack(states[key].gradient, network[key].channels)
     return outcome, learner.hidden_activity(run, len(network.layers)), found
 
 

@@ -70,14 +70,23 @@ def exact_network(make):
     return network.replace(network.output.name, lateral_inhibition=0.0)
 
 
+def readout_network() -> Network:
+    return Network(
+        Input(*SENSOR), Dense(40, threshold=1.0, **LIF), Readout(3, value="max", delay=0.5, **LIF), seed=3
+    )
+
+
+LIF = {"tau_m": 30.0, "tau_s": 6.0}
 EXACT = es.EventProp(scale=4.0, early=0.01, silent_share=0.5, spikes_pull=0.001)
 TRAINED = [
     {"network": toy_network()},
     {"network": spatial_network()},
     {"network": exact_network(toy_network), "rule": EXACT},
     {"network": exact_network(spatial_network), "rule": EXACT},
+    {"network": readout_network(), "rule": EXACT},
 ]
-each = pytest.mark.parametrize("given", TRAINED, ids=["dense", "spatial", "exact, dense", "exact, spatial"])
+names = ["dense", "spatial", "exact, dense", "exact, spatial", "exact, readout"]
+each = pytest.mark.parametrize("given", TRAINED, ids=names)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +107,7 @@ each = pytest.mark.parametrize("given", TRAINED, ids=["dense", "spatial", "exact
             "augmentation": es.Augmentation(shift=1, drop=0.1),
         },
         {"network": exact_network(toy_network), "rule": EXACT},
+        {"network": readout_network(), "rule": EXACT, "valid_fraction": 0.2},
         {
             "network": exact_network(spatial_network),
             "rule": EXACT,
@@ -106,7 +116,7 @@ each = pytest.mark.parametrize("given", TRAINED, ids=["dense", "spatial", "exact
     ],
     ids=[
         *("plain", "convolution, penalty", "softmax, sgd", "boosting, penalty, adamw, augmentation"),
-        *("exact", "exact, convolution, nesterov"),
+        *("exact", "exact, readout", "exact, convolution, nesterov"),
     ],
 )
 def test_learns_what_the_cpu_learns(tmp_path, changes):
@@ -226,7 +236,10 @@ class Gentle(es.EventProp):
             {"rule": EXACT, "network": network(Dense(3, learn=("delay", "tau_m")))},
             "trains weights alone, and layer 'output' is to learn delay, tau_m",
         ),
-        ({"rule": EXACT, "network": network(Dense(8), Readout(3))}, "the last one, 'output', is a readout"),
+        (
+            {"rule": EXACT, "network": network(Readout(3))},
+            "and there is none below 'output'",
+        ),
         ({"rule": Later()}, "whose charges kernels know, .* and not with 'hm2bp'"),
         ({"rule": Gentle()}, "whose charges kernels know, .* and not with 'eventprop'"),
         ({"engine": "clocked"}, "in exact time, and engine clocked takes steps"),

@@ -234,23 +234,27 @@ class DeviceNetwork:
         layers = self.spikes(samples, bias_trains(network, ends))
         run = BatchRun(samples, [[layer] for layer in layers], ends)
         if not network.output.fires:
-            number = len(network.layers) - 1
-            below = run.layer_spikes(number - 1) if number else samples
-            arrivals = arrive(self.packed, number, below, ends)
-            run.readout = read_out_batch(self.packed, arrivals, ends, share)
-            run.begun.append([silent_run(self.packed, number, arrivals, share)])
+            self.read_out(run, share)
         return run
+
+    def read_out(self, run: BatchRun, share: Share) -> None:
+        """Read out the last layer, from the run of the one below, on the host."""
+        number = len(self.packed.network.layers) - 1
+        below = run.layer_spikes(number - 1) if number else run.samples
+        arrivals = arrive(self.packed, number, below, run.durations)
+        run.readout = read_out_batch(self.packed, arrivals, run.durations, share)
+        run.begun.append([silent_run(self.packed, number, arrivals, share)])
 
     def spikes(self, samples: Arrivals, biases: list[np.ndarray], stop: float = math.inf) -> list[LayerRun]:
         """All spikes of a mini-batch, layer by layer; arguments as for `run_parts`."""
 
         def take(passes: list[LayerPass]) -> list[tuple[Arrivals, np.ndarray]]:
-            return [self._read(number, each) for number, each in enumerate(passes)]
+            return [self.read(number, each) for number, each in enumerate(passes)]
 
         parts = self.run_parts(samples, biases, take, stop)
-        return [_join([part[number] for part in parts]) for number in range(len(self.forward.layers))]
+        return [join([part[number] for part in parts]) for number in range(len(self.forward.layers))]
 
-    def _read(self, number: int, layer_pass: LayerPass) -> tuple[Arrivals, np.ndarray]:
+    def read(self, number: int, layer_pass: LayerPass) -> tuple[Arrivals, np.ndarray]:
         """Spikes of a layer, sorted by (time, neuron), and its counts, on the host."""
         device, layer = self.forward.device, self.forward.layers[number]
         counts = read_counts(layer_pass, layer)
@@ -298,7 +302,7 @@ def put_layers(device: Device, packed: PackedNetwork) -> list[DeviceLayer]:
     return layers
 
 
-def _join(parts: list[tuple[Arrivals, np.ndarray]]) -> LayerRun:
+def join(parts: list[tuple[Arrivals, np.ndarray]]) -> LayerRun:
     """A layer's run from those of the parts of a mini-batch: its spikes alone."""
     spikes = [each for each, _ in parts]
     counts = np.concatenate([counts for _, counts in parts])
