@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import eventsnn as es
 from eventsnn._util.threads import Pool
 from eventsnn.errors import DeviceMemoryError
-from eventsnn.gpu import backward
+from eventsnn.gpu import backward, reverse
 from eventsnn.gpu.batch import WARP
 from eventsnn.gpu.device import shared_bytes
 from eventsnn.gpu.emulated import EmulatedDevice
@@ -266,7 +266,7 @@ def test_arrivals_are_listed_by_source_in_order_of_time(backwards):
     device, rng = EmulatedDevice(backwards=backwards), np.random.default_rng(1)
     inputs, count = 300, np.array([700, 0, 5, 300])
     sources = [rng.choice([*range(20), inputs - 1], n) for n in count]
-    table = np.zeros(count.sum(), backward.arrival_type(np.dtype(np.float32)))
+    table = np.zeros(count.sum(), reverse.arrival_type(np.dtype(np.float32)))
     # The sign marks the first arrival of a source, and is no part of its number.
     table["row"] = np.concatenate(sources) | np.where(rng.random(len(table)) < 0.5, np.int32(-(2**31)), 0)
     first, by_source = np.cumsum(count) - count, np.stack([np.bincount(s, minlength=inputs) for s in sources])
