@@ -23,6 +23,9 @@
 #ifndef KERNEL
 #define KERNEL(...)
 #endif
+#ifndef NAN
+#define NAN (__longlong_as_double(0x7ff8000000000000ll)) /* NVRTC has no headers */
+#endif
 #define CHECK_INDEX(index, size)
 #endif
 
