@@ -8,6 +8,11 @@ from eventsnn._ext.spikes cimport spikes_t
 from eventsnn._ext.work_counter cimport WorkCounter
 
 
+cdef enum:
+    # Neuron updates between two looks at whether Ctrl-C was pressed: about 10 ms.
+    PATIENCE = 10_000_000
+
+
 cdef struct seen_t:
     # What a thread makes of what arrives in one sample after the other.
     patches_t patches

@@ -37,11 +37,6 @@ from eventsnn._ext.sweep cimport SWEEP_AHEAD, block_t, event_t
 from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter
 
-cdef enum:
-    # Neuron updates between two looks at whether Ctrl-C was pressed: about 10 ms.
-    PATIENCE = 10_000_000
-
-
 cdef int pause(WorkCounter counter) except -1 nogil:
     """Raise what Ctrl-C does, in a unit of work that may take long; also where another thread has met it."""
     with gil:

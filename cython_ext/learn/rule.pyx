@@ -14,31 +14,6 @@ from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter
 
 
-cdef extern from *:
-    """
-    static inline int flag_take(int32_t* f) { return __atomic_exchange_n(f, 1, __ATOMIC_ACQUIRE); }
-    static inline void flag_return(int32_t* f) { __atomic_store_n(f, 0, __ATOMIC_RELEASE); }
-    """
-    bint flag_take(int32_t* f) noexcept nogil  # whether somebody else has it
-    void flag_return(int32_t* f) noexcept nogil
-
-
-cdef struct options_t:
-    double threshold        # of the layer
-    double divisor          # of the errors handed down
-    double silent_spsp      # S-PSP of an active on a silent neuron
-    double silent_ratio     # e/o of a silent neuron in its self term
-    bint effect_ratio
-
-
-cdef struct scratch_t:
-    # Of one thread.
-    double* total       # [width] total PSPs
-    void* inverse       # real [rows]: 1 / count, or 0
-    void* below         # real [rows]
-    void* neurons       # real [4][width]: the arrays of a learn_t
-
-
 cdef int scratch_create(scratch_t* c, int64_t rows, int32_t width) except -1 nogil:
     """One piece of memory, which `total` begins."""
     c.total = <double*> malloc((5 * width + 2 * rows) * sizeof(double))
@@ -324,15 +299,20 @@ cdef void factors_of_unit(DirectFactors w, int64_t s, real_t* factors, real_t* f
     cdef real_t* factor = factors + s * w.size
     cdef real_t* fill = fills + s * w.size
     cdef int64_t n
-    cdef double value
     for n in range(w.size):
         factor[n] = fill[n] = 0
         if n < w.neurons:
-            value = spsp_factor(&w.options, delta[n], 1.0, counts[n], w.options.threshold, row_sum[n])
-            if counts[n]:
-                factor[n] = <real_t> value
-            else:
-                fill[n] = <real_t> (value * w.options.silent_spsp)
+            direct_factor(&w.options, delta[n], counts[n], row_sum[n], &factor[n], &fill[n])
+
+
+cdef void direct_factor(const options_t* o, double delta, int64_t count, double row_sum, real_t* factor,
+                        real_t* fill) noexcept nogil:
+    """See `direct_factors`; both are 0 before."""
+    cdef double value = spsp_factor(o, delta, 1.0, count, o.threshold, row_sum)
+    if count:
+        factor[0] = <real_t> value
+    else:
+        fill[0] = <real_t> (value * o.silent_spsp)
 
 
 def direct_factors(const double[:, :] delta, const int64_t[:, ::1] counts, const double[:, ::1] row_sum,

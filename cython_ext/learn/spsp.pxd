@@ -1,11 +1,12 @@
 """The reverse sweep of one block in one unit; see spsp.pyx."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from eventsnn._ext.block cimport rows_t
 from eventsnn._ext.dtypes cimport real_t
 from eventsnn._ext.layer_events cimport unit_t
 from eventsnn._ext.lif cimport lif_t
+from eventsnn._ext.patches cimport entry_t
 
 
 cdef struct points_t:
@@ -30,3 +31,6 @@ cdef int64_t prepare_points(const lif_t* constants, const unit_t* u, const doubl
                             points_t* p) noexcept nogil
 cdef void reverse_add(const lif_t* constants, const unit_t* u, const double* charges, points_t* p,
                       const rows_t* by_row, const real_t* weights, real_t* down, real_t* out) noexcept nogil
+cdef int64_t distinct(const entry_t* arrivals, int64_t n, uint8_t* seen, int32_t* rows) noexcept nogil
+cdef void add_silent(real_t* out, const int32_t* rows, int64_t n, const real_t* silent) noexcept nogil
+cdef bint any_of(const real_t* values) noexcept nogil

@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t
 
 from eventsnn._ext.layer_events cimport LayerEvents, unit_t
+from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.spsp cimport points_t
 
 
@@ -22,6 +23,9 @@ cdef class SpspMatrix:
     cdef int create(self, int64_t units, int64_t positions, int64_t rows, int32_t width, bint single) except -1
     cdef int fill(self, int64_t block, int64_t unit) except -1 nogil
     cdef void add_resting(self, double* total) noexcept nogil
+
+
+cdef void add_resting_share(const lif_t* c, const unit_t* u, const double* charges, double* total) noexcept nogil
 
 
 @cython.final

@@ -92,14 +92,17 @@ cdef class ExactSpsp(SpspMatrix):
         return 0
 
     cdef void add_resting(self, double* total) noexcept nogil:
-        cdef const lif_t* c = &self.events.constants[0]
-        cdef unit_t u = self.u
-        cdef int64_t f
-        if c.reset == 0.0:    # potentials are counted from the resting potential
-            return
-        # It acts like an input of that weight whose PSP at time t is 1 - exp(-t/tau_m).
-        for f in range(u.n_spikes):
-            total[u.neurons[f] - u.first_neuron] -= c.reset * (
-                self.of_unit[2 * f] * decay_rise(u.times[f] * c.rate_m)
-                + self.of_unit[2 * f + 1] * decay_rise((u.times[f] + c.refractory) * c.rate_m)
-            )
+        add_resting_share(&self.events.constants[0], &self.u, self.of_unit, total)
+
+
+cdef void add_resting_share(const lif_t* c, const unit_t* u, const double* charges, double* total) noexcept nogil:
+    """What the resting potential has of the total PSPs of a block in a unit."""
+    cdef int64_t f
+    if c.reset == 0.0:    # potentials are counted from the resting potential
+        return
+    # It acts like an input of that weight whose PSP at time t is 1 - exp(-t/tau_m).
+    for f in range(u.n_spikes):
+        total[u.neurons[f] - u.first_neuron] -= c.reset * (
+            charges[2 * f] * decay_rise(u.times[f] * c.rate_m)
+            + charges[2 * f + 1] * decay_rise((u.times[f] + c.refractory) * c.rate_m)
+        )

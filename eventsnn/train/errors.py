@@ -166,13 +166,17 @@ class ErrorsDown(Downward):
         width = self.width(number)
         return pad(values, -(-values.shape[1] // width), width)
 
-    def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
+    def take_row_sums(self, number: int, state: LayerState | None) -> None:
+        """Set `row_sum`, the sums of the weights of each neuron of a layer, and its `state`."""
         layer = self.layers[number]
         # Pooling layers have no gradient, which the sums are for.
         sums = np.zeros((1, layer.channels)) if state is None else row_sums(layer, state)
         padded = self._pad(number, sums)
-        self.row_sum = padded.reshape(len(padded), -1, self.width(number))
-        self.above, self.state = self.of_kept(number, self.above), state
+        self.row_sum, self.state = padded.reshape(len(padded), -1, self.width(number)), state
+
+    def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
+        self.take_row_sums(number, state)
+        self.above = self.of_kept(number, self.above)
         if self.observer is not None:
             self.see("errors", number, self.above[0].copy())
             if self.lateral.size:

@@ -26,6 +26,20 @@ three. The forward pass holds it back for that (`eventsnn.simulate.engines.batch
 spikes (`Rule.count_targets`). Elsewhere the forward pass does the first four, and the losses, errors and
 forced spikes are the rule's, in Python. `direct_factors` is there in networks of two layers.
 
+Convolution and pooling layers that follow each other have one stage each, which does all of this in its
+sample, what arrives at each position being made in memory of the thread:
+
+=================== ================================================== ============================
+``sweep_positions`` spikes of the layer below; also the weights        spikes of the layer, merged,
+                                                                       and counts
+``learn_positions`` spikes of both layers, errors; also the weights    ``own``, ``below``
+                    and their row sums
+=================== ================================================== ============================
+
+The former are a pipeline of the forward pass (`eventsnn.simulate.engines.positions`). The latter come after
+``learn_units`` of a layer that goes by sample, else in a pipeline by themselves. Beside them, for threads
+that find no sample left, the weights of the layer above are updated.
+
 Two things follow when all samples are done: their gradients are added up in the order of the samples
 (``complete_blocks``), and the first layer's gradient is summed by blocks of its neurons (``charge_counts`` by
 block, ``reverse_blocks``), which needs ``factor`` and ``fill`` of all samples. With one thread samples come
@@ -40,7 +54,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -52,7 +65,7 @@ from eventsnn._ext.optimiser import Update
 from eventsnn._ext.rule import direct_factors
 from eventsnn._ext.spsp_matrix import ExactSpsp
 from eventsnn._ext.store import ForcedSpikes
-from eventsnn._ext.team import Pipeline, Stage, Task, Together
+from eventsnn._ext.team import Pipeline, Stage, Together
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Pool, Share
 from eventsnn.learn.charges import begin_charges
@@ -64,9 +77,10 @@ from eventsnn.simulate.engines.blocks import WIDTH, pad
 from eventsnn.simulate.engines.layer_run import LayerRun, fits_cache, order_by_block
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.downward import LayerState, Outcome, by_unit
-from eventsnn.train.errors import NO_FACTORS, ErrorsDown, MakeMatrix
-from eventsnn.train.exact import ExactDownward, PackedLayers, begin_reverse, reverse
+from eventsnn.train.errors import NO_FACTORS, MakeMatrix
+from eventsnn.train.exact import PackedLayers, begin_reverse, reverse
 from eventsnn.train.sample_sums import SampleSums, Unfinished
+from eventsnn.train.staged_errors import StagedErrors
 
 
 @dataclass
@@ -86,7 +100,7 @@ class Coming:
     forced: ForcedSpikes
 
 
-class ExactErrors(ErrorsDown, ExactDownward):
+class ExactErrors(StagedErrors):
     """Errors by the S-PSPs of exact spike times.
 
     The first layer hands nothing down, and its gradient needs no matrices: it is a sum over input events.
@@ -103,15 +117,8 @@ class ExactErrors(ErrorsDown, ExactDownward):
         threads: Pool,
     ) -> None:
         super().__init__(packed, states, run, rule, threads)
-        # What is still to be done in each sample, and what follows when that is done.
-        self.stages: list[Stage] = []
-        self.unfinished: list[Unfinished] = []
-        # As `Pool.share` takes it.
-        self.items = 0
-        self.held = run.held
         self.coming: Coming | None = None
-        # While this is so, there are this rank's samples alone.
-        self.batch, self.divided = run, run.divided is not None
+        self.batch = run
         self.sums: SampleSums | None = None
 
     def run(self, labels: np.ndarray, sample_weights: np.ndarray, updates: Mapping[str, Step]) -> Outcome:
@@ -122,7 +129,10 @@ class ExactErrors(ErrorsDown, ExactDownward):
             self.own, self.samples = own, len(own)
         self.labels = labels
         outcome = super().run(labels, sample_weights, updates)
-        self.finish_samples()
+        following = self.finish_stages()
+        if following:
+            # Nothing of this mini-batch waits for updated weights.
+            (self.threads.begin if updates else self.threads.share)(Together(following))
         if self.divided:
             self._join_samples()
         if self.sums is None:
@@ -255,12 +265,10 @@ class ExactErrors(ErrorsDown, ExactDownward):
             return False
         return fits_cache(layer, self.weights(number), self.division)
 
-    @property
-    def plain(self) -> bool:
-        """Whether charges are those of spike counts, and nobody looks at what goes down."""
-        return self.rule.usual_charges and self.observer is None
-
     def learn_layer(self, number: int, state: LayerState | None, update: Step | None) -> None:
+        if self.learns_positions(number):
+            self.begin_positions(number, state, update)
+            return
         # Only the factors of the first layer are made of its errors in a stage too.
         waits = self.plain and self.applies_updates(number) and not self.layers[number].shares_weights
         if not waits or number + 1 in self.kept or self.divided:
@@ -272,26 +280,10 @@ class ExactErrors(ErrorsDown, ExactDownward):
     def step(self, number: int, update: Step) -> None:
         if self.unfinished and self.learns_by_sample(number):
             self.unfinished[-1].update = update
+        elif number and (task := update.task()) is not None and self.learns_positions(number - 1):
+            self.beside.append(task)
         else:
             super().step(number, update)
-
-    def finish_samples(self) -> None:
-        """Do what is still to be done in each sample, and what follows."""
-        for task in self.finish_stages():
-            self.threads.share(task)
-
-    def finish_stages(self) -> list[Task]:
-        """Do what is still to be done in each sample; returns what follows, in no particular order."""
-        stages, self.stages = self.stages, []
-        if stages:
-            with nullcontext() if self.held is None else self.held.running():
-                self.threads.share(Pipeline(stages), items=self.items)
-                self.threads.finish()
-            self.items = 0
-        if self.divided:  # other ranks' samples come first
-            return []
-        unfinished, self.unfinished = self.unfinished, []
-        return SampleSums(unfinished).complete(self.threads.share)
 
     def _count_forced(self) -> None:
         targets = self.rule.count_targets()
@@ -339,7 +331,8 @@ class ExactErrors(ErrorsDown, ExactDownward):
         self.unfinished.append(Unfinished(gradient, learning.own, self.layers[number].channels))
         is_held = self.held is not None and number == len(self.layers) - 1
         arrived = self.held.layer_input if self.held and is_held else self.layer_run(number, samples).input
-        self.items += 2 * len(gradient) * len(arrived.arrivals.times)
+        if self.items is not None:
+            self.items += 2 * len(gradient) * len(arrived.arrivals.times)
         return self.to_sources(number, learning.below[0])
 
     def _learn_first(self, samples: slice, gradient: np.ndarray, update: Update | None, share: Share) -> None:

@@ -31,12 +31,15 @@ class Unfinished:
         Neurons of the layer.
     update : Step or None
         To be done then.
+    divided : str or None
+        The layer's name, if ranks share out its samples: others have the rest of `own`.
     """
 
     gradient: np.ndarray
     own: np.ndarray
     channels: int
     update: Step | None = None
+    divided: str | None = None
 
     @property
     def known(self) -> np.ndarray:

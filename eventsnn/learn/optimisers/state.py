@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eventsnn._ext.optimiser import Update, update_blocks
+from eventsnn._ext.team import Stage
 from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.ranks import Ranks
 from eventsnn._util.threads import Share
@@ -32,11 +33,18 @@ class Step:
 
     def run(self, share: Share) -> None:
         """Do the step, the blocks shared out among threads."""
-        counter = WorkCounter(self._blocks.stop, self._blocks.start)
-        if self.fused is not None:
-            share(update_blocks(self.fused, counter))
+        task = self.task()
+        if task is not None:
+            share(task)
         else:
+            counter = WorkCounter(self._blocks.stop, self._blocks.start)
             share(lambda: self._work(counter), counter)
+
+    def task(self) -> Stage | None:
+        """The step as a task whose units are blocks, if it is compiled."""
+        if self.fused is None:
+            return None
+        return update_blocks(self.fused, WorkCounter(self._blocks.stop, self._blocks.start))
 
 
 class OptimiserState:

@@ -111,7 +111,7 @@ def run_layer(
             runs[sample] = _run_samples(packed, number, Arrivals.single(*arrivals.sample(sample)), stop)
 
     share(work, counter)
-    return join_runs(packed.division, layer, runs, own)
+    return _join_runs(packed.division, layer, runs, own)
 
 
 def fits_cache(layer: Layer, weights: np.ndarray, division: Division) -> bool:
@@ -127,7 +127,7 @@ def fits_cache(layer: Layer, weights: np.ndarray, division: Division) -> bool:
     )
 
 
-def join_runs(division: Division, layer: Layer, runs: Sequence[LayerRun], own: range) -> list[LayerRun]:
+def _join_runs(division: Division, layer: Layer, runs: Sequence[LayerRun], own: range) -> list[LayerRun]:
     """The runs of all samples: of those that other ranks have run, the spikes alone."""
     if len(own) == len(runs):
         return list(runs)
@@ -136,12 +136,12 @@ def join_runs(division: Division, layer: Layer, runs: Sequence[LayerRun], own: r
     times, neurons, sizes = division.join_samples(str(layer.name), mine.times, mine.neurons, sizes)
     spikes = Arrivals(times, neurons, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]))
     return [
-        runs[sample] if sample in own else _elsewhere(layer, Arrivals.single(*spikes.sample(sample)))
+        runs[sample] if sample in own else elsewhere(layer, Arrivals.single(*spikes.sample(sample)))
         for sample in range(len(runs))
     ]
 
 
-def _elsewhere(layer: Layer, spikes: Arrivals) -> LayerRun:
+def elsewhere(layer: Layer, spikes: Arrivals) -> LayerRun:
     """A sample that another rank has run, and will go back through."""
     counts = np.bincount(spikes.neurons, minlength=layer.neurons)[None]
     nothing = np.empty(0), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int32)

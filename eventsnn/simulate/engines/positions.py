@@ -21,14 +21,15 @@ from eventsnn._ext.work_counter import WorkCounter
 from eventsnn._util.threads import Share
 from eventsnn.model import Layer, bias
 from eventsnn.simulate.engines.arrivals import Arrivals, Kept, PatchInput
-from eventsnn.simulate.engines.layer_run import LayerRun, join_runs, needs_queue
+from eventsnn.simulate.engines.division import Division
+from eventsnn.simulate.engines.layer_run import LayerRun, elsewhere, needs_queue
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.simulate.engines.precision import overflow
 
 ALL = np.empty((0, 0), np.uint8)
 
 
-@dataclass(frozen=True)
+@dataclass
 class SampleRuns(Sequence[LayerRun]):
     """The runs of a layer of many positions, one for each sample, made when they are asked for.
 
@@ -40,6 +41,8 @@ class SampleRuns(Sequence[LayerRun]):
     constants : structured array (1,)
     real : type
         Precision.
+    own : range
+        The samples that this rank has run, and will go back through.
     """
 
     layer: Layer
@@ -47,6 +50,7 @@ class SampleRuns(Sequence[LayerRun]):
     fired: PositionSpikes
     constants: np.ndarray
     real: type[np.floating]
+    own: range
 
     @property
     def counts(self) -> np.ndarray:
@@ -57,6 +61,16 @@ class SampleRuns(Sequence[LayerRun]):
     def spikes(self) -> Arrivals:
         """The layer's spikes in all samples."""
         return Arrivals(*self.fired.join(0, self.fired.samples))
+
+    def join_ranks(self, division: Division) -> None:
+        """Take the spikes of the samples that other ranks have run."""
+        times, neurons, ptr = self.fired.join(self.own.start, self.own.stop)
+        times, neurons, sizes = division.join_samples(str(self.layer.name), times, neurons, np.diff(ptr))
+        self.spikes = Arrivals(times, neurons, np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]))
+        for sample in range(len(self)):
+            if sample not in self.own:
+                fired = self.spikes.sample(sample)[1]
+                self.fired.counts[sample] = np.bincount(fired, minlength=self.layer.neurons)
 
     def __len__(self) -> int:
         return self.fired.samples
@@ -70,6 +84,8 @@ class SampleRuns(Sequence[LayerRun]):
         return self._run(numbers) if isinstance(numbers, int) else [self._run(each) for each in numbers]
 
     def _run(self, sample: int) -> LayerRun:
+        if sample not in self.own:
+            return elsewhere(self.layer, Arrivals.single(*self.spikes.sample(sample)))
         arrivals = Arrivals.single(*self.given.arrivals(sample))
         seen = PatchInput(self.layer.geometry, arrivals, self.constants, self.real)
         counts, positions = self.fired.counts[sample : sample + 1], self.layer.positions
@@ -119,12 +135,13 @@ def run_positions(
         fired = PositionSpikes(layer.channels, layer.positions, n)
         weights = packed.blocks[str(layer.name)]
         stages.append(sweep_positions(weights, given, math.inf, fired, counter))
-        runs.append(SampleRuns(layer, given, fired, constants, packed.real))
+        runs.append(SampleRuns(layer, given, fired, constants, packed.real, own))
     with _overflowing(packed, layers, stages):
         share(Pipeline([*stages]))
-    if len(own) == n:
-        return [*runs]
-    return [join_runs(packed.division, each.layer, each, own) for each in runs]
+    if len(own) < n:
+        for each in runs:
+            each.join_ranks(packed.division)
+    return [*runs]
 
 
 def take_input(
