@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from eventsnn._util.ranks import Ranks, Relay
+from eventsnn._util.ranks import Ranks, Relay, SharedMemory
 
 T = TypeVar("T")
 TIMEOUT = 60.0
@@ -18,8 +18,29 @@ TIMEOUT = 60.0
 class ThreadRanks(Ranks):
     """One of several threads; what all have put down lies in `table`."""
 
+    shares = False  # whether they have memory that all see, as the processes of one machine do
+    _memory: SharedMemory | None = None
+
     def __init__(self, rank: int, table: list[Any], barrier: threading.Barrier) -> None:
         self.rank, self.size, self._table, self._barrier = rank, len(table), table, barrier
+
+    def until(self, test: Callable[[], T]) -> T:
+        def test_or_end() -> T:
+            if self._barrier.broken:
+                raise threading.BrokenBarrierError
+            return test()
+
+        return super().until(test_or_end)
+
+    def memory(self, words: int) -> SharedMemory | None:
+        if not self.shares:
+            return None
+        if self._memory is None or self._memory.words.shape[2] < words:
+            self._table[self.rank] = np.zeros((2, self.size, words), np.int64)
+            self._barrier.wait(TIMEOUT)
+            self._memory = SharedMemory(self._table[0], np.zeros(1, np.int64))
+            self._barrier.wait(TIMEOUT)
+        return self._memory
 
     def collect(self, value: T) -> list[T]:
         self._table[self.rank] = pickle.dumps(value)

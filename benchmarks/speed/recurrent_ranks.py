@@ -2,7 +2,8 @@
 
 The network of `speed/recurrent`, 10,000 neurons with 100 recurrent inputs each, and an input train for every
 neuron. One rank and all ranks take turns in the same processes, on one machine: a figure of one rank is that
-of rank 0 while the others wait. Beside the speed-up stand bytes and time of an exchange. It needs as many
+of rank 0 while the others wait. Ranks of one machine exchange spikes through memory; "messages" is how they
+do between machines, here through the same memory, with bytes and time of an exchange. It needs as many
 cores as there are ranks, and a quiet machine: ranks wait for each other every 1.5 ms of the network's time.
 
     python benchmarks speed/recurrent_ranks
@@ -43,7 +44,7 @@ def measure(level: str, neurons: int, duration: float, repeats: int) -> dict[str
     )
     network, trains = make_network(setting, 0), draw_trains(setting, duration, 0)
     seconds: dict[str, list[float]] = {
-        name: [] for name in ("one", "all", "one, whole", "all, whole", "swap")
+        name: [] for name in ("one", "all", "messages", "one, whole", "all, whole", "swap")
     }
     spikes, kept = [], (trains[0], trains[1].astype(np.int32))
 
@@ -58,8 +59,11 @@ def measure(level: str, neurons: int, duration: float, repeats: int) -> dict[str
     for _ in range(repeats):
         one, every = windows.WindowsRun(network), divided.DividedRun(network, ranks)
         turn("one", lambda one=one: one.advance(kept, math.inf, duration)[0], False)
-        received = ranks.received
         turn("all", lambda every=every: every.advance(kept, math.inf, duration)[0], True)
+        with patch.object(divided, "make_exchange", divided.Exchange):
+            apart = divided.DividedRun(network, ranks)
+        received = ranks.received
+        turn("messages", lambda apart=apart: apart.advance(kept, math.inf, duration)[0], True)
         received = ranks.received - received
         turn("one, whole", lambda: _train(es.simulate(network, trains, t_stop=duration)), False)
         turn("all, whole", lambda: _train(es.simulate(network, trains, t_stop=duration, ranks=True)), True)
@@ -76,7 +80,10 @@ def measure(level: str, neurons: int, duration: float, repeats: int) -> dict[str
         seconds["swap"].append(time.perf_counter() - start)
         return found
 
-    with patch.object(divided.Exchange, "swap", timed):
+    with (
+        patch.object(divided.Exchange, "swap", timed),
+        patch.object(divided, "make_exchange", divided.Exchange),
+    ):
         divided.DividedRun(network, ranks).advance(kept, math.inf, duration)
     return {"seconds": seconds, "received": received, "spikes": len(spikes[0][0])}
 
@@ -137,6 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             gain = statistics.median(seconds[f"one{whole}"]) / statistics.median(seconds[f"all{whole}"])
             bar = BAR if given.ranks == 2 and not whole and not given.quick else None
             checks.append(comparison(f"{given.ranks} ranks / 1 rank, {level}{whole}", gain, bar))
+        gain = statistics.median(seconds["one"]) / statistics.median(seconds["messages"])
+        checks.append(comparison(f"{given.ranks} ranks / 1 rank, {level}, by messages", gain, None))
     emit("recurrent_ranks", rows=rows, comparisons=checks, notes=notes)
 
 

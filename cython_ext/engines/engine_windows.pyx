@@ -12,6 +12,7 @@ from libc.stdlib cimport qsort
 from eventsnn._ext.lif cimport LIF_CANDIDATE, lif_after_refractory, lif_reach, lif_respond
 from eventsnn._ext.spikes cimport spikes_push, spikes_t
 from eventsnn._ext.windows_arrivals cimport next_arrival, pass_by, scatter, sift, tabulate, train_t
+from eventsnn._ext.windows_exchange cimport SWAPPED, WAITING, swap_shared
 from eventsnn._ext.windows_neuron cimport follow
 from eventsnn._ext.windows_state cimport (
     WindowsState,
@@ -157,11 +158,12 @@ def run_windows(WindowsState state, const double[::1] times, const int32_t[::1] 
     depend on `known`: none is run before all of its arrivals are known, and none skipped before the next one is.
 
     Of several ranks each runs its own neurons, and returns `EXCHANGE` where it cannot go on without the spikes of the
-    others (windows_exchange.pyx), all at the same places: these depend on what every rank knows.
+    others (windows_exchange.pyx), all at the same places: these depend on what every rank knows. Where there is memory
+    that all see, the spikes are exchanged here; `EXCHANGE` then means that the caller has to wait, or to look why not.
     """
     cdef train_t given = train_t(NULL, NULL, times.shape[0])
     cdef double soonest, end
-    cdef int32_t result = GOING_ON
+    cdef int32_t result = GOING_ON, swapped
     if times.shape[0]:
         given.times, given.neurons = &times[0], &indices[0]
     with nogil:
@@ -183,4 +185,10 @@ def run_windows(WindowsState state, const double[::1] times, const int32_t[::1] 
                     state.layer += 1
             if state.layer == state.n_layers:
                 state.now, state.layer, state.quiet = end, 0, -1
+            if result == EXCHANGE and state.shared != NULL:
+                swapped = swap_shared(state)
+                if swapped == SWAPPED:
+                    result = GOING_ON
+                elif swapped != WAITING:
+                    state.pending = swapped
     return result

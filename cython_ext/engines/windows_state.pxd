@@ -84,6 +84,11 @@ cdef struct work_t:
     int64_t* places           # [ranks] where each rank's next ones are
 
 
+# Words before a rank's spikes in shared memory, so that no two ranks write to one line of a cache.
+cdef enum:
+    MARK = 8
+
+
 cdef void* enlarge(void* memory, int64_t size) except NULL nogil
 cdef int enlarge_table(work_t* w, int64_t rows) except -1 nogil
 
@@ -109,6 +114,18 @@ cdef class WindowsState:
     cdef readonly int64_t updates   # neurons times windows so far
     cdef readonly int64_t followed  # of these, how many were followed from arrival to arrival
     cdef readonly int64_t deliveries, sifted  # synaptic events so far; of these, how many went to followed neurons
+
+    # Memory that all ranks see, if there is some: in turns two places of each rank, MARK words and `words` for spikes.
+    # The first word of a place is the number of the exchange that is complete there.
+    cdef int64_t* shared            # [2][ranks][MARK + words], or NULL
+    cdef int64_t words
+    cdef int64_t* number            # of exchanges begun in this memory
+    cdef object keep_shared
+    cdef bint posted                # whether this rank's part of the exchange is there for all to see
+    cdef int32_t pending            # what an exchange within `run_windows` has returned, if not SWAPPED
+    cdef public int64_t note        # left with every exchange; 0: none
+    cdef readonly int64_t needed    # words of the longest part of the last exchange
+    cdef readonly int64_t exchanges  # so far
 
     cdef int make_room(self) except -1
     cdef int64_t pass_over(self, int32_t source, int64_t n)

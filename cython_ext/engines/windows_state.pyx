@@ -148,6 +148,17 @@ cdef class WindowsState:
         free(self.work.sorted)
         free(self.work.fired)
 
+    def share(self, int64_t[:, :, ::1] memory, int64_t[::1] number):
+        """Exchange spikes through memory that all ranks see: int64 (2, ranks, MARK + words), and their count so far.
+
+        At the start both are 0. All ranks must do so at the same time.
+        """
+        if memory.shape[1] != self.ranks or memory.shape[2] < MARK + 3 + self.n_layers:
+            raise ValueError("no room for what the ranks have to say")
+        self.keep_shared = (memory, number)
+        self.shared, self.words, self.number = &memory[0, 0, 0], memory.shape[2] - MARK, &number[0]
+        self.posted, self.pending = False, 0
+
     def is_finite(self):
         """Whether all membrane potentials and synaptic currents are finite."""
         return all(bool(np.isfinite(array).all()) for array in self.arrays()[:2])

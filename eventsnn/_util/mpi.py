@@ -6,24 +6,21 @@ Ranks wait for each other by asking again and again, not within MPI: so Ctrl-C i
 from __future__ import annotations
 
 import math
-import os
 import pickle
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
 
-from eventsnn._util.ranks import Ranks, RanksError, Relay
+from eventsnn._util.ranks import Ranks, RanksError, Relay, SharedMemory
 from eventsnn.errors import MissingExtraError
 
 T = TypeVar("T")
 
-_yield = getattr(os, "sched_yield", lambda: time.sleep(0.0))
 AXES = 4  # the most that an array has which is joined
 SMALL = 1 << 20  # bytes of an array that is copied once more, to save an exchange
 _KINDS: dict[int, np.dtype[Any]] = {int(np.dtype(code).num): np.dtype(code) for code in "?bBhHiIlLqQfd"}
@@ -58,6 +55,8 @@ class MPIRanks(Ranks):
                 f"{library}, which is not the launcher's; start the run with the mpiexec of that library"
             )
         self._relays: Any = None
+        self._window: Any = None
+        self._shared: SharedMemory | None = None
         _abort_uncaught(self)
 
     def join(self, *arrays: np.ndarray) -> list[np.ndarray]:
@@ -132,11 +131,11 @@ class MPIRanks(Ranks):
         found, status = list(arrays), self._mpi.Status()
         for rank in others:
             probe = partial(self._world.Improbe, rank, self._mpi.ANY_TAG, status)
-            message: Any = self._until(probe)
+            message: Any = self.until(probe)
             found[rank] = np.empty(status.Get_count(self._mpi.BYTE), np.uint8)
             requests.append(message.Irecv(found[rank]))
             self.received += found[rank].nbytes
-        self._until(partial(self._mpi.Request.Testall, requests))
+        self.until(partial(self._mpi.Request.Testall, requests))
         return found
 
     def relay(self, total: np.ndarray, add: Callable[[], None]) -> Relay:
@@ -178,21 +177,33 @@ class MPIRanks(Ranks):
 
     def _wait(self, request: Any) -> None:
         """Wait for an exchange."""
-        self._until(request.Test)
+        self.until(request.Test)
 
-    def _until(self, test: Callable[[], T]) -> T:
-        """Wait until `test` returns something, which is returned; signals are heard.
+    def memory(self, words: int) -> SharedMemory | None:
+        if self._shared is None or self._shared.words.shape[2] < words:
+            self._shared = self._allocate(words)
+        return self._shared
 
-        A rank that waits long leaves the processor to others.
-        """
-        start = time.monotonic()
-        while not (found := test()):
-            waited = time.monotonic() - start
-            if waited > 2e-3:
-                time.sleep(5e-5)
-            elif waited > 1e-4:
-                _yield()
-        return found
+    def _allocate(self, words: int) -> SharedMemory | None:
+        if self._window is None:
+            node = self._world.Split_type(self._mpi.COMM_TYPE_SHARED)
+            together = node.Get_size() == self.size
+            node.Free()
+            if not all(self.collect(together)):
+                return None
+        else:
+            self._window.Free()
+        shape, window = (2, self.size, words), None
+        with suppress(self._mpi.Exception):  # such as little room in /dev/shm
+            window = self._mpi.Win.Allocate_shared(8 * math.prod(shape) * self.first, 8, comm=self._world)
+        if not all(self.collect(window is not None)):
+            return None
+        self._window = window
+        found = np.frombuffer(self._window.Shared_query(0)[0], np.int64).reshape(shape)
+        if self.first:
+            found[...] = 0
+        self.collect(None)
+        return SharedMemory(found, np.zeros(1, np.int64))
 
     def abort(self, code: int) -> None:
         """End all ranks at once."""

@@ -10,7 +10,9 @@ run, `ALONE`, for which the part is everything and joining changes nothing; it n
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -30,6 +32,7 @@ _SIZES_HERE = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_
 # PMIx tells the rank alone; how many there are is in the variables of SLURM's step.
 _PMIX_SIZE = "SLURM_STEP_NUM_TASKS"
 
+_yield = getattr(os, "sched_yield", lambda: time.sleep(0.0))
 # Seconds that a rank which failed waits for the first one to say what is wrong: where all fail alike, one
 # message is enough.
 PATIENCE = 1.0
@@ -39,6 +42,21 @@ PATIENCE_INTERRUPTED = 10.0
 
 class RanksError(EventSNNError, RuntimeError):
     """The processes that a launcher started cannot work together; says why."""
+
+
+@dataclass(frozen=True)
+class SharedMemory:
+    """Memory of several processes; at first all is 0.
+
+    Attributes
+    ----------
+    words : int64 array (2, ranks, words)
+    count : int64 array (1,)
+        Of exchanges in it, which each rank counts for itself.
+    """
+
+    words: np.ndarray
+    count: np.ndarray
 
 
 class Ranks:
@@ -97,6 +115,27 @@ class Ranks:
         `add` adds what this rank has to `total`, in place; it is called when all ranks before have added.
         """
         return Relay(add)
+
+    def memory(self, words: int) -> SharedMemory | None:
+        """Memory that all see, with so many words for each or more; None if they are on several machines.
+
+        It is the same at every call, until more words are asked for: then that of before is of no more use.
+        """
+        return None
+
+    def until(self, test: Callable[[], T]) -> T:
+        """Wait for others until `test` returns something, which is returned; signals are heard.
+
+        A rank that waits long leaves the processor to others.
+        """
+        start = time.monotonic()
+        while not (found := test()):
+            waited = time.monotonic() - start
+            if waited > 2e-3:
+                time.sleep(5e-5)
+            elif waited > 1e-4:
+                _yield()
+        return found
 
     def spread(self, array: np.ndarray, rank: int) -> None:
         """Give all ranks, in place, the contiguous array of one of them."""

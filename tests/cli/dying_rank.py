@@ -1,4 +1,4 @@
-"""The command line; on rank 1 memory runs out after a few exchanges, and the others wait for it."""
+"""The command line; on rank 1 memory runs out, and the others wait for it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from eventsnn.simulate.engines import divided
 
 
 def fail_later() -> None:
-    """Have rank 1 fail at its third exchange."""
-    swap, calls = divided.Exchange.swap, []
+    """Have rank 1 fail when windows are run."""
+    run = divided.DividedRun._run
 
-    def swap_or_fail(*given: Any) -> Any:
-        calls.append(1)
-        if find_ranks().rank == 1 and len(calls) == 3:
+    def run_or_fail(*given: Any) -> None:
+        if find_ranks().rank == 1:
             raise MemoryError("for a test")
-        return swap(*given)
+        run(*given)
 
-    divided.Exchange.swap = swap_or_fail  # type: ignore[method-assign]
+    divided.DividedRun._run = run_or_fail  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

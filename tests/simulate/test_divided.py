@@ -18,9 +18,16 @@ from eventsnn.trace.record import SimulationInterrupted, SpikeRecord
 from tests.simulate import saved_states as states
 from tests.simulate.helpers import assert_same_bits
 from tests.simulate.test_windows import make_network, make_train, run_or_refuse, simulations
-from tests.thread_ranks import run_ranks
+from tests.thread_ranks import ThreadRanks, run_ranks
 
 RANKS = (2, 3, 5)
+SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+
+
+@pytest.fixture(params=[False, True], ids=["messages", "memory"], autouse=True)
+def _ways(request, monkeypatch):
+    """Ranks on several machines send messages, those on one have memory in common."""
+    monkeypatch.setattr(ThreadRanks, "shares", request.param)
 
 
 def same_on_all(found: list[SpikeRecord | str], expected: SpikeRecord | str) -> None:
@@ -31,7 +38,7 @@ def same_on_all(found: list[SpikeRecord | str], expected: SpikeRecord | str) -> 
             assert_same_bits(each, expected)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=SUPPRESSED)
 @given(simulations(), st.floats(0.0, 40.0), st.sampled_from(RANKS))
 def test_the_bits_of_one_process(simulation, t_stop, size):
     """Also where a rank has no neuron at all, and where a neuron fires for ever at one instant."""
@@ -44,7 +51,7 @@ def test_the_bits_of_one_process(simulation, t_stop, size):
     same_on_all(run_ranks(size, run), one)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=SUPPRESSED)
 @given(
     simulations(), st.floats(0.0, 40.0), st.lists(st.floats(0.0, 60.0), max_size=4), st.sampled_from(RANKS)
 )
@@ -83,12 +90,14 @@ def test_short_and_long_delays(size, delay):
 
 def exchanges(monkeypatch: pytest.MonkeyPatch, network: Network, size: int = 2) -> int:
     """How often the ranks exchange spikes in 30 ms, in which input comes all the time."""
-    calls: list[int] = []
-    swap = divided.Exchange.swap
-    monkeypatch.setattr(divided.Exchange, "swap", lambda *given: calls.append(1) or swap(*given))
+    runs: list[divided.DividedRun] = []
+    advance = divided.DividedRun.advance
+    monkeypatch.setattr(
+        divided.DividedRun, "advance", lambda run, *given: runs.append(run) or advance(run, *given)
+    )
     train = make_train(30.0)
     run_ranks(size, lambda ranks: es.simulate(network, train, t_stop=30.0, ranks=ranks))
-    return len(calls) // size
+    return runs[-1]._state.exchanges
 
 
 def test_spikes_are_exchanged_once_per_shortest_delay(monkeypatch):
@@ -262,6 +271,7 @@ def test_ctrl_c_keeps_the_same_on_all(monkeypatch):
     """Rank 1 is interrupted; all end after the same exchange, with what is complete."""
     network, train = make_network(), make_train(25.0)
     whole = windows.run(network, *train, t_stop=25.0)
+    monkeypatch.setattr(divided, "CHUNK", 1)  # a look at what is held after each window
     compute = divided.DividedRun._compute
     calls: list[int] = []
 
