@@ -10,7 +10,12 @@ import click
 
 from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, format_size, json_option, report
-from eventsnn.cli.output import is_standard_output, output_argument, refuse_overwriting
+from eventsnn.cli.output import (
+    is_standard_output,
+    name_standard_input,
+    output_argument,
+    refuse_overwriting,
+)
 from eventsnn.cli.reading import ReadingCommand, note_nothing_kept, reading_options
 
 
@@ -48,7 +53,7 @@ def convert(
     from eventsnn.events.formats import find_writer
 
     start = time.perf_counter()
-    source = Path("/dev/stdin") if str(source) == "-" else source
+    source = name_standard_input(source)
     out = Path("/dev/stdout") if str(out) == "-" else out
     find_writer(out, to_format, (1, 1, 2))  # what cannot be written is refused before anything is read
     refuse_overwriting("OUT", out, [source])

@@ -12,7 +12,7 @@ import click
 from eventsnn._util.names import are_numbers, list_names, printable
 from eventsnn._util.words import number_of
 from eventsnn.cli.common import FILE, file_option, format_fields, format_size, json_option, report
-from eventsnn.cli.output import refuse_overwriting, require_picture
+from eventsnn.cli.output import name_standard_input, refuse_overwriting, require_picture
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 def info(file: Path, reading: dict[str, Any], plot: Path | None, as_json: bool) -> None:
     """Describe FILE: a recording, model, trace or packed data set.
 
-    A recording is read to its end, in bounded memory; its anomalies are counted and are no errors.
+    A recording is read to its end, in bounded memory; its anomalies are counted and are no errors. - is a
+    recording on standard input.
 
     \b
     Example:
@@ -50,6 +51,7 @@ def info(file: Path, reading: dict[str, Any], plot: Path | None, as_json: bool) 
     from eventsnn.data.packed_file import MAGIC
     from eventsnn.events.unpack import is_pipe
 
+    file = name_standard_input(file)
     refuse_overwriting("--plot", plot, [file])
     require_picture("--plot", plot)
     kind = "recording"

@@ -77,6 +77,11 @@ def require_picture(option: str, out: Path | None) -> None:
         check_picture(out)
 
 
+def name_standard_input(source: Path) -> Path:
+    """A recording to read; ``-`` is standard input."""
+    return Path("/dev/stdin") if str(source) == "-" else source
+
+
 def is_standard_output(out: Path | str) -> bool:
     """Whether the output is standard output: then nothing else may be printed there."""
     if str(out) == "-":

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from eventsnn.cli.common import FILE, json_option, report
-from eventsnn.cli.output import refuse_overwriting
+from eventsnn.cli.output import name_standard_input, refuse_overwriting
 from eventsnn.cli.reading import ReadingCommand, reading_options, refuse
 from eventsnn.errors import TraceError
 
@@ -243,6 +243,8 @@ def plot(
 ) -> None:
     """Draw a picture."""
     chosen = KINDS[kind]
+    if chosen.reads:
+        files = tuple(map(name_standard_input, files))
     check_options(kind, chosen, Request(files, out, layers, neurons, reading))
     refuse_overwriting("--out", out, files)
     chosen.draw(Request(files, out, layers, neurons, reading))

@@ -1,5 +1,7 @@
 """eventsnn info"""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -130,3 +132,22 @@ def test_unknown_file(cli: Cli, tmp_path: Path) -> None:
     outcome = cli("info", tmp_path / "notes.md")
     assert outcome.code == 1
     assert "not a known event format; known formats: nmnist (.bin, .bs2)" in outcome.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no /dev/stdin")
+@pytest.mark.parametrize("command", [("info", "-"), ("plot", "recording", "-", "--out", "a.png")])
+def test_standard_input(tmp_path: Path, command: tuple[str, ...]) -> None:
+    stream = es.EventStream.from_arrays([10, 20], [0, 9], [0, 3], [1, 0])
+    es.write(tmp_path / "a.es", stream)
+    done = subprocess.run(
+        [sys.executable, "-m", "eventsnn", *command],
+        input=(tmp_path / "a.es").read_bytes(),
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(es.__file__).parents[1])},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    if command[0] == "info":
+        assert b"10 x 4 x 2" in done.stdout
+    else:
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
