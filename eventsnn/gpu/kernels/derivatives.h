@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(128)
     const Span<const double> own = charges.part(2 * (int64)s * capacity * padded + i, lines_of(capacity, padded));
     const ChargedPoints<R> points(c, spike_train(fired, s, i, capacity, padded, counts[at]), own);
     const R rate = (R)c->rate_s;
-    walk_back<4>(c, table.part(first[s], arrivals), points, [&](int e, int row, const Sums<R>& sums) {
+    walk_back<true>(c, table.part(first[s], arrivals), points, [&](int e, int row, const Sums<R>& sums) {
         const int64 cell = (int64)ROW_OF(row) * padded + i, add = share(sums.G, row);
         if (add && learns) add_whole(&gradient[cell], add);
         if (DOWN) handed.add(e, weights[cell] * (sums.G - sums.P) * rate);

@@ -72,6 +72,7 @@ template <class R>
 struct Sums {
     R P, G;
     double due;
+    MEMBER Sums() {}
     template <class AnyPoints>
     MEMBER Sums(const AnyPoints& points) : P(0), G(0), due(points.left ? points.time : -INFINITY) {}
     /* To the arrival before. */

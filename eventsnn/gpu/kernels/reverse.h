@@ -67,31 +67,70 @@ __global__ void prepare_reverse(Span<const lif_t> constants, int samples, Span<c
     }
 }
 
-/* Calls `visit(e, row, sums)` for the arrivals of a sample, latest first: P and G of a neuron with these points. So many
- * arrivals are loaded AHEAD of their turn. */
-template <int AHEAD, class R, class AnyPoints, class Visit>
-DEVICE void walk_back(const lif_t* c, Span<const Arrival<R>> arrivals, AnyPoints points, Visit visit) {
-    const int size = (int)arrivals.size;
+#define BACK_GROUP 4 /* arrivals that are passed together on the way back */
+
+/* A group of arrivals, the latest first, in registers. */
+template <class R>
+struct ArrivalGroup {
+    R a[BACK_GROUP], h[BACK_GROUP], b[BACK_GROUP];
+    int row[BACK_GROUP];
+    double earliest;
+    /* Those up to number `last`. */
+    MEMBER void load(const Span<const Arrival<R>>& arrivals, int last) {
+        CHECK_INDEX(last, arrivals.size);
+        const Arrival<R>* first = &arrivals[last - (BACK_GROUP - 1)];
+        UNROLL
+        for (int j = 0; j < BACK_GROUP; ++j) {
+            const Arrival<R>& each = first[BACK_GROUP - 1 - j];
+            a[j] = each.a;
+            h[j] = each.h;
+            b[j] = each.b;
+            row[j] = each.row;
+        }
+        earliest = first->time;
+    }
+};
+
+/* Calls `visit(e, row, sums)` for the arrivals of a sample, latest first; P and G are those of a neuron with these charges.
+ *
+ * Most groups of arrivals have no point among them, and one comparison says so. AHEAD: the next group is loaded before its
+ * turn, for kernels of which too few warps run to hide that. */
+template <bool AHEAD, class R, class AnyPoints, class Visit>
+DEVICE void walk_back(const lif_t* c, const Span<const Arrival<R>>& arrivals, AnyPoints points, Visit visit) {
     Sums<R> sums(points);
-    Arrival<R> now[AHEAD], ahead[AHEAD];
-    if (size == 0) return;
-    UNROLL
-    for (int j = 0; j < AHEAD; ++j) now[j] = arrivals[size - 1 - j < 0 ? 0 : size - 1 - j];
-    for (int last = size - 1; last >= 0; last -= AHEAD) {
-        UNROLL
-        for (int j = 0; j < AHEAD; ++j) {
-            const int e = last - AHEAD - j;
-            ahead[j] = arrivals[e < 0 ? 0 : e];
+    ArrivalGroup<R> now, next;
+    int last = (int)arrivals.size - 1;
+    if (AHEAD && last >= BACK_GROUP - 1) now.load(arrivals, last);
+    NO_UNROLL
+    for (; last >= BACK_GROUP - 1; last -= BACK_GROUP) {
+        if (!AHEAD) now.load(arrivals, last);
+        else if (last >= 2 * BACK_GROUP - 1) next.load(arrivals, last - BACK_GROUP);
+        Sums<R> at[BACK_GROUP];
+        if (sums.due >= now.earliest) {
+            UNROLL
+            for (int j = 0; j < BACK_GROUP; ++j) {
+                const double time = arrivals[last - j].time;
+                if (sums.due >= time) sums = take_points(c, &points, sums, time);
+                at[j] = sums;
+                sums.back(now.a[j], now.h[j], now.b[j]);
+            }
+        } else {
+            UNROLL
+            for (int j = 0; j < BACK_GROUP; ++j) {
+                at[j] = sums;
+                sums.back(now.a[j], now.h[j], now.b[j]);
+            }
         }
         UNROLL
-        for (int j = 0; j < AHEAD; ++j) {
-            if (last - j < 0) break;
-            if (sums.due >= now[j].time) sums = take_points(c, &points, sums, now[j].time);
-            visit(last - j, now[j].row, sums);
-            sums.back(now[j].a, now[j].h, now[j].b);
-        }
-        UNROLL
-        for (int j = 0; j < AHEAD; ++j) now[j] = ahead[j];
+        for (int j = 0; j < BACK_GROUP; ++j) visit(last - j, now.row[j], at[j]);
+        if (AHEAD) now = next;
+    }
+    NO_UNROLL
+    for (; last >= 0; --last) {
+        const Arrival<R> each = arrivals[last];
+        if (sums.due >= each.time) sums = take_points(c, &points, sums, each.time);
+        visit(last, each.row, sums);
+        sums.back(each.a, each.h, each.b);
     }
 }
 
@@ -106,7 +145,7 @@ __global__ void total_psp(Span<const lif_t> constants, Span<const int64> first, 
     const int64 at = (int64)s * padded + i;
     Points<R> points(c, spike_train(fired, s, i, capacity, padded, counts[at]));
     double sum = 0.0;
-    walk_back<4>(c, table.part(first[s], count[s]), points, [&](int, int row, const Sums<R>& at) {
+    walk_back<true>(c, table.part(first[s], count[s]), points, [&](int, int row, const Sums<R>& at) {
         sum += (double)weights[(int64)ROW_OF(row) * padded + i] * (double)at.G;
     });
     /* The resting potential acts like an input of that weight whose PSP at time t is 1 - exp(-t/tau_m). */
@@ -123,6 +162,8 @@ struct Share {
     MEMBER Share(double factor, double units, int count)
         : unit(count ? (R)(factor * units) : (R)0), fill(count ? (R)0 : (R)(factor * units)) {}
     MEMBER int64 operator()(R G, int row) const { return nearest(G * unit + (row < 0 ? fill : (R)0)); }
+    /* The same where it is below 2^31: a card converts to 32 bits four times as fast. */
+    MEMBER int small(R G, int row) const { return __float2int_rn(G * unit + (row < 0 ? fill : (R)0)); }
 };
 
 DEVICE void add_whole(int64* sum, int64 x) { atomicAdd((unsigned long long*)sum, (unsigned long long)x); }
@@ -180,7 +221,7 @@ __global__ void __launch_bounds__(128)
     const R error = DOWN && counts[at] ? (R)delta[at] : (R)0;
     if (DOWN) handed.sums = down.part((int64)(i / WARP) * table.size + first[s], arrivals);
     const Points<R> points(c, spike_train(fired, s, i, capacity, padded, counts[at]));
-    walk_back<4>(c, table.part(first[s], arrivals), points, [&](int e, int row, const Sums<R>& sums) {
+    walk_back<true>(c, table.part(first[s], arrivals), points, [&](int e, int row, const Sums<R>& sums) {
         const int64 cell = (int64)ROW_OF(row) * padded + i, add = share(sums.G, row);
         if (add && learns) add_whole(&gradient[cell], add);
         if (DOWN) handed.add(e, error * weights[cell] * sums.G);
@@ -190,7 +231,7 @@ __global__ void __launch_bounds__(128)
 /* The same for the first layer in single precision, the same sums to the bit: a block owns COLUMNS neurons and adds up
  * `window` samples in shared memory, int [inputs][COLUMNS], side by side, before it adds to the gradient. */
 template <int COLUMNS>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(COLUMNS == 8 ? 512 : 1024)
     reverse_tile(Span<const lif_t> constants, Span<const int64> first, Span<const int> count,
                  Span<const Arrival<float>> table, Span<const double> fired, Span<const int> counts, int capacity,
                  int padded, Span<const double> factor, Span<const double> units, int samples, int window, int inputs,
@@ -208,8 +249,8 @@ __global__ void __launch_bounds__(1024)
             const int64 at = (int64)s * padded + i;
             const Share<float> share(factor[at], units[i], counts[at]);
             const Points<float> points(c, spike_train(fired, s, i, capacity, padded, counts[at]));
-            walk_back<2>(c, table.part(first[s], count[s]), points, [&](int, int row, const Sums<float>& sums) {
-                const int add = (int)share(sums.G, row);
+            walk_back<COLUMNS == 8>(c, table.part(first[s], count[s]), points, [&](int, int row, const Sums<float>& sums) {
+                const int add = share.small(sums.G, row);
                 if (add) atomicAdd(&tile[ROW_OF(row) * COLUMNS + column], add);
             });
         }
