@@ -117,7 +117,7 @@ cdef int64_t pack(WindowsState state, int64_t* out, int64_t room, int64_t note) 
 
 
 cdef int32_t take(WindowsState state, const int64_t* found, int64_t stride, int64_t room) except -1 nogil:
-    """See `take_spikes`; each rank's words begin `stride` after those of the one before. Whether any has left a note."""
+    """See `take_spikes`; each rank's words begin `stride` after those of the one before. Whether one left a note."""
     cdef const int64_t* words
     cdef int32_t k, rank
     cdef bint quiet = True, noted = False

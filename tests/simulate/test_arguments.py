@@ -134,6 +134,36 @@ def test_unsorted_input_is_sorted_input(engine):
     assert np.array_equal(one.input.neurons, indices[order])
 
 
+@pytest.mark.parametrize("wrong", [None, np.nan, np.inf, -np.inf, -0.5, "low", "high"])
+@pytest.mark.parametrize("ordered", ["strictly", "tied", "not"])
+@pytest.mark.parametrize("n", [0, 1, 2, 17])
+def test_the_compiled_check_does_what_the_plain_one_does(wrong, ordered, n):
+    """Neurons of other dtypes than int32 and int64 are checked in Python."""
+    rng = np.random.default_rng(n)
+    times = (
+        np.sort(rng.uniform(0.0, 9.0, n)) if ordered == "strictly" else rng.integers(0, 5, n).astype(float)
+    )
+    times = np.sort(times) if ordered == "tied" else times
+    indices = rng.integers(0, 4, n)
+    if n and wrong is not None:
+        where = int(rng.integers(0, n))
+        if isinstance(wrong, str):
+            indices[where] = {"low": -1, "high": 4}[wrong]
+        else:
+            times[where] = wrong
+
+    def outcome(dtype):
+        try:
+            found = check_input(network(), times, indices.astype(dtype))
+        except SimulationError as error:
+            return str(error)
+        return [each.tolist() for each in found]
+
+    plain = outcome(np.int16)
+    assert isinstance(plain, str) == bool(n and wrong is not None)
+    assert outcome(np.int32) == outcome(np.int64) == plain
+
+
 def test_input_is_left_as_it_was():
     times, indices = np.array([2.0, 1.0]), np.array([1, 0])
     found = check_input(network(), times, indices)

@@ -116,7 +116,7 @@ class DividedRun(WindowsRun):
     """
 
     def __init__(self, network: Network, ranks: Ranks) -> None:
-        _agree(ranks, "network", [network.to_table(), *map(_checksum, network.weights.values())])
+        _agree(ranks, "network", [network.to_table(), *_checksums(network)])
         super().__init__(network, ranks)
         self._ranks, self._exchange = ranks, make_exchange(ranks, self._state)
         sizes = np.array(self._sizes[1:])
@@ -187,6 +187,18 @@ def _deliver(held: Held) -> KeyboardInterrupt | None:
     except KeyboardInterrupt as interrupt:
         return interrupt
     return None
+
+
+_last: tuple[Network, list[int]] | None = None
+
+
+def _checksums(network: Network) -> list[int]:
+    """Of all weights; those of the last network asked for are kept, as its tables are."""
+    global _last
+    kept = _last
+    if kept is None or kept[0] is not network:
+        kept = _last = network, [_checksum(weights) for weights in network.weights.values()]
+    return kept[1]
 
 
 def _checksum(weights: Any) -> int:
