@@ -197,7 +197,8 @@ cdef int ready_begin(ready_t* r) except -1 nogil:
     make_room(<void**> &r.events, &r.room_arrivals, most, sizeof(event_t))
     memset(r.events, 0, most * sizeof(event_t))
     r.room_arrivals = before
-    make_room(&r.table, &r.room_arrivals, most, TABLE_COLUMNS * (sizeof(float) if r.single else sizeof(double)))
+    # In either precision: what comes next may have the other one.
+    make_room(&r.table, &r.room_arrivals, most, TABLE_COLUMNS * sizeof(double))
     r.room_arrivals = before
     make_room(<void**> &r.times, &r.room_arrivals, most, sizeof(double))
     r.room_arrivals = before

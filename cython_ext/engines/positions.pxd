@@ -14,7 +14,7 @@ cdef enum:
 
 
 cdef struct seen_t:
-    # What a thread makes of what arrives in one sample after the other.
+    # What a thread makes of what arrives at a layer in a sample, in memory that it keeps for what comes next.
     patches_t patches
     ready_t ready
     spikes_t arrived        # the spikes of the source with delays and biases, where there are any
@@ -49,5 +49,5 @@ cdef class PositionInput:
                     int64_t* n) except -1 nogil
 
 
-cdef void seen_free(seen_t* seen) noexcept nogil
-cdef int pause(WorkCounter counter) except -1 nogil
+cdef seen_t* seen_of_thread() except NULL nogil
+cdef int be_patient(WorkCounter counter, int64_t* updates) except -1 nogil

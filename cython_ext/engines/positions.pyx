@@ -1,8 +1,9 @@
 """Convolution and pooling layers as stages: what is done in one sample, apart from all others.
 
 Twin: `eventsnn.simulate.engines.layer_run.run_layer`, layer by layer and sample by sample, with Python between; the
-same bits. A thread makes what the positions of a layer see in memory of its own, which it keeps for the next sample.
-How many spikes there will be nobody knows before: they are held in memory that grows, sample by sample.
+same bits. A thread makes what the positions of a layer see in memory of its own, which it keeps for the next layer and
+sample: it is several times as large as the cache, and what was written last is still there. How many spikes there will
+be nobody knows before: they are held in memory that grows, sample by sample.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -10,6 +11,8 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memcpy, memset
+
+import threading
 
 import numpy as np
 
@@ -37,12 +40,70 @@ from eventsnn._ext.sweep cimport SWEEP_AHEAD, block_t, event_t
 from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter
 
-cdef int pause(WorkCounter counter) except -1 nogil:
-    """Raise what Ctrl-C does, in a unit of work that may take long; also where another thread has met it."""
-    with gil:
-        PyErr_CheckSignals()
-        if counter.cancelled:
+cdef enum:
+    LARGE = 1 << 22     # arrivals at positions; a thread does not keep room for more
+
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident() noexcept nogil
+
+
+cdef extern from *:
+    """
+    #include <pthread.h>
+    #include <stdlib.h>
+    static pthread_key_t seen_key;
+    static int seen_key_create(void (*drop)(void*)) { return pthread_key_create(&seen_key, drop); }
+    static void* seen_key_value(size_t size) {
+        void* value = pthread_getspecific(seen_key);
+        if (value == NULL) {
+            value = calloc(1, size);
+            if (value != NULL && pthread_setspecific(seen_key, value)) {
+                free(value);
+                value = NULL;
+            }
+        }
+        return value;
+    }
+    """
+    int seen_key_create(void (*drop)(void*) noexcept nogil)
+    void* seen_key_value(size_t size) noexcept nogil
+
+
+cdef void drop_seen(void* seen) noexcept nogil:
+    seen_free(<seen_t*> seen)
+    free(seen)
+
+
+if seen_key_create(drop_seen):
+    raise MemoryError("no memory for what threads keep")
+
+cdef unsigned long MAIN = threading.main_thread().ident
+
+
+cdef seen_t* seen_of_thread() except NULL nogil:
+    """The calling thread's own, until it ends."""
+    cdef seen_t* seen = <seen_t*> seen_key_value(sizeof(seen_t))
+    if seen == NULL:
+        spikes_no_memory(0)
+    # Of a sample on a large sensor it may be much.
+    if seen.patches.room_entries > LARGE:
+        seen_free(seen)
+    return seen
+
+
+cdef int be_patient(WorkCounter counter, int64_t* updates) except -1 nogil:
+    """After so many `updates` of neurons, look whether to go on: raise what Ctrl-C does, or if another thread has met
+    an error."""
+    if updates[0] < PATIENCE:
+        return 0
+    updates[0] = 0
+    if counter.cancelled:
+        with gil:
             raise KeyboardInterrupt
+    if PyThread_get_thread_ident() == MAIN:
+        with gil:
+            PyErr_CheckSignals()
     return 0
 
 
@@ -220,22 +281,21 @@ cdef class PositionInput:
 
     def arrivals(self, int64_t sample):
         """(times, neurons) of what arrives in a sample: float64, ms; int32."""
-        cdef seen_t seen
         cdef const double* times
         cdef const int32_t* neurons
-        cdef int64_t n, k
-        memset(&seen, 0, sizeof(seen_t))
-        try:
-            self.arrive(sample, &seen, &times, &neurons, &n)
-            out_times, out_neurons = np.empty(n), np.empty(n, np.int32)
-            for k in range(n):
-                out_times[k], out_neurons[k] = times[k], neurons[k]
-            return out_times, out_neurons
-        finally:
-            seen_free(&seen)
+        cdef int64_t n
+        self.arrive(sample, seen_of_thread(), &times, &neurons, &n)
+        out_times, out_neurons = np.empty(n), np.empty(n, np.int32)
+        cdef double[::1] t = out_times
+        cdef int32_t[::1] i = out_neurons
+        if n:
+            memcpy(&t[0], times, n * sizeof(double))
+            memcpy(&i[0], neurons, n * sizeof(int32_t))
+        return out_times, out_neurons
 
 
 cdef void seen_free(seen_t* seen) noexcept nogil:
+    """Hand back the memory, and have none."""
     patches_free(&seen.patches)
     ready_free(&seen.ready)
     spikes_free(&seen.arrived)
@@ -252,8 +312,8 @@ cdef extern from *:
 
 cdef struct room_t:
     # Of one thread.
-    seen_t seen
     merger_t merger
+    int64_t updates         # since it last looked whether to go on
     int32_t* numbers        # [room] neurons of the spikes
     int64_t room
     block_t block
@@ -289,20 +349,20 @@ cdef class SweepPositions(Stage):
 
     cdef void return_room(self, void* room) noexcept nogil:
         cdef room_t* r = <room_t*> room
-        seen_free(&r.seen)
         merger_free(&r.merger)
         free(r.numbers)
         free(r)
 
     cdef int unit(self, int64_t number, void* room) except -1 nogil:
         cdef room_t* r = <room_t*> room
+        cdef seen_t* seen = seen_of_thread()
         cdef bint done = False
         try:
-            self.input.see(number, &r.seen)
+            self.input.see(number, seen)
             if self.input.single:
-                sweep_sample(self, number, r, <const float*> self.weights)
+                sweep_sample(self, number, r, seen, <const float*> self.weights)
             else:
-                sweep_sample(self, number, r, <const double*> self.weights)
+                sweep_sample(self, number, r, seen, <const double*> self.weights)
             merge_positions(self.spikes, number, r)
             done = True
         finally:
@@ -310,25 +370,24 @@ cdef class SweepPositions(Stage):
         return 0
 
 
-cdef int sweep_sample(SweepPositions w, int64_t sample, room_t* room, const real_t* weights) except -1 nogil:
+cdef int sweep_sample(SweepPositions w, int64_t sample, room_t* room, seen_t* seen,
+                      const real_t* weights) except -1 nogil:
     """All positions of a sample, all blocks of each."""
     cdef block_t* k = &room.block
     cdef int64_t* starts = w.spikes.starts(sample)
-    cdef int64_t s, block, count, updates = 0, blocks = w.spikes.blocks
+    cdef int64_t s, block, count, blocks = w.spikes.blocks
     k.spikes = &w.spikes.fired[sample]
-    k.events = room.seen.ready.events
+    k.events = seen.ready.events
     for s in range(w.spikes.positions):
-        k.n = ready_fill(&room.seen.ready, s, 0.0)
+        k.n = ready_fill(&seen.ready, s, 0.0)
         for block in range(blocks):
             k.first = <int32_t> (block * WIDTH)
             k.neurons = <int32_t> min(<int64_t> WIDTH, w.spikes.channels - block * WIDTH)
-            sweep_unit(k, <const real_t*> NULL, weights + block * w.rows * WIDTH, <const real_t*> room.seen.ready.table,
+            sweep_unit(k, <const real_t*> NULL, weights + block * w.rows * WIDTH, <const real_t*> seen.ready.table,
                        <real_t*> NULL, <real_t*> NULL, NULL, NULL, INFINITY, &count)
             starts[s * blocks + block + 1] = k.spikes.n
-        updates += k.n * blocks * WIDTH
-        if updates > PATIENCE:
-            updates = 0
-            pause(w.counter)
+        room.updates += k.n * blocks * WIDTH
+        be_patient(w.counter, &room.updates)
     return 0
 
 
@@ -397,5 +456,5 @@ def sweep_positions(const real_t[:, :, ::1] weights, PositionInput input, double
     if input.single != (sizeof(real_t) == sizeof(float)):
         raise TypeError("arrivals of another precision than the weights")
     w.arrays, w.input, w.spikes, w.counter, w.t_stop = weights, input, spikes, counter, t_stop
-    w.weights, w.rows, w.most = &weights[0, 0, 0], weights.shape[1], 1
+    w.weights, w.rows = &weights[0, 0, 0], weights.shape[1]
     return w

@@ -15,7 +15,7 @@ from eventsnn._ext.charges cimport charge_block
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.layer_events cimport unit_t
 from eventsnn._ext.patches cimport ready_sources
-from eventsnn._ext.positions cimport PATIENCE, PositionInput, PositionSpikes, pause, seen_free, seen_t
+from eventsnn._ext.positions cimport PositionInput, PositionSpikes, be_patient, seen_of_thread, seen_t
 from eventsnn._ext.rule cimport (
     any_error,
     direct_factor,
@@ -47,7 +47,7 @@ cdef class PositionSpsp(SpspMatrix):
 
     cdef PositionInput input
     cdef PositionSpikes spikes
-    cdef seen_t seen
+    cdef seen_t* seen           # of the thread that is at work
     cdef points_t points
     cdef double* charges        # [room][2]
     cdef int64_t room
@@ -65,14 +65,14 @@ cdef class PositionSpsp(SpspMatrix):
         points_create(&self.points, 0, 0)
 
     def __dealloc__(self):
-        seen_free(&self.seen)
         points_free(&self.points)
         free(self.charges)
         free(self.arrived)
 
     cdef int take(self, int64_t sample) except -1 nogil:
         """Go on to a sample."""
-        self.input.see(sample, &self.seen)
+        self.seen = seen_of_thread()
+        self.input.see(sample, self.seen)
         self.sample, self.counted = sample, -1
         return 0
 
@@ -138,6 +138,7 @@ cdef class PositionSpsp(SpspMatrix):
 cdef struct room_t:
     # Of one thread.
     scratch_t scratch
+    int64_t updates             # since it last looked whether to go on
     int64_t matrix              # number of the matrix that it works with
     double* delta               # [blocks * WIDTH] errors at a position
     double* factor              # [blocks * WIDTH] coefficients of the charges
@@ -233,7 +234,7 @@ cdef bint gather_errors(LearnPositions w, int64_t sample, int64_t position, doub
 cdef int learn_sample(LearnPositions w, PositionSpsp m, int64_t sample, room_t* r,
                       const real_t* precision) except -1 nogil:
     """All positions of a sample; `precision` is not read."""
-    cdef int64_t s, size = w.spikes.blocks * w.inputs * WIDTH, updates = 0
+    cdef int64_t s, size = w.spikes.blocks * w.inputs * WIDTH
     cdef real_t* gradient = <real_t*> r.gradient
     cdef bint begun = False
     if w.gradient != NULL:
@@ -251,10 +252,8 @@ cdef int learn_sample(LearnPositions w, PositionSpsp m, int64_t sample, room_t* 
             learn_first(w, m, sample, s, r, gradient)
         else:
             learn_position(w, m, sample, s, r, gradient)
-        updates += (w.inputs + m.seen.patches.ptr[s + 1] - m.seen.patches.ptr[s]) * w.spikes.blocks * WIDTH
-        if updates > PATIENCE:
-            updates = 0
-            pause(w.counter)
+        r.updates += (w.inputs + m.seen.patches.ptr[s + 1] - m.seen.patches.ptr[s]) * w.spikes.blocks * WIDTH
+        be_patient(w.counter, &r.updates)
     return 0
 
 
@@ -364,7 +363,7 @@ def learn_positions(PositionInput input, PositionSpikes spikes, int64_t threads,
     if input.single != (sizeof(real_t) == sizeof(float)):
         raise TypeError("arrivals of another precision than the weights")
     w.arrays = (weights, above, row_sum, gradient, targets, below)
-    w.spikes, w.counter, w.single, w.first, w.most = spikes, counter, input.single, first, 1
+    w.spikes, w.counter, w.single, w.first = spikes, counter, input.single, first
     w.inputs, w.patch, w.sources = weights.shape[1], targets.shape[1], below.shape[1]
     w.matrices, w.n_matrices = [PositionSpsp(input, spikes, w.inputs) for _ in range(threads)], threads
     w.matrix = <void**> calloc(threads, sizeof(void*))
