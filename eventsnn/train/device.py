@@ -112,13 +112,6 @@ class DeviceRun:
     passes: list[LayerPass] | None = None
 
 
-def halve(samples: int, error: DeviceMemoryError) -> int:
-    """How many samples to take at once where there was no memory for so many."""
-    if samples == 1:
-        raise error
-    return samples // 2
-
-
 class DeviceLearner(Learner[DeviceRun]):
     """A chain of layers on a device, forward and backward.
 
@@ -140,6 +133,8 @@ class DeviceLearner(Learner[DeviceRun]):
 
     batch = 1024
     most: int | None = None
+    _wait, _passed = 32, 0
+    """Mini-batches in parts until twice as many samples are tried at once, and how many there were."""
 
     def __init__(
         self,
@@ -163,6 +158,7 @@ class DeviceLearner(Learner[DeviceRun]):
 
     def forward(self, samples: Arrivals, threads: Pool, kept: Kept = EVERYONE) -> DeviceRun:
         assert not kept  # dropout is refused
+        self._widen(len(samples))
         ends = samples.ends
         if self.prefix is not None:
             samples = self.prefix.spikes(samples, threads)
@@ -212,12 +208,28 @@ class DeviceLearner(Learner[DeviceRun]):
             try:
                 passes = self.network.run_part(run.samples.part(part), run.biases[part])
             except DeviceMemoryError as error:
-                self.most = halve(part.stop - part.start, error)
+                self._halve(part.stop - part.start, error)
                 continue
             used.append(use(part, passes))
             del passes  # before the next part asks for memory
             start = part.stop
         return used
+
+    def _halve(self, samples: int, error: DeviceMemoryError) -> None:
+        """Take fewer at once, as there was no memory for so many."""
+        if samples == 1:
+            raise error
+        if self._passed < 0:  # a try, which has cost a pass
+            self._wait *= 2
+        self.most, self._passed = samples // 2, 0
+
+    def _widen(self, samples: int) -> None:
+        """Take more at once again, from time to time: what had the memory may have ended."""
+        self._passed += 1
+        if self.most is not None and (
+            self._passed > self._wait or self._passed == 0
+        ):  # 0: a try that went well
+            self.most, self._passed = 2 * self.most if 2 * self.most < samples else None, -1
 
     def accumulate(
         self,
@@ -251,7 +263,8 @@ class DeviceLearner(Learner[DeviceRun]):
                 loss = self._go_down(down, run, whole)
                 break
             except DeviceMemoryError as error:
-                self.most, run.passes = halve(min(len(labels), self.most or len(labels)), error), None
+                self._halve(min(len(labels), self.most or len(labels)), error)
+                run.passes = None
         # Where they find room beside a train, the next steps need not copy the trains of sample after sample.
         room = self.network.forward.rooms[-1]
         room.slots = max(room.slots, down.most_forced)

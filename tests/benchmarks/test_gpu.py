@@ -44,6 +44,14 @@ def recordings(tmp_path):
 
 
 @needs_emulation
+def test_the_runs_for_sanitizers_go_through_in_emulation():
+    command = [sys.executable, str(FOLDER), "speed/gpu_check", "--emulate"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "results are those of the CPU\n"
+
+
+@needs_emulation
 def test_the_benchmark_runs_through_in_emulation(recordings):
     out = recordings / "gpu.json"
     arguments = ["--emulate", "--data", str(recordings / "recordings"), "--out", str(out)]

@@ -190,6 +190,29 @@ def test_too_little_memory_divides_a_mini_batch():
         pytest.fail("no memory was enough")
 
 
+def test_memory_that_is_free_again_is_used():
+    network, samples, labels, weights, rule = make_example()
+    device = EmulatedDevice(memory=10**7)
+    learner = DeviceLearner(PackedNetwork(network, np.float32), device)
+    states = {key: learner.make_state(Optimiser(), learner.packed, key) for key in network.weights}
+    learner._wait = 2
+    most, launches = [], []
+    with Pool(1) as pool:
+        for step in range(30):
+            # Another program has the rest between steps 1 and 8.
+            taken = device.empty(device.free_memory() - 250_000, np.uint8) if 1 <= step <= 8 else None
+            before = len(device.launched)
+            run = learner.forward(samples, pool)
+            learner.accumulate(states, run, labels, weights, rule, pool)
+            most.append(learner.most)
+            launches.append(device.launched[before:].count("lateral<float>"))
+            del taken
+    assert most[0] is most[-1] is None
+    assert None not in most[1:9]
+    assert launches[-1] == 1 < launches[8]
+    assert 2 < learner._wait < 20  # each try that fails doubles it
+
+
 def test_room_for_spikes_given_to_silent_neurons_is_remembered(monkeypatch):
     network, samples, labels, weights, rule = make_example(lateral=4.0)
     packed = PackedNetwork(network, np.float32)
