@@ -26,6 +26,16 @@ typedef struct {
     const int32_t* when; /* numbers of its times, the latest first */
 } rows_t;
 
+/* The rows of a matrix of S-PSPs by whether their pre-synaptic neurons fired, each list ascending: a branch on that
+ * could not be foretold. */
+typedef struct {
+    int64_t n_fired;
+    const int32_t* fired; /* [n_fired] rows of neurons that fired */
+    const void* inverse;  /* [n_fired] 1/o_j, of the precision of the operation */
+    int64_t n_silent;
+    const int32_t* silent; /* [n_silent] the other rows */
+} pre_t;
+
 /* What a rule makes of the errors of neurons; arrays (width,) of the precision of the operation. */
 typedef struct {
     const void* factor; /* of the S-PSPs in the gradient */
@@ -51,8 +61,8 @@ typedef struct {
         void (*currents)(REAL*, const int32_t*, const REAL*, const REAL*, const int32_t*, const int32_t*,            \
                          const REAL*, int64_t);                                                                      \
         void (*add_rows)(REAL*, const int32_t*, int64_t, const REAL*);                                               \
-        void (*weigh)(const REAL*, const REAL*, const REAL*, int64_t, int32_t, double*);                             \
-        void (*learn)(REAL*, REAL*, const REAL*, const REAL*, const REAL*, const learn_t*, int64_t, int32_t);        \
+        void (*weigh)(const REAL*, const REAL*, const pre_t*, int32_t, int32_t, double*);                            \
+        void (*learn)(REAL*, REAL*, const REAL*, const REAL*, const pre_t*, const learn_t*, int32_t, int32_t);       \
         void (*adam)(REAL*, REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, REAL, REAL, REAL, double*,  \
                      double*, double*);                                                                              \
         void (*sgd)(REAL*, REAL*, REAL*, int64_t, REAL, const REAL*, REAL, REAL, int, double*, double*, double*);    \
@@ -60,6 +70,7 @@ typedef struct {
                      const struct instant_s*, struct event_s*, REAL*);                                               \
         void (*fill_sources)(const struct lif_s*, const struct entry_s*, int64_t, const struct instant_s*,           \
                              const struct instant_s*, double*, int32_t*, REAL*);                                     \
+        void (*instants)(const struct lif_s*, const double*, int64_t, struct instant_s*);                            \
     } ops;
 
 DECLARE_OPS(float, ops32_t)

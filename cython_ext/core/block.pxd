@@ -19,6 +19,12 @@ cdef extern from "block.h":
         const int32_t* rows
         const int32_t* ends
         const int32_t* when
+    ctypedef struct pre_t:
+        int64_t n_fired
+        const int32_t* fired
+        const void* inverse
+        int64_t n_silent
+        const int32_t* silent
     ctypedef struct learn_t:
         const void* factor
         const void* fill
@@ -42,8 +48,8 @@ cdef extern from "block.h":
         void (*currents)(float*, const int32_t*, const float*, const float*, const int32_t*, const int32_t*,
                          const float*, int64_t) noexcept nogil
         void (*add_rows)(float*, const int32_t*, int64_t, const float*) noexcept nogil
-        void (*weigh)(const float*, const float*, const float*, int64_t, int32_t, double*) noexcept nogil
-        void (*learn)(float*, float*, const float*, const float*, const float*, const learn_t*, int64_t,
+        void (*weigh)(const float*, const float*, const pre_t*, int32_t, int32_t, double*) noexcept nogil
+        void (*learn)(float*, float*, const float*, const float*, const pre_t*, const learn_t*, int32_t,
                       int32_t) noexcept nogil
         void (*adam)(float*, float*, float*, float*, int64_t, float, const float*, float, float, float, float, float,
                      double*, double*, double*) noexcept nogil
@@ -53,6 +59,7 @@ cdef extern from "block.h":
                      float*) noexcept nogil
         void (*fill_sources)(const lif_t*, const entry_t*, int64_t, const instant_t*, const instant_t*, double*,
                              int32_t*, float*) noexcept nogil
+        void (*instants)(const lif_t*, const double*, int64_t, instant_t*) noexcept nogil
     ctypedef struct ops64_t:
         int64_t (*run)(double*, double*, const double*, const event_t*, const double*, int64_t,
                        int64_t) noexcept nogil
@@ -71,8 +78,8 @@ cdef extern from "block.h":
         void (*currents)(double*, const int32_t*, const double*, const double*, const int32_t*, const int32_t*,
                          const double*, int64_t) noexcept nogil
         void (*add_rows)(double*, const int32_t*, int64_t, const double*) noexcept nogil
-        void (*weigh)(const double*, const double*, const double*, int64_t, int32_t, double*) noexcept nogil
-        void (*learn)(double*, double*, const double*, const double*, const double*, const learn_t*, int64_t,
+        void (*weigh)(const double*, const double*, const pre_t*, int32_t, int32_t, double*) noexcept nogil
+        void (*learn)(double*, double*, const double*, const double*, const pre_t*, const learn_t*, int32_t,
                       int32_t) noexcept nogil
         void (*adam)(double*, double*, double*, double*, int64_t, double, const double*, double, double, double,
                      double, double, double*, double*, double*) noexcept nogil
@@ -82,6 +89,7 @@ cdef extern from "block.h":
                      double*) noexcept nogil
         void (*fill_sources)(const lif_t*, const entry_t*, int64_t, const instant_t*, const instant_t*, double*,
                              int32_t*, double*) noexcept nogil
+        void (*instants)(const lif_t*, const double*, int64_t, instant_t*) noexcept nogil
 
 cdef ops32_t ops32
 cdef ops64_t ops64

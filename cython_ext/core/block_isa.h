@@ -26,7 +26,7 @@
             PASTE(reverse##suffix, isa), PASTE(reverse_rows##suffix, isa), PASTE(reverse_down##suffix, isa),         \
             PASTE(reverse_taus##suffix, isa), PASTE(currents##suffix, isa), PASTE(add_rows##suffix, isa),            \
             PASTE(weigh##suffix, isa), PASTE(learn##suffix, isa), PASTE(adam##suffix, isa), PASTE(sgd##suffix, isa), \
-            PASTE(fill##suffix, isa), PASTE(fill_sources##suffix, isa)                                               \
+            PASTE(fill##suffix, isa), PASTE(fill_sources##suffix, isa), PASTE(instants##suffix, isa)                 \
     }
 #define BLOCK_OPS32(isa) BLOCK_OPS(_f, isa)
 #define BLOCK_OPS64(isa) BLOCK_OPS(_d, isa)

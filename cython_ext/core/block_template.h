@@ -14,6 +14,7 @@ typedef INT NAME(mask) __attribute__((vector_size(VEC_BYTES)));
 typedef double NAME(wide) __attribute__((vector_size(VEC_BYTES)));
 typedef REAL NAME(narrow) __attribute__((vector_size(VEC_BYTES / 8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 typedef REAL NAME(eight) __attribute__((vector_size(8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+typedef REAL NAME(quad) __attribute__((vector_size(4 * sizeof(REAL))));
 typedef int64_t NAME(whole) __attribute__((vector_size(VEC_BYTES)));
 typedef double NAME(four) __attribute__((vector_size(32)));
 typedef int64_t NAME(pair_bits) __attribute__((vector_size(16)));
@@ -32,6 +33,7 @@ typedef REAL NAME(row) __attribute__((vector_size(TABLE_COLUMNS * sizeof(REAL)),
 #define ROW NAME(row)
 #define DOUBLES (VEC_BYTES / 8)
 #define EIGHT NAME(eight)
+#define QUAD NAME(quad)
 #define READ8(p) (*(const EIGHT*)(p))
 #define WIDEN(p) __builtin_convertvector(*(const NAME(narrow)*)(p), WIDE)
 /* Rows of the gradient are fetched this many arrivals ahead: see SWEEP_AHEAD. */
@@ -265,7 +267,7 @@ TARGET static void NAME(add_rows)(REAL* out, const int32_t* rows, int64_t n, con
     }
 }
 
-/* Does `call` for the columns of `width`, a multiple of 8: for `columns` of them, a number the compiler knows, from
+/* Does `call` for the first `width` columns, a multiple of 8: for `columns` of them, a number the compiler knows, from
  * `at` on. */
 #define IN_COLUMNS(width, call)                                                                                      \
     for (int32_t at = 0, left = (width); left > 0; at += BLOCK_WIDTH, left -= BLOCK_WIDTH) {                         \
@@ -275,57 +277,70 @@ TARGET static void NAME(add_rows)(REAL* out, const int32_t* rows, int64_t n, con
         else { enum { columns = 8 }; call; }                                                                         \
     }
 
-TARGET static INLINE void NAME(weigh_columns)(const REAL* w, const REAL* e, const REAL* inverse, int64_t rows,
-                                              int32_t width, const int columns, double* sum) {
+TARGET static INLINE void NAME(weigh_columns)(const REAL* w, const REAL* e, const pre_t* pre, int32_t stride,
+                                              const int columns, double* sum) {
     WIDE total[BLOCK_WIDTH / DOUBLES] = {{0}};
-    for (int64_t j = 0; j < rows; ++j, w += width, e += width) {
-        if (inverse[j] == 0) continue;
-        for (int k = 0; k < columns / (int)DOUBLES; ++k) total[k] += WIDEN(w + k * DOUBLES) * WIDEN(e + k * DOUBLES);
+    for (int64_t r = 0; r < pre->n_fired; ++r) {
+        const int64_t j = (int64_t)pre->fired[r] * stride;
+        for (int k = 0; k < columns / (int)DOUBLES; ++k)
+            total[k] += WIDEN(w + j + k * DOUBLES) * WIDEN(e + j + k * DOUBLES);
     }
     memcpy(sum, total, columns * sizeof(double));
 }
 
-/* sum[n] = sum over rows j of w_jn e_jn, without those of silent neurons; see `learn`. */
-TARGET static void NAME(weigh)(const REAL* w, const REAL* e, const REAL* inverse, int64_t rows, int32_t width,
+/* sum[n] = sum over rows j of w_jn e_jn, without those of silent neurons, for the first `width` columns; see `learn`. */
+TARGET static void NAME(weigh)(const REAL* w, const REAL* e, const pre_t* pre, int32_t stride, int32_t width,
                                double* sum) {
-    IN_COLUMNS(width, NAME(weigh_columns)(w + at, e + at, inverse, rows, width, columns, sum + at))
+    IN_COLUMNS(width, NAME(weigh_columns)(w + at, e + at, pre, stride, columns, sum + at))
+}
+
+/* The sum of `columns` columns, one half added to the other: an order that no vectors change. */
+TARGET static INLINE REAL NAME(sum_columns)(EIGHT* x, const int columns) {
+    QUAD low, high;
+    for (int m = 2; m > 0; m /= 2)
+        for (int k = 0; k < m && k + m < columns / 8; ++k) x[k] += x[k + m];
+    memcpy(&low, x, sizeof low);
+    memcpy(&high, (const char*)x + sizeof low, sizeof high);
+    low += high;
+    return (low[0] + low[2]) + (low[1] + low[3]);
 }
 
 TARGET static INLINE void NAME(learn_columns)(REAL* gradient, REAL* below, const REAL* e, const REAL* w,
-                                              const REAL* inverse, const learn_t* neurons, int64_t rows,
-                                              int32_t width, int32_t at, const int columns) {
+                                              const pre_t* pre, const learn_t* neurons, int32_t stride, int32_t at,
+                                              const int columns) {
     const REAL *factor = (const REAL*)neurons->factor + at, *fill = (const REAL*)neurons->fill + at;
     const REAL *delta = (const REAL*)neurons->delta + at, *fired = (const REAL*)neurons->fired + at;
-    for (int64_t j = 0; j < rows; ++j, e += width, w += width, gradient += width) {
-        const REAL ratio = inverse[j];
-        EIGHT x[BLOCK_WIDTH / 8];
-        if (ratio != 0)
-            for (int k = 0; k < columns; k += 8)
-                *(EIGHT*)(gradient + k) += (READ8(e + k) + READ8(fill + k)) * READ8(factor + k);
+    const REAL* inverse = (const REAL*)pre->inverse;
+    EIGHT x[BLOCK_WIDTH / 8];
+    for (int64_t r = 0; r < pre->n_fired; ++r) {
+        const int64_t row = pre->fired[r], j = row * stride;
+        const REAL ratio = inverse[r];
+        for (int k = 0; k < columns; k += 8)
+            *(EIGHT*)(gradient + j + k) += (READ8(e + j + k) + READ8(fill + k)) * READ8(factor + k);
         if (!below) continue;
-        if (ratio != 0)
-            for (int k = 0; k < columns; k += 8)
-                x[k / 8] = READ8(w + k) *
-                           (READ8(e + k) * (READ8(fired + k) * ratio) + (READ8(delta + k) - READ8(fired + k)));
-        else
-            for (int k = 0; k < columns; k += 8) x[k / 8] = READ8(w + k) * READ8(delta + k);
-        for (int m = 2; m > 0; m /= 2)
-            for (int k = 0; k < m && k + m < columns / 8; ++k) x[k] += x[k + m];
-        const EIGHT y = x[0];
-        const REAL sum = ((y[0] + y[4]) + (y[2] + y[6])) + ((y[1] + y[5]) + (y[3] + y[7]));
-        below[j] = at ? below[j] + sum : sum;
+        for (int k = 0; k < columns; k += 8)
+            x[k / 8] = READ8(w + j + k) *
+                       (READ8(e + j + k) * (READ8(fired + k) * ratio) + (READ8(delta + k) - READ8(fired + k)));
+        const REAL sum = NAME(sum_columns)(x, columns);
+        below[row] = at ? below[row] + sum : sum;
+    }
+    if (!below) return;
+    for (int64_t r = 0; r < pre->n_silent; ++r) {
+        const int64_t row = pre->silent[r], j = row * stride;
+        for (int k = 0; k < columns; k += 8) x[k / 8] = READ8(w + j + k) * READ8(delta + k);
+        const REAL sum = NAME(sum_columns)(x, columns);
+        below[row] = at ? below[row] + sum : sum;
     }
 }
 
-/* The rule on S-PSPs e (rows, width), rows being pre-synaptic neurons j, columns neurons n:
+/* The rule on S-PSPs e (rows, stride), rows being pre-synaptic neurons j, the first `width` columns neurons n:
  *   gradient_jn += (e_jn + fill_n) factor_n                  where j fired
  *   below_j      = sum_n w_jn (e_jn fired_n / o_j + delta_n - fired_n),   sum_n w_jn delta_n where j was silent
- * that is, sum_n delta_n w_jn rho with rho = e/o_j where both fired, else 1; `inverse` is 1/o_j, 0 of a silent neuron.
+ * that is, sum_n delta_n w_jn rho with rho = e/o_j where both fired, else 1.
  * `below` is NULL where nobody wants it. */
-TARGET static void NAME(learn)(REAL* gradient, REAL* below, const REAL* e, const REAL* w, const REAL* inverse,
-                               const learn_t* neurons, int64_t rows, int32_t width) {
-    IN_COLUMNS(width, NAME(learn_columns)(gradient + at, below, e + at, w + at, inverse, neurons, rows, width, at,
-                                          columns))
+TARGET static void NAME(learn)(REAL* gradient, REAL* below, const REAL* e, const REAL* w, const pre_t* pre,
+                               const learn_t* neurons, int32_t stride, int32_t width) {
+    IN_COLUMNS(width, NAME(learn_columns)(gradient + at, below, e + at, w + at, pre, neurons, stride, at, columns))
 }
 
 /* Adam on `rows` rows of a block, weights losing the share `shrink` of themselves first; see optimiser.pyx. */
@@ -391,6 +406,7 @@ TARGET static void NAME(sgd)(REAL* restrict w, REAL* restrict d, REAL* restrict 
 #undef ROW
 #undef DOUBLES
 #undef EIGHT
+#undef QUAD
 #undef READ8
 #undef WIDEN
 #undef AHEAD

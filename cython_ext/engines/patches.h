@@ -20,19 +20,35 @@ typedef struct entry_s {
     int32_t row;
 } entry_t;
 
+/* A position that sees a cell of the source, and where in its patch the cell is. */
+typedef struct place_s {
+    int32_t position;
+    int32_t place;
+} place_t;
+
+/* The channel of a neuron, channel * cells + cell, from 1 / cells: a division would take longer than all else for a
+ * spike that one position sees. Exact: the quotient is 1 / (2 cells) away from a whole number or more, the error less
+ * than 2^-20 of that. */
+static INLINE int32_t channel_of(int32_t neuron, double per_cell) { return (int32_t)((neuron + 0.5) * per_cell); }
+
 /* A time at which something arrives somewhere. In pairs: of tau_m, of tau_s. */
 typedef struct instant_s {
     lif_pair_t fall; /* e^-r/tau, r being the time since its cell of the lattice began */
     lif_pair_t rise; /* its inverse */
     double time;     /* ms */
-    double cell;     /* NAN: none */
+    int64_t cell;    /* its number; < 0: in none, with no other instant */
 } instant_t;
 
 /* Set all but the exponentials of `at`; returns r. */
 static INLINE double instant_place(const lif_t* c, double time, instant_t* at) {
     const double width = LATTICE_CELL * c->near, cell = floor(time / width);
     at->time = time;
-    at->cell = cell < LATTICE_CELLS && c->apart != 0.0 ? cell : NAN;
+    if (cell < LATTICE_CELLS && c->apart != 0.0) {
+        at->cell = (int64_t)cell;
+    } else {
+        memcpy(&at->cell, &time, sizeof time); /* a number that no other instant has */
+        at->cell |= INT64_MIN;
+    }
     /* `time` minus a number near it is exact: differences of r are differences of times. */
     return time - cell * width;
 }

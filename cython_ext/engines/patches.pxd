@@ -11,8 +11,10 @@ cdef extern from "patches.h":
         int32_t row
     ctypedef struct instant_t:
         double time
-    double instant_place(const lif_t* c, double time, instant_t* at) noexcept nogil
-    void instant_decays(instant_t* at, double e_m, double e_s) noexcept nogil
+    ctypedef struct place_t:
+        int32_t position
+        int32_t place
+    int32_t channel_of(int32_t neuron, double per_cell) noexcept nogil
 
 
 cdef struct geometry_t:
@@ -22,8 +24,7 @@ cdef struct geometry_t:
     int64_t area                # cells of a patch
     int64_t units               # positions
     const int32_t* cell_ptr     # [cells + 1] positions that see a cell are [cell_ptr[c], cell_ptr[c + 1])
-    const int32_t* cell_patch   # of these positions
-    const int32_t* cell_offset  # where in their patches the cell is
+    const place_t* places       # these positions, and where in their patches the cell is
 
 
 cdef struct patches_t:
@@ -52,8 +53,8 @@ cdef struct ready_t:
     int64_t room_instants, room_arrivals
 
 
-cdef geometry_t describe_geometry(int64_t channels, const int32_t[::1] cell_ptr, const int32_t[::1] cell_patch,
-                                  const int32_t[::1] cell_offset, int64_t area, int64_t units) noexcept
+cdef geometry_t describe_geometry(int64_t channels, const int32_t[::1] cell_ptr, const int32_t[:, ::1] places,
+                                  int64_t area, int64_t units) noexcept
 cdef int patches_cut(patches_t* p, const geometry_t* g, const double* times, const int32_t* neurons,
                      int64_t n) except -1 nogil
 cdef void patches_free(patches_t* p) noexcept nogil

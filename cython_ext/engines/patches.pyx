@@ -7,6 +7,7 @@ number of an input for each arrival: times, propagators and all else that kernel
 time, from exponentials that all positions share (patches.h).
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
@@ -16,10 +17,6 @@ from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.sweep cimport SWEEP_AHEAD, event_t
 
 import numpy as np
-
-cdef enum:
-    CHUNK = 64
-
 
 cdef int make_room(void** memory, int64_t* room, int64_t need, int64_t size) except -1 nogil:
     """Memory for as many as `need` of this size; what was in it is gone if there was less."""
@@ -35,14 +32,12 @@ cdef int make_room(void** memory, int64_t* room, int64_t need, int64_t size) exc
     return 0
 
 
-cdef geometry_t describe_geometry(int64_t channels, const int32_t[::1] cell_ptr, const int32_t[::1] cell_patch,
-                                  const int32_t[::1] cell_offset, int64_t area, int64_t units) noexcept:
+cdef geometry_t describe_geometry(int64_t channels, const int32_t[::1] cell_ptr, const int32_t[:, ::1] places,
+                                  int64_t area, int64_t units) noexcept:
     """The arrays as `Patches` takes them; the caller keeps them."""
     cdef geometry_t g
     g.channels, g.cells, g.area, g.units = channels, cell_ptr.shape[0] - 1, area, units
-    g.cell_ptr, g.cell_patch, g.cell_offset = &cell_ptr[0], NULL, NULL
-    if cell_patch.shape[0]:
-        g.cell_patch, g.cell_offset = &cell_patch[0], &cell_offset[0]
+    g.cell_ptr, g.places = &cell_ptr[0], <const place_t*> &places[0, 0] if places.shape[0] else NULL
     return g
 
 
@@ -70,18 +65,20 @@ cdef void count_arrivals(patches_t* p, const geometry_t* g, const int32_t* neuro
     """Set ptr[s + 1] to where the arrivals of position s begin, and `longest`."""
     cdef int64_t e, k, s, biases = 0
     cdef int64_t* spikes = p.spikes
+    cdef int32_t cells = <int32_t> g.cells, last = <int32_t> (g.channels * g.cells)
+    cdef double per_cell = 1.0 / cells
     p.units, p.longest = g.units, 0
     memset(p.ptr, 0, (g.units + 2) * sizeof(int64_t))
     memset(spikes, 0, g.cells * sizeof(int64_t))
     for e in range(n):
-        if neurons[e] == g.channels * g.cells:
+        if neurons[e] == last:
             biases += 1
         else:
-            spikes[neurons[e] % <int32_t> g.cells] += 1
+            spikes[neurons[e] - channel_of(neurons[e], per_cell) * cells] += 1
     for e in range(g.cells):
         if spikes[e]:
             for k in range(g.cell_ptr[e], g.cell_ptr[e + 1]):
-                p.ptr[g.cell_patch[k] + 2] += spikes[e]
+                p.ptr[g.places[k].position + 2] += spikes[e]
     for s in range(g.units):
         p.longest = max(p.longest, p.ptr[s + 2] + biases)
         p.ptr[s + 2] += biases + p.ptr[s + 1]
@@ -92,25 +89,28 @@ cdef void place_arrivals(patches_t* p, const geometry_t* g, const double* times,
     """Fill `entries`, and `instants`; ptr[s + 1] becomes where the arrivals of position s end."""
     cdef int64_t e, k, at
     cdef int64_t* cursor = p.ptr + 1
-    cdef const int32_t* cell_patch = g.cell_patch
-    cdef const int32_t* cell_offset = g.cell_offset
+    cdef const place_t* places = g.places
     cdef entry_t* entries = p.entries
-    cdef int32_t cell, row, instant = -1, cells = <int32_t> g.cells, last = <int32_t> (g.channels * g.cells)
+    cdef int32_t channel, cell, row, instant = -1
+    cdef int32_t cells = <int32_t> g.cells, area = <int32_t> g.area, last = <int32_t> (g.channels * g.cells)
+    cdef double per_cell = 1.0 / cells, before = NAN
     for e in range(n):
-        if instant < 0 or times[e] != p.instants[instant]:
-            instant += 1
-            p.instants[instant] = times[e]
-        row = <int32_t> (neurons[e] // cells * g.area)
+        # Whether a spike comes at the time of the one before could not be foretold: no branch.
+        instant += times[e] != before
+        before = times[e]
+        p.instants[instant] = before
+        channel = channel_of(neurons[e], per_cell)
+        row = channel * area
         if neurons[e] == last:
             for k in range(g.units):
                 entries[cursor[k]] = entry_t(instant, row)
                 cursor[k] += 1
             continue
-        cell = neurons[e] % cells
+        cell = neurons[e] - channel * cells
         for k in range(g.cell_ptr[cell], g.cell_ptr[cell + 1]):
-            at = cursor[cell_patch[k]]
-            cursor[cell_patch[k]] = at + 1
-            entries[at] = entry_t(instant, row + cell_offset[k])
+            at = cursor[places[k].position]
+            cursor[places[k].position] = at + 1
+            entries[at] = entry_t(instant, row + places[k].place)
     p.n_instants = instant + 1
 
 
@@ -125,10 +125,8 @@ cdef class Patches:
         Source neurons, channel * cells + cell; the bias neuron, which every position sees, is the one after the last.
     channels : int
         Of the source.
-    cell_ptr : int32 (cells + 1,), cell_patch : int32 (cell_ptr[-1],)
-        The positions that see source cell c: cell_patch[cell_ptr[c] : cell_ptr[c + 1]].
-    cell_offset : int32, like cell_patch
-        Where in their patches the cell is.
+    cell_ptr : int32 (cells + 1,), places : int32 (cell_ptr[-1], 2)
+        The positions that see source cell c, and where in their patches it is: places[cell_ptr[c] : cell_ptr[c + 1]].
     area : int
         Cells of a patch. Inputs of a position are numbered channel * area + place; the bias is the last.
     units : int
@@ -136,10 +134,9 @@ cdef class Patches:
     """
 
     def __init__(self, const double[::1] times, const int32_t[::1] neurons, int64_t channels,
-                 const int32_t[::1] cell_ptr, const int32_t[::1] cell_patch, const int32_t[::1] cell_offset,
-                 int64_t area, int64_t units):
+                 const int32_t[::1] cell_ptr, const int32_t[:, ::1] places, int64_t area, int64_t units):
         cdef int64_t n = times.shape[0]
-        cdef geometry_t g = describe_geometry(channels, cell_ptr, cell_patch, cell_offset, area, units)
+        cdef geometry_t g = describe_geometry(channels, cell_ptr, places, area, units)
         cdef const double* t = &times[0] if n else NULL
         cdef const int32_t* i = &neurons[0] if n else NULL
         with nogil:
@@ -171,27 +168,12 @@ cdef class Patches:
         return times, neurons, ptr
 
 
-cdef void fill_instants(const lif_t* c, const double* times, int64_t n, instant_t* instants) noexcept nogil:
-    """The instants at `times` (n,), their exponentials in vectors."""
-    cdef double since[CHUNK]
-    cdef double rows[CHUNK * TABLE_COLUMNS]
-    cdef int64_t start = 0, k, m
-    while start < n:
-        m = min(n - start, <int64_t> CHUNK)
-        for k in range(m):
-            since[k] = instant_place(c, times[start + k], &instants[start + k])
-        ops64.table(rows, since, m, c)
-        for k in range(m):
-            instant_decays(&instants[start + k], rows[k * TABLE_COLUMNS], rows[k * TABLE_COLUMNS + 2])
-        start += m
-
-
 cdef int ready_begin(ready_t* r) except -1 nogil:
     """Make room for what `patches` has now, and compute its instants."""
     cdef int64_t before = r.room_arrivals, most = r.patches.longest + SWEEP_AHEAD
     r.filled = -1
     make_room(<void**> &r.instants, &r.room_instants, r.patches.n_instants + 1, sizeof(instant_t))
-    fill_instants(r.constants, r.patches.instants, r.patches.n_instants, r.instants)
+    ops64.instants(r.constants, r.patches.instants, r.patches.n_instants, r.instants)
     if most <= before:
         return 0
     make_room(<void**> &r.events, &r.room_arrivals, most, sizeof(event_t))
@@ -218,7 +200,7 @@ cdef void ready_free(ready_t* r) noexcept nogil:
 cdef instant_t begin_at(const ready_t* r, double since) noexcept nogil:
     """The instant `since`, ms."""
     cdef instant_t at
-    fill_instants(r.constants, &since, 1, &at)
+    ops64.instants(r.constants, &since, 1, &at)
     return at
 
 

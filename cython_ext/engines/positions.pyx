@@ -213,7 +213,7 @@ cdef class PositionInput:
         As for `eventsnn._ext.arrivals.deliver_spikes`; the number of the bias neuron is that of the source neurons.
     kept : uint8 (samples, source neurons) or (0, 0)
         Neurons whose spikes arrive; all of them.
-    channels, cell_ptr, cell_patch, cell_offset, area, positions
+    channels, cell_ptr, places, area, positions
         As for `eventsnn._ext.patches.Patches`.
     constants : `eventsnn.reference.lif.RECORD` array (1,)
         Of the layer.
@@ -224,10 +224,10 @@ cdef class PositionInput:
     def __init__(self, PositionSpikes below, const double[::1] times, const int32_t[::1] neurons,
                  const int64_t[::1] ptr, double delay, const double[::1] bias_times, const int64_t[::1] bias_ptr,
                  int32_t bias, const uint8_t[:, ::1] kept, int64_t channels, const int32_t[::1] cell_ptr,
-                 const int32_t[::1] cell_patch, const int32_t[::1] cell_offset, int64_t area, int64_t positions,
+                 const int32_t[:, ::1] places, int64_t area, int64_t positions,
                  const lif_t[::1] constants, bint single):
-        self.arrays = (times, neurons, ptr, bias_times, bias_ptr, kept, cell_ptr, cell_patch, cell_offset, constants)
-        self.geometry = describe_geometry(channels, cell_ptr, cell_patch, cell_offset, area, positions)
+        self.arrays = (times, neurons, ptr, bias_times, bias_ptr, kept, cell_ptr, places, constants)
+        self.geometry = describe_geometry(channels, cell_ptr, places, area, positions)
         self.constants, self.single, self.below = &constants[0], single, below
         self.delay, self.bias, self.ptr, self.bias_ptr = delay, bias, &ptr[0], &bias_ptr[0]
         if times.shape[0]:

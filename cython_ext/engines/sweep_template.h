@@ -86,7 +86,7 @@ TARGET static int PART(fire)(block_t* k, int32_t n, double u, double i, double u
     while ((t = lif_next_spike(k->lif, u, i, k->now, k->end[n], until)) < until && t <= k->t_stop) {
         if (t == last) return SWEEP_ENDLESS;
         if (block_fire(k, n, t) < 0) return SWEEP_NO_MEMORY;
-        if (k->end[n] > until) break;
+        if (k->end[n] > until || lif_reach(k->lif, k->lif->reset, i) < k->lif->threshold * LIF_CANDIDATE) break;
         last = t;
     }
     if (last == -INFINITY && !(t < until && t <= k->t_stop)) return 0;
@@ -147,35 +147,67 @@ TARGET static int PART(interval)(block_t* k, const REAL* u, const REAL* i, doubl
 TARGET static int PART(sweep_lanes)(block_t* k, REAL* u, REAL* i, const REAL* weights, const REAL* table) {
     const event_t* events = k->events;
     const int64_t n = k->n;
-    int64_t e, tail = k->spikes->n; /* spikes from `tail` on may be out of order */
-    VEC P[PART_VECS];
+    int64_t e = k->next, tail = k->spikes->n; /* spikes from `tail` on may be out of order */
+    VEC U[PART_VECS], I[PART_VECS], P[PART_VECS];
     uint32_t hit;
     int status;
-    while (n && (e = PART(run)(u, i, weights, events, table, k->next, block_release(k))) < n) {
+    PART(load)(U, u);
+    PART(load)(I, i);
+    while (e < n) {
+        const int64_t stop = block_release(k);
         const REAL* row = table + e * TABLE_COLUMNS;
+        for (; e < stop; ++e, row += TABLE_COLUMNS) {
+            const uint32_t at = events[e].row;
+            PART(fetch)(weights + events[e + SWEEP_AHEAD].row);
+            if (at & SWEEP_TIED) {
+                for (int v = 0; v < PART_VECS; ++v) I[v] += LOAD(weights + at - SWEEP_TIED + v * LANES);
+                continue;
+            }
+            const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
+            for (int v = 0; v < PART_VECS; ++v) P[v] = U[v] * a + I[v] * h;
+            VEC top = P[0];
+            for (int v = 1; v < PART_VECS; ++v) top = VMAX(top, P[v]);
+            if (__builtin_expect(VGE(top, VSET(row[3])) != 0, 0)) break;
+            for (int v = 0; v < PART_VECS; ++v) {
+                U[v] = P[v];
+                I[v] = I[v] * b + LOAD(weights + at + v * LANES);
+            }
+        }
+        if (e == n) break;
         const REAL* w = weights + event_row(&events[e]);
         if (e) k->now = events[e - 1].time;
         k->next = e;
-        hit = PART(look)(u, i, row, P);
+        hit = 0;
+        for (int v = 0; v < PART_VECS; ++v) {
+            P[v] = U[v] * VSET(row[0]) + I[v] * VSET(row[1]);
+            hit |= VGE(P[v], VSET(row[3])) << (v * LANES);
+        }
+        PART(save)(U, u);
+        PART(save)(I, i);
         if ((status = PART(interval)(k, u, i, events[e].time, row[3], P, &hit)) < 0) return status;
         spikes_sort_tail(k->spikes, tail);
         tail = k->spikes->n;
-        PART(save)(P, u);
-        for (int v = 0; v < PART_VECS; ++v)
-            SAVE(i + v * LANES, LOAD(i + v * LANES) * VSET(row[2]) + LOAD(w + v * LANES));
-        k->next = e + 1;
+        for (int v = 0; v < PART_VECS; ++v) {
+            U[v] = P[v];
+            I[v] = I[v] * VSET(row[2]) + LOAD(w + v * LANES);
+        }
+        k->next = ++e;
         if (__builtin_expect(hit != 0, 0)) {
             /* A neuron that reaches the threshold at the arrival itself fires after it, and those at its instant. */
-            for (; k->next < n && events[k->next].time == events[e].time; ++k->next) {
-                w = weights + event_row(&events[k->next]);
-                for (int v = 0; v < PART_VECS; ++v) SAVE(i + v * LANES, LOAD(i + v * LANES) + LOAD(w + v * LANES));
+            for (; e < n && events[e].time == events[e - 1].time; ++e) {
+                w = weights + event_row(&events[e]);
+                for (int v = 0; v < PART_VECS; ++v) I[v] += LOAD(w + v * LANES);
             }
-            if (k->next == n) break;
-            k->now = events[e].time;
-            if ((status = PART(fire_lanes)(k, &hit, u, i, events[k->next].time, P)) < 0) return status;
-            PART(save)(P, u);
+            k->next = e;
+            if (e == n) break;
+            k->now = events[e - 1].time;
+            PART(save)(U, u);
+            PART(save)(I, i);
+            if ((status = PART(fire_lanes)(k, &hit, u, i, events[e].time, U)) < 0) return status;
         }
     }
+    PART(save)(U, u);
+    PART(save)(I, i);
     if (n) k->now = events[n - 1].time;
     k->next = n;
     for (int m = 0; m < PART_WIDTH; ++m)

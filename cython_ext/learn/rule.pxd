@@ -25,9 +25,10 @@ cdef struct options_t:
 cdef struct scratch_t:
     # Of one thread.
     double* total       # [width] total PSPs
-    void* inverse       # real [rows]: 1 / count, or 0
+    void* inverse       # real [rows]: 1 / count of neurons that fired
     void* below         # real [rows]
     void* neurons       # real [4][width]: the arrays of a learn_t
+    int32_t* rows       # [2][rows]: the lists of a pre_t
 
 
 cdef int scratch_create(scratch_t* c, int64_t rows, int32_t width) except -1 nogil

@@ -7,7 +7,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from eventsnn._ext.block cimport learn_t, ops32, ops64
+from eventsnn._ext.block cimport learn_t, ops32, ops64, pre_t
 from eventsnn._ext.dtypes cimport real_t
 from eventsnn._ext.spsp_matrix cimport SpspMatrix
 from eventsnn._ext.team cimport Stage
@@ -16,14 +16,35 @@ from eventsnn._ext.work_counter cimport WorkCounter
 
 cdef int scratch_create(scratch_t* c, int64_t rows, int32_t width) except -1 nogil:
     """One piece of memory, which `total` begins."""
-    c.total = <double*> malloc((5 * width + 2 * rows) * sizeof(double))
+    c.total = <double*> malloc((5 * width + 3 * rows) * sizeof(double))
     if c.total == NULL:
         with gil:
             raise MemoryError(f"no memory for the errors of {rows} neurons")
     c.inverse = c.total + width
     c.below = c.total + width + rows
-    c.neurons = c.total + width + 2 * rows
+    c.rows = <int32_t*> (c.total + width + 2 * rows)
+    c.neurons = c.total + width + 3 * rows
     return 0
+
+
+cdef pre_t list_rows(const int64_t* counts, int64_t rows, scratch_t* c, const real_t* precision) noexcept nogil:
+    """The rows of a matrix by whether their neurons, with these spike counts, fired; `precision` is not read."""
+    cdef real_t* inverse = <real_t*> c.inverse
+    cdef int32_t* silent = c.rows + rows
+    cdef int64_t j, fired = 0
+    for j in range(rows):
+        c.rows[fired] = silent[j - fired] = <int32_t> j
+        fired += counts[j] != 0
+    for j in range(fired):
+        inverse[j] = <real_t> (1.0 / counts[c.rows[j]])
+    return pre_t(fired, c.rows, inverse, rows - fired, silent)
+
+
+cdef int32_t used_columns(const double* delta, int32_t width) noexcept nogil:
+    """How many of the first columns, a multiple of 8, have all the errors that there are."""
+    while width > 8 and not any_error(delta + width - 8, 8):
+        width -= 8
+    return width
 
 
 cdef inline double spsp_factor(const options_t* o, double delta, double lateral, int64_t count, double psp_per_spike,
@@ -50,24 +71,22 @@ cdef void learn_unit(const options_t* o, SpspMatrix m, const double* delta, cons
     Sets the self terms of the neurons, if `self_term` leads anywhere.
     """
     cdef real_t* e = <real_t*> m.e
-    cdef real_t* inverse = <real_t*> c.inverse
     cdef real_t* factor = <real_t*> c.neurons
     cdef real_t* fill = factor + m.width
     cdef real_t* delta_of = factor + 2 * m.width
     cdef real_t* fired = factor + 3 * m.width
     cdef real_t* below_of = <real_t*> c.below if below != NULL else NULL
     cdef learn_t neurons = learn_t(factor, fill, delta_of, fired)
+    cdef pre_t pre = list_rows(m.pre_counts, m.rows, c, weights)
     cdef int64_t j, target
-    cdef int32_t n
+    cdef int32_t n, width = m.width if self_term != NULL else used_columns(delta, m.width)
     cdef bint silent
-    for j in range(m.rows):
-        inverse[j] = <real_t> (1.0 / m.pre_counts[j]) if m.pre_counts[j] else <real_t> 0.0
     if real_t is float:
-        ops32.weigh(weights, e, inverse, m.rows, m.width, c.total)
+        ops32.weigh(weights, e, &pre, m.width, width, c.total)
     else:
-        ops64.weigh(weights, e, inverse, m.rows, m.width, c.total)
+        ops64.weigh(weights, e, &pre, m.width, width, c.total)
     m.add_resting(c.total)
-    for n in range(m.width):
+    for n in range(width):
         silent = m.post_counts[n] == 0
         factor[n] = <real_t> spsp_factor(o, delta[n], lateral[n] if lateral != NULL else 1.0, m.post_counts[n],
                                          0.0 if silent else c.total[n] / m.post_counts[n], row_sum[n])
@@ -77,9 +96,9 @@ cdef void learn_unit(const options_t* o, SpspMatrix m, const double* delta, cons
         delta_of[n] = <real_t> delta[n]
         fired[n] = delta_of[n] if o.effect_ratio and not silent else <real_t> 0.0
     if real_t is float:
-        ops32.learn(gradient, below_of, e, weights, inverse, &neurons, m.rows, m.width)
+        ops32.learn(gradient, below_of, e, weights, &pre, &neurons, m.width, width)
     else:
-        ops64.learn(gradient, below_of, e, weights, inverse, &neurons, m.rows, m.width)
+        ops64.learn(gradient, below_of, e, weights, &pre, &neurons, m.width, width)
     if below != NULL:
         for j in range(m.rows):
             target = m.targets[j] if m.targets != NULL else j

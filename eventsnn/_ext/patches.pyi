@@ -9,8 +9,7 @@ class Patches:
         neurons: np.ndarray,
         channels: int,
         cell_ptr: np.ndarray,
-        cell_patch: np.ndarray,
-        cell_offset: np.ndarray,
+        places: np.ndarray,
         area: int,
         units: int,
     ) -> None: ...

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from eventsnn._ext import block
-from eventsnn._util.threads import Pool, call
+from eventsnn._util.threads import Pool as Threads
+from eventsnn._util.threads import call
 from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
-from eventsnn.model import Dense, Input, Network
+from eventsnn.model import Conv, Dense, Input, Network, Pool
 from eventsnn.simulate.engines import queue, sweep
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.packed import PackedNetwork
@@ -22,6 +23,7 @@ from eventsnn.train.backward import ExactLearner
 from eventsnn.train.learner import run_forward
 
 ROOT = Path(__file__).resolve().parents[2]
+REALS = {"float32": np.float32, "float64": np.float64}
 OTHERS = [name for name in block.supported() if name != "baseline"]
 
 
@@ -48,6 +50,18 @@ def make_network() -> Network:
     )
 
 
+def make_spatial_network() -> Network:
+    """Positions that share weights; blocks of 20 and of 8 neurons besides a full one, padding."""
+    return Network(
+        Input(6, 8, 2),
+        Conv(20, 3, stride=(1, 2), padding=1, threshold=0.4),
+        Pool(2, stride=1, threshold=0.3, delay=0.25),
+        Conv(40, 2, threshold=0.2, dilation=(2, 1)),
+        Dense(4, threshold=0.2),
+        seed=1,
+    )
+
+
 def make_train(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Train 2 is on a grid, many spikes at a time."""
     rng = np.random.default_rng(seed)
@@ -65,13 +79,12 @@ def simulate_bits(engine, dtype: str) -> list[bytes]:
     return [part.tobytes() for name in record.layers for part in (record[name].times, record[name].neurons)]
 
 
-def learn_bits(optimiser: Optimiser, real: type) -> list[bytes]:
+def learn_bits(network: Network, optimiser: Optimiser, real: type) -> list[bytes]:
     """Gradients of a mini-batch, and everything after three steps of the optimiser."""
-    network = make_network()
     packed = PackedNetwork(network, real)
     states = {name: OptimiserState(optimiser, packed.blocks[name]) for name in network.names}
     samples, bits = [make_train(seed) for seed in range(3)], []
-    with Pool(1) as pool:
+    with Threads(1) as pool:
         for step in range(1, 4):
             run = run_forward(packed, Arrivals.join(samples), pool)
             ExactLearner(packed).accumulate(states, run, np.array([0, 1, 2]), np.ones(3), HM2BP(), pool)
@@ -89,13 +102,15 @@ def learn_bits(optimiser: Optimiser, real: type) -> list[bytes]:
 def bits_of(workload: str) -> list[bytes]:
     kind, precision = workload.split()
     if kind in ("adam", "sgd"):
-        return learn_bits(Optimiser(name=kind), {"float32": np.float32, "float64": np.float64}[precision])
+        return learn_bits(make_network(), Optimiser(name=kind), REALS[precision])
+    if kind == "positions":
+        return learn_bits(make_spatial_network(), Optimiser(name="adam"), REALS[precision])
     return simulate_bits({"queue": queue, "sweep": sweep}[kind], precision)
 
 
 @pytest.mark.skipif(not OTHERS, reason="this processor has the baseline only")
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("kind", ["queue", "sweep", "adam", "sgd"])
+@pytest.mark.parametrize("kind", ["queue", "sweep", "adam", "sgd", "positions"])
 def test_same_bits(select, kind, precision):
     select("baseline")
     expected = bits_of(f"{kind} {precision}")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import eventsnn as es
+from eventsnn._ext.patches import Patches
 from eventsnn._util.threads import Pool as Threads
 from eventsnn._util.threads import call
 from eventsnn.learn.charges import count_charges, derivative_charges
@@ -52,6 +53,30 @@ def make_events(seed: int) -> tuple[np.ndarray, np.ndarray]:
     neurons = rng.integers(0, 144, len(times)).astype(np.int32)
     order = np.lexsort((neurons, times))
     return times[order], neurons[order]
+
+
+@pytest.mark.parametrize("cells", [1, 2, 3, 2047, 65536])
+def test_channels_of_the_largest_numbers_of_neurons(cells):
+    channels = 2**31 // cells - 1
+    channel = np.unique(np.concatenate([np.arange(9), channels - 1 - np.arange(9), 2 ** np.arange(29)]))
+    channel = np.repeat(channel[(channel >= 0) & (channel < channels)], 3)
+    cell = np.resize([0, cells // 2, cells - 1], len(channel))
+    places = np.stack([np.arange(cells), np.zeros(cells, int)], axis=1).astype(
+        np.int32
+    )  # each cell is a position
+    seen = Patches(
+        np.arange(float(len(channel))),
+        (channel * cells + cell).astype(np.int32),
+        channels,
+        np.arange(cells + 1, dtype=np.int32),
+        places,
+        1,
+        cells,
+    )
+    times, inputs, ptr = seen.expand()
+    order = times.astype(int)
+    np.testing.assert_array_equal(inputs, channel[order])
+    np.testing.assert_array_equal(np.repeat(np.arange(cells), np.diff(ptr)), cell[order])
 
 
 @pytest.mark.parametrize("bias_interval", [0.0, 300.0])

@@ -109,6 +109,16 @@ class Geometry:
         ptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=self.source[1] * self.source[2]))])
         return ptr.astype(np.int32), patch[order].astype(np.int32), offset[order].astype(np.int32)
 
+    @cached_property
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """`table` with patch and offset side by side, (n, 2), as kernels read them."""
+        return self.places_of(self.cells)
+
+    def places_of(self, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`places` of some patches alone, see `table_of`."""
+        ptr, *places = self.table_of(cells)
+        return ptr, np.stack(places, axis=1)
+
 
 geometry_of = lru_cache(maxsize=64)(Geometry)
 """A `Geometry`, with its tables, that is kept for the next layer of the same kind."""

@@ -277,7 +277,7 @@ def list_sources(arrivals: Arrivals, inputs: int, share: Share = call) -> Source
 
 def cut(geometry: Geometry, arrivals: Arrivals, positions: np.ndarray | None = None) -> Patches:
     """The spikes of one sample as the positions of a layer, all or these, see them."""
-    table = geometry.table if positions is None else geometry.table_of(geometry.cells[positions])
+    table = geometry.places if positions is None else geometry.places_of(geometry.cells[positions])
     units = geometry.patches if positions is None else len(positions)
     return Patches(arrivals.times, arrivals.neurons, geometry.source[0], *table, geometry.area, units)
 

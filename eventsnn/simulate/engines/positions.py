@@ -173,7 +173,7 @@ def take_input(
         packed.network.source_size(number - 1),
         there,
         geometry.source[0],
-        *geometry.table,
+        *geometry.places,
         geometry.area,
         geometry.patches,
         packed.constants[number],
