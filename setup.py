@@ -10,9 +10,11 @@ import os
 import re
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 STAGE = Path("build") / "pyx"
@@ -126,4 +128,31 @@ def list_extensions() -> list[Extension]:
     return cythonize(extensions, include_path=[str(STAGE)], compiler_directives=DIRECTIVES)
 
 
-setup(ext_modules=list_extensions(), options={"build_ext": {"parallel": os.cpu_count()}})
+class BuildExtensions(build_ext):
+    """Says first what a machine lacks: compilers say it after the commands of all modules."""
+
+    def build_extensions(self) -> None:
+        command = getattr(
+            self.compiler, "compiler_so", None
+        )  # setuptools looks for Microsoft's compiler itself
+        if command and shutil.which(command[0]) is None:
+            raise SystemExit(
+                f"eventsnn is built with a C compiler, and {command[0]!r} is not found. Install one (Debian: "
+                "apt-get install gcc libc6-dev; Fedora: dnf install gcc; macOS: xcode-select --install), or "
+                "name yours: CC=clang pip install ."
+            )
+        folders = [*self.include_dirs, sysconfig.get_path("include")]
+        elsewhere = {"CPATH", "C_INCLUDE_PATH", "CFLAGS", "INCLUDE"} & set(os.environ)
+        if not elsewhere and not any((Path(folder) / "Python.h").exists() for folder in folders):
+            raise SystemExit(
+                "eventsnn is built with the headers of Python, and Python.h is not found. Install them "
+                "(Debian: apt-get install python3-dev; Fedora: dnf install python3-devel)."
+            )
+        super().build_extensions()
+
+
+setup(
+    ext_modules=list_extensions(),
+    cmdclass={"build_ext": BuildExtensions},
+    options={"build_ext": {"parallel": os.cpu_count()}},
+)

@@ -120,6 +120,17 @@ class ViewError(EventSNNError, ValueError):
     """A page cannot be shown: the file is of no kind that has one, or the port is in use."""
 
 
+class NotBuiltError(EventSNNError, ImportError):
+    """Python found eventsnn's sources without their compiled modules, as in a clone that is not built."""
+
+    def __init__(self, folder: object) -> None:
+        super().__init__(
+            f"{folder} holds the sources of eventsnn without compiled modules for this Python, which looks "
+            "there first: work in another folder, where the installed package is found, or build them with "
+            "pip install -e ."
+        )
+
+
 class MissingExtraError(EventSNNError, ImportError):
     """An optional library is not installed; the text names the extra that brings it."""
 

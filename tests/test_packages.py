@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -29,3 +33,24 @@ def test_every_package_is_listed() -> None:
         ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "eventsnn").rglob("__init__.py")
     ]
     assert listed == sorted(there)
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["-c", "import eventsnn; eventsnn.read('a.bin')"], "eventsnn.errors.NotBuiltError: "),
+        (["-m", "eventsnn", "info", "a.bin"], "eventsnn: error: "),
+    ],
+)
+def test_sources_that_are_not_built_say_so(tmp_path: Path, command: list[str], shown: str) -> None:
+    """As in a clone beside which the package is installed: Python looks in the current folder first."""
+    ignored = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__", "gpu", "view", "plots")
+    shutil.copytree(Path(eventsnn.__file__).parent, tmp_path / "eventsnn", ignore=ignored)
+    (tmp_path / "a.bin").write_bytes(bytes(5))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, *command], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"{shown}{tmp_path} holds the sources of eventsnn without compiled modules")

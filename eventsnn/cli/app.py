@@ -170,6 +170,10 @@ def _run(arguments: Sequence[str] | None, interrupted: Sequence[int]) -> int:
     except Exception as error:
         if os.environ.get("EVENTSNN_DEBUG"):
             raise
+        if isinstance(error, ImportError) and (error.name or "").startswith("eventsnn._ext."):
+            return _fail(
+                f"{error}: the compiled modules are older than the sources; pip install -e . builds them"
+            )
         if interrupted:  # and a library made an error of it
             return _stop()
         return _fail(

@@ -96,6 +96,10 @@ def describe_recordings(source: LabelledSource, indices: np.ndarray) -> dict[str
     return {"recordings": len(indices), "names_crc32": checksum, **facts}
 
 
+_DERIVED = ("initial_weights", "initial_delays", "training_set", "validation_set")
+"""What follows from other settings."""
+
+
 def check_resumable(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to resume a run from another's checkpoint.
 
@@ -118,8 +122,14 @@ def check_resumable(path: Path, before: dict[str, Any], now: dict[str, Any]) -> 
     for name in ("delay_rate", "constant_rate", "warmup"):  # begun before there were these
         before.get("optimiser", {}).setdefault(name, getattr(Optimiser, name))
     if before != now:
+        # A setting that was changed is named before what follows from it.
+        before, now = (
+            dict(sorted(each.items(), key=lambda item: item[0] in _DERIVED)) for each in (before, now)
+        )
         field, was, wanted = _first_difference("", before, now)
         advice = OTHER_BITS if field == "bits" else ""
+        if field.startswith("initial_"):
+            advice = ": it began from other weights"
         if field.endswith("names_crc32"):
             advice = ": there are other files in it, or the same ones in other classes"
         raise TrainingError(

@@ -262,6 +262,8 @@ CHANGES = {
     'augmentation was null and is now {"shift": 0, "drop": 0.1, ': {"augmentation": Augmentation(drop=0.1)},
     "batch_size was 4 and is now 5": {"batch_size": 5},
     "seed was 7 and is now 8": {"seed": 8},
+    # As with --seed: the weights follow from it, and so does what is named.
+    "seed was 7 and is now 9": {"seed": 9, "network": toy_network(seed=9), "valid_fraction": 0.5},
     "training_set.recordings was 27 and is now 18": {"valid_fraction": 0.5},
     "training_set.names_crc32 was ": {
         "data": ListDataset([toy_stream(k % 3, k) for k in range(36)], np.arange(36) // 12)
