@@ -8,6 +8,7 @@
 
 #include "activity.h"
 #include "derivatives.h"
+#include "dropout.h"
 #include "errors.h"
 #include "forward.h"
 #include "lateral.h"

@@ -11,7 +11,7 @@ import numpy as np
 
 from eventsnn.gpu.batch import DeviceLayer, DeviceSpikes
 from eventsnn.gpu.device import Device, DeviceArray
-from eventsnn.gpu.forward import REALS
+from eventsnn.gpu.forward import REALS, LayerPass
 from eventsnn.gpu.reverse import THREADS, LayerSweep, Units, block_count
 
 TALLY_PIECES = 32
@@ -38,11 +38,11 @@ class Pull:
     spikes_target: float = 0.0
 
 
-def tally(device: Device, spikes: DeviceSpikes, group: int, tallies: DeviceArray) -> None:
-    """Add to int64 (groups, 2, padded), of every `group` units in a row, the spikes of each neuron and the
-    units in which it is silent.
+def tally(device: Device, layer: DeviceLayer, there: LayerPass, group: int, tallies: DeviceArray) -> None:
+    """Add to int64 (groups, 3, padded), of every `group` units in a row, the spikes of each neuron, the units
+    in which it is silent, and those in which it is not dropped, which are those that count.
     """
-    units, padded = spikes.counts.shape
+    units, padded = there.spikes.counts.shape
     groups, pieces = units // group, min(TALLY_PIECES, group)
     device.launch(
         "tally_neurons",
@@ -51,8 +51,11 @@ def tally(device: Device, spikes: DeviceSpikes, group: int, tallies: DeviceArray
         np.int32(groups),
         np.int32(group),
         np.int32(pieces),
+        np.int32(layer.channels),
+        np.int32(layer.positions),
         np.int32(padded),
-        spikes.counts,
+        there.kept,
+        there.spikes.counts,
         tallies,
     )
 
@@ -76,16 +79,26 @@ class LayerDerivatives(LayerSweep):
         self.charges = self.device.empty((self.samples, 2 * slots, self.padded), np.float64)
 
     def pull_neurons(
-        self, pull: Pull, labels: DeviceArray, tallies: DeviceArray, group: int, units: Units
+        self,
+        pull: Pull,
+        layer: DeviceLayer,
+        kept: DeviceArray,
+        labels: DeviceArray,
+        tallies: DeviceArray,
+        group: int,
+        units: Units,
     ) -> None:
         """Pull silent neurons and spike counts, before `charge`.
 
         Parameters
         ----------
         pull : Pull
+        layer : DeviceLayer
+        kept : uint8 (samples, neurons)
+            Neurons that are not dropped; empty if none is.
         labels : int32 (units,)
             Of the output layer, whose silent label neurons alone are pulled; empty for others.
-        tallies : int64 (groups, 2, padded)
+        tallies : int64 (groups, 3, padded)
             See `tally`; empty where there are labels.
         group : int
             Units of a group; of the one group there is, those of the whole mini-batch.
@@ -98,7 +111,9 @@ class LayerDerivatives(LayerSweep):
             THREADS,
             np.int32(self.samples),
             np.int32(self.neurons),
+            np.int32(layer.positions),
             np.int32(self.padded),
+            kept,
             self.spikes.counts,
             labels,
             tallies,

@@ -7,8 +7,9 @@ sees that when it asks for results, and repeats the pass with more. No spike is 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -38,6 +39,8 @@ FIRST_SLOTS = 8
 FIRST_TRAIN = 1024
 """Spikes of a layer in a sample for which there is room at first."""
 
+ALL: Mapping[int, DeviceArray] = MappingProxyType({})
+"""Neurons that are kept, where no layer has dropout."""
 REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 
@@ -81,10 +84,34 @@ class Room:
 
 @dataclass(frozen=True)
 class LayerPass:
-    """What a layer did in a mini-batch: what arrived at its units, and the spikes that they fired."""
+    """What a layer did in a mini-batch.
+
+    Attributes
+    ----------
+    arrivals : DeviceArrivals
+        At its units.
+    spikes : DeviceSpikes
+        That they fired.
+    kept : uint8 (samples, neurons)
+        1 for neurons that are not dropped; empty if none is.
+    """
 
     arrivals: DeviceArrivals
     spikes: DeviceSpikes
+    kept: DeviceArray
+
+    def passed(self, layer: DeviceLayer) -> DeviceSpikes:
+        """The spikes that the `layer` passes on."""
+        counts, device = self.spikes.counts, self.kept.device
+        if not self.kept.size:
+            return self.spikes
+        units, padded = counts.shape
+        passed = device.empty(counts.shape, np.int32)
+        device.launch(
+            "pass_kept", -(-units * padded // ORDER_THREADS), ORDER_THREADS, np.int32(units),
+            np.int32(layer.channels), np.int32(layer.positions), np.int32(padded), self.kept, counts, passed,
+        )  # fmt: skip
+        return DeviceSpikes(self.spikes.fired, self.spikes.after, passed)
 
 
 @dataclass
@@ -121,7 +148,11 @@ class ForwardPass:
         return total + rows
 
     def run(
-        self, arrivals: DeviceArrivals, stop: float, biases: Sequence[DeviceArrivals | None] = ()
+        self,
+        arrivals: DeviceArrivals,
+        stop: float,
+        biases: Sequence[DeviceArrivals | None] = (),
+        kept: Mapping[int, DeviceArray] = ALL,
     ) -> list[LayerPass] | Fault:
         """All layers, again with more room until there is enough.
 
@@ -133,6 +164,8 @@ class ForwardPass:
             No spikes after it, ms.
         biases : sequence of DeviceArrivals or None
             What arrives from the bias neuron at each layer; the first is part of `arrivals` already.
+        kept : dict of int to uint8 (samples, neurons)
+            Which neurons of a layer pass spikes on, where it is not all; the first layer is number 1.
 
         Raises
         ------
@@ -140,7 +173,7 @@ class ForwardPass:
             The device has no room.
         """
         while True:
-            passes = self.launch(arrivals, stop, biases)
+            passes = self.launch(arrivals, stop, biases, kept)
             fault = self.check(passes)
             if fault is None:
                 return passes
@@ -148,24 +181,30 @@ class ForwardPass:
                 return fault
 
     def launch(
-        self, arrivals: DeviceArrivals, stop: float, biases: Sequence[DeviceArrivals | None] = ()
+        self,
+        arrivals: DeviceArrivals,
+        stop: float,
+        biases: Sequence[DeviceArrivals | None] = (),
+        kept: Mapping[int, DeviceArray] = ALL,
     ) -> list[LayerPass]:
         """One pass, without waiting; its results mean nothing until `check` says so."""
         self._status.clear()
+        everyone = self.device.empty(0, np.uint8)
         passes: list[LayerPass] = []
         for number, (layer, room) in enumerate(zip(self.layers, self.rooms, strict=True)):
             status = self._status[number : number + 1]
             if number:
                 bias = biases[number] if number < len(biases) else None
                 below = self._status[number - 1 : number]
+                source = self.layers[number - 1]
                 arrivals = order(
-                    self.device, passes[-1].spikes, self.layers[number - 1], layer.delays, bias,
+                    self.device, passes[-1].passed(source), source, layer.delays, bias,
                     self.rooms[number - 1].train, below,
                 )  # fmt: skip
             if layer.patches is not None:
                 arrivals = layer.patches.gather(arrivals)
             spikes = sweep(self.device, layer, arrivals, stop, room.slots, status)
-            passes.append(LayerPass(arrivals, spikes))
+            passes.append(LayerPass(arrivals, spikes, kept.get(number + 1, everyone)))
         return passes
 
     def check(self, passes: list[LayerPass]) -> Fault | bool | None:

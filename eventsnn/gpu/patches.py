@@ -36,6 +36,8 @@ class DevicePatches:
 
     Attributes
     ----------
+    numbers : int32 array
+        The geometry, as ``patch_geometry_t`` of ``kernels/positions.h`` has it.
     most_copies : int
         In how many patches a source neuron is at the most.
     """
@@ -48,7 +50,7 @@ class DevicePatches:
             *(*geometry.kernel, *geometry.stride, *geometry.padding, *geometry.dilation),
             *(geometry.size[1], geometry.patches),
         )
-        self._numbers = device.put(np.array(numbers, np.int32))
+        self.numbers = device.put(np.array(numbers, np.int32))
         tiles = math.ceil(geometry.patches / MOST_THREADS)
         self._threads = math.ceil(geometry.patches / tiles / WARP) * WARP
         self._tiles = math.ceil(geometry.patches / self._threads)
@@ -74,7 +76,7 @@ class DevicePatches:
         counts, places = device.empty(units, np.int32), device.empty(units, np.int64)
         chunk = shared_bytes(*3 * [(np.int32, CHUNK)])
         where = arrivals.sources, arrivals.first, arrivals.count
-        device.launch("count_patches", grid, self._threads, self._numbers, *where, counts, shared=chunk)
+        device.launch("count_patches", grid, self._threads, self.numbers, *where, counts, shared=chunk)
         totals = device.empty(samples, np.int64)
         device.launch(
             "place_units", samples, self._threads, counts, np.int32(self.geometry.patches), places, totals,
@@ -89,7 +91,7 @@ class DevicePatches:
             device.empty(units, np.int64),
             counts,
         )
-        given: tuple[DeviceArray, ...] = (self._numbers, arrivals.times, *where, places, starts)
+        given: tuple[DeviceArray, ...] = (self.numbers, arrivals.times, *where, places, starts)
         device.launch(
             "fill_patches", grid, self._threads, *given, seen.times, seen.sources, seen.first, shared=chunk
         )

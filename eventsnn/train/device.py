@@ -98,6 +98,8 @@ class DeviceRun:
         Of the hidden layers.
     reading : BatchRun or None
         Of a readout layer, and of the one below.
+    kept : Kept
+        Neurons that are not dropped.
     passes : list of LayerPass or None
         Of the whole mini-batch; None where the device had room for parts of it only.
     """
@@ -109,6 +111,7 @@ class DeviceRun:
     times: np.ndarray | None = None
     hidden: Activity = field(init=False)
     reading: BatchRun | None = None
+    kept: Kept = field(default_factory=dict)
     passes: list[LayerPass] | None = None
 
 
@@ -157,32 +160,33 @@ class DeviceLearner(Learner[DeviceRun]):
         return DeviceState(optimiser, packed.blocks[key], packed.synapses(key), self.weights[key])
 
     def forward(self, samples: Arrivals, threads: Pool, kept: Kept = EVERYONE) -> DeviceRun:
-        assert not kept  # dropout is refused
         self._widen(len(samples))
         ends = samples.ends
         if self.prefix is not None:
             samples = self.prefix.spikes(samples, threads)
+        if 0 in kept:
+            samples = samples.where(kept[0])
         run = DeviceRun(samples, ends, bias_trains(self.packed.network, ends))
+        run.kept = kept
         size, hidden = len(run.ends), self.layers[: len(self.packed.network.layers) - 1]
 
         def look(part: slice, passes: list[LayerPass]) -> tuple[np.ndarray, Any]:
             if part == slice(0, size):
                 run.passes = passes
-            fired = [each.spikes for each in passes[: len(hidden)]]
-            active = count_activity(self.device, fired, [layer.channels for layer in hidden])
+            active = count_activity(self.device, passes[: len(hidden)], hidden)
             return active.read(), self._read_output(passes[-1])
 
         active, outputs = zip(*self._each_part(run, look), strict=True)
         self._join_outputs(run, outputs, threads)
-        spikes, silent = np.sum(active, axis=(0, 1)).tolist()
-        run.hidden = Activity(spikes, silent, size * sum(layer.neurons for layer in hidden))
+        run.hidden = Activity(*np.sum(active, axis=(0, 1)).tolist())
         return run
 
     def _read_output(self, top: LayerPass) -> tuple[Any, Any]:
         """What the output neurons did in some samples: counts and times; or the spikes below a readout."""
         number = len(self.layers) - 1
         if not self.packed.network.output.fires:
-            return self.network.read(number, top)
+            passed = top.passed(self.layers[number])
+            return self.network.read(number, replace(top, spikes=passed))
         counts = top.spikes.counts.read()[:, : self.layers[number].neurons]
         return counts, read_times(top.spikes, counts) if self.times else None
 
@@ -206,7 +210,8 @@ class DeviceLearner(Learner[DeviceRun]):
         while start < samples:
             part = slice(start, min(samples, start + (self.most or samples)))
             try:
-                passes = self.network.run_part(run.samples.part(part), run.biases[part])
+                kept = {number: each[part] for number, each in run.kept.items()}
+                passes = self.network.run_part(run.samples.part(part), run.biases[part], kept=kept)
             except DeviceMemoryError as error:
                 self._halve(part.stop - part.start, error)
                 continue
@@ -246,13 +251,12 @@ class DeviceLearner(Learner[DeviceRun]):
         to_inputs: bool = False,
     ) -> Outcome:
         """See `Learner`; the gradients stay on the device, and begin at 0."""
-        assert not kept
         assert observer is None
         assert not to_inputs
         weights = [self.weights.get(layer.name) for layer in self.layers]
         kind = DeviceDerivatives if rule.sends == "derivatives" else DeviceErrors
         down = kind(self.device, self.packed.network, self.layers, weights, rule, len(labels))
-        whole = Part(run.counts, run.times, run.ends, labels, sample_weights)
+        whole = Part(run.counts, run.times, run.ends, labels, sample_weights, inputs=kept.get(0))
         read = None
         if run.reading is not None:
             how = labels, sample_weights, rule, threads

@@ -55,12 +55,6 @@ def _refusal(
             )
         if layer.learn:
             return f"trains weights alone, and layer {layer.name!r} is to learn {', '.join(layer.learn)}"
-    for owner, dropout in [
-        ("the input", network.input.dropout),
-        *((x.owner, x.dropout) for x in network.layers),
-    ]:
-        if dropout:
-            return f"has no dropout, and {owner} has some"
     for layer in network.layers:
         if layer.ties_weights:
             return (

@@ -57,7 +57,7 @@ class DeviceDerivatives(DeviceDown):
         self.looks = bool(pulls.silent_hidden or pulls.spikes_pull)
         # Of the layers that share no weights; those of others are each sample's own.
         self.tallies = {
-            number: self.device.zeros((1, 2, self.layers[number].padded), np.int64)
+            number: self.device.zeros((1, 3, self.layers[number].padded), np.int64)
             for number in range(self.lowest, self.hidden)
             if self.looks and not self.network.layers[number].shares_weights
         }
@@ -65,8 +65,8 @@ class DeviceDerivatives(DeviceDown):
     def look(self, passes: Sequence[LayerPass]) -> None:
         """See `DeviceDown`."""
         for number, tallies in self.tallies.items():
-            spikes = passes[number].spikes
-            tally(self.device, spikes, len(spikes.counts), tallies)
+            there = passes[number]
+            tally(self.device, self.layers[number], there, len(there.spikes.counts), tallies)
 
     def choose(self, number: int, weights: DeviceWeights) -> None:
         """See `DeviceDown`."""
@@ -94,39 +94,49 @@ class DeviceDerivatives(DeviceDown):
                 there.spikes,
                 derivatives,
             )
-            self._learn_layer(number, way, labels, learn, choose)
+            self._learn_layer(number, way, there, labels, learn, choose)
             if number > self.lowest:
                 derivatives = way.hand_down(self.layers[number - 1], passes[number - 1].spikes, layer)
         return loss
 
     def _learn_layer(
-        self, number: int, way: LayerDerivatives, labels: DeviceArray, learn: bool, choose: bool
+        self,
+        number: int,
+        way: LayerDerivatives,
+        there: LayerPass,
+        labels: DeviceArray,
+        learn: bool,
+        choose: bool,
     ) -> None:
         weights, down = self.weights[number], number > self.lowest
         # Derivatives only pass through a layer that is not trained.
         units = Units(self.device, way.padded) if weights is None else weights.units
         way.prepare(units.most)
-        self._pull(number, way, labels, units)
+        self._pull(number, way, there, labels, units)
         way.charge(self.rule.slope_floor(self.network.layers[number].lif), units)
         if weights is not None and choose:
             self.choose(number, weights)
         unwanted = self.device.empty(0, np.int64)
         way.sum(unwanted if weights is None or not learn else weights.gradient, units.units, down)
 
-    def _pull(self, number: int, way: LayerDerivatives, labels: DeviceArray, units: Units) -> None:
+    def _pull(
+        self, number: int, way: LayerDerivatives, there: LayerPass, labels: DeviceArray, units: Units
+    ) -> None:
         """Pull silent neurons and spike counts of a layer."""
         pulls, device, nothing = self.pulls, self.device, self.device.empty(0, np.int64)
+        layer = self.layers[number]
         if number == self.hidden:
             if pulls.silent_label:
-                way.pull_neurons(Pull(pulls.silent_label), labels, nothing, 1, units)
+                way.pull_neurons(Pull(pulls.silent_label), layer, there.kept, labels, nothing, 1, units)
         elif self.looks:
             tallies, group = self.tallies.get(number), self.samples
             if tallies is None:
-                group = self.layers[number].positions
-                tallies = device.zeros((way.samples // group, 2, way.padded), np.int64)
-                tally(device, way.spikes, group, tallies)
+                group = layer.positions
+                tallies = device.zeros((way.samples // group, 3, way.padded), np.int64)
+                tally(device, layer, there, group, tallies)
             pull = Pull(pulls.silent_hidden, pulls.silent_share, pulls.spikes_pull, pulls.spikes_target)
-            way.pull_neurons(pull, device.empty(0, np.int32), tallies, group, units)
+            unlabelled = device.empty(0, np.int32)
+            way.pull_neurons(pull, layer, there.kept, unlabelled, tallies, group, units)
 
     def _losses(self, part: Part, slots: int) -> tuple[np.ndarray, np.ndarray]:
         """Losses, and their derivatives by the output spikes, (samples, slots, padded)."""

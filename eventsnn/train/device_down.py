@@ -36,6 +36,8 @@ class Part:
     sample_weights : float64 array (samples,)
     above : SpikeDerivatives or None
         What a readout layer hands down to the last layer on the device.
+    inputs : bool array (samples, inputs) or None
+        Which inputs were not dropped.
     """
 
     counts: np.ndarray
@@ -44,6 +46,7 @@ class Part:
     labels: np.ndarray
     sample_weights: np.ndarray
     above: SpikeDerivatives | None = None
+    inputs: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -51,8 +54,9 @@ class Part:
     def __getitem__(self, part: slice) -> Part:
         times = None if self.times is None else self.times[part]
         above = None if self.above is None else self.above[part]
-        ends, labels = self.ends[part], self.labels[part]
-        return Part(self.counts[part], times, ends, labels, self.sample_weights[part], above)
+        inputs = None if self.inputs is None else self.inputs[part]
+        ends, labels, weights = self.ends[part], self.labels[part], self.sample_weights[part]
+        return Part(self.counts[part], times, ends, labels, weights, above, inputs)
 
 
 def read_times(spikes: DeviceSpikes, counts: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from eventsnn.gpu.backward import ForcedSpikes, LayerBackward, lateral_factors
 from eventsnn.gpu.batch import DeviceSpikes
 from eventsnn.gpu.device import DeviceArray
+from eventsnn.gpu.dropout import kept_sums, mask_errors
 from eventsnn.gpu.forward import LayerPass
 from eventsnn.gpu.weights import DeviceWeights
 from eventsnn.learn.rule import LayerOptions
@@ -37,6 +38,8 @@ class DeviceErrors(DeviceDown):
         errors[:, :neurons] = self.rule.output_errors(derivative, part.sample_weights, output.threshold)
         # All that is copied to the device goes before the first launch, as copies wait for launches.
         delta, named = self.device.put(errors), self.device.put(labels.astype(np.int32))
+        everyone = np.empty(0, np.uint8)
+        inputs = self.device.put(everyone if part.inputs is None else part.inputs.view(np.uint8))
         forced, spikes = self._find_forced(counts, ends, labels), passes[-1].spikes
         lateral = self._lateral_factors(spikes, named)  # before spikes are forced: these inhibit nobody
         if forced is not None:
@@ -53,9 +56,12 @@ class DeviceErrors(DeviceDown):
                 delta,
             )
             options = self._options(number)
-            self._learn_layer(number, way, lateral, options, learn, choose)
+            sources = passes[number - 1].kept if number else inputs
+            self._learn_layer(number, way, lateral, options, sources, learn, choose)
             if number > self.lowest:
                 delta = self._hand_down(number, way, options)
+                if sources.size:
+                    mask_errors(self.device, self.layers[number - 1], sources, delta)
                 spikes, lateral = passes[number - 1].spikes, self.nothing()
         return loss
 
@@ -65,6 +71,7 @@ class DeviceErrors(DeviceDown):
         way: LayerBackward,
         lateral: DeviceArray,
         options: LayerOptions,
+        sources: DeviceArray,
         learn: bool,
         choose: bool,
     ) -> None:
@@ -77,12 +84,15 @@ class DeviceErrors(DeviceDown):
         way.prepare(weights.units.most)
         # With inhibition or forced spikes the total PSP is not the threshold for each spike.
         total = way.total_psp() if number == len(self.layers) - 1 else self.nothing()
+        row_sum, kind = weights.row_sum, weights.kind
+        if sources.size:
+            row_sum, kind = kept_sums(self.device, self.layers[number], sources, row_sum, kind)
         way.scale(
             weights.units,
-            weights.row_sum,
+            row_sum,
             total,
             lateral,
-            weights.kind,
+            kind,
             resting=layer.resting,
             threshold=layer.threshold,
             silent_spsp=options.silent_spsp,

@@ -20,7 +20,7 @@ from eventsnn.learn.hm2bp import HM2BP
 from eventsnn.learn.optimisers import Optimiser, OptimiserState
 from eventsnn.model import Dense, Input, Network
 from eventsnn.reference import hm2bp as twin
-from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals
 from eventsnn.simulate.engines.blocks import unpack
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.backward import ExactLearner
@@ -78,19 +78,21 @@ def make_samples(count: int, seed: int = 0, whole: bool = False) -> Arrivals:
     return Arrivals.join(samples)
 
 
-def on_cpu(network, samples, labels, weights, rule):
+def on_cpu(network, samples, labels, weights, rule, kept=EVERYONE):
     """Outcome and gradients of the CPU's learner in float64."""
     packed = PackedNetwork(network, np.float64)
     states = {key: OptimiserState(Optimiser(), packed.blocks[key]) for key in network.weights}
     learner = ExactLearner(packed)
     with Pool(1) as pool:
-        run = learner.forward(samples, pool)
-        outcome = learner.accumulate(states, run, labels, weights, rule, pool)
+        run = learner.forward(samples, pool, kept)
+        outcome = learner.accumulate(states, run, labels, weights, rule, pool, kept=kept)
     found = {key: unpack(state.gradient, len(network.weights[key])) for key, state in states.items()}
-    return outcome, learner.hidden_activity(run, len(network.layers)), found
+    return outcome, learner.hidden_activity(run, len(network.layers), kept), found
 
 
-def on_device(network, samples, labels, weights, rule, *, real=np.float64, most=None, device=None):
+def on_device(
+    network, samples, labels, weights, rule, kept=EVERYONE, *, real=np.float64, most=None, device=None
+):
     """The same on a device."""
     packed = PackedNetwork(network, real)
     derivatives = rule.sends == "derivatives"
@@ -98,8 +100,8 @@ def on_device(network, samples, labels, weights, rule, *, real=np.float64, most=
     learner.most = most
     states = {key: learner.make_state(Optimiser(), packed, key) for key in network.weights}
     with Pool(1) as pool:
-        run = learner.forward(samples, pool)
-        outcome = learner.accumulate(states, run, labels, weights, rule, pool)
+        run = learner.forward(samples, pool, kept)
+        outcome = learner.accumulate(states, run, labels, weights, rule, pool, kept=kept)
     found = {}
     for key, each in learner.weights.items():
         gradient = each.gradient.read() / each.units.units.read()
@@ -107,7 +109,7 @@ def on_device(network, samples, labels, weights, rule, *, real=np.float64, most=
         found[key] = gradient[:, : each.layer.channels].T
     for key in states.keys() - found.keys():  # a readout learns on the host
         found[key] = unpack(states[key].gradient, network[key].channels)
-    return outcome, learner.hidden_activity(run, len(network.layers)), found
+    return outcome, learner.hidden_activity(run, len(network.layers), kept), found
 
 
 def assert_close(found, expected, tolerance):

@@ -227,10 +227,7 @@ class Gentle(es.EventProp):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"network": network(Conv(2, 3, dropout=0.5), Dense(3))}, "no dropout, and layer 'conv' has some"),
         ({"network": network(Dense(40), Dense(33, lateral_inhibition=0.5))}, "lateral inhibition"),
-        ({"network": network(Dense(8, dropout=0.5), Dense(3))}, "no dropout, and layer 'hidden' has some"),
-        ({"network": network(Dense(8), Dense(3), dropout=0.1)}, "no dropout, and the input has some"),
         ({"rule": es.EventProp()}, "chains without lateral inhibition, and layer 'output' has some"),
         (
             {"rule": EXACT, "network": network(Dense(3, learn=("delay", "tau_m")))},

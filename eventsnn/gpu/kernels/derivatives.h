@@ -7,23 +7,31 @@
 #ifndef EVENTSNN_DERIVATIVES_H
 #define EVENTSNN_DERIVATIVES_H
 
+#include "kept.h"
 #include "reverse.h"
 
-/* Adds what the neurons did to tallies (groups, 2, padded): spikes, and samples in which a neuron is silent. `group` samples
- * in a row are a group, of which every thread counts one of `pieces` parts. */
-__global__ void tally_neurons(int groups, int group, int pieces, int padded, Span<const int> counts, Span<int64> tallies) {
+/* Adds what the neurons did to tallies (groups, 3, padded): their spikes, in how many samples they are silent, and in how many
+ * they are not dropped, which are those that count. `group` samples in a row are a group, of which every thread counts one of
+ * `pieces` parts; they are units of so many `positions`. */
+__global__ void tally_neurons(int groups, int group, int pieces, int neurons, int positions, int padded,
+                              Span<const unsigned char> kept, Span<const int> counts, Span<int64> tallies) {
     const int64 k = (int64)blockIdx.x * blockDim.x + threadIdx.x;
     if (k >= (int64)groups * pieces * padded) return;
     const int i = (int)(k % padded), piece = (int)(k / padded % pieces);
     const int64 g = k / padded / pieces;
-    int64 spikes = 0, silent = 0;
-    for (int s = piece; s < group; s += pieces) {
+    const Kept there = {kept, neurons, positions};
+    int64 spikes = 0, silent = 0, members = 0;
+    for (int s = piece; s < group && i < neurons; s += pieces) {
+        if (!there(g * group + s, i)) continue;
         const int count = counts[(g * group + s) * padded + i];
         spikes += count;
         silent += count == 0;
+        ++members;
     }
-    atomicAdd((unsigned long long*)&tallies[2 * g * padded + i], (unsigned long long)spikes);
-    atomicAdd((unsigned long long*)&tallies[(2 * g + 1) * padded + i], (unsigned long long)silent);
+    const Span<int64> own = tallies.part(3 * g * padded, 3 * padded);
+    add_whole(&own[i], spikes);
+    add_whole(&own[padded + i], silent);
+    add_whole(&own[2 * padded + i], members);
 }
 
 /* What neurons are pulled by, pull (samples, padded): of a silent one what is added to its gradients once for every source that
@@ -31,21 +39,25 @@ __global__ void tally_neurons(int groups, int group, int pieces, int padded, Spa
  *
  * In the output layer, where there are `labels` (samples,), a silent label neuron has -silent. Elsewhere a silent neuron has it
  * where the share of `group` samples in which it is silent is more than `share`, and others spikes_pull (mean count -
- * spikes_target); `tallies` are those of the groups. largest[i]: see `error_factors`. */
-__global__ void pull_neurons(int samples, int neurons, int padded, Span<const int> counts, Span<const int> labels,
-                             Span<const int64> tallies, int group, double silent, double share, double spikes_pull,
-                             double spikes_target, Span<double> pull, Span<int64> largest) {
+ * spikes_target), unless they are dropped; `tallies` are those of the groups, see `tally_neurons`. largest[i]: see
+ * `error_factors`. */
+__global__ void pull_neurons(int samples, int neurons, int positions, int padded, Span<const unsigned char> kept,
+                             Span<const int> counts, Span<const int> labels, Span<const int64> tallies, int group,
+                             double silent, double share, double spikes_pull, double spikes_target, Span<double> pull,
+                             Span<int64> largest) {
     const int64 k = (int64)blockIdx.x * blockDim.x + threadIdx.x;
     if (k >= (int64)samples * padded) return;
     const int i = (int)(k % padded), s = (int)(k / padded);
     const bool quiet = counts[k] == 0;
+    const Kept there = {kept, neurons, positions};
     double value = 0.0;
     if (i < neurons && labels.size) {
         if (quiet && labels[s] == i) value = -silent;
-    } else if (i < neurons) {
-        const int64 at = (int64)(s / group) * 2 * padded + i;
-        if (quiet && (double)tallies[at + padded] / group > share) value = -silent;
-        if (!quiet && spikes_pull != 0.0) value = spikes_pull * ((double)tallies[at] / group - spikes_target);
+    } else if (i < neurons && there(s, i)) {
+        const Span<const int64> own = tallies.part((int64)(s / group) * 3 * padded, 3 * padded);
+        const double members = (double)own[2 * padded + i];
+        if (quiet && (double)own[padded + i] / members > share) value = -silent;
+        if (!quiet && spikes_pull != 0.0) value = spikes_pull * ((double)own[i] / members - spikes_target);
     }
     pull[k] = value;
     if (quiet && value != 0.0) atomicMax(&largest[i], (int64)__double_as_longlong(fabs(value)));

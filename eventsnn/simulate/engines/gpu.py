@@ -25,7 +25,7 @@ from eventsnn.model import Network, bias
 from eventsnn.model.bias import NOTHING, Certain
 from eventsnn.simulate.engines import sweep
 from eventsnn.simulate.engines.arguments import endless
-from eventsnn.simulate.engines.arrivals import Arrivals
+from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.simulate.engines.batch import BatchRun, arrive
 from eventsnn.simulate.engines.blocks import unpack
 from eventsnn.simulate.engines.engine import Counter, Engine, Recorder, Run, Settings, State, Train
@@ -174,9 +174,10 @@ class DeviceNetwork:
         return max(1, int(self.forward.device.free_memory() * FREE_SHARE) // max(1, each))
 
     def run_part(
-        self, samples: Arrivals, biases: list[np.ndarray], stop: float = math.inf
+        self, samples: Arrivals, biases: list[np.ndarray], stop: float = math.inf, kept: Kept = EVERYONE
     ) -> list[LayerPass]:
-        """The passes of samples that the memory has room for; arguments as for `run_parts`.
+        """The passes of samples that the memory has room for; other arguments as for `run_parts`. Only
+        neurons that are `kept` pass spikes on, of the input all.
 
         Raises
         ------
@@ -192,6 +193,7 @@ class DeviceNetwork:
             self._put_samples(samples, biases),
             stop,
             [None, *(self._put_biases(number, biases) for number in range(1, firing))],
+            {number: self.forward.device.put(each.view(np.uint8)) for number, each in kept.items() if number},
         )
         if isinstance(passes, Fault):
             name = str(network.layers[passes.layer].name)
