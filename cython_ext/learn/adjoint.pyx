@@ -167,7 +167,7 @@ cdef class ApartNeurons:
 
     cdef void pull(self, SynapseTable synapses, int32_t layer, int64_t first, int64_t p, int64_t pre, double t,
                    double* strength, double* time) noexcept nogil:
-        """`SynapseTable.pull` of an arrival at `t`; the layer's neurons begin at `first`."""
+        """What `pull` of `SynapseTable` does, for an arrival at `t`; the layer's neurons begin at `first`."""
         cdef int64_t k, begin, end, at = synapses.starts[p] + pre
         cdef double by_weight = 0.0, by_time = 0.0
         cdef waiting_t* one
