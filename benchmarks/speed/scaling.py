@@ -1,15 +1,16 @@
 """Training on many machines: measured phases and bytes of a step, and the speed-up that follows from them.
 
 Trains 2312-800-10 on real N-MNIST recordings with one thread, alone and, where mpi4py and mpiexec are there,
-with two processes. A step of a mini-batch takes, with R ranks and N blocks of 32 neurons,
+with two processes. A step of a mini-batch of B recordings takes, with R ranks and N blocks of 32 neurons,
 
-    divided ceil(N/R)/N + whole + received/bandwidth + exchanges latency log2 R
+    blocks ceil(N/R)/N + samples ceil(B/R)/B + whole + received/bandwidth + exchanges latency log2 R
 
-with `divided` what ranks share out (the sweeps through the hidden layer and the update of its weights) and
-`whole` what every rank does: tables, merging, the output layer, errors. Reading has its own thread. Beside it
-stands the other way to divide a step, by recordings with gradients exchanged, which would not give the bits
-of one process: (divided + whole) ceil(B/R)/B + 2 gradient bytes/bandwidth + the same latency; at best, for
-the update of the weights takes as long on every rank. docs/scaling.md says what was found.
+with `blocks` what ranks divide by neurons (the sweeps through the hidden layer, the update of its weights),
+`samples` what they divide by recordings (merging, output layer, errors), and `whole` what every rank does:
+reading, tables. Beside it stands the other way to divide a step, by recordings with
+gradients exchanged, which would not give the bits of one process: step ceil(B/R)/B + 2 gradient
+bytes/bandwidth + the same latency; at best, for the update of the weights takes as long on every rank.
+docs/scaling.md says what was found.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Measured:
     Attributes
     ----------
     step : float
-        All of it; `divided` is the part that ranks share out.
+        From one step to the next; `blocks` and `samples` are the parts that ranks share out.
     received : float
         Bytes that all ranks but this one send it.
     exchanges : float
@@ -55,7 +56,8 @@ class Measured:
     batch: int
     ranks: int
     step: float
-    divided: float
+    blocks: float
+    samples: float
     received: float
     exchanges: float
 
@@ -63,7 +65,10 @@ class Measured:
 def measure(batch: int, quick: bool, threads: int) -> Measured | None:
     """Train for some epochs; None on other ranks than the first."""
     import eventsnn as es
+    from eventsnn._ext.team import Together
     from eventsnn._util import ranks as processes
+    from eventsnn._util.threads import Pool
+    from eventsnn.simulate.engines import batch as batches
     from eventsnn.simulate.engines import layer_run
     from eventsnn.train import exact_errors, run
     from eventsnn.train.experiment import Experiment
@@ -71,35 +76,60 @@ def measure(batch: int, quick: bool, threads: int) -> Measured | None:
     plan = Experiment.load(Path(__file__).parents[2] / "datasets/nmnist/dense.toml")
     recordings = es.data.Folder(find_nmnist() / "Train")
     found = processes.find_ranks()
-    seconds, counts = {"step": [], "divided": []}, {"received": [], "exchanges": 0}
+    seconds, starts, exchanges = {"blocks": [0.0], "samples": [0.0]}, list[float](), [0]
+    within: list[str] = []
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **more: Any) -> Any:
+            if within:
+                return function(*arguments, **more)
+            within.append(name)
             start = time.perf_counter()
             result = function(*arguments, **more)
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name][-1] += time.perf_counter() - start
+            within.clear()
             return result
 
         return call
 
-    wait = getattr(type(found), "_wait", None)
+    learn, begin = run.TrainingRun._learn, Pool.begin
 
-    def counted(self: Any, request: Any) -> None:
-        counts["exchanges"] += 1
-        wait(self, request)
+    def learn_timed(*arguments: Any) -> None:
+        starts.append(time.perf_counter())
+        for each in seconds.values():
+            each.append(0.0)
+        learn(*arguments)
+
+    def begin_timed(pool: Any, work: Any, *more: Any, **named: Any) -> None:
+        # What ends a step: with one thread it is done at once.
+        call = timed("blocks", begin) if isinstance(work, Together) else begin
+        call(pool, work, *more, **named)
+
+    until = processes.Ranks.until
+
+    def counted(self: Any, test: Any) -> Any:
+        exchanges[0] += 1
+        return until(self, test)
 
     sweep = layer_run.sweep_all
 
     def sweep_hidden(packed: Any, number: int, *arguments: Any, **more: Any) -> Any:
-        return (timed("divided", sweep) if number == 0 else sweep)(packed, number, *arguments, **more)
+        return (timed("blocks", sweep) if number == 0 else sweep)(packed, number, *arguments, **more)
 
     epochs = 1 if quick else 3
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch.object(run.TrainingRun, "_learn", timed("step", run.TrainingRun._learn)),
+        patch.object(run.TrainingRun, "_learn", learn_timed),
         patch.object(layer_run, "sweep_all", sweep_hidden),
-        patch.object(exact_errors, "reverse", timed("divided", exact_errors.reverse)),
-        patch.object(type(found), "_wait", counted, create=True),
+        patch.object(Pool, "begin", begin_timed),
+        patch.object(batches.Held, "begin", timed("samples", batches.Held.begin)),
+        patch.object(exact_errors.ExactErrors, "begin", timed("samples", exact_errors.ExactErrors.begin)),
+        patch.object(
+            exact_errors.ExactErrors,
+            "finish_stages",
+            timed("samples", exact_errors.ExactErrors.finish_stages),
+        ),
+        patch.object(processes.Ranks, "until", counted),
     ):
         es.train(
             plan.make_network(),
@@ -115,18 +145,17 @@ def measure(batch: int, quick: bool, threads: int) -> Measured | None:
             out=Path(found.of_first(lambda: folder)) / "run",
         )
         found.collect(None)  # the folder goes with the first rank's
-    steps = len(seconds["step"])
     if not found.first:
         return None
-    # Two calls a step are divided: medians of each kind are not thrown off by other work on the machine.
-    divided = np.array(seconds["divided"]).reshape(steps, -1).sum(axis=1)
+    # Medians are not thrown off by other work on the machine, nor by what is done between epochs.
     return Measured(
         batch,
         found.size,
-        float(np.median(seconds["step"])),
-        float(np.median(divided)),
-        found.received / steps,
-        counts["exchanges"] / steps,
+        float(np.median(np.diff(starts))),
+        float(np.median(seconds["blocks"][1:])),
+        float(np.median(seconds["samples"][1:])),
+        found.received / len(starts),
+        exchanges[0] / len(starts),
     )
 
 
@@ -152,10 +181,14 @@ def blocks_of(hidden: int) -> int:
 def by_neurons(one: Measured, two: Measured, hidden: int, ranks: int, gigabits: float) -> float:
     """Seconds of a step whose neurons are divided; `two` says how much is exchanged."""
     wider, blocks = hidden / MEASURED_HIDDEN, blocks_of(hidden)
-    divided = one.divided * wider * math.ceil(blocks / min(ranks, blocks)) / blocks
-    whole = (one.step - one.divided) * wider
-    every = 2.0 * two.received * wider  # two ranks are sent half of all
-    return divided + whole + exchange_seconds(every * (1.0 - 1.0 / ranks), two.exchanges, ranks, gigabits)
+    divided = one.blocks * math.ceil(blocks / min(ranks, blocks)) / blocks
+    divided += one.samples * math.ceil(one.batch / ranks) / one.batch
+    whole = one.step - one.blocks - one.samples
+    # Errors and counts go to all; of the spikes two ranks are sent a quarter: other blocks, own samples.
+    errors = 16.0 * one.batch * MEASURED_HIDDEN
+    spikes = 4.0 * max(0.0, two.received - errors / 2)
+    received = (errors + spikes / min(ranks, one.batch)) * (1.0 - 1.0 / ranks)
+    return (divided + whole) * wider + exchange_seconds(received * wider, two.exchanges, ranks, gigabits)
 
 
 def by_recordings(one: Measured, two: Measured, hidden: int, ranks: int, gigabits: float) -> float:
@@ -221,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         one, two, threads = (min(each, key=lambda found: found.step) for each in zip(*kept, strict=True))
         measured[batch] = one, two
         # On one machine nothing goes through a network.
-        expected = one.step / (by_neurons(one, two, MEASURED_HIDDEN, 2, 100) - 2 * two.exchanges * 3e-6)
+        expected = one.step / (by_neurons(one, two, MEASURED_HIDDEN, 2, 100) - two.exchanges * 3e-6)
         checks.append(comparison(f"batch {batch}: 2 ranks / 1 rank, measured", one.step / two.step, None))
         checks.append(comparison(f"batch {batch}: 2 ranks / 1 rank, from the model", expected, None))
         shared = threads.step / two.step

@@ -325,7 +325,7 @@ class ExactErrors(StagedErrors):
             return super().learn_samples(number, samples, gradient, update, share)
         threads = self.threads.threads
         # Those of the first samples can be added at once.
-        apart = threads > 1 or (self.divided and self.own.start > 0)
+        apart = threads > 1 or (self.divided and not self.division.ranks.first)
         learning = self.begin_learning(number, samples, gradient, share, threads, True, apart)
         self.stages.append(learning.stage)
         self.unfinished.append(Unfinished(gradient, learning.own, self.layers[number].channels))

@@ -219,14 +219,14 @@ def merges_below(packed: PackedNetwork, number: int, kept: Kept) -> bool:
     return small and layer.each_delay is None
 
 
-def divides_samples(packed: PackedNetwork, number: int, kept: Kept, samples: int) -> bool:
+def divides_samples(packed: PackedNetwork, number: int, kept: Kept) -> bool:
     """Whether ranks that have divided the blocks of a layer can divide the samples of the layers above it.
 
     There must be some layers above it, and all must be gone through sample by sample.
     """
     layers = packed.network.layers
     above = range(number + 1, len(layers))
-    if not above or not packed.divides(number) or samples < packed.division.ranks.size:
+    if not above or not packed.divides(number):
         return False
     return all(merges_below(packed, each, kept) and not layers[each].ties_weights for each in above)
 
@@ -313,7 +313,7 @@ def run_batch(
                 run.held = Held(packed, pool, layer_input, store, [*waiting, tables, sweep])
                 break
             later: list[Stage] | None = [] if merges_below(packed, number + 1, kept) else None
-            swap = divide and divides_samples(packed, number, kept, len(samples))
+            swap = divide and divides_samples(packed, number, kept)
             how = (pool.share, pool.threads, prepared, waiting, later, swap)
             run.begun.append(run_layer(packed, number, arrivals, math.inf, *how))
             waiting = later or []

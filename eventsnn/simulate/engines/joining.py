@@ -50,7 +50,7 @@ def swap_blocks(ranks: Ranks, store: SpikeStore, found: Trains) -> tuple[np.ndar
         parts.append((letter[first:last].view(np.float64), letter[last:].view(np.int32), got))
     # Ranks have consecutive blocks.
     times, neurons, got = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return times, neurons, _starts(got), _starts(got.reshape(-1, samples).sum(axis=0))
+    return times, neurons, _starts(got), _starts(got.reshape(store.blocks, samples).sum(axis=0))
 
 
 def _starts(sizes: np.ndarray) -> np.ndarray:
