@@ -20,6 +20,9 @@ from eventsnn.gpu.sources import list_kernels, names_in
 MOST_STATIC = 48 * 1024
 """More dynamic shared memory than this a kernel must be allowed to have."""
 
+MOST_SHARED, CARVEOUT = 8, 9
+"""Attributes of a function, as the driver numbers them."""
+
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # A process' number among those on its machine, from launchers: MPICH and Intel MPI, Open MPI, MVAPICH, SLURM.
 RANKS_HERE = (
@@ -92,8 +95,10 @@ class CudaDevice(Device):
             self._cupy.cuda.runtime.memGetInfo()
             self._threads.begun = True
         if shared > MOST_STATIC and shared > function.allowed:
-            # Attribute 8: the most dynamic shared memory of a block.
-            driver.funcSetAttribute(function.pointer, 8, shared)
+            # The most dynamic shared memory of a block, and the share of a multiprocessor's first cache that
+            # is shared memory, in per cent: a driver may leave too little for two blocks.
+            driver.funcSetAttribute(function.pointer, MOST_SHARED, shared)
+            driver.funcSetAttribute(function.pointer, CARVEOUT, 100)
             function.allowed = shared
         # The arguments as one buffer: pointer and size, marked 1 and 2, ended by 0.
         packed = pack(arguments)

@@ -284,10 +284,13 @@ def make_tables(device: Device, layer: DeviceLayer, arrivals: DeviceArrivals) ->
 
 
 def neurons_a_lane(device: Device, layer: DeviceLayer, samples: int) -> int:
-    """How many neurons a lane of `sweep` takes: several share its overhead, if enough warps are left."""
+    """How many neurons a lane of `sweep` takes: several share its overhead, if enough warps are left.
+
+    Three for each of a multiprocessor's four schedulers hide each other's waiting; see docs/notes/gpu.md.
+    """
     together = 4 if layer.real == np.float32 else 2
     warps = samples * layer.padded // (WARP * together)
-    return together if warps >= 16 * device.multiprocessors and layer.channels > WARP else 1
+    return together if warps >= 12 * device.multiprocessors and layer.channels > WARP else 1
 
 
 def working_lanes(device: Device, layer: DeviceLayer, samples: int) -> int:

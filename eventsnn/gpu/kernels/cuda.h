@@ -114,4 +114,9 @@ enum { STATUS_SPIKES = 0, STATUS_TRAIN = 1, STATUS_ENDLESS = 2, STATUS_OVERFLOW 
 
 DEVICE void report(const Span<int64>& status, int word, int64 value) { atomicMax(&status[word], value); }
 
+/* *most becomes at least `x`. Many threads meet at one address, and most find there what is larger already. */
+DEVICE void raise_to(int64* most, int64 x) {
+    if (x > *(volatile int64*)most) atomicMax(most, x);
+}
+
 #endif

@@ -60,7 +60,7 @@ __global__ void pull_neurons(int samples, int neurons, int positions, int padded
         if (!quiet && spikes_pull != 0.0) value = spikes_pull * ((double)own[i] / members - spikes_target);
     }
     pull[k] = value;
-    if (quiet && value != 0.0) atomicMax(&largest[i], (int64)__double_as_longlong(fabs(value)));
+    if (quiet && value != 0.0) raise_to(&largest[i], (int64)__double_as_longlong(fabs(value)));
 }
 
 /* How far the charges of a neuron reach, from the first to the last. */
@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(128)
     /* What the kernel's precision cannot hold shows as what is not finite. */
     sum *= c->psp_max > 1.0 ? c->psp_max : 1.0;
     if (!((R)sum < (R)INFINITY)) sum = INFINITY;
-    atomicMax(&largest[i], (int64)__double_as_longlong(fabs(sum)));
+    raise_to(&largest[i], (int64)__double_as_longlong(fabs(sum)));
 }
 
 /* The points of a neuron whose charge is not 0, latest first. */

@@ -95,7 +95,7 @@ __global__ void error_factors(Span<const lif_t> constants, int samples, int neur
         const int64 bits = (int64)__double_as_longlong(fabs(value) * (count ? constants[0].psp_max * count : 1.0));
         most = bits > most ? bits : most;
     }
-    if (most) atomicMax(&largest[i], most);
+    raise_to(&largest[i], most);
 }
 
 /* Powers of two that the gradients of each neuron are counted in, such that nothing overflows: `window` samples with at most
