@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -327,6 +330,27 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "a.x").write_bytes(b"#ROSBAG V2.0\n")
     with pytest.raises(MissingExtraError, match=r"eventsnn\[ros\]"):
         read(tmp_path / "a.x")
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_no_file_stays_open(tmp_path: Path, name: str) -> None:
+    """Python says so where a file is closed only because nothing names it any more."""
+    stream, path = random_stream(100, sensor_size=(34, 34, 2)), tmp_path / f"a{SUFFIX[name]}"
+
+    def broken_parts() -> Iterator[EventStream]:
+        yield stream
+        raise EventFileError(path, "broken")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        write(path, stream, format=name)
+        next(iter(open_events(path, format=name)))
+        with pytest.raises(EventFileError):
+            read(path, format=name, sensor=(1, 40, 2))
+        with pytest.raises(EventFileError, match="broken"):
+            write_parts(path, broken_parts(), (34, 34, 2), format=name)
+        gc.collect()
+    assert [str(each.message) for each in caught] == []
 
 
 def test_parts_of_a_long_file_are_bounded(tmp_path: Path) -> None:

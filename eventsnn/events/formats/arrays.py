@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import mmap
 import os
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -263,6 +264,7 @@ class NPYWriter:
         """Nothing: the bytes come at the end."""
         failure = unwritable(self._path)
         self._temporary = scratch_file(self._path, failure)
+        weakref.finalize(self, self._temporary.close)  # also where the parts raise an error
         self._file = GuardedFile(self._temporary.fileno(), failure, pretend=False)
         self._file.write(bytes(len(self._header(0))))
         return b""

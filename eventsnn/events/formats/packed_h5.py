@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import mmap
 import os
+import weakref
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -108,6 +109,7 @@ class PackedHDF5Writer:
 
         failure = unwritable(self._path)
         self._temporary = scratch_file(self._path, failure)
+        weakref.finalize(self, self._temporary.close)  # also where the parts raise an error
         self._guarded = GuardedFile(os.dup(self._temporary.fileno()), failure, pretend=True, owns=True)
         self._buffered = io.BufferedRandom(self._guarded, 1 << 20)
         with hold_interrupts():
