@@ -47,13 +47,18 @@ def test_scripts_are_listed_and_run_by_name():
 
 def test_model_of_scaling(modules):
     scaling = modules("speed.scaling")
-    one = scaling.Measured(16, 1, step=0.020, divided=0.016, received=0.0, exchanges=0.0)
-    two = scaling.Measured(16, 2, step=0.012, divided=0.008, received=500_000.0, exchanges=4.0)
+    one = scaling.Measured(16, 1, step=0.020, blocks=0.014, samples=0.002, received=0.0, exchanges=0.0)
+    two = scaling.Measured(16, 2, step=0.012, blocks=0.007, samples=0.001, received=500_000.0, exchanges=4.0)
     for way in (scaling.by_neurons, scaling.by_recordings):
         assert way(one, two, 800, 1, 10) == pytest.approx(one.step)
-    # 13 of 25 blocks, 4 ms that both do, half a megabyte at 10 Gb/s, and four waits.
+    # 13 of 25 blocks, 8 of 16 recordings, 4 ms that both do, half a megabyte at 10 Gb/s, and four waits.
     assert scaling.by_neurons(one, two, 800, 2, 10) == pytest.approx(
-        0.016 * 13 / 25 + 0.004 + 500_000 / 1.25e9 + 4 * 15e-6
+        0.014 * 13 / 25 + 0.002 / 2 + 0.004 + 500_000 / 1.25e9 + 4 * 15e-6
+    )
+    # More ranks than blocks or recordings: one of each. Spikes of a 16th of the recordings, and all errors.
+    errors, spikes = 16 * 16 * 800, 4 * (500_000 - 16 * 16 * 800 / 2)
+    assert scaling.by_neurons(one, two, 800, 64, 10) == pytest.approx(
+        0.014 / 25 + 0.002 / 16 + 0.004 + (errors + spikes / 16) * 63 / 64 / 1.25e9 + 4 * 15e-6 * 6
     )
     # 8 of 16 recordings, and all weights in float32 twice, but for the rank's own half.
     assert scaling.by_recordings(one, two, 800, 2, 1) == pytest.approx(
