@@ -115,7 +115,7 @@ def most_active(trace: Trace, layer: str, sample: int) -> int:
             f"layer ({below})"
         )
     if not counts.any():
-        raise TraceError(
-            f"{trace.path}: layer {layer!r} stayed silent in sample {sample}; there is no spike to look at"
-        )
+        firing = [name for name in network.names if len(trace.spikes(name, sample))]
+        instead = f"explain one of another layer ({', '.join(firing)})" if firing else "no layer has any"
+        raise TraceError(f"{trace.path}: layer {layer!r} stayed silent in sample {sample}; {instead}")
     return int(counts.argmax())

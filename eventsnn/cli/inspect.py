@@ -55,6 +55,7 @@ def draw_pictures(
 ) -> list[Path]:
     """Write the pictures of a sample; `layer` None is the output, `neuron` None those that fired most."""
     from eventsnn.plots import plot_potential, plot_raster, plot_spsp
+    from eventsnn.plots.spsp import draws_pairs
 
     name = trace.network.names[-1] if layer is None else layer
     spikes = trace.spikes(name, sample)  # refuses a wrong layer or sample before anything is written
@@ -62,7 +63,7 @@ def draw_pictures(
     raster, potential, spsp = (folder / f"{kind}.png" for kind in ("raster", "potential", "spsp"))
     plot_raster(trace, sample, raster)
     plot_potential(trace, sample, name, None if neuron is None else [neuron], path=potential)
-    if neuron is None and trace.network.index(name) == 0:
-        neuron = int(spikes.counts.argmax())  # what the sensor sends is drawn for one neuron at a time
+    if neuron is None and not draws_pairs(trace.network, name):
+        neuron = int(spikes.counts.argmax())
     plot_spsp(trace, sample, name, neuron, spsp)
     return [raster, potential, spsp]

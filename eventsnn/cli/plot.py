@@ -64,11 +64,12 @@ def _potential(asked: Request) -> None:
 
 def _spsp(asked: Request) -> None:
     from eventsnn.plots import plot_spsp
+    from eventsnn.plots.spsp import draws_pairs
     from eventsnn.trace import Trace
 
     with Trace(asked.file) as trace:
         layer, sample, neuron = asked.layer or trace.network.names[-1], asked.sample or 0, asked.neuron
-        if neuron is None and trace.network.index(layer) == 0:
+        if neuron is None and not draws_pairs(trace.network, layer):
             neuron = int(trace.spikes(layer, sample).counts.argmax())
         plot_spsp(trace, sample, layer, neuron, asked.out)
 

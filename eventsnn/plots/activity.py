@@ -197,6 +197,7 @@ def _draw_intervals(
     n, total, squares = sums
     panel.set_xscale("log")
     panel.stairs(100.0 * counts / max(1.0, n), INTERVAL_EDGES, color=BLUE, fill=True)
+    panel.set_ylim(bottom=0.0)
     text = f"{shorten(name, LONGEST)}: {number_of(int(n), 'interval')}"
     if n:
         mean = total / n

@@ -13,6 +13,7 @@ import numpy as np
 
 from eventsnn._util.atomic import replace_file
 from eventsnn._util.names import printable
+from eventsnn._util.zoom import busy_part
 from eventsnn.errors import MissingExtraError, TraceError
 from eventsnn.model import Network
 from eventsnn.trace.reader import Trace
@@ -153,8 +154,8 @@ def shorten(text: str, most: int) -> str:
     return f"{shown[:head]}…{shown[len(shown) - (most - 1 - head) :]}"
 
 
-def whole_ticks(*axes: Axis, most: int = 9) -> None:
-    """Ticks at whole numbers only, such as pixels, neurons and epochs."""
+def whole_ticks(*axes: Axis, most: int | str = "auto") -> None:
+    """Ticks at whole numbers only, such as pixels, neurons and epochs; by default those there is room for."""
     from matplotlib.ticker import MaxNLocator
 
     for axis in axes:
@@ -182,6 +183,8 @@ def draw_sensor_maps(
 ) -> None:
     """One map of the sensor per polarity with a common colour bar; a sensor of height 1 becomes bars.
 
+    Where the values are in a small part of the sensor, this part is shown.
+
     Parameters
     ----------
     figure : Figure or SubFigure
@@ -197,6 +200,8 @@ def draw_sensor_maps(
     """
     width, height, polarities = sensor_size
     values = maps.reshape(polarities, height, width)
+    x0, x1, y0, y1 = busy_part(values)
+    of = ("", "") if (x1 - x0, y1 - y0) == (width, height) else (f" of {width}", f" of {height}")
     for polarity, panel in enumerate(axes):
         if polarities > 1:
             panel.set_title(polarity_name(polarity, polarities))
@@ -216,8 +221,10 @@ def draw_sensor_maps(
             vmax=top,
             interpolation="nearest",
         )
-        panel.set_xlabel("x (pixels)")
-        panel.set_ylabel("y (pixels)")
+        panel.set_xlim(x0 - 0.5, x1 - 0.5)
+        panel.set_ylim(y1 - 0.5, y0 - 0.5)
+        panel.set_xlabel(f"x (pixels{of[0]})")
+        panel.set_ylabel(f"y (pixels{of[1]})")
         panel.spines[:].set_visible(True)
         whole_ticks(panel.xaxis, panel.yaxis)
     if height > 1:

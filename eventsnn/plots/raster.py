@@ -26,6 +26,9 @@ from eventsnn.trace.record import LayerSpikes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_LABELS = 20
+"""Output neurons that each have a label."""
+
 
 def plot_raster(trace: str | os.PathLike[str] | Trace, sample: int, path: str | os.PathLike[str]) -> None:
     """Draw every spike of a sample, one panel per layer, the input first.
@@ -46,7 +49,10 @@ def plot_raster(trace: str | os.PathLike[str] | Trace, sample: int, path: str | 
     """
     record, network, title = read_sample(trace, sample)
     with picture(path) as figure:
-        heights = [3.0, *([2.5] * (len(record.layers) - 1)), 2.5]
+        heights = [3.0, *([2.5] * (len(record.layers) - 1))]
+        # Each output neuron has a label where they are few: their panel grows with them.
+        share = 0.025 * record.output.size if record.output.size <= MOST_LABELS else 0.0
+        heights.append(max(2.5, sum(heights) * share / (1.0 - share)))
         axes = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})
         figure.suptitle(title, fontsize=19, fontweight="bold")
         _draw_input(axes[0], record.input, network.input)
@@ -90,7 +96,7 @@ def _draw_input(panel: Axes, spikes: LayerSpikes, sensor: Input) -> None:
 def _draw_hidden(panel: Axes, spikes: LayerSpikes) -> None:
     active = int(np.count_nonzero(spikes.counts))
     panel.set_title(
-        f"{spikes.name}: {number_of(len(spikes), 'spike')}, {active} of {spikes.size} neurons fired",
+        f"{spikes.name}: {number_of(len(spikes), 'spike')}, {active:,} of {spikes.size:,} neurons fired",
         loc="left",
     )
     panel.scatter(
@@ -112,7 +118,7 @@ def _draw_output(panel: Axes, spikes: LayerSpikes, decision: int | None) -> None
         )
     panel.set_ylim(-0.7, spikes.size - 0.3)
     panel.set_ylabel("neuron")
-    if spikes.size > 20:
+    if spikes.size > MOST_LABELS:
         whole_ticks(panel.yaxis, most=6)
         return
     panel.set_yticks(range(spikes.size))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BARS = 40  # pre-synaptic neurons that can be told apart side by side
+MOST_COLUMNS = 1000  # of a heat map, which has about as many pixels
+MOST_PAIRS = 2**24  # of neurons, in a heat map
 
 
 def plot_spsp(
@@ -69,10 +71,17 @@ def plot_spsp(
     """
     record, network, heading = read_sample(trace, sample, layer, "nothing feeds the input")
     projection = next(p for p in network.projections if p.key == layer)
-    if neuron is None and projection.source < 0:
-        raise TraceError(f"layer {layer!r} is fed by the sensor: give the neuron to draw its map")
     if neuron is not None:
         check_neuron(network, layer, neuron)
+    elif not draws_pairs(network, layer):
+        why = (
+            "has too many pairs of neurons for one picture"
+            if projection.source >= 0
+            else "is fed by the sensor"
+        )
+        raise TraceError(
+            f"layer {layer!r} {why}: give the neuron to draw its {'map' if projection.source < 0 else 'bars'}"
+        )
     with picture(path) as figure:
         if neuron is None:
             _draw_pairs(figure, network, record, projection, weighted)
@@ -92,6 +101,12 @@ def plot_spsp(
             draw_sensor_maps(figure, axes, values, network.input.sensor_size, label=label, signed=weighted)
         else:
             _draw_bars(figure, values, network.names[projection.source], label)
+
+
+def draws_pairs(network: Network, layer: str) -> bool:
+    """Whether there is a picture of all neurons of a layer with all of its source, not of one alone."""
+    number = network.index(layer)
+    return number > 0 and network.layers[number].neurons * network.source_size(number - 1) <= MOST_PAIRS
 
 
 def _quantity(weighted: bool) -> str:
@@ -132,6 +147,11 @@ def _draw_pairs(
 ) -> None:
     post = network.layers[projection.target]
     matrix = np.stack([_values(network, record, projection, i, weighted) for i in range(post.neurons)])
+    source, size = network.names[projection.source], matrix.shape[1]
+    shown = np.arange(size)
+    if size > MOST_COLUMNS:  # neurons without a share would hide those that have one
+        shown = np.flatnonzero(matrix.any(axis=0))
+        matrix = matrix[:, shown] if shown.size else np.zeros((post.neurons, 1))
     panel = figure.subplots()
     top = float(np.abs(matrix).max()) or 1.0
     image = panel.imshow(
@@ -142,9 +162,13 @@ def _draw_pairs(
         vmin=-top if weighted else 0.0,
         vmax=top,
     )
-    panel.set_xlabel(f"pre-synaptic neuron in layer {network.names[projection.source]!r}")
+    some = f", the {shown.size:,} of {size:,} that have a share" if shown.size < size else ""
+    panel.set_xlabel(f"pre-synaptic neuron in layer {source!r}{some}")
     panel.set_ylabel(f"post-synaptic neuron in layer {post.name!r}")
     whole_ticks(panel.xaxis, panel.yaxis)
+    panel.xaxis.set_major_formatter(
+        lambda column, _: str(shown[int(column)]) if 0 <= column < shown.size else ""
+    )
     if post.neurons <= 30:
         panel.set_yticks(range(post.neurons))
     figure.colorbar(image, ax=panel, label=_quantity(weighted))

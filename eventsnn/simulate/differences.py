@@ -30,7 +30,7 @@ class Difference:
         Time of the first edit, ms, of a neuron that never fires that of its first spike; 0 where weights
         change, infinite without an edit. No spike before it changes.
     simulated_from_ms : float
-        From when on it was simulated again, ms.
+        From when on it was simulated again, ms; infinite if there was no need.
     within_ms : float
         How far a spike may move, ms; see `changes`.
     """
@@ -94,8 +94,8 @@ class Difference:
         """The difference as plain values that JSON can hold."""
         first = self.first
         return {
-            "from_ms": self.from_ms,
-            "simulated_from_ms": self.simulated_from_ms,
+            "from_ms": _none(self.from_ms),
+            "simulated_from_ms": _none(self.simulated_from_ms),
             "before": _outcome(self.before),
             "after": _outcome(self.after),
             "flips": self.flips,
@@ -174,7 +174,7 @@ def _count(changes: np.ndarray) -> dict[str, Any]:
 
 
 def _none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None
 
 
 def _outcome(run: SpikeRecord) -> dict[str, Any]:

@@ -159,6 +159,8 @@ class _Prefix:
 
     def go_on(self, edits: Edits) -> tuple[SpikeRecord, float]:
         """The record with these edits of the input, and the time from which it was simulated."""
+        if edits.first_ms == math.inf:
+            return self._record, math.inf
         since = self._state_before(edits.first_ms).time
         last = np.searchsorted(edits.times, self._run.stop, side="right")  # as a fresh run takes them
         given = edits.times[:last], edits.indices[:last]

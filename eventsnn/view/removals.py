@@ -71,7 +71,7 @@ def _choose(page: TracePage) -> Iterator[tuple[str, np.ndarray, frozenset[tuple[
     inputs = page.record.input
     for row in strongest[:SINGLE_EVENTS].tolist():
         place = page.describe_source(INPUT, int(inputs.neurons[row])).removeprefix("input ")
-        yield f"{place} {inputs.times[row]:.2f} ms", np.array([row]), frozenset()
+        yield f"{place} {inputs.times[row]:.2f}", np.array([row]), frozenset()
     for count in TOGETHER:
         if count <= strongest.size:
             yield f"{count} strongest events", strongest[:count], frozenset()

@@ -61,7 +61,7 @@ def make_removals(
     source.selected.indices = [0]
     show = CustomJS(args={"source": source, "targets": targets, "rows": rows}, code=_SHOW)
     source.selected.js_on_change("indices", show)
-    headings = {"name": ("without", 152), "effect": ("Δt (ms)", 54)}
+    headings = {"name": ("without (at ms)", 152), "effect": ("Δt (ms)", 54)}
     headings |= {"decision": ("decision", 56), "changed": ("spikes", 42)}
     table = DataTable(
         name="removals",

@@ -22,6 +22,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from eventsnn._util.words import number_of
+from eventsnn._util.zoom import busy_part
 from eventsnn.plots.figure import BLUE, ORANGE, VERMILION, polarity_name
 from eventsnn.view.page_frame import PageFrame
 from eventsnn.view.sources import set_data
@@ -146,6 +147,7 @@ class SpikePlot:
                 title=polarity_name(polarity, polarities) if polarities > 1 else "sensor",
             )
             plot.grid.visible = False
+            plot.xaxis[0].ticker.desired_num_ticks = 4
             image = plot.image("image", "x", "y", "dw", "dh", source=source, color_mapper=self._mapper)
             plot.add_tools(
                 HoverTool(
@@ -304,6 +306,10 @@ class SpikePlot:
         maps = panels.sensor_maps(mode)
         top = float(np.abs(maps).max()) or 1.0
         self._mapper.update(low=-top, high=top)
+        x0, x1, y0, y1 = busy_part(maps)
+        for plot in self.maps:
+            plot.x_range.update(start=x0 - 0.5, end=x1 - 0.5)
+            plot.y_range.update(start=y1 - 0.5, end=y0 - 0.5)
         for source, values in zip(self._map_sources, maps, strict=False):
             height, width = values.shape
             set_data(

@@ -102,7 +102,21 @@ def test_explain_of_a_silent_layer(cli: Cli, tmp_path: Path) -> None:
     es.simulate(make_network(), nothing, trace=tmp_path / "silent.h5")
     outcome = cli("explain", tmp_path / "silent.h5")
     assert outcome.code == 1
-    assert "layer 'output' stayed silent in sample 0" in outcome.err
+    assert "layer 'output' stayed silent in sample 0; no layer has any" in outcome.err
+    hush = make_network().replace("output", threshold=1e9)
+    es.simulate(hush, make_stream(1, 7), trace=tmp_path / "hush.h5")
+    outcome = cli("explain", tmp_path / "hush.h5")
+    assert "stayed silent in sample 0; explain one of another layer (hidden)" in outcome.err
+
+
+def test_silencing_a_silent_neuron(cli: Cli, tmp_path: Path) -> None:
+    """Nothing is left out, so nothing is simulated; a recording without events has no states either."""
+    nothing = es.EventStream.from_arrays([], [], [], [], sensor_size=(6, 5, 2))
+    es.simulate(make_network(), nothing, trace=tmp_path / "silent.h5")
+    outcome = cli("whatif", tmp_path / "silent.h5", "--silence", "hidden:0", "--json")
+    assert outcome.code == 0
+    found = outcome.json
+    assert (found["from_ms"], found["simulated_from_ms"], found["first"]) == (None, None, None)
 
 
 def test_explain_of_a_model(cli: Cli, model: Path) -> None:
