@@ -79,10 +79,12 @@ def explain(
         draw(contributions, derivatives, plot)
     drawn = {} if plot is None else {"picture": str(plot)}
     if derivatives is not None:
-        result, text = derivatives.to_dict(top), format_sensitivity(derivatives, top=top)
+        result = derivatives.to_dict(top) if as_json else {}
+        text = format_sensitivity(derivatives, top=top)
     else:
         assert contributions is not None
-        result, text = contributions.to_dict(), format_explanation(contributions, top=top)
+        result = contributions.to_dict() if as_json else {}
+        text = format_explanation(contributions, top=top)
     report({**result, **drawn}, text if plot is None else f"{text}\n\n{plot}", as_json)
 
 

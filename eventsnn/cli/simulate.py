@@ -325,7 +325,7 @@ def _format_one(result: dict[str, Any]) -> str:
     votes = result.get("readout", result["counts"])
     counts = "  ".join(f"{neuron}:{n:.6g}" for neuron, n in enumerate(votes) if n)
     what = "readout of each output neuron" if "readout" in result else "spikes of each output neuron "
-    layers = ", ".join(f"{name} {layer['spikes']}" for name, layer in result["layers"].items())
+    layers = ", ".join(f"{name} {layer['spikes']:,}" for name, layer in result["layers"].items())
     return "\n".join(
         [
             f"{result['file']}: {format_decision(result)}",

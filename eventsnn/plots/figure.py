@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -154,7 +154,7 @@ def shorten(text: str, most: int) -> str:
     return f"{shown[:head]}…{shown[len(shown) - (most - 1 - head) :]}"
 
 
-def whole_ticks(*axes: Axis, most: int | str = "auto") -> None:
+def whole_ticks(*axes: Axis, most: int | Literal["auto"] = "auto") -> None:
     """Ticks at whole numbers only, such as pixels, neurons and epochs; by default those there is room for."""
     from matplotlib.ticker import MaxNLocator
 

@@ -11,9 +11,11 @@ from eventsnn._util.words import number_of
 from eventsnn.model import Input
 from eventsnn.plots.figure import (
     BLUE,
+    HEIGHT,
     INK,
     LIGHT,
     ORANGE,
+    WIDTH,
     neuron_colour,
     picture,
     polarity_name,
@@ -25,6 +27,9 @@ from eventsnn.trace.record import LayerSpikes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+MOST_DOTS = 200_000
+"""Spikes of a panel that are drawn one by one."""
 
 MOST_LABELS = 20
 """Output neurons that each have a label."""
@@ -70,6 +75,19 @@ def _marker_size(spikes: LayerSpikes) -> float:
     return float(np.clip(9000.0 / max(1, len(spikes)), 1.5, 20.0))
 
 
+def _visible(times: np.ndarray, neurons: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where there are dots: of very many spikes one for each place of a grid finer than the picture."""
+    if len(times) <= MOST_DOTS:
+        return times, neurons
+    columns, rows = 2 * WIDTH, HEIGHT
+    x = (times * (columns / times[-1])).astype(np.int64).clip(0, columns - 1)
+    y = neurons.astype(np.int64) * rows // size
+    there = np.zeros(columns * rows, bool)
+    there[x * rows + y] = True
+    x, y = np.divmod(np.flatnonzero(there), rows)
+    return (x + 0.5) * (times[-1] / columns), (y + 0.5) * (size / rows)
+
+
 def _draw_input(panel: Axes, spikes: LayerSpikes, sensor: Input) -> None:
     pixels = sensor.width * sensor.height
     panel.set_title(f"input: {number_of(len(spikes), 'event')}", loc="left")
@@ -78,8 +96,7 @@ def _draw_input(panel: Axes, spikes: LayerSpikes, sensor: Input) -> None:
         of_polarity = polarity == p
         label = polarity_name(p, sensor.polarities) if sensor.polarities > 1 else None
         panel.scatter(
-            spikes.times[of_polarity],
-            spikes.neurons[of_polarity],
+            *_visible(spikes.times[of_polarity], spikes.neurons[of_polarity], spikes.size),
             s=_marker_size(spikes),
             color=(ORANGE, BLUE)[p % 2],
             linewidths=0,
@@ -100,7 +117,11 @@ def _draw_hidden(panel: Axes, spikes: LayerSpikes) -> None:
         loc="left",
     )
     panel.scatter(
-        spikes.times, spikes.neurons, s=_marker_size(spikes), color=INK, linewidths=0, rasterized=True
+        *_visible(spikes.times, spikes.neurons, spikes.size),
+        s=_marker_size(spikes),
+        color=INK,
+        linewidths=0,
+        rasterized=True,
     )
     panel.set_ylim(-0.02 * spikes.size, 1.02 * spikes.size)
     panel.set_ylabel("neuron")

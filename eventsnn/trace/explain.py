@@ -28,7 +28,7 @@ from eventsnn.trace.afferents import Afferents
 from eventsnn.trace.attribution import INPUT, Attribution
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord
-from eventsnn.trace.runs import describe_run, find_spike, open_run
+from eventsnn.trace.runs import describe_run, find_spike, open_run, until
 from eventsnn.trace.schema import source_name
 from eventsnn.trace.spike_facts import PIXEL_EVENT, SpikeFacts, list_events
 
@@ -155,6 +155,7 @@ def explain(
         raise TraceError("a spike of the bias neuron has no cause: give the name of a layer of neurons")
     network, record = open_run(trace, sample, network)
     target, row = find_spike(network, record, layer, neuron, spike, describe_run(trace, sample))
+    record = until(record, float(record[layer].times[row]))
     attribution = Attribution(network, record)
     direct, direct_resting = attribution.contributions(target, row)
     credit, reached, resting, bias = attribution.to_input({(target, row): 1.0})

@@ -13,7 +13,6 @@ from eventsnn._util.words import number_of
 from eventsnn.errors import TraceError
 from eventsnn.model import LIF, Network, Projection
 from eventsnn.reference.lif import psp, responses, resting_share
-from eventsnn.reference.spsp import unit_contributions
 from eventsnn.trace.afferents import afferents, check_exact_time, resting_contribution
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import KIND_POST_RESET, KIND_PRE_SPIKE, KIND_SAMPLE, source_name
@@ -68,7 +67,7 @@ def membrane_potential(
         if spikes.size
         else np.full(times.shape, -np.inf)
     )
-    arrivals, weights = _arrivals(network, record, layer, neuron)
+    state = _NeuronState(*_arrivals(network, record, layer, neuron), lif)
 
     potential = np.zeros(times.shape)
     awake = np.flatnonzero(times > resets)
@@ -76,7 +75,7 @@ def membrane_potential(
     for epoch in np.split(awake, np.flatnonzero(resets[awake[1:]] != resets[awake[:-1]]) + 1):
         for first in range(0, epoch.size, BLOCK):
             rows = epoch[first : first + BLOCK]
-            potential[rows] = _free_potential(times[rows], resets[rows[0]], arrivals, weights, lif)
+            potential[rows] = state.potentials(times[rows], resets[rows[0]])
             potential[rows] += resting_contribution(times[rows], resets[rows[0]], lif)
     return potential
 
@@ -95,16 +94,11 @@ def synaptic_current(
     """
     times = _check_times(network, record, layer, neuron, times_ms, "the synaptic current")
     lif = network[layer].lif
-    arrivals, weights = _arrivals(network, record, layer, neuron)
+    state = _NeuronState(*_arrivals(network, record, layer, neuron), lif)
     current, order = np.zeros(times.shape), np.argsort(times, kind="stable")
     for first in range(0, order.size, BLOCK):
         rows = order[first : first + BLOCK]
-        start = times[rows[0]]
-        before, until = np.searchsorted(arrivals, (start, times[rows[-1]]), side="right")
-        held = np.exp((arrivals[:before] - start) / lif.tau_s) @ weights[:before]
-        ages = times[rows, None] - arrivals[before:until]
-        within = np.where(ages >= 0.0, np.exp(-np.maximum(ages, 0.0) / lif.tau_s), 0.0)
-        current[rows] = held * np.exp(-(times[rows] - start) / lif.tau_s) + within @ weights[before:until]
+        current[rows] = state.currents(times[rows])
     return current
 
 
@@ -135,17 +129,56 @@ def _arrivals(
     return arrivals[order], weights[order]
 
 
-def _free_potential(
-    times: np.ndarray, reset: float, arrivals: np.ndarray, weights: np.ndarray, lif: LIF
-) -> np.ndarray:
-    """Potential at ascending `times` without a reset between them; `reset` is the last reset before them."""
-    start = times[0]
-    before, until = np.searchsorted(arrivals, (start, times[-1]), side="right")
-    u = unit_contributions(start, reset, arrivals[:before], lif) @ weights[:before]
-    i = np.exp((arrivals[:before] - start) / lif.tau_s) @ weights[:before]
-    within = psp(times[:, None] - arrivals[before:until], lif) @ weights[before:until]
-    a, h, _ = responses(times - start, lif)
-    return u * a + i * h + within
+class _NeuronState:
+    """What the arrivals at one neuron, whose resting potential is left out, amount to at a time that goes on.
+
+    So each of them is looked at once, and not again after every reset.
+    """
+
+    def __init__(self, arrivals: np.ndarray, weights: np.ndarray, lif: LIF) -> None:
+        self._arrivals, self._weights, self._lif = arrivals, weights, lif
+        self._time = self._reset = -math.inf
+        self._taken = 0
+        self._u = self._i = 0.0
+
+    def potentials(self, times: np.ndarray, reset: float) -> np.ndarray:
+        """Potential at ascending `times`, none of them before those asked for last, without a reset between
+        them; `reset` is the last before them.
+        """
+        if reset != self._reset:
+            self._advance(reset)
+            self._u, self._reset = 0.0, reset
+        within = self._advance_to_first(times)
+        a, h, _ = responses(times - times[0], self._lif)
+        return np.asarray(
+            self._u * a
+            + self._i * h
+            + psp(times[:, None] - self._arrivals[within], self._lif) @ self._weights[within]
+        )
+
+    def currents(self, times: np.ndarray) -> np.ndarray:
+        """Current at ascending `times`, as `potentials`; with what arrives at the time itself."""
+        within = self._advance_to_first(times)
+        ages = times[:, None] - self._arrivals[within]
+        late = np.where(ages >= 0.0, np.exp(-np.maximum(ages, 0.0) / self._lif.tau_s), 0.0)
+        held = self._i * np.exp(-(times - times[0]) / self._lif.tau_s)
+        return np.asarray(held + late @ self._weights[within])
+
+    def _advance_to_first(self, times: np.ndarray) -> slice:
+        """Go on to the first of some times; which arrivals come after it, up to the last."""
+        self._advance(times[0])
+        return slice(self._taken, int(np.searchsorted(self._arrivals, times[-1], side="right")))
+
+    def _advance(self, time: float) -> None:
+        until = int(np.searchsorted(self._arrivals, time, side="right"))
+        ages = time - self._arrivals[self._taken : until]
+        weights = self._weights[self._taken : until]
+        if self._u or self._i:
+            a, h, b = (float(x[0]) for x in responses(np.array([time - self._time]), self._lif))
+            self._u, self._i = self._u * a + self._i * h, self._i * b
+        self._u += float(psp(ages, self._lif) @ weights)
+        self._i += float(np.exp(-ages / self._lif.tau_s) @ weights)
+        self._time, self._taken = time, until
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+
+import numpy as np
 
 from eventsnn.errors import TraceError
 from eventsnn.model import Network
 from eventsnn.trace.reader import Trace
-from eventsnn.trace.record import ExitReason, SpikeRecord
+from eventsnn.trace.record import ExitReason, LayerSpikes, SpikeRecord
 from eventsnn.trace.selection import find_spike as find_row
 
 
@@ -41,6 +44,17 @@ def open_run(
         return source.network, source.record(sample)
     with Trace(source) as opened:
         return opened.network, opened.record(sample)
+
+
+def until(record: SpikeRecord, time: float) -> SpikeRecord:
+    """A record without what is later than `time`, ms, which has no part in what happened by then."""
+
+    def cut(spikes: LayerSpikes) -> LayerSpikes:
+        end = int(np.searchsorted(spikes.times, time, side="right"))
+        return replace(spikes, times=spikes.times[:end], neurons=spikes.neurons[:end])
+
+    layers = {name: cut(spikes) for name, spikes in record.layers.items()}
+    return replace(record, layers=layers, input=cut(record.input), bias=cut(record.bias))
 
 
 def _check_fit(network: Network, record: SpikeRecord) -> None:

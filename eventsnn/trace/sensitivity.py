@@ -20,7 +20,7 @@ from eventsnn.trace.adjoint import Adjoint, Derivatives, pull_back
 from eventsnn.trace.afferents import check_exact_time
 from eventsnn.trace.reader import Trace
 from eventsnn.trace.record import SpikeRecord
-from eventsnn.trace.runs import describe_run, find_spike, open_run
+from eventsnn.trace.runs import describe_run, find_spike, open_run, until
 from eventsnn.trace.spike_facts import PIXEL_EVENT, SpikeFacts, list_events
 
 GRAZING = 0.01
@@ -179,6 +179,7 @@ def sensitivity(
     network, record = open_run(trace, sample, network)
     number, row = find_spike(network, record, layer, neuron, spike, describe_run(trace, sample))
     check_differentiable(record)
+    record = until(record, float(record[layer].times[row]))
     found = pull_back(network, record, {(number, row): 1.0})
     return Sensitivity(
         layer=layer,

@@ -12,6 +12,7 @@ from eventsnn.reference.spsp import unit_contributions
 from eventsnn.trace.afferents import check_exact_time, reset_times
 from eventsnn.trace.record import SpikeRecord
 from eventsnn.trace.schema import source_name
+from eventsnn.trace.shares import Batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +120,11 @@ def neuron_spsps(network: Network, record: SpikeRecord, projection: Projection, 
     arrivals, rows, _ = projection.arrive(source.times, source.neurons, onto=neuron)
     times = record[network.names[projection.target]].of(neuron)
     shares = np.zeros(len(arrivals))
-    for t, reset in zip(times.tolist(), reset_times(times, lif).tolist(), strict=True):
-        shares += unit_contributions(t, reset, arrivals, lif)
+    batch = Batch(np.full(len(times), neuron), times, reset_times(times, lif), lif)
+    begins, ends = (np.searchsorted(arrivals, edge).tolist() for edge in (batch.starts, times))
+    for t, reset, begin, end in zip(times.tolist(), batch.resets.tolist(), begins, ends, strict=True):
+        within = slice(begin, max(begin, end))  # what else there is contributes 0
+        shares[within] += unit_contributions(t, reset, arrivals[within], lif)
     total = np.bincount(source.neurons[rows], weights=shares, minlength=source.size).astype(
         np.float64, copy=False
     )

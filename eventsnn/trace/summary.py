@@ -111,14 +111,14 @@ def format_summary(summary: dict[str, Any]) -> str:
     ]
     width = max(len("layer"), *(len(name) for name in s["layers"]))
     lines.append(
-        f"{'layer':<{width}}  neurons    spikes  per sample  rate (Hz)  silent (%)  additions per sample  "
+        f"{'layer':<{width}}    neurons       spikes    per sample  rate (Hz)  silent (%)  additions per sample  "
         f"with weights not 0"
     )
     for name, layer in s["layers"].items():
         silent = None if layer["silent_fraction"] is None else 100.0 * layer["silent_fraction"]
         lines.append(
-            f"{name:<{width}}  {layer['neurons']:>7d}  {layer['spikes']:>8d}  "
-            f"{_number(layer['spikes_per_sample'], 10)}  {_number(layer['rate_hz'], 9)}  "
+            f"{name:<{width}}  {layer['neurons']:>9,d}  {layer['spikes']:>11,d}  "
+            f"{_number(layer['spikes_per_sample'], 12)}  {_number(layer['rate_hz'], 9)}  "
             f"{_number(silent, 10)}  {_number(layer['additions_per_sample'], 20)}  "
             f"{_number(layer['effective_per_sample'], 18)}"
         )

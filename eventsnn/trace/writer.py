@@ -164,7 +164,7 @@ class TraceWriter:
 
     def _drop(self) -> None:
         """Leave the file as it was before the sample that is being appended."""
-        if self._begun is not None:
+        if self._begun is not None and self._file.is_open:
             self._rows.rewind(self._begun.rows)
             self._begun = None
 
@@ -342,7 +342,8 @@ class TraceWriter:
         try:
             yield
         except BaseException:  # Ctrl-C among others: half a sample must not stay
-            if self._samples == samples:
+            # A file that could not be written is closed already, and the error says so.
+            if self._samples == samples and self._file.is_open:
                 self._rows.rewind(rows)
             raise
 

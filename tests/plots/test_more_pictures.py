@@ -17,6 +17,7 @@ import eventsnn as es
 from eventsnn.errors import TraceError
 from eventsnn.plots.fields import choose_columns, tile_maps
 from eventsnn.plots.figure import shorten
+from eventsnn.plots.raster import _visible
 from eventsnn.plots.space_time import thin_events
 from eventsnn.trace import TraceWriter
 from eventsnn.trace.operations import count_additions
@@ -352,3 +353,18 @@ def test_silence_is_drawn_too(tmp_path: Path) -> None:
     es.plots.plot_space_time(nothing, tmp_path / "space-time.png")
     es.plots.plot_confusion(np.zeros((2, 3), int), tmp_path / "confusion.png")
     assert len(list(tmp_path.glob("*.png"))) == 5
+
+
+def test_very_many_spikes_are_dots_of_a_grid() -> None:
+    """Every spike has a dot within a pixel of it, and every dot a spike."""
+    rng = np.random.default_rng(0)
+    times, neurons = np.sort(rng.uniform(0, 900.0, 300_000)), rng.integers(0, 5000, 300_000)
+    t, n = _visible(times, neurons, 5000)
+    assert len(t) < len(times)
+    cells = {
+        (int(x * 3200 / times[-1]), int(y * 1000 / 5000)) for x, y in zip(t.tolist(), n.tolist(), strict=True)
+    }
+    own = np.minimum(np.floor(times * 3200 / times[-1]), 3199), np.floor(neurons * 1000 / 5000)
+    assert cells == set(zip(own[0].astype(int).tolist(), own[1].astype(int).tolist(), strict=True))
+    few = _visible(times[:1000], neurons[:1000], 5000)
+    np.testing.assert_array_equal(few[0], times[:1000])

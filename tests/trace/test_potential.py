@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+import eventsnn as es
 from eventsnn.errors import NetworkError, TraceError
-from eventsnn.model import Network
+from eventsnn.model import Dense, Input, Network
 from eventsnn.trace import Trace, membrane_potential
 from eventsnn.trace.potential import replay_layer
 from eventsnn.trace.record import SpikeRecord
@@ -117,3 +118,16 @@ def test_errors(network: Network, run: SpikeRecord) -> None:
         TraceError, match=r"the membrane potential needs spikes in exact time.*engine='queue'"
     ):
         membrane_potential(network, replace(run, engine="clocked"), "output", 0, times)
+
+
+def test_no_refractory_period() -> None:
+    """A reset is at the time of the spike itself, to which the state was taken already."""
+    net = Network(Input(6, 5), Dense(3, refractory=0.0, threshold=1.0), seed=2)
+    net = net.with_weights({key: np.full_like(w, 0.3) for key, w in net.weights.items()})
+    rng = np.random.default_rng(0)
+    run = es.simulate(net, (np.sort(rng.uniform(0, 60, 300)), rng.integers(0, 30, 300)))
+    spikes = run.output.of(0)
+    assert len(spikes) > 20
+    for times in (spikes, np.sort(np.concatenate([spikes, np.linspace(0, 70, 500)]))):
+        at = np.isin(times, spikes)
+        np.testing.assert_allclose(membrane_potential(net, run, "output", 0, times)[at], 1.0, rtol=ROUNDING)

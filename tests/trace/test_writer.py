@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import errno
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,8 +17,8 @@ from eventsnn._util.atomic import find_parts
 from eventsnn.errors import TraceError
 from eventsnn.model import Dense, Input, Network
 from eventsnn.simulate.engines import twin
-from eventsnn.trace import Trace, TraceWriter, schema
-from eventsnn.trace.record import SpikeRecord
+from eventsnn.trace import Trace, TraceWriter, output, schema
+from eventsnn.trace.record import ExitReason, SpikeRecord
 from tests.trace.conftest import assert_same_record, busy_input
 from tests.trace.killing import needs_kill, run_until_killed
 
@@ -326,3 +330,35 @@ def test_times_shorter_than_the_file_can_tell(tmp_path: Path) -> None:
         assert len(trace._file["far_spikes/row"]) >= 2
         for number, run in enumerate((early, late, early, early)):
             assert_same_record(trace.record(number), run)
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_full_disk_is_named(
+    tmp_path: Path, network: Network, run: SpikeRecord, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+) -> None:
+    """Not what became of the file because of it; and nothing is left of a trace without a complete sample."""
+    monkeypatch.setattr(
+        columns_module, "FLUSH_BYTES", 1000
+    )  # some columns of a sample are written before it ends
+    append, calls = output._append, []
+
+    def fail(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(*arguments)
+
+    monkeypatch.setattr(output, "_append", fail)
+
+    def write() -> None:
+        with TraceWriter(tmp_path / "t.h5", network) as writer:
+            if in_parts:
+                writer.append_part(replace(run, exit_reason=ExitReason.PART))
+                writer.end_parts()
+            else:
+                writer.append(run)
+
+    with pytest.raises(TraceError, match=r"t\.h5: cannot be written \(No space left on device\)$"):
+        write()
+    assert len(calls) == 3
+    assert not list(tmp_path.glob("t.h5*"))
