@@ -50,6 +50,13 @@ def networks() -> dict[str, es.Network]:
             plain,
             seed=3,
         ),
+        "dropout": es.Network(
+            es.Input(*SENSOR, dropout=0.1),
+            es.Conv(5, 3, padding=1, threshold=1.5, dropout=0.2, **NEURON),
+            es.Dense(40, threshold=1.0, dropout=0.2, **NEURON),
+            plain,
+            seed=4,
+        ),
     }
 
 
