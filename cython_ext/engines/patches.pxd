@@ -15,6 +15,7 @@ cdef extern from "patches.h":
         int32_t position
         int32_t place
     int32_t channel_of(int32_t neuron, double per_cell) noexcept nogil
+    void fetch_entry(const entry_t* at) noexcept nogil
 
 
 cdef struct geometry_t:

@@ -110,6 +110,7 @@ cdef void place_arrivals(patches_t* p, const geometry_t* g, const double* times,
         for k in range(g.cell_ptr[cell], g.cell_ptr[cell + 1]):
             at = cursor[places[k].position]
             cursor[places[k].position] = at + 1
+            fetch_entry(entries + at)
             entries[at] = entry_t(instant, row + places[k].place)
     p.n_instants = instant + 1
 
