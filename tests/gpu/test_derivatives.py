@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventsnn.errors import DeviceMemoryError
+from eventsnn.errors import DeviceMemoryError, TrainingError
 from eventsnn.gpu.emulated import EmulatedDevice
 from eventsnn.learn import EventProp
 from eventsnn.model import Conv, Dense, Input, Network, Pool, Readout
@@ -28,7 +28,7 @@ from tests.gpu.test_gradients import (
     on_device,
 )
 from tests.gpu.test_patches import random_samples
-from tests.learn.test_charges import LABELS, WEIGHTS, check_gradients, make, sorted_train
+from tests.learn.test_charges import FIRST, LABELS, WEIGHTS, check_gradients, make, sorted_train
 
 pytestmark = needs_emulation
 
@@ -165,6 +165,19 @@ def test_single_precision_is_close(value):
     found = on_device(*example, real=np.float32)[2]
     for key, gradient in exact.items():
         np.testing.assert_allclose(found[key], gradient, atol=3e-4 * np.abs(gradient).max(), err_msg=key)
+
+
+def test_other_rules_see_the_output_spikes_alone():
+    example = make_example(samples=3)[:-1]
+    assert_close(on_device(*example, FIRST)[2], on_cpu(*example, FIRST)[2], 1e-8)
+
+    class Curious(EventProp):
+        def spike_losses(self, output, labels, durations):
+            assert output.currents.size
+            return super().spike_losses(output, labels, durations)
+
+    with pytest.raises(TrainingError, match="see spikes of the output layer alone; use device cpu"):
+        on_device(*example, Curious())
 
 
 def test_nothing_goes_down_below_the_lowest_layer_that_is_trained():
