@@ -55,6 +55,7 @@ inline To bits(From x) {
 #define MEMBER inline
 #define UNROLL
 #define NO_UNROLL
+#define FORGET(pointer)
 #define __global__
 #define __launch_bounds__(...)
 #define CHECK_INDEX(index, size) emulation::check_index(index, size, __FILE__, __LINE__)

@@ -27,6 +27,8 @@
 #define NAN (__longlong_as_double(0x7ff8000000000000ll)) /* NVRTC has no headers */
 #endif
 #define CHECK_INDEX(index, size)
+/* Where a pointer comes from is forgotten, so that it is added to in one instruction and not composed anew from its parts. */
+#define FORGET(pointer) asm("" : "+l"(pointer))
 #endif
 
 #include "lif.h"

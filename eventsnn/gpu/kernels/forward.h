@@ -260,7 +260,8 @@ __global__ void __launch_bounds__(256, 2)
 
     SweepLane<R, NPL> lane;
     lane.base = own < padded ? own : padded - NPL;
-    const Span<const R> columns = weights.part(lane.base, weights.size - lane.base);
+    Span<const R> columns = weights.part(lane.base, weights.size - lane.base);
+    FORGET(columns.data);
     lane.begin(block);
     for (int start = 0; start < arrivals; start += SWEEP_CHUNK) {
         const int size = arrivals - start < SWEEP_CHUNK ? arrivals - start : SWEEP_CHUNK;
