@@ -32,7 +32,7 @@ typedef struct place_s {
 static INLINE int32_t channel_of(int32_t neuron, double per_cell) { return (int32_t)((neuron + 0.5) * per_cell); }
 
 /* Entries are fetched this many ahead: those of each position are written one after the other, but positions take turns,
- * and all entries together are more than the second cache holds. */
+ * and together they are more than the first cache holds. */
 #define ENTRIES_AHEAD 8
 
 static INLINE void fetch_entry(const entry_t* at) { __builtin_prefetch(at + ENTRIES_AHEAD, 1); }

@@ -10,7 +10,7 @@ time, from exponentials that all positions share (patches.h).
 from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from eventsnn._ext.block cimport TABLE_COLUMNS, ops32, ops64
 from eventsnn._ext.lif cimport lif_t
@@ -41,16 +41,41 @@ cdef geometry_t describe_geometry(int64_t channels, const int32_t[::1] cell_ptr,
     return g
 
 
-cdef int patches_cut(patches_t* p, const geometry_t* g, const double* times, const int32_t* neurons,
-                     int64_t n) except -1 nogil:
-    """What each position sees of `n` spikes; see `Patches`."""
+cdef int patches_begin(patches_t* p, const geometry_t* g, const double* times, const int32_t* neurons,
+                       int64_t n) except -1 nogil:
+    """Take `n` spikes, see `Patches`; `patches_next` then goes to the first positions."""
     make_room(<void**> &p.ptr, &p.room_units, g.units + 2, sizeof(int64_t))
     make_room(<void**> &p.instants, &p.room_instants, n + 1, sizeof(double))
-    make_room(<void**> &p.spikes, &p.room_cells, g.cells + 1, sizeof(int64_t))
-    count_arrivals(p, g, neurons, n)
-    make_room(<void**> &p.entries, &p.room_entries, p.ptr[g.units + 1] + 1, sizeof(entry_t))
-    place_arrivals(p, g, times, neurons, n)
+    make_room(<void**> &p.spikes, &p.room_spikes, n + 1, sizeof(spike_t))
+    make_room(<void**> &p.counts, &p.room_counts, g.cells + 1, sizeof(int64_t))
+    make_room(<void**> &p.begin, &p.room_begin, g.cells + 1, sizeof(int32_t))
+    make_room(<void**> &p.end, &p.room_end, g.cells + 1, sizeof(int32_t))
+    p.units, p.n_spikes, p.first, p.stop = g.units, n, 0, 0
+    memcpy(p.end, g.cell_ptr, g.cells * sizeof(int32_t))
+    list_spikes(p, g, times, neurons)
+    count_arrivals(p, g)
     return 0
+
+
+cdef bint patches_next(patches_t* p, const geometry_t* g, int64_t most) except -1 nogil:
+    """Go to the next positions, with `most` arrivals unless one alone has more; whether there are any."""
+    cdef int64_t first = p.stop, stop = first + 1, c
+    cdef int32_t end
+    if first >= g.units:
+        return False
+    # Position s begins at ptr[s + 1] as long as its arrivals have not been placed.
+    while stop < g.units and p.ptr[stop + 2] - p.ptr[first + 1] <= most:
+        stop += 1
+    make_room(<void**> &p.entries, &p.room_entries, p.ptr[stop + 1] - p.ptr[first + 1] + 1, sizeof(entry_t))
+    p.first, p.stop = first, stop
+    for c in range(g.cells):
+        end = p.end[c]
+        p.begin[c] = end
+        while end < g.cell_ptr[c + 1] and g.places[end].position < stop:
+            end += 1
+        p.end[c] = end
+    place_arrivals(p, g)
+    return True
 
 
 cdef void patches_free(patches_t* p) noexcept nogil:
@@ -58,61 +83,68 @@ cdef void patches_free(patches_t* p) noexcept nogil:
     free(p.entries)
     free(p.instants)
     free(p.spikes)
+    free(p.counts)
+    free(p.begin)
+    free(p.end)
     memset(p, 0, sizeof(patches_t))
 
 
-cdef void count_arrivals(patches_t* p, const geometry_t* g, const int32_t* neurons, int64_t n) noexcept nogil:
-    """Set ptr[s + 1] to where the arrivals of position s begin, and `longest`."""
-    cdef int64_t e, k, s, biases = 0
-    cdef int64_t* spikes = p.spikes
-    cdef int32_t cells = <int32_t> g.cells, last = <int32_t> (g.channels * g.cells)
-    cdef double per_cell = 1.0 / cells
-    p.units, p.longest = g.units, 0
-    memset(p.ptr, 0, (g.units + 2) * sizeof(int64_t))
-    memset(spikes, 0, g.cells * sizeof(int64_t))
-    for e in range(n):
-        if neurons[e] == last:
-            biases += 1
-        else:
-            spikes[neurons[e] - channel_of(neurons[e], per_cell) * cells] += 1
-    for e in range(g.cells):
-        if spikes[e]:
-            for k in range(g.cell_ptr[e], g.cell_ptr[e + 1]):
-                p.ptr[g.places[k].position + 2] += spikes[e]
-    for s in range(g.units):
-        p.longest = max(p.longest, p.ptr[s + 2] + biases)
-        p.ptr[s + 2] += biases + p.ptr[s + 1]
-
-
-cdef void place_arrivals(patches_t* p, const geometry_t* g, const double* times, const int32_t* neurons,
-                         int64_t n) noexcept nogil:
-    """Fill `entries`, and `instants`; ptr[s + 1] becomes where the arrivals of position s end."""
-    cdef int64_t e, k, at
-    cdef int64_t* cursor = p.ptr + 1
-    cdef const place_t* places = g.places
-    cdef entry_t* entries = p.entries
-    cdef int32_t channel, cell, row, instant = -1
-    cdef int32_t cells = <int32_t> g.cells, area = <int32_t> g.area, last = <int32_t> (g.channels * g.cells)
+cdef void list_spikes(patches_t* p, const geometry_t* g, const double* times, const int32_t* neurons) noexcept nogil:
+    """Fill `spikes` and `instants`."""
+    cdef int64_t e
+    cdef int32_t channel, instant = -1, cells = <int32_t> g.cells
     cdef double per_cell = 1.0 / cells, before = NAN
-    for e in range(n):
+    for e in range(p.n_spikes):
         # Whether a spike comes at the time of the one before could not be foretold: no branch.
         instant += times[e] != before
         before = times[e]
         p.instants[instant] = before
         channel = channel_of(neurons[e], per_cell)
-        row = channel * area
-        if neurons[e] == last:
-            for k in range(g.units):
-                entries[cursor[k]] = entry_t(instant, row)
+        p.spikes[e].instant = instant
+        p.spikes[e].row = channel * <int32_t> g.area
+        p.spikes[e].cell = neurons[e] - channel * cells if channel < g.channels else -1
+    p.n_instants = instant + 1
+
+
+cdef void count_arrivals(patches_t* p, const geometry_t* g) noexcept nogil:
+    """Set ptr[s + 1] to where the arrivals of position s begin, and `longest`."""
+    cdef int64_t e, k, s, biases = 0
+    p.longest = 0
+    memset(p.ptr, 0, (g.units + 2) * sizeof(int64_t))
+    memset(p.counts, 0, g.cells * sizeof(int64_t))
+    for e in range(p.n_spikes):
+        if p.spikes[e].cell < 0:
+            biases += 1
+        else:
+            p.counts[p.spikes[e].cell] += 1
+    for e in range(g.cells):
+        if p.counts[e]:
+            for k in range(g.cell_ptr[e], g.cell_ptr[e + 1]):
+                p.ptr[g.places[k].position + 2] += p.counts[e]
+    for s in range(g.units):
+        p.longest = max(p.longest, p.ptr[s + 2] + biases)
+        p.ptr[s + 2] += biases + p.ptr[s + 1]
+
+
+cdef void place_arrivals(patches_t* p, const geometry_t* g) noexcept nogil:
+    """Fill `entries`; ptr[s + 1] becomes where the arrivals of position s end."""
+    cdef int64_t e, k, at
+    cdef int64_t* cursor = p.ptr + 1
+    cdef const place_t* places = g.places
+    cdef entry_t* entries = p.entries - p.ptr[p.first + 1]
+    cdef spike_t spike
+    for e in range(p.n_spikes):
+        spike = p.spikes[e]
+        if spike.cell < 0:
+            for k in range(p.first, p.stop):
+                entries[cursor[k]] = entry_t(spike.instant, spike.row)
                 cursor[k] += 1
             continue
-        cell = neurons[e] - channel * cells
-        for k in range(g.cell_ptr[cell], g.cell_ptr[cell + 1]):
+        for k in range(p.begin[spike.cell], p.end[spike.cell]):
             at = cursor[places[k].position]
             cursor[places[k].position] = at + 1
             fetch_entry(entries + at)
-            entries[at] = entry_t(instant, row + places[k].place)
-    p.n_instants = instant + 1
+            entries[at] = entry_t(spike.instant, spike.row + places[k].place)
 
 
 cdef class Patches:
@@ -141,7 +173,8 @@ cdef class Patches:
         cdef const double* t = &times[0] if n else NULL
         cdef const int32_t* i = &neurons[0] if n else NULL
         with nogil:
-            patches_cut(&self.patches, &g, t, i, n)
+            patches_begin(&self.patches, &g, t, i, n)
+            patches_next(&self.patches, &g, <int64_t> 1 << 62)
         self.units, self.longest = units, self.patches.longest
 
     def __dealloc__(self):
@@ -208,8 +241,8 @@ cdef instant_t begin_at(const ready_t* r, double since) noexcept nogil:
 cdef int64_t ready_fill(ready_t* r, int64_t unit, double since) noexcept nogil:
     """Fill `events` and `table` with the arrivals of a position, from the interval that began at `since`, ms, on;
     returns how many they are."""
-    cdef int64_t first = r.patches.ptr[unit], n = r.patches.ptr[unit + 1] - first
-    cdef const entry_t* entries = r.patches.entries + first
+    cdef int64_t n = r.patches.ptr[unit + 1] - r.patches.ptr[unit]
+    cdef const entry_t* entries = patches_entries(r.patches, unit)
     cdef instant_t before = begin_at(r, since)
     r.filled = -1
     if r.single:
@@ -221,8 +254,8 @@ cdef int64_t ready_fill(ready_t* r, int64_t unit, double since) noexcept nogil:
 
 cdef void ready_sources(ready_t* r, int64_t unit) noexcept nogil:
     """Fill `times`, `sources`, `table` with the arrivals of a position, from time 0 on, unless they are there."""
-    cdef int64_t first = r.patches.ptr[unit], n = r.patches.ptr[unit + 1] - first
-    cdef const entry_t* entries = r.patches.entries + first
+    cdef int64_t n = r.patches.ptr[unit + 1] - r.patches.ptr[unit]
+    cdef const entry_t* entries = patches_entries(r.patches, unit)
     cdef instant_t before
     if r.filled == unit:
         return

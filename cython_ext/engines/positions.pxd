@@ -33,6 +33,7 @@ cdef class PositionSpikes:
 cdef class PositionInput:
     cdef object arrays              # the arrays that the pointers below lead into
     cdef geometry_t geometry
+    cdef int64_t most               # arrivals that are placed at a time
     cdef const lif_t* constants
     cdef readonly bint single
     cdef readonly PositionSpikes below      # or None: then the arrays below
@@ -45,6 +46,7 @@ cdef class PositionInput:
     cdef int32_t bias
     cdef const uint8_t* kept        # [samples][bias] or NULL: all
     cdef int see(self, int64_t sample, seen_t* seen) except -1 nogil
+    cdef bint see_next(self, seen_t* seen) except -1 nogil
     cdef int arrive(self, int64_t sample, seen_t* seen, const double** times, const int32_t** neurons,
                     int64_t* n) except -1 nogil
 

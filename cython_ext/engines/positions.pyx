@@ -21,8 +21,9 @@ from eventsnn._ext.engine_sweep cimport sweep_unit
 from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.patches cimport (
     describe_geometry,
-    patches_cut,
+    patches_begin,
     patches_free,
+    patches_next,
     ready_begin,
     ready_fill,
     ready_free,
@@ -41,7 +42,7 @@ from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter
 
 cdef enum:
-    LARGE = 1 << 22     # arrivals at positions; a thread does not keep room for more
+    LARGE = 1 << 22     # a thread does not keep room for so many spikes or arrivals
 
 
 cdef extern from "Python.h":
@@ -87,7 +88,7 @@ cdef seen_t* seen_of_thread() except NULL nogil:
     if seen == NULL:
         spikes_no_memory(0)
     # Of a sample on a large sensor it may be much.
-    if seen.patches.room_entries > LARGE:
+    if seen.patches.room_entries > LARGE or seen.patches.room_spikes > LARGE:
         seen_free(seen)
     return seen
 
@@ -219,16 +220,18 @@ cdef class PositionInput:
         Of the layer.
     single : bool
         Tables in float32, else in float64.
+    most : int
+        So many arrivals at positions are placed at a time, so that they are still in the cache when they are read.
     """
 
     def __init__(self, PositionSpikes below, const double[::1] times, const int32_t[::1] neurons,
                  const int64_t[::1] ptr, double delay, const double[::1] bias_times, const int64_t[::1] bias_ptr,
                  int32_t bias, const uint8_t[:, ::1] kept, int64_t channels, const int32_t[::1] cell_ptr,
                  const int32_t[:, ::1] places, int64_t area, int64_t positions,
-                 const lif_t[::1] constants, bint single):
+                 const lif_t[::1] constants, bint single, int64_t most):
         self.arrays = (times, neurons, ptr, bias_times, bias_ptr, kept, cell_ptr, places, constants)
         self.geometry = describe_geometry(channels, cell_ptr, places, area, positions)
-        self.constants, self.single, self.below = &constants[0], single, below
+        self.constants, self.single, self.below, self.most = &constants[0], single, below, most
         self.delay, self.bias, self.ptr, self.bias_ptr = delay, bias, &ptr[0], &bias_ptr[0]
         if times.shape[0]:
             self.times, self.neurons = &times[0], &neurons[0]
@@ -238,15 +241,19 @@ cdef class PositionInput:
             self.kept = &kept[0, 0]
 
     cdef int see(self, int64_t sample, seen_t* seen) except -1 nogil:
-        """What each position sees of a sample."""
+        """Begin with a sample; `see_next` then goes to the first positions."""
         cdef const double* times
         cdef const int32_t* neurons
         cdef int64_t n
         self.arrive(sample, seen, &times, &neurons, &n)
-        patches_cut(&seen.patches, &self.geometry, times, neurons, n)
+        patches_begin(&seen.patches, &self.geometry, times, neurons, n)
         seen.ready.patches, seen.ready.constants, seen.ready.single = &seen.patches, self.constants, self.single
         ready_begin(&seen.ready)
         return 0
+
+    cdef bint see_next(self, seen_t* seen) except -1 nogil:
+        """Go to the next positions; whether there are any."""
+        return patches_next(&seen.patches, &self.geometry, self.most)
 
     cdef int arrive(self, int64_t sample, seen_t* seen, const double** times, const int32_t** neurons,
                     int64_t* n) except -1 nogil:
@@ -379,6 +386,8 @@ cdef int sweep_sample(SweepPositions w, int64_t sample, room_t* room, seen_t* se
     k.spikes = &w.spikes.fired[sample]
     k.events = seen.ready.events
     for s in range(w.spikes.positions):
+        if s == seen.patches.stop:
+            w.input.see_next(seen)
         k.n = ready_fill(&seen.ready, s, 0.0)
         for block in range(blocks):
             k.first = <int32_t> (block * WIDTH)

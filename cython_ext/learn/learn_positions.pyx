@@ -14,7 +14,7 @@ from eventsnn._ext.arrivals cimport arrivals_t
 from eventsnn._ext.charges cimport charge_block
 from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.layer_events cimport unit_t
-from eventsnn._ext.patches cimport ready_sources
+from eventsnn._ext.patches cimport entry_t, patches_entries, ready_sources
 from eventsnn._ext.positions cimport PositionInput, PositionSpikes, be_patient, seen_of_thread, seen_t
 from eventsnn._ext.rule cimport (
     any_error,
@@ -114,6 +114,7 @@ cdef class PositionSpsp(SpspMatrix):
 
     cdef int fill(self, int64_t block, int64_t position) except -1 nogil:
         """Compute the matrix of the block and position that the charges are there of."""
+        cdef const entry_t* entries
         cdef int64_t f
         if self.single:
             memset(self.e, 0, self.rows * WIDTH * sizeof(float))
@@ -127,8 +128,9 @@ cdef class PositionSpsp(SpspMatrix):
         if self.counted != position:
             self.counted = position
             memset(self.arrived, 0, self.rows * sizeof(int64_t))
-            for f in range(self.seen.patches.ptr[position], self.seen.patches.ptr[position + 1]):
-                self.arrived[self.seen.patches.entries[f].row] += 1
+            entries = patches_entries(&self.seen.patches, position)
+            for f in range(self.u.arrivals.n):
+                self.arrived[entries[f].row] += 1
         return 0
 
     cdef void add_resting(self, double* total) noexcept nogil:
@@ -248,6 +250,8 @@ cdef int learn_sample(LearnPositions w, PositionSpsp m, int64_t sample, room_t* 
         if not begun:
             m.take(sample)
             begun = True
+        while s >= m.seen.patches.stop:
+            m.input.see_next(m.seen)
         if w.first:
             learn_first(w, m, sample, s, r, gradient)
         else:
@@ -291,7 +295,7 @@ cdef int learn_first(LearnPositions w, PositionSpsp m, int64_t sample, int64_t s
     cdef real_t* fill = <real_t*> r.fill
     cdef real_t* out
     cdef real_t factor
-    cdef int64_t block, n, k, rows = 0
+    cdef int64_t block, n, rows = 0
     for n in range(w.spikes.channels):
         factor = fill[n] = 0
         direct_factor(&w.options, r.delta[n], counts[n * w.spikes.positions], row_sum[n], &factor, &fill[n])
@@ -305,8 +309,7 @@ cdef int learn_first(LearnPositions w, PositionSpsp m, int64_t sample, int64_t s
             m.charge(r.factor + block * WIDTH)
             m.sum_charges(out)
         if any_of(fill + block * WIDTH):
-            k = m.seen.patches.ptr[s]
-            rows = rows or distinct(m.seen.patches.entries + k, m.seen.patches.ptr[s + 1] - k, r.seen, r.rows)
+            rows = rows or distinct(patches_entries(&m.seen.patches, s), m.u.arrivals.n, r.seen, r.rows)
             add_silent(out, r.rows, rows, fill + block * WIDTH)
     return 0
 

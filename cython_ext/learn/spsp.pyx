@@ -20,7 +20,7 @@ from eventsnn._ext.dtypes cimport WIDTH, real_t
 from eventsnn._ext.layer_events cimport LayerEvents, unit_t, walk_t
 from eventsnn._ext.lif cimport lif_t
 from eventsnn._ext.optimiser cimport Update
-from eventsnn._ext.patches cimport entry_t
+from eventsnn._ext.patches cimport entry_t, patches_entries
 from eventsnn._ext.team cimport Stage
 from eventsnn._ext.work_counter cimport WorkCounter
 
@@ -325,7 +325,7 @@ def reverse_patches(real_t[:, :, ::1] out, LayerEvents events, const double[:, :
                                 &weights[block, 0, 0] if derive else NULL,
                                 &down[block, u.first_arrival] if derive else NULL, &out[block, 0, 0])
                 if any_of(&silent[s, block * WIDTH]):
-                    n = n or distinct(events.ready.patches.patches.entries + u.first_arrival, u.arrivals.n, seen, rows)
+                    n = n or distinct(patches_entries(&events.ready.patches.patches, s), u.arrivals.n, seen, rows)
                     add_silent(&out[block, 0, 0], rows, n, &silent[s, block * WIDTH])
         points_free(&points)
         free(seen)

@@ -34,6 +34,7 @@ class PositionInput:
         positions: int,
         constants: np.ndarray,
         single: bool,
+        most: int,
     ) -> None: ...
     def arrivals(self, sample: int) -> tuple[np.ndarray, np.ndarray]: ...
 

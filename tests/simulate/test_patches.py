@@ -15,7 +15,7 @@ from eventsnn._util.threads import call
 from eventsnn.learn.charges import count_charges, derivative_charges
 from eventsnn.learn.rule import default_rule
 from eventsnn.model import Conv, Dense, Input, Network, Pool
-from eventsnn.simulate.engines import batch
+from eventsnn.simulate.engines import batch, positions
 from eventsnn.simulate.engines.arrivals import Arrivals, LayerInput, PatchInput
 from eventsnn.simulate.engines.batch import run_batch
 from eventsnn.simulate.engines.blocks import WIDTH
@@ -114,11 +114,13 @@ def test_parts_give_the_bits_of_one_run(name, dtype):
         np.testing.assert_array_equal(np.concatenate([p[layer].neurons for p in parts]), whole[layer].neurons)
 
 
+@pytest.mark.parametrize("at_once", [0, 200, 1 << 15])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("bias_interval", [0.0, 300.0])
 @pytest.mark.parametrize("name", NEURONS)
-def test_stages_give_the_bits_of_layer_by_layer(name, bias_interval, dtype, monkeypatch):
+def test_stages_give_the_bits_of_layer_by_layer(name, bias_interval, dtype, at_once, monkeypatch):
     """A pipeline for all convolution and pooling layers, and the same with Python between."""
+    monkeypatch.setattr(positions, "AT_ONCE", at_once)
     packed = PackedNetwork(make_network(NEURONS[name], bias_interval), dtype)
     samples = Arrivals.join([make_events(5), (np.empty(0), np.empty(0, np.int32)), make_events(6)])
     rng = np.random.default_rng(7)

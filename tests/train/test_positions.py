@@ -12,7 +12,7 @@ from eventsnn._util.threads import Pool as Threads
 from eventsnn.learn.optimisers import Optimiser
 from eventsnn.learn.rule import default_rule
 from eventsnn.model import Conv, Dense, Input, Network, Pool
-from eventsnn.simulate.engines import batch, layer_run
+from eventsnn.simulate.engines import batch, layer_run, positions
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.batch import run_batch
 from eventsnn.simulate.engines.packed import PackedNetwork
@@ -61,8 +61,9 @@ def train(folder: Path, network: Network, **options: Any) -> dict[str, np.ndarra
 def test_training_gives_the_bits_of_layer_by_layer(name, bias_interval, dtype, tmp_path: Path, monkeypatch):
     network, options = make_network(name, bias_interval), {"dtype": dtype, "optimiser": OPTIMISER}
     found = [train(tmp_path / str(n), network, threads=n, **options) for n in (1, 3)]
-    with monkeypatch.context() as patch:  # dense layers block by block
+    with monkeypatch.context() as patch:  # dense layers block by block, a few positions at a time
         patch.setattr(layer_run, "CACHED", 0)
+        patch.setattr(positions, "AT_ONCE", 50)
         found.append(train(tmp_path / "blocks", network, threads=2, **options))
     monkeypatch.setattr(batch, "count_positions", lambda *_: 0)
     expected = train(tmp_path / "twin", network, threads=1, **options)

@@ -28,6 +28,9 @@ from eventsnn.simulate.engines.precision import overflow
 
 ALL = np.empty((0, 0), np.uint8)
 
+AT_ONCE = 1 << 15
+"""So many arrivals at positions, of 8 bytes each, stay in the cache of a core until they have been read."""
+
 
 @dataclass
 class SampleRuns(Sequence[LayerRun]):
@@ -178,6 +181,7 @@ def take_input(
         geometry.patches,
         packed.constants[number],
         packed.real is np.float32,
+        AT_ONCE,
     )
 
 
