@@ -111,8 +111,8 @@ def format_summary(summary: dict[str, Any]) -> str:
     ]
     width = max(len("layer"), *(len(name) for name in s["layers"]))
     lines.append(
-        f"{'layer':<{width}}    neurons       spikes    per sample  rate (Hz)  silent (%)  additions per sample  "
-        f"with weights not 0"
+        f"{'layer':<{width}}    neurons       spikes    per sample  rate (Hz)  silent (%)  "
+        "additions per sample  with weights not 0"
     )
     for name, layer in s["layers"].items():
         silent = None if layer["silent_fraction"] is None else 100.0 * layer["silent_fraction"]
