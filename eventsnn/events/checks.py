@@ -14,6 +14,7 @@ from eventsnn.events.polarity import PolarityCode, PolarityError
 SensorSize = tuple[int, int, int]
 """Width, height (pixels) and number of polarities."""
 
+_LONGEST_TEXT = 250
 _LARGEST = {"x": 2**15, "y": 2**15, "p": 2**8}
 
 
@@ -48,7 +49,11 @@ def to_vector(name: str, values: npt.ArrayLike) -> np.ndarray:
     """Values as a one-dimensional array; a single column or row, as MATLAB keeps vectors, is one too."""
     if np.ma.is_masked(values):
         raise EventStreamError(f"{name} has masked values, which are no events: drop these rows first")
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError) as error:  # lists of different lengths in a list, tensors on a card
+        text = f"{name} must be a one-dimensional array of numbers: got {type(values).__name__} ({error})"
+        raise EventStreamError(text[:_LONGEST_TEXT]) from None
     if array.size == 0 and array.dtype.kind in "fO":
         array = array.astype(np.int64)
     if array.ndim == 2 and 1 in array.shape:

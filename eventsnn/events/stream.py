@@ -128,7 +128,12 @@ class EventStream:
         `sensor_size` and the errors raised see `from_arrays`.
         """
         # pandas' tables are not arrays of fields, but can be converted to one.
-        events = np.asarray(array.to_records(index=False) if hasattr(array, "to_records") else array)
+        try:
+            events = np.asarray(array.to_records(index=False) if hasattr(array, "to_records") else array)
+        except ValueError:
+            raise EventStreamError(
+                f"a structured array with the fields t, x, [y], [p] is needed, got {type(array).__name__}"
+            ) from None
         names = events.dtype.names or ()
         fields_by_role = find_fields(names, remedy=REMEDY)
         if fields_by_role is None:

@@ -35,7 +35,14 @@ def check_weights(
         if is_sparse(weights[key]) and axes_of[key] == PAIRS:
             checked[key] = check_sparse(key, weights[key], (shape[0], shape[1]))
             continue
-        array = np.asarray(weights[key])
+        if np.ma.is_masked(weights[key]):
+            raise NetworkError(
+                f"weights of {key!r} are masked: fill them (filled(0)), or give a sparse array"
+            )
+        try:
+            array = np.asarray(weights[key])
+        except ValueError:
+            raise NetworkError(f"weights of {key!r} are lists of different lengths") from None
         if array.dtype not in (np.float32, np.float64):
             if array.dtype.kind not in "iuf":
                 raise NetworkError(f"weights of {key!r} must be numbers, got dtype {array.dtype}")

@@ -50,6 +50,12 @@ def to_input(network: Network, events: Any, origin_us: int | None = None) -> Inp
     if isinstance(events, tuple):
         return _check_pair(events, origin_us)
     if not isinstance(events, EventStream):
+        if not hasattr(events, "__array__") and not hasattr(events, "to_records"):
+            raise SimulationError(
+                "events must be one recording, as an EventStream, a structured array or a pair (times_ms, "
+                f"indices), got {type(events).__name__}; read(path) reads a file, recording.read() an open "
+                "one, and evaluate takes many"
+            )
         events = EventStream.from_structured(events, sensor_size=network.input.sensor_size)
     if tuple(events.sensor_size) != network.input.sensor_size:
         width, height, polarities = events.sensor_size

@@ -186,6 +186,13 @@ def test_masked_values_are_no_events() -> None:
     assert len(EventStream.from_arrays(np.ma.masked_array([1, 2, 3]), [0, 0, 0])) == 3
 
 
+def test_lists_of_different_lengths_are_no_columns() -> None:
+    with pytest.raises(EventStreamError, match="t must be a one-dimensional array of numbers: got list"):
+        EventStream.from_arrays([[1], [1, 2]], [0, 0])
+    with pytest.raises(EventStreamError, match=r"a structured array .* is needed, got list"):
+        EventStream.from_structured([[1], [1, 2]])
+
+
 def test_whole_numbers_stay_exact() -> None:
     t = np.array([1_600_000_000_000_000_123, 1_600_000_000_000_000_500, 1_600_000_000_000_001_501])
     assert whole_numbers("t", t, "ns").tolist() == [

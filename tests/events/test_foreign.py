@@ -77,3 +77,21 @@ def test_files_of_eventsnn(tmp_path: Path, kind: str) -> None:
         es.simulate(network, stream, trace=tmp_path / "f.h5")
     with pytest.raises(EventFileError, match=f"is a {kind} of eventsnn, not a recording"):
         es.read(tmp_path / "f.h5")
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    for name, text in (
+        ("no.bin", "no such file$"),
+        ("~/no.bin", "no such file; ~ is not expanded here"),
+        ("https://example.org/a.raw", "it is an address: download the file first"),
+    ):
+        with pytest.raises(EventFileError, match=text):
+            es.read(name)
+    link = tmp_path / "a.bin"
+    for target, text in (("../b.bin", "$"), (".git/annex/objects/x", "run git annex get")):
+        link.symlink_to(target)
+        with pytest.raises(
+            EventFileError, match=rf"a\.bin: is a link to {target}, which does not exist.*{text}"
+        ):
+            es.read(link)
+        link.unlink()

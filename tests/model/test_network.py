@@ -187,3 +187,11 @@ def test_in_a_line():
     assert repr(make_recurrent(classes=["ant", "bee"])) == (
         "<Network 12-5-3 (hidden, output), 1 further connection, 2 classes ('ant', 'bee')>"
     )
+
+
+def test_weights_that_are_no_matrix():
+    network = es.Network(es.Input(2), es.Dense(2), seed=1)
+    with pytest.raises(NetworkError, match="weights of 'output' are lists of different lengths"):
+        network.with_weights({"output": [[1.0], [1.0, 2.0]]})
+    with pytest.raises(NetworkError, match="weights of 'output' are masked"):
+        network.with_weights({"output": np.ma.masked_array(np.ones((2, 2)), np.eye(2))})

@@ -103,6 +103,12 @@ def test_recordings_of_another_sensor_are_refused():
         simulate(network(), stream)
     with pytest.raises(SimulationError, match=r"a tuple must be \(times_ms, indices\), got 3 items"):
         simulate(network(), (np.zeros(1), np.zeros(1), np.zeros(1)))
+    others = ([stream], [stream, stream], {"t": [1]}, "a.bin", None, [[1], [1, 2]], iter([stream]))
+    for events in others:
+        with pytest.raises(
+            SimulationError, match=r"must be one recording, .* got \w+; read\(path\) reads a file"
+        ):
+            simulate(network(), events)
     with pytest.raises(SimulationError, match="some are masked"):
         simulate(network(), (np.ma.masked_array([1.0, 2.0], [0, 1]), np.zeros(2, int)))
     outside = np.array([(0, 9, 0, 0)], dtype=[("t", "i8"), ("x", "i8"), ("y", "i8"), ("p", "i8")])

@@ -201,10 +201,22 @@ def read_bytes(path: str | os.PathLike[str], size: int = -1) -> bytes:
 
 def _unreadable(path: str | os.PathLike[str], error: OSError) -> EventFileError:
     if isinstance(error, FileNotFoundError):
-        return EventFileError(path, "no such file")
+        return EventFileError(path, _describe_missing(os.fsdecode(path)))
     if isinstance(error, IsADirectoryError):
         return EventFileError(path, "is a folder; a recording is a file")
     return EventFileError(path, f"cannot be read: {error.strerror or error}")
+
+
+def _describe_missing(path: str) -> str:
+    """Why there may be no such file."""
+    if os.path.islink(path):
+        target = os.readlink(path)
+        # Data sets in git-annex are links to contents that have to be asked for.
+        advice = ": run git annex get" if "annex/objects" in target.replace("\\", "/") else ""
+        return f"is a link to {target}, which does not exist{advice}"
+    if path.startswith("~"):
+        return "no such file; ~ is not expanded here: os.path.expanduser(path) does it"
+    return "no such file; it is an address: download the file first" if "://" in path else "no such file"
 
 
 def unwritable(path: str | os.PathLike[str]) -> Callable[[str], EventFileError]:
