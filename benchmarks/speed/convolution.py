@@ -96,11 +96,11 @@ def spikes_a_neuron(workload: str, n: int) -> dict[str, float]:
     return {name: round(value, 3) for name, value in {"spatial layers": together, **by_layer}.items()}
 
 
-def run_apart(build: str, workload: str, threads: int, quick: bool) -> dict[str, list[float]]:
+def run_apart(build: str, workload: str, threads: int, n: int) -> dict[str, list[float]]:
     """`measure` of another build, in a process of its own."""
-    program = command("speed/convolution", "--only", workload, "--threads", str(threads))
+    program = command("speed/convolution", "--only", workload, "--threads", str(threads), "--images", str(n))
     answer = subprocess.run(
-        [*program, "--quick"] if quick else program,
+        program,
         check=True,
         env=os.environ | {"PYTHONPATH": build},
         stdout=subprocess.PIPE,
@@ -116,8 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         against={"help": "folder of another build"},
         only={"help": "measure one workload here"},
         threads={"type": int, "default": 1, "help": "with --only: 1 or 2"},
+        images={"type": int, "default": 64, "help": "recordings; an epoch's fixed cost is shared by so many"},
     )
-    n = 8 if given.quick else 64
+    n = 8 if given.quick else given.images
     if given.only:
         use_cores(given.threads)
         print(json.dumps(measure(given.only, n, given.threads)))
@@ -134,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             }
             for _ in range(1 if given.quick else given.repeats):
                 for build, path in builds.items():
-                    for kind, seconds in run_apart(path, workload, threads, given.quick).items():
+                    for kind, seconds in run_apart(path, workload, threads, n).items():
                         found[build][kind].append(min(seconds) / n)
             for kind in ("training", "evaluation"):
                 name = f"{workload}, {kind}, {threads} thread{'s' * (threads > 1)}"
