@@ -69,6 +69,28 @@ class DeviceBatch:
         """Events that there are at most; how many there are, only the device knows."""
         return self.arrivals.times.size
 
+    def arrive(self, delay: float, biases: list[np.ndarray], neuron: int) -> DeviceArrivals:
+        """The events `delay` ms later, with those spikes of the bias neuron, whose number is `neuron`.
+
+        `biases` has the times at which they arrive in each recording, ms, ascending.
+        """
+        device, sizes = self.arrivals.times.device, np.array([len(times) for times in biases], np.int64)
+        starts = np.cumsum(sizes) - sizes
+        room = int(self.room[-1] + sizes.sum())
+        joined = DeviceArrivals(
+            device.empty(max(room, 1), np.float64),
+            device.empty(max(room, 1), np.int32),
+            device.put(self.room[:-1] + starts),
+            device.empty(len(self), np.int32),
+        )
+        device.launch(
+            "join_bias", len(self), THREADS, self.arrivals.times, self.arrivals.sources, self.arrivals.first,
+            self.arrivals.count, np.float64(delay), device.put(np.concatenate([np.empty(0), *biases])),
+            device.put(starts), device.put(sizes.astype(np.int32)), np.int32(neuron), joined.first,
+            joined.times, joined.sources, joined.count,
+        )  # fmt: skip
+        return joined
+
     def part(self, part: slice) -> DeviceBatch:
         """Some consecutive recordings, in the same memory."""
         start, stop, _ = part.indices(len(self))

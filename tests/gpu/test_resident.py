@@ -8,7 +8,10 @@ import pytest
 import eventsnn as es
 from eventsnn.data import Augmentation, Packed, pack
 from eventsnn.gpu.emulated import EmulatedDevice
+from eventsnn.gpu.forward import ForwardPass
 from eventsnn.model import RunSettings
+from eventsnn.simulate.engines.gpu import DeviceNetwork, put_layers
+from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.batches import BatchLoader
 from eventsnn.train.resident import ResidentLoader, make_loader
 from tests.gpu.emulation import needs_emulation
@@ -105,3 +108,26 @@ def test_a_trace_of_an_evaluation_is_the_same(tmp_path):
                 found, expected = one.record(sample)[name], other.record(sample)[name]
                 np.testing.assert_array_equal(found.times, expected.times)
                 np.testing.assert_array_equal(found.neurons, expected.neurons)
+
+
+@pytest.mark.parametrize("interval", [0.0, 0.5])
+@pytest.mark.parametrize("delay", [0.0, 0.25])
+def test_delays_and_biases_of_the_first_layer_are_added_on_the_device(interval, delay):
+    """The bias neuron fires at instants of events, too, and comes after them."""
+    given, device = es.Input(*SENSOR, bias_interval=interval), EmulatedDevice(backwards=delay > 0.0)
+    network = es.Network(given, es.Dense(3, delay=delay, **LOW), seed=1)
+    data, packed = make_set(longest_us=4), PackedNetwork(network, np.float64)
+    samples = make_loader(device, range(5), data, INPUTS).prepare(range(5), 0).arrivals
+    on_device = DeviceNetwork(packed, ForwardPass(device, put_layers(device, packed)))
+    biases = [np.arange(k) * 0.001 for k in range(5)] if interval else []
+    found = on_device._put_samples(samples, biases).read()
+    assert ("join_bias" in device.launched) is bool(interval or delay)
+    host = BatchLoader(data, INPUTS).prepare(range(5), 0).arrivals
+    expected = on_device._put_samples(host, biases).read()
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # A part of a mini-batch, as well.
+    part = on_device._put_samples(samples.part(slice(1, 4)), biases[1:4]).read()
+    expected = on_device._put_samples(host.part(slice(1, 4)), biases[1:4]).read()
+    for one, other in zip(part, expected, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -124,6 +124,47 @@ __global__ void __launch_bounds__(1024)
     }
 }
 
+/* How many of the ascending times, each `delay` later, are before `until`, or not after it. */
+DEVICE int count_before(const Span<const double>& times, double delay, double until, bool or_at) {
+    int low = 0, high = (int)times.size;
+    while (low < high) {
+        const int middle = (low + high) / 2;
+        const double t = times[middle] + delay;
+        if (t < until || (or_at && t == until)) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Events as arrivals at the first layer: `delay` ms later, and with the spikes of the bias neuron, whose number `neuron` is the
+ * largest, where they belong. Sample s has count[s] events from first[s] on, bias_count[s] spikes of the bias neuron, as they
+ * arrive, from bias_first[s] on, and room from joined_first[s] on. Twin: eventsnn.model.bias.insert. Grid (samples,). */
+__global__ void __launch_bounds__(256)
+    join_bias(Span<const double> times, Span<const int> sources, Span<const int64> first, Span<const int> count,
+              double delay, Span<const double> bias, Span<const int64> bias_first, Span<const int> bias_count, int neuron,
+              Span<const int64> joined_first, Span<double> joined_times, Span<int> joined_sources,
+              Span<int> joined_count) {
+    const int64 sample = blockIdx.x;
+    const int events = count[sample], biases = bias_count[sample];
+    const Span<const double> own = times.part(first[sample], events), other = bias.part(bias_first[sample], biases);
+    const Span<const int> own_sources = sources.part(first[sample], events);
+    const Span<double> t = joined_times.part(joined_first[sample], events + biases);
+    const Span<int> source = joined_sources.part(joined_first[sample], events + biases);
+    for (int k = (int)threadIdx.x; k < events; k += (int)blockDim.x) {
+        const double arrives = own[k] + delay;
+        const int place = k + count_before(other, 0.0, arrives, false);
+        t[place] = arrives;
+        source[place] = own_sources[k];
+    }
+    for (int k = (int)threadIdx.x; k < biases; k += (int)blockDim.x) {
+        const int place = k + count_before(own, delay, other[k], true);
+        t[place] = other[k];
+        source[place] = neuron;
+    }
+    if (threadIdx.x == 0) joined_count[sample] = events + biases;
+}
+
 KERNEL(order)
+KERNEL(join_bias)
 
 #endif

@@ -210,13 +210,18 @@ class DeviceNetwork:
         """What arrives at the first layer."""
         network, device = self.packed.network, self.forward.device
         first = network.layers[0]
-        there = isinstance(samples, ResidentArrivals) and samples.batch.arrivals.times.device is device
-        if there and not first.has_bias and not first.delay:
-            assert isinstance(samples, ResidentArrivals)
-            return samples.batch.arrivals
+        trains = [times + first.bias_delay for times in biases] if first.has_bias else []
+        if (
+            isinstance(samples, ResidentArrivals)
+            and samples.batch.arrivals.times.device is device
+            and first.each_delay is None
+        ):
+            if not first.has_bias and not first.delay:
+                return samples.batch.arrivals
+            trains = trains or len(samples) * [np.empty(0)]
+            return samples.batch.arrive(first.least_delay, trains, network.input.neurons)
         arrivals = samples.delayed(first.delay)
         if first.has_bias:
-            trains = [times + first.bias_delay for times in biases]
             inputs = network.input.neurons
             arrivals = Arrivals(*bias.insert(arrivals.times, arrivals.neurons, arrivals.ptr, trains, inputs))
         return DeviceArrivals.put(device, arrivals.times, arrivals.neurons, arrivals.ptr)
