@@ -3,8 +3,10 @@
 32C3-64C3-P4-11 with stride 2 in both convolutions and random weights, on gestures before the simulated camera
 (`eventsnn synth --images gestures`), one thread. ``parts`` is a recording of many gestures in a row, fed to
 `Simulation` gesture by gesture: its memory is to be that of a short one. Every figure is a process of its
-own; memory of the recordings is counted apart (``data_mib``: the peak before the work begins). ``explain`` is
-the explanation of the last output spike of each recording that has some, without its simulation.
+own; memory of the recordings is counted apart (``data_mib``: the peak before the work begins). ``explain``,
+``sensitivity`` and ``silence`` are of each recording that has output spikes, without its simulation: the
+explanation and the sensitivity of the last of them, and the simulation without the neuron of the second
+convolution that fires most. ``inspect`` is of its trace, pictures included.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ import numpy as np
 from common import command, comparison, emit, options, row, use_cores
 
 import eventsnn as es
+from eventsnn.cli.inspect import draw_pictures
+from eventsnn.trace import TraceWriter
+from eventsnn.trace.summary import summarise
 from speed.figures import peak_mib
 
 SENSORS = {"128x128": (128, 128), "346x260": (346, 260)}
@@ -59,7 +64,7 @@ def measure(sensor: str, work: str) -> dict[str, float]:
     network = make_network(width, height)
     streams = [record(width, height, k) for k in range(RECORDINGS)]
     data = es.data.ListDataset(streams, np.arange(RECORDINGS) % 11)
-    runs = [es.simulate(network, stream) for stream in streams] if work == "explain" else []
+    runs = [es.simulate(network, stream) for stream in streams] if work in QUESTIONS else []
     runs = [run for run in runs if len(run.output)]
     before, start = peak_mib(), time.process_time()
     events, spikes, n = sum(map(len, streams)), 0, RECORDINGS
@@ -67,10 +72,10 @@ def measure(sensor: str, work: str) -> dict[str, float]:
         if work == "simulate":
             for stream in streams:
                 spikes += sum(map(len, es.simulate(network, stream).layers.values()))
-        elif work == "explain":
+        elif work in QUESTIONS:
             n, events = len(runs), sum(len(run.input) for run in runs)
             for run in runs:
-                explain_last(network, run)
+                QUESTIONS[work](network, run)
                 spikes += sum(map(len, run.layers.values()))
         elif work == "train":
             out = Path(folder) / "run"
@@ -87,11 +92,41 @@ def measure(sensor: str, work: str) -> dict[str, float]:
     return found | {"data_mib": before, "peak_mib": peak_mib()}
 
 
-def explain_last(network: es.Network, run: es.SpikeRecord) -> None:
+def last_spike(run: es.SpikeRecord) -> dict[str, Any]:
+    """The last output spike of a run."""
+    neuron = int(run.output.neurons[-1])
+    return {"layer": run.output.name, "neuron": neuron, "spike": int(run.output.counts[neuron]) - 1}
+
+
+def explain(network: es.Network, run: es.SpikeRecord) -> None:
     """Explain the last output spike of a run."""
-    output = run.output
-    neuron = int(output.neurons[-1])
-    es.explain(run, network=network, layer=output.name, neuron=neuron, spike=int(output.counts[neuron]) - 1)
+    es.explain(run, network=network, **last_spike(run))
+
+
+def differentiate(network: es.Network, run: es.SpikeRecord) -> None:
+    """The sensitivity of the same spike."""
+    es.sensitivity(run, network=network, **last_spike(run))
+
+
+def silence(network: es.Network, run: es.SpikeRecord) -> None:
+    """Simulate without a neuron of the second convolution, and find what changes."""
+    layer = network.names[1]
+    es.what_if(run, network=network, silence={layer: [int(run[layer].counts.argmax())]}).count()
+
+
+def inspect(network: es.Network, run: es.SpikeRecord) -> None:
+    """Summarise a trace of a run and draw its pictures, as `eventsnn inspect` does."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.h5"
+        with TraceWriter(path, network) as writer:
+            writer.append(run)
+        with es.Trace(path) as trace:
+            summarise(trace)
+            draw_pictures(trace, 0, None, None, Path(folder))
+
+
+QUESTIONS = {"explain": explain, "sensitivity": differentiate, "silence": silence, "inspect": inspect}
+"""What is asked about a run."""
 
 
 def feed_parts(network: es.Network, streams: Sequence[es.EventStream], n: int) -> tuple[int, int]:
@@ -118,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     compared = []
     for sensor in SENSORS:
         peaks = []
-        for work in ("simulate", "evaluate", "train", "trace", "explain", *(f"parts{n}" for n in PARTS)):
+        for work in ("simulate", "evaluate", "train", "trace", *QUESTIONS, *(f"parts{n}" for n in PARTS)):
             program = command("speed/large_sensors", "--only", sensor, work)
             runs = []
             for _ in range(1 if given.quick else given.repeats):

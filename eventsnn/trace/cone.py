@@ -18,7 +18,7 @@ from eventsnn.trace.record import SpikeRecord
 
 INPUT = -1  # `Projection.source` of the input
 
-MOST_PAIRS = 2**20
+MOST_PAIRS = 2**18
 """About how many synapses are looked at together."""
 
 
@@ -106,13 +106,15 @@ class Cone:
             synapses = self._numbered.afferent_synapses(p, block)
             assert synapses is not None
             used = np.flatnonzero(fired[synapses.pre])
-            post = np.repeat(block, np.diff(synapses.ptr))[used]
-            branches = np.full(len(used), -1)
+            pre, post = synapses.pre[used], np.repeat(block, np.diff(synapses.ptr))[used]
+            branches = np.broadcast_to(np.int32(-1), used.shape)
             if p.branches is not None and p.branches.each_synapse:
-                branches = p.branches.onto_each(block)[1][used]
+                branches = p.branches.onto_each(block)[1][used].astype(np.int32)
             numbers, weights = self._look_up(p, synapses.weights[used])
-            wanted[synapses.pre[used]] = True
-            self._parts[place].append(Links(synapses.pre[used], post, weights, numbers, branches))
+            wanted[pre] = True
+            small = np.int32 if numbers.max(initial=0) < 2**31 else np.int64
+            neurons = pre.astype(np.int32), post.astype(np.int32)
+            self._parts[place].append(Links(*neurons, weights, numbers.astype(small), branches))
 
     def _look_up(self, p: Projection, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of weights and the weights, of synapses with those of `Network.numbered`."""
@@ -151,7 +153,7 @@ def _fired(record: SpikeRecord, name: str, stop: float) -> np.ndarray:
 
 def _joined(parts: list[Links]) -> Links:
     """The synapses of all parts, by source neuron and target neuron."""
-    empty = np.zeros(0, np.int64)
+    empty = np.zeros(0, np.int32)
     start = Links(empty, empty, np.zeros(0), empty, empty)
     joined = Links(*(np.concatenate(columns) for columns in zip(start, *parts, strict=True)))
     order = np.lexsort((joined.post, joined.pre))
