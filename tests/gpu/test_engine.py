@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from eventsnn.simulate.engines import ENGINES, Settings
 from eventsnn.simulate.engines import gpu as engine
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.run import simulate
+from eventsnn.trace.record import ExitReason, SimulationInterrupted
 from tests.gpu.emulation import needs_emulation
 from tests.real_data import real_data
 from tests.simulate.helpers import assert_agree, assert_same_bits, drive, one_layer
@@ -273,6 +275,29 @@ def test_more_weights_than_the_kernels_can_number_are_refused(monkeypatch: pytes
 def test_parts_are_refused() -> None:
     with pytest.raises(SimulationError, match="engine 'gpu' takes whole recordings; use engine='sweep'"):
         Simulation(wide(1), engine="gpu")
+
+
+@pytest.mark.parametrize("readout", [False, True])
+def test_an_interrupt_keeps_the_record_so_far(monkeypatch: pytest.MonkeyPatch, readout: bool) -> None:
+    network, device = wide(3), EmulatedDevice()
+    if readout:
+        network = Network(network.input, network.layers[0], Readout(3))
+    samples = recordings(3)
+    events = samples.sample(0)
+
+    def interrupt(name: str, *_: object) -> None:
+        if name == "order":  # in the middle of the layers
+            raise KeyboardInterrupt
+        run(name, *_)
+
+    run = device._kernels.run
+    monkeypatch.setattr(device, "_kernels", SimpleNamespace(run=interrupt))
+    monkeypatch.setattr(engine, "find_device", lambda: device)
+    with pytest.raises(SimulationInterrupted) as caught:
+        simulate(network, events, engine="gpu")
+    record = caught.value.record
+    assert (record.exit_reason, record.t_end) == (ExitReason.INTERRUPTED, 0.0)
+    assert all(len(record[name]) == 0 for name in network.names)
 
 
 def faults(network: Network, samples: Arrivals, dtype: str) -> list[str]:

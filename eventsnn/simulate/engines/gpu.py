@@ -28,7 +28,17 @@ from eventsnn.simulate.engines.arguments import endless
 from eventsnn.simulate.engines.arrivals import EVERYONE, Arrivals, Kept
 from eventsnn.simulate.engines.batch import BatchRun, arrive
 from eventsnn.simulate.engines.blocks import unpack
-from eventsnn.simulate.engines.engine import Counter, Engine, Recorder, Run, Settings, State, Train
+from eventsnn.simulate.engines.engine import (
+    SILENCE,
+    BrokenOff,
+    Counter,
+    Engine,
+    Recorder,
+    Run,
+    Settings,
+    State,
+    Train,
+)
 from eventsnn.simulate.engines.layer_run import NO_INPUT, NO_SPIKES, LayerRun
 from eventsnn.simulate.engines.packed import PackedNetwork, pack_once
 from eventsnn.simulate.engines.precision import overflow
@@ -335,7 +345,10 @@ class GpuRun:
     ) -> list[Train]:
         """See `Run`."""
         assert horizon == math.inf  # others are refused
-        layers = self._network.spikes(Arrivals.single(*input_spikes), [bias.times], stop)
+        try:
+            layers = self._network.spikes(Arrivals.single(*input_spikes), [bias.times], stop)
+        except KeyboardInterrupt:  # nothing of it has come back from the device
+            raise BrokenOff([SILENCE] * len(self._network.forward.layers), 0.0) from None
         return [layer.spikes.sample(0) for layer in layers]
 
     def save(self) -> State:
