@@ -38,7 +38,12 @@ BARS = {
     ("inference", OURS[0]): dict(zip(BATCHES, (25e3, 80e3, 165e3, 235e3, 300e3), strict=True)),
     ("inference", OURS[1]): dict(zip(BATCHES, (16e3, 50e3, 95e3, 115e3, 125e3), strict=True)),
 }
-METHODS = {"inference": "infer", "training": "train", "training, exact gradients": "train_exactly"}
+METHODS = {
+    "inference": "infer",
+    "training": "train",
+    "training, exact gradients": "train_exactly",
+    "training, convolutions": "train_convolutions",
+}
 """What is measured, and the method of a contender that measures it."""
 AGAINST_JELLY = {"inference": 1.1, "training": 1.5}
 SET_BAR_S, TARGET = 30.0, 0.95

@@ -27,6 +27,7 @@ from speed.rivals.jobs import Job
 
 FEW = ROOT / "datasets" / "nmnist" / "small.toml"
 SIMULATED = ROOT / "datasets" / "nmnist" / "transfer_all.toml"
+CONVOLUTIONS = ROOT / "datasets" / "nmnist" / "cnn.toml"
 SET_BATCH = 64
 """Mini-batch of the simulated recordings; the rate is the file's times the root of the ratio."""
 # A check may run on a few recordings through a network that has learned nothing.
@@ -42,7 +43,8 @@ class Ours:
 
     ``infer`` times what becomes of recordings on the card: choosing, decoding, sorting, all layers, and
     output counts on the host. ``train`` times the training of epochs by `eventsnn.train` with HM2-BP,
-    ``train_exactly`` the same with exact gradients.
+    ``train_exactly`` the same with exact gradients, ``train_convolutions`` with the convolutional network of
+    datasets/nmnist/cnn.toml.
     """
 
     def __init__(self, dtype: str) -> None:
@@ -75,9 +77,18 @@ class Ours:
     def train_exactly(self, batch: int, seconds: float) -> dict[str, Any]:
         return self.train(batch, seconds, rule=EXACT)
 
-    def train(self, batch: int, seconds: float, **options: Any) -> dict[str, Any]:
+    def train_convolutions(self, batch: int, seconds: float) -> dict[str, Any]:
+        experiment = Experiment.load(CONVOLUTIONS)
+        network = es.Network(es.Input(34, 34, 2), es.Conv(4, 8, stride=8), es.Dense(10), seed=1)
+        if not EMULATED:
+            network = experiment.make_network()
+        # An epoch of a fourth: a recording takes many times as long.
+        given = {"rule": experiment.rule, "optimiser": experiment.optimiser, "long": LONG // 4}
+        return self.train(batch, seconds, network=network, **given)
+
+    def train(self, batch: int, seconds: float, long: int = LONG, **options: Any) -> dict[str, Any]:
         # Long epochs: at the end of each one the weights come back to the host.
-        n = batch if EMULATED else LONG
+        n = batch if EMULATED else max(batch, long)
         data = self.data.subset(np.arange(n) % len(self.data))
         epochs = 1 if EMULATED else 3
         _forget_memory()

@@ -68,7 +68,7 @@ def test_the_benchmark_runs_through_in_emulation(recordings):
     assert 0.0 <= facts["N-MNIST-1k"]["best_accuracy"] <= 1.0
     assert facts["simulated recordings"]["recordings"] == 4
     found = {(row["contender"], row["what"], row["batch"]) for row in result["rows"]}
-    kinds = "inference", "training", "training, exact gradients"
+    kinds = "inference", "training", "training, exact gradients", "training, convolutions"
     ours = {("eventsnn, float32", what, batch) for what in kinds for batch in (2, 4)}
     assert found >= ours | {("eventsnn, float64", "inference", batch) for batch in (2, 4)}
     assert all(row["min"] > 0 for row in result["rows"])
