@@ -68,6 +68,8 @@ TARGET static inline uint32_t NAME(ge)(VEC a, VEC b) {
 #define PART_VECS (VECS / 2)
 #include "part_template.h"
 
+#include "run_template.h"
+
 /* The sweep of a block, and the way back, through no more of it than has neurons, or spikes. */
 TARGET static int NAME(sweep)(block_t* k, REAL* u, REAL* i, const REAL* weights, const REAL* table) {
     return k->neurons > BLOCK_WIDTH / 2 ? NAME(sweep_lanes)(k, u, i, weights, table)

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t
 
 cdef enum:
-    # Arrivals among which the one looked for nearly always is, where it is known to be near.
+    # Arrivals that are looked at together, where the one looked for is known to be near.
     NEAR = 8
 
 
@@ -45,16 +45,16 @@ cdef inline int64_t arrivals_between(const arrivals_t* a, double t, int64_t low,
 cdef inline int64_t arrivals_from(const arrivals_t* a, double t, int64_t low) noexcept nogil:
     """The first arrival later than `t`, else n; all before `low` are not later, and it is not far from there."""
     cdef const double* near
-    cdef int64_t later
+    cdef int64_t later = 0
     cdef int32_t k
-    while low + NEAR <= a.n:
+    while low + NEAR < a.n and a.times[low + NEAR] <= t:
+        low += NEAR
+    if low + NEAR <= a.n:
         # Counted: how far it is could not be foretold.
-        near, later = a.times + low, 0
+        near = a.times + low
         for k in range(NEAR):
             later += near[k] <= t
-        low += later
-        if later < NEAR:
-            return low
+        return low + later
     while low < a.n and a.times[low] <= t:
         low += 1
     return low

@@ -1,69 +1,31 @@
 /* The sweep of one block through a sample, a part of part_template.h.
  *
- * A vector loop, `run`, advances potentials and currents from arrival to arrival until a neuron may have fired before
- * one or a refractory period has ended; what happens in that interval is done neuron by neuron and put back into the
- * lanes it concerns. State is stored and loaded in whole vectors: a vector load waits long for stores of single lanes.
+ * A vector loop advances potentials and currents from arrival to arrival until a neuron may have fired before one or a
+ * refractory period has ended; what happens in that interval is done neuron by neuron and put back into the lanes it
+ * concerns. The state stays in registers all the while: in memory it is for the operations on single neurons alone.
  * Twin: eventsnn/reference/queue.py.
  */
 
-/* Advance to the arrival at `now` and deliver it, FROM and TO being the potentials before and after; out of the loop if
- * a neuron may have fired on the way, with nothing changed. */
-#define STEP(FROM, TO)                                                                                               \
-    do {                                                                                                             \
-        uint32_t at = now->row;                                                                                      \
-        PART(fetch)(weights + now[SWEEP_AHEAD].row);                                                                 \
-        while (at & SWEEP_TIED) {                                                                                    \
-            /* At the instant of the arrival before: no time to fire in. */                                          \
-            for (int k = 0; k < PART_VECS; ++k) I[k] += LOAD(weights + at - SWEEP_TIED + k * LANES);                 \
-            row += TABLE_COLUMNS;                                                                                    \
-            if (++now == last) goto FROM##_stays;                                                                    \
-            at = now->row;                                                                                           \
-            PART(fetch)(weights + now[SWEEP_AHEAD].row);                                                             \
-        }                                                                                                            \
-        const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);                                              \
-        for (int k = 0; k < PART_VECS; ++k) TO[k] = FROM[k] * a + I[k] * h;                                          \
-        VEC top = TO[0];                                                                                             \
-        for (int k = 1; k < PART_VECS; ++k) top = VMAX(top, TO[k]);                                                  \
-        if (__builtin_expect(VGE(top, VSET(row[3])) != 0, 0)) goto FROM##_stays;                                     \
-        for (int k = 0; k < PART_VECS; ++k) I[k] = I[k] * b + LOAD(weights + at + k * LANES);                        \
-        row += TABLE_COLUMNS;                                                                                        \
-        if (++now == last) goto TO##_stays;                                                                          \
-    } while (0)
-
-/* One block through the arrivals [e, stop): advance to each, look for spikes on the way, deliver it. Returns the
- * first arrival before which a neuron may have fired, not delivered, the state that of the arrival before; else
- * `stop`. Not inlined, so that the state is kept in registers, and two steps to a turn, so that it need not be copied
- * from one register to another. */
-TARGET KEEP_APART static int64_t PART(run)(REAL* u, REAL* i, const REAL* weights, const event_t* events,
-                                           const REAL* table, int64_t e, int64_t stop) {
-    const event_t *now = events + e, *last = events + stop;
-    const REAL* row = table + e * TABLE_COLUMNS;
-    VEC U[PART_VECS], V[PART_VECS], I[PART_VECS];
-    if (e == stop) return e;
-    PART(load)(U, u);
-    PART(load)(I, i);
-    for (;;) {
-        STEP(U, V);
-        STEP(V, U);
+/* Advance to the arrival `now` and deliver it. Returns 1, with nothing changed, if a neuron may have fired on the way. */
+TARGET static INLINE int PART(advance)(VEC* U, VEC* I, const REAL* weights, const event_t* now, const REAL* row) {
+    const uint32_t at = now->row;
+    VEC P[PART_VECS], top;
+    PART(fetch)(weights + now[SWEEP_AHEAD].row);
+    if (at & SWEEP_TIED) {
+        /* At the instant of the arrival before: no time to fire in. */
+        for (int v = 0; v < PART_VECS; ++v) I[v] += LOAD(weights + at - SWEEP_TIED + v * LANES);
+        return 0;
     }
-V_stays:
-    for (int k = 0; k < PART_VECS; ++k) U[k] = V[k];
-U_stays:
-    PART(save)(U, u);
-    PART(save)(I, i);
-    return now - events;
-}
-#undef STEP
-
-/* The neurons that may fire within the interval of `row`, in P their potentials at its end. */
-TARGET static inline uint32_t PART(look)(const REAL* u, const REAL* i, const REAL* row, VEC* P) {
-    const VEC a = VSET(row[0]), h = VSET(row[1]), level = VSET(row[3]);
-    uint32_t hit = 0;
-    for (int k = 0; k < PART_VECS; ++k) {
-        P[k] = LOAD(u + k * LANES) * a + LOAD(i + k * LANES) * h;
-        hit |= VGE(P[k], level) << (k * LANES);
+    const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
+    for (int v = 0; v < PART_VECS; ++v) P[v] = U[v] * a + I[v] * h;
+    top = P[0];
+    for (int v = 1; v < PART_VECS; ++v) top = VMAX(top, P[v]);
+    if (__builtin_expect(VGE(top, VSET(row[3])) != 0, 0)) return 1;
+    for (int v = 0; v < PART_VECS; ++v) {
+        U[v] = P[v];
+        I[v] = I[v] * b + LOAD(weights + at + v * LANES);
     }
-    return hit;
+    return 0;
 }
 
 /* Put x into the lane of neuron n. */
@@ -156,22 +118,9 @@ TARGET static int PART(sweep_lanes)(block_t* k, REAL* u, REAL* i, const REAL* we
     while (e < n) {
         const int64_t stop = block_release(k);
         const REAL* row = table + e * TABLE_COLUMNS;
-        for (; e < stop; ++e, row += TABLE_COLUMNS) {
-            const uint32_t at = events[e].row;
-            PART(fetch)(weights + events[e + SWEEP_AHEAD].row);
-            if (at & SWEEP_TIED) {
-                for (int v = 0; v < PART_VECS; ++v) I[v] += LOAD(weights + at - SWEEP_TIED + v * LANES);
-                continue;
-            }
-            const VEC a = VSET(row[0]), h = VSET(row[1]), b = VSET(row[2]);
-            for (int v = 0; v < PART_VECS; ++v) P[v] = U[v] * a + I[v] * h;
-            VEC top = P[0];
-            for (int v = 1; v < PART_VECS; ++v) top = VMAX(top, P[v]);
-            if (__builtin_expect(VGE(top, VSET(row[3])) != 0, 0)) break;
-            for (int v = 0; v < PART_VECS; ++v) {
-                U[v] = P[v];
-                I[v] = I[v] * b + LOAD(weights + at + v * LANES);
-            }
+        while (e < stop && !PART(advance)(U, I, weights, events + e, row)) {
+            ++e;
+            row += TABLE_COLUMNS;
         }
         if (e == n) break;
         const REAL* w = weights + event_row(&events[e]);

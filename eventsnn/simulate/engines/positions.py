@@ -28,8 +28,9 @@ from eventsnn.simulate.engines.precision import overflow
 
 ALL = np.empty((0, 0), np.uint8)
 
-AT_ONCE = 1 << 15
-"""So many arrivals at positions, of 8 bytes each, stay in the cache of a core until they have been read."""
+AT_ONCE = 1 << 17
+"""So many arrivals at positions, of 8 bytes each, are placed at a time: they bound the memory, and stay in a
+cache until they have been read. Each time takes a pass over all spikes: a quarter of that is slower."""
 
 
 @dataclass
