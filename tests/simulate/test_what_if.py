@@ -373,6 +373,14 @@ def test_silenced_on_the_clock(kind: str) -> None:
     assert len(found.output)
 
 
+def test_a_run_of_a_graphics_card_needs_none() -> None:
+    network, record = run_of("spatial", 0, engine="sweep", dtype="float32")
+    study = es.WhatIf(replace(record, engine="gpu", origin_us=7), network=network)
+    assert (study.record.engine, study.record.origin_us) == ("sweep", 7)
+    assert_bits(study.record, record)
+    assert_bits(study.run(remove=3).after, es.WhatIf(record, network=network).run(remove=3).after)
+
+
 def test_other_weights() -> None:
     network, record = run_of("sparse", 0)
     first, second = network.weights["first"].copy(), network.weights["second"].copy()
