@@ -135,7 +135,7 @@ def check(bench: Bench) -> bool:
             return False
         try:
             found = worker.ask("check", limit=min(120.0, bench.left))
-        except RuntimeError as reason:
+        except (Missing, RuntimeError) as reason:
             bench.leave_out("check", reason)
             return False
     bench.facts["check"] = found
@@ -220,7 +220,7 @@ def learn(bench: Bench, folder: Path) -> str | None:
             return None
         try:
             found = worker.ask("learn", path=weights, target=TARGET, limit=min(bench.left, 180.0))
-        except RuntimeError as reason:
+        except (Missing, RuntimeError) as reason:
             bench.leave_out("N-MNIST-1k", reason)
             return None
         bench.facts["N-MNIST-1k"] = found
@@ -243,7 +243,7 @@ def train_set(bench: Bench, folder: Path) -> None:
             return
         try:
             packed = simulated_set(folder, given.recordings, bench.left)
-        except (OSError, RuntimeError, subprocess.SubprocessError) as reason:
+        except (OSError, RuntimeError, subprocess.SubprocessError, SystemExit) as reason:  # exit: no MNIST
             bench.leave_out("simulated recordings", reason)
             return
     with ExitStack() as stack:
@@ -252,7 +252,7 @@ def train_set(bench: Bench, folder: Path) -> None:
             return
         try:
             found = worker.ask("train_set", packed=str(packed), epochs=given.epochs, limit=bench.left)
-        except RuntimeError as reason:
+        except (Missing, RuntimeError) as reason:
             bench.leave_out("simulated recordings", reason)
             return
     bench.facts["simulated recordings"] = found

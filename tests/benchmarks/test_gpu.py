@@ -108,6 +108,27 @@ def test_a_contender_that_hangs_is_ended(modules, tmp_path, monkeypatch):
     assert time.monotonic() - start < 30
 
 
+def test_a_contender_that_ends_leaves_the_others_their_turn(modules, tmp_path, monkeypatch):
+    workers = modules("speed.rivals.workers")
+    (tmp_path / "dying.py").write_text(
+        "import os\nclass Dying:\n    def setup(self, job): os._exit(3)\nCONTENDERS = {'dying': Dying}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(es.__file__).parents[1]}")
+    with workers.Worker("dying", "dying") as worker:
+        for _ in range(2):  # the second request finds nobody who reads
+            with pytest.raises(RuntimeError, match="dying: the process ended with status 3"):
+                worker.ask("setup", data="nowhere")
+
+
+def test_a_set_that_cannot_be_made_is_a_line(modules, tmp_path, monkeypatch):
+    gpu, jobs = modules("speed.gpu"), modules("speed.rivals.jobs")
+    monkeypatch.delenv("EVENTSNN_DATA", raising=False)
+    bench = gpu.Bench(gpu.read_options(["--emulate"]), jobs.Job("nowhere"), time.monotonic() + 1000.0)
+    gpu.train_set(bench, tmp_path)
+    assert [each["contender"] for each in bench.missing] == ["simulated recordings"]
+    assert "set EVENTSNN_DATA" in bench.missing[0]["reason"]
+
+
 def test_gradients_of_the_fused_rival_agree_with_autograd(modules):
     torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[bench]'")
     fused, event = modules("speed.rivals.gpu_fused"), modules("speed.rivals.event_torch")

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -52,7 +53,7 @@ class Worker:
         finally:
             if timer is not None:
                 timer.cancel()
-        if not line:
+        if not line.endswith("\n"):  # nothing, or what it was writing when it was ended
             raise RuntimeError(f"{self.name}: the process ended with status {self.process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         if "missing" in answer:
@@ -64,7 +65,8 @@ class Worker:
     def close(self) -> None:
         """End the process and wait for it."""
         if self.process.stdin is not None:
-            self.process.stdin.close()
+            with suppress(BrokenPipeError):  # it has ended, with a request still in the pipe's buffer
+                self.process.stdin.close()
         self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()
