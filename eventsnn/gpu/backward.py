@@ -146,7 +146,7 @@ class LayerBackward(LayerSweep):
         ends, order = self._list_by_source() if effect_ratio else 2 * (self.device.empty(0, np.int32),)
         self.device.launch(
             f"errors_below<{REALS[self.real]}>",
-            (self.samples, block_count(neurons)),
+            (self.samples, min(block_count(neurons), MOST_BLOCKS)),
             THREADS,
             self.arrivals.first,
             self.down,

@@ -88,12 +88,13 @@ class CudaDevice(Device):
     def _launch(
         self, kernel: str, grid: tuple[int, int], threads: int, arguments: tuple[Argument, ...], shared: int
     ) -> None:
-        function = self._functions.get(kernel) or self._load(kernel)
         driver = self._cupy.cuda.driver
         if not hasattr(self._threads, "begun"):
-            # What the driver launches needs the context that the runtime makes when a thread first asks it.
+            # What the driver loads and launches needs the context that the runtime makes when a thread first
+            # asks it.
             self._cupy.cuda.runtime.memGetInfo()
             self._threads.begun = True
+        function = self._functions.get(kernel) or self._load(kernel)
         if shared > MOST_STATIC and shared > function.allowed:
             # The most dynamic shared memory of a block, and the share of a multiprocessor's first cache that
             # is shared memory, in per cent: a driver may leave too little for two blocks.

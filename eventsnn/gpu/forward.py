@@ -7,6 +7,7 @@ sees that when it asks for results, and repeats the pass with more. No spike is 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -134,6 +135,8 @@ class ForwardPass:
     def __post_init__(self) -> None:
         self.rooms = [Room() for _ in self.layers]
         self._status = self.device.zeros((len(self.layers), STATUS_WORDS), np.int64)
+        # A program's threads share a network on the device; a pass and its status belong together.
+        self._lock = threading.Lock()
 
     def sample_bytes(self, events: int) -> int:
         """About how much memory a sample with so many input spikes takes, bytes."""
@@ -173,8 +176,9 @@ class ForwardPass:
             The device has no room.
         """
         while True:
-            passes = self.launch(arrivals, stop, biases, kept)
-            fault = self.check(passes)
+            with self._lock:
+                passes = self.launch(arrivals, stop, biases, kept)
+                fault = self.check(passes)
             if fault is None:
                 return passes
             if isinstance(fault, Fault):

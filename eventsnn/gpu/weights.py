@@ -81,7 +81,7 @@ class DeviceWeights:
             self._decay, self._decay_there = decay.copy(), device.put(np.ascontiguousarray(decay, self.real))
         device.launch(
             f"update_weights<{REALS[self.real]}>",
-            (block_count(self.padded), self._pieces),
+            (self._pieces, block_count(self.padded)),
             min(THREADS, self.padded),
             np.int32(self.inputs),
             np.int32(self.padded),

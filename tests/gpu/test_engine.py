@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Thread
 from types import SimpleNamespace
 
 import numpy as np
@@ -130,6 +131,26 @@ def test_batches_have_the_bits_of_the_sweep(dtype: str, bias: float) -> None:
     swept = run_batch("sweep", network, samples, dtype)
     assert swept[0].sum() > 10
     assert_same_batch(run_batch("gpu", network, samples, dtype), swept)
+
+
+def test_threads_take_turns_on_one_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The status of a pass says whether there was room for its spikes; it lies where the next pass clears it.
+    network, samples = wide(3), recordings(3)
+    swept, few = run_batch("sweep", network, samples, "float64"), samples.part(slice(0, 1))
+    launch, others = forward.ForwardPass.launch, []
+
+    def launch_and_let_others(each: forward.ForwardPass, *given: object) -> list[forward.LayerPass]:
+        passes = launch(each, *given)
+        if not others:
+            others.append(Thread(target=run_batch, args=("gpu", network, few, "float64")))
+            others[0].start()
+            others[0].join(0.3)
+        return passes
+
+    monkeypatch.setattr(forward.ForwardPass, "launch", launch_and_let_others)
+    found = run_batch("gpu", network, samples, "float64")
+    others[0].join()
+    assert_same_batch(found, swept)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -249,6 +249,13 @@ def test_tiles_in_shared_memory_give_the_same_bits(tile, monkeypatch):
     assert ("reverse_tile<8>" in device.launched) == (tile is not None and tile[0] == 8)
 
 
+def test_a_grid_has_so_many_rows(monkeypatch):
+    example = make_example(hidden=(300, 7))  # errors of 300 neurons take more than one block
+    _, _, expected = on_device(*example)
+    monkeypatch.setattr(backward, "MOST_BLOCKS", 1)
+    assert_same_bits(on_device(*example)[2], expected)
+
+
 def test_single_precision_is_close():
     example = make_example()
     exact = on_cpu(*example)[2]

@@ -152,29 +152,30 @@ __global__ void __launch_bounds__(256)
  *
  * rho is e/o_j where both fired, `down` being the sums of that part at each arrival, else 1; without effect_ratio 1, and `ends`
  * and `list` of `list_by_source` may be empty.
- * `inputs` are rows of weights, the first `below_neurons` of which are the neurons of the layer below. */
+ * `inputs` are rows of weights, the first `below_neurons` of which are the neurons of the layer below. Grid (samples, any). */
 template <class R>
 __global__ void errors_below(Span<const int64> first, Span<const R> down, Span<const int> by_source, Span<const int> ends,
                              Span<const int> list, int inputs, Span<const R> weights, int neurons, int padded,
                              Span<const int> counts, Span<const double> delta, int effect_ratio, double divisor,
                              int below_neurons, int below_positions, int below_padded, Span<double> below) {
-    const int s = blockIdx.x, j = blockIdx.y * blockDim.x + threadIdx.x;
-    if (j >= below_neurons) return;
-    const int fired = by_source[(int64)s * inputs + j];
-    const bool ratio = effect_ratio && fired;
+    const int s = blockIdx.x;
     const int64 at = (int64)s * padded;
-    double sum = 0.0, by_spikes = 0.0;
-    for (int i = 0; i < neurons; ++i)
-        if (!(ratio && counts[at + i])) sum += delta[at + i] * (double)weights[(int64)j * padded + i];
-    if (ratio) {
-        const int end = ends[(int64)s * inputs + j];
-        for (int n = end - fired; n < end; ++n) {
-            const int64 e = first[s] + list[first[s] + n];
-            for (int w = 0; w < padded / WARP; ++w) by_spikes += (double)down[w * list.size + e];
+    for (int j = blockIdx.y * blockDim.x + threadIdx.x; j < below_neurons; j += gridDim.y * blockDim.x) {
+        const int fired = by_source[(int64)s * inputs + j];
+        const bool ratio = effect_ratio && fired;
+        double sum = 0.0, by_spikes = 0.0;
+        for (int i = 0; i < neurons; ++i)
+            if (!(ratio && counts[at + i])) sum += delta[at + i] * (double)weights[(int64)j * padded + i];
+        if (ratio) {
+            const int end = ends[(int64)s * inputs + j];
+            for (int n = end - fired; n < end; ++n) {
+                const int64 e = first[s] + list[first[s] + n];
+                for (int w = 0; w < padded / WARP; ++w) by_spikes += (double)down[w * list.size + e];
+            }
+            sum += by_spikes / fired;
         }
-        sum += by_spikes / fired;
+        below[((int64)s * below_positions + j % below_positions) * below_padded + j / below_positions] = sum / divisor;
     }
-    below[((int64)s * below_positions + j % below_positions) * below_padded + j / below_positions] = sum / divisor;
 }
 
 KERNEL(force_spikes)

@@ -9,12 +9,13 @@
 
 /* One step on the gradient scale * gradient / units + decay * weights; see `make_update` of
  * cython_ext/learn/optimiser.pyx. With an empty `square` gradient descent. parts (pieces, 3, padded): sums over a piece's
- * rows of the new weights, of their squares, and of the squares of the gradient that the step was on. */
+ * rows of the new weights, of their squares, and of the squares of the gradient that the step was on. Grid (pieces, tiles of
+ * neurons): a layer may have more pieces than a grid has rows. */
 template <class R>
 __global__ void update_weights(int rows, int padded, Span<const int64> gradient, Span<const double> units, Span<R> weights,
                                Span<R> mean, Span<R> square, Span<const R> decay, R scale, R step, R beta1, R beta2,
                                R floor_, R shrink, int nesterov, Span<double> parts) {
-    const int i = blockIdx.x * blockDim.x + threadIdx.x, first = blockIdx.y * UPDATE_ROWS;
+    const int i = blockIdx.y * blockDim.x + threadIdx.x, first = blockIdx.x * UPDATE_ROWS;
     if (i >= padded) return;
     const R one1 = 1 - beta1, one2 = 1 - beta2;
     double sum = 0.0, squares = 0.0, norm = 0.0;
@@ -38,7 +39,7 @@ __global__ void update_weights(int rows, int padded, Span<const int64> gradient,
         squares += (double)w * (double)w;
         norm += (double)g * (double)g;
     }
-    const int64 part = (int64)blockIdx.y * 3 * padded + i;
+    const int64 part = (int64)blockIdx.x * 3 * padded + i;
     parts[part] = sum;
     parts[part + padded] = squares;
     parts[part + 2 * padded] = norm;
