@@ -67,6 +67,7 @@ class CudaDevice(Device):
         self.shared_memory = attributes["MaxSharedMemoryPerBlockOptin"]
         self._capability = card.compute_capability
         self._functions: dict[str, Function] = {}
+        self._loading = threading.Lock()
         self._threads = threading.local()
 
     def free_memory(self) -> int:
@@ -94,7 +95,7 @@ class CudaDevice(Device):
             # asks it.
             self._cupy.cuda.runtime.memGetInfo()
             self._threads.begun = True
-        function = self._functions.get(kernel) or self._load(kernel)
+        function = self._functions.get(kernel) or self._load_once(kernel)
         if shared > MOST_STATIC and shared > function.allowed:
             # The most dynamic shared memory of a block, and the share of a multiprocessor's first cache that
             # is shared memory, in per cent: a driver may leave too little for two blocks.
@@ -109,6 +110,11 @@ class CudaDevice(Device):
         driver.launchKernel(
             function.pointer, *grid, 1, threads, 1, 1, shared, DEFAULT_STREAM, 0, ctypes.addressof(extra)
         )
+
+    def _load_once(self, kernel: str) -> Function:
+        """As `_load`; a thread that comes second would replace kernels that may be running."""
+        with self._loading:
+            return self._functions.get(kernel) or self._load(kernel)
 
     def _load(self, kernel: str) -> Function:
         """The kernels of a file, when one is first launched."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Thread
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,31 @@ def test_much_shared_memory_is_asked_for_once(fake: FakeCupy) -> None:
         card.launch("sum_blocks<double>", 1, 64, x, out, shared=shared)
     assert out.read().tolist() == [40.0]
     assert list(fake.allowed.values()) == [70_000]
+
+
+@needs_emulation
+def test_kernels_are_loaded_once_though_two_threads_want_them(
+    fake: FakeCupy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = cuda.CudaDevice()
+    x, out = card.put(np.ones(40)), card.empty(1, np.float64)
+
+    def launch() -> None:
+        card.launch("sum_blocks<double>", 1, 64, x, out, shared=shared_bytes((np.float64, 32)))
+
+    other = Thread(target=launch)
+
+    def compile_for(file: str, capability: str) -> tuple[bytes, dict[str, str]]:
+        binary = fake.compile_for(file, capability)
+        if len(fake.compiled) == 1:
+            other.start()
+            other.join(0.3)
+        return binary
+
+    monkeypatch.setattr(cuda, "compile_for", compile_for)
+    launch()
+    other.join()
+    assert (len(fake.compiled), len(fake.launches)) == (1, 2)
 
 
 @needs_emulation
