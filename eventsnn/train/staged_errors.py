@@ -104,7 +104,8 @@ class StagedErrors(ErrorsDown, ExactDownward, ABC):
         """The stage of such a layer; only the first one hands nothing down."""
         layer, weights, runs = self.layers[number], self.weights(number), self.runs[number]
         assert isinstance(runs, SampleRuns)
-        if len(runs.own) < self.samples and self.items is not None:
+        divided = str(layer.name) if self.division.divides_samples(str(layer.name)) else None
+        if divided is not None and self.items is not None:
             self.finish_samples()  # of all samples, not only this rank's
         self.take_row_sums(number, state)
         own = np.empty((self.samples if state is not None else 0, *weights.shape), weights.dtype)
@@ -127,5 +128,4 @@ class StagedErrors(ErrorsDown, ExactDownward, ABC):
         self.stages.append(stage)
         self.items, self.above = None, below
         if state is not None:
-            divided = str(layer.name) if len(runs.own) < self.samples else None
             self.unfinished.append(Unfinished(state.gradient, own, layer.channels, update, divided))

@@ -70,6 +70,7 @@ def cases() -> dict[str, dict[str, Any]]:
             "dtype": "float64",
         },
         "convolution": {"network": maps},
+        "convolution, one recording a mini-batch": {"network": maps, "batch_size": 1, "epochs": 1},
         "dropout": {
             "network": chain(Dense(100, dropout=0.3, **NEURON), Dense(70, dropout=0.2, **NEURON)),
         },
@@ -82,6 +83,12 @@ def cases() -> dict[str, dict[str, Any]]:
         },
         "derivatives": {"rule": EventProp(), "network": deep},
         "derivatives, convolution": {"rule": EventProp(), "network": maps},
+        "derivatives, convolution, one recording a mini-batch": {
+            "rule": EventProp(),
+            "network": maps,
+            "batch_size": 1,
+            "epochs": 1,
+        },
         "derivatives, learned constants": {"rule": EventProp(), "network": learns},
         "derivatives, readout": {"rule": EventProp(), "network": readout},
         "derivatives, recurrent": {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eventsnn._util.ranks import ALONE, Ranks
 from eventsnn._util.threads import Pool as Threads
 from eventsnn.learn.optimisers import Optimiser
 from eventsnn.learn.rule import default_rule
@@ -15,8 +16,10 @@ from eventsnn.model import Conv, Dense, Input, Network, Pool
 from eventsnn.simulate.engines import batch, layer_run, positions
 from eventsnn.simulate.engines.arrivals import Arrivals
 from eventsnn.simulate.engines.batch import run_batch
+from eventsnn.simulate.engines.division import Division, undivided
 from eventsnn.simulate.engines.packed import PackedNetwork
 from eventsnn.train.exact_errors import ExactErrors
+from tests.thread_ranks import run_ranks
 from tests.train.toy import CLASSES, SENSOR, toy_data, toy_train
 
 LIF: dict[str, Any] = {"tau_m": 20.0, "tau_s": 5.0, "threshold": 0.4}
@@ -82,6 +85,27 @@ def test_layers_whose_spikes_or_inputs_are_dropped_go_layer_by_layer():
         assert [down.learns_positions(number) for number in range(5)] == [True, True, True, False, False]
         down.kept = kept
         assert [down.learns_positions(number) for number in range(4)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("staged", [True, False])
+@pytest.mark.parametrize("samples", [1, 2, 3])
+@pytest.mark.parametrize("size", [2, 3])
+def test_ranks_exchange_the_spikes_of_as_few_samples_as_there_are(size, samples, staged, monkeypatch):
+    """Also where one rank has all samples: those that have none wait for them."""
+    if not staged:
+        monkeypatch.setattr(batch, "count_positions", lambda *_: 0)
+    network = make_network("two convolutions", 0.0)
+    spikes = Arrivals.join([toy_spikes(k) for k in range(samples)])
+
+    def run(ranks: Ranks) -> list[bytes]:
+        packed = PackedNetwork(network, np.float32, Division(ranks, undivided(network)))
+        with Threads(1) as threads:
+            found = run_batch(packed, spikes, spikes.ends, threads)
+        return [found.layer_spikes(n).times.tobytes() for n in range(len(network.layers))]
+
+    expected = run(ALONE)
+    assert all(expected)
+    assert run_ranks(size, run) == [expected] * size
 
 
 def toy_spikes(seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -288,7 +288,7 @@ def run_batch(
         number = 0
         while number < len(packed.network.layers):
             layer, prepared = packed.network.layers[number], spikes.prepared
-            together = count_positions(packed, number, len(samples))
+            together = count_positions(packed, number)
             if together:
                 stretch = range(number, number + together)
                 run.begun += run_positions(packed, stretch, spikes, ends, pool.share, kept)

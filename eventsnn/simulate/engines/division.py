@@ -44,13 +44,19 @@ class Division:
         """Which blocks of a layer's neurons this rank computes."""
         return self.ranks.part(blocks) if self.divides(layer, blocks) else range(blocks)
 
+    def divides_samples(self, layer: str) -> bool:
+        """Whether ranks share out the samples of a layer that shares weights; all ranks say the same, also
+        where one of them gets all samples.
+        """
+        return self.ranks.size > 1 and layer not in self._whole
+
     def samples(self, layer: str, samples: int) -> range:
         """Which samples this rank takes through a layer that shares weights."""
-        return range(samples) if layer in self._whole else self.ranks.part(samples)
+        return self.ranks.part(samples) if self.divides_samples(layer) else range(samples)
 
     def join_samples(self, layer: str, *arrays: np.ndarray) -> list[np.ndarray]:
         """What the ranks have computed of their samples, in the order of the samples."""
-        return list(arrays) if layer in self._whole else self.ranks.join(*arrays)
+        return self.ranks.join(*arrays) if self.divides_samples(layer) else list(arrays)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -98,16 +98,16 @@ class SampleRuns(Sequence[LayerRun]):
         return LayerRun(seen, self.fired.by_block(sample), by_position, spikes, counts)
 
 
-def count_positions(packed: PackedNetwork, first: int, samples: int) -> int:
+def count_positions(packed: PackedNetwork, first: int) -> int:
     """How many layers from `first` on are convolution and pooling layers that one pipeline can do, each rank
     its samples.
     """
-    division, number = packed.division, first
-    for number, layer in enumerate(packed.network.layers[first:], first):
+    layers, division, number = packed.network.layers, packed.division, first
+    divides = division.divides_samples(str(layers[first].name))
+    for number, layer in enumerate(layers[first:], first):
         if not layer.shares_weights or layer.geometry.whole or not layer.fires or needs_queue(layer):
             return number - first
-        own = division.samples(str(layer.name), samples)
-        if own != division.samples(str(packed.network.layers[first].name), samples):
+        if division.divides_samples(str(layer.name)) != divides:
             return number - first
     return number + 1 - first
 
@@ -142,7 +142,7 @@ def run_positions(
         runs.append(SampleRuns(layer, given, fired, constants, packed.real, own))
     with _overflowing(packed, layers, stages):
         share(Pipeline([*stages]))
-    if len(own) < n:
+    if packed.division.divides_samples(str(packed.network.layers[layers.start].name)):
         for each in runs:
             each.join_ranks(packed.division)
     return [*runs]
