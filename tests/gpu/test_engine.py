@@ -342,6 +342,15 @@ def test_firing_for_ever_is_the_error_of_the_sweep(neurons: dict) -> None:
     assert found == swept
 
 
+def test_firing_for_ever_ends_the_run_of_its_neighbours() -> None:
+    """Neuron 0 would fire about 10^13 times after neuron 1 has been found to fire for ever."""
+    layer = Dense(2, refractory=0.0, lateral_inhibition=1.0)
+    network = Network(Input(1), layer, weights={"output": np.array([[1e13], [1e20]])})
+    swept, found = faults(network, Arrivals.single(np.array([50.0, 51.0]), np.zeros(2, np.int32)), "float64")
+    assert "neuron 1 fires again at 50" in found
+    assert found == swept
+
+
 def test_a_state_beyond_its_range_is_the_error_of_the_sweep() -> None:
     network = Network(Input(1), Dense(2), weights={"output": np.array([[0.1], [-1e38]])})
     samples = Arrivals.single(np.arange(200.0) / 100, np.zeros(200, np.int32))

@@ -85,6 +85,7 @@ struct LateralLane {
             if (!(t < until && t <= stop)) return may;
             unsigned fired = __ballot_sync(FULL_WARP, next == t);
             if (next == t) spike(t, until, after);
+            if (__any_sync(FULL_WARP, train.endless)) return may; /* an error, whatever the others would still do */
             Row<R> lag = make_row<R>(c, t - now);
             at_once = may;
             for (; fired; fired &= fired - 1) {
