@@ -102,8 +102,7 @@ class MPIRanks(Ranks):
         small = [array for array in arrays if array.nbytes <= SMALL]
         for array in arrays:
             if array.nbytes > SMALL:
-                own = self._part_of(array, self.rank).copy()
-                self._gather(own, array, np.array([len(self._part_of(array, n)) for n in range(self.size)]))
+                self._gather(None, array, np.array([len(self._part_of(array, n)) for n in range(self.size)]))
         if not small:
             return
         parts = [[_flat(self._part_of(array, rank)) for array in small] for rank in range(self.size)]
@@ -147,11 +146,13 @@ class MPIRanks(Ranks):
         with self._rows(array) as row:
             self._wait(self._world.Ibcast([array, len(array), row], rank))
 
-    def _gather(self, own: np.ndarray, whole: np.ndarray, rows: np.ndarray) -> None:
+    def _gather(self, own: np.ndarray | None, whole: np.ndarray, rows: np.ndarray) -> None:
+        """Fill in `whole` from what every rank has, so many rows; None if its own are there already."""
         starts = np.cumsum(rows) - rows
-        self.received += whole.nbytes - own.nbytes
+        self.received += whole.nbytes - whole.nbytes // max(1, len(whole)) * int(rows[self.rank])
         with self._rows(whole) as row:
-            self._wait(self._world.Iallgatherv([own, len(own), row], [whole, (rows, starts), row]))
+            sent = self._mpi.IN_PLACE if own is None else [own, len(own), row]
+            self._wait(self._world.Iallgatherv(sent, [whole, (rows, starts), row]))
 
     @contextmanager
     def _rows(self, array: np.ndarray) -> Iterator[Any]:

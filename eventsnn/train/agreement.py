@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 
+import numpy as np
+
 from eventsnn._util.ranks import Ranks
 from eventsnn.errors import TrainingError
 from eventsnn.train.downward import LayerState
@@ -18,7 +20,7 @@ def check_agreement(ranks: Ranks, states: Mapping[str, LayerState], epoch: int) 
     if ranks.size == 1:
         return
     first, *others = ranks.collect(
-        {key: zlib.crc32(state.weights.tobytes()) for key, state in states.items()}
+        {key: zlib.crc32(np.ascontiguousarray(state.weights).data) for key, state in states.items()}
     )
     for rank, found in enumerate(others, start=1):
         differing = [key for key in first if found[key] != first[key]]

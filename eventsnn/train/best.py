@@ -44,10 +44,10 @@ class BestEpoch:
     def take(
         self, line: Mapping[str, Any], weights: Mapping[str, Any], delays: dict[str, np.ndarray]
     ) -> None:
-        """Make this epoch the best; the weights are copied."""
+        """Make this epoch the best; the weights are kept, and must not change later."""
         kept = ("epoch", "valid_accuracy", "valid_loss", "constants")
         self.line = {name: line[name] for name in kept if name in line}
-        self.weights = {key: array.copy() for key, array in weights.items()}
+        self.weights = dict(weights)
         self.delays = delays
 
     def network(self, given: Network) -> Network:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from eventsnn._util.atomic import replace_text
 from eventsnn._util.hdf5 import open_own, replace_hdf5
+from eventsnn._util.ranks import Ranks
 from eventsnn.errors import TrainingError
 
 LAYOUT_VERSION = 1
@@ -69,8 +72,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             (arrays.require_group(folder) if folder else arrays)[last] = array
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a file that `save_checkpoint` wrote; TrainingError names the file and the fault."""
+def load_checkpoint(path: Path, into: Mapping[str, np.ndarray] = MappingProxyType({})) -> Checkpoint:
+    """Read a file that `save_checkpoint` wrote; TrainingError names the file and the fault.
+
+    Arrays that `into` has by their name, in the same shape and dtype, are read into it, to save a copy of the
+    whole state; after an error they hold anything.
+    """
     import h5py
 
     def failure(text: str) -> TrainingError:
@@ -83,7 +90,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
         def collect(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset):
-                arrays[name] = item[()]
+                arrays[name] = _read(item, into.get(name))
 
         file["arrays"].visititems(collect)
         texts = {name: json.loads(file[name].asstr()[()]) for name in ("history", "best", "config")}
@@ -93,6 +100,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
         return saved
 
 
+def _read(item: Any, place: np.ndarray | None) -> np.ndarray:
+    """A data set, in `place` if it fits there."""
+    if place is None or not _fits(place, item.shape, item.dtype):
+        return np.asarray(item[()])
+    item.read_direct(place)
+    return place
+
+
+def _fits(place: np.ndarray, shape: Any, dtype: Any) -> bool:
+    return place.size > 0 and place.flags.c_contiguous and (place.shape, place.dtype) == (shape, dtype)
+
+
 def _checksum(checkpoint: Checkpoint) -> int:
     """CRC-32 of everything in a checkpoint, so that a damaged array is not trained on."""
     texts = [checkpoint.epoch, checkpoint.step, checkpoint.history, checkpoint.best, checkpoint.config]
@@ -100,8 +119,39 @@ def _checksum(checkpoint: Checkpoint) -> int:
     for name in sorted(checkpoint.arrays):
         array = checkpoint.arrays[name]
         checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
-        checksum = zlib.crc32(array.tobytes(), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
     return checksum
+
+
+def load_for_all(path: Path, into: Mapping[str, np.ndarray], ranks: Ranks) -> Checkpoint | None:
+    """What `load_checkpoint` returns on the first rank, for all ranks; None where there is no file.
+
+    Array by array, each in its place: no rank holds the whole state twice.
+    """
+    saved = load_checkpoint(path, into) if ranks.first and path.exists() else None
+    if ranks.size == 1:
+        return saved
+    head, forms = ranks.of_first(lambda: _split(saved))
+    if head is None:
+        return None
+    for name, (shape, dtype) in forms.items():
+        if saved is not None:
+            array = saved.arrays[name]
+        elif name in into and _fits(into[name], shape, dtype):
+            array = into[name]
+        else:
+            array = np.empty(shape, dtype)
+        if array.size:
+            ranks.spread(np.atleast_1d(array), 0)
+        head.arrays[name] = array
+    return head
+
+
+def _split(saved: Checkpoint | None) -> tuple[Checkpoint | None, dict[str, tuple[Any, Any]]]:
+    """A checkpoint without its arrays, and their shapes and dtypes."""
+    if saved is None:
+        return None, {}
+    return replace(saved, arrays={}), {name: (each.shape, each.dtype) for name, each in saved.arrays.items()}
 
 
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:

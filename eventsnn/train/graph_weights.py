@@ -77,7 +77,7 @@ class GraphWeights:
         return range(len(self.blocks[key]))
 
     def weights(self) -> dict[str, Any]:
-        """Weights of every projection, as `Network.weights`."""
+        """Weights of every projection, as `Network.weights`; copies."""
         found: dict[str, Any] = {}
         for key, shape in self.network.weight_shapes().items():
             block = self.blocks[key]

@@ -31,7 +31,7 @@ from eventsnn.trace.record import decide_all
 from eventsnn.train.agreement import check_agreement
 from eventsnn.train.batches import Batch, cut, shuffled
 from eventsnn.train.best import BestEpoch
-from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_lines
+from eventsnn.train.checkpoint import Checkpoint, load_for_all, save_checkpoint, write_lines
 from eventsnn.train.clocks import Clocks
 from eventsnn.train.device_check import check_device
 from eventsnn.train.downward import Learner
@@ -211,17 +211,19 @@ class TrainingRun:
     def resume(self) -> None:
         """Go on from the folder's checkpoint, if there is one."""
         path = self.folder / CHECKPOINT
-        saved = self.ranks.of_first(lambda: load_checkpoint(path) if path.exists() else None)
+        arrays = self._arrays()
+        saved = load_for_all(path, arrays, self.ranks)
         if saved is None:
             return
         check_resumable(path, saved.config, self.config)
         devices = join_devices(path, saved.config, self.config)
         if devices != "cpu":
             self.config["device"] = devices
-        for name, array in self._arrays().items():
+        for name, array in arrays.items():
             if name not in saved.arrays or saved.arrays[name].shape != array.shape:
                 raise TrainingError(f"{path}: cannot resume, array {name!r} is missing or of another shape")
-            array[...] = saved.arrays[name]  # in place: kernels and learner hold views of these arrays
+            if saved.arrays[name] is not array:
+                array[...] = saved.arrays[name]  # in place: kernels and learner hold views of these arrays
         for state in self.states.values():
             state.loaded()
         self.learner.change(self.constants.values)

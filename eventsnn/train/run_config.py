@@ -159,7 +159,7 @@ def _checksum(weights: Any) -> int:
     parts = (weights.data, weights.indices, weights.indptr) if is_sparse(weights) else (weights,)
     checksum = 0
     for part in parts:
-        checksum = zlib.crc32(np.ascontiguousarray(part).tobytes(), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(part).data, checksum)
     return checksum
 
 

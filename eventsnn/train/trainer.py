@@ -313,7 +313,7 @@ def _sum_up(run: TrainingRun, seconds: float) -> TrainResult:
     spent = sum(line["train_seconds"] for line in run.history)
     skipped = {path for source in sources for path, _ in source.skipped}
     return TrainResult(
-        network=Network.load(run.folder / MODEL) if run.ranks.first else run.best_network,
+        network=run.best_network,  # what model.h5 holds
         history=run.history,
         epochs=run.epoch,
         best_epoch=run.best.line["epoch"],

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from eventsnn.errors import TrainingError
-from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from eventsnn.train.checkpoint import Checkpoint, load_checkpoint, load_for_all, save_checkpoint
+from tests.thread_ranks import run_ranks
 from tests.train.toy import toy_train
 
 
@@ -39,6 +40,45 @@ def test_checkpoints_go_there_and_back(tmp_path):
         assert np.array_equal(found.arrays[name], array)
     assert dataclasses.replace(found, arrays={}) == dataclasses.replace(saved, arrays={})
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.h5"]
+
+
+def test_arrays_that_fit_are_read_in_place(tmp_path):
+    path = tmp_path / "checkpoint.h5"
+    saved = some_checkpoint()
+    save_checkpoint(path, saved)
+    places = {"weights/a b": np.zeros((2, 3), np.float32), "boost": np.zeros(5), "another": np.zeros(2)}
+    found = load_checkpoint(path, places)
+    assert found.arrays["weights/a b"] is places["weights/a b"]
+    assert found.arrays.keys() == saved.arrays.keys()
+    for name, array in saved.arrays.items():
+        assert np.array_equal(found.arrays[name], array)
+    for wrong in (np.zeros((2, 3)), np.zeros((3, 2), np.float32), np.zeros((3, 2), np.float32).T):
+        found = load_checkpoint(path, {"weights/a b": wrong})
+        assert found.arrays["weights/a b"] is not wrong
+        assert not wrong.any()
+
+
+def test_all_ranks_are_given_the_checkpoint_of_the_first(tmp_path):
+    path = tmp_path / "checkpoint.h5"
+    saved = some_checkpoint(
+        arrays={"a": np.arange(6.0).reshape(2, 3), "b": np.ones(4, np.float32), "c": np.zeros(0)}
+    )
+
+    def load(ranks):
+        # Another shape on one rank: whoever resumes says so, and nothing must wait for ever.
+        places = {"a": np.zeros((2, 3)), "b": np.zeros(4 + ranks.rank % 2, np.float32)}
+        return places, load_for_all(path if ranks.first else tmp_path / "elsewhere", places, ranks)
+
+    assert all(found is None for _, found in run_ranks(2, load))
+    save_checkpoint(path, saved)
+    for rank, (places, found) in enumerate(run_ranks(3, load)):
+        assert found.arrays["a"] is places["a"]
+        assert (found.arrays["b"] is places["b"]) == (rank != 1)
+        assert dataclasses.replace(found, arrays={}) == dataclasses.replace(saved, arrays={})
+        assert found.arrays.keys() == saved.arrays.keys()
+        for name, array in saved.arrays.items():
+            assert found.arrays[name].dtype == array.dtype
+            assert np.array_equal(found.arrays[name], array)
 
 
 def damage(path: Path, kind: str) -> None:

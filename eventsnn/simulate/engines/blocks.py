@@ -34,9 +34,9 @@ def pack(weights: np.ndarray, out: np.ndarray) -> None:
 
 
 def unpack(packed: np.ndarray, post: int) -> np.ndarray:
-    """The inverse of `pack`: array (blocks, pre, WIDTH) -> (post, pre), C-contiguous, same dtype."""
+    """The inverse of `pack`: array (blocks, pre, WIDTH) -> (post, pre), a C-contiguous copy, same dtype."""
     blocks, pre, width = packed.shape
-    return np.ascontiguousarray(packed.transpose(0, 2, 1).reshape(blocks * width, pre)[:post])
+    return np.array(packed.transpose(0, 2, 1), order="C").reshape(blocks * width, pre)[:post]
 
 
 def pad(values: np.ndarray, blocks: int, width: int = WIDTH) -> np.ndarray:

@@ -202,7 +202,7 @@ def _checksums(network: Network) -> list[int]:
 
 
 def _checksum(weights: Any) -> int:
-    return zlib.crc32((weights.data if is_sparse(weights) else weights).tobytes())
+    return zlib.crc32(np.ascontiguousarray(weights.data if is_sparse(weights) else weights).data)
 
 
 def _agree(ranks: Ranks, what: str, value: object) -> None:

@@ -102,7 +102,7 @@ class PackedNetwork:
                 self.constants[number] = record(layer.lif)
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Weights of every projection that has some, as `Network.weights`, dense."""
+        """Weights of every projection that has some, as `Network.weights`, dense; copies."""
         layers = {str(layer.name): layer for layer in self.network.layers}
         return {
             key: layers[key].own_weights(unpack(self.blocks[key], layers[key].channels))
