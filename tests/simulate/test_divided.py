@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 import eventsnn as es
+from eventsnn._util.interrupts import Held
 from eventsnn._util.ranks import Ranks, RanksError
 from eventsnn.errors import SimulationError
 from eventsnn.model import Dense, Input, Network
@@ -272,19 +275,22 @@ def test_ctrl_c_keeps_the_same_on_all(monkeypatch):
     network, train = make_network(), make_train(25.0)
     whole = windows.run(network, *train, t_stop=25.0)
     monkeypatch.setattr(divided, "CHUNK", 1)  # a look at what is held after each window
-    compute = divided.DividedRun._compute
+    deliver = divided._deliver
+    second: list[int] = []  # the thread of rank 1
     calls: list[int] = []
 
-    def interrupted(run, *given):
-        stage, trouble = compute(run, *given)
-        if run._ranks.rank == 1:
+    def interrupted(held: Held) -> KeyboardInterrupt | None:
+        if threading.get_ident() in second:
             calls.append(1)
-            trouble = trouble or (KeyboardInterrupt() if len(calls) == 6 else None)
-        return stage, trouble
+            if len(calls) == 6:
+                return KeyboardInterrupt()
+        return deliver(held)
 
-    monkeypatch.setattr(divided.DividedRun, "_compute", interrupted)
+    monkeypatch.setattr(divided, "_deliver", interrupted)
 
     def run(ranks: Ranks) -> SpikeRecord:
+        if ranks.rank == 1:
+            second.append(threading.get_ident())
         with pytest.raises(SimulationInterrupted) as caught:
             es.simulate(network, train, t_stop=25.0, ranks=ranks)
         return caught.value.record

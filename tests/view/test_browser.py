@@ -217,7 +217,7 @@ def test_exported_page(browser: Any, nmnist: Path, tmp_path: Path) -> None:
         changed = sum(map(len, es.what_if(trace, sample=2, remove=rows.tolist()).changes.values()))
     names = page.ask("return Bokeh.documents[0].get_model_by_name('removals').source.data.name")
     number = names.index("20 strongest events")
-    page.click_cell("removals", number, "without")
+    page.click_cell("removals", number, "without (at ms)")
     # The lost events of the input, which the browser draws by itself.
     page.wait(lambda: page.data("lost-input", "t") == times)
     assert page.column("removals", "spikes")[number] == str(changed)
