@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import pickle
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -22,6 +23,7 @@ from eventsnn.errors import MissingExtraError
 T = TypeVar("T")
 
 AXES = 4  # the most that an array has which is joined
+FORWARDING = 0.2  # seconds for a launcher to print what was said, before it is told to end all and drops it
 SMALL = 1 << 20  # bytes of an array that is copied once more, to save an exchange
 _KINDS: dict[int, np.dtype[Any]] = {int(np.dtype(code).num): np.dtype(code) for code in "?bBhHiIlLqQfd"}
 
@@ -211,6 +213,7 @@ class MPIRanks(Ranks):
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
+        time.sleep(FORWARDING)
         self._world.Abort(code)
 
 
