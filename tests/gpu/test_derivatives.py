@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventsnn.errors import DeviceMemoryError, TrainingError
+from eventsnn.errors import TrainingError
 from eventsnn.gpu.emulated import EmulatedDevice
 from eventsnn.learn import EventProp
 from eventsnn.model import Conv, Dense, Input, Network, Pool, Readout
@@ -22,6 +22,7 @@ from tests.gpu.test_gradients import (
     OUTPUTS,
     assert_close,
     assert_same_bits,
+    assert_too_little_memory_divides,
     make_samples,
     neurons,
     on_cpu,
@@ -142,20 +143,7 @@ def test_any_division_of_a_mini_batch_gives_the_same_bits(real, top):
 
 
 def test_too_little_memory_divides_a_mini_batch():
-    example = make_example(samples=3)
-    _, _, whole = on_device(*example, real=np.float32)
-    for memory in range(400_000, 4_000_000, 100_000):
-        device = EmulatedDevice(memory=memory)
-        try:
-            found = on_device(*example, real=np.float32, device=device)[2]
-        except DeviceMemoryError:
-            continue
-        assert_same_bits(found, whole)
-        # The first that is enough is less than what the whole needs at once.
-        assert sum(name.startswith("sweep<") for name in device.launched) > 5
-        break
-    else:
-        pytest.fail("no memory was enough")
+    assert_too_little_memory_divides(make_example(samples=3), range(400_000, 4_000_000, 100_000), 5)
 
 
 @pytest.mark.parametrize("value", [None, "max", "mean", "weighted"])
